@@ -1,0 +1,133 @@
+"""Alarm: every timer of the daemon, in one heap with lazy deadlines. Sans-IO: who drives it says what time it is.
+
+Why one place: the original's timers were re-armed in one code path only and never delivered on another, and its
+time-out registry grew without end. Here a timer is an object that its owner keeps and moves; the heap may hold an
+older entry for it, which is dropped or pushed again when it surfaces. So moving a deadline later, which is what nearly
+every segment does, costs one assignment; there is no tick; and a cancelled timer can't fire.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable
+from heapq import heapify, heappop, heappush
+from typing import Final
+
+log = logging.getLogger("schemefs.timers")
+
+OVERDUE: Final = 0.050  # seconds; a timer that fires later than this is logged with its owner
+
+
+class Timer:
+    """One deadline with a callback; made by `Alarm.timer`, kept and moved by its owner."""
+
+    __slots__ = ("_alarm", "_queued", "callback", "deadline", "owner")
+
+    def __init__(self, alarm: Alarm, callback: Callable[[float], None], owner: str) -> None:
+        self._alarm = alarm
+        self._queued = math.inf  # the deadline of this timer's live heap entry
+        self.callback = callback
+        self.owner = owner
+        self.deadline = math.inf  # math.inf: not armed
+
+    @property
+    def armed(self) -> bool:
+        """Whether the callback will be called."""
+        return self.deadline != math.inf
+
+    def set(self, deadline: float) -> None:
+        """Arm, or move, to *deadline* (seconds on the daemon's clock)."""
+        if self.deadline == math.inf:
+            self._alarm.armed += 1
+            self._alarm.pending += 1
+        self.deadline = deadline
+        if deadline < self._queued:
+            self._alarm._push(self)  # noqa: SLF001 - the two classes are one idea
+
+    def clear(self) -> None:
+        """Disarm; harmless when not armed."""
+        if self.deadline != math.inf:
+            self.deadline = math.inf
+            self._alarm.cancelled += 1
+            self._alarm.pending -= 1
+            self._alarm._forget_stale()  # noqa: SLF001
+
+
+class Alarm:
+    """The heap of timers. `on_earlier` is called whenever the next deadline moved to an earlier time."""
+
+    def __init__(self, on_earlier: Callable[[], None] = lambda: None) -> None:
+        self.on_earlier = on_earlier
+        self.armed = 0
+        self.fired = 0
+        self.cancelled = 0
+        self.pending = 0
+        self.latest_lateness = 0.0  # seconds between the deadline of the timer that fired last and its call
+        self._heap: list[tuple[float, int, Timer]] = []
+        self._serial = 0
+
+    def timer(self, callback: Callable[[float], None], owner: str) -> Timer:
+        """Return a timer, not armed. *callback* is given `now`; *owner* names it in the log."""
+        return Timer(self, callback, owner)
+
+    def next_deadline(self) -> float:
+        """Return when `on_deadline` is to be called next; `math.inf` when nothing is armed."""
+        heap = self._heap
+        while heap:
+            queued, _, timer = heap[0]
+            if queued == timer._queued:  # noqa: SLF001
+                if timer.deadline == queued:
+                    return queued
+                timer._queued = math.inf  # noqa: SLF001
+                heappop(heap)
+                if timer.deadline != math.inf:
+                    self._push(timer)
+            else:
+                heappop(heap)
+        return math.inf
+
+    def on_deadline(self, now: float) -> None:
+        """Call every timer whose deadline is not after *now*; each may arm itself again."""
+        # Those armed by the callbacks for a time already past wait for the next call, so this one always ends.
+        due: list[Timer] = []
+        while self.next_deadline() <= now:
+            timer = heappop(self._heap)[2]
+            timer._queued = math.inf  # noqa: SLF001
+            due.append(timer)
+        for timer in due:
+            if timer.deadline > now:  # cleared or moved by one that fired before it
+                if timer.deadline < timer._queued:  # noqa: SLF001
+                    self._push(timer)
+                continue
+            self._fire(timer, now)
+
+    def _fire(self, timer: Timer, now: float) -> None:
+        self.latest_lateness = now - timer.deadline
+        if self.latest_lateness > OVERDUE:
+            log.warning("timer of %s fired %.0f ms late", timer.owner, self.latest_lateness * 1000)
+        timer.deadline = math.inf
+        self.fired += 1
+        self.pending -= 1
+        timer.callback(now)
+
+    def _push(self, timer: Timer) -> None:
+        self._serial += 1
+        timer._queued = timer.deadline  # noqa: SLF001
+        heap = self._heap
+        earliest = heap[0][0] if heap else math.inf
+        heappush(heap, (timer.deadline, self._serial, timer))
+        if timer.deadline < earliest:
+            self.on_earlier()
+
+    def _forget_stale(self) -> None:
+        """Rebuild the heap when most of it is entries of timers that were cleared, so that it can't grow without end."""
+        if len(self._heap) > 64 and len(self._heap) > 4 * self.pending:
+            for _, _, timer in self._heap:
+                timer._queued = math.inf  # noqa: SLF001
+            live = {id(timer): timer for _, _, timer in self._heap if timer.armed}
+            self._heap = [(timer.deadline, index, timer) for index, timer in enumerate(live.values())]
+            for timer in live.values():
+                timer._queued = timer.deadline  # noqa: SLF001
+            self._serial = len(self._heap)
+            heapify(self._heap)

@@ -1,0 +1,140 @@
+"""What every protocol directory shares: addresses, clone, numbered directories with ctl, data, rx, tx, listen, status…
+
+A protocol describes itself (`ConversationProtocol`) and gives engines, one per conversation; this module makes files of
+them. Sans-IO like everything a scheme is made of.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from schemefs.net.addresses import AddressPath
+    from schemefs.net.buffer import Buffer
+    from schemefs.scheme import Caller
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One value of a conversation that a user may read and, mostly, write: a file of `settings/`, a ctl verb, an option.
+
+    *set* raises ValueError with a sentence for a bad value; None: read only.
+    """
+
+    get: Callable[[], str]
+    set: Callable[[str], None] | None
+    help: str
+
+
+class Engine(Protocol):
+    """One conversation as the protocol runs it. `None` would block, as for Handle; SchemeError when it has failed.
+
+    A failure (RST, time-out, ICMP) is raised once by the next read or write after what had arrived was read, as Linux
+    does; `error` keeps its sentence.
+    """
+
+    on_changed: Callable[[], None]  # to be called when any of the answers below may have changed
+
+    @property
+    def local(self) -> str:
+        """`10.0.2.15:49152`."""
+
+    @property
+    def remote(self) -> str:
+        """The peer, or empty."""
+
+    @property
+    def ended(self) -> bool:
+        """Nothing more will happen that a user could see: the conversation's directory may go."""
+
+    @property
+    def error(self) -> str:
+        """One sentence saying why it failed; empty while it has not."""
+
+    @property
+    def settings(self) -> Mapping[str, Setting]:
+        """The values of `settings/`."""
+
+    def opening(self, now: float) -> bool:
+        """Tell whether the connect is still under way; raises when it failed."""
+
+    def read(self, size: int, now: float) -> Buffer | None:
+        """As Handle.read."""
+
+    def write(self, data: memoryview, now: float) -> int | None:
+        """As Handle.write."""
+
+    def fevent(self, interest: int) -> int:
+        """As Handle.fevent."""
+
+    def queued(self) -> int | None:
+        """As Handle.queued."""
+
+    def synced(self, now: float) -> bool:
+        """As Handle.synced."""
+
+    def shutdown(self, *, read: bool, write: bool, now: float) -> None:
+        """Close directions: write sends FIN after what was written; read: reads give end of file, arrivals are dropped."""
+
+    def discard_input(self, discard: bool, now: float) -> None:  # noqa: FBT001 - the value itself
+        """While true, what arrives (and what waits) is taken and dropped, so that the peer is never held up."""
+
+    def close(self, now: float) -> None:
+        """The last holder has gone, as with a socket: unread octets reset the peer; else FIN after what was written.
+
+        Goes on in the background until `ended`.
+        """
+
+    def close_lingering(self, now: float) -> None:
+        """The last holder has gone, one that only wrote: FIN after what was written, discarding what still comes,
+        until the peer's FIN or 2 s of silence; never a RST on unread octets."""
+
+    def abort(self, now: float) -> None:
+        """Forget what is unsent and tell the peer (RST)."""
+
+    def status(self, now: float) -> Mapping[str, str | int | float]:
+        """`state` first, then whatever helps; times in seconds."""
+
+
+class ListenerEngine(Protocol):
+    """A conversation that waits for peers."""
+
+    on_changed: Callable[[], None]
+
+    @property
+    def local(self) -> str:
+        """`0.0.0.0:8080`."""
+
+    @property
+    def settings(self) -> Mapping[str, Setting]:
+        """The values of `settings/`, backlog among them."""
+
+    def pending(self) -> int:
+        """How many accepted connections wait."""
+
+    def accept(self, now: float) -> Engine | None:
+        """Take the oldest connection whose handshake is complete; None: none waits."""
+
+    def close(self, now: float) -> None:
+        """Stop listening; connections that wait are reset."""
+
+    def status(self, now: float) -> Mapping[str, str | int | float]:
+        """`state=LISTEN` first."""
+
+
+class ConversationProtocol(ABC):
+    """What tcp, udp… say about themselves."""
+
+    name: str
+    options: Mapping[str, str] = field(default_factory=dict)  # option or setting name: what it means
+
+    @abstractmethod
+    def connect(self, address: AddressPath, caller: Caller, now: float) -> Engine:
+        """Begin a conversation with HOST:PORT; raises what is known at once (ENETUNREACH, ENOENT, EADDRINUSE, EACCES)."""
+
+    @abstractmethod
+    def announce(self, address: AddressPath, caller: Caller, now: float) -> ListenerEngine | Engine:
+        """Listen on :PORT; a datagram protocol gives an Engine that hears anyone."""

@@ -1,0 +1,113 @@
+"""The contract of a driver: where frames go. A plugin like a scheme; a third party's package can add one.
+
+    Link      what the network layer sees: an address, an MTU, `send`, and whom to give received frames
+    Driver    what moves them: opened by the daemon, its `run` is one task that waits for the device
+
+Frames out are a tuple of chunks (headers, then slices of somebody's send buffer) that stay unchanged until the link is
+done with them; frames in are borrowed memoryviews, valid only during the call. The work still to be done to a frame
+is an `Offload`: a link that can't hand it on does it itself (`schemefs.net.offload.split`).
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TYPE_CHECKING, ClassVar, Protocol
+
+if TYPE_CHECKING:
+    from schemefs.log import LogRings
+    from schemefs.net.buffer import Chunks
+    from schemefs.net.offload import Offload
+
+
+class Medium(Enum):
+    """What a frame begins with."""
+
+    ETHERNET = "ethernet"
+    IP = "ip"
+
+
+Receive = Callable[[memoryview, "Offload", float], None]
+"""Called with a frame (borrowed), the work left in it, and now. Never raises for anything the octets say."""
+
+
+def _nobody(_frame: memoryview, _offload: Offload, _now: float) -> None:
+    """Receive for a link that nothing is attached to."""
+
+
+class Link(ABC):
+    """One attachment to a network. `name` is given by the daemon (lo, eth0, eth1…) when it attaches it."""
+
+    name: str = ""
+    device: str = ""  # where it leads: "tap:schemefs0"
+    medium: Medium = Medium.ETHERNET
+    mac: bytes = b""  # 6 octets; empty where the medium has none
+    mtu: int = 1500  # octets of the largest IP datagram
+
+    def __init__(self) -> None:
+        self.receive: Receive = _nobody
+        self.on_space: Callable[[float], None] = lambda _now: None  # `send` refused and would take a frame again
+        self.observers: list[Callable[[Chunks, Offload, bool, float], None]] = []  # (chunks, offload, outgoing, now)
+
+    @abstractmethod
+    def send(self, chunks: Chunks, offload: Offload, now: float) -> bool:
+        """Take a whole frame, never waiting for it to go out. False: no room, nothing was taken, `on_space` follows."""
+
+    def set_mac(self, mac: bytes) -> None:
+        """Change our own hardware address."""
+        self.mac = mac
+
+    @abstractmethod
+    def statistics(self) -> Mapping[str, int | float | str]:
+        """Return the counters that `network/<if>/stats` and `netcfg/ifaces/<if>/stats` show, in order."""
+
+
+@dataclass(slots=True)
+class DriverContext:
+    """What the daemon hands to the constructor of a driver."""
+
+    interface: str  # the name its link gets
+    options: Mapping[str, object] = field(default_factory=dict)  # from the command line: tap, mac, mtu, offload, …
+    logs: LogRings | None = None
+
+
+class HostAddress(Protocol):
+    """An address of the machine, for the check that our subnet does not overlap one of its."""
+
+    interface: str
+    network: str
+
+
+class Driver(ABC):
+    """A plugin that has one link.
+
+    Life: constructed; `open` (raises DriverError, leaving nothing behind); `run` as a task, cancelled at the end;
+    `close`, which puts everything back as it was found.
+    """
+
+    name: ClassVar[str]
+
+    def __init__(self, context: DriverContext) -> None:
+        self.context = context
+
+    @property
+    @abstractmethod
+    def link(self) -> Link:
+        """The link; complete once `open` has returned."""
+
+    @abstractmethod
+    def open(self) -> None:
+        """Create or attach to the device."""
+
+    @abstractmethod
+    async def run(self) -> None:
+        """Move frames until cancelled. Waits only for the device: no periodic tick."""
+
+    def close(self) -> None:
+        """Detach, and put the device and the host's settings back as found."""
+
+
+class DriverError(Exception):
+    """A device that can't be had: one clear sentence for the person at the command line."""

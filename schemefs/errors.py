@@ -1,0 +1,25 @@
+"""The one exception a scheme raises at its caller: an errno for the program, a sentence for the person.
+
+Who is to blame decides what happens: a caller's mistake (or a peer's refusal) is a SchemeError; bad octets from the
+network are counted and dropped, never raised; our own faults raise anything else and become EIO with a traceback.
+"""
+
+from __future__ import annotations
+
+import errno as errno_names
+import os
+
+
+class SchemeError(Exception):
+    """The answer to a file operation that can't be carried out.
+
+    `errno` is what the system call fails with; `sentence` says why in English, and is what `err` files show.
+    """
+
+    def __init__(self, errno: int, sentence: str) -> None:
+        super().__init__(errno, sentence)
+        self.errno = errno
+        self.sentence = sentence
+
+    def __str__(self) -> str:
+        return f"{self.sentence} ({errno_names.errorcode.get(self.errno, self.errno)}: {os.strerror(self.errno)})"

@@ -1,0 +1,118 @@
+"""Logs as files: rings of text that the stdlib's loggers write to and followed files read from.
+
+A ring keeps the newest octets; positions count all that were ever written, so a reader that seeks to the end and reads
+on gets exactly what came after, and one that fell behind jumps to the oldest line kept. Nothing here can block or fail
+the stack: a line is formatted and appended, that is all.
+
+Level TRACE (5) tells each step of a frame, a caller and a timer on one clock: seconds since the daemon started.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from typing import Final
+
+TRACE: Final = 5
+logging.addLevelName(TRACE, "TRACE")
+
+RING_OCTETS: Final = 1 << 20
+
+
+class LogRing:
+    """The newest octets of a log, whole lines only, in one growing address space."""
+
+    def __init__(self, capacity: int = RING_OCTETS) -> None:
+        self.capacity = capacity
+        self.end = 0  # octets ever written
+        self.watchers: set[Callable[[], None]] = set()
+        self._kept = bytearray()
+
+    @property
+    def start(self) -> int:
+        """The position of the oldest octet kept: always the beginning of a line."""
+        return self.end - len(self._kept)
+
+    def append(self, line: str) -> None:
+        """Add a line, which gets its newline here."""
+        octets = line.encode(errors="replace") + b"\n"
+        self._kept += octets
+        self.end += len(octets)
+        if len(self._kept) > self.capacity:
+            # Cut an eighth at a time, at a line's end, so that the cost per line stays constant.
+            cut = self._kept.find(b"\n", len(self._kept) - self.capacity * 7 // 8) + 1
+            del self._kept[: cut or len(self._kept)]
+        for watcher in tuple(self.watchers):
+            watcher()
+
+    def read(self, position: int, size: int) -> tuple[bytes, int]:
+        """Return the octets from *position* on, at most *size*, and where they really began."""
+        begin = max(position, self.start)
+        offset = begin - self.start
+        return bytes(self._kept[offset : offset + size]), begin
+
+
+class _RingHandler(logging.Handler):
+    """Sends records of one logger to a ring; never raises into the code that logs."""
+
+    def __init__(self, ring: LogRing) -> None:
+        super().__init__()
+        self.ring = ring
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Append the formatted record."""
+        try:
+            self.ring.append(self.format(record))
+        except Exception:  # noqa: BLE001 - a bad format string must not end the stack; the stdlib counts it its way
+            self.handleError(record)
+
+
+class _DaemonFormatter(logging.Formatter):
+    """`+12.345678 INFO ip: text`, on the daemon's own clock."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        super().__init__()
+        self.clock = clock
+        self.started = clock()
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return one line, or several for a traceback."""
+        subsystem = record.name.removeprefix("schemefs.")
+        text = f"+{self.clock() - self.started:.6f} {record.levelname} {subsystem}: {record.getMessage()}"
+        if record.exc_info:
+            text += "\n" + self.formatException(record.exc_info)
+        return text
+
+
+class LogRings:
+    """The logs of one daemon by file name: `schemefs.log`, `virtio/eth0.log`."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._formatter = _DaemonFormatter(clock)
+        self._rings: dict[str, LogRing] = {}
+        self._handlers: list[tuple[logging.Logger, logging.Handler]] = []
+
+    def ring(self, file_name: str, logger_name: str) -> LogRing:
+        """Return the ring of *file_name*, connected to the logger (and all below it) when it is new."""
+        ring = self._rings.get(file_name)
+        if ring is None:
+            ring = self._rings[file_name] = LogRing()
+            self.add_handler(_RingHandler(ring), logger_name)
+        return ring
+
+    def add_handler(self, handler: logging.Handler, logger_name: str = "schemefs") -> None:
+        """Send the records of a logger to *handler* too, in the daemon's format, until `close`."""
+        handler.setFormatter(self._formatter)
+        logger = logging.getLogger(logger_name)
+        logger.addHandler(handler)
+        self._handlers.append((logger, handler))
+
+    def __iter__(self) -> Iterator[tuple[str, LogRing]]:
+        """Yield file names and rings, in order of making."""
+        return iter(tuple(self._rings.items()))
+
+    def close(self) -> None:
+        """Disconnect from the loggers, which outlive a daemon."""
+        for logger, handler in self._handlers:
+            logger.removeHandler(handler)
+        self._handlers.clear()

@@ -1,0 +1,102 @@
+"""Names: hosts and services as files say them, for addresses in paths. A name service joins in as `resolver`.
+
+The hosts file's text is editable at run time (netcfg/resolv/hosts); the format is hosts(5)'s, services is services(5)'s.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Mapping
+
+from schemefs.errors import SchemeError
+from schemefs.net.addresses import packed, parse_number
+
+LOCALHOST = {"localhost": (bytes((127, 0, 0, 1)),)}
+
+
+class Names:
+    """Host names to packed addresses, service names to ports."""
+
+    def __init__(self, hosts: str = "", services: str = "") -> None:
+        self.nameserver = b""  # packed; what netcfg/resolv/nameserver shows
+        self._hosts_text = ""
+        self._hosts: Mapping[str, tuple[bytes, ...]] = {}
+        self._services = _parse_services(services)
+        self.set_hosts(hosts)
+
+    @property
+    def hosts(self) -> str:
+        """The text of the hosts file in force."""
+        return self._hosts_text
+
+    def set_hosts(self, text: str) -> None:
+        """Replace the hosts file; a bad line is a ValueError that quotes it, and nothing changes."""
+        self._hosts = _parse_hosts(text)
+        self._hosts_text = text
+
+    def addresses(self, host: str) -> tuple[bytes, ...]:
+        """Return the packed addresses of *host*, which may be numeric. ENOENT: nobody knows it."""
+        address = packed(host)
+        if address is not None:
+            return (address,)
+        name = host.lower().rstrip(".")
+        found = self._hosts.get(name) or LOCALHOST.get(name)
+        if not found:
+            raise SchemeError(errno.ENOENT, f"no address is known for {host!r} (netcfg/resolv/hosts has it not)")
+        return found
+
+    def port(self, text: str, protocol: str) -> int:
+        """Return the port that *text*, a number or a service name, means for *protocol*. EINVAL: unknown."""
+        if text.isdecimal():
+            return parse_number(text, 0, 65535)
+        try:
+            return self._services[text.lower(), protocol]
+        except KeyError:
+            raise SchemeError(errno.EINVAL, f"no {protocol} service is called {text!r}") from None
+
+
+def _parse_hosts(text: str) -> dict[str, tuple[bytes, ...]]:
+    hosts: dict[str, tuple[bytes, ...]] = {}
+    for line in text.splitlines():
+        words = line.partition("#")[0].split()
+        if not words:
+            continue
+        address = packed(words[0])
+        if address is None or len(words) < 2:
+            message = f"not a line of a hosts file (ADDRESS NAME…): {line!r}"
+            raise ValueError(message)
+        for name in words[1:]:
+            key = name.lower().rstrip(".")
+            hosts[key] = (*hosts.get(key, ()), address)
+    return hosts
+
+
+def _parse_services(text: str) -> dict[tuple[str, str], int]:
+    services = {(name, protocol): port for name, port in _WELL_KNOWN for protocol in ("tcp", "udp")}
+    for line in text.splitlines():
+        words = line.partition("#")[0].split()
+        port, slash, protocol = words[1].partition("/") if len(words) > 1 else ("", "", "")
+        if slash and port.isdecimal():
+            for name in (words[0], *words[2:]):
+                services[name.lower(), protocol] = int(port)
+    return services
+
+
+# For machines without a services file; its entries win over these.
+_WELL_KNOWN = (
+    ("echo", 7),
+    ("discard", 9),
+    ("daytime", 13),
+    ("ftp", 21),
+    ("ssh", 22),
+    ("telnet", 23),
+    ("smtp", 25),
+    ("time", 37),
+    ("domain", 53),
+    ("tftp", 69),
+    ("http", 80),
+    ("ntp", 123),
+    ("snmp", 161),
+    ("https", 443),
+    ("syslog", 514),
+)

@@ -1,0 +1,168 @@
+"""Addresses as people write them, and as packed octets: HOST:PORT, [V6]:PORT, Plan 9's HOST!PORT, options after commas.
+
+Parsing never resolves a name; it only tells what was written. Errors are ValueError with a sentence.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address, IPv6Address, ip_address
+
+ANY_V4 = bytes(4)
+BROADCAST_V4 = b"\xff" * 4
+
+
+def packed(text: str) -> bytes | None:
+    """Return the packed octets of a numeric address, or None when *text* is no numeric address."""
+    try:
+        return ip_address(text).packed
+    except ValueError:
+        return None
+
+
+def presentation(address: bytes) -> str:
+    """Return the text of a packed address."""
+    return str(IPv4Address(address) if len(address) == 4 else IPv6Address(address))
+
+
+def endpoint_text(address: bytes, port: int) -> str:
+    """Return `10.0.2.15:80` or `[fe80::1]:80`."""
+    host = presentation(address)
+    return f"{host}:{port}" if len(address) == 4 else f"[{host}]:{port}"
+
+
+def mac_text(mac: bytes, separator: str = ":") -> str:
+    """Return the lower-case hexadecimal text of a hardware address."""
+    return mac.hex(separator)
+
+
+def parse_mac(text: str) -> bytes:
+    """Return six octets; accepts one- or two-digit hexadecimal octets joined by all ':' or all '-'."""
+    parts = text.split("-" if "-" in text else ":")
+    try:
+        octets = bytes(int(part, 16) for part in parts if len(part) in (1, 2))
+    except ValueError:
+        octets = b""
+    if len(parts) != 6 or len(octets) != 6:
+        message = f"{text!r} is no hardware address (six hexadecimal octets, like 52:54:00:12:34:56)"
+        raise ValueError(message)
+    return octets
+
+
+def is_multicast(address: bytes) -> bool:
+    """Tell whether a packed address is a multicast group (224/4, ff00::/8)."""
+    return address[0] == 0xFF if len(address) == 16 else 224 <= address[0] < 240
+
+
+def is_loopback(address: bytes) -> bool:
+    """Tell whether a packed address is in 127/8 or ::1."""
+    return address == bytes(15) + b"\x01" if len(address) == 16 else address[0] == 127
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """What was written before the options: a host (a name, a numeric address, or empty for "any") and a port."""
+
+    host: str
+    port: str  # digits, a service name, or empty where a protocol has no ports
+
+
+@dataclass(frozen=True, slots=True)
+class AddressPath:
+    """A whole address path component: `10.0.2.2:80,timeout=3,nodelay`."""
+
+    endpoint: Endpoint
+    options: dict[str, str] = field(default_factory=dict)  # a bare word has the value ""
+
+
+def parse_endpoint(text: str) -> Endpoint:
+    """Split HOST:PORT, [V6]:PORT or HOST!PORT; the port may not be missing."""
+    if text.startswith("["):
+        host, bracket, rest = text[1:].partition("]")
+        if not bracket or rest[:1] not in (":", "!") or packed(host) is None:
+            message = f"{text!r} is not [V6ADDRESS]:PORT"
+            raise ValueError(message)
+        return Endpoint(host, _port_text(rest[1:], text))
+    separator = "!" if "!" in text else ":"
+    host, found, port = text.rpartition(separator)
+    if not found:
+        message = f"{text!r} has no port: HOST:PORT"
+        raise ValueError(message)
+    if ":" in host or "!" in host:
+        message = f"{text!r} has too many colons; an IPv6 address goes in brackets"
+        raise ValueError(message)
+    _check_host(host)
+    return Endpoint("" if host in ("*", "0.0.0.0") else host, _port_text(port, text))  # noqa: S104 - "any", as written
+
+
+def parse_options(text: str) -> dict[str, str]:
+    """Parse `name=value,word` (the part after the first comma)."""
+    options: dict[str, str] = {}
+    for item in text.split(","):
+        name, _, value = item.partition("=")
+        if not name or name in options:
+            message = f"option {name!r} is given twice" if name else "an option is empty"
+            raise ValueError(message)
+        options[name] = value
+    return options
+
+
+def parse_address_path(text: str) -> AddressPath:
+    """Parse ADDRESS[,option…]. An option's value may hold ':' (from=10.0.2.15:5000) but no comma."""
+    address, comma, rest = text.partition(",")
+    return AddressPath(parse_endpoint(address), parse_options(rest) if comma else {})
+
+
+def parse_seconds(text: str) -> float:
+    """Return a non-negative number of seconds, decimal; 0 means off."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < 1e9:
+        message = f"{text!r} is no number of seconds"
+        raise ValueError(message)
+    return value
+
+
+def parse_number(text: str, low: int, high: int) -> int:
+    """Return a decimal integer in low..high."""
+    value = int(text) if text.isascii() and text.isdecimal() and len(text) < 12 else -1
+    if not low <= value <= high:
+        message = f"{text!r} is no number from {low} to {high}"
+        raise ValueError(message)
+    return value
+
+
+def parse_cidr(text: str) -> tuple[bytes, int]:
+    """Parse ADDRESS/LENGTH into (address, prefix length); the length is obligatory, host bits are kept."""
+    host, slash, length = text.partition("/")
+    address = packed(host)
+    if address is None or not slash:
+        message = f"{text!r} is no ADDRESS/PREFIXLENGTH, like 10.0.2.15/24"
+        raise ValueError(message)
+    return address, parse_number(length, 0, len(address) * 8)
+
+
+def network_of(address: bytes, prefix_length: int) -> bytes:
+    """Return *address* with its host bits cleared."""
+    shift = len(address) * 8 - prefix_length
+    return (int.from_bytes(address, "big") >> shift << shift).to_bytes(len(address), "big")
+
+
+def _port_text(port: str, whole: str) -> str:
+    if not port or not all(c.isascii() and (c.isalnum() or c in "-_+.") for c in port):
+        message = f"{whole!r} has no valid port"
+        raise ValueError(message)
+    if port.isdecimal():
+        parse_number(port, 0, 65535)
+    return port
+
+
+def _check_host(host: str) -> None:
+    if len(host) > 253 or not all(c.isalnum() or c in "-_.*" for c in host):
+        message = f"{host!r} is no host name or address"
+        raise ValueError(message)
+    if host.replace(".", "").isdecimal() and packed(host) is None:
+        message = f"{host!r} is no IPv4 address"
+        raise ValueError(message)

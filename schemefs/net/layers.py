@@ -1,0 +1,213 @@
+"""How the protocols meet: what the network layer offers to transports, and what it asks of them.
+
+Addresses are 4 or 16 packed octets; nothing above `schemes/ip` asks which. A tcp, udp or icmp plugin declares
+`requires = ("ip",)` and is handed an object that satisfies NetworkLayer. netcfg edits the same object: one routing
+table, one address table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from schemefs.net.buffer import Chunks
+from schemefs.net.offload import Offload
+
+ICMP = 1
+TCP = 6
+UDP = 17
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryError:
+    """Why a datagram of ours could not be delivered: an ICMP error, or a neighbor that doesn't answer."""
+
+    errno: int  # what a system call would fail with: ECONNREFUSED, EHOSTUNREACH, ENETUNREACH, EMSGSIZE, …
+    hard: bool  # RFC 1122 §4.2.3.9: a hard error fails a connect at once, a soft one is remembered
+    sentence: str  # "10.0.2.2 says: port unreachable"
+    protocol: int
+    source: bytes  # of the datagram: our address
+    destination: bytes
+    transport: bytes  # the first octets of its transport header, 8 at least
+    mtu: int = 0  # with EMSGSIZE: the next hop's, 0 when it was not told
+    reporter: bytes = b""  # who sent the ICMP error; empty: found out here
+    icmp_type: int = -1
+    icmp_code: int = -1
+
+
+class Transport(Protocol):
+    """What tcp, udp and icmp give to the network layer. None of these ever raises for what the octets say."""
+
+    def receive_datagram(
+        self, source: bytes, destination: bytes, datagram: memoryview, start: int, offload: Offload, now: float
+    ) -> bool:
+        """Take the payload `datagram[start:]`, borrowed for the call; `datagram[:start]` is the IP header.
+
+        The destination is ours (unicast, broadcast or joined multicast). False: nobody is there, so the network
+        layer answers "port unreachable" where the rules allow it.
+        """
+
+    def receive_error(self, error: DeliveryError, now: float) -> None:
+        """A datagram of this protocol was not delivered."""
+
+    def transmit_space(self, now: float) -> None:
+        """A `Path.send` that was refused would succeed now."""
+
+
+class Path(Protocol):
+    """The way from us to one destination, looked up once and kept by a connection: it follows route changes itself."""
+
+    source: bytes
+    destination: bytes
+
+    @property
+    def mtu(self) -> int:
+        """The largest IP datagram, in octets, that goes through whole (path MTU included)."""
+
+    @property
+    def gso_max(self) -> int:
+        """The largest IP datagram, in octets, that may be sent with a gso_size: at least mtu, at most 65535."""
+
+    def send(
+        self,
+        protocol: int,
+        header: bytes,
+        payload: Chunks,
+        now: float,
+        *,
+        checksum_offset: int = -1,
+        gso_size: int = 0,
+        hop_limit: int = 64,
+        may_fragment: bool = False,
+    ) -> bool:
+        """Send one datagram (or super-segment) and forget it; False: no room now, `transmit_space` follows.
+
+        *header* is the transport header with a partial checksum at *checksum_offset* (the pseudo-header's sum, not
+        complemented), or complete when that is -1. The chunks must stay unchanged until they are on the wire.
+        What can't be delivered comes back as `receive_error`; ENETUNREACH and EMSGSIZE that are known at once are raised as
+        SchemeError.
+        """
+
+
+class RouteEntry(Protocol):
+    """One rule of the routing table."""
+
+    destination: bytes
+    prefix_length: int
+    via: bytes  # empty: on the link
+    interface: str
+    source: bytes  # preferred source address; empty: the interface's first
+    metric: int
+
+
+class Routes(Protocol):
+    """The one routing table."""
+
+    def list(self) -> Iterable[RouteEntry]:
+        """Yield the rules, the least specific prefix first, as Redox lists them."""
+
+    def add(
+        self, destination: bytes, prefix_length: int, *, via: bytes = b"", interface: str = "", metric: int = 0
+    ) -> None:
+        """Add a rule. EEXIST: there is one with this prefix and metric; ENETUNREACH: *via* is on no link of ours;
+        ENODEV: no such interface."""
+
+    def remove(self, destination: bytes, prefix_length: int, *, via: bytes = b"", interface: str = "") -> None:
+        """Remove every rule for exactly this prefix (and via, interface, where given). ESRCH: there was none."""
+
+    def explain(self, destination: bytes) -> str:
+        """Say which rule wins for *destination*, and why; ENETUNREACH when none does."""
+
+
+class NeighborEntry(Protocol):
+    """One line of a neighbor table (RFC 4861 §7.3.2's states)."""
+
+    address: bytes
+    mac: bytes
+    state: str  # INCOMPLETE REACHABLE STALE DELAY PROBE FAILED PERMANENT
+
+
+class Interface(Protocol):
+    """An attachment as configuration sees it. The setters act at once on the running stack."""
+
+    name: str
+    device: str
+
+    @property
+    def mac(self) -> bytes:
+        """Six octets, or empty."""
+
+    @property
+    def mtu(self) -> int:
+        """Octets of the largest IP datagram."""
+
+    @property
+    def is_up(self) -> bool:
+        """Whether it carries datagrams."""
+
+    @property
+    def addresses(self) -> Sequence[tuple[bytes, int]]:
+        """(address, prefix length), the preferred source first."""
+
+    def set_mac(self, mac: bytes, now: float) -> None:
+        """EOPNOTSUPP: the medium has none; EINVAL: not unicast."""
+
+    def set_mtu(self, mtu: int, now: float) -> None:
+        """EINVAL: outside 68..link maximum."""
+
+    def set_up(self, up: bool, now: float) -> None:  # noqa: FBT001 - the value itself
+        """Start or stop carrying datagrams."""
+
+    def add_address(self, address: bytes, prefix_length: int, now: float) -> None:
+        """EEXIST: it is ours already; EINVAL: not a unicast address."""
+
+    def remove_address(self, address: bytes, prefix_length: int, now: float) -> None:
+        """EADDRNOTAVAIL: it is not on this interface."""
+
+    def set_address(self, address: bytes, prefix_length: int, now: float) -> None:
+        """Replace all addresses by this one; routes of the old network go, routes through gateways stay."""
+
+    def neighbors(self) -> Iterable[NeighborEntry]:
+        """Yield the neighbor table."""
+
+    def add_neighbor(self, address: bytes, mac: bytes, now: float) -> None:
+        """Add a static entry."""
+
+    def remove_neighbor(self, address: bytes) -> None:
+        """ENOENT: no such entry."""
+
+    def statistics(self) -> Mapping[str, int | float | str]:
+        """Counters, in the order in which they are shown."""
+
+
+class ErrorReporter(Protocol):
+    """The icmp plugin, as the network layer needs it."""
+
+    def report_error(self, icmp_type: int, code: int, datagram: memoryview, now: float, *, mtu: int = 0) -> None:
+        """Send an ICMP error about *datagram*, which was received; the rules of RFC 1122 §3.2.2 are applied there."""
+
+
+class NetworkLayer(Protocol):
+    """What the ip plugin provides."""
+
+    routes: Routes
+    interfaces: Mapping[str, Interface]
+
+    def path(self, destination: bytes, source: bytes = b"") -> Path:
+        """Look up the way to *destination*. ENETUNREACH: no route; EADDRNOTAVAIL: *source* is not ours."""
+
+    def register_transport(self, protocol: int, transport: Transport) -> None:
+        """Give every datagram of *protocol* that is for us to *transport*."""
+
+    def register_error_reporter(self, reporter: ErrorReporter) -> None:
+        """Have ICMP errors sent by *reporter*."""
+
+    def deliver_error(self, error: DeliveryError, now: float) -> None:
+        """Hand an error to the transport whose datagram caused it (and learn the path MTU from EMSGSIZE)."""
+
+    def is_local(self, address: bytes) -> bool:
+        """Tell whether *address* is one of ours (127/8 included)."""
+
+    def is_broadcast(self, address: bytes) -> bool:
+        """Tell whether *address* is 255.255.255.255 or the broadcast address of a network of ours."""

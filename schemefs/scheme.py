@@ -1,0 +1,319 @@
+"""The contract of a scheme: what a plugin gives, and what it may rely on. Sans-IO: no clock, no descriptor, no task.
+
+    Scheme.root            a Directory: the tree a user sees, made of nodes
+    Node                   what a name is: Directory, StreamFile, TextFile, FollowedFile, SymbolicLink
+    StreamFile.open(...)   makes (or finds) what is behind the file and returns a Handle
+    Handle                 read, write, fevent, close: `None` is "would block", b"" is end of file
+
+Waiting, O_NONBLOCK, time-outs, signals and poll are not here and not in any scheme: they live once, in
+`schemefs/fs/waiting.py`, which calls these methods again whenever a handle says that something changed.
+
+Looking (lookup, list, attributes) never has a side effect; opening does. Times are seconds on the daemon's clock and
+come in as `now`. A method that fails raises SchemeError(errno, sentence).
+"""
+
+from __future__ import annotations
+
+import errno
+import random
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, ClassVar, Final, TypeVar
+
+from schemefs.errors import SchemeError
+
+if TYPE_CHECKING:
+    from schemefs.alarm import Alarm
+    from schemefs.config import Config
+    from schemefs.driver import Link
+    from schemefs.log import LogRing, LogRings
+    from schemefs.net.buffer import Buffer
+    from schemefs.names import Names
+
+Service = TypeVar("Service")
+
+
+class Event:
+    """The bits of `fevent`, which are poll(2)'s own. Plain integers: an IntFlag's `&` costs 1 µs."""
+
+    IN: Final = 0x0001  # a read would not block: octets, a datagram, an accepted connection, or end of file
+    PRI: Final = 0x0002  # urgent data; on text files: changed since it was read
+    OUT: Final = 0x0004  # a write would take something
+    ERR: Final = 0x0008  # the next read or write fails
+    HUP: Final = 0x0010  # both directions are closed
+    RDHUP: Final = 0x2000  # the peer has closed its direction
+    ALL: Final = IN | PRI | OUT | ERR | HUP | RDHUP
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who makes a call: the uid, gid and pid of the FUSE request."""
+
+    uid: int
+    gid: int = 0
+    pid: int = 0
+
+
+class Handle:
+    """One open stream file, as the plugin sees it. The mount owns it from `open` until `close`.
+
+    `read` and `write` act once, without waiting. What they would answer is what `fevent` says: IN exactly when `read`
+    would not return None, OUT exactly when `write` of one octet (one small datagram) would not.
+    """
+
+    read_timeout: float = 0.0  # seconds a blocking read waits before EAGAIN (as SO_RCVTIMEO); 0: for ever
+    write_timeout: float = 0.0
+    name: str = ""  # what `schemefs which` prints: "tcp/7"
+    on_changed: Callable[[], None] | None = None
+
+    def changed(self) -> None:
+        """Say "look again": something that `opening`, `read`, `write`, `fevent` or `synced` depends on has changed.
+
+        Cheap, and safe in the middle of anything: whoever listens only makes a note and looks later.
+        """
+        if self.on_changed is not None:
+            self.on_changed()
+
+    def opening(self, now: float) -> bool:
+        """Tell whether a blocking open has still to wait (connect, accept). Raises SchemeError when it has failed."""
+        del now
+        return False
+
+    def read(self, size: int, now: float) -> Buffer | None:
+        """Return at most *size* octets; None: would block; b"": end of file. What is returned is consumed."""
+        raise SchemeError(errno.EACCES, "this file can't be read")
+
+    def write(self, data: memoryview, now: float) -> int | None:
+        """Take some of *data* and return how many octets, never more than were taken; None: would block.
+
+        The octets stay valid and unchanged after the call: *data* may be kept without copying.
+        """
+        raise SchemeError(errno.EACCES, "this file can't be written")
+
+    @abstractmethod
+    def fevent(self, interest: int) -> int:
+        """Return which of the `Event` bits in *interest* are true now (ERR and HUP always count as asked for)."""
+
+    def queued(self) -> int | None:
+        """Return how many octets a read could get now, for a stream of octets; None where reads are messages."""
+        return None
+
+    def synced(self, now: float) -> bool:
+        """Tell whether everything written was acknowledged; fsync waits for it. Raises SchemeError when it can't be."""
+        del now
+        return True
+
+    def reopen(self, flags: int, caller: Caller, now: float) -> Handle:
+        """Return another handle on the same conversation, for a second open of this inode (/dev/fd/3)."""
+        raise SchemeError(errno.ENXIO, "this file can be opened only once")
+
+    def interrupted(self, now: float) -> None:
+        """An open that was waiting was interrupted: give up what it was doing. `close` follows."""
+
+    @abstractmethod
+    def close(self, now: float) -> None:
+        """The last descriptor is gone. Never waits and never fails; what is left to do goes on in the background."""
+
+
+class Node(ABC):
+    """What a name in the tree is. Nodes are kept by their parents: the same thing is the same object."""
+
+    kind: ClassVar[int]  # S_IFDIR, S_IFREG, S_IFLNK
+    mode: int = 0o444  # permission bits; the mount enforces them for uid and gid, 0 included for a direction nobody has
+    uid: int = 0
+    gid: int = 0
+
+    @property
+    def size(self) -> int:
+        """What stat shows as the size in octets."""
+        return 0
+
+
+class Directory(Node):
+    """Names and what they are. `lookup` and `list` have no side effects."""
+
+    kind = 0o040000
+    mode = 0o555
+
+    @abstractmethod
+    def lookup(self, name: str, caller: Caller) -> Node:
+        """Return what *name* is here. ENOENT: nothing; EINVAL: a malformed address or option."""
+
+    @abstractmethod
+    def list(self, caller: Caller) -> Iterable[tuple[str, Node]]:
+        """Yield the names that `ls` shows."""
+
+
+class StaticDirectory(Directory):
+    """A declared directory: the tree in the source is the tree on screen."""
+
+    def __init__(self, children: Mapping[str, Node], *, mode: int = 0o555) -> None:
+        self.children = dict(children)
+        self.mode = mode
+
+    def lookup(self, name: str, caller: Caller) -> Node:
+        """Return the child, or ENOENT."""
+        del caller
+        try:
+            return self.children[name]
+        except KeyError:
+            raise SchemeError(errno.ENOENT, f"no {name!r} here; there is: {', '.join(self.children)}") from None
+
+    def list(self, caller: Caller) -> Iterable[tuple[str, Node]]:
+        """Yield the children in declared order."""
+        del caller
+        return self.children.items()
+
+
+class StreamFile(Node):
+    """A file read in order, that may block. Every lookup is an inode of its own, so two opens are two conversations."""
+
+    kind = 0o100000
+    mode = 0o666
+
+    @abstractmethod
+    def open(self, flags: int, caller: Caller, now: float) -> Handle:
+        """Make what the file stands for. *flags* are open(2)'s; the handle may still be `opening`."""
+
+
+class TextFile(Node):
+    """A small text, read as a snapshot, written in whole commands. Never blocks.
+
+    *read* returns the text now. *write* is given everything one write(2) carried, and applies all of it or raises.
+    Poll on it: always readable and writable; PRI and ERR after `changed`.
+    """
+
+    kind = 0o100000
+
+    def __init__(
+        self,
+        read: Callable[[], str | bytes] | None = None,
+        write: Callable[[str, Caller, float], None] | None = None,
+        *,
+        mode: int | None = None,
+        uid: int = 0,
+        gid: int = 0,
+    ) -> None:
+        self._read = read
+        self._write = write
+        self.mode = (0o644 if write else 0o444) if mode is None else mode
+        self.uid = uid
+        self.gid = gid
+        self.version = 0
+        self.watchers: set[Callable[[], None]] = set()
+
+    def read(self) -> bytes:
+        """Return the text now, encoded; empty for a node that is only written."""
+        text = self._read() if self._read else b""
+        return text.encode() if isinstance(text, str) else text
+
+    def write(self, data: bytes, caller: Caller, now: float) -> None:
+        """Apply the commands in *data* (one write(2)), or raise SchemeError and apply nothing of the failing one."""
+        if self._write is None:
+            raise SchemeError(errno.EACCES, "this file can't be written")
+        try:
+            text = data.decode()
+        except UnicodeDecodeError:
+            raise SchemeError(errno.EINVAL, "not UTF-8 text") from None
+        self._write(text, caller, now)
+
+    def changed(self) -> None:
+        """Tell whoever polls this file that its text has changed."""
+        self.version += 1
+        for watcher in tuple(self.watchers):
+            watcher()
+
+
+class FollowedFile(Node):
+    """A log: a ring of text with a growing end, seekable. `cat` ends at the newest line, `tail -f` follows."""
+
+    kind = 0o100000
+
+    def __init__(self, ring: LogRing, *, mode: int = 0o444) -> None:
+        self.ring = ring
+        self.mode = mode
+
+    @property
+    def size(self) -> int:
+        """All octets ever written, so that a seek to the end is the end."""
+        return self.ring.end
+
+
+class SymbolicLink(Node):
+    """Another name for something in the tree."""
+
+    kind = 0o120000
+    mode = 0o777
+
+    def __init__(self, target: str) -> None:
+        self.target = target
+
+
+@dataclass(slots=True)
+class SchemeContext:
+    """What the daemon hands to the constructor of every scheme."""
+
+    alarm: Alarm
+    random: random.Random
+    config: Config
+    names: Names
+    logs: LogRings
+    uid: int = 0  # whom the daemon runs as; with uid 0, who counts as privileged
+    services: dict[str, object] = field(default_factory=dict)  # what the schemes made before this one provide
+
+    def service(self, name: str, kind: type[Service]) -> Service:
+        """Return what the scheme *name* (which must be in `requires`) provides; *kind* is for the type checker."""
+        del kind
+        return self.services[name]  # type: ignore[return-value]
+
+    def is_privileged(self, caller: Caller) -> bool:
+        """Tell whether *caller* may configure: root, or whom the daemon runs as."""
+        return caller.uid in (0, self.uid)
+
+
+class Scheme(ABC):
+    """A plugin: one top-level directory of the mount.
+
+    Constructed once, with the context; the schemes named in `requires` exist already. Everything else is `root`.
+    """
+
+    name: ClassVar[str]
+    requires: ClassVar[tuple[str, ...]] = ()
+
+    root: Directory
+
+    def __init__(self, context: SchemeContext) -> None:
+        self.context = context
+
+    @property
+    def provides(self) -> object:
+        """What schemes that require this one get from `context.service`."""
+        return self
+
+    def link_attached(self, link: Link, now: float) -> None:
+        """A driver has a link: an interface for ip, a directory for network. Every scheme is told."""
+
+    def link_detached(self, link: Link, now: float) -> None:
+        """The link is gone."""
+
+    def shutdown(self, now: float) -> bool:
+        """The mount ends: close in order. Called again as things change; True: nothing more to wait for."""
+        del now
+        return True
+
+    def lookup(self, path: str, caller: Caller) -> Node:
+        """Walk *path* (relative to this scheme, '' is its directory) without side effects."""
+        node: Node = self.root
+        for part in filter(None, path.split("/")):
+            if not isinstance(node, Directory):
+                raise SchemeError(errno.ENOTDIR, f"{path!r} goes through a file")
+            node = node.lookup(part, caller)
+        return node
+
+    def open(self, path: str, flags: int, caller: Caller, now: float) -> Handle:
+        """Open the stream file at *path*, as the mount does; for tests and programs in this process."""
+        node = self.lookup(path, caller)
+        if not isinstance(node, StreamFile):
+            raise SchemeError(errno.EISDIR if isinstance(node, Directory) else errno.EINVAL, f"{path!r} is no stream")
+        return node.open(flags, caller, now)
