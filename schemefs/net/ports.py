@@ -1,0 +1,124 @@
+"""Ports of one transport protocol: which are taken (PortTable), and which to take next (EphemeralPorts, RFC 6056).
+
+A claim is a local address and a port; the address of zeros is "any" and collides with all others, as bind(2) has it.
+Connections need no claim of their own: their four-tuples are unique in the protocol's demultiplexer, which `allocate`
+asks through `in_use`.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Final
+
+from schemefs.errors import SchemeError
+from schemefs.net.addresses import endpoint_text
+
+if TYPE_CHECKING:
+    import random
+
+# RFC 6056 §3.2 asks for a range as large as possible; services registered above 32767 are rare (Linux begins there too).
+LOWEST_EPHEMERAL: Final = 32768
+HIGHEST_EPHEMERAL: Final = 65535
+LOWEST_UNPRIVILEGED: Final = 1024
+
+_COUNT: Final = HIGHEST_EPHEMERAL - LOWEST_EPHEMERAL + 1
+_INCREMENTS: Final = 256  # RFC 6056 §3.3.4: the table of counters; any power of two
+
+
+@dataclass(slots=True, eq=False)
+class Claim:
+    """A local address and port that somebody uses; given back with `PortTable.release`."""
+
+    address: bytes
+    port: int
+    uid: int
+    shared: bool  # others of the same uid may claim it too, when they say so as well (as SO_REUSEPORT)
+
+
+class PortTable:
+    """The claimed ports of one protocol."""
+
+    __slots__ = ("_claims",)
+
+    def __init__(self) -> None:
+        self._claims: dict[int, list[Claim]] = {}
+
+    def claim(self, address: bytes, port: int, *, uid: int = 0, shared: bool = False) -> Claim:
+        """Take a port. EADDRINUSE: a claim on the same port has this address, or one of both is "any"."""
+        claim = Claim(address, port, uid, shared)
+        taken = next((other for other in self._claims.get(port, ()) if _collide(claim, other)), None)
+        if taken is not None:
+            raise SchemeError(errno.EADDRINUSE, f"{endpoint_text(taken.address, port)} is in use")
+        self._claims.setdefault(port, []).append(claim)
+        return claim
+
+    def release(self, claim: Claim) -> None:
+        """Give a claim back; harmless the second time."""
+        claims = self._claims.get(claim.port, [])
+        if claim in claims:
+            claims.remove(claim)
+            if not claims:
+                del self._claims[claim.port]
+
+    def is_claimed(self, port: int) -> bool:
+        """Tell whether anybody has *port*, on whatever address."""
+        return port in self._claims
+
+    def __iter__(self) -> Iterator[Claim]:
+        """Yield all claims."""
+        return (claim for claims in tuple(self._claims.values()) for claim in tuple(claims))
+
+
+def _collide(one: Claim, other: Claim) -> bool:
+    if one.shared and other.shared and one.uid == other.uid:
+        return False
+    if len(one.address) != len(other.address):
+        return False
+    return one.address == other.address or not any(one.address) or not any(other.address)
+
+
+class EphemeralPorts:
+    """Chooses local ports nobody can guess. One per protocol; *random* is asked for the secret once, and for UDP's choices."""
+
+    __slots__ = ("_counters", "_random", "_secret")
+
+    def __init__(self, random: random.Random) -> None:
+        self._random = random
+        self._secret = random.randbytes(32)
+        self._counters = [random.randrange(_COUNT) for _ in range(_INCREMENTS)]
+
+    def allocate(self, local: bytes, remote: bytes, remote_port: int, in_use: Callable[[int], bool]) -> int:
+        """Return a port for a connection: the double-hash selection of RFC 6056 §3.3.4.
+
+        Ports towards one peer go up one by one (so TIME-WAIT pairs come back late), from a start that differs from peer
+        to peer and can't be told from outside. EADDRNOTAVAIL: *in_use* is true of all.
+        """
+        key = local + remote + remote_port.to_bytes(2, "big")
+        digest = blake2b(key, digest_size=8, key=self._secret).digest()
+        offset = int.from_bytes(digest[:4], "big")
+        index = digest[4] % _INCREMENTS
+        for _ in range(_COUNT):
+            port = LOWEST_EPHEMERAL + (offset + self._counters[index]) % _COUNT
+            self._counters[index] += 1
+            if not in_use(port):
+                return port
+        raise _exhausted()
+
+    def allocate_random(self, in_use: Callable[[int], bool]) -> int:
+        """Return a port at random (RFC 6056 §3.3.2), for datagram protocols: each query's port is then a guess of its own.
+
+        EADDRNOTAVAIL: *in_use* is true of all.
+        """
+        start = self._random.randrange(_COUNT)
+        for step in range(_COUNT):
+            port = LOWEST_EPHEMERAL + (start + step) % _COUNT
+            if not in_use(port):
+                return port
+        raise _exhausted()
+
+
+def _exhausted() -> SchemeError:
+    return SchemeError(errno.EADDRNOTAVAIL, f"all ports from {LOWEST_EPHEMERAL} to {HIGHEST_EPHEMERAL} are in use")
