@@ -6,6 +6,7 @@ The defaults are QEMU's user network, which the project's notes and Redox's docu
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Interface
 
@@ -17,7 +18,9 @@ class InterfaceConfig:
     name: str = "eth0"
     driver: str = "tap"
     address: IPv4Interface | None = field(default_factory=lambda: IPv4Interface("10.0.2.15/24"))
-    options: dict[str, object] = field(default_factory=dict)  # for the driver: tap, mac, mtu, offload, host_address
+    # For the driver: tap (str), mac (bytes | None), mtu (int | None), offload (str), host_address (IPv4Interface | None),
+    # address (IPv4Interface), address_is_default (bool: nobody asked for this subnet, so it may move to a free one)
+    options: dict[str, object] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -30,3 +33,5 @@ class Config:
     private: bool = False
     hosts_file: str = "/etc/hosts"
     services_file: str = "/etc/services"
+    log_level: int = logging.INFO
+    log_file: str = ""  # appended to, as well as logging/net/schemefs.log; "-" is standard error

@@ -1,4 +1,4 @@
-"""The one exception a scheme raises at its caller: an errno for the program, a sentence for the person.
+"""What a scheme raises at its caller (an errno for the program, a sentence for the person), and what a command says.
 
 Who is to blame decides what happens: a caller's mistake (or a peer's refusal) is a SchemeError; bad octets from the
 network are counted and dropped, never raised; our own faults raise anything else and become EIO with a traceback.
@@ -23,3 +23,7 @@ class SchemeError(Exception):
 
     def __str__(self) -> str:
         return f"{self.sentence} ({errno_names.errorcode.get(self.errno, self.errno)}: {os.strerror(self.errno)})"
+
+
+class StartError(Exception):
+    """What keeps a daemon from starting or a mount from ending: one clear sentence for the person at the command line."""

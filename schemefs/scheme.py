@@ -203,8 +203,9 @@ class TextFile(Node):
         self.version = 0
         self.watchers: set[Callable[[], None]] = set()
 
-    def read(self) -> bytes:
+    def read(self, caller: Caller) -> bytes:
         """Return the text now, encoded; empty for a node that is only written."""
+        del caller
         text = self._read() if self._read else b""
         return text.encode() if isinstance(text, str) else text
 
@@ -223,6 +224,24 @@ class TextFile(Node):
         self.version += 1
         for watcher in tuple(self.watchers):
             watcher()
+
+
+class FailureFile(TextFile):
+    """`err`: why this uid's last open or write in a scheme failed. The mount records, whoever asks sees its own."""
+
+    def __init__(self) -> None:
+        super().__init__(mode=0o444)
+        self._sentences: dict[int, str] = {}
+
+    def record(self, caller: Caller, sentence: str) -> None:
+        """Keep *sentence* as the last failure of the caller's uid."""
+        self._sentences[caller.uid] = sentence
+        self.changed()
+
+    def read(self, caller: Caller) -> bytes:
+        """Return the sentence, or nothing when all went well so far."""
+        sentence = self._sentences.get(caller.uid)
+        return f"{sentence}\n".encode() if sentence else b""
 
 
 class FollowedFile(Node):
@@ -285,6 +304,7 @@ class Scheme(ABC):
 
     def __init__(self, context: SchemeContext) -> None:
         self.context = context
+        self.err = FailureFile()  # a scheme shows it in its tree as `err`
 
     @property
     def provides(self) -> object:

@@ -1,0 +1,208 @@
+/* The seam between libfuse and pyfuse3: four things a network file needs and pyfuse3's Python API can't say.
+ *
+ *   who asks           unique, opcode, pid, uid of the request being handled, and its O_NONBLOCK *now*
+ *   interrupts         FUSE_INTERRUPT calls a Python function with the unique it is about
+ *   FOPEN_STREAM       a file opened "nonseekable" is a stream: reads and writes on one open file at the same time
+ *   never blocking     the device is read without blocking and without splice; an empty device is reported as EINTR,
+ *                      which pyfuse3 answers by waiting again. (Between "readable" and read, the kernel may withdraw a
+ *                      request whose caller was killed: a blocking read would then stop the whole daemon.)
+ *
+ * How: this extension defines three of libfuse's public functions and is loaded before pyfuse3 with RTLD_GLOBAL, so the
+ * dynamic linker gives pyfuse3 these; where the original is wanted they call it (RTLD_NEXT). Nothing private to
+ * libfuse or pyfuse3 is touched. schemefs/fs/seam.py loads it and checks that it took.
+ */
+#define PY_SSIZE_T_CLEAN
+#define _GNU_SOURCE
+#define FUSE_USE_VERSION 314
+#include <Python.h>
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fuse.h>
+#include <fuse3/fuse_lowlevel.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#ifndef FOPEN_STREAM
+#define FOPEN_STREAM (1 << 4)
+#endif
+
+#define EXPORTED __attribute__((visibility("default")))
+
+static struct {
+    uint64_t unique;
+    uint32_t opcode, pid, uid, gid, flags;
+} request;
+
+static PyObject *interrupt_callback;
+static size_t buffer_size; /* what one read of the device must have room for */
+static int prepared_fd = -1;
+static int drained;        /* the last read of the device found nothing */
+
+/* The kernel refuses reads into a buffer smaller than header and max_write; libfuse negotiates at most this many pages. */
+static size_t device_buffer_size(void)
+{
+    long pages = 256, limit;
+    FILE *file = fopen("/proc/sys/fs/fuse/max_pages_limit", "re");
+    if (file) {
+        if (fscanf(file, "%ld", &limit) == 1 && limit > pages && limit <= 65535)
+            pages = limit;
+        fclose(file);
+    }
+    return (size_t)(pages + 2) * (size_t)sysconf(_SC_PAGESIZE);
+}
+
+EXPORTED int fuse_session_receive_buf(struct fuse_session *session, struct fuse_buf *buf)
+{
+    int fd = fuse_session_fd(session);
+    ssize_t count;
+
+    if (fd != prepared_fd) {
+        fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
+        prepared_fd = fd;
+        buffer_size = device_buffer_size();
+    }
+    if (!buf->mem && !(buf->mem = malloc(buffer_size)))
+        return -ENOMEM;
+    do
+        count = read(fd, buf->mem, buffer_size);
+    while (count < 0 && errno == ENOENT); /* withdrawn while it was being read: the next one, please */
+    drained = count < 0 && errno == EAGAIN;
+    if (fuse_session_exited(session))
+        return 0;
+    if (count < 0) {
+        if (errno == EINTR || errno == EAGAIN)
+            return -EINTR;
+        if (errno == ENODEV) { /* unmounted, or the connection was aborted */
+            fuse_session_exit(session);
+            return 0;
+        }
+        return -errno;
+    }
+    if ((size_t)count < sizeof(struct fuse_in_header))
+        return -EIO;
+    buf->size = (size_t)count;
+    buf->flags = 0;
+    return (int)count;
+}
+
+static void tell_interrupt(uint64_t unique)
+{
+    PyObject *result;
+
+    if (!interrupt_callback)
+        return;
+    result = PyObject_CallFunction(interrupt_callback, "K", (unsigned long long)unique);
+    if (!result)
+        PyErr_WriteUnraisable(interrupt_callback);
+    else
+        Py_DECREF(result);
+}
+
+EXPORTED void fuse_session_process_buf(struct fuse_session *session, const struct fuse_buf *buf)
+{
+    static void (*original)(struct fuse_session *, const struct fuse_buf *);
+    const struct fuse_in_header *header = buf->mem;
+
+    if (!original)
+        *(void **)&original = dlsym(RTLD_NEXT, "fuse_session_process_buf");
+    request.unique = header->unique;
+    request.opcode = header->opcode;
+    request.pid = header->pid;
+    request.uid = header->uid;
+    request.gid = header->gid;
+    request.flags = 0;
+    if (header->opcode == FUSE_READ)
+        request.flags = ((const struct fuse_read_in *)(header + 1))->flags;
+    else if (header->opcode == FUSE_WRITE)
+        request.flags = ((const struct fuse_write_in *)(header + 1))->flags;
+    else if (header->opcode == FUSE_INTERRUPT)
+        tell_interrupt(((const struct fuse_interrupt_in *)(header + 1))->unique);
+    original(session, buf);
+}
+
+static int reply_stream(fuse_req_t req, uint64_t file_handle)
+{
+    struct fuse_open_out out;
+
+    memset(&out, 0, sizeof out);
+    out.fh = file_handle;
+    out.open_flags = FOPEN_DIRECT_IO | FOPEN_NONSEEKABLE | FOPEN_STREAM;
+    return fuse_reply_buf(req, (const char *)&out, sizeof out);
+}
+
+EXPORTED int fuse_reply_open(fuse_req_t req, const struct fuse_file_info *info)
+{
+    static int (*original)(fuse_req_t, const struct fuse_file_info *);
+
+    if (info->nonseekable)
+        return reply_stream(req, info->fh);
+    if (!original)
+        *(void **)&original = dlsym(RTLD_NEXT, "fuse_reply_open");
+    return original(req, info);
+}
+
+static PyObject *seam_request(PyObject *self, PyObject *unused)
+{
+    (void)self, (void)unused;
+    return Py_BuildValue("KIII", (unsigned long long)request.unique, request.flags, request.pid, request.uid);
+}
+
+static PyObject *seam_drained(PyObject *self, PyObject *unused)
+{
+    (void)self, (void)unused;
+    return PyBool_FromLong(drained);
+}
+
+static PyObject *seam_on_interrupt(PyObject *self, PyObject *callback)
+{
+    (void)self;
+    Py_INCREF(callback);
+    Py_XSETREF(interrupt_callback, callback);
+    Py_RETURN_NONE;
+}
+
+static PyObject *seam_not_interposed(PyObject *self, PyObject *unused)
+{
+    static const struct {
+        const char *name;
+        void *ours;
+    } functions[] = {
+        {"fuse_session_receive_buf", (void *)fuse_session_receive_buf},
+        {"fuse_session_process_buf", (void *)fuse_session_process_buf},
+        {"fuse_reply_open", (void *)fuse_reply_open},
+    };
+    PyObject *missing = PyList_New(0);
+
+    (void)self, (void)unused;
+    for (size_t i = 0; missing && i < sizeof functions / sizeof *functions; i++) {
+        PyObject *name;
+        if (dlsym(RTLD_DEFAULT, functions[i].name) == functions[i].ours)
+            continue;
+        name = PyUnicode_FromString(functions[i].name);
+        if (!name || PyList_Append(missing, name) < 0)
+            Py_CLEAR(missing);
+        Py_XDECREF(name);
+    }
+    return missing;
+}
+
+static PyMethodDef methods[] = {
+    {"request", seam_request, METH_NOARGS,
+     "request() -> (unique, flags, pid, uid) of the request whose handler is about to run; flags: open(2)'s, for read and write"},
+    {"drained", seam_drained, METH_NOARGS, "drained() -> whether the last look at the device found nothing"},
+    {"on_interrupt", seam_on_interrupt, METH_O, "on_interrupt(f): f(unique) is called for each FUSE_INTERRUPT"},
+    {"not_interposed", seam_not_interposed, METH_NOARGS, "not_interposed() -> names of libfuse functions that are not ours"},
+    {NULL, NULL, 0, NULL},
+};
+
+static struct PyModuleDef module = {
+    PyModuleDef_HEAD_INIT, "_seam", "The seam between libfuse and pyfuse3.", -1, methods, NULL, NULL, NULL, NULL,
+};
+
+PyMODINIT_FUNC PyInit__seam(void)
+{
+    return PyModule_Create(&module);
+}

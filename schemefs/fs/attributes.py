@@ -1,0 +1,41 @@
+"""What stat shows of a node."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Final
+
+from schemefs.fs.inodes import Inode
+from schemefs.fs.seam import pyfuse3
+from schemefs.scheme import Directory, StreamFile, SymbolicLink
+
+STREAM_BLOCK: Final = 1 << 20  # what cat and cp read at once: the most one request carries
+TEXT_BLOCK: Final = 4096
+
+# Nodes have no times of their own; like /proc, they show when they were asked about... but steadily: the daemon's start.
+_STARTED: Final = time.time_ns()
+
+
+def attributes_of(inode: Inode) -> Any:
+    """Return the attributes of *inode*, not to be cached: names and values live."""
+    node = inode.node
+    entry = pyfuse3.EntryAttributes()
+    entry.st_ino = inode.number
+    entry.st_mode = node.kind | node.mode
+    entry.st_nlink = 2 if isinstance(node, Directory) else 1
+    entry.st_uid = node.uid
+    entry.st_gid = node.gid
+    entry.st_size = len(node.target) if isinstance(node, SymbolicLink) else node.size
+    entry.st_blksize = STREAM_BLOCK if isinstance(node, StreamFile) else TEXT_BLOCK
+    entry.st_atime_ns = entry.st_mtime_ns = entry.st_ctime_ns = _STARTED
+    entry.entry_timeout = 0
+    entry.attr_timeout = 0
+    return entry
+
+
+def statfs() -> Any:
+    """Return a file system without blocks, with names up to 255 octets."""
+    data = pyfuse3.StatvfsData()
+    data.f_bsize = data.f_frsize = TEXT_BLOCK
+    data.f_namemax = 255
+    return data

@@ -1,0 +1,190 @@
+"""Open files as the mount serves them: one class for each class of files (stream, text, followed).
+
+Each offers the same four: `read`, `write`, `poll`, `release`. Only a stream can park.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Final
+
+from schemefs.errors import SchemeError
+from schemefs.fs.waiting import Waiters
+from schemefs.scheme import Event
+
+if TYPE_CHECKING:
+    from schemefs.fs.inodes import Inode
+    from schemefs.fs.waiting import PollHandle, Waiting
+    from schemefs.net.buffer import Buffer
+    from schemefs.scheme import Caller, FollowedFile, Handle, TextFile
+
+# A read(2) larger than the kernel's 1 MiB limit arrives as several requests, and the kernel asks on only while each was
+# filled to the brim. One this large (255 pages, an unaligned buffer costs one) that would empty the queue exactly is
+# answered one octet short, or read(2) would sleep for more with a megabyte in its hands.
+BRIM: Final = 255 * 4096
+
+
+class OpenFile(ABC):
+    """What one open(2) made."""
+
+    def __init__(self, inode: Inode, caller: Caller) -> None:
+        self.inode = inode
+        self.caller = caller  # who opened it: rights are the opener's, also when the descriptor is passed on
+        self.waiters = Waiters()
+
+    @abstractmethod
+    async def read(self, offset: int, size: int, unique: int, flags: int, now: float) -> Buffer:
+        """Answer a read."""
+
+    @abstractmethod
+    async def write(self, offset: int, data: bytes, unique: int, flags: int, now: float) -> int:
+        """Answer a write with how much was taken."""
+
+    @abstractmethod
+    def poll(self, now: float) -> int:
+        """Return what is true now."""
+
+    def keep_poll_handle(self, poll_handle: PollHandle) -> None:
+        """The kernel wants one notification at the next change."""
+        self.waiters.poll_handle = poll_handle
+
+    async def fsync(self, unique: int) -> None:
+        """Wait until what was written has arrived."""
+
+    @abstractmethod
+    def release(self, now: float) -> None:
+        """The last descriptor is gone."""
+
+
+class OpenStream(OpenFile):
+    """A handle of a scheme."""
+
+    def __init__(self, inode: Inode, caller: Caller, handle: Handle, waiting: Waiting) -> None:
+        super().__init__(inode, caller)
+        self.handle = handle
+        self.waiting = waiting
+        handle.on_changed = self.waiters.wake
+
+    async def wait_opened(self, unique: int) -> None:
+        """Wait while a connect or an accept is under way; an interrupted one is given up."""
+        handle = self.handle
+        try:
+            await self.waiting.until(lambda now: None if handle.opening(now) else True, self.waiters, unique)
+        except SchemeError as error:
+            if error.errno == errno.EINTR:
+                handle.interrupted(self.waiting.clock())
+            raise
+
+    async def read(self, offset: int, size: int, unique: int, flags: int, now: float) -> Buffer:
+        """Read in order; the offset means nothing."""
+        handle = self.handle
+
+        def attempt(now: float) -> Buffer | None:
+            wanted = size
+            if size >= BRIM and handle.queued() == size:
+                wanted -= 1
+            return handle.read(wanted, now)
+
+        return await self.waiting.until(
+            attempt, self.waiters, unique, nonblocking=bool(flags & os.O_NONBLOCK), timeout=handle.read_timeout
+        )
+
+    async def write(self, offset: int, data: bytes, unique: int, flags: int, now: float) -> int:
+        """Write everything, waiting for room; what was taken before a failure or a signal is what is answered."""
+        handle = self.handle
+        rest = memoryview(data)
+        nonblocking = bool(flags & os.O_NONBLOCK)
+        taken = 0
+        while True:
+            try:
+                count = await self.waiting.until(
+                    lambda now: handle.write(rest, now),
+                    self.waiters,
+                    unique,
+                    nonblocking=nonblocking,
+                    timeout=handle.write_timeout,
+                )
+            except SchemeError:
+                if taken:
+                    return taken
+                raise
+            taken += count
+            if taken == len(data) or nonblocking:
+                return taken
+            rest = rest[count:]
+
+    def poll(self, now: float) -> int:
+        """Ask the handle."""
+        return self.handle.fevent(Event.ALL)
+
+    async def fsync(self, unique: int) -> None:
+        """Wait until everything written was acknowledged."""
+        handle = self.handle
+        await self.waiting.until(lambda now: handle.synced(now) or None, self.waiters, unique)
+
+    def release(self, now: float) -> None:
+        """Close the handle."""
+        self.handle.on_changed = None
+        self.handle.close(now)
+
+
+class OpenText(OpenFile):
+    """A snapshot of a text, taken at open and again by every read at offset 0 (as sysfs)."""
+
+    def __init__(self, inode: Inode, caller: Caller, node: TextFile) -> None:
+        super().__init__(inode, caller)
+        self.node = node
+        self._snapshot = node.read(caller)
+        self._seen = node.version
+        node.watchers.add(self.waiters.wake)
+
+    async def read(self, offset: int, size: int, unique: int, flags: int, now: float) -> bytes:
+        """Read by position."""
+        if offset == 0:
+            self._snapshot = self.node.read(self.caller)
+            self._seen = self.node.version
+        return self._snapshot[offset : offset + size]
+
+    async def write(self, offset: int, data: bytes, unique: int, flags: int, now: float) -> int:
+        """Apply whole commands: what one write(2) carried, wherever in the file it was aimed."""
+        self.node.write(data, self.caller, now)
+        return len(data)
+
+    def poll(self, now: float) -> int:
+        """Never blocks; PRI and ERR once the text has changed since it was read here."""
+        changed = Event.PRI | Event.ERR if self.node.version != self._seen else 0
+        return Event.IN | Event.OUT | changed
+
+    def release(self, now: float) -> None:
+        """Stop watching."""
+        self.node.watchers.discard(self.waiters.wake)
+
+
+class OpenFollowed(OpenFile):
+    """A log: positioned reads that end at the newest line."""
+
+    def __init__(self, inode: Inode, caller: Caller, node: FollowedFile) -> None:
+        super().__init__(inode, caller)
+        self.ring = node.ring
+        self._position = 0
+        self.ring.watchers.add(self.waiters.wake)
+
+    async def read(self, offset: int, size: int, unique: int, flags: int, now: float) -> bytes:
+        """Read from the ring."""
+        octets, begin = self.ring.read(offset, size)
+        self._position = begin + len(octets)
+        return octets
+
+    async def write(self, offset: int, data: bytes, unique: int, flags: int, now: float) -> int:
+        """A log is not written through its file."""
+        raise SchemeError(errno.EACCES, "a log can't be written")
+
+    def poll(self, now: float) -> int:
+        """Readable when there is more than was read."""
+        return Event.IN if self.ring.end > self._position else 0
+
+    def release(self, now: float) -> None:
+        """Stop watching."""
+        self.ring.watchers.discard(self.waiters.wake)

@@ -1,0 +1,304 @@
+"""What the kernel asks, answered from the tree of schemes: the handlers of the mount.
+
+Every handler is short: find the inode or the open file, check rights, ask the plugin, turn SchemeError into an errno.
+Nothing here waits but through `waiting.until`, and no exception gets out but an errno: anything else a handler raises
+is ours, so it is logged with its traceback, counted, and answered EIO; the mount lives on.
+"""
+
+from __future__ import annotations
+
+import errno
+import functools
+import logging
+import os
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
+
+from schemefs.errors import SchemeError
+from schemefs.fs import permissions, seam
+from schemefs.fs.attributes import attributes_of, statfs
+from schemefs.fs.inodes import Inode, Inodes
+from schemefs.fs.open_files import OpenFile, OpenFollowed, OpenStream, OpenText
+from schemefs.fs.seam import pyfuse3
+from schemefs.scheme import Caller, Directory, FollowedFile, Node, Scheme, StreamFile, SymbolicLink, TextFile
+
+if TYPE_CHECKING:
+    from schemefs.fs.waiting import Waiting
+
+log = logging.getLogger("schemefs.fs")
+
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
+Handler = Callable[Concatenate["Operations", Arguments], Awaitable[Result]]
+CONVERSATION = b"user.conversation"
+
+
+def answering(handler: Handler[Arguments, Result]) -> Callable[..., Coroutine[Any, Any, Result]]:
+    """Turn what *handler* raises into an errno for the kernel."""
+
+    @functools.wraps(handler)
+    async def answer(self: Operations, *args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
+        try:
+            return await handler(self, *args, **kwargs)
+        except SchemeError as error:
+            raise pyfuse3.FUSEError(error.errno) from None
+        except pyfuse3.FUSEError:
+            raise
+        except Exception:
+            self.unexpected += 1
+            log.exception("unexpected failure in %s%r", handler.__name__, args)
+            raise pyfuse3.FUSEError(errno.EIO) from None
+
+    return answer
+
+
+def _refuse(name: str) -> Callable[..., Coroutine[Any, Any, None]]:
+    """Make the handler of an operation that this tree does not have."""
+
+    async def refuse(_self: object, *_args: object) -> None:
+        raise pyfuse3.FUSEError(errno.EPERM)
+
+    refuse.__name__ = name
+    return refuse
+
+
+class Operations(pyfuse3.Operations):  # type: ignore[misc] # pyfuse3 has no types for its base
+    """The handlers. pyfuse3 calls each with what the kernel sent."""
+
+    supports_dot_lookup = False
+    enable_writeback_cache = False
+
+    def __init__(self, root: Directory, schemes: Sequence[Scheme], waiting: Waiting) -> None:
+        super().__init__()
+        self.inodes = Inodes(root)
+        self.files: dict[int, OpenFile] = {}
+        self.waiting = waiting
+        self.unexpected = 0  # failures that were ours
+        self.closing = False  # no new opens
+        self._schemes = {scheme.root: scheme for scheme in schemes}
+        self._last_file = 0
+        self._opens: dict[int, int] = {}  # directories: which listing an opendir took
+        self._listings: dict[int, list[tuple[str, Node]]] = {}
+
+    # Names
+
+    def _find(self, parent: Inode, name: bytes, caller: Caller) -> tuple[Node, Scheme | None]:
+        directory = parent.node
+        if not isinstance(directory, Directory):
+            raise SchemeError(errno.ENOTDIR, "not a directory")
+        permissions.require(directory, caller, permissions.EXECUTE, "this directory")
+        if name == b"..":
+            up = parent.parent or parent
+            return up.node, up.scheme
+        if name == b".":
+            return directory, parent.scheme
+        try:
+            node = directory.lookup(name.decode(), caller)
+        except UnicodeDecodeError:
+            raise SchemeError(errno.ENOENT, "no name here is anything but UTF-8") from None
+        except SchemeError as error:
+            if parent.scheme is not None and error.errno != errno.ENOENT:
+                parent.scheme.err.record(caller, error.sentence)
+            raise
+        return node, self._schemes.get(node) or parent.scheme if isinstance(node, Directory) else parent.scheme
+
+    @answering
+    async def lookup(self, parent: int, name: bytes, ctx: Any) -> Any:
+        """Find a name: no side effect but an inode number."""
+        directory = self.inodes[parent]
+        node, scheme = self._find(directory, name, _caller(ctx))
+        return attributes_of(self.inodes.remember(node, directory, scheme))
+
+    async def forget(self, inode_list: Sequence[tuple[int, int]]) -> None:
+        """Drop inode numbers."""
+        for number, lookups in inode_list:
+            self.inodes.forget(number, lookups)
+
+    @answering
+    async def getattr(self, inode: int, ctx: Any) -> Any:
+        """Answer stat."""
+        return attributes_of(self.inodes[inode])
+
+    @answering
+    async def setattr(self, inode: int, attr: Any, fields: Any, fh: int | None, ctx: Any) -> Any:
+        """Accept what a redirection and touch do to a file; owners and modes are what they are."""
+        if fields.update_mode or fields.update_uid or fields.update_gid:
+            raise SchemeError(errno.EPERM, "modes and owners can't be changed")
+        node = self.inodes[inode].node
+        if fields.update_size:
+            permissions.require(node, _caller(ctx), permissions.WRITE, "this file")
+        return attributes_of(self.inodes[inode])
+
+    @answering
+    async def readlink(self, inode: int, ctx: Any) -> bytes:
+        """Answer where a symbolic link leads."""
+        node = self.inodes[inode].node
+        if not isinstance(node, SymbolicLink):
+            raise SchemeError(errno.EINVAL, "not a symbolic link")
+        return node.target.encode()
+
+    @answering
+    async def access(self, inode: int, mode: int, ctx: Any) -> bool:
+        """Answer access(2), as open would."""
+        return permissions.permits(self.inodes[inode].node, _caller(ctx), mode)
+
+    @answering
+    async def getxattr(self, inode: int, name: bytes, ctx: Any) -> bytes:
+        """Answer which conversation an open stream is."""
+        handle = self.inodes[inode].handle
+        if name != CONVERSATION or handle is None or not handle.name:
+            raise pyfuse3.FUSEError(errno.ENODATA)
+        return handle.name.encode()
+
+    @answering
+    async def listxattr(self, inode: int, ctx: Any) -> Sequence[bytes]:
+        """List the attribute of a stream that is open."""
+        handle = self.inodes[inode].handle
+        return [CONVERSATION] if handle is not None and handle.name else []
+
+    # Directories
+
+    @answering
+    async def opendir(self, inode: int, ctx: Any) -> int:
+        """Take the listing, so that a long readdir sees one moment."""
+        directory = self.inodes[inode].node
+        if not isinstance(directory, Directory):
+            raise SchemeError(errno.ENOTDIR, "not a directory")
+        caller = _caller(ctx)
+        permissions.require(directory, caller, permissions.READ, "this directory")
+        self._last_file += 1
+        self._listings[self._last_file] = list(directory.list(caller))
+        self._opens[self._last_file] = inode
+        return self._last_file
+
+    @answering
+    async def readdir(self, fh: int, start_id: int, token: Any) -> None:
+        """List names from *start_id* on."""
+        parent = self.inodes[self._opens[fh]]
+        for number, (name, node) in enumerate(self._listings[fh][start_id:], start_id + 1):
+            scheme = self._schemes.get(node, parent.scheme) if isinstance(node, Directory) else parent.scheme
+            inode = self.inodes.remember(node, parent, scheme)
+            if not pyfuse3.readdir_reply(token, name.encode(), attributes_of(inode), number):
+                self.inodes.forget(inode.number, 1)
+                return
+
+    async def releasedir(self, fh: int) -> None:
+        """Drop the listing."""
+        self._listings.pop(fh, None)
+        self._opens.pop(fh, None)
+
+    # Files
+
+    @answering
+    async def open(self, inode: int, flags: int, ctx: Any) -> Any:
+        """Open: text and logs at once; a stream may wait (connect, accept) and can be interrupted."""
+        unique = seam.request()[0]
+        found = self.inodes[inode]
+        caller = _caller(ctx)
+        if self.closing:
+            raise SchemeError(errno.ENOTCONN, "the mount is ending")
+        try:
+            file = await self._open(found, flags, caller, unique)
+        except SchemeError as error:
+            if found.scheme is not None:
+                found.scheme.err.record(caller, error.sentence)
+            raise
+        self._last_file += 1
+        self.files[self._last_file] = file
+        return pyfuse3.FileInfo(
+            fh=self._last_file, direct_io=True, keep_cache=False, nonseekable=isinstance(file, OpenStream)
+        )
+
+    async def _open(self, inode: Inode, flags: int, caller: Caller, unique: int) -> OpenFile:
+        node = inode.node
+        permissions.require(node, caller, permissions.wanted_by(flags), "this file")
+        if isinstance(node, StreamFile):
+            return await self._open_stream(inode, node, flags, caller, unique)
+        if isinstance(node, TextFile):
+            return OpenText(inode, caller, node)
+        if isinstance(node, FollowedFile):
+            return OpenFollowed(inode, caller, node)
+        raise SchemeError(errno.EISDIR, "a directory")
+
+    async def _open_stream(
+        self, inode: Inode, node: StreamFile, flags: int, caller: Caller, unique: int
+    ) -> OpenStream:
+        now = self.waiting.clock()
+        if inode.handle is None:
+            handle = inode.handle = node.open(flags, caller, now)
+        else:
+            handle = inode.handle.reopen(flags, caller, now)
+        stream = OpenStream(inode, caller, handle, self.waiting)
+        if flags & os.O_NONBLOCK:
+            return stream
+        try:
+            await stream.wait_opened(unique)
+        except BaseException:
+            if inode.handle is handle:
+                inode.handle = None
+            stream.release(self.waiting.clock())
+            raise
+        return stream
+
+    @answering
+    async def create(self, parent: int, name: bytes, mode: int, flags: int, ctx: Any) -> Any:
+        """O_CREAT of a name that was not there: it never makes a file."""
+        self._find(self.inodes[parent], name, _caller(ctx))
+        raise SchemeError(errno.EACCES, "files can't be made here")
+
+    @answering
+    async def read(self, fh: int, offset: int, size: int) -> Any:
+        """Read; the request's own flags say whether it may wait."""
+        unique, flags, _, _ = seam.request()
+        return await self.files[fh].read(offset, size, unique, flags, self.waiting.clock())
+
+    @answering
+    async def write(self, fh: int, offset: int, data: bytes) -> int:
+        """Write; a failure's sentence is kept for `err`."""
+        unique, flags, _, _ = seam.request()
+        file = self.files[fh]
+        try:
+            return await file.write(offset, data, unique, flags, self.waiting.clock())
+        except SchemeError as error:
+            if file.inode.scheme is not None and error.errno not in (errno.EAGAIN, errno.EINTR):
+                file.inode.scheme.err.record(file.caller, error.sentence)
+            raise
+
+    @answering
+    async def poll(self, inode: int, fh: int, poll_handle: Any, ctx: Any) -> int:
+        """Answer what is true now; keep the handle to tell of the next change."""
+        file = self.files[fh]
+        if poll_handle is not None:
+            file.keep_poll_handle(poll_handle)
+        return file.poll(self.waiting.clock())
+
+    async def flush(self, fh: int) -> None:
+        """A close of one descriptor of several: nothing happens, and nothing ever waits here."""
+
+    @answering
+    async def fsync(self, fh: int, datasync: bool) -> None:  # noqa: FBT001 - pyfuse3's signature
+        """Wait until what was written has arrived."""
+        await self.files[fh].fsync(seam.request()[0])
+
+    @answering
+    async def release(self, fh: int) -> None:
+        """The last descriptor of an open file is gone."""
+        self.files.pop(fh).release(self.waiting.clock())
+
+    async def statfs(self, ctx: Any) -> Any:
+        """Answer df."""
+        return statfs()
+
+    mkdir = _refuse("mkdir")
+    mknod = _refuse("mknod")
+    symlink = _refuse("symlink")
+    link = _refuse("link")
+    unlink = _refuse("unlink")
+    rmdir = _refuse("rmdir")
+    rename = _refuse("rename")
+    setxattr = _refuse("setxattr")
+    removexattr = _refuse("removexattr")
+
+
+def _caller(ctx: Any) -> Caller:
+    return Caller(ctx.uid, ctx.gid, ctx.pid)

@@ -1,0 +1,123 @@
+"""Whose turn it is to read requests: the part of Trio that pyfuse3 sees, made for thousands of parked requests.
+
+pyfuse3 runs worker tasks that take turns with a lock: wait for the device, read one request, run its handler, reply.
+A worker whose handler waits is gone until it ends, so another must take the turn. With Trio's own lock the turn is
+handed over after every single request, at two task switches each (a switch costs as much as 20 packets). Here a worker
+keeps the turn for as long as its handlers answer at once; it is given up exactly when a handler parks (`give_up`) or a
+worker ends. While the device still has requests the worker reads on without asking epoll, a few at a time.
+
+pyfuse3 looks its Trio up in its module's global `trio`, documented for replacing (its asyncio mode does it).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, Final
+
+import trio
+
+from schemefs.fs import seam
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+BUDGET: Final = 32  # requests in a row before everyone else in the daemon gets a turn
+
+
+class Turn:
+    """The lock of pyfuse3's workers: unfair on purpose, handed on by `give_up` only."""
+
+    def __init__(self) -> None:
+        self._held = False
+        self._waiting: deque[trio.lowlevel.Task] = deque()
+
+    async def __aenter__(self) -> None:
+        """Take the turn, or wait until somebody gives it up."""
+        while self._held:
+            self._waiting.append(trio.lowlevel.current_task())
+            await trio.lowlevel.wait_task_rescheduled(self._abort(trio.lowlevel.current_task()))
+        self._held = True
+
+    async def __aexit__(self, *_exception: object) -> None:
+        """Let go, but tell nobody: most often the same worker is back at once."""
+        self._held = False
+
+    def give_up(self) -> None:
+        """Wake the next worker: the one that has the turn will not be back soon."""
+        if self._waiting and not self._held:
+            trio.lowlevel.reschedule(self._waiting.popleft())
+
+    def _abort(self, task: trio.lowlevel.Task) -> Callable[[Any], trio.lowlevel.Abort]:
+        def abort(_raise_cancel: object) -> trio.lowlevel.Abort:
+            self._waiting.remove(task)
+            return trio.lowlevel.Abort.SUCCEEDED
+
+        return abort
+
+
+turn = Turn()
+
+
+class _Nursery:
+    """Starts workers such that one that ends gives up the turn."""
+
+    def __init__(self, nursery: trio.Nursery) -> None:
+        self._nursery = nursery
+
+    def start_soon(self, worker: Callable[..., Awaitable[None]], *args: object, name: str) -> None:
+        """Start one more worker; *args* begin with this nursery."""
+
+        async def work() -> None:
+            try:
+                await worker(*args)
+            finally:
+                turn.give_up()
+
+        self._nursery.start_soon(work, name=name)
+
+
+class _LowLevel:
+    """The four functions of trio.lowlevel that pyfuse3 calls."""
+
+    current_task = staticmethod(trio.lowlevel.current_task)
+    current_trio_token = staticmethod(trio.lowlevel.current_trio_token)
+    notify_closing = staticmethod(trio.lowlevel.notify_closing)
+
+    def __init__(self) -> None:
+        self._row = 0
+
+    async def wait_readable(self, descriptor: int) -> None:
+        """Wait for a request, unless there may be one already."""
+        self._row += 1
+        if seam.drained():
+            self._row = 0
+            await trio.lowlevel.wait_readable(descriptor)
+        elif self._row >= BUDGET:
+            self._row = 0
+            await trio.lowlevel.checkpoint()
+
+
+class Trio:
+    """What pyfuse3 finds under the name `trio`."""
+
+    ClosedResourceError = trio.ClosedResourceError
+    lowlevel = _LowLevel()
+
+    @staticmethod
+    def Lock() -> Turn:  # noqa: N802 - Trio's name
+        """There is one device, so there is one turn."""
+        return turn
+
+    @staticmethod
+    @asynccontextmanager
+    async def open_nursery() -> AsyncIterator[_Nursery]:
+        """Open the nursery of the workers."""
+        async with trio.open_nursery() as nursery:
+            yield _Nursery(nursery)
+
+
+def install() -> None:
+    """Give pyfuse3 this Trio; before its `main`."""
+    seam.pyfuse3.trio = Trio

@@ -1,0 +1,270 @@
+"""A directory and what is mounted on it: checks before a mount, what a killed daemon left, and the end of a mount.
+
+What the kernel shows in /proc/self/mountinfo is the only record: a mount of ours has the type `fuse.schemefs` and the
+source `schemefs:PID`, so whoever can see the mount can find its daemon, and no file of ours can be stale or wrong.
+Nothing here touches the mounted tree itself, which may not answer.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import fcntl
+import os
+import pwd
+import re
+import select
+import stat
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from schemefs.errors import StartError
+
+TYPE: Final = "fuse.schemefs"
+FUSE_DEVICE: Final = Path("/dev/fuse")
+FUSE_CONF: Final = Path("/etc/fuse.conf")
+MNT_DETACH: Final = 2  # mount(2)
+UMOUNT_NOFOLLOW: Final = 8
+END_TIMEOUT: Final = 15.0  # seconds; a daemon drains its connections for a bounded time, then it is gone
+
+
+def source(pid: int) -> str:
+    """Return the mount's source (FUSE's option `fsname`) for the daemon *pid*."""
+    return f"schemefs:{pid}"
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """One line of mountinfo."""
+
+    path: str
+    kind: str
+    source: str
+    uid: int  # FUSE's user_id: whoever mounted it
+
+    @property
+    def pid(self) -> int:
+        """The daemon's process id; 0 where the source does not say."""
+        name, _, pid = self.source.partition(":")
+        return int(pid) if name == "schemefs" and pid.isdecimal() else 0
+
+    @property
+    def daemon_lives(self) -> bool:
+        """Whether the daemon is still a process. The kernel reuses ids, so its command line is looked at too."""
+        try:
+            return self.pid != 0 and b"schemefs" in Path(f"/proc/{self.pid}/cmdline").read_bytes()
+        except OSError:
+            return False
+
+
+def mounted_at(path: str) -> Mount | None:
+    """Return the topmost mount at exactly *path*."""
+    found = None
+    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+        left, _, right = line.partition(" - ")
+        mount_path = re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), left.split()[4])
+        if mount_path == path:
+            kind, name, options = right.split(" ", 2)
+            user = re.search(r"\buser_id=(\d+)", options)
+            found = Mount(mount_path, kind, name, int(user[1]) if user else 0)
+    return found
+
+
+def resolve(path: str) -> str:
+    """Return the absolute path, following symbolic links but asking no mount of ours that may be dead."""
+    absolute = os.path.abspath(path)
+    return absolute if mounted_at(absolute) else os.path.realpath(absolute)
+
+
+@contextmanager
+def reserved(path: str) -> Iterator[None]:
+    """Check that a mount can be made at *path*, and hold the place so that no other mount command takes it meanwhile.
+
+    Cleans up what a killed daemon left there. StartError: why it can't be.
+    """
+    _clean_up(path)
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        raise StartError(f"{path} does not exist: make it first (mkdir {path})") from None
+    except NotADirectoryError:
+        raise StartError(f"{path} is not a directory") from None
+    except OSError as error:
+        raise StartError(f"{path} can't be opened: {error.strerror}") from None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _refuse_mounted(path)
+        _check_permission(path)
+        yield
+    except BlockingIOError:
+        raise StartError(f"another schemefs is just being mounted on {path}") from None
+    finally:
+        os.close(descriptor)
+
+
+def check_fuse() -> None:
+    """Check that this user can use /dev/fuse. StartError: what to do."""
+    try:
+        is_device = stat.S_ISCHR(FUSE_DEVICE.stat().st_mode)
+    except OSError:
+        is_device = False
+    if not is_device:
+        raise StartError(f"there is no {FUSE_DEVICE}: load the module (modprobe fuse), or give it to the container")
+    try:
+        os.close(os.open(FUSE_DEVICE, os.O_RDWR | os.O_CLOEXEC))
+    except PermissionError:
+        # libfuse gives up here too, without trying fusermount3, which could have opened it.
+        mode = stat.S_IMODE(FUSE_DEVICE.stat().st_mode)
+        sentence = f"{FUSE_DEVICE} has the mode {mode:04o}, which keeps uid {os.geteuid()} out: chmod 666 {FUSE_DEVICE}"
+        raise StartError(sentence) from None
+    except OSError as error:
+        raise StartError(f"{FUSE_DEVICE} can't be opened: {error.strerror}") from None
+
+
+def others_allowed(*, asked: bool, private: bool) -> bool:
+    """Decide whether other users may use the mount: root's unless private; a user's if asked and fuse.conf permits."""
+    if private:
+        return False
+    return True if os.geteuid() == 0 else asked and _user_allow_other()
+
+
+def audience(*, asked: bool, private: bool) -> str:
+    """Return what the mount line adds about who may use it; empty when everyone may."""
+    if others_allowed(asked=asked, private=private):
+        return ""
+    name = user_name(os.geteuid())
+    if asked and not private:
+        return f"for {name} alone, since {FUSE_CONF} lacks user_allow_other"
+    return f"for {name} alone"
+
+
+def end_mount(path: str) -> str:
+    """Unmount *path* and wait until its daemon is gone; return what was done. StartError: why it can't be."""
+    mount = mounted_at(path)
+    if mount is None:
+        raise StartError(f"nothing is mounted on {path}" if os.path.lexists(path) else f"{path} does not exist")
+    if mount.kind != TYPE:
+        raise StartError(f"what is mounted on {path} is not a schemefs but {mount.source} ({mount.kind})")
+    if os.geteuid() not in (0, mount.uid):
+        raise StartError(f"{path} was mounted by {user_name(mount.uid)}: only that user and root can unmount it")
+    if _is_dead(path):
+        _unmount(path, lazy=True)
+        return f"unmounted {path}, which a killed daemon had left"
+    pidfd = _open_process(mount)
+    try:
+        _unmount(path, lazy=False)
+        if pidfd >= 0 and not select.select([pidfd], [], [], END_TIMEOUT)[0]:
+            raise StartError(f"{path} is unmounted, but its daemon (process {mount.pid}) has not ended yet")
+    finally:
+        if pidfd >= 0:
+            os.close(pidfd)
+    return f"unmounted {path}"
+
+
+def remove_stale(path: str) -> None:
+    """Unmount what a daemon that has died has left at *path*; do nothing to anything else."""
+    mount = mounted_at(path)
+    if mount is not None and mount.kind == TYPE and _is_dead(path):
+        _unmount(path, lazy=True)
+
+
+def user_name(uid: int) -> str:
+    """Return the login name, or `uid N` for an id without one."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"uid {uid}"
+
+
+def _clean_up(path: str) -> None:
+    mount = mounted_at(path)
+    if mount is None or mount.kind != TYPE or not _is_dead(path):
+        return
+    if mount.daemon_lives:
+        raise StartError(f"the mount on {path} has ended, but its daemon (process {mount.pid}) is still there")
+    _unmount(path, lazy=True)
+
+
+def _refuse_mounted(path: str) -> None:
+    mount = mounted_at(path)
+    if mount is not None and mount.kind == TYPE:
+        who = f" (process {mount.pid})" if mount.pid else ""
+        raise StartError(f"{path} is already mounted{who}: end that first (schemefs umount {path})")
+
+
+def _check_permission(path: str) -> None:
+    # fusermount3 insists on it; root's mount(2) does not.
+    if os.geteuid() != 0 and not os.access(path, os.W_OK):
+        raise StartError(f"{user_name(os.geteuid())} has no write access to {path}, which a mount needs")
+
+
+def _user_allow_other() -> bool:
+    try:
+        lines = FUSE_CONF.read_text().splitlines()
+    except OSError:
+        return False
+    return "user_allow_other" in (line.partition("#")[0].strip() for line in lines)
+
+
+def _is_dead(path: str) -> bool:
+    """Tell whether the FUSE connection behind *path* is gone: the kernel then answers ENOTCONN by itself."""
+    try:
+        os.stat(path)
+    except OSError as error:
+        return error.errno == errno.ENOTCONN
+    return False
+
+
+def _open_process(mount: Mount) -> int:
+    try:
+        return os.pidfd_open(mount.pid) if mount.daemon_lives else -1
+    except OSError:
+        return -1
+
+
+def _unmount(path: str, *, lazy: bool) -> None:
+    if os.geteuid() == 0:
+        _unmount_as_root(path, MNT_DETACH if lazy else 0)
+        return
+    command = ["fusermount3", "-u", *(["-z"] if lazy else []), path]
+    try:
+        subprocess.run(command, check=True, capture_output=True, text=True)
+    except FileNotFoundError:
+        raise StartError("fusermount3 is not installed (apt-get install fuse3)") from None
+    except subprocess.CalledProcessError as error:
+        if "busy" in error.stderr:
+            raise StartError(_busy(path)) from None
+        raise StartError(f"{path} can't be unmounted: {error.stderr.strip()}") from None
+
+
+def _unmount_as_root(path: str, flags: int) -> None:
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.umount2(os.fsencode(path), flags | UMOUNT_NOFOLLOW) == 0:
+        return
+    number = ctypes.get_errno()
+    raise StartError(_busy(path) if number == errno.EBUSY else f"{path} can't be unmounted: {os.strerror(number)}")
+
+
+def _busy(path: str) -> str:
+    users = ", ".join(f"{name} ({pid})" for pid, name in _users(path))
+    mount = mounted_at(path)
+    by_force = f"; kill {mount.pid} ends it all the same" if mount is not None and mount.pid else ""
+    return f"{path} is in use{f' by {users}' if users else ''}{by_force}"
+
+
+def _users(path: str) -> Iterator[tuple[int, str]]:
+    """Yield the processes that have their directory or an open file below *path*, as far as we may look."""
+    inside = (path, path.rstrip("/") + "/")
+    for process in Path("/proc").iterdir():
+        if not process.name.isdecimal():
+            continue
+        try:
+            links = [process / "cwd", process / "root", *(process / "fd").iterdir()]
+            if any(os.readlink(link) == inside[0] or os.readlink(link).startswith(inside[1]) for link in links):
+                yield int(process.name), (process / "comm").read_text().strip()
+        except OSError:
+            continue
