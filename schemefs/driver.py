@@ -16,10 +16,13 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
+from schemefs.net.offload import NO_OFFLOAD, Offload, split
+
 if TYPE_CHECKING:
     from schemefs.log import LogRings
-    from schemefs.net.buffer import Chunks
-    from schemefs.net.offload import Offload
+    from schemefs.net.buffer import Buffer, Chunks
+
+_VLAN_TAGS = (b"\x81\x00", b"\x88\xa8")  # IEEE 802.1Q: four octets more in front of the EtherType
 
 
 class Medium(Enum):
@@ -50,6 +53,28 @@ class Link(ABC):
         self.receive: Receive = _nobody
         self.on_space: Callable[[float], None] = lambda _now: None  # `send` refused and would take a frame again
         self.observers: list[Callable[[Chunks, Offload, bool, float], None]] = []  # (chunks, offload, outgoing, now)
+        self.space_observers: list[Callable[[float], None]] = []  # told after `on_space`
+
+    def observe(self, chunks: Chunks, offload: Offload, *, outgoing: bool, now: float) -> None:
+        """Show a frame to the observers as it would be on a wire: cut to gso_size, checksums complete.
+
+        A link calls this for each frame, in both directions, only while it has observers: nobody else pays.
+        """
+        for piece in split(chunks, offload, self.network_offset(chunks[0])):
+            for observer in tuple(self.observers):
+                observer((piece,), NO_OFFLOAD, outgoing, now)
+
+    def network_offset(self, frame: Buffer) -> int:
+        """Return where the IP header begins in *frame* (its first chunk will do)."""
+        if self.medium is Medium.IP:
+            return 0
+        return 18 if bytes(frame[12:14]) in _VLAN_TAGS else 14
+
+    def space(self, now: float) -> None:
+        """Say that a refused `send` would succeed now. Called by the link, once for any number of refusals."""
+        self.on_space(now)
+        for observer in tuple(self.space_observers):
+            observer(now)
 
     @abstractmethod
     def send(self, chunks: Chunks, offload: Offload, now: float) -> bool:
