@@ -90,7 +90,11 @@ def _become_daemon(serve: Serve, word: int, complaints: int, log_file: str) -> N
 
 
 def _serve(serve: Serve, word: int, log_file: str) -> int:
+    ready = False
+
     def report(line: str) -> None:
+        nonlocal ready
+        ready = True
         output = os.open(log_file or os.devnull, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         os.dup2(output, 1)
         os.dup2(output, 2)
@@ -101,6 +105,8 @@ def _serve(serve: Serve, word: int, log_file: str) -> int:
     try:
         return serve(report)
     except StartError as error:
+        if ready:
+            raise
         _say(word, f"failed {error}")
         return 1
 

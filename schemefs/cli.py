@@ -1,0 +1,137 @@
+"""The command line: `schemefs mount DIR` and `schemefs umount DIR`.
+
+Every failure is one sentence on standard error and status 1. trio, pyfuse3 and the plugins are imported only in the
+daemon, after the fork (background.py); what the options mean is options.py, what a mount point is is mountpoint.py.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+
+from schemefs import __version__, mounting, mountpoint, options
+from schemefs.config import Config
+from schemefs.errors import StartError
+
+CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
+
+MOUNT_EXAMPLES = """
+\b
+Examples:
+  schemefs mount /scheme                          a TAP device schemefs0, 10.0.2.15/24 on it
+  schemefs mount /tmp/s --driver loopback         no root, no TAP: only lo, 127.0.0.1/8
+  schemefs mount /scheme --address 192.168.7.2/24 --gateway 192.168.7.1
+  nsenter --net=/run/netns/lab schemefs mount /scheme
+  cat /scheme/icmp/ping/10.0.2.2,count=3          the first thing to try
+"""
+
+
+class Checked(click.ParamType):
+    """A value that one of options.py's functions reads; its ValueError becomes click's message."""
+
+    def __init__(self, name: str, read: Callable[[str], object]) -> None:
+        self.name = name
+        self.read = read
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> object:  # noqa: ANN401
+        """Return what the text stands for."""
+        try:
+            return self.read(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+CIDR = Checked("CIDR", options.interface)
+ADDRESS = Checked("IP", options.address)
+NO_ADDRESS = "none"
+CIDR_OR_NONE = Checked("CIDR|none", lambda text: text if text == NO_ADDRESS else options.interface(text))
+
+
+@click.group(context_settings=CONTEXT, invoke_without_command=True)
+@click.version_option(__version__, message="schemefs %(version)s")
+@click.pass_context
+def cli(context: click.Context) -> None:
+    """Mount Redox's /scheme: the network as files, with a TCP/IP stack of its own."""
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
+
+
+@cli.command(epilog=MOUNT_EXAMPLES)
+@click.argument("directory", metavar="DIR")
+@click.option("-f", "--foreground", is_flag=True, help="Stay, log to standard error; end with Ctrl-C.")
+@click.option("--driver", default="tap", show_default=True, metavar="NAME", help="What moves frames: tap, loopback…")
+@click.option("--tap", default="schemefs0", show_default=True, metavar="NAME", help="The TAP: created, or attached to.")
+@click.option("--address", type=CIDR, help="Our address.  [default: 10.0.2.15/24]")
+@click.option("--gateway", type=ADDRESS, help="The default route.  [default: 10.0.2.2]")
+@click.option("--nameserver", type=ADDRESS, help="Whom to ask for names.  [default: 10.0.2.3]")
+@click.option(
+    "--host-address",
+    type=CIDR_OR_NONE,
+    metavar="CIDR",
+    help="The kernel's address on the TAP; none leaves it alone.  [default: 10.0.2.2/24]",
+)
+@click.option("--mac", type=Checked("MAC", options.mac), help="Our hardware address.  [default: from the TAP's name]")
+@click.option("--mtu", type=Checked("OCTETS", options.mtu), help="The largest IP datagram.  [default: 1500]")
+@click.option(
+    "--offload",
+    type=click.Choice(["on", "off", "auto"]),
+    default="auto",
+    show_default=True,
+    help="Checksums and segmentation left to the kernel.",
+)
+@click.option("--private", is_flag=True, help="For the user who mounts alone, also when that is root.")
+@click.option("--allow-other", is_flag=True, help="For all users (root's default; others need user_allow_other).")
+@click.option("--log-level", type=click.Choice(list(options.LOG_LEVELS)), default="info", show_default=True)
+@click.option("--log-file", metavar="FILE", default="", help="Also log there (DIR/logging/net/schemefs.log has it always).")
+@click.option("--pid-file", metavar="FILE", default="", help="Where to write the daemon's process id.")
+def mount(directory: str, *, foreground: bool, allow_other: bool, pid_file: str, **rest: Any) -> None:  # noqa: ANN401
+    """Mount on DIR, an existing directory, and return when the mount is ready."""
+    config = _configuration(rest, foreground=foreground)
+    path = mountpoint.resolve(directory)
+    pid_path = Path(pid_file).absolute() if pid_file else None
+    if foreground:
+        sys.exit(mounting.mount_in_foreground(config, path, click.echo, allow_other=allow_other, pid_file=pid_path))
+    click.echo(mounting.mount_in_background(config, path, allow_other=allow_other, pid_file=pid_path))
+
+
+def _configuration(values: dict[str, Any], *, foreground: bool) -> Config:
+    """Return what the daemon is told. Paths become absolute, since it changes its directory."""
+    if values["host_address"] == NO_ADDRESS:
+        values |= {"host_address": None, "host_address_alone": True}
+    if values["log_file"]:
+        values["log_file"] = str(Path(values["log_file"]).absolute())
+    elif foreground:
+        values["log_file"] = "-"
+    try:
+        return options.configuration(options.MountOptions(**values))
+    except ValueError as error:
+        raise StartError(str(error)) from None
+
+
+@cli.command()
+@click.argument("directory", metavar="DIR")
+def umount(directory: str) -> None:
+    """End the mount on DIR in order; return when its daemon is gone."""
+    click.echo(mountpoint.end_mount(mountpoint.resolve(directory)))
+
+
+def main() -> NoReturn:
+    """Run the command line and exit."""
+    try:
+        sys.exit(cli.main(prog_name="schemefs", standalone_mode=False))
+    except click.ClickException as error:
+        _fail(error.format_message())
+    except StartError as error:
+        _fail(str(error))
+    except (click.Abort, KeyboardInterrupt):
+        sys.exit(130)
+
+
+def _fail(sentence: str) -> NoReturn:
+    click.secho("schemefs: ", nl=False, err=True, fg="red")
+    click.echo(sentence, err=True)
+    sys.exit(1)
