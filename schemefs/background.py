@@ -15,6 +15,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from typing import NoReturn
 
 from schemefs.errors import StartError
@@ -31,7 +32,7 @@ def run(serve: Serve, log_file: str) -> str:
     sys.stdout.flush()
     sys.stderr.flush()
     word, word_of_daemon = os.pipe()
-    complaints = os.memfd_create("schemefs-start")  # what libfuse and fusermount3 write to stderr: the cause of a failure
+    complaints = os.memfd_create("schemefs-start")  # what libfuse writes to stderr: why it failed
     child = os.fork()
     if child == 0:
         _become_daemon(serve, word_of_daemon, complaints, log_file)
@@ -124,7 +125,6 @@ def _leave_descriptors(*kept: int) -> None:
 
 
 def _say(word: int, line: str) -> None:
-    try:
+    # The command may have been killed while it waited; the mount is wanted all the same.
+    with suppress(BrokenPipeError):
         os.write(word, (" ".join(line.split("\n")) + "\n").encode())
-    except BrokenPipeError:
-        pass  # the command was killed while it waited; the mount is wanted all the same

@@ -30,25 +30,24 @@ Examples:
 """
 
 
-class Checked(click.ParamType):
-    """A value that one of options.py's functions reads; its ValueError becomes click's message."""
+def checked(read: Callable[[str], object]) -> Callable[[str], object]:
+    """Return an option's type: one of options.py's functions, whose ValueError becomes click's message."""
 
-    def __init__(self, name: str, read: Callable[[str], object]) -> None:
-        self.name = name
-        self.read = read
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> object:  # noqa: ANN401
-        """Return what the text stands for."""
+    def convert(text: str) -> object:
         try:
-            return self.read(value)
+            return read(text)
         except ValueError as error:
-            self.fail(str(error), param, ctx)
+            raise click.BadParameter(str(error)) from None
+
+    return convert
 
 
-CIDR = Checked("CIDR", options.interface)
-ADDRESS = Checked("IP", options.address)
 NO_ADDRESS = "none"
-CIDR_OR_NONE = Checked("CIDR|none", lambda text: text if text == NO_ADDRESS else options.interface(text))
+CIDR = checked(options.interface)
+CIDR_OR_NONE = checked(lambda text: text if text == NO_ADDRESS else options.interface(text))
+ADDRESS = checked(options.address)
+MAC = checked(options.mac)
+MTU = checked(options.mtu)
 
 
 @click.group(context_settings=CONTEXT, invoke_without_command=True)
@@ -65,17 +64,17 @@ def cli(context: click.Context) -> None:
 @click.option("-f", "--foreground", is_flag=True, help="Stay, log to standard error; end with Ctrl-C.")
 @click.option("--driver", default="tap", show_default=True, metavar="NAME", help="What moves frames: tap, loopback…")
 @click.option("--tap", default="schemefs0", show_default=True, metavar="NAME", help="The TAP: created, or attached to.")
-@click.option("--address", type=CIDR, help="Our address.  [default: 10.0.2.15/24]")
-@click.option("--gateway", type=ADDRESS, help="The default route.  [default: 10.0.2.2]")
-@click.option("--nameserver", type=ADDRESS, help="Whom to ask for names.  [default: 10.0.2.3]")
+@click.option("--address", type=CIDR, metavar="CIDR", help="Our address.  [default: 10.0.2.15/24]")
+@click.option("--gateway", type=ADDRESS, metavar="IP", help="The default route.  [default: 10.0.2.2]")
+@click.option("--nameserver", type=ADDRESS, metavar="IP", help="Whom to ask for names.  [default: 10.0.2.3]")
 @click.option(
     "--host-address",
     type=CIDR_OR_NONE,
     metavar="CIDR",
     help="The kernel's address on the TAP; none leaves it alone.  [default: 10.0.2.2/24]",
 )
-@click.option("--mac", type=Checked("MAC", options.mac), help="Our hardware address.  [default: from the TAP's name]")
-@click.option("--mtu", type=Checked("OCTETS", options.mtu), help="The largest IP datagram.  [default: 1500]")
+@click.option("--mac", type=MAC, metavar="MAC", help="Our hardware address.  [default: from the TAP's name]")
+@click.option("--mtu", type=MTU, metavar="OCTETS", help="The largest IP datagram.  [default: 1500]")
 @click.option(
     "--offload",
     type=click.Choice(["on", "off", "auto"]),
@@ -86,9 +85,9 @@ def cli(context: click.Context) -> None:
 @click.option("--private", is_flag=True, help="For the user who mounts alone, also when that is root.")
 @click.option("--allow-other", is_flag=True, help="For all users (root's default; others need user_allow_other).")
 @click.option("--log-level", type=click.Choice(list(options.LOG_LEVELS)), default="info", show_default=True)
-@click.option("--log-file", metavar="FILE", default="", help="Also log there (DIR/logging/net/schemefs.log has it always).")
+@click.option("--log-file", metavar="FILE", default="", help="Log there, beside DIR/logging/net/schemefs.log.")
 @click.option("--pid-file", metavar="FILE", default="", help="Where to write the daemon's process id.")
-def mount(directory: str, *, foreground: bool, allow_other: bool, pid_file: str, **rest: Any) -> None:  # noqa: ANN401
+def mount(directory: str, *, foreground: bool, allow_other: bool, pid_file: str, **rest: Any) -> None:
     """Mount on DIR, an existing directory, and return when the mount is ready."""
     config = _configuration(rest, foreground=foreground)
     path = mountpoint.resolve(directory)

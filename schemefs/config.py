@@ -18,8 +18,8 @@ class InterfaceConfig:
     name: str = "eth0"
     driver: str = "tap"
     address: IPv4Interface | None = field(default_factory=lambda: IPv4Interface("10.0.2.15/24"))
-    # For the driver: tap (str), mac (bytes | None), mtu (int | None), offload (str), host_address (IPv4Interface | None),
-    # address (IPv4Interface), address_is_default (bool: nobody asked for this subnet, so it may move to a free one)
+    # For the driver: tap (str), mac (bytes | None), mtu (int | None), offload (on, off, auto), address (IPv4Interface),
+    # host_address (IPv4Interface | None), address_is_default (bool: the subnet may move)
     options: dict[str, object] = field(default_factory=dict)
 
 

@@ -26,4 +26,4 @@ class SchemeError(Exception):
 
 
 class StartError(Exception):
-    """What keeps a daemon from starting or a mount from ending: one clear sentence for the person at the command line."""
+    """What keeps a daemon from starting or a mount from ending: one clear sentence for whoever typed the command."""

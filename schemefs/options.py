@@ -68,7 +68,7 @@ def configuration(options: MountOptions) -> Config:
         raise ValueError(message)
     config.gateway = options.gateway or (host_address or _neighbor(address)).ip
     if config.gateway not in address.network or config.gateway == address.ip:
-        message = f"the gateway {config.gateway} is no neighbor of {address}: give --gateway an address in {address.network}"
+        message = f"the gateway {config.gateway} is no neighbor of {address} (--gateway: one of {address.network})"
         raise ValueError(message)
     config.nameserver = options.nameserver or _nameserver(address)
     chosen = (options.address, options.gateway, options.host_address)
