@@ -62,6 +62,7 @@ class Alarm:
         self.armed = 0
         self.fired = 0
         self.cancelled = 0
+        self.failed = 0  # callbacks that raised
         self.pending = 0
         self.latest_lateness = 0.0  # seconds between the deadline of the timer that fired last and its call
         self._heap: list[tuple[float, int, Timer]] = []
@@ -109,7 +110,12 @@ class Alarm:
         timer.deadline = math.inf
         self.fired += 1
         self.pending -= 1
-        timer.callback(now)
+        try:
+            timer.callback(now)
+        except Exception:
+            # One owner's fault must not cost the others their timers, nor end the daemon.
+            self.failed += 1
+            log.exception("timer of %s failed", timer.owner)
 
     def _push(self, timer: Timer) -> None:
         self._serial += 1

@@ -52,7 +52,7 @@ def answering(handler: Handler[Arguments, Result]) -> Callable[..., Coroutine[An
     return answer
 
 
-def _refuse(name: str) -> Callable[..., Coroutine[Any, Any, None]]:
+def _refuse(name: str) -> Any:
     """Make the handler of an operation that this tree does not have."""
 
     async def refuse(_self: object, *_args: object) -> None:
@@ -62,7 +62,7 @@ def _refuse(name: str) -> Callable[..., Coroutine[Any, Any, None]]:
     return refuse
 
 
-class Operations(pyfuse3.Operations):  # type: ignore[misc] # pyfuse3 has no types for its base
+class Operations(pyfuse3.Operations):
     """The handlers. pyfuse3 calls each with what the kernel sent."""
 
     supports_dot_lookup = False

@@ -120,4 +120,4 @@ class Trio:
 
 def install() -> None:
     """Give pyfuse3 this Trio; before its `main`."""
-    seam.pyfuse3.trio = Trio
+    vars(seam.pyfuse3)["trio"] = Trio

@@ -1,0 +1,207 @@
+"""The daemon: plugins put together around one clock, one alarm and one mount, and taken apart in order.
+
+    drivers ──frames──> schemes (ip, tcp, …) <──calls── mount <── kernel <── cat
+                            │
+                          alarm ── one task sleeps until its next deadline
+
+It knows no protocol and no device: it reaches them through `plugins` only.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import signal
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import trio
+
+from schemefs import plugins
+from schemefs.alarm import Alarm
+from schemefs.config import InterfaceConfig
+from schemefs.driver import Driver, DriverContext, DriverError
+from schemefs.errors import StartError
+from schemefs.fs.mount import Mount
+from schemefs.log import LogRings
+from schemefs.names import Names
+from schemefs.scheme import Scheme, SchemeContext, TextFile
+
+if TYPE_CHECKING:
+    from schemefs.config import Config
+
+log = logging.getLogger("schemefs.daemon")
+
+DRAIN: Final = 3.0  # seconds that connections have to close in order when the mount ends
+
+
+def serve(config: Config, mount_point: Path, *, allow_other: bool, report: Callable[[str], None]) -> int:
+    """Mount, call *report* with one line when ready, and serve until unmounted or told to end.
+
+    StartError: it can't be done; nothing is left behind. Returns the exit status.
+    """
+    return trio.run(Daemon(config, mount_point, allow_other=allow_other, report=report).run)
+
+
+class Daemon:
+    """One stack behind one mount."""
+
+    def __init__(
+        self, config: Config, mount_point: Path, *, allow_other: bool, report: Callable[[str], None]
+    ) -> None:
+        self.config = config
+        self.mount_point = mount_point
+        self.allow_other = allow_other
+        self.report = report
+        self.alarm = Alarm()
+        self.drivers: list[Driver] = []
+        self.schemes: list[Scheme] = []
+
+    async def run(self) -> int:
+        """Live from start to end; every step that was made is undone, whatever fails."""
+        with ExitStack() as undo:
+            logs = LogRings(trio.current_time)
+            undo.callback(logs.close)
+            _start_logging(logs, self.config)
+            found = plugins.load()
+            self._open_drivers(found, logs, undo)
+            self._make_schemes(found, logs)
+            mount = Mount(self.schemes, {"README": _readme(self.schemes, found.missing)}, self.alarm)
+            mount.open(self.mount_point, allow_other=self.allow_other)
+            undo.callback(mount.close)
+            await self._serve(mount)
+        return 0
+
+    def _open_drivers(self, found: plugins.Plugins, logs: LogRings, undo: ExitStack) -> None:
+        loopback = InterfaceConfig("lo", "loopback", None)
+        for interface in (loopback, *self.config.interfaces):
+            driver_class = found.drivers.get(interface.driver)
+            if driver_class is None:
+                message = f"there is no driver {interface.driver!r}; there are: {', '.join(found.drivers)}"
+                raise StartError(message)
+            driver = driver_class(DriverContext(interface.name, interface.options, logs))
+            try:
+                driver.open()
+            except DriverError as error:
+                raise StartError(str(error)) from error
+            undo.callback(driver.close)
+            self.drivers.append(driver)
+
+    def _make_schemes(self, found: plugins.Plugins, logs: LogRings) -> None:
+        context = SchemeContext(
+            alarm=self.alarm,
+            random=random.SystemRandom(),
+            config=self.config,
+            names=_names(self.config),
+            logs=logs,
+            uid=Path("/proc/self").stat().st_uid,
+        )
+        for scheme_class in found.schemes:
+            scheme = scheme_class(replace(context, services=dict(context.services)))
+            context.services[scheme.name] = scheme.provides
+            self.schemes.append(scheme)
+        now = trio.current_time()
+        for driver in self.drivers:
+            driver.link.name = driver.context.interface
+            for scheme in self.schemes:
+                scheme.link_attached(driver.link, now)
+
+    async def _serve(self, mount: Mount) -> None:
+        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._drive_alarm, name="alarm")
+                for driver in self.drivers:
+                    nursery.start_soon(driver.run, name=driver.context.interface)
+                nursery.start_soon(self._end_on_signal, signals, mount, nursery.cancel_scope, name="signals")
+                self.report(self._ready_line())
+                await mount.serve()
+                log.info("unmounted")
+                nursery.cancel_scope.cancel()
+
+    async def _drive_alarm(self) -> None:
+        """Sleep until the next deadline, which may move to an earlier time meanwhile. There is no tick."""
+        alarm = self.alarm
+        while True:
+            with trio.CancelScope(deadline=alarm.next_deadline()) as scope:
+                alarm.on_earlier = partial(_move, scope, alarm)
+                await trio.sleep_forever()
+            alarm.on_earlier = _nothing
+            alarm.on_deadline(trio.current_time())
+
+    async def _end_on_signal(self, signals: AsyncIterator[int], mount: Mount, scope: trio.CancelScope) -> None:
+        async for number in signals:
+            log.info("ending on %s", signal.Signals(number).name)
+            await self._drain(mount)
+            scope.cancel()
+            return
+
+    async def _drain(self, mount: Mount) -> None:
+        """No new opens; connections get their FIN; whoever waits is told ENOTCONN."""
+        mount.operations.closing = True
+        mount.waiting.end_all()
+        deadline = trio.current_time() + DRAIN
+        while not all([scheme.shutdown(trio.current_time()) for scheme in self.schemes]):
+            if trio.current_time() >= deadline:
+                log.warning("not everything had closed after %s s", DRAIN)
+                return
+            await trio.sleep(DRAIN / 100)
+
+    def _ready_line(self) -> str:
+        described = [driver.link.device for driver in self.drivers[1:]] or ["lo 127.0.0.1/8 only"]
+        target = self.config.gateway or "127.0.0.1"
+        return (
+            f"mounted {self.mount_point} ({', '.join(described)}). "
+            f"Try: cat {self.mount_point}/icmp/ping/{target},count=3"
+        )
+
+
+def _move(scope: trio.CancelScope, alarm: Alarm) -> None:
+    scope.deadline = alarm.next_deadline()
+
+
+def _nothing() -> None:
+    """While timers fire, nobody sleeps that would have to be told."""
+
+
+def _start_logging(logs: LogRings, config: Config) -> None:
+    logging.getLogger("schemefs").setLevel(config.log_level)
+    logs.ring("schemefs.log", "schemefs")
+    if config.log_file:
+        to_stderr = config.log_file == "-"
+        try:
+            handler = logging.StreamHandler() if to_stderr else logging.FileHandler(config.log_file)
+        except OSError as error:
+            message = f"the log file {config.log_file} can't be written: {error.strerror}"
+            raise StartError(message) from error
+        logs.add_handler(handler)
+
+
+def _names(config: Config) -> Names:
+    """Read the machine's own files once; from then on netcfg is where names are edited."""
+    names = Names(_text(config.hosts_file), _text(config.services_file))
+    names.nameserver = config.nameserver.packed
+    return names
+
+
+def _text(path: str) -> str:
+    try:
+        return Path(path).read_text()
+    except OSError as error:
+        log.warning("%s can't be read, so it counts as empty: %s", path, error.strerror)
+        return ""
+
+
+def _readme(schemes: list[Scheme], missing: Mapping[str, str]) -> TextFile:
+    lines = ["The network as files. Each directory is a scheme; each has a README.", ""]
+    lines += [f"{scheme.name + '/':10} {_summary(type(scheme))}" for scheme in schemes]
+    lines += [f"{name}: not available: {reason}" for name, reason in missing.items()]
+    text = "\n".join(lines) + "\n"
+    return TextFile(lambda: text)
+
+
+def _summary(scheme: type[Scheme]) -> str:
+    return (scheme.__doc__ or "").partition("\n")[0]

@@ -1,0 +1,59 @@
+"""The mount itself: pyfuse3's session around `Operations`, from mounting to the last reply."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import trio
+
+from schemefs.errors import StartError
+from schemefs.fs import seam
+from schemefs.fs.operations import Operations
+from schemefs.fs.seam import pyfuse3
+from schemefs.fs.turn import install, turn
+from schemefs.fs.waiting import Waiting
+from schemefs.scheme import Node, Scheme, StaticDirectory
+
+if TYPE_CHECKING:
+    from schemefs.alarm import Alarm
+
+# Every parked request holds one of pyfuse3's worker tasks; its default of 99 would let 99 readers stop the mount.
+UNLIMITED: Final = 1_000_000
+# Idle workers above this many end; two are enough, a few more save making them anew.
+SPARE_WORKERS: Final = 8
+
+
+class Mount:
+    """One mounted tree. pyfuse3 allows one per process."""
+
+    def __init__(
+        self,
+        schemes: Sequence[Scheme],
+        extra: Mapping[str, Node],
+        alarm: Alarm,
+        clock: Callable[[], float] = trio.current_time,
+    ) -> None:
+        self.waiting = Waiting(alarm, turn.give_up, clock)
+        root = StaticDirectory({**{scheme.name: scheme.root for scheme in schemes}, **extra})
+        self.operations = Operations(root, schemes, self.waiting)
+
+    def open(self, mount_point: Path, *, allow_other: bool) -> None:
+        """Mount. StartError: it can't be; nothing is left mounted."""
+        install()
+        options = {"fsname=schemefs", "subtype=schemefs"} | ({"allow_other"} if allow_other else set())
+        try:
+            pyfuse3.init(self.operations, str(mount_point), options)
+        except RuntimeError as error:
+            message = f"{mount_point} can't be mounted: {error}"
+            raise StartError(message) from error
+        seam.on_interrupt(self.waiting.interrupt)
+
+    async def serve(self) -> None:
+        """Answer the kernel until the mount is gone."""
+        await pyfuse3.main(min_tasks=SPARE_WORKERS, max_tasks=UNLIMITED)
+
+    def close(self) -> None:
+        """Unmount, if that has not happened yet."""
+        pyfuse3.close(unmount=True)

@@ -1,0 +1,122 @@
+"""Plugins: entry points to classes, ordered by what they require. Ours and a third party's come through the same door.
+
+Our packages are called `schemes` and `drivers`, names that a working directory may have too; so what an entry point
+loads is checked to come from the distribution that declared it.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import logging
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from importlib.metadata import Distribution, EntryPoint, PackageNotFoundError, entry_points
+from pathlib import Path
+from typing import Final, TypeVar
+from urllib.parse import unquote, urlparse
+
+from schemefs.driver import Driver
+from schemefs.scheme import Scheme
+
+log = logging.getLogger("schemefs.plugins")
+
+SCHEMES: Final = "schemefs.schemes"
+DRIVERS: Final = "schemefs.drivers"
+
+Kind = TypeVar("Kind")
+
+
+class PluginError(Exception):
+    """A plugin that can't be used: the sentence names it and its distribution."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plugins:
+    """What was found."""
+
+    schemes: tuple[type[Scheme], ...]  # each after those it requires
+    drivers: Mapping[str, type[Driver]]
+    missing: Mapping[str, str]  # name of a plugin: why it could not be loaded
+
+
+def load() -> Plugins:
+    """Load every plugin that is installed; one that fails is named in `missing` and in the log, the others serve."""
+    missing: dict[str, str] = {}
+    schemes = dict(_load_group(SCHEMES, Scheme, missing))
+    drivers = dict(_load_group(DRIVERS, Driver, missing))  # type: ignore[type-abstract]
+    for name, reason in missing.items():
+        log.error("plugin %s: %s", name, reason)
+    return Plugins(in_order(schemes, missing), drivers, missing)
+
+
+def in_order(schemes: Mapping[str, type[Scheme]], missing: dict[str, str]) -> tuple[type[Scheme], ...]:
+    """Return the schemes, each after those it requires; one whose requirement is not there joins *missing*."""
+    done: dict[str, type[Scheme]] = {}
+
+    def place(name: str, chain: tuple[str, ...]) -> bool:
+        if name in done:
+            return True
+        if name in missing or name not in schemes:
+            return False
+        if name in chain:
+            missing[name] = f"requires itself: {' -> '.join((*chain, name))}"
+            return False
+        for required in schemes[name].requires:
+            if not place(required, (*chain, name)):
+                missing.setdefault(name, f"requires the scheme {required!r}, which is not there")
+                return False
+        done[name] = schemes[name]
+        return True
+
+    for name in schemes:
+        place(name, ())
+    return tuple(done.values())
+
+
+def _load_group(group: str, kind: type[Kind], missing: dict[str, str]) -> Iterable[tuple[str, type[Kind]]]:
+    for point in entry_points(group=group):
+        try:
+            yield point.name, _load_one(point, kind)
+        except Exception as error:  # noqa: BLE001 - whatever a third party's module raises is about that plugin only
+            distribution = point.dist.name if point.dist else "an unknown distribution"
+            missing[point.name] = f"{point.value} of {distribution} can't be used: {error}"
+
+
+def _load_one(point: EntryPoint, kind: type[Kind]) -> type[Kind]:
+    package = importlib.import_module(point.module)
+    if point.dist is not None and not _belongs(package.__name__, point.dist):
+        message = f"{point.module} was found at {package.__file__}, which is not of {point.dist.name}"
+        raise PluginError(message)
+    loaded = point.load()
+    if not (isinstance(loaded, type) and issubclass(loaded, kind)):
+        message = f"{point.value} is no {kind.__name__}"
+        raise PluginError(message)
+    return loaded
+
+
+def _belongs(module: str, distribution: Distribution) -> bool:
+    """Tell whether a loaded module's file is one of the distribution's (or below the directory of an editable one)."""
+    file = getattr(sys.modules[module], "__file__", None)
+    if file is None:
+        return False
+    path = Path(file).resolve()
+    editable = _editable_root(distribution)
+    if editable is not None:
+        return path.is_relative_to(editable)
+    try:
+        files = distribution.files or []
+    except PackageNotFoundError:
+        return False
+    return any(Path(str(entry.locate())).resolve() == path for entry in files if entry.name == path.name)
+
+
+def _editable_root(distribution: Distribution) -> Path | None:
+    text = distribution.read_text("direct_url.json")
+    if not text:
+        return None
+    described = json.loads(text)
+    if not described.get("dir_info", {}).get("editable"):
+        return None
+    return Path(unquote(urlparse(described["url"]).path)).resolve()
