@@ -95,6 +95,17 @@ def parse_endpoint(text: str) -> Endpoint:
     return Endpoint("" if host in ("*", "0.0.0.0") else host, _port_text(port, text))  # noqa: S104 - "any", as written
 
 
+def parse_host(text: str) -> str:
+    """Return the host that *text* is, where no port follows: a name, a numeric address, or [V6]."""
+    host = text[1:-1] if text.startswith("[") and text.endswith("]") else text
+    if packed(host) is None:
+        if not host or text != host or "*" in host:
+            message = f"{text!r} is no host name or address"
+            raise ValueError(message)
+        _check_host(host)
+    return host
+
+
 def parse_options(text: str) -> dict[str, str]:
     """Parse `name=value,word` (the part after the first comma)."""
     options: dict[str, str] = {}

@@ -1,0 +1,63 @@
+"""`icmp/errors` and `icmp/udp/PORT`: ICMP errors that were received, a line each, from the moment of the open on.
+
+    10.0.2.2 Destination Port Unreachable udp 10.0.2.15:49152 -> 10.0.2.2:9
+
+An error found out on this machine (a neighbor that doesn't answer) is not among them: it came from no message.
+"""
+
+from __future__ import annotations
+
+from struct import Struct
+from typing import TYPE_CHECKING, Final
+
+from schemefs.net.addresses import endpoint_text, presentation
+from schemefs.net.layers import ICMP, TCP, UDP
+from schemes.icmp.lines import Lines
+from schemes.icmp.meaning import reporter_of, words_of
+
+if TYPE_CHECKING:
+    from schemefs.net.layers import DeliveryError
+    from schemes.icmp.icmp import Icmp
+
+_PORTS: Final = Struct(">HH")
+_NAMES: Final = {ICMP: "icmp", TCP: "tcp", UDP: "udp"}
+
+
+class Errors(Lines):
+    """All errors, or those about one local UDP port. A reader that sleeps is told how many it missed."""
+
+    def __init__(self, icmp: Icmp, udp_port: int | None = None) -> None:
+        super().__init__()
+        self._icmp = icmp
+        self._udp_port = udp_port
+        self._missed = 0
+        icmp.error_observers.append(self._observe)
+
+    def _observe(self, error: DeliveryError, now: float) -> None:
+        del now
+        if self._udp_port is not None and (error.protocol, _local_port(error)) != (UDP, self._udp_port):
+            return
+        if self.is_full:
+            self._missed += 1
+            return
+        if self._missed:
+            self.say(f"{self._missed} errors were not read in time")
+            self._missed = 0
+        self.say(f"{reporter_of(error)} {words_of(error)} {_about(error)}")
+
+    def end(self, now: float) -> None:
+        """Listen no more."""
+        del now
+        self._icmp.error_observers.remove(self._observe)
+
+
+def _local_port(error: DeliveryError) -> int:
+    return int(_PORTS.unpack_from(error.transport)[0])
+
+
+def _about(error: DeliveryError) -> str:
+    name = _NAMES.get(error.protocol, f"protocol {error.protocol}")
+    if error.protocol not in (TCP, UDP):
+        return f"{name} {presentation(error.source)} -> {presentation(error.destination)}"
+    local, remote = _PORTS.unpack_from(error.transport)
+    return f"{name} {endpoint_text(error.source, local)} -> {endpoint_text(error.destination, remote)}"

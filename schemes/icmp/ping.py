@@ -1,0 +1,144 @@
+"""`icmp/ping/HOST`: ping(8) as a text that is read. Probes begin when the file is opened and stop when it is closed.
+
+    PING 10.0.2.2 (10.0.2.2) 56(84) bytes of data.
+    From 10.0.2.2 icmp_seq=0 ttl=64 time=0.214ms
+    From 10.0.2.2 icmp_seq=1 timeout
+    From 10.0.2.15 icmp_seq=2 Destination Host Unreachable
+    --- 10.0.2.2 ping statistics ---
+    3 packets transmitted, 1 packets received, 66.67% packet loss
+    rtt min/avg/max = 0.214/0.214/0.214 ms
+
+Two timers, no tick: one for the next probe, one for the oldest probe without an answer.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from schemefs.errors import SchemeError
+from schemefs.net.addresses import presentation
+from schemes.icmp.lines import Lines
+from schemes.icmp.meaning import reporter_of, words_of
+
+if TYPE_CHECKING:
+    from schemefs.alarm import Alarm
+    from schemefs.net.layers import DeliveryError, Path
+    from schemes.icmp.grammar import PingOptions
+    from schemes.icmp.icmp import Icmp
+
+_HEADERS: Final = 28  # octets of IP and ICMP header, which the first line adds in parentheses
+
+
+class Ping(Lines):
+    """One run of probes to one destination."""
+
+    def __init__(self, icmp: Icmp, path: Path, options: PingOptions, alarm: Alarm, now: float) -> None:
+        super().__init__()
+        self.destination = path.destination
+        self._icmp = icmp
+        self._path = path
+        self._options = options
+        self._address = presentation(path.destination)
+        self._payload = bytes(octet & 0xFF for octet in range(options.size))
+        self._transmitted = 0
+        self._refused = False  # the link had no room for the probe that is due
+        self._sent_at: dict[int, float] = {}  # by sequence number, oldest first: the probes without an answer
+        self._received = 0
+        self._rtt_sum = self._rtt_max = 0.0
+        self._rtt_min = float("inf")
+        self._identifier = icmp.register(self)
+        self._next_probe = alarm.timer(self._probe, f"icmp/ping/{self._address}")
+        self._oldest_timeout = alarm.timer(self._give_up_oldest, f"icmp/ping/{self._address} timeout")
+        self.say(f"PING {self._address} ({self._address}) {options.size}({options.size + _HEADERS}) bytes of data.")
+        self._probe(now)
+
+    def _probe(self, now: float) -> None:
+        """Send the next probe and arm the timer of the one after it."""
+        if self.is_full:  # nobody reads: wait with the probes, rather than make the daemon grow
+            self._next_probe.set(now + self._options.interval)
+            return
+        sequence = self._transmitted & 0xFFFF
+        self._sent_at[sequence] = now  # before sending: on lo the reply is there before `send_echo` returns
+        try:
+            sent = self._icmp.send_echo(
+                self._path, self._identifier, sequence, self._payload, now, hop_limit=self._options.ttl
+            )
+        except SchemeError as error:
+            del self._sent_at[sequence]
+            sent = True
+            self.say(f"From {presentation(self._path.source)} icmp_seq={sequence} {error.sentence}")
+        if not sent:
+            del self._sent_at[sequence]
+            self._refused = True
+            return
+        self._transmitted += 1
+        if self._transmitted != self._options.count:
+            self._next_probe.set(now + self._options.interval)
+        self._arm_timeout()
+        self._finish_if_done()
+
+    def receive_reply(self, sequence: int, payload: memoryview, hop_limit: int, now: float) -> bool:
+        """Say how long it took; a second or a late reply is not ours to count."""
+        sent_at = self._sent_at.pop(sequence, None)
+        if sent_at is None:
+            return False
+        rtt = (now - sent_at) * 1000
+        self._received += 1
+        self._rtt_sum += rtt
+        self._rtt_min = min(self._rtt_min, rtt)
+        self._rtt_max = max(self._rtt_max, rtt)
+        differs = "" if payload == self._payload else " (payload differs)"
+        self.say(f"From {self._address} icmp_seq={sequence} ttl={hop_limit} time={rtt:.3f}ms{differs}")
+        self._arm_timeout()
+        self._finish_if_done()
+        return True
+
+    def receive_error(self, sequence: int, error: DeliveryError, now: float) -> None:
+        """Say who reported what about a probe."""
+        del now
+        if self._sent_at.pop(sequence, None) is None:
+            return
+        self.say(f"From {reporter_of(error)} icmp_seq={sequence} {words_of(error)}")
+        self._arm_timeout()
+        self._finish_if_done()
+
+    def transmit_space(self, now: float) -> None:
+        """Send the probe that was refused."""
+        if self._refused:
+            self._refused = False
+            self._probe(now)
+
+    def end(self, now: float) -> None:
+        """Stop probing."""
+        del now
+        self._next_probe.clear()
+        self._oldest_timeout.clear()
+        self._icmp.release(self._identifier)
+
+    def _give_up_oldest(self, now: float) -> None:
+        for sequence, sent_at in list(self._sent_at.items()):
+            if sent_at + self._options.timeout > now:
+                break
+            del self._sent_at[sequence]
+            self.say(f"From {self._address} icmp_seq={sequence} timeout")
+        self._arm_timeout()
+        self._finish_if_done()
+
+    def _arm_timeout(self) -> None:
+        # All probes wait equally long, so the oldest is the first to be given up.
+        oldest = next(iter(self._sent_at.values()), None)
+        if oldest is None:
+            self._oldest_timeout.clear()
+        else:
+            self._oldest_timeout.set(oldest + self._options.timeout)
+
+    def _finish_if_done(self) -> None:
+        if self._sent_at or self._transmitted != self._options.count or self._finished:
+            return
+        loss = 100 * (1 - self._received / self._transmitted)
+        self.say(f"--- {self._address} ping statistics ---")
+        self.say(f"{self._transmitted} packets transmitted, {self._received} packets received, {loss:.2f}% packet loss")
+        if self._received:
+            average = self._rtt_sum / self._received
+            self.say(f"rtt min/avg/max = {self._rtt_min:.3f}/{average:.3f}/{self._rtt_max:.3f} ms")
+        self.finish()

@@ -1,0 +1,128 @@
+"""`icmp/trace/HOST`: the routers on the way, one line a hop, found by echo requests with a rising hop limit.
+
+    trace to 10.9.0.7 (10.9.0.7), 30 hops max, 32(60) bytes
+     1  10.0.2.2  0.214ms
+     2  *  10.8.0.1  3.120ms
+     3  *  *  *
+     4  10.9.0.7  4.002ms
+
+A `*` is a probe without an answer in time; a hop is asked up to `tries` times. It ends at the destination, at an error
+other than "time to live exceeded", or after `hops` routers.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from schemefs.errors import SchemeError
+from schemefs.net.addresses import presentation
+from schemes.icmp.lines import Lines
+from schemes.icmp.meaning import reporter_of, words_of
+from schemes.icmp.wire import TIME_EXCEEDED
+
+if TYPE_CHECKING:
+    from schemefs.alarm import Alarm
+    from schemefs.net.layers import DeliveryError, Path
+    from schemes.icmp.grammar import TraceOptions
+    from schemes.icmp.icmp import Icmp
+
+_HEADERS: Final = 28  # octets of IP and ICMP header
+
+
+class Trace(Lines):
+    """One walk to one destination; a single probe is under way at any time."""
+
+    def __init__(self, icmp: Icmp, path: Path, options: TraceOptions, alarm: Alarm, now: float) -> None:
+        super().__init__()
+        self.destination = path.destination
+        self._icmp = icmp
+        self._path = path
+        self._options = options
+        self._payload = bytes(options.size)
+        self._hop = 1
+        self._misses = 0  # probes of this hop without an answer
+        self._sequence = -1
+        self._sent_at = now
+        self._waiting = False
+        self._refused = False  # the link had no room for the probe that is due
+        self._identifier = icmp.register(self)
+        address = presentation(path.destination)
+        self._timeout = alarm.timer(self._missed, f"icmp/trace/{address}")
+        size = f"{options.size}({options.size + _HEADERS})"
+        self.say(f"trace to {address} ({address}), {options.hops} hops max, {size} bytes")
+        self._probe(now)
+
+    def _probe(self, now: float) -> None:
+        self._sequence = self._sequence + 1 & 0xFFFF
+        self._sent_at, self._waiting = now, True
+        self._timeout.set(now + self._options.timeout)
+        try:
+            sent = self._icmp.send_echo(
+                self._path, self._identifier, self._sequence, self._payload, now, hop_limit=self._hop
+            )
+        except SchemeError as error:
+            self._end_walk(f"{self._line_start()}  {error.sentence}")
+            return
+        if not sent:
+            self._timeout.clear()
+            self._waiting, self._refused = False, True
+
+    def receive_reply(self, sequence: int, payload: memoryview, hop_limit: int, now: float) -> bool:
+        """Take the answer of the destination itself: the walk is over."""
+        del payload, hop_limit
+        if not self._waiting or sequence != self._sequence:
+            return False
+        self._end_walk(self._answered(presentation(self.destination), now))
+        return True
+
+    def receive_error(self, sequence: int, error: DeliveryError, now: float) -> None:
+        """Take a router's "time to live exceeded", which is what was asked for, or the error that ends the walk."""
+        if not self._waiting or sequence != self._sequence:
+            return
+        line = self._answered(reporter_of(error), now)
+        if (error.icmp_type, error.icmp_code) == (TIME_EXCEEDED, 0):
+            self._next_hop(line, now)
+        else:
+            self._end_walk(f"{line}  {words_of(error)}")
+
+    def transmit_space(self, now: float) -> None:
+        """Send the probe that was refused."""
+        if self._refused:
+            self._refused = False
+            self._probe(now)
+
+    def end(self, now: float) -> None:
+        """Stop."""
+        del now
+        self._timeout.clear()
+        self._icmp.release(self._identifier)
+
+    def _missed(self, now: float) -> None:
+        self._misses += 1
+        if self._misses < self._options.tries:
+            self._probe(now)
+        else:
+            self._next_hop(self._line_start(), now)
+
+    def _next_hop(self, line: str, now: float) -> None:
+        if self._hop == self._options.hops:
+            self._end_walk(line)
+            return
+        self._timeout.clear()
+        self._waiting = False
+        self.say(line)
+        self._hop += 1
+        self._misses = 0
+        self._probe(now)
+
+    def _end_walk(self, line: str) -> None:
+        self._timeout.clear()
+        self._waiting = False
+        self.say(line)
+        self.finish()
+
+    def _answered(self, who: str, now: float) -> str:
+        return f"{self._line_start()}  {who}  {(now - self._sent_at) * 1000:.3f}ms"
+
+    def _line_start(self) -> str:
+        return f"{self._hop:2d}" + "  *" * self._misses
