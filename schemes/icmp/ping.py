@@ -133,7 +133,7 @@ class Ping(Lines):
             self._oldest_timeout.set(oldest + self._options.timeout)
 
     def _finish_if_done(self) -> None:
-        if self._sent_at or self._transmitted != self._options.count or self._finished:
+        if self._finished or self._sent_at or not 0 < self._transmitted == self._options.count:
             return
         loss = 100 * (1 - self._received / self._transmitted)
         self.say(f"--- {self._address} ping statistics ---")
