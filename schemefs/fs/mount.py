@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -14,6 +15,7 @@ from schemefs.fs.operations import Operations
 from schemefs.fs.seam import pyfuse3
 from schemefs.fs.turn import install, turn
 from schemefs.fs.waiting import Waiting
+from schemefs.mountpoint import source
 from schemefs.scheme import Node, Scheme, StaticDirectory
 
 if TYPE_CHECKING:
@@ -42,7 +44,7 @@ class Mount:
     def open(self, mount_point: Path, *, allow_other: bool) -> None:
         """Mount. StartError: it can't be; nothing is left mounted."""
         install()
-        options = {"fsname=schemefs", "subtype=schemefs"} | ({"allow_other"} if allow_other else set())
+        options = {f"fsname={source(os.getpid())}", "subtype=schemefs"} | ({"allow_other"} if allow_other else set())
         try:
             pyfuse3.init(self.operations, str(mount_point), options)
         except RuntimeError as error:

@@ -1,0 +1,1 @@
+"""What users and plugin authors test with: the pytest plugin, and the mounts and networks behind its fixtures."""

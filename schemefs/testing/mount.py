@@ -1,0 +1,123 @@
+"""A mount of its own for a test: a daemon in a process of its own, its log, and an end that leaves nothing.
+
+A process of its own, because a test that touches the mount from the thread that serves it waits for itself.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import select
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Final, Self
+
+from schemefs.testing.leftovers import Place
+
+START_TIMEOUT: Final = 20.0  # seconds, on a busy machine
+END_TIMEOUT: Final = 15.0
+PR_SET_PDEATHSIG: Final = 1  # prctl(2)
+
+
+class MountFailed(AssertionError):
+    """The daemon did not start, or did not end as it should; the message has its log."""
+
+
+class SchemeMount:
+    """A mounted scheme tree: `path` to use, `log()` and `pid` to look at. Use as a context, or call `close`."""
+
+    def __init__(
+        self,
+        *arguments: str,
+        log_level: str = "debug",
+        prefix: Sequence[str] = (),
+        environment: dict[str, str] | None = None,
+    ) -> None:
+        """Mount with *arguments* of `schemefs mount` (default: `--driver loopback`); *prefix* runs it, as nsenter."""
+        self._place = Place()
+        self.path = self._place.path / "scheme"
+        self.path.mkdir()
+        self._place.note_mount(self.path)
+        self._log_file = self._place.path / "log"
+        self._errors_file = self._place.path / "errors"
+        arguments = arguments or ("--driver", "loopback")
+        command = [*prefix, sys.executable, "-m", "schemefs", "mount", "-f", str(self.path), *arguments]
+        command += ["--log-level", log_level, "--log-file", str(self._log_file)]
+        with self._errors_file.open("wb") as errors:
+            self._daemon = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                cwd="/",
+                env=os.environ | (environment or {}),
+                start_new_session=True,  # Ctrl-C at pytest is pytest's: the fixture ends the daemon, in order
+                preexec_fn=end_with_parent,  # noqa: PLW1509 - two C calls, no lock of Python's
+            )
+        self._place.note_process(self.pid)
+        try:
+            self.ready_line = self._wait_until_ready()
+        except BaseException:
+            self.close(check=False)
+            raise
+
+    @property
+    def pid(self) -> int:
+        """The daemon's process id."""
+        return self._daemon.pid
+
+    def log(self) -> str:
+        """Return everything the daemon has logged, and what it wrote to standard error."""
+        texts = [path.read_text(errors="replace") for path in (self._log_file, self._errors_file) if path.exists()]
+        return "".join(texts)
+
+    def close(self, *, check: bool = True) -> None:
+        """End the daemon in order and remove everything; with *check* it must have lived and exit with 0."""
+        if not self._place.path.exists():
+            return
+        self._daemon.terminate()
+        try:
+            status = self._daemon.wait(END_TIMEOUT)
+        except subprocess.TimeoutExpired:
+            self._daemon.kill()
+            status = self._daemon.wait()
+        if self._daemon.stdout is not None:
+            self._daemon.stdout.close()
+        log = self.log()
+        self._place.remove()
+        if check and status != 0:
+            message = f"the daemon ended with {describe_status(status)}:\n{log}"
+            raise MountFailed(message)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, _value: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        self.close(check=kind is None)
+
+    def _wait_until_ready(self) -> str:
+        stdout = self._daemon.stdout
+        assert stdout is not None
+        if not select.select([stdout], [], [], START_TIMEOUT)[0]:
+            message = f"the daemon was not ready after {START_TIMEOUT} s:\n{self.log()}"
+            raise MountFailed(message)
+        line = stdout.readline().decode()
+        if not line:
+            message = f"the daemon did not start:\n{self.log()}"
+            raise MountFailed(message)
+        return line.rstrip("\n")
+
+
+def describe_status(status: int) -> str:
+    """Return an exit status in words."""
+    return f"signal {signal.Signals(-status).name}" if status < 0 else f"status {status}"
+
+
+def end_with_parent() -> None:
+    """In a child before exec: ask the kernel for SIGTERM when the parent is gone, however it went."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)

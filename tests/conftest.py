@@ -1,0 +1,75 @@
+"""What every test can rely on: the `needs` marker, `--full`, and the fixtures of schemefs.testing.
+
+A test marked `needs("root", "tap", "fuse")` is skipped where the machine lacks one of them, and a last line says
+how many were and why. REQUIRE=fuse,tap,root in the environment (.ci/run sets it) makes such a skip an error.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import subprocess
+from collections import Counter
+
+import hypothesis
+import pytest
+
+hypothesis.settings.register_profile("quick", deadline=None, max_examples=60)
+hypothesis.settings.register_profile("full", deadline=None, max_examples=2000)
+
+_skipped: Counter[str] = Counter()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--full", action="store_true", help="also bulk, floods, soaks and thousands of seeds")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    hypothesis.settings.load_profile("full" if config.getoption("--full") else "quick")
+    # Where schemefs is installed its entry point has done this already.
+    if not config.pluginmanager.hasplugin("schemefs"):
+        from schemefs.testing import plugin
+
+        config.pluginmanager.register(plugin, "schemefs")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("full") and not item.config.getoption("--full"):
+        pytest.skip("part of --full")
+    required = set(filter(None, os.environ.get("REQUIRE", "").split(",")))
+    for marker in item.iter_markers("needs"):
+        for what in marker.args:
+            reason = _lacking(what)
+            if reason and what in required:
+                pytest.fail(f"REQUIRE={what}, but {reason}", pytrace=False)
+            if reason:
+                _skipped[reason] += 1
+                pytest.skip(reason)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    for reason, count in _skipped.most_common():
+        terminalreporter.write_line(f"skipped {count}: {reason}")
+
+
+@functools.cache
+def _lacking(what: str) -> str:
+    """Return what the machine lacks of *what*; empty when it is there."""
+    if what == "root":
+        return _no_root()
+    path = {"fuse": "/dev/fuse", "tap": "/dev/net/tun"}[what]
+    if not os.path.exists(path):
+        return f"no {path}"
+    try:
+        os.close(os.open(path, os.O_RDWR))
+    except OSError as error:
+        return f"{path}: {error.strerror}"
+    return ""
+
+
+def _no_root() -> str:
+    if os.geteuid() != 0:
+        return "not root"
+    made = subprocess.run(["unshare", "--net", "--mount", "true"], check=False, capture_output=True)
+    return "" if made.returncode == 0 else "root that may not make namespaces"
