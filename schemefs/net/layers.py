@@ -7,7 +7,7 @@ table, one address table.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -108,10 +108,17 @@ class Routes(Protocol):
         """Yield the rules, the least specific prefix first, as Redox lists them."""
 
     def add(
-        self, destination: bytes, prefix_length: int, *, via: bytes = b"", interface: str = "", metric: int = 0
+        self,
+        destination: bytes,
+        prefix_length: int,
+        *,
+        via: bytes = b"",
+        interface: str = "",
+        metric: int = 0,
+        source: bytes = b"",
     ) -> None:
         """Add a rule. EEXIST: there is one with this prefix and metric; ENETUNREACH: *via* is on no link of ours;
-        ENODEV: no such interface."""
+        ENODEV: no such interface; EADDRNOTAVAIL: *source* is not ours."""
 
     def remove(self, destination: bytes, prefix_length: int, *, via: bytes = b"", interface: str = "") -> None:
         """Remove every rule for exactly this prefix (and via, interface, where given). ESRCH: there was none."""
@@ -193,6 +200,8 @@ class NetworkLayer(Protocol):
 
     routes: Routes
     interfaces: Mapping[str, Interface]
+    # Called with the netcfg path of what has changed: "route/list", "ifaces/eth0/addr/list", "ifaces/eth0/mac"…
+    on_change: list[Callable[[str], None]]
 
     def path(self, destination: bytes, source: bytes = b"") -> Path:
         """Look up the way to *destination*. ENETUNREACH: no route; EADDRNOTAVAIL: *source* is not ours."""
