@@ -65,6 +65,8 @@ class Handle:
     read_timeout: float = 0.0  # seconds a blocking read waits before EAGAIN (as SO_RCVTIMEO); 0: for ever
     write_timeout: float = 0.0
     name: str = ""  # what `schemefs which` prints: "tcp/7"
+    would_block: int = errno.EAGAIN  # what a write that can't wait is told
+    must_open_at_once: bool = False  # with O_NONBLOCK, an open that is still `opening` fails with EAGAIN
     on_changed: Callable[[], None] | None = None
 
     def changed(self) -> None:
@@ -109,7 +111,7 @@ class Handle:
         raise SchemeError(errno.ENXIO, "this file can be opened only once")
 
     def interrupted(self, now: float) -> None:
-        """An open that was waiting was interrupted: give up what it was doing. `close` follows."""
+        """An open or write that was waiting was interrupted by a signal: give up what it was doing (a connect)."""
 
     @abstractmethod
     def close(self, now: float) -> None:
@@ -203,9 +205,9 @@ class TextFile(Node):
         self.version = 0
         self.watchers: set[Callable[[], None]] = set()
 
-    def read(self, caller: Caller) -> bytes:
+    def read(self, caller: Caller, now: float) -> bytes:
         """Return the text now, encoded; empty for a node that is only written."""
-        del caller
+        del caller, now
         text = self._read() if self._read else b""
         return text.encode() if isinstance(text, str) else text
 
@@ -238,8 +240,9 @@ class FailureFile(TextFile):
         self._sentences[caller.uid] = sentence
         self.changed()
 
-    def read(self, caller: Caller) -> bytes:
+    def read(self, caller: Caller, now: float) -> bytes:
         """Return the sentence, or nothing when all went well so far."""
+        del now
         sentence = self._sentences.get(caller.uid)
         return f"{sentence}\n".encode() if sentence else b""
 

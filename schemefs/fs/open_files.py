@@ -67,9 +67,13 @@ class OpenStream(OpenFile):
         self.waiting = waiting
         handle.on_changed = self.waiters.wake
 
-    async def wait_opened(self, unique: int) -> None:
+    async def wait_opened(self, unique: int, *, nonblocking: bool) -> None:
         """Wait while a connect or an accept is under way; an interrupted one is given up."""
         handle = self.handle
+        if nonblocking:
+            if handle.must_open_at_once and handle.opening(self.waiting.clock()):
+                raise SchemeError(errno.EAGAIN, "nobody waits to be accepted")
+            return
         try:
             await self.waiting.until(lambda now: None if handle.opening(now) else True, self.waiters, unique)
         except SchemeError as error:
@@ -88,7 +92,11 @@ class OpenStream(OpenFile):
             return handle.read(wanted, now)
 
         return await self.waiting.until(
-            attempt, self.waiters, unique, nonblocking=bool(flags & os.O_NONBLOCK), timeout=handle.read_timeout
+            attempt,
+            self.waiters,
+            unique,
+            nonblocking=errno.EAGAIN if flags & os.O_NONBLOCK else 0,
+            timeout=handle.read_timeout,
         )
 
     async def write(self, offset: int, data: bytes, unique: int, flags: int, now: float) -> int:
@@ -103,12 +111,14 @@ class OpenStream(OpenFile):
                     lambda now: handle.write(rest, now),
                     self.waiters,
                     unique,
-                    nonblocking=nonblocking,
+                    nonblocking=handle.would_block if nonblocking else 0,
                     timeout=handle.write_timeout,
                 )
-            except SchemeError:
+            except SchemeError as error:
                 if taken:
                     return taken
+                if error.errno == errno.EINTR:
+                    handle.interrupted(self.waiting.clock())
                 raise
             taken += count
             if taken == len(data) or nonblocking:
@@ -133,17 +143,17 @@ class OpenStream(OpenFile):
 class OpenText(OpenFile):
     """A snapshot of a text, taken at open and again by every read at offset 0 (as sysfs)."""
 
-    def __init__(self, inode: Inode, caller: Caller, node: TextFile) -> None:
+    def __init__(self, inode: Inode, caller: Caller, node: TextFile, now: float) -> None:
         super().__init__(inode, caller)
         self.node = node
-        self._snapshot = node.read(caller)
+        self._snapshot = node.read(caller, now)
         self._seen = node.version
         node.watchers.add(self.waiters.wake)
 
     async def read(self, offset: int, size: int, unique: int, flags: int, now: float) -> bytes:
         """Read by position."""
         if offset == 0:
-            self._snapshot = self.node.read(self.caller)
+            self._snapshot = self.node.read(self.caller, now)
             self._seen = self.node.version
         return self._snapshot[offset : offset + size]
 

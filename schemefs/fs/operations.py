@@ -215,7 +215,7 @@ class Operations(pyfuse3.Operations):
         if isinstance(node, StreamFile):
             return await self._open_stream(inode, node, flags, caller, unique)
         if isinstance(node, TextFile):
-            return OpenText(inode, caller, node)
+            return OpenText(inode, caller, node, self.waiting.clock())
         if isinstance(node, FollowedFile):
             return OpenFollowed(inode, caller, node)
         raise SchemeError(errno.EISDIR, "a directory")
@@ -229,10 +229,8 @@ class Operations(pyfuse3.Operations):
         else:
             handle = inode.handle.reopen(flags, caller, now)
         stream = OpenStream(inode, caller, handle, self.waiting)
-        if flags & os.O_NONBLOCK:
-            return stream
         try:
-            await stream.wait_opened(unique)
+            await stream.wait_opened(unique, nonblocking=bool(flags & os.O_NONBLOCK))
         except BaseException:
             if inode.handle is handle:
                 inode.handle = None

@@ -120,19 +120,20 @@ class Waiting:
         waiters: Waiters,
         unique: int,
         *,
-        nonblocking: bool = False,
+        nonblocking: int = 0,
         timeout: float = 0.0,
     ) -> Answer:
         """Return what *attempt* answers once that is not None.
 
-        EAGAIN: *nonblocking*, or *timeout* seconds (0: none) have passed; EINTR: interrupted; ENOTCONN: the mount ends.
+        *nonblocking* is the errno for a caller that can't wait (0: it can). EAGAIN: *timeout* seconds (0: none) have
+        passed; EINTR: interrupted; ENOTCONN: the mount ends.
         """
         now = self.clock()
         answer = attempt(now)
         if answer is not None:
             return answer
         if nonblocking:
-            raise SchemeError(errno.EAGAIN, "it would block")
+            raise SchemeError(nonblocking, "it would block")
         timer: Timer | None = None
         try:
             while answer is None:

@@ -1,14 +1,10 @@
-"""What every protocol directory shares: addresses, clone, numbered directories with ctl, data, rx, tx, listen, status…
-
-A protocol describes itself (`ConversationProtocol`) and gives engines, one per conversation; this module makes files of
-them. Sans-IO like everything a scheme is made of.
-"""
+"""What a protocol gives so that its conversations become files: a description of itself, and engines."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -125,16 +121,32 @@ class ListenerEngine(Protocol):
         """`state=LISTEN` first."""
 
 
+@dataclass(frozen=True, slots=True)
+class Option:
+    """A word after a comma in an address path. *check* raises ValueError for a bad value, at lookup already."""
+
+    check: Callable[[str], object]
+    help: str
+
+
 class ConversationProtocol(ABC):
-    """What tcp, udp… say about themselves."""
+    """What tcp, udp… say about themselves. Also the place where an engine's values are turned into words."""
 
     name: str
-    options: Mapping[str, str] = field(default_factory=dict)  # option or setting name: what it means
+    options: Mapping[str, Option] = {}
+    ports: bool = True  # addresses are HOST:PORT; without: HOST
 
     @abstractmethod
     def connect(self, address: AddressPath, caller: Caller, now: float) -> Engine:
-        """Begin a conversation with HOST:PORT; raises what is known at once (ENETUNREACH, ENOENT, EADDRINUSE, EACCES)."""
+        """Begin a conversation with HOST:PORT; raises what is known at once (ENETUNREACH, ENOENT, EADDRINUSE, EACCES).
+
+        Every option in the address is one of `options` (or of the few that the files themselves serve), checked.
+        """
 
     @abstractmethod
     def announce(self, address: AddressPath, caller: Caller, now: float) -> ListenerEngine | Engine:
         """Listen on :PORT; a datagram protocol gives an Engine that hears anyone."""
+
+    def stats(self) -> Mapping[str, int | float | str]:
+        """Return the counters of the whole protocol, in the order in which `stats` shows them."""
+        return {}

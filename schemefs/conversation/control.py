@@ -1,0 +1,128 @@
+"""The verbs of ctl, Plan 9's and ours: connect, announce, bind, shutdown, hangup, close, and `<setting> <value>`."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+from schemefs.errors import SchemeError
+
+if TYPE_CHECKING:
+    from schemefs.conversation.contract import Setting
+    from schemefs.conversation.life import Conversation
+    from schemefs.scheme import Caller
+
+Verb = Callable[["Conversation", str, "Caller", float], bool]
+
+HELP: Final = {
+    "connect ADDRESS": "begin a conversation with HOST:PORT; waits until it is there",
+    "announce ADDRESS": "wait for peers on :PORT; then open `listen`",
+    "bind ADDRESS": "use this local HOST:PORT for the connect that follows",
+    "shutdown read|write|both": "close one direction or both",
+    "hangup": "abort: the peer gets a reset",
+    "close": "close in order, whoever still holds the files",
+}
+
+
+class Control:
+    """Carries out one line at a time. *begin* and *announce* come from the tree, which knows addresses."""
+
+    def __init__(
+        self,
+        begin: Callable[[Conversation, str, Caller, float], None],
+        announce: Callable[[Conversation, str, Caller, float], None],
+        settings: Callable[[Conversation], dict[str, Setting]],
+    ) -> None:
+        self._begin = begin
+        self._announce_at = announce
+        self._settings = settings
+        self._verbs: dict[str, Verb] = {
+            "connect": self._connect,
+            "announce": self._announce,
+            "bind": self._bind,
+            "shutdown": self._shutdown,
+            "hangup": self._hangup,
+            "close": self._close,
+        }
+
+    def command(self, conversation: Conversation, line: bytes, caller: Caller, now: float) -> bool:
+        """Carry out *line*; False: not done yet, ask again with the same line. Raises SchemeError when it can't be."""
+        try:
+            verb, _, argument = line.decode().strip().partition(" ")
+        except UnicodeDecodeError:
+            raise SchemeError(errno.EINVAL, "not UTF-8 text") from None
+        if not verb:
+            return True
+        action = self._verbs.get(verb)
+        if action is not None:
+            return action(conversation, argument.strip(), caller, now)
+        self._set(conversation, verb, argument.strip())
+        return True
+
+    def interrupted(self, conversation: Conversation, now: float) -> None:
+        """A connect that a signal interrupted is given up."""
+        if conversation.connecting and conversation.engine is not None:
+            conversation.connecting = False
+            conversation.engine.abort(now)
+
+    def _connect(self, conversation: Conversation, argument: str, caller: Caller, now: float) -> bool:
+        if not conversation.connecting:
+            if conversation.has_begun:
+                raise SchemeError(errno.EISCONN, f"{conversation.name} is connected or announced already")
+            bound = conversation.bound
+            self._begin(conversation, f"{argument},from={bound}" if bound else argument, caller, now)
+            conversation.connecting = True
+        try:
+            if conversation.connected().opening(now):
+                return False
+        except SchemeError:
+            conversation.connecting = False
+            raise
+        conversation.connecting = False
+        return True
+
+    def _announce(self, conversation: Conversation, argument: str, caller: Caller, now: float) -> bool:
+        if conversation.has_begun:
+            raise SchemeError(errno.EISCONN, f"{conversation.name} is connected or announced already")
+        self._announce_at(conversation, argument, caller, now)
+        return True
+
+    def _bind(self, conversation: Conversation, argument: str, _caller: Caller, _now: float) -> bool:
+        if conversation.has_begun:
+            raise SchemeError(errno.EINVAL, f"{conversation.name} is connected or announced already")
+        conversation.bound = argument
+        return True
+
+    def _shutdown(self, conversation: Conversation, argument: str, _caller: Caller, now: float) -> bool:
+        if argument not in ("read", "write", "both"):
+            raise SchemeError(errno.EINVAL, f"shutdown what? read, write or both, not {argument!r}")
+        engine = conversation.connected()
+        engine.shutdown(read=argument in ("read", "both"), write=argument in ("write", "both"), now=now)
+        return True
+
+    def _hangup(self, conversation: Conversation, _argument: str, _caller: Caller, now: float) -> bool:
+        conversation.connected().abort(now)
+        return True
+
+    def _close(self, conversation: Conversation, _argument: str, _caller: Caller, now: float) -> bool:
+        conversation.connected().close(now)
+        return True
+
+    def _set(self, conversation: Conversation, name: str, value: str) -> None:
+        settings = self._settings(conversation)
+        setting = settings.get(name)
+        if setting is None:
+            allowed = ", ".join((*HELP, *settings))
+            raise SchemeError(errno.EINVAL, f"no verb or setting is called {name!r}; there are: {allowed}")
+        apply(setting, name, value)
+
+
+def apply(setting: Setting, name: str, value: str) -> None:
+    """Set, or raise SchemeError: EACCES where it can only be read, EINVAL for a bad value."""
+    if setting.set is None:
+        raise SchemeError(errno.EACCES, f"{name} can only be read")
+    try:
+        setting.set(value)
+    except ValueError as error:
+        raise SchemeError(errno.EINVAL, f"{name}: {error}") from None

@@ -1,0 +1,278 @@
+"""The life of a conversation: numbered, held by open files, and ended by what the last close means.
+
+    made by an address path, clone, or a listener's accept
+      │   held by descriptors of clone, ctl, data, rx, tx, listen  (status, err, settings never hold)
+      │   last writer-only file closed  ──> FIN; what was written goes out first
+      ▼
+    last holder closed ── a socket (data was read and written) ──> engine.close:  unread octets reset the peer
+                       ── rx and tx, or one of them             ──> engine.close_lingering: never a RST
+                       ── accepted, nobody has read yet         ──> waits `ACCEPT_WAIT` for who will
+      ▼
+    the engine goes on by itself until it has `ended`; then the number is free
+
+Why the access mode decides: `echo x >tcp/HOST:PORT` and a server that answers before it has read the whole request
+must not have their own data cut off by a RST, while a program that opened read-write gets what a socket does.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Final
+
+from schemefs.errors import SchemeError
+
+if TYPE_CHECKING:
+    from schemefs.alarm import Alarm, Timer
+    from schemefs.conversation.contract import Engine, ListenerEngine
+    from schemefs.scheme import Directory, Handle
+
+ACCEPT_WAIT: Final = 30.0  # seconds an accepted conversation waits to be opened once its listener is gone
+REUSE_AFTER: Final = 64  # numbers stay free this long (counted in freed numbers), so that a stale path finds nothing
+
+
+class Conversation:
+    """One conversation. Its files are made when somebody looks (`tree`)."""
+
+    __slots__ = (
+        "_holders",
+        "_table",
+        "_timer",
+        "bound",
+        "children",
+        "closed",
+        "connecting",
+        "directory",
+        "engine",
+        "error",
+        "gid",
+        "listener",
+        "number",
+        "on_changed",
+        "parent",
+        "read_timeout",
+        "readers",
+        "readers_ever",
+        "uid",
+        "unnamed",
+        "used_as_socket",
+        "write_timeout",
+        "writers",
+    )
+
+    def __init__(self, table: Conversations, number: int, uid: int, gid: int) -> None:
+        self._table = table
+        self.number = number
+        self.uid = uid
+        self.gid = gid
+        self.engine: Engine | None = None
+        self.listener: ListenerEngine | None = None
+        self.parent: Conversation | None = None  # the listener that accepted it, until somebody opens it
+        self.children: set[Conversation] = set()  # of a listener: accepted, not opened yet
+        self.closed = False  # the end was judged: no more opens
+        self.bound = ""  # what the verb bind said
+        self.connecting = False  # a ctl waits for the connect
+        self.directory: Directory | None = None  # its files, once somebody has looked
+        self.error = ""
+        self.read_timeout = 0.0
+        self.write_timeout = 0.0
+        self.readers = 0  # open files that can read; likewise writers
+        self.writers = 0
+        self.readers_ever = False
+        self.used_as_socket = False
+        self.unnamed = False  # made by an address path: nobody else is expected to open its rx
+        self.on_changed: list[Callable[[], None]] = []  # beside the holders: who shows it
+        self._holders: list[Handle] = []
+        self._timer: Timer | None = None
+
+    @property
+    def name(self) -> str:
+        """`tcp/7`."""
+        return f"{self._table.protocol}/{self.number}"
+
+    @property
+    def has_begun(self) -> bool:
+        """Connected, connecting or announced."""
+        return self.engine is not None or self.listener is not None
+
+    def connected(self) -> Engine:
+        """Return the engine, or ENOTCONN."""
+        if self.engine is None:
+            raise SchemeError(errno.ENOTCONN, f"{self.name} is not connected")
+        return self.engine
+
+    def begin(self, engine: Engine) -> None:
+        """Become the conversation that *engine* runs."""
+        self.engine = engine
+        engine.on_changed = self._engine_changed
+        self._mind_readers(0.0)
+
+    def announce(self, listener: ListenerEngine) -> None:
+        """Become a listener."""
+        self.listener = listener
+        listener.on_changed = self._engine_changed
+
+    def fail(self, sentence: str) -> None:
+        """Keep why something asked of this conversation failed."""
+        self.error = sentence
+
+    @property
+    def failure(self) -> str:
+        """What `err` shows."""
+        return (self.engine.error if self.engine is not None else "") or self.error
+
+    # Holders
+
+    def hold(self, handle: Handle, now: float, *, reads: bool = False, writes: bool = False) -> None:
+        """*handle* is open on this conversation. ENOTCONN: it has ended."""
+        if self.closed:
+            raise SchemeError(errno.ENOTCONN, f"{self.name} has ended")
+        self._holders.append(handle)
+        self.readers += reads
+        self.writers += writes
+        self.readers_ever |= reads
+        self.used_as_socket |= reads and writes
+        if self.parent is not None:
+            self.parent.children.discard(self)
+            self.parent = None
+        if self._timer is not None:
+            self._timer.clear()
+        self._mind_readers(now)
+
+    def let_go(self, handle: Handle, now: float, *, reads: bool = False, writes: bool = False) -> None:
+        """*handle* was closed."""
+        self._holders.remove(handle)
+        self.readers -= reads
+        self.writers -= writes
+        engine = self.engine
+        if engine is not None and not engine.ended:
+            if writes and not reads and not self.writers:
+                engine.shutdown(read=False, write=True, now=now)
+            self._mind_readers(now)
+        if not self._holders:
+            self._judge(now)
+
+    def _mind_readers(self, now: float) -> None:
+        """Have what arrives discarded while somebody writes and nobody will read it."""
+        if self.engine is not None and not self.used_as_socket:
+            unread = not self.readers and (self.readers_ever or (self.unnamed and self.writers > 0))
+            self.engine.discard_input(unread, now)
+
+    def _judge(self, now: float) -> None:
+        """The last holder has gone: this is what closing means."""
+        engine = self.engine
+        if self.listener is not None:
+            self._end_listener(now)
+        elif engine is None or engine.ended:
+            self._end()
+        elif self.used_as_socket or not (self.readers_ever or self.unnamed or self.writers):
+            self._judge_unread(engine, now)
+        else:
+            self.closed = True
+            engine.close_lingering(now)
+            self._forget_when_ended()
+
+    def _judge_unread(self, engine: Engine, now: float) -> None:
+        if not self.used_as_socket and self.parent is None and self._waits_for_reader():
+            self.wait_for_opening(now)
+            return
+        self.closed = True
+        engine.close(now)
+        self._forget_when_ended()
+
+    def _waits_for_reader(self) -> bool:
+        """Its tx was used, its rx not yet: somebody may come for it."""
+        return not self.readers_ever and not self.unnamed
+
+    def _end_listener(self, now: float) -> None:
+        assert self.listener is not None
+        self.closed = True
+        self.listener.close(now)
+        for child in tuple(self.children):
+            child.parent = None
+            child.wait_for_opening(now)
+        self.children.clear()
+        self._end()
+
+    def wait_for_opening(self, now: float) -> None:
+        """Nobody holds this conversation yet (or any more): end it unless somebody opens it in time."""
+        if self._timer is None:
+            self._timer = self._table.alarm.timer(self._not_opened, self.name)
+        self._timer.set(now + ACCEPT_WAIT)
+
+    def _not_opened(self, now: float) -> None:
+        if self._holders or self.closed:
+            return
+        self.closed = True
+        if self.engine is not None:
+            self.engine.close(now)
+        self._forget_when_ended()
+
+    def finish(self, now: float) -> bool:
+        """The mount ends: close whatever is open, and tell whether all is done."""
+        if not self.closed:
+            self.closed = True
+            if self.listener is not None:
+                self.listener.close(now)
+            if self.engine is not None:
+                self.engine.close_lingering(now)
+        return self.engine is None or self.engine.ended
+
+    # Changes
+
+    def _engine_changed(self) -> None:
+        for handle in self._holders:
+            handle.changed()
+        for changed in self.on_changed:
+            changed()
+        self._forget_when_ended()
+
+    def _forget_when_ended(self) -> None:
+        if self.engine is not None and self.engine.ended and not self._holders and self.parent is None:
+            self._end()
+
+    def _end(self) -> None:
+        self.closed = True
+        if self._timer is not None:
+            self._timer.clear()
+        self._table.forget(self)
+
+
+class Conversations:
+    """The live conversations of one protocol by number: small numbers, reused late."""
+
+    def __init__(self, protocol: str, alarm: Alarm) -> None:
+        self.protocol = protocol
+        self.alarm = alarm
+        self._live: dict[int, Conversation] = {}
+        self._free: deque[int] = deque()
+        self._next = 0
+
+    def make(self, uid: int, gid: int) -> Conversation:
+        """Return a new conversation of that owner."""
+        if len(self._free) > REUSE_AFTER:
+            number = self._free.popleft()
+        else:
+            number = self._next
+            self._next += 1
+        conversation = self._live[number] = Conversation(self, number, uid, gid)
+        return conversation
+
+    def forget(self, conversation: Conversation) -> None:
+        """Free the number of a conversation that has ended; harmless when that was done already."""
+        if self._live.get(conversation.number) is conversation:
+            del self._live[conversation.number]
+            self._free.append(conversation.number)
+
+    def get(self, number: int) -> Conversation | None:
+        """Return the conversation with that number."""
+        return self._live.get(number)
+
+    def __iter__(self) -> Iterator[Conversation]:
+        """Yield the live ones by number, safely against changes meanwhile."""
+        return iter(sorted(self._live.values(), key=lambda conversation: conversation.number))
+
+    def __len__(self) -> int:
+        """How many live."""
+        return len(self._live)

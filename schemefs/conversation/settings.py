@@ -1,0 +1,97 @@
+"""The files of `settings/`: every value as text, and Redox's binary forms beside the three that Redox has.
+
+Redox: `hop_limit` is one octet; `read_timeout` and `write_timeout` are a TimeSpec, 16 octets in native order: seconds as
+i64, nanoseconds as i32, 4 octets of padding; nothing is read while none is set, and a short write clears it.
+"""
+
+from __future__ import annotations
+
+import errno
+from struct import Struct
+from typing import TYPE_CHECKING, Final
+
+from schemefs.conversation.contract import Setting
+from schemefs.conversation.control import apply
+from schemefs.errors import SchemeError
+from schemefs.net.addresses import parse_seconds
+from schemefs.scheme import Caller, Node, TextFile
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from schemefs.conversation.life import Conversation
+
+_TIMESPEC: Final = Struct("=qi4x")
+
+
+def settings_of(conversation: Conversation) -> dict[str, Setting]:
+    """Return every setting: the files' own time-outs, then the engine's."""
+
+    def timeout(name: str, text: str) -> Setting:
+        return Setting(
+            lambda: f"{getattr(conversation, name):g}",
+            lambda value: setattr(conversation, name, parse_seconds(value)),
+            text,
+        )
+
+    found = {
+        "read_timeout": timeout("read_timeout", "seconds a blocking read waits before EAGAIN; 0: for ever"),
+        "write_timeout": timeout("write_timeout", "seconds a blocking write waits before EAGAIN; 0: for ever"),
+    }
+    side = conversation.engine or conversation.listener
+    return found | dict(side.settings) if side is not None else found
+
+
+class SettingFile(TextFile):
+    """One setting as text."""
+
+    def __init__(self, conversation: Conversation, name: str) -> None:
+        super().__init__(uid=conversation.uid, gid=conversation.gid)
+        self._conversation = conversation
+        self._name = name
+        self.mode = 0o600 if self._setting().set is not None else 0o400
+
+    def _setting(self) -> Setting:
+        return settings_of(self._conversation)[self._name]
+
+    def read(self, caller: Caller, now: float) -> bytes:
+        """Return the value and a newline."""
+        del caller, now
+        return f"{self._setting().get()}\n".encode()
+
+    def write(self, data: bytes, caller: Caller, now: float) -> None:
+        """Set the value."""
+        del caller, now
+        apply(self._setting(), self._name, data.decode(errors="replace").strip())
+        self.changed()
+
+
+class RawSettingFile(SettingFile):
+    """The same value in Redox's binary form."""
+
+    def read(self, caller: Caller, now: float) -> bytes:
+        """Return the octets Redox would."""
+        del caller, now
+        text = self._setting().get()
+        if self._name == "hop_limit":
+            return bytes((int(text),))
+        seconds = float(text)
+        return _TIMESPEC.pack(int(seconds), round(seconds % 1 * 1e9)) if seconds else b""
+
+    def write(self, data: bytes, caller: Caller, now: float) -> None:
+        """Take the octets Redox takes. EIO: an empty hop limit."""
+        if self._name == "hop_limit":
+            if not data:
+                raise SchemeError(errno.EIO, "a hop limit is one octet")
+            text = str(data[0])
+        elif len(data) < _TIMESPEC.size:
+            text = "0"
+        else:
+            seconds, nanoseconds = _TIMESPEC.unpack_from(data)
+            text = repr(seconds + nanoseconds / 1e9)
+        super().write(text.encode(), caller, now)
+
+
+RAW: Final[dict[str, Callable[[Conversation, str], Node]]] = {
+    name: RawSettingFile for name in ("hop_limit", "read_timeout", "write_timeout")
+}
