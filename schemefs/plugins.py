@@ -12,7 +12,7 @@ import logging
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from importlib.metadata import Distribution, EntryPoint, PackageNotFoundError, entry_points
+from importlib.metadata import Distribution, EntryPoint, entry_points
 from pathlib import Path
 from typing import Final, TypeVar
 from urllib.parse import unquote, urlparse
@@ -102,21 +102,18 @@ def _belongs(module: str, distribution: Distribution) -> bool:
     if file is None:
         return False
     path = Path(file).resolve()
-    editable = _editable_root(distribution)
-    if editable is not None:
-        return path.is_relative_to(editable)
-    try:
-        files = distribution.files or []
-    except PackageNotFoundError:
-        return False
-    return any(Path(str(entry.locate())).resolve() == path for entry in files if entry.name == path.name)
+    tree = _source_tree(distribution)
+    if tree is not None:
+        return path.is_relative_to(tree)
+    return any(Path(str(entry.locate())).resolve() == path for entry in distribution.files or ())
 
 
-def _editable_root(distribution: Distribution) -> Path | None:
+def _source_tree(distribution: Distribution) -> Path | None:
+    """Return where an editable distribution's files are; None for an installed one, which lists them."""
     text = distribution.read_text("direct_url.json")
-    if not text:
-        return None
-    described = json.loads(text)
-    if not described.get("dir_info", {}).get("editable"):
-        return None
-    return Path(unquote(urlparse(described["url"]).path)).resolve()
+    if text:
+        described = json.loads(text)
+        if described.get("dir_info", {}).get("editable"):
+            return Path(unquote(urlparse(described["url"]).path)).resolve()
+    # Found through the egg-info that a build leaves in the checkout itself, because the checkout is on sys.path.
+    return None if distribution.read_text("RECORD") else Path(str(distribution.locate_file(""))).resolve()
