@@ -27,7 +27,10 @@ def octets(address):
 def datagram(source, destination, payload, *, protocol=1, hop_limit=64, fragment=0):
     """An IPv4 datagram; its header checksum is left zero, which nobody above IP looks at."""
     return (
-        pack(">BBHHHBBH", 0x45, 0, 20 + len(payload), 0, fragment, hop_limit, protocol, 0) + source + destination + payload
+        pack(">BBHHHBBH", 0x45, 0, 20 + len(payload), 0, fragment, hop_limit, protocol, 0)
+        + source
+        + destination
+        + payload
     )
 
 
@@ -115,7 +118,7 @@ class Host:
         return self.scheme.open(path, 0, ROOT, now)
 
     def text(self, path):
-        return self.scheme.lookup(path, ROOT).read(ROOT).decode()
+        return self.scheme.lookup(path, ROOT).read(ROOT, 0.0).decode()
 
     def counters(self):
         return dict(self.engine.statistics())

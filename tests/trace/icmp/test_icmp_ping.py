@@ -190,9 +190,7 @@ def test_a_reply_with_other_octets_says_so():
     host = Host()
     ping = host.open("ping/10.0.2.2,size=2")
     echo = wire.HEADER.unpack_from(host.network.sent[0], 20)
-    host.network.receive(
-        datagram(PEER, host.network.address, wire.echo_header(0, echo[3], 0, b"xx") + b"xx"), 0.001
-    )
+    host.network.receive(datagram(PEER, host.network.address, wire.echo_header(0, echo[3], 0, b"xx") + b"xx"), 0.001)
     assert lines(ping)[0][1].endswith("time=1.000ms (payload differs)")
 
 

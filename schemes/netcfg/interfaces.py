@@ -1,0 +1,154 @@
+"""`ifaces/` in Redox's form and `iface/` for people: one directory per interface, of those there are now."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+from schemefs.errors import SchemeError
+from schemefs.net.addresses import parse_number
+from schemefs.scheme import Caller, Directory, Node, StaticDirectory, TextFile
+from schemes.netcfg import texts
+from schemes.netcfg.commands import Command, CommandFile, each_line
+from schemes.netcfg.grammar import (
+    parse_neighbor,
+    parse_state,
+    parse_unicast,
+    parse_unicast_cidr,
+    parse_unicast_mac,
+)
+
+if TYPE_CHECKING:
+    from schemefs.net.layers import Interface, NetworkLayer
+    from schemefs.scheme import SchemeContext
+
+Build = Callable[["SchemeContext", "Interface"], Directory]
+
+
+class InterfaceDirectories(Directory):
+    """The interfaces by name. One that went and came back is another, with files of its own."""
+
+    def __init__(self, context: SchemeContext, network: NetworkLayer, build: Build) -> None:
+        self._context = context
+        self._network = network
+        self._build = build
+        self._built: dict[str, tuple[Interface, Directory]] = {}
+
+    def lookup(self, name: str, caller: Caller) -> Node:
+        """Return the interface's directory. ENOENT: there is no such interface."""
+        del caller
+        interface = self._network.interfaces.get(name)
+        if interface is None:
+            self._built.pop(name, None)
+            known = ", ".join(self._network.interfaces)
+            raise SchemeError(errno.ENOENT, f"there is no interface {name!r}; there is: {known}")
+        built = self._built.get(name)
+        if built is None or built[0] is not interface:
+            built = self._built[name] = (interface, self._build(self._context, interface))
+        return built[1]
+
+    def list(self, caller: Caller) -> Iterable[tuple[str, Node]]:
+        """Yield all interfaces."""
+        return [(name, self.lookup(name, caller)) for name in tuple(self._network.interfaces)]
+
+
+def redox_directory(context: SchemeContext, interface: Interface) -> Directory:
+    """`ifaces/<if>/`: Redox's nodes and their texts, and what Redox lacks in the same manner."""
+
+    def add(line: str) -> Command:
+        address, length = parse_unicast_cidr(line)
+        return lambda now: interface.add_address(address, length, now)
+
+    def remove(line: str) -> Command:
+        address, length = parse_unicast_cidr(line)
+        return lambda now: interface.remove_address(address, length, now)
+
+    return StaticDirectory(
+        {
+            "mac": _mac_file(context, interface, "-"),
+            "mtu": _mtu_file(context, interface),
+            "state": _state_file(context, interface),
+            "stats": TextFile(lambda: texts.counters_text(interface.statistics())),
+            "addr": StaticDirectory(
+                {
+                    "list": TextFile(lambda: texts.addresses_text(interface)),
+                    "set": CommandFile(context, _set_addresses(interface)),
+                    "add": CommandFile(context, each_line(add)),
+                    "rm": CommandFile(context, each_line(remove)),
+                }
+            ),
+            "neighbors": _neighbors_directory(context, interface),
+        }
+    )
+
+
+def plain_directory(context: SchemeContext, interface: Interface) -> Directory:
+    """`iface/<if>/`: four files to read and write."""
+    return StaticDirectory(
+        {
+            "addr": CommandFile(context, _set_addresses(interface), lambda: texts.addresses_text(interface)),
+            "mac": _mac_file(context, interface, ":"),
+            "mtu": _mtu_file(context, interface),
+            "state": _state_file(context, interface),
+        }
+    )
+
+
+def _set_addresses(interface: Interface) -> Callable[[list[str]], list[Command]]:
+    """Parse what one write says the addresses are from now on: usually one, so what was read can be written back."""
+
+    def parse(lines: list[str]) -> list[Command]:
+        cidrs = [parse_unicast_cidr(line) for line in lines]
+
+        def apply(now: float) -> None:
+            first, *others = cidrs
+            interface.set_address(*first, now)
+            for address, length in others:
+                interface.add_address(address, length, now)
+
+        return [apply]
+
+    return parse
+
+
+def _mac_file(context: SchemeContext, interface: Interface, separator: str) -> TextFile:
+    def parse(line: str) -> Command:
+        mac = parse_unicast_mac(line)
+        return lambda now: interface.set_mac(mac, now)
+
+    return CommandFile(context, each_line(parse), lambda: texts.mac_line(interface, separator))
+
+
+def _mtu_file(context: SchemeContext, interface: Interface) -> TextFile:
+    def parse(line: str) -> Command:
+        mtu = parse_number(line, 68, 65535)  # RFC 791: every link carries 68 octets; no datagram is longer than 65535
+        return lambda now: interface.set_mtu(mtu, now)
+
+    return CommandFile(context, each_line(parse), lambda: f"{interface.mtu}\n")
+
+
+def _state_file(context: SchemeContext, interface: Interface) -> TextFile:
+    def parse(line: str) -> Command:
+        up = parse_state(line)
+        return lambda now: interface.set_up(up, now)
+
+    return CommandFile(context, each_line(parse), lambda: "up\n" if interface.is_up else "down\n")
+
+
+def _neighbors_directory(context: SchemeContext, interface: Interface) -> Directory:
+    def add(line: str) -> Command:
+        address, mac = parse_neighbor(line)
+        return lambda now: interface.add_neighbor(address, mac, now)
+
+    def remove(line: str) -> Command:
+        address = parse_unicast(line)
+        return lambda _now: interface.remove_neighbor(address)
+
+    return StaticDirectory(
+        {
+            "list": TextFile(lambda: texts.neighbors_text(interface.neighbors())),
+            "add": CommandFile(context, each_line(add)),
+            "rm": CommandFile(context, each_line(remove)),
+        }
+    )

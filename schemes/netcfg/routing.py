@@ -1,0 +1,86 @@
+"""`route/`: the one routing table, listed and edited in Redox's words, and asked which rule wins."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+from weakref import WeakValueDictionary
+
+from schemefs.errors import SchemeError
+from schemefs.net.addresses import packed
+from schemefs.scheme import Caller, Directory, Node, StaticDirectory, TextFile
+from schemes.netcfg.commands import Command, CommandFile, each_line
+from schemes.netcfg.grammar import parse_rule_to_add, parse_rule_to_remove
+from schemes.netcfg.texts import rule_text
+
+if TYPE_CHECKING:
+    from schemefs.net.layers import NetworkLayer
+    from schemefs.scheme import SchemeContext
+
+
+def route_directory(context: SchemeContext, network: NetworkLayer) -> StaticDirectory:
+    """`list`, `add`, `rm` and `get/<address>`."""
+
+    def add(line: str) -> Command:
+        rule = parse_rule_to_add(line)
+
+        def apply(_now: float) -> None:
+            network.routes.add(
+                rule.destination,
+                rule.prefix_length,
+                via=rule.via,
+                interface=rule.interface,
+                metric=rule.metric,
+                source=rule.source,
+            )
+
+        return apply
+
+    def remove(line: str) -> Command:
+        rule = parse_rule_to_remove(line)
+
+        def apply(_now: float) -> None:
+            try:
+                network.routes.remove(rule.destination, rule.prefix_length, via=rule.via, interface=rule.interface)
+            except SchemeError as error:
+                # A routing socket says ESRCH, "No such process", which makes no sense to who writes a file.
+                raise SchemeError(errno.ENOENT if error.errno == errno.ESRCH else error.errno, error.sentence) from None
+
+        return apply
+
+    def rules() -> str:
+        return "".join(f"{rule_text(rule, network.interfaces)}\n" for rule in network.routes.list())
+
+    return StaticDirectory(
+        {
+            "list": TextFile(rules),
+            "add": CommandFile(context, each_line(add)),
+            "rm": CommandFile(context, each_line(remove)),
+            "get": _Explanations(network),
+        }
+    )
+
+
+class _Explanations(Directory):
+    """A text for every address there could be; nothing to list."""
+
+    def __init__(self, network: NetworkLayer) -> None:
+        self._network = network
+        self._files: WeakValueDictionary[bytes, TextFile] = WeakValueDictionary()  # those that the kernel knows now
+
+    def lookup(self, name: str, caller: Caller) -> Node:
+        """Return the text for an address. EINVAL: it is none; names are not resolved here."""
+        del caller
+        address = packed(name)
+        if address is None:
+            raise SchemeError(errno.EINVAL, f"{name!r} is no address; names are not resolved here")
+        file = self._files.get(address)
+        if file is None:
+            file = self._files[address] = TextFile(lambda: f"{self._network.routes.explain(address)}\n")
+        return file
+
+    def list(self, caller: Caller) -> Iterable[tuple[str, Node]]:
+        """Yield nothing."""
+        del caller
+        return ()

@@ -1,0 +1,142 @@
+"""The tree of netcfg: declared here as it is on the screen. It edits the ip scheme's own objects and keeps no copy.
+
+A file whose text has changed, by whomever, tells those who poll it: the network layer says what changed by its name
+here (`route/list`), and this module knows which files show the same thing.
+"""
+
+from __future__ import annotations
+
+import errno
+from typing import TYPE_CHECKING, ClassVar, Final
+
+from schemefs.errors import SchemeError
+from schemefs.net.addresses import presentation
+from schemefs.net.layers import NetworkLayer
+from schemefs.scheme import Caller, Scheme, SchemeContext, StaticDirectory, TextFile
+from schemes.netcfg.commands import Command, CommandFile, each_line
+from schemes.netcfg.grammar import parse_unicast
+from schemes.netcfg.interfaces import InterfaceDirectories, plain_directory, redox_directory
+from schemes.netcfg.levels import levels_text, parse_level
+from schemes.netcfg.routing import route_directory
+from schemes.netcfg.texts import NOT_CONFIGURED, counters_text, route_table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+README: Final = """\
+netcfg: the configuration of the running network. Read what is; write one line to change it. Only root writes.
+
+iface/<if>/{addr,mac,mtu,state}   cat iface/eth0/addr; echo 10.0.2.15/24 >iface/eth0/addr; echo down >iface/eth0/state
+ifaces/<if>/                      the same as Redox has it: mac mtu state stats addr/{list,set,add,rm}
+                                  neighbors/{list,add,rm}   echo '10.0.2.9 52-55-0a-00-02-09' >neighbors/add
+route/{list,add,rm}               echo 'default via 10.0.2.2' >route/add; dev, src, metric may follow
+                                  echo default >route/rm
+route/get/ADDRESS                 which rule wins for an address, and why
+routes                            the table, most specific rule first
+resolv/{nameserver,hosts}         a write to hosts replaces the whole text, in the form of /etc/hosts
+log/level                         echo trace >log/level; echo 'tcp debug' >log/level; echo 'tcp inherit' >log/level
+stats/timers                      armed, fired, cancelled, pending, latest lateness in seconds
+err                               why your last open or write here failed
+
+Each write(2) carries whole lines and is answered when they are applied, with their error. Polling a file says POLLPRI
+when its text has changed.
+"""
+
+
+class NetcfgScheme(Scheme):
+    """Configuration of the network layer, the names, the logs; what the timers did."""
+
+    name: ClassVar[str] = "netcfg"
+    requires: ClassVar[tuple[str, ...]] = ("ip",)
+
+    def __init__(self, context: SchemeContext) -> None:
+        super().__init__(context)
+        network: NetworkLayer = context.service("ip", NetworkLayer)  # type: ignore[type-abstract]
+        self._network = network
+        self._nameserver = CommandFile(context, each_line(self._parse_nameserver), self._nameserver_text)
+        self._hosts = CommandFile(context, self._parse_hosts, lambda: context.names.hosts)
+        self._level = CommandFile(context, each_line(self._parse_level), levels_text)
+        self.root = StaticDirectory(
+            {
+                "README": TextFile(lambda: README),
+                "iface": InterfaceDirectories(context, network, plain_directory),
+                "ifaces": InterfaceDirectories(context, network, redox_directory),
+                "route": route_directory(context, network),
+                "routes": TextFile(lambda: route_table(network.routes.list(), network.interfaces)),
+                "resolv": StaticDirectory({"nameserver": self._nameserver, "hosts": self._hosts}),
+                "log": StaticDirectory({"level": self._level}),
+                "stats": StaticDirectory({"timers": TextFile(self._timers_text)}),
+                "err": self.err,
+            }
+        )
+        network.on_change.append(self._changed)
+
+    def _changed(self, key: str) -> None:
+        """Tell the pollers of the file *key*, and of every other file that shows the same."""
+        for path in _showing(key):
+            try:
+                node = self.lookup(path, Caller(0))
+            except SchemeError:  # an interface that is just coming or going: nobody can have its file open
+                continue
+            if isinstance(node, TextFile):
+                node.changed()
+
+    def _parse_nameserver(self, line: str) -> Command:
+        address = parse_unicast(line)
+
+        def apply(_now: float) -> None:
+            self.context.names.nameserver = address
+            self._nameserver.changed()
+
+        return apply
+
+    def _nameserver_text(self) -> str:
+        address = self.context.names.nameserver
+        return f"{presentation(address)}\n" if address else NOT_CONFIGURED
+
+    def _parse_hosts(self, lines: list[str]) -> list[Command]:
+        """Take the whole text of one write, which replaces the one in force."""
+
+        def apply(_now: float) -> None:
+            try:
+                self.context.names.set_hosts("".join(f"{line}\n" for line in lines))
+            except ValueError as error:
+                raise SchemeError(errno.EINVAL, str(error)) from None
+            self._hosts.changed()
+
+        return [apply]
+
+    def _parse_level(self, line: str) -> Command:
+        command = parse_level(line)
+
+        def apply(now: float) -> None:
+            command(now)
+            self._level.changed()
+
+        return apply
+
+    def _timers_text(self) -> str:
+        alarm = self.context.alarm
+        return counters_text(
+            {
+                "armed": alarm.armed,
+                "fired": alarm.fired,
+                "cancelled": alarm.cancelled,
+                "pending": alarm.pending,
+                "failed": alarm.failed,
+                "latest_lateness": f"{alarm.latest_lateness:.6f}",
+            }
+        )
+
+
+def _showing(key: str) -> Iterator[str]:
+    """Yield the paths of the files whose text changes with *key*."""
+    yield key
+    parts = key.split("/")
+    if key == "route/list":
+        yield "routes"
+    elif parts[0] == "ifaces" and len(parts) > 2:
+        # ifaces/eth0/addr/list is iface/eth0/addr; an address is also the source that the rules show.
+        yield f"iface/{parts[1]}/{parts[2]}"
+        if parts[2] == "addr":
+            yield from ("route/list", "routes")
