@@ -57,6 +57,7 @@ class Daemon:
         self.mount_point = mount_point
         self.allow_other = allow_other
         self.report = report
+        self.moved = ""  # why the subnet is not the default one, for the line that says "mounted"
         self.alarm = Alarm()
         self.drivers: list[Driver] = []
         self.schemes: list[Scheme] = []
@@ -90,6 +91,18 @@ class Daemon:
                 raise StartError(str(error)) from error
             undo.callback(driver.close)
             self.drivers.append(driver)
+            self._take_over_choice(driver, interface)
+
+    def _take_over_choice(self, driver: Driver, interface: InterfaceConfig) -> None:
+        """Use the addresses that the driver has chosen, because the default ones were taken."""
+        config, asked = self.config, interface.address
+        if asked is None or driver.chosen_address in (None, asked):
+            return
+        chosen = interface.address = driver.chosen_address
+        config.gateway = driver.chosen_gateway or config.gateway
+        if chosen is not None and config.nameserver in asked.network:
+            config.nameserver = chosen.network[int(config.nameserver) - int(asked.network.network_address)]
+        self.moved = f", because {asked.network} is in use here"
 
     def _make_schemes(self, found: plugins.Plugins, logs: LogRings) -> None:
         context = SchemeContext(
@@ -151,12 +164,23 @@ class Daemon:
             await trio.sleep(DRAIN / 100)
 
     def _ready_line(self) -> str:
-        described = [driver.link.device for driver in self.drivers[1:]] or ["lo 127.0.0.1/8 only"]
+        described = [
+            f"{interface.name} {interface.address} on {_device(driver.link.device)}"
+            for driver, interface in zip(self.drivers[1:], self.config.interfaces, strict=True)
+        ]
+        if self.config.gateway is not None:
+            described.append(f"gateway {self.config.gateway}{self.moved}")
         target = self.config.gateway or "127.0.0.1"
         return (
-            f"mounted {self.mount_point} ({', '.join(described)}). "
+            f"mounted {self.mount_point} ({', '.join(described) or 'lo 127.0.0.1/8 only'}). "
             f"Try: cat {self.mount_point}/icmp/ping/{target},count=3"
         )
+
+
+def _device(text: str) -> str:
+    """`tap:schemefs0` as people say it: TAP schemefs0."""
+    kind, _, name = text.partition(":")
+    return f"{kind.upper()} {name}"
 
 
 def _move(scope: trio.CancelScope, alarm: Alarm) -> None:

@@ -14,11 +14,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from typing import TYPE_CHECKING, ClassVar
 
 from schemefs.net.offload import NO_OFFLOAD, Offload, split
 
 if TYPE_CHECKING:
+    from ipaddress import IPv4Address, IPv4Interface
+
     from schemefs.log import LogRings
     from schemefs.net.buffer import Buffer, Chunks
 
@@ -98,13 +100,6 @@ class DriverContext:
     logs: LogRings | None = None
 
 
-class HostAddress(Protocol):
-    """An address of the machine, for the check that our subnet does not overlap one of its."""
-
-    interface: str
-    network: str
-
-
 class Driver(ABC):
     """A plugin that has one link.
 
@@ -113,6 +108,10 @@ class Driver(ABC):
     """
 
     name: ClassVar[str]
+
+    # What became of the addresses at `open`, where the driver has a say in it (the default subnet was taken); None: nothing
+    chosen_address: IPv4Interface | None = None
+    chosen_gateway: IPv4Address | None = None
 
     def __init__(self, context: DriverContext) -> None:
         self.context = context
