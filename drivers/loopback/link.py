@@ -1,4 +1,4 @@
-"""The loopback link: a bounded queue between `send` and `receive` of one machine. Sans-IO: `pump` is told what time it is.
+"""The loopback link: a bounded queue between `send` and `receive` of one machine. Sans-IO: `pump` is given the time.
 
 A frame here is an IP datagram with nothing in front. Work that was left undone (a partial checksum, a super-segment)
 stays undone: what never leaves the machine can't be damaged, so `Offload` travels with the octets.

@@ -1,0 +1,184 @@
+"""The device's side of a virtio-net device whose network is a Linux TAP.
+
+The kernel puts its own virtio_net_hdr before each frame (IFF_VNET_HDR), so a frame is one `readv` straight into the
+driver's receive buffer and one `writev` straight from its transmit chain: no octet is touched here.
+
+    receive_burst   until EAGAIN or a budget, then one interrupt       transmit   in the bell itself, until EAGAIN
+
+Nothing here waits: when to call is for `driver.py`.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Final
+
+from drivers.virtio.device import RECEIVE, TRANSMIT, SharedQueue
+from drivers.virtio.features import Feature
+from drivers.virtio.queue import DeviceQueue
+from schemefs.log import TRACE
+
+if TYPE_CHECKING:
+    from schemefs.net.buffer import Buffer
+
+BUDGET: Final = 32  # frames received in one turn
+
+
+class DeviceGoneError(Exception):
+    """The TAP was deleted under us."""
+
+
+class TapDevice:
+    """One TAP. *on_blocked*: the kernel's buffer is full, so call `unblocked` when *fd* is writable."""
+
+    def __init__(
+        self,
+        fd: int,
+        features: Feature,
+        header_length: int,
+        log: logging.Logger,
+        *,
+        on_blocked: Callable[[], None] = lambda: None,
+        on_posted: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._fd = fd
+        self.features = features | Feature.EVENT_IDX | Feature.VERSION_1
+        self.header_length = header_length
+        self.mac = b""
+        self.mtu = 0
+        self.log = log
+        self._on_blocked = on_blocked
+        self._on_posted = on_posted
+        self._transmitting = False
+        self._blocked = False
+        self.starved = False  # there was no buffer to receive into; `on_posted` follows
+        self._counters = dict.fromkeys(
+            ("waited_kernel_full", "starved", "dropped_link_down", "dropped_refused_by_kernel",
+             "dropped_no_kernel_memory", "dropped_write_error"), 0,
+        )  # fmt: skip
+
+    def start(
+        self, features: Feature, receive: SharedQueue, transmit: SharedQueue, interrupt: Callable[[int, float], None]
+    ) -> None:
+        """Take the queues."""
+        event_idx = bool(features & Feature.EVENT_IDX)
+        self._receive = DeviceQueue(receive.memory, receive.size, event_idx=event_idx)
+        self._receive.disable_notifications()
+        self._receive_buffers = receive.buffers
+        self._transmit = DeviceQueue(transmit.memory, transmit.size, event_idx=event_idx)
+        self._transmit.enable_notifications()
+        self._transmit_buffers = transmit.buffers
+        self._interrupt = interrupt
+
+    def notify(self, queue: int, now: float) -> None:
+        """The driver's bell."""
+        if queue == TRANSMIT:
+            self.transmit(now)
+        elif self.starved:
+            self._receive.disable_notifications()
+            self.starved = False
+            self._on_posted()
+
+    def receive_burst(self, now: float, budget: int = BUDGET) -> bool:
+        """Receive frames until the kernel has no more or the budget is spent, then interrupt once.
+
+        True: there may be more. Raises DeviceGoneError.
+        """
+        queue, buffers, fd = self._receive, self._receive_buffers, self._fd
+        more = True
+        for _ in range(budget):
+            chain = queue.pop()
+            if chain is None:
+                more = False
+                break
+            head, segments, _writable = chain
+            try:
+                length = os.readv(fd, _views(buffers, segments))
+            except BlockingIOError:
+                queue.unpop()
+                more = False
+                break
+            except OSError as error:
+                queue.unpop()
+                raise DeviceGoneError(error.strerror) from error
+            queue.push(head, length)
+        if queue.needs_interrupt():
+            self._interrupt(RECEIVE, now)
+        if not queue.has_available and not queue.enable_notifications():
+            self.starved = True
+            self._counters["starved"] += 1
+            return False
+        return more
+
+    def transmit(self, now: float) -> None:
+        """Write what the driver has put, as far as the kernel takes it."""
+        if self._transmitting or self._blocked:
+            return
+        queue = self._transmit
+        self._transmitting = True
+        try:
+            while True:
+                chain = queue.pop()
+                if chain is None:
+                    if queue.enable_notifications():
+                        continue
+                    break
+                if not self._write(chain[0], chain[1]):
+                    break
+        finally:
+            self._transmitting = False
+        if queue.needs_interrupt():
+            self._interrupt(TRANSMIT, now)
+
+    def _write(self, head: int, segments: list[tuple[int, int]]) -> bool:
+        """Write one frame and return its chain. False: the kernel is full, and the chain stays available."""
+        try:
+            written = os.writev(self._fd, _views(self._transmit_buffers, segments))
+            if self.log.isEnabledFor(TRACE):
+                self.log.log(TRACE, "the kernel took %d octets of descriptor %d", written, head)
+        except BlockingIOError:
+            self._transmit.unpop()
+            self._transmit.disable_notifications()
+            self._blocked = True
+            self._counters["waited_kernel_full"] += 1
+            self._on_blocked()
+            return False
+        except OSError as error:
+            self._counters[_DROPS.get(error.errno or 0, "dropped_write_error")] += 1
+            self.log.debug("the kernel dropped the frame of descriptor %d: %s", head, error.strerror)
+        self._transmit.push(head, 0)
+        return True
+
+    def unblocked(self, now: float) -> None:
+        """The kernel takes frames again."""
+        self._blocked = False
+        self.transmit(now)
+
+    def statistics(self) -> Mapping[str, int]:
+        """Return what the kernel refused, by reason, and this end's view of the rings."""
+        return {
+            **self._counters,
+            "rx_suppressed_interrupts": self._receive.suppressed_interrupts,
+            "tx_suppressed_interrupts": self._transmit.suppressed_interrupts,
+            "driver_bad_chains": self._receive.bad_chains + self._transmit.bad_chains,
+        }
+
+
+_DROPS: Final = {
+    errno.EIO: "dropped_link_down",  # the kernel's side is not up
+    errno.EINVAL: "dropped_refused_by_kernel",  # shorter than an Ethernet header, or a header it doesn't believe
+    errno.ENOMEM: "dropped_no_kernel_memory",
+    errno.ENOBUFS: "dropped_no_kernel_memory",
+}
+
+
+def _views(buffers: list[Buffer], segments: list[tuple[int, int]]) -> list[Buffer]:
+    """Return the octets that a chain describes. An addr is an index into *buffers* (see `drivers/virtio/queue.py`)."""
+    views = []
+    for address, length in segments:
+        buffer = buffers[address]
+        views.append(buffer if len(buffer) == length else memoryview(buffer)[:length])
+    return views

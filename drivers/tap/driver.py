@@ -1,0 +1,230 @@
+"""The TAP driver: finds, creates or attaches the device, moves frames between it and the virtqueues, puts it all back.
+
+    TAP ── readable ──> TapDevice.receive_burst ──interrupt──> VirtioNetLink ──> link.receive
+    link.send ──> VirtioNetLink ──bell──> TapDevice.transmit ──> TAP
+
+Three tasks: one waits for frames, one for room in the kernel (only after it had none), one for a chain that is overdue
+(only while one is in flight). None of them ticks.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import math
+import os
+from ipaddress import IPv4Address, IPv4Interface
+from typing import TYPE_CHECKING, ClassVar
+
+import trio
+
+from drivers.tap import host, tun
+from drivers.tap.device import DeviceGoneError, TapDevice
+from drivers.tap.options import TapOptions, default_mac, parse
+from drivers.tap.record import Record
+from drivers.tap.subnet import moved, next_free, overlapping, refuse_overlap
+from drivers.virtio.net import VirtioNetLink
+from schemefs.driver import Driver, DriverError
+
+if TYPE_CHECKING:
+    from schemefs.driver import DriverContext
+
+
+class TapDriver(Driver):
+    """After `open`, `chosen_*` say what became of the addresses: other ones, if the defaults were taken already."""
+
+    name: ClassVar[str] = "tap"
+
+    def __init__(self, context: DriverContext) -> None:
+        super().__init__(context)
+        self.log = logging.getLogger(f"schemefs.virtio.{context.interface}")
+        if context.logs is not None:
+            context.logs.ring(f"virtio/{context.interface}.log", self.log.name)
+        self.chosen_address: IPv4Interface | None = None
+        self.chosen_host_address: IPv4Interface | None = None
+        self.chosen_gateway: IPv4Address | None = None  # only when the defaults moved: the kernel's new address
+        self.created = False
+        self._fd = -1
+        self._persistent = False
+        self._record: Record | None = None
+        self._side: host.HostSide | None = None
+        self._link: VirtioNetLink | None = None
+        self._blocked = trio.Event()
+        self._posted = trio.Event()
+        self._behind = trio.Event()
+
+    @property
+    def link(self) -> VirtioNetLink:
+        """The link, once `open` has returned."""
+        if self._link is None:
+            message = "the TAP driver is not open"
+            raise DriverError(message)
+        return self._link
+
+    def open(self) -> None:
+        """Create the TAP or attach to a persistent one, configure the kernel's side, start the queues."""
+        options = parse(self.context.options)
+        try:
+            self._fd = tun.open_tun()
+            self._choose_addresses(options)
+            self._attach(options.tap)
+            if self.chosen_host_address is not None:
+                self._configure_host(options, self.chosen_host_address)
+            self._start_link(options)
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Put back what was found, and let the TAP go."""
+        side, self._side = self._side, None
+        record, self._record = self._record, None
+        if side is not None and not self.created:
+            try:
+                host.restore(side)
+            except DriverError as error:
+                self.log.warning("the TAP %s could not be put back as it was found: %s", side.name, error)
+            else:
+                if record is not None:
+                    record.remove()
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            if self._persistent:
+                tun.reset_offload(fd)
+            os.close(fd)
+
+    def _choose_addresses(self, options: TapOptions) -> None:
+        """Refuse a subnet that this namespace uses already; move the defaults to a free one."""
+        ours, theirs = options.address, options.host_address
+        if theirs is not None:
+            used = host.used_subnets(ignoring=options.tap)
+            wanted = [address for address in (ours, theirs) if address is not None]
+            may_move = options.address_is_default and ours is not None and ours.network == theirs.network
+            if ours is not None and may_move and overlapping(ours.network, used):
+                network = next_free(used)
+                ours, theirs = moved(ours, network), moved(theirs, network)
+                self.chosen_gateway = theirs.ip
+            else:
+                for address in wanted:
+                    refuse_overlap(address, used)
+        self.chosen_address, self.chosen_host_address = ours, theirs
+
+    def _attach(self, tap: str) -> None:
+        found = host.existing(tap)
+        if found is not None:
+            _refuse_other_kind(tap, found)
+        try:
+            tun.attach(self._fd, tap)
+        except OSError as error:
+            raise DriverError(_refusal(tap, error)) from error
+        self._persistent = tun.is_persistent(self._fd)
+        self.created = found is None
+        self.log.info("%s the TAP %s", "created" if self.created else "attached to", tap)
+
+    def _configure_host(self, options: TapOptions, address: IPv4Interface) -> None:
+        record = Record(options.tap)
+        left_behind = record.read()
+        if left_behind is not None:  # whoever wrote it is dead: a TAP has one owner, and that is us now
+            host.restore(left_behind)
+            record.remove()
+        side = self._side = host.with_address(host.found(options.tap), address)
+        if not self.created:
+            self._record = record
+            try:
+                record.write(side)
+            except OSError as error:
+                self.log.warning("can't note how %s was found (%s): SIGKILL would leave it as it is", side.name, error)
+        host.configure(side, options.mtu, ours=self.created)
+
+    def _start_link(self, options: TapOptions) -> None:
+        header_length = tun.set_header_length(self._fd, self.log)
+        features = tun.set_offload(self._fd, options.offload, self.log)
+        kernels = tun.hardware_address(options.tap)
+        if options.mac == kernels:
+            message = f"{kernels.hex(':')} is the kernel's own address on {options.tap}; ours must be another"
+            raise DriverError(message)
+        device = TapDevice(
+            self._fd, features, header_length, self.log, on_blocked=self._on_blocked, on_posted=self._on_posted
+        )
+        link = self._link = VirtioNetLink(
+            device,
+            self.context.interface,
+            mac=options.mac or default_mac(options.tap, kernels),
+            mtu=options.mtu,
+            clock=_clock,
+            on_behind=self._on_behind,
+        )
+        link.device = f"tap:{options.tap}"
+        link.start()
+        self._device = device
+
+    async def run(self) -> None:
+        """Move frames until cancelled, or until the TAP is deleted."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._write_when_there_is_room)
+            nursery.start_soon(self._report_what_is_overdue)
+            try:
+                await self._receive()
+            except DeviceGoneError as error:
+                self.log.error("the TAP of %s is gone: %s", self.context.interface, error)  # noqa: TRY400 - expected
+            nursery.cancel_scope.cancel()
+
+    async def _receive(self) -> None:
+        device, fd = self._device, self._fd
+        while True:
+            await trio.lowlevel.wait_readable(fd)
+            while device.receive_burst(trio.current_time()):
+                # A burst is worth one checkpoint (16-40 µs): the readers that it woke get their turn.
+                await trio.lowlevel.checkpoint()
+            if device.starved:
+                self._posted = trio.Event()
+                await self._posted.wait()
+
+    async def _write_when_there_is_room(self) -> None:
+        while True:
+            await self._blocked.wait()
+            self._blocked = trio.Event()
+            await trio.lowlevel.wait_writable(self._fd)
+            self._device.unblocked(trio.current_time())
+
+    async def _report_what_is_overdue(self) -> None:
+        link = self.link
+        while True:
+            await self._behind.wait()
+            self._behind = trio.Event()
+            while (deadline := link.next_deadline()) != math.inf:
+                await trio.sleep_until(deadline)
+                link.on_deadline(trio.current_time())
+
+    def _on_blocked(self) -> None:
+        self._blocked.set()
+
+    def _on_posted(self) -> None:
+        self._posted.set()
+
+    def _on_behind(self) -> None:
+        self._behind.set()
+
+
+def _clock() -> float:
+    try:
+        return trio.current_time()
+    except RuntimeError:  # statistics read outside of the daemon's loop: no age then
+        return -math.inf
+
+
+def _refuse_other_kind(tap: str, found: host.Existing) -> None:
+    if not found.is_tap:
+        message = f"the name {tap} is taken by a device that is no TAP ({found.kind or 'hardware'}); use another --tap"
+        raise DriverError(message)
+    if found.multi_queue:
+        message = f"the TAP {tap} is a multi-queue one, which is not supported: make it without multi_queue"
+        raise DriverError(message)
+
+
+def _refusal(tap: str, error: OSError) -> str:
+    if error.errno == errno.EBUSY:
+        return f"the TAP {tap} is in use by another program; use another --tap"
+    if error.errno in (errno.EPERM, errno.EACCES):
+        return f"no permission to create or use the TAP {tap}: run as root, or try --driver loopback"
+    return f"can't have the TAP {tap}: {error.strerror}"

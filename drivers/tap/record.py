@@ -1,0 +1,58 @@
+"""The record of how a persistent TAP was found, kept in a file while we use it.
+
+A TAP that we created goes with our descriptor, however we die. A persistent one stays, with our address, MTU and queue
+length; so what was found is written down first, and after a SIGKILL the next start puts it back before it looks.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from dataclasses import asdict
+from pathlib import Path
+
+from drivers.tap.host import HostSide
+
+
+def directory() -> Path:
+    """Return where records are kept: /run/schemefs for root, $XDG_RUNTIME_DIR/schemefs, else one of our own in /tmp."""
+    if os.geteuid() == 0 and os.access("/run", os.W_OK):
+        return Path("/run/schemefs")
+    runtime = os.environ.get("XDG_RUNTIME_DIR")
+    return Path(runtime, "schemefs") if runtime else Path(f"/tmp/schemefs-{os.geteuid()}")  # noqa: S108 - checked below
+
+
+class Record:
+    """The file of one TAP in one network namespace: two namespaces may each have a schemefs0."""
+
+    def __init__(self, tap: str, where: Path | None = None) -> None:
+        namespace = os.stat("/proc/self/ns/net").st_ino
+        self.path = (where or directory()) / f"tap-{namespace}-{tap}.json"
+
+    def write(self, side: HostSide) -> None:
+        """Keep *side*. Raises OSError when there is no safe place: a directory of somebody else's is none."""
+        folder = self.path.parent
+        folder.mkdir(mode=0o700, exist_ok=True)
+        status = folder.lstat()
+        if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid():
+            message = f"{folder} is not a directory of ours"
+            raise PermissionError(message)
+        new = self.path.with_suffix(f".{os.getpid()}")
+        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            json.dump(asdict(side), file)
+        new.replace(self.path)  # whole or not at all
+
+    def read(self) -> HostSide | None:
+        """Return what was kept; None: nothing, or nothing that can be believed."""
+        try:
+            if self.path.lstat().st_uid != os.geteuid():
+                return None
+            return HostSide(**json.loads(self.path.read_text()))
+        except (OSError, ValueError, TypeError):
+            return None
+
+    def remove(self) -> None:
+        """Forget it: the TAP is as it was found."""
+        self.path.unlink(missing_ok=True)

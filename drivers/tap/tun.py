@@ -1,0 +1,126 @@
+"""The ioctls of /dev/net/tun (include/uapi/linux/if_tun.h, Documentation/networking/tuntap.rst), and nothing else.
+
+Every refusal of the kernel that a person can do something about becomes a DriverError with its own sentence.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import logging
+import os
+import socket
+from struct import Struct
+from typing import Final
+
+from drivers.virtio.features import Feature
+from schemefs.driver import DriverError
+
+PATH: Final = "/dev/net/tun"
+
+_TUNSETIFF: Final = 0x400454CA
+_TUNGETIFF: Final = 0x800454D2
+_TUNSETOFFLOAD: Final = 0x400454D0
+_TUNSETVNETHDRSZ: Final = 0x400454D8
+_SIOCGIFHWADDR: Final = 0x8927
+
+_IFF_TAP: Final = 0x0002
+_IFF_NO_PI: Final = 0x1000
+_IFF_VNET_HDR: Final = 0x4000
+_IFF_PERSIST: Final = 0x0800
+
+_IFREQ_FLAGS = Struct("16sH22x")
+_IFREQ_HWADDR = Struct("16sH6s16x")
+_INT = Struct("i")
+
+_TUN_F_CSUM: Final = 0x01
+_TUN_F_TSO4: Final = 0x02
+_TUN_F_TSO6: Final = 0x04
+_TUN_F_USO4: Final = 0x20
+_TUN_F_USO6: Final = 0x40
+
+_CSUM = Feature.CSUM | Feature.GUEST_CSUM
+_TSO = _CSUM | Feature.GUEST_TSO4 | Feature.GUEST_TSO6 | Feature.HOST_TSO4 | Feature.HOST_TSO6 | Feature.HOST_ECN
+_USO = _TSO | Feature.GUEST_USO4 | Feature.GUEST_USO6 | Feature.HOST_USO
+
+# From the most to nothing. TUNSETOFFLOAD says what the kernel may give to us; what it takes from us goes with it: it
+# always completes checksums and cuts TCP, and cuts UDP since the version (6.2) that knows these flags.
+OFFLOAD_STEPS: Final = (
+    ("checksum, TSO and USO", _TUN_F_CSUM | _TUN_F_TSO4 | _TUN_F_TSO6 | _TUN_F_USO4 | _TUN_F_USO6, _USO),
+    ("checksum and TSO", _TUN_F_CSUM | _TUN_F_TSO4 | _TUN_F_TSO6, _TSO),
+    ("checksum", _TUN_F_CSUM, _CSUM),
+    ("no", 0, Feature(0)),
+)
+
+SHORT_HEADER: Final = 10
+LONG_HEADER: Final = 12
+
+
+def open_tun() -> int:
+    """Return a new non-blocking descriptor of /dev/net/tun."""
+    try:
+        return os.open(PATH, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+    except (FileNotFoundError, NotADirectoryError):
+        message = f"there is no {PATH} here, so no TAP device; try --driver loopback, which needs none"
+    except PermissionError:
+        message = f"no permission to open {PATH}: run as root, or try --driver loopback, which needs no privilege"
+    except OSError as error:  # ENODEV, ENXIO: the node is there, the kernel's tun module is not
+        message = f"can't open {PATH} ({error.strerror}); try --driver loopback, which needs no TAP device"
+    raise DriverError(message)
+
+
+def attach(fd: int, name: str) -> None:
+    """Make *fd* the TAP *name*, new or persistent. Raises OSError as the kernel says it."""
+    fcntl.ioctl(fd, _TUNSETIFF, _IFREQ_FLAGS.pack(name.encode(), _IFF_TAP | _IFF_NO_PI | _IFF_VNET_HDR))
+
+
+def is_persistent(fd: int) -> bool:
+    """Tell whether the attached device outlives this descriptor."""
+    _, flags = _IFREQ_FLAGS.unpack(fcntl.ioctl(fd, _TUNGETIFF, bytes(_IFREQ_FLAGS.size)))
+    return bool(flags & _IFF_PERSIST)
+
+
+def hardware_address(name: str) -> bytes:
+    """Return the kernel's own address on its side of the device."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as asker:
+        answer = fcntl.ioctl(asker, _SIOCGIFHWADDR, _IFREQ_HWADDR.pack(name.encode(), 0, b""))
+    octets: bytes = _IFREQ_HWADDR.unpack(answer)[2]
+    return octets
+
+
+def set_header_length(fd: int, log: logging.Logger) -> int:
+    """Ask for the twelve octets of VIRTIO 1.x before each frame; return what it is."""
+    try:
+        fcntl.ioctl(fd, _TUNSETVNETHDRSZ, _INT.pack(LONG_HEADER))
+    except OSError as error:
+        log.warning("the kernel refuses virtio_net_hdr of 12 octets (%s): 10 it is", error.strerror)
+        return SHORT_HEADER
+    return LONG_HEADER
+
+
+def set_offload(fd: int, wanted: str, log: logging.Logger) -> Feature:
+    """Switch on as much as the kernel grants, one log line per refused step; return it as a device's features.
+
+    *wanted*: "auto", "off", or "on", which takes nothing less than checksums and TSO (DriverError).
+    """
+    for title, flags, features in OFFLOAD_STEPS[-1:] if wanted == "off" else OFFLOAD_STEPS:
+        if wanted == "on" and not features & Feature.GUEST_TSO4:
+            message = "this kernel refuses TCP segmentation offload on a TAP; try --offload auto"
+            raise DriverError(message)
+        try:
+            fcntl.ioctl(fd, _TUNSETOFFLOAD, flags)
+        except OSError as error:
+            log.warning("the kernel refuses %s offload (%s)", title, error.strerror)
+            continue
+        return features
+    return Feature(0)
+
+
+def reset_offload(fd: int) -> None:
+    """Switch off what a persistent TAP would otherwise keep for its next owner (measured: flags and header length)."""
+    for request, argument in ((_TUNSETOFFLOAD, 0), (_TUNSETVNETHDRSZ, _INT.pack(SHORT_HEADER))):
+        try:
+            fcntl.ioctl(fd, request, argument)
+        except OSError as error:
+            if error.errno != errno.EBADFD:  # the device was deleted: nothing to put back
+                raise

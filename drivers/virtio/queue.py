@@ -1,0 +1,308 @@
+"""A split virtqueue (VIRTIO 1.2 §2.7): the driver's end and the device's end, on the same memory. Sans-IO.
+
+    DriverQueue.add ──> available ring ──> DeviceQueue.pop
+                                               │  reads or writes the buffers
+    DriverQueue.take <── used ring <────── DeviceQueue.push
+
+`addr` is whatever the two ends agree on. In one process it is a token: the index of the buffer in the driver's table
+of buffers, which has one place per descriptor, so that a chain's buffers live exactly as long as its descriptors. Over
+shared memory it is an address. Nothing here looks at it.
+
+Neither end trusts what the other wrote. The driver remembers its chains itself and never reads the table back; an id
+that is out of range, is not in flight, or comes twice is counted and skipped; a used index that claims more than is in
+flight is counted, and nothing is taken until it makes sense. The device walks a chain no further than the table is
+long.
+
+Indices are free-running 16-bit counters (§2.7.13): places in the ring are taken modulo its size, differences modulo
+2**16.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from drivers.virtio.rings import (
+    AVAILABLE_NO_INTERRUPT,
+    DESCRIPTOR_NEXT,
+    DESCRIPTOR_WRITE,
+    FIRST,
+    FLAGS,
+    INDEX,
+    USED_NO_NOTIFY,
+    Rings,
+    is_event_due,
+)
+
+_NEXT = DESCRIPTOR_NEXT << 32
+_WRITE = DESCRIPTOR_WRITE << 32
+
+
+class DriverQueue:
+    """The end that offers buffers. A chain is known by its head: the number of its first descriptor."""
+
+    __slots__ = (
+        "_chains",
+        "_event_idx",
+        "_free",
+        "_notified_index",
+        "_posted",
+        "_room",
+        "available_index",
+        "bad_lengths",
+        "bogus_ids",
+        "completed",
+        "in_flight",
+        "notifications",
+        "posted",
+        "rings",
+        "suppressed_notifications",
+        "used_index_jumps",
+        "used_seen",
+    )
+
+    def __init__(self, memory: memoryview, size: int, *, event_idx: bool) -> None:
+        self.rings = Rings(memory, size)
+        self._event_idx = event_idx
+        self._free = list(range(size - 1, -1, -1))  # a stack: what was used last is warm in the cache
+        self._chains: list[list[int]] = [[] for _ in range(size)]  # by head
+        self._posted = bytearray(size)  # by head: 1 while the device has the chain
+        self._room = [0] * size  # by head: octets that the device may write
+        self._notified_index = 0  # the available index when `needs_notification` was asked last
+        self.available_index = 0
+        self.used_seen = 0  # our place in the used ring
+        self.in_flight = 0  # chains that the device has
+        self.posted = 0
+        self.completed = 0
+        self.notifications = 0
+        self.suppressed_notifications = 0
+        self.bogus_ids = 0
+        self.bad_lengths = 0
+        self.used_index_jumps = 0
+
+    @property
+    def free(self) -> int:
+        """How many descriptors a chain could have now."""
+        return len(self._free)
+
+    def add(self, lengths: Sequence[int], *, writable: int = 0, addresses: Sequence[int] = ()) -> Sequence[int]:
+        """Offer a chain of buffers of these lengths, the last *writable* of them for the device to write.
+
+        Without *addresses* each descriptor's addr is its own number, the token of the module's text. Returns the
+        descriptors, the head first; empty when there are not enough, and nothing was taken.
+        """
+        count = len(lengths)
+        free = self._free
+        if not 0 < count <= len(free):
+            return ()
+        chain = free[-count:]
+        chain.reverse()
+        del free[-count:]
+        table = self.rings.table
+        last = count - 1
+        for place, descriptor in enumerate(chain):
+            table[2 * descriptor] = addresses[place] if addresses else descriptor
+            word = lengths[place]
+            if place != last:
+                word |= _NEXT | chain[place + 1] << 48
+            if place + writable >= count:
+                word |= _WRITE
+            table[2 * descriptor + 1] = word
+        head = chain[0]
+        self._chains[head] = chain
+        self._room[head] = sum(lengths[count - writable :])
+        self._expose(head)
+        return chain
+
+    def repost(self, head: int) -> None:
+        """Offer a chain that was taken once more as it is: recycling, without a look at the descriptors."""
+        self._expose(head)
+
+    def _expose(self, head: int) -> None:
+        rings = self.rings
+        index = self.available_index
+        rings.available[FIRST + (index & rings.mask)] = head
+        self._posted[head] = 1
+        self.in_flight += 1
+        self.posted += 1
+        # §2.7.13.3: the entry before the index. CPython keeps the order of stores, and so does x86.
+        self.available_index = rings.available[INDEX] = index + 1 & 0xFFFF
+
+    def needs_notification(self) -> bool:
+        """Tell whether the device wants to hear of what was added since this was asked last (§2.7.13.4.1)."""
+        rings, new, old = self.rings, self.available_index, self._notified_index
+        self._notified_index = new
+        if self._event_idx:
+            due = is_event_due(rings.avail_event[0], new, old)
+        else:
+            due = new != old and not rings.used_head[FLAGS] & USED_NO_NOTIFY
+        if due:
+            self.notifications += 1
+        elif new != old:
+            self.suppressed_notifications += 1
+        return due
+
+    def take(self) -> tuple[int, int] | None:
+        """Take the next used element: the chain's head and how many octets the device wrote. None: no more.
+
+        The chain is the caller's again, to `release` or to `repost`. A length beyond the chain's room is reported as 0.
+        """
+        rings = self.rings
+        while True:
+            seen = self.used_seen
+            pending = rings.used_head[INDEX] - seen & 0xFFFF
+            if not pending:
+                return None
+            if pending > self.in_flight:
+                self.used_index_jumps += 1
+                return None
+            element = rings.used[seen & rings.mask]
+            self.used_seen = seen + 1 & 0xFFFF
+            head = element & 0xFFFFFFFF
+            if head >= rings.size or not self._posted[head]:
+                self.bogus_ids += 1
+                continue
+            self._posted[head] = 0
+            self.in_flight -= 1
+            self.completed += 1
+            length = element >> 32
+            if length > self._room[head]:
+                self.bad_lengths += 1
+                length = 0
+            return head, length
+
+    def release(self, head: int) -> Sequence[int]:
+        """Give the descriptors of a chain that was taken back to the free list, and return them."""
+        chain = self._chains[head]
+        self._free.extend(reversed(chain))
+        return chain
+
+    @property
+    def has_used(self) -> bool:
+        """Whether `take` has something, as far as the index can be believed."""
+        return 0 < (self.rings.used_head[INDEX] - self.used_seen & 0xFFFF) <= self.in_flight
+
+    @property
+    def used_index(self) -> int:
+        """The device's index in the used ring."""
+        return self.rings.used_head[INDEX]
+
+    def enable_interrupts(self, *, after: int = 1) -> bool:
+        """Ask for an interrupt at the *after*-th used element from here. True: `take` has one already (§2.7.7)."""
+        self.rings.used_event[0] = self.used_seen + after - 1 & 0xFFFF
+        self.rings.available[FLAGS] = 0
+        return self.has_used
+
+    def disable_interrupts(self) -> None:
+        """Ask for none. A hint: with EVENT_IDX, the place just passed comes round again after 65,535 elements."""
+        self.rings.used_event[0] = self.used_seen - 1 & 0xFFFF
+        if not self._event_idx:
+            self.rings.available[FLAGS] = AVAILABLE_NO_INTERRUPT
+
+
+class DeviceQueue:
+    """The end that reads and writes the buffers."""
+
+    __slots__ = (
+        "_event_idx",
+        "_interrupted_index",
+        "available_index_jumps",
+        "available_seen",
+        "bad_chains",
+        "interrupts",
+        "rings",
+        "suppressed_interrupts",
+        "used_index",
+    )
+
+    def __init__(self, memory: memoryview, size: int, *, event_idx: bool) -> None:
+        self.rings = Rings(memory, size)
+        self._event_idx = event_idx
+        self._interrupted_index = 0  # the used index when `needs_interrupt` was asked last
+        self.available_seen = 0
+        self.used_index = 0
+        self.interrupts = 0
+        self.suppressed_interrupts = 0
+        self.bad_chains = 0
+        self.available_index_jumps = 0
+
+    @property
+    def has_available(self) -> bool:
+        """Whether `pop` has something."""
+        return self.rings.available[INDEX] != self.available_seen
+
+    def pop(self) -> tuple[int, list[tuple[int, int]], int] | None:
+        """Take the next chain: its head, (addr, length) of each buffer, and how many of them, at the end, are writable.
+
+        None: no more. A chain that can't be right (an index beyond the table, a loop, a readable buffer after a
+        writable one, §2.7.4.2) is counted, and given back as used with nothing written.
+        """
+        rings = self.rings
+        while True:
+            seen = self.available_seen
+            pending = rings.available[INDEX] - seen & 0xFFFF
+            if not pending:
+                return None
+            if pending > rings.size:
+                self.available_index_jumps += 1
+                return None
+            head = rings.available[FIRST + (seen & rings.mask)]
+            self.available_seen = seen + 1 & 0xFFFF
+            chain = self._walk(head)
+            if chain is not None:
+                return chain
+            self.bad_chains += 1
+            self.push(head, 0)
+
+    def _walk(self, head: int) -> tuple[int, list[tuple[int, int]], int] | None:
+        table, size = self.rings.table, self.rings.size
+        segments: list[tuple[int, int]] = []
+        writable = 0
+        descriptor = head
+        while descriptor < size and len(segments) < size:
+            word = table[2 * descriptor + 1]
+            segments.append((table[2 * descriptor], word & 0xFFFFFFFF))
+            if word & _WRITE:
+                writable += 1
+            elif writable:
+                return None
+            if not word & _NEXT:
+                return head, segments, writable
+            descriptor = word >> 48
+        return None
+
+    def unpop(self) -> None:
+        """Put the chain that `pop` gave last back in its place: it could not be served now."""
+        self.available_seen = self.available_seen - 1 & 0xFFFF
+
+    def push(self, head: int, length: int) -> None:
+        """Return a chain with the number of octets written to it."""
+        rings = self.rings
+        index = self.used_index
+        rings.used[index & rings.mask] = head | length << 32
+        self.used_index = rings.used_head[INDEX] = index + 1 & 0xFFFF
+
+    def needs_interrupt(self) -> bool:
+        """Tell whether the driver wants to hear of what was pushed since this was asked last (§2.7.7.2)."""
+        rings, new, old = self.rings, self.used_index, self._interrupted_index
+        self._interrupted_index = new
+        if self._event_idx:
+            due = is_event_due(rings.used_event[0], new, old)
+        else:
+            due = new != old and not rings.available[FLAGS] & AVAILABLE_NO_INTERRUPT
+        if due:
+            self.interrupts += 1
+        elif new != old:
+            self.suppressed_interrupts += 1
+        return due
+
+    def enable_notifications(self) -> bool:
+        """Ask to be told of the next chain. True: there is one to pop already."""
+        self.rings.avail_event[0] = self.available_seen
+        self.rings.used_head[FLAGS] = 0
+        return self.has_available
+
+    def disable_notifications(self) -> None:
+        """Ask not to be told."""
+        self.rings.avail_event[0] = self.available_seen - 1 & 0xFFFF
+        if not self._event_idx:
+            self.rings.used_head[FLAGS] = USED_NO_NOTIFY
