@@ -181,8 +181,8 @@ class Interface(Protocol):
     def add_neighbor(self, address: bytes, mac: bytes, now: float) -> None:
         """Add a static entry."""
 
-    def remove_neighbor(self, address: bytes) -> None:
-        """ENOENT: no such entry."""
+    def remove_neighbor(self, address: bytes, now: float) -> None:
+        """ENOENT: no such entry. Those whose datagrams wait in it are told."""
 
     def statistics(self) -> Mapping[str, int | float | str]:
         """Counters, in the order in which they are shown."""

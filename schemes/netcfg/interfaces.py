@@ -143,7 +143,7 @@ def _neighbors_directory(context: SchemeContext, interface: Interface) -> Direct
 
     def remove(line: str) -> Command:
         address = parse_unicast(line)
-        return lambda _now: interface.remove_neighbor(address)
+        return lambda now: interface.remove_neighbor(address, now)
 
     return StaticDirectory(
         {

@@ -119,7 +119,7 @@ class MemoryInterface:
     def add_neighbor(self, address, mac, now):
         self.table[address] = Neighbor(address, mac, "PERMANENT" if mac else "INCOMPLETE")
 
-    def remove_neighbor(self, address):
+    def remove_neighbor(self, address, now):
         if self.table.pop(address, None) is None:
             raise SchemeError(errno.ENOENT, "no such neighbor")
 
