@@ -1,0 +1,104 @@
+"""What the network layer counts: the RFC 4293 system statistics, and every discarded datagram by reason."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Final
+
+from schemefs.log import TRACE
+
+if TYPE_CHECKING:
+    from schemefs.net.buffer import Buffer
+
+log = logging.getLogger("schemefs.ip")
+
+# Reason -> the RFC 4293 counter it is part of.
+REASONS: Final = {
+    "truncated_frame": "in_header_errors",
+    "other_mac": "in_discards",
+    "unknown_ethertype": "in_discards",
+    "interface_down": "in_discards",
+    "truncated_header": "in_header_errors",
+    "bad_version": "in_header_errors",
+    "bad_header_length": "in_header_errors",
+    "bad_length": "in_header_errors",
+    "truncated": "in_truncated",
+    "bad_checksum": "in_header_errors",
+    "bad_options": "in_header_errors",
+    "source_route": "in_header_errors",
+    "martian_source": "in_address_errors",
+    "martian_destination": "in_address_errors",
+    "not_ours": "in_address_errors",
+    "group_not_joined": "in_address_errors",
+    "unicast_in_broadcast": "in_address_errors",
+    "unknown_protocol": "in_unknown_protocols",
+    "bad_fragment": "reassembly_failures",
+    "overlapping_fragment": "reassembly_failures",
+    "reassembly_timeout": "reassembly_failures",
+    "reassembly_memory": "reassembly_failures",
+    "bad_arp": "in_discards",
+    "unreachable_neighbor": "out_discards",
+    "full_link": "out_discards",
+    "raw_queue_full": "in_discards",
+}
+
+_RFC_4293: Final = {
+    "in_receives": "InReceives",
+    "in_header_errors": "InHdrErrors",
+    "in_address_errors": "InAddrErrors",
+    "in_unknown_protocols": "InUnknownProtos",
+    "in_truncated": "InTruncatedPkts",
+    "in_discards": "InDiscards",
+    "in_delivers": "InDelivers",
+    "out_requests": "OutRequests",
+    "out_no_routes": "OutNoRoutes",
+    "out_discards": "OutDiscards",
+    "reassembly_required": "ReasmReqds",
+    "reassembly_oks": "ReasmOKs",
+    "reassembly_failures": "ReasmFails",
+    "fragmentation_oks": "OutFragOKs",
+    "fragmentation_failures": "OutFragFails",
+    "fragments_created": "OutFragCreates",
+}
+
+
+class Counters:
+    """Integers that only grow."""
+
+    __slots__ = (*_RFC_4293, "dropped")
+
+    in_receives: int
+    in_header_errors: int
+    in_address_errors: int
+    in_unknown_protocols: int
+    in_truncated: int
+    in_discards: int
+    in_delivers: int
+    out_requests: int
+    out_no_routes: int
+    out_discards: int
+    reassembly_required: int
+    reassembly_oks: int
+    reassembly_failures: int
+    fragmentation_oks: int
+    fragmentation_failures: int
+    fragments_created: int
+
+    def __init__(self) -> None:
+        for name in _RFC_4293:
+            setattr(self, name, 0)
+        self.dropped = dict.fromkeys(REASONS, 0)
+
+    def drop(self, reason: str, octets: Buffer = b"") -> None:
+        """Count a discarded frame or datagram under *reason* and in its RFC 4293 counter."""
+        self.dropped[reason] += 1
+        counter = REASONS[reason]
+        setattr(self, counter, getattr(self, counter) + 1)
+        if log.isEnabledFor(TRACE):
+            log.log(TRACE, "dropped_%s: %d octets, %s", reason, len(octets), bytes(octets[:34]).hex())
+
+    def as_text(self) -> str:
+        """Return `name=value` lines: RFC 4293's names, then the drops."""
+        values = {shown: getattr(self, name) for name, shown in _RFC_4293.items()}
+        values |= {f"dropped_{reason}": count for reason, count in self.dropped.items()}
+        return "".join(f"{name}={value}\n" for name, value in values.items())

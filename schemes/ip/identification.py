@@ -1,0 +1,35 @@
+"""Identification of datagrams that may be fragmented (RFC 791 §3.2, RFC 6864): unlikely to repeat, hard to guess.
+
+Datagrams with DF are "atomic" and need none (RFC 6864 §4.1); they carry zero. The others count up per source,
+destination and protocol, from a random start, in one of a fixed number of counters (RFC 7739 §5.3): memory is bounded.
+"""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    import random
+
+COUNTERS: Final = 2048
+
+
+class Identifications:
+    """The counters; `slot` says which one, `next` gives its next value."""
+
+    __slots__ = ("_next", "_secret")
+
+    def __init__(self, random: random.Random) -> None:
+        self._secret = random.randbytes(16)
+        self._next = [random.randrange(1 << 16) for _ in range(COUNTERS)]
+
+    def slot(self, source: bytes, destination: bytes, protocol: int) -> int:
+        """Return the counter of a flow; worth keeping, the hash costs 1 µs."""
+        digest = blake2b(source + destination + bytes((protocol,)), digest_size=4, key=self._secret).digest()
+        return int.from_bytes(digest, "big") % COUNTERS
+
+    def next(self, slot: int) -> int:
+        """Return 1..65535, the next of a counter (zero is what atomic datagrams carry)."""
+        value = self._next[slot] = self._next[slot] % 0xFFFF + 1
+        return value

@@ -1,0 +1,243 @@
+"""An interface: a link with addresses. Arrivals go to ARP or IPv4 from here; what had to wait leaves from here."""
+
+from __future__ import annotations
+
+import errno
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Final
+
+from schemefs.driver import Medium
+from schemefs.errors import SchemeError
+from schemefs.net.addresses import is_multicast, mac_text, network_of, presentation
+from schemefs.net.offload import Offload
+from schemes.ip import ethernet, wire
+from schemes.ip.addresses import check_assignable
+from schemes.ip.arp import Arp
+from schemes.ip.neighbors import NeighborTable
+
+if TYPE_CHECKING:
+    from schemefs.driver import Link
+    from schemes.ip.neighbor import Neighbor, Queued
+    from schemes.ip.network import Network
+
+LOOPBACK_NAME: Final = "lo"
+
+
+class Interface:
+    """Satisfies `layers.Interface` for configuration, and `neighbor.Attachment` for its neighbors."""
+
+    def __init__(self, network: Network, link: Link) -> None:
+        self.network = network
+        self.link = link
+        self.name = link.name
+        self.device = link.device
+        self.is_loopback = link.name == LOOPBACK_NAME
+        self.has_link_header = link.medium is Medium.ETHERNET
+        self.mac = link.mac
+        self.mtu = link.mtu
+        self.is_up = True
+        self.addresses: list[tuple[bytes, int]] = []
+        self.alarm = network.alarm
+        self.random = network.random
+        self.counters = network.counters
+        self.neighbor_table = NeighborTable(self)
+        self.arp = Arp(self)
+        self.refused: set[int] = set()  # protocols to which the link said no
+        self._stalled = False  # it said no to a neighbor's queue
+        self._receive_ipv4 = network.ipv4.receive_datagram
+        link.receive = self.receive_frame if self.has_link_header else self.receive_datagram
+        link.on_space = self.on_space
+
+    # What arrives
+
+    def receive_frame(self, frame: memoryview, offload: Offload, now: float) -> None:
+        """Take an Ethernet frame."""
+        if len(frame) < ethernet.HEADER_LENGTH or not self.is_up:
+            self.counters.drop("interface_down" if not self.is_up else "truncated_frame", frame)
+            return
+        destination, _, ethertype = ethernet.HEADER.unpack_from(frame)
+        to_group = False
+        if destination != self.mac:
+            if not destination[0] & ethernet.GROUP_BIT:
+                self.counters.drop("other_mac", frame)
+                return
+            to_group = True
+        if ethertype == ethernet.TYPE_IPV4:
+            self._receive_ipv4(frame, ethernet.HEADER_LENGTH, offload, self, to_group, now)
+        elif ethertype == ethernet.TYPE_ARP:
+            self.arp.receive(frame, now)
+        else:
+            self.counters.drop("unknown_ethertype", frame)
+
+    def receive_datagram(self, datagram: memoryview, offload: Offload, now: float) -> None:
+        """Take a datagram from a link without headers."""
+        if self.is_up:
+            self._receive_ipv4(datagram, 0, offload, self, False, now)
+        else:
+            self.counters.drop("interface_down", datagram)
+
+    # What leaves
+
+    def link_header(self, destination: bytes, next_hop: bytes, now: float) -> bytes:
+        """Return the Ethernet header for whoever sends to *destination* and keeps it; empty: not known yet."""
+        if self.is_loopback:
+            mac = self.mac or bytes(6)
+        elif destination in self.network.addresses.broadcasts:
+            mac = ethernet.BROADCAST
+        elif is_multicast(destination):
+            mac = ethernet.multicast_mac(destination)
+        else:
+            mac = self.neighbor_table.use(next_hop, now).usable_mac(now)
+        return ethernet.HEADER.pack(mac, self.mac, ethernet.TYPE_IPV4) if mac else b""
+
+    def on_space(self, now: float) -> None:
+        """The link takes frames again: first what waited for a neighbor, then whoever was refused."""
+        if self._stalled:
+            self._stalled = False
+            for neighbor in self.neighbor_table:
+                if neighbor.queue and neighbor.mac and not self._stalled:
+                    neighbor.flush(now)
+        if self.refused and not self._stalled:
+            protocols, self.refused = self.refused, set()
+            self.network.transmit_space(protocols, now)
+
+    def solicit(self, address: bytes, mac: bytes, attempt: int, now: float) -> None:
+        """Ask by ARP who has *address*."""
+        self.arp.request(address, mac, attempt, now)
+
+    def send_to(self, mac: bytes, queued: Queued, now: float) -> bool:
+        """Send a datagram that waited for *mac*."""
+        header = ethernet.HEADER.pack(mac, self.mac, ethernet.TYPE_IPV4)
+        offload = queued.offload.moved(ethernet.HEADER_LENGTH) if queued.offload.flags else queued.offload
+        if self.link.send((header, *queued.chunks), offload, now):
+            return True
+        self._stalled = True
+        return False
+
+    def neighbor_failed(self, address: bytes, queue: deque[Queued], now: float) -> None:
+        """Tell whose datagrams waited in vain."""
+        sentence = f"{presentation(address)} does not answer ARP requests on {self.name}"
+        for queued in queue:
+            self.counters.drop("unreachable_neighbor")
+            self.network.undeliverable(queued.chunks, errno.EHOSTUNREACH, sentence, now)
+
+    def neighbor_resolved(self, protocols: set[int], now: float) -> None:
+        """Tell whose datagrams the queue had no room for."""
+        self.network.transmit_space(protocols, now)
+
+    def neighbor_moved(self) -> None:
+        """Have every path look its link header up again."""
+        self.network.invalidate()
+
+    # Addresses
+
+    def has_address(self, address: bytes) -> bool:
+        """Tell whether *address* is ours on this interface."""
+        return any(address == ours for ours, _ in self.addresses)
+
+    def is_on_link(self, address: bytes) -> bool:
+        """Tell whether *address* is in a network of this interface."""
+        return any(network_of(address, length) == network_of(ours, length) for ours, length in self.addresses)
+
+    def source_towards(self, address: bytes) -> bytes:
+        """Return our address here that a neighbor at *address* should see; empty: we have none."""
+        for ours, length in self.addresses:
+            if network_of(address, length) == network_of(ours, length):
+                return ours
+        return self.addresses[0][0] if self.addresses else b""
+
+    def add_address(self, address: bytes, prefix_length: int, now: float) -> None:
+        """EEXIST: it is ours already; EINVAL: not a unicast address."""
+        check_assignable(address, prefix_length)
+        self._check_new(address)
+        self._change([*self.addresses, (address, prefix_length)], now)
+
+    def remove_address(self, address: bytes, prefix_length: int, now: float) -> None:
+        """EADDRNOTAVAIL: it is not on this interface."""
+        if (address, prefix_length) not in self.addresses:
+            shown = f"{presentation(address)}/{prefix_length}"
+            raise SchemeError(errno.EADDRNOTAVAIL, f"{shown} is not an address of {self.name}")
+        self._change([pair for pair in self.addresses if pair != (address, prefix_length)], now)
+
+    def set_address(self, address: bytes, prefix_length: int, now: float) -> None:
+        """Replace all addresses by this one; routes of the old network go, routes through gateways stay."""
+        check_assignable(address, prefix_length)
+        if not self.has_address(address):
+            self._check_new(address)
+        self._change([(address, prefix_length)], now)
+
+    def _check_new(self, address: bytes) -> None:
+        owner = self.network.addresses.local.get(address)
+        if owner is not None:
+            raise SchemeError(errno.EEXIST, f"{presentation(address)} is an address of {owner.name} already")
+
+    def _change(self, addresses: Sequence[tuple[bytes, int]], now: float) -> None:
+        added = [address for address, _ in addresses if not self.has_address(address)]
+        self.addresses = list(addresses)
+        self.network.addresses_changed(self)
+        for address in added:
+            self._announce(address, now)
+
+    def _announce(self, address: bytes, now: float) -> None:
+        if self.has_link_header and self.is_up and not self.is_loopback:
+            self.arp.announce(address, now)
+
+    # Configuration
+
+    def set_mac(self, mac: bytes, now: float) -> None:
+        """EOPNOTSUPP: the medium has none; EINVAL: not unicast."""
+        if not self.has_link_header:
+            raise SchemeError(errno.EOPNOTSUPP, f"{self.name} has no hardware address")
+        if not ethernet.is_unicast(mac):
+            raise SchemeError(errno.EINVAL, f"{mac_text(mac)} is no unicast hardware address")
+        self.link.set_mac(mac)
+        self.mac = mac
+        self.network.invalidate(f"ifaces/{self.name}/mac")
+        for address, _ in self.addresses:
+            self._announce(address, now)
+
+    def set_mtu(self, mtu: int, now: float) -> None:
+        """EINVAL: outside 68..link maximum."""
+        del now
+        if not wire.SMALLEST_MTU <= mtu <= self.link.mtu:
+            raise SchemeError(errno.EINVAL, f"{mtu} is no MTU of {self.name} ({wire.SMALLEST_MTU} to {self.link.mtu})")
+        self.mtu = mtu
+        self.network.invalidate(f"ifaces/{self.name}/mtu")
+
+    def set_up(self, up: bool, now: float) -> None:
+        """Start or stop carrying datagrams; what is known of neighbors is forgotten with it."""
+        if up == self.is_up:
+            return
+        self.is_up = up
+        self.network.invalidate(f"ifaces/{self.name}/state")
+        if not up:
+            self.neighbor_table.clear(now)
+        for address, _ in self.addresses:
+            self._announce(address, now)
+
+    def neighbors(self) -> Iterable[Neighbor]:
+        """Yield the neighbor table."""
+        return iter(self.neighbor_table)
+
+    def add_neighbor(self, address: bytes, mac: bytes, now: float) -> None:
+        """Add a static entry. EINVAL: not on a network of this interface, or no unicast hardware address."""
+        if not ethernet.is_unicast(mac):
+            raise SchemeError(errno.EINVAL, f"{mac_text(mac)} is no unicast hardware address")
+        if len(address) != 4 or not self.is_on_link(address) or self.network.is_local(address):
+            raise SchemeError(errno.EINVAL, f"{presentation(address)} is no neighbor on {self.name}")
+        self.neighbor_table.use(address, now).make_permanent(mac, now)
+
+    def remove_neighbor(self, address: bytes, now: float = 0.0) -> None:
+        """ENOENT: no such entry. *now* is for those whose datagrams wait in it."""
+        self.neighbor_table.remove(address, now)
+
+    def statistics(self) -> Mapping[str, int | float | str]:
+        """Counters, in the order in which they are shown."""
+        return {
+            **self.link.statistics(),
+            "neighbors": len(self.neighbor_table),
+            "arp_requests_sent": self.arp.requests_sent,
+            "arp_replies_sent": self.arp.replies_sent,
+            "address_conflicts": self.arp.conflicts,
+        }

@@ -1,0 +1,176 @@
+"""Receiving IPv4 (RFC 791 §3.1, RFC 1122 §3.2.1): what is checked before a transport sees a datagram, in this order.
+
+    version, lengths -> trimmed   checksum   source   destination   options   reassembly -> transport
+
+Nothing here raises for what the octets say: a datagram that fails is counted by reason, and that is all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+from schemefs.net.addresses import ANY_V4
+from schemefs.net.offload import NO_OFFLOAD, Offload
+from schemes.ip import wire
+from schemes.ip.reassembly import Reassembly
+
+if TYPE_CHECKING:
+    from schemefs.net.buffer import Buffer
+    from schemes.ip.interface import Interface
+    from schemes.ip.network import Network
+
+RawReceiver = Callable[[memoryview, Offload, float], None]
+
+DESTINATION_UNREACHABLE: Final = 3
+PROTOCOL_UNREACHABLE: Final = 2
+PORT_UNREACHABLE: Final = 3
+TIME_EXCEEDED: Final = 11
+REASSEMBLY_TIME_EXCEEDED: Final = 1
+
+# First octets of sources that can't be (RFC 1122 §3.2.1.3): this network, loopback, groups, reserved.
+_MARTIAN: Final = frozenset((0, 127, *range(224, 256)))
+_FRAGMENT: Final = wire.MORE_FRAGMENTS | wire.OFFSET
+_MOVED: Final = 512  # different offloads remembered
+
+
+class Ipv4:
+    """The receiving half of IPv4."""
+
+    def __init__(self, network: Network) -> None:
+        self._network = network
+        self._counters = network.counters
+        self._addresses = network.addresses
+        self._local = network.addresses.local
+        self._transports = network.transports
+        self._moved: dict[Offload, Offload] = {}
+        self.reassembly = Reassembly(network.alarm, network.counters, self._reassembly_expired)
+        self.raw: dict[int, list[RawReceiver]] = {}  # protocol -> who gets a copy of every datagram
+
+    def receive_datagram(
+        self,
+        frame: memoryview,
+        start: int,
+        offload: Offload,
+        interface: Interface,
+        to_group: bool,
+        now: float,
+    ) -> None:
+        """Take the datagram at `frame[start:]`, borrowed; *to_group*: the link sent it to more than us."""
+        counters = self._counters
+        counters.in_receives += 1
+        if start:
+            frame = frame[start:]
+        length = len(frame)
+        if length < 20:
+            return self._drop("truncated_header", frame)
+        version_ihl, _, total, _, fragment, _, protocol, _, source, destination = wire.HEADER.unpack_from(frame)
+        header_length = 20
+        if version_ihl != 0x45:
+            header_length = (version_ihl & 15) * 4
+            if version_ihl >> 4 != 4:
+                return self._drop("bad_version", frame)
+            if header_length < 20:
+                return self._drop("bad_header_length", frame)
+        if total != length:
+            if total > length:
+                return self._drop("truncated", frame)
+            frame = frame[:total]  # Ethernet pads to 60 octets
+        if total < header_length:
+            return self._drop("bad_length", frame)
+        if not interface.is_loopback:
+            # A sum of all ones, that is a multiple of 0xFFFF (RFC 1071); it can't be zero, the version is in it.
+            if int.from_bytes(frame[:header_length], "big") % 0xFFFF:
+                return self._drop("bad_checksum", frame)
+            # RFC 1122 §3.2.1.3 (a): "this host on this network", before it knows better, speaks to everybody only.
+            if (source in self._addresses.never_sources or source[0] in _MARTIAN) and (
+                source != ANY_V4 or destination in self._local
+            ):
+                return self._drop("martian_source", frame)
+            if destination[0] == 127:
+                return self._drop("martian_destination", frame)
+        unicast = destination in self._local or (interface.is_loopback and destination[0] == 127)
+        if not unicast:
+            reason = self._why_not_for_us(destination, interface)
+            if reason:
+                return self._drop(reason, frame)
+        elif to_group:
+            return self._drop("unicast_in_broadcast", frame)  # RFC 1122 §3.3.6
+        if header_length > 20 and not self._check_options(frame[20:header_length], frame):
+            return None
+        if fragment & _FRAGMENT:
+            whole = self.reassembly.receive(frame, header_length, now)
+            if whole is None:
+                return None
+            frame, offload = whole, NO_OFFLOAD
+            header_length = (frame[0] & 15) * 4
+        elif start and offload.header_length:
+            offload = self._moved.get(offload) or self._move(offload, start)
+        return self._deliver(frame, header_length, offload, protocol, source, destination, unicast, now)
+
+    def _deliver(
+        self,
+        datagram: memoryview,
+        header_length: int,
+        offload: Offload,
+        protocol: int,
+        source: bytes,
+        destination: bytes,
+        unicast: bool,
+        now: float,
+    ) -> None:
+        """Give a datagram to its transport and to whoever reads its protocol raw."""
+        receivers = self.raw.get(protocol) if self.raw else None
+        if receivers:
+            for receive in tuple(receivers):
+                receive(datagram, offload, now)
+        transport = self._transports.get(protocol)
+        if transport is not None:
+            self._counters.in_delivers += 1
+            if not transport.receive_datagram(source, destination, datagram, header_length, offload, now) and unicast:
+                self._report(PORT_UNREACHABLE, datagram, now)
+        elif receivers:
+            self._counters.in_delivers += 1
+        else:
+            self._drop("unknown_protocol", datagram)
+            if unicast:
+                self._report(PROTOCOL_UNREACHABLE, datagram, now)
+
+    def _why_not_for_us(self, destination: bytes, interface: Interface) -> str:
+        """Return why a datagram to no unicast address of ours is not for us; empty: it is, by broadcast or group."""
+        addresses = self._addresses
+        if destination in addresses.broadcasts:
+            return ""
+        if 224 <= destination[0] < 240:
+            joined = addresses.groups.get(destination, ())
+            # Our own copy of what we sent to a group comes through lo.
+            return "" if interface.name in joined or (interface.is_loopback and joined) else "group_not_joined"
+        return "not_ours"
+
+    def _check_options(self, options: Buffer, datagram: memoryview) -> bool:
+        if not wire.options_sound(options):
+            self._drop("bad_options", datagram)
+            return False
+        if wire.has_source_route(options):
+            # RFC 7126 §4.3: dropped by default everywhere; who sends it wants past a filter.
+            self._drop("source_route", datagram)
+            return False
+        return True
+
+    def _move(self, offload: Offload, start: int) -> Offload:
+        """Return *offload* relative to the datagram, and keep it: making one costs as much as all checks together."""
+        if len(self._moved) >= _MOVED:
+            self._moved.clear()
+        moved = self._moved[offload] = offload.moved(-start)
+        return moved
+
+    def _report(self, code: int, datagram: memoryview, now: float) -> None:
+        if self._network.reporter is not None:
+            self._network.reporter.report_error(DESTINATION_UNREACHABLE, code, datagram, now)
+
+    def _reassembly_expired(self, quoted: memoryview, now: float) -> None:
+        if self._network.reporter is not None and bytes(quoted[16:20]) in self._local:
+            self._network.reporter.report_error(TIME_EXCEEDED, REASSEMBLY_TIME_EXCEEDED, quoted, now)
+
+    def _drop(self, reason: str, datagram: Buffer) -> None:
+        self._counters.drop(reason, datagram)

@@ -1,0 +1,252 @@
+"""One neighbor: how an address becomes a hardware address, with the states of RFC 4861 §7.3.2 for ARP.
+
+    INCOMPLETE --answer--> REACHABLE --30 s--> STALE --used--> DELAY --5 s--> PROBE --answer--> REACHABLE
+        | 3 requests                             ^ heard, not asked               | 3 requests
+        v                                                                         v
+      FAILED                                                                    FAILED
+
+Datagrams wait in the entry's own queue, so a dead neighbor holds up nobody else, and none is lost while it resolves: a
+full queue refuses, as a full link does.
+
+A claim that contradicts what is known changes nothing by itself: the known owner is asked first, and only when it is
+silent the challenger is believed. So a stranger can't take over the address of a neighbor that is there.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+
+from schemefs.log import TRACE
+from schemefs.net.addresses import mac_text, presentation
+from schemefs.net.buffer import Chunks, total_length
+
+if TYPE_CHECKING:
+    import random
+
+    from schemefs.alarm import Alarm
+    from schemefs.net.offload import Offload
+
+log = logging.getLogger("schemefs.arp")
+
+NEW: Final = "NONE"  # made, nobody has asked yet
+INCOMPLETE: Final = "INCOMPLETE"
+REACHABLE: Final = "REACHABLE"
+STALE: Final = "STALE"
+DELAY: Final = "DELAY"
+PROBE: Final = "PROBE"
+FAILED: Final = "FAILED"
+PERMANENT: Final = "PERMANENT"
+
+# RFC 4861 §10, seconds
+RETRANSMIT: Final = 1.0
+REACHABLE_TIME: Final = 30.0
+DELAY_FIRST_PROBE: Final = 5.0
+ATTEMPTS: Final = 3  # so whoever waits knows after three seconds
+CHALLENGED_RETRANSMIT: Final = 0.25  # between the questions to a known owner whose address somebody else claims
+CHALLENGE_PAUSE: Final = 5.0  # after the owner has answered, before another claim is looked into
+
+QUEUE_DATAGRAMS: Final = 512
+QUEUE_OCTETS: Final = 512 << 10
+
+
+class Queued(NamedTuple):
+    """A datagram that waits: chunks and offload as for a frame without link header."""
+
+    chunks: Chunks
+    offload: Offload
+    protocol: int
+
+
+class Attachment(Protocol):
+    """What a neighbor needs of its interface."""
+
+    alarm: Alarm
+    random: random.Random
+
+    def solicit(self, address: bytes, mac: bytes, attempt: int, now: float) -> None:
+        """Ask who has *address*: everybody, or only *mac*."""
+
+    def send_to(self, mac: bytes, queued: Queued, now: float) -> bool:
+        """Send a datagram that waited; False: the link is full, `flush` is called when it is not."""
+
+    def neighbor_failed(self, address: bytes, queue: deque[Queued], now: float) -> None:
+        """Tell those whose datagrams waited that nobody answers."""
+
+    def neighbor_resolved(self, protocols: set[int], now: float) -> None:
+        """Tell those whose datagrams were refused that there is room."""
+
+    def neighbor_moved(self) -> None:
+        """A hardware address that somebody has cached is not to be used any more without asking."""
+
+
+class Neighbor:
+    """One entry of a neighbor table."""
+
+    __slots__ = (
+        "address",
+        "attachment",
+        "attempts",
+        "cached",
+        "challenge_at",
+        "challenger",
+        "mac",
+        "octets",
+        "queue",
+        "refused",
+        "state",
+        "timer",
+    )
+
+    def __init__(self, address: bytes, attachment: Attachment) -> None:
+        self.address = address
+        self.attachment = attachment
+        self.mac = b""
+        self.state = NEW
+        self.attempts = 0
+        self.cached = False  # a Path has copied `mac`
+        self.challenger = b""
+        self.challenge_at = 0.0  # a claim that contradicts is not looked into before
+        self.queue: deque[Queued] = deque()
+        self.octets = 0
+        self.refused: set[int] = set()  # protocols
+        self.timer = attachment.alarm.timer(self._on_timer, f"neighbor {presentation(address)}")
+
+    def usable_mac(self, now: float) -> bytes:
+        """Return the hardware address for somebody who sends now and keeps it, or nothing: then `enqueue`.
+
+        The keeper is told by `neighbor_moved` when it has to ask again.
+        """
+        if self.queue:
+            return b""  # what waits goes first
+        if self.state == STALE:
+            self.state = DELAY
+            self.timer.set(now + DELAY_FIRST_PROBE)
+        if self.mac:
+            self.cached = True
+        return self.mac
+
+    def enqueue(self, queued: Queued, now: float) -> bool:
+        """Keep a datagram until the address is known, asking for it when nobody does; False: the queue is full."""
+        size = total_length(queued.chunks)
+        if len(self.queue) >= QUEUE_DATAGRAMS or self.octets + size > QUEUE_OCTETS:
+            self.refused.add(queued.protocol)
+            return False
+        self.queue.append(queued)
+        self.octets += size
+        if self.state in (NEW, FAILED):
+            self.state = INCOMPLETE
+            self.attempts = 0
+            self._ask(now)
+        return True
+
+    def flush(self, now: float) -> None:
+        """Send what waits, as far as the link takes it."""
+        while self.queue:
+            if not self.attachment.send_to(self.mac, self.queue[0], now):
+                return
+            self.octets -= total_length(self.queue.popleft().chunks)
+            log.log(TRACE, "queued datagram for %s sent, %d left", presentation(self.address), len(self.queue))
+        if self.refused:
+            protocols, self.refused = self.refused, set()
+            self.attachment.neighbor_resolved(protocols, now)
+
+    def claimed(self, mac: bytes, now: float, *, answer: bool) -> None:
+        """Somebody says that it has this address: in *answer* to us, or of its own accord."""
+        if self.state == PERMANENT:
+            return
+        if self.state in (NEW, INCOMPLETE, FAILED):
+            self._adopt(mac, now, confirmed=answer and self.state == INCOMPLETE)
+        elif mac != self.mac:
+            self._challenge(mac, now)
+        elif answer and self.state == PROBE:
+            if self.challenger:
+                log.warning("%s stays at %s", presentation(self.address), mac_text(mac))
+                self.challenge_at = now + CHALLENGE_PAUSE
+            self._confirm(now)
+
+    def make_permanent(self, mac: bytes, now: float) -> None:
+        """Set by hand: never asked, never forgotten, never changed by what others say."""
+        self.timer.clear()
+        self.challenger = b""
+        self.state = PERMANENT
+        self._set_mac(mac)
+        self.flush(now)
+
+    def forget(self, now: float) -> None:
+        """The entry is being removed: what waits is reported as not delivered."""
+        self.timer.clear()
+        self._fail(now)
+
+    def _adopt(self, mac: bytes, now: float, *, confirmed: bool) -> None:
+        log.log(TRACE, "%s is at %s", presentation(self.address), mac_text(mac))
+        self.challenger = b""
+        self._set_mac(mac)
+        if confirmed:
+            self._confirm(now)
+        else:
+            self.state = STALE
+            self.timer.clear()
+        if self.queue:
+            self.flush(now)
+
+    def _confirm(self, now: float) -> None:
+        self.state = REACHABLE
+        self.challenger = b""
+        # RFC 4861 §6.3.2: uniformly between half and one and a half, so that entries don't expire together.
+        self.timer.set(now + self.attachment.random.uniform(0.5, 1.5) * REACHABLE_TIME)
+
+    def _challenge(self, mac: bytes, now: float) -> None:
+        if now < self.challenge_at:
+            return
+        log.warning(
+            "%s claims %s, which is at %s: asking there", mac_text(mac), presentation(self.address), mac_text(self.mac)
+        )
+        if self.challenger:
+            return  # already asking; the first challenger stands
+        self.challenger = mac
+        self.state = PROBE
+        self.attempts = 0
+        self._ask(now)
+
+    def _ask(self, now: float) -> None:
+        self.attempts += 1
+        self.timer.set(now + (CHALLENGED_RETRANSMIT if self.challenger else RETRANSMIT))
+        self.attachment.solicit(self.address, self.mac, self.attempts, now)
+
+    def _on_timer(self, now: float) -> None:
+        if self.state == REACHABLE:
+            self.state = STALE
+            self._invalidate()
+        elif self.state == DELAY:
+            self.state = PROBE
+            self.attempts = 0
+            self._ask(now)
+        elif self.attempts < ATTEMPTS:
+            self._ask(now)
+        elif self.challenger:
+            self._adopt(self.challenger, now, confirmed=False)
+        else:
+            log.info("%s does not answer", presentation(self.address))
+            self._fail(now)
+
+    def _fail(self, now: float) -> None:
+        self.state = FAILED
+        self._set_mac(b"")
+        queue, self.queue, self.octets = self.queue, deque(), 0
+        protocols, self.refused = self.refused, set()
+        if queue:
+            self.attachment.neighbor_failed(self.address, queue, now)
+        if protocols:
+            self.attachment.neighbor_resolved(protocols, now)
+
+    def _set_mac(self, mac: bytes) -> None:
+        if mac != self.mac:
+            self.mac = mac
+            self._invalidate()
+
+    def _invalidate(self) -> None:
+        if self.cached:
+            self.cached = False
+            self.attachment.neighbor_moved()

@@ -1,0 +1,241 @@
+"""The network layer of this host: interfaces, addresses, routes and transports put together."""
+
+from __future__ import annotations
+
+import errno
+import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from schemefs.errors import SchemeError
+from schemefs.net.addresses import ANY_V4, BROADCAST_V4, is_loopback, is_multicast, network_of, presentation
+from schemefs.net.layers import DeliveryError, ErrorReporter, Transport
+from schemes.ip import wire
+from schemes.ip.addresses import LOOPBACK, AddressTable
+from schemes.ip.counters import Counters
+from schemes.ip.identification import Identifications
+from schemes.ip.interface import LOOPBACK_NAME, Interface
+from schemes.ip.ipv4 import Ipv4
+from schemes.ip.path import Path
+from schemes.ip.path_mtu import PathMtus
+from schemes.ip.routes import Route, RouteTable
+
+if TYPE_CHECKING:
+    import random
+
+    from schemefs.alarm import Alarm
+    from schemefs.driver import Link
+    from schemefs.net.buffer import Chunks
+    from schemefs.net.offload import Offload
+
+log = logging.getLogger("schemefs.ip")
+
+_QUOTED: Final = 64  # octets of a transport header that an error gives back
+
+
+class Hop(NamedTuple):
+    """Where a datagram leaves: the outcome of a lookup."""
+
+    interface: Interface
+    next_hop: bytes
+    source: bytes
+
+
+class Network:
+    """One host's IP; satisfies `layers.NetworkLayer`. Links, time and randomness come from outside."""
+
+    def __init__(self, alarm: Alarm, random: random.Random) -> None:
+        self.alarm = alarm
+        self.random = random
+        self.counters = Counters()
+        self.generation = 0  # counts everything that a Path keeps a copy of
+        self.on_change: list[Callable[[str], None]] = []  # called with "route/list", "ifaces/eth0/addr/list", …
+        self.addresses = AddressTable()
+        self.interfaces = self.addresses.interfaces
+        self.transports: dict[int, Transport] = {}
+        self.reporter: ErrorReporter | None = None
+        self.routes = RouteTable(self.addresses, self._carries, lambda: self.invalidate("route/list"))
+        self.path_mtus = PathMtus(alarm, self.invalidate)
+        self.identifications = Identifications(random)
+        self.ipv4 = Ipv4(self)
+
+    # What transports use
+
+    def path(self, destination: bytes, source: bytes = b"") -> Path:
+        """Look up the way. ENETUNREACH: no route; EADDRNOTAVAIL: *source* is not ours; EAFNOSUPPORT: not IPv4."""
+        return Path(self, destination, source if any(source) else b"")
+
+    def register_transport(self, protocol: int, transport: Transport) -> None:
+        """Give every datagram of *protocol* that is for us to *transport*."""
+        self.transports[protocol] = transport
+
+    def register_error_reporter(self, reporter: ErrorReporter) -> None:
+        """Have ICMP errors sent by *reporter*."""
+        self.reporter = reporter
+
+    def is_local(self, address: bytes) -> bool:
+        """Tell whether *address* is one of ours (127/8 included)."""
+        return self.addresses.is_local(address)
+
+    def is_broadcast(self, address: bytes) -> bool:
+        """Tell whether *address* is 255.255.255.255 or the broadcast address of a network of ours."""
+        return address in self.addresses.broadcasts
+
+    def join_group(self, group: bytes, interface: str = "") -> str:
+        """Receive what is sent to *group* on *interface* (empty: where a datagram to it would leave); return which."""
+        if not is_multicast(group) or len(group) != 4:
+            raise SchemeError(errno.EINVAL, f"{presentation(group)} is no multicast group of IPv4")
+        name = interface or self.hop(group, b"").interface.name
+        self.addresses.groups.setdefault(group, []).append(name)
+        self.invalidate()
+        return name
+
+    def leave_group(self, group: bytes, interface: str) -> None:
+        """Undo one `join_group`."""
+        joined = self.addresses.groups.get(group, [])
+        if interface in joined:
+            joined.remove(interface)
+            if not joined:
+                del self.addresses.groups[group]
+            self.invalidate()
+
+    def deliver_error(self, error: DeliveryError, now: float) -> None:
+        """Hand an error to the transport whose datagram caused it, and learn the path MTU from EMSGSIZE."""
+        if not self.is_local(error.source):
+            return
+        if error.errno == errno.EMSGSIZE and not self.is_local(error.destination):
+            route = self.routes.lookup(error.destination)
+            if route is None:
+                return
+            current = self.path_mtus.get(error.destination, self.interfaces[route.interface].mtu)
+            self.path_mtus.learn(error.destination, error.mtu, current, now)
+        transport = self.transports.get(error.protocol)
+        if transport is not None:
+            transport.receive_error(error, now)
+
+    # What paths and interfaces use
+
+    def hop(self, destination: bytes, source: bytes) -> Hop:
+        """Decide where a datagram to *destination* leaves, and from which of our addresses."""
+        if len(destination) != 4:
+            raise SchemeError(errno.EAFNOSUPPORT, f"{presentation(destination)}: this stack speaks IPv4")
+        shown = presentation(destination)
+        if source and not self.is_local(source):
+            raise SchemeError(errno.EADDRNOTAVAIL, f"{presentation(source)} is not an address of ours")
+        if self.is_local(destination):
+            if not self._carries(LOOPBACK_NAME):
+                raise self._unreachable(f"no route to {shown}: lo is not up")
+            own = LOOPBACK if is_loopback(destination) else destination
+            return Hop(self.interfaces[LOOPBACK_NAME], destination, source or own)
+        if source and is_loopback(source):
+            raise SchemeError(errno.EADDRNOTAVAIL, f"{shown} could not answer to {presentation(source)}")
+        if not any(destination):
+            raise self._unreachable("0.0.0.0 is nobody's address")
+        if destination == BROADCAST_V4 or is_multicast(destination):
+            return self._group_hop(destination, source)
+        route = self.routes.lookup(destination)
+        if route is None:
+            raise self._unreachable(f"no route to {shown}")
+        source = source or self.addresses.source_for(route, destination)
+        if not source:
+            raise SchemeError(errno.EADDRNOTAVAIL, f"{route.interface} has no address to send to {shown} from")
+        return Hop(self.interfaces[route.interface], route.via or destination, source)
+
+    def _group_hop(self, destination: bytes, source: bytes) -> Hop:
+        """255.255.255.255 and groups: by the source's interface, else by a route, else the first that is not lo."""
+        owner = self.addresses.local.get(source)
+        name = owner.name if owner is not None else ""
+        route = self.routes.lookup(destination, name)
+        if not name:
+            others = (each.name for each in self.interfaces.values() if each.is_up and not each.is_loopback)
+            name = route.interface if route is not None else next(others, "")
+        if not name or not self._carries(name):
+            raise self._unreachable(f"no route to {presentation(destination)}")
+        interface = self.interfaces[name]
+        # RFC 1122 §3.2.1.3: without an address yet (a DHCP client), 0.0.0.0 speaks.
+        return Hop(interface, destination, source or (interface.addresses[0][0] if interface.addresses else ANY_V4))
+
+    def hears_itself(self, destination: bytes) -> bool:
+        """Tell whether a datagram to *destination* is for others and for us as well."""
+        return destination in self.addresses.broadcasts or destination in self.addresses.groups
+
+    def hear(self, chunks: Chunks, offload: Offload, now: float) -> None:
+        """Deliver a copy of what was sent to a group of ours; a full lo loses it."""
+        if self._carries(LOOPBACK_NAME):
+            self.interfaces[LOOPBACK_NAME].link.send(chunks, offload, now)
+
+    def invalidate(self, key: str = "") -> None:
+        """Have every path look again; *key* is what an observer of the configuration sees change."""
+        self.generation += 1
+        if key:
+            for notify in tuple(self.on_change):
+                notify(key)
+
+    def transmit_space(self, protocols: set[int], now: float) -> None:
+        """Tell transports that were refused that they may send."""
+        for protocol in sorted(protocols):
+            transport = self.transports.get(protocol)
+            if transport is not None:
+                transport.transmit_space(now)
+
+    def undeliverable(self, chunks: Chunks, number: int, sentence: str, now: float) -> None:
+        """Tell whoever sent a datagram of ours (header first) that it never left."""
+        datagram = b"".join(chunks)[: 15 * 4 + _QUOTED]
+        start = (datagram[0] & 15) * 4
+        _, _, _, _, fragment, _, protocol, _, source, destination = wire.HEADER.unpack_from(datagram)
+        if not fragment & wire.OFFSET:  # one error per datagram: the first fragment's
+            error = DeliveryError(number, True, sentence, protocol, source, destination, datagram[start:])
+            self.deliver_error(error, now)
+
+    # Links come and go
+
+    def attach(self, link: Link, now: float) -> Interface:
+        """Make an interface of a link."""
+        interface = Interface(self, link)
+        self.interfaces[link.name] = interface
+        if interface.is_loopback:
+            interface.add_address(LOOPBACK, 8, now)
+        self.invalidate("ifaces")
+        return interface
+
+    def detach(self, name: str, now: float) -> None:
+        """Forget an interface with its addresses, routes and neighbors."""
+        interface = self.interfaces[name]
+        interface.set_up(False, now)
+        interface.addresses = []
+        del self.interfaces[name]
+        self.addresses.rebuild()
+        for group in tuple(self.addresses.groups):
+            while name in self.addresses.groups.get(group, ()):
+                self.leave_group(group, name)
+        self.routes.discard(lambda route: route.interface == name)
+        self.invalidate("ifaces")
+
+    def addresses_changed(self, interface: Interface) -> None:
+        """Work out again what follows from an interface's addresses: local delivery, networks, routes."""
+        self.addresses.rebuild()
+        wanted: dict[tuple[bytes, int], Route] = {}
+        for address, length in interface.addresses:
+            network = network_of(address, length)
+            if length < 32:  # a host address has no neighbors
+                route = Route(network, length, b"", interface.name, address, 0, connected=True)
+                wanted.setdefault((network, length), route)
+        present = [route for route in self.routes.list() if route.connected and route.interface == interface.name]
+        self.routes.discard(
+            lambda route: (
+                (route in present and route not in wanted.values())
+                or (bool(route.source) and route.source not in self.addresses.local)
+            )
+        )
+        for route in wanted.values():
+            if route not in present:
+                self.routes.insert(route)
+        self.invalidate(f"ifaces/{interface.name}/addr/list")
+
+    def _carries(self, name: str) -> bool:
+        interface = self.interfaces.get(name)
+        return interface is not None and interface.is_up
+
+    def _unreachable(self, sentence: str) -> SchemeError:
+        self.counters.out_no_routes += 1
+        return SchemeError(errno.ENETUNREACH, sentence)

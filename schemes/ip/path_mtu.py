@@ -1,0 +1,59 @@
+"""What path MTUs were learned from ICMP "fragmentation needed" (RFC 1191), and that they are forgotten again."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+from schemefs.log import TRACE
+from schemefs.net.addresses import presentation
+
+if TYPE_CHECKING:
+    from schemefs.alarm import Alarm
+
+log = logging.getLogger("schemefs.ip")
+
+LIFETIME: Final = 600.0  # RFC 1191 §6.3: try something larger after ten minutes
+CAPACITY: Final = 1024
+# A forged error must not make us send tiny datagrams (RFC 5927 §7). Linux has the same floor.
+SMALLEST: Final = 552
+PLATEAUS: Final = (32000, 17914, 8166, 4352, 2002, 1492, 1006, SMALLEST)  # RFC 1191 §7, for routers that don't say
+
+
+class PathMtus:
+    """Destination -> MTU, where it is smaller than the link's."""
+
+    def __init__(self, alarm: Alarm, changed: Callable[[], None]) -> None:
+        self._changed = changed
+        self._learned: dict[bytes, tuple[int, float]] = {}  # MTU, when to forget it; the oldest first
+        self._timer = alarm.timer(self._on_timer, "path MTU cache")
+
+    def get(self, destination: bytes, largest: int) -> int:
+        """Return the MTU towards *destination* over a link that carries *largest*."""
+        learned = self._learned.get(destination)
+        return min(learned[0], largest) if learned else largest
+
+    def learn(self, destination: bytes, mtu: int, current: int, now: float) -> None:
+        """Somebody on the way said that *mtu* (0: not told) is all that fits; *current* is what we believed."""
+        if not mtu:
+            mtu = next((plateau for plateau in PLATEAUS if plateau < current), SMALLEST)
+        mtu = max(mtu, SMALLEST)
+        if mtu >= current:
+            return  # an error never makes it larger: that is how RFC 1191 §3 keeps old and forged ones harmless
+        log.log(TRACE, "path MTU to %s is %d", presentation(destination), mtu)
+        self._learned.pop(destination, None)
+        if len(self._learned) >= CAPACITY:
+            del self._learned[next(iter(self._learned))]
+        self._learned[destination] = (mtu, now + LIFETIME)
+        if not self._timer.armed:
+            self._timer.set(now + LIFETIME)
+        self._changed()
+
+    def _on_timer(self, now: float) -> None:
+        for destination, (_, forget_at) in tuple(self._learned.items()):
+            if forget_at > now:
+                self._timer.set(forget_at)
+                break
+            del self._learned[destination]
+        self._changed()

@@ -1,0 +1,155 @@
+"""Reassembly of fragmented datagrams (RFC 791 §3.2, RFC 815), bounded in memory and time.
+
+An overlap discards the whole datagram (RFC 5722 §4, as Linux does for IPv4 too): there is no right answer to "whose
+octets win", only different ones that attackers use to slip past filters (RFC 1858, RFC 3128). An exact duplicate is
+what a network may make, and is ignored.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+from schemes.ip import wire
+
+if TYPE_CHECKING:
+    from schemefs.alarm import Alarm
+    from schemes.ip.counters import Counters
+
+TIMEOUT: Final = 30.0  # seconds from the first fragment on; RFC 1122 §3.3.2 says 60 to 120, Linux lives well with 30
+CAPACITY: Final = 4 << 20  # octets of all incomplete datagrams; the oldest go first
+FRAGMENT_OVERHEAD: Final = 128  # octets a kept fragment costs beside its own, so that tiny ones are not free
+
+Key = tuple[bytes, bytes, int, int]  # source, destination, protocol, identification (RFC 791 §3.2)
+
+
+class _Incomplete:
+    """The fragments of one datagram: sorted, never overlapping."""
+
+    __slots__ = ("deadline", "fragments", "header", "held", "offsets", "received", "total")
+
+    def __init__(self, deadline: float) -> None:
+        self.deadline = deadline
+        self.header = b""  # of the fragment with offset 0
+        self.offsets: list[int] = []
+        self.fragments: list[bytes] = []
+        self.received = 0  # octets of payload
+        self.total = -1  # octets of payload, once the last fragment has come
+        self.held = 0  # octets it costs
+
+    def fits(self, start: int, end: int, *, last: bool) -> bool:
+        """Tell whether start:end agrees with the total length as far as it is known."""
+        if self.total >= 0:
+            return end == self.total if last else end <= self.total
+        highest = self.offsets[-1] + len(self.fragments[-1]) if self.offsets else 0
+        return not last or end >= highest
+
+    def overlap(self, start: int, end: int) -> bool:
+        """Tell whether start:end has an octet in common with what is here."""
+        index = bisect_left(self.offsets, start)
+        if index < len(self.offsets) and self.offsets[index] < end:
+            return True
+        return index > 0 and self.offsets[index - 1] + len(self.fragments[index - 1]) > start
+
+    def is_duplicate(self, start: int, payload: bytes) -> bool:
+        """Tell whether exactly this fragment is here already."""
+        index = bisect_left(self.offsets, start)
+        return index < len(self.offsets) and self.offsets[index] == start and self.fragments[index] == payload
+
+    def insert(self, start: int, payload: bytes) -> None:
+        """Add a fragment that overlaps nothing."""
+        index = bisect_left(self.offsets, start)
+        self.offsets.insert(index, start)
+        self.fragments.insert(index, payload)
+        self.received += len(payload)
+
+
+class Reassembly:
+    """All incomplete datagrams of this host."""
+
+    __slots__ = ("_counters", "_expired", "_incomplete", "_timer", "held")
+
+    def __init__(self, alarm: Alarm, counters: Counters, expired: Callable[[memoryview, float], None]) -> None:
+        """*expired* is given header and first octets of a datagram whose time is over, if they have come."""
+        self._counters = counters
+        self._expired = expired
+        self._incomplete: dict[Key, _Incomplete] = {}  # the oldest first
+        self._timer = alarm.timer(self._on_timer, "ip reassembly")
+        self.held = 0
+
+    def __len__(self) -> int:
+        return len(self._incomplete)
+
+    def receive(self, datagram: memoryview, header_length: int, now: float) -> memoryview | None:
+        """Take a fragment (copied); return the whole datagram, its header made good, when none is missing."""
+        self._counters.reassembly_required += 1
+        _, _, length, identification, flags, _, protocol, _, source, destination = wire.HEADER.unpack_from(datagram)
+        start = (flags & wire.OFFSET) * 8
+        end = start + length - header_length
+        last = not flags & wire.MORE_FRAGMENTS
+        # All but the last carry a multiple of eight octets; none is empty; none reaches beyond the largest datagram.
+        if end <= start or (not last and (end - start) % 8) or header_length + end > wire.LARGEST_DATAGRAM:
+            self._counters.drop("bad_fragment", datagram)
+            return None
+        key = (source, destination, protocol, identification)
+        partial = self._incomplete.get(key)
+        if partial is None:
+            partial = self._incomplete[key] = _Incomplete(now + TIMEOUT)
+            if not self._timer.armed:
+                self._timer.set(partial.deadline)
+        payload = bytes(datagram[header_length:])
+        if partial.is_duplicate(start, payload):
+            return None
+        if partial.overlap(start, end) or not partial.fits(start, end, last=last):
+            self._forget(key)
+            self._counters.drop("overlapping_fragment", datagram)
+            return None
+        return self._keep(key, partial, datagram[:header_length], payload)
+
+    def _keep(self, key: Key, partial: _Incomplete, header: memoryview, payload: bytes) -> memoryview | None:
+        flags = wire.HEADER.unpack_from(header)[4]
+        start = (flags & wire.OFFSET) * 8
+        partial.insert(start, payload)
+        if start == 0:
+            partial.header = bytes(header)
+        if not flags & wire.MORE_FRAGMENTS:
+            partial.total = start + len(payload)
+        cost = len(payload) + FRAGMENT_OVERHEAD
+        partial.held += cost
+        self.held += cost
+        if partial.received == partial.total:
+            self._forget(key)
+            return self._joined(partial)
+        while self.held > CAPACITY:
+            self._forget(next(iter(self._incomplete)))
+            self._counters.drop("reassembly_memory")
+        return None
+
+    def _joined(self, partial: _Incomplete) -> memoryview | None:
+        header = bytearray(partial.header)
+        length = len(header) + partial.total
+        if length > wire.LARGEST_DATAGRAM:  # the first fragment's header is longer than the others'
+            self._counters.drop("bad_fragment", header)
+            return None
+        header[2:4] = length.to_bytes(2, "big")
+        header[6:8] = bytes(2)
+        self._counters.reassembly_oks += 1
+        return memoryview(bytearray().join((wire.with_checksum(header), *partial.fragments)))
+
+    def _forget(self, key: Key) -> None:
+        self.held -= self._incomplete.pop(key).held
+        if not self._incomplete:
+            self._timer.clear()
+
+    def _on_timer(self, now: float) -> None:
+        while self._incomplete:
+            key, partial = next(iter(self._incomplete.items()))
+            if partial.deadline > now:
+                self._timer.set(partial.deadline)
+                return
+            self._forget(key)
+            self._counters.drop("reassembly_timeout", partial.header)
+            if partial.header:
+                # RFC 792: Time Exceeded is sent only when the first fragment is there to be quoted.
+                self._expired(memoryview(partial.header + partial.fragments[0][:8]), now)

@@ -1,0 +1,232 @@
+"""ARP and neighbors, as packet traces: RFC 826, RFC 4861 §7.3, RFC 5227."""
+
+from __future__ import annotations
+
+import errno
+
+from tests.ip_host import EVERYBODY, MAC, PEER, PEER_MAC, US, IpHost, address, datagram
+
+STRANGER_MAC = bytes.fromhex("0a00000000bb")
+OTHER = address("10.0.2.77")
+
+
+def send(host: IpHost, destination: bytes = PEER, now: float = 0.0, payload: bytes = b"x" * 8) -> bool:
+    return host.network.path(destination).send(host.PROTOCOL, payload, (), now)
+
+
+def state(host: IpHost, of: bytes = PEER) -> str:
+    neighbor = host.eth0.neighbor_table.get(of)
+    return neighbor.state if neighbor else "none"
+
+
+def test_the_peer_asks_and_its_first_datagram_is_answered_without_a_question_of_ours() -> None:
+    host = IpHost()
+    host.receives_arp("request", PEER, US, now=0.1)
+    assert host.sends() == ["arp reply 10.0.2.15 is-at 52:54:00:12:34:56 > 0a:00:00:00:00:02"]
+    assert send(host, now=0.2)
+    assert host.sends() == ["ip 10.0.2.15 > 10.0.2.2 28 > 0a:00:00:00:00:02"]
+
+
+def test_what_waits_for_an_answer_is_sent_in_order_when_it_comes() -> None:
+    host = IpHost()
+    for size in (8, 9, 10):
+        assert send(host, payload=bytes(size))
+    assert host.sends() == ["arp who-has 10.0.2.2 tell 10.0.2.15 > everybody"]
+    host.receives_arp("reply", PEER, US, now=0.5)
+    assert [line.split()[4] for line in host.sends()] == ["28", "29", "30"]
+    assert state(host) == "REACHABLE"
+
+
+def test_requests_at_0_1_and_2_seconds_then_ehostunreach_for_everything_that_waited() -> None:
+    host = IpHost()
+    send(host)
+    send(host)
+    asked = []
+    for now in (0.0, 1.0, 2.0):
+        host.until(now)
+        asked.append(host.sends())
+    assert asked == [["arp who-has 10.0.2.2 tell 10.0.2.15 > everybody"]] * 3
+    assert not host.transport.errors
+    host.until(3.0)
+    assert [error.errno for error in host.transport.errors] == [errno.EHOSTUNREACH] * 2
+    error = host.transport.errors[0]
+    assert (error.source, error.destination, error.transport) == (US, PEER, b"x" * 8)
+    assert error.sentence == "10.0.2.2 does not answer ARP requests on eth0"
+    assert state(host) == "FAILED"
+    assert host.dropped == {"unreachable_neighbor": 2}
+    # The next one asks again.
+    send(host, now=4.0)
+    assert host.sends() == ["arp who-has 10.0.2.2 tell 10.0.2.15 > everybody"]
+
+
+def test_a_dead_neighbor_holds_up_nobody_else() -> None:
+    host = IpHost()
+    send(host, OTHER)
+    send(host, PEER)
+    host.sends()
+    host.receives_arp("reply", PEER, US, now=0.1)
+    assert host.sends() == ["ip 10.0.2.15 > 10.0.2.2 28 > 0a:00:00:00:00:02"]
+    assert state(host, OTHER) == "INCOMPLETE"
+
+
+def test_a_full_queue_refuses_and_says_when_there_is_room() -> None:
+    host = IpHost()
+    path = host.network.path(PEER)
+    sent = 0
+    while path.send(host.PROTOCOL, bytes(8), (), 0.0):
+        sent += 1
+    assert sent == 512
+    assert host.transport.space == 0
+    host.receives_arp("reply", PEER, US, now=0.1)
+    assert host.transport.space == 1
+    assert len(host.sends()) == sent + 1
+    assert path.send(host.PROTOCOL, bytes(8), (), 0.2)
+
+
+def test_a_link_that_fills_up_while_the_queue_empties_goes_on_where_it_stopped() -> None:
+    host = IpHost()
+    path = host.network.path(PEER)
+    for size in (8, 9, 10):
+        assert path.send(host.PROTOCOL, bytes(size), (), 0.0)
+    host.sends()
+    host.link.room = 1
+    host.receives_arp("reply", PEER, US, now=0.1)
+    assert path.send(host.PROTOCOL, bytes(11), (), 0.1)  # behind those that wait
+    assert [line.split()[4] for line in host.sends()] == ["28"]
+    host.link.room = 10
+    host.link.on_space(0.2)
+    assert [line.split()[4] for line in host.sends()] == ["29", "30", "31"]
+
+
+def test_reachable_becomes_stale_then_delay_on_use_then_probe_by_unicast() -> None:
+    host = IpHost()
+    path = host.network.path(PEER)
+    path.send(host.PROTOCOL, bytes(8), (), 0.0)
+    host.receives_arp("reply", PEER, US, now=0.0)
+    host.until(46.0)  # at most 1.5 times 30 s
+    assert state(host) == "STALE"
+    host.sends()
+    path.send(host.PROTOCOL, bytes(8), (), 50.0)
+    assert state(host) == "DELAY"
+    assert host.sends() == ["ip 10.0.2.15 > 10.0.2.2 28 > 0a:00:00:00:00:02"]
+    host.until(55.0)
+    assert state(host) == "PROBE"
+    assert host.sends() == ["arp who-has 10.0.2.2 tell 10.0.2.15 > 0a:00:00:00:00:02"]
+    host.receives_arp("reply", PEER, US, now=55.1)
+    assert state(host) == "REACHABLE"
+
+
+def test_a_neighbor_that_went_away_is_asked_for_three_times_and_then_everybody_is() -> None:
+    host = IpHost()
+    path = host.network.path(PEER)
+    host.resolve_peer()
+    path.send(host.PROTOCOL, bytes(8), (), 0.0)
+    host.until(5.0 + 3.0)
+    assert state(host) == "FAILED"
+    host.sends()
+    path.send(host.PROTOCOL, bytes(8), (), 9.0)
+    assert host.sends() == ["arp who-has 10.0.2.2 tell 10.0.2.15 > everybody"]
+
+
+def test_an_unused_stale_entry_arms_no_timer() -> None:
+    host = IpHost()
+    host.resolve_peer()
+    assert host.alarm.pending == 0
+
+
+def test_an_answer_nobody_asked_for_makes_no_entry() -> None:
+    host = IpHost()
+    host.receives_arp("reply", OTHER, US)
+    host.receives_arp("request", OTHER, OTHER)  # gratuitous
+    host.receives_arp("request", OTHER, PEER)  # somebody else is asked
+    assert state(host, OTHER) == "none"
+    assert not host.sends()
+
+
+def test_a_stranger_cannot_take_over_an_address_that_answers() -> None:
+    host = IpHost()
+    path = host.network.path(PEER)
+    host.resolve_peer()
+    path.send(host.PROTOCOL, bytes(8), (), 0.0)
+    host.sends()
+    host.receives_arp("reply", PEER, US, now=1.0, mac=STRANGER_MAC)
+    # The owner is asked, and meanwhile still believed.
+    path.send(host.PROTOCOL, bytes(8), (), 1.0)
+    assert host.sends() == [
+        "arp who-has 10.0.2.2 tell 10.0.2.15 > 0a:00:00:00:00:02",
+        "ip 10.0.2.15 > 10.0.2.2 28 > 0a:00:00:00:00:02",
+    ]
+    host.receives_arp("reply", PEER, US, now=1.1)
+    assert state(host) == "REACHABLE"
+    # …and for a while further claims are not even looked into.
+    host.receives_arp("request", PEER, US, now=2.0, mac=STRANGER_MAC)
+    path.send(host.PROTOCOL, bytes(8), (), 2.0)
+    assert host.sends()[1:] == ["ip 10.0.2.15 > 10.0.2.2 28 > 0a:00:00:00:00:02"]
+
+
+def test_a_new_owner_is_believed_when_the_old_one_is_silent() -> None:
+    host = IpHost()
+    path = host.network.path(PEER)
+    host.resolve_peer()
+    path.send(host.PROTOCOL, bytes(8), (), 0.0)
+    host.receives_arp("request", PEER, US, now=1.0, mac=STRANGER_MAC)
+    host.until(1.75)
+    host.sends()
+    path.send(host.PROTOCOL, bytes(8), (), 1.8)
+    assert host.sends() == ["ip 10.0.2.15 > 10.0.2.2 28 > 0a:00:00:00:00:bb"]
+
+
+def test_a_static_entry_believes_nobody() -> None:
+    host = IpHost()
+    host.eth0.add_neighbor(PEER, PEER_MAC, 0.0)
+    host.receives_arp("reply", PEER, US, mac=STRANGER_MAC)
+    send(host)
+    assert host.sends() == ["ip 10.0.2.15 > 10.0.2.2 28 > 0a:00:00:00:00:02"]
+    assert [(n.address, n.state) for n in host.eth0.neighbors()] == [(PEER, "PERMANENT")]
+
+
+def test_our_address_is_defended_once_in_ten_seconds() -> None:
+    host = IpHost()
+    for now in (100.0, 101.0, 111.0):
+        host.receives_arp("request", US, US, now, mac=STRANGER_MAC)
+    assert host.sends() == ["arp who-has 10.0.2.15 tell 10.0.2.15 > everybody"] * 2
+    assert host.eth0.statistics()["address_conflicts"] == 3
+
+
+def test_a_probe_without_address_is_answered_and_not_learned() -> None:
+    host = IpHost()
+    host.receives_arp("request", bytes(4), US)
+    assert host.sends() == ["arp reply 10.0.2.15 is-at 52:54:00:12:34:56 > 0a:00:00:00:00:02"]
+    assert state(host, bytes(4)) == "none"
+
+
+def test_the_cache_is_bounded_and_spares_who_is_in_use() -> None:
+    host = IpHost()
+    path = host.network.path(PEER)
+    host.resolve_peer()
+    path.send(host.PROTOCOL, bytes(8), (), 0.0)
+    host.eth0.add_address(address("10.9.0.1"), 16, 0.0)
+    for number in range(3000):
+        sender = bytes((10, 9, 1 + number // 250, number % 250))
+        host.receives_arp("request", sender, address("10.9.0.1"), now=1.0, mac=b"\x0a" + sender + b"\x01")
+    assert len(host.eth0.neighbor_table) == 1024
+    assert state(host) == "DELAY"
+
+
+def test_bad_arp_is_counted() -> None:
+    host = IpHost()
+    host.receives(EVERYBODY + PEER_MAC + b"\x08\x06" + bytes(28))
+    host.receives(EVERYBODY + PEER_MAC + b"\x08\x06" + b"\0\1\x08\0\6\4\0\1")
+    host.receives_arp("request", PEER, US, mac=MAC)
+    host.receives_arp("request", PEER, US, mac=EVERYBODY)
+    assert host.dropped == {"bad_arp": 4}
+
+
+def test_an_address_is_announced_when_it_is_set() -> None:
+    host = IpHost()
+    host.eth0.set_address(OTHER, 24, 5.0)
+    assert host.sends() == ["arp who-has 10.0.2.77 tell 10.0.2.77 > everybody"]
+    host.receives_datagram(datagram(destination=US))
+    assert host.dropped == {"not_ours": 1}
+    host.receives_datagram(datagram(destination=OTHER))
+    assert len(host.transport.received) == 1
