@@ -100,6 +100,9 @@ def _set_addresses(interface: Interface) -> Callable[[list[str]], list[Command]]
 
     def parse(lines: list[str]) -> list[Command]:
         cidrs = [parse_unicast_cidr(line) for line in lines]
+        if len({address for address, _ in cidrs}) != len(cidrs):
+            message = "an address is given twice"
+            raise ValueError(message)
 
         def apply(now: float) -> None:
             first, *others = cidrs

@@ -168,6 +168,7 @@ def test_timers_are_counted():
         ("iface/eth0/addr", "0.0.0.0/0"),
         ("iface/eth0/addr", "255.255.255.255/32"),
         ("iface/eth0/addr", ""),
+        ("iface/eth0/addr", "10.0.2.16/24\n10.0.2.16/16"),
         ("iface/eth0/mac", "52-54-00-12-34"),
         ("iface/eth0/mac", "ff-ff-ff-ff-ff-ff"),
         ("iface/eth0/mac", "01-00-5e-00-00-01"),

@@ -1,0 +1,82 @@
+"""Whatever is written into a file of netcfg: it is applied or a SchemeError, and the running tables stay sound."""
+
+import logging
+import random
+from contextlib import suppress
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from drivers.loopback.link import LoopbackLink
+from schemefs.alarm import Alarm
+from schemefs.config import Config
+from schemefs.errors import SchemeError
+from schemefs.log import LogRings
+from schemefs.names import Names
+from schemefs.scheme import Caller, SchemeContext, TextFile
+from schemes.ip import IpScheme
+from schemes.netcfg import NetcfgScheme
+
+ROOT = Caller(0)
+WRITABLE = (
+    "iface/lo/addr", "iface/lo/mac", "iface/lo/mtu", "iface/lo/state", "ifaces/lo/addr/set", "ifaces/lo/addr/add",
+    "ifaces/lo/addr/rm", "ifaces/lo/neighbors/add", "ifaces/lo/neighbors/rm", "route/add", "route/rm",
+    "resolv/nameserver", "resolv/hosts", "log/level",
+)  # fmt: skip
+WORDS = st.sampled_from(
+    "default via dev src metric lo eth0 10.0.2.2 127.0.0.1 10.9.0.0/16 127.0.0.0/8 0.0.0.0/0 255.255.255.255/32 "
+    "10.0.2.15/24 fe80::1 ::/0 52-54-00-12-34-56 up down 5 99999999999 -1 trace tcp inherit # \x00".split(" ")
+)
+LINES = st.one_of(st.text(max_size=60), st.lists(WORDS, max_size=8).map(" ".join))
+WRITES = st.one_of(st.binary(max_size=60), st.lists(LINES, max_size=4).map(lambda lines: "\n".join(lines).encode()))
+
+
+@pytest.fixture(autouse=True)
+def log_levels():
+    """Put every level back: loggers outlive the scheme."""
+    names = ("schemefs", *(name for name in logging.root.manager.loggerDict if name.startswith("schemefs.")))
+    levels = {name: logging.getLogger(name).level for name in names}
+    yield
+    for name, level in levels.items():
+        logging.getLogger(name).setLevel(level)
+
+
+def stack():
+    context = SchemeContext(Alarm(), random.Random(1), Config(), Names(), LogRings(lambda: 0.0))
+    ip = IpScheme(context)
+    context.services["ip"] = ip.provides
+    netcfg = NetcfgScheme(context)
+    ip.link_attached(LoopbackLink(), 0.0)
+    return netcfg
+
+
+def texts(scheme, directory):
+    for name, node in directory.list(ROOT):
+        if isinstance(node, TextFile):
+            yield name, node.read(ROOT, 1.0)
+        elif hasattr(node, "list"):
+            yield from texts(scheme, node)
+
+
+@given(st.lists(st.tuples(st.sampled_from(WRITABLE), WRITES), max_size=6))
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_write_is_applied_or_a_scheme_error(writes):
+    netcfg = stack()
+    for path, data in writes:
+        with suppress(SchemeError):
+            netcfg.lookup(path, ROOT).write(data, ROOT, 1.0)
+    assert dict(texts(netcfg, netcfg.root))["list"] is not None
+    routes = netcfg.lookup("route/list", ROOT).read(ROOT, 1.0).decode().splitlines()
+    assert all(" dev lo" in line for line in routes)
+
+
+@given(st.text(max_size=40))
+@settings(max_examples=200, deadline=None)
+def test_any_name_is_a_node_or_a_scheme_error(name):
+    netcfg = stack()
+    for directory in ("", "iface", "ifaces", "route", "route/get", "ifaces/lo/addr"):
+        with suppress(SchemeError):
+            node = netcfg.lookup(directory, ROOT).lookup(name, ROOT)
+            if isinstance(node, TextFile):
+                node.read(ROOT, 1.0)
