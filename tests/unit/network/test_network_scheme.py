@@ -1,0 +1,201 @@
+"""The network scheme on a loopback link and on an Ethernet one that keeps what it is given."""
+
+from __future__ import annotations
+
+import errno
+import os
+import random
+from collections.abc import Mapping
+
+import pytest
+
+from drivers.loopback import LoopbackLink
+from schemefs.alarm import Alarm
+from schemefs.config import Config
+from schemefs.driver import Link, Medium
+from schemefs.errors import SchemeError
+from schemefs.log import LogRings
+from schemefs.names import Names
+from schemefs.net.buffer import Chunks
+from schemefs.net.checksum import is_valid, pseudo_header_sum
+from schemefs.net.offload import NEEDS_CHECKSUM, NO_OFFLOAD, Offload
+from schemefs.scheme import Caller, Event, SchemeContext, TextFile
+from schemes.network import NetworkScheme
+from schemes.network.frames import QUEUE_OCTETS
+
+ROOT = Caller(0)
+USER = Caller(1000)
+
+
+class KeptLink(Link):
+    """An Ethernet link with room for a given number of frames."""
+
+    def __init__(self, room: int = 100) -> None:
+        super().__init__()
+        self.name = "eth0"
+        self.device = "test"
+        self.medium = Medium.ETHERNET
+        self.mac = b"\x02\0\0\0\0\x0f"
+        self.room = room
+        self.sent: list[bytes] = []
+
+    def send(self, chunks: Chunks, offload: Offload, now: float) -> bool:
+        """Keep the frame while there is room."""
+        if len(self.sent) >= self.room:
+            return False
+        self.sent.append(b"".join(chunks))
+        if self.observers:
+            self.observe(chunks, offload, outgoing=True, now=now)
+        return True
+
+    def arrive(self, frame: bytes, offload: Offload = NO_OFFLOAD) -> None:
+        """Receive as a driver does."""
+        if self.observers:
+            self.observe((memoryview(frame),), offload, outgoing=False, now=0.0)
+        self.receive(memoryview(frame), offload, 0.0)
+
+    def statistics(self) -> Mapping[str, int | float | str]:
+        """Count."""
+        return {"sent_frames": len(self.sent)}
+
+
+def scheme_with(link: Link) -> NetworkScheme:
+    """Return the scheme with *link* attached."""
+    scheme = NetworkScheme(SchemeContext(Alarm(), random.Random(1), Config(), Names(), LogRings(lambda: 0.0), uid=1001))
+    scheme.link_attached(link, 0.0)
+    return scheme
+
+
+def text(scheme: NetworkScheme, path: str) -> str:
+    """Read a text file."""
+    node = scheme.lookup(path, ROOT)
+    assert isinstance(node, TextFile)
+    return node.read(ROOT, 0.0).decode()
+
+
+def test_mac_and_stats_are_text() -> None:
+    scheme = scheme_with(KeptLink())
+    assert text(scheme, "eth0/mac") == "02:00:00:00:00:0f\n"
+    lines = text(scheme, "eth0/stats").splitlines()
+    assert lines == ["device=test", "sent_frames=0", "frames_readers=0", "dropped_reader_behind=0"]
+
+
+def test_a_link_without_hardware_address_has_an_empty_mac() -> None:
+    assert text(scheme_with(LoopbackLink()), "lo/mac") == ""
+
+
+def test_a_frame_per_write_and_a_frame_per_read() -> None:
+    link = KeptLink()
+    handle = scheme_with(link).open("eth0/frames", os.O_RDWR, ROOT, 0.0)
+    looks: list[int] = []
+    handle.on_changed = lambda: looks.append(handle.fevent(Event.ALL))
+    assert handle.read(2000, 0.0) is None
+    assert handle.fevent(Event.ALL) == Event.OUT
+    link.arrive(b"a" * 60)
+    link.arrive(b"b" * 70)
+    assert looks == [Event.IN | Event.OUT]
+    assert handle.read(2000, 0.0) == b"a" * 60
+    assert handle.read(10, 0.0) == b"b" * 10
+    assert handle.read(2000, 0.0) is None
+    assert handle.write(memoryview(b"c" * 14), 0.0) == 14
+    assert link.sent == [b"c" * 14]
+    assert handle.read(2000, 0.0) is None, "what we send is not received"
+
+
+@pytest.mark.parametrize(("length", "number"), [(13, errno.EINVAL), (0, errno.EINVAL), (1519, errno.EMSGSIZE)])
+def test_what_is_no_frame_is_refused(length: int, number: int) -> None:
+    link = KeptLink()
+    handle = scheme_with(link).open("eth0/frames", os.O_WRONLY, ROOT, 0.0)
+    with pytest.raises(SchemeError) as failure:
+        handle.write(memoryview(bytes(length)), 0.0)
+    assert failure.value.errno == number
+    assert link.sent == []
+
+
+def test_a_full_link_would_block_until_it_has_space() -> None:
+    link = KeptLink(room=1)
+    handle = scheme_with(link).open("eth0/frames", os.O_RDWR, ROOT, 0.0)
+    changes: list[None] = []
+    handle.on_changed = lambda: changes.append(None)
+    assert handle.write(memoryview(bytes(60)), 0.0) == 60
+    assert handle.write(memoryview(bytes(60)), 0.0) is None
+    assert handle.fevent(Event.OUT) == 0
+    link.sent.clear()
+    link.space(0.0)
+    assert changes == [None]
+    assert handle.fevent(Event.OUT) == Event.OUT
+    assert handle.write(memoryview(bytes(60)), 0.0) == 60
+
+
+def test_only_root_and_the_daemons_user_may_open_frames() -> None:
+    scheme = scheme_with(KeptLink())
+    node = scheme.lookup("eth0/frames", USER)
+    assert (node.mode, node.uid) == (0o600, 1001)
+    scheme.open("eth0/frames", os.O_RDONLY, Caller(1001), 0.0)
+    with pytest.raises(SchemeError) as failure:
+        scheme.open("eth0/frames", os.O_RDONLY, USER, 0.0)
+    assert failure.value.errno == errno.EACCES
+
+
+def test_a_reader_that_is_behind_loses_frames_that_are_counted() -> None:
+    link = KeptLink()
+    scheme = scheme_with(link)
+    handle = scheme.open("eth0/frames", os.O_RDONLY, ROOT, 0.0)
+    frame = bytes(1500)
+    fits = QUEUE_OCTETS // (1500 + 256)
+    for _ in range(fits + 3):
+        link.arrive(frame)
+    assert "dropped_reader_behind=3\n" in text(scheme, "eth0/stats")
+    read = 0
+    while handle.read(2000, 0.0) is not None:
+        read += 1
+    assert read == fits
+
+
+def test_observing_ends_with_the_last_reader_and_writers_never_begin_it() -> None:
+    link = KeptLink()
+    scheme = scheme_with(link)
+    writer = scheme.open("eth0/frames", os.O_WRONLY, ROOT, 0.0)
+    assert link.observers == []
+    first = scheme.open("eth0/frames", os.O_RDONLY, ROOT, 0.0)
+    second = first.reopen(os.O_RDWR, ROOT, 0.0)
+    assert len(link.observers) == 1
+    first.close(0.0)
+    assert len(link.observers) == 1
+    second.close(0.0)
+    writer.close(0.0)
+    assert link.observers == []
+    assert link.space_observers == []
+
+
+def test_super_segments_and_partial_sums_never_leak() -> None:
+    link = KeptLink()
+    handle = scheme_with(link).open("eth0/frames", os.O_RDONLY, ROOT, 0.0)
+    source, destination, payload = b"\x0a\0\2\2", b"\x0a\0\2\x0f", b"x" * 2500
+    ip = b"\x45\0\0\0\0\7\x40\0\x40\x06\0\0" + source + destination
+    tcp = bytearray(b"\0\1\0\2\0\0\0\x0a\0\0\0\x14\x50\x18\xff\xff\0\0\0\0")
+    tcp[16:18] = pseudo_header_sum(source, destination, 6, 20 + len(payload)).to_bytes(2, "big")
+    link.arrive(bytes(12) + b"\x08\0" + ip + tcp + payload, Offload(NEEDS_CHECKSUM, 1, 54, 1000, 34, 16))
+    lengths = []
+    while (frame := handle.read(2000, 0.0)) is not None:
+        lengths.append(len(frame) - 54)
+        assert is_valid(frame[14:34])
+        assert is_valid(frame[34:], pseudo_header_sum(source, destination, 6, len(frame) - 34))
+    assert lengths == [1000, 1000, 500]
+
+
+def test_a_link_that_goes_ends_its_readers() -> None:
+    link = KeptLink()
+    scheme = scheme_with(link)
+    handle = scheme.open("eth0/frames", os.O_RDWR, ROOT, 0.0)
+    link.arrive(b"z" * 60)
+    scheme.link_detached(link, 0.0)
+    assert handle.read(100, 0.0) == b"z" * 60
+    assert handle.read(100, 0.0) == b""
+    assert handle.fevent(Event.IN) & (Event.IN | Event.HUP) == Event.IN | Event.HUP
+    with pytest.raises(SchemeError) as failure:
+        handle.write(memoryview(bytes(60)), 0.0)
+    assert failure.value.errno == errno.ENODEV
+    handle.close(0.0)
+    with pytest.raises(SchemeError):
+        scheme.lookup("eth0", ROOT)
