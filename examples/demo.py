@@ -1,0 +1,224 @@
+"""`./dev demo`: the mount at work, in network, mount and process namespaces that are thrown away.
+
+Inside them the path is literally /scheme, so that every line can be pasted, and the Linux stack on the other end of the
+TAP is the peer, 10.0.2.2, with a small web server. Each step is printed with its output and one comment; a step that
+fails makes the exit status 1. Without root: the half that needs only /dev/fuse, on a directory of its own.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+SCHEME = Path("/scheme")
+INSIDE = "--inside-namespaces"
+STEP_TIMEOUT = 20  # seconds
+
+SERVER = r"""exec 4<>/scheme/tcp/:8080
+while read -r n peer _ <&4; do
+    { read -r request; printf 'HTTP/1.0 200 OK\r\n\r\nhello %s\n' "$peer"; } </scheme/tcp/$n/rx >/scheme/tcp/$n/tx
+done &
+curl -sS http://10.0.2.15:8080/
+kill $!"""
+
+LOOPBACK_SERVER = r"""exec 4<>/scheme/tcp/:8080
+while read -r n peer _ <&4; do
+    { read -r request; printf 'hello %s\n' "$peer"; } </scheme/tcp/$n/rx >/scheme/tcp/$n/tx
+done &
+exec 3<>/scheme/tcp/127.0.0.1:8080; echo hi >&3; cat <&3
+kill $!"""
+
+
+@dataclass(frozen=True)
+class Step:
+    """A command, why it is interesting, and what its output must have for it to count."""
+
+    command: str
+    comment: str
+    expected: str  # a regular expression
+    needs_tap: bool = False
+
+
+STEPS = [
+    Step(
+        "ls /scheme | grep -E 'ip|tcp|udp|icmp|netcfg'",
+        "a directory per scheme, as on Redox",
+        r"^icmp\nip\nnetcfg\ntcp\nudp$",
+    ),
+    Step("cat /scheme/netcfg/ifaces/lo/addr/list", "Redox's node for an interface's addresses", r"^127\.0\.0\.1/8$"),
+    Step(
+        "cat /scheme/icmp/ping/127.0.0.1,count=5,interval=0.2",
+        "reading this file pings: here our own address",
+        "5 packets transmitted, 5 packets received, 0.00% packet loss",
+    ),
+    Step(
+        "cat /scheme/icmp/ping/10.0.2.2,count=5,interval=0.2",
+        "the Linux stack on the other end of the TAP; the first probe waited for ARP and was not lost",
+        "5 packets transmitted, 5 packets received, 0.00% packet loss",
+        needs_tap=True,
+    ),
+    Step(
+        "ping -c 2 -i 0.2 10.0.2.15",
+        "and back: Linux pings us",
+        "2 packets transmitted, 2 received, 0% packet loss",
+        needs_tap=True,
+    ),
+    Step("cat /scheme/netcfg/route/list", "the one routing table", r"^default via 10\.0\.2\.2", needs_tap=True),
+    Step(
+        r"exec 3<>/scheme/tcp/10.0.2.2:80; printf 'GET / HTTP/1.0\r\n\r\n' >&3; cat <&3",
+        "opening the path connected; the descriptor is the connection",
+        r"200 OK[\s\S]*a page of the peer",
+        needs_tap=True,
+    ),
+    Step(
+        "cat /scheme/tcp/10.0.2.2:81; cat /scheme/tcp/err",
+        "a closed port says so, and err says why",
+        r"Connection refused[\s\S]*RST",
+        needs_tap=True,
+    ),
+    Step(SERVER, "a web server in shell, and Linux's curl as its client", r"^hello 10\.0\.2\.2:\d+$", needs_tap=True),
+    Step(LOOPBACK_SERVER, "a server and its client in shell, over lo", r"^hello 127\.0\.0\.1:\d+$"),
+    Step(
+        "timeout --signal=INT 1 cat /scheme/udp/:9999; echo status $?",
+        "a blocked cat ends at once with what Ctrl-C sends (timeout's 124 says that it was sent)",
+        r"^status 124$",
+    ),
+    Step(
+        "tail -n 5 /scheme/logging/net/schemefs.log",
+        "the daemon's own log is a file too; tail -f follows it",
+        r"^\+\d+\.\d+ [A-Z]+ ",
+    ),
+    Step(
+        "cat /scheme/network/eth0/stats",
+        "the virtqueues between the stack and the TAP: nothing in flight, every buffer recycled",
+        r"avail",
+        needs_tap=True,
+    ),
+]
+
+
+def main(arguments: list[str]) -> int:
+    """Run the demo, in namespaces if we may."""
+    shell = "--shell" in arguments
+    if INSIDE in arguments:
+        return inside(shell=shell)
+    lacking = what_is_missing()
+    if not lacking:
+        return in_namespaces(arguments)
+    print(f"Only the half on loopback, since {lacking}.\n")
+    if not os.access("/dev/fuse", os.R_OK | os.W_OK):
+        print("Nothing can be mounted: /dev/fuse is missing, or its mode keeps you out (chmod 666 /dev/fuse).")
+        return 1
+    with tempfile.TemporaryDirectory(prefix="schemefs-demo-") as folder:
+        return demonstrate(Path(folder), ["--driver", "loopback"], tap=False, shell=shell)
+
+
+def what_is_missing() -> str:
+    """Return what the half with the peer lacks here."""
+    if os.geteuid() != 0:
+        return "namespaces and a TAP need root"
+    if not os.path.exists("/dev/net/tun"):
+        return "there is no /dev/net/tun"
+    if subprocess.run(["unshare", "--net", "--mount", "--pid", "--fork", "true"], check=False).returncode:
+        return "namespaces can't be made here"
+    return ""
+
+
+def in_namespaces(arguments: list[str]) -> int:
+    """Run this program again inside; everything it starts ends with it."""
+    made = not SCHEME.exists()
+    SCHEME.mkdir(exist_ok=True)
+    unshare = [
+        "unshare",
+        "--net",
+        "--mount",
+        "--propagation",
+        "private",
+        "--pid",
+        "--fork",
+        "--mount-proc",
+        "--kill-child",
+    ]
+    try:
+        return subprocess.run([*unshare, sys.executable, __file__, INSIDE, *arguments], check=False).returncode
+    finally:
+        if made:
+            SCHEME.rmdir()
+
+
+def inside(*, shell: bool) -> int:
+    """Set up the peer, then show everything."""
+    subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+    with tempfile.TemporaryDirectory(prefix="schemefs-demo-") as folder:
+        (Path(folder) / "index.html").write_text("a page of the peer\n")
+        server = [sys.executable, "-m", "http.server", "80", "--directory", folder]
+        peer = subprocess.Popen(server, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            return demonstrate(SCHEME, [], tap=True, shell=shell)
+        finally:
+            peer.kill()
+            peer.wait()
+
+
+def demonstrate(mount_point: Path, options: list[str], *, tap: bool, shell: bool) -> int:
+    """Mount, show the steps, unmount. Return 1 if one failed."""
+    began = time.monotonic()
+    path = str(mount_point)
+    mount = Step(" ".join(["schemefs mount", path, *options]), "it returns when the mount is ready", "^mounted ")
+    if not show(mount, path):
+        return 1
+    failed = [step for step in STEPS if (tap or not step.needs_tap) and not show(step, path)]
+    if shell:
+        print("A shell in the same place; exit ends it all.\n")
+        subprocess.run([os.environ.get("SHELL", "/bin/sh")], check=False)
+    if not show(Step(f"schemefs umount {path}", "in order: FINs, the TAP gone, no process left", "^unmounted "), path):
+        return 1
+    print(f"{len(failed)} steps failed; {time.monotonic() - began:.0f} s")
+    return 1 if failed else 0
+
+
+def show(step: Step, path: str) -> bool:
+    """Print and run one step; tell whether it did what it should."""
+    command = step.command.replace(str(SCHEME), path)
+    width = shutil.get_terminal_size().columns
+    print(f"{bold('$')} " + bold(command.replace("\n", "\n> ")))
+    try:
+        done = subprocess.run(
+            ["bash", "-c", command],
+            check=False,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            timeout=STEP_TIMEOUT,
+        )
+        output = done.stdout
+    except subprocess.TimeoutExpired as expired:
+        output = (expired.stdout or b"").decode(errors="replace") + f"(nothing more for {STEP_TIMEOUT} s)"
+    print(output.rstrip("\n"))
+    good = re.search(step.expected, output, re.MULTILINE) is not None
+    print(dim(f"# {step.comment}"[: max(width, 120)]) if good else f"FAILED: expected {step.expected!r}", end="\n\n")
+    sys.stdout.flush()
+    return good
+
+
+def bold(text: str) -> str:
+    """Return *text* in bold on a terminal."""
+    return f"\033[1m{text}\033[0m" if sys.stdout.isatty() else text
+
+
+def dim(text: str) -> str:
+    """Return *text* dimmed on a terminal."""
+    return f"\033[2m{text}\033[0m" if sys.stdout.isatty() else text
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
