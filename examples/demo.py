@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -135,17 +134,8 @@ def in_namespaces(arguments: list[str]) -> int:
     """Run this program again inside; everything it starts ends with it."""
     made = not SCHEME.exists()
     SCHEME.mkdir(exist_ok=True)
-    unshare = [
-        "unshare",
-        "--net",
-        "--mount",
-        "--propagation",
-        "private",
-        "--pid",
-        "--fork",
-        "--mount-proc",
-        "--kill-child",
-    ]
+    unshare = ["unshare", "--net", "--mount", "--propagation", "private", "--pid", "--fork", "--mount-proc"]
+    unshare += ["--kill-child"]
     try:
         return subprocess.run([*unshare, sys.executable, __file__, INSIDE, *arguments], check=False).returncode
     finally:
@@ -187,7 +177,6 @@ def demonstrate(mount_point: Path, options: list[str], *, tap: bool, shell: bool
 def show(step: Step, path: str) -> bool:
     """Print and run one step; tell whether it did what it should."""
     command = step.command.replace(str(SCHEME), path)
-    width = shutil.get_terminal_size().columns
     print(f"{bold('$')} " + bold(command.replace("\n", "\n> ")))
     try:
         done = subprocess.run(
@@ -205,7 +194,7 @@ def show(step: Step, path: str) -> bool:
         output = (expired.stdout or b"").decode(errors="replace") + f"(nothing more for {STEP_TIMEOUT} s)"
     print(output.rstrip("\n"))
     good = re.search(step.expected, output, re.MULTILINE) is not None
-    print(dim(f"# {step.comment}"[: max(width, 120)]) if good else f"FAILED: expected {step.expected!r}", end="\n\n")
+    print(dim(f"# {step.comment}") if good else f"FAILED: expected {step.expected!r}", end="\n\n")
     sys.stdout.flush()
     return good
 
