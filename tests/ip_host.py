@@ -1,4 +1,4 @@
-"""A host for tests of ip and what is on top: one Network, a link that remembers what was sent, lo, and a clock of literals."""
+"""A host for tests of ip and what is above it: a Network, a link that remembers what was sent, lo, time as literals."""
 
 from __future__ import annotations
 
@@ -150,12 +150,12 @@ class IpHost:
 
     def sent_datagrams(self) -> list[dpkt.ip.IP]:
         """Return the IP datagrams sent since the last look, as dpkt reads them, checksums checked."""
-        parsed = [dpkt.ethernet.Ethernet(frame) for frame, _ in self.link.sent]
+        parsed = [dpkt.ethernet.Ethernet(frame) for frame, _ in self.link.sent if frame[12:14] == b"\x08\0"]
         self.link.sent.clear()
         for ethernet in parsed:
             octets = bytes(ethernet.data)
             assert dpkt.in_cksum(octets[: (octets[0] & 15) * 4]) == 0
-        return [dpkt.ip.IP(bytes(ethernet.data)) for ethernet in parsed if ethernet.type == 0x0800]
+        return [dpkt.ip.IP(bytes(ethernet.data)) for ethernet in parsed]
 
     def resolve_peer(self, now: float = 0.0) -> None:
         """Let the peer ask for us, so that it is known."""
@@ -177,8 +177,9 @@ def datagram(
     payload: bytes = b"payload!", source: bytes = PEER, destination: bytes = US, **fields: int | bytes
 ) -> bytes:
     """Return an IPv4 datagram made by dpkt."""
-    fields = {"p": IpHost.PROTOCOL, "ttl": 64, "id": 7, **fields}
-    return bytes(dpkt.ip.IP(src=source, dst=destination, data=payload, len=0, **fields))
+    ip = dpkt.ip.IP(src=source, dst=destination, data=payload, len=0, **{"p": 253, "ttl": 64, "id": 7, **fields})
+    ip.hl = 5 + len(ip.opts) // 4
+    return bytes(ip)
 
 
 def shown(frame: bytes) -> str:

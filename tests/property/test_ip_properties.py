@@ -1,0 +1,144 @@
+"""IP against naive models, and against any octets at all."""
+
+from __future__ import annotations
+
+import dpkt
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schemefs.errors import SchemeError
+from schemefs.net.addresses import network_of
+from schemefs.net.offload import CHECKED
+from schemes.ip import wire
+from tests.ip_host import MAC, PEER, PEER_MAC, US, IpHost, datagram
+
+ADDRESSES = st.binary(min_size=4, max_size=4)
+
+
+@given(st.binary(max_size=120), st.sampled_from([b"", MAC + PEER_MAC + b"\x08\x00", MAC + PEER_MAC + b"\x08\x06"]))
+def test_any_octets_into_receive_never_raise(octets: bytes, start: bytes) -> None:
+    host = IpHost()
+    host.receives(start + octets)
+    host.lo.receive(memoryview(octets), CHECKED, 0.0)
+    host.until(100.0)
+
+
+@given(st.data())
+def test_a_damaged_datagram_never_raises_and_only_a_sound_one_arrives(data: st.DataObject) -> None:
+    octets = bytearray(
+        datagram(b"x" * 30, opts=data.draw(st.sampled_from([b"", b"\x94\x04\0\0", b"\x01\x07\x04\x04"])))
+    )
+    for _ in range(data.draw(st.integers(0, 4))):
+        octets[data.draw(st.integers(0, len(octets) - 1))] = data.draw(st.integers(0, 255))
+    if data.draw(st.booleans()):
+        octets[10:12] = bytes(2)
+        octets[10:12] = dpkt.in_cksum(bytes(octets[: max(20, (octets[0] & 15) * 4)])).to_bytes(2, "big")
+    host = IpHost()
+    host.receives_datagram(bytes(octets[: data.draw(st.integers(0, len(octets)))]))
+    host.until(100.0)
+    for received in host.transport.datagrams:
+        assert len(received) == int.from_bytes(received[2:4], "big")
+
+
+PREFIXES = st.tuples(ADDRESSES.map(lambda a: bytes((10, a[1] & 1, a[2] & 3, a[3]))), st.integers(0, 32))
+OPERATIONS = st.lists(st.tuples(st.sampled_from(["add", "remove"]), PREFIXES, st.integers(0, 2)), max_size=30)
+
+
+@given(OPERATIONS, st.lists(ADDRESSES.map(lambda a: bytes((10, a[1] & 1, a[2] & 3, a[3]))), min_size=5, max_size=10))
+def test_routes_are_those_of_a_naive_table(operations: list, destinations: list[bytes]) -> None:
+    host = IpHost()
+    routes = host.network.routes
+    naive = [(route.destination, route.prefix_length, route.metric) for route in routes.list()]
+    for what, (destination, length), metric in operations:
+        prefix = network_of(destination, length)
+        if what == "add":
+            try:
+                routes.add(destination, length, interface="eth0", metric=metric)
+            except SchemeError:
+                assert (prefix, length, metric) in naive
+            else:
+                naive.append((prefix, length, metric))
+        else:
+            try:
+                routes.remove(destination, length)
+            except SchemeError:
+                assert not any(rule[:2] == (prefix, length) for rule in naive)
+            naive = [rule for rule in naive if rule[:2] != (prefix, length)]
+    listed = [(route.destination, route.prefix_length, route.metric) for route in routes.list()]
+    assert sorted(listed) == sorted(naive)
+    assert [length for _, length, _ in listed] == sorted(length for _, length, _ in naive)
+    for destination in destinations:
+        matching = [rule for rule in naive if network_of(destination, rule[1]) == rule[0]]
+        best = max(matching, key=lambda rule: (rule[1], -rule[2]), default=None)
+        found = routes.lookup(destination)
+        assert (found and (found.destination, found.prefix_length, found.metric)) == best
+
+
+@st.composite
+def fragments(draw: st.DrawFn) -> tuple[bytes, list[tuple[int, bytes, bool]]]:
+    """Return a payload and its fragments (offset, octets, more) in some order, perhaps some of them twice."""
+    payload = draw(st.binary(min_size=9, max_size=400))
+    cuts = sorted(draw(st.sets(st.integers(1, (len(payload) - 1) // 8), min_size=1, max_size=10)))
+    edges = [0, *(cut * 8 for cut in cuts), len(payload)]
+    pieces = [(a, payload[a:b], b < len(payload)) for a, b in zip(edges, edges[1:], strict=False)]
+    pieces += draw(st.lists(st.sampled_from(pieces), max_size=3))
+    return payload, draw(st.permutations(pieces))
+
+
+def piece(offset: int, octets: bytes, more: bool, identification: int = 7) -> bytes:
+    flags = (wire.MORE_FRAGMENTS if more else 0) | offset // 8
+    return (
+        bytes(wire.header(PEER, US, IpHost.PROTOCOL, len(octets), identification=identification, fragment=flags))
+        + octets
+    )
+
+
+@given(fragments())
+def test_reassembly_gives_back_what_was_cut_in_whatever_order(case: tuple[bytes, list]) -> None:
+    payload, pieces = case
+    host = IpHost()
+    seen: set[int] = set()
+    expected = 0
+    for offset, octets, more in pieces:
+        host.receives_datagram(piece(offset, octets, more))
+        seen.add(offset)
+        if len(seen) == len({p[0] for p in pieces}):
+            expected += 1
+            seen.clear()
+    # Duplicates that come after completion begin another datagram, as far as anybody can know.
+    assert [received for _, _, received in host.transport.received] == [payload] * expected
+    for octets in host.transport.datagrams:
+        assert dpkt.in_cksum(octets[:20]) == 0
+        assert dpkt.ip.IP(octets).len == len(octets)
+    host.until(100.0)
+    assert host.network.ipv4.reassembly.held == 0
+    assert len(host.network.ipv4.reassembly) == 0
+
+
+@given(st.lists(st.tuples(st.integers(0, 20), st.binary(max_size=40), st.booleans()), max_size=30))
+def test_overlaps_and_nonsense_never_give_octets_that_were_not_sent(pieces: list[tuple[int, bytes, bool]]) -> None:
+    host = IpHost()
+    for units, octets, more in pieces:
+        host.receives_datagram(piece(units * 8, octets, more))
+    for _, _, payload in host.transport.received:
+        at = 0
+        while at < len(payload):  # each part of it is one of the fragments, whole
+            found = [o for u, o, _ in pieces if u * 8 == at and o and payload[at:].startswith(o)]
+            at += len(max(found, key=len)) if found else 1 << 20
+        assert at == len(payload)
+    host.until(100.0)
+    assert host.network.ipv4.reassembly.held == 0
+
+
+@given(ADDRESSES, st.binary(max_size=200), st.booleans(), st.integers(1, 255))
+def test_sent_headers_are_those_of_dpkt(destination: bytes, payload: bytes, may_fragment: bool, hop_limit: int) -> None:
+    host = IpHost()
+    host.resolve_peer()
+    try:
+        path = host.network.path(destination)
+    except SchemeError:
+        return
+    path.send(253, b"", (payload,), 0.0, may_fragment=may_fragment, hop_limit=hop_limit)
+    for ip in host.sent_datagrams():
+        ours, ip.sum = ip.sum, 0
+        assert dpkt.ip.IP(bytes(ip)).sum == ours

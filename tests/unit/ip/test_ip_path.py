@@ -1,0 +1,232 @@
+"""Path: what leaves, judged by dpkt; and that it follows every change."""
+
+from __future__ import annotations
+
+import errno
+
+import dpkt
+import pytest
+
+from schemefs.driver import Medium
+from schemefs.errors import SchemeError
+from schemefs.net.checksum import pseudo_header_sum
+from schemefs.net.layers import UDP, DeliveryError
+from schemefs.net.offload import GSO_TCPV4, GSO_UDP_L4, NEEDS_CHECKSUM, split
+from tests.ip_host import MAC, PEER, PEER_MAC, US, IpHost, MemoryLink, Recorder, address
+
+FAR = address("192.0.2.1")
+
+
+def resolved(mtu: int = 1500) -> IpHost:
+    host = IpHost(mtu)
+    host.resolve_peer()
+    return host
+
+
+@pytest.mark.parametrize("size", [0, 1, 7, 100, 1472])
+@pytest.mark.parametrize("may_fragment", [False, True])
+def test_dpkt_reads_what_was_sent(size: int, may_fragment: bool) -> None:
+    host = resolved()
+    path = host.network.path(FAR)
+    assert path.send(253, b"12345678", (bytes(size), memoryview(b"")), 0.0, hop_limit=3, may_fragment=may_fragment)
+    (ip,) = host.sent_datagrams()
+    assert (ip.src, ip.dst, ip.ttl, ip.p, ip.len, ip.df, ip.mf) == (US, FAR, 3, 253, 28 + size, not may_fragment, 0)
+    assert bytes(ip.data) == b"12345678" + bytes(size)
+
+
+def test_the_header_checksum_is_right_whatever_the_length_and_identification() -> None:
+    host = resolved()
+    path = host.network.path(PEER)
+    for length in range(1400):
+        path.send(253, b"", (bytes(length),), 0.0, may_fragment=length % 2 == 0, hop_limit=1 + length % 255)
+    datagrams = host.sent_datagrams()
+    assert len(datagrams) == 1400
+    identifications = [ip.id for ip in datagrams if not ip.df]
+    assert len(set(identifications)) == len(identifications) == 700
+    assert all(ip.id == 0 for ip in datagrams if ip.df)
+
+
+def test_a_super_segment_leaves_with_absolute_offsets_and_splits_to_right_segments() -> None:
+    host = resolved()
+    path = host.network.path(PEER)
+    tcp = dpkt.tcp.TCP(sport=1, dport=2, seq=1000, flags=dpkt.tcp.TH_ACK | dpkt.tcp.TH_PUSH)
+    payload = bytes(range(256)) * 40
+    tcp.sum = pseudo_header_sum(US, PEER, 6, 20 + len(payload))
+    assert path.send(6, bytes(tcp), (payload,), 0.0, checksum_offset=16, gso_size=1460)
+    frame, offload = host.link.sent.pop()
+    assert offload == (NEEDS_CHECKSUM, GSO_TCPV4, 54, 1460, 34, 16)
+    pieces = [dpkt.ip.IP(bytes(piece[14:])) for piece in split((frame,), offload, 14)]
+    assert b"".join(bytes(piece.tcp.data) for piece in pieces) == payload
+    for piece in pieces:
+        ours, piece.tcp.sum = piece.tcp.sum, 0
+        piece.sum = 0
+        assert dpkt.ip.IP(bytes(piece)).tcp.sum == ours
+
+
+def test_what_fits_one_segment_needs_no_segmentation() -> None:
+    host = resolved()
+    path = host.network.path(PEER)
+    path.send(6, bytes(20), (bytes(1460),), 0.0, checksum_offset=16, gso_size=1460)
+    path.send(6, bytes(20), (bytes(1000),), 0.0, checksum_offset=16, gso_size=500)
+    path.send(UDP, bytes(8), (bytes(1000),), 0.0, checksum_offset=6, gso_size=500)
+    assert [offload.gso_type for _, offload in host.link.sent] == [0, GSO_TCPV4, GSO_UDP_L4]
+
+
+@pytest.mark.parametrize(
+    ("size", "gso_size"), [(1473, 0), (2000, 1473), (65536 - 28, 1400)], ids=["whole", "segment", "total"]
+)
+def test_too_large_is_emsgsize(size: int, gso_size: int) -> None:
+    host = resolved()
+    with pytest.raises(SchemeError) as caught:
+        host.network.path(PEER).send(253, bytes(8), (bytes(size),), 0.0, gso_size=gso_size)
+    assert caught.value.errno == errno.EMSGSIZE
+    assert not host.link.sent
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["neighbor known", "neighbor asked for"])
+def test_fragments_carry_everything_and_a_finished_checksum(known: bool) -> None:
+    host = resolved() if known else IpHost()
+    payload = bytes(range(256)) * 20
+    udp = dpkt.udp.UDP(sport=1, dport=2, ulen=8 + len(payload))
+    udp.sum = pseudo_header_sum(US, PEER, 17, 8 + len(payload))
+    assert host.network.path(PEER).send(17, bytes(udp), (payload,), 0.0, checksum_offset=6, may_fragment=True)
+    host.receives_arp("reply", PEER, US)
+    fragments = host.sent_datagrams()
+    assert [ip.mf for ip in fragments] == [1, 1, 1, 0]
+    assert len({ip.id for ip in fragments}) == 1
+    assert all(len(bytes(ip)) <= 1500 for ip in fragments)
+    octets = b"".join(bytes(ip)[20:] for ip in fragments)
+    whole = dpkt.udp.UDP(octets)
+    assert bytes(whole.data) == payload
+    ours, whole.sum = whole.sum, 0
+    assert dpkt.ip.IP(bytes(dpkt.ip.IP(src=US, dst=PEER, p=17, data=whole, len=0))).udp.sum == ours
+    assert host.network.counters.fragmentation_oks == 1
+
+
+def test_refused_by_the_link_is_false_and_space_is_told_once() -> None:
+    host = resolved()
+    path = host.network.path(PEER)
+    path.send(253, bytes(8), (), 0.0)
+    host.link.room = 0
+    assert not path.send(253, bytes(8), (), 0.0)
+    assert not path.send(253, bytes(8), (bytes(2000),), 0.0, may_fragment=True)
+    host.link.room = 5
+    host.link.on_space(1.0)
+    assert host.transport.space == 1
+    assert path.send(253, bytes(8), (), 1.0)
+
+
+def test_no_route_and_foreign_sources_are_said_at_once() -> None:
+    host = resolved()
+    host.network.routes.remove(bytes(4), 0)
+    for destination, source, number in (
+        (FAR, b"", errno.ENETUNREACH),
+        (bytes(4), b"", errno.ENETUNREACH),
+        (PEER, FAR, errno.EADDRNOTAVAIL),
+        (PEER, address("127.0.0.1"), errno.EADDRNOTAVAIL),
+        (address("fe80::1"), b"", errno.EAFNOSUPPORT),
+    ):
+        with pytest.raises(SchemeError) as caught:
+            host.network.path(destination, source)
+        assert caught.value.errno == number
+    assert host.network.counters.out_no_routes == 2
+
+
+def test_a_path_follows_a_route_a_mac_and_an_interface_that_goes_down() -> None:
+    host = resolved()
+    path = host.network.path(FAR)
+    path.send(253, bytes(8), (), 0.0)
+    gateway = address("10.0.2.3")
+    host.eth0.add_neighbor(gateway, b"\x0a\0\0\0\0\x03", 0.0)
+    host.network.routes.add(FAR, 32, via=gateway)
+    path.send(253, bytes(8), (), 0.0)
+    host.eth0.set_mac(b"\x0a\0\0\0\0\x99", 0.0)
+    path.send(253, bytes(8), (), 0.0)
+    frames = [
+        dpkt.ethernet.Ethernet(frame) for frame, _ in host.link.sent if dpkt.ethernet.Ethernet(frame).type == 0x800
+    ]
+    assert [(frame.dst, frame.src) for frame in frames] == [
+        (PEER_MAC, MAC),
+        (b"\x0a\0\0\0\0\x03", MAC),
+        (b"\x0a\0\0\0\0\x03", b"\x0a\0\0\0\0\x99"),
+    ]
+    host.eth0.set_up(False, 0.0)
+    with pytest.raises(SchemeError) as caught:
+        path.send(253, bytes(8), (), 0.0)
+    assert caught.value.errno == errno.ENETUNREACH
+
+
+def test_the_path_mtu_is_learned_never_raised_and_forgotten() -> None:
+    host = resolved()
+    path = host.network.path(FAR)
+
+    def error(mtu: int, now: float) -> None:
+        host.network.deliver_error(DeliveryError(errno.EMSGSIZE, False, "", 253, US, FAR, bytes(8), mtu), now)
+
+    error(1400, 0.0)
+    assert path.mtu == 1400
+    assert host.transport.errors[0].mtu == 1400
+    error(1450, 1.0)
+    assert path.mtu == 1400
+    error(0, 2.0)  # RFC 1191 §7: the next plateau
+    assert path.mtu == 1006
+    error(100, 3.0)
+    assert path.mtu == 552
+    assert host.network.path(PEER).mtu == 1500
+    with pytest.raises(SchemeError):
+        path.send(253, bytes(8), (bytes(600),), 3.0)
+    host.until(700.0)
+    assert path.mtu == 1500
+    assert host.alarm.pending == 0
+
+
+def test_our_own_addresses_and_127_go_through_lo() -> None:
+    host = IpHost()
+    host.network.path(US).send(253, b"to self", (), 0.0)
+    host.network.path(address("127.0.0.1")).send(253, b"to lo", (), 0.0)
+    host.network.path(address("127.9.9.9")).send(253, b"to 127.9.9.9", (bytes(60000),), 0.0)
+    host.network.path(address("127.0.0.1"), US).send(253, b"from us", (), 0.0)
+    host.pump()
+    local = address("127.0.0.1")
+    assert [(s, d) for s, d, _ in host.transport.received] == [
+        (US, US),
+        (local, local),
+        (local, address("127.9.9.9")),
+        (US, local),
+    ]
+    assert not host.link.sent
+    assert host.network.path(local).mtu == 65535
+
+
+def test_broadcast_and_multicast_have_their_own_macs_and_are_heard_by_ourselves() -> None:
+    host = IpHost()
+    group = address("239.129.2.3")
+    host.network.join_group(group)
+    for destination in (address("255.255.255.255"), address("10.0.2.255"), group):
+        assert host.network.path(destination).send(253, b"hello", (b" all",), 0.0)
+    assert [frame[:6].hex() for frame, _ in host.link.sent] == ["ff" * 6, "ff" * 6, "01005e010203"]
+    host.pump()
+    assert [payload for _, _, payload in host.transport.received] == [b"hello all"] * 3
+
+
+def test_an_interface_without_address_can_broadcast_from_0_0_0_0() -> None:
+    host = IpHost()
+    host.eth0.remove_address(US, 24, 0.0)
+    assert host.network.path(address("255.255.255.255")).send(17, bytes(8), (), 0.0)
+    (ip,) = host.sent_datagrams()
+    assert ip.src == bytes(4)
+
+
+def test_a_link_without_headers_carries_bare_datagrams() -> None:
+    host = IpHost()
+    link = MemoryLink("tun0", Medium.IP)
+    host.network.attach(link, 0.0).add_address(address("10.8.0.1"), 30, 0.0)
+    host.network.path(address("10.8.0.2")).send(6, bytes(20), (), 0.0, checksum_offset=16)
+    frame, offload = link.sent.pop()
+    ip = dpkt.ip.IP(frame)
+    assert (ip.src, ip.dst, offload.checksum_start) == (address("10.8.0.1"), address("10.8.0.2"), 20)
+    other = Recorder()
+    host.network.register_transport(6, other)
+    link.receive(memoryview(bytes(dpkt.ip.IP(src=ip.dst, dst=ip.src, p=6, data=b"x", len=0))), offload, 0.0)
+    assert other.received == [(ip.dst, ip.src, b"x")]
+    assert other.offloads == [offload]

@@ -1,0 +1,60 @@
+"""Reassembly: the bounds in time and memory, and RFC 5722."""
+
+from __future__ import annotations
+
+from schemes.ip import wire
+from tests.ip_host import PEER, US, IpHost
+
+
+def fragment(units: int, payload: bytes, more: bool = True, identification: int = 1) -> bytes:
+    flags = (wire.MORE_FRAGMENTS if more else 0) | units
+    return bytes(wire.header(PEER, US, 253, len(payload), identification=identification, fragment=flags)) + payload
+
+
+def test_an_overlap_discards_the_whole_datagram() -> None:
+    host = IpHost()
+    host.receives_datagram(fragment(0, bytes(16)))
+    host.receives_datagram(fragment(1, b"x" * 8))
+    host.receives_datagram(fragment(2, bytes(8), more=False))
+    assert host.dropped == {"overlapping_fragment": 1}
+    assert not host.transport.received
+
+
+def test_an_exact_duplicate_is_ignored() -> None:
+    host = IpHost()
+    for units, more in ((0, True), (0, True), (1, False)):
+        host.receives_datagram(fragment(units, bytes(8), more))
+    assert len(host.transport.received) == 1
+    assert not host.dropped
+
+
+def test_fragments_that_can_not_be_are_dropped() -> None:
+    host = IpHost()
+    host.receives_datagram(fragment(0, bytes(9)))  # not a multiple of eight, and more follow
+    host.receives_datagram(fragment(3, b""))
+    host.receives_datagram(fragment(8191, bytes(16), more=False))  # beyond 65535 octets
+    assert host.dropped == {"bad_fragment": 3}
+
+
+def test_after_30_seconds_time_exceeded_is_reported_once_for_a_first_fragment() -> None:
+    host = IpHost()
+    host.receives_datagram(fragment(0, b"12345678" * 2, identification=1))
+    host.receives_datagram(fragment(1, bytes(8), identification=2), now=1.0)
+    host.until(29.9)
+    assert not host.reports.reported
+    host.until(40.0)
+    assert host.reports.reported == [(11, 1)]
+    assert host.reports.quoted[0][20:] == b"12345678"
+    assert host.dropped == {"reassembly_timeout": 2}
+    assert host.alarm.pending == 0
+
+
+def test_memory_is_bounded_and_the_oldest_go_first() -> None:
+    host = IpHost()
+    for identification in range(5000):
+        host.receives_datagram(fragment(0, bytes(1400), identification=identification))
+    reassembly = host.network.ipv4.reassembly
+    assert reassembly.held <= 4 << 20
+    assert host.dropped["reassembly_memory"] == 5000 - len(reassembly)
+    host.receives_datagram(fragment(175, b"end", more=False, identification=4999))
+    assert len(host.transport.received) == 1

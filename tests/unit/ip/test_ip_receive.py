@@ -1,0 +1,142 @@
+"""Receiving IPv4: RFC 791 §3.1, RFC 1122 §3.2.1; each check drops under its own name."""
+
+from __future__ import annotations
+
+import dpkt
+import pytest
+
+from schemefs.net.offload import CHECKED, NEEDS_CHECKSUM, Offload
+from tests.ip_host import EVERYBODY, MAC, PEER, PEER_MAC, US, IpHost, address, datagram
+
+
+def test_a_datagram_reaches_its_transport_without_ethernet_padding() -> None:
+    host = IpHost()
+    whole = datagram(b"abc")
+    host.receives(MAC + PEER_MAC + b"\x08\x00" + whole + bytes(60 - 14 - len(whole)))
+    assert host.transport.received == [(PEER, US, b"abc")]
+    assert host.transport.datagrams == [whole]
+
+
+def test_the_offload_of_a_frame_is_told_relative_to_the_datagram() -> None:
+    host = IpHost()
+    for _ in range(2):
+        host.receives_datagram(datagram(), offload=Offload(NEEDS_CHECKSUM, 1, 54, 8, 34, 16))
+    host.receives_datagram(datagram(), offload=CHECKED)
+    assert host.transport.offloads == [Offload(NEEDS_CHECKSUM, 1, 40, 8, 20, 16)] * 2 + [CHECKED]
+
+
+def changed(at: int, value: int, fix: bool = True) -> bytes:
+    """Return a datagram with one octet changed, its checksum made good again or not."""
+    octets = bytearray(datagram())
+    octets[at] = value
+    if fix:
+        octets[10:12] = bytes(2)
+        octets[10:12] = dpkt.in_cksum(octets[:20]).to_bytes(2, "big")
+    return bytes(octets)
+
+
+@pytest.mark.parametrize(
+    ("octets", "reason"),
+    [
+        (b"", "truncated_header"),
+        (datagram()[:19], "truncated_header"),
+        (changed(0, 0x65), "bad_version"),
+        (changed(0, 0x44), "bad_header_length"),
+        (changed(0, 0x4F), "bad_length"),
+        (changed(3, 19), "bad_length"),
+        (changed(3, 29), "truncated"),
+        (changed(8, 63, fix=False), "bad_checksum"),
+        (datagram(source=address("127.0.0.1")), "martian_source"),
+        (datagram(source=address("224.0.0.1")), "martian_source"),
+        (datagram(source=address("255.255.255.255")), "martian_source"),
+        (datagram(source=address("240.0.0.1")), "martian_source"),
+        (datagram(source=address("10.0.2.255")), "martian_source"),
+        (datagram(source=address("0.1.2.3")), "martian_source"),
+        (datagram(source=address("0.0.0.0")), "martian_source"),
+        (datagram(source=US), "martian_source"),
+        (datagram(destination=address("127.0.0.1")), "martian_destination"),
+        (datagram(destination=address("10.0.2.16")), "not_ours"),
+        (datagram(destination=address("224.0.0.251")), "group_not_joined"),
+        (datagram(p=99), "unknown_protocol"),
+    ],
+)
+def test_a_bad_datagram_is_counted_and_dropped(octets: bytes, reason: str) -> None:
+    host = IpHost()
+    host.receives_datagram(octets)
+    assert host.dropped == {reason: 1}
+    assert not host.transport.received
+
+
+def test_bad_frames_are_counted_too() -> None:
+    host = IpHost()
+    host.receives(b"x" * 13)
+    host.receives(MAC + PEER_MAC + b"\x86\xdd" + bytes(40))
+    host.receives(PEER_MAC + MAC + b"\x08\x00" + datagram())
+    host.eth0.set_up(False, 0.0)
+    host.receives_datagram(datagram())
+    assert host.dropped == {"truncated_frame": 1, "unknown_ethertype": 1, "other_mac": 1, "interface_down": 1}
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        (bytes((131, 7, 4, 10, 0, 2, 9, 0)), "source_route"),
+        (bytes((1, 137, 7, 4, 10, 0, 2, 9)), "source_route"),
+        (bytes((7, 1, 0, 0)), "bad_options"),
+        (bytes((7, 40, 4, 0)), "bad_options"),
+        (bytes((1, 1, 1, 7)), "bad_options"),
+    ],
+)
+def test_bad_options_and_source_routes_are_dropped(options: bytes, reason: str) -> None:
+    host = IpHost()
+    host.receives_datagram(datagram(opts=options))
+    assert host.dropped == {reason: 1}
+
+
+def test_other_options_are_passed_over() -> None:
+    host = IpHost()
+    host.receives_datagram(datagram(b"abc", opts=bytes((148, 4, 0, 0, 1, 1, 1, 0))))  # router alert
+    assert host.transport.received == [(PEER, US, b"abc")]
+
+
+def test_broadcasts_are_for_us_and_unicast_in_a_broadcast_frame_is_not() -> None:
+    host = IpHost()
+    host.receives_datagram(datagram(destination=address("255.255.255.255")), to=EVERYBODY)
+    host.receives_datagram(datagram(destination=address("10.0.2.255")), to=EVERYBODY)
+    host.receives_datagram(datagram(destination=address("255.255.255.255"), source=bytes(4)), to=EVERYBODY)
+    assert len(host.transport.received) == 3
+    host.receives_datagram(datagram(), to=EVERYBODY)  # RFC 1122 §3.3.6
+    assert host.dropped == {"unicast_in_broadcast": 1}
+
+
+def test_a_group_is_heard_while_it_is_joined() -> None:
+    host = IpHost()
+    group = address("224.0.0.251")
+    name = host.network.join_group(group)
+    host.receives_datagram(datagram(destination=group), to=bytes.fromhex("01005e0000fb"))
+    assert len(host.transport.received) == 1
+    host.network.leave_group(group, name)
+    host.receives_datagram(datagram(destination=group), to=bytes.fromhex("01005e0000fb"))
+    assert host.dropped == {"group_not_joined": 1}
+
+
+def test_nobody_there_is_reported_but_not_for_what_was_sent_to_many() -> None:
+    host = IpHost()
+    host.transport.takes = False
+    host.receives_datagram(datagram())
+    host.receives_datagram(datagram(p=99))
+    host.receives_datagram(datagram(destination=address("10.0.2.255")), to=EVERYBODY)
+    host.receives_datagram(datagram(p=99, destination=address("10.0.2.255")), to=EVERYBODY)
+    assert host.reports.reported == [(3, 3), (3, 2)]
+    assert host.reports.quoted[0] == datagram()
+
+
+def test_counters_have_the_names_of_rfc_4293() -> None:
+    host = IpHost()
+    host.receives_datagram(datagram())
+    host.receives_datagram(datagram(p=99))
+    text = host.network.counters.as_text()
+    assert "InReceives=2\n" in text
+    assert "InDelivers=1\n" in text
+    assert "InUnknownProtos=1\n" in text
+    assert "dropped_unknown_protocol=1\n" in text
