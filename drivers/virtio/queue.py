@@ -30,7 +30,6 @@ from drivers.virtio.rings import (
     INDEX,
     USED_NO_NOTIFY,
     Rings,
-    is_event_due,
 )
 
 _NEXT = DESCRIPTOR_NEXT << 32
@@ -63,7 +62,9 @@ class DriverQueue:
     def __init__(self, memory: memoryview, size: int, *, event_idx: bool) -> None:
         self.rings = Rings(memory, size)
         self._event_idx = event_idx
-        self._free = list(range(size - 1, -1, -1))  # a stack: what was used last is warm in the cache
+        for descriptor in range(size):
+            self.rings.table[2 * descriptor] = descriptor
+        self._free = list(range(size))  # a stack: what was used last is warm in the cache
         self._chains: list[list[int]] = [[] for _ in range(size)]  # by head
         self._posted = bytearray(size)  # by head: 1 while the device has the chain
         self._room = [0] * size  # by head: octets that the device may write
@@ -87,29 +88,34 @@ class DriverQueue:
     def add(self, lengths: Sequence[int], *, writable: int = 0, addresses: Sequence[int] = ()) -> Sequence[int]:
         """Offer a chain of buffers of these lengths, the last *writable* of them for the device to write.
 
-        Without *addresses* each descriptor's addr is its own number, the token of the module's text. Returns the
-        descriptors, the head first; empty when there are not enough, and nothing was taken.
+        Without *addresses* (then never with them on this queue) each descriptor's addr is its own number, the token of
+        the module's text. Returns the descriptors, the head first; empty: not enough are free, and nothing was taken.
         """
         count = len(lengths)
         free = self._free
         if not 0 < count <= len(free):
             return ()
         chain = free[-count:]
-        chain.reverse()
         del free[-count:]
-        table = self.rings.table
-        last = count - 1
-        for place, descriptor in enumerate(chain):
-            table[2 * descriptor] = addresses[place] if addresses else descriptor
-            word = lengths[place]
-            if place != last:
-                word |= _NEXT | chain[place + 1] << 48
-            if place + writable >= count:
-                word |= _WRITE
-            table[2 * descriptor + 1] = word
+        rings = self.rings
+        table = rings.table
+        if addresses:
+            for descriptor, address in zip(chain, addresses, strict=True):
+                table[2 * descriptor] = address
+        link = 0
+        place = count
+        first_writable = count - writable
+        while place:
+            place -= 1
+            descriptor = chain[place]
+            if place >= first_writable:
+                table[2 * descriptor + 1] = lengths[place] | _WRITE | link
+            else:
+                table[2 * descriptor + 1] = lengths[place] | link
+            link = _NEXT | descriptor << 48
         head = chain[0]
         self._chains[head] = chain
-        self._room[head] = sum(lengths[count - writable :])
+        self._room[head] = sum(lengths[first_writable:]) if writable else 0
         self._expose(head)
         return chain
 
@@ -131,8 +137,8 @@ class DriverQueue:
         """Tell whether the device wants to hear of what was added since this was asked last (§2.7.13.4.1)."""
         rings, new, old = self.rings, self.available_index, self._notified_index
         self._notified_index = new
-        if self._event_idx:
-            due = is_event_due(rings.avail_event[0], new, old)
+        if self._event_idx:  # §2.7.10: whether the index has passed the event
+            due = (new - rings.avail_event[0] - 1) & 0xFFFF < (new - old) & 0xFFFF
         else:
             due = new != old and not rings.used_head[FLAGS] & USED_NO_NOTIFY
         if due:
@@ -173,7 +179,7 @@ class DriverQueue:
     def release(self, head: int) -> Sequence[int]:
         """Give the descriptors of a chain that was taken back to the free list, and return them."""
         chain = self._chains[head]
-        self._free.extend(reversed(chain))
+        self._free.extend(chain)
         return chain
 
     @property
@@ -285,8 +291,8 @@ class DeviceQueue:
         """Tell whether the driver wants to hear of what was pushed since this was asked last (§2.7.7.2)."""
         rings, new, old = self.rings, self.used_index, self._interrupted_index
         self._interrupted_index = new
-        if self._event_idx:
-            due = is_event_due(rings.used_event[0], new, old)
+        if self._event_idx:  # §2.7.10: whether the index has passed the event
+            due = (new - rings.used_event[0] - 1) & 0xFFFF < (new - old) & 0xFFFF
         else:
             due = new != old and not rings.available[FLAGS] & AVAILABLE_NO_INTERRUPT
         if due:

@@ -59,7 +59,3 @@ class Rings:
         self.avail_event = memory[used + 4 + 8 * size : used + 6 + 8 * size].cast("H")  # one item
         self.used_event = self.available[FIRST + size :]  # one item
 
-
-def is_event_due(event: int, new: int, old: int) -> bool:
-    """Tell whether an index that moved from *old* to *new* has passed *event* (§2.7.10, `vring_need_event`)."""
-    return (new - event - 1) & 0xFFFF < (new - old) & 0xFFFF
