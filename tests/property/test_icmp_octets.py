@@ -4,7 +4,7 @@ import random
 from contextlib import suppress
 
 import dpkt
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from schemefs.alarm import Alarm
@@ -30,7 +30,6 @@ def stack():
 
 
 @given(st.binary(max_size=80), st.booleans())
-@settings(max_examples=300, deadline=None)
 def test_any_octets_are_taken(message, trusted):
     scheme = stack()
     offload = CHECKED if trusted else NO_OFFLOAD
@@ -42,7 +41,6 @@ def test_any_octets_are_taken(message, trusted):
 @given(
     st.sampled_from((3, 4, 5, 11, 12)), st.integers(0, 20), st.integers(0, 65535), st.binary(max_size=64), st.booleans()
 )
-@settings(max_examples=300, deadline=None)
 def test_any_error_message_is_taken(icmp_type, code, low_word, quote, plausible):
     scheme = stack()
     errors = scheme.open("errors", 0, Caller(0), 0.0)
@@ -55,13 +53,11 @@ def test_any_error_message_is_taken(icmp_type, code, low_word, quote, plausible)
 
 
 @given(st.binary(max_size=80), st.integers(0, 255), st.integers(0, 255))
-@settings(max_examples=300, deadline=None)
 def test_an_error_about_any_octets_is_sent_or_withheld(datagram, icmp_type, code):
     stack().engine.report_error(icmp_type, code, memoryview(datagram), 1.0)
 
 
 @given(st.binary(max_size=2000), st.integers(0, 65535), st.integers(0, 65535))
-@settings(max_examples=200, deadline=None)
 def test_echo_headers_are_what_dpkt_reads(payload, identifier, sequence):
     octets = wire.echo_header(wire.ECHO_REQUEST, identifier, sequence, payload) + payload
     echo = dpkt.icmp.ICMP(octets)
@@ -76,7 +72,6 @@ def test_echo_headers_are_what_dpkt_reads(payload, identifier, sequence):
     st.binary(min_size=4, max_size=4),
     st.binary(max_size=60),
 )
-@settings(max_examples=200, deadline=None)
 def test_quoted_headers_are_what_dpkt_reads(words, protocol, source, destination, rest):
     options = bytes(words * 4 - 20)
     ip = dpkt.ip.IP(p=protocol, src=source, dst=destination, opts=options, data=rest)
@@ -97,7 +92,6 @@ ADDRESSES = st.one_of(
 
 
 @given(st.sampled_from(("ping", "trace", "echo", "udp")), ADDRESSES)
-@settings(max_examples=300, deadline=None)
 def test_any_path_is_an_answer_or_a_scheme_error(directory, text):
     with suppress(SchemeError):
         stack().root.children[directory].lookup(text, Caller(0)).open(0, Caller(0), 1.0)

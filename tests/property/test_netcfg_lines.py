@@ -60,7 +60,7 @@ def texts(scheme, directory):
 
 
 @given(st.lists(st.tuples(st.sampled_from(WRITABLE), WRITES), max_size=6))
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_write_is_applied_or_a_scheme_error(writes):
     netcfg = stack()
     for path, data in writes:
@@ -72,7 +72,6 @@ def test_any_write_is_applied_or_a_scheme_error(writes):
 
 
 @given(st.text(max_size=40))
-@settings(max_examples=200, deadline=None)
 def test_any_name_is_a_node_or_a_scheme_error(name):
     netcfg = stack()
     for directory in ("", "iface", "ifaces", "route", "route/get", "ifaces/lo/addr"):

@@ -1,0 +1,92 @@
+"""icmp through a real mount, from a shell and from Python."""
+
+import os
+import re
+import select
+import subprocess
+import time
+
+import pytest
+
+pytestmark = pytest.mark.needs("fuse")
+
+
+def run(command, **options):
+    return subprocess.run(command, shell=True, check=False, capture_output=True, text=True, timeout=20, **options)
+
+
+def test_cat_pings_lo(module_scheme_mount):
+    done = run(f"cat {module_scheme_mount.path}/icmp/ping/127.0.0.1,count=3,interval=0.05,size=40")
+    assert done.returncode == 0, done.stderr
+    said = done.stdout.splitlines()
+    assert said[0] == "PING 127.0.0.1 (127.0.0.1) 40(68) bytes of data."
+    for number, line in enumerate(said[1:4]):
+        assert re.fullmatch(rf"From 127\.0\.0\.1 icmp_seq={number} ttl=64 time=\d+\.\d{{3}}ms", line)
+    assert said[4] == "--- 127.0.0.1 ping statistics ---"
+    assert said[5] == "3 packets transmitted, 3 packets received, 0.00% packet loss"
+    assert re.fullmatch(r"rtt min/avg/max = [\d.]+/[\d.]+/[\d.]+ ms", said[6])
+    assert len(said) == 7
+
+
+def test_a_name_from_the_hosts_file(module_scheme_mount):
+    assert "PING 127.0.0.1" in run(f"cat {module_scheme_mount.path}/icmp/ping/localhost,count=1").stdout
+
+
+def test_a_ping_for_ever_ends_when_its_reader_does(module_scheme_mount):
+    path = module_scheme_mount.path
+    done = run(f"timeout 0.5 cat {path}/icmp/ping/127.0.0.1,count=0,interval=0.1")
+    assert done.returncode == 124
+    assert 4 <= len(done.stdout.splitlines()) <= 7
+    for _ in range(200):  # the release comes after the reader is gone
+        if "pending=0" in (path / "netcfg/stats/timers").read_text():
+            return
+        time.sleep(0.02)
+    pytest.fail((path / "netcfg/stats/timers").read_text())
+
+
+def test_binary_echo_and_poll(module_scheme_mount):
+    descriptor = os.open(module_scheme_mount.path / "icmp/echo/127.0.0.1", os.O_RDWR | os.O_NONBLOCK)
+    try:
+        with pytest.raises(BlockingIOError):
+            os.read(descriptor, 100)
+        with pytest.raises(OSError, match="Invalid argument"):
+            os.write(descriptor, b"x")
+        poll = select.poll()
+        poll.register(descriptor, select.POLLIN)
+        assert os.write(descriptor, b"\x00\x07hello") == 7
+        assert poll.poll(5000) == [(descriptor, select.POLLIN)]
+        assert os.read(descriptor, 100) == b"\x00\x07hello"
+        assert poll.poll(0) == []
+    finally:
+        os.close(descriptor)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("ping/10.9.9.9", "Network is unreachable"),
+        ("ping/127.0.0.300", "Invalid argument"),
+        ("ping/127.0.0.1,colour=red", "Invalid argument"),
+        ("ping/nobody.invalid", "No such file or directory"),
+        ("ping", "Is a directory"),
+        ("pong/127.0.0.1", "No such file or directory"),
+    ],
+)
+def test_errors_of_open(module_scheme_mount, name, words):
+    done = run(f"cat {module_scheme_mount.path}/icmp/{name}")
+    assert done.returncode == 1
+    assert words in done.stderr
+
+
+def test_why_it_failed_is_in_err(module_scheme_mount):
+    run(f"cat {module_scheme_mount.path}/icmp/ping/127.0.0.1,colour=red")
+    assert "colour" in (module_scheme_mount.path / "icmp/err").read_text()
+    run(f"cat {module_scheme_mount.path}/icmp/ping/10.9.9.9")
+    assert "10.9.9.9" in (module_scheme_mount.path / "icmp/err").read_text()
+
+
+def test_looking_sends_nothing(module_scheme_mount):
+    path = module_scheme_mount.path / "icmp"
+    before = (path / "stats").read_text()
+    assert run(f"ls -lR {path}; stat {path}/ping/127.0.0.1; test -e {path}/echo/127.0.0.1").returncode == 0
+    assert (path / "stats").read_text() == before

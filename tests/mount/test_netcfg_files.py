@@ -1,0 +1,101 @@
+"""netcfg through a real mount: shells read and write it, errors are the write's, polling tells of a change."""
+
+import os
+import select
+import subprocess
+
+import pytest
+
+pytestmark = pytest.mark.needs("fuse")
+
+
+def run(command, **options):
+    return subprocess.run(["bash", "-c", command], check=False, capture_output=True, text=True, timeout=20, **options)
+
+
+def test_an_address_is_set_and_answers_at_once(scheme_mount):
+    netcfg = scheme_mount.path / "netcfg"
+    done = run(f"echo 127.0.0.5/8 >{netcfg}/ifaces/lo/addr/set; cat {netcfg}/iface/lo/addr {netcfg}/route/list")
+    assert done.stdout == "127.0.0.5/8\n127.0.0.0/8  dev lo src 127.0.0.5\n"
+    done = run(f"echo 10.7.0.1/24 >{netcfg}/ifaces/lo/addr/add && cat {scheme_mount.path}/icmp/ping/10.7.0.1,count=1")
+    assert "1 packets received" in done.stdout
+
+
+def test_a_route_added_is_the_one_that_sends(scheme_mount):
+    netcfg, ping = scheme_mount.path / "netcfg", f"cat {scheme_mount.path}/icmp/ping/10.66.0.1,count=1,timeout=0.2"
+    assert "Network is unreachable" in run(ping).stderr
+    assert run(f"echo '10.66.0.0/16 dev lo' >{netcfg}/route/add").returncode == 0
+    assert "10.66.0.0/16  dev lo src 127.0.0.1" in (netcfg / "route/list").read_text()
+    assert "dev lo" in (netcfg / "route/get/10.66.0.1").read_text()
+    assert run(ping).returncode == 0
+    assert run(f"echo 10.66.0.0/16 >{netcfg}/route/rm").returncode == 0
+    assert "Network is unreachable" in run(ping).stderr
+
+
+@pytest.mark.parametrize(
+    ("line", "node", "words"),
+    [
+        ("nonsense", "route/add", "Invalid argument"),
+        ("10.1.0.0/16 via 10.9.9.9", "route/add", "Network is unreachable"),
+        ("127.0.0.0/8 dev lo", "route/add", "File exists"),
+        ("10.1.0.0/16", "route/rm", "No such file or directory"),
+        ("127.0.0.9/8", "ifaces/lo/addr/rm", "Cannot assign requested address"),
+        ("52-54-00-12-34-56", "ifaces/lo/mac", "Operation not supported"),
+        ("1", "iface/lo/mtu", "Invalid argument"),
+        ("loud", "log/level", "Invalid argument"),
+    ],
+)
+def test_errors_are_the_writes_and_have_a_sentence(module_scheme_mount, line, node, words):
+    netcfg = module_scheme_mount.path / "netcfg"
+    done = run(f"echo '{line}' >{netcfg}/{node}")
+    assert done.returncode == 1
+    assert words in done.stderr
+    assert len((netcfg / "err").read_text()) > 10
+
+
+def test_a_directory_is_a_directory_at_once(module_scheme_mount):
+    for name in ("netcfg/route", "netcfg", "netcfg/ifaces/lo"):
+        done = run(f"timeout 2 cat {module_scheme_mount.path}/{name}")
+        assert (done.returncode, "Is a directory" in done.stderr) == (1, True)
+
+
+def test_write_only_nodes_read_as_empty(module_scheme_mount):
+    done = run(f"cat {module_scheme_mount.path}/netcfg/route/add {module_scheme_mount.path}/netcfg/ifaces/lo/addr/set")
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+def test_polling_says_that_the_text_has_changed(scheme_mount):
+    netcfg = scheme_mount.path / "netcfg"
+    descriptor = os.open(netcfg / "route/list", os.O_RDONLY)
+    try:
+        before = os.read(descriptor, 4096)
+        poll = select.poll()
+        poll.register(descriptor, select.POLLPRI)
+        assert poll.poll(0) == []
+        (netcfg / "route/add").write_text("10.66.0.0/16 dev lo\n")
+        assert poll.poll(5000) == [(descriptor, select.POLLPRI | select.POLLERR)]
+        assert os.pread(descriptor, 4096, 0) == before + b"10.66.0.0/16  dev lo src 127.0.0.1\n"
+        assert poll.poll(0) == []
+    finally:
+        os.close(descriptor)
+
+
+def test_the_log_level_changes_at_run_time(scheme_mount):
+    netcfg, log = scheme_mount.path / "netcfg", scheme_mount.path / "logging/net/schemefs.log"
+    run(f"cat {scheme_mount.path}/icmp/ping/127.0.0.1,count=1")
+    assert "TRACE icmp: echo reply" not in log.read_text()
+    (netcfg / "log/level").write_text("icmp trace\n")
+    assert "icmp TRACE\n" in (netcfg / "log/level").read_text()
+    run(f"cat {scheme_mount.path}/icmp/ping/127.0.0.1,count=1")
+    assert "TRACE icmp: echo reply from 127.0.0.1" in log.read_text()
+    assert "TRACE loopback" not in log.read_text()
+
+
+@pytest.mark.needs("root")
+def test_others_read_but_do_not_write(scheme_mount):
+    # The way to the mount is closed to others, the mount is not: so begin inside.
+    route = scheme_mount.path / "netcfg/route"
+    done = run("cat list; echo '10.66.0.0/16 dev lo' >add", user=65534, cwd=route)
+    assert "127.0.0.0/8" in done.stdout
+    assert "Permission denied" in done.stderr
+    assert "10.66" not in (route / "list").read_text()

@@ -1,0 +1,152 @@
+"""icmp on the real ip scheme: over lo, over ARP, with the errors that ip finds out by itself. Virtual time."""
+
+import random
+from struct import pack
+
+import dpkt
+from icmp_network import ROOT, lines
+
+from schemefs.config import Config
+from schemefs.log import LogRings
+from schemefs.names import Names
+from schemefs.net.layers import UDP
+from schemefs.net.offload import NO_OFFLOAD
+from schemefs.scheme import SchemeContext
+from schemes.icmp import IcmpScheme
+from tests.ip_host import MAC, PEER, PEER_MAC, US, IpHost
+
+LOOP_TIME = 0.000250  # seconds from `send` on lo to its delivery, in these tests
+
+
+class Stack(IpHost):
+    def __init__(self):
+        super().__init__()
+        context = SchemeContext(
+            self.alarm, random.Random(1), Config(), Names(), LogRings(lambda: 0.0), services={"ip": self.network}
+        )
+        self.scheme = IcmpScheme(context)
+
+    def open(self, path, now=0.0):
+        return self.scheme.open(path, 0, ROOT, now)
+
+    def run_until(self, end):
+        """Timers at their times; what is sent on lo arrives LOOP_TIME later."""
+        while (deadline := self.alarm.next_deadline()) <= end:
+            self.alarm.on_deadline(deadline)
+            self.loop(deadline)
+
+    def loop(self, now):
+        while self.lo.queued:
+            now += LOOP_TIME
+            self.lo.pump(now)
+
+    def arp_reply(self, now):
+        arp = dpkt.arp.ARP(op=2, sha=PEER_MAC, spa=PEER, tha=MAC, tpa=US)
+        frame = dpkt.ethernet.Ethernet(dst=MAC, src=PEER_MAC, type=0x0806, data=arp)
+        self.link.receive(memoryview(bytes(frame)), NO_OFFLOAD, now)
+
+    def receive(self, payload, *, protocol=1, source=PEER, destination=US, now=1.0):
+        ip = dpkt.ip.IP(p=protocol, src=source, dst=destination, ttl=64, data=payload)
+        ip.len = 20 + len(payload)
+        frame = dpkt.ethernet.Ethernet(dst=MAC, src=PEER_MAC, type=0x0800, data=ip)
+        self.link.receive(memoryview(bytes(frame)), NO_OFFLOAD, now)
+
+    def frames(self):
+        return [dpkt.ethernet.Ethernet(frame) for frame, _ in self.link.sent]
+
+
+def test_ping_of_lo_is_answered_by_ourselves():
+    stack = Stack()
+    ping = stack.open("ping/127.0.0.1,count=3,interval=1", now=1.0)
+    stack.loop(1.0)
+    stack.run_until(5.0)
+    assert lines(ping)[0] == [
+        "PING 127.0.0.1 (127.0.0.1) 56(84) bytes of data.",
+        "From 127.0.0.1 icmp_seq=0 ttl=64 time=0.500ms",
+        "From 127.0.0.1 icmp_seq=1 ttl=64 time=0.500ms",
+        "From 127.0.0.1 icmp_seq=2 ttl=64 time=0.500ms",
+        "--- 127.0.0.1 ping statistics ---",
+        "3 packets transmitted, 3 packets received, 0.00% packet loss",
+        "rtt min/avg/max = 0.500/0.500/0.500 ms",
+    ]
+    assert stack.alarm.pending == 0
+
+
+def test_our_own_address_answers_too():
+    stack = Stack()
+    ping = stack.open("ping/10.0.2.15,count=1", now=1.0)
+    stack.loop(1.0)
+    assert "From 10.0.2.15 icmp_seq=0 ttl=64 time=0.500ms" in lines(ping)[0]
+    assert stack.link.sent == []
+
+
+def test_a_ping_larger_than_the_mtu_is_fragmented_and_put_together():
+    stack = Stack()
+    for interface in stack.network.interfaces.values():
+        interface.set_mtu(1500, 0.0)
+    ping = stack.open("ping/127.0.0.1,count=1,size=65507", now=1.0)
+    stack.loop(1.0)
+    said = lines(ping)[0]
+    assert said[0] == "PING 127.0.0.1 (127.0.0.1) 65507(65535) bytes of data."
+    assert said[1].startswith("From 127.0.0.1 icmp_seq=0 ttl=64 time=")
+    assert "differs" not in said[1]
+
+
+def test_the_first_packet_waits_for_arp_and_is_not_lost():
+    stack = Stack()
+    ping = stack.open("ping/10.0.2.2,count=1", now=1.0)
+    assert [frame.type for frame in stack.frames()] == [dpkt.ethernet.ETH_TYPE_ARP]
+    stack.arp_reply(1.001)
+    request = stack.frames()[1]
+    assert (request.dst, request.data.dst, request.data.p) == (PEER_MAC, PEER, 1)
+    echo = request.data.data
+    echo.type, echo.sum = 0, 0
+    stack.receive(bytes(echo), now=1.002)
+    assert "From 10.0.2.2 icmp_seq=0 ttl=64 time=2.000ms" in lines(ping)[0]
+
+
+def test_a_host_that_does_not_answer_arp_is_unreachable_in_words():
+    stack = Stack()
+    ping = stack.open("ping/10.0.2.77,count=1", now=1.0)
+    stack.run_until(20.0)
+    said, ended = lines(ping)
+    assert said[1] == "From 10.0.2.15 icmp_seq=0 Destination Host Unreachable"
+    assert ended
+
+
+def test_a_datagram_for_a_protocol_nobody_speaks_is_reported():
+    stack = Stack()
+    stack.receive(b"?" * 20, protocol=99)
+    stack.arp_reply(1.001)
+    error = stack.frames()[-1].data.data
+    assert (error.type, error.code) == (3, 2)
+
+
+def test_a_port_nobody_has_is_reported_and_heard_on_lo():
+    stack = Stack()
+
+    class Udp:
+        """Nobody is there; remembers what it is told."""
+
+        errors = []
+
+        def receive_datagram(self, *_arguments):
+            return False
+
+        def receive_error(self, error, now):
+            self.errors.append(error)
+
+        def transmit_space(self, now):
+            pass
+
+    udp = Udp()
+    stack.network.register_transport(UDP, udp)
+    header = pack(">HHHH", 5000, 9, 8, 0)
+    stack.network.path(bytes((127, 0, 0, 1))).send(UDP, header, (), 1.0)
+    stack.loop(1.0)
+    (error,) = udp.errors
+    assert (error.hard, error.transport[:4]) == (True, header[:4])
+    assert error.sentence == "127.0.0.1 says: Destination Port Unreachable"
+    text = stack.scheme.lookup("stats", ROOT).read(ROOT, 1.0).decode()
+    assert "icmpMsgStatsOutPkts.3=1" in text
+    assert "icmpMsgStatsInPkts.3=1" in text

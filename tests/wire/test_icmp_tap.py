@@ -1,0 +1,73 @@
+"""icmp against the Linux stack on the other side of a TAP."""
+
+import re
+import subprocess
+
+import pytest
+
+pytestmark = pytest.mark.needs("root", "tap", "fuse")
+
+
+def cat(network, name, timeout=20):
+    done = subprocess.run(
+        ["cat", network.mount.path / name], check=False, capture_output=True, text=True, timeout=timeout
+    )
+    return done.stdout + done.stderr
+
+
+def test_the_first_ping_of_the_peer_is_answered(tap_network):
+    done = tap_network.run_peer(["ping", "-c", "3", "-i", "0.2", "-W", "2", tap_network.address])
+    assert "3 packets transmitted, 3 received, 0% packet loss" in done.stdout
+
+
+def test_pings_of_every_size_are_answered(module_tap_network):
+    for size in ("0", "1", "1472", "1473", "65507"):
+        done = module_tap_network.run_peer(
+            ["ping", "-c", "2", "-i", "0.01", "-s", size, "-W", "2", module_tap_network.address]
+        )
+        assert "2 received" in done.stdout, (size, done.stdout)
+
+
+def test_a_flood_loses_nothing(module_tap_network):
+    done = module_tap_network.run_peer(["ping", "-q", "-f", "-c", "500", "-W", "2", module_tap_network.address])
+    assert "500 received" in done.stdout
+
+
+def test_the_peer_is_pinged_by_cat(module_tap_network):
+    said = cat(module_tap_network, "icmp/ping/10.0.2.2,count=5,interval=0.05").splitlines()
+    assert said[-2] == "5 packets transmitted, 5 packets received, 0.00% packet loss"
+    assert cat(module_tap_network, "icmp/ping/10.0.2.2,count=1,size=8000").count(" ttl=64 ") == 1
+
+
+def test_nobody_there_is_said_in_words(module_tap_network):
+    said = cat(module_tap_network, "icmp/ping/10.0.2.77,count=1")
+    assert "From 10.0.2.15 icmp_seq=0 Destination Host Unreachable" in said
+
+
+def test_the_peers_own_errors_are_shown(module_tap_network):
+    module_tap_network.run_peer(["ip", "route", "add", "prohibit", "10.77.0.0/16"])
+    module_tap_network.run_peer(["sh", "-c", "echo 1 >/proc/sys/net/ipv4/ip_forward"])
+    said = cat(module_tap_network, "icmp/ping/10.77.0.1,count=1")
+    assert "From 10.0.2.2 icmp_seq=0 Packet filtered" in said
+
+
+def test_a_trace_finds_the_peer_and_what_is_behind_it(module_tap_network):
+    said = cat(module_tap_network, "icmp/trace/10.0.2.2").splitlines()
+    assert re.fullmatch(r" 1  10\.0\.2\.2  [\d.]+ms", said[1])
+
+
+def test_tshark_finds_every_checksum_right(module_tap_network):
+    capture = module_tap_network.start_peer(
+        ["tshark", "-l", "-n", "-i", "schemefs0", "-a", "packets:4", "-T", "fields", "-e", "icmp.checksum.status",
+         "-e", "ip.checksum.status", "-o", "ip.check_checksum:TRUE", "icmp"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )  # fmt: skip
+    assert capture.stderr is not None
+    for line in capture.stderr:
+        if "Capturing on" in line:
+            break
+    cat(module_tap_network, "icmp/ping/10.0.2.2,count=20,interval=0.1")
+    output, _ = capture.communicate(timeout=20)
+    rows = output.split("\n")
+    assert rows[:4] == ["1\t1"] * 4
