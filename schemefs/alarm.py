@@ -37,7 +37,10 @@ class Timer:
         return self.deadline != math.inf
 
     def set(self, deadline: float) -> None:
-        """Arm, or move, to *deadline* (seconds on the daemon's clock)."""
+        """Arm, or move, to *deadline* (seconds on the daemon's clock); `math.inf` disarms."""
+        if deadline == math.inf:
+            self.clear()
+            return
         if self.deadline == math.inf:
             self._alarm.armed += 1
             self._alarm.pending += 1
@@ -97,11 +100,8 @@ class Alarm:
             timer._queued = math.inf  # noqa: SLF001
             due.append(timer)
         for timer in due:
-            if timer.deadline > now:  # cleared or moved by one that fired before it
-                if timer.deadline < timer._queued:  # noqa: SLF001
-                    self._push(timer)
-                continue
-            self._fire(timer, now)
+            if timer.deadline <= now:  # not cleared or moved by one that fired before it
+                self._fire(timer, now)
 
     def _fire(self, timer: Timer, now: float) -> None:
         self.latest_lateness = now - timer.deadline
@@ -118,6 +118,7 @@ class Alarm:
             log.exception("timer of %s failed", timer.owner)
 
     def _push(self, timer: Timer) -> None:
+        self._forget_stale()
         self._serial += 1
         timer._queued = timer.deadline  # noqa: SLF001
         heap = self._heap
@@ -127,13 +128,17 @@ class Alarm:
             self.on_earlier()
 
     def _forget_stale(self) -> None:
-        """Rebuild the heap when most of it is entries of timers that were cleared, so that it can't grow without end."""
-        if len(self._heap) > 64 and len(self._heap) > 4 * self.pending:
-            for _, _, timer in self._heap:
-                timer._queued = math.inf  # noqa: SLF001
-            live = {id(timer): timer for _, _, timer in self._heap if timer.armed}
-            self._heap = [(timer.deadline, index, timer) for index, timer in enumerate(live.values())]
-            for timer in live.values():
-                timer._queued = timer.deadline  # noqa: SLF001
-            self._serial = len(self._heap)
-            heapify(self._heap)
+        """Rebuild the heap when most of it is entries of timers that were cleared or moved: it must not grow for ever.
+
+        In place, since `next_deadline` may be at work on it.
+        """
+        heap = self._heap
+        if len(heap) <= 64 or len(heap) <= 4 * self.pending:
+            return
+        live = {timer: None for _, _, timer in heap if timer.armed}
+        for _, _, timer in heap:
+            timer._queued = timer.deadline  # noqa: SLF001 - inf for the cleared ones
+        # A new serial per entry keeps the order of equal deadlines total: timers themselves can't be compared.
+        heap[:] = [(timer.deadline, self._serial + number, timer) for number, timer in enumerate(live, 1)]
+        self._serial += len(heap)
+        heapify(heap)

@@ -77,7 +77,7 @@ def split(chunks: Chunks, offload: Offload, network_offset: int) -> Iterator[byt
     """
     frame = bytearray().join(chunks)
     size = offload.gso_size
-    if offload.gso_type == GSO_NONE or len(frame) - offload.header_length <= size:
+    if offload.gso_type == GSO_NONE or not size or len(frame) - offload.header_length <= size:
         complete(frame, offload)
         yield frame
         return

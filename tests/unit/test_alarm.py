@@ -1,0 +1,209 @@
+"""The alarm: one heap of movable timers, no tick, nothing left behind."""
+
+from __future__ import annotations
+
+import logging
+import math
+
+import pytest
+
+from schemefs.alarm import Alarm
+
+
+def test_timer_fires_once_at_its_deadline() -> None:
+    alarm, fired = Alarm(), []
+    timer = alarm.timer(fired.append, "test")
+    timer.set(5.0)
+    assert alarm.next_deadline() == 5.0
+    alarm.on_deadline(4.999)
+    assert fired == []
+    alarm.on_deadline(5.0)
+    alarm.on_deadline(6.0)
+    assert fired == [5.0]
+    assert not timer.armed
+    assert alarm.next_deadline() == math.inf
+
+
+def test_moving_later_costs_no_second_entry() -> None:
+    alarm, fired = Alarm(), []
+    timer = alarm.timer(fired.append, "test")
+    for deadline in range(1, 1000):
+        timer.set(float(deadline))
+    assert len(alarm._heap) == 1
+    alarm.on_deadline(998.0)
+    assert fired == []
+    assert alarm.next_deadline() == 999.0
+    alarm.on_deadline(999.0)
+    assert fired == [999.0]
+    assert (alarm.armed, alarm.fired, alarm.cancelled, alarm.pending) == (1, 1, 0, 0)
+
+
+def test_moving_earlier_is_told_and_fires_at_the_earlier_time() -> None:
+    told: list[float] = []
+    fired: list[float] = []
+    alarm = Alarm()
+    alarm.on_earlier = lambda: told.append(alarm.next_deadline())
+    timer = alarm.timer(fired.append, "test")
+    timer.set(9.0)
+    timer.set(3.0)
+    timer.set(7.0)
+    assert told == [9.0, 3.0]
+    assert alarm.next_deadline() == 7.0
+    alarm.on_deadline(7.0)
+    assert fired == [7.0]
+    assert alarm.next_deadline() == math.inf
+
+
+def test_moving_ever_earlier_does_not_grow_the_heap() -> None:
+    alarm = Alarm()
+    timer = alarm.timer(lambda _now: None, "test")
+    for deadline in range(10_000, 0, -1):
+        timer.set(float(deadline))
+    assert len(alarm._heap) <= 65
+    assert alarm.next_deadline() == 1.0
+
+
+def test_rearming_between_far_and_near_does_not_grow_the_heap() -> None:
+    # What a retransmission timer does with a long back-off in between: each far entry would stay for a minute.
+    alarm = Alarm()
+    timer = alarm.timer(lambda _now: None, "test")
+    for step in range(10_000):
+        timer.set(step + 60.0)
+        timer.set(step + 0.2)
+        timer.set(step + 60.5)
+        alarm.on_deadline(step + 0.9)
+    assert len(alarm._heap) <= 65
+    assert alarm.pending == 1
+
+
+def test_ten_thousand_armed_and_cancelled_leave_none() -> None:
+    alarm = Alarm()
+    timers = [alarm.timer(lambda _now: pytest.fail("it was cancelled"), "test") for _ in range(10_000)]
+    for number, timer in enumerate(timers):
+        timer.set(float(number))
+    for timer in timers:
+        timer.clear()
+    assert (alarm.armed, alarm.cancelled, alarm.pending) == (10_000, 10_000, 0)
+    assert alarm.next_deadline() == math.inf
+    assert alarm._heap == []
+    alarm.on_deadline(20_000.0)
+
+
+def test_one_of_ten_thousand_survives_the_others_cancelling() -> None:
+    alarm, fired = Alarm(), []
+    timers = [alarm.timer(fired.append, "test") for _ in range(10_000)]
+    for number, timer in enumerate(timers):
+        timer.set(float(number))
+    for number, timer in enumerate(timers):
+        if number != 7777:
+            timer.clear()
+    assert alarm.next_deadline() == 7777.0
+    alarm.on_deadline(7777.0)
+    assert fired == [7777.0]
+
+
+def test_clearing_one_that_is_not_armed_changes_nothing() -> None:
+    alarm = Alarm()
+    timer = alarm.timer(lambda _now: None, "test")
+    timer.clear()
+    timer.set(1.0)
+    timer.clear()
+    timer.clear()
+    assert (alarm.armed, alarm.cancelled, alarm.pending) == (1, 1, 0)
+
+
+def test_setting_to_never_disarms() -> None:
+    alarm = Alarm()
+    timer = alarm.timer(lambda _now: pytest.fail("disarmed"), "test")
+    timer.set(math.inf)
+    timer.set(1.0)
+    timer.set(math.inf)
+    assert not timer.armed
+    assert (alarm.armed, alarm.cancelled, alarm.pending) == (1, 1, 0)
+    alarm.on_deadline(2.0)
+
+
+def test_callback_may_clear_another_that_is_due_too() -> None:
+    alarm, fired = Alarm(), []
+    second = alarm.timer(lambda _now: pytest.fail("cleared by the first"), "second")
+    first = alarm.timer(lambda now: (fired.append(now), second.clear()), "first")
+    second.set(2.0)
+    first.set(1.0)
+    alarm.on_deadline(3.0)
+    assert fired == [3.0]
+    assert alarm.pending == 0
+
+
+def test_callback_may_move_another_that_is_due_too() -> None:
+    alarm, fired = Alarm(), []
+    second = alarm.timer(fired.append, "second")
+    first = alarm.timer(lambda _now: second.set(10.0), "first")
+    second.set(2.0)
+    first.set(1.0)
+    alarm.on_deadline(3.0)
+    assert fired == []
+    assert alarm.next_deadline() == 10.0
+    alarm.on_deadline(10.0)
+    assert fired == [10.0]
+
+
+def test_callback_may_arm_itself_again_for_a_time_already_past() -> None:
+    # …and the call still ends: the next call fires it again.
+    alarm, fired = Alarm(), []
+    timer = alarm.timer(lambda now: (fired.append(now), timer.set(now - 1)), "test")
+    timer.set(1.0)
+    alarm.on_deadline(1.0)
+    assert fired == [1.0]
+    assert alarm.next_deadline() == 0.0
+    alarm.on_deadline(1.5)
+    assert fired == [1.0, 1.5]
+
+
+def test_due_timer_set_again_to_a_time_past_by_another_fires_once() -> None:
+    alarm, fired = Alarm(), []
+    second = alarm.timer(fired.append, "second")
+    first = alarm.timer(lambda _now: second.set(2.5), "first")
+    second.set(2.0)
+    first.set(1.0)
+    alarm.on_deadline(3.0)
+    alarm.on_deadline(4.0)
+    assert fired == [3.0]
+    assert alarm.next_deadline() == math.inf
+
+
+def test_due_timers_fire_in_order_of_deadline_then_of_arming() -> None:
+    alarm, fired = Alarm(), []
+    for name, deadline in (("c", 3.0), ("a", 1.0), ("b1", 2.0), ("b2", 2.0)):
+        alarm.timer(lambda _now, name=name: fired.append(name), name).set(deadline)
+    alarm.on_deadline(3.0)
+    assert fired == ["a", "b1", "b2", "c"]
+
+
+def test_lateness_over_50_ms_is_logged_with_the_owner(caplog: pytest.LogCaptureFixture) -> None:
+    alarm = Alarm()
+    timer = alarm.timer(lambda _now: None, "retransmission of tcp/7")
+    with caplog.at_level(logging.WARNING, "schemefs.timers"):
+        timer.set(1.0)
+        alarm.on_deadline(1.049)
+        assert caplog.text == ""
+        timer.set(2.0)
+        alarm.on_deadline(2.120)
+    assert "retransmission of tcp/7 fired 120 ms late" in caplog.text
+    assert alarm.latest_lateness == pytest.approx(0.120)
+
+
+def test_callback_that_fails_costs_the_others_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    alarm, fired = Alarm(), []
+
+    def fail(_now: float) -> None:
+        message = "oh"
+        raise RuntimeError(message)
+
+    alarm.timer(fail, "the bad one").set(1.0)
+    alarm.timer(fired.append, "the good one").set(1.0)
+    with caplog.at_level(logging.ERROR, "schemefs.timers"):
+        alarm.on_deadline(1.0)
+    assert fired == [1.0]
+    assert alarm.failed == 1
+    assert "the bad one" in caplog.text
+    assert "RuntimeError: oh" in caplog.text
