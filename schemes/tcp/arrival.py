@@ -1,0 +1,265 @@
+"""SEGMENT ARRIVES (RFC 9293 §3.10.7.3, §3.10.7.4): one function per step, in the RFC's order.
+
+Every step returns whether the next is to follow. What the segment leads to is sent once, at the end: text and FIN that
+an ACK made room for carry the acknowledgment; if nothing does, an ACK goes at once, at the end of the burst, or
+within 40 ms.
+"""
+
+from __future__ import annotations
+
+import errno
+from typing import TYPE_CHECKING, Final
+
+from schemes.tcp import closing, output
+from schemes.tcp.acknowledgment import check_ack
+from schemes.tcp.opening import agree, established
+from schemes.tcp.sequence import unwrap
+from schemes.tcp.states import (
+    CLOSE_WAIT,
+    CLOSED,
+    CLOSING,
+    ESTABLISHED,
+    FIN_WAIT_1,
+    FIN_WAIT_2,
+    RECEIVING,
+    SYN_RECEIVED,
+    SYN_SENT,
+    TIME_WAIT,
+)
+from schemes.tcp.wire import ACK, FIN, RST, SYN, Segment
+
+if TYPE_CHECKING:
+    from schemes.tcp.connection import Connection
+
+DELAYED_ACK: Final = 0.040  # seconds; RFC 9293 MUST-58 allows 0.5, Linux takes 40 ms
+TS_RECENT_LIFE: Final = 24 * 86400.0  # seconds until TS.Recent may have wrapped (RFC 7323 §5.5)
+
+
+def segment_arrives(connection: Connection, segment: Segment, now: float) -> None:
+    """Process *segment*, whose numbers are as in the header, for a connection that is not CLOSED or LISTEN."""
+    c = connection
+    c.segments_in += 1
+    if segment.flags & ACK:
+        segment.ack = unwrap(segment.ack, c.snd.una)
+    if c.state == SYN_SENT:
+        if not _arrives_in_syn_sent(c, segment, now):
+            return
+    else:
+        segment.seq = unwrap(segment.seq, c.rcv.nxt)
+        if not (
+            _first_check_sequence(c, segment, now)
+            and _second_check_rst(c, segment, now)
+            and _fourth_check_syn(c, segment, now)
+            and check_ack(c, segment, now)
+        ):
+            return
+    c.heard_at = now
+    if segment.size:
+        _seventh_process_text(c, segment, now)
+    _eighth_check_fin(c, segment, now)
+    output.transmit(c, now)
+    if c.ack_now and c.state != CLOSED:
+        output.send_ack(c, now)
+
+
+def _arrives_in_syn_sent(c: Connection, segment: Segment, now: float) -> bool:
+    """§3.10.7.3. True: established by this segment, which may carry text and FIN too."""
+    flags, snd = segment.flags, c.snd
+    if flags & ACK and not snd.iss < segment.ack <= snd.nxt:
+        c.tcp.reset_for(c, segment, now)
+        return False
+    if flags & RST:
+        # Without an ACK it proves nothing: anybody could have sent it.
+        if flags & ACK:
+            after = f"{(now - c.opened_at) * 1000:.1f} ms"
+            closing.fail(c, errno.ECONNREFUSED, f"RST from {c.remote} in answer to SYN after {after}")
+        return False
+    if not flags & SYN:
+        return False
+    c.rcv.start(segment.seq)
+    agree(c, segment, now)
+    snd.wnd = snd.max_wnd = segment.wnd  # never scaled in a SYN
+    snd.wl1, snd.wl2 = segment.seq, segment.ack if flags & ACK else snd.iss
+    if not flags & ACK:
+        # Simultaneous open (§3.5, figure 8).
+        c.become(SYN_RECEIVED)
+        output.send_syn(c, now)
+        return False
+    c.rcv.edge = c.rcv.nxt + min(c.inbox.capacity, output.MAX_SYN_WINDOW)
+    established(c, segment, now)
+    c.ack_now = True
+    segment.seq += 1
+    segment.flags &= ~SYN
+    if segment.seg_len > c.rcv.wnd:
+        segment.trim_back(segment.seg_len - c.rcv.wnd)
+    return True
+
+
+def _first_check_sequence(c: Connection, segment: Segment, now: float) -> bool:
+    """Old duplicates and what lies outside the window are answered with an ACK; the rest is trimmed to the window."""
+    rcv, seg_len = c.rcv, segment.seg_len
+    if c.timestamps_on and not segment.flags & RST and not _check_timestamp(c, segment, now):
+        return False
+    if not rcv.is_acceptable(segment.seq, seg_len):
+        if segment.flags & SYN and c.state == SYN_RECEIVED and segment.seq == rcv.irs:
+            return _syn_again(c, segment, now)
+        _answer_unacceptable(c, segment, now)
+        return False
+    if c.timestamps_on and segment.timestamp >= 0 and segment.seq <= rcv.acked:
+        # RFC 7323 §4.3 (2); `_check_timestamp` has seen to it that it is not older.
+        c.ts_recent = segment.timestamp
+        c.ts_recent_at = now
+    if segment.seq < rcv.nxt:
+        if segment.size:
+            c.dsack = (segment.seq, rcv.nxt)
+        segment.trim_front(rcv.nxt - segment.seq)
+        c.ack_now = True
+    beyond = segment.seq + segment.seg_len - rcv.edge
+    if beyond > 0:
+        # A window probe, or a peer that ignores our window: it must hear where the edge is.
+        segment.trim_back(beyond)
+        c.ack_now = True
+    return True
+
+
+def _check_timestamp(c: Connection, segment: Segment, now: float) -> bool:
+    """PAWS: protection against wrapped sequence numbers (RFC 7323 §5.3 R1, §3.2)."""
+    if segment.timestamp < 0:
+        if c.state == SYN_RECEIVED and segment.flags & SYN:
+            return True
+        c.tcp.statistics.dropped_no_timestamp += 1
+        return False
+    if (segment.timestamp - c.ts_recent) & 0x80000000 and now - c.ts_recent_at < TS_RECENT_LIFE:
+        if segment.flags & SYN and c.state == TIME_WAIT:
+            return True
+        c.tcp.statistics.dropped_old_timestamp += 1
+        _answer_unacceptable(c, segment, now)
+        return False
+    return True
+
+
+def _syn_again(c: Connection, segment: Segment, now: float) -> bool:
+    """In SYN-RECEIVED the peer's SYN came again: our SYN-ACK was lost, or crossed the peer's (§3.5, figure 8)."""
+    if segment.flags & ACK and segment.ack == c.snd.nxt:
+        segment.trim_front(1)
+        return True
+    if c.replies.allows(now):
+        output.send_syn(c, now)
+    return False
+
+
+def _answer_unacceptable(c: Connection, segment: Segment, now: float) -> None:
+    """An ACK for every segment with text (its own ACK may have been lost), for others not too often."""
+    c.tcp.statistics.dropped_out_of_window += 1
+    if segment.flags & RST:
+        return
+    if c.state == TIME_WAIT and segment.flags & SYN and c.tcp.reuse_time_wait(c, segment, now):
+        return
+    if segment.size:
+        c.dsack = (segment.seq, segment.seq + segment.size)
+    elif not c.replies.allows(now):
+        return
+    if c.state == TIME_WAIT and segment.flags & FIN:
+        c.life.set(now + closing.TIME_WAIT_LENGTH)  # our ACK of it was lost (eighth step)
+    output.send_ack(c, now)
+
+
+def _second_check_rst(c: Connection, segment: Segment, now: float) -> bool:
+    """A reset counts only at exactly RCV.NXT (RFC 5961 §3.2); elsewhere in the window it is challenged."""
+    if not segment.flags & RST:
+        return True
+    if segment.seq != c.rcv.nxt:
+        _challenge(c, now)
+        return False
+    state = c.state
+    if state == SYN_RECEIVED:
+        if c.listener is not None:
+            closing.end(c)  # back to LISTEN: nobody needs to know
+        else:
+            closing.fail(c, errno.ECONNREFUSED, f"RST from {c.remote} in answer to SYN-ACK")
+    elif state in RECEIVING or state == CLOSE_WAIT:
+        c.tcp.statistics.established_resets += 1
+        # As Linux: who has seen the peer's end and is still writing gets EPIPE.
+        number = errno.EPIPE if state == CLOSE_WAIT else errno.ECONNRESET
+        closing.fail(c, number, f"RST from {c.remote} in state {state}")
+    else:
+        closing.end(c)
+    return False
+
+
+def _challenge(c: Connection, now: float) -> None:
+    """Send a challenge ACK, at most so many a second (RFC 5961 §7)."""
+    if c.replies.allows(now):
+        c.tcp.statistics.challenge_acks += 1
+        output.send_ack(c, now)
+
+
+def _fourth_check_syn(c: Connection, segment: Segment, now: float) -> bool:
+    """A SYN within a connection is challenged (RFC 5961 §4.2), and in TIME-WAIT it may begin a new one."""
+    if not segment.flags & SYN:
+        return True
+    if c.state == TIME_WAIT and c.tcp.reuse_time_wait(c, segment, now):
+        return False
+    _challenge(c, now)
+    return False
+
+
+def _seventh_process_text(c: Connection, segment: Segment, now: float) -> None:
+    """Text in order goes to the user, text out of order waits."""
+    rcv, state = c.rcv, c.state
+    if state not in RECEIVING or rcv.nxt > rcv.fin_at >= 0:
+        return  # after a FIN there is no text; ignore it (§3.10.7.4)
+    if c.closed and not c.discarding:
+        # Nobody will ever read it, and the peer must know (§3.10.4; Linux does the same).
+        closing.abort(c, now)
+        return
+    if segment.full_size > rcv.mss:
+        rcv.mss = min(segment.full_size, c.path_mtu)
+    if segment.seq != rcv.nxt:
+        c.tcp.statistics.out_of_order_segments += 1
+        if not c.reassembly.put(segment.seq, segment.payload):
+            c.tcp.statistics.dropped_reassembly_full += 1
+        # A duplicate ACK, at once and for each (RFC 5681 §4.2): the sender counts them.
+        output.send_ack(c, now)
+        return
+    _deliver(c, segment.payload)
+    rcv.nxt += segment.size
+    if c.reassembly:
+        for piece in c.reassembly.take(rcv.nxt):
+            _deliver(c, piece)
+            rcv.nxt += len(piece)
+        c.ack_now = True  # a hole was filled (RFC 5681 §4.2)
+    c.tuning.arrived(c, now)
+    if c.lingering and c.state == FIN_WAIT_2:
+        c.life.set(now + closing.LINGER_SILENCE)
+    if rcv.nxt - rcv.acked >= 2 * rcv.mss:
+        c.tcp.acknowledge_after_burst(c, now)
+    elif not c.delayed_ack.armed:
+        c.delayed_ack.set(now + DELAYED_ACK)
+    c.on_changed()
+
+
+def _deliver(c: Connection, octets: memoryview | bytes) -> None:
+    if not (c.discarding or c.read_shut):
+        c.inbox.put(octets)
+
+
+def _eighth_check_fin(c: Connection, segment: Segment, now: float) -> None:
+    """The peer's FIN, once everything before it has come."""
+    rcv = c.rcv
+    if segment.flags & FIN and c.state != SYN_SENT:
+        rcv.fin_at = segment.seq + segment.size
+    if rcv.fin_at < 0 or rcv.nxt != rcv.fin_at or c.state not in RECEIVING:
+        return
+    rcv.nxt += 1
+    rcv.edge = max(rcv.edge, rcv.nxt)
+    c.peer_closed = True
+    c.ack_now = True
+    if c.state == ESTABLISHED:
+        c.become(CLOSE_WAIT)
+    elif c.state == FIN_WAIT_1:
+        # The ACK of our FIN, had it come with this segment, would have led to FIN-WAIT-2 already.
+        c.become(CLOSING)
+    elif c.state == FIN_WAIT_2:
+        closing.enter_time_wait(c, now)
+    c.on_changed()

@@ -1,0 +1,55 @@
+"""How large the receive buffer is: as much as the reader takes in a round trip, twice (Linux's "dynamic right-sizing").
+
+A fixed buffer is too small for a long path and, on a short one, invites a peer to overrun the queues between. So the
+capacity begins modest and doubles whenever the reader has taken more than half of it within one round trip. The
+receiver's round trip is the time in which the offered window was filled: too long when the peer had nothing to send,
+so the smallest of them counts.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from schemes.tcp.connection import Connection
+
+INITIAL_CAPACITY: Final = 256 << 10
+MAX_CAPACITY: Final = 6 << 20
+WINDOW_SCALE: Final = 7  # 65535 << 7 is 8 MiB
+
+
+class WindowTuning:
+    """The measurements behind `ReceiveBuffer.capacity`."""
+
+    __slots__ = ("_epoch_at", "_measured_at", "_measured_edge", "_taken", "rtt")
+
+    def __init__(self) -> None:
+        self.rtt = 0.0  # seconds; 0: not measured yet
+        self._measured_edge = -1  # when this much has arrived, a window has been filled
+        self._measured_at = 0.0
+        self._epoch_at = 0.0
+        self._taken = 0  # octets the reader took since then
+
+    def arrived(self, connection: Connection, now: float) -> None:
+        """Octets came in order: has the window offered at `_measured_at` been filled?"""
+        rcv = connection.rcv
+        if self._measured_edge < 0:
+            self._measured_edge = rcv.edge
+            self._measured_at = now
+        elif rcv.nxt >= self._measured_edge:
+            elapsed = now - self._measured_at
+            self.rtt = min(self.rtt, elapsed) if self.rtt else elapsed
+            self._measured_edge = rcv.edge
+            self._measured_at = now
+
+    def read(self, connection: Connection, octets: int, now: float) -> None:
+        """The user has read; once a round trip, look whether more room would be used."""
+        self._taken += octets
+        rtt = connection.rtt.srtt or self.rtt
+        if not rtt or now - self._epoch_at < rtt:
+            return
+        inbox = connection.inbox
+        if self._epoch_at and self._taken * 2 > inbox.capacity and inbox.capacity < MAX_CAPACITY:
+            inbox.capacity = min(inbox.capacity * 2, MAX_CAPACITY)
+        self._epoch_at = now
+        self._taken = 0

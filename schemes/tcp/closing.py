@@ -1,0 +1,140 @@
+"""The end of a connection: FIN, linger, reset, failure, TIME-WAIT (RFC 9293 §3.6, §3.10.4, §3.10.5).
+
+Closing never waits: what is left to do goes on in the background, driven by ACKs and timers, until `Connection.ended`.
+"""
+
+from __future__ import annotations
+
+import errno
+from typing import TYPE_CHECKING, Final
+
+from schemefs.errors import SchemeError
+from schemes.tcp import output
+from schemes.tcp.states import (
+    CLOSE_WAIT,
+    CLOSED,
+    ESTABLISHED,
+    FIN_WAIT_1,
+    FIN_WAIT_2,
+    LAST_ACK,
+    OPENING,
+    SYN_SENT,
+    SYNCHRONIZED,
+    TIME_WAIT,
+)
+
+if TYPE_CHECKING:
+    from schemes.tcp.connection import Connection
+
+TIME_WAIT_LENGTH: Final = 60.0  # seconds: 2 MSL, with the MSL of 30 s that Linux assumes
+FIN_WAIT_2_LENGTH: Final = 60.0  # seconds that a closed connection waits for the peer's FIN, as Linux
+LINGER_SILENCE: Final = 2.0  # seconds without a segment after which close_lingering gives up on the peer's FIN
+
+
+def queue_fin(connection: Connection, now: float) -> None:
+    """The user will write no more: FIN after what is queued (§3.10.4). In SYN-SENT it waits for the handshake."""
+    c = connection
+    if c.fin_queued:
+        return
+    c.fin_queued = True
+    if c.state == ESTABLISHED:
+        c.become(FIN_WAIT_1)
+    elif c.state == CLOSE_WAIT:
+        c.become(LAST_ACK)
+    output.transmit(c, now)
+
+
+def close(connection: Connection, now: float) -> None:
+    """The last holder has gone. Unread octets, or a linger time of 0, reset the peer; else FIN, in the background."""
+    c = connection
+    c.closed = True
+    if c.state in (SYN_SENT, CLOSED):
+        end(c)
+    elif c.linger == 0 or (c.inbox.size and not c.discarding):
+        # RFC 9293 §3.10.4 permits it, RFC 2525 §2.17 asks for it: the peer must learn that octets were not read.
+        abort(c, now)
+    else:
+        queue_fin(c, now)
+        if c.linger > 0:
+            c.life.set(now + c.linger)
+        elif c.state == FIN_WAIT_2:
+            c.life.set(now + FIN_WAIT_2_LENGTH)
+
+
+def close_lingering(connection: Connection, now: float) -> None:
+    """The last holder has gone, and it only wrote: FIN, but never a reset for what was not read."""
+    c = connection
+    c.discard_input(discard=True, now=now)
+    if c.linger != 0:
+        c.lingering = c.state in SYNCHRONIZED
+    close(c, now)
+    if c.lingering and c.state == FIN_WAIT_2:
+        c.life.set(now + LINGER_SILENCE)
+
+
+def abort(connection: Connection, now: float) -> None:
+    """Reset the peer and forget everything (§3.10.5)."""
+    c = connection
+    if c.state not in (CLOSED, SYN_SENT, TIME_WAIT):
+        output.send_reset(c, now)
+        c.tcp.statistics.established_resets += 1
+    if c.state != CLOSED and not c.closed:
+        c.error = "reset from this side"
+        if c.state in OPENING:
+            c.failure = SchemeError(errno.ECONNABORTED, c.error)
+    c.inbox.clear()
+    end(c)
+
+
+def fail(connection: Connection, number: int, sentence: str) -> None:
+    """The connection has failed: errno *number* for the next read or write, *sentence* for people."""
+    c = connection
+    c.error = sentence
+    if not c.closed:
+        c.failure = SchemeError(number, sentence)
+    if c.state in OPENING:
+        c.tcp.statistics.attempt_fails += 1
+    end(c)
+
+
+def end(connection: Connection) -> None:
+    """Enter CLOSED: no timer, no memory but what the user may still read."""
+    c = connection
+    if c.state != CLOSED:
+        c.become(CLOSED)
+    _stop_timers(c)
+    c.out.clear()
+    c.reassembly.clear()
+    if c.closed:
+        c.inbox.clear()
+    c.tcp.forget(c)
+    if c.listener is not None:
+        c.listener.lost(c)
+    c.on_changed()
+
+
+def enter_time_wait(connection: Connection, now: float) -> None:
+    """Both FINs are acknowledged: wait for old duplicates to die (§3.6.1)."""
+    c = connection
+    c.become(TIME_WAIT)
+    _stop_timers(c)
+    c.out.clear()
+    c.reassembly.clear()
+    c.lingering = False
+    c.life.set(now + TIME_WAIT_LENGTH)
+    c.on_changed()
+
+
+def fin_acknowledged_in_fin_wait_1(connection: Connection, now: float) -> None:
+    """Enter FIN-WAIT-2; a closed connection doesn't wait there for ever."""
+    c = connection
+    c.become(FIN_WAIT_2)
+    c.retransmission.clear()
+    if c.closed:
+        c.life.set(now + (LINGER_SILENCE if c.lingering else FIN_WAIT_2_LENGTH))
+
+
+def _stop_timers(c: Connection) -> None:
+    c.retransmission.clear()
+    c.delayed_ack.clear()
+    c.life.clear()

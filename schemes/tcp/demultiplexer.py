@@ -1,0 +1,249 @@
+"""All of TCP's connections and listeners, and which of them a segment is for (RFC 9293 §3.10.7.1, §3.10.7.2).
+
+The key of a connection is the twelve octets that tell it from all others, as they come: remote address, local address,
+and the two ports right out of the header. One dict, one look-up, however many there are.
+"""
+
+from __future__ import annotations
+
+import errno
+from typing import TYPE_CHECKING, Final
+
+from schemefs.errors import SchemeError
+from schemefs.net.addresses import endpoint_text, is_multicast
+from schemefs.net.checksum import ones_complement_sum, pseudo_header_sum
+from schemefs.net.layers import TCP
+from schemefs.net.ports import EphemeralPorts, PortTable
+from schemes.tcp import closing, opening, output
+from schemes.tcp.arrival import segment_arrives
+from schemes.tcp.connection import Connection
+from schemes.tcp.icmp_errors import error_arrives
+from schemes.tcp.initial_numbers import InitialNumbers
+from schemes.tcp.listener import Listener
+from schemes.tcp.resets import reset_for
+from schemes.tcp.sequence import WIRE
+from schemes.tcp.states import CLOSE_WAIT, CLOSED, ESTABLISHED, OPENING
+from schemes.tcp.statistics import Statistics
+from schemes.tcp.wire import ACK, HEADER, HEADER_LENGTH, RST, SYN, Segment, parse_options
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import Mapping
+
+    from schemefs.alarm import Alarm
+    from schemefs.net.layers import DeliveryError, NetworkLayer
+    from schemefs.net.offload import Offload
+
+_FLAGS: Final = 0x1FF
+ISN_STEP: Final = 65537  # beyond the last number of a connection whose TIME-WAIT is cut short, as Linux
+
+
+class Tcp:
+    """Satisfies `layers.Transport`. *random* is asked for secrets once."""
+
+    def __init__(self, network: NetworkLayer, alarm: Alarm, random: random.Random) -> None:
+        self.network = network
+        self.alarm = alarm
+        self.statistics = Statistics()
+        self.ports = PortTable()
+        self.default_congestion = "cubic"
+        self.connections: dict[bytes, Connection] = {}
+        self.listeners: dict[tuple[bytes, int], Listener] = {}
+        self._ephemeral = EphemeralPorts(random)
+        self._numbers = InitialNumbers(random)
+        self._owing: set[Connection] = set()  # an ACK at the end of the burst
+        self._waiting: set[Connection] = set()  # for room on the link
+        self._end_of_burst = alarm.timer(self.burst_ended, "tcp: end of burst")
+        network.register_transport(TCP, self)
+
+    # The user's OPEN (§3.10.1)
+
+    def connect(
+        self, destination: bytes, port: int, now: float, *, source: bytes = b"", local_port: int = 0
+    ) -> Connection:
+        """Return a connection that is still CLOSED: set it up, then `begin`.
+
+        ENETUNREACH: no route; EADDRNOTAVAIL: *source* is not ours, or no port is free; EADDRINUSE: it exists.
+        """
+        path = self.network.path(destination, source)
+        ends = destination + path.source + port.to_bytes(2, "big")
+        if not local_port:
+            local_port = self._ephemeral.allocate(
+                path.source,
+                destination,
+                port,
+                lambda candidate: (
+                    ends + candidate.to_bytes(2, "big") in self.connections or self.ports.is_claimed(candidate)
+                ),
+            )
+        key = ends + local_port.to_bytes(2, "big")
+        if key in self.connections:
+            local, remote = endpoint_text(path.source, local_port), endpoint_text(destination, port)
+            raise SchemeError(errno.EADDRINUSE, f"there is a connection from {local} to {remote} already")
+        connection = Connection(self, path, (local_port, port), *self._numbers.choose(key, now))
+        connection.key = key
+        return connection
+
+    def begin(self, connection: Connection, now: float) -> None:
+        """Send the SYN of a connection that `connect` made."""
+        self.connections[connection.key] = connection
+        self.statistics.active_opens += 1
+        opening.open_actively(connection, now)
+
+    def listen(self, address: bytes, port: int, *, uid: int = 0) -> Listener:
+        """Return a listener on *address* (zeros: any) and *port* (0: one is picked). EADDRINUSE: somebody has it."""
+        if not port:
+            port = self._ephemeral.allocate_random(self.ports.is_claimed)
+        claim = self.ports.claim(address, port, uid=uid)
+        listener = self.listeners[address, port] = Listener(self, claim)
+        return listener
+
+    # Transport: from the network layer
+
+    def receive_datagram(
+        self, source: bytes, destination: bytes, datagram: memoryview, start: int, offload: Offload, now: float
+    ) -> bool:
+        """Take one segment. Never raises for what it says; what is wrong with it is counted."""
+        statistics = self.statistics
+        statistics.in_segments += 1
+        length = len(datagram) - start
+        if length < HEADER_LENGTH:
+            statistics.dropped_short_header += 1
+            return True
+        remote_port, local_port, seq, ack, word, wnd, _, _ = HEADER.unpack_from(datagram, start)
+        header_length = word >> 12 << 2
+        if not HEADER_LENGTH <= header_length <= length:
+            statistics.dropped_bad_header_length += 1
+            return True
+        if not offload.flags:
+            pseudo_header = pseudo_header_sum(source, destination, TCP, length)
+            if ones_complement_sum(datagram[start:], pseudo_header) != 0xFFFF:
+                statistics.dropped_bad_checksum += 1
+                return True
+        payload = datagram[start + header_length :]
+        segment = Segment(seq, ack, word & _FLAGS, wnd, payload, offload.gso_size or length - header_length)
+        if header_length > HEADER_LENGTH:
+            parse_options(segment, datagram, start + HEADER_LENGTH, start + header_length)
+        key = source + destination + datagram[start : start + 4]
+        connection = self.connections.get(key)
+        if connection is not None:
+            segment_arrives(connection, segment, now)
+        else:
+            self._arrives_in_closed(source, destination, key, (local_port, remote_port), segment, now)
+        return True
+
+    def receive_error(self, error: DeliveryError, now: float) -> None:
+        """A segment of ours was not delivered."""
+        ports = error.transport
+        connection = self.connections.get(error.destination + error.source + ports[2:4] + ports[:2])
+        if connection is not None:
+            error_arrives(connection, error, now)
+
+    def transmit_space(self, now: float) -> None:
+        """The link has room: those that wait go on, in no order, until it is full again."""
+        waiting, self._waiting = self._waiting, set()
+        for connection in waiting:
+            connection.blocked = False
+            if connection.state in OPENING:
+                output.send_syn(connection, now)
+                continue
+            output.transmit(connection, now)
+            if connection.ack_now and connection.state != CLOSED:
+                output.send_ack(connection, now)
+
+    def burst_ended(self, now: float) -> None:
+        """Every segment of a burst was processed: one ACK for each connection that owes one, however many came."""
+        owing, self._owing = self._owing, set()
+        for connection in owing:
+            if connection.rcv.acked != connection.rcv.nxt and connection.state != CLOSED:
+                output.send_ack(connection, now)
+
+    # For connections and listeners
+
+    def acknowledge_after_burst(self, connection: Connection, now: float) -> None:
+        """Have an ACK sent once everything that came together was processed, if nothing sent meanwhile carried it.
+
+        A timer without delay is the end of a burst: timers run when the driver has drained its queue.
+        """
+        self._owing.add(connection)
+        if not self._end_of_burst.armed:
+            self._end_of_burst.set(now)
+
+    def wait_for_space(self, connection: Connection) -> None:
+        """The link had no room for a segment: go on when it has."""
+        self._waiting.add(connection)
+
+    def forget(self, connection: Connection) -> None:
+        """The connection has ended."""
+        if self.connections.get(connection.key) is connection:
+            del self.connections[connection.key]
+        self._owing.discard(connection)
+        self._waiting.discard(connection)
+
+    def forget_listener(self, listener: Listener) -> None:
+        """The listener was closed."""
+        claim = listener.claim
+        if self.listeners.pop((claim.address, claim.port), None) is not None:
+            self.ports.release(claim)
+
+    def reset_for(self, connection: Connection, segment: Segment, now: float) -> None:
+        """Answer a segment that this opening connection can't have provoked (§3.5.2, group 2)."""
+        if reset_for(connection.path, connection.ports, segment, now):
+            self.statistics.out_resets += 1
+
+    def reuse_time_wait(self, old: Connection, segment: Segment, now: float) -> bool:
+        """A SYN came in TIME-WAIT: begin anew if it can't be an old duplicate (RFC 9293 MAY-2, RFC 6191)."""
+        listener = self._listener_for(old.path.source, old.ports[0])
+        if segment.flags & (SYN | ACK | RST) != SYN or listener is None or not listener.takes_syn():
+            return False
+        newer = (segment.timestamp - old.ts_recent) & 0xFFFFFFFF if old.timestamps_on and segment.timestamp >= 0 else 0
+        if not (segment.seq > old.rcv.nxt or 0 < newer < 0x80000000):
+            return False
+        key, path, ports, iss = old.key, old.path, old.ports, (old.snd.nxt + ISN_STEP) & WIRE
+        closing.end(old)
+        segment.seq &= WIRE
+        self._open_passively(listener, Connection(self, path, ports, iss, old.timestamp_offset), key, segment, now)
+        return True
+
+    def stats(self) -> Mapping[str, int | float | str]:
+        """Return what `tcp/stats` shows."""
+        states = [connection.state for connection in self.connections.values()]
+        return self.statistics.rows(states.count(ESTABLISHED) + states.count(CLOSE_WAIT))
+
+    # No connection: CLOSED (§3.10.7.1) or LISTEN (§3.10.7.2)
+
+    def _arrives_in_closed(
+        self, source: bytes, destination: bytes, key: bytes, ports: tuple[int, int], segment: Segment, now: float
+    ) -> None:
+        if is_multicast(destination) or self.network.is_broadcast(destination):
+            self.statistics.dropped_broadcast += 1  # RFC 9293 MUST-57: silently
+            return
+        try:
+            path = self.network.path(source, destination)
+        except SchemeError:
+            self.statistics.dropped_no_route += 1
+            return
+        listener = self._listener_for(destination, ports[0])
+        if listener is None or segment.flags & ACK:
+            self.statistics.dropped_no_connection += 1
+            if reset_for(path, ports, segment, now):
+                self.statistics.out_resets += 1
+        elif segment.flags & (SYN | RST) != SYN:
+            self.statistics.dropped_no_connection += 1
+        elif listener.takes_syn():
+            connection = Connection(self, path, ports, *self._numbers.choose(key, now))
+            self._open_passively(listener, connection, key, segment, now)
+
+    def _listener_for(self, address: bytes, port: int) -> Listener | None:
+        return self.listeners.get((address, port)) or self.listeners.get((bytes(len(address)), port))
+
+    def _open_passively(
+        self, listener: Listener, connection: Connection, key: bytes, segment: Segment, now: float
+    ) -> None:
+        connection.key = key
+        connection.listener = listener
+        listener.configure(connection)
+        listener.opening.add(connection)
+        self.connections[key] = connection
+        self.statistics.passive_opens += 1
+        opening.open_passively(connection, segment, now)

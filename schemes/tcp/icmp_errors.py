@@ -1,0 +1,52 @@
+"""ICMP errors about our segments, and neighbors that don't answer (RFC 1122 §4.2.3.9, RFC 5927, RFC 1191).
+
+An error is believed when it quotes a sequence number that is in flight. It ends a connect at once, as on Linux; once
+a connection is open, it can only explain a time-out: an ICMP message is too easily forged to end one.
+"""
+
+from __future__ import annotations
+
+import errno
+from struct import Struct
+from typing import TYPE_CHECKING, Final
+
+from schemes.tcp import closing, output
+from schemes.tcp.sequence import unwrap
+from schemes.tcp.states import SYN_RECEIVED, SYN_SENT
+
+if TYPE_CHECKING:
+    from schemefs.net.layers import DeliveryError
+    from schemes.tcp.connection import Connection
+
+QUOTED: Final = Struct(">HHI")  # ports and sequence number: the eight octets that every ICMP error quotes
+
+
+def error_arrives(connection: Connection, error: DeliveryError, now: float) -> None:
+    """A segment of *connection* was not delivered."""
+    c, snd = connection, connection.snd
+    if len(error.transport) >= QUOTED.size:
+        seq = unwrap(QUOTED.unpack_from(error.transport)[2], snd.una)
+        if not snd.una <= seq <= snd.nxt:
+            c.tcp.statistics.dropped_icmp_out_of_window += 1
+            return
+    if error.errno == errno.EMSGSIZE:
+        _mtu_fell(c, now)
+    elif c.state == SYN_SENT:
+        after = f"{(now - c.opened_at) * 1000:.1f} ms"
+        closing.fail(c, error.errno, f"{error.sentence} (in answer to SYN to {c.remote}, after {after})")
+    elif c.state == SYN_RECEIVED and c.listener is not None and error.hard:
+        closing.end(c)
+    else:
+        c.soft_error = error
+
+
+def _mtu_fell(c: Connection, now: float) -> None:
+    """The network layer has noted the new path MTU: send what didn't fit again, in smaller segments (RFC 1191 §6.4).
+
+    It says nothing about congestion, so the window stays.
+    """
+    before = c.mss
+    output.measure_path(c)
+    if c.mss < before and c.snd.nxt > c.snd.una:
+        c.recovery.send_all_again()
+        output.transmit(c, now)

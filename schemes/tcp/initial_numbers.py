@@ -1,0 +1,34 @@
+"""Initial sequence numbers (RFC 6528) and timestamp offsets (RFC 7323 §5.4): secret, and rising for each pair of ends.
+
+    ISN = M + F(localip, localport, remoteip, remoteport, secretkey)
+
+M is a clock that ticks every 4 µs, F a keyed hash. So a new connection between the same ends begins beyond the old
+one, and nobody else can tell where.
+"""
+
+from __future__ import annotations
+
+from hashlib import blake2s
+from typing import TYPE_CHECKING, Final
+
+from schemes.tcp.sequence import WIRE
+
+if TYPE_CHECKING:
+    import random
+
+TICKS_PER_SECOND: Final = 250_000
+
+
+class InitialNumbers:
+    """The secret, and what is made with it."""
+
+    __slots__ = ("_key",)
+
+    def __init__(self, random: random.Random) -> None:
+        self._key = random.randbytes(32)
+
+    def choose(self, ends: bytes, now: float) -> tuple[int, int]:
+        """Return the ISN and the timestamp offset for a connection between *ends* (its key)."""
+        digest = blake2s(ends, key=self._key, digest_size=8).digest()
+        isn = int(now * TICKS_PER_SECOND) + int.from_bytes(digest[:4], "big")
+        return isn & WIRE, int.from_bytes(digest[4:], "big")

@@ -1,0 +1,112 @@
+"""A listener: connections that are opening (the SYN queue) and those that wait to be accepted (RFC 9293 §3.10.7.2).
+
+    SYN  ──> opening, SYN-ACK out ── ACK ──> waiting ── accept ──> the user's
+             at most SYN_QUEUE            at most backlog
+
+When `waiting` is full, SYNs and the ACKs of handshakes are dropped, as Linux does: the peer sends them again, and what
+it sends is not lost, because it was never acknowledged.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Final
+
+from schemefs.net.addresses import endpoint_text
+from schemes.tcp import closing, settings, status
+from schemes.tcp.connection import nothing_listens
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from schemefs.conversation import Setting
+    from schemefs.net.ports import Claim
+    from schemes.tcp.connection import Connection
+    from schemes.tcp.demultiplexer import Tcp
+
+DEFAULT_BACKLOG: Final = 128
+SYN_QUEUE: Final = 256  # at least; a larger backlog makes it larger
+
+
+def _as_they_are(_connection: Connection) -> None:
+    """`configure` of a listener without options."""
+
+
+class Listener:
+    """Satisfies `schemefs.conversation.ListenerEngine`."""
+
+    def __init__(self, tcp: Tcp, claim: Claim) -> None:
+        self.tcp = tcp
+        self.claim = claim
+        self.on_changed: Callable[[], None] = nothing_listens
+        self.configure: Callable[[Connection], None] = _as_they_are  # what every new connection begins with
+        self.backlog = DEFAULT_BACKLOG
+        self.opening: set[Connection] = set()
+        self.waiting: deque[Connection] = deque()
+        self.accepted = 0
+        self.overflows = 0
+
+    @property
+    def local(self) -> str:
+        """`0.0.0.0:8080`."""
+        return endpoint_text(self.claim.address, self.claim.port)
+
+    @property
+    def settings(self) -> Mapping[str, Setting]:
+        """The backlog."""
+        return settings.of_listener(self)
+
+    def status(self, now: float) -> Mapping[str, str | int | float]:
+        """`state=LISTEN` first."""
+        del now
+        return status.of_listener(self)
+
+    @property
+    def has_room(self) -> bool:
+        """Whether one more connection may wait."""
+        return len(self.waiting) < self.backlog
+
+    def takes_syn(self) -> bool:
+        """Tell whether a SYN may begin a connection; counts those that may not."""
+        if not self.has_room:
+            self.overflows += 1
+            self.tcp.statistics.dropped_listen_overflow += 1
+            return False
+        if len(self.opening) >= max(SYN_QUEUE, self.backlog):
+            self.tcp.statistics.dropped_syn_queue_full += 1
+            return False
+        return True
+
+    def established(self, connection: Connection) -> None:
+        """A handshake is complete."""
+        self.opening.discard(connection)
+        self.waiting.append(connection)
+        self.on_changed()
+
+    def lost(self, connection: Connection) -> None:
+        """A connection ended before it was accepted. Established ones are still accepted, and say why they ended."""
+        self.opening.discard(connection)
+
+    def pending(self) -> int:
+        """How many connections wait."""
+        return len(self.waiting)
+
+    def accept(self, now: float) -> Connection | None:
+        """Take the oldest connection whose handshake is complete; None: none waits."""
+        del now
+        if not self.waiting:
+            return None
+        connection = self.waiting.popleft()
+        connection.listener = None
+        self.accepted += 1
+        return connection
+
+    def close(self, now: float) -> None:
+        """Stop listening; connections that wait, or are opening, are reset."""
+        self.tcp.forget_listener(self)
+        for connection in (*self.waiting, *self.opening):
+            connection.listener = None
+            connection.closed = True
+            closing.abort(connection, now)
+        self.waiting.clear()
+        self.opening.clear()

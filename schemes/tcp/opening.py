@@ -1,0 +1,91 @@
+"""The beginning of a connection: SYN out, what the two SYNs agree on, ESTABLISHED (RFC 9293 §3.5, §3.10.1)."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from schemefs.log import TRACE
+from schemes.tcp import output, timeouts
+from schemes.tcp.rtt import RTO_AFTER_LOST_SYN
+from schemes.tcp.states import ESTABLISHED, FIN_WAIT_1, SYN_RECEIVED, SYN_SENT
+from schemes.tcp.wire import flags_text
+
+if TYPE_CHECKING:
+    from schemes.tcp.connection import Connection
+    from schemes.tcp.wire import Segment
+
+log = logging.getLogger("schemefs.tcp")
+
+
+def open_actively(connection: Connection, now: float) -> None:
+    """Send the SYN; `opening` is true until something comes of it."""
+    c = connection
+    c.opened_at = c.heard_at = c.sent_at = now
+    c.become(SYN_SENT)
+    c.rtt.start(c.snd.iss + 1, now)
+    c.retransmission.set(now + c.rtt.rto)
+    if c.connect_timeout:
+        c.life.set(now + c.connect_timeout)
+    output.send_syn(c, now)
+
+
+def open_passively(connection: Connection, segment: Segment, now: float) -> None:
+    """A SYN came for a listener: answer it with SYN-ACK (§3.10.7.2, third step)."""
+    c, snd = connection, connection.snd
+    c.opened_at = c.heard_at = c.sent_at = now
+    c.rcv.start(segment.seq)
+    agree(c, segment, now)
+    snd.wnd = snd.max_wnd = segment.wnd
+    snd.wl1, snd.wl2 = segment.seq, snd.iss
+    c.become(SYN_RECEIVED)
+    c.rtt.start(snd.iss + 1, now)
+    c.retransmission.set(now + c.rtt.rto)
+    output.send_syn(c, now)
+
+
+def agree(connection: Connection, segment: Segment, now: float) -> None:
+    """Take over what the peer's SYN says; an option counts when both have it (RFC 7323 §2.2, §3.2, RFC 2018 §2)."""
+    c = connection
+    if log.isEnabledFor(TRACE):
+        log.log(
+            TRACE, "%s in from %s: mss %d, scale %d", flags_text(segment.flags), c.remote, segment.mss, segment.scale
+        )
+    if segment.mss:
+        c.peer_mss = segment.mss
+    if segment.scale >= 0:
+        c.snd.scale = segment.scale
+        c.rcv.scale = c.window_scale
+    if segment.timestamp >= 0:
+        c.agree_on_timestamps()
+        c.ts_recent = segment.timestamp
+        c.ts_recent_at = now
+    if segment.sack_permitted:
+        c.sack_on = True
+        c.recovery.use_sack()
+    output.measure_path(c)
+
+
+def established(connection: Connection, segment: Segment, now: float) -> None:
+    """Our SYN is acknowledged: the connection is open, and what was asked of it before happens now."""
+    c, snd = connection, connection.snd
+    c.established_at = c.heard_at = now
+    if c.syn_retries:
+        # RFC 6298 (5.7), RFC 5681 §3.1: a lost SYN says that the path is long or full.
+        c.congestion.handshake_lost()
+    c.retransmission.clear()
+    c.life.clear()
+    c.soft_error = None
+    c.stalled_at = -1.0
+    snd.una = segment.ack
+    if not c.rtt.acknowledged(segment.ack, now):
+        c.rtt.rto = RTO_AFTER_LOST_SYN
+    c.become(ESTABLISHED)
+    if c.fin_queued:
+        c.become(FIN_WAIT_1)
+    if c.keepalive:
+        timeouts.start_keepalive(c)
+    listener = c.listener
+    if listener is not None:
+        listener.established(c)
+    c.on_changed()

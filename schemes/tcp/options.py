@@ -1,0 +1,88 @@
+"""TCP options (RFC 9293 §3.2, RFC 7323, RFC 2018): walking over received ones, building ours.
+
+A list with a wrong length ends where it goes wrong: what came before is used, the rest ignored, the segment kept
+(RFC 9293 MUST-7 asks for no crash, and the field's practice is not to punish the data for it).
+"""
+
+from __future__ import annotations
+
+from struct import Struct
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+END_OF_LIST: Final = 0
+NO_OPERATION: Final = 1
+MSS: Final = 2
+WINDOW_SCALE: Final = 3
+SACK_PERMITTED: Final = 4
+SACK: Final = 5
+TIMESTAMPS: Final = 8
+
+MAX_SCALE: Final = 14
+TIMESTAMPS_LENGTH: Final = 12  # octets that the Timestamps option takes in every segment, padding included
+
+_HALF = Struct(">H")
+_TWO_WORDS = Struct(">II")
+_MSS = Struct(">BBH")
+_TIMESTAMPS = Struct(">HBBII")
+
+
+def walk(datagram: memoryview, start: int, end: int) -> Iterator[tuple[int, int, int]]:
+    """Yield (kind, offset of its data, length with kind and length octets) of each well-formed option."""
+    at = start
+    while at < end:
+        kind = datagram[at]
+        if kind == END_OF_LIST:
+            return
+        if kind == NO_OPERATION:
+            at += 1
+            continue
+        length = datagram[at + 1] if at + 1 < end else 0
+        if length < 2 or at + length > end:
+            return
+        yield kind, at + 2, length
+        at += length
+
+
+def one_half(datagram: memoryview, at: int) -> int:
+    """Return the 16-bit number at *at*."""
+    value: int = _HALF.unpack_from(datagram, at)[0]
+    return value
+
+
+def two_words(datagram: memoryview, at: int) -> tuple[int, int]:
+    """Return the two 32-bit numbers at *at*."""
+    first, second = _TWO_WORDS.unpack_from(datagram, at)
+    return first, second
+
+
+def sack_blocks(datagram: memoryview, at: int, length: int) -> tuple[tuple[int, int], ...]:
+    """Return the (left, right) edges of a SACK option, in its order."""
+    return tuple(two_words(datagram, at + offset) for offset in range(0, (length - 2) // 8 * 8, 8))
+
+
+def syn_options(mss: int, scale: int | None, timestamps: tuple[int, int] | None, *, sack_permitted: bool) -> bytes:
+    """Return the options of a SYN or SYN-ACK; None leaves an option out."""
+    octets = _MSS.pack(MSS, 4, mss)
+    if timestamps is not None:
+        lead = SACK_PERMITTED << 8 | 2 if sack_permitted else NO_OPERATION << 8 | NO_OPERATION
+        octets += _TIMESTAMPS.pack(lead, TIMESTAMPS, 10, *timestamps)
+    elif sack_permitted:
+        octets += bytes((NO_OPERATION, NO_OPERATION, SACK_PERMITTED, 2))
+    if scale is not None:
+        octets += bytes((NO_OPERATION, WINDOW_SCALE, 3, scale))
+    return octets
+
+
+def ack_options(timestamps: tuple[int, int] | None, blocks: Sequence[tuple[int, int]]) -> bytes:
+    """Return Timestamps and as many SACK blocks as 40 octets of options hold (RFC 2018 §3: four, or three)."""
+    octets = b""
+    if timestamps is not None:
+        octets = _TIMESTAMPS.pack(NO_OPERATION << 8 | NO_OPERATION, TIMESTAMPS, 10, *timestamps)
+    if blocks:
+        fitting = blocks[: (40 - len(octets) - 4) // 8]
+        octets += bytes((NO_OPERATION, NO_OPERATION, SACK, 2 + 8 * len(fitting)))
+        octets += b"".join(_TWO_WORDS.pack(left & 0xFFFFFFFF, right & 0xFFFFFFFF) for left, right in fitting)
+    return octets

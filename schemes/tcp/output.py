@@ -1,0 +1,305 @@
+"""Segments out: what to send now, in what size, with which header (RFC 9293 §3.8, §3.7.4, §3.8.6.2.1).
+
+`transmit` is the one place that sends text and FIN. It is called after anything changed that could allow more: a
+write, an ACK, a timer, room on the link. It makes super-segments: slices of the send queue of up to 64 KiB, cut to the
+MSS only by a link that can't do it.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+from typing import TYPE_CHECKING, Final
+
+from schemefs.errors import SchemeError
+from schemefs.log import TRACE
+from schemefs.net.layers import TCP
+from schemes.tcp.options import ack_options, syn_options
+from schemes.tcp.states import RECEIVING, SENDING, SYN_RECEIVED, SYN_SENT
+from schemes.tcp.wire import (
+    ACK,
+    CHECKSUM_OFFSET,
+    FIN,
+    HEADER_LENGTH,
+    PSH,
+    RST,
+    SYN,
+    flags_text,
+    header,
+    header_with_timestamps,
+)
+
+if TYPE_CHECKING:
+    from schemefs.net.buffer import Chunks
+    from schemes.tcp.connection import Connection
+
+log = logging.getLogger("schemefs.tcp")
+
+MAX_SYN_WINDOW: Final = 0xFFFF  # SEG.WND of a SYN is never scaled (RFC 7323 §2.2)
+MIN_MSS: Final = 88  # what the smallest IPv4 MTU of 68 leaves is absurd; Linux's floor for a forged MTU or MSS is near
+
+
+def measure_path(connection: Connection) -> None:
+    """Take over the path's MTU: the MSS, and how large a super-segment may be."""
+    c, path = connection, connection.path
+    c.path_mtu = path.mtu
+    headers = c.ip_header_length + c.header_length
+    options = c.header_length - HEADER_LENGTH
+    # RFC 6691: the peer's MSS doesn't know of options, so what they take is ours to subtract.
+    c.mss = max(min(c.peer_mss, c.path_mtu - c.ip_header_length - HEADER_LENGTH) - options, MIN_MSS)
+    c.max_payload = max((path.gso_max - headers) // c.mss, 1) * c.mss
+    c.congestion.set_smss(c.mss)
+
+
+def transmit(connection: Connection, now: float) -> None:
+    """Send what the windows allow: what was lost first, then what is new (RFC 6675 §5 (C))."""
+    c = connection
+    if c.blocked or c.state not in SENDING:
+        return
+    if c.path.mtu != c.path_mtu:
+        measure_path(c)
+    snd = c.snd
+    if snd.una == snd.nxt and now - c.sent_at > c.rtt.rto:
+        c.congestion.idle()
+    before = c.segments_out
+    if c.recovery.lost > snd.una:
+        while _send_lost(c, now):
+            pass
+    while _send_new(c, now):
+        pass
+    if not c.retransmission.armed and (snd.nxt > snd.una or c.out.end > snd.nxt or c.fin_queued):
+        # In flight: RFC 6298 (5.1). Unsent and nothing in flight: the window is closed, so probe (§3.8.6.1).
+        c.retransmission.set(now + c.rtt.rto)
+    if c.segments_out != before:
+        c.sent_at = now
+
+
+def _send_lost(c: Connection, now: float) -> bool:
+    """Send the first hole, or part of it, again; False: there is none, or no room."""
+    recovery, snd = c.recovery, c.snd
+    hole = recovery.next_hole()
+    if hole is None:
+        return False
+    seq, length = hole
+    room = c.congestion.cwnd - recovery.pipe
+    if room < min(c.mss, length):
+        if not recovery.force:
+            return False
+        room = c.mss
+    length = min(length, room, c.max_payload, snd.una + snd.wnd - seq)
+    if length <= 0:  # the window shrank to before the hole: the retransmission timer will probe
+        return False
+    if c.mss < length < hole[1]:
+        length -= length % c.mss
+    sent = _send_range(c, seq, length, now)
+    if sent:
+        recovery.retransmitted(seq + sent)
+        c.rtt.cancel()
+        c.retransmissions += 1
+        c.tcp.statistics.retransmitted_segments += -(-sent // c.mss)
+    return bool(sent)
+
+
+def _send_new(c: Connection, now: float) -> bool:
+    """Send octets for the first time, and the FIN after the last; False: nothing may be sent (any more)."""
+    snd, out = c.snd, c.out
+    nxt = snd.nxt
+    available = out.end - nxt
+    if available <= 0 and (c.fin_sent or not c.fin_queued):
+        c.is_limited = False
+        return False
+    usable = snd.una + snd.wnd - nxt
+    room = c.congestion.cwnd - c.recovery.pipe
+    length = min(available, usable, room, c.max_payload)
+    c.is_limited = room < c.mss and available > 0
+    if length < available:
+        length = _worth_sending(c, length, usable)
+        if not length:
+            return False
+    elif available and available % c.mss and not _tail_may_go(c):
+        length -= available % c.mss
+        if not length:
+            return False
+    fin = c.fin_queued and length == available and usable > length
+    if not length and not fin:
+        return False
+    if fin:
+        c.fin_sent = True
+    sent = _send_range(c, nxt, length + fin, now)
+    if fin and sent <= length:
+        c.fin_sent = False
+    if sent:
+        snd.nxt = nxt + sent
+        if sent % c.mss:
+            c.small_end = snd.nxt
+        c.rtt.start(snd.nxt, now)
+    return bool(sent)
+
+
+def _worth_sending(c: Connection, length: int, usable: int) -> int:
+    """Return how much of *length* to send while more is queued: whole segments (SWS avoidance, §3.8.6.2.1)."""
+    if length >= c.mss:
+        return length - length % c.mss
+    snd = c.snd
+    # Rule (3): half the largest window is worth it, for peers whose whole buffer is smaller than a segment.
+    if 0 < length == usable and length * 2 >= snd.max_wnd and (c.nodelay or snd.una == snd.nxt):
+        return length
+    return 0
+
+
+def _tail_may_go(c: Connection) -> bool:
+    """Nagle (§3.7.4), as Minshall refined it: a short segment waits only while another short one is in flight."""
+    return c.nodelay or c.fin_queued or c.small_end <= c.snd.una
+
+
+def _send_range(c: Connection, seq: int, length: int, now: float) -> int:
+    """Send `[seq, seq + length)`, whose last may be the FIN; return how much went: less if it was too chopped."""
+    end = c.out.end
+    size = min(length, end - seq)
+    chunks: Chunks = ()
+    if size > 0:
+        chunks, taken = c.out.slices(seq, size)
+        if taken < size:
+            length = size = taken
+    flags = ACK
+    if seq + size == end and size:
+        flags |= PSH
+    if seq + length > end:
+        flags |= FIN
+    return length if _send(c, seq, flags, chunks, size, now) else 0
+
+
+def send_ack(connection: Connection, now: float) -> None:
+    """Send an ACK without payload, with SACK blocks when something arrived out of order."""
+    c = connection
+    c.ack_now = True  # until it is sent: if the link has no room, it is owed
+    _send(c, c.snd.acceptable_sequence(), ACK, (), 0, now)
+
+
+def send_probe(connection: Connection, now: float) -> None:
+    """Send one octet into a closed window (§3.8.6.1), or the FIN when only that is left."""
+    c, snd = connection, connection.snd
+    if c.out.end <= snd.una:
+        c.fin_sent = True
+    if _send_range(c, snd.una, 1, now):
+        snd.nxt = max(snd.nxt, snd.una + 1)
+        c.rtt.cancel()
+
+
+def send_keepalive(connection: Connection, now: float) -> None:
+    """Send a segment that is one octet too old, which the peer has to answer (RFC 9293 §3.8.4)."""
+    _send(connection, connection.snd.nxt - 1, ACK, (), 0, now)
+
+
+def update_window(connection: Connection, now: float) -> None:
+    """The user has made room: tell the peer at once when it matters to it, else with the next ACK.
+
+    It matters when the window it may still use is at most half of what it could be; so a reader that drains a closed
+    window is felt at once, and a stream is not doubled by updates.
+    """
+    c, rcv = connection, connection.rcv
+    if c.state not in RECEIVING:
+        return
+    edge = rcv.edge_for(_free(c), rcv.mss, c.inbox.capacity)
+    if edge > rcv.edge and rcv.wnd * 2 <= edge - rcv.nxt:
+        send_ack(c, now)
+
+
+def send_syn(connection: Connection, now: float) -> None:
+    """Send the SYN of SYN-SENT, or the SYN-ACK of SYN-RECEIVED, with the options that the state allows."""
+    c, rcv = connection, connection.rcv
+    is_reply = c.state == SYN_RECEIVED
+    wnd = min(c.inbox.capacity, MAX_SYN_WINDOW)
+    timestamps = (c.timestamp(now), c.ts_recent) if c.timestamps_on or not is_reply else None
+    octets = syn_options(
+        min(c.path_mtu - c.ip_header_length - HEADER_LENGTH, 0xFFFF),
+        c.window_scale if rcv.scale or not is_reply else None,
+        timestamps,
+        sack_permitted=c.sack_on or not is_reply,
+    )
+    if is_reply:
+        rcv.edge = rcv.nxt + wnd
+    flags = SYN | ACK if is_reply else SYN
+    c.snd.nxt = c.snd.iss + 1
+    partial_sum = (c.pseudo_sum + HEADER_LENGTH + len(octets)) % 0xFFFF or 0xFFFF
+    _hand_over(c, header(c.ports, c.snd.iss, rcv.nxt if is_reply else 0, flags, wnd, partial_sum, octets), (), 0, now)
+    if log.isEnabledFor(TRACE):
+        log.log(TRACE, "%s out to %s (try %d)", flags_text(flags), c.remote, c.syn_retries + 1)
+
+
+def send_reset(connection: Connection, now: float) -> None:
+    """Send the RST that ends a synchronized connection (§3.5.3: SEQ=SND.NXT); the peer takes no other number."""
+    c = connection
+    if c.state == SYN_SENT:
+        return
+    _send(c, c.snd.acceptable_sequence(), RST | ACK, (), 0, now)
+    c.tcp.statistics.out_resets += 1
+
+
+def _free(c: Connection) -> int:
+    return c.inbox.capacity if c.discarding or c.read_shut else max(c.inbox.free, 0)
+
+
+def _send(c: Connection, seq: int, flags: int, chunks: Chunks, size: int, now: float) -> bool:
+    """Build the header, hand the segment over and note that it carried our ACK; False: the link had no room."""
+    rcv = c.rcv
+    wnd = rcv.advertise(rcv.edge_for(_free(c), rcv.mss, c.inbox.capacity))
+    if c.timestamps_on and (size or not (c.reassembly or c.dsack)):
+        partial_sum = (c.pseudo_sum + c.header_length + size) % 0xFFFF or 0xFFFF
+        octets = header_with_timestamps(c.ports, seq, rcv.nxt, flags, wnd, partial_sum, c.timestamp(now), c.ts_recent)
+    else:
+        timestamps = (c.timestamp(now), c.ts_recent) if c.timestamps_on else None
+        options = ack_options(timestamps, () if size else _sack_blocks(c))
+        partial_sum = (c.pseudo_sum + HEADER_LENGTH + len(options) + size) % 0xFFFF or 0xFFFF
+        octets = header(c.ports, seq, rcv.nxt, flags, wnd, partial_sum, options)
+    if not _hand_over(c, octets, chunks, size, now):
+        return False
+    c.ack_now = False
+    rcv.acked = rcv.nxt
+    c.delayed_ack.clear()
+    if log.isEnabledFor(TRACE):
+        log.log(
+            TRACE,
+            "%s out to %s: seq %d, %d octets, ack %d, window %d",
+            flags_text(flags), c.remote, seq - c.snd.iss, size, rcv.nxt - rcv.irs, rcv.wnd,
+        )  # fmt: skip
+    return True
+
+
+def _sack_blocks(c: Connection) -> list[tuple[int, int]]:
+    """Return what to report: a duplicate first (RFC 2883 §4), then the blocks of the reassembly queue."""
+    if not c.sack_on:
+        return []
+    blocks = c.reassembly.sack_blocks() if c.reassembly else []
+    if c.dsack is not None:
+        blocks.insert(0, c.dsack)
+        c.dsack = None
+    return blocks
+
+
+def _hand_over(c: Connection, octets: bytes, chunks: Chunks, size: int, now: float) -> bool:
+    """Give a segment to the network layer; False: it has no room now, and Tcp will call again when it has."""
+    try:
+        sent = c.path.send(
+            TCP,
+            octets,
+            chunks,
+            now,
+            checksum_offset=CHECKSUM_OFFSET,
+            gso_size=c.mss if size > c.mss else 0,
+            hop_limit=c.hop_limit,
+        )
+    except SchemeError as error:
+        # No route any more, or an MTU that fell under our feet. The segment counts as sent and lost: the
+        # retransmission timer comes back to it, by then with the new MSS or the route, or gives up with the reason.
+        if error.errno == errno.EMSGSIZE:
+            measure_path(c)
+        log.debug("%s: %s", c.remote, error)
+        sent = True
+    if not sent:
+        c.blocked = True
+        c.tcp.wait_for_space(c)
+        return False
+    c.segments_out += 1
+    c.tcp.statistics.out_segments += 1
+    return True

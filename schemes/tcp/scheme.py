@@ -1,0 +1,131 @@
+"""The tcp scheme: what a user's address and options mean for connections and listeners. No segment is seen here."""
+
+from __future__ import annotations
+
+import errno
+from typing import TYPE_CHECKING
+
+from schemefs.conversation import ConversationProtocol, ConversationScheme, Option
+from schemefs.errors import SchemeError
+from schemefs.net.addresses import ANY_V4, AddressPath, parse_endpoint, parse_seconds
+from schemefs.net.layers import NetworkLayer
+from schemefs.net.ports import LOWEST_UNPRIVILEGED
+from schemes.tcp import settings
+from schemes.tcp.demultiplexer import Tcp
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from schemefs.scheme import Caller, SchemeContext
+    from schemes.tcp.connection import Connection
+    from schemes.tcp.listener import Listener
+
+# Options that are settings of the connection from its first segment on; `ttl` is the short name of hop_limit.
+_SETTINGS = {
+    "nodelay": "nodelay",
+    "ttl": "hop_limit",
+    "keepalive": "keepalive",
+    "user_timeout": "user_timeout",
+    "linger": "linger",
+    "congestion": "congestion",
+}
+
+
+class TcpProtocol(ConversationProtocol):
+    """Addresses and options of tcp."""
+
+    name = "tcp"
+    options: Mapping[str, Option] = {
+        "from": Option(parse_endpoint, "HOST:PORT of the local end; port 0 picks one"),
+        "timeout": Option(parse_seconds, "seconds a connect may take; 0: about three minutes"),
+        "backlog": Option(settings.backlog, settings.HELP["backlog"]),
+        **{option: Option(settings.CHECKS[name], settings.HELP[name]) for option, name in _SETTINGS.items()},
+    }
+
+    def __init__(self, context: SchemeContext, tcp: Tcp) -> None:
+        self.context = context
+        self.tcp = tcp
+
+    def connect(self, address: AddressPath, caller: Caller, now: float) -> Connection:
+        """Begin a connection: the SYN is on its way when this returns."""
+        options, endpoint = address.options, address.endpoint
+        port = self._port(endpoint.port)
+        if not port:
+            raise SchemeError(errno.EADDRNOTAVAIL, "nobody can be reached at port 0")
+        source, local_port = self._local_end(options.get("from", ""), caller)
+        connection = self._connect_to_one_of(self.context.names.addresses(endpoint.host), port, source, local_port, now)
+        self._configure(connection, options)
+        connection.connect_timeout = parse_seconds(options.get("timeout") or "0")
+        self.tcp.begin(connection, now)
+        return connection
+
+    def _connect_to_one_of(
+        self, addresses: tuple[bytes, ...], port: int, source: bytes, local_port: int, now: float
+    ) -> Connection:
+        """Take the first address that there is a way to."""
+        failure = SchemeError(errno.EADDRNOTAVAIL, "no address")
+        for destination in addresses:
+            try:
+                return self.tcp.connect(destination, port, now, source=source, local_port=local_port)
+            except SchemeError as error:
+                failure = error
+        raise failure
+
+    def announce(self, address: AddressPath, caller: Caller, now: float) -> Listener:
+        """Listen."""
+        del now
+        host = address.endpoint.host
+        local = self.context.names.addresses(host)[0] if host else ANY_V4
+        if any(local) and not self.tcp.network.is_local(local):
+            raise SchemeError(errno.EADDRNOTAVAIL, f"{host} is no address of ours")
+        port = self._port(address.endpoint.port)
+        self._check_privilege(port, caller)
+        listener = self.tcp.listen(local, port, uid=caller.uid)
+        if "backlog" in address.options:
+            listener.backlog = settings.backlog(address.options["backlog"])
+        listener.configure = lambda connection: self._configure(connection, address.options)
+        return listener
+
+    def stats(self) -> Mapping[str, int | float | str]:
+        """Return the counters."""
+        return self.tcp.stats()
+
+    def _port(self, text: str) -> int:
+        try:
+            return self.context.names.port(text, self.name)
+        except ValueError as error:
+            raise SchemeError(errno.EINVAL, str(error)) from None
+
+    def _local_end(self, text: str, caller: Caller) -> tuple[bytes, int]:
+        """Return (address, port) of the option from=; empty and 0 where it leaves the choice to us."""
+        if not text:
+            return b"", 0
+        endpoint = parse_endpoint(text)
+        port = self._port(endpoint.port)
+        self._check_privilege(port, caller)
+        return (self.context.names.addresses(endpoint.host)[0] if endpoint.host else b""), port
+
+    def _check_privilege(self, port: int, caller: Caller) -> None:
+        if 0 < port < LOWEST_UNPRIVILEGED and not self.context.is_privileged(caller):
+            raise SchemeError(errno.EACCES, f"ports below {LOWEST_UNPRIVILEGED} are for root, and {port} is one")
+
+    @staticmethod
+    def _configure(connection: Connection, options: Mapping[str, str]) -> None:
+        """Apply the options that are settings; they were checked when the path was looked up."""
+        values = connection.settings
+        for option, text in options.items():
+            put = values[_SETTINGS[option]].set if option in _SETTINGS else None
+            if put is not None:
+                put(text)
+
+
+class TcpScheme(ConversationScheme):
+    """Streams of octets between two programs, in order and complete or not at all (RFC 9293)."""
+
+    name = "tcp"
+    requires = ("ip",)
+
+    def __init__(self, context: SchemeContext) -> None:
+        network: NetworkLayer = context.service("ip", NetworkLayer)  # type: ignore[type-abstract]
+        self.tcp = Tcp(network, context.alarm, context.random)
+        super().__init__(context, TcpProtocol(context, self.tcp))

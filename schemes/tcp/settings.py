@@ -1,0 +1,121 @@
+"""The values a user may read and change while a connection or listener lives: `settings/`, ctl verbs, path options."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from schemefs.conversation import Setting
+from schemefs.net.addresses import parse_number, parse_seconds
+from schemes.tcp import timeouts
+from schemes.tcp.congestion import CONTROLS, CongestionControl
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from schemes.tcp.connection import Connection
+    from schemes.tcp.listener import Listener
+
+MAX_BACKLOG = 4096
+
+HELP = {
+    "nodelay": "1: send short segments at once; 0: Nagle's algorithm",
+    "hop_limit": "TTL of outgoing datagrams, 1 to 255",
+    "keepalive": "seconds of silence until the peer is probed; 0: never",
+    "keepalive_interval": "seconds between probes",
+    "keepalive_count": "probes without an answer until the connection fails",
+    "user_timeout": "seconds that sent octets may stay unacknowledged until the connection fails",
+    "linger": "seconds to send what is left after close; 0: reset; -1: as long as it takes",
+    "congestion": "congestion control: " + ", ".join(CONTROLS),
+    "mss": "octets of payload in a segment",
+    "backlog": "connections that may wait for accept",
+}
+
+
+def _flag(text: str) -> bool:
+    """Return a switch; the bare word of a path option means on."""
+    if text in ("", "1", "on", "true", "yes"):
+        return True
+    if text in ("0", "off", "false", "no"):
+        return False
+    message = f"{text!r} is neither 1 nor 0"
+    raise ValueError(message)
+
+
+def _seconds_or_minus_one(text: str) -> float:
+    return -1.0 if text == "-1" else parse_seconds(text)
+
+
+def _positive_seconds(text: str) -> float:
+    value = parse_seconds(text)
+    if not value:
+        message = "0 seconds is too short"
+        raise ValueError(message)
+    return value
+
+
+def backlog(text: str) -> int:
+    """Parse a backlog."""
+    return parse_number(text, 1, MAX_BACKLOG)
+
+
+def _congestion(text: str) -> type[CongestionControl]:
+    kind = CONTROLS.get(text)
+    if kind is None:
+        message = f"no congestion control is called {text!r}; there is: {', '.join(CONTROLS)}"
+        raise ValueError(message)
+    return kind
+
+
+CHECKS: Mapping[str, Callable[[str], object]] = {
+    "nodelay": _flag,
+    "hop_limit": lambda text: parse_number(text, 1, 255),
+    "keepalive": parse_seconds,
+    "keepalive_interval": _positive_seconds,
+    "keepalive_count": lambda text: parse_number(text, 1, 127),
+    "user_timeout": _positive_seconds,
+    "linger": _seconds_or_minus_one,
+    "congestion": _congestion,
+}
+"""What turns a setting's text into its value; raises ValueError with a sentence."""
+
+
+def of_connection(connection: Connection) -> Mapping[str, Setting]:
+    """Return the settings of a connection."""
+    found = {name: _value(connection, name) for name in CHECKS if name != "congestion"}
+    found["congestion"] = Setting(
+        lambda: connection.congestion.name, lambda text: _set_congestion(connection, text), HELP["congestion"]
+    )
+    found["mss"] = Setting(lambda: str(connection.mss), None, HELP["mss"])
+    return found
+
+
+def _value(connection: Connection, name: str) -> Setting:
+    """Return a setting that is an attribute of the connection."""
+
+    def get() -> str:
+        current = getattr(connection, name)
+        return f"{current:d}" if isinstance(current, int) else f"{current:g}"
+
+    def put(text: str) -> None:
+        setattr(connection, name, CHECKS[name](text))
+        if name == "keepalive":
+            timeouts.start_keepalive(connection)
+
+    return Setting(get, put, HELP[name])
+
+
+def _set_congestion(connection: Connection, text: str) -> None:
+    """Change the congestion control; the window goes on as it is."""
+    before = connection.congestion
+    control = _congestion(text)(connection.mss)
+    control.cwnd, control.ssthresh = before.cwnd, before.ssthresh
+    connection.congestion = connection.recovery.congestion = control
+
+
+def of_listener(listener: Listener) -> Mapping[str, Setting]:
+    """Return the settings of a listener."""
+
+    def put(text: str) -> None:
+        listener.backlog = backlog(text)
+
+    return {"backlog": Setting(lambda: str(listener.backlog), put, HELP["backlog"])}

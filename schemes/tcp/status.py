@@ -1,0 +1,60 @@
+"""What `status` of a connection and of a listener shows: `state` first, times in seconds, sizes in octets."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from schemes.tcp.connection import Connection
+    from schemes.tcp.listener import Listener
+
+
+def of_connection(connection: Connection, now: float) -> Mapping[str, str | int | float]:
+    """Return the rows of a connection's status."""
+    c, snd, rcv = connection, connection.snd, connection.rcv
+    return {
+        "state": c.state,
+        "local": c.local,
+        "remote": c.remote,
+        "age": round(now - c.opened_at, 6),
+        "rtt": round(c.rtt.srtt, 6),
+        "rttvar": round(c.rtt.variation, 6),
+        "rtt_min": round(c.rtt.minimum, 6),
+        "rto": round(c.rtt.rto, 6),
+        "congestion": c.congestion.name,
+        "cwnd": c.congestion.cwnd,
+        "ssthresh": min(c.congestion.ssthresh, 0x7FFFFFFF),
+        "recovery": c.recovery.phase,
+        "in_flight": snd.in_flight,
+        "snd_wnd": snd.wnd,
+        "snd_scale": snd.scale,
+        "rcv_wnd": rcv.wnd,
+        "rcv_scale": rcv.scale,
+        "mss": c.mss,
+        "path_mtu": c.path_mtu,
+        "timestamps": "yes" if c.timestamps_on else "no",
+        "sack": "yes" if c.sack_on else "no",
+        "send_queue": len(c.out),
+        "receive_queue": c.inbox.size,
+        "receive_capacity": c.inbox.capacity,
+        "out_of_order": c.reassembly.size,
+        "segments_in": c.segments_in,
+        "segments_out": c.segments_out,
+        "retransmissions": c.retransmissions,
+        "syn_retries": c.syn_retries,
+    }
+
+
+def of_listener(listener: Listener) -> Mapping[str, str | int | float]:
+    """Return the rows of a listener's status."""
+    return {
+        "state": "LISTEN",
+        "local": listener.local,
+        "backlog": listener.backlog,
+        "waiting": listener.pending(),
+        "opening": len(listener.opening),
+        "accepted": listener.accepted,
+        "overflows": listener.overflows,
+    }

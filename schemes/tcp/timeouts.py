@@ -1,0 +1,134 @@
+"""What time does to a connection (RFC 9293 §3.8.1, §3.8.3, §3.8.4, §3.8.6.1, §3.10.8): three timers.
+
+retransmission   something is in flight, or the peer's window is closed
+delayed_ack      `output.send_ack` itself
+life             time-out of the connect, keepalive, linger, FIN-WAIT-2, TIME-WAIT: one at a time, told by the state
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+from typing import TYPE_CHECKING, Final
+
+from schemefs.log import TRACE
+from schemes.tcp import closing, output
+from schemes.tcp.states import CLOSE_WAIT, ESTABLISHED, FIN_WAIT_2, OPENING, SYN_RECEIVED, TIME_WAIT
+
+if TYPE_CHECKING:
+    from schemes.tcp.connection import Connection
+
+log = logging.getLogger("schemefs.tcp")
+
+SYN_TIMEOUT: Final = 180.0  # seconds; RFC 9293 MUST-23: at least three minutes
+SYN_ACK_RETRIES: Final = 5  # as Linux: about a minute; a listener must not keep strangers for long
+
+
+def retransmission_due(connection: Connection, now: float) -> None:
+    """Send again what was not acknowledged, or probe a closed window, and back off; give up when it is time."""
+    c, snd = connection, connection.snd
+    if c.state in OPENING:
+        _handshake_due(c, now)
+        return
+    if c.stalled_at < 0:
+        # Since when nothing has moved: for what is in flight, the time-out that has just passed counts.
+        c.stalled_at = now - c.rtt.rto
+    window_closed = snd.wnd == 0
+    # A closed window may stay so for as long as the peer says it is there (§3.8.6.1, MUST-37); unless the user has
+    # gone too, and nobody would ever miss the connection.
+    since = max(c.stalled_at, c.heard_at) if window_closed and not c.closed else c.stalled_at
+    if now - since >= c.user_timeout:
+        _give_up(c, f"no answer from {c.remote} for {now - since:.0f} s")
+        return
+    c.rtt.cancel()
+    c.rtt.back_off()
+    if window_closed:
+        _trace(c, "window closed: probe of one octet")
+        output.send_probe(c, now)
+    elif snd.una == snd.nxt:
+        # Nothing in flight and yet not sent: too little for SWS avoidance, for too long (§3.8.6.2.1 rule (4)).
+        snd.max_wnd = min(snd.max_wnd, snd.wnd)
+    else:
+        _trace(c, "retransmission time-out")
+        c.recovery.timed_out(now)
+    output.transmit(c, now)
+    c.retransmission.set(now + c.rtt.rto)
+
+
+def _handshake_due(c: Connection, now: float) -> None:
+    """Send the SYN or SYN-ACK again, with exponential back-off (§3.8.3, RFC 6298 (5.5))."""
+    waited = now - c.opened_at
+    if c.state == SYN_RECEIVED and c.listener is not None:
+        if c.syn_retries >= SYN_ACK_RETRIES:
+            c.tcp.statistics.dropped_handshake_timed_out += 1
+            closing.end(c)
+            return
+    elif waited >= SYN_TIMEOUT:
+        _give_up(c, f"no answer from {c.remote} to {c.syn_retries + 1} SYNs in {waited:.0f} s")
+        return
+    c.syn_retries += 1
+    c.rtt.cancel()
+    c.rtt.back_off()
+    c.retransmissions += 1
+    c.tcp.statistics.retransmitted_segments += 1
+    output.send_syn(c, now)
+    c.retransmission.set(now + c.rtt.rto)
+
+
+def _give_up(c: Connection, sentence: str) -> None:
+    """End the connection: ETIMEDOUT, or what an ICMP error has told since (RFC 1122 §4.2.3.9)."""
+    number = errno.ETIMEDOUT
+    if c.soft_error is not None:
+        number = c.soft_error.errno
+        sentence += f"; {c.soft_error.sentence}"
+    closing.fail(c, number, sentence)
+
+
+def life_due(connection: Connection, now: float) -> None:
+    """Whatever the life timer was set for, by the state."""
+    c = connection
+    if c.state in OPENING:
+        waited = now - c.opened_at
+        _give_up(c, f"no answer from {c.remote} to {c.syn_retries + 1} SYN(s) within {waited:g} s")
+    elif c.state == TIME_WAIT:
+        closing.end(c)
+    elif c.closed and c.linger > 0:
+        _trace(c, "linger time is over")
+        closing.abort(c, now)
+    elif c.closed and c.state == FIN_WAIT_2:
+        closing.end(c)
+    elif c.keepalive and c.state in (ESTABLISHED, CLOSE_WAIT):
+        _keepalive_due(c, now)
+
+
+def start_keepalive(connection: Connection) -> None:
+    """Keepalive was turned on or off, or the connection established: count from when the peer was heard last."""
+    c = connection
+    if c.state in (ESTABLISHED, CLOSE_WAIT):
+        if c.keepalive:
+            c.life.set(c.heard_at + c.keepalive)
+        else:
+            c.life.clear()
+
+
+def _keepalive_due(c: Connection, now: float) -> None:
+    """Probe a silent peer; the timer is not moved for every segment but looks here when it last spoke."""
+    idle_until = c.heard_at + c.keepalive
+    if idle_until > now or c.snd.una != c.snd.nxt:
+        # Octets in flight have a timer that finds out sooner.
+        c.probes = 0
+        c.life.set(max(idle_until, now + min(c.keepalive, c.keepalive_interval)))
+        return
+    if c.probes >= c.keepalive_count:
+        _give_up(c, f"no answer from {c.remote} to {c.probes} keepalive probes")
+        output.send_reset(c, now)
+        return
+    c.probes += 1
+    _trace(c, f"keepalive probe {c.probes}")
+    output.send_keepalive(c, now)
+    c.life.set(now + c.keepalive_interval)
+
+
+def _trace(c: Connection, text: str) -> None:
+    if log.isEnabledFor(TRACE):
+        log.log(TRACE, "%s: %s (rto %.3f s)", c.remote, text, c.rtt.rto)
