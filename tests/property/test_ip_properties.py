@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import dpkt
 from hypothesis import given
 from hypothesis import strategies as st
@@ -80,7 +82,7 @@ def fragments(draw: st.DrawFn) -> tuple[bytes, list[tuple[int, bytes, bool]]]:
     payload = draw(st.binary(min_size=9, max_size=400))
     cuts = sorted(draw(st.sets(st.integers(1, (len(payload) - 1) // 8), min_size=1, max_size=10)))
     edges = [0, *(cut * 8 for cut in cuts), len(payload)]
-    pieces = [(a, payload[a:b], b < len(payload)) for a, b in zip(edges, edges[1:], strict=False)]
+    pieces = [(a, payload[a:b], b < len(payload)) for a, b in pairwise(edges)]
     pieces += draw(st.lists(st.sampled_from(pieces), max_size=3))
     return payload, draw(st.permutations(pieces))
 

@@ -17,7 +17,7 @@ from schemefs.errors import SchemeError
 from schemefs.log import LogRings
 from schemefs.names import Names
 from schemefs.net.checksum import pseudo_header_sum
-from schemefs.net.offload import GSO_TCPV4, NEEDS_CHECKSUM, Offload
+from schemefs.net.offload import GSO_TCPV4, NEEDS_CHECKSUM, NO_OFFLOAD, Offload
 from schemefs.scheme import Caller, Event, SchemeContext
 from schemes.ip import IpScheme
 from tests.ip_host import MAC, PEER, PEER_MAC, US, MemoryLink, datagram
@@ -37,7 +37,7 @@ def scheme(gateway: str | None = "10.0.2.2") -> tuple[IpScheme, MemoryLink, Loop
     return ip, eth0, lo
 
 
-def arrives(link: MemoryLink, octets: bytes, offload: Offload = Offload()) -> None:
+def arrives(link: MemoryLink, octets: bytes, offload: Offload = NO_OFFLOAD) -> None:
     link.receive(memoryview(MAC + PEER_MAC + b"\x08\x00" + octets), offload, 0.0)
 
 
