@@ -6,6 +6,7 @@ daemon, after the fork (background.py); what the options mean is options.py, wha
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -93,7 +94,11 @@ def mount(directory: str, *, foreground: bool, allow_other: bool, pid_file: str,
     path = mountpoint.resolve(directory)
     pid_path = Path(pid_file).absolute() if pid_file else None
     if foreground:
-        sys.exit(mounting.mount_in_foreground(config, path, click.echo, allow_other=allow_other, pid_file=pid_path))
+        status = mounting.mount_in_foreground(config, path, click.echo, allow_other=allow_other, pid_file=pid_path)
+        sys.stdout.flush()
+        # Everything is taken down. The interpreter's own end would reset the signal handlers first, and a second Ctrl-C
+        # in those 20 ms would turn the status of an orderly end into "killed".
+        os._exit(status)
     click.echo(mounting.mount_in_background(config, path, allow_other=allow_other, pid_file=pid_path))
 
 

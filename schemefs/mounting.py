@@ -7,9 +7,11 @@ on the mount point is removed here.
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import FrameType
 
 from schemefs import background, mountpoint
 from schemefs.config import Config
@@ -45,10 +47,30 @@ def _serve(config: Config, path: str, report: Report, *, allow_other: bool, pid_
 
     everyone = mountpoint.others_allowed(asked=allow_other, private=config.private)
     audience = mountpoint.audience(asked=allow_other, private=config.private)
+    signals = _SignalsOutsideService()
+
+    def report_ready(line: str) -> None:
+        signals.ignored = True
+        report(_with_audience(line, audience))
+
     with _pid_file(pid_file):
-        return daemon.serve(
-            config, Path(path), allow_other=everyone, report=lambda line: report(_with_audience(line, audience))
-        )
+        return daemon.serve(config, Path(path), allow_other=everyone, report=report_ready)
+
+
+class _SignalsOutsideService:
+    """Before the daemon listens for signals they end the start; after it has stopped listening they change nothing.
+
+    A second SIGTERM must not kill a daemon that is just putting the host's settings back.
+    """
+
+    def __init__(self) -> None:
+        self.ignored = False
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, self._receive)
+
+    def _receive(self, number: int, _frame: FrameType | None) -> None:
+        if not self.ignored:
+            raise StartError(f"ended by {signal.Signals(number).name} before it was ready")
 
 
 def _with_audience(line: str, audience: str) -> str:
