@@ -69,11 +69,8 @@ def _advance(c: Connection, segment: Segment, acked: int, now: float) -> None:
     snd, rtt, out = c.snd, c.rtt, c.out
     ack = snd.una = segment.ack
     if not rtt.acknowledged(ack, now):
-        if c.timestamps_on and segment.echo and rtt.timed_seq < 0:
-            # Karn's ambiguity doesn't exist with timestamps: the echo is of the very segment (RFC 7323 §4).
-            elapsed = (c.timestamp(now) - segment.echo & 0xFFFFFFFF) / 1000
-            if elapsed < now - c.opened_at:
-                rtt.sample(elapsed)
+        if c.timestamps_on and segment.echo:
+            rtt.echoed((c.timestamp(now) - segment.echo & 0xFFFFFFFF) / 1000, now)
         rtt.restore()
     was_full = not out.free
     if ack > out.start:

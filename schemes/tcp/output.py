@@ -15,6 +15,7 @@ from schemefs.errors import SchemeError
 from schemefs.log import TRACE
 from schemefs.net.layers import TCP
 from schemes.tcp.options import ack_options, syn_options
+from schemes.tcp.recovery import OPEN
 from schemes.tcp.states import RECEIVING, SENDING, SYN_RECEIVED, SYN_SENT
 from schemes.tcp.wire import (
     ACK,
@@ -94,7 +95,7 @@ def _send_lost(c: Connection, now: float) -> bool:
     sent = _send_range(c, seq, length, now)
     if sent:
         recovery.retransmitted(seq + sent)
-        c.rtt.cancel()
+        c.rtt.retransmitted(now)
         c.retransmissions += 1
         c.tcp.statistics.retransmitted_segments += -(-sent // c.mss)
     return bool(sent)
@@ -132,7 +133,8 @@ def _send_new(c: Connection, now: float) -> bool:
         snd.nxt = nxt + sent
         if sent % c.mss:
             c.small_end = snd.nxt
-        c.rtt.start(snd.nxt, now)
+        if c.recovery.phase is OPEN:  # else its ACK would also wait for a hole to be filled
+            c.rtt.start(snd.nxt, now)
     return bool(sent)
 
 
@@ -183,7 +185,7 @@ def send_probe(connection: Connection, now: float) -> None:
         c.fin_sent = True
     if _send_range(c, snd.una, 1, now):
         snd.nxt = max(snd.nxt, snd.una + 1)
-        c.rtt.cancel()
+        c.rtt.retransmitted(now)
 
 
 def send_keepalive(connection: Connection, now: float) -> None:

@@ -21,7 +21,7 @@ _BETA: Final = 1 / 4
 class RoundTripTime:
     """SRTT, RTTVAR and RTO, in seconds."""
 
-    __slots__ = ("latest", "minimum", "rto", "srtt", "timed_at", "timed_seq", "variation")
+    __slots__ = ("latest", "minimum", "retransmitted_at", "rto", "srtt", "timed_at", "timed_seq", "variation")
 
     def __init__(self) -> None:
         self.srtt = 0.0  # 0: no sample yet
@@ -31,6 +31,7 @@ class RoundTripTime:
         self.rto = INITIAL_RTO
         self.timed_seq = -1  # an ACK of this number ends the measurement; -1: none is under way
         self.timed_at = 0.0
+        self.retransmitted_at = 0.0
 
     def start(self, seq: int, now: float) -> None:
         """Time the segment that ends at *seq*, unless one is being timed."""
@@ -38,9 +39,10 @@ class RoundTripTime:
             self.timed_seq = seq
             self.timed_at = now
 
-    def cancel(self) -> None:
+    def retransmitted(self, now: float) -> None:
         """Something was sent again: what is being timed could be acknowledged for either (RFC 6298 §3)."""
         self.timed_seq = -1
+        self.retransmitted_at = now
 
     def acknowledged(self, ack: int, now: float) -> bool:
         """End the measurement when *ack* covers it. False: nothing was measured."""
@@ -49,6 +51,15 @@ class RoundTripTime:
         self.timed_seq = -1
         self.sample(now - self.timed_at)
         return True
+
+    def echoed(self, elapsed: float, now: float) -> None:
+        """Take a sample from a timestamp that came back after *elapsed* seconds, when nothing was being timed.
+
+        One that is older than the last retransmission tells nothing: the ACK of what it was on may have been lost, and
+        this be the answer to what was sent again since, with the old echo (RFC 7323 §4.3 updates it only in order).
+        """
+        if self.timed_seq < 0 and 0 <= elapsed <= now - self.retransmitted_at + GRANULARITY:
+            self.sample(elapsed)
 
     def sample(self, rtt: float) -> None:
         """Take a measurement in, and compute the RTO (RFC 6298 (2.2), (2.3))."""

@@ -40,7 +40,7 @@ def retransmission_due(connection: Connection, now: float) -> None:
     if now - since >= c.user_timeout:
         _give_up(c, f"no answer from {c.remote} for {now - since:.0f} s")
         return
-    c.rtt.cancel()
+    c.rtt.retransmitted(now)
     c.rtt.back_off()
     if window_closed:
         _trace(c, "window closed: probe of one octet")
@@ -67,7 +67,7 @@ def _handshake_due(c: Connection, now: float) -> None:
         _give_up(c, f"no answer from {c.remote} to {c.syn_retries + 1} SYNs in {waited:.0f} s")
         return
     c.syn_retries += 1
-    c.rtt.cancel()
+    c.rtt.retransmitted(now)
     c.rtt.back_off()
     c.retransmissions += 1
     c.tcp.statistics.retransmitted_segments += 1
