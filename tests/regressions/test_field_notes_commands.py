@@ -1,0 +1,150 @@
+"""The faults of docs/field-notes.md that only a real mount can show, and the commands of the notes as typed here."""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.needs("fuse")
+
+NOTES = Path(__file__).parents[2] / "docs/field-notes.md"
+
+
+def shell(command: str, mount: Path, **options: object) -> subprocess.CompletedProcess[str]:
+    """Run a line of the notes with the mount in the place of /scheme."""
+    line = re.sub(r"/scheme(?=[/ ])", str(mount), command)
+    return subprocess.run(
+        ["bash", "-c", line],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=20,
+        **options,  # type: ignore[call-overload]
+    )
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_caller_can_not_be_killed(module_scheme_mount, number) -> None:
+    """ "kill and kill -9 do not work on processes in UB state… Reboot is the only way."""
+    reader = subprocess.Popen(["cat", module_scheme_mount.path / "icmp/errors"], stdout=subprocess.PIPE)
+    try:
+        # Blocked: the kernel says so. A signal before that would prove nothing.
+        stat = Path(f"/proc/{reader.pid}/wchan")
+        for _ in range(500):
+            if "fuse" in stat.read_text() or "request_wait" in stat.read_text():
+                break
+            time.sleep(0.01)
+        reader.send_signal(number)
+        assert reader.wait(5) == -number
+    finally:
+        reader.kill()
+        reader.communicate()
+
+
+def test_cat_of_route_hangs(module_scheme_mount) -> None:
+    """ "cat /scheme/netcfg/route hangs and corrupts shell"."""
+    done = shell("timeout 5 cat /scheme/netcfg/route; echo still here", module_scheme_mount.path)
+    assert "Is a directory" in done.stderr
+    assert done.stdout == "still here\n"
+
+
+def test_requests_from_a_login_shell_never_arrive(mount_scheme) -> None:
+    """A session begun before the daemon, one begun after it, a background job: each gets its answer."""
+    before = subprocess.Popen(["bash", "-l"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    mounted = mount_scheme("--driver", "loopback")
+    path = mounted.path / "netcfg/iface/lo/addr"
+    output, _ = before.communicate(f"cat {path}\n(cat {path}) & wait\n", timeout=10)
+    assert output == "127.0.0.1/8\n" * 2
+    after = subprocess.run(
+        ["setsid", "bash", "-lc", f"cat {path}"], check=True, capture_output=True, text=True, timeout=10
+    )
+    assert after.stdout == "127.0.0.1/8\n"
+
+
+@pytest.mark.needs("root", "tap")
+def test_device_missing_when_an_unrelated_option_is_off(namespace, mount_scheme) -> None:
+    """The notes' eth0 was there only when a port was forwarded. Here it needs nothing of the host's side."""
+    from schemefs.testing.mount import SchemeMount
+
+    with SchemeMount("--driver", "tap", "--host-address", "none", prefix=namespace.prefix) as mounted:
+        assert "schemefs0" in namespace.run(["ip", "-br", "link"]).stdout
+        assert (mounted.path / "netcfg/iface/eth0/addr").read_text() == "10.0.2.15/24\n"
+
+
+COMMANDS = {  # what the notes' author typed: what it must say
+    "ls /scheme | grep -E 'ip|tcp|udp|icmp|netcfg'": r"icmp\nip\nnetcfg\n",
+    "cat /scheme/netcfg/iface/lo/addr": r"127\.0\.0\.1/8\n",
+    "cat /scheme/netcfg/routes": r"DESTINATION .*127\.0\.0\.0/8 ",
+    "echo trace >/scheme/netcfg/log/level": r"",
+    "cat /scheme/icmp/ping/127.0.0.1,count=2,interval=0.1": r"2 packets transmitted, 2 packets received, 0\.00%",
+    "cat /scheme/icmp/ping/localhost,count=5,interval=0.1": r"5 packets transmitted, 5 packets received",
+    "cat /scheme/logging/net/smolnetd.log": r"TRACE icmp: echo reply from 127\.0\.0\.1",
+}
+TAP_COMMANDS = {
+    "cat /scheme/icmp/ping/10.0.2.2,count=5,interval=0.1": (
+        r"From 10\.0\.2\.2 icmp_seq=4 ttl=64 time=[\d.]+ms\n--- 10\.0\.2\.2 ping statistics ---\n"
+        r"5 packets transmitted, 5 packets received, 0\.00% packet loss"
+    ),
+    "cat /scheme/netcfg/route/list": r"default via 10\.0\.2\.2 dev eth0 src 10\.0\.2\.15\n",
+    "cat /scheme/netcfg/ifaces/eth0/neighbors/list": r"10\.0\.2\.2 ([0-9a-f]{2}-){5}[0-9a-f]{2} ",
+    "cat /scheme/logging/net/virtio/eth0.log": r"about to write 42 octets[^$]*recycled descriptor",
+}
+
+
+def matches(pattern: str, said: subprocess.CompletedProcess[str]) -> bool:
+    return re.search(pattern, said.stdout, re.DOTALL) is not None
+
+
+def test_commands_of_the_notes(scheme_mount) -> None:
+    for command, pattern in COMMANDS.items():  # in this order: the log has lines of the pings after the level is set
+        done = shell(command, scheme_mount.path)
+        assert matches(pattern, done), (command, done.stdout + done.stderr)
+
+
+@pytest.mark.needs("root", "tap")
+def test_commands_of_the_notes_on_a_tap(tap_network) -> None:
+    shell("echo trace >/scheme/netcfg/log/level", tap_network.mount.path)
+    for command, pattern in TAP_COMMANDS.items():
+        done = shell(command, tap_network.mount.path)
+        assert matches(pattern, done), (command, done.stdout + done.stderr)
+
+
+@pytest.mark.needs("root", "tap")
+def test_the_steps_that_the_notes_had_to_add_by_hand(tap_network) -> None:
+    """ARP asked for, written, answered with its MAC, the queued packet sent, the caller parked and woken; one clock."""
+    shell("echo trace >/scheme/netcfg/log/level", tap_network.mount.path)
+    tap_network.run_peer(["ip", "neigh", "flush", "all"])
+    shell("cat /scheme/icmp/ping/10.0.2.2,count=2,interval=0.2", tap_network.mount.path)
+    log = shell("cat /scheme/logging/net/schemefs.log", tap_network.mount.path).stdout
+    steps = [
+        r"ARP request for 10\.0\.2\.2 \(try 1\)",
+        r"about to write 42 octets",
+        r"wrote 42 octets",
+        r"ARP reply from 10\.0\.2\.2 with MAC ([0-9a-f]{2}:){5}",
+        r"about to write 98 octets",
+        r"wrote 98 octets",
+        r"queued datagram for 10\.0\.2\.2 sent",
+        r"echo reply from 10\.0\.2\.2",
+        r"parked",
+        r"fevent to 1 waiters",
+        r"woken",
+    ]
+    position = 0
+    for step in steps:
+        found = re.compile(step, re.IGNORECASE).search(log, position)
+        assert found, f"{step!r} not in:\n{log[position:]}"
+        position = found.end()
+    times = [float(line[1:].split()[0]) for line in log.splitlines() if re.match(r"\+\d", line)]
+    assert times == sorted(times)
+
+
+def test_the_notes_show_these_commands() -> None:
+    """What is documented is what is tested."""
+    text = NOTES.read_text()
+    for command in (*COMMANDS, *TAP_COMMANDS):
+        assert f"`{command}`" in text.replace("\\|", "|"), command
