@@ -6,10 +6,13 @@ The hosts file's text is editable at run time (netcfg/resolv/hosts); the format 
 from __future__ import annotations
 
 import errno
+import logging
 from collections.abc import Mapping
 
 from schemefs.errors import SchemeError
 from schemefs.net.addresses import packed, parse_number
+
+log = logging.getLogger("schemefs.names")
 
 LOCALHOST = {"localhost": (bytes((127, 0, 0, 1)),)}
 
@@ -22,7 +25,7 @@ class Names:
         self._hosts_text = ""
         self._hosts: Mapping[str, tuple[bytes, ...]] = {}
         self._services = _parse_services(services)
-        self.set_hosts(hosts)
+        self.set_hosts(_without_bad_lines(hosts))
 
     @property
     def hosts(self) -> str:
@@ -48,7 +51,10 @@ class Names:
     def port(self, text: str, protocol: str) -> int:
         """Return the port that *text*, a number or a service name, means for *protocol*. EINVAL: unknown."""
         if text.isdecimal():
-            return parse_number(text, 0, 65535)
+            try:
+                return parse_number(text, 0, 65535)
+            except ValueError as error:
+                raise SchemeError(errno.EINVAL, f"no port: {error}") from None
         try:
             return self._services[text.lower(), protocol]
         except KeyError:
@@ -58,17 +64,36 @@ class Names:
 def _parse_hosts(text: str) -> dict[str, tuple[bytes, ...]]:
     hosts: dict[str, tuple[bytes, ...]] = {}
     for line in text.splitlines():
-        words = line.partition("#")[0].split()
-        if not words:
-            continue
-        address = packed(words[0])
-        if address is None or len(words) < 2:
-            message = f"not a line of a hosts file (ADDRESS NAME…): {line!r}"
-            raise ValueError(message)
-        for name in words[1:]:
-            key = name.lower().rstrip(".")
-            hosts[key] = (*hosts.get(key, ()), address)
+        parsed = _parse_hosts_line(line)
+        if parsed is not None:
+            address, names = parsed
+            for name in names:
+                hosts[name] = (*hosts.get(name, ()), address)
     return hosts
+
+
+def _parse_hosts_line(line: str) -> tuple[bytes, list[str]] | None:
+    words = line.partition("#")[0].split()
+    if not words:
+        return None
+    address = packed(words[0])
+    if address is None or len(words) < 2:
+        message = f"not a line of a hosts file (ADDRESS NAME…): {line!r}"
+        raise ValueError(message)
+    return address, [word.lower().rstrip(".") for word in words[1:]]
+
+
+def _without_bad_lines(text: str) -> str:
+    """Return the machine's hosts file as it counts at start: what nobody can correct here must not stop the daemon."""
+    good = []
+    for line in text.splitlines(keepends=True):
+        try:
+            _parse_hosts_line(line)
+        except ValueError as error:
+            log.warning("left out of the hosts file: %s", error)
+        else:
+            good.append(line)
+    return "".join(good)
 
 
 def _parse_services(text: str) -> dict[tuple[str, str], int]:

@@ -89,7 +89,7 @@ class OpenStream(OpenFile):
             wanted = size
             if size >= BRIM and handle.queued() == size:
                 wanted -= 1
-            return handle.read(wanted, now)
+            return _checked(handle.read(wanted, now), wanted)
 
         return await self.waiting.until(
             attempt,
@@ -105,10 +105,18 @@ class OpenStream(OpenFile):
         rest = memoryview(data)
         nonblocking = bool(flags & os.O_NONBLOCK)
         taken = 0
+
+        def attempt(now: float) -> int | None:
+            count = handle.write(rest, now)
+            if count is not None and not 0 < count <= len(rest):
+                message = f"{handle.name or handle}: write of {len(rest)} octets took {count}"
+                raise ValueError(message)
+            return count
+
         while True:
             try:
                 count = await self.waiting.until(
-                    lambda now: handle.write(rest, now),
+                    attempt,
                     self.waiters,
                     unique,
                     nonblocking=handle.would_block if nonblocking else 0,
@@ -121,7 +129,7 @@ class OpenStream(OpenFile):
                     handle.interrupted(self.waiting.clock())
                 raise
             taken += count
-            if taken == len(data) or nonblocking:
+            if taken == len(data):
                 return taken
             rest = rest[count:]
 
@@ -138,6 +146,16 @@ class OpenStream(OpenFile):
         """Close the handle."""
         self.handle.on_changed = None
         self.handle.close(now)
+
+
+def _checked(answer: Buffer | None, size: int) -> Buffer | None:
+    """Return what a plugin answered a read with. What pyfuse3 could not send would end the mount, so it is EIO here."""
+    if answer is None or (isinstance(answer, (bytes, bytearray)) and len(answer) <= size):
+        return answer
+    if isinstance(answer, memoryview) and answer.c_contiguous and answer.nbytes <= size:
+        return answer
+    message = f"read of {size} octets answered with {type(answer).__name__} of {len(answer)}"
+    raise ValueError(message)
 
 
 class OpenText(OpenFile):
@@ -173,18 +191,25 @@ class OpenText(OpenFile):
 
 
 class OpenFollowed(OpenFile):
-    """A log: positioned reads that end at the newest line."""
+    """A log: positioned reads that end at the newest line.
+
+    The kernel keeps the file position. A reader that fell behind is answered from the oldest line kept, and reads on at
+    its own position plus what it was given: the distance is remembered here, or it would get the same octets again.
+    """
 
     def __init__(self, inode: Inode, caller: Caller, node: FollowedFile) -> None:
         super().__init__(inode, caller)
         self.ring = node.ring
-        self._position = 0
+        self._next = 0  # the file position of a read that continues the last one
+        self._skipped = 0  # octets that were no longer there, between its file position and the ring's
         self.ring.watchers.add(self.waiters.wake)
 
     async def read(self, offset: int, size: int, unique: int, flags: int, now: float) -> bytes:
         """Read from the ring."""
-        octets, begin = self.ring.read(offset, size)
-        self._position = begin + len(octets)
+        wanted = offset + self._skipped if offset == self._next else offset
+        octets, begin = self.ring.read(wanted, size)
+        self._next = offset + len(octets)
+        self._skipped = begin - offset
         return octets
 
     async def write(self, offset: int, data: bytes, unique: int, flags: int, now: float) -> int:
@@ -193,7 +218,7 @@ class OpenFollowed(OpenFile):
 
     def poll(self, now: float) -> int:
         """Readable when there is more than was read."""
-        return Event.IN if self.ring.end > self._position else 0
+        return Event.IN if self.ring.end > self._next + self._skipped else 0
 
     def release(self, now: float) -> None:
         """Stop watching."""

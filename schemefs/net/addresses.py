@@ -10,6 +10,8 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 
 ANY_V4 = bytes(4)
 BROADCAST_V4 = b"\xff" * 4
+_HEXADECIMAL = frozenset("0123456789abcdefABCDEF")
+_DECIMAL = frozenset("0123456789.")
 
 
 def packed(text: str) -> bytes | None:
@@ -39,14 +41,11 @@ def mac_text(mac: bytes, separator: str = ":") -> str:
 def parse_mac(text: str) -> bytes:
     """Return six octets; accepts one- or two-digit hexadecimal octets joined by all ':' or all '-'."""
     parts = text.split("-" if "-" in text else ":")
-    try:
-        octets = bytes(int(part, 16) for part in parts if len(part) in (1, 2))
-    except ValueError:
-        octets = b""
-    if len(parts) != 6 or len(octets) != 6:
+    # int() alone would take "+f" and " f" too.
+    if len(parts) != 6 or not all(len(part) in (1, 2) and set(part) <= _HEXADECIMAL for part in parts):
         message = f"{text!r} is no hardware address (six hexadecimal octets, like 52:54:00:12:34:56)"
         raise ValueError(message)
-    return octets
+    return bytes(int(part, 16) for part in parts)
 
 
 def is_multicast(address: bytes) -> bool:
@@ -91,15 +90,17 @@ def parse_endpoint(text: str) -> Endpoint:
     if ":" in host or "!" in host:
         message = f"{text!r} has too many colons; an IPv6 address goes in brackets"
         raise ValueError(message)
+    if host in ("", "*", "0.0.0.0"):  # noqa: S104 - "any", as written
+        return Endpoint("", _port_text(port, text))
     _check_host(host)
-    return Endpoint("" if host in ("*", "0.0.0.0") else host, _port_text(port, text))  # noqa: S104 - "any", as written
+    return Endpoint(host, _port_text(port, text))
 
 
 def parse_host(text: str) -> str:
     """Return the host that *text* is, where no port follows: a name, a numeric address, or [V6]."""
     host = text[1:-1] if text.startswith("[") and text.endswith("]") else text
     if packed(host) is None:
-        if not host or text != host or "*" in host:
+        if not host or text != host:
             message = f"{text!r} is no host name or address"
             raise ValueError(message)
         _check_host(host)
@@ -127,7 +128,7 @@ def parse_address_path(text: str) -> AddressPath:
 def parse_seconds(text: str) -> float:
     """Return a non-negative number of seconds, decimal; 0 means off."""
     try:
-        value = float(text)
+        value = float(text) if set(text) <= _DECIMAL else -1.0
     except ValueError:
         value = -1.0
     if not 0 <= value < 1e9:
@@ -162,7 +163,7 @@ def network_of(address: bytes, prefix_length: int) -> bytes:
 
 
 def _port_text(port: str, whole: str) -> str:
-    if not port or not all(c.isascii() and (c.isalnum() or c in "-_+.") for c in port):
+    if not port[:1].isalnum() or not all(c.isascii() and (c.isalnum() or c in "-_+.") for c in port):
         message = f"{whole!r} has no valid port"
         raise ValueError(message)
     if port.isdecimal():
@@ -171,7 +172,7 @@ def _port_text(port: str, whole: str) -> str:
 
 
 def _check_host(host: str) -> None:
-    if len(host) > 253 or not all(c.isalnum() or c in "-_.*" for c in host):
+    if len(host) > 253 or not all(c.isalnum() or c in "-_." for c in host):
         message = f"{host!r} is no host name or address"
         raise ValueError(message)
     if host.replace(".", "").isdecimal() and packed(host) is None:

@@ -1,0 +1,120 @@
+"""Addresses as people write them."""
+
+from __future__ import annotations
+
+import pytest
+
+from schemefs.net import addresses
+from schemefs.net.addresses import Endpoint, parse_address_path, parse_endpoint, parse_options, parse_seconds
+
+
+@pytest.mark.parametrize(
+    ("text", "host", "port"),
+    [
+        ("10.0.2.2:80", "10.0.2.2", "80"),
+        ("10.0.2.2!80", "10.0.2.2", "80"),
+        ("example.com:http", "example.com", "http"),
+        ("my_host-1:65535", "my_host-1", "65535"),
+        ("[::1]:80", "::1", "80"),
+        ("[fe80::1]!80", "fe80::1", "80"),
+        (":8080", "", "8080"),
+        ("*:8080", "", "8080"),
+        ("*!8080", "", "8080"),
+        ("0.0.0.0:0", "", "0"),
+    ],
+)
+def test_endpoints(text: str, host: str, port: str) -> None:
+    assert parse_endpoint(text) == Endpoint(host, port)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", ":", "host", "host:", "host: 80", "host:80 ", "host:65536", "host:-1", "a:b:80", "::1:80", "a!b!80", "[::1]80",
+        "[::1:80", "[host]:80", "[]:80", "ho st:80", "300.1.1.1:80", "1.2.3:80", "a/b:80", "*a:80", "a*b:80",
+        "x" * 254 + ":80", "host:8٠", "host:\n80",
+    ],
+)  # fmt: skip
+def test_malformed_endpoints(text: str) -> None:
+    with pytest.raises(ValueError):
+        parse_endpoint(text)
+
+
+def test_address_path_with_options() -> None:
+    path = parse_address_path("10.0.2.2:80,timeout=3,nodelay,from=10.0.2.15:5000,note=a=b")
+    assert path.endpoint == Endpoint("10.0.2.2", "80")
+    assert path.options == {"timeout": "3", "nodelay": "", "from": "10.0.2.15:5000", "note": "a=b"}
+
+
+@pytest.mark.parametrize("text", ["", ",", "a,", "a,,b", "=1", "a,a", "a=1,a=2"])
+def test_malformed_options(text: str) -> None:
+    with pytest.raises(ValueError):
+        parse_options(text)
+
+
+@pytest.mark.parametrize(("text", "value"), [("0", 0.0), ("2", 2.0), ("0.5", 0.5), (".5", 0.5), ("10.", 10.0)])
+def test_seconds(text: str, value: float) -> None:
+    assert parse_seconds(text) == value
+
+
+@pytest.mark.parametrize("text", ["", "-1", "x", "nan", "inf", "1_0", "1e3", " 1", "1 ", "1.2.3", "1000000000", "٣"])
+def test_malformed_seconds(text: str) -> None:
+    with pytest.raises(ValueError, match="seconds"):
+        parse_seconds(text)
+
+
+@pytest.mark.parametrize("text", ["52:54:00:12:34:56", "52-54-0-12-34-56", "52:54:00:12:34:56".upper()])
+def test_hardware_addresses(text: str) -> None:
+    assert addresses.parse_mac(text) == bytes.fromhex("525400123456")
+    assert addresses.mac_text(addresses.parse_mac(text)) == "52:54:00:12:34:56"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "52", "52:54:00:12:34", "52:54:00:12:34:56:78", "52:54:00:12:34:5g", "52:54:00:12:34:+5", "52:54:00:12:34: 5",
+     "52:54:00:12:34:-1", "525:4:00:12:34:56", "52:54-00:12:34:56", "52::00:12:34:56"],
+)  # fmt: skip
+def test_malformed_hardware_addresses(text: str) -> None:
+    with pytest.raises(ValueError, match="hardware address"):
+        addresses.parse_mac(text)
+
+
+def test_cidr_keeps_host_bits_and_network_clears_them() -> None:
+    address, length = addresses.parse_cidr("10.0.2.15/24")
+    assert (address, length) == (bytes((10, 0, 2, 15)), 24)
+    assert addresses.network_of(address, length) == bytes((10, 0, 2, 0))
+    assert addresses.network_of(address, 0) == bytes(4)
+    assert addresses.network_of(address, 32) == address
+
+
+@pytest.mark.parametrize("text", ["10.0.2.15", "10.0.2.15/", "10.0.2.15/33", "10.0.2/24", "x/8", "10.0.2.15/-1", "/8"])
+def test_malformed_cidr(text: str) -> None:
+    with pytest.raises(ValueError):
+        addresses.parse_cidr(text)
+
+
+def test_presentation() -> None:
+    assert addresses.endpoint_text(bytes((10, 0, 2, 15)), 80) == "10.0.2.15:80"
+    assert addresses.endpoint_text(bytes(15) + b"\1", 80) == "[::1]:80"
+    assert addresses.packed("10.0.2.15") == bytes((10, 0, 2, 15))
+    assert addresses.packed("localhost") is None
+
+
+@pytest.mark.parametrize(
+    ("text", "multicast", "loopback"),
+    [("224.0.0.1", True, False), ("239.255.255.255", True, False), ("240.0.0.1", False, False),
+     ("127.3.2.1", False, True), ("10.0.0.1", False, False), ("ff02::1", True, False), ("::1", False, True)],
+)  # fmt: skip
+def test_kinds(text: str, multicast: bool, loopback: bool) -> None:
+    address = addresses.packed(text)
+    assert address is not None
+    assert addresses.is_multicast(address) is multicast
+    assert addresses.is_loopback(address) is loopback
+
+
+def test_hosts_without_a_port() -> None:
+    assert addresses.parse_host("[::1]") == "::1"
+    assert addresses.parse_host("example.com") == "example.com"
+    for bad in ("", "*", "a*b", "a b", "[x]", "a/b", "1.2.3"):
+        with pytest.raises(ValueError):
+            addresses.parse_host(bad)
