@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 SCHEME = Path("/scheme")
@@ -162,25 +162,27 @@ def demonstrate(mount_point: Path, options: list[str], *, tap: bool, shell: bool
     began = time.monotonic()
     path = str(mount_point)
     mount = Step(" ".join(["schemefs mount", path, *options]), "it returns when the mount is ready", "^mounted ")
-    if not show(mount, path):
+    if not show(mount):
         return 1
-    failed = [step for step in STEPS if (tap or not step.needs_tap) and not show(step, path)]
+    steps = [
+        replace(step, command=re.sub(r"/scheme\b", path, step.command)) for step in STEPS if tap or not step.needs_tap
+    ]
+    failed = [step for step in steps if not show(step)]
     if shell:
         print("A shell in the same place; exit ends it all.\n")
         subprocess.run([os.environ.get("SHELL", "/bin/sh")], check=False)
-    if not show(Step(f"schemefs umount {path}", "in order: FINs, the TAP gone, no process left", "^unmounted "), path):
+    if not show(Step(f"schemefs umount {path}", "in order: FINs, the TAP gone, no process left", "^unmounted ")):
         return 1
     print(f"{len(failed)} steps failed; {time.monotonic() - began:.0f} s")
     return 1 if failed else 0
 
 
-def show(step: Step, path: str) -> bool:
+def show(step: Step) -> bool:
     """Print and run one step; tell whether it did what it should."""
-    command = step.command.replace(str(SCHEME), path)
-    print(f"{bold('$')} " + bold(command.replace("\n", "\n> ")))
+    print(bold("$ " + step.command.replace("\n", "\n> ")))
     try:
         done = subprocess.run(
-            ["bash", "-c", command],
+            ["bash", "-c", step.command],
             check=False,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

@@ -130,7 +130,9 @@ class Daemon:
                 for driver in self.drivers:
                     nursery.start_soon(driver.run, name=driver.context.interface)
                 nursery.start_soon(self._end_on_signal, signals, mount, nursery.cancel_scope, name="signals")
-                self.report(self._ready_line())
+                line = self._ready_line()
+                log.info("%s", line)
+                self.report(line)
                 await mount.serve()
                 log.info("unmounted")
                 nursery.cancel_scope.cancel()
