@@ -77,7 +77,7 @@ def test_device_missing_when_an_unrelated_option_is_off(namespace, mount_scheme)
 
 
 COMMANDS = {  # what the notes' author typed: what it must say
-    "ls /scheme | grep -E 'ip|tcp|udp|icmp|netcfg'": r"icmp\nip\nnetcfg\n",
+    "ls /scheme | grep -E 'ip|tcp|udp|icmp|netcfg'": r"icmp\nip\nnetcfg\ntcp\nudp\n",
     "cat /scheme/netcfg/iface/lo/addr": r"127\.0\.0\.1/8\n",
     "cat /scheme/netcfg/routes": r"DESTINATION .*127\.0\.0\.0/8 ",
     "echo trace >/scheme/netcfg/log/level": r"",
@@ -114,6 +114,23 @@ def test_commands_of_the_notes_on_a_tap(tap_network) -> None:
         assert matches(pattern, done), (command, done.stdout + done.stderr)
 
 
+FETCH = r"exec 3<>/scheme/tcp/10.0.2.2:80; printf 'GET /test HTTP/1.0\r\n\r\n' >&3; cat <&3"
+
+
+@pytest.mark.needs("root", "tap")
+def test_a_page_of_the_notes(tap_network, tmp_path) -> None:
+    (tmp_path / "test").write_text("a page\n")
+    server = tap_network.start_peer(
+        ["python3", "-u", "-m", "http.server", "80", "--directory", str(tmp_path)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    )
+    assert "Serving" in server.stdout.readline()
+    done = shell(FETCH, tap_network.mount.path)
+    assert done.stdout.startswith("HTTP/1.0 200 OK"), done.stderr
+    assert done.stdout.endswith("\n\na page\n")
+
+
 @pytest.mark.needs("root", "tap")
 def test_the_steps_that_the_notes_had_to_add_by_hand(tap_network) -> None:
     """ARP asked for, written, answered with its MAC, the queued packet sent, the caller parked and woken; one clock."""
@@ -146,5 +163,5 @@ def test_the_steps_that_the_notes_had_to_add_by_hand(tap_network) -> None:
 def test_the_notes_show_these_commands() -> None:
     """What is documented is what is tested."""
     text = NOTES.read_text()
-    for command in (*COMMANDS, *TAP_COMMANDS):
+    for command in (*COMMANDS, *TAP_COMMANDS, FETCH):
         assert f"`{command}`" in text.replace("\\|", "|"), command
