@@ -74,10 +74,8 @@ class VirtioNetLink(Link):
         self._header_length = device.header_length
         self._plain_header = encode(NO_OFFLOAD, device.header_length)
         self.receiving = ReceiveQueue(self, sizes[0], device.header_length, self.log, event_idx=event_idx)
-        self.transmitting = TransmitQueue(
-            sizes[1], self.log, device.notify, self.space, on_behind, event_idx=event_idx
-        )
-        self._cut_in_software = 0
+        self.transmitting = TransmitQueue(sizes[1], self.log, device.notify, self.space, on_behind, event_idx=event_idx)
+        self._finished_in_software = 0
         self._dropped_too_many_pieces = 0
 
     def start(self) -> None:
@@ -112,7 +110,7 @@ class VirtioNetLink(Link):
         frames = split(chunks, offload, self.network_offset(chunks[0]))
         if not self.transmitting.send_all(self._plain_header, frames, count, now):
             return False
-        self._cut_in_software += 1
+        self._finished_in_software += 1
         return True
 
     @property
@@ -165,7 +163,7 @@ class VirtioNetLink(Link):
             "tx_suppressed_notifications": tx.suppressed_notifications,
             "tx_oldest_age": 0.0 if oldest == math.inf else round(max(0.0, self._clock() - oldest), 6),
             "tx_refused_ring_full": transmitting.refused,
-            "tx_cut_in_software": self._cut_in_software,
+            "tx_finished_in_software": self._finished_in_software,
             "dropped_no_header": receiving.dropped_no_header,
             "dropped_bad_header": receiving.dropped_bad_header,
             "dropped_too_many_pieces": self._dropped_too_many_pieces,

@@ -58,4 +58,3 @@ class Rings:
         self.used = memory[used + 4 : used + 4 + 8 * size].cast("Q")  # id | len << 32
         self.avail_event = memory[used + 4 + 8 * size : used + 6 + 8 * size].cast("H")  # one item
         self.used_event = self.available[FIRST + size :]  # one item
-

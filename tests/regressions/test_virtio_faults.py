@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from schemefs.net.offload import NO_OFFLOAD
 from virtio_devices import Bench
+
+from schemefs.net.offload import NO_OFFLOAD
 
 
 def test_tx_does_not_wait_for_its_completion() -> None:

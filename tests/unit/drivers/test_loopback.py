@@ -95,7 +95,12 @@ def test_observers_see_complete_checksums_and_whole_segments_only() -> None:
     link.send((ip + tcp, payload), Offload(NEEDS_CHECKSUM, 1, 40, 1000, 20, 16), 0.0)
     link.pump(0.0)
     assert [(len(frame) - 40, outgoing) for frame, _, outgoing in seen] == [
-        (1000, True), (1000, True), (500, True), (1000, False), (1000, False), (500, False),
+        (1000, True),
+        (1000, True),
+        (500, True),
+        (1000, False),
+        (1000, False),
+        (500, False),
     ]
     assert b"".join(frame[40:] for frame, _, outgoing in seen if outgoing) == payload
     for frame, offload, _ in seen:

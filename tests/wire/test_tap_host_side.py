@@ -1,0 +1,311 @@
+"""What the TAP driver finds, refuses, sets and puts back on the kernel's side, in a namespace of the test's own."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import socket
+import stat
+import struct
+import subprocess
+import sys
+from collections.abc import Iterator
+from ipaddress import IPv4Address, IPv4Interface
+from pathlib import Path
+
+import pytest
+from namespaces import private_network
+from pyroute2 import IPRoute
+
+from drivers.tap import TapDriver
+from drivers.tap.record import Record
+from schemefs.driver import DriverContext, DriverError
+
+pytestmark = pytest.mark.needs("root", "tap")
+
+OURS, THEIRS = IPv4Interface("10.0.2.15/24"), IPv4Interface("10.0.2.2/24")
+
+
+@pytest.fixture(autouse=True)
+def network() -> Iterator[None]:
+    with private_network():
+        yield
+
+
+def driver(**options: object) -> TapDriver:
+    """Return a driver with the usual addresses, not open."""
+    return TapDriver(DriverContext("eth0", {"address": OURS, "host_address": THEIRS, **options}))
+
+
+def run(*command: str) -> None:
+    """Run ip(8)."""
+    subprocess.run(command, check=True, capture_output=True)
+
+
+def cable(name: str) -> None:
+    """Make an interface that is up."""
+    run("ip", "link", "add", name, "type", "veth", "peer", "name", f"{name}-peer")
+    run("ip", "link", "set", f"{name}-peer", "up")
+    run("ip", "link", "set", name, "up")
+
+
+def settings(name: str = "schemefs0") -> tuple[bool, int, int, set[str]]:
+    """Return up, MTU, queue length and IPv4 addresses of a link."""
+    with IPRoute() as ip:
+        link = ip.get_links(ip.link_lookup(ifname=name)[0])[0]
+        addresses = {f"{a.get('local')}/{a['prefixlen']}" for a in ip.get_addr(index=link["index"], family=2)}
+        return bool(link["flags"] & 1), link.get("mtu"), link.get("txqlen"), addresses
+
+
+def names() -> set[str]:
+    """Return the links there are."""
+    return {name for _, name in socket.if_nameindex()}
+
+
+def refusal(**options: object) -> str:
+    """Open, expect a refusal that leaves no link behind; return its sentence."""
+    before = names()
+    with pytest.raises(DriverError) as failure:
+        driver(**options).open()
+    assert names() == before
+    return str(failure.value)
+
+
+def test_a_tap_is_created_configured_and_gone_at_the_end() -> None:
+    tap = driver(mtu=1400)
+    tap.open()
+    assert settings() == (True, 1400, 5000, {"10.0.2.2/24"})
+    with IPRoute() as ip:
+        assert [a for a in ip.get_addr(family=10) if a["index"] == socket.if_nametoindex("schemefs0")] == []
+    assert (tap.link.device, tap.link.mtu, tap.created) == ("tap:schemefs0", 1400, True)
+    assert tap.chosen_address == OURS
+    assert tap.chosen_gateway is None
+    assert not Record("schemefs0").path.exists()
+    tap.close()
+    tap.close()
+    assert names() == {"lo"}
+
+
+def test_our_hardware_address_is_stable_local_and_not_the_kernels() -> None:
+    seen = []
+    for _ in range(2):
+        tap = driver()
+        tap.open()
+        seen.append(tap.link.mac)
+        tap.close()
+    assert seen[0] == seen[1]
+    assert seen[0][0] == 2
+    other = driver(tap="another")
+    other.open()
+    assert other.link.mac != seen[0]
+    other.close()
+
+
+def test_the_kernels_own_hardware_address_is_refused() -> None:
+    run("ip", "tuntap", "add", "schemefs0", "mode", "tap")
+    run("ip", "link", "set", "schemefs0", "address", "02:00:00:00:00:01")
+    assert "02:00:00:00:00:01 is the kernel's own address on schemefs0" in refusal(mac=b"\x02\0\0\0\0\1")
+
+
+def test_host_address_none_leaves_the_kernels_side_alone() -> None:
+    tap = driver(host_address=None)
+    tap.open()
+    up, _, queue_length, addresses = settings()
+    assert (up, queue_length, addresses) == (False, 1000, set())
+    tap.close()
+
+
+def test_a_persistent_tap_is_put_back_as_it_was_found() -> None:
+    run("ip", "tuntap", "add", "schemefs0", "mode", "tap")
+    run("ip", "link", "set", "schemefs0", "mtu", "1300", "txqueuelen", "77")
+    run("ip", "addr", "add", "192.0.2.1/24", "dev", "schemefs0")
+    found = settings()
+    tap = driver()
+    tap.open()
+    record = Record("schemefs0").path
+    assert stat.S_IMODE(record.stat().st_mode) == 0o600
+    assert settings() == (True, 1500, 5000, {"10.0.2.2/24", "192.0.2.1/24"})
+    tap.close()
+    assert settings() == found == (False, 1300, 77, {"192.0.2.1/24"})
+    assert not record.exists()
+    assert not tap.created
+
+
+def test_an_address_that_was_there_stays() -> None:
+    run("ip", "tuntap", "add", "schemefs0", "mode", "tap")
+    run("ip", "addr", "add", "10.0.2.2/24", "dev", "schemefs0")
+    run("ip", "link", "set", "schemefs0", "up")
+    tap = driver()
+    tap.open()
+    tap.close()
+    assert settings() == (True, 1500, 1000, {"10.0.2.2/24"})
+
+
+def test_a_persistent_tap_loses_its_offload_flags() -> None:
+    run("ip", "tuntap", "add", "schemefs0", "mode", "tap")
+    tap = driver()
+    tap.open()
+    tap.close()
+    # As the next owner sees them: TUNGETVNETHDRSZ, and what the kernel would still hand out uncut.
+    descriptor = os.open("/dev/net/tun", os.O_RDWR)
+    fcntl.ioctl(descriptor, 0x400454CA, struct.pack("16sH22x", b"schemefs0", 0x5002))
+    assert struct.unpack("i", fcntl.ioctl(descriptor, 0x800454D7, bytes(4))) == (10,)
+    features = subprocess.run(["ip", "-d", "link", "show", "schemefs0"], check=True, capture_output=True, text=True)
+    assert "vnet_hdr on" in features.stdout
+    os.close(descriptor)
+
+
+def test_after_sigkill_the_next_start_puts_it_back_first() -> None:
+    run("ip", "tuntap", "add", "schemefs0", "mode", "tap")
+    run("ip", "link", "set", "schemefs0", "mtu", "1300", "txqueuelen", "77")
+    found = settings()
+    script = (
+        "import os, signal; from ipaddress import IPv4Interface as I; from drivers.tap import TapDriver;"
+        "from schemefs.driver import DriverContext;"
+        "TapDriver(DriverContext('eth0', {'host_address': I('10.0.2.2/24'), 'mtu': 1400})).open();"
+        "os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    root = Path(__file__).parents[2]
+    killed = subprocess.run([sys.executable, "-c", script], check=False, cwd=root, timeout=30)
+    assert killed.returncode == -signal.SIGKILL
+    assert settings() == (True, 1400, 5000, {"10.0.2.2/24"})
+    assert Record("schemefs0").path.exists()
+    tap = driver(address=IPv4Interface("10.0.3.15/24"), host_address=IPv4Interface("10.0.3.2/24"))
+    tap.open()
+    assert settings() == (True, 1500, 5000, {"10.0.3.2/24"})
+    tap.close()
+    assert settings() == found
+    assert not Record("schemefs0").path.exists()
+
+
+def test_a_record_of_another_device_of_that_name_changes_nothing() -> None:
+    run("ip", "tuntap", "add", "schemefs0", "mode", "tap")
+    first = driver()
+    first.open()
+    kept = Record("schemefs0").read()
+    first.close()
+    assert kept is not None
+    run("ip", "link", "del", "schemefs0")
+    run("ip", "tuntap", "add", "another0", "mode", "tap")
+    run("ip", "tuntap", "add", "schemefs0", "mode", "tap")
+    run("ip", "addr", "add", "10.0.2.2/24", "dev", "schemefs0")
+    Record("schemefs0").write(kept)
+    second = driver()
+    second.open()
+    second.close()
+    assert settings()[3] == {"10.0.2.2/24"}
+
+
+def test_a_tap_in_use_is_refused_with_its_own_sentence() -> None:
+    run("ip", "tuntap", "add", "schemefs0", "mode", "tap")
+    first = driver()
+    first.open()
+    assert refusal() == "the TAP schemefs0 is in use by another program; use another --tap"
+    first.close()
+
+
+def test_a_name_that_is_no_tap_is_refused() -> None:
+    run("ip", "link", "add", "schemefs0", "type", "veth", "peer", "name", "other")
+    assert refusal() == "the name schemefs0 is taken by a device that is no TAP (veth); use another --tap"
+    assert "lo is taken by a device that is no TAP (hardware)" in refusal(tap="lo")
+
+
+def test_a_tun_is_no_tap() -> None:
+    run("ip", "tuntap", "add", "schemefs0", "mode", "tun")
+    assert "is no TAP (tun)" in refusal()
+
+
+def test_a_multi_queue_tap_is_refused_with_its_own_sentence() -> None:
+    run("ip", "tuntap", "add", "schemefs0", "mode", "tap", "multi_queue")
+    assert "the TAP schemefs0 is a multi-queue one" in refusal()
+
+
+@pytest.mark.parametrize("name", ["", "a" * 16, "a/b", "tap%d", "a b", ".."])
+def test_a_bad_name_is_refused(name: str) -> None:
+    assert "is no name for a TAP" in refusal(tap=name)
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"mac": b"\x01\0\0\0\0\1"}, "is no address for an interface"),
+        ({"mtu": 67}, "an MTU of 67 is not possible"),
+        ({"mtu": 70000}, "an MTU of 70000 is not possible"),
+        ({"offload": "maybe"}, "on, off or auto"),
+        ({"mtu": "1500"}, "the tap driver's option mtu is '1500'"),
+        ({"host_address": OURS}, "can't be both our address and the kernel's"),
+    ],
+)
+def test_a_bad_option_is_refused(options: dict[str, object], sentence: str) -> None:
+    assert sentence in refusal(**options)
+
+
+OPENING = """
+import os
+from drivers.tap import TapDriver
+from schemefs.driver import DriverContext, DriverError
+{before}
+try:
+    TapDriver(DriverContext("eth0", {{}})).open()
+except DriverError as error:
+    print(error)
+"""
+
+
+def opening_says(before: str, *prefix: str) -> str:
+    """Open in another process, after *before*, and return the refusal's sentence."""
+    command = [*prefix, sys.executable, "-c", OPENING.format(before=before)]
+    root = Path(__file__).parents[2]
+    return subprocess.run(command, check=True, capture_output=True, text=True, cwd=root, timeout=30).stdout
+
+
+def test_without_the_device_node_the_loopback_driver_is_named() -> None:
+    hidden = 'mount -t tmpfs none /dev/net && exec "$@"'
+    assert opening_says("", "unshare", "--mount", "sh", "-c", hidden, "sh") == (
+        "there is no /dev/net/tun here, so no TAP device; try --driver loopback, which needs none\n"
+    )
+
+
+def test_without_privilege_the_sentence_says_so() -> None:
+    assert opening_says("os.setgid(65534); os.setuid(65534)").startswith("no permission to open /dev/net/tun")
+
+
+def test_a_device_node_that_may_be_opened_is_no_privilege() -> None:
+    said = opening_says("", "setpriv", "--bounding-set=-all", "--inh-caps=-all")
+    assert said.startswith("no permission to create or use the TAP schemefs0: run as root")
+
+
+@pytest.mark.parametrize("route", [False, True])
+def test_a_subnet_that_is_used_refuses_explicit_addresses_and_names_the_interface(route: bool) -> None:
+    cable("nat0")
+    run("ip", "route" if route else "addr", "add", "10.0.2.0/25" if route else "10.0.2.77/25", "dev", "nat0")
+    assert refusal() == (
+        "10.0.2.15/24 overlaps 10.0.2.0/25 on nat0; choose another subnet with --address and --host-address"
+    )
+
+
+def test_defaults_move_to_the_next_free_subnet() -> None:
+    for number, address in enumerate(("10.0.2.77/25", "10.0.3.1/30", "10.0.4.9/32")):
+        cable(f"nat{number}")
+        run("ip", "addr", "add", address, "dev", f"nat{number}")
+    run("ip", "route", "add", "default", "dev", "nat0")
+    tap = driver(address_is_default=True)
+    tap.open()
+    assert tap.chosen_address == IPv4Interface("10.0.5.15/24")
+    assert tap.chosen_host_address == IPv4Interface("10.0.5.2/24")
+    assert tap.chosen_gateway == IPv4Address("10.0.5.2")
+    assert settings()[3] == {"10.0.5.2/24"}
+    tap.close()
+
+
+def test_default_routes_and_the_taps_own_addresses_are_no_overlap() -> None:
+    run("ip", "tuntap", "add", "schemefs0", "mode", "tap")
+    run("ip", "addr", "add", "10.0.2.9/24", "dev", "schemefs0")
+    cable("up0")
+    for halves in ("default", "0.0.0.0/1", "128.0.0.0/1"):
+        run("ip", "route", "add", halves, "dev", "up0")
+    tap = driver()
+    tap.open()
+    assert tap.chosen_address == OURS
+    tap.close()
