@@ -220,3 +220,12 @@ class NetworkLayer(Protocol):
 
     def is_broadcast(self, address: bytes) -> bool:
         """Tell whether *address* is 255.255.255.255 or the broadcast address of a network of ours."""
+
+    def join_group(self, group: bytes, now: float) -> None:
+        """Have datagrams to a multicast group delivered, on the interface where one to it would leave; counted.
+
+        EINVAL: no group; ENETUNREACH: no interface.
+        """
+
+    def leave_group(self, group: bytes, now: float) -> None:
+        """Undo one `join_group`."""

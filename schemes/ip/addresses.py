@@ -27,7 +27,7 @@ class AddressTable:
         self.local: dict[bytes, Interface] = {}
         self.broadcasts: set[bytes] = {BROADCAST_V4}
         self.never_sources: set[bytes] = {BROADCAST_V4}  # ours and broadcast: nobody else may say they sent from there
-        self.groups: dict[bytes, list[str]] = {}  # multicast group -> interfaces that joined it, once per join
+        self.groups: dict[bytes, str] = {}  # multicast group -> the interface that joined it
 
     def rebuild(self) -> None:
         """Work out again what is looked up per datagram."""

@@ -37,6 +37,7 @@ REASONS: Final = {
     "reassembly_timeout": "reassembly_failures",
     "reassembly_memory": "reassembly_failures",
     "bad_arp": "in_discards",
+    "bad_igmp": "in_discards",
     "unreachable_neighbor": "out_discards",
     "full_link": "out_discards",
     "raw_queue_full": "in_discards",

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from schemefs.net.addresses import ANY_V4
 from schemefs.net.offload import NO_OFFLOAD, Offload
 from schemes.ip import wire
+from schemes.ip.groups import ALL_HOSTS
 from schemes.ip.reassembly import Reassembly
 
 if TYPE_CHECKING:
@@ -142,9 +143,10 @@ class Ipv4:
         if destination in addresses.broadcasts:
             return ""
         if 224 <= destination[0] < 240:
-            joined = addresses.groups.get(destination, ())
-            # Our own copy of what we sent to a group comes through lo.
-            return "" if interface.name in joined or (interface.is_loopback and joined) else "group_not_joined"
+            joined = addresses.groups.get(destination)
+            # Our own copy of what we sent to a group comes through lo; all hosts are in 224.0.0.1 (RFC 1112 §7.2).
+            heard = joined is not None and (joined == interface.name or interface.is_loopback)
+            return "" if heard or destination == ALL_HOSTS else "group_not_joined"
         return "not_ours"
 
     def _check_options(self, options: Buffer, datagram: memoryview) -> bool:

@@ -13,6 +13,7 @@ from schemefs.net.layers import DeliveryError, ErrorReporter, Transport
 from schemes.ip import wire
 from schemes.ip.addresses import LOOPBACK, AddressTable
 from schemes.ip.counters import Counters
+from schemes.ip.groups import Groups
 from schemes.ip.identification import Identifications
 from schemes.ip.interface import LOOPBACK_NAME, Interface
 from schemes.ip.ipv4 import Ipv4
@@ -58,6 +59,7 @@ class Network:
         self.path_mtus = PathMtus(alarm, self.invalidate)
         self.identifications = Identifications(random)
         self.ipv4 = Ipv4(self)
+        self.groups = Groups(self)
 
     # What transports use
 
@@ -81,23 +83,13 @@ class Network:
         """Tell whether *address* is 255.255.255.255 or the broadcast address of a network of ours."""
         return address in self.addresses.broadcasts
 
-    def join_group(self, group: bytes, interface: str = "") -> str:
-        """Receive what is sent to *group* on *interface* (empty: where a datagram to it would leave); return which."""
-        if not is_multicast(group) or len(group) != 4:
-            raise SchemeError(errno.EINVAL, f"{presentation(group)} is no multicast group of IPv4")
-        name = interface or self.hop(group, b"").interface.name
-        self.addresses.groups.setdefault(group, []).append(name)
-        self.invalidate()
-        return name
+    def join_group(self, group: bytes, now: float) -> None:
+        """Have datagrams to a multicast group delivered. EINVAL: no group; ENETUNREACH: no interface."""
+        self.groups.join(group, now)
 
-    def leave_group(self, group: bytes, interface: str) -> None:
+    def leave_group(self, group: bytes, now: float) -> None:
         """Undo one `join_group`."""
-        joined = self.addresses.groups.get(group, [])
-        if interface in joined:
-            joined.remove(interface)
-            if not joined:
-                del self.addresses.groups[group]
-            self.invalidate()
+        self.groups.leave(group, now)
 
     def deliver_error(self, error: DeliveryError, now: float) -> None:
         """Hand an error to the transport whose datagram caused it, and learn the path MTU from EMSGSIZE."""
@@ -202,12 +194,10 @@ class Network:
         """Forget an interface with its addresses, routes and neighbors."""
         interface = self.interfaces[name]
         interface.set_up(False, now)
+        self.groups.forget_interface(name, now)
         interface.addresses = []
         del self.interfaces[name]
         self.addresses.rebuild()
-        for group in tuple(self.addresses.groups):
-            while name in self.addresses.groups.get(group, ()):
-                self.leave_group(group, name)
         self.routes.discard(lambda route: route.interface == name)
         self.invalidate("ifaces")
 

@@ -201,7 +201,9 @@ def test_our_own_addresses_and_127_go_through_lo() -> None:
 def test_broadcast_and_multicast_have_their_own_macs_and_are_heard_by_ourselves() -> None:
     host = IpHost()
     group = address("239.129.2.3")
-    host.network.join_group(group)
+    host.network.join_group(group, 0.0)
+    host.pump()
+    host.link.sent.clear()
     for destination in (address("255.255.255.255"), address("10.0.2.255"), group):
         assert host.network.path(destination).send(253, b"hello", (b" all",), 0.0)
     assert [frame[:6].hex() for frame, _ in host.link.sent] == ["ff" * 6, "ff" * 6, "01005e010203"]

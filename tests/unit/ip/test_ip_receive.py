@@ -112,10 +112,10 @@ def test_broadcasts_are_for_us_and_unicast_in_a_broadcast_frame_is_not() -> None
 def test_a_group_is_heard_while_it_is_joined() -> None:
     host = IpHost()
     group = address("224.0.0.251")
-    name = host.network.join_group(group)
+    host.network.join_group(group, 0.0)
     host.receives_datagram(datagram(destination=group), to=bytes.fromhex("01005e0000fb"))
     assert len(host.transport.received) == 1
-    host.network.leave_group(group, name)
+    host.network.leave_group(group, 0.0)
     host.receives_datagram(datagram(destination=group), to=bytes.fromhex("01005e0000fb"))
     assert host.dropped == {"group_not_joined": 1}
 

@@ -1,0 +1,5 @@
+"""UDP: connected, bound and listening endpoints as files."""
+
+from schemes.udp.scheme import UdpScheme
+
+__all__ = ["UdpScheme"]

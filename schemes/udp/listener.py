@@ -1,0 +1,116 @@
+"""`udp/:PORT,listen`: one conversation for each sender, made by its first datagram."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Final
+
+from schemefs.conversation import Setting
+from schemefs.errors import SchemeError
+from schemefs.net.addresses import endpoint_text, parse_number
+from schemes.udp.endpoint import Endpoint, Modes, Resolve
+
+if TYPE_CHECKING:
+    from schemefs.net.layers import DeliveryError
+    from schemefs.net.ports import Claim
+    from schemes.udp.udp import Udp
+
+BACKLOG: Final = 128
+
+
+class Listener:
+    """Satisfies `conversation.ListenerEngine`, and `udp.Receiver`."""
+
+    def __init__(self, udp: Udp, claim: Claim, modes: Modes, resolve: Resolve, backlog: int = BACKLOG) -> None:
+        self.on_changed: Callable[[], None] = _nothing
+        self.groups: set[bytes] = set()
+        self.backlog = backlog
+        self.accepted = 0
+        self.dropped = 0
+        self._udp = udp
+        self._claim = claim
+        self._modes = modes
+        self._resolve = resolve
+        self._pending: deque[Endpoint] = deque()
+        udp.bind(claim.address, claim.port, self)
+
+    def receive(self, payload: bytes, source: bytes, port: int, destination: bytes, now: float) -> None:
+        """Make an endpoint for a new sender; the following datagrams go there directly."""
+        while self._pending and self._pending[0].ended:
+            self._pending.popleft()
+        if len(self._pending) >= self.backlog:
+            self.dropped += 1
+            self._udp.dropped["backlog_full"] += 1
+            return
+        network = self._udp.network
+        local = destination if network.is_local(destination) else b""
+        try:
+            path = network.path(source, local)
+        except SchemeError:  # no way to answer: who would talk with it?
+            self.dropped += 1
+            return
+        endpoint = Endpoint(self._udp, path.source, self._claim.port, self._modes, self._resolve, None)
+        if not endpoint.connect(path, port):
+            self.dropped += 1
+            return
+        endpoint.receive(payload, source, port, destination, now)
+        self._pending.append(endpoint)
+        self.on_changed()
+
+    def receive_error(self, error: DeliveryError, now: float) -> None:
+        """Nothing was sent from here."""
+
+    def transmit_space(self) -> None:
+        """Nothing was refused here."""
+
+    @property
+    def local(self) -> str:
+        """Our address and port; zeros: any of ours."""
+        return endpoint_text(self._claim.address, self._claim.port)
+
+    @property
+    def settings(self) -> Mapping[str, Setting]:
+        """The backlog."""
+        return {"backlog": Setting(lambda: str(self.backlog), self._set_backlog, "senders that may wait, 1 to 4096")}
+
+    def pending(self) -> int:
+        """How many new senders wait."""
+        return len(self._pending)
+
+    def accept(self, now: float) -> Endpoint | None:
+        """Take the conversation with the sender that waits longest."""
+        del now
+        if not self._pending:
+            return None
+        self.accepted += 1
+        return self._pending.popleft()
+
+    def close(self, now: float) -> None:
+        """Stop; the conversations that were accepted go on."""
+        self._udp.unbind(self._claim.address, self._claim.port, self)
+        self._udp.ports.release(self._claim)
+        while self._pending:
+            self._pending.popleft().close(now)
+        for group in self.groups:
+            self._udp.network.leave_group(group, now)
+        self.groups = set()
+
+    def status(self, now: float) -> Mapping[str, str | int | float]:
+        """State and counters."""
+        del now
+        return {
+            "state": "LISTEN",
+            "local": self.local,
+            "pending": len(self._pending),
+            "backlog": self.backlog,
+            "accepted": self.accepted,
+            "dropped_backlog_full": self.dropped,
+        }
+
+    def _set_backlog(self, text: str) -> None:
+        self.backlog = parse_number(text, 1, 4096)
+
+
+def _nothing() -> None:
+    """Nobody looks yet."""
