@@ -175,7 +175,7 @@ class Icmp:
             self._dropped["dropped_unknown_code"] += 1
             return
         # RFC 792: header and 64 bits of the datagram; with less, nobody can tell whose it was.
-        if quoted is None or len(payload) < quoted.header_length + 8:
+        if quoted is None or min(len(payload), quoted.total_length) < quoted.header_length + 8:
             self._dropped["dropped_bad_quote"] += 1
             return
         if not self.network.is_local(quoted.source):

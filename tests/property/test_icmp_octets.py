@@ -39,13 +39,18 @@ def test_any_octets_are_taken(message, trusted):
 
 
 @given(
-    st.sampled_from((3, 4, 5, 11, 12)), st.integers(0, 20), st.integers(0, 65535), st.binary(max_size=64), st.booleans()
+    st.sampled_from((3, 4, 5, 11, 12)),
+    st.integers(0, 20),
+    st.integers(0, 65535),
+    st.binary(max_size=64),
+    st.booleans(),
+    st.integers(0, 100),
 )
-def test_any_error_message_is_taken(icmp_type, code, low_word, quote, plausible):
+def test_any_error_message_is_taken(icmp_type, code, low_word, quote, plausible, total_length):
     scheme = stack()
     errors = scheme.open("errors", 0, Caller(0), 0.0)
     if plausible:
-        quote = b"\x45" + quote[1:2].ljust(1) + b"\0\xff" + quote[4:12].ljust(8) + US + quote[16:]
+        quote = b"\x45" + quote[1:2].ljust(1) + bytes((0, total_length)) + quote[4:12].ljust(8) + US + quote[16:]
     message = wire.error_header(icmp_type, code, low_word, quote) + quote
     assert is_valid(message)
     scheme.engine.receive_datagram(US, US, memoryview(bytes(20) + message), 20, NO_OFFLOAD, 1.0)

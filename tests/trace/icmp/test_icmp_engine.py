@@ -134,6 +134,7 @@ class TestErrorsReceived:
             (error_message(3, 3, udp_datagram(source="10.0.2.99")), "dropped_quote_not_ours"),
             (error_message(3, 3, udp_datagram()[:27]), "dropped_bad_quote"),
             (error_message(3, 3, b""), "dropped_bad_quote"),
+            (error_message(3, 3, udp_datagram(length=2) + bytes(20)), "dropped_bad_quote"),
             (error_message(3, 3, b"\x65" + udp_datagram()[1:]), "dropped_bad_quote"),
             (error_message(3, 3, b"\x4f" + udp_datagram()[1:]), "dropped_bad_quote"),
             (error_message(3, 3, b"\x44" + udp_datagram()[1:]), "dropped_bad_quote"),
