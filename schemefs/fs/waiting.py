@@ -6,7 +6,7 @@
               ▲                                           │      interrupt         FUSE_INTERRUPT: a signal
               └── look again <── CHANGED                  │      a timer           read_timeout, write_timeout
                   EINTR      <── INTERRUPTED              │      end_all           the mount ends
-                  EAGAIN     <── TIMED_OUT                │
+                  EAGAIN     <── TIMED_OUT, a last look   │
                   ENOTCONN   <── ENDED  <─────────────────┘
 
 Why nothing gets lost: everything runs in one thread, and between an attempt that would block and the parking there is no
@@ -141,8 +141,12 @@ class Waiting:
                 if timeout and timer is None:
                     timer = self._alarm.timer(lambda _now: self._time_out(waiters, unique), f"call {unique}")
                     timer.set(now + timeout)
-                _raise_for(await self._park(parked))
+                why = await self._park(parked)
+                if why is not Why.TIMED_OUT:
+                    _raise_for(why)
                 answer = attempt(self.clock())
+                if answer is None:  # one last look for who timed out: what came just before counts
+                    _raise_for(why)
         finally:
             if timer is not None:
                 timer.clear()
