@@ -1,0 +1,73 @@
+"""udp/:PORT,listen: one conversation for each sender."""
+
+from __future__ import annotations
+
+import errno
+
+import pytest
+
+from schemefs.errors import SchemeError
+from schemefs.scheme import Event
+from tests.ip_host import address
+from tests.udp_host import UdpHost, read, write
+
+OTHER = address("10.0.2.77")
+
+
+def test_each_sender_is_a_line_and_a_conversation() -> None:
+    host = UdpHost()
+    listener = host.open(":5000,listen")
+    assert listener.fevent(Event.IN) == 0
+    host.hears(b"first", 5000, sender_port=1111)
+    host.hears(b"second", 5000, sender_port=1111)
+    host.hears(b"other", 5000, sender_port=2222)
+    assert listener.fevent(Event.IN) == Event.IN
+    assert read(listener) == b"1 10.0.2.2:1111 10.0.2.15:5000\n"
+    one = host.open("1/data")
+    assert [read(one), read(one), read(one)] == [b"first", b"second", None]
+    write(one, b"answer")
+    assert host.sent() == [("10.0.2.2", 5000, 1111, b"answer")]
+    assert read(listener) == b"2 10.0.2.2:2222 10.0.2.15:5000\n"
+    assert read(listener) is None
+    # Closed, its sender is new again.
+    one.close(0.0)
+    host.hears(b"again", 5000, sender_port=1111)
+    assert read(listener) == b"3 10.0.2.2:1111 10.0.2.15:5000\n"
+
+
+def test_the_backlog_is_bounded() -> None:
+    host = UdpHost()
+    listener = host.open(":5000,listen,backlog=2")
+    for port in range(1, 6):
+        host.hears(b"x", 5000, sender_port=port)
+    assert host.scheme.udp.dropped["backlog_full"] == 3
+    assert read(listener)
+    host.hears(b"x", 5000, sender_port=9)
+    assert host.text("0/status").splitlines()[:3] == ["state=LISTEN", "local=0.0.0.0:5000", "pending=2"]
+
+
+def test_closing_frees_the_port_and_what_waits_but_not_what_was_accepted() -> None:
+    host = UdpHost()
+    listener = host.open(":5000,listen")
+    host.hears(b"x", 5000, sender_port=1)
+    host.hears(b"x", 5000, sender_port=2)
+    read(listener)
+    accepted = host.open("1/data")
+    listener.close(0.0)
+    host.hears(b"more", 5000, sender_port=1)
+    assert [read(accepted), read(accepted)] == [b"x", b"more"]
+    host.hears(b"more", 5000, sender_port=2)
+    assert host.reports.reported == [(3, 3)]
+    host.open(":5000").close(0.0)
+
+
+def test_accept_waits_for_one_sender() -> None:
+    host = UdpHost()
+    handle = host.open(":5000,listen,accept")
+    assert handle.opening(0.0)
+    host.hears(b"x", 5000, sender_port=1)
+    assert not handle.opening(0.0)
+    assert read(handle) == b"x"
+    with pytest.raises(SchemeError) as caught:
+        host.open(":5000,listen,backlog=0")
+    assert caught.value.errno == errno.EINVAL
