@@ -1,0 +1,55 @@
+"""The Linux side of the benchmark: a source and a sink of octets, as fast as Python lets the kernel be.
+
+    peer.py source PORT OCTETS     every connection gets that many octets, then the end
+    peer.py sink PORT              every connection is read to its end
+"""
+
+from __future__ import annotations
+
+import socket
+import sys
+from typing import Final
+
+BLOCK: Final = 1 << 20
+
+
+def listen(port: int) -> socket.socket:
+    """Listen, with the congestion control pinned: BBR paces a Python receiver down, and defaults differ."""
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, b"cubic")
+    listener.bind(("", port))
+    listener.listen(16)
+    return listener
+
+
+def source(connection: socket.socket, octets: int) -> None:
+    """Send zeros."""
+    block = memoryview(bytes(BLOCK))
+    while octets:
+        octets -= connection.send(block[: min(octets, BLOCK)])
+
+
+def sink(connection: socket.socket) -> None:
+    """Read to the end."""
+    block = bytearray(BLOCK)
+    while connection.recv_into(block):
+        pass
+
+
+def main() -> None:
+    """Serve for ever, one connection at a time."""
+    what, port, *rest = sys.argv[1:]
+    listener = listen(int(port))
+    print("ready", flush=True)
+    while True:
+        connection, _ = listener.accept()
+        with connection:
+            if what == "source":
+                source(connection, int(rest[0]))
+            else:
+                sink(connection)
+
+
+if __name__ == "__main__":
+    main()

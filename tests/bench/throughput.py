@@ -1,0 +1,140 @@
+"""How fast, as ratios to the kernel's own path in the same run: `./dev bench`. Needs root, /dev/fuse and TAP.
+
+    kernel   cat </dev/tcp/PEER/PORT       in one network namespace, the peer in another, a veth pair between
+    ours     cat <DIR/tcp/PEER:PORT        the stack on a TAP, the peer on the other side of it
+
+Absolute figures depend on the machine and its mood; the ratio of two medians in one run is what is compared.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Final
+
+KERNEL_OCTETS: Final = 2 << 30
+OUR_OCTETS: Final = 1 << 30
+ROUNDS: Final = 3
+GOALS: Final = {"receive": 0.15, "send": 0.10}
+PEER: Final = Path(__file__).with_name("peer.py")
+SOURCE_PORT, SINK_PORT = 9001, 9002
+
+
+def run(*command: object) -> str:
+    """Run a command that must succeed."""
+    return subprocess.run(list(map(str, command)), check=True, capture_output=True, text=True).stdout
+
+
+@contextmanager
+def namespace(name: str) -> Iterator[str]:
+    """Make a network namespace, and remove it."""
+    run("ip", "netns", "add", name)
+    try:
+        run("ip", "-n", name, "link", "set", "lo", "up")
+        yield name
+    finally:
+        run("ip", "netns", "del", name)
+
+
+@contextmanager
+def peers(where: str, octets: int) -> Iterator[None]:
+    """Run a source and a sink in a namespace."""
+    with ExitStack() as stack:
+        for arguments in (("source", SOURCE_PORT, octets), ("sink", SINK_PORT)):
+            command = ["ip", "netns", "exec", where, sys.executable, PEER, *arguments]
+            process = subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE, text=True)
+            stack.callback(process.wait)
+            stack.callback(process.kill)
+            assert process.stdout is not None
+            process.stdout.readline()
+        yield
+
+
+def seconds(where: str, script: str) -> float:
+    """Time a bash line in a namespace."""
+    start = time.perf_counter()
+    run("nsenter", f"--net=/run/netns/{where}", "bash", "-c", script)
+    return time.perf_counter() - start
+
+
+def speed(octets: int, measure: Callable[[], float]) -> float:
+    """Return the median MB/s of some rounds, after one that warms up."""
+    measure()
+    return octets / 1e6 / statistics.median(measure() for _ in range(ROUNDS))
+
+
+def kernel(data: Path) -> dict[str, float]:
+    """Measure the kernel's own path."""
+    prefix = f"bench{os.getpid()}"
+    with namespace(f"{prefix}a") as a, namespace(f"{prefix}b") as b:
+        run("ip", "-n", a, "link", "add", "veth0", "type", "veth", "peer", "name", "veth0", "netns", b)
+        for where, address in ((a, "10.9.0.1/24"), (b, "10.9.0.2/24")):
+            run("ip", "-n", where, "address", "add", address, "dev", "veth0")
+            run("ip", "-n", where, "link", "set", "veth0", "up")
+        with peers(b, KERNEL_OCTETS):
+            receive = f"cat </dev/tcp/10.9.0.2/{SOURCE_PORT} >/dev/null"
+            send = f"cat {data} {data} >/dev/tcp/10.9.0.2/{SINK_PORT}"
+            return {
+                "receive": speed(KERNEL_OCTETS, lambda: seconds(a, receive)),
+                "send": speed(2 * OUR_OCTETS, lambda: seconds(a, send)),
+            }
+
+
+def cpu(pid: int) -> tuple[float, float]:
+    """Return the user and system seconds a process has used."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    tick = os.sysconf("SC_CLK_TCK")
+    return int(fields[11]) / tick, int(fields[12]) / tick
+
+
+def ours(data: Path, scratch: Path) -> dict[str, float]:
+    """Measure the mount, and print where the daemon's time went."""
+    mount, pid_file = scratch / "scheme", scratch / "pid"
+    mount.mkdir()
+    with namespace(f"bench{os.getpid()}s") as where, ExitStack() as undo:
+        # Not `ip netns exec`, which makes a mount namespace of its own: the mount would be visible to nobody else.
+        command = (sys.executable, "-m", "schemefs", "mount", mount, "--pid-file", pid_file)
+        run("nsenter", f"--net=/run/netns/{where}", *command)
+        undo.callback(run, sys.executable, "-m", "schemefs", "umount", mount)
+        pid = int(pid_file.read_text())
+        found = {}
+        with peers(where, OUR_OCTETS):
+            for name, script in (
+                ("receive", f"cat <{mount}/tcp/10.0.2.2:{SOURCE_PORT} >/dev/null"),
+                ("send", f"cat {data} >{mount}/tcp/10.0.2.2:{SINK_PORT}"),
+            ):
+                before = cpu(pid)
+                found[name] = speed(OUR_OCTETS, lambda script=script: seconds(where, script))
+                user, system = (after - start for after, start in zip(cpu(pid), before, strict=True))
+                gib = (ROUNDS + 1) * OUR_OCTETS / (1 << 30)
+                print(f"{name}: the daemon used {user / gib:.2f} s user, {system / gib:.2f} s system per GiB")
+        return found
+
+
+def main() -> None:
+    """Measure both and compare."""
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as directory:
+        scratch = Path(directory)
+        data = scratch / "data"
+        with data.open("wb") as file:
+            for _ in range(OUR_OCTETS >> 20):
+                file.write(bytes(1 << 20))
+        theirs = kernel(data)
+        mine = ours(data, scratch)
+    short = False
+    for name, goal in GOALS.items():
+        ratio = mine[name] / theirs[name]
+        short |= ratio < goal
+        print(f"{name}: {mine[name]:.0f} MB/s, the kernel {theirs[name]:.0f} MB/s, ratio {ratio:.3f} (goal {goal})")
+    sys.exit(short)
+
+
+if __name__ == "__main__":
+    main()
