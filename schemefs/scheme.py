@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from schemefs.config import Config
     from schemefs.driver import Link
     from schemefs.log import LogRing, LogRings
-    from schemefs.net.buffer import Buffer
+    from schemefs.net.buffer import Buffer, Chunks
     from schemefs.names import Names
 
 Service = TypeVar("Service")
@@ -82,8 +82,11 @@ class Handle:
         del now
         return False
 
-    def read(self, size: int, now: float) -> Buffer | None:
-        """Return at most *size* octets; None: would block; b"": end of file. What is returned is consumed."""
+    def read(self, size: int, now: float) -> Buffer | Chunks | None:
+        """Return at most *size* octets; None: would block; b"": end of file. What is returned is consumed.
+
+        A tuple of chunks, 1000 at most and none of them empty, spares joining them: one writev gathers them.
+        """
         raise SchemeError(errno.EACCES, "this file can't be read")
 
     def write(self, data: memoryview, now: float) -> int | None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from schemefs.net.addresses import AddressPath
-    from schemefs.net.buffer import Buffer
+    from schemefs.net.buffer import Buffer, Chunks
     from schemefs.scheme import Caller
 
 
@@ -57,7 +57,7 @@ class Engine(Protocol):
     def opening(self, now: float) -> bool:
         """Tell whether the connect is still under way; raises when it failed."""
 
-    def read(self, size: int, now: float) -> Buffer | None:
+    def read(self, size: int, now: float) -> Buffer | Chunks | None:
         """As Handle.read."""
 
     def write(self, data: memoryview, now: float) -> int | None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from schemefs.conversation.control import Control
     from schemefs.conversation.life import Conversation
-    from schemefs.net.buffer import Buffer
+    from schemefs.net.buffer import Buffer, Chunks
 
 
 def access_of(flags: int) -> tuple[bool, bool]:
@@ -74,7 +74,7 @@ class DataHandle(_Holding):
         engine = self.conversation.engine
         return engine is not None and engine.opening(now)
 
-    def read(self, size: int, now: float) -> Buffer | None:
+    def read(self, size: int, now: float) -> Buffer | Chunks | None:
         """Read what has arrived."""
         return self.conversation.connected().read(size, now)
 
@@ -131,7 +131,7 @@ class ListenerHandle(_Holding):
         """The conversation's setting."""
         return self.conversation.read_timeout
 
-    def read(self, size: int, now: float) -> Buffer | None:
+    def read(self, size: int, now: float) -> Buffer | Chunks | None:
         """Return the next line, or what of it was not read yet."""
         if not self._line:
             accepted = self._accept(self.conversation, now)
@@ -195,7 +195,7 @@ class CtlHandle(_Holding):
         self._control = control
         self._text: bytes | None = None
 
-    def read(self, size: int, now: float) -> Buffer | None:
+    def read(self, size: int, now: float) -> Buffer | Chunks | None:
         """Return the number once."""
         del now
         if self._text is None:

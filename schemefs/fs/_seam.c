@@ -1,13 +1,14 @@
-/* The seam between libfuse and pyfuse3: four things a network file needs and pyfuse3's Python API can't say.
+/* The seam between libfuse and pyfuse3: five things a network file needs and pyfuse3's Python API can't say.
  *
  *   who asks           unique, opcode, pid, uid of the request being handled, and its O_NONBLOCK *now*
  *   interrupts         FUSE_INTERRUPT calls a Python function with the unique it is about
  *   FOPEN_STREAM       a file opened "nonseekable" is a stream: reads and writes on one open file at the same time
+ *   chunks             a read may be answered with several buffers, which one writev gathers: no join
  *   never blocking     the device is read without blocking and without splice; an empty device is reported as EINTR,
  *                      which pyfuse3 answers by waiting again. (Between "readable" and read, the kernel may withdraw a
  *                      request whose caller was killed: a blocking read would then stop the whole daemon.)
  *
- * How: this extension defines three of libfuse's public functions and is loaded before pyfuse3 with RTLD_GLOBAL, so the
+ * How: this extension defines four of libfuse's public functions and is loaded before pyfuse3 with RTLD_GLOBAL, so the
  * dynamic linker gives pyfuse3 these; where the original is wanted they call it (RTLD_NEXT). Nothing private to
  * libfuse or pyfuse3 is touched. schemefs/fs/seam.py loads it and checks that it took.
  */
@@ -23,6 +24,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #ifndef FOPEN_STREAM
@@ -144,6 +146,64 @@ EXPORTED int fuse_reply_open(fuse_req_t req, const struct fuse_file_info *info)
     return original(req, info);
 }
 
+/* What Operations.read returned is several buffers: pyfuse3 replies right after, with no other reply in between. */
+static PyObject *chunks;
+
+static int reply_chunks(fuse_req_t req, PyObject *tuple)
+{
+    Py_ssize_t count = PyTuple_GET_SIZE(tuple), filled = 0;
+    Py_buffer *views = PyMem_Calloc((size_t)count + 1, sizeof *views);
+    struct iovec *iov = PyMem_Calloc((size_t)count + 1, sizeof *iov);
+    int result = -ENOMEM;
+
+    if (views && iov) {
+        while (filled < count && PyObject_GetBuffer(PyTuple_GET_ITEM(tuple, filled), &views[filled], PyBUF_SIMPLE) == 0) {
+            iov[filled].iov_base = views[filled].buf;
+            iov[filled].iov_len = (size_t)views[filled].len;
+            filled++;
+        }
+        if (filled == count) {
+            result = fuse_reply_iov(req, iov, (int)count);
+        } else {
+            PyErr_WriteUnraisable(tuple);
+            result = fuse_reply_err(req, EIO);
+        }
+        while (filled)
+            PyBuffer_Release(&views[--filled]);
+    }
+    PyMem_Free(views);
+    PyMem_Free(iov);
+    return result;
+}
+
+EXPORTED int fuse_reply_buf(fuse_req_t req, const char *buf, size_t size)
+{
+    static int (*original)(fuse_req_t, const char *, size_t);
+    PyObject *tuple = chunks;
+    int result;
+
+    if (!original)
+        *(void **)&original = dlsym(RTLD_NEXT, "fuse_reply_buf");
+    if (!tuple)
+        return original(req, buf, size);
+    chunks = NULL;
+    result = reply_chunks(req, tuple);
+    Py_DECREF(tuple);
+    return result;
+}
+
+static PyObject *seam_answer_with(PyObject *self, PyObject *tuple)
+{
+    (void)self;
+    if (!PyTuple_Check(tuple)) {
+        PyErr_SetString(PyExc_TypeError, "a tuple of buffers");
+        return NULL;
+    }
+    Py_INCREF(tuple);
+    Py_XSETREF(chunks, tuple);
+    Py_RETURN_NONE;
+}
+
 static PyObject *seam_request(PyObject *self, PyObject *unused)
 {
     (void)self, (void)unused;
@@ -173,6 +233,7 @@ static PyObject *seam_not_interposed(PyObject *self, PyObject *unused)
         {"fuse_session_receive_buf", (void *)fuse_session_receive_buf},
         {"fuse_session_process_buf", (void *)fuse_session_process_buf},
         {"fuse_reply_open", (void *)fuse_reply_open},
+        {"fuse_reply_buf", (void *)fuse_reply_buf},
     };
     PyObject *missing = PyList_New(0);
 
@@ -194,6 +255,8 @@ static PyMethodDef methods[] = {
      "request() -> (unique, flags, pid, uid) of the request whose handler is about to run; flags: open(2)'s, for read and write"},
     {"drained", seam_drained, METH_NOARGS, "drained() -> whether the last look at the device found nothing"},
     {"on_interrupt", seam_on_interrupt, METH_O, "on_interrupt(f): f(unique) is called for each FUSE_INTERRUPT"},
+    {"answer_with", seam_answer_with, METH_O,
+     "answer_with(buffers): the reply that follows is these (a tuple, 1000 at most), whatever the handler returns"},
     {"not_interposed", seam_not_interposed, METH_NOARGS, "not_interposed() -> names of libfuse functions that are not ours"},
     {NULL, NULL, 0, NULL},
 };

@@ -12,18 +12,21 @@ from typing import TYPE_CHECKING, Final
 
 from schemefs.errors import SchemeError
 from schemefs.fs.waiting import Waiters
+from schemefs.net.buffer import total_length
 from schemefs.scheme import Event
 
 if TYPE_CHECKING:
     from schemefs.fs.inodes import Inode
     from schemefs.fs.waiting import PollHandle, Waiting
-    from schemefs.net.buffer import Buffer
+    from schemefs.net.buffer import Buffer, Chunks
     from schemefs.scheme import Caller, FollowedFile, Handle, TextFile
 
 # A read(2) larger than the kernel's 1 MiB limit arrives as several requests, and the kernel asks on only while each was
 # filled to the brim. One this large (255 pages, an unaligned buffer costs one) that would empty the queue exactly is
 # answered one octet short, or read(2) would sleep for more with a megabyte in its hands.
 BRIM: Final = 255 * 4096
+
+CHUNKS: Final = 1000  # what one writev takes (UIO_MAXIOV 1024), less libfuse's header
 
 
 class OpenFile(ABC):
@@ -35,7 +38,7 @@ class OpenFile(ABC):
         self.waiters = Waiters()
 
     @abstractmethod
-    async def read(self, offset: int, size: int, unique: int, flags: int, now: float) -> Buffer:
+    async def read(self, offset: int, size: int, unique: int, flags: int, now: float) -> Buffer | Chunks:
         """Answer a read."""
 
     @abstractmethod
@@ -81,11 +84,11 @@ class OpenStream(OpenFile):
                 handle.interrupted(self.waiting.clock())
             raise
 
-    async def read(self, offset: int, size: int, unique: int, flags: int, now: float) -> Buffer:
+    async def read(self, offset: int, size: int, unique: int, flags: int, now: float) -> Buffer | Chunks:
         """Read in order; the offset means nothing."""
         handle = self.handle
 
-        def attempt(now: float) -> Buffer | None:
+        def attempt(now: float) -> Buffer | Chunks | None:
             wanted = size
             if size >= BRIM and handle.queued() == size:
                 wanted -= 1
@@ -148,11 +151,13 @@ class OpenStream(OpenFile):
         self.handle.close(now)
 
 
-def _checked(answer: Buffer | None, size: int) -> Buffer | None:
+def _checked(answer: Buffer | Chunks | None, size: int) -> Buffer | Chunks | None:
     """Return what a plugin answered a read with. What pyfuse3 could not send would end the mount, so it is EIO here."""
     if answer is None or (isinstance(answer, (bytes, bytearray)) and len(answer) <= size):
         return answer
     if isinstance(answer, memoryview) and answer.c_contiguous and answer.nbytes <= size:
+        return answer
+    if isinstance(answer, tuple) and len(answer) <= CHUNKS and total_length(answer) <= size:
         return answer
     message = f"read of {size} octets answered with {type(answer).__name__} of {len(answer)}"
     raise ValueError(message)
