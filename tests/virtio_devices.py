@@ -16,7 +16,7 @@ EVERYTHING = ~Feature(0)
 
 
 class MemoryDevice:
-    """Keeps what is sent. *holding*: chains stay unused until `complete`, in any order, with an interrupt or without."""
+    """Keeps what is sent. *holding*: chains wait until `complete`, in any order, with an interrupt or without."""
 
     def __init__(self, features: Feature = EVERYTHING, header_length: int = 12) -> None:
         self.features = features & ~Feature.MAC & ~Feature.MTU

@@ -56,7 +56,7 @@ class TapDevice:
         self._blocked = False
         self.starved = False  # there was no buffer to receive into; `on_posted` follows
         self._counters = dict.fromkeys(
-            ("waited_kernel_full", "starved", "dropped_link_down", "dropped_refused_by_kernel",
+            ("waited_kernel_full", "starved", "dropped_link_down", "dropped_detached", "dropped_refused_by_kernel",
              "dropped_no_kernel_memory", "dropped_write_error"), 0,
         )  # fmt: skip
 
@@ -157,6 +157,10 @@ class TapDevice:
         self._blocked = False
         self.transmit(now)
 
+    def detach(self) -> None:
+        """Forget the descriptor, whose number may soon be another file's: what is sent from now on is dropped."""
+        self._fd = -1
+
     def statistics(self) -> Mapping[str, int]:
         """Return what the kernel refused, by reason, and this end's view of the rings."""
         return {
@@ -169,6 +173,8 @@ class TapDevice:
 
 _DROPS: Final = {
     errno.EIO: "dropped_link_down",  # the kernel's side is not up
+    errno.EBADF: "dropped_detached",  # after `detach`
+    errno.EBADFD: "dropped_detached",  # the TAP was deleted
     errno.EINVAL: "dropped_refused_by_kernel",  # shorter than an Ethernet header, or a header it doesn't believe
     errno.ENOMEM: "dropped_no_kernel_memory",
     errno.ENOBUFS: "dropped_no_kernel_memory",

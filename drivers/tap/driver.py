@@ -48,6 +48,7 @@ class TapDriver(Driver):
         self._persistent = False
         self._record: Record | None = None
         self._side: host.HostSide | None = None
+        self._device: TapDevice | None = None
         self._link: VirtioNetLink | None = None
         self._blocked = trio.Event()
         self._posted = trio.Event()
@@ -88,6 +89,8 @@ class TapDriver(Driver):
                 if record is not None:
                     record.remove()
         fd, self._fd = self._fd, -1
+        if self._device is not None:
+            self._device.detach()
         if fd >= 0:
             if self._persistent:
                 tun.reset_offload(fd)
@@ -143,7 +146,7 @@ class TapDriver(Driver):
         if options.mac == kernels:
             message = f"{kernels.hex(':')} is the kernel's own address on {options.tap}; ours must be another"
             raise DriverError(message)
-        device = TapDevice(
+        device = self._device = TapDevice(
             self._fd, features, header_length, self.log, on_blocked=self._on_blocked, on_posted=self._on_posted
         )
         link = self._link = VirtioNetLink(
@@ -156,21 +159,24 @@ class TapDriver(Driver):
         )
         link.device = f"tap:{options.tap}"
         link.start()
-        self._device = device
 
     async def run(self) -> None:
         """Move frames until cancelled, or until the TAP is deleted."""
+        device = self._device
+        if device is None:
+            message = "the TAP driver is not open"
+            raise DriverError(message)
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._write_when_there_is_room)
+            nursery.start_soon(self._write_when_there_is_room, device)
             nursery.start_soon(self._report_what_is_overdue)
             try:
-                await self._receive()
+                await self._receive(device)
             except DeviceGoneError as error:
                 self.log.error("the TAP of %s is gone: %s", self.context.interface, error)  # noqa: TRY400 - expected
             nursery.cancel_scope.cancel()
 
-    async def _receive(self) -> None:
-        device, fd = self._device, self._fd
+    async def _receive(self, device: TapDevice) -> None:
+        fd = self._fd
         while True:
             await trio.lowlevel.wait_readable(fd)
             while device.receive_burst(trio.current_time()):
@@ -180,12 +186,12 @@ class TapDriver(Driver):
                 self._posted = trio.Event()
                 await self._posted.wait()
 
-    async def _write_when_there_is_room(self) -> None:
+    async def _write_when_there_is_room(self, device: TapDevice) -> None:
         while True:
             await self._blocked.wait()
             self._blocked = trio.Event()
             await trio.lowlevel.wait_writable(self._fd)
-            self._device.unblocked(trio.current_time())
+            device.unblocked(trio.current_time())
 
     async def _report_what_is_overdue(self) -> None:
         link = self.link

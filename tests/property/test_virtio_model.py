@@ -13,7 +13,7 @@ from drivers.virtio.rings import INDEX, memory_size
 class VirtqueueModel(RuleBasedStateMachine):
     """Chains go: free -> available -> with the device -> used -> taken -> free, or back to available."""
 
-    @initialize(order=st.sampled_from([1, 2, 8, 16]), event_idx=st.booleans(), start=st.sampled_from([0, 65530, 65535]))
+    @initialize(order=st.sampled_from([1, 2, 8, 16]), event_idx=st.booleans(), start=st.sampled_from([0, 65530]))
     def begin(self, order: int, event_idx: bool, start: int) -> None:
         """Start with indices anywhere, as after *start* chains."""
         self.size = order
@@ -170,6 +170,6 @@ class LyingDevice(RuleBasedStateMachine):
 
 
 TestVirtqueueModel = VirtqueueModel.TestCase
-TestVirtqueueModel.settings = settings(max_examples=40, stateful_step_count=60, deadline=None)
+TestVirtqueueModel.settings = settings(max_examples=25, stateful_step_count=60, deadline=None)
 TestLyingDevice = LyingDevice.TestCase
 TestLyingDevice.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
