@@ -107,7 +107,7 @@ def test_a_full_ring_behind_a_full_kernel_reports_back(cable: Cable) -> None:
 
 
 def test_no_buffer_to_receive_into_waits_for_one(cable: Cable) -> None:
-    queue = cable.device._receive  # noqa: SLF001 - takes the buffers away, as a driver that keeps them would
+    queue = cable.device._receive  # takes the buffers away, as a driver that keeps them would
     taken = [queue.pop() for _ in range(8)]
     cable.peer.send(HEADER + b"x" * 60)
     assert not cable.device.receive_burst(0.0)
