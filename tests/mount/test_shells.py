@@ -1,0 +1,240 @@
+"""The tree under real shells and tools: what a person types works, and says what is wrong when it does not."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import re
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from schemefs.testing.mount import SchemeMount
+
+pytestmark = pytest.mark.needs("fuse")
+
+both_shells = pytest.mark.parametrize("sh", ["bash", "dash"], indirect=True)
+
+
+class Shell:
+    """Runs scripts in which $S is the mount."""
+
+    def __init__(self, scheme: Path, shell: str) -> None:
+        self.command = ["env", f"S={scheme}", shell, "-c"]
+        self.started: list[subprocess.Popen[str]] = []
+
+    def start(self, script: str) -> subprocess.Popen[str]:
+        """Start a script, which is killed at the end of the test if it still runs."""
+        process = subprocess.Popen(
+            [*self.command, script],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        self.started.append(process)
+        return process
+
+    def serve(self, script: str) -> subprocess.Popen[str]:
+        """Start a script and wait until it says `listening`."""
+        process = self.start(script)
+        assert process.stdout is not None
+        assert process.stdout.readline() == "listening\n"
+        return process
+
+    def close(self) -> None:
+        for process in self.started:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            for stream in (process.stdout, process.stderr):
+                assert stream is not None
+                stream.close()
+
+    def run(self, script: str, timeout: float = 20) -> subprocess.CompletedProcess[str]:
+        return subprocess.run([*self.command, script], check=False, capture_output=True, text=True, timeout=timeout)
+
+    def says(self, script: str) -> str:
+        done = self.run(script)
+        assert (done.returncode, done.stderr) == (0, "")
+        return done.stdout
+
+
+@pytest.fixture
+def sh(module_scheme_mount: SchemeMount, request: pytest.FixtureRequest) -> Iterator[Shell]:
+    """A shell: bash, or what the test's parameter says."""
+    made = Shell(module_scheme_mount.path, getattr(request, "param", "bash"))
+    yield made
+    made.close()
+
+
+@both_shells
+def test_two_shells_talk_over_tcp(sh: Shell) -> None:
+    server = sh.serve(
+        """exec 4<>$S/tcp/:7001; echo listening; read -r n peer local <&4
+        { read -r question; echo "you said $question"; } <$S/tcp/$n/rx >$S/tcp/$n/tx"""
+    )
+    assert sh.says("exec 3<>$S/tcp/127.0.0.1:7001; echo hello >&3; cat <&3") == "you said hello\n"
+    assert server.communicate(timeout=10) == ("", "")
+
+
+@both_shells
+def test_two_shells_talk_over_udp(sh: Shell) -> None:
+    server = sh.serve("exec 4<>$S/udp/:7002; echo listening; head -c 6 <&4")
+    sh.says("echo hello >$S/udp/127.0.0.1:7002")
+    assert server.communicate(timeout=10) == ("hello\n", "")
+
+
+@both_shells
+def test_one_shot_accept(sh: Shell) -> None:
+    server = sh.start("cat <$S/tcp/:7003,accept")
+    # The listener is there when the accepting open is parked: netstat-like, tcp/*/local says so.
+    while ":7003" not in sh.run("cat $S/tcp/[0-9]*/local 2>/dev/null").stdout:
+        assert server.poll() is None
+    sh.says("echo once >$S/tcp/127.0.0.1:7003")
+    assert server.communicate(timeout=10) == ("once\n", "")
+
+
+@both_shells
+def test_reading_and_writing_one_descriptor_in_two_processes(sh: Shell) -> None:
+    """A parked `cat <&3` must not hold the file position's lock, or every `echo >&3` would hang."""
+    server = sh.serve(
+        """exec 4<>$S/tcp/:7004; echo listening; read -r n _ <&4
+        exec 3<>$S/tcp/$n/data; while read -r line <&3; do echo "[$line]" >&3; done"""
+    )
+    script = """exec 3<>$S/tcp/127.0.0.1:7004; head -c 20 <&3 & reader=$!
+        for word in one two three; do echo $word >&3; done; wait $reader"""
+    assert sh.says(script) == "[one]\n[two]\n[three]\n"
+    server.communicate(timeout=10)
+
+
+@both_shells
+def test_half_close(sh: Shell) -> None:
+    server = sh.serve(
+        "exec 4<>$S/tcp/:7005; echo listening; read -r n _ <&4; exec 3<>$S/tcp/$n/data; cat <&3 | tr a-z A-Z >&3"
+    )
+    script = """exec 3<>$S/tcp/clone; read -r n <&3; echo "connect 127.0.0.1:7005" >&3
+        printf 'to the end' >$S/tcp/$n/tx; cat $S/tcp/$n/rx"""
+    assert sh.says(script) == "TO THE END"
+    server.communicate(timeout=10)
+
+
+@both_shells
+def test_write_only_into_an_echo_server_ends_well(sh: Shell, tmp_path: Path) -> None:
+    """`cat big >tcp/HOST:PORT`: nobody reads the echo, and yet everything arrives and is no reset."""
+    big = tmp_path / "big"
+    big.write_bytes(os.urandom(1 << 16) * 128)  # 8 MiB, more than every buffer on the way
+    server = sh.serve(
+        f"""exec 4<>$S/tcp/:7006; echo listening; read -r n _ <&4
+        exec 3<>$S/tcp/$n/data; tee {tmp_path}/received <&3 >&3; echo status $?"""
+    )
+    sh.says(f"cat {big} >$S/tcp/127.0.0.1:7006")
+    output, errors = server.communicate(timeout=30)
+    assert (output, errors) == ("status 0\n", "")
+    assert hashlib.sha256((tmp_path / "received").read_bytes()).digest() == hashlib.sha256(big.read_bytes()).digest()
+
+
+@both_shells
+def test_one_byte_at_a_time_and_in_blocks(sh: Shell) -> None:
+    """`read` takes one octet at a time from what can't seek, so head and cat get exactly the rest."""
+    server = sh.serve(
+        """exec 4<>$S/tcp/:7007; echo listening; read -r n _ <&4
+        printf 'first line\\nsecond line\\n0123456789the rest' >$S/tcp/$n/tx"""
+    )
+    script = """exec 3<>$S/tcp/127.0.0.1:7007; read -r a <&3; read -r b <&3; echo "$a|$b"
+        head -c 10 <&3; echo; dd bs=4 count=1 status=none <&3; echo; cat <&3"""
+    assert sh.says(script) == "first line|second line\n0123456789\nthe \nrest"
+    server.communicate(timeout=10)
+
+
+@both_shells
+def test_read_timeout_says_so_and_end_of_file_is_silent(sh: Shell) -> None:
+    server = sh.serve("exec 4<>$S/tcp/:7008; echo listening; read -r n _ <&4; cat $S/tcp/$n/rx >/dev/null")
+    done = sh.run("exec 3<>$S/tcp/127.0.0.1:7008,read_timeout=0.2; read -r x <&3; echo status $?")
+    assert done.stdout == "status 1\n"
+    if sh.command[2] == "bash":
+        assert "Resource temporarily unavailable" in done.stderr
+    server.communicate(timeout=10)
+
+
+@both_shells
+def test_the_same_conversation_through_dev_fd(sh: Shell) -> None:
+    server = sh.serve(
+        """exec 4<>$S/tcp/:7009; echo listening; read -r n _ <&4
+        exec 3<>$S/tcp/$n/data; read -r line <&3; echo "$line" >&3"""
+    )
+    assert sh.says("exec 3<>$S/tcp/127.0.0.1:7009; echo joined >/dev/fd/3; cat /proc/self/fd/3") == "joined\n"
+    server.communicate(timeout=10)
+
+
+@both_shells
+@pytest.mark.parametrize(
+    ("command", "complaint"),
+    [
+        ("cat $S/tcp", "Is a directory"),
+        ("cat $S/tcp/127.0.0.1:7999", "Connection refused"),
+        ("exec 3<>$S/tcp/127.0.0.1:7999", "Connection refused|cannot create"),
+        ("cat $S/tcp/127.0.0.1:x", "Invalid argument"),
+        ("cat $S/tcp/127.0.0.1:1,frobnicate", "Invalid argument"),
+        ("cat $S/nothing", "No such file or directory"),
+        ("echo x >$S/nothing", "Permission denied|No such file|Operation not permitted|cannot create"),
+        ("echo x >$S/tcp/nothing", "Permission denied|No such file|Operation not permitted|cannot create"),
+        ("mkdir $S/tcp/new", "Permission denied|not permitted|not implemented|Read-only"),
+        ("rm $S/README", "Permission denied|not permitted|not implemented|Read-only"),
+        ("echo nonsense >$S/netcfg/iface/lo/addr", "Invalid argument|I/O error"),
+    ],
+)
+def test_what_can_not_be_done_is_said(sh: Shell, command: str, complaint: str) -> None:
+    done = sh.run(command)
+    assert done.returncode != 0
+    assert re.search(complaint, done.stderr)
+
+
+@both_shells
+def test_redirection_with_its_create_and_truncate_writes_a_node(sh: Shell) -> None:
+    script = """echo 10.9.9.9 >$S/netcfg/resolv/nameserver; cat $S/netcfg/resolv/nameserver
+        echo 10.0.2.3 >|$S/netcfg/resolv/nameserver; cat $S/netcfg/resolv/nameserver"""
+    assert sh.says(script) == "10.9.9.9\n10.0.2.3\n"
+
+
+@both_shells
+def test_looking_makes_nothing(sh: Shell) -> None:
+    """ls, stat, find and test -e: no conversation, no listener, no name resolved."""
+    count = "ls $S/tcp | grep -c '^[0-9]*$'"
+    script = f"""{count}; test -e $S/tcp/127.0.0.1:7010; stat $S/tcp/:7011 >/dev/null
+        ls -l $S/tcp/127.0.0.1:7012 $S/udp >/dev/null; find $S -maxdepth 2 >/dev/null; {count}"""
+    before, after = sh.run(script).stdout.split()
+    assert before == after
+
+
+@both_shells
+def test_the_log_is_followed(sh: Shell) -> None:
+    tail = sh.start("exec tail -n +1 -f $S/logging/net/schemefs.log")
+    assert tail.stdout is not None
+    assert re.match(r"\+\d+\.\d+ [A-Z]+ ", tail.stdout.readline())
+    tail.kill()
+    assert sh.says("cat $S/logging/net/schemefs.log").count("\n") >= 1
+
+
+def test_bashs_background_jobs_and_coprocesses(sh: Shell) -> None:
+    script = """exec 4<>$S/tcp/:7013
+        { read -r n _ <&4; cat $S/tcp/$n/rx; } & server=$!
+        coproc cat >$S/tcp/127.0.0.1:7013
+        echo through the coprocess >&${COPROC[1]}; eval "exec ${COPROC[1]}>&-"; wait $server"""
+    done = sh.run(script)
+    assert done.stdout == "through the coprocess\n"
+
+
+@pytest.mark.parametrize("tool", ["cat", "dd bs=1M status=none", "cp /dev/stdin /dev/stdout", "tee", "head -c 3000000"])
+def test_tools_move_everything(sh: Shell, tmp_path: Path, tool: str) -> None:
+    data = os.urandom(3_000_000)
+    (tmp_path / "in").write_bytes(data)
+    server = sh.serve(f"exec 4<>$S/tcp/:7014; echo listening; read -r n _ <&4; {tool} <$S/tcp/$n/rx >{tmp_path}/out")
+    sh.says(f"{tool} <{tmp_path}/in >$S/tcp/127.0.0.1:7014")
+    assert server.communicate(timeout=30) == ("", "")
+    assert (tmp_path / "out").read_bytes() == data
