@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from schemefs.net.addresses import ANY_V4
-from schemefs.net.offload import NO_OFFLOAD, Offload
+from schemefs.net.offload import NEEDS_CHECKSUM, NO_OFFLOAD, Offload
 from schemes.ip import wire
 from schemes.ip.groups import ALL_HOSTS
 from schemes.ip.reassembly import Reassembly
@@ -77,6 +77,8 @@ class Ipv4:
             if total > length:
                 return self._drop("truncated", frame)
             frame = frame[:total]  # Ethernet pads to 60 octets
+            if offload.checksum_start + offload.checksum_offset + 2 > start + total and offload.flags & NEEDS_CHECKSUM:
+                return self._drop("bad_length", frame)
         if total < header_length:
             return self._drop("bad_length", frame)
         if not interface.is_loopback:
@@ -105,7 +107,7 @@ class Ipv4:
                 return None
             frame, offload = whole, NO_OFFLOAD
             header_length = (frame[0] & 15) * 4
-        elif start and offload.header_length:
+        elif start and (offload.flags & NEEDS_CHECKSUM or offload.gso_type):
             offload = self._moved.get(offload) or self._move(offload, start)
         return self._deliver(frame, header_length, offload, protocol, source, destination, unicast, now)
 
@@ -163,7 +165,10 @@ class Ipv4:
         """Return *offload* relative to the datagram, and keep it: making one costs as much as all checks together."""
         if len(self._moved) >= _MOVED:
             self._moved.clear()
-        moved = self._moved[offload] = offload.moved(-start)
+        moved = offload.moved(-start)
+        if not moved.gso_type:
+            moved = moved._replace(header_length=0)  # devices needn't say it then, and some don't
+        self._moved[offload] = moved
         return moved
 
     def _report(self, code: int, datagram: memoryview, now: float) -> None:

@@ -21,8 +21,19 @@ def test_the_offload_of_a_frame_is_told_relative_to_the_datagram() -> None:
     host = IpHost()
     for _ in range(2):
         host.receives_datagram(datagram(), offload=Offload(NEEDS_CHECKSUM, 1, 54, 8, 34, 16))
+    host.receives_datagram(datagram(), offload=Offload(NEEDS_CHECKSUM, 0, 0, 0, 34, 6))  # a device need not say more
     host.receives_datagram(datagram(), offload=CHECKED)
-    assert host.transport.offloads == [Offload(NEEDS_CHECKSUM, 1, 40, 8, 20, 16)] * 2 + [CHECKED]
+    assert host.transport.offloads == [Offload(NEEDS_CHECKSUM, 1, 40, 8, 20, 16)] * 2 + [
+        Offload(NEEDS_CHECKSUM, 0, 0, 0, 20, 6),
+        CHECKED,
+    ]
+
+
+def test_a_checksum_field_outside_the_trimmed_datagram_is_dropped() -> None:
+    host = IpHost()
+    frame = MAC + PEER_MAC + b"\x08\x00" + datagram(b"abc") + bytes(40)
+    host.receives(frame, offload=Offload(NEEDS_CHECKSUM, 0, 0, 0, 40, 6))
+    assert host.dropped == {"bad_length": 1}
 
 
 def changed(at: int, value: int, fix: bool = True) -> bytes:
