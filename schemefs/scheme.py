@@ -15,7 +15,6 @@ come in as `now`. A method that fails raises SchemeError(errno, sentence).
 from __future__ import annotations
 
 import errno
-import random
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -24,6 +23,8 @@ from typing import TYPE_CHECKING, ClassVar, Final, TypeVar
 from schemefs.errors import SchemeError
 
 if TYPE_CHECKING:
+    import random
+
     from schemefs.alarm import Alarm
     from schemefs.config import Config
     from schemefs.driver import Link
@@ -32,6 +33,12 @@ if TYPE_CHECKING:
     from schemefs.names import Names
 
 Service = TypeVar("Service")
+
+# The access mode in the flags of an open, as fcntl.h has them (this module imports nothing that does I/O).
+O_RDONLY: Final = 0
+O_WRONLY: Final = 1
+O_RDWR: Final = 2
+O_ACCMODE: Final = 3
 
 
 class Event:

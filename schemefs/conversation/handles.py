@@ -10,11 +10,10 @@
 from __future__ import annotations
 
 import errno
-import os
 from typing import TYPE_CHECKING
 
 from schemefs.errors import SchemeError
-from schemefs.scheme import Caller, Event, Handle
+from schemefs.scheme import O_ACCMODE, O_RDONLY, O_WRONLY, Caller, Event, Handle
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,8 +25,8 @@ if TYPE_CHECKING:
 
 def access_of(flags: int) -> tuple[bool, bool]:
     """Return (reads, writes) for open(2)'s *flags*."""
-    mode = flags & os.O_ACCMODE
-    return mode != os.O_WRONLY, mode != os.O_RDONLY
+    mode = flags & O_ACCMODE
+    return mode != O_WRONLY, mode != O_RDONLY
 
 
 class _Holding(Handle):
