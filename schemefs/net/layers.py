@@ -93,12 +93,29 @@ class Path(Protocol):
 class RouteEntry(Protocol):
     """One rule of the routing table."""
 
-    destination: bytes
-    prefix_length: int
-    via: bytes  # empty: on the link
-    interface: str
-    source: bytes  # preferred source address; empty: the interface's first
-    metric: int
+    @property
+    def destination(self) -> bytes:
+        """The network, host bits cleared."""
+
+    @property
+    def prefix_length(self) -> int:
+        """0 for the default route."""
+
+    @property
+    def via(self) -> bytes:
+        """The gateway; empty: on the link."""
+
+    @property
+    def interface(self) -> str:
+        """Where it leaves."""
+
+    @property
+    def source(self) -> bytes:
+        """Preferred source address; empty: the interface's."""
+
+    @property
+    def metric(self) -> int:
+        """The smaller wins."""
 
 
 class Routes(Protocol):
@@ -130,9 +147,17 @@ class Routes(Protocol):
 class NeighborEntry(Protocol):
     """One line of a neighbor table (RFC 4861 §7.3.2's states)."""
 
-    address: bytes
-    mac: bytes
-    state: str  # INCOMPLETE REACHABLE STALE DELAY PROBE FAILED PERMANENT
+    @property
+    def address(self) -> bytes:
+        """Packed."""
+
+    @property
+    def mac(self) -> bytes:
+        """Six octets; empty while unknown."""
+
+    @property
+    def state(self) -> str:
+        """INCOMPLETE REACHABLE STALE DELAY PROBE FAILED PERMANENT."""
 
 
 class Interface(Protocol):
@@ -198,8 +223,14 @@ class ErrorReporter(Protocol):
 class NetworkLayer(Protocol):
     """What the ip plugin provides."""
 
-    routes: Routes
-    interfaces: Mapping[str, Interface]
+    @property
+    def routes(self) -> Routes:
+        """The one routing table."""
+
+    @property
+    def interfaces(self) -> Mapping[str, Interface]:
+        """By name, in order of attachment."""
+
     # Called with the netcfg path of what has changed: "route/list", "ifaces/eth0/addr/list", "ifaces/eth0/mac"…
     on_change: list[Callable[[str], None]]
 

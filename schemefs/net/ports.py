@@ -11,13 +11,10 @@ import errno
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Final
+from typing import Final, Protocol
 
 from schemefs.errors import SchemeError
 from schemefs.net.addresses import endpoint_text
-
-if TYPE_CHECKING:
-    import random
 
 # RFC 6056 §3.2 asks for a range as large as possible; services registered above 32767 are rare (Linux begins there too).
 LOWEST_EPHEMERAL: Final = 32768
@@ -80,12 +77,22 @@ def _collide(one: Claim, other: Claim) -> bool:
     return one.address == other.address or not any(one.address) or not any(other.address)
 
 
+class Randomness(Protocol):
+    """What is needed of a random.Random."""
+
+    def randrange(self, stop: int, /) -> int:
+        """Return 0..stop-1."""
+
+    def randbytes(self, n: int, /) -> bytes:
+        """Return *n* octets."""
+
+
 class EphemeralPorts:
     """Chooses local ports nobody can guess. One per protocol; *random* is asked for the secret once, and for UDP's choices."""
 
     __slots__ = ("_counters", "_random", "_secret")
 
-    def __init__(self, random: random.Random) -> None:
+    def __init__(self, random: Randomness) -> None:
         self._random = random
         self._secret = random.randbytes(32)
         self._counters = [random.randrange(_COUNT) for _ in range(_INCREMENTS)]

@@ -228,8 +228,8 @@ class Interface:
             raise SchemeError(errno.EINVAL, f"{presentation(address)} is no neighbor on {self.name}")
         self.neighbor_table.use(address, now).make_permanent(mac, now)
 
-    def remove_neighbor(self, address: bytes, now: float = 0.0) -> None:
-        """ENOENT: no such entry. *now* is for those whose datagrams wait in it."""
+    def remove_neighbor(self, address: bytes, now: float) -> None:
+        """ENOENT: no such entry. Whoever's datagrams wait in it is told."""
         self.neighbor_table.remove(address, now)
 
     def statistics(self) -> Mapping[str, int | float | str]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Final
 
 from schemefs.errors import SchemeError
 from schemefs.net.addresses import ANY_V4, parse_options
+from schemefs.net.layers import NetworkLayer
 from schemefs.scheme import (
     Caller,
     Directory,
@@ -48,7 +49,7 @@ class IpScheme(Scheme):
         self.root = _IpDirectory(self)
 
     @property
-    def provides(self) -> Network:
+    def provides(self) -> NetworkLayer:
         """The network layer."""
         return self.network
 

@@ -135,7 +135,8 @@ def test_a_raw_datagram_that_is_written_reaches_the_peer(echo):
 def test_two_shells_talk_through_127_0_0_1(module_tap_network):
     path = module_tap_network.mount.path
     script = (
-        f"exec 4<>{path}/udp/127.0.0.1:4996,from=127.0.0.1:4995 5<>{path}/udp/127.0.0.1:4995,from=127.0.0.1:4996,bytes\n"
+        f"exec 4<>{path}/udp/127.0.0.1:4996,from=127.0.0.1:4995\n"
+        f"exec 5<>{path}/udp/127.0.0.1:4995,from=127.0.0.1:4996,bytes\n"
         "echo hello >&4; read -r line <&5; echo got $line"
     )
     done = subprocess.run(["bash", "-c", script], check=False, capture_output=True, text=True, timeout=10)
