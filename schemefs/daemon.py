@@ -39,24 +39,38 @@ log = logging.getLogger("schemefs.daemon")
 DRAIN: Final = 3.0  # seconds that connections have to close in order when the mount ends
 
 
-def serve(config: Config, mount_point: Path, *, allow_other: bool, report: Callable[[str], None]) -> int:
+def serve(
+    config: Config,
+    mount_point: Path,
+    *,
+    allow_other: bool,
+    report: Callable[[str], None],
+    load: Callable[[], plugins.Plugins] = plugins.load,
+) -> int:
     """Mount, call *report* with one line when ready, and serve until unmounted or told to end.
 
-    StartError: it can't be done; nothing is left behind. Returns the exit status.
+    *load* says which plugins there are. StartError: it can't be done; nothing is left behind. Returns the exit status.
     """
-    return trio.run(Daemon(config, mount_point, allow_other=allow_other, report=report).run)
+    return trio.run(Daemon(config, mount_point, allow_other=allow_other, report=report, load=load).run)
 
 
 class Daemon:
     """One stack behind one mount."""
 
     def __init__(
-        self, config: Config, mount_point: Path, *, allow_other: bool, report: Callable[[str], None]
+        self,
+        config: Config,
+        mount_point: Path,
+        *,
+        allow_other: bool,
+        report: Callable[[str], None],
+        load: Callable[[], plugins.Plugins],
     ) -> None:
         self.config = config
         self.mount_point = mount_point
         self.allow_other = allow_other
         self.report = report
+        self.load = load
         self.moved = ""  # why the subnet is not the default one, for the line that says "mounted"
         self.alarm = Alarm()
         self.drivers: list[Driver] = []
@@ -68,7 +82,7 @@ class Daemon:
             logs = LogRings(trio.current_time)
             undo.callback(logs.close)
             _start_logging(logs, self.config)
-            found = plugins.load()
+            found = self.load()
             self._open_drivers(found, logs, undo)
             self._make_schemes(found, logs)
             mount = Mount(self.schemes, {"README": _readme(self.schemes, found.missing)}, self.alarm)
@@ -135,6 +149,7 @@ class Daemon:
                 self.report(line)
                 await mount.serve()
                 log.info("unmounted")
+                await self._drain(mount)
                 nursery.cancel_scope.cancel()
 
     async def _drive_alarm(self) -> None:

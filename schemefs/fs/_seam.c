@@ -42,6 +42,7 @@ static PyObject *interrupt_callback;
 static size_t buffer_size; /* what one read of the device must have room for */
 static int prepared_fd = -1;
 static int drained;        /* the last read of the device found nothing */
+static int ended;          /* unmounted, or the connection was aborted: no request will come any more */
 
 /* The kernel refuses reads into a buffer smaller than header and max_write; libfuse negotiates at most this many pages. */
 static size_t device_buffer_size(void)
@@ -77,7 +78,8 @@ EXPORTED int fuse_session_receive_buf(struct fuse_session *session, struct fuse_
     if (count < 0) {
         if (errno == EINTR || errno == EAGAIN)
             return -EINTR;
-        if (errno == ENODEV) { /* unmounted, or the connection was aborted */
+        if (errno == ENODEV || errno == ECONNABORTED) {
+            ended = 1;
             fuse_session_exit(session);
             return 0;
         }
@@ -216,6 +218,12 @@ static PyObject *seam_drained(PyObject *self, PyObject *unused)
     return PyBool_FromLong(drained);
 }
 
+static PyObject *seam_ended(PyObject *self, PyObject *unused)
+{
+    (void)self, (void)unused;
+    return PyBool_FromLong(ended);
+}
+
 static PyObject *seam_on_interrupt(PyObject *self, PyObject *callback)
 {
     (void)self;
@@ -254,6 +262,7 @@ static PyMethodDef methods[] = {
     {"request", seam_request, METH_NOARGS,
      "request() -> (unique, flags, pid, uid) of the request whose handler is about to run; flags: open(2)'s, for read and write"},
     {"drained", seam_drained, METH_NOARGS, "drained() -> whether the last look at the device found nothing"},
+    {"ended", seam_ended, METH_NOARGS, "ended() -> whether the mount is gone: unmounted, or the connection was aborted"},
     {"on_interrupt", seam_on_interrupt, METH_O, "on_interrupt(f): f(unique) is called for each FUSE_INTERRUPT"},
     {"answer_with", seam_answer_with, METH_O,
      "answer_with(buffers): the reply that follows is these (a tuple, 1000 at most), whatever the handler returns"},

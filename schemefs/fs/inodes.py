@@ -61,11 +61,14 @@ class Inodes:
         inode.lookups += 1
         return inode
 
-    def forget(self, number: int, lookups: int) -> None:
-        """The kernel has dropped *lookups* references."""
-        inode = self._by_number[number]
+    def forget(self, number: int, lookups: int) -> bool:
+        """The kernel has dropped *lookups* references; False: there is no such inode."""
+        inode = self._by_number.get(number)
+        if inode is None:
+            return False
         inode.lookups -= lookups
         if inode.lookups <= 0 and number != ROOT:
             del self._by_number[number]
             if self._stable.get(inode.node) is inode:
                 del self._stable[inode.node]
+        return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -20,6 +21,8 @@ from schemefs.scheme import Node, Scheme, StaticDirectory
 
 if TYPE_CHECKING:
     from schemefs.alarm import Alarm
+
+log = logging.getLogger("schemefs.fs")
 
 # Every parked request holds one of pyfuse3's worker tasks; its default of 99 would let 99 readers stop the mount.
 UNLIMITED: Final = 1_000_000
@@ -43,7 +46,7 @@ class Mount:
 
     def open(self, mount_point: Path, *, allow_other: bool) -> None:
         """Mount. StartError: it can't be; nothing is left mounted."""
-        install()
+        install(self.waiting.end_all)
         options = {f"fsname={source(os.getpid())}", "subtype=schemefs"} | ({"allow_other"} if allow_other else set())
         try:
             pyfuse3.init(self.operations, str(mount_point), options)
@@ -54,7 +57,12 @@ class Mount:
 
     async def serve(self) -> None:
         """Answer the kernel until the mount is gone."""
-        await pyfuse3.main(min_tasks=SPARE_WORKERS, max_tasks=UNLIMITED)
+        try:
+            await pyfuse3.main(min_tasks=SPARE_WORKERS, max_tasks=UNLIMITED)
+        finally:
+            # What the kernel did not give back: many inodes here would be a leak of ours.
+            operations = self.operations
+            log.info("served: %d inodes and %d open files were left", len(operations.inodes), len(operations.files))
 
     def close(self) -> None:
         """Unmount, if that has not happened yet."""

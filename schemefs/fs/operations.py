@@ -112,7 +112,8 @@ class Operations(pyfuse3.Operations):
     async def forget(self, inode_list: Sequence[tuple[int, int]]) -> None:
         """Drop inode numbers."""
         for number, lookups in inode_list:
-            self.inodes.forget(number, lookups)
+            if not self.inodes.forget(number, lookups):
+                log.error("the kernel forgot inode %d, which it has not been given", number)
 
     @answering
     async def getattr(self, inode: int, ctx: Any) -> Any:

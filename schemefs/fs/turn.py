@@ -61,10 +61,11 @@ turn = Turn()
 
 
 class _Nursery:
-    """Starts workers such that one that ends gives up the turn."""
+    """Starts workers such that one that ends gives up the turn, and says so when it ended because the mount is gone."""
 
-    def __init__(self, nursery: trio.Nursery) -> None:
+    def __init__(self, nursery: trio.Nursery, on_end: Callable[[], None]) -> None:
         self._nursery = nursery
+        self._on_end = on_end
 
     def start_soon(self, worker: Callable[..., Awaitable[None]], *args: object, name: str) -> None:
         """Start one more worker; *args* begin with this nursery."""
@@ -74,6 +75,8 @@ class _Nursery:
                 await worker(*args)
             finally:
                 turn.give_up()
+                if seam.ended():
+                    self._on_end()
 
         self._nursery.start_soon(work, name=name)
 
@@ -103,21 +106,26 @@ class Trio:
     """What pyfuse3 finds under the name `trio`."""
 
     ClosedResourceError = trio.ClosedResourceError
-    lowlevel = _LowLevel()
+
+    def __init__(self, on_end: Callable[[], None]) -> None:
+        self.lowlevel = _LowLevel()
+        self._on_end = on_end
 
     @staticmethod
     def Lock() -> Turn:  # noqa: N802 - Trio's name
         """There is one device, so there is one turn."""
         return turn
 
-    @staticmethod
     @asynccontextmanager
-    async def open_nursery() -> AsyncIterator[_Nursery]:
+    async def open_nursery(self) -> AsyncIterator[_Nursery]:
         """Open the nursery of the workers."""
         async with trio.open_nursery() as nursery:
-            yield _Nursery(nursery)
+            yield _Nursery(nursery, self._on_end)
 
 
-def install() -> None:
-    """Give pyfuse3 this Trio; before its `main`."""
-    vars(seam.pyfuse3)["trio"] = Trio
+def install(on_end: Callable[[], None]) -> None:
+    """Give pyfuse3 this Trio; before its `main`. *on_end* is called once no request can come any more.
+
+    It has to end the calls that are parked: after `umount -f` their callers are gone, and pyfuse3 waits for its workers.
+    """
+    vars(seam.pyfuse3)["trio"] = Trio(on_end)

@@ -15,6 +15,8 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Final, Self
 
+from schemefs.scheme import Scheme
+from schemefs.testing import mounted
 from schemefs.testing.leftovers import Place
 
 START_TIMEOUT: Final = 20.0  # seconds, on a busy machine
@@ -35,8 +37,12 @@ class SchemeMount:
         log_level: str = "debug",
         prefix: Sequence[str] = (),
         environment: dict[str, str] | None = None,
+        schemes: Sequence[type[Scheme]] = (),
     ) -> None:
-        """Mount with *arguments* of `schemefs mount` (default: `--driver loopback`); *prefix* runs it, as nsenter."""
+        """Mount with *arguments* of `schemefs mount` (default: `--driver loopback`); *prefix* runs it, as nsenter.
+
+        With *schemes*, classes that a process of its own can import, mount these and what they require, nothing else.
+        """
         self._place = Place()
         self.path = self._place.path / "scheme"
         self.path.mkdir()
@@ -44,8 +50,11 @@ class SchemeMount:
         self._log_file = self._place.path / "log"
         self._errors_file = self._place.path / "errors"
         arguments = arguments or ("--driver", "loopback")
-        command = [*prefix, sys.executable, "-m", "schemefs", "mount", "-f", str(self.path), *arguments]
-        command += ["--log-level", log_level, "--log-file", str(self._log_file)]
+        program = ["schemefs", "mount", "-f", str(self.path), *arguments]
+        if schemes:
+            program = ["schemefs.testing.mounted", str(self.path), *map(mounted.specification, schemes)]
+            environment = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))} | (environment or {})
+        command = [*prefix, sys.executable, "-m", *program, "--log-level", log_level, "--log-file", str(self._log_file)]
         with self._errors_file.open("wb") as errors:
             self._daemon = subprocess.Popen(
                 command,

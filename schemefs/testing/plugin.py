@@ -9,12 +9,13 @@ shared by a module's tests. A test that fails shows the daemon's log.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 import pytest
 
 if TYPE_CHECKING:
+    from schemefs.scheme import Scheme
     from schemefs.testing.mount import SchemeMount
     from schemefs.testing.network import Namespace, TapNetwork
 
@@ -46,13 +47,16 @@ def module_scheme_mount(_no_leftovers: None) -> Iterator[SchemeMount]:
 
 @pytest.fixture
 def mount_scheme(_no_leftovers: None) -> Iterator[Callable[..., SchemeMount]]:
-    """A function that mounts with the options of `schemefs mount` it is given; as often as you like."""
+    """A function that mounts with the options of `schemefs mount` it is given; as often as you like.
+
+    `mount_scheme(schemes=[MyScheme])` mounts a scheme of yours, and what it requires, without installing it.
+    """
     from schemefs.testing.mount import SchemeMount
 
     made: list[SchemeMount] = []
 
-    def mount(*arguments: str, log_level: str = "debug") -> SchemeMount:
-        made.append(SchemeMount(*arguments, log_level=log_level))
+    def mount(*arguments: str, log_level: str = "debug", schemes: Sequence[type[Scheme]] = ()) -> SchemeMount:
+        made.append(SchemeMount(*arguments, log_level=log_level, schemes=schemes))
         _live.append(made[-1])
         return made[-1]
 
