@@ -129,7 +129,9 @@ class Shown:
         parts = [letters, f"{seq}:{seq + size}({size})"]
         parts += [f"ack {self.ack}"] if self.flags & wire.ACK else []
         parts += [f"{name} {value}" for name, value in (("win", self.win), ("gso", self.gso)) if value is not None]
-        parts += [f"{name} {value}" for name, value in (("mss", self.mss), ("wscale", self.wscale)) if value is not None]
+        parts += [
+            f"{name} {value}" for name, value in (("mss", self.mss), ("wscale", self.wscale)) if value is not None
+        ]
         parts += [f"ts {self.ts[0]}:{self.ts[1]}"] if self.ts else []
         parts += ["sackOK"] if self.sack_ok else []
         parts += ["sack " + ",".join(f"{left}:{right}" for left, right in self.sack)] if self.sack else []
@@ -250,9 +252,7 @@ class Trace:
             payload = bytes((shown.seq or 0) + i & 0xFF for i in range(size))
         extra = b""
         if shown.mss is not None or shown.flags & wire.SYN:
-            extra = options.syn_options(
-                shown.mss or 1460, shown.wscale, shown.ts, sack_permitted=bool(shown.sack_ok)
-            )
+            extra = options.syn_options(shown.mss or 1460, shown.wscale, shown.ts, sack_permitted=bool(shown.sack_ok))
         elif shown.ts or shown.sack:
             blocks = [(left + self.iss, right + self.iss) for left, right in shown.sack or ()]
             extra = options.ack_options(shown.ts, blocks)
@@ -261,7 +261,8 @@ class Trace:
         win = 65535 if shown.win is None else shown.win
         return wire.header(self.ports, seq, ack, shown.flags, win, 0, extra) + payload
 
-    peer_seq = 1  # SEG.SEQ of what the peer sends without saying
+    peer_seq = 1  # SEG.SEQ of what the peer sends without saying: the end of all it has sent
+    follows = True
 
     def receives(self, text: str, now: float | None = None, *, payload: bytes | None = None, gso: int = 0) -> None:
         """The peer's segment arrives, alone in its burst."""
@@ -271,6 +272,10 @@ class Trace:
         """Several segments arrive at once."""
         now = self._at(now)
         for text in texts:
+            shown = parse(text)
+            if shown.seq is not None and self.follows:
+                self.peer_seq = max(self.peer_seq, shown.seq + (shown.size or 0) + bool(shown.flags & wire.SYN))
+                self.peer_seq += bool(shown.flags & wire.FIN)
             octets = bytes(20) + self.octets(text, payload)
             offload = CHECKED._replace(gso_size=gso)
             assert self.tcp.receive_datagram(PEER, US, memoryview(octets), 20, offload, now)

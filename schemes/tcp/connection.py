@@ -125,7 +125,8 @@ class Connection:
         self.replies = ReplyLimit()
         self.syn_retries = 0
         self.probes = 0
-        self.opened_at = self.established_at = self.sent_at = self.heard_at = 0.0
+        self.opened_at = self.sent_at = self.heard_at = 0.0
+        self.established_at = -1.0  # -1: never
         self.stalled_at = -1.0  # since when the first octet in flight is being sent again; -1: it isn't
         self.retransmissions = self.segments_in = self.segments_out = 0
 
@@ -197,7 +198,7 @@ class Connection:
         if self.peer_closed or self.read_shut or self.discarding:
             return b""
         if self.state == CLOSED:
-            if not self.established_at:
+            if self.established_at < 0:
                 raise SchemeError(errno.ENOTCONN, self.error or "not connected")
             return b""
         return None
@@ -262,7 +263,7 @@ class Connection:
 
     def shutdown(self, *, read: bool, write: bool, now: float) -> None:
         """Close directions. ENOTCONN: there is no connection (any more)."""
-        if self.state == CLOSED and not self.established_at:
+        if self.state == CLOSED and self.established_at < 0:
             raise SchemeError(errno.ENOTCONN, self.error or "not connected")
         if read and not self.read_shut:
             self.read_shut = True

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("schemefs.tcp")
 
 MAX_SYN_WINDOW: Final = 0xFFFF  # SEG.WND of a SYN is never scaled (RFC 7323 §2.2)
+LITTLE_WINDOW: Final = 1 << 15  # octets
 MIN_MSS: Final = 88  # what the smallest IPv4 MTU of 68 leaves is absurd; Linux's floor for a forged MTU or MSS is near
 
 
@@ -196,14 +197,14 @@ def send_keepalive(connection: Connection, now: float) -> None:
 def update_window(connection: Connection, now: float) -> None:
     """The user has made room: tell the peer at once when it matters to it, else with the next ACK.
 
-    It matters when the window it may still use is at most half of what it could be; so a reader that drains a closed
-    window is felt at once, and a stream is not doubled by updates.
+    It matters when what it may still send is little, and would be at least twice as much; so a reader that drains a
+    closed window is felt at once, and a stream is not doubled by updates.
     """
     c, rcv = connection, connection.rcv
     if c.state not in RECEIVING:
         return
     edge = rcv.edge_for(_free(c), rcv.mss, c.inbox.capacity)
-    if edge > rcv.edge and rcv.wnd * 2 <= edge - rcv.nxt:
+    if rcv.wnd < max(LITTLE_WINDOW, c.inbox.capacity // 8) and edge > rcv.edge and rcv.wnd * 2 <= edge - rcv.nxt:
         send_ack(c, now)
 
 

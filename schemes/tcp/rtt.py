@@ -21,10 +21,21 @@ _BETA: Final = 1 / 4
 class RoundTripTime:
     """SRTT, RTTVAR and RTO, in seconds."""
 
-    __slots__ = ("latest", "minimum", "retransmitted_at", "rto", "srtt", "timed_at", "timed_seq", "variation")
+    __slots__ = (
+        "latest",
+        "minimum",
+        "retransmitted_at",
+        "rto",
+        "srtt",
+        "timed_at",
+        "timed_seq",
+        "variation",
+        "is_measured",
+    )
 
     def __init__(self) -> None:
-        self.srtt = 0.0  # 0: no sample yet
+        self.is_measured = False
+        self.srtt = 0.0
         self.variation = 0.0
         self.latest = 0.0
         self.minimum = 0.0
@@ -63,7 +74,8 @@ class RoundTripTime:
 
     def sample(self, rtt: float) -> None:
         """Take a measurement in, and compute the RTO (RFC 6298 (2.2), (2.3))."""
-        if self.srtt == 0.0:
+        if not self.is_measured:
+            self.is_measured = True
             self.srtt = rtt
             self.variation = rtt / 2
             self.minimum = rtt
@@ -80,5 +92,5 @@ class RoundTripTime:
 
     def restore(self) -> None:
         """New octets were acknowledged: forget the back-off, also when no sample could be taken."""
-        if self.srtt:
+        if self.is_measured:
             self.rto = min(max(self.srtt + max(GRANULARITY, 4 * self.variation), MIN_RTO), MAX_RTO)

@@ -73,7 +73,7 @@ class ReceiveSpace:
 
     def edge_for(self, free: int, mss: int, capacity: int) -> int:
         """Return the right edge to offer with *free* octets of room: SWS avoidance of the receiver (§3.8.6.2.2)."""
-        edge = self.nxt + free
+        edge = self.nxt + min(free, 0xFFFF << self.scale)
         return edge if edge - self.edge >= min(capacity // 2, mss) else self.edge
 
     def advertise(self, edge: int) -> int:

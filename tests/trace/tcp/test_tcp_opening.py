@@ -35,7 +35,12 @@ def test_options_the_peer_does_not_have_are_not_used() -> None:
     tcp.tcp.receive_datagram(b"\x0a\0\2\2", b"\x0a\0\2\x0f", memoryview(bytes(20) + octets), 20, _checked(), 0.0)
     tcp.sends(". 1:1(0) ack 1")
     connection = tcp.connection
-    assert (connection.mss, connection.timestamps_on, connection.sack_on, connection.rcv.scale) == (536, False, False, 0)
+    assert (connection.mss, connection.timestamps_on, connection.sack_on, connection.rcv.scale) == (
+        536,
+        False,
+        False,
+        0,
+    )
 
 
 def _checked():
@@ -281,7 +286,9 @@ def test_segments_for_nobody(segment: str, answer: str | None) -> None:
     tcp.sends(*[answer] if answer else [])
 
 
-@pytest.mark.parametrize(("segment", "answer"), [(". 5:5(0) ack 99", "R 99:99(0)"), ("R 5:5(0)", None), ("F 5:5(0)", None)])
+@pytest.mark.parametrize(
+    ("segment", "answer"), [(". 5:5(0) ack 99", "R 99:99(0)"), ("R 5:5(0)", None), ("F 5:5(0)", None)]
+)
 def test_what_a_listener_does_not_take(segment: str, answer: str | None) -> None:
     """§3.10.7.2."""
     tcp = Trace()

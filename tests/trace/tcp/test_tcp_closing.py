@@ -1,0 +1,323 @@
+"""Closing: every state after ESTABLISHED, half-close, linger, TIME-WAIT. RFC 9293 §3.6, §3.10.4, §3.10.7.4."""
+
+from __future__ import annotations
+
+import errno
+
+import pytest
+from tcp_trace import Trace, accepted, established
+
+from schemefs.errors import SchemeError
+from schemefs.scheme import Event
+
+WRAP = pytest.mark.parametrize(("iss", "irs"), [(0, 0), (2**32 - 2, 2**32 - 2), (2**32 - 1, 2**31 - 1)])
+
+
+@WRAP
+def test_normal_close_by_us(iss: int, irs: int) -> None:
+    """Figure 12, the left side."""
+    tcp = established(iss=iss, irs=irs)
+    tcp.connection.close(1.0)
+    tcp.sends("F. 1:1(0) ack 1")
+    assert tcp.state == "FIN_WAIT_1"
+    tcp.receives(". ack 2", now=1.1)
+    assert tcp.state == "FIN_WAIT_2"
+    tcp.receives("F. 1:1(0) ack 2", now=1.2)
+    tcp.sends(". 2:2(0) ack 2")
+    assert tcp.state == "TIME_WAIT"
+    assert tcp.connection.ended
+    tcp.until(61.2)
+    assert tcp.state == "CLOSED"
+    assert not tcp.tcp.connections
+    assert tcp.alarm.pending == 0
+
+
+@WRAP
+def test_normal_close_by_the_peer(iss: int, irs: int) -> None:
+    """Figure 12, the right side."""
+    tcp = established(iss=iss, irs=irs)
+    tcp.receives("F. 1:1(0) ack 1", now=1.0)
+    tcp.sends(". 1:1(0) ack 2")
+    assert tcp.state == "CLOSE_WAIT"
+    assert tcp.read() == b""
+    tcp.connection.close(1.1)
+    tcp.sends("F. 1:1(0) ack 2")
+    assert tcp.state == "LAST_ACK"
+    tcp.receives(". ack 2", now=1.2)
+    assert tcp.state == "CLOSED"
+    assert tcp.alarm.pending == 0
+
+
+@WRAP
+def test_simultaneous_close(iss: int, irs: int) -> None:
+    """Figure 13."""
+    tcp = established(iss=iss, irs=irs)
+    tcp.connection.close(1.0)
+    tcp.sends("F. 1:1(0) ack 1")
+    tcp.receives("F. 1:1(0) ack 1", now=1.1)
+    tcp.sends(". 2:2(0) ack 2")
+    assert tcp.state == "CLOSING"
+    tcp.receives(". ack 2", now=1.15)
+    assert tcp.state == "TIME_WAIT"
+
+
+def test_fin_and_ack_of_our_fin_together() -> None:
+    tcp = established()
+    tcp.connection.close(1.0)
+    list(tcp.taken())
+    tcp.receives("F. 1:1(0) ack 2", now=1.1)
+    tcp.sends(". 2:2(0) ack 2")
+    assert tcp.state == "TIME_WAIT"
+
+
+def test_fin_with_text() -> None:
+    tcp = established()
+    tcp.receives("FP. 1:6(5) ack 1", payload=b"hello", now=1.0)
+    tcp.sends(". 1:1(0) ack 7")
+    assert tcp.read() == b"hello"
+    assert tcp.read() == b""
+
+
+def test_fin_out_of_order_waits_for_what_is_before_it() -> None:
+    tcp = established()
+    tcp.receives("F. 6:11(5) ack 1", payload=b"world", now=1.0)
+    tcp.sends(". ack 1")
+    assert tcp.state == "ESTABLISHED"
+    assert tcp.read() is None
+    tcp.receives(". 1:6(5) ack 1", payload=b"hello", now=1.1)
+    tcp.sends(". ack 12")
+    assert tcp.state == "CLOSE_WAIT"
+    assert tcp.read() == b"helloworld"
+    assert tcp.read() == b""
+
+
+def test_a_lost_ack_of_the_peers_fin_is_sent_again_in_time_wait() -> None:
+    """§3.10.7.4, eighth step: and the time starts anew."""
+    tcp = established()
+    tcp.connection.close(1.0)
+    tcp.receives("F. 1:1(0) ack 2", now=1.1)
+    list(tcp.taken())
+    tcp.follows = False
+    tcp.receives("F. 1:1(0) ack 2", now=31.0)
+    tcp.sends(". 2:2(0) ack 2")
+    tcp.until(90.9)
+    assert tcp.state == "TIME_WAIT"
+    tcp.until(91.0)
+    assert tcp.state == "CLOSED"
+
+
+def test_half_close_lets_the_peer_go_on() -> None:
+    tcp = established()
+    tcp.write(b"GET /", now=1.0)
+    tcp.connection.shutdown(read=False, write=True, now=1.0)
+    tcp.sends("P. 1:6(5)", "F. 6:6(0)")
+    with pytest.raises(SchemeError) as raised:
+        tcp.write(b"more")
+    assert raised.value.errno == errno.EPIPE
+    tcp.receives(". ack 7", now=1.1)
+    tcp.receives("P. 1:8(7) ack 7", payload=b"content", now=100.0)
+    assert tcp.read() == b"content"
+    tcp.until(300.0)
+    assert tcp.state == "FIN_WAIT_2"  # for as long as somebody reads
+    tcp.receives("F. 8:8(0) ack 7", now=300.0)
+    assert tcp.read() == b""
+    assert tcp.state == "TIME_WAIT"
+
+
+def test_the_peers_half_close_lets_us_go_on() -> None:
+    tcp = accepted()
+    tcp.receives("FP. 1:6(5) ack 1", payload=b"GET /", now=1.0)
+    assert tcp.read() == b"GET /"
+    list(tcp.taken())
+    tcp.write(b"content", now=2.0)
+    tcp.sends("P. 1:8(7) ack 7")
+
+
+def test_fin_waits_for_all_that_was_written() -> None:
+    tcp = established(mss=1000, win=2000)
+    tcp.write(bytes(5000), now=1.0)
+    tcp.connection.close(1.0)
+    assert tcp.state == "FIN_WAIT_1"
+    tcp.sends("1:2001(2000)")
+    tcp.receives(". ack 2001 win 2000", now=1.1)
+    tcp.sends("2001:4001(2000)")
+    tcp.receives(". ack 4001 win 2000", now=1.15)
+    tcp.sends("FP. 4001:5001(1000)")
+    tcp.receives(". ack 5002", now=1.2)
+    assert tcp.state == "FIN_WAIT_2"
+
+
+def test_fin_needs_room_in_the_window() -> None:
+    tcp = established(mss=1000, win=1000)
+    tcp.write(bytes(1000), now=1.0)
+    tcp.connection.close(1.0)
+    tcp.sends("P. 1:1001(1000)")
+    tcp.receives(". ack 1001 win 0", now=1.1)
+    tcp.sends_nothing()
+    tcp.until(1.5)
+    tcp.sends("F. 1001:1001(0)")
+    tcp.receives(". ack 1002 win 0", now=1.6)
+    assert tcp.state == "FIN_WAIT_2"
+
+
+def test_close_with_unread_octets_resets_the_peer() -> None:
+    """§3.10.4; RFC 2525 §2.17."""
+    tcp = established()
+    tcp.receives("P. 1:6(5) ack 1", now=1.0)
+    tcp.connection.close(1.01)
+    tcp.sends("R. 1:1(0) ack 6")
+    assert tcp.state == "CLOSED"
+    assert not tcp.tcp.connections
+
+
+def test_text_after_our_close_is_reset() -> None:
+    tcp = established()
+    tcp.connection.close(1.0)
+    list(tcp.taken())
+    tcp.receives(". ack 2", now=1.1)
+    tcp.receives("P. 1:6(5) ack 2", now=1.2)
+    tcp.sends("R. 2:2(0) ack 1")
+    assert tcp.state == "CLOSED"
+
+
+def test_lingering_close_takes_and_drops_what_still_comes() -> None:
+    tcp = established()
+    tcp.receives("P. 1:6(5) ack 1", now=1.0)
+    tcp.write(b"answer", now=1.0)
+    tcp.connection.close_lingering(1.0)
+    tcp.sends("P. 1:7(6)", "F. 7:7(0)")
+    tcp.receives(". ack 8", now=1.1)
+    tcp.receives("P. 6:11(5) ack 8", now=2.5)
+    tcp.until(2.6)
+    tcp.sends(". 8:8(0) ack 11")
+    tcp.receives("F. 11:11(0) ack 8", now=4.0)
+    tcp.sends(". 8:8(0) ack 12")
+    assert tcp.state == "TIME_WAIT"
+
+
+def test_lingering_close_ends_after_two_seconds_of_silence() -> None:
+    tcp = established()
+    tcp.connection.close_lingering(1.0)
+    tcp.receives(". ack 2", now=1.1)
+    tcp.receives("P. 1:6(5) ack 2", now=2.5)
+    list(tcp.taken())
+    tcp.until(4.4)
+    assert tcp.state == "FIN_WAIT_2"
+    tcp.until(4.5)
+    assert tcp.state == "CLOSED"
+    assert [one.flags & 4 for one in tcp.taken()] == [0]  # the delayed ACK; no RST
+    assert tcp.alarm.pending == 0
+
+
+def test_a_closed_connection_does_not_wait_for_ever_for_the_peers_fin() -> None:
+    tcp = established()
+    tcp.connection.close(1.0)
+    tcp.receives(". ack 2", now=1.1)
+    tcp.until(61.0)
+    assert tcp.state == "FIN_WAIT_2"
+    tcp.until(61.2)
+    assert tcp.state == "CLOSED"
+    assert not tcp.tcp.connections
+
+
+@pytest.mark.parametrize(("linger", "at"), [(5.0, 6.0), (0.0, 1.0)])
+def test_linger_bounds_the_close(linger: float, at: float) -> None:
+    tcp = established(mss=1000, win=1000, linger=linger)
+    tcp.write(bytes(5000), now=1.0)
+    tcp.connection.close(1.0)
+    tcp.until(at)
+    *_, last = tcp.taken()
+    assert last.flags & 4
+    assert tcp.state == "CLOSED"
+    assert tcp.alarm.pending == 0
+
+
+def test_abort() -> None:
+    """§3.10.5."""
+    tcp = established()
+    tcp.write(b"x", now=1.0)
+    list(tcp.taken())
+    tcp.connection.abort(1.0)
+    tcp.sends("R. 2:2(0) ack 1")
+    assert tcp.state == "CLOSED"
+    assert len(tcp.connection.out) == 0
+    assert tcp.connection.error == "reset from this side"
+
+
+def test_close_in_syn_sent_forgets_the_connection() -> None:
+    """§3.10.4."""
+    tcp = Trace()
+    tcp.connect()
+    list(tcp.taken())
+    tcp.connection.close(1.0)
+    tcp.sends_nothing()
+    assert tcp.state == "CLOSED"
+    tcp.receives("S. 0:0(0) ack 1 mss 1460", now=2.0)  # it comes after the client gave up
+    tcp.sends("R 1:1(0)")
+    assert tcp.alarm.pending == 0
+
+
+def test_shutdown_while_connecting_happens_once_connected() -> None:
+    tcp = Trace()
+    tcp.connect()
+    tcp.connection.shutdown(read=False, write=True, now=0.0)
+    list(tcp.taken())
+    tcp.receives("S. 0:0(0) ack 1 mss 1460", now=0.1)
+    tcp.sends("F. 1:1(0) ack 1")
+    assert tcp.state == "FIN_WAIT_1"
+
+
+def test_a_syn_in_time_wait_begins_a_new_connection() -> None:
+    """RFC 9293 §3.10.7.4 MAY-2; RFC 6191."""
+    tcp = accepted()
+    tcp.connection.close(1.0)
+    tcp.receives("F. 1:1(0) ack 2", now=1.1)
+    list(tcp.taken())
+    assert tcp.state == "TIME_WAIT"
+    tcp.receives("S 5000:5000(0) mss 1460", now=2.0)
+    tcp.sends("S. 65539:65539(0) ack 5001")
+    assert len(tcp.tcp.connections) == 1
+    tcp.follows = False
+    tcp.peer_seq = 5001
+    tcp.receives(". ack 65540", now=2.1)
+    assert tcp.listener.pending() == 1
+
+
+def test_an_old_syn_in_time_wait_does_not() -> None:
+    tcp = accepted()
+    tcp.connection.close(1.0)
+    tcp.receives("F. 1:1(0) ack 2", now=1.1)
+    list(tcp.taken())
+    tcp.receives("S 0:0(0) mss 1460", now=2.0)
+    tcp.sends(". 2:2(0) ack 2")
+    assert tcp.state == "TIME_WAIT"
+
+
+def test_an_older_syn_with_a_newer_timestamp_does() -> None:
+    tcp = Trace()
+    tcp.listen()
+    tcp.receives("S 0:0(0) mss 1460 ts 100:0")
+    tcp.receives(". 1:1(0) ack 1 ts 100:0")
+    connection = tcp.listener.accept(0.0)
+    assert connection is not None
+    connection.close(1.0)
+    tcp.receives("F. 1:1(0) ack 2 ts 101:1000", now=1.1)
+    assert connection.state == "TIME_WAIT"
+    list(tcp.taken())
+    tcp.receives("S -9000:-9000(0) mss 1460 ts 3000:0", now=2.0)
+    (reply,) = tcp.taken()
+    assert reply.flags == 0x12
+    assert reply.ack == -8999
+
+
+def test_events_of_a_connection_that_ends() -> None:
+    tcp = established()
+    connection = tcp.connection
+    assert connection.fevent(Event.ALL) == Event.OUT
+    tcp.receives("P. 1:6(5) ack 1", now=1.0)
+    assert connection.fevent(Event.ALL) == Event.IN | Event.OUT
+    assert connection.fevent(Event.IN) == Event.IN
+    tcp.receives("F. 6:6(0) ack 1", now=1.0)
+    assert connection.fevent(Event.ALL) == Event.IN | Event.OUT | Event.RDHUP
+    connection.shutdown(read=False, write=True, now=1.0)
+    assert connection.fevent(Event.ALL) == Event.IN | Event.OUT | Event.RDHUP | Event.HUP
