@@ -21,6 +21,7 @@ pytestmark = pytest.mark.needs("fuse", "tap", "root")
 
 MEBI = 1 << 20
 BULK = 100 * MEBI
+TCPDUMP = ("tcpdump", "-i", "schemefs0", "--immediate-mode")  # else the last frames wait in the kernel's ring
 
 # Each says "ready" when it listens, and at the end what it saw.
 SINK = """
@@ -78,7 +79,8 @@ def tshark() -> Callable[..., list[str]]:
 def captured(network: TapNetwork, path: Path) -> Iterator[None]:
     """Write every frame of the TAP to *path*."""
     tcpdump = network.start_peer(
-        ["tcpdump", "-i", "schemefs0", "-U", "-w", str(path), "-s", "0", "-Z", "root"], stderr=subprocess.PIPE
+        [*TCPDUMP, "-U", "-w", str(path), "-Z", "root"],
+        stderr=subprocess.PIPE,
     )
     assert tcpdump.stderr is not None
     assert "listening on" in tcpdump.stderr.readline()
@@ -144,7 +146,7 @@ def test_100_mib_into_an_echo_server_that_nobody_listens_to(network: TapNetwork,
     """The peer gets every octet, then FIN, never RST."""
     peer = serve(network, ECHO, "5003")
     capture = network.start_peer(
-        ["tcpdump", "-i", "schemefs0", "-l", "-n", "tcp port 5003 and tcp[tcpflags] & (tcp-fin|tcp-rst) != 0"],
+        [*TCPDUMP, "-l", "-n", "tcp port 5003 and tcp[tcpflags] & (tcp-fin|tcp-rst) != 0"],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
     assert capture.stderr is not None
@@ -258,7 +260,7 @@ def test_a_dns_query_built_by_hand(network: TapNetwork) -> None:
 import dpkt, socket
 s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.bind(("10.0.2.2", 53)); print("ready", flush=True)
 data, who = s.recvfrom(512); q = dpkt.dns.DNS(data)
-q.qr = 1; q.an = [dpkt.dns.DNS.RR(name=q.qd[0].name, type=1, cls=1, ttl=60, rdata=bytes([192, 0, 2, 7]), ip=bytes([192, 0, 2, 7]))]
+q.qr = 1; q.an = [dpkt.dns.DNS.RR(name=q.qd[0].name, type=1, cls=1, ttl=60, ip=bytes([192, 0, 2, 7]))]
 s.sendto(bytes(q), who)
 """
     peer = serve(network, program)
@@ -266,7 +268,7 @@ s.sendto(bytes(q), who)
         network,
         r"""exec 3<>$S/udp/10.0.2.2:53
         printf '\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x07example\x03com\x00\x00\x01\x00\x01' >&3
-        head -c 512 <&3 | od -An -tu1 -v | tr -s ' \n' ' '""",
+        dd bs=512 count=1 status=none <&3 | od -An -tu1 -v | tr -s ' \n' ' '""",
     )
     assert query.stdout.startswith(" 18 52 ")
     assert query.stdout.rstrip().endswith("192 0 2 7")
