@@ -16,7 +16,7 @@ from typing import Final, Protocol
 from schemefs.errors import SchemeError
 from schemefs.net.addresses import endpoint_text
 
-# RFC 6056 §3.2 asks for a range as large as possible; services registered above 32767 are rare (Linux begins there too).
+# RFC 6056 §3.2 asks for a large range; few services are registered above 32767 (Linux begins there too).
 LOWEST_EPHEMERAL: Final = 32768
 HIGHEST_EPHEMERAL: Final = 65535
 LOWEST_UNPRIVILEGED: Final = 1024
@@ -88,7 +88,7 @@ class Randomness(Protocol):
 
 
 class EphemeralPorts:
-    """Chooses local ports nobody can guess. One per protocol; *random* is asked for the secret once, and for UDP's choices."""
+    """Chooses local ports nobody can guess. One per protocol."""
 
     __slots__ = ("_counters", "_random", "_secret")
 
@@ -115,7 +115,7 @@ class EphemeralPorts:
         raise _exhausted()
 
     def allocate_random(self, in_use: Callable[[int], bool]) -> int:
-        """Return a port at random (RFC 6056 §3.3.2), for datagram protocols: each query's port is then a guess of its own.
+        """Return a port at random (RFC 6056 §3.3.2), for datagram protocols: a query's port tells nothing of the next.
 
         EADDRNOTAVAIL: *in_use* is true of all.
         """

@@ -92,9 +92,9 @@ class Arp:
     def _conflict(self, message: wire.ArpMessage, now: float) -> None:
         """Somebody else uses an address of ours: say so, and defend it as RFC 5227 §2.4 (b) allows."""
         self.conflicts += 1
-        log.warning("%s uses our address %s", mac_text(message.sender_mac), presentation(message.sender))
         if now - self._defended_at >= DEFEND_INTERVAL:
             self._defended_at = now
+            log.warning("%s uses our address %s", mac_text(message.sender_mac), presentation(message.sender))
             self.announce(message.sender, now)
 
     def _send(self, mac: bytes, message: wire.ArpMessage, now: float) -> None:

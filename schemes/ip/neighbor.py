@@ -198,13 +198,11 @@ class Neighbor:
         self.timer.set(now + self.attachment.random.uniform(0.5, 1.5) * REACHABLE_TIME)
 
     def _challenge(self, mac: bytes, now: float) -> None:
-        if now < self.challenge_at:
-            return
+        if self.challenger or now < self.challenge_at:
+            return  # already asking, and the first challenger stands; or the owner has just answered
         log.warning(
             "%s claims %s, which is at %s: asking there", mac_text(mac), presentation(self.address), mac_text(self.mac)
         )
-        if self.challenger:
-            return  # already asking; the first challenger stands
         self.challenger = mac
         self.state = PROBE
         self.attempts = 0
