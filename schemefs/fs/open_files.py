@@ -138,7 +138,7 @@ class OpenStream(OpenFile):
 
     def poll(self, now: float) -> int:
         """Ask the handle."""
-        return self.handle.fevent(Event.ALL)
+        return self.handle.fevent(Event.ALL) & Event.ALL  # what is no such integer is EIO here, not in pyfuse3
 
     async def fsync(self, unique: int) -> None:
         """Wait until everything written was acknowledged."""
