@@ -213,6 +213,8 @@ class Interface:
         self.network.invalidate(f"ifaces/{self.name}/state")
         if not up:
             self.neighbor_table.clear(now)
+            self._stalled = False
+            self.on_space(now)  # whoever waits for room is to learn now that there is no way
         for address, _ in self.addresses:
             self._announce(address, now)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Iterable
+from textwrap import fill
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from schemefs.errors import SchemeError
@@ -29,12 +30,13 @@ if TYPE_CHECKING:
 README: Final = """\
 ip: whole IPv4 datagrams with their headers, for whoever may configure the network (root).
 
-<proto>[,from=ADDRESS,to=ADDRESS]   one or two hexadecimal digits (01, 11, 2f) or a name (icmp, udp, gre…)
+<proto>[,from=ADDRESS,to=ADDRESS]   one or two hexadecimal digits (01, 11, 2f), or one of these names:
+{names}
              read: one datagram, header first; others than from/to say are passed over
              write: one datagram; total length and header checksum are filled in, identification and source where zero
 stats        counters by RFC 4293, and what was dropped for which reason
 err          why your last open here failed
-"""
+""".format(names=fill(" ".join(NUMBERS), 100, initial_indent=" " * 13, subsequent_indent=" " * 13))
 
 
 class IpScheme(Scheme):
@@ -117,7 +119,6 @@ class _IpDirectory(Directory):
         return _RawFile(self._scheme, protocol, parse_filter(options))
 
     def list(self, caller: Caller) -> Iterable[tuple[str, Node]]:
-        """Yield the fixed names, and the protocols by name."""
-        yield from self._fixed.items()
-        for name in NUMBERS:
-            yield name, self.lookup(name, caller)
+        """Yield the fixed names; protocols are found by who looks for them, so that `cat *` opens none."""
+        del caller
+        return self._fixed.items()

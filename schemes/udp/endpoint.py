@@ -204,6 +204,7 @@ class Endpoint:
             self._blocked = True
             self._udp.blocked.add(self)
             return None
+        self._blocked = False
         self.sent += 1
         self._udp.out_datagrams += 1
         return len(data)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from random import Random
 
 import dpkt
 from hypothesis import given
@@ -130,6 +131,21 @@ def test_overlaps_and_nonsense_never_give_octets_that_were_not_sent(pieces: list
         assert at == len(payload)
     host.until(100.0)
     assert host.network.ipv4.reassembly.held == 0
+
+
+@given(st.integers(68, 1500), st.binary(max_size=4000), st.randoms(use_true_random=False))
+def test_what_one_host_fragments_another_puts_together(mtu: int, payload: bytes, random: Random) -> None:
+    sender, receiver = IpHost(), IpHost()
+    sender.eth0.set_mtu(mtu, 0.0)
+    receiver.eth0.set_address(PEER, 24, 0.0)
+    sender.resolve_peer()
+    assert sender.network.path(PEER).send(253, b"header", (payload,), 0.0, may_fragment=True)
+    frames = [frame for frame, _ in sender.link.sent]
+    assert all(len(frame) <= 14 + mtu for frame in frames)
+    random.shuffle(frames)
+    for frame in frames:
+        receiver.receives(MAC + frame[6:])
+    assert receiver.transport.received == [(US, PEER, b"header" + payload)]
 
 
 @given(ADDRESSES, st.binary(max_size=200), st.booleans(), st.integers(1, 255))

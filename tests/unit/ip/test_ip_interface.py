@@ -137,6 +137,17 @@ def test_mtu_mac_and_state_have_limits_and_act() -> None:
     fails(errno.ENOENT, host.eth0.remove_neighbor, OTHER, 0.0)
 
 
+def test_who_waits_for_room_learns_that_the_interface_went_down() -> None:
+    host = IpHost()
+    host.resolve_peer()
+    path = host.network.path(PEER)
+    host.link.room = 0
+    assert not path.send(253, bytes(8), (), 0.0)
+    host.eth0.set_up(False, 1.0)
+    assert host.transport.space == 1
+    fails(errno.ENETUNREACH, path.send, 253, bytes(8), (), 1.0)
+
+
 def test_removing_a_neighbor_tells_who_waits_for_it() -> None:
     host = IpHost()
     host.network.path(PEER).send(253, bytes(8), (), 0.0)
