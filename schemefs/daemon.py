@@ -109,12 +109,12 @@ class Daemon:
 
     def _take_over_choice(self, driver: Driver, interface: InterfaceConfig) -> None:
         """Use the addresses that the driver has chosen, because the default ones were taken."""
-        config, asked = self.config, interface.address
-        if asked is None or driver.chosen_address in (None, asked):
+        config, asked, chosen = self.config, interface.address, driver.chosen_address
+        if asked is None or chosen is None or chosen == asked:
             return
-        chosen = interface.address = driver.chosen_address
+        interface.address = chosen
         config.gateway = driver.chosen_gateway or config.gateway
-        if chosen is not None and config.nameserver in asked.network:
+        if config.nameserver in asked.network:
             config.nameserver = chosen.network[int(config.nameserver) - int(asked.network.network_address)]
         self.moved = f", because {asked.network} is in use here"
 

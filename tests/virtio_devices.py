@@ -75,7 +75,7 @@ class MemoryDevice:
         head, [(address, length)], writable = chain
         assert (writable, len(octets) <= length) == (1, True)
         buffer = self.receive_buffers[address]
-        assert isinstance(buffer, memoryview)
+        assert isinstance(buffer, bytearray)
         buffer[: len(octets)] = octets
         self.receive_queue.push(head, len(octets))
         return True

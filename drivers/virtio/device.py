@@ -21,7 +21,7 @@ class SharedQueue(NamedTuple):
 
     memory: memoryview
     size: int
-    buffers: list[Buffer]  # a descriptor's addr is an index into this; a writable one is a memoryview of its length
+    buffers: list[Buffer]  # a descriptor's addr is an index into this; a writable one is a bytearray of its length
 
 
 class NetDevice(Protocol):

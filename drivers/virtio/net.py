@@ -150,6 +150,7 @@ class VirtioNetLink(Link):
             "rx_posted": rx.posted,
             "rx_completed": rx.completed,
             "rx_recycled": receiving.recycled,
+            "rx_lent": receiving.lent,
             "rx_interrupts": receiving.interrupts,
             "rx_notifications": rx.notifications,
             "rx_suppressed_notifications": rx.suppressed_notifications,

@@ -1,22 +1,22 @@
 """The receive queue of a virtio-net driver (VIRTIO 1.2 §5.1.6.3, §5.1.6.4): buffers posted, taken, and posted again.
 
 Each buffer holds the largest frame there can be, header included, in one descriptor, so a frame is one buffer and a
-buffer is one number. What arrives is lent to the network layer for the length of one call; then the buffer goes back
-into the available ring, whatever the call did. So reception can't run dry, and no octet is copied here.
-
-The buffers are made once: fresh 64 KiB objects cost their page faults every time, three times as much as the rest.
+buffer is one number. What arrives is lent to the network layer; after the call the descriptor goes back into the
+available ring, whatever the call did, with another buffer if somebody has kept a view of this one. So reception can't
+run dry, and no octet is copied here.
 """
 
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from drivers.virtio.device import RECEIVE, SharedQueue
 from drivers.virtio.header import SHORT, decode, real_header_length
 from drivers.virtio.queue import DriverQueue
 from drivers.virtio.rings import memory_size
 from schemefs.log import TRACE
+from schemefs.net.lending import Pool, is_lent
 from schemefs.net.offload import NEEDS_CHECKSUM, Offload
 
 if TYPE_CHECKING:
@@ -38,14 +38,20 @@ class ReceiveQueue:
         self._header_length = header_length
         memory = memoryview(bytearray(memory_size(size)))
         self.queue = DriverQueue(memory, size, event_idx=event_idx)
-        self._buffers: list[Buffer] = [memoryview(bytearray(BUFFER_OCTETS)) for _ in range(size)]
-        self.shared = SharedQueue(memory, size, self._buffers)
+        self._pool = Pool(BUFFER_OCTETS, keep=size)
+        self._buffers = [self._pool.take() for _ in range(size)]
+        self.shared = SharedQueue(memory, size, cast("list[Buffer]", self._buffers))
         self.frames = 0
         self.octets = 0
         self.interrupts = 0
         self.recycled = 0
         self.dropped_no_header = 0
         self.dropped_bad_header = 0
+
+    @property
+    def lent(self) -> int:
+        """Buffers of which somebody has kept a view."""
+        return self._pool.lent
 
     def post(self) -> None:
         """Offer every buffer to the device, and ask for interrupts."""
@@ -65,6 +71,9 @@ class ReceiveQueue:
                 try:
                     self._deliver(head, length, now)
                 finally:
+                    if is_lent(self._buffers, head):
+                        self._pool.set_aside(self._buffers[head])
+                        self._buffers[head] = self._pool.take()
                     queue.repost(head)
                     self.recycled += 1
             if not queue.enable_interrupts():
@@ -73,11 +82,11 @@ class ReceiveQueue:
             notify(RECEIVE, now)
 
     def _deliver(self, head: int, length: int, now: float) -> None:
-        buffer = self._buffers[head]
+        buffer = memoryview(self._buffers[head])
         if length <= self._header_length:
             self.dropped_no_header += 1
             return
-        frame = memoryview(buffer)[self._header_length : length]
+        frame = buffer[self._header_length : length]
         offload = decode(bytes(buffer[:SHORT]))
         if offload is not None and offload.flags & NEEDS_CHECKSUM:
             offload = _checked(frame, offload)

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from schemefs.conversation import Setting
-    from schemefs.net.buffer import Buffer
+    from schemefs.net.buffer import Buffer, Chunks
     from schemefs.net.layers import DeliveryError, Path
     from schemes.tcp.demultiplexer import Tcp
     from schemes.tcp.listener import Listener
@@ -57,13 +57,13 @@ class Connection:
 
     __slots__ = (
         "ack_now", "blocked", "closed", "congestion", "connect_timeout", "delayed_ack", "discarding", "dsack",
-        "error", "established_at", "failure", "fin_queued", "fin_sent", "header_length", "heard_at", "hop_limit", "inbox",
-        "ip_header_length", "is_limited", "keepalive", "keepalive_count", "keepalive_interval", "key", "life",
-        "linger", "lingering", "listener", "max_payload", "mss", "nodelay", "on_changed", "opened_at", "out", "path", "path_mtu",
-        "peer_closed", "peer_mss", "ports", "probes", "pseudo_sum", "rcv", "read_shut", "reassembly",
-        "recovery", "replies", "retransmission", "retransmissions", "rtt", "sack_on", "segments_in", "segments_out",
-        "sent_at", "small_end", "snd", "soft_error", "stalled_at", "state", "syn_retries", "tcp", "timestamp_offset",
-        "timestamps_on", "ts_recent", "ts_recent_at", "tuning", "user_timeout",
+        "error", "established_at", "failure", "fin_queued", "fin_sent", "header_length", "heard_at", "hop_limit",
+        "inbox", "ip_header_length", "is_limited", "keepalive", "keepalive_count", "keepalive_interval", "key",
+        "life", "linger", "lingering", "listener", "max_payload", "mss", "nodelay", "on_changed", "opened_at", "out",
+        "path", "path_mtu", "peer_closed", "peer_mss", "ports", "probes", "pseudo_sum", "rcv", "read_shut",
+        "reassembly", "recovery", "replies", "retransmission", "retransmissions", "rtt", "sack_on", "segments_in",
+        "segments_out", "sent_at", "small_end", "snd", "soft_error", "stalled_at", "state", "syn_retries", "tcp",
+        "timestamp_offset", "timestamps_on", "ts_recent", "ts_recent_at", "tuning", "user_timeout",
     )  # fmt: skip
 
     def __init__(self, tcp: Tcp, path: Path, ports: tuple[int, int], iss: int, timestamp_offset: int) -> None:
@@ -183,12 +183,13 @@ class Connection:
             raise self._take_failure()
         return self.state in OPENING
 
-    def read(self, size: int, now: float) -> Buffer | None:
+    def read(self, size: int, now: float) -> Buffer | Chunks | None:
         """Return what has arrived in order; what came before a failure is delivered first, then the failure, once."""
         inbox = self.inbox
         if inbox.size and size:
+            waiting = inbox.size
             data = inbox.take(size)
-            self.tuning.read(self, len(data), now)
+            self.tuning.read(self, waiting - inbox.size, now)
             output.update_window(self, now)
             return data
         if self.failure is not None:

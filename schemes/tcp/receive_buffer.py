@@ -1,7 +1,8 @@
-"""Octets in order that the user has not read yet: a deque of the copies made of arriving segments.
+"""Octets in order that the user has not read yet: a deque of arrived segments, which a read hands out unjoined.
 
-Each segment is copied once, out of the driver's buffer; a read that spans several is one join. Small segments are
-gathered into larger ones, so that a peer sending single octets can't make us keep a hundred times what it sent.
+A large segment is kept where it arrived, in the driver's buffer, which is lent as long as a view of it lives
+(schemefs.net.lending): no octet of a bulk transfer is copied between TAP and `cat`. Smaller ones are copied, or a peer
+that sends little could make us keep a 64 KiB buffer for each; small ones are gathered.
 """
 
 from __future__ import annotations
@@ -10,12 +11,18 @@ from collections import deque
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from schemefs.net.buffer import Buffer
+    from schemefs.net.buffer import Buffer, Chunks
 
 GATHERED: Final = 2048
 """Segments smaller than this are appended to the last chunk, as long as that was gathered too and is below BLOCK."""
 
 BLOCK: Final = 16384
+
+KEPT: Final = 32768
+"""Segments at least this long stay in the driver's buffer: at most twice what the window allows is held."""
+
+MOST_CHUNKS: Final = 512
+"""What one read hands out at most; the reply is one writev, and the next read gets the rest."""
 
 
 class ReceiveBuffer:
@@ -36,46 +43,39 @@ class ReceiveBuffer:
         return self.capacity - self.size
 
     def put(self, payload: Buffer) -> None:
-        """Append *payload*, which is borrowed: it is copied unless it is bytes already."""
+        """Append *payload*, which is borrowed: kept when large, else copied unless it is bytes already."""
         size = len(payload)
         self.size += size
         if size >= GATHERED:
             self._gathering = None
-            self._chunks.append(payload if isinstance(payload, bytes) else bytes(payload))
+            self._chunks.append(payload if size >= KEPT or isinstance(payload, bytes) else bytes(payload))
         elif self._gathering is None or len(self._gathering) > BLOCK:
             self._gathering = bytearray(payload)
             self._chunks.append(self._gathering)
         else:
             self._gathering += payload
 
-    def take(self, size: int) -> Buffer:
-        """Remove and return at most *size* octets, as many as there are."""
-        chunks, offset = self._chunks, self._offset
-        first = chunks[0]
-        if len(first) - offset > size:
-            # The rest of this chunk stays. A bytearray may still grow, so it must not be exported: those are small.
-            self._offset = offset + size
-            self.size -= size
-            part = memoryview(first)[offset : offset + size]
-            return bytes(part) if isinstance(first, bytearray) else part
+    def take(self, size: int) -> Buffer | Chunks:
+        """Remove and return at most *size* octets: as many as there are, in as few chunks as they came in."""
+        chunks, rest = self._chunks, size
         parts: list[Buffer] = []
-        rest = size
-        while chunks and rest:
-            chunk: Buffer = chunks[0]
-            if offset:
-                chunk = memoryview(chunk)[offset:]
-            if len(chunk) > rest:
-                parts.append(bytes(chunk[:rest]))
-                self._offset = offset + rest
-                rest = 0
-                break
+        while chunks and rest and len(parts) < MOST_CHUNKS:
+            chunk = chunks[0]
+            begin, end = self._offset, min(len(chunk), self._offset + rest)
+            if begin or end < len(chunk):
+                part = memoryview(chunk)[begin:end]
+                # A chunk that still grows must not be exported: those are small.
+                chunk = bytes(part) if isinstance(chunk, bytearray) else part
             parts.append(chunk)
-            rest -= len(chunk)
-            offset = self._offset = 0
+            rest -= end - begin
+            if end < len(chunks[0]):
+                self._offset = end
+                break
+            self._offset = 0
             if chunks.popleft() is self._gathering:
                 self._gathering = None
         self.size -= size - rest
-        return parts[0] if len(parts) == 1 else b"".join(parts)
+        return parts[0] if len(parts) == 1 else tuple(parts)
 
     def clear(self) -> int:
         """Drop everything and return how many octets that was."""
