@@ -96,7 +96,7 @@ class Interface:
         if self._stalled:
             self._stalled = False
             for neighbor in self.neighbor_table:
-                if neighbor.queue and neighbor.mac and not self._stalled:
+                if neighbor.queue and not self._stalled:
                     neighbor.flush(now)
         if self.refused and not self._stalled:
             protocols, self.refused = self.refused, set()

@@ -9,7 +9,8 @@ Datagrams wait in the entry's own queue, so a dead neighbor holds up nobody else
 full queue refuses, as a full link does.
 
 A claim that contradicts what is known changes nothing by itself: the known owner is asked first, and only when it is
-silent the challenger is believed. So a stranger can't take over the address of a neighbor that is there.
+silent the challenger is believed. So a stranger can't take over the address of a neighbor that is there. Meanwhile
+datagrams wait, so that none is lost when the claim was true: a peer with a new network card is answered at once.
 """
 
 from __future__ import annotations
@@ -118,7 +119,7 @@ class Neighbor:
 
         The keeper is told by `neighbor_moved` when it has to ask again.
         """
-        if self.queue:
+        if self.queue or self.challenger:
             return b""  # what waits goes first
         if self.state == STALE:
             self.state = DELAY
@@ -142,13 +143,13 @@ class Neighbor:
         return True
 
     def flush(self, now: float) -> None:
-        """Send what waits, as far as the link takes it."""
-        while self.queue:
+        """Send what waits, as far as the link takes it; nothing while the address is unknown or disputed."""
+        while self.queue and self.mac and not self.challenger:
             if not self.attachment.send_to(self.mac, self.queue[0], now):
                 return
             self.octets -= total_length(self.queue.popleft().chunks)
             log.log(TRACE, "queued datagram for %s sent, %d left", presentation(self.address), len(self.queue))
-        if self.refused:
+        if self.refused and not self.queue:
             protocols, self.refused = self.refused, set()
             self.attachment.neighbor_resolved(protocols, now)
 
@@ -188,7 +189,6 @@ class Neighbor:
         else:
             self.state = STALE
             self.timer.clear()
-        if self.queue:
             self.flush(now)
 
     def _confirm(self, now: float) -> None:
@@ -196,6 +196,7 @@ class Neighbor:
         self.challenger = b""
         # RFC 4861 §6.3.2: uniformly between half and one and a half, so that entries don't expire together.
         self.timer.set(now + self.attachment.random.uniform(0.5, 1.5) * REACHABLE_TIME)
+        self.flush(now)
 
     def _challenge(self, mac: bytes, now: float) -> None:
         if self.challenger or now < self.challenge_at:
@@ -204,6 +205,7 @@ class Neighbor:
             "%s claims %s, which is at %s: asking there", mac_text(mac), presentation(self.address), mac_text(self.mac)
         )
         self.challenger = mac
+        self._invalidate()
         self.state = PROBE
         self.attempts = 0
         self._ask(now)

@@ -158,3 +158,11 @@ def test_a_dhcp_like_broadcast_reaches_the_peer_and_theirs_us(module_tap_network
         assert b"TO ALL" in heard[0]
     finally:
         os.close(descriptor)
+
+
+def test_a_peer_with_a_new_mac_loses_no_ping(module_tap_network):
+    network = module_tap_network
+    assert "1 received" in network.run_peer(["ping", "-c", "1", "-W", "2", network.address]).stdout
+    network.run_peer(["ip", "link", "set", "dev", "schemefs0", "address", "0a:12:34:56:78:9a"])
+    done = network.run_peer(["ping", "-c", "3", "-i", "0.2", "-W", "3", network.address], check=False)
+    assert "3 packets transmitted, 3 received" in done.stdout
