@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import random
+from collections.abc import Callable
 
 from schemefs.alarm import Alarm
+from schemefs.errors import SchemeError
 from schemefs.net.addresses import packed
+from schemefs.net.buffer import joined
 from schemefs.testing.wire import SimulatedWire, Weather, WireLink, run
 from schemes.ip.network import Network
 from schemes.tcp.connection import Connection
@@ -17,7 +19,6 @@ from schemes.tcp.listener import Listener
 LEFT = packed("10.0.2.15") or b""
 RIGHT = packed("10.0.2.2") or b""
 PORT = 7777
-READ = 1 << 20
 
 
 class Pair:
@@ -48,12 +49,12 @@ class Pair:
         """Return both ends of a connection whose handshake is done."""
         listener = self.right.listeners.get((bytes(4), PORT)) or self.listen()
         client = self.connect()
-        self.until(lambda: bool(listener.pending()) or client.state == "CLOSED", 200.0)
+        self.until(lambda: bool(listener.pending()) and client.state != "SYN_SENT", 200.0)
         server = listener.accept(self.now)
         assert server is not None, client.error
         return client, server
 
-    def until(self, stop, seconds: float) -> bool:
+    def until(self, stop: Callable[[], bool], seconds: float) -> bool:
         """Let time pass until *stop* is true, at most so long; return whether it is."""
         self.now = run(self.alarm, until=self.now + seconds, stop=stop, now=self.now)
         return bool(stop())
@@ -62,59 +63,65 @@ class Pair:
         self.now = run(self.alarm, until=self.now + seconds, now=self.now)
 
 
-class Sender:
-    """Writes *octets* as the connection takes them, then closes its direction."""
+class User:
+    """Somebody at one end: writes *octets* as they are taken, then shuts down; reads until the end or an error."""
 
-    def __init__(self, pair: Pair, connection: Connection, octets: bytes, chunk: int = 100_000) -> None:
+    def __init__(self, pair: Pair, connection: Connection, octets: bytes = b"", read_size: int = 1 << 20) -> None:
         self.pair = pair
         self.connection = connection
         self.rest = memoryview(octets)
-        self.chunk = chunk
-        self.done = False
-        connection.on_changed = self.go_on
-
-    def go_on(self) -> None:
-        connection, now = self.connection, self.pair.now_of_stack()
-        while self.rest:
-            try:
-                taken = connection.write(self.rest[: self.chunk], now)
-            except Exception:
-                self.done = True
-                raise
-            if taken is None:
-                return
-            self.rest = self.rest[taken:]
-        if not self.done:
-            self.done = True
-            connection.shutdown(read=False, write=True, now=now)
-
-
-class Receiver:
-    """Reads everything, to the end of file or an error."""
-
-    def __init__(self, connection: Connection) -> None:
-        self.connection = connection
+        self.read_size = read_size
         self.digest = hashlib.sha256()
-        self.size = 0
-        self.ended = False
+        self.received = 0
+        self.has_shut = False
+        self.at_end = False
         self.error = 0
 
-    def read(self, now: float, size: int = READ) -> None:
-        from schemefs.errors import SchemeError
+    def acts(self) -> bool:
+        """Do what can be done now; return whether everything is done."""
+        try:
+            self._write()
+            self._read()
+        except SchemeError as error:
+            self.error = error.errno
+            self.at_end = self.has_shut = True
+        return self.at_end and self.has_shut
 
-        while not self.ended:
-            try:
-                data = self.connection.read(size, now)
-            except SchemeError as error:
-                self.error, self.ended = error.errno, True
+    def _write(self) -> None:
+        while self.rest:
+            taken = self.connection.write(self.rest[:131072], self.pair.now)
+            if not taken:
                 return
+            self.rest = self.rest[taken:]
+        if not self.has_shut:
+            self.has_shut = True
+            self.connection.shutdown(read=False, write=True, now=self.pair.now)
+
+    def _read(self) -> None:
+        while not self.at_end:
+            data = self.connection.read(self.read_size, self.pair.now)
             if data is None:
                 return
-            if not len(data):
-                self.ended = True
-                return
-            self.digest.update(data)
-            self.size += len(data)
+            octets = joined(data)
+            self.at_end = not octets
+            self.received += len(octets)
+            self.digest.update(octets)
 
 
-__all__ = ["LEFT", "PORT", "RIGHT", "Pair", "Receiver", "Sender", "errno"]
+def converse(pair: Pair, *users: User, seconds: float = 600.0, quiet: float = 130.0) -> None:
+    """Let the users act until all are done. No step may be further away than *quiet*: that would be a stall."""
+    end = pair.now + seconds
+    while not all([user.acts() for user in users]):
+        deadline = pair.alarm.next_deadline()
+        shown = [user.connection.status(pair.now) for user in users]
+        assert deadline <= pair.now + quiet, f"stalled at {pair.now}: {shown}"
+        assert pair.now < end, f"too slow, at {pair.now}: {shown}"
+        pair.now = max(deadline, pair.now)
+        pair.alarm.on_deadline(pair.now)
+
+
+def sha256(octets: bytes) -> bytes:
+    return hashlib.sha256(octets).digest()
+
+
+__all__ = ["LEFT", "PORT", "RIGHT", "Pair", "User", "Weather", "converse", "sha256"]

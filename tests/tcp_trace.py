@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from schemefs.alarm import Alarm
 from schemefs.errors import SchemeError
 from schemefs.net.addresses import packed
-from schemefs.net.buffer import Chunks
+from schemefs.net.buffer import Chunks, joined
 from schemefs.net.checksum import pseudo_header_sum
 from schemefs.net.layers import DeliveryError, Transport
 from schemefs.net.offload import CHECKED
@@ -217,7 +217,7 @@ class Trace:
 
     def read(self, size: int = 1 << 20, now: float | None = None) -> bytes | None:
         data = self.connection.read(size, self._at(now))
-        return data if data is None else bytes(data)
+        return data if data is None else joined(data)
 
     def fails(self, now: float | None = None) -> tuple[int, str]:
         """Return the errno and sentence that reading raises."""
