@@ -1,4 +1,4 @@
-"""A simulated wire: two links joined by bad weather, under virtual time and a seed. Sans-IO, so a failure replays exactly.
+"""A simulated wire: two links joined by weather, under virtual time and a seed. Sans-IO, so a failure replays exactly.
 
     wire = SimulatedWire(alarm, random.Random(7), Weather(loss=0.1, delay=0.02))
     wire.left, wire.right     two driver.Link objects, for one stack each

@@ -76,7 +76,7 @@ def _arrives_in_syn_sent(c: Connection, segment: Segment, now: float) -> bool:
         return False
     if not flags & SYN:
         return False
-    c.rcv.start(segment.seq)
+    c.rcv.start(segment.seq, output.syn_window(c))
     agree(c, segment, now)
     snd.wnd = snd.max_wnd = segment.wnd  # never scaled in a SYN
     snd.wl1, snd.wl2 = segment.seq, segment.ack if flags & ACK else snd.iss
@@ -85,7 +85,6 @@ def _arrives_in_syn_sent(c: Connection, segment: Segment, now: float) -> bool:
         c.become(SYN_RECEIVED)
         output.send_syn(c, now)
         return False
-    c.rcv.edge = c.rcv.nxt + min(c.inbox.capacity, output.MAX_SYN_WINDOW)
     established(c, segment, now)
     c.ack_now = True
     segment.seq += 1

@@ -34,7 +34,7 @@ def open_passively(connection: Connection, segment: Segment, now: float) -> None
     """A SYN came for a listener: answer it with SYN-ACK (§3.10.7.2, third step)."""
     c, snd = connection, connection.snd
     c.opened_at = c.heard_at = c.sent_at = now
-    c.rcv.start(segment.seq)
+    c.rcv.start(segment.seq, output.syn_window(c))
     agree(c, segment, now)
     snd.wnd = snd.max_wnd = segment.wnd
     snd.wl1, snd.wl2 = segment.seq, snd.iss

@@ -76,13 +76,13 @@ def syn_options(mss: int, scale: int | None, timestamps: tuple[int, int] | None,
     return octets
 
 
-def ack_options(timestamps: tuple[int, int] | None, blocks: Sequence[tuple[int, int]]) -> bytes:
-    """Return Timestamps and as many SACK blocks as 40 octets of options hold (RFC 2018 §3: four, or three)."""
+def ack_options(timestamps: tuple[int, int] | None, blocks: Sequence[tuple[int, int]], room: int = 40) -> bytes:
+    """Return Timestamps and as many SACK blocks as 40 octets, or *room*, hold (RFC 2018 §3: four, or three)."""
     octets = b""
     if timestamps is not None:
         octets = _TIMESTAMPS.pack(NO_OPERATION << 8 | NO_OPERATION, TIMESTAMPS, 10, *timestamps)
-    if blocks:
-        fitting = blocks[: (40 - len(octets) - 4) // 8]
+    fitting = blocks[: max(0, (min(room, 40) - len(octets) - 4) // 8)]
+    if fitting:
         octets += bytes((NO_OPERATION, NO_OPERATION, SACK, 2 + 8 * len(fitting)))
         octets += b"".join(_TWO_WORDS.pack(left & 0xFFFFFFFF, right & 0xFFFFFFFF) for left, right in fitting)
     return octets

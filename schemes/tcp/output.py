@@ -38,7 +38,7 @@ log = logging.getLogger("schemefs.tcp")
 
 MAX_SYN_WINDOW: Final = 0xFFFF  # SEG.WND of a SYN is never scaled (RFC 7323 §2.2)
 LITTLE_WINDOW: Final = 1 << 15  # octets
-MIN_MSS: Final = 88  # what the smallest IPv4 MTU of 68 leaves is absurd; Linux's floor for a forged MTU or MSS is near
+MIN_MSS: Final = 48  # a peer that asks for less asks for a flood of headers; Linux has the same floor
 
 
 def measure_path(connection: Connection) -> None:
@@ -48,7 +48,7 @@ def measure_path(connection: Connection) -> None:
     headers = c.ip_header_length + c.header_length
     options = c.header_length - HEADER_LENGTH
     # RFC 6691: the peer's MSS doesn't know of options, so what they take is ours to subtract.
-    c.mss = max(min(c.peer_mss, c.path_mtu - c.ip_header_length - HEADER_LENGTH) - options, MIN_MSS)
+    c.mss = min(max(c.peer_mss, MIN_MSS), c.path_mtu - c.ip_header_length - HEADER_LENGTH) - options
     c.max_payload = max((path.gso_max - headers) // c.mss, 1) * c.mss
     c.congestion.set_smss(c.mss)
 
@@ -204,15 +204,20 @@ def update_window(connection: Connection, now: float) -> None:
     if c.state not in RECEIVING:
         return
     edge = rcv.edge_for(_free(c), rcv.mss, c.inbox.capacity)
-    if rcv.wnd < max(LITTLE_WINDOW, c.inbox.capacity // 8) and edge > rcv.edge and rcv.wnd * 2 <= edge - rcv.nxt:
+    if rcv.wnd < max(LITTLE_WINDOW, c.inbox.capacity // 8) and edge > rcv.offered and rcv.wnd * 2 <= edge - rcv.nxt:
         send_ack(c, now)
+
+
+def syn_window(connection: Connection) -> int:
+    """SEG.WND of a SYN."""
+    return min(connection.inbox.capacity, MAX_SYN_WINDOW)
 
 
 def send_syn(connection: Connection, now: float) -> None:
     """Send the SYN of SYN-SENT, or the SYN-ACK of SYN-RECEIVED, with the options that the state allows."""
     c, rcv = connection, connection.rcv
     is_reply = c.state == SYN_RECEIVED
-    wnd = min(c.inbox.capacity, MAX_SYN_WINDOW)
+    wnd = syn_window(c)
     timestamps = (c.timestamp(now), c.ts_recent) if c.timestamps_on or not is_reply else None
     octets = syn_options(
         min(c.path_mtu - c.ip_header_length - HEADER_LENGTH, 0xFFFF),
@@ -220,8 +225,6 @@ def send_syn(connection: Connection, now: float) -> None:
         timestamps,
         sack_permitted=c.sack_on or not is_reply,
     )
-    if is_reply:
-        rcv.edge = rcv.nxt + wnd
     flags = SYN | ACK if is_reply else SYN
     c.snd.nxt = c.snd.iss + 1
     partial_sum = (c.pseudo_sum + HEADER_LENGTH + len(octets)) % 0xFFFF or 0xFFFF
@@ -252,7 +255,9 @@ def _send(c: Connection, seq: int, flags: int, chunks: Chunks, size: int, now: f
         octets = header_with_timestamps(c.ports, seq, rcv.nxt, flags, wnd, partial_sum, c.timestamp(now), c.ts_recent)
     else:
         timestamps = (c.timestamp(now), c.ts_recent) if c.timestamps_on else None
-        options = ack_options(timestamps, () if size else _sack_blocks(c))
+        options = ack_options(
+            timestamps, () if size else _sack_blocks(c), c.path_mtu - c.ip_header_length - HEADER_LENGTH
+        )
         partial_sum = (c.pseudo_sum + HEADER_LENGTH + len(options) + size) % 0xFFFF or 0xFFFF
         octets = header(c.ports, seq, rcv.nxt, flags, wnd, partial_sum, options)
     if not _hand_over(c, octets, chunks, size, now):

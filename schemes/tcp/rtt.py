@@ -22,6 +22,7 @@ class RoundTripTime:
     """SRTT, RTTVAR and RTO, in seconds."""
 
     __slots__ = (
+        "is_measured",
         "latest",
         "minimum",
         "retransmitted_at",
@@ -30,7 +31,6 @@ class RoundTripTime:
         "timed_at",
         "timed_seq",
         "variation",
-        "is_measured",
     )
 
     def __init__(self) -> None:

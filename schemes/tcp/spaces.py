@@ -39,14 +39,20 @@ class SendSpace:
 
 
 class ReceiveSpace:
-    """What we receive. The window is kept as its right edge, which never moves left (§3.8.6, SHLD-14)."""
+    """What we receive. The window is kept as its right edge, which never moves left (§3.8.6, SHLD-14).
 
-    __slots__ = ("acked", "edge", "fin_at", "irs", "mss", "nxt", "scale")
+    SEG.WND counts units of 2**scale octets, so what is said is not quite what is meant: `offered` is what is meant,
+    `edge` the farthest that was ever said, up to one unit more. All up to `edge` is accepted (RFC 7323 §2.4); but the
+    next window is computed from `offered`, or every ACK of a full buffer would round up a little further.
+    """
+
+    __slots__ = ("acked", "edge", "fin_at", "irs", "mss", "nxt", "offered", "scale")
 
     def __init__(self) -> None:
         self.irs = 0
         self.nxt = 0
-        self.edge = 0  # RCV.NXT + RCV.WND as last advertised
+        self.edge = 0  # RCV.NXT + RCV.WND
+        self.offered = 0
         self.acked = 0  # the ACK number sent last: Last.ACK.sent of RFC 7323
         self.fin_at = -1  # sequence number of the peer's FIN once it was seen, maybe out of order; -1: not yet
         self.mss = 536  # the largest segment seen, for "every second full-sized segment"
@@ -57,10 +63,11 @@ class ReceiveSpace:
         """RCV.WND: how much of what was offered is still to come."""
         return self.edge - self.nxt
 
-    def start(self, irs: int) -> None:
-        """The peer's SYN has come."""
+    def start(self, irs: int, wnd: int) -> None:
+        """The peer's SYN has come, ours offers *wnd* octets."""
         self.irs = irs
-        self.nxt = self.acked = self.edge = irs + 1
+        self.nxt = self.acked = irs + 1
+        self.edge = self.offered = self.nxt + wnd
 
     def is_acceptable(self, seq: int, length: int) -> bool:
         """Tell whether some of the segment is at or in the window (§3.10.7.4, first step).
@@ -74,13 +81,11 @@ class ReceiveSpace:
     def edge_for(self, free: int, mss: int, capacity: int) -> int:
         """Return the right edge to offer with *free* octets of room: SWS avoidance of the receiver (§3.8.6.2.2)."""
         edge = self.nxt + min(free, 0xFFFF << self.scale)
-        return edge if edge - self.edge >= min(capacity // 2, mss) else self.edge
+        return edge if edge - self.offered >= min(capacity // 2, mss) else self.offered
 
     def advertise(self, edge: int) -> int:
-        """Move the edge to *edge* and return SEG.WND for a segment that is not a SYN.
-
-        Rounded up to the scale, so that the edge never seems to move left by a remainder (RFC 7323 §2.4).
-        """
-        wnd = min(-(-(edge - self.nxt) >> self.scale), 0xFFFF)
+        """Offer everything up to *edge* and return SEG.WND for a segment that is not a SYN."""
+        self.offered = edge
+        wnd = min(-(-max(edge - self.nxt, 0) >> self.scale), 0xFFFF)
         self.edge = max(self.edge, self.nxt + (wnd << self.scale))
         return wnd

@@ -1,4 +1,4 @@
-"""Text both ways: super-segments, Nagle, delayed ACKs, reassembly. RFC 9293 §3.7.4, §3.8.6.3, §3.10.7.4 seventh step."""
+"""Text both ways: super-segments, Nagle, delayed ACKs, reassembly (RFC 9293 §3.7.4, §3.8.6.3, §3.10.7.4 seventh step)."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def test_single_octets_are_not_single_chunks() -> None:
     for _ in range(1000):
         tcp.write(b"y")
     tcp.receives(". ack 2", now=0.1)
-    first, second = tcp.taken()
+    _, second = tcp.taken()
     assert second.size == 1000  # the harness checks that no segment has more than 64 chunks
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from itertools import pairwise
 
 import pytest
 from tcp_trace import established
@@ -53,7 +54,7 @@ def test_zero_window_is_probed_with_one_octet() -> None:
             assert (one.seq, one.size) == (1001, 1)
             times.append(tcp.now)
             tcp.receives(". ack 1001 win 0", now=tcp.now + 0.01)
-    gaps = [round(b - a, 6) for a, b in zip(times, times[1:], strict=False)]
+    gaps = [round(b - a, 6) for a, b in pairwise(times)]
     assert times[0] == pytest.approx(0.3)
     assert gaps[:4] == [0.4, 0.8, 1.6, 3.2]
     assert gaps[-1] == 60.0
