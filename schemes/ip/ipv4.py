@@ -82,16 +82,9 @@ class Ipv4:
         if total < header_length:
             return self._drop("bad_length", frame)
         if not interface.is_loopback:
-            # A sum of all ones, that is a multiple of 0xFFFF (RFC 1071); it can't be zero, the version is in it.
-            if int.from_bytes(frame[:header_length], "big") % 0xFFFF:
-                return self._drop("bad_checksum", frame)
-            # RFC 1122 §3.2.1.3 (a): "this host on this network", before it knows better, speaks to everybody only.
-            if (source in self._addresses.never_sources or source[0] in _MARTIAN) and (
-                source != ANY_V4 or destination in self._local
-            ):
-                return self._drop("martian_source", frame)
-            if destination[0] == 127:
-                return self._drop("martian_destination", frame)
+            reason = self._why_not_from_outside(frame[:header_length], source, destination)
+            if reason:
+                return self._drop(reason, frame)
         unicast = destination in self._local or (interface.is_loopback and destination[0] == 127)
         if not unicast:
             reason = self._why_not_for_us(destination, interface)
@@ -110,6 +103,18 @@ class Ipv4:
         elif start and (offload.flags & NEEDS_CHECKSUM or offload.gso_type):
             offload = self._moved.get(offload) or self._move(offload, start)
         return self._deliver(frame, header_length, offload, protocol, source, destination, unicast, now)
+
+    def _why_not_from_outside(self, header: memoryview, source: bytes, destination: bytes) -> str:
+        """Return what is wrong with a header that a network brought; empty: nothing."""
+        # A sum of all ones, that is a multiple of 0xFFFF (RFC 1071); it can't be zero, the version is in it.
+        if int.from_bytes(header, "big") % 0xFFFF:
+            return "bad_checksum"
+        # RFC 1122 §3.2.1.3 (a): "this host on this network", before it knows better, speaks to everybody only.
+        if (source in self._addresses.never_sources or source[0] in _MARTIAN) and (
+            source != ANY_V4 or destination in self._local
+        ):
+            return "martian_source"
+        return "martian_destination" if destination[0] == 127 else ""
 
     def _deliver(
         self,
