@@ -1,0 +1,282 @@
+"""TCP under any input: octets never raise, a RST is never answered, and the queues agree with naive ones."""
+
+from __future__ import annotations
+
+import random
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tcp_trace import PEER, US, Trace, accepted, established
+
+from schemefs.net.buffer import joined
+from schemefs.net.offload import CHECKED
+from schemes.tcp import options, wire
+from schemes.tcp.reassembly import ReassemblyQueue
+from schemes.tcp.receive_buffer import ReceiveBuffer
+from schemes.tcp.scoreboard import SackScoreboard
+from schemes.tcp.send_buffer import SendBuffer
+from schemes.tcp.sequence import unwrap
+
+OPTIONS = "sackOK ts 1:0 wscale 7"
+
+
+def closed() -> Trace:
+    return Trace()
+
+
+def listening() -> Trace:
+    tcp = Trace()
+    tcp.listen()
+    return tcp
+
+
+def syn_sent() -> Trace:
+    tcp = Trace()
+    tcp.connect()
+    return tcp
+
+
+def syn_received() -> Trace:
+    tcp = listening()
+    tcp.receives("S 0:0(0) mss 1460 ts 1:0")
+    return tcp
+
+
+def busy() -> Trace:
+    tcp = established(mss=1000, options_text=OPTIONS)
+    tcp.write(bytes(20_000))
+    tcp.receives(". 101:201(100) ack 1 ts 1:0")
+    return tcp
+
+
+def window_closed() -> Trace:
+    tcp = established(mss=1000, win=1000)
+    tcp.write(bytes(3000))
+    tcp.receives(". ack 1001 win 0")
+    tcp.until(1.0)
+    return tcp
+
+
+def fin_wait_1() -> Trace:
+    tcp = busy()
+    tcp.connection.shutdown(read=False, write=True, now=0.0)
+    return tcp
+
+
+def fin_wait_2() -> Trace:
+    tcp = established()
+    tcp.connection.shutdown(read=False, write=True, now=0.0)
+    tcp.receives(". ack 2")
+    return tcp
+
+
+def close_wait() -> Trace:
+    tcp = accepted()
+    tcp.receives("F. 1:1(0) ack 1")
+    return tcp
+
+
+def last_ack() -> Trace:
+    tcp = close_wait()
+    tcp.connection.close(0.0)
+    return tcp
+
+
+def closing() -> Trace:
+    tcp = established()
+    tcp.connection.close(0.0)
+    tcp.receives("F. 1:1(0) ack 1")
+    return tcp
+
+
+def time_wait() -> Trace:
+    tcp = closing()
+    tcp.receives(". ack 2")
+    return tcp
+
+
+STATES = [
+    closed, listening, syn_sent, syn_received, busy, window_closed, fin_wait_1, fin_wait_2, close_wait, last_ack,
+    closing, time_wait,
+]  # fmt: skip
+
+
+def around(number: int) -> st.SearchStrategy[int]:
+    """Numbers near the ones that matter, and any."""
+    near = st.integers(-3000, 30_000).map(lambda offset: (number + offset) & 0xFFFFFFFF)
+    return near | st.integers(0, 0xFFFFFFFF)
+
+
+segments = st.lists(
+    st.tuples(around(0), around(0), st.integers(0, 0x1FF), st.integers(0, 65535), st.binary(max_size=44), st.binary(max_size=60)),
+    min_size=1,
+    max_size=12,
+)
+
+
+@settings(max_examples=400, deadline=None)
+@given(make=st.sampled_from(STATES), arriving=segments, pause=st.floats(0, 5))
+def test_any_segment_in_any_state(make, arriving, pause: float) -> None:
+    """Nothing raises, in any state, nor do the timers afterwards; a RST is never answered."""
+    tcp = make()
+    for seq, ack, flags, wnd, option_octets, payload in arriving:
+        list(tcp.taken())
+        option_octets = option_octets[: len(option_octets) // 4 * 4][:40]
+        offset = (20 + len(option_octets)) << 10
+        octets = wire.HEADER.pack(*tcp.ports, seq, ack, offset | flags, wnd, 0, 0) + option_octets + payload
+        tcp.tcp.receive_datagram(PEER, US, memoryview(bytes(20) + octets), 20, CHECKED, tcp.now)
+        tcp.alarm.on_deadline(tcp.now)
+        sent = list(tcp.taken())
+        if flags & wire.RST:
+            assert not any(one.flags & wire.RST for one in sent)
+    tcp.until(tcp.now + pause)
+    for connection in tuple(tcp.tcp.connections.values()):
+        connection.status(tcp.now)
+        connection.fevent(0xFFFF)
+        snd, rcv = connection.snd, connection.rcv
+        assert snd.una <= snd.nxt
+        assert rcv.nxt <= rcv.edge
+        assert connection.recovery.pipe >= 0
+        assert connection.inbox.size <= connection.inbox.capacity + 127
+
+
+@settings(max_examples=300, deadline=None)
+@given(make=st.sampled_from(STATES), octets=st.binary(max_size=100))
+def test_any_octets(make, octets: bytes) -> None:
+    tcp = make()
+    datagram = memoryview(bytes(20) + octets)
+    assert tcp.tcp.receive_datagram(PEER, US, datagram, 20, CHECKED, tcp.now)
+    header = bytes((0, tcp.ports[0], tcp.ports[1] >> 8, tcp.ports[1] & 255))
+    assert tcp.tcp.receive_datagram(PEER, US, memoryview(bytes(20) + header + octets), 20, CHECKED, tcp.now)
+
+
+@given(number=st.integers(0, 0xFFFFFFFF), near=st.integers(-(2**40), 2**40))
+def test_unwrap_is_nearest_and_congruent(number: int, near: int) -> None:
+    found = unwrap(number, near)
+    assert (found - number) % 2**32 == 0
+    assert -(2**31) <= found - near < 2**31
+
+
+@given(st.lists(st.tuples(st.integers(0, 200), st.integers(1, 60)), max_size=30), st.integers(0, 50))
+def test_reassembly_agrees_with_a_bitmap(puts, nxt: int) -> None:
+    """Octet i of the stream is i & 255, so what came first can't be told from what came later."""
+    queue = ReassemblyQueue()
+    have: set[int] = set()
+    for start, size in puts:
+        start += 10
+        assert queue.put(start, memoryview(bytes(at & 255 for at in range(start, start + size))))
+        have |= set(range(start, start + size))
+        assert queue.size == len(have)
+        blocks = queue.sack_blocks()
+        assert start in range(*blocks[0])
+        assert all(left - 1 not in have and right not in have and left in have for left, right in blocks)
+    taken = b"".join(queue.take(nxt))
+    end = nxt
+    while end in have:
+        end += 1
+    if min(have, default=nxt + 1) <= nxt:
+        assert taken == bytes(at & 255 for at in range(nxt, max(end, nxt + len(taken))))
+        assert len(taken) == end - nxt
+    else:
+        assert taken == b""
+
+
+@given(st.lists(st.tuples(st.integers(1, 200), st.integers(1, 40)), max_size=20), st.integers(0, 250), st.integers(0, 250))
+def test_sack_scoreboard_agrees_with_a_bitmap(marks, una: int, start: int) -> None:
+    board = SackScoreboard()
+    have: set[int] = set()
+    for left, size in marks:
+        board.mark(left, left + size)
+        have |= set(range(left, left + size))
+        assert board.sacked == len(have)
+    end = start + 60
+    missing = [at for at in range(start, end) if at not in have]
+    assert board.missing(start, end) == len(missing)
+    hole = board.first_hole(start, end)
+    assert (hole is None) == (not missing)
+    if hole is not None:
+        assert hole[0] == missing[0]
+        assert all(at in missing for at in range(hole[0], hole[0] + hole[1]))
+        assert hole[0] + hole[1] == end or hole[0] + hole[1] in have
+    board.advance(una, 0, 1)
+    assert board.sacked == (0 if una in have else len([at for at in have if at >= una]))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.integers(1, 9000), max_size=40), st.randoms(use_true_random=False))
+def test_send_buffer_agrees_with_octets(sizes: list[int], chance: random.Random) -> None:
+    buffer, start = SendBuffer(1000), 1000
+    stream = b""
+    for size in sizes:
+        data = chance.randbytes(size)
+        taken = buffer.put(memoryview(data))
+        stream += data[:taken]
+        if chance.random() < 0.5 and buffer.end > buffer.start:
+            seq = chance.randrange(buffer.start, buffer.end)
+            length = chance.randint(1, buffer.end - seq)
+            chunks, octets = buffer.slices(seq, length)
+            assert b"".join(chunks) == stream[seq - start : seq - start + octets]
+            assert 0 < octets <= length
+            assert len(chunks) <= 60
+        if chance.random() < 0.3:
+            buffer.release(chance.randint(buffer.start, buffer.end))
+    rest = b""
+    while buffer.start + len(rest) < buffer.end:
+        chunks, octets = buffer.slices(buffer.start + len(rest), buffer.end - buffer.start - len(rest))
+        rest += b"".join(chunks)
+    assert rest == stream[buffer.start - start :]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.integers(-3000, 40_000), max_size=40), st.randoms(use_true_random=False))
+def test_receive_buffer_agrees_with_octets(steps: list[int], chance: random.Random) -> None:
+    """Positive: so many octets arrive; negative: so many are read."""
+    buffer, waiting = ReceiveBuffer(1 << 20), b""
+    for step in steps:
+        if step > 0:
+            data = chance.randbytes(step)
+            buffer.put(memoryview(data))
+            waiting += data
+        elif step and waiting:
+            taken = bytes(joined(buffer.take(-step)))
+            assert taken == waiting[: len(taken)]
+            assert len(taken) == min(-step, len(waiting))
+            waiting = waiting[len(taken) :]
+        assert buffer.size == len(waiting)
+
+
+@given(st.binary(max_size=40))
+def test_any_options(octets: bytes) -> None:
+    segment = wire.Segment(0, 0, wire.SYN, 0, memoryview(b""), 0)
+    wire.parse_options(segment, memoryview(octets), 0, len(octets))
+    assert -1 <= segment.scale <= 14
+
+
+@given(
+    st.integers(0, 65535),
+    st.none() | st.integers(0, 14),
+    st.none() | st.tuples(st.integers(0, 2**32 - 1), st.integers(0, 2**32 - 1)),
+    st.booleans(),
+)
+def test_syn_options_there_and_back(mss: int, scale: int | None, timestamps: tuple[int, int] | None, sack: bool) -> None:
+    octets = options.syn_options(mss, scale, timestamps, sack_permitted=sack)
+    assert len(octets) % 4 == 0
+    segment = wire.Segment(0, 0, wire.SYN, 0, memoryview(b""), 0)
+    wire.parse_options(segment, memoryview(octets), 0, len(octets))
+    assert segment.mss == mss
+    assert segment.scale == (-1 if scale is None else scale)
+    assert (segment.timestamp, segment.echo) == (timestamps or (-1, 0))
+    assert segment.sack_permitted == sack
+
+
+@given(
+    st.none() | st.tuples(st.integers(0, 2**32 - 1), st.integers(0, 2**32 - 1)),
+    st.lists(st.tuples(st.integers(0, 2**32 - 1), st.integers(0, 2**32 - 1)), max_size=6),
+)
+def test_ack_options_there_and_back(timestamps: tuple[int, int] | None, blocks: list[tuple[int, int]]) -> None:
+    octets = options.ack_options(timestamps, blocks)
+    assert len(octets) <= 40
+    segment = wire.Segment(0, 0, wire.ACK, 0, memoryview(b""), 0)
+    wire.parse_options(segment, memoryview(octets), 0, len(octets))
+    assert segment.sack == tuple(blocks[: 3 if timestamps else 4])
+    assert (segment.timestamp, segment.echo) == (timestamps or (-1, 0))
