@@ -22,10 +22,11 @@ OVERDUE: Final = 0.050  # seconds; a timer that fires later than this is logged 
 class Timer:
     """One deadline with a callback; made by `Alarm.timer`, kept and moved by its owner."""
 
-    __slots__ = ("_alarm", "_queued", "callback", "deadline", "owner")
+    __slots__ = ("_alarm", "_at_once", "_queued", "callback", "deadline", "owner")
 
     def __init__(self, alarm: Alarm, callback: Callable[[float], None], owner: str) -> None:
         self._alarm = alarm
+        self._at_once = False  # armed by `soon`
         self._queued = math.inf  # the deadline of this timer's live heap entry
         self.callback = callback
         self.owner = owner
@@ -48,8 +49,14 @@ class Timer:
         if deadline < self._queued:
             self._alarm._push(self)  # noqa: SLF001 - the two classes are one idea
 
+    def soon(self) -> None:
+        """Fire as soon as whatever runs now is done: for callbacks that come without `now`, like `on_changed`."""
+        self._at_once = True
+        self.set(min(self.deadline, self._alarm.latest))
+
     def clear(self) -> None:
         """Disarm; harmless when not armed."""
+        self._at_once = False
         if self.deadline != math.inf:
             self.deadline = math.inf
             self._alarm.cancelled += 1
@@ -67,6 +74,7 @@ class Alarm:
         self.cancelled = 0
         self.failed = 0  # callbacks that raised
         self.pending = 0
+        self.latest = 0.0  # the time of the latest on_deadline
         self.latest_lateness = 0.0  # seconds between the deadline of the timer that fired last and its call
         self._heap: list[tuple[float, int, Timer]] = []
         self._serial = 0
@@ -95,6 +103,7 @@ class Alarm:
         """Call every timer whose deadline is not after *now*; each may arm itself again."""
         # Those armed by the callbacks for a time already past wait for the next call, so this one always ends.
         due: list[Timer] = []
+        self.latest = now
         while self.next_deadline() <= now:
             timer = heappop(self._heap)[2]
             timer._queued = math.inf  # noqa: SLF001
@@ -104,7 +113,9 @@ class Alarm:
                 self._fire(timer, now)
 
     def _fire(self, timer: Timer, now: float) -> None:
-        self.latest_lateness = now - timer.deadline
+        # One armed by `soon` has a deadline in the past, since nobody could tell it the time.
+        self.latest_lateness = 0.0 if timer._at_once else now - timer.deadline  # noqa: SLF001
+        timer._at_once = False  # noqa: SLF001
         if self.latest_lateness > OVERDUE:
             log.warning("timer of %s fired %.0f ms late", timer.owner, self.latest_lateness * 1000)
         timer.deadline = math.inf

@@ -207,3 +207,35 @@ def test_callback_that_fails_costs_the_others_nothing(caplog: pytest.LogCaptureF
     assert alarm.failed == 1
     assert "the bad one" in caplog.text
     assert "RuntimeError: oh" in caplog.text
+
+
+def test_a_timer_armed_soon_fires_at_the_next_look_and_counts_as_on_time() -> None:
+    alarm = Alarm()
+    alarm.on_deadline(100.0)
+    fired: list[float] = []
+    earlier: list[None] = []
+    alarm.on_earlier = lambda: earlier.append(None)
+    timer = alarm.timer(fired.append, "soon")
+    timer.set(500.0)
+    earlier.clear()
+    timer.soon()
+    assert alarm.next_deadline() == 100.0
+    assert len(earlier) == 1
+    alarm.on_deadline(100.2)
+    assert fired == [100.2]
+    assert alarm.latest_lateness == 0.0
+    assert not timer.armed
+
+
+def test_a_timer_that_is_due_already_is_not_put_off_by_soon() -> None:
+    alarm = Alarm()
+    alarm.on_deadline(100.0)
+    fired: list[float] = []
+    timer = alarm.timer(fired.append, "soon")
+    timer.set(99.0)
+    timer.soon()
+    alarm.on_deadline(100.0)
+    assert fired == [100.0]
+    timer.set(200.0)
+    alarm.on_deadline(200.5)
+    assert alarm.latest_lateness == 0.5  # the next arming is measured again
