@@ -128,3 +128,28 @@ def test_skips_are_counted_and_can_be_errors(tmp_path: Path) -> None:
         assert done.returncode == status, done.stdout
         assert text in done.stdout
     assert "REQUIRE=tap, but no /dev/net/nothing" in done.stdout
+
+
+@pytest.mark.needs("tap", "root")
+def test_a_killed_runs_network_goes_with_it(tmp_path: Path) -> None:
+    command = pytest_run(
+        tmp_path,
+        "import os, signal\n"
+        "def test_it(tap_network):\n"
+        "    server = tap_network.start_peer(['sleep', '1000'])\n"
+        "    holder = tap_network.namespace.prefix[1].split('/')[2]\n"
+        "    os.write(int(os.environ['TELL']), f'{tap_network.mount.pid} {server.pid} {holder}\\n'.encode())\n"
+        "    signal.pause()\n",
+    )
+    read, write = os.pipe()
+    with subprocess.Popen(
+        command, cwd=tmp_path, pass_fds=(write,), env=os.environ | {"TELL": str(write)}, stdout=subprocess.DEVNULL
+    ) as victim:
+        os.close(write)
+        with open(read) as told:
+            processes = [os.pidfd_open(int(pid)) for pid in told.readline().split()]
+        victim.kill()
+    for pidfd in processes:
+        assert select.select([pidfd], [], [], 15)[0]
+        os.close(pidfd)
+    leftovers.remove_leftovers()
