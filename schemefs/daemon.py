@@ -29,13 +29,14 @@ from schemefs.errors import StartError
 from schemefs.fs.mount import Mount
 from schemefs.log import LogRings
 from schemefs.names import Names
-from schemefs.scheme import Scheme, SchemeContext, TextFile
+from schemefs.scheme import Scheme, SchemeContext, TextFile, Tree
 
 if TYPE_CHECKING:
     from schemefs.config import Config
 
 log = logging.getLogger("schemefs.daemon")
 
+ENDING: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 DRAIN: Final = 3.0  # seconds that connections have to close in order when the mount ends
 
 
@@ -75,9 +76,19 @@ class Daemon:
         self.alarm = Alarm()
         self.drivers: list[Driver] = []
         self.schemes: list[Scheme] = []
+        self.tree = Tree()
 
     async def run(self) -> int:
-        """Live from start to end; every step that was made is undone, whatever fails."""
+        """Live from start to end; every step that was made is undone, whatever fails and however often it is told to."""
+        # The end takes its time, and who asks for it twice must not leave a stale mount: this is what the receiver goes
+        # back to when it closes and hands on what it has not delivered; the default action is to die at once.
+        for number in ENDING:
+            signal.signal(number, signal.SIG_IGN)
+        with trio.open_signal_receiver(*ENDING) as signals:
+            await self._live(signals)
+        return 0
+
+    async def _live(self, signals: AsyncIterator[int]) -> None:
         with ExitStack() as undo:
             logs = LogRings(trio.current_time)
             undo.callback(logs.close)
@@ -86,10 +97,10 @@ class Daemon:
             self._open_drivers(found, logs, undo)
             self._make_schemes(found, logs)
             mount = Mount(self.schemes, {"README": _readme(self.schemes, found.missing)}, self.alarm)
+            self.tree.name_of = mount.operations.name_of
             mount.open(self.mount_point, allow_other=self.allow_other)
             undo.callback(mount.close)
-            await self._serve(mount)
-        return 0
+            await self._serve(mount, signals)
 
     def _open_drivers(self, found: plugins.Plugins, logs: LogRings, undo: ExitStack) -> None:
         loopback = InterfaceConfig("lo", "loopback", None)
@@ -126,10 +137,12 @@ class Daemon:
             names=_names(self.config),
             logs=logs,
             uid=Path("/proc/self").stat().st_uid,
+            tree=self.tree,
         )
         for scheme_class in found.schemes:
             scheme = scheme_class(replace(context, services=dict(context.services)))
             context.services[scheme.name] = scheme.provides
+            self.tree.schemes[scheme.name] = scheme
             self.schemes.append(scheme)
         now = trio.current_time()
         for driver in self.drivers:
@@ -137,20 +150,19 @@ class Daemon:
             for scheme in self.schemes:
                 scheme.link_attached(driver.link, now)
 
-    async def _serve(self, mount: Mount) -> None:
-        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._drive_alarm, name="alarm")
-                for driver in self.drivers:
-                    nursery.start_soon(driver.run, name=driver.context.interface)
-                nursery.start_soon(self._end_on_signal, signals, mount, nursery.cancel_scope, name="signals")
-                line = self._ready_line()
-                log.info("%s", line)
-                self.report(line)
-                await mount.serve()
-                log.info("unmounted")
-                await self._drain(mount)
-                nursery.cancel_scope.cancel()
+    async def _serve(self, mount: Mount, signals: AsyncIterator[int]) -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._drive_alarm, name="alarm")
+            for driver in self.drivers:
+                nursery.start_soon(driver.run, name=driver.context.interface)
+            nursery.start_soon(self._end_on_signal, signals, mount, nursery.cancel_scope, name="signals")
+            line = self._ready_line()
+            log.info("%s", line)
+            self.report(line)
+            await mount.serve()
+            log.info("unmounted")
+            await self._drain(mount)
+            nursery.cancel_scope.cancel()
 
     async def _drive_alarm(self) -> None:
         """Sleep until the next deadline, which may move to an earlier time meanwhile. There is no tick."""

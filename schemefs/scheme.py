@@ -18,7 +18,7 @@ import errno
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar, Final, TypeVar
+from typing import TYPE_CHECKING, ClassVar, Final, Protocol, TypeVar
 
 from schemefs.errors import SchemeError
 
@@ -128,9 +128,37 @@ class Handle:
         """The last descriptor is gone. Never waits and never fails; what is left to do goes on in the background."""
 
 
+class Watcher(Protocol):
+    """Who watches something from outside its open files.
+
+    All three only make a note and look later: they may come in the middle of anything.
+    """
+
+    def changed(self) -> None:
+        """Look again."""
+
+    def used(self, events: int) -> None:
+        """A read (IN) or a write (OUT) was made: what is true of these after it counts as new."""
+
+    def ended(self) -> None:
+        """It is gone; nothing more will come."""
+
+
+class Watchable(Protocol):
+    """What can be watched from outside its open files: a conversation. Whoever is in `watchers` is told."""
+
+    @property
+    def watchers(self) -> set[Watcher]:
+        """Who watches; to be added to and removed from."""
+
+    def fevent(self, interest: int) -> int:
+        """As Handle.fevent."""
+
+
 class Node(ABC):
     """What a name in the tree is. Nodes are kept by their parents: the same thing is the same object."""
 
+    watchable: Watchable | None = None  # what the event scheme watches under this name
     kind: ClassVar[int]  # S_IFDIR, S_IFREG, S_IFLNK
     mode: int = 0o444  # permission bits; the mount enforces them for uid and gid, 0 included for a direction nobody has
     uid: int = 0
@@ -282,6 +310,23 @@ class SymbolicLink(Node):
         self.target = target
 
 
+class Tree:
+    """All that is mounted, for a scheme that looks at others. Complete once every scheme was made."""
+
+    def __init__(self) -> None:
+        self.schemes: dict[str, Scheme] = {}
+        # (process id, descriptor) -> `Handle.name` of what the process has open there, empty when it is none of ours
+        self.name_of: Callable[[int, int], str] = lambda _pid, _descriptor: ""
+
+    def lookup(self, path: str, caller: Caller) -> Node:
+        """Return the node at *path* (`tcp/3`), without side effects. ENOENT: there is none."""
+        name, _, rest = path.partition("/")
+        scheme = self.schemes.get(name)
+        if scheme is None:
+            raise SchemeError(errno.ENOENT, f"there is no scheme {name!r}; there are: {', '.join(self.schemes)}")
+        return scheme.lookup(rest, caller)
+
+
 @dataclass(slots=True)
 class SchemeContext:
     """What the daemon hands to the constructor of every scheme."""
@@ -293,6 +338,7 @@ class SchemeContext:
     logs: LogRings
     uid: int = 0  # whom the daemon runs as; with uid 0, who counts as privileged
     services: dict[str, object] = field(default_factory=dict)  # what the schemes made before this one provide
+    tree: Tree = field(default_factory=Tree)
 
     def service(self, name: str, kind: type[Service]) -> Service:
         """Return what the scheme *name* (which must be in `requires`) provides; *kind* is for the type checker."""

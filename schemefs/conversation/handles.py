@@ -75,18 +75,25 @@ class DataHandle(_Holding):
 
     def read(self, size: int, now: float) -> Buffer | Chunks | None:
         """Read what has arrived."""
-        return self.conversation.connected().read(size, now)
+        conversation = self.conversation
+        try:
+            return conversation.connected().read(size, now)
+        finally:
+            if conversation.watchers:
+                conversation.used(Event.IN)
 
     def write(self, data: memoryview, now: float) -> int | None:
         """Write."""
-        return self.conversation.connected().write(data, now)
+        conversation = self.conversation
+        try:
+            return conversation.connected().write(data, now)
+        finally:
+            if conversation.watchers:
+                conversation.used(Event.OUT)
 
     def fevent(self, interest: int) -> int:
-        """Ask the engine; unconnected, as a Linux socket: OUT and HUP."""
-        engine = self.conversation.engine
-        if engine is None:
-            return (Event.OUT | Event.HUP) & (interest | Event.HUP)
-        return engine.fevent(interest)
+        """Ask the conversation."""
+        return self.conversation.fevent(interest)
 
     def queued(self) -> int | None:
         """Ask the engine."""

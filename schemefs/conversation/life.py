@@ -22,11 +22,12 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Final
 
 from schemefs.errors import SchemeError
+from schemefs.scheme import Event
 
 if TYPE_CHECKING:
     from schemefs.alarm import Alarm, Timer
     from schemefs.conversation.contract import Engine, ListenerEngine
-    from schemefs.scheme import Directory, Handle
+    from schemefs.scheme import Directory, Handle, Watcher
 
 ACCEPT_WAIT: Final = 30.0  # seconds an accepted conversation waits to be opened once its listener is gone
 REUSE_AFTER: Final = 64  # numbers stay free this long (counted in freed numbers), so that a stale path finds nothing
@@ -57,6 +58,7 @@ class Conversation:
         "uid",
         "unnamed",
         "used_as_socket",
+        "watchers",
         "write_timeout",
         "writers",
     )
@@ -83,6 +85,7 @@ class Conversation:
         self.used_as_socket = False
         self.unnamed = False  # made by an address path: nobody else is expected to open its rx
         self.on_changed: list[Callable[[], None]] = []  # beside the holders: who shows it
+        self.watchers: set[Watcher] = set()
         self._holders: list[Handle] = []
         self._timer: Timer | None = None
 
@@ -107,11 +110,13 @@ class Conversation:
         self.engine = engine
         engine.on_changed = self._engine_changed
         self._mind_readers(0.0)
+        self._tell_watchers()
 
     def announce(self, listener: ListenerEngine) -> None:
         """Become a listener."""
         self.listener = listener
         listener.on_changed = self._engine_changed
+        self._tell_watchers()
 
     def fail(self, sentence: str) -> None:
         """Keep why something asked of this conversation failed."""
@@ -121,6 +126,28 @@ class Conversation:
     def failure(self) -> str:
         """What `err` shows."""
         return (self.engine.error if self.engine is not None else "") or self.error
+
+    # Readiness
+
+    def fevent(self, interest: int) -> int:
+        """Return what is true of the conversation itself, whoever has which of its files open; as Handle.fevent.
+
+        A listener is readable when a connection waits; one that is neither, as a Linux socket: OUT and HUP.
+        """
+        if self.listener is not None:
+            return Event.IN & interest if self.listener.pending() else 0
+        if self.engine is None:
+            return (Event.OUT | Event.HUP) & (interest | Event.HUP)
+        return self.engine.fevent(interest)
+
+    def used(self, events: int) -> None:
+        """Tell the watchers that a read or a write was made."""
+        for watcher in self.watchers:
+            watcher.used(events)
+
+    def _tell_watchers(self) -> None:
+        for watcher in self.watchers:
+            watcher.changed()
 
     # Holders
 
@@ -226,6 +253,7 @@ class Conversation:
             handle.changed()
         for changed in self.on_changed:
             changed()
+        self._tell_watchers()
         self._forget_when_ended()
 
     def _forget_when_ended(self) -> None:
@@ -236,6 +264,8 @@ class Conversation:
         self.closed = True
         if self._timer is not None:
             self._timer.clear()
+        for watcher in tuple(self.watchers):
+            watcher.ended()
         self._table.forget(self)
 
 

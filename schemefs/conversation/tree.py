@@ -23,12 +23,21 @@ from schemefs.conversation.handles import (
     access_of,
 )
 from schemefs.conversation.life import Conversation, Conversations
+from schemefs.conversation.seeking import Seeking
 from schemefs.conversation.settings import RAW, SettingFile, settings_of
 from schemefs.errors import SchemeError
-from schemefs.net.addresses import AddressPath, Endpoint, parse_address_path, parse_options, parse_seconds
+from schemefs.net.addresses import (
+    AddressPath,
+    Endpoint,
+    parse_address_path,
+    parse_options,
+    parse_seconds,
+    presentation,
+)
 from schemefs.scheme import (
     Caller,
     Directory,
+    Event,
     Handle,
     Node,
     Scheme,
@@ -106,9 +115,20 @@ class ConversationScheme(Scheme):
     def _connect(self, conversation: Conversation, address: AddressPath, caller: Caller, now: float) -> None:
         if self.protocol.ports and not address.endpoint.host:
             raise SchemeError(errno.EINVAL, "connect to whom? the address has no host")
-        engine = self.protocol.connect(address, caller, now)
         self._apply_timeouts(conversation, address)
-        conversation.begin(engine)
+        names = self.context.names
+        if not self.protocol.ports or len(names.known(address.endpoint.host)) == 1:
+            conversation.begin(self.protocol.connect(address, caller, now))
+            return
+        names.port(address.endpoint.port, self.protocol.name)  # a bad port is said before anybody is asked for the host
+
+        def connect(destination: bytes, now: float) -> Engine:
+            endpoint = Endpoint(presentation(destination), address.endpoint.port)
+            return self.protocol.connect(AddressPath(endpoint, address.options), caller, now)
+
+        seeking = Seeking(address.endpoint.host, connect, conversation.begin, self.context.alarm)
+        conversation.begin(seeking)
+        seeking.start(names, now, timeout=parse_seconds(address.options.get("timeout") or "0"))
 
     def _listen(self, conversation: Conversation, address: AddressPath, caller: Caller, now: float) -> None:
         made: ListenerEngine | Engine = self.protocol.announce(address, caller, now)
@@ -168,6 +188,7 @@ class ConversationScheme(Scheme):
         if listening.listener is None:
             return None
         engine = listening.listener.accept(now)
+        listening.used(Event.IN)
         if engine is None:
             return None
         conversation = self.conversations.make(listening.uid, listening.gid)
@@ -260,6 +281,7 @@ class ConversationDirectory(StaticDirectory):
             mode=0o700,
         )
         self.uid, self.gid = conversation.uid, conversation.gid
+        self.watchable = conversation
         conversation.on_changed.append(self.status.changed)
 
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 from schemefs.errors import SchemeError
 from schemefs.fs import permissions, seam
 from schemefs.fs.attributes import attributes_of, statfs
+from schemefs.fs.descriptors import inode_of
 from schemefs.fs.inodes import Inode, Inodes
 from schemefs.fs.open_files import OpenFile, OpenFollowed, OpenStream, OpenText
 from schemefs.fs.seam import pyfuse3
@@ -80,6 +81,11 @@ class Operations(pyfuse3.Operations):
         self._opens: dict[int, int] = {}  # directories: which listing an opendir took
         self._listings: dict[int, list[tuple[str, Node]]] = {}
 
+    def name_of(self, pid: int, descriptor: int) -> str:
+        """Return the name of the conversation that a process has open there; empty: it is none."""
+        inode = self.inodes.get(inode_of(pid, descriptor))
+        return inode.handle.name if inode is not None and inode.handle is not None else ""
+
     # Names
 
     def _find(self, parent: Inode, name: bytes, caller: Caller) -> tuple[Node, Scheme | None]:
@@ -107,7 +113,7 @@ class Operations(pyfuse3.Operations):
         """Find a name: no side effect but an inode number."""
         directory = self.inodes[parent]
         node, scheme = self._find(directory, name, _caller(ctx))
-        return attributes_of(self.inodes.remember(node, directory, scheme))
+        return attributes_of(self.inodes.remember(node, directory, scheme, name))
 
     async def forget(self, inode_list: Sequence[tuple[int, int]]) -> None:
         """Drop inode numbers."""
@@ -178,8 +184,8 @@ class Operations(pyfuse3.Operations):
         parent = self.inodes[self._opens[fh]]
         for number, (name, node) in enumerate(self._listings[fh][start_id:], start_id + 1):
             scheme = self._schemes.get(node, parent.scheme) if isinstance(node, Directory) else parent.scheme
-            inode = self.inodes.remember(node, parent, scheme)
-            if not pyfuse3.readdir_reply(token, name.encode(), attributes_of(inode), number):
+            inode = self.inodes.remember(node, parent, scheme, name.encode())
+            if not pyfuse3.readdir_reply(token, inode.name, attributes_of(inode), number):
                 self.inodes.forget(inode.number, 1)
                 return
 
@@ -225,6 +231,8 @@ class Operations(pyfuse3.Operations):
         self, inode: Inode, node: StreamFile, flags: int, caller: Caller, unique: int
     ) -> OpenStream:
         now = self.waiting.clock()
+        if inode.ended:
+            raise SchemeError(errno.ENOTCONN, "the conversation of this file has ended")
         if inode.handle is None:
             handle = inode.handle = node.open(flags, caller, now)
         else:
@@ -237,6 +245,7 @@ class Operations(pyfuse3.Operations):
                 inode.handle = None
             stream.release(self.waiting.clock())
             raise
+        inode.opens += 1
         return stream
 
     @answering
@@ -286,7 +295,10 @@ class Operations(pyfuse3.Operations):
     @answering
     async def release(self, fh: int) -> None:
         """The last descriptor of an open file is gone."""
-        self.files.pop(fh).release(self.waiting.clock())
+        file = self.files.pop(fh)
+        file.release(self.waiting.clock())
+        if isinstance(file, OpenStream):
+            file.inode.closed()
 
     async def statfs(self, ctx: Any) -> Any:
         """Answer df."""

@@ -1,0 +1,36 @@
+"""What a descriptor of some process is: the number of its inode in our mount, found without asking the mount.
+
+    /proc/PID/fdinfo/FD    `ino:` the inode number, `mnt_id:` the mount
+    /proc/PID/mountinfo    what device that mount is, in that process's own view
+
+stat(2) of /proc/PID/fd/FD would ask this very daemon for attributes, and so wait for itself. proc(5); `ino` since Linux
+5.14.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from schemefs.mountpoint import TYPE, source
+
+
+def inode_of(pid: int, descriptor: int) -> int:
+    """Return the inode number in this daemon's mount; 0: the descriptor is something else, or can't be looked at."""
+    try:
+        fields = dict(_field(line) for line in Path(f"/proc/{pid}/fdinfo/{descriptor}").read_text().splitlines())
+        mounts = Path(f"/proc/{pid}/mountinfo").read_text().splitlines()
+    except OSError:
+        return 0
+    ours = any(_is_ours(line) for line in mounts if line.split(" ", 1)[0] == fields.get("mnt_id"))
+    return int(fields.get("ino", "0")) if ours else 0
+
+
+def _field(line: str) -> tuple[str, str]:
+    name, _, value = line.partition(":")
+    return name, value.strip()
+
+
+def _is_ours(line: str) -> bool:
+    kind, name, _ = line.partition(" - ")[2].split(" ", 2)
+    return (kind, name) == (TYPE, source(os.getpid()))

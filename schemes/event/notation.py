@@ -1,0 +1,101 @@
+"""How registrations and events are written: lines for people and shells, and Redox's records for programs from there.
+
+    text     write `tcp/3 read`, `udp/0 read write`, `tcp/3 none`     read `tcp/3 read`, `tcp/4 read write error hangup`
+    raw      struct Event { id, flags, data }, three native 64-bit words [redox_syscall, src/data.rs]
+             id is a descriptor of the process that opened event/raw; flags: EVENT_READ 1, EVENT_WRITE 2, 0 removes
+
+Redox's records have no bit for an error or a hang-up: there they are what the caller asked for, since a read or a write
+that fails does not block either.
+"""
+
+from __future__ import annotations
+
+import errno
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from struct import Struct
+from typing import TYPE_CHECKING, Final
+
+from schemefs.errors import SchemeError
+from schemefs.scheme import Event
+
+if TYPE_CHECKING:
+    from schemes.event.queue import Registration
+
+WORDS: Final = {"read": Event.IN, "write": Event.OUT}
+TOLD: Final = {"read": Event.IN, "write": Event.OUT, "error": Event.ERR, "hangup": Event.HUP}
+LINE_MAX: Final = 4096  # octets; a path in the tree is much shorter
+
+RECORD: Final = Struct("=QQQ")
+EVENT_READ: Final = 1
+EVENT_WRITE: Final = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What one line or record asks for: to be told of *interest* (0: no more) in what *name* or *descriptor* is."""
+
+    key: str
+    name: str = ""
+    descriptor: int = -1
+    interest: int = 0
+    cookie: int = 0
+
+
+class Notation(ABC):
+    """One way to write."""
+
+    smallest_read: int = 1  # octets that an event needs at least
+
+    @abstractmethod
+    def parse(self, data: bytes) -> tuple[Wish, int]:
+        """Return the first registration in *data*, and how many octets it is. EINVAL: it is none."""
+
+    @abstractmethod
+    def format(self, registration: Registration, events: int) -> bytes:
+        """Return one event."""
+
+
+class Text(Notation):
+    """Lines."""
+
+    def parse(self, data: bytes) -> tuple[Wish, int]:
+        """Read `tcp/3 read write`; the last line of a write may do without its newline."""
+        line, newline, _ = data.partition(b"\n")
+        try:
+            name, *words = line[:LINE_MAX].decode().split()
+            interest = 0 if words == ["none"] else sum({WORDS[word] for word in words})
+        except (ValueError, KeyError):
+            name, words, interest = "", [], 0
+        if not words:
+            raise SchemeError(errno.EINVAL, "a registration is `tcp/3 read`, `udp/0 read write` or `tcp/3 none`")
+        name = name.strip("/")
+        return Wish(name, name=name, interest=interest), len(line) + len(newline)
+
+    def format(self, registration: Registration, events: int) -> bytes:
+        """Write `tcp/3 read`."""
+        words = [word for word, event in TOLD.items() if events & event]
+        return f"{registration.key} {' '.join(words)}\n".encode()
+
+
+class Raw(Notation):
+    """Redox's records."""
+
+    smallest_read = RECORD.size
+
+    def parse(self, data: bytes) -> tuple[Wish, int]:
+        """Read one record."""
+        if len(data) < RECORD.size:
+            raise SchemeError(errno.EINVAL, f"a record has {RECORD.size} octets, not {len(data)}")
+        descriptor, flags, cookie = RECORD.unpack_from(data)
+        if flags & ~(EVENT_READ | EVENT_WRITE):
+            raise SchemeError(errno.EINVAL, f"flags {flags:#x}: there are EVENT_READ 1 and EVENT_WRITE 2")
+        interest = (Event.IN if flags & EVENT_READ else 0) | (Event.OUT if flags & EVENT_WRITE else 0)
+        return Wish(str(descriptor), descriptor=descriptor, interest=interest, cookie=cookie), RECORD.size
+
+    def format(self, registration: Registration, events: int) -> bytes:
+        """Write one record; an error is whatever was asked for."""
+        if events & (Event.ERR | Event.HUP):
+            events |= registration.interest
+        flags = (EVENT_READ if events & Event.IN else 0) | (EVENT_WRITE if events & Event.OUT else 0)
+        return RECORD.pack(int(registration.key), flags, registration.cookie)

@@ -1,0 +1,268 @@
+"""The event queue: what is news, what is not, and what is left when things end."""
+
+from __future__ import annotations
+
+import struct
+
+import pytest
+
+from schemefs.errors import SchemeError
+from schemefs.scheme import Caller, Directory, Event, Node, Scheme, StaticDirectory, Tree, Watcher
+from schemes.event.notation import Raw, Text
+from schemes.event.scheme import QueueHandle, _Shared
+
+ROOT = Caller(0, pid=4711)
+
+
+class Thing:
+    """Something to watch, whose truth is a number."""
+
+    def __init__(self) -> None:
+        self.watchers: set[Watcher] = set()
+        self.true = 0
+
+    def fevent(self, interest: int) -> int:
+        return self.true & (interest | Event.ERR | Event.HUP)
+
+    def becomes(self, true: int) -> None:
+        self.true = true
+        for watcher in self.watchers:
+            watcher.changed()
+
+    def is_used(self, events: int, true: int) -> None:
+        self.true = true
+        for watcher in self.watchers:
+            watcher.used(events)
+
+    def ends(self) -> None:
+        for watcher in tuple(self.watchers):
+            watcher.ended()
+
+
+class Things(Scheme):
+    name = "tcp"
+
+    def __init__(self) -> None:
+        self.things = [Thing(), Thing()]
+        directories: dict[str, Node] = {}
+        for number, thing in enumerate(self.things):
+            directory: Directory = StaticDirectory({})
+            directory.watchable, directory.uid = thing, 1000 * number
+            directories[str(number)] = directory
+        self.root = StaticDirectory(directories)
+
+
+class World:
+    def __init__(self, notation: Text | Raw | None = None, caller: Caller = ROOT) -> None:
+        self.tree = Tree()
+        self.scheme = self.tree.schemes["tcp"] = Things()
+        self.thing, self.other = self.scheme.things
+        self.shared = _Shared()
+        self.handle = QueueHandle(self.shared, self.tree, notation or Text(), caller)
+        self.woken = 0
+        self.handle.on_changed = self.wake
+
+    def wake(self) -> None:
+        self.woken += 1
+
+    def write(self, data: bytes) -> int:
+        return self.handle.write(memoryview(data), 0.0)
+
+    def read(self, size: int = 4096) -> bytes | None:
+        assert bool(self.handle.fevent(Event.IN)) == bool(self.shared.rest or self.shared.queue.ready())
+        return self.handle.read(size, 0.0)
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+def test_nothing_is_true_so_nothing_is_told(world: World) -> None:
+    assert world.write(b"tcp/0 read\n") == 11
+    assert world.read() is None
+    assert world.handle.fevent(Event.ALL) == Event.OUT
+
+
+def test_what_is_true_already_is_told_at_once_and_once(world: World) -> None:
+    world.thing.true = Event.IN | Event.OUT
+    world.write(b"tcp/0 read")
+    assert world.handle.fevent(Event.ALL) == Event.IN | Event.OUT
+    assert world.read() == b"tcp/0 read\n"
+    assert world.read() is None
+    world.thing.becomes(Event.IN | Event.OUT)
+    assert world.read() is None
+
+
+def test_a_read_that_leaves_it_true_makes_it_news(world: World) -> None:
+    world.write(b"tcp/0 read write\n")
+    world.thing.becomes(Event.IN)
+    assert world.read() == b"tcp/0 read\n"
+    world.thing.is_used(Event.IN, Event.IN)
+    assert world.read() == b"tcp/0 read\n"
+    world.thing.is_used(Event.IN, 0)
+    assert world.read() is None
+    world.thing.becomes(Event.IN | Event.OUT)
+    assert world.read() == b"tcp/0 read write\n"
+    world.thing.is_used(Event.OUT, Event.IN | Event.OUT)
+    assert world.read() == b"tcp/0 write\n"
+
+
+def test_what_falls_and_rises_is_news_without_a_read(world: World) -> None:
+    world.write(b"tcp/0 write\n")
+    world.thing.becomes(Event.OUT)
+    assert world.read() == b"tcp/0 write\n"
+    world.thing.becomes(0)
+    assert world.read() is None
+    world.thing.becomes(Event.OUT)
+    assert world.read() == b"tcp/0 write\n"
+
+
+def test_what_has_passed_is_not_told(world: World) -> None:
+    world.write(b"tcp/0 read\n")
+    world.thing.becomes(Event.IN)
+    assert world.handle.fevent(Event.IN) == Event.IN
+    world.thing.true = 0
+    assert world.handle.fevent(Event.IN) == 0
+    assert world.read() is None
+
+
+def test_events_of_one_conversation_join_and_the_oldest_comes_first(world: World) -> None:
+    world.write(b"tcp/0 read write\n")
+    world.write(b"tcp/1 read\n")
+    assert world.read() is None
+    world.other.becomes(Event.IN)
+    world.thing.becomes(Event.IN)
+    world.thing.becomes(Event.IN | Event.OUT)
+    assert world.read() == b"tcp/1 read\ntcp/0 read write\n"
+
+
+def test_one_wake_until_somebody_looks(world: World) -> None:
+    world.write(b"tcp/0 read\n")
+    world.read()
+    world.woken = 0
+    for _ in range(5):
+        world.thing.becomes(Event.IN)
+    assert world.woken == 1
+    world.read()
+    world.thing.is_used(Event.IN, Event.IN)
+    assert world.woken == 2
+
+
+def test_errors_come_unasked(world: World) -> None:
+    world.write(b"tcp/0 write\n")
+    world.thing.becomes(Event.IN | Event.OUT | Event.ERR | Event.HUP | Event.RDHUP)
+    assert world.read() == b"tcp/0 write error hangup\n"
+
+
+def test_removal_removes_what_was_pending_too(world: World) -> None:
+    world.write(b"tcp/0 read\n")
+    world.thing.becomes(Event.IN)
+    world.write(b"tcp/0 none\n")
+    assert world.read() is None
+    assert not world.thing.watchers
+    with pytest.raises(SchemeError, match="not watched"):
+        world.write(b"tcp/0 none\n")
+
+
+def test_a_second_registration_replaces_the_first(world: World) -> None:
+    world.write(b"tcp/0 read\n")
+    world.write(b"tcp/0 write\n")
+    assert len(world.thing.watchers) == 1
+    world.thing.becomes(Event.IN)
+    assert world.read() is None
+
+
+def test_the_end_of_the_conversation_leaves_nothing(world: World) -> None:
+    world.write(b"tcp/0 read\n")
+    world.thing.becomes(Event.IN)
+    world.thing.ends()
+    assert world.read() is None
+    assert len(world.shared.queue) == 0
+    assert not world.thing.watchers
+
+
+def test_the_end_of_the_queue_leaves_nothing(world: World) -> None:
+    world.write(b"tcp/0 read\n")
+    world.write(b"tcp/1 read\n")
+    second = world.handle.reopen(2, ROOT, 0.0)
+    world.handle.close(0.0)
+    assert world.thing.watchers
+    second.close(0.0)
+    assert not world.thing.watchers
+    assert not world.other.watchers
+
+
+def test_an_octet_at_a_time(world: World) -> None:
+    world.write(b"tcp/0 read\n")
+    world.thing.becomes(Event.IN)
+    assert b"".join(world.read(1) or b"?" for _ in range(11)) == b"tcp/0 read\n"
+    assert world.read(1) is None
+
+
+@pytest.mark.parametrize("line", [b"\n", b"tcp/0\n", b"tcp/0 reed\n", b"tcp/0 read none\n", b"\xff read\n", b"read\n"])
+def test_malformed(world: World, line: bytes) -> None:
+    with pytest.raises(SchemeError, match="EINVAL"):
+        world.write(line)
+
+
+@pytest.mark.parametrize(
+    ("line", "name"), [(b"tcp/7 read", "ENOENT"), (b"tpc/0 read", "ENOENT"), (b"tcp read", "EINVAL")]
+)
+def test_no_such_conversation(world: World, line: bytes, name: str) -> None:
+    with pytest.raises(SchemeError, match=name):
+        world.write(line)
+
+
+def test_only_the_owner_and_root_watch() -> None:
+    world = World(caller=Caller(1000))
+    assert world.write(b"tcp/1 read\n") == 11
+    with pytest.raises(SchemeError, match="EACCES"):
+        world.write(b"tcp/0 read\n")
+
+
+def event(descriptor: int, flags: int, data: int) -> bytes:
+    return struct.pack("=QQQ", descriptor, flags, data)
+
+
+class TestRaw:
+    @pytest.fixture
+    def world(self) -> World:
+        world = World(Raw())
+        world.tree.name_of = lambda pid, descriptor: {(4711, 3): "tcp/0", (4711, 4): "tcp/1"}.get((pid, descriptor), "")
+        return world
+
+    def test_records(self, world: World) -> None:
+        assert world.write(event(3, 1, 99) + event(4, 3, 0)) == 24
+        world.write(event(4, 3, 1 << 63))
+        world.thing.becomes(Event.IN | Event.OUT)
+        world.other.becomes(Event.OUT)
+        assert world.read() == event(3, 1, 99) + event(4, 2, 1 << 63)
+
+    def test_as_many_whole_records_as_fit(self, world: World) -> None:
+        world.thing.true = world.other.true = Event.IN
+        world.write(event(3, 1, 0))
+        world.write(event(4, 1, 0))
+        with pytest.raises(SchemeError, match="EINVAL"):
+            world.read(23)
+        assert world.read(47) == event(3, 1, 0)
+        assert world.read(24) == event(4, 1, 0)
+
+    def test_an_error_is_what_was_asked_for(self, world: World) -> None:
+        world.write(event(3, 2, 0))
+        world.thing.becomes(Event.ERR | Event.HUP)
+        assert world.read() == event(3, 2, 0)
+
+    def test_removal_needs_no_matching_data(self, world: World) -> None:
+        """Redox keeps a registration per `data`, and both its libraries remove with 0: nothing goes."""
+        world.write(event(3, 1, 99))
+        world.write(event(3, 0, 0))
+        world.thing.becomes(Event.IN)
+        assert world.read() is None
+
+    @pytest.mark.parametrize(
+        ("record", "name"), [(event(5, 1, 0), "EBADF"), (event(3, 4, 0), "EINVAL"), (b"short", "EINVAL")]
+    )
+    def test_refused(self, world: World, record: bytes, name: str) -> None:
+        with pytest.raises(SchemeError, match=name):
+            world.write(record)
