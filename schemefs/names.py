@@ -1,13 +1,17 @@
 """Names: hosts and services as files say them, for addresses in paths. A name service joins in as `resolver`.
 
 The hosts file's text is editable at run time (netcfg/resolv/hosts); the format is hosts(5)'s, services is services(5)'s.
+
+    addresses   what the hosts file knows, at once; it never asks the network
+    lookup      the same, else the resolver is asked, which takes its time and answers by a callback
 """
 
 from __future__ import annotations
 
 import errno
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Protocol
 
 from schemefs.errors import SchemeError
 from schemefs.net.addresses import packed, parse_number
@@ -17,15 +21,44 @@ log = logging.getLogger("schemefs.names")
 LOCALHOST = {"localhost": (bytes((127, 0, 0, 1)),)}
 
 
+Answered = Callable[[tuple[bytes, ...] | SchemeError, float], None]
+"""Is told once, with `now`, the addresses of a host (one at least), or why there are none."""
+
+
+class Lookup(Protocol):
+    """A question under way."""
+
+    def cancel(self) -> None:
+        """Nobody wants the answer any more: the callback is not called. Harmless when it was called already."""
+
+
+class Resolver(Protocol):
+    """What a name service gives, and registers as `Names.resolver`."""
+
+    def lookup(self, host: str, answered: Answered, now: float) -> Lookup:
+        """Ask for the addresses of a name that the hosts file has not; *answered* may be called before this returns."""
+
+
 class Names:
     """Host names to packed addresses, service names to ports."""
 
     def __init__(self, hosts: str = "", services: str = "") -> None:
-        self.nameserver = b""  # packed; what netcfg/resolv/nameserver shows
+        self.nameservers: tuple[bytes, ...] = ()  # packed, the preferred one first; netcfg/resolv/nameserver
+        self.search: tuple[str, ...] = ()  # domains that a short name may be in; netcfg/resolv/search
+        self.resolver: Resolver | None = None
         self._hosts_text = ""
         self._hosts: Mapping[str, tuple[bytes, ...]] = {}
         self._services = _parse_services(services)
         self.set_hosts(_without_bad_lines(hosts))
+
+    @property
+    def nameserver(self) -> bytes:
+        """The preferred name server; empty: none."""
+        return self.nameservers[0] if self.nameservers else b""
+
+    @nameserver.setter
+    def nameserver(self, address: bytes) -> None:
+        self.nameservers = (address,) if address else ()
 
     @property
     def hosts(self) -> str:
@@ -37,16 +70,28 @@ class Names:
         self._hosts = _parse_hosts(text)
         self._hosts_text = text
 
-    def addresses(self, host: str) -> tuple[bytes, ...]:
-        """Return the packed addresses of *host*, which may be numeric. ENOENT: nobody knows it."""
+    def known(self, host: str) -> tuple[bytes, ...]:
+        """Return the packed addresses of *host* as far as nobody has to be asked: numeric, or in the hosts file."""
         address = packed(host)
         if address is not None:
             return (address,)
         name = host.lower().rstrip(".")
-        found = self._hosts.get(name) or LOCALHOST.get(name)
+        return self._hosts.get(name) or LOCALHOST.get(name) or ()
+
+    def addresses(self, host: str) -> tuple[bytes, ...]:
+        """Return what is `known` of *host*; ENOENT: nothing."""
+        found = self.known(host)
         if not found:
-            raise SchemeError(errno.ENOENT, f"no address is known for {host!r} (netcfg/resolv/hosts has it not)")
+            raise _unknown(host)
         return found
+
+    def lookup(self, host: str, answered: Answered, now: float) -> Lookup:
+        """Tell *answered* the addresses of *host*: at once, before this returns, or when the resolver has found them."""
+        known = self.known(host)
+        if not known and self.resolver is not None:
+            return self.resolver.lookup(host, answered, now)
+        answered(known or _unknown(host), now)
+        return _DONE
 
     def port(self, text: str, protocol: str) -> int:
         """Return the port that *text*, a number or a service name, means for *protocol*. EINVAL: unknown."""
@@ -59,6 +104,20 @@ class Names:
             return self._services[text.lower(), protocol]
         except KeyError:
             raise SchemeError(errno.EINVAL, f"no {protocol} service is called {text!r}") from None
+
+
+def _unknown(host: str) -> SchemeError:
+    return SchemeError(errno.ENOENT, f"no address is known for {host!r} (netcfg/resolv/hosts has it not)")
+
+
+class _Done:
+    """A lookup that was answered at once."""
+
+    def cancel(self) -> None:
+        """There is nothing to cancel."""
+
+
+_DONE = _Done()
 
 
 def _parse_hosts(text: str) -> dict[str, tuple[bytes, ...]]:
