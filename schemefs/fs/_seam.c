@@ -42,6 +42,7 @@ static PyObject *interrupt_callback;
 static size_t buffer_size; /* what one read of the device must have room for */
 static int prepared_fd = -1;
 static int drained;        /* the last read of the device found nothing */
+static struct fuse_session *current_session;
 static int ended;          /* unmounted, or the connection was aborted: no request will come any more */
 
 /* The kernel refuses reads into a buffer smaller than header and max_write; libfuse negotiates at most this many pages. */
@@ -112,6 +113,7 @@ EXPORTED void fuse_session_process_buf(struct fuse_session *session, const struc
 
     if (!original)
         *(void **)&original = dlsym(RTLD_NEXT, "fuse_session_process_buf");
+    current_session = session;
     request.unique = header->unique;
     request.opcode = header->opcode;
     request.pid = header->pid;
@@ -224,6 +226,44 @@ static PyObject *seam_ended(PyObject *self, PyObject *unused)
     return PyBool_FromLong(ended);
 }
 
+/* Without the interpreter's lock for the whole list: a thread that took it for each name would wait 5 ms each time. */
+static PyObject *seam_drop_names(PyObject *self, PyObject *list)
+{
+    Py_ssize_t count, filled;
+    int failure = 0;
+    struct name {
+        uint64_t parent;
+        const char *text;
+        Py_ssize_t length;
+    } *names;
+
+    (void)self;
+    if (!PyList_Check(list))
+        return PyErr_Format(PyExc_TypeError, "a list of (parent, name)");
+    count = PyList_GET_SIZE(list);
+    names = PyMem_Calloc((size_t)count + 1, sizeof *names);
+    if (!names)
+        return PyErr_NoMemory();
+    for (filled = 0; filled < count; filled++) {
+        unsigned long long parent;
+        struct name *name = &names[filled];
+        if (!PyArg_ParseTuple(PyList_GET_ITEM(list, filled), "Ky#", &parent, &name->text, &name->length)) {
+            PyMem_Free(names);
+            return NULL;
+        }
+        name->parent = parent;
+    }
+    Py_BEGIN_ALLOW_THREADS
+    for (Py_ssize_t i = 0; i < count && current_session; i++) {
+        int result = fuse_lowlevel_notify_inval_entry(current_session, names[i].parent, names[i].text, (size_t)names[i].length);
+        if (result != 0 && result != -ENOENT && result != -ENOTDIR) /* these: gone meanwhile, by itself */
+            failure = -result;
+    }
+    Py_END_ALLOW_THREADS
+    PyMem_Free(names);
+    return PyLong_FromLong(failure);
+}
+
 static PyObject *seam_on_interrupt(PyObject *self, PyObject *callback)
 {
     (void)self;
@@ -263,6 +303,8 @@ static PyMethodDef methods[] = {
      "request() -> (unique, flags, pid, uid) of the request whose handler is about to run; flags: open(2)'s, for read and write"},
     {"drained", seam_drained, METH_NOARGS, "drained() -> whether the last look at the device found nothing"},
     {"ended", seam_ended, METH_NOARGS, "ended() -> whether the mount is gone: unmounted, or the connection was aborted"},
+    {"drop_names", seam_drop_names, METH_O,
+     "drop_names([(parent, name)]) -> errno or 0: have the kernel forget names; may wait for locks, so call it in a thread"},
     {"on_interrupt", seam_on_interrupt, METH_O, "on_interrupt(f): f(unique) is called for each FUSE_INTERRUPT"},
     {"answer_with", seam_answer_with, METH_O,
      "answer_with(buffers): the reply that follows is these (a tuple, 1000 at most), whatever the handler returns"},

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 import trio
 
 from schemefs.errors import StartError
-from schemefs.fs import seam
+from schemefs.fs import dropping, seam
 from schemefs.fs.operations import Operations
 from schemefs.fs.seam import pyfuse3
 from schemefs.fs.turn import install, turn
@@ -58,7 +58,10 @@ class Mount:
     async def serve(self) -> None:
         """Answer the kernel until the mount is gone."""
         try:
-            await pyfuse3.main(min_tasks=SPARE_WORKERS, max_tasks=UNLIMITED)
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(dropping.drop_when_many, self.operations.inodes, name="dropping names")
+                await pyfuse3.main(min_tasks=SPARE_WORKERS, max_tasks=UNLIMITED)
+                nursery.cancel_scope.cancel()
         finally:
             # What the kernel did not give back: many inodes here would be a leak of ours.
             operations = self.operations

@@ -26,11 +26,19 @@ _load()
 
 import pyfuse3  # noqa: E402
 
-from schemefs.fs._seam import answer_with, drained, ended, not_interposed, on_interrupt, request  # noqa: E402
+from schemefs.fs._seam import (  # noqa: E402
+    answer_with,
+    drained,
+    drop_names,
+    ended,
+    not_interposed,
+    on_interrupt,
+    request,
+)
 
 _missing = not_interposed()
 if _missing:
     _message = f"libfuse's {', '.join(_missing)} did not get interposed: another library defines them first (LD_PRELOAD?)"
     raise ImportError(_message)
 
-__all__ = ["answer_with", "drained", "ended", "on_interrupt", "pyfuse3", "request"]
+__all__ = ["answer_with", "drained", "drop_names", "ended", "on_interrupt", "pyfuse3", "request"]
