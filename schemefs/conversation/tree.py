@@ -128,7 +128,11 @@ class ConversationScheme(Scheme):
 
         seeking = Seeking(address.endpoint.host, connect, conversation.begin, self.context.alarm)
         conversation.begin(seeking)
-        seeking.start(names, now, timeout=parse_seconds(address.options.get("timeout") or "0"))
+        try:
+            seeking.start(names, now, timeout=parse_seconds(address.options.get("timeout") or "0"))
+        except SchemeError:
+            conversation.engine = None  # as if nothing had begun: a ctl may try another address
+            raise
 
     def _listen(self, conversation: Conversation, address: AddressPath, caller: Caller, now: float) -> None:
         made: ListenerEngine | Engine = self.protocol.announce(address, caller, now)
