@@ -8,8 +8,10 @@ within 40 ms.
 from __future__ import annotations
 
 import errno
+import logging
 from typing import TYPE_CHECKING, Final
 
+from schemefs.log import TRACE
 from schemes.tcp import closing, output
 from schemes.tcp.acknowledgment import check_ack
 from schemes.tcp.opening import agree, established
@@ -26,10 +28,12 @@ from schemes.tcp.states import (
     SYN_SENT,
     TIME_WAIT,
 )
-from schemes.tcp.wire import ACK, FIN, RST, SYN, Segment
+from schemes.tcp.wire import ACK, FIN, RST, SYN, Segment, flags_text
 
 if TYPE_CHECKING:
     from schemes.tcp.connection import Connection
+
+log = logging.getLogger("schemefs.tcp")
 
 DELAYED_ACK: Final = 0.040  # seconds; RFC 9293 MUST-58 allows 0.5, Linux takes 40 ms
 TS_RECENT_LIFE: Final = 24 * 86400.0  # seconds until TS.Recent may have wrapped (RFC 7323 §5.5)
@@ -41,6 +45,8 @@ def segment_arrives(connection: Connection, segment: Segment, now: float) -> Non
     c.segments_in += 1
     if segment.flags & ACK:
         segment.ack = unwrap(segment.ack, c.snd.una)
+    if log.isEnabledFor(TRACE):
+        _trace(c, segment)
     if c.state == SYN_SENT:
         if not _arrives_in_syn_sent(c, segment, now):
             return
@@ -60,6 +66,19 @@ def segment_arrives(connection: Connection, segment: Segment, now: float) -> Non
     output.transmit(c, now)
     if c.ack_now and c.state != CLOSED:
         output.send_ack(c, now)
+
+
+def _trace(c: Connection, segment: Segment) -> None:
+    log.log(
+        TRACE,
+        "%s in from %s: seq %d, %d octets, ack %d, window %d",
+        flags_text(segment.flags),
+        c.remote,
+        unwrap(segment.seq, c.rcv.nxt) - c.rcv.irs,
+        segment.size,
+        segment.ack - c.snd.iss if segment.flags & ACK else 0,
+        segment.wnd << c.snd.scale,
+    )
 
 
 def _arrives_in_syn_sent(c: Connection, segment: Segment, now: float) -> bool:

@@ -52,6 +52,7 @@ class Tcp:
         self._ephemeral = EphemeralPorts(random)
         self._numbers = InitialNumbers(random)
         self._owing: set[Connection] = set()  # an ACK at the end of the burst
+        self._sending: set[Connection] = set()  # something may be sent that might not before
         self._waiting: set[Connection] = set()  # for room on the link
         self._end_of_burst = alarm.timer(self.burst_ended, "tcp: end of burst")
         network.register_transport(TCP, self)
@@ -89,6 +90,12 @@ class Tcp:
         self.connections[connection.key] = connection
         self.statistics.active_opens += 1
         opening.open_actively(connection, now)
+
+    def open_stream(self, remote: bytes, port: int, now: float) -> Connection:
+        """Satisfies `transports.StreamService`: connect for another scheme of this process."""
+        connection = self.connect(remote, port, now)
+        self.begin(connection, now)
+        return connection
 
     def listen(self, address: bytes, port: int, *, uid: int = 0) -> Listener:
         """Return a listener on *address* (zeros: any) and *port* (0: one is picked). EADDRINUSE: somebody has it."""
@@ -157,6 +164,9 @@ class Tcp:
         for connection in owing:
             if connection.rcv.acked != connection.rcv.nxt and connection.state != CLOSED:
                 output.send_ack(connection, now)
+        sending, self._sending = self._sending, set()
+        for connection in sending:
+            output.transmit(connection, now)
 
     # For connections and listeners
 
@@ -169,6 +179,11 @@ class Tcp:
         if not self._end_of_burst.armed:
             self._end_of_burst.set(now)
 
+    def transmit_soon(self, connection: Connection) -> None:
+        """Have a connection look whether it may send, where nobody knows what time it is."""
+        self._sending.add(connection)
+        self._end_of_burst.soon()
+
     def wait_for_space(self, connection: Connection) -> None:
         """The link had no room for a segment: go on when it has."""
         self._waiting.add(connection)
@@ -178,6 +193,7 @@ class Tcp:
         if self.connections.get(connection.key) is connection:
             del self.connections[connection.key]
         self._owing.discard(connection)
+        self._sending.discard(connection)
         self._waiting.discard(connection)
 
     def forget_listener(self, listener: Listener) -> None:

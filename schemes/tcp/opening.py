@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING
 
-from schemefs.log import TRACE
 from schemes.tcp import output, timeouts
 from schemes.tcp.rtt import RTO_AFTER_LOST_SYN
 from schemes.tcp.states import ESTABLISHED, FIN_WAIT_1, SYN_RECEIVED, SYN_SENT
-from schemes.tcp.wire import flags_text
 
 if TYPE_CHECKING:
     from schemes.tcp.connection import Connection
     from schemes.tcp.wire import Segment
-
-log = logging.getLogger("schemefs.tcp")
 
 
 def open_actively(connection: Connection, now: float) -> None:
@@ -47,10 +42,6 @@ def open_passively(connection: Connection, segment: Segment, now: float) -> None
 def agree(connection: Connection, segment: Segment, now: float) -> None:
     """Take over what the peer's SYN says; an option counts when both have it (RFC 7323 §2.2, §3.2, RFC 2018 §2)."""
     c = connection
-    if log.isEnabledFor(TRACE):
-        log.log(
-            TRACE, "%s in from %s: mss %d, scale %d", flags_text(segment.flags), c.remote, segment.mss, segment.scale
-        )
     if segment.mss:
         c.peer_mss = segment.mss
     if segment.scale >= 0:

@@ -228,9 +228,9 @@ def send_syn(connection: Connection, now: float) -> None:
     flags = SYN | ACK if is_reply else SYN
     c.snd.nxt = c.snd.iss + 1
     partial_sum = (c.pseudo_sum + HEADER_LENGTH + len(octets)) % 0xFFFF or 0xFFFF
-    _hand_over(c, header(c.ports, c.snd.iss, rcv.nxt if is_reply else 0, flags, wnd, partial_sum, octets), (), 0, now)
     if log.isEnabledFor(TRACE):
         log.log(TRACE, "%s out to %s (try %d)", flags_text(flags), c.remote, c.syn_retries + 1)
+    _hand_over(c, header(c.ports, c.snd.iss, rcv.nxt if is_reply else 0, flags, wnd, partial_sum, octets), (), 0, now)
 
 
 def send_reset(connection: Connection, now: float) -> None:

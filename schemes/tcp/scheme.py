@@ -129,3 +129,8 @@ class TcpScheme(ConversationScheme):
         network: NetworkLayer = context.service("ip", NetworkLayer)  # type: ignore[type-abstract]
         self.tcp = Tcp(network, context.alarm, context.random)
         super().__init__(context, TcpProtocol(context, self.tcp))
+
+    @property
+    def provides(self) -> Tcp:
+        """The transport, for schemes that speak over TCP themselves (`transports.StreamService`)."""
+        return self.tcp

@@ -100,6 +100,8 @@ def _value(connection: Connection, name: str) -> Setting:
         setattr(connection, name, CHECKS[name](text))
         if name == "keepalive":
             timeouts.start_keepalive(connection)
+        elif name == "nodelay":
+            connection.tcp.transmit_soon(connection)  # what Nagle held back goes now, as on Linux
 
     return Setting(get, put, HELP[name])
 

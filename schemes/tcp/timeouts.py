@@ -106,7 +106,7 @@ def start_keepalive(connection: Connection) -> None:
     c = connection
     if c.state in (ESTABLISHED, CLOSE_WAIT):
         if c.keepalive:
-            c.life.set(c.heard_at + c.keepalive)
+            c.life.soon()  # looks how long ago that was
         else:
             c.life.clear()
 

@@ -1,4 +1,4 @@
-"""Whole stacks against each other, in all weathers: octets in are octets out, nothing stalls, nothing is left behind."""
+"""Whole stacks against each other, in all weathers: octets in, octets out, no stall, nothing left behind."""
 
 from __future__ import annotations
 

@@ -107,8 +107,9 @@ def around(number: int) -> st.SearchStrategy[int]:
     return near | st.integers(0, 0xFFFFFFFF)
 
 
+flags_and_window = (st.integers(0, 0x1FF), st.integers(0, 65535))
 segments = st.lists(
-    st.tuples(around(0), around(0), st.integers(0, 0x1FF), st.integers(0, 65535), st.binary(max_size=44), st.binary(max_size=60)),
+    st.tuples(around(0), around(0), *flags_and_window, st.binary(max_size=44), st.binary(max_size=60)),
     min_size=1,
     max_size=12,
 )
@@ -181,7 +182,9 @@ def test_reassembly_agrees_with_a_bitmap(puts, nxt: int) -> None:
         assert taken == b""
 
 
-@given(st.lists(st.tuples(st.integers(1, 200), st.integers(1, 40)), max_size=20), st.integers(0, 250), st.integers(0, 250))
+@given(
+    st.lists(st.tuples(st.integers(1, 200), st.integers(1, 40)), max_size=20), st.integers(0, 250), st.integers(0, 250)
+)
 def test_sack_scoreboard_agrees_with_a_bitmap(marks, una: int, start: int) -> None:
     board = SackScoreboard()
     have: set[int] = set()
@@ -258,7 +261,9 @@ def test_any_options(octets: bytes) -> None:
     st.none() | st.tuples(st.integers(0, 2**32 - 1), st.integers(0, 2**32 - 1)),
     st.booleans(),
 )
-def test_syn_options_there_and_back(mss: int, scale: int | None, timestamps: tuple[int, int] | None, sack: bool) -> None:
+def test_syn_options_there_and_back(
+    mss: int, scale: int | None, timestamps: tuple[int, int] | None, sack: bool
+) -> None:
     octets = options.syn_options(mss, scale, timestamps, sack_permitted=sack)
     assert len(octets) % 4 == 0
     segment = wire.Segment(0, 0, wire.SYN, 0, memoryview(b""), 0)

@@ -1,4 +1,4 @@
-"""Text both ways: super-segments, Nagle, delayed ACKs, reassembly (RFC 9293 §3.7.4, §3.8.6.3, §3.10.7.4 seventh step)."""
+"""Text both ways: super-segments, Nagle, delayed ACKs, reassembly (RFC 9293 §3.7.4, §3.8.6.3, §3.10.7.4)."""
 
 from __future__ import annotations
 
@@ -81,6 +81,18 @@ def test_nodelay_sends_at_once() -> None:
     tcp.write(b"first")
     tcp.write(b"second")
     tcp.sends("P. 1:6(5)", "P. 6:12(6)")
+
+
+def test_turning_nodelay_on_sends_what_was_held_back() -> None:
+    tcp = established(mss=1000)
+    tcp.write(b"first")
+    tcp.write(b"second")
+    list(tcp.taken())
+    put = tcp.connection.settings["nodelay"].set
+    assert put is not None
+    put("1")
+    tcp.until(0.0)
+    tcp.sends("P. 6:12(6)")
 
 
 def test_single_octets_are_not_single_chunks() -> None:
