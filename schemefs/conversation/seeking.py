@@ -83,9 +83,9 @@ class Seeking:
                 self._settle(attempt, now)
                 return
         while self._untried and (not self._attempts or now >= self._next_at):
-            attempt = self._begin_next(now)
-            if attempt is not None and self._has_connected(attempt, now):
-                self._settle(attempt, now)
+            begun = self._begin_next(now)
+            if begun is not None and self._has_connected(begun, now):
+                self._settle(begun, now)
                 return
         if self._untried:
             self._timer.set(self._next_at)
@@ -167,14 +167,16 @@ class Seeking:
     def read(self, size: int, now: float) -> Buffer | Chunks | None:
         """Nothing yet; after a failure, that, once."""
         del size, now
-        return self._not_yet(errno.ENOTCONN)
+        self._check(errno.ENOTCONN)
+        return None
 
     def write(self, data: memoryview, now: float) -> int | None:
         """Nothing is taken yet; after a failure, that, once."""
         del data, now
-        return self._not_yet(errno.EPIPE)
+        self._check(errno.EPIPE)
+        return None
 
-    def _not_yet(self, errno_after_failure: int) -> None:
+    def _check(self, errno_after_failure: int) -> None:
         self._raise_failure()
         if self.ended:
             raise SchemeError(errno_after_failure, self.error or f"the way to {self.host} was given up")

@@ -164,5 +164,5 @@ class UdpScheme(ConversationScheme):
 
     @property
     def provides(self) -> Udp:
-        """The transport, for schemes that speak UDP themselves."""
+        """The transport, for schemes that speak over UDP themselves (`transports.DatagramService`)."""
         return self.udp

@@ -18,9 +18,12 @@ from schemefs.net.layers import UDP, DeliveryError, NetworkLayer
 from schemefs.net.offload import GSO_ECN, GSO_UDP_L4, Offload
 from schemefs.net.ports import Claim, EphemeralPorts, PortTable
 from schemes.udp import wire
+from schemes.udp.socket import Socket
 
 if TYPE_CHECKING:
     import random
+
+    from schemefs.net.transports import Failed, Received
 
 log = logging.getLogger("schemefs.udp")
 
@@ -168,6 +171,16 @@ class Udp:
         """Undo `connect`."""
         if self._connected.get(key) is receiver:
             del self._connected[key]
+
+    # For other schemes
+
+    def open_socket(self, remote: bytes, port: int, received: Received, failed: Failed) -> Socket:
+        """Satisfies `transports.DatagramService`."""
+        path = self.network.path(remote)
+        claim = self.claim(path.source, 0, 0, shared=False)
+        socket = Socket(self, path, port, claim, key_of(remote, port, path.source, claim.port), received, failed)
+        self.connect(socket.key, socket)  # the port was free, so nobody else has the key
+        return socket
 
     def statistics(self) -> dict[str, int | float | str]:
         """Return the counters by their RFC 4113 names, then the drops."""

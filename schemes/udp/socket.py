@@ -1,0 +1,66 @@
+"""A UDP endpoint for other schemes of this process: no file, no queue; what arrives is handed on at once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from schemefs.net.checksum import pseudo_header_sum
+from schemefs.net.layers import UDP, DeliveryError, Path
+from schemes.udp import wire
+
+if TYPE_CHECKING:
+    from schemefs.net.ports import Claim
+    from schemefs.net.transports import Failed, Received
+    from schemes.udp.udp import Udp
+
+
+class Socket:
+    """Satisfies `transports.DatagramSocket`, and `udp.Receiver`. Made by `Udp.open_socket`."""
+
+    __slots__ = ("_claim", "_failed", "_path", "_port", "_received", "_udp", "groups", "key")
+
+    def __init__(
+        self, udp: Udp, path: Path, port: int, claim: Claim, key: bytes, received: Received, failed: Failed
+    ) -> None:
+        self.groups: set[bytes] = set()
+        self.key = key
+        self._udp = udp
+        self._path = path
+        self._port = port
+        self._claim: Claim | None = claim
+        self._received = received
+        self._failed = failed
+
+    def send(self, payload: bytes, now: float) -> bool:
+        """Send one datagram."""
+        assert self._claim is not None, "the socket is closed"
+        length = wire.HEADER_LENGTH + len(payload)
+        partial = pseudo_header_sum(self._path.source, self._path.destination, UDP, length)
+        header = wire.HEADER.pack(self._claim.port, self._port, length, partial)
+        offset = wire.CHECKSUM_OFFSET
+        if not self._path.send(UDP, header, (payload,), now, checksum_offset=offset, may_fragment=True):
+            return False
+        self._udp.out_datagrams += 1
+        return True
+
+    def close(self, now: float) -> None:
+        """Give the port back."""
+        del now
+        claim, self._claim = self._claim, None
+        if claim is not None:
+            self._udp.disconnect(self.key, self)
+            self._udp.ports.release(claim)
+
+    # From udp
+
+    def receive(self, payload: bytes, source: bytes, port: int, destination: bytes, now: float) -> None:
+        """Hand a datagram on."""
+        del source, port, destination
+        self._received(payload, now)
+
+    def receive_error(self, error: DeliveryError, now: float) -> None:
+        """Hand an error on."""
+        self._failed(error, now)
+
+    def transmit_space(self) -> None:
+        """Who sends here does not wait for room."""
