@@ -228,7 +228,9 @@ class CtlHandle(_Holding):
         events = Event.IN | Event.OUT
         if engine is not None:
             state = engine.fevent(Event.OUT | Event.ERR | Event.HUP)
-            events = Event.IN | (state & (Event.OUT | Event.ERR | Event.HUP))
+            if self.conversation.connecting and not state:
+                events = Event.IN
+            events |= state & (Event.ERR | Event.HUP)
         return events & (interest | Event.ERR | Event.HUP)
 
     def reopen(self, flags: int, caller: Caller, now: float) -> Handle:

@@ -5,8 +5,9 @@
       │   last writer-only file closed  ──> FIN; what was written goes out first
       ▼
     last holder closed ── a socket (data was read and written) ──> engine.close:  unread octets reset the peer
-                       ── rx and tx, or one of them             ──> engine.close_lingering: never a RST
-                       ── accepted, nobody has read yet         ──> waits `ACCEPT_WAIT` for who will
+                       ── only ever read                        ──> engine.close: the peer must hear that nobody listens
+                       ── tx, with rx or alone                  ──> engine.close_lingering: never a RST
+                       ── named, nobody has read yet            ──> waits `ACCEPT_WAIT` for who will
       ▼
     the engine goes on by itself until it has `ended`; then the number is free
 
@@ -45,6 +46,7 @@ class Conversation:
         "closed",
         "connecting",
         "directory",
+        "discards",
         "engine",
         "error",
         "gid",
@@ -61,6 +63,7 @@ class Conversation:
         "watchers",
         "write_timeout",
         "writers",
+        "writers_ever",
     )
 
     def __init__(self, table: Conversations, number: int, uid: int, gid: int) -> None:
@@ -82,6 +85,8 @@ class Conversation:
         self.readers = 0  # open files that can read; likewise writers
         self.writers = 0
         self.readers_ever = False
+        self.writers_ever = False
+        self.discards = False  # what the engine was last told
         self.used_as_socket = False
         self.unnamed = False  # made by an address path: nobody else is expected to open its rx
         self.on_changed: list[Callable[[], None]] = []  # beside the holders: who shows it
@@ -105,11 +110,12 @@ class Conversation:
             raise SchemeError(errno.ENOTCONN, f"{self.name} is not connected")
         return self.engine
 
-    def begin(self, engine: Engine) -> None:
+    def begin(self, engine: Engine, now: float) -> None:
         """Become the conversation that *engine* runs."""
         self.engine = engine
+        self.discards = False
         engine.on_changed = self._engine_changed
-        self._mind_readers(0.0)
+        self._mind_readers(now)
         self._tell_watchers()
 
     def announce(self, listener: ListenerEngine) -> None:
@@ -159,6 +165,7 @@ class Conversation:
         self.readers += reads
         self.writers += writes
         self.readers_ever |= reads
+        self.writers_ever |= writes
         self.used_as_socket |= reads and writes
         if self.parent is not None:
             self.parent.children.discard(self)
@@ -183,34 +190,33 @@ class Conversation:
     def _mind_readers(self, now: float) -> None:
         """Have what arrives discarded while somebody writes and nobody will read it."""
         if self.engine is not None and not self.used_as_socket:
-            unread = not self.readers and (self.readers_ever or (self.unnamed and self.writers > 0))
-            self.engine.discard_input(unread, now)
+            unread = not self.readers and (self.readers_ever or (self.unnamed and self.writers_ever))
+            if unread != self.discards:
+                self.discards = unread
+                self.engine.discard_input(unread, now)
 
     def _judge(self, now: float) -> None:
         """The last holder has gone: this is what closing means."""
-        engine = self.engine
-        if self.listener is not None:
-            self._end_listener(now)
-        elif engine is None or engine.ended:
-            self._end()
-        elif self.used_as_socket or not (self.readers_ever or self.unnamed or self.writers):
-            self._judge_unread(engine, now)
-        else:
-            self.closed = True
-            engine.close_lingering(now)
+        if self.closed:  # the mount ends, and has closed it before
             self._forget_when_ended()
+        elif self.listener is not None:
+            self._end_listener(now)
+        elif self.engine is None or self.engine.ended:
+            self._end()
+        elif not (self.readers_ever or self.unnamed):
+            self.wait_for_opening(now)  # its rx was not used yet: somebody may come for it
+        else:
+            self._close_engine(now)
 
-    def _judge_unread(self, engine: Engine, now: float) -> None:
-        if not self.used_as_socket and self.parent is None and self._waits_for_reader():
-            self.wait_for_opening(now)
-            return
+    def _close_engine(self, now: float) -> None:
+        """End the conversation: as a socket, or, where only its tx and its rx were used, such that nothing is cut off."""
         self.closed = True
-        engine.close(now)
+        if self.engine is not None and not self.engine.ended:
+            if self.writers_ever and not self.used_as_socket:
+                self.engine.close_lingering(now)
+            else:
+                self.engine.close(now)
         self._forget_when_ended()
-
-    def _waits_for_reader(self) -> bool:
-        """Its tx was used, its rx not yet: somebody may come for it."""
-        return not self.readers_ever and not self.unnamed
 
     def _end_listener(self, now: float) -> None:
         assert self.listener is not None
@@ -229,12 +235,8 @@ class Conversation:
         self._timer.set(now + ACCEPT_WAIT)
 
     def _not_opened(self, now: float) -> None:
-        if self._holders or self.closed:
-            return
-        self.closed = True
-        if self.engine is not None:
-            self.engine.close(now)
-        self._forget_when_ended()
+        if not self._holders and not self.closed:
+            self._close_engine(now)
 
     def finish(self, now: float) -> bool:
         """The mount ends: close whatever is open, and tell whether all is done."""

@@ -35,7 +35,7 @@ Connect = Callable[[bytes, float], "Engine"]
 class Seeking:
     """Satisfies `Engine`. *found* is given the engine that has connected."""
 
-    def __init__(self, host: str, connect: Connect, found: Callable[[Engine], None], alarm: Alarm) -> None:
+    def __init__(self, host: str, connect: Connect, found: Callable[[Engine, float], None], alarm: Alarm) -> None:
         self.on_changed: Callable[[], None] = _nothing
         self.host = host
         self.ended = False
@@ -118,7 +118,7 @@ class Seeking:
         """Hand over to the engine that has connected."""
         self._attempts.remove(winner)
         self._end(now)
-        self._found(winner)
+        self._found(winner, now)
         if self._shut_read or self._shut_write:
             winner.shutdown(read=self._shut_read, write=self._shut_write, now=now)
         self.on_changed()

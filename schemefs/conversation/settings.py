@@ -29,7 +29,7 @@ def settings_of(conversation: Conversation) -> dict[str, Setting]:
 
     def timeout(name: str, text: str) -> Setting:
         return Setting(
-            lambda: f"{getattr(conversation, name):g}",
+            lambda: _decimal(getattr(conversation, name)),
             lambda value: setattr(conversation, name, parse_seconds(value)),
             text,
         )
@@ -40,6 +40,11 @@ def settings_of(conversation: Conversation) -> dict[str, Setting]:
     }
     side = conversation.engine or conversation.listener
     return found | dict(side.settings) if side is not None else found
+
+
+def _decimal(seconds: float) -> str:
+    """Return seconds as decimal digits, to the nanosecond; never an exponent."""
+    return f"{seconds:.9f}".rstrip("0").rstrip(".")
 
 
 class SettingFile(TextFile):
@@ -75,8 +80,8 @@ class RawSettingFile(SettingFile):
         text = self._setting().get()
         if self._name == "hop_limit":
             return bytes((int(text),))
-        seconds = float(text)
-        return _TIMESPEC.pack(int(seconds), round(seconds % 1 * 1e9)) if seconds else b""
+        nanoseconds = round(float(text) * 1e9)
+        return _TIMESPEC.pack(*divmod(nanoseconds, 1_000_000_000)) if nanoseconds else b""
 
     def write(self, data: bytes, caller: Caller, now: float) -> None:
         """Take the octets Redox takes. EIO: an empty hop limit."""
@@ -88,7 +93,7 @@ class RawSettingFile(SettingFile):
             text = "0"
         else:
             seconds, nanoseconds = _TIMESPEC.unpack_from(data)
-            text = repr(seconds + nanoseconds / 1e9)
+            text = _decimal(seconds + nanoseconds / 1e9)
         super().write(text.encode(), caller, now)
 
 

@@ -50,6 +50,8 @@ from schemefs.scheme import (
 if TYPE_CHECKING:
     from schemefs.conversation.contract import Engine, ListenerEngine
 
+FILES: Final = ("ctl", "data", "rx", "tx", "listen", "local", "remote", "status", "status.json", "err", "settings/")
+
 # Served by the files themselves, whatever the protocol.
 FILE_OPTIONS: Final[Mapping[str, Option]] = {
     "accept": Option(lambda _value: None, "open waits for one connection and is its data"),
@@ -118,7 +120,7 @@ class ConversationScheme(Scheme):
         self._apply_timeouts(conversation, address)
         names = self.context.names
         if not self.protocol.ports or len(names.known(address.endpoint.host)) == 1:
-            conversation.begin(self.protocol.connect(address, caller, now))
+            conversation.begin(self.protocol.connect(address, caller, now), now)
             return
         names.port(address.endpoint.port, self.protocol.name)  # a bad port is said before anybody is asked for the host
 
@@ -127,7 +129,7 @@ class ConversationScheme(Scheme):
             return self.protocol.connect(AddressPath(endpoint, address.options), caller, now)
 
         seeking = Seeking(address.endpoint.host, connect, conversation.begin, self.context.alarm)
-        conversation.begin(seeking)
+        conversation.begin(seeking, now)
         try:
             seeking.start(names, now, timeout=parse_seconds(address.options.get("timeout") or "0"))
         except SchemeError:
@@ -139,9 +141,10 @@ class ConversationScheme(Scheme):
         self._apply_timeouts(conversation, address)
         if _is_listener(made):
             conversation.announce(made)
+            self._listeners = {key: other for key, other in self._listeners.items() if not other.closed}
             self._listeners[self._listener_key(address)] = conversation
         else:
-            conversation.begin(cast("Engine", made))
+            conversation.begin(cast("Engine", made), now)
 
     def _apply_timeouts(self, conversation: Conversation, address: AddressPath) -> None:
         conversation.read_timeout = parse_seconds(address.options.get("read_timeout", "0"))
@@ -173,7 +176,8 @@ class ConversationScheme(Scheme):
 
     def _open_accept(self, address: AddressPath, flags: int, caller: Caller, now: float) -> Handle:
         """Take from this uid's listener on that port, else listen for as long as somebody waits."""
-        listener = self._listeners.get(self._listener_key(address))
+        key = self._listener_key(address)
+        listener = self._listeners.get(key) if key[1] else None  # port 0 is one of its own each time
         if listener is None or listener.closed or listener.uid != caller.uid:
             listener = self.conversations.make(caller.uid, caller.gid)
             try:
@@ -198,7 +202,7 @@ class ConversationScheme(Scheme):
         conversation = self.conversations.make(listening.uid, listening.gid)
         conversation.parent = listening
         listening.children.add(conversation)
-        conversation.begin(engine)
+        conversation.begin(engine, now)
         return conversation
 
     def directory(self, conversation: Conversation) -> Directory:
@@ -286,7 +290,8 @@ class ConversationDirectory(StaticDirectory):
         )
         self.uid, self.gid = conversation.uid, conversation.gid
         self.watchable = conversation
-        conversation.on_changed.append(self.status.changed)
+        for shown in (self.status, self.children["status.json"], self.children["err"]):
+            conversation.on_changed.append(cast("TextFile", shown).changed)
 
 
 class _StatusFile(TextFile):
@@ -376,7 +381,7 @@ def readme(scheme: ConversationScheme) -> str:
         text += [f"{name}/:PORT[,option…]   open: wait for peers on PORT"]
     text += [
         f"{name}/clone   open: a new conversation; the file is its ctl",
-        f"{name}/<n>/   one directory per live conversation: ctl data rx tx listen local remote status err settings/",
+        f"{name}/<n>/   one directory per live conversation, its owner's: {' '.join(FILES)}",
         f"{name}/err   why your last open or write here failed",
         f"{name}/stats   counters",
         "",
