@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from schemefs.net.buffer import Chunks
+from schemefs.net.impairment import Impairment
 from schemefs.net.offload import Offload
 
 ICMP = 1
@@ -85,8 +86,8 @@ class Path(Protocol):
 
         *header* is the transport header with a partial checksum at *checksum_offset* (the pseudo-header's sum, not
         complemented), or complete when that is -1. The chunks must stay unchanged until they are on the wire.
-        What can't be delivered comes back as `receive_error`; ENETUNREACH and EMSGSIZE that are known at once are raised as
-        SchemeError.
+        What can't be delivered comes back as `receive_error`; ENETUNREACH and EMSGSIZE that are known at once are raised
+        as SchemeError.
         """
 
 
@@ -188,7 +189,7 @@ class Interface(Protocol):
     def set_mtu(self, mtu: int, now: float) -> None:
         """EINVAL: outside 68..link maximum."""
 
-    def set_up(self, up: bool, now: float) -> None:  # noqa: FBT001 - the value itself
+    def set_up(self, up: bool, now: float) -> None:
         """Start or stop carrying datagrams."""
 
     def add_address(self, address: bytes, prefix_length: int, now: float) -> None:
@@ -199,6 +200,16 @@ class Interface(Protocol):
 
     def set_address(self, address: bytes, prefix_length: int, now: float) -> None:
         """Replace all addresses by this one; routes of the old network go, routes through gateways stay."""
+
+    @property
+    def impairments(self) -> Sequence[Impairment]:
+        """What is done to its frames, each with its seed; nothing: the link is as it is."""
+
+    def impair(self, impairments: Sequence[Impairment], now: float) -> None:
+        """Have this done from now on, instead of what was."""
+
+    def impairment_effects(self) -> Iterable[str]:
+        """Yield a line for each impaired direction: what happened to its frames."""
 
     def neighbors(self) -> Iterable[NeighborEntry]:
         """Yield the neighbor table."""

@@ -5,11 +5,13 @@ from __future__ import annotations
 import errno
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from schemefs.driver import Medium
 from schemefs.errors import SchemeError
 from schemefs.net.addresses import is_multicast, mac_text, network_of, presentation
+from schemefs.net.impaired_link import ImpairedLink
 from schemefs.net.offload import Offload
 from schemes.ip import ethernet, wire
 from schemes.ip.addresses import check_assignable
@@ -18,6 +20,7 @@ from schemes.ip.neighbors import NeighborTable
 
 if TYPE_CHECKING:
     from schemefs.driver import Link
+    from schemefs.net.impairment import Impairment
     from schemes.ip.neighbor import Neighbor, Queued
     from schemes.ip.network import Network
 
@@ -217,6 +220,27 @@ class Interface:
             self.on_space(now)  # whoever waits for room is to learn now that there is no way
         for address, _ in self.addresses:
             self._announce(address, now)
+
+    @property
+    def impairments(self) -> tuple[Impairment, ...]:
+        """What is done to the frames of the link, with the seeds that were chosen."""
+        return self.link.impairments if isinstance(self.link, ImpairedLink) else ()
+
+    def impair(self, impairments: Sequence[Impairment], now: float) -> None:
+        """Have this done to the frames from now on, instead of what was; nothing: the link itself is in the path."""
+        if isinstance(self.link, ImpairedLink):
+            self.link.remove(now)
+            self.link = self.link.inner
+        if impairments:
+            seeded = (
+                replace(one, seed=self.random.getrandbits(32)) if one.seed is None else one for one in impairments
+            )
+            self.link = ImpairedLink(self.link, tuple(seeded), self.alarm)
+        self.network.invalidate(f"ifaces/{self.name}/impair")
+
+    def impairment_effects(self) -> Iterable[str]:
+        """Yield a line for each direction that is impaired: what happened to its frames."""
+        return self.link.lines() if isinstance(self.link, ImpairedLink) else ()
 
     def neighbors(self) -> Iterable[Neighbor]:
         """Yield the neighbor table."""

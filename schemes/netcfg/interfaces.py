@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from schemefs.errors import SchemeError
 from schemefs.net.addresses import parse_number
+from schemefs.net.impairment import NOTHING, parse_impairments
 from schemefs.scheme import Caller, Directory, Node, StaticDirectory, TextFile
 from schemes.netcfg import texts
 from schemes.netcfg.commands import Command, CommandFile, each_line
@@ -79,6 +80,7 @@ def redox_directory(context: SchemeContext, interface: Interface) -> Directory:
                 }
             ),
             "neighbors": _neighbors_directory(context, interface),
+            "impair": _impair_file(context, interface),
         }
     )
 
@@ -137,6 +139,19 @@ def _state_file(context: SchemeContext, interface: Interface) -> TextFile:
         return lambda now: interface.set_up(up, now)
 
     return CommandFile(context, each_line(parse), lambda: "up\n" if interface.is_up else "down\n")
+
+
+def _impair_file(context: SchemeContext, interface: Interface) -> TextFile:
+    def parse(lines: list[str]) -> list[Command]:
+        # What was read can be written back: the counters are comments.
+        impairments = parse_impairments([line for line in lines if not line.startswith("#")])
+        return [lambda now: interface.impair(impairments, now)]
+
+    def read() -> str:
+        lines = [*map(str, interface.impairments), *interface.impairment_effects()]
+        return "".join(f"{line}\n" for line in lines or [NOTHING])
+
+    return CommandFile(context, parse, read)
 
 
 def _neighbors_directory(context: SchemeContext, interface: Interface) -> Directory:

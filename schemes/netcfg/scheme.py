@@ -29,6 +29,9 @@ netcfg: the configuration of the running network. Read what is; write one line t
 iface/<if>/{addr,mac,mtu,state}   cat iface/eth0/addr; echo 10.0.2.15/24 >iface/eth0/addr; echo down >iface/eth0/state
 ifaces/<if>/                      the same as Redox has it: mac mtu state stats addr/{list,set,add,rm}
                                   neighbors/{list,add,rm}   echo '10.0.2.9 52-55-0a-00-02-09' >neighbors/add
+ifaces/<if>/impair                bad weather: echo 'loss 1% delay 20ms jitter 5ms' >impair; echo none >impair
+                                  loss burst delay jitter reorder detour duplicate corrupt rate queue mtu
+                                  blackhole icmp, direction in|out|both, seed (a line for each direction, or one)
 route/{list,add,rm}               echo 'default via 10.0.2.2' >route/add; dev, src, metric may follow
                                   echo default >route/rm
 route/get/ADDRESS                 which rule wins for an address, and why

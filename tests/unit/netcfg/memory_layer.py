@@ -79,6 +79,7 @@ class MemoryInterface:
         self.is_up = True
         self.addresses = []
         self.table = {}
+        self.impairments = ()
 
     def set_mac(self, mac, now):
         if not self.mac:
@@ -112,6 +113,13 @@ class MemoryInterface:
         for old in tuple(self.addresses):
             self.remove_address(*old, now)
         self.add_address(address, prefix_length, now)
+
+    def impair(self, impairments, now):
+        self.impairments = tuple(impairments)
+        self.network.tell(f"ifaces/{self.name}/impair")
+
+    def impairment_effects(self):
+        return [f"# {way}: frames=0" for one in self.impairments for way in one.directions]
 
     def neighbors(self):
         return tuple(self.table.values())

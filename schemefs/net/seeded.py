@@ -1,0 +1,35 @@
+"""Numbers that a seed decides: SplitMix64 (Steele, Lea, Flood 2014), for what must happen again the same way.
+
+Not for ports, identifiers or sequence numbers: whoever sees a few of these knows all that follow.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+_GOLDEN: Final = 0x9E3779B97F4A7C15
+_MASK: Final = 0xFFFFFFFFFFFFFFFF
+
+
+class SplitMix64:
+    """The same seed gives the same numbers, in every version of Python."""
+
+    __slots__ = ("_state",)
+
+    def __init__(self, seed: int) -> None:
+        self._state = seed & _MASK
+
+    def chance(self) -> float:
+        """Return the next number, from 0 up to but not 1."""
+        return (self._next() >> 11) / (1 << 53)
+
+    def below(self, limit: int) -> int:
+        """Return the next number as an integer from 0 to *limit* - 1."""
+        return self._next() % limit
+
+    def _next(self) -> int:
+        self._state = self._state + _GOLDEN & _MASK
+        z = self._state
+        z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9 & _MASK
+        z = (z ^ z >> 27) * 0x94D049BB133111EB & _MASK
+        return z ^ z >> 31
