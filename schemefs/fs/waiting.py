@@ -62,9 +62,10 @@ class _Parked:
         """Let the call go on.
 
         It runs later; what comes in between still counts: a signal that arrives after a change, but before the call has
-        looked, must not be lost, or the call would park again with nobody left to interrupt it.
+        looked, must not be lost, or the call would park again with nobody left to interrupt it. Nor may a time-out that
+        comes after the signal take its place: the call's last look could find room for a part, and go on.
         """
-        if why is not Why.CHANGED:
+        if why is not Why.CHANGED and self.why in (Why.CHANGED, Why.TIMED_OUT):
             self.why = why
         if self in self.waiters.calls:
             del self.waiters.calls[self]

@@ -231,6 +231,16 @@ async def test_value_that_came_just_before_the_time_out_is_answered(calls: Calls
     assert calls.answers == {1: "x"}
 
 
+async def test_signal_counts_more_than_a_time_out_at_the_same_moment(calls: Calls, autojump_clock: MockClock) -> None:
+    async with trio.open_nursery() as nursery:
+        await start(nursery, calls, 1, timeout=2.0)
+        calls.waiting.interrupt(1)
+        calls.box.value = "x"
+        calls.alarm.on_deadline(trio.current_time() + 3.0)
+    assert calls.answers == {1: errno.EINTR}
+    assert calls.box.value == "x"
+
+
 async def test_end_wakes_everyone_with_enotconn_and_nobody_parks_any_more(calls: Calls) -> None:
     async with trio.open_nursery() as nursery:
         for unique in range(20):
