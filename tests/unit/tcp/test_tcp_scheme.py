@@ -1,0 +1,231 @@
+"""The tcp scheme: addresses and options become connections and listeners, over lo, without a mount."""
+
+from __future__ import annotations
+
+import errno
+import os
+import random
+
+import pytest
+from ip_host import IpHost
+
+from schemefs.alarm import Alarm
+from schemefs.config import Config
+from schemefs.errors import SchemeError
+from schemefs.log import LogRings
+from schemefs.names import Names
+from schemefs.net.buffer import joined
+from schemefs.scheme import Caller, Handle, SchemeContext
+from schemes.tcp import TcpScheme
+
+ROOT, USER = Caller(0), Caller(1000)
+
+
+class Machine(IpHost):
+    """One host whose programs talk through lo."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        names = Names("127.0.0.1 here\n127.0.0.2 127.0.0.3 nonsense\n")
+        context = SchemeContext(self.alarm, random.Random(1), Config(), names, LogRings(lambda: 0.0))
+        context.services["ip"] = self.network
+        self.scheme = TcpScheme(context)
+        self.tcp = self.scheme.tcp
+
+    def open(self, path: str, flags: int = os.O_RDWR, caller: Caller = ROOT, now: float = 0.0) -> Handle:
+        handle = self.scheme.open(path, flags, caller, now)
+        self.settle(now)
+        return handle
+
+    def settle(self, now: float = 0.0) -> None:
+        """Let everything that is on its way through lo arrive."""
+        for _ in range(50):
+            self.pump(now)
+            self.until(now)
+
+
+def refused(machine: Machine, path: str, caller: Caller = ROOT) -> tuple[int, str]:
+    with pytest.raises(SchemeError) as raised:
+        machine.open(path, caller=caller)
+    return raised.value.errno, raised.value.sentence
+
+
+def test_two_programs_talk() -> None:
+    machine = Machine()
+    listener = machine.open(":8080")
+    client = machine.open("127.0.0.1:8080")
+    assert not client.opening(0.0)
+    line = bytes(joined(listener.read(100, 0.0) or b"")).decode()
+    number, remote, local = line.split()
+    assert local == "127.0.0.1:8080"
+    assert client.write(memoryview(b"hello"), 0.0) == 5
+    machine.settle()
+    server = machine.open(f"{number}/data")
+    assert bytes(joined(server.read(100, 0.0) or b"")) == b"hello"
+    client.close(0.0)
+    machine.settle()
+    assert server.read(100, 0.0) == b""
+    server.close(0.0)
+    machine.settle()
+    assert remote.startswith("127.0.0.1:")
+
+
+def test_a_name_and_its_first_address_that_there_is_a_way_to() -> None:
+    machine = Machine()
+    machine.open(":8080")
+    assert not machine.open("here:8080").opening(0.0)
+    assert refused(machine, "nowhere:8080")[0] == errno.ENOENT
+
+
+def test_nobody_listens() -> None:
+    machine = Machine()
+    client = machine.open("127.0.0.1:9")
+    with pytest.raises(SchemeError) as raised:
+        client.opening(0.0)
+    assert raised.value.errno == errno.ECONNREFUSED
+    assert raised.value.sentence.startswith("RST from 127.0.0.1:9 in answer to SYN after ")
+
+
+def test_ports_below_1024_are_for_root() -> None:
+    machine = Machine()
+    assert refused(machine, ":80", USER) == (errno.EACCES, "ports below 1024 are for root, and 80 is one")
+    assert refused(machine, "127.0.0.1:8080,from=127.0.0.1:80", USER)[0] == errno.EACCES
+    machine.open(":80")
+    assert not machine.open("127.0.0.1:80", caller=USER).opening(0.0)
+
+
+def test_a_port_is_listened_on_once() -> None:
+    machine = Machine()
+    first = machine.open(":8080")
+    assert refused(machine, ":8080") == (errno.EADDRINUSE, "0.0.0.0:8080 is in use")
+    first.close(0.0)
+    machine.open(":8080")
+
+
+def test_port_zero_picks_one() -> None:
+    machine = Machine()
+    handle = machine.open(":0")
+    (listener,) = machine.tcp.listeners.values()
+    assert listener.claim.port >= 32768
+    handle.close(0.0)
+    assert not machine.tcp.listeners
+
+
+def test_the_local_end_can_be_chosen() -> None:
+    machine = Machine()
+    machine.open(":8080")
+    machine.open("127.0.0.1:8080,from=127.0.0.9:5555")
+    remotes = {connection.remote for connection in machine.tcp.connections.values()}
+    assert "127.0.0.9:5555" in remotes
+    assert refused(machine, "127.0.0.1:8080,from=127.0.0.9:5555")[0] == errno.EADDRINUSE
+    assert refused(machine, "10.0.2.2:8080,from=10.9.9.9:5555")[0] == errno.EADDRNOTAVAIL
+
+
+def test_only_an_address_of_ours_can_be_listened_on() -> None:
+    machine = Machine()
+    with pytest.raises(SchemeError) as raised:
+        machine.open("clone").write(memoryview(b"announce 10.9.9.9:8080"), 0.0)
+    assert raised.value.errno == errno.EADDRNOTAVAIL
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "127.0.0.1:8080,nodelay=maybe",
+        "127.0.0.1:8080,timeout=soon",
+        "127.0.0.1:8080,ttl=0",
+        "127.0.0.1:8080,congestion=bbr",
+        "127.0.0.1:8080,linger=-2",
+        "127.0.0.1:8080,from=nonsense",
+        "127.0.0.1:99999",
+        ":8080,backlog=0",
+        "127.0.0.1:8080,color=red",
+        "127.0.0.1:no-such-service",
+    ],
+)
+def test_what_makes_no_sense_is_einval(path: str) -> None:
+    number, sentence = refused(Machine(), path)
+    assert number == errno.EINVAL
+    assert sentence
+
+
+def test_options_become_settings() -> None:
+    machine = Machine()
+    machine.open(":8080,nodelay,keepalive=30,backlog=5,ttl=7")
+    machine.open("127.0.0.1:8080,nodelay,ttl=9,keepalive=10,linger=3,user_timeout=60,congestion=newreno,timeout=4")
+    (listener,) = machine.tcp.listeners.values()
+    assert listener.backlog == 5
+    client, server = sorted(machine.tcp.connections.values(), key=lambda connection: -connection.hop_limit)
+    assert (client.nodelay, client.hop_limit, client.keepalive, client.linger) == (True, 9, 10.0, 3.0)
+    assert (client.user_timeout, client.congestion.name, client.connect_timeout) == (60.0, "newreno", 4.0)
+    assert (server.nodelay, server.hop_limit, server.keepalive) == (True, 7, 30.0)
+
+
+def test_stats_name_what_rfc_4022_names() -> None:
+    machine = Machine()
+    machine.open(":8080")
+    machine.open("127.0.0.1:8080")
+    stats = machine.scheme.protocol.stats()
+    assert (stats["tcpActiveOpens"], stats["tcpPassiveOpens"], stats["tcpCurrEstab"]) == (1, 1, 2)
+    assert all(name.startswith(("tcp", "dropped_", "out_of_order", "challenge")) for name in stats)
+
+
+def test_status_begins_with_the_state() -> None:
+    machine = Machine()
+    machine.open(":8080")
+    machine.open("127.0.0.1:8080")
+    for connection in machine.tcp.connections.values():
+        shown = connection.status(1.0)
+        assert next(iter(shown.items())) == ("state", "ESTABLISHED")
+        assert {"rtt", "rto", "cwnd", "snd_wnd", "rcv_wnd", "mss", "send_queue", "retransmissions"} <= set(shown)
+    (listener,) = machine.tcp.listeners.values()
+    assert next(iter(listener.status(1.0).items())) == ("state", "LISTEN")
+
+
+def test_no_route() -> None:
+    machine = Machine()
+    for rule in list(machine.network.routes.list()):
+        if not rule.prefix_length:
+            machine.network.routes.remove(rule.destination, 0)
+    assert refused(machine, "192.0.2.1:80")[0] == errno.ENETUNREACH
+
+
+def test_shutdown_of_the_scheme_closes_in_order() -> None:
+    machine = Machine()
+    machine.open(":8080")
+    machine.open("127.0.0.1:8080")
+    for step in range(10):
+        if machine.scheme.shutdown(float(step)):
+            break
+        machine.settle(float(step))
+    else:
+        pytest.fail("it doesn't end")
+
+
+def test_nothing_is_left_of_connections_that_ended() -> None:
+    machine = Machine()
+    listener = machine.open(":8080")
+    for number in range(30):
+        client = machine.open("127.0.0.1:8080", now=float(number))
+        listener.read(100, float(number))
+        client.close(float(number))
+        machine.settle(float(number))
+    listener.close(30.0)
+    machine.settle(30.0)
+    machine.until(500.0)
+    machine.settle(500.0)
+    assert not machine.tcp.connections
+    assert not list(machine.tcp.ports)
+    assert len(machine.scheme.conversations) == 0
+
+
+def test_an_idle_alarm() -> None:
+    """No tick: an idle established connection arms nothing."""
+    machine = Machine()
+    machine.open(":8080")
+    machine.open("127.0.0.1:8080")
+    machine.until(1.0)
+    machine.settle(1.0)
+    assert isinstance(machine.alarm, Alarm)
+    assert not any(connection.retransmission.armed for connection in machine.tcp.connections.values())
+    assert not any(connection.life.armed for connection in machine.tcp.connections.values())
