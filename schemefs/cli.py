@@ -6,6 +6,7 @@ daemon, after the fork (background.py); what the options mean is options.py, wha
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
 from collections.abc import Callable
@@ -14,7 +15,7 @@ from typing import Any, NoReturn
 
 import click
 
-from schemefs import __version__, mounting, mountpoint, options
+from schemefs import __version__, mounting, mountpoint, options, tools
 from schemefs.config import Config
 from schemefs.errors import StartError
 
@@ -51,7 +52,23 @@ MAC = checked(options.mac)
 MTU = checked(options.mtu)
 
 
-@click.group(context_settings=CONTEXT, invoke_without_command=True)
+class CommandLine(click.Group):
+    """Our own commands and the tools', each of which is imported when it is used, or when help lists it."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names, ours first."""
+        return [*super().list_commands(ctx), *tools.COMMANDS]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return a command; None: there is none of that name."""
+        module = tools.COMMANDS.get(cmd_name)
+        if module is None:
+            return super().get_command(ctx, cmd_name)
+        command: click.Command = importlib.import_module(module).command
+        return command
+
+
+@click.group(cls=CommandLine, context_settings=CONTEXT, invoke_without_command=True)
 @click.version_option(__version__, message="schemefs %(version)s")
 @click.pass_context
 def cli(context: click.Context) -> None:

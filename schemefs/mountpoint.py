@@ -61,16 +61,22 @@ class Mount:
             return False
 
 
+def mounts() -> Iterator[Mount]:
+    """Yield everything that is mounted, what lies on top of something later than that."""
+    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+        left, _, right = line.partition(" - ")
+        path = re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), left.split()[4])
+        kind, name, options = right.split(" ", 2)
+        user = re.search(r"\buser_id=(\d+)", options)
+        yield Mount(path, kind, name, int(user[1]) if user else 0)
+
+
 def mounted_at(path: str) -> Mount | None:
     """Return the topmost mount at exactly *path*."""
     found = None
-    for line in Path("/proc/self/mountinfo").read_text().splitlines():
-        left, _, right = line.partition(" - ")
-        mount_path = re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), left.split()[4])
-        if mount_path == path:
-            kind, name, options = right.split(" ", 2)
-            user = re.search(r"\buser_id=(\d+)", options)
-            found = Mount(mount_path, kind, name, int(user[1]) if user else 0)
+    for mount in mounts():
+        if mount.path == path:
+            found = mount
     return found
 
 

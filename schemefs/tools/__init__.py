@@ -1,0 +1,12 @@
+"""Programs that use a mounted tree as anybody could: plain opens, reads and writes of its files.
+
+One module for each subcommand of `schemefs`, with a click command called `command`; `COMMANDS` names them, and cli.py
+imports a module only when its command is used. Nothing here may import the daemon, a scheme or a driver.
+"""
+
+from typing import Final
+
+COMMANDS: Final = {
+    "serve": "schemefs.tools.serve",
+}
+"""Subcommand -> module."""
