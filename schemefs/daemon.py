@@ -23,9 +23,10 @@ import trio
 
 from schemefs import plugins
 from schemefs.alarm import Alarm
+from schemefs.attachments import Attachments
 from schemefs.config import InterfaceConfig
-from schemefs.driver import Driver, DriverContext, DriverError
-from schemefs.errors import StartError
+from schemefs.driver import Driver, DriverError
+from schemefs.errors import SchemeError, StartError
 from schemefs.fs.mount import Mount
 from schemefs.log import LogRings
 from schemefs.names import Names
@@ -74,7 +75,7 @@ class Daemon:
         self.load = load
         self.moved = ""  # why the subnet is not the default one, for the line that says "mounted"
         self.alarm = Alarm()
-        self.drivers: list[Driver] = []
+        self.devices: list[str] = []  # where the interfaces beside lo lead, for the line that says "mounted"
         self.schemes: list[Scheme] = []
         self.tree = Tree()
 
@@ -94,29 +95,25 @@ class Daemon:
             undo.callback(logs.close)
             _start_logging(logs, self.config)
             found = self.load()
-            self._open_drivers(found, logs, undo)
-            self._make_schemes(found, logs)
+            attachments = Attachments(found.drivers, logs, self.schemes)
+            undo.callback(attachments.close)
+            self._open_drivers(attachments)
+            self._make_schemes(found, logs, attachments)
             mount = Mount(self.schemes, {"README": _readme(self.schemes, found.missing)}, self.alarm)
             self.tree.name_of = mount.operations.name_of
             mount.open(self.mount_point, allow_other=self.allow_other)
             undo.callback(mount.close)
-            await self._serve(mount, signals)
+            await self._serve(mount, attachments, signals)
 
-    def _open_drivers(self, found: plugins.Plugins, logs: LogRings, undo: ExitStack) -> None:
-        loopback = InterfaceConfig("lo", "loopback", None)
-        for interface in (loopback, *self.config.interfaces):
-            driver_class = found.drivers.get(interface.driver)
-            if driver_class is None:
-                message = f"there is no driver {interface.driver!r}; there are: {', '.join(found.drivers)}"
-                raise StartError(message)
-            driver = driver_class(DriverContext(interface.name, interface.options, logs))
-            try:
-                driver.open()
-            except DriverError as error:
-                raise StartError(str(error)) from error
-            undo.callback(driver.close)
-            self.drivers.append(driver)
-            self._take_over_choice(driver, interface)
+    def _open_drivers(self, attachments: Attachments) -> None:
+        try:
+            attachments.open(InterfaceConfig("lo", "loopback", None))
+            for interface in self.config.interfaces:
+                driver = attachments.open(interface)
+                self.devices.append(driver.link.device)
+                self._take_over_choice(driver, interface)
+        except DriverError as error:
+            raise StartError(str(error)) from error
 
     def _take_over_choice(self, driver: Driver, interface: InterfaceConfig) -> None:
         """Use the addresses that the driver has chosen, because the default ones were taken."""
@@ -129,7 +126,7 @@ class Daemon:
             config.nameserver = chosen.network[int(config.nameserver) - int(asked.network.network_address)]
         self.moved = f", because {asked.network} is in use here"
 
-    def _make_schemes(self, found: plugins.Plugins, logs: LogRings) -> None:
+    def _make_schemes(self, found: plugins.Plugins, logs: LogRings, attachments: Attachments) -> None:
         context = SchemeContext(
             alarm=self.alarm,
             random=random.SystemRandom(),
@@ -138,23 +135,23 @@ class Daemon:
             logs=logs,
             uid=Path("/proc/self").stat().st_uid,
             tree=self.tree,
+            attach=attachments.attach,
+            detach=attachments.detach,
         )
         for scheme_class in found.schemes:
             scheme = scheme_class(replace(context, services=dict(context.services)))
             context.services[scheme.name] = scheme.provides
             self.tree.schemes[scheme.name] = scheme
             self.schemes.append(scheme)
-        now = trio.current_time()
-        for driver in self.drivers:
-            driver.link.name = driver.context.interface
-            for scheme in self.schemes:
-                scheme.link_attached(driver.link, now)
+        try:
+            attachments.show_all(trio.current_time())
+        except SchemeError as error:
+            raise StartError(error.sentence) from error
 
-    async def _serve(self, mount: Mount, signals: AsyncIterator[int]) -> None:
+    async def _serve(self, mount: Mount, attachments: Attachments, signals: AsyncIterator[int]) -> None:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._drive_alarm, name="alarm")
-            for driver in self.drivers:
-                nursery.start_soon(driver.run, name=driver.context.interface)
+            attachments.start(nursery)
             nursery.start_soon(self._end_on_signal, signals, mount, nursery.cancel_scope, name="signals")
             line = self._ready_line()
             log.info("%s", line)
@@ -194,8 +191,8 @@ class Daemon:
 
     def _ready_line(self) -> str:
         described = [
-            f"{interface.name} {interface.address} on {_device(driver.link.device)}"
-            for driver, interface in zip(self.drivers[1:], self.config.interfaces, strict=True)
+            f"{interface.name} {interface.address or 'without address'} on {_device(device)}"
+            for device, interface in zip(self.devices, self.config.interfaces, strict=True)
         ]
         if self.config.gateway is not None:
             described.append(f"gateway {self.config.gateway}{self.moved}")

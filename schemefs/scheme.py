@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import random
 
     from schemefs.alarm import Alarm
-    from schemefs.config import Config
+    from schemefs.config import Config, InterfaceConfig
     from schemefs.driver import Link
     from schemefs.log import LogRing, LogRings
     from schemefs.net.buffer import Buffer, Chunks
@@ -327,6 +327,10 @@ class Tree:
         return scheme.lookup(rest, caller)
 
 
+def _not_while_running(_interface: InterfaceConfig | str, _now: float) -> None:
+    raise SchemeError(errno.EOPNOTSUPP, "interfaces can't be added or removed here")
+
+
 @dataclass(slots=True)
 class SchemeContext:
     """What the daemon hands to the constructor of every scheme."""
@@ -339,6 +343,9 @@ class SchemeContext:
     uid: int = 0  # whom the daemon runs as; with uid 0, who counts as privileged
     services: dict[str, object] = field(default_factory=dict)  # what the schemes made before this one provide
     tree: Tree = field(default_factory=Tree)
+    # Add and remove an interface beside lo while running. SchemeError: it can't be done; what was is there again.
+    attach: Callable[[InterfaceConfig, float], None] = _not_while_running
+    detach: Callable[[str, float], None] = _not_while_running
 
     def service(self, name: str, kind: type[Service]) -> Service:
         """Return what the scheme *name* (which must be in `requires`) provides; *kind* is for the type checker."""

@@ -1,0 +1,121 @@
+"""The drivers in use, one per interface: opened, shown to the schemes, run, and taken away again, at any time.
+
+    attach   open the device ──> every scheme is told of the link ──> its task runs
+    detach   every scheme is told that the link is gone ──> the task is cancelled ──> the device is put back
+    a device that is deleted under us ends its task: then the interface goes as if it had been detached
+
+No protocol and no configuration file here: what is attached is an InterfaceConfig.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import trio
+
+from schemefs.driver import DriverContext, DriverError
+from schemefs.errors import SchemeError
+
+if TYPE_CHECKING:
+    from schemefs.config import InterfaceConfig
+    from schemefs.driver import Driver
+    from schemefs.log import LogRings
+    from schemefs.scheme import Scheme
+
+log = logging.getLogger("schemefs.daemon")
+
+
+@dataclass(slots=True)
+class _Attachment:
+    config: InterfaceConfig
+    driver: Driver
+    scope: trio.CancelScope = field(default_factory=trio.CancelScope)
+    is_shown: bool = False  # the schemes were told of it
+
+
+class Attachments:
+    """By name, in order of attachment."""
+
+    def __init__(self, drivers: Mapping[str, type[Driver]], logs: LogRings, schemes: Sequence[Scheme]) -> None:
+        """Know the plugins; *schemes* may still grow until `show_all`."""
+        self._drivers = drivers
+        self._logs = logs
+        self._schemes = schemes
+        self._attached: dict[str, _Attachment] = {}
+        self._nursery: trio.Nursery | None = None
+
+    def open(self, config: InterfaceConfig) -> Driver:
+        """Open the device that *config* names. DriverError, with nothing left behind."""
+        driver_class = self._drivers.get(config.driver)
+        if driver_class is None:
+            message = f"there is no driver {config.driver!r}; there are: {', '.join(self._drivers)}"
+            raise DriverError(message)
+        driver = driver_class(DriverContext(config.name, config.options, self._logs))
+        driver.open()
+        driver.link.name = config.name
+        self._attached[config.name] = _Attachment(config, driver)
+        return driver
+
+    def show_all(self, now: float) -> None:
+        """Tell the schemes of the links that were opened before they were there."""
+        for attachment in self._attached.values():
+            self._show(attachment, now)
+
+    def start(self, nursery: trio.Nursery) -> None:
+        """Run the drivers, those attached later too, in *nursery*."""
+        self._nursery = nursery
+        for attachment in self._attached.values():
+            nursery.start_soon(self._run, attachment, name=attachment.config.name)
+
+    def attach(self, config: InterfaceConfig, now: float) -> None:
+        """Add an interface while running. SchemeError: the device can't be had, or a scheme can't have the link."""
+        if config.name in self._attached:
+            raise SchemeError(errno.EEXIST, f"there is an interface {config.name} already")
+        try:
+            self.open(config)
+        except DriverError as error:
+            raise SchemeError(errno.ENODEV, str(error)) from None
+        attachment = self._attached[config.name]
+        try:
+            self._show(attachment, now)
+        except SchemeError:
+            self.detach(config.name, now)
+            raise
+        if self._nursery is not None:
+            self._nursery.start_soon(self._run, attachment, name=config.name)
+        log.info("%s is attached to %s", config.name, attachment.driver.link.device)
+
+    def detach(self, name: str, now: float) -> None:
+        """Take an interface away while running, and put its device back as it was found. ENODEV: there is none."""
+        attachment = self._attached.pop(name, None)
+        if attachment is None:
+            raise SchemeError(errno.ENODEV, f"there is no interface {name!r}")
+        if attachment.is_shown:
+            for scheme in reversed(self._schemes):
+                scheme.link_detached(attachment.driver.link, now)
+        # The task leaves the descriptor at once, before it is closed: cancelling takes a waiting task out of epoll.
+        attachment.scope.cancel()
+        attachment.driver.close()
+        log.info("%s is detached", name)
+
+    def close(self) -> None:
+        """The daemon ends: put every device back; the schemes have ended before."""
+        for attachment in reversed(self._attached.values()):
+            attachment.driver.close()
+        self._attached.clear()
+
+    def _show(self, attachment: _Attachment, now: float) -> None:
+        attachment.is_shown = True
+        for scheme in self._schemes:
+            scheme.link_attached(attachment.driver.link, now)
+
+    async def _run(self, attachment: _Attachment) -> None:
+        with attachment.scope:
+            await attachment.driver.run()
+            if self._attached.get(attachment.config.name) is attachment:  # the device is gone, and nobody told it to
+                log.warning("%s has lost its device %s", attachment.config.name, attachment.driver.link.device)
+                self.detach(attachment.config.name, trio.current_time())
