@@ -1,6 +1,6 @@
 """Names: hosts and services as files say them, for addresses in paths. A name service joins in as `resolver`.
 
-The hosts file's text is editable at run time (netcfg/resolv/hosts); the format is hosts(5)'s, services is services(5)'s.
+The hosts file's text is editable at run time (netcfg/resolv/hosts), in the format of hosts(5). Services are services(5)'s.
 
     addresses   what the hosts file knows, at once; it never asks the network
     lookup      the same, else the resolver is asked, which takes its time and answers by a callback
@@ -86,7 +86,7 @@ class Names:
         return found
 
     def lookup(self, host: str, answered: Answered, now: float) -> Lookup:
-        """Tell *answered* the addresses of *host*: at once, before this returns, or when the resolver has found them."""
+        """Tell *answered* the addresses of *host*: before this returns, or when the resolver has found them."""
         known = self.known(host)
         if not known and self.resolver is not None:
             return self.resolver.lookup(host, answered, now)

@@ -4,9 +4,9 @@
                 │                         │
                 └── nobody knows it       └── all have failed: the last one's error
 
-It is the engine for as long as that takes: `opening` is true, reads and writes would block, poll says nothing; it can be
-interrupted or closed at any time. Then the conversation goes on with the engine that was found, and nothing of this is
-left in the way of its data. An address that doesn't answer holds nobody up: the next one is tried beside it after
+It is the engine for as long as that takes: `opening` is true, reads and writes would block, poll says nothing; it can
+be interrupted or closed at any time. Then the conversation goes on with the engine that was found, and nothing of this
+is left in the way of its data. An address that doesn't answer holds nobody up: the next one is tried beside it after
 `ATTEMPT_DELAY`, one that fails is followed by the next at once, and whoever connects first has won.
 """
 
@@ -127,7 +127,9 @@ class Seeking:
         last = self._last_failure or SchemeError(errno.ENOENT, f"{self.host} has no address")
         if self._tried < 2:
             return last
-        return SchemeError(last.errno, f"none of {self._tried} addresses of {self.host} works; the last: {last.sentence}")
+        return SchemeError(
+            last.errno, f"none of {self._tried} addresses of {self.host} works; the last: {last.sentence}"
+        )
 
     def _give_up(self, now: float) -> None:
         what = "answers" if self._answered else "is known"
