@@ -360,6 +360,7 @@ def established(
     tcp.connect(**attributes)
     tcp.receives(f"S. 0:0(0) ack 1 mss {mss} win {win} {options_text}")
     list(tcp.taken())
+    tcp.connection.quick_acks = 0
     tcp.connection.congestion.cwnd = cwnd if cwnd is not None else 1 << 20
     assert tcp.state == "ESTABLISHED"
     return tcp
@@ -374,6 +375,7 @@ def accepted(*, options_text: str = "", mss: int = 1460, win: int = 65535, iss: 
     connection = tcp.listener.accept(0.0)
     assert connection is not None
     tcp.connection = connection
+    connection.quick_acks = 0
     connection.on_changed = tcp._changed
     list(tcp.taken())
     return tcp

@@ -76,7 +76,7 @@ def _advance(c: Connection, segment: Segment, acked: int, now: float) -> None:
     if ack > out.start:
         out.release(min(ack, out.end))
     c.stalled_at = -1.0
-    c.soft_error = None
+    c.soft_error = c.unsendable = None
     c.recovery.acknowledged(acked, segment.sack, now, rtt.srtt, is_duplicate=False, is_limited=c.is_limited)
     if ack == snd.nxt:
         c.retransmission.clear()  # RFC 6298 (5.2); `transmit` arms it again when there is more

@@ -250,7 +250,10 @@ def _seventh_process_text(c: Connection, segment: Segment, now: float) -> None:
     c.tuning.arrived(c, now)
     if c.lingering and c.state == FIN_WAIT_2:
         c.life.set(now + closing.LINGER_SILENCE)
-    if rcv.nxt - rcv.acked >= 2 * rcv.mss:
+    if c.quick_acks:
+        c.quick_acks -= 1
+        c.tcp.acknowledge_after_burst(c, now)
+    elif rcv.nxt - rcv.acked >= 2 * rcv.mss:
         c.tcp.acknowledge_after_burst(c, now)
     elif not c.delayed_ack.armed:
         c.delayed_ack.set(now + DELAYED_ACK)

@@ -44,6 +44,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("schemefs.tcp")
 
+QUICK_ACKS: Final = 16
+"""At first no ACK is delayed, as on Linux: a peer in slow start needs them, and one that writes a request in two pieces
+would wait for the first one's. An answer that carries the ACK shows that both take turns, and ends it."""
+
 DEFAULT_MSS: Final = 536  # of a peer that sends no option (RFC 9293 §3.7.1); its IPv6 sibling is 1220
 USER_TIMEOUT: Final = 900.0  # seconds; R2 of RFC 9293 §3.8.3, which asks for at least 100; Linux takes 924
 
@@ -60,10 +64,11 @@ class Connection:
         "error", "established_at", "failure", "fin_queued", "fin_sent", "header_length", "heard_at", "hop_limit",
         "inbox", "ip_header_length", "is_limited", "keepalive", "keepalive_count", "keepalive_interval", "key",
         "life", "linger", "lingering", "listener", "max_payload", "mss", "nodelay", "on_changed", "opened_at", "out",
-        "path", "path_mtu", "peer_closed", "peer_mss", "ports", "probes", "pseudo_sum", "rcv", "read_shut",
-        "reassembly", "recovery", "replies", "retransmission", "retransmissions", "rtt", "sack_on", "segments_in",
-        "segments_out", "sent_at", "small_end", "snd", "soft_error", "stalled_at", "state", "syn_retries", "tcp",
-        "timestamp_offset", "timestamps_on", "ts_recent", "ts_recent_at", "tuning", "user_timeout",
+        "path", "path_mtu", "peer_closed", "peer_mss", "ports", "probes", "pseudo_sum", "quick_acks", "rcv",
+        "read_shut", "reassembly", "recovery", "replies", "retransmission", "retransmissions", "rtt", "sack_on",
+        "segments_in", "segments_out", "sent_at", "small_end", "snd", "soft_error", "stalled_at", "state",
+        "syn_retries", "tcp", "timestamp_offset", "timestamps_on", "ts_recent", "ts_recent_at", "tuning",
+        "unsendable", "user_timeout",
     )  # fmt: skip
 
     def __init__(self, tcp: Tcp, path: Path, ports: tuple[int, int], iss: int, timestamp_offset: int) -> None:
@@ -115,6 +120,7 @@ class Connection:
         self.delayed_ack = alarm.timer(lambda now: output.send_ack(self, now), name)
         self.life = alarm.timer(lambda now: timeouts.life_due(self, now), name)
         self.ack_now = False  # an ACK is owed at the latest at the end of this burst
+        self.quick_acks = QUICK_ACKS  # segments that are still acknowledged without delay
         self.dsack: tuple[int, int] | None = None  # a duplicate to report (RFC 2883) with the next ACK
         self.blocked = False  # the link had no room; Tcp calls when it has
         self.is_limited = False  # the last transmit stopped at the congestion window
@@ -135,6 +141,7 @@ class Connection:
         self.failure: SchemeError | None = None  # to be raised once
         self.error = ""
         self.soft_error: DeliveryError | None = None
+        self.unsendable: SchemeError | None = None  # why the network layer would not take a segment, since the last ACK
         self.closed = False
         self.lingering = False
         self.read_shut = False

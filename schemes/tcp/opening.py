@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from schemes.tcp import output, timeouts
+from schemes.tcp import closing, output, timeouts
 from schemes.tcp.rtt import RTO_AFTER_LOST_SYN
 from schemes.tcp.states import ESTABLISHED, FIN_WAIT_1, SYN_RECEIVED, SYN_SENT
 
@@ -23,6 +23,8 @@ def open_actively(connection: Connection, now: float) -> None:
     if c.connect_timeout:
         c.life.set(now + c.connect_timeout)
     output.send_syn(c, now)
+    if c.unsendable is not None:
+        closing.fail(c, c.unsendable.errno, c.unsendable.sentence)  # as connect(2): there is nothing to wait for
 
 
 def open_passively(connection: Connection, segment: Segment, now: float) -> None:

@@ -263,6 +263,8 @@ def _send(c: Connection, seq: int, flags: int, chunks: Chunks, size: int, now: f
     if not _hand_over(c, octets, chunks, size, now):
         return False
     c.ack_now = False
+    if size and rcv.acked != rcv.nxt:
+        c.quick_acks = 0
     rcv.acked = rcv.nxt
     c.delayed_ack.clear()
     if log.isEnabledFor(TRACE):
@@ -300,9 +302,11 @@ def _hand_over(c: Connection, octets: bytes, chunks: Chunks, size: int, now: flo
     except SchemeError as error:
         # No route any more, or an MTU that fell under our feet. The segment counts as sent and lost: the
         # retransmission timer comes back to it, by then with the new MSS or the route, or gives up with the reason.
+        log.debug("%s: %s", c.remote, error)
         if error.errno == errno.EMSGSIZE:
             measure_path(c)
-        log.debug("%s: %s", c.remote, error)
+        else:
+            c.unsendable = error
         sent = True
     if not sent:
         c.blocked = True

@@ -52,7 +52,8 @@ def retransmission_due(connection: Connection, now: float) -> None:
         _trace(c, "retransmission time-out")
         c.recovery.timed_out(now)
     output.transmit(c, now)
-    c.retransmission.set(now + c.rtt.rto)
+    again_at = now + c.rtt.rto
+    c.retransmission.set(again_at if window_closed else min(again_at, since + c.user_timeout))
 
 
 def _handshake_due(c: Connection, now: float) -> None:
@@ -81,6 +82,9 @@ def _give_up(c: Connection, sentence: str) -> None:
     if c.soft_error is not None:
         number = c.soft_error.errno
         sentence += f"; {c.soft_error.sentence}"
+    elif c.unsendable is not None:
+        number = c.unsendable.errno
+        sentence += f"; {c.unsendable.sentence}"
     closing.fail(c, number, sentence)
 
 

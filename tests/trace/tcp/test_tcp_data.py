@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 from tcp_trace import Trace, accepted, established
 
+from schemes.tcp.connection import QUICK_ACKS
+
 WRAP = pytest.mark.parametrize(("iss", "irs"), [(0, 0), (2**32 - 1, 2**32 - 1), (2**32 - 2000, 2**31 - 2000)])
 
 
@@ -115,6 +117,25 @@ def test_text_in_order_is_acknowledged_within_40_ms() -> None:
     tcp.sends_nothing()
     tcp.until(1.040)
     tcp.sends(". 1:1(0) ack 6")
+
+
+def test_the_first_acks_of_a_connection_are_not_delayed() -> None:
+    """As on Linux; until an answer shows that both take turns."""
+    tcp = established()
+    tcp.connection.quick_acks = QUICK_ACKS
+    tcp.receives("P. 1:6(5) ack 1", now=1.0)
+    tcp.sends(". ack 6")
+    tcp.receives("P. 6:11(5) ack 1", now=1.1)
+    tcp.sends(". ack 11")
+    tcp.burst("P. 11:16(5) ack 1", "P. 16:21(5) ack 1", now=1.2)
+    tcp.sends(". ack 21")
+    tcp.connection.delayed_ack.clear()
+    tcp.connection.quick_acks = 1
+    for number in range(2):
+        tcp.receives(f"P. {21 + number}:{22 + number}(1) ack 1", now=1.3)
+    tcp.sends(". ack 22")
+    tcp.until(1.34)
+    tcp.sends(". ack 23")
 
 
 def test_an_answer_carries_the_ack() -> None:

@@ -316,6 +316,26 @@ def test_icmp_error_ends_a_connect_at_once(number: int) -> None:
     assert tcp.fails() == (number, "10.0.2.2 says no (in answer to SYN to 10.0.2.2:80, after 10.0 ms)")
 
 
+def test_a_syn_that_can_not_be_sent_fails_at_once() -> None:
+    tcp = Trace()
+    path = tcp.network.path(b"\x0a\0\2\2")
+    tcp.network.path = lambda *_ends: path  # type: ignore[method-assign]
+    tcp.network.failure = SchemeError(errno.ENETUNREACH, "eth0 is down")
+    tcp.connect()
+    with pytest.raises(SchemeError, match="eth0 is down"):
+        tcp.connection.opening(0.0)
+    assert tcp.alarm.pending == 0
+    assert not tcp.tcp.connections
+
+
+def test_a_way_that_is_gone_explains_a_time_out() -> None:
+    tcp = established(user_timeout=10.0)
+    tcp.network.failure = SchemeError(errno.ENETUNREACH, "eth0 is down")
+    tcp.write(b"x", now=1.0)
+    tcp.until(60.0)
+    assert tcp.fails() == (errno.ENETUNREACH, "no answer from 10.0.2.2:80 for 10 s; eth0 is down")
+
+
 def test_icmp_error_about_another_sequence_number_is_dropped() -> None:
     """RFC 5927 §4: only what is in flight can have been undeliverable."""
     tcp = Trace()

@@ -1,0 +1,176 @@
+"""tcp against the Linux stack: slow readers, vanished peers, short connections, and how long an answer takes."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import select
+import statistics
+import subprocess
+import sys
+import time
+
+import pytest
+
+pytestmark = pytest.mark.needs("root", "tap", "fuse")
+
+SLOW_SINK = """
+import hashlib, socket, time
+s = socket.create_server(("", 7100)); print("ready", flush=True)
+c, _ = s.accept(); time.sleep(2)
+h = hashlib.sha256()
+while d := c.recv(1 << 18): h.update(d)
+print(h.hexdigest(), flush=True)
+"""
+
+SOURCE = """
+import hashlib, os, socket
+s = socket.create_server(("", 7101)); print("ready", flush=True)
+c, _ = s.accept()
+data = os.urandom(20 << 20)
+print(hashlib.sha256(data).hexdigest(), flush=True)
+c.sendall(data); c.close()
+"""
+
+ECHO = """
+import socket, threading
+s = socket.create_server(("", 7102), backlog=100); print("ready", flush=True)
+def serve(c):
+    with c:
+        while d := c.recv(65536): c.sendall(d)
+while True: threading.Thread(target=serve, args=(s.accept()[0],), daemon=True).start()
+"""
+
+ABORTS = """
+import socket, struct
+s = socket.create_server(("", 7103)); print("ready", flush=True)
+c, _ = s.accept()
+c.sendall(b"so far"); c.recv(1)
+c.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)); c.close()
+s.accept()
+"""
+
+MANY = """
+import socket
+for number in range(200):
+    with socket.create_connection(("10.0.2.15", 7200), timeout=5) as c:
+        c.sendall(b"%d\\n" % number); c.shutdown(socket.SHUT_WR)
+        assert c.recv(100) == b"", number
+print("all served")
+"""
+
+
+def start(network, program: str) -> subprocess.Popen[str]:
+    server = network.start_peer([sys.executable, "-c", program], stdout=subprocess.PIPE)
+    assert server.stdout.readline() == "ready\n"
+    return server
+
+
+def opened(network, address: str) -> int:
+    return os.open(network.mount.path / "tcp" / address, os.O_RDWR)
+
+
+def drain(descriptor: int) -> str:
+    digest = hashlib.sha256()
+    while data := os.read(descriptor, 1 << 20):
+        digest.update(data)
+    return digest.hexdigest()
+
+
+def test_a_linux_reader_that_is_late(module_tap_network):
+    """Its window closes; our probes find it open again."""
+    server = start(module_tap_network, SLOW_SINK)
+    data = os.urandom(20 << 20)
+    descriptor = opened(module_tap_network, "10.0.2.2:7100")
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(descriptor, rest) :]
+    os.close(descriptor)
+    assert server.stdout.readline().strip() == hashlib.sha256(data).hexdigest()
+
+
+def test_we_are_late_reading(module_tap_network):
+    """Our window closes; the update goes out with the first read, not when the peer's probe comes round."""
+    server = start(module_tap_network, SOURCE)
+    descriptor = opened(module_tap_network, "10.0.2.2:7101")
+    sent = server.stdout.readline().strip()
+    time.sleep(3)
+    began = time.monotonic()
+    assert drain(descriptor) == sent
+    assert time.monotonic() - began < 2.0
+    os.close(descriptor)
+
+
+def test_a_round_trip_of_one_octet_waits_for_no_timer(module_tap_network):
+    start(module_tap_network, ECHO)
+    descriptor = opened(module_tap_network, "10.0.2.2:7102,nodelay")
+    times = []
+    for _ in range(200):
+        began = time.monotonic()
+        os.write(descriptor, b"x")
+        assert os.read(descriptor, 10) == b"x"
+        times.append(time.monotonic() - began)
+    os.close(descriptor)
+    assert statistics.median(times) < 0.010
+
+
+def test_a_hundred_connections_at_once(module_tap_network):
+    descriptors = [opened(module_tap_network, "10.0.2.2:7102") for _ in range(100)]
+    for number, descriptor in enumerate(descriptors):
+        os.write(descriptor, str(number).encode())
+    for number, descriptor in enumerate(descriptors):
+        assert os.read(descriptor, 100) == str(number).encode()
+        os.close(descriptor)
+
+
+def test_reset_delivers_what_had_arrived(module_tap_network):
+    start(module_tap_network, ABORTS)
+    descriptor = opened(module_tap_network, "10.0.2.2:7103")
+    assert os.read(descriptor, 3) == b"so "
+    os.write(descriptor, b"x")
+    poll = select.poll()
+    poll.register(descriptor, 0)
+    assert poll.poll(5000)  # the reset has come
+    assert os.read(descriptor, 100) == b"far"
+    with pytest.raises(OSError) as caught:
+        os.read(descriptor, 1)
+    assert caught.value.errno == errno.ECONNRESET
+    assert os.read(descriptor, 1) == b""
+    with pytest.raises(OSError) as caught:
+        os.write(descriptor, b"x")
+    assert caught.value.errno == errno.EPIPE
+    os.close(descriptor)
+
+
+def test_nobody_there_is_said_within_seconds(module_tap_network):
+    began = time.monotonic()
+    with pytest.raises(OSError) as caught:
+        opened(module_tap_network, "10.0.2.99:80")
+    assert caught.value.errno == errno.EHOSTUNREACH
+    assert time.monotonic() - began < 4.0
+
+
+def test_the_connect_timeout_option(module_tap_network):
+    began = time.monotonic()
+    with pytest.raises(OSError) as caught:
+        opened(module_tap_network, "192.0.2.1:80,timeout=1")
+    assert caught.value.errno in (errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENETUNREACH)
+    assert time.monotonic() - began < 3.0
+
+
+def test_two_hundred_short_connections_to_us(module_tap_network):
+    tcp = module_tap_network.mount.path / "tcp"
+    listener = os.open(tcp / ":7200", os.O_RDWR)
+    client = module_tap_network.start_peer([sys.executable, "-c", MANY], stdout=subprocess.PIPE)
+    for number in range(200):
+        accepted = os.read(listener, 100).split()[0].decode()
+        descriptor = os.open(tcp / accepted / "data", os.O_RDWR)
+        assert os.read(descriptor, 100) == b"%d\n" % number
+        os.close(descriptor)
+    assert client.communicate(timeout=20)[0] == "all served\n"
+    os.close(listener)
+    end = time.monotonic() + 10
+    while any(name.isdecimal() for name in os.listdir(tcp)):
+        assert time.monotonic() < end, os.listdir(tcp)
+        time.sleep(0.05)
