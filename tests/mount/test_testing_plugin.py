@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import re
 import select
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -70,7 +72,19 @@ def test_a_daemon_that_died_is_an_error_of_the_test(tmp_path: Path) -> None:
     assert "the daemon ended with signal SIGKILL" in done.stdout
 
 
+@pytest.fixture
+def own_runtime(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A place for runtime directories that no parallel run cleans up before we look."""
+    path = Path(tempfile.mkdtemp(prefix="schemefs-own-"))
+    monkeypatch.setattr(tempfile, "tempdir", str(path))
+    monkeypatch.setenv("TMPDIR", str(path))
+    yield path
+    leftovers.remove_leftovers()
+    shutil.rmtree(path)
+
+
 @pytest.mark.parametrize("daemon_first", [False, True])
+@pytest.mark.usefixtures("own_runtime")
 def test_a_killed_run_is_cleaned_up(tmp_path: Path, daemon_first: bool) -> None:
     command = pytest_run(
         tmp_path,
@@ -107,8 +121,8 @@ def test_what_a_living_run_has_is_left_alone(scheme_mount: SchemeMount) -> None:
     assert (scheme_mount.path / "README").exists()
 
 
-def test_a_mount_that_fails_says_why_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # a runtime directory that no parallel run uses
+@pytest.mark.usefixtures("own_runtime")
+def test_a_mount_that_fails_says_why_and_leaves_nothing() -> None:
     with pytest.raises(MountFailed, match="there is no driver 'none'"):
         SchemeMount("--driver", "none")
     assert list(leftovers.runtime_directory().iterdir()) == []
