@@ -1,6 +1,6 @@
 """Names: hosts and services as files say them, for addresses in paths. A name service joins in as `resolver`.
 
-The hosts file's text is editable at run time (netcfg/resolv/hosts), in the format of hosts(5). Services are services(5)'s.
+The hosts file's text is editable at run time (netcfg/resolv/hosts). The formats are those of hosts(5) and services(5).
 
     addresses   what the hosts file knows, at once; it never asks the network
     lookup      the same, else the resolver is asked, which takes its time and answers by a callback

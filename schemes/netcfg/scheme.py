@@ -6,19 +6,17 @@ here (`route/list`), and this module knows which files show the same thing.
 
 from __future__ import annotations
 
-import errno
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from schemefs.errors import SchemeError
-from schemefs.net.addresses import presentation
 from schemefs.net.layers import NetworkLayer
 from schemefs.scheme import Caller, Scheme, SchemeContext, StaticDirectory, TextFile
 from schemes.netcfg.commands import Command, CommandFile, each_line
-from schemes.netcfg.grammar import parse_unicast
 from schemes.netcfg.interfaces import InterfaceDirectories, plain_directory, redox_directory
 from schemes.netcfg.levels import levels_text, parse_level
+from schemes.netcfg.resolv import resolv_directory
 from schemes.netcfg.routing import route_directory
-from schemes.netcfg.texts import NOT_CONFIGURED, counters_text, route_table
+from schemes.netcfg.texts import counters_text, route_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,7 +34,8 @@ route/{list,add,rm}               echo 'default via 10.0.2.2' >route/add; dev, s
                                   echo default >route/rm
 route/get/ADDRESS                 which rule wins for an address, and why
 routes                            the table, most specific rule first
-resolv/{nameserver,hosts}         a write to hosts replaces the whole text, in the form of /etc/hosts
+resolv/{nameserver,search,hosts}  a write replaces the whole: name servers, one per line; domains in which short names
+                                  may be (or none); the text of hosts, in the form of /etc/hosts
 log/level                         echo trace >log/level; echo 'tcp debug' >log/level; echo 'tcp inherit' >log/level
 stats/timers                      armed, fired, cancelled, pending, latest lateness in seconds
 err                               why your last open or write here failed
@@ -56,8 +55,6 @@ class NetcfgScheme(Scheme):
         super().__init__(context)
         network: NetworkLayer = context.service("ip", NetworkLayer)  # type: ignore[type-abstract]
         self._network = network
-        self._nameserver = CommandFile(context, each_line(self._parse_nameserver), self._nameserver_text)
-        self._hosts = CommandFile(context, self._parse_hosts, lambda: context.names.hosts)
         self._level = CommandFile(context, each_line(self._parse_level), levels_text)
         self.root = StaticDirectory(
             {
@@ -66,7 +63,7 @@ class NetcfgScheme(Scheme):
                 "ifaces": InterfaceDirectories(context, network, redox_directory),
                 "route": route_directory(context, network),
                 "routes": TextFile(lambda: route_table(network.routes.list(), network.interfaces)),
-                "resolv": StaticDirectory({"nameserver": self._nameserver, "hosts": self._hosts}),
+                "resolv": resolv_directory(context),
                 "log": StaticDirectory({"level": self._level}),
                 "stats": StaticDirectory({"timers": TextFile(self._timers_text)}),
                 "err": self.err,
@@ -83,31 +80,6 @@ class NetcfgScheme(Scheme):
                 continue
             if isinstance(node, TextFile):
                 node.changed()
-
-    def _parse_nameserver(self, line: str) -> Command:
-        address = parse_unicast(line)
-
-        def apply(_now: float) -> None:
-            self.context.names.nameserver = address
-            self._nameserver.changed()
-
-        return apply
-
-    def _nameserver_text(self) -> str:
-        address = self.context.names.nameserver
-        return f"{presentation(address)}\n" if address else NOT_CONFIGURED
-
-    def _parse_hosts(self, lines: list[str]) -> list[Command]:
-        """Take the whole text of one write, which replaces the one in force."""
-
-        def apply(_now: float) -> None:
-            try:
-                self.context.names.set_hosts("".join(f"{line}\n" for line in lines))
-            except ValueError as error:
-                raise SchemeError(errno.EINVAL, str(error)) from None
-            self._hosts.changed()
-
-        return [apply]
 
     def _parse_level(self, line: str) -> Command:
         command = parse_level(line)
