@@ -1,0 +1,85 @@
+"""The configuration as a text: what is understood, what is refused and in which words, and that it comes back."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schemefs.document import Document, InterfaceDocument, parse, text_of
+
+EXAMPLE = """\
+nameserver = "10.0.2.3"
+hosts = ["127.0.0.1 localhost"]
+forward = true
+routes = [
+    "default via 10.0.2.2 dev eth0",
+    "10.9.0.0/16 via 10.1.0.2 dev eth1 metric 5",
+]
+
+[interface.lo]
+state = "up"
+addresses = ["127.0.0.1/8"]
+neighbors = []
+impair = []
+
+[interface.eth0]
+driver = "tap"
+tap = "schemefs0"
+host_address = "10.0.2.2/24"
+offload = "auto"
+mac = "02:52:54:00:12:34"
+mtu = 1500
+state = "up"
+addresses = ["10.0.2.15/24"]
+neighbors = ["10.0.2.9 52-55-0a-00-02-09"]
+impair = ["loss 1% delay 20ms seed 7"]
+
+[log]
+level = "info"
+tcp = "trace"
+"""
+
+
+def test_the_example_comes_back_letter_by_letter():
+    assert text_of(parse(EXAMPLE)) == EXAMPLE
+
+
+def test_an_empty_text_is_lo_alone():
+    document = parse("")
+    assert document.interfaces == {"lo": InterfaceDocument(driver="loopback", addresses=("127.0.0.1/8",))}
+    assert (document.nameserver, document.hosts, document.forward, document.routes) == (None, None, False, ())
+
+
+def test_the_second_interface_is_on_the_second_tap():
+    document = parse("[interface.eth1]\n")
+    assert document.interfaces["eth1"].device == ("tap", "schemefs1", "none", "auto")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("forward = ", "not TOML"),
+        ("forwards = true", "unknown key forwards; there is: nameserver, hosts"),
+        ("[interface.eth0]\nadress = []", "unknown key interface.eth0.adress; there is: driver, tap"),
+        ("[interface.eth0]\nmtu = '1500'", "interface.eth0.mtu is a number, not '1500'"),
+        ("[interface.eth0]\nmtu = true", "interface.eth0.mtu is a number, not True"),
+        ("[interface.eth0]\naddresses = '10.0.2.15/24'", "interface.eth0.addresses is a list of texts"),
+        ("routes = [1]", "routes is a list of texts"),
+        ("forward = 1", "forward is true or false, not 1"),
+        ("[interface.lo]\ntap = 'x'", "unknown key interface.lo.tap"),
+        ("[interface.wlan0]", "no name of an interface"),
+        ("[interface]\neth0 = 3", "interface.eth0 is no table"),
+        ("interface = 3", "interface is a table"),
+        ("[log]\ntcp = 3", "log.tcp is a text"),
+        ("a = 1\na = 2", "not TOML"),
+    ],
+)
+def test_what_is_wrong_is_said_in_a_sentence(text, words):
+    with pytest.raises(ValueError, match=r".") as caught:
+        parse(text)
+    assert words in str(caught.value)
+
+
+@given(st.lists(st.text(st.characters(exclude_categories=["Cs"]))), st.text(st.characters(exclude_categories=["Cs"])))
+def test_any_text_in_quotes_comes_back(hosts, nameserver):
+    document = Document(nameserver=nameserver, hosts=tuple(hosts), interfaces=parse("").interfaces)
+    assert parse(text_of(document)) == document
