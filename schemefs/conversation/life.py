@@ -183,7 +183,8 @@ class Conversation:
         if engine is not None and not engine.ended:
             if writes and not reads and not self.writers:
                 engine.shutdown(read=False, write=True, now=now)
-            self._mind_readers(now)
+            if self._holders:
+                self._mind_readers(now)
         if not self._holders:
             self._judge(now)
 

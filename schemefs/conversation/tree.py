@@ -147,8 +147,9 @@ class ConversationScheme(Scheme):
             conversation.begin(cast("Engine", made), now)
 
     def _apply_timeouts(self, conversation: Conversation, address: AddressPath) -> None:
-        conversation.read_timeout = parse_seconds(address.options.get("read_timeout", "0"))
-        conversation.write_timeout = parse_seconds(address.options.get("write_timeout", "0"))
+        for name in ("read_timeout", "write_timeout"):  # what ctl has set before stays unless the address says otherwise
+            if name in address.options:
+                setattr(conversation, name, parse_seconds(address.options[name]))
 
     def _listener_key(self, address: AddressPath) -> tuple[str, int]:
         return address.endpoint.host, self.context.names.port(address.endpoint.port, self.protocol.name)

@@ -37,9 +37,7 @@ def only(schemes: Sequence[type[Scheme]]) -> plugins.Plugins:
     while waiting:
         scheme = waiting.pop()
         chosen[scheme.name] = scheme
-        for required in scheme.requires:
-            if required in installed and required not in chosen:
-                waiting.append(installed[required])
+        waiting += [installed[name] for name in scheme.requires if name in installed and name not in chosen]
     return plugins.Plugins(plugins.in_order(chosen, missing), found.drivers, missing)
 
 

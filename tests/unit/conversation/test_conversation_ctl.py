@@ -1,0 +1,165 @@
+"""The verbs of ctl."""
+
+from __future__ import annotations
+
+import errno
+
+import pytest
+from pipe_world import RDONLY, World
+
+from schemefs.errors import SchemeError
+from schemefs.scheme import Event, Handle
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+@pytest.fixture
+def ctl(world: World) -> Handle:
+    world.open(":8080", RDONLY)
+    return world.open("clone")
+
+
+def errno_of(world: World, handle: Handle, command: str) -> int:
+    with pytest.raises(SchemeError) as caught:
+        world.write(handle, command.encode())
+    assert world.text(f"{handle.name.partition('/')[2]}/err") == f"{caught.value.sentence}\n"
+    return caught.value.errno
+
+
+def test_number_is_given_once_per_open(world: World, ctl: Handle) -> None:
+    assert world.read(ctl, 1) == b"1"
+    assert world.read(ctl, 1) == b"\n"
+    assert world.read(ctl) == b""
+    again = world.open("1/ctl")
+    assert world.read(again) == b"1\n"
+    assert ctl.fevent(Event.IN | Event.OUT) == Event.IN | Event.OUT
+
+
+def test_connect_waits_and_is_writable_when_done(world: World, ctl: Handle) -> None:
+    world.pipes.hold_connects = True
+    assert ctl.would_block == errno.EINPROGRESS
+    assert world.write(ctl, b"connect 127.0.0.1:8080\n") is None
+    assert ctl.fevent(Event.OUT) == 0
+    assert world.write(ctl, b"connect 127.0.0.1:8080\n") is None
+    assert len(world.pipes.engines) == 1
+    world.pipes.answer(world.pipes.engines[0])
+    assert ctl.fevent(Event.OUT) == Event.OUT
+    assert world.write(ctl, b"connect 127.0.0.1:8080\n") == 23
+    assert errno_of(world, ctl, "connect 127.0.0.1:8080") == errno.EISCONN
+
+
+def test_ctl_is_writable_while_the_data_is_not(world: World, ctl: Handle) -> None:
+    world.write(ctl, b"connect 127.0.0.1:8080\n")
+    data = world.open("1/data")
+    assert world.write(data, bytes(100_000)) == 65536
+    assert data.fevent(Event.OUT) == 0
+    assert ctl.fevent(Event.OUT) == Event.OUT
+
+
+def test_refused_connect_is_the_writes_error(world: World, ctl: Handle) -> None:
+    assert errno_of(world, ctl, "connect 127.0.0.1:9") == errno.ECONNREFUSED
+
+
+def test_connect_that_cannot_begin_may_be_tried_again(world: World, ctl: Handle) -> None:
+    for command, number in (
+        ("connect 192.0.2.1:8080", errno.EHOSTUNREACH),
+        ("connect nonsense", errno.EINVAL),
+        ("connect nobody-knows:80", errno.ENOENT),
+        ("connect :80", errno.EINVAL),
+    ):
+        assert errno_of(world, ctl, command) == number
+    assert world.write(ctl, b"connect 127.0.0.1:8080\n") == 23
+
+
+def test_interrupted_connect_is_aborted(world: World, ctl: Handle) -> None:
+    world.pipes.hold_connects = True
+    assert world.write(ctl, b"connect 127.0.0.1:8080\n") is None
+    ctl.interrupted(0.0)
+    assert world.pipes.engines[0].calls == ["abort"]
+
+
+def test_several_verbs_in_one_write(world: World, ctl: Handle) -> None:
+    assert world.write(ctl, b"bind 127.0.0.1:77\n\nread_timeout 2\nconnect 127.0.0.1:8080\nhop_limit 9") == 68
+    assert world.text("1/local") == "127.0.0.1:77\n"
+    assert world.text("1/settings/hop_limit") == "9\n"
+    assert world.open("1/data").read_timeout == 2.0
+
+
+def test_error_in_a_later_verb_tells_how_much_was_done(world: World, ctl: Handle) -> None:
+    first = b"read_timeout 2\n"
+    assert ctl.write(memoryview(first + b"nosuch verb\n"), 0.0) == len(first)
+    assert errno_of(world, ctl, "nosuch verb\n") == errno.EINVAL
+
+
+@pytest.mark.parametrize(
+    ("command", "number"),
+    [
+        ("frobnicate", errno.EINVAL),
+        ("shutdown sideways", errno.EINVAL),
+        ("shutdown", errno.EINVAL),
+        ("hop_limit 999", errno.EINVAL),
+        ("room 5", errno.EACCES),
+        ("announce :80", errno.EISCONN),
+        ("bind :80", errno.EINVAL),
+    ],
+)
+def test_bad_verbs_of_a_connected_one(world: World, ctl: Handle, command: str, number: int) -> None:
+    world.write(ctl, b"connect 127.0.0.1:8080\n")
+    assert errno_of(world, ctl, command) == number
+
+
+@pytest.mark.parametrize("command", ["shutdown write", "hangup", "close"])
+def test_verbs_that_need_a_connection(world: World, ctl: Handle, command: str) -> None:
+    assert errno_of(world, ctl, command) == errno.ENOTCONN
+
+
+def test_bad_verb_lists_what_is_allowed(world: World, ctl: Handle) -> None:
+    errno_of(world, ctl, "frobnicate")
+    text = world.text("1/err")
+    for verb in ("connect", "announce", "bind", "shutdown", "hangup", "close", "read_timeout"):
+        assert verb in text
+
+
+def test_not_utf8_is_einval(world: World, ctl: Handle) -> None:
+    with pytest.raises(SchemeError) as caught:
+        world.write(ctl, b"\xff\xfe\n")
+    assert caught.value.errno == errno.EINVAL
+
+
+def test_shutdown_write_hangup_and_close(world: World, ctl: Handle) -> None:
+    world.write(ctl, b"connect 127.0.0.1:8080\n")
+    peer = world.pipes.listeners["8080"].accept(0.0)
+    assert peer is not None
+    world.write(ctl, b"shutdown write\n")
+    assert peer.read(10, 0.0) == b""
+    peer.write(memoryview(b"answer"), 0.0)
+    rx = world.open("1/rx", RDONLY)
+    assert world.read(rx) == b"answer"
+    world.write(ctl, b"hangup\n")
+    with pytest.raises(SchemeError) as caught:
+        peer.read(10, 0.0)
+    assert caught.value.errno == errno.ECONNRESET
+    world.close(rx, ctl)
+    assert world.numbers() == [0]
+
+
+def test_close_ends_it_whoever_holds_the_files(world: World, ctl: Handle) -> None:
+    world.write(ctl, b"connect 127.0.0.1:8080\n")
+    peer = world.pipes.listeners["8080"].accept(0.0)
+    assert peer is not None
+    world.open("1/data")
+    world.write(ctl, b"close\n")
+    assert peer.read(10, 0.0) == b""
+
+
+def test_connect_held_by_ctl_alone_waits_for_who_opens_it(world: World, ctl: Handle) -> None:
+    world.write(ctl, b"connect 127.0.0.1:8080\n")
+    world.close(ctl)
+    assert 1 in world.numbers()
+    data = world.open("1/data")
+    world.write(data, b"x")
+    world.close(data)
+    assert world.pipes.engines[0].calls == ["close"]

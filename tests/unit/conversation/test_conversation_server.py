@@ -1,0 +1,174 @@
+"""Listeners: lines of accepted connections, one-shot accepts, Plan 9's announce and listen."""
+
+from __future__ import annotations
+
+import errno
+
+import pytest
+from pipe_world import NONBLOCK, OTHER, RDONLY, RDWR, USER, WRONLY, World
+
+from schemefs.errors import SchemeError
+from schemefs.scheme import Event
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+def test_each_read_is_a_line_of_one_connection(world: World) -> None:
+    listener = world.open(":8080", RDONLY)
+    assert listener.fevent(Event.ALL) == 0
+    assert world.read(listener) is None
+    changes: list[None] = []
+    listener.on_changed = lambda: changes.append(None)
+    world.open("127.0.0.1:8080")
+    world.open("127.0.0.1:8080")
+    assert len(changes) == 2
+    assert listener.fevent(Event.ALL) == Event.IN
+    assert world.read(listener) == b"3 127.0.0.1:49152 127.0.0.1:8080\n"
+    assert world.read(listener) == b"4 127.0.0.1:49153 127.0.0.1:8080\n"
+    assert world.read(listener) is None
+    assert listener.fevent(Event.ALL) == 0
+
+
+def test_line_is_right_also_one_octet_at_a_time(world: World) -> None:
+    listener = world.open(":8080", RDONLY)
+    world.open("127.0.0.1:8080")
+    line = b""
+    while not line.endswith(b"\n"):
+        assert listener.fevent(Event.IN) == Event.IN
+        octet = world.read(listener, 1)
+        assert octet
+        line += octet
+    assert line == b"2 127.0.0.1:49152 127.0.0.1:8080\n"
+    assert world.read(listener, 1) is None
+
+
+def test_two_readers_of_one_listener_never_share_a_line(world: World) -> None:
+    listener = world.open(":8080", RDONLY)
+    second = listener.reopen(RDONLY, USER, 0.0)
+    world.open("127.0.0.1:8080")
+    world.open("127.0.0.1:8080")
+    assert world.read(listener, 1) == b"3"
+    assert world.read(second) == b"4 127.0.0.1:49153 127.0.0.1:8080\n"
+    assert world.read(listener) == b" 127.0.0.1:49152 127.0.0.1:8080\n"
+    world.close(listener)
+    assert "8080" in world.pipes.listeners
+    world.close(second)
+    assert "8080" not in world.pipes.listeners
+
+
+def test_accepted_conversation_is_its_listeners_owner(world: World) -> None:
+    listener = world.open(":8080", RDONLY, OTHER)
+    world.open("127.0.0.1:8080")
+    number = int(world.read(listener).split()[0])  # type: ignore[union-attr]
+    node = world.scheme.lookup(f"{number}/data", OTHER)
+    assert (node.uid, node.mode) == (OTHER.uid, 0o600)
+
+
+def test_port_taken_fails_in_open_and_leaves_nothing(world: World) -> None:
+    world.open(":8080", RDONLY)
+    assert world.errno_of(":8080", RDONLY) == errno.EADDRINUSE
+    assert world.numbers() == [0]
+
+
+def test_port_zero_is_chosen_and_shown(world: World) -> None:
+    listener = world.open(":0", RDONLY)
+    local = world.text("0/local")
+    assert local.startswith("0.0.0.0:") and local != "0.0.0.0:0\n"
+    world.open(f"127.0.0.1:{local.strip().rpartition(':')[2]}")
+    assert world.read(listener)
+
+
+def test_one_shot_accept_waits_in_open_and_then_is_the_data(world: World) -> None:
+    handle = world.scheme.open(":8080,accept", RDWR, USER, 0.0)
+    assert handle.must_open_at_once
+    assert handle.opening(0.0)
+    client = world.open("127.0.0.1:8080")
+    assert not handle.opening(0.0)
+    assert "8080" not in world.pipes.listeners  # it listened for as long as it waited
+    world.write(client, b"hello")
+    assert world.read(handle) == b"hello"
+    world.write(handle, b"back")
+    assert world.read(client) == b"back"
+    world.close(handle)
+    assert world.read(client) == b""
+
+
+def test_one_shot_accept_takes_from_this_uids_listener_only(world: World) -> None:
+    listener = world.open(":8080", RDONLY)
+    mine = world.scheme.open(":8080,accept", RDWR, USER, 0.0)
+    with pytest.raises(SchemeError) as caught:
+        world.scheme.open(":8080,accept", RDWR, OTHER, 0.0)
+    assert caught.value.errno == errno.EADDRINUSE
+    assert mine.opening(0.0)
+    world.open("127.0.0.1:8080")
+    assert not mine.opening(0.0)
+    assert world.read(listener) is None
+    assert "8080" in world.pipes.listeners
+
+
+def test_many_workers_accept_at_once_each_another(world: World) -> None:
+    workers = [world.scheme.open(":8080,accept", RDWR, USER, 0.0) for _ in range(3)]
+    assert [worker.opening(0.0) for worker in workers] == [True] * 3
+    clients = [world.open("127.0.0.1:8080") for _ in range(2)]
+    assert [worker.opening(0.0) for worker in workers] == [False, False, True]
+    for number, client in enumerate(clients):
+        world.write(client, b"%d" % number)
+    assert [world.read(worker) for worker in workers[:2]] == [b"0", b"1"]
+    assert "8080" in world.pipes.listeners
+    workers[2].interrupted(0.0)
+    world.close(workers[2])
+    assert "8080" not in world.pipes.listeners
+
+
+def test_two_one_shot_accepts_on_port_zero_are_two_listeners(world: World) -> None:
+    for _ in range(2):
+        world.scheme.open(":0,accept", RDWR, USER, 0.0)
+    assert len(world.pipes.listeners) == 2
+
+
+def test_write_only_accept_behaves_as_tx(world: World) -> None:
+    handle = world.scheme.open(":8080,accept", WRONLY, USER, 0.0)
+    client = world.open("127.0.0.1:8080")
+    assert not handle.opening(0.0)
+    world.write(handle, b"page")
+    world.write(client, b"request that nobody reads")
+    world.close(handle)
+    assert world.read(client) == b"page"
+
+
+def test_announce_and_listen(world: World) -> None:
+    ctl = world.open("clone")
+    assert world.errno_of("0/listen") == errno.EINVAL
+    assert world.write(ctl, b"announce :8080\n")
+    listen = world.scheme.open("0/listen", RDWR | NONBLOCK, USER, 0.0)
+    assert listen.must_open_at_once
+    assert listen.opening(0.0)
+    client = world.open("127.0.0.1:8080")
+    assert not listen.opening(0.0)
+    number = world.read(listen)
+    assert number == b"2\n"
+    data = world.open("2/data")
+    world.write(client, b"via plan 9")
+    assert world.read(data) == b"via plan 9"
+    assert world.status(0)["state"] == "LISTEN"
+    world.close(ctl)
+    assert "8080" not in world.pipes.listeners
+    world.write(data, b"still")
+    assert world.read(client) == b"still"
+
+
+def test_ended_listeners_are_not_kept(world: World) -> None:
+    for port in range(8000, 8050):
+        world.close(world.open(f":{port}", RDONLY))
+    world.open(":9000", RDONLY)
+    assert len(world.scheme._listeners) == 1
+
+
+def test_reading_needs_a_listener_and_writing_one_is_eacces(world: World) -> None:
+    listener = world.open(":8080", RDWR)
+    with pytest.raises(SchemeError) as caught:
+        world.write(listener, b"x")
+    assert caught.value.errno == errno.EACCES
