@@ -46,6 +46,11 @@ class Conversation(ABC):
         """Whether anybody holds it still."""
         return bool(self._holders)
 
+    def opening(self, now: float) -> bool:
+        """As Handle.opening."""
+        del now
+        return False
+
     @abstractmethod
     def read(self, size: int, now: float) -> Buffer | None:
         """As Handle.read."""
@@ -72,6 +77,10 @@ class _Holder(Handle):
 
     def __init__(self, conversation: Conversation) -> None:
         self._conversation = conversation
+
+    def opening(self, now: float) -> bool:
+        """Ask the conversation."""
+        return self._conversation.opening(now)
 
     def read(self, size: int, now: float) -> Buffer | None:
         """Read from the conversation."""

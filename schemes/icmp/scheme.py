@@ -24,6 +24,7 @@ from schemes.icmp.echo import Echo
 from schemes.icmp.errors import Errors
 from schemes.icmp.grammar import parse_echo, parse_ping, parse_trace
 from schemes.icmp.icmp import Icmp
+from schemes.icmp.named import Named
 from schemes.icmp.ping import Ping
 from schemes.icmp.trace import Trace
 
@@ -72,23 +73,35 @@ class IcmpScheme(Scheme):
 
     def _parse_echo(self, text: str) -> Opener:
         host = parse_echo(text)
-        return lambda _now: Echo(self.engine, self._path(host))
+        return self._to(host, lambda path, _now: Echo(self.engine, path))
 
     def _parse_ping(self, text: str) -> Opener:
         host, options = parse_ping(text)
-        return lambda now: Ping(self.engine, self._path(host), options, self.context.alarm, now)
+        return self._to(host, lambda path, now: Ping(self.engine, path, options, self.context.alarm, now))
 
     def _parse_trace(self, text: str) -> Opener:
         host, options = parse_trace(text)
-        return lambda now: Trace(self.engine, self._path(host), options, self.context.alarm, now)
+        return self._to(host, lambda path, now: Trace(self.engine, path, options, self.context.alarm, now))
 
     def _parse_udp_port(self, text: str) -> Opener:
         port = parse_number(text, 1, 65535)
         return lambda _now: Errors(self.engine, port)
 
-    def _path(self, host: str) -> Path:
-        """Return the way to the first IPv4 address of *host*. ENOENT: unknown name; ENETUNREACH: no route."""
-        addresses = self.context.names.addresses(host)
+    def _to(self, host: str, begin: Callable[[Path, float], Conversation]) -> Opener:
+        """Return what begins a conversation with *host*: at once, or when its address is known."""
+        names = self.context.names
+
+        def begin_at(addresses: tuple[bytes, ...], now: float) -> Conversation:
+            return begin(self._path(host, addresses), now)
+
+        def opener(now: float) -> Conversation:
+            known = names.known(host)
+            return begin_at(known, now) if known else Named(names, host, begin_at, now)
+
+        return opener
+
+    def _path(self, host: str, addresses: tuple[bytes, ...]) -> Path:
+        """Return the way to the first IPv4 address. EAFNOSUPPORT: there is none; ENETUNREACH: no route."""
         destination = next((address for address in addresses if len(address) == 4), None)
         if destination is None:
             raise SchemeError(errno.EAFNOSUPPORT, f"{host} has no IPv4 address, and icmp is ICMP for IPv4")
