@@ -1,0 +1,83 @@
+"""Inode numbers: stable for texts and directories, new for every lookup of a stream, freed by forget."""
+
+from __future__ import annotations
+
+import pytest
+
+from schemefs.fs.inodes import MANY, ROOT, Inodes
+from schemefs.scheme import Caller, Handle, StaticDirectory, StreamFile, TextFile
+
+
+class Stream(StreamFile):
+    def open(self, flags: int, caller: Caller, now: float) -> Handle:
+        raise NotImplementedError
+
+
+@pytest.fixture
+def inodes() -> Inodes:
+    return Inodes(StaticDirectory({}))
+
+
+def test_text_keeps_its_number_while_it_is_known(inodes: Inodes) -> None:
+    text = TextFile(lambda: "")
+    first = inodes.remember(text, inodes.root, None, b"t")
+    assert inodes.remember(text, inodes.root, None, b"t") is first
+    assert inodes.forget(first.number, 1)
+    assert inodes[first.number] is first
+    inodes.forget(first.number, 1)
+    assert len(inodes) == 1
+    assert inodes.remember(text, inodes.root, None, b"t").number != first.number
+
+
+def test_stream_gets_a_new_number_at_every_lookup(inodes: Inodes) -> None:
+    stream = Stream()
+    numbers = {inodes.remember(stream, inodes.root, None, b"s").number for _ in range(10)}
+    assert len(numbers) == 10
+    for number in numbers:
+        inodes.forget(number, 1)
+    assert len(inodes) == 1
+
+
+def test_number_is_never_used_again(inodes: Inodes) -> None:
+    seen = set()
+    for _ in range(100):
+        inode = inodes.remember(Stream(), inodes.root, None, b"s")
+        assert inode.number not in seen
+        seen.add(inode.number)
+        inodes.forget(inode.number, 1)
+
+
+def test_forgetting_what_is_not_there_is_told(inodes: Inodes) -> None:
+    assert not inodes.forget(77, 1)
+
+
+def test_root_is_never_forgotten(inodes: Inodes) -> None:
+    inodes.forget(ROOT, 5)
+    assert inodes[ROOT] is inodes.root
+
+
+def test_handle_goes_with_the_last_open_file(inodes: Inodes) -> None:
+    inode = inodes.remember(Stream(), inodes.root, None, b"s")
+    inode.handle = object()  # type: ignore[assignment]
+    inode.opens = 2
+    inode.closed()
+    assert inode.handle is not None and not inode.ended
+    inode.closed()
+    assert inode.handle is None and inode.ended
+
+
+def test_many_unused_names_are_offered_once_and_never_what_is_in_use(inodes: Inodes) -> None:
+    told: list[int] = []
+    inodes.on_many = lambda: told.append(len(inodes))
+    directory = inodes.remember(StaticDirectory({}), inodes.root, None, b"d")
+    opened = inodes.remember(Stream(), directory, None, b"open")
+    opened.opens = 1
+    for number in range(MANY):
+        inodes.remember(Stream(), directory, None, b"%d" % number)
+    assert told == [MANY + 1]
+    names = inodes.unused()
+    assert names == [(directory.number, b"%d" % number) for number in range(MANY)]
+    assert inodes.unused() == []
+    for number in range(2 * MANY):
+        inodes.remember(Stream(), directory, None, b"more %d" % number)
+    assert 2 <= len(told) <= 3

@@ -1,0 +1,215 @@
+"""The three classes of open files, without a mount: streams, texts, logs."""
+
+from __future__ import annotations
+
+import errno
+import os
+
+import pytest
+import trio
+from trio.testing import wait_all_tasks_blocked
+
+from schemefs.alarm import Alarm
+from schemefs.errors import SchemeError
+from schemefs.fs.inodes import Inode
+from schemefs.fs.open_files import BRIM, OpenFollowed, OpenStream, OpenText
+from schemefs.fs.waiting import Waiting
+from schemefs.log import LogRing
+from schemefs.scheme import Caller, Event, FollowedFile, Handle, TextFile
+
+CALLER = Caller(1000)
+MEBIBYTE = 1 << 20
+
+
+class Source(Handle):
+    """Has octets to read, takes what fits, and answers what it is told to."""
+
+    def __init__(self, octets: int = 0, room: int = 0) -> None:
+        self.left = octets
+        self.room = room
+        self.asked: list[int] = []
+        self.interruptions = 0
+        self.failing: SchemeError | None = None
+
+    def read(self, size: int, now: float) -> bytes | None:
+        self.asked.append(size)
+        count = min(size, self.left)
+        self.left -= count
+        return bytes(count) or None
+
+    def write(self, data: memoryview, now: float) -> int | None:
+        if self.failing is not None:
+            raise self.failing
+        count = min(len(data), self.room)
+        self.room -= count
+        return count or None
+
+    def queued(self) -> int | None:
+        return self.left
+
+    def fevent(self, interest: int) -> int:
+        return Event.IN if self.left else 0
+
+    def interrupted(self, now: float) -> None:
+        self.interruptions += 1
+
+    def close(self, now: float) -> None:
+        pass
+
+
+def stream(handle: Handle) -> OpenStream:
+    waiting = Waiting(Alarm(), lambda: None, trio.current_time)
+    return OpenStream(Inode(2, TextFile(), None, None), CALLER, handle, waiting)
+
+
+@pytest.mark.parametrize(
+    ("queued", "size", "expected"),
+    [
+        (MEBIBYTE, MEBIBYTE, MEBIBYTE - 1),  # to the brim, and nothing more is there: the kernel must not ask on
+        (BRIM, BRIM, BRIM - 1),
+        (MEBIBYTE + 1, MEBIBYTE, MEBIBYTE),
+        (MEBIBYTE - 1, MEBIBYTE, MEBIBYTE - 1),
+        (4096, 4096, 4096),  # a small read is one request: exact
+        (10, 4096, 10),
+    ],
+)
+async def test_large_read_never_empties_the_queue_exactly(queued: int, size: int, expected: int) -> None:
+    source = Source(queued)
+    assert len(await stream(source).read(0, size, 1, 0, 0.0)) == expected
+
+
+async def test_write_takes_everything_waiting_for_room() -> None:
+    source = Source(room=10)
+    file = stream(source)
+    counts: list[int] = []
+
+    async def write() -> None:
+        counts.append(await file.write(0, bytes(25), 1, 0, 0.0))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(write)
+        for room in (10, 10):
+            await wait_all_tasks_blocked()
+            assert counts == []
+            source.room = room
+            source.changed()
+    assert counts == [25]
+
+
+@pytest.mark.parametrize(("room", "answer"), [(10, 10), (0, errno.EAGAIN)])
+async def test_write_that_cannot_wait_says_what_was_taken_or_eagain(room: int, answer: int) -> None:
+    try:
+        assert await stream(Source(room=room)).write(0, bytes(25), 1, os.O_NONBLOCK, 0.0) == answer
+    except SchemeError as error:
+        assert error.errno == answer
+
+
+async def test_failure_after_a_part_was_taken_is_the_next_writes() -> None:
+    source = Source(room=10)
+    file = stream(source)
+    counts: list[int] = []
+
+    async def write() -> None:
+        counts.append(await file.write(0, bytes(25), 1, 0, 0.0))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(write)
+        await wait_all_tasks_blocked()
+        source.failing = SchemeError(errno.ECONNRESET, "reset")
+        source.changed()
+    assert counts == [10]
+    with pytest.raises(SchemeError, match="reset"):
+        await file.write(0, b"x", 2, 0, 0.0)
+
+
+@pytest.mark.parametrize(("room", "interruptions"), [(0, 1), (5, 0)])
+async def test_interrupted_write_gives_up_only_when_nothing_was_taken(room: int, interruptions: int) -> None:
+    source = Source(room=room)
+    file = stream(source)
+    ends: list[int] = []
+
+    async def write() -> None:
+        try:
+            ends.append(await file.write(0, bytes(25), 7, 0, 0.0))
+        except SchemeError as error:
+            ends.append(-error.errno)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(write)
+        await wait_all_tasks_blocked()
+        file.waiting.interrupt(7)
+    assert ends == [room or -errno.EINTR]
+    assert source.interruptions == interruptions
+
+
+async def test_text_is_a_snapshot_and_offset_0_takes_a_new_one() -> None:
+    value = ["one\n"]
+    node = TextFile(lambda: value[0])
+    file = OpenText(Inode(2, node, None, None), CALLER, node, 0.0)
+    value[0] = "second\n"
+    assert await file.read(2, 100, 1, 0, 0.0) == b"e\n"
+    assert await file.read(0, 3, 1, 0, 0.0) == b"sec"
+    value[0] = "x"
+    assert await file.read(3, 100, 1, 0, 0.0) == b"ond\n"
+    file.release(0.0)
+    assert node.watchers == set()
+
+
+async def test_text_says_pri_and_err_after_a_change_until_read_again() -> None:
+    node = TextFile(lambda: "x")
+    file = OpenText(Inode(2, node, None, None), CALLER, node, 0.0)
+    always = Event.IN | Event.OUT
+    assert file.poll(0.0) == always
+    node.changed()
+    assert file.poll(0.0) == always | Event.PRI | Event.ERR
+    await file.read(0, 10, 1, 0, 0.0)
+    assert file.poll(0.0) == always
+
+
+async def test_log_is_read_by_position_and_polls_when_there_is_more() -> None:
+    ring = LogRing()
+    ring.append("one")
+    file = OpenFollowed(Inode(2, FollowedFile(ring), None, None), CALLER, FollowedFile(ring))
+    assert file.poll(0.0) == Event.IN
+    assert await file.read(0, 100, 1, 0, 0.0) == b"one\n"
+    assert await file.read(4, 100, 1, 0, 0.0) == b""
+    assert file.poll(0.0) == 0
+    ring.append("two")
+    assert file.poll(0.0) == Event.IN
+    assert await file.read(4, 100, 1, 0, 0.0) == b"two\n"
+    with pytest.raises(SchemeError) as caught:
+        await file.write(0, b"x", 1, 0, 0.0)
+    assert caught.value.errno == errno.EACCES
+    file.release(0.0)
+    assert ring.watchers == set()
+
+
+async def test_log_that_has_wrapped_is_read_once_and_ends() -> None:
+    """What `cat` does: the kernel's position lags behind the ring's, and must not bring the same octets again."""
+    ring = LogRing(capacity=1000)
+    for number in range(1000):
+        ring.append(f"line {number}")
+    node = FollowedFile(ring)
+    file = OpenFollowed(Inode(2, node, None, None), CALLER, node)
+    position, got = 0, b""
+    while octets := await file.read(position, 64, 1, 0, 0.0):
+        got += octets
+        position += len(octets)
+        assert len(got) <= 1000
+    assert got == ring.read(ring.start, 1000)[0]
+    ring.append("and on")
+    assert await file.read(position, 64, 1, 0, 0.0) == b"and on\n"
+    assert await file.read(ring.end - 7, 64, 1, 0, 0.0) == b"and on\n"  # a seek is where it says
+
+
+async def test_log_reader_overtaken_goes_on_at_the_oldest_line() -> None:
+    ring = LogRing(capacity=100)
+    ring.append("first")
+    node = FollowedFile(ring)
+    file = OpenFollowed(Inode(2, node, None, None), CALLER, node)
+    assert await file.read(0, 64, 1, 0, 0.0) == b"first\n"
+    for number in range(100):
+        ring.append(f"line {number}")
+    octets = await file.read(6, 7, 1, 0, 0.0)
+    assert octets.startswith(b"line ")
+    assert await file.read(6 + len(octets), 1000, 1, 0, 0.0) == ring.read(ring.start + len(octets), 1000)[0]
