@@ -1,4 +1,4 @@
-"""The command line: `schemefs mount DIR` and `schemefs umount DIR`.
+"""The command line: `schemefs mount DIR`, `schemefs umount DIR`, and the small commands beside them.
 
 Every failure is one sentence on standard error and status 1. trio, pyfuse3 and the plugins are imported only in the
 daemon, after the fork (background.py); what the options mean is options.py, what a mount point is is mountpoint.py.
@@ -15,7 +15,8 @@ from typing import Any, NoReturn
 
 import click
 
-from schemefs import __version__, mounting, mountpoint, options, tools
+from schemefs import __version__, forced_end, mounting, mountpoint, options, scripting, tools
+from schemefs import doctor as diagnosis
 from schemefs.config import Config
 from schemefs.errors import StartError
 
@@ -29,6 +30,14 @@ Examples:
   schemefs mount /scheme --address 192.168.7.2/24 --gateway 192.168.7.1
   nsenter --net=/run/netns/lab schemefs mount /scheme
   cat /scheme/icmp/ping/10.0.2.2,count=3          the first thing to try
+"""
+
+
+WAIT_EXAMPLE = """
+\b
+Example:
+  exec 3<>/scheme/tcp/10.0.2.2:7
+  schemefs wait --in -t 2.5 3 && read -r line <&3
 """
 
 
@@ -135,9 +144,54 @@ def _configuration(values: dict[str, Any], *, foreground: bool) -> Config:
 
 @cli.command()
 @click.argument("directory", metavar="DIR")
-def umount(directory: str) -> None:
+@click.option("--force", is_flag=True, help="End it also when its daemon does not answer and calls hang in it.")
+def umount(directory: str, *, force: bool) -> None:
     """End the mount on DIR in order; return when its daemon is gone."""
-    click.echo(mountpoint.end_mount(mountpoint.resolve(directory)))
+    path = mountpoint.resolve(directory)
+    if not force:
+        click.echo(mountpoint.end_mount(path))
+        return
+    for step in forced_end.end_by_force(path):
+        click.echo(step)
+
+
+@cli.command(epilog=WAIT_EXAMPLE)
+@click.argument("descriptor", metavar="FD", type=click.IntRange(min=0))
+@click.option("--in", "readable", is_flag=True, help="Until a read would not wait (the default).")
+@click.option("--out", "writable", is_flag=True, help="Until a write would not wait.")
+@click.option(
+    "-t", "timeout", type=click.FloatRange(min=0), metavar="SECONDS", help="At most so long.  [default: for ever]"
+)
+def wait(descriptor: int, *, readable: bool, writable: bool, timeout: float | None) -> None:
+    """Wait until FD, an open file of the calling shell, is ready; status 124 when the time is up.
+
+    An error or the end of file counts as ready: the next read or write will tell.
+    """
+    ready = scripting.wait(descriptor, readable=readable or not writable, writable=writable, timeout=timeout)
+    sys.exit(0 if ready else scripting.TIMED_OUT)
+
+
+@cli.command()
+@click.argument("descriptor", metavar="FD", type=click.IntRange(min=0))
+def which(descriptor: int) -> None:
+    """Print which conversation FD, an open file of the calling shell, is: tcp/7."""
+    click.echo(scripting.which(descriptor))
+
+
+@cli.command()
+def doctor() -> None:
+    """Look at what this machine has and lacks, stale mounts and TAPs too; say how each can be fixed.
+
+    Status 1 if something is wrong.
+    """
+    good = True
+    for finding in diagnosis.examine():
+        good &= finding.good
+        mark, colour = ("ok  ", "green") if finding.good else ("FAIL", "red")
+        click.echo(f"{click.style(mark, fg=colour)}  {finding.subject}: {finding.sentence}")
+        if finding.fix:
+            click.echo(f"      fix: {finding.fix}")
+    sys.exit(not good)
 
 
 def main() -> NoReturn:

@@ -11,7 +11,7 @@ is an `Offload`: a link that can't hand it on does it itself (`schemefs.net.offl
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, ClassVar
@@ -100,6 +100,17 @@ class DriverContext:
     logs: LogRings | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that `schemefs doctor` has looked at."""
+
+    subject: str
+    sentence: str
+    fix: str = ""  # what to do about it: a command, mostly
+    good: bool = True
+    put_back: Callable[[], None] | None = None  # undo what a killed daemon has left; raises DriverError
+
+
 class Driver(ABC):
     """A plugin that has one link.
 
@@ -112,6 +123,11 @@ class Driver(ABC):
     # What became of the addresses at `open`, where the driver has a say in it (the default subnet was taken); None: nothing
     chosen_address: IPv4Interface | None = None
     chosen_gateway: IPv4Address | None = None
+
+    @classmethod
+    def examine(cls) -> Iterable[Finding]:
+        """Look at what the driver needs here, and for what a killed daemon has left of it. Changes nothing."""
+        return ()
 
     def __init__(self, context: DriverContext) -> None:
         self.context = context

@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 
-from schemefs import background, mountpoint
+from schemefs import background, mountpoint, systemd
 from schemefs.config import Config
 from schemefs.errors import StartError
 
@@ -51,7 +51,9 @@ def _serve(config: Config, path: str, report: Report, *, allow_other: bool, pid_
 
     def report_ready(line: str) -> None:
         signals.ignored = True
-        report(_with_audience(line, audience))
+        line = _with_audience(line, audience)
+        systemd.notify(f"READY=1\nMAINPID={os.getpid()}\nSTATUS={line}")
+        report(line)
 
     with _pid_file(pid_file):
         return daemon.serve(config, Path(path), allow_other=everyone, report=report_ready)

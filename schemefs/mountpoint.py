@@ -14,11 +14,13 @@ import os
 import pwd
 import re
 import select
+import signal
 import stat
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 from typing import Final
 
@@ -29,6 +31,7 @@ FUSE_DEVICE: Final = Path("/dev/fuse")
 FUSE_CONF: Final = Path("/etc/fuse.conf")
 MNT_DETACH: Final = 2  # mount(2)
 UMOUNT_NOFOLLOW: Final = 8
+ANSWER_TIMEOUT: Final = 3  # seconds; a daemon answers stat within milliseconds, on a busy machine too
 END_TIMEOUT: Final = 15.0  # seconds; a daemon drains its connections for a bounded time, then it is gone
 
 
@@ -45,6 +48,7 @@ class Mount:
     kind: str
     source: str
     uid: int  # FUSE's user_id: whoever mounted it
+    device: int = 0  # the minor device number, by which the kernel's fusectl knows the connection
 
     @property
     def pid(self) -> int:
@@ -61,14 +65,23 @@ class Mount:
             return False
 
 
+class State(Enum):
+    """What becomes of a call to a mount."""
+
+    ANSWERS = "answers"
+    DEAD = "dead"  # the FUSE connection is gone: the kernel answers ENOTCONN by itself
+    SILENT = "silent"  # the daemon is stopped or stuck; a call may be beyond the reach of SIGKILL
+
+
 def mounts() -> Iterator[Mount]:
     """Yield everything that is mounted, what lies on top of something later than that."""
     for line in Path("/proc/self/mountinfo").read_text().splitlines():
         left, _, right = line.partition(" - ")
-        path = re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), left.split()[4])
+        _, _, device, _, escaped = left.split()[:5]
+        path = re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), escaped)
         kind, name, options = right.split(" ", 2)
         user = re.search(r"\buser_id=(\d+)", options)
-        yield Mount(path, kind, name, int(user[1]) if user else 0)
+        yield Mount(path, kind, name, int(user[1]) if user else 0, int(device.partition(":")[2]))
 
 
 def mounted_at(path: str) -> Mount | None:
@@ -150,16 +163,13 @@ def audience(*, asked: bool, private: bool) -> str:
 
 def end_mount(path: str) -> str:
     """Unmount *path* and wait until its daemon is gone; return what was done. StartError: why it can't be."""
-    mount = mounted_at(path)
-    if mount is None:
-        raise StartError(f"nothing is mounted on {path}" if os.path.lexists(path) else f"{path} does not exist")
-    if mount.kind != TYPE:
-        raise StartError(f"what is mounted on {path} is not a schemefs but {mount.source} ({mount.kind})")
-    if os.geteuid() not in (0, mount.uid):
-        raise StartError(f"{path} was mounted by {user_name(mount.uid)}: only that user and root can unmount it")
-    if _is_dead(path):
-        _unmount(path, lazy=True)
+    mount = ours_at(path)
+    state = state_of(path)
+    if state is State.DEAD:
+        detach(path)
         return f"unmounted {path}, which a killed daemon had left"
+    if state is State.SILENT:
+        raise StartError(f"{path} does not answer (process {mount.pid}): schemefs umount --force {path}")
     pidfd = _open_process(mount)
     try:
         _unmount(path, lazy=False)
@@ -169,6 +179,23 @@ def end_mount(path: str) -> str:
         if pidfd >= 0:
             os.close(pidfd)
     return f"unmounted {path}"
+
+
+def ours_at(path: str) -> Mount:
+    """Return the mount at *path*, which must be a schemefs that this user may end. StartError: why it is not."""
+    mount = mounted_at(path)
+    if mount is None:
+        raise StartError(f"nothing is mounted on {path}" if os.path.lexists(path) else f"{path} does not exist")
+    if mount.kind != TYPE:
+        raise StartError(f"what is mounted on {path} is not a schemefs but {mount.source} ({mount.kind})")
+    if os.geteuid() not in (0, mount.uid):
+        raise StartError(f"{path} was mounted by {user_name(mount.uid)}: only that user and root can unmount it")
+    return mount
+
+
+def detach(path: str) -> None:
+    """Unmount *path* at once, whoever uses it: they keep what they have open, dead or alive."""
+    _unmount(path, lazy=True)
 
 
 def remove_stale(path: str) -> None:
@@ -217,12 +244,33 @@ def _user_allow_other() -> bool:
 
 
 def _is_dead(path: str) -> bool:
-    """Tell whether the FUSE connection behind *path* is gone: the kernel then answers ENOTCONN by itself."""
-    try:
-        os.stat(path)
-    except OSError as error:
-        return error.errno == errno.ENOTCONN
-    return False
+    return state_of(path) is State.DEAD
+
+
+def state_of(path: str) -> State:
+    """Find out what becomes of a call to the mount at *path*.
+
+    A process of its own asks, since the call may never end: not for a signal either, once the daemon has taken it.
+    """
+    # Its own time limit ends it where the daemon has not taken the request; else it ends with the connection.
+    asker = subprocess.Popen(
+        ["timeout", "-s", "KILL", str(ANSWER_TIMEOUT), "stat", path],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        env=os.environ | {"LC_ALL": "C"},
+    )
+    assert asker.stderr is not None
+    with asker.stderr:
+        if not select.select([asker.stderr], [], [], ANSWER_TIMEOUT + 1)[0]:
+            asker.kill()
+            asker.returncode = asker.poll() or -signal.SIGKILL  # it may be stuck: nobody waits for it
+            return State.SILENT
+        complaint = asker.stderr.read().decode(errors="replace")  # the end of file has come, or is about to
+    if asker.wait() in (-signal.SIGKILL, 128 + signal.SIGKILL):
+        return State.SILENT
+    gone = (errno.ENOTCONN, errno.ECONNABORTED)  # the latter for who asked while it died
+    return State.DEAD if any(os.strerror(number) in complaint for number in gone) else State.ANSWERS
 
 
 def _open_process(mount: Mount) -> int:

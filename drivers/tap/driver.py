@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import trio
 
-from drivers.tap import host, tun
+from drivers.tap import examination, host, tun
 from drivers.tap.device import DeviceGoneError, TapDevice
 from drivers.tap.options import TapOptions, default_mac, parse
 from drivers.tap.record import Record
@@ -27,7 +27,9 @@ from drivers.virtio.net import VirtioNetLink
 from schemefs.driver import Driver, DriverError
 
 if TYPE_CHECKING:
-    from schemefs.driver import DriverContext
+    from collections.abc import Iterable
+
+    from schemefs.driver import DriverContext, Finding
 
 
 class TapDriver(Driver):
@@ -61,6 +63,11 @@ class TapDriver(Driver):
             message = "the TAP driver is not open"
             raise DriverError(message)
         return self._link
+
+    @classmethod
+    def examine(cls) -> Iterable[Finding]:
+        """Look at /dev/net/tun, and for TAPs that a killed daemon has left set up."""
+        return examination.examine()
 
     def open(self) -> None:
         """Create the TAP or attach to a persistent one, configure the kernel's side, start the queues."""

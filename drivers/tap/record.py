@@ -23,12 +23,21 @@ def directory() -> Path:
     return Path(runtime, "schemefs") if runtime else Path(f"/tmp/schemefs-{os.geteuid()}")  # noqa: S108 - checked below
 
 
+def records() -> list[Record]:
+    """Return the records of this network namespace, written by whoever."""
+    prefix = f"tap-{_namespace()}-"
+    return [Record(path.stem.removeprefix(prefix)) for path in directory().glob(f"{prefix}*.json")]
+
+
+def _namespace() -> int:
+    return os.stat("/proc/self/ns/net").st_ino
+
+
 class Record:
     """The file of one TAP in one network namespace: two namespaces may each have a schemefs0."""
 
     def __init__(self, tap: str, where: Path | None = None) -> None:
-        namespace = os.stat("/proc/self/ns/net").st_ino
-        self.path = (where or directory()) / f"tap-{namespace}-{tap}.json"
+        self.path = (where or directory()) / f"tap-{_namespace()}-{tap}.json"
 
     def write(self, side: HostSide) -> None:
         """Keep *side*. Raises OSError when there is no safe place: a directory of somebody else's is none."""

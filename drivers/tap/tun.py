@@ -20,6 +20,7 @@ PATH: Final = "/dev/net/tun"
 
 _TUNSETIFF: Final = 0x400454CA
 _TUNGETIFF: Final = 0x800454D2
+_TUNGETFEATURES: Final = 0x800454CF
 _TUNSETOFFLOAD: Final = 0x400454D0
 _TUNSETVNETHDRSZ: Final = 0x400454D8
 _SIOCGIFHWADDR: Final = 0x8927
@@ -32,6 +33,7 @@ _IFF_PERSIST: Final = 0x0800
 _IFREQ_FLAGS = Struct("16sH22x")
 _IFREQ_HWADDR = Struct("16sH6s16x")
 _INT = Struct("i")
+_UNSIGNED = Struct("I")
 
 _TUN_F_CSUM: Final = 0x01
 _TUN_F_TSO4: Final = 0x02
@@ -72,6 +74,12 @@ def open_tun() -> int:
 def attach(fd: int, name: str) -> None:
     """Make *fd* the TAP *name*, new or persistent. Raises OSError as the kernel says it."""
     fcntl.ioctl(fd, _TUNSETIFF, _IFREQ_FLAGS.pack(name.encode(), _IFF_TAP | _IFF_NO_PI | _IFF_VNET_HDR))
+
+
+def has_virtio_header(fd: int) -> bool:
+    """Tell whether this kernel's TAPs have virtio_net_hdr, which all offloads need; *fd* need not be attached."""
+    (features,) = _UNSIGNED.unpack(fcntl.ioctl(fd, _TUNGETFEATURES, bytes(_UNSIGNED.size)))
+    return bool(features & _IFF_VNET_HDR)
 
 
 def is_persistent(fd: int) -> bool:

@@ -1,0 +1,67 @@
+"""What `schemefs doctor` says about TAPs: the device, the offloads, and what a killed daemon has left."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+from collections.abc import Iterator
+from functools import partial
+
+from drivers.tap import host, tun
+from drivers.tap.record import Record, records
+from schemefs.driver import DriverError, Finding
+
+log = logging.getLogger("schemefs.virtio")
+
+
+def examine() -> Iterator[Finding]:
+    """Yield what was found; nothing is changed."""
+    try:
+        descriptor = tun.open_tun()
+    except DriverError as error:
+        yield Finding("tap", str(error), fix="run as root, or mount with --driver loopback", good=os.geteuid() != 0)
+        return
+    try:
+        yield _offloads(descriptor)
+    finally:
+        os.close(descriptor)
+    for record in records():
+        yield from _left_behind(record)
+
+
+def _offloads(descriptor: int) -> Finding:
+    """Ask what a TAP can have at all: TUNGETFEATURES needs no device."""
+    if tun.has_virtio_header(descriptor):
+        return Finding("tap", f"{tun.PATH} can be used; checksums and segmentation can be left to the kernel")
+    return Finding("tap", f"{tun.PATH} knows no virtio_net_hdr: no offloads", fix="a kernel with CONFIG_TUN of its own")
+
+
+def _left_behind(record: Record) -> Iterator[Finding]:
+    side = record.read()
+    if side is None or _in_use(side.name):
+        return
+    sentence = f"the TAP {side.name} is still set up for a daemon that was killed"
+    if side.added:
+        sentence += f" (it has {side.added})"
+    fix = f"mount with --tap {side.name} once more, and end that in order"
+    yield Finding("tap", sentence, fix=fix, good=False, put_back=partial(_put_back, record, side))
+
+
+def _put_back(record: Record, side: host.HostSide) -> None:
+    host.restore(side)
+    record.remove()
+
+
+def _in_use(tap: str) -> bool:
+    """Tell whether some process has the TAP: one that is not multi-queue has one user at most."""
+    if host.existing(tap) is None:
+        return False
+    descriptor = tun.open_tun()
+    try:
+        tun.attach(descriptor, tap)
+    except OSError as error:
+        return error.errno == errno.EBUSY
+    finally:
+        os.close(descriptor)
+    return False
