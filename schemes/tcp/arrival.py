@@ -128,7 +128,7 @@ def _first_check_sequence(c: Connection, segment: Segment, now: float) -> bool:
         c.ts_recent = segment.timestamp
         c.ts_recent_at = now
     if segment.seq < rcv.nxt:
-        if segment.size:
+        if segment.size and c.sack_on:
             c.dsack = (segment.seq, rcv.nxt)
         segment.trim_front(rcv.nxt - segment.seq)
         c.ack_now = True
@@ -174,7 +174,8 @@ def _answer_unacceptable(c: Connection, segment: Segment, now: float) -> None:
     if c.state == TIME_WAIT and segment.flags & SYN and c.tcp.reuse_time_wait(c, segment, now):
         return
     if segment.size:
-        c.dsack = (segment.seq, segment.seq + segment.size)
+        if c.sack_on:
+            c.dsack = (segment.seq, segment.seq + segment.size)
     elif not c.replies.allows(now):
         return
     if c.state == TIME_WAIT and segment.flags & FIN:

@@ -183,6 +183,8 @@ def send_probe(connection: Connection, now: float) -> None:
     """Send one octet into a closed window (§3.8.6.1), or the FIN when only that is left."""
     c, snd = connection, connection.snd
     if c.out.end <= snd.una:
+        if not c.fin_queued:
+            return
         c.fin_sent = True
     if _send_range(c, snd.una, 1, now):
         snd.nxt = max(snd.nxt, snd.una + 1)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("schemefs.tcp")
 
+_KEPT_ALIVE: Final = frozenset({ESTABLISHED, FIN_WAIT_2, CLOSE_WAIT})
 SYN_TIMEOUT: Final = 180.0  # seconds; RFC 9293 MUST-23: at least three minutes
 SYN_ACK_RETRIES: Final = 5  # as Linux: about a minute; a listener must not keep strangers for long
 
@@ -101,14 +102,14 @@ def life_due(connection: Connection, now: float) -> None:
         closing.abort(c, now)
     elif c.closed and c.state == FIN_WAIT_2:
         closing.end(c)
-    elif c.keepalive and c.state in (ESTABLISHED, CLOSE_WAIT):
+    elif c.keepalive and c.state in _KEPT_ALIVE:
         _keepalive_due(c, now)
 
 
 def start_keepalive(connection: Connection) -> None:
     """Keepalive was turned on or off, or the connection established: count from when the peer was heard last."""
     c = connection
-    if c.state in (ESTABLISHED, CLOSE_WAIT):
+    if c.state in _KEPT_ALIVE and not c.closed:
         if c.keepalive:
             c.life.soon()  # looks how long ago that was
         else:
@@ -119,9 +120,9 @@ def _keepalive_due(c: Connection, now: float) -> None:
     """Probe a silent peer; the timer is not moved for every segment but looks here when it last spoke."""
     idle_until = c.heard_at + c.keepalive
     if idle_until > now or c.snd.una != c.snd.nxt:
-        # Octets in flight have a timer that finds out sooner.
         c.probes = 0
-        c.life.set(max(idle_until, now + min(c.keepalive, c.keepalive_interval)))
+        # Octets in flight have a timer of their own, which finds out sooner.
+        c.life.set(idle_until if idle_until > now else now + c.keepalive_interval)
         return
     if c.probes >= c.keepalive_count:
         _give_up(c, f"no answer from {c.remote} to {c.probes} keepalive probes")

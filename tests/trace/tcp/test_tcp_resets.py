@@ -189,6 +189,15 @@ def test_keepalive() -> None:
     assert last.flags & 4
 
 
+def test_keepalive_after_a_half_close() -> None:
+    tcp = established(keepalive=10.0)
+    tcp.connection.shutdown(read=False, write=True, now=1.0)
+    tcp.receives(". ack 2", now=1.1)
+    list(tcp.taken())
+    tcp.until(11.2)
+    tcp.sends(". 1:1(0) ack 1")
+
+
 def test_keepalive_can_be_turned_on_and_off() -> None:
     tcp = established()
     put = tcp.connection.settings["keepalive"].set
