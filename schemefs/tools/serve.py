@@ -17,17 +17,18 @@ from typing import Final
 import click
 
 from schemefs.errors import StartError
+from schemefs.net.addresses import parse_address_path
 from schemefs.tools.tree import VARIABLE, conversation_of, failure, mount_option
 
 DEFAULT_LIMIT: Final = 40  # tcpserver's own
 LINE: Final = 256  # octets that `N REMOTE LOCAL` fits in
 
-EXAMPLES = r"""
+EXAMPLES = """
 \b
 Examples:
   schemefs serve :7 -- cat                               echo
   schemefs serve :8080 -- sh -c 'read x; echo "hello $REMOTE"'
-  schemefs serve --limit 2 10.0.2.15:8023 -- bash -i     two at a time; others wait in the backlog
+  schemefs serve :8023 --limit 2 -- bash -i              two at a time; others wait in the backlog
   schemefs serve udp/:9,listen -- cat                    a conversation for every sender
 """
 
@@ -89,9 +90,21 @@ class Server:
         self._children[os.pidfd_open(child.pid)] = child
 
 
-@click.command(epilog=EXAMPLES, context_settings={"allow_interspersed_args": False})
+def _path(address: str) -> str:
+    """Return the path of a listener: `tcp/:8080` of `:8080`."""
+    scheme, _, text = address.rpartition("/")
+    try:
+        host = parse_address_path(text).endpoint.host
+    except ValueError as error:
+        raise StartError(str(error)) from None
+    if host:
+        raise StartError(f"{text!r} is somebody to connect to: to listen, give :PORT")
+    return f"{scheme or 'tcp'}/{text}"
+
+
+@click.command(epilog=EXAMPLES)
 @click.argument("address")
-@click.argument("program", metavar="[--] COMMAND…", nargs=-1, required=True, type=click.UNPROCESSED)
+@click.argument("program", metavar="-- COMMAND…", nargs=-1, required=True, type=click.UNPROCESSED)
 @click.option("--limit", type=click.IntRange(1), default=DEFAULT_LIMIT, show_default=True, help="Children at a time.")
 @mount_option
 def command(tree: Path, address: str, program: Sequence[str], limit: int) -> None:
@@ -102,6 +115,6 @@ def command(tree: Path, address: str, program: Sequence[str], limit: int) -> Non
     """
     if shutil.which(program[0]) is None:
         raise StartError(f"there is no program {program[0]!r}")
-    server = Server(tree, address if "/" in address else f"tcp/{address}", program, limit)
+    server = Server(tree, _path(address), program, limit)
     click.echo(f"listening on {server.local}")
     server.serve()

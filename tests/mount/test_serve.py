@@ -1,0 +1,134 @@
+"""`schemefs serve` on a real mount: a command per connection, its environment, the limit, and what can't be."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from schemefs.testing.mount import SchemeMount
+
+pytestmark = pytest.mark.needs("fuse")
+
+
+class Servers:
+    """Starts `schemefs serve` on one mount and tells where each listens."""
+
+    def __init__(self, mount: SchemeMount) -> None:
+        self.mount = mount
+        self.processes: list[subprocess.Popen[str]] = []
+
+    def __call__(self, *arguments: str, address: str = ":0") -> str:
+        command = [sys.executable, "-m", "schemefs", "serve", "--mount", str(self.mount.path), *arguments[:-1]]
+        command += [address, "--", "bash", "-c", arguments[-1]]
+        server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
+        self.processes.append(server)
+        assert server.stdout is not None
+        line = server.stdout.readline()
+        assert line.startswith("listening on "), line
+        return line.split()[-1].replace("0.0.0.0", "127.0.0.1")
+
+    def close(self) -> None:
+        for server in self.processes:
+            server.terminate()
+            server.wait(5)
+            assert server.stdout is not None
+            server.stdout.close()
+
+
+@pytest.fixture
+def serve(scheme_mount: SchemeMount) -> Iterator[Servers]:
+    servers = Servers(scheme_mount)
+    yield servers
+    servers.close()
+
+
+def talk(mount: SchemeMount, address: str, text: bytes = b"") -> bytes:
+    """Send *text* and the end of file; return what comes back until the end."""
+    with open(mount.path / "tcp/clone", "r+b", buffering=0) as ctl:
+        name = ctl.read(20).decode().strip()
+        ctl.write(f"connect {address}\n".encode())
+        directory = mount.path / "tcp" / name
+        with open(directory / "rx", "rb", buffering=0) as rx:
+            with open(directory / "tx", "wb", buffering=0) as tx:
+                if text:
+                    tx.write(text)
+            return b"".join(iter(lambda: rx.read(65536), b""))
+
+
+def test_each_connection_has_a_command_of_its_own(serve: Servers, scheme_mount: SchemeMount) -> None:
+    address = serve("read -r x; echo $x to $REMOTE at $LOCAL; head -n 1 $SCHEME/$CONVERSATION/status")
+    for word in (b"one", b"two"):
+        answer = talk(scheme_mount, address, word + b"\n").decode().split()
+        assert answer[:2] == [word.decode(), "to"]
+        assert answer[2].startswith("127.0.0.1:")
+        assert answer[3:5] == ["at", address]
+        assert answer[5].startswith("state=")
+
+
+def test_a_large_answer_is_not_cut_off_by_a_request_nobody_read(serve: Servers, scheme_mount: SchemeMount) -> None:
+    address = serve("head -c 3000000 /dev/zero")
+    assert talk(scheme_mount, address, b"GET / HTTP/1.0\r\n\r\n" * 100) == bytes(3_000_000)
+
+
+def test_beyond_the_limit_one_waits(serve: Servers, scheme_mount: SchemeMount) -> None:
+    address = serve("--limit", "2", "echo $$; exec cat")
+    path = str(scheme_mount.path / "tcp" / address)
+    clients = [os.open(path, os.O_RDWR) for _ in range(3)]
+    try:
+        processes = {os.read(client, 100) for client in clients[:2]}
+        assert len(processes) == 2
+        os.set_blocking(clients[2], False)
+        with pytest.raises(BlockingIOError):
+            os.read(clients[2], 100)
+        os.close(clients.pop(0))
+        os.set_blocking(clients[1], True)
+        assert os.read(clients[1], 100) not in processes
+    finally:
+        for client in clients:
+            os.close(client)
+
+
+def test_datagrams_too(serve: Servers, scheme_mount: SchemeMount) -> None:
+    local = serve("read -r x; echo got $x", address="udp/:0,listen,bytes")
+    with open(scheme_mount.path / f"udp/{local},read_timeout=10", "r+b", buffering=0) as client:
+        client.write(b"it\n")
+        assert client.read(100) == b"got it\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("1.2.3.4:80", "cat"), "'1.2.3.4:80' is somebody to connect to: to listen, give :PORT"),
+        (("80", "cat"), "'80' has no port"),
+        ((":80,colour=red", "cat"), "there is no option 'colour'"),
+        ((":80", "no-such-program"), "there is no program 'no-such-program'"),
+        (("tls/:80", "cat"), "tls/:80: No such file or directory"),
+    ],
+)
+def test_what_can_not_be_served(arguments: tuple[str, ...], sentence: str, module_scheme_mount: SchemeMount) -> None:
+    command = [sys.executable, "-m", "schemefs", "serve", "--mount", str(module_scheme_mount.path), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
+    assert done.returncode == 1
+    assert sentence in done.stderr
+
+
+def test_the_end_of_the_mount_is_the_servers(mount_scheme: Callable[..., SchemeMount]) -> None:
+    mount = mount_scheme()
+    server = subprocess.Popen(
+        [sys.executable, "-m", "schemefs", "serve", ":0", "cat"],
+        env=os.environ | {"SCHEME": str(mount.path)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with server:
+        assert server.stdout is not None
+        assert server.stdout.readline().startswith("listening on 0.0.0.0:")
+        mount.close(check=False)
+        _, complaint = server.communicate(timeout=10)
+    assert server.returncode == 1
+    assert complaint.startswith("schemefs: the listener has ended")
