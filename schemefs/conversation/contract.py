@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One value of a conversation that a user may read and, mostly, write: a file of `settings/`, a ctl verb, an option.
+    """One value of a conversation that a user may read and, mostly, write: a file of `settings/`, a ctl verb, option.
 
     *set* raises ValueError with a sentence for a bad value; None: read only.
     """
@@ -73,9 +73,9 @@ class Engine(Protocol):
         """As Handle.synced."""
 
     def shutdown(self, *, read: bool, write: bool, now: float) -> None:
-        """Close directions: write sends FIN after what was written; read: reads give end of file, arrivals are dropped."""
+        """Close directions: write sends FIN after what was written; read: reads give end of file, arrivals are lost."""
 
-    def discard_input(self, discard: bool, now: float) -> None:  # noqa: FBT001 - the value itself
+    def discard_input(self, discard: bool, now: float) -> None:
         """While true, what arrives (and what waits) is taken and dropped, so that the peer is never held up."""
 
     def close(self, now: float) -> None:

@@ -1,10 +1,10 @@
 """The open files of a conversation: each a Handle, each holding its conversation while it is open.
 
-    DataHandle       data, rx, tx, and address paths: the stream (or the datagrams)
-    ListenerHandle   tcp/:PORT: one line for each accepted connection
-    AcceptHandle     tcp/:PORT,accept: waits in open, then is the data of the one that came
-    CtlHandle        ctl and clone: the number, and verbs
-    ListenHandle     n/listen: waits in open, then is the ctl of the one that came
+DataHandle       data, rx, tx, and address paths: the stream (or the datagrams)
+ListenerHandle   tcp/:PORT: one line for each accepted connection
+AcceptHandle     tcp/:PORT,accept: waits in open, then is the data of the one that came
+CtlHandle        ctl and clone: the number, and verbs
+ListenHandle     n/listen: waits in open, then is the ctl of the one that came
 """
 
 from __future__ import annotations
@@ -192,7 +192,7 @@ class AcceptHandle(DataHandle):
 
 
 class CtlHandle(_Holding):
-    """`N\\n` once per open, then end of file; takes verbs, one per line."""
+    r"""`N\n` once per open, then end of file; takes verbs, one per line."""
 
     would_block = errno.EINPROGRESS  # a connect goes on by itself
 

@@ -210,7 +210,7 @@ class Conversation:
             self._close_engine(now)
 
     def _close_engine(self, now: float) -> None:
-        """End the conversation: as a socket, or, where only its tx and its rx were used, such that nothing is cut off."""
+        """End it: as a socket, or, where only its tx and its rx were used, such that nothing is cut off."""
         self.closed = True
         if self.engine is not None and not self.engine.ended:
             if self.writers_ever and not self.used_as_socket:

@@ -1,7 +1,7 @@
 """The files of `settings/`: every value as text, and Redox's binary forms beside the three that Redox has.
 
-Redox: `hop_limit` is one octet; `read_timeout` and `write_timeout` are a TimeSpec, 16 octets in native order: seconds as
-i64, nanoseconds as i32, 4 octets of padding; nothing is read while none is set, and a short write clears it.
+Redox: `hop_limit` is one octet; `read_timeout` and `write_timeout` are a TimeSpec, 16 octets in native order: seconds
+as i64, nanoseconds as i32, 4 octets of padding; nothing is read while none is set, and a short write clears it.
 """
 
 from __future__ import annotations
@@ -97,6 +97,6 @@ class RawSettingFile(SettingFile):
         super().write(text.encode(), caller, now)
 
 
-RAW: Final[dict[str, Callable[[Conversation, str], Node]]] = {
-    name: RawSettingFile for name in ("hop_limit", "read_timeout", "write_timeout")
-}
+RAW: Final[dict[str, Callable[[Conversation, str], Node]]] = dict.fromkeys(
+    ("hop_limit", "read_timeout", "write_timeout"), RawSettingFile
+)

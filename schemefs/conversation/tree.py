@@ -1,8 +1,8 @@
 """The directories of a protocol: what is in them is declared here once, and README is made from the declarations.
 
-    tcp/README  stats  err  clone  <address>[,option…]  <n>/
-                                                          ctl data rx tx listen
-                                                          local remote status status.json err settings/
+tcp/README  stats  err  clone  <address>[,option…]  <n>/
+                                                      ctl data rx tx listen
+                                                      local remote status status.json err settings/
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Final, TypeGuard, cast
 
-from schemefs.conversation.contract import ConversationProtocol, Option, Setting
+from schemefs.conversation.contract import ConversationProtocol, Option
 from schemefs.conversation.control import HELP, Control
 from schemefs.conversation.handles import (
     AcceptHandle,
@@ -90,7 +90,7 @@ class ConversationScheme(Scheme):
 
     def shutdown(self, now: float) -> bool:
         """Close every conversation in order."""
-        return all([conversation.finish(now) for conversation in self.conversations])
+        return all([conversation.finish(now) for conversation in self.conversations])  # noqa: C419 - close every one
 
     # Addresses
 
@@ -147,7 +147,8 @@ class ConversationScheme(Scheme):
             conversation.begin(cast("Engine", made), now)
 
     def _apply_timeouts(self, conversation: Conversation, address: AddressPath) -> None:
-        for name in ("read_timeout", "write_timeout"):  # what ctl has set before stays unless the address says otherwise
+        # What ctl has set before stays unless the address says otherwise.
+        for name in ("read_timeout", "write_timeout"):
             if name in address.options:
                 setattr(conversation, name, parse_seconds(address.options[name]))
 
@@ -298,9 +299,7 @@ class ConversationDirectory(StaticDirectory):
 class _StatusFile(TextFile):
     """What the engine says of itself, in one of two notations."""
 
-    def __init__(
-        self, conversation: Conversation, notation: Callable[[Mapping[str, str | int | float]], str]
-    ) -> None:
+    def __init__(self, conversation: Conversation, notation: Callable[[Mapping[str, str | int | float]], str]) -> None:
         super().__init__(mode=0o400, uid=conversation.uid, gid=conversation.gid)
         self._conversation = conversation
         self._notation = notation

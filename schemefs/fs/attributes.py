@@ -12,7 +12,7 @@ from schemefs.scheme import Directory, StreamFile, SymbolicLink
 STREAM_BLOCK: Final = 1 << 20  # what cat and cp read at once: the most one request carries
 TEXT_BLOCK: Final = 4096
 
-# Nodes have no times of their own; like /proc, they show when they were asked about... but steadily: the daemon's start.
+# Nodes have no times of their own: they show when the daemon started.
 _STARTED: Final = time.time_ns()
 
 

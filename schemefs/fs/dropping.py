@@ -1,7 +1,7 @@
 """Has the kernel drop names that were looked up and that nobody uses any more, when there are many of them.
 
-The kernel keeps them in its cache until memory gets short (FUSE has no "delete when unused" but for virtiofs), and every
-one keeps an inode here.
+The kernel keeps them in its cache until memory gets short (FUSE has no "delete when unused" but for virtiofs), and
+every one keeps an inode here.
 """
 
 from __future__ import annotations

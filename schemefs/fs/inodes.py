@@ -5,7 +5,8 @@ the kernel serialises writes per inode, so two opens of one path must not share 
 other), and one inode is one conversation, which further opens (/dev/fd/3) join. `forget` frees every number.
 
 Linux keeps a name that was looked up in its cache until memory gets short, so `forget` may come late: a port scan would
-leave 65,535 inodes here. Above `MANY`, names that nobody has open are offered to the mount, which has the kernel drop them.
+leave 65,535 inodes here. Above `MANY`, names that nobody has open are offered to the mount, which has the kernel drop
+them.
 """
 
 from __future__ import annotations
@@ -27,9 +28,7 @@ class Inode:
 
     __slots__ = ("ended", "handle", "lookups", "name", "node", "number", "offered", "opens", "parent", "scheme")
 
-    def __init__(
-        self, number: int, node: Node, parent: Inode | None, scheme: Scheme | None, name: bytes = b""
-    ) -> None:
+    def __init__(self, number: int, node: Node, parent: Inode | None, scheme: Scheme | None, name: bytes = b"") -> None:
         self.number = number
         self.name = name  # in its parent
         self.node = node

@@ -227,9 +227,7 @@ class Operations(pyfuse3.Operations):
             return OpenFollowed(inode, caller, node)
         raise SchemeError(errno.EISDIR, "a directory")
 
-    async def _open_stream(
-        self, inode: Inode, node: StreamFile, flags: int, caller: Caller, unique: int
-    ) -> OpenStream:
+    async def _open_stream(self, inode: Inode, node: StreamFile, flags: int, caller: Caller, unique: int) -> OpenStream:
         now = self.waiting.clock()
         if inode.ended:
             raise SchemeError(errno.ENOTCONN, "the conversation of this file has ended")
@@ -288,7 +286,7 @@ class Operations(pyfuse3.Operations):
         """A close of one descriptor of several: nothing happens, and nothing ever waits here."""
 
     @answering
-    async def fsync(self, fh: int, datasync: bool) -> None:  # noqa: FBT001 - pyfuse3's signature
+    async def fsync(self, fh: int, datasync: bool) -> None:
         """Wait until what was written has arrived."""
         await self.files[fh].fsync(seam.request()[0])
 

@@ -38,7 +38,7 @@ from schemefs.fs._seam import (  # noqa: E402
 
 _missing = not_interposed()
 if _missing:
-    _message = f"libfuse's {', '.join(_missing)} did not get interposed: another library defines them first (LD_PRELOAD?)"
+    _message = f"libfuse's {', '.join(_missing)} did not get interposed: another library comes first (LD_PRELOAD?)"
     raise ImportError(_message)
 
 __all__ = ["answer_with", "drained", "drop_names", "ended", "on_interrupt", "pyfuse3", "request"]

@@ -126,6 +126,6 @@ class Trio:
 def install(on_end: Callable[[], None]) -> None:
     """Give pyfuse3 this Trio; before its `main`. *on_end* is called once no request can come any more.
 
-    It has to end the calls that are parked: after `umount -f` their callers are gone, and pyfuse3 waits for its workers.
+    It has to end the calls that are parked: after `umount -f` their callers are gone, and pyfuse3 waits for workers.
     """
     vars(seam.pyfuse3)["trio"] = Trio(on_end)

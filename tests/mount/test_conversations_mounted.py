@@ -33,7 +33,9 @@ def pipe(mounted: SchemeMount) -> Path:
 
 
 def bash(script: str, directory: Path) -> str:
-    done = subprocess.run(["bash", "-c", script], cwd=directory, capture_output=True, text=True, timeout=SOON, check=False)
+    done = subprocess.run(
+        ["bash", "-c", script], cwd=directory, capture_output=True, text=True, timeout=SOON, check=False
+    )
     return done.stdout + done.stderr
 
 

@@ -1,4 +1,4 @@
-"""The mount under load and at its end: hundreds of parked calls, killed callers, forgotten inodes, every way to unmount."""
+"""The mount under load and at its end: hundreds of parked calls, killed callers, forgotten inodes, ways to unmount."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-
 from contract_scheme import ContractScheme
+
 from schemefs import mountpoint
 from schemefs.testing.mount import SchemeMount
 

@@ -155,7 +155,9 @@ def test_settings_are_listed_with_redox_binary_forms(world: World) -> None:
         assert caught.value.errno == errno.ENOENT
 
 
-@pytest.mark.parametrize(("name", "value"), [("hop_limit", "0"), ("hop_limit", "256"), ("hop_limit", "x"), ("read_timeout", "-1")])
+@pytest.mark.parametrize(
+    ("name", "value"), [("hop_limit", "0"), ("hop_limit", "256"), ("hop_limit", "x"), ("read_timeout", "-1")]
+)
 def test_bad_setting_is_einval_and_changes_nothing(world: World, name: str, value: str) -> None:
     world.connected()
     before = world.text(f"0/settings/{name}")

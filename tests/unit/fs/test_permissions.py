@@ -34,7 +34,12 @@ def test_modes(mode: int, caller: Caller, allowed: int) -> None:
 
 @pytest.mark.parametrize(
     ("flags", "wanted"),
-    [(os.O_RDONLY, READ), (os.O_WRONLY | os.O_TRUNC, WRITE), (os.O_RDWR | os.O_NONBLOCK, READ | WRITE), (3, READ | WRITE)],
+    [
+        (os.O_RDONLY, READ),
+        (os.O_WRONLY | os.O_TRUNC, WRITE),
+        (os.O_RDWR | os.O_NONBLOCK, READ | WRITE),
+        (3, READ | WRITE),
+    ],
 )
 def test_access_wanted_by_open(flags: int, wanted: int) -> None:
     assert wanted_by(flags) == wanted

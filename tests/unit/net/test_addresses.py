@@ -30,7 +30,8 @@ def test_endpoints(text: str, host: str, port: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "", ":", "host", "host:", "host: 80", "host:80 ", "host:65536", "host:-1", "a:b:80", "::1:80", "a!b!80", "[::1]80",
+        "", ":", "host", "host:", "host: 80", "host:80 ", "host:65536", "host:-1", "a:b:80", "::1:80", "a!b!80",
+        "[::1]80",
         "[::1:80", "[host]:80", "[]:80", "ho st:80", "300.1.1.1:80", "1.2.3:80", "a/b:80", "*a:80", "a*b:80",
         "x" * 254 + ":80", "host:8٠", "host:\n80",
     ],
