@@ -1,6 +1,7 @@
 """The whole configuration as one TOML text: what `netcfg/config` shows and takes, and `schemefs mount --config` reads.
 
-    nameserver = "10.0.2.3"
+    nameservers = ["10.0.2.3"]
+    search = ["example.org"]
     hosts = ["127.0.0.1 localhost"]
     forward = false
     routes = ["default via 10.0.2.2 dev eth0"]
@@ -37,6 +38,7 @@ from typing import Any, Final
 LOOPBACK: Final = "lo"
 NOTHING: Final = "none"  # as host_address
 _NAME: Final = re.compile(r"eth(0|[1-9][0-9]{0,2})", re.ASCII)
+_NAMES: Final = ("nameservers", "search", "hosts")
 _DEVICE_KEYS: Final = ("driver", "tap", "host_address", "offload")
 
 
@@ -65,7 +67,8 @@ class InterfaceDocument:
 class Document:
     """One configuration. None: nothing is said."""
 
-    nameserver: str | None = None
+    nameservers: tuple[str, ...] | None = None
+    search: tuple[str, ...] | None = None
     hosts: tuple[str, ...] | None = None
     forward: bool = False
     routes: tuple[str, ...] = ()
@@ -80,16 +83,16 @@ def parse(text: str) -> Document:
     except tomllib.TOMLDecodeError as error:
         message = f"not TOML: {error}"
         raise ValueError(message) from None
-    _check(table, {"nameserver": "", "hosts": [], "forward": False, "routes": [], "interface": {}, "log": {}}, "")
+    like = {"nameservers": [], "search": [], "hosts": [], "forward": False, "routes": [], "interface": {}, "log": {}}
+    _check(table, like, "")
     interfaces = {name: _interface(name, values) for name, values in table.get("interface", {}).items()}
     if LOOPBACK not in interfaces:
         interfaces = {LOOPBACK: _interface(LOOPBACK, {}), **interfaces}
     levels = table.get("log", {})
     _check(levels, dict.fromkeys(levels, ""), "log.")
-    hosts = table.get("hosts")
+    names = {key: tuple(table[key]) for key in _NAMES if key in table}
     return Document(
-        nameserver=table.get("nameserver"),
-        hosts=None if hosts is None else tuple(hosts),
+        **names,
         forward=table.get("forward", False),
         routes=tuple(table.get("routes", ())),
         interfaces=interfaces,
@@ -99,11 +102,8 @@ def parse(text: str) -> Document:
 
 def text_of(document: Document) -> str:
     """Return the TOML that `parse` reads *document* from."""
-    lines = []
-    if document.nameserver is not None:
-        lines.append(f"nameserver = {_toml(document.nameserver)}")
-    if document.hosts is not None:
-        lines.append(f"hosts = {_toml(document.hosts)}")
+    names = {key: getattr(document, key) for key in _NAMES}
+    lines = [f"{key} = {_toml(value)}" for key, value in names.items() if value is not None]
     lines += [f"forward = {_toml(document.forward)}", f"routes = {_toml(document.routes)}"]
     for name, interface in document.interfaces.items():
         lines += ["", f"[interface.{name}]"]

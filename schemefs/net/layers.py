@@ -86,8 +86,8 @@ class Path(Protocol):
 
         *header* is the transport header with a partial checksum at *checksum_offset* (the pseudo-header's sum, not
         complemented), or complete when that is -1. The chunks must stay unchanged until they are on the wire.
-        What can't be delivered comes back as `receive_error`; ENETUNREACH and EMSGSIZE that are known at once are raised
-        as SchemeError.
+        What can't be delivered comes back as `receive_error`; ENETUNREACH and EMSGSIZE that are known at once are
+        raised as SchemeError.
         """
 
 
@@ -118,6 +118,10 @@ class RouteEntry(Protocol):
     def metric(self) -> int:
         """The smaller wins."""
 
+    @property
+    def connected(self) -> bool:
+        """Whether an address made it, and takes it away again."""
+
 
 class Routes(Protocol):
     """The one routing table."""
@@ -138,8 +142,16 @@ class Routes(Protocol):
         """Add a rule. EEXIST: there is one with this prefix and metric; ENETUNREACH: *via* is on no link of ours;
         ENODEV: no such interface; EADDRNOTAVAIL: *source* is not ours."""
 
-    def remove(self, destination: bytes, prefix_length: int, *, via: bytes = b"", interface: str = "") -> None:
-        """Remove every rule for exactly this prefix (and via, interface, where given). ESRCH: there was none."""
+    def remove(
+        self,
+        destination: bytes,
+        prefix_length: int,
+        *,
+        via: bytes = b"",
+        interface: str = "",
+        metric: int | None = None,
+    ) -> None:
+        """Remove every rule for exactly this prefix (via, interface and metric, where given). ESRCH: there was none."""
 
     def explain(self, destination: bytes) -> str:
         """Say which rule wins for *destination*, and why; ENETUNREACH when none does."""
@@ -244,6 +256,13 @@ class NetworkLayer(Protocol):
 
     # Called with the netcfg path of what has changed: "route/list", "ifaces/eth0/addr/list", "ifaces/eth0/mac"…
     on_change: list[Callable[[str], None]]
+
+    @property
+    def forwarding(self) -> bool:
+        """Whether datagrams for others are passed on, as a router does."""
+
+    def set_forwarding(self, on: bool, now: float) -> None:
+        """Begin or end to pass them on."""
 
     def path(self, destination: bytes, source: bytes = b"") -> Path:
         """Look up the way to *destination*. ENETUNREACH: no route; EADDRNOTAVAIL: *source* is not ours."""

@@ -41,18 +41,26 @@ REASONS: Final = {
     "unreachable_neighbor": "out_discards",
     "full_link": "out_discards",
     "raw_queue_full": "in_discards",
+    "not_forwardable": "in_address_errors",
+    "hop_limit_exceeded": "in_header_errors",  # RFC 4293: ipSystemStatsInHdrErrors has those too
+    "no_route": "in_no_routes",
+    "larger_than_mtu": "out_discards",
+    "full_neighbor_queue": "out_discards",
 }
 
 _RFC_4293: Final = {
     "in_receives": "InReceives",
     "in_header_errors": "InHdrErrors",
+    "in_no_routes": "InNoRoutes",
     "in_address_errors": "InAddrErrors",
     "in_unknown_protocols": "InUnknownProtos",
     "in_truncated": "InTruncatedPkts",
+    "in_forwarded": "InForwDatagrams",
     "in_discards": "InDiscards",
     "in_delivers": "InDelivers",
     "out_requests": "OutRequests",
     "out_no_routes": "OutNoRoutes",
+    "out_forwarded": "OutForwDatagrams",
     "out_discards": "OutDiscards",
     "reassembly_required": "ReasmReqds",
     "reassembly_oks": "ReasmOKs",
@@ -70,13 +78,16 @@ class Counters:
 
     in_receives: int
     in_header_errors: int
+    in_no_routes: int
     in_address_errors: int
     in_unknown_protocols: int
     in_truncated: int
+    in_forwarded: int
     in_discards: int
     in_delivers: int
     out_requests: int
     out_no_routes: int
+    out_forwarded: int
     out_discards: int
     reassembly_required: int
     reassembly_oks: int

@@ -88,6 +88,9 @@ class Ipv4:
         unicast = destination in self._local or (interface.is_loopback and destination[0] == 127)
         if not unicast:
             reason = self._why_not_for_us(destination, interface)
+            if reason == "not_ours" and self._network.forwarder.enabled:
+                moved = offload.moved(-start) if offload.flags else offload
+                return self._network.forwarder.forward(frame, header_length, moved, now, to_group=to_group)
             if reason:
                 return self._drop(reason, frame)
         elif to_group:

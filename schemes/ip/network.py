@@ -13,6 +13,7 @@ from schemefs.net.layers import DeliveryError, ErrorReporter, Transport
 from schemes.ip import wire
 from schemes.ip.addresses import LOOPBACK, AddressTable
 from schemes.ip.counters import Counters
+from schemes.ip.forwarding import Forwarder
 from schemes.ip.groups import Groups
 from schemes.ip.identification import Identifications
 from schemes.ip.interface import LOOPBACK_NAME, Interface
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
 log = logging.getLogger("schemefs.ip")
 
 _QUOTED: Final = 64  # octets of a transport header that an error gives back
+_LARGEST_QUOTE: Final = 576  # octets of a datagram that an ICMP error may need: RFC 1812 §4.3.2.3
+DESTINATION_UNREACHABLE: Final = 3
+HOST_UNREACHABLE: Final = 1
 
 
 class Hop(NamedTuple):
@@ -58,6 +62,7 @@ class Network:
         self.routes = RouteTable(self.addresses, self._carries, lambda: self.invalidate("route/list"))
         self.path_mtus = PathMtus(alarm, self.invalidate)
         self.identifications = Identifications(random)
+        self.forwarder = Forwarder(self)
         self.ipv4 = Ipv4(self)
         self.groups = Groups(self)
 
@@ -74,6 +79,18 @@ class Network:
     def register_error_reporter(self, reporter: ErrorReporter) -> None:
         """Have ICMP errors sent by *reporter*."""
         self.reporter = reporter
+
+    @property
+    def forwarding(self) -> bool:
+        """Whether datagrams for others are passed on."""
+        return self.forwarder.enabled
+
+    def set_forwarding(self, on: bool, now: float) -> None:
+        """Begin or end to pass them on."""
+        del now
+        if on != self.forwarder.enabled:
+            self.forwarder.enabled = on
+            self.invalidate("ip/forward")
 
     def is_local(self, address: bytes) -> bool:
         """Tell whether *address* is one of ours (127/8 included)."""
@@ -171,12 +188,16 @@ class Network:
                 transport.transmit_space(now)
 
     def undeliverable(self, chunks: Chunks, number: int, sentence: str, now: float) -> None:
-        """Tell whoever sent a datagram of ours (header first) that it never left."""
-        datagram = b"".join(chunks)[: 15 * 4 + _QUOTED]
+        """Tell whoever sent a datagram (header first) that it never left: a transport of ours, or a host by ICMP."""
+        datagram = b"".join(chunks)[:_LARGEST_QUOTE]
         start = (datagram[0] & 15) * 4
         _, _, _, _, fragment, _, protocol, _, source, destination = wire.HEADER.unpack_from(datagram)
-        if not fragment & wire.OFFSET:  # one error per datagram: the first fragment's
-            error = DeliveryError(number, True, sentence, protocol, source, destination, datagram[start:])
+        if not self.is_local(source):
+            if self.reporter is not None:
+                self.reporter.report_error(DESTINATION_UNREACHABLE, HOST_UNREACHABLE, memoryview(datagram), now)
+        elif not fragment & wire.OFFSET:  # one error per datagram: the first fragment's
+            transport = datagram[start : start + _QUOTED]
+            error = DeliveryError(number, True, sentence, protocol, source, destination, transport)
             self.deliver_error(error, now)
 
     # Links come and go

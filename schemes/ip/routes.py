@@ -111,8 +111,16 @@ class RouteTable:
         self._lengths = sorted(self._by_length, reverse=True)
         self._changed()
 
-    def remove(self, destination: bytes, prefix_length: int, *, via: bytes = b"", interface: str = "") -> None:
-        """Remove every rule for exactly this prefix (and via, interface, where given). ESRCH: there was none."""
+    def remove(
+        self,
+        destination: bytes,
+        prefix_length: int,
+        *,
+        via: bytes = b"",
+        interface: str = "",
+        metric: int | None = None,
+    ) -> None:
+        """Remove every rule for exactly this prefix (via, interface and metric, where given). ESRCH: there was none."""
         _check_prefix(destination, prefix_length)
         prefix = network_of(destination, prefix_length)
 
@@ -121,6 +129,7 @@ class RouteTable:
                 (route.prefix_length, route.destination) == (prefix_length, prefix)
                 and via in (b"", route.via)
                 and interface in ("", route.interface)
+                and metric in (None, route.metric)
             )
 
         if not self.discard(matches):

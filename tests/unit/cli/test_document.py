@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from schemefs.document import Document, InterfaceDocument, parse, text_of
 
 EXAMPLE = """\
-nameserver = "10.0.2.3"
+nameservers = ["10.0.2.3"]
+search = ["example.org"]
 hosts = ["127.0.0.1 localhost"]
 forward = true
 routes = [
@@ -46,7 +47,7 @@ def test_the_example_comes_back_letter_by_letter():
 def test_an_empty_text_is_lo_alone():
     document = parse("")
     assert document.interfaces == {"lo": InterfaceDocument(driver="loopback", addresses=("127.0.0.1/8",))}
-    assert (document.nameserver, document.hosts, document.forward, document.routes) == (None, None, False, ())
+    assert (document.nameservers, document.hosts, document.forward, document.routes) == (None, None, False, ())
 
 
 def test_the_second_interface_is_on_the_second_tap():
@@ -58,7 +59,7 @@ def test_the_second_interface_is_on_the_second_tap():
     ("text", "words"),
     [
         ("forward = ", "not TOML"),
-        ("forwards = true", "unknown key forwards; there is: nameserver, hosts"),
+        ("forwards = true", "unknown key forwards; there is: nameservers, search, hosts"),
         ("[interface.eth0]\nadress = []", "unknown key interface.eth0.adress; there is: driver, tap"),
         ("[interface.eth0]\nmtu = '1500'", "interface.eth0.mtu is a number, not '1500'"),
         ("[interface.eth0]\nmtu = true", "interface.eth0.mtu is a number, not True"),
@@ -80,6 +81,6 @@ def test_what_is_wrong_is_said_in_a_sentence(text, words):
 
 
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs"]))), st.text(st.characters(exclude_categories=["Cs"])))
-def test_any_text_in_quotes_comes_back(hosts, nameserver):
-    document = Document(nameserver=nameserver, hosts=tuple(hosts), interfaces=parse("").interfaces)
+def test_any_text_in_quotes_comes_back(hosts, search):
+    document = Document(search=(search,), hosts=tuple(hosts), interfaces=parse("").interfaces)
     assert parse(text_of(document)) == document

@@ -25,6 +25,7 @@ class Rule:
     interface: str
     source: bytes = b""
     metric: int = 0
+    connected: bool = False
 
 
 @dataclass
@@ -52,13 +53,14 @@ class MemoryRoutes:
         self.rules.append(Rule(destination, prefix_length, via, interface, source, metric))
         self.network.tell("route/list")
 
-    def remove(self, destination, prefix_length, *, via=b"", interface=""):
+    def remove(self, destination, prefix_length, *, via=b"", interface="", metric=None):
         kept = [
             r
             for r in self.rules
             if (r.destination, r.prefix_length) != (destination, prefix_length)
             or via not in (b"", r.via)
             or interface not in ("", r.interface)
+            or metric not in (None, r.metric)
         ]
         if len(kept) == len(self.rules):
             raise SchemeError(errno.ESRCH, "no such rule")
