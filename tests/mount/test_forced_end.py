@@ -116,7 +116,7 @@ def test_another_process_with_the_daemons_number_is_left_alone(mount: SchemeMoun
     """The record in mountinfo is only a number; whoever has it must be a schemefs with /dev/fuse open."""
     from schemefs import forced_end
 
-    with subprocess.Popen(["sleep", "60", "schemefs"]) as other:
+    with subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()", "schemefs"]) as other:
         stranger = mountpoint.Mount(str(mount.path), mountpoint.TYPE, mountpoint.source(other.pid), 0)
         assert forced_end._open_daemon(stranger) == -1
         assert other.poll() is None

@@ -1,0 +1,137 @@
+"""Mounts on TAPs among others: two daemons side by side, a user's own, one that is stopped; each leaves nothing."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from schemefs import mountpoint
+from schemefs.testing.leftovers import Place
+from schemefs.testing.mount import SchemeMount
+from schemefs.testing.network import Namespace
+
+pytestmark = pytest.mark.needs("root", "tap", "fuse")
+
+
+def on_tap(namespace: Namespace, tap: str, *options: str) -> SchemeMount:
+    return SchemeMount("--driver", "tap", "--tap", tap, *options, prefix=namespace.prefix)
+
+
+def address_of(mount: SchemeMount) -> str:
+    return (mount.path / "netcfg/iface/eth0/addr").read_text().partition("/")[0]
+
+
+def kernel_addresses(namespace: Namespace, tap: str) -> str:
+    return str(namespace.run(["ip", "-br", "-4", "address", "show", tap]).stdout)
+
+
+def test_two_daemons_side_by_side(namespace: Namespace) -> None:
+    """Each on its own TAP and subnet, both reached by the kernel, which routes between them."""
+    namespace.run(["sh", "-c", "echo 1 >/proc/sys/net/ipv4/ip_forward"])
+    with on_tap(namespace, "first0") as first, on_tap(namespace, "second0") as second:
+        one, two = address_of(first), address_of(second)
+        assert one != two
+        assert ", because 10.0.2.0/24 is in use here" in second.ready_line
+        for address in (one, two):
+            namespace.run(["ping", "-c", "1", "-W", "5", address])
+        with open(second.path / "tcp/:80", "r+b", buffering=0) as listener:
+            with open(first.path / f"tcp/{two}:80", "r+b", buffering=0) as client:
+                number, peer, _ = listener.readline().decode().split()
+                assert peer.startswith(one)
+                client.write(b"from one daemon to the other")
+                with open(second.path / "tcp" / number / "rx", "rb", buffering=0) as server:
+                    assert server.read(100) == b"from one daemon to the other"
+    links = namespace.run(["ip", "-br", "link"]).stdout
+    assert "first0" not in links
+    assert "second0" not in links
+
+
+def test_the_end_of_one_leaves_the_other(namespace: Namespace) -> None:
+    with on_tap(namespace, "first0") as first:
+        with on_tap(namespace, "second0"):
+            pass
+        namespace.run(["ping", "-c", "1", "-W", "5", address_of(first)])
+
+
+def test_a_tap_of_another_daemon_is_refused(namespace: Namespace) -> None:
+    with on_tap(namespace, "first0"):
+        place = Place()
+        directory = place.path / "m"
+        directory.mkdir()
+        done = namespace.run([sys.executable, "-m", "schemefs", "mount", directory, "--tap", "first0"], check=False)
+        place.remove()
+        assert done.returncode == 1
+        assert "the TAP first0 is in use by another program" in done.stderr
+
+
+def test_force_puts_back_what_a_stopped_daemon_can_not(namespace: Namespace) -> None:
+    """A persistent TAP stays, so its address, MTU and state would too."""
+    namespace.run(["ip", "tuntap", "add", "mode", "tap", "name", "stays0"])
+    before = namespace.run(["ip", "-o", "link", "show", "stays0"]).stdout
+    mount = on_tap(namespace, "stays0")
+    try:
+        assert "10.0.2.2/24" in kernel_addresses(namespace, "stays0")
+        os.kill(mount.pid, signal.SIGSTOP)
+        command = [sys.executable, "-m", "schemefs", "umount", "--force", mount.path]
+        done = subprocess.run(list(map(str, command)), check=True, capture_output=True, text=True, timeout=30)
+        assert "put back: the TAP stays0 is still set up" in done.stdout
+        assert "10.0.2.2" not in kernel_addresses(namespace, "stays0")
+        after = namespace.run(["ip", "-o", "link", "show", "stays0"]).stdout
+        assert settings_of(after) == settings_of(before)
+    finally:
+        mount.close(check=False)
+
+
+def test_doctor_finds_the_tap_of_a_killed_daemon(namespace: Namespace) -> None:
+    namespace.run(["ip", "tuntap", "add", "mode", "tap", "name", "stays1"])
+    mount = on_tap(namespace, "stays1")
+    command = [sys.executable, "-m", "schemefs", "doctor"]
+    assert "stays1" not in namespace.run(command, check=False).stdout
+    os.kill(mount.pid, signal.SIGKILL)
+    mount.close(check=False)
+    told = namespace.run(command, check=False)
+    assert "FAIL  tap: the TAP stays1 is still set up for a daemon that was killed (it has 10.0.2.2/24)" in told.stdout
+    with on_tap(namespace, "stays1"):
+        pass
+    assert "stays1" not in namespace.run(command, check=False).stdout
+
+
+def settings_of(line: str) -> list[str]:
+    return re.findall(r"(?:mtu|qlen) \d+|[<,]UP[,>]", line)
+
+
+def test_a_users_mount_on_a_tap_of_its_own(namespace: Namespace) -> None:
+    """Without root: through fusermount3, on a persistent TAP that belongs to the uid."""
+    namespace.run(["ip", "tuntap", "add", "mode", "tap", "user", "65534", "name", "mine0"])
+    namespace.run(["ip", "address", "add", "10.0.2.2/24", "dev", "mine0"])
+    namespace.run(["ip", "link", "set", "mine0", "up"])
+    place = Place()
+    directory = place.path / "m"
+    directory.mkdir()
+    user = "setpriv --reuid 65534 --regid 65534 --clear-groups"
+    script = f"""
+        mount -t tmpfs none /mnt && mkdir /mnt/m && chown 65534 /mnt/m || exit 9
+        mknod -m 666 /mnt/fuse c 10 229 && mount --bind /mnt/fuse /dev/fuse || exit 9
+        mknod -m 666 /mnt/tun c 10 200 && mount --bind /mnt/tun /dev/net/tun || exit 9
+        {user} {sys.executable} -m schemefs mount /mnt/m --tap mine0 --host-address none || exit 8
+        ping -c 1 -W 5 10.0.2.15 >/dev/null || exit 7
+        {user} cat /mnt/m/icmp/ping/10.0.2.2,count=1 || exit 6
+        {user} cat /mnt/m/network/eth0/mac || exit 5
+        {user} {sys.executable} -m schemefs doctor
+        {user} {sys.executable} -m schemefs umount --force /mnt/m
+    """
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2]), "PYTHONDONTWRITEBYTECODE": "1"}
+    done = namespace.run(["unshare", "--mount", "sh", "-c", script], check=False, env=environment)
+    place.remove()
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "1 packets received" in done.stdout
+    assert "ended the daemon" in done.stdout
+    assert "detached /mnt/m" in done.stdout
+    assert mountpoint.mounted_at("/mnt/m") is None
+    namespace.run(["ip", "link", "show", "mine0"])
