@@ -25,6 +25,7 @@ from schemes.tcp.wire import (
     PSH,
     RST,
     SYN,
+    URG,
     flags_text,
     header,
     header_with_timestamps,
@@ -158,13 +159,16 @@ def _tail_may_go(c: Connection) -> bool:
 def _send_range(c: Connection, seq: int, length: int, now: float) -> int:
     """Send `[seq, seq + length)`, whose last may be the FIN; return how much went: less if it was too chopped."""
     end = c.out.end
+    flags = ACK
+    if c.snd.up > seq:
+        flags |= URG
+        length = min(length, c.mss)  # cutting a super-segment does not move the urgent pointer
     size = min(length, end - seq)
     chunks: Chunks = ()
     if size > 0:
         chunks, taken = c.out.slices(seq, size)
         if taken < size:
             length = size = taken
-    flags = ACK
     if seq + size == end and size:
         flags |= PSH
     if seq + length > end:
@@ -262,6 +266,9 @@ def _send(c: Connection, seq: int, flags: int, chunks: Chunks, size: int, now: f
         )
         partial_sum = (c.pseudo_sum + HEADER_LENGTH + len(options) + size) % 0xFFFF or 0xFFFF
         octets = header(c.ports, seq, rcv.nxt, flags, wnd, partial_sum, options)
+    if flags & URG:
+        # 0xFFFF: as far as it can say; the segments after this one say the rest.
+        octets = octets[:18] + min(c.snd.up - seq, 0xFFFF).to_bytes(2, "big") + octets[20:]
     if not _hand_over(c, octets, chunks, size, now):
         return False
     c.ack_now = False

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from schemes.tcp.listener import Listener
 
 MAX_BACKLOG = 4096
+KEEPALIVE_TIME = 7200.0  # when only the word is said (RFC 9293 MUST-28)
 
 HELP = {
     "nodelay": "1: send short segments at once; 0: Nagle's algorithm",
@@ -27,6 +28,7 @@ HELP = {
     "linger": "seconds to send what is left after close; 0: reset; -1: as long as it takes",
     "congestion": "congestion control: " + ", ".join(CONTROLS),
     "mss": "octets of payload in a segment",
+    "urgent": "1: all that is written so far is urgent; reads as 1 until it is acknowledged",
     "backlog": "connections that may wait for accept",
 }
 
@@ -69,7 +71,7 @@ def _congestion(text: str) -> type[CongestionControl]:
 CHECKS: Mapping[str, Callable[[str], object]] = {
     "nodelay": _flag,
     "hop_limit": lambda text: parse_number(text, 1, 255),
-    "keepalive": parse_seconds,
+    "keepalive": lambda text: parse_seconds(text) if text else KEEPALIVE_TIME,
     "keepalive_interval": _positive_seconds,
     "keepalive_count": lambda text: parse_number(text, 1, 127),
     "user_timeout": _positive_seconds,
@@ -84,6 +86,11 @@ def of_connection(connection: Connection) -> Mapping[str, Setting]:
     found = {name: _value(connection, name) for name in CHECKS if name != "congestion"}
     found["congestion"] = Setting(
         lambda: connection.congestion.name, lambda text: _set_congestion(connection, text), HELP["congestion"]
+    )
+    found["urgent"] = Setting(
+        lambda: str(int(connection.snd.up > connection.snd.una)),
+        lambda text: _set_urgent(connection, text),
+        HELP["urgent"],
     )
     found["mss"] = Setting(lambda: str(connection.mss), None, HELP["mss"])
     return found
@@ -112,6 +119,11 @@ def _set_congestion(connection: Connection, text: str) -> None:
     control = _congestion(text)(connection.mss)
     control.cwnd, control.ssthresh = before.cwnd, before.ssthresh
     connection.congestion = connection.recovery.congestion = control
+
+
+def _set_urgent(connection: Connection, text: str) -> None:
+    """Mark what is queued (RFC 9293 §3.8.5): segments sent from now on say so."""
+    connection.snd.up = connection.out.end if _flag(text) else connection.snd.una
 
 
 def of_listener(listener: Listener) -> Mapping[str, Setting]:

@@ -12,13 +12,14 @@ from __future__ import annotations
 class SendSpace:
     """What we send. `nxt` never goes back: what has to be sent again is the business of loss recovery."""
 
-    __slots__ = ("iss", "max_wnd", "nxt", "scale", "una", "wl1", "wl2", "wnd")
+    __slots__ = ("iss", "max_wnd", "nxt", "scale", "una", "up", "wl1", "wl2", "wnd")
 
     def __init__(self, iss: int) -> None:
         self.iss = iss
         self.una = iss
         self.nxt = iss
         self.wnd = 0
+        self.up = iss  # SND.UP: the first number that is not urgent (RFC 6093)
         self.wl1 = 0  # SEG.SEQ and SEG.ACK of the segment that `wnd` is from
         self.wl2 = 0
         self.max_wnd = 0  # the largest window the peer has ever offered (§3.8.6.2.1, RFC 5961 §5.2)
@@ -46,7 +47,7 @@ class ReceiveSpace:
     next window is computed from `offered`, or every ACK of a full buffer would round up a little further.
     """
 
-    __slots__ = ("acked", "edge", "fin_at", "irs", "mss", "nxt", "offered", "scale")
+    __slots__ = ("acked", "edge", "fin_at", "irs", "mss", "nxt", "offered", "scale", "up")
 
     def __init__(self) -> None:
         self.irs = 0
@@ -57,6 +58,7 @@ class ReceiveSpace:
         self.fin_at = -1  # sequence number of the peer's FIN once it was seen, maybe out of order; -1: not yet
         self.mss = 536  # the largest segment seen, for "every second full-sized segment"
         self.scale = 0  # Rcv.Wind.Shift
+        self.up = 0  # RCV.UP, as SND.UP
 
     @property
     def wnd(self) -> int:
@@ -65,7 +67,7 @@ class ReceiveSpace:
 
     def start(self, irs: int, wnd: int) -> None:
         """The peer's SYN has come, ours offers *wnd* octets."""
-        self.irs = irs
+        self.irs = self.up = irs
         self.nxt = self.acked = irs + 1
         self.edge = self.offered = self.nxt + wnd
 

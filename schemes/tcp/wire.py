@@ -59,6 +59,7 @@ class Segment:
         "seq",
         "size",
         "timestamp",
+        "urgent",
         "wnd",
     )
 
@@ -70,6 +71,7 @@ class Segment:
         self.payload = payload  # borrowed: valid while the segment is processed
         self.size = len(payload)
         self.full_size = full_size  # octets of payload in each segment that a super-segment was made of
+        self.urgent = 0  # SEG.UP as in the header; from `seq` on unwrapped, the first number that is not urgent
         self.timestamp = -1  # TSval; -1: no Timestamps option
         self.echo = 0  # TSecr
         self.sack: tuple[tuple[int, int], ...] = ()  # as in the header: not unwrapped
