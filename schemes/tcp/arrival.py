@@ -91,7 +91,7 @@ def _arrives_in_syn_sent(c: Connection, segment: Segment, now: float) -> bool:
         # Without an ACK it proves nothing: anybody could have sent it.
         if flags & ACK:
             after = f"{(now - c.opened_at) * 1000:.1f} ms"
-            closing.fail(c, errno.ECONNREFUSED, f"RST from {c.remote} in answer to SYN after {after}")
+            closing.fail(c, errno.ECONNREFUSED, f"RST from {c.remote} in answer to SYN after {after}", now)
         return False
     if not flags & SYN:
         return False
@@ -195,12 +195,12 @@ def _second_check_rst(c: Connection, segment: Segment, now: float) -> bool:
         if c.listener is not None:
             closing.end(c)  # back to LISTEN: nobody needs to know
         else:
-            closing.fail(c, errno.ECONNREFUSED, f"RST from {c.remote} in answer to SYN-ACK")
+            closing.fail(c, errno.ECONNREFUSED, f"RST from {c.remote} in answer to SYN-ACK", now)
     elif state in RECEIVING or state == CLOSE_WAIT:
         c.tcp.statistics.established_resets += 1
         # As Linux: who has seen the peer's end and is still writing gets EPIPE.
         number = errno.EPIPE if state == CLOSE_WAIT else errno.ECONNRESET
-        closing.fail(c, number, f"RST from {c.remote} in state {state}")
+        closing.fail(c, number, f"RST from {c.remote} in state {state}", now)
     else:
         closing.end(c)
     return False

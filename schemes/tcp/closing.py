@@ -86,9 +86,14 @@ def abort(connection: Connection, now: float) -> None:
     end(c)
 
 
-def fail(connection: Connection, number: int, sentence: str) -> None:
-    """The connection has failed: errno *number* for the next read or write, *sentence* for people."""
+def fail(connection: Connection, number: int, sentence: str, now: float) -> None:
+    """The connection has failed: errno *number* for the next read or write, *sentence* for people.
+
+    Unless it was still to be opened, and the peer's name has another address.
+    """
     c = connection
+    if c.alternatives and c.state == SYN_SENT and c.tcp.try_next(c, now):
+        return
     c.error = sentence
     if not c.closed:
         c.failure = SchemeError(number, sentence)

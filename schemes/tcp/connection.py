@@ -60,11 +60,11 @@ class Connection:
     """Satisfies `schemefs.conversation.Engine`. Made by `Tcp`, which finds it by `key`."""
 
     __slots__ = (
-        "ack_now", "blocked", "closed", "congestion", "connect_timeout", "delayed_ack", "discarding", "dsack",
-        "error", "established_at", "failure", "fin_queued", "fin_sent", "header_length", "heard_at", "hop_limit",
-        "inbox", "ip_header_length", "is_limited", "keepalive", "keepalive_count", "keepalive_interval", "key",
-        "life", "linger", "lingering", "listener", "max_payload", "mss", "nodelay", "on_changed", "opened_at", "out",
-        "path", "path_mtu", "peer_closed", "peer_mss", "ports", "probes", "pseudo_sum", "quick_acks", "rcv",
+        "ack_now", "alternatives", "blocked", "closed", "congestion", "connect_timeout", "delayed_ack", "discarding",
+        "dsack", "error", "established_at", "failure", "fin_queued", "fin_sent", "header_length", "heard_at",
+        "hop_limit", "inbox", "ip_header_length", "is_limited", "keepalive", "keepalive_count", "keepalive_interval",
+        "key", "life", "linger", "lingering", "listener", "max_payload", "mss", "nodelay", "on_changed", "opened_at",
+        "out", "path", "path_mtu", "peer_closed", "peer_mss", "ports", "probes", "pseudo_sum", "quick_acks", "rcv",
         "read_shut", "reassembly", "recovery", "replies", "retransmission", "retransmissions", "rtt", "sack_on",
         "segments_in", "segments_out", "sent_at", "small_end", "snd", "soft_error", "stalled_at", "state",
         "syn_retries", "tcp", "timestamp_offset", "timestamps_on", "ts_recent", "ts_recent_at", "tuning",
@@ -96,10 +96,6 @@ class Connection:
 
     def _init_agreements(self, timestamp_offset: int) -> None:
         """What the two sides told each other in their SYNs, and what the path allows."""
-        source, destination = self.path.source, self.path.destination
-        self.ip_header_length = 20 if len(source) == 4 else 40
-        # The part of the pseudo-header's sum that never changes; the length is added for each segment.
-        self.pseudo_sum = int.from_bytes(source, "big") + int.from_bytes(destination, "big") + 6
         self.peer_mss = DEFAULT_MSS
         self.timestamps_on = False
         self.timestamp_offset = timestamp_offset
@@ -110,6 +106,15 @@ class Connection:
         self.path_mtu = 0
         self.mss = DEFAULT_MSS  # octets of payload in one segment on the wire
         self.max_payload = DEFAULT_MSS  # octets of payload in one super-segment
+        self.take_path(self.path)
+
+    def take_path(self, path: Path) -> None:
+        """Use *path* from now on: what follows from its ends and its MTU."""
+        self.path = path
+        source, destination = path.source, path.destination
+        self.ip_header_length = 20 if len(source) == 4 else 40
+        # The part of the pseudo-header's sum that never changes; the length is added for each segment.
+        self.pseudo_sum = int.from_bytes(source, "big") + int.from_bytes(destination, "big") + 6
         output.measure_path(self)
 
     def _init_conduct(self) -> None:
@@ -142,6 +147,7 @@ class Connection:
         self.error = ""
         self.soft_error: DeliveryError | None = None
         self.unsendable: SchemeError | None = None  # why the network layer would not take a segment, since the last ACK
+        self.alternatives: tuple[bytes, ...] = ()  # more addresses of the peer, for when this one doesn't answer
         self.closed = False
         self.lingering = False
         self.read_shut = False

@@ -97,6 +97,27 @@ class Tcp:
         self.begin(connection, now)
         return connection
 
+    def try_next(self, connection: Connection, now: float) -> bool:
+        """Send the SYN to the next of the peer's addresses that there is a way to; False: there is none left."""
+        while connection.alternatives:
+            destination, *rest = connection.alternatives
+            connection.alternatives = tuple(rest)
+            try:
+                path = self.network.path(destination)
+            except SchemeError:
+                continue
+            local_port, port = (number.to_bytes(2, "big") for number in connection.ports)
+            key = destination + path.source + port + local_port
+            if key not in self.connections:
+                self.forget(connection)
+                connection.key = key
+                connection.take_path(path)
+                connection.unsendable = None
+                self.connections[key] = connection
+                opening.open_actively(connection, now)
+                return True
+        return False
+
     def listen(self, address: bytes, port: int, *, uid: int = 0) -> Listener:
         """Return a listener on *address* (zeros: any) and *port* (0: one is picked). EADDRINUSE: somebody has it."""
         if not port:

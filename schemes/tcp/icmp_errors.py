@@ -33,7 +33,7 @@ def error_arrives(connection: Connection, error: DeliveryError, now: float) -> N
         _mtu_fell(c, now)
     elif c.state == SYN_SENT:
         after = f"{(now - c.opened_at) * 1000:.1f} ms"
-        closing.fail(c, error.errno, f"{error.sentence} (in answer to SYN to {c.remote}, after {after})")
+        closing.fail(c, error.errno, f"{error.sentence} (in answer to SYN to {c.remote}, after {after})", now)
     elif c.state == SYN_RECEIVED and c.listener is not None and error.hard:
         closing.end(c)
     else:

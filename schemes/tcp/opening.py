@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from schemes.tcp import closing, output, timeouts
-from schemes.tcp.rtt import RTO_AFTER_LOST_SYN
+from schemes.tcp.rtt import RTO_AFTER_LOST_SYN, RoundTripTime
 from schemes.tcp.states import ESTABLISHED, FIN_WAIT_1, SYN_RECEIVED, SYN_SENT
 
 if TYPE_CHECKING:
@@ -18,13 +18,15 @@ def open_actively(connection: Connection, now: float) -> None:
     c = connection
     c.opened_at = c.heard_at = c.sent_at = now
     c.become(SYN_SENT)
+    c.syn_retries = 0
+    c.rtt = RoundTripTime()
     c.rtt.start(c.snd.iss + 1, now)
     c.retransmission.set(now + c.rtt.rto)
-    if c.connect_timeout:
+    if c.connect_timeout and not c.life.armed:
         c.life.set(now + c.connect_timeout)
     output.send_syn(c, now)
     if c.unsendable is not None:
-        closing.fail(c, c.unsendable.errno, c.unsendable.sentence)  # as connect(2): there is nothing to wait for
+        closing.fail(c, c.unsendable.errno, c.unsendable.sentence, now)  # as connect(2): there is nothing to wait for
 
 
 def open_passively(connection: Connection, segment: Segment, now: float) -> None:

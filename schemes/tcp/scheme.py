@@ -53,7 +53,8 @@ class TcpProtocol(ConversationProtocol):
         if not port:
             raise SchemeError(errno.EADDRNOTAVAIL, "nobody can be reached at port 0")
         source, local_port = self._local_end(options.get("from", ""), caller)
-        connection = self._connect_to_one_of(self.context.names.addresses(endpoint.host), port, source, local_port, now)
+        addresses = self.context.names.addresses(endpoint.host)
+        connection = self._connect_to_one_of(addresses, port, source, local_port, now)
         self._configure(connection, options)
         connection.connect_timeout = parse_seconds(options.get("timeout") or "0")
         self.tcp.begin(connection, now)
@@ -62,13 +63,16 @@ class TcpProtocol(ConversationProtocol):
     def _connect_to_one_of(
         self, addresses: tuple[bytes, ...], port: int, source: bytes, local_port: int, now: float
     ) -> Connection:
-        """Take the first address that there is a way to."""
+        """Take the first address that there is a way to; the others are tried when it doesn't answer."""
         failure = SchemeError(errno.EADDRNOTAVAIL, "no address")
-        for destination in addresses:
+        for index, destination in enumerate(addresses):
             try:
-                return self.tcp.connect(destination, port, now, source=source, local_port=local_port)
+                connection = self.tcp.connect(destination, port, now, source=source, local_port=local_port)
             except SchemeError as error:
                 failure = error
+            else:
+                connection.alternatives = addresses[index + 1 :]
+                return connection
         raise failure
 
     def announce(self, address: AddressPath, caller: Caller, now: float) -> Listener:

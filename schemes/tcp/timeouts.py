@@ -39,7 +39,7 @@ def retransmission_due(connection: Connection, now: float) -> None:
     # gone too, and nobody would ever miss the connection.
     since = max(c.stalled_at, c.heard_at) if window_closed and not c.closed else c.stalled_at
     if now - since >= c.user_timeout:
-        _give_up(c, f"no answer from {c.remote} for {now - since:.0f} s")
+        _give_up(c, f"no answer from {c.remote} for {now - since:.0f} s", now)
         return
     c.rtt.retransmitted(now)
     c.rtt.back_off()
@@ -66,7 +66,7 @@ def _handshake_due(c: Connection, now: float) -> None:
             closing.end(c)
             return
     elif waited >= SYN_TIMEOUT:
-        _give_up(c, f"no answer from {c.remote} to {c.syn_retries + 1} SYNs in {waited:.0f} s")
+        _give_up(c, f"no answer from {c.remote} to {c.syn_retries + 1} SYNs in {waited:.0f} s", now)
         return
     c.syn_retries += 1
     c.rtt.retransmitted(now)
@@ -77,7 +77,7 @@ def _handshake_due(c: Connection, now: float) -> None:
     c.retransmission.set(now + c.rtt.rto)
 
 
-def _give_up(c: Connection, sentence: str) -> None:
+def _give_up(c: Connection, sentence: str, now: float) -> None:
     """End the connection: ETIMEDOUT, or what an ICMP error has told since (RFC 1122 §4.2.3.9)."""
     number = errno.ETIMEDOUT
     if c.soft_error is not None:
@@ -86,7 +86,7 @@ def _give_up(c: Connection, sentence: str) -> None:
     elif c.unsendable is not None:
         number = c.unsendable.errno
         sentence += f"; {c.unsendable.sentence}"
-    closing.fail(c, number, sentence)
+    closing.fail(c, number, sentence, now)
 
 
 def life_due(connection: Connection, now: float) -> None:
@@ -94,7 +94,8 @@ def life_due(connection: Connection, now: float) -> None:
     c = connection
     if c.state in OPENING:
         waited = now - c.opened_at
-        _give_up(c, f"no answer from {c.remote} to {c.syn_retries + 1} SYN(s) within {waited:g} s")
+        c.alternatives = ()
+        _give_up(c, f"no answer from {c.remote} to {c.syn_retries + 1} SYN(s) within {waited:g} s", now)
     elif c.state == TIME_WAIT:
         closing.end(c)
     elif c.closed and c.linger > 0:
@@ -125,7 +126,7 @@ def _keepalive_due(c: Connection, now: float) -> None:
         c.life.set(idle_until if idle_until > now else now + c.keepalive_interval)
         return
     if c.probes >= c.keepalive_count:
-        _give_up(c, f"no answer from {c.remote} to {c.probes} keepalive probes")
+        _give_up(c, f"no answer from {c.remote} to {c.probes} keepalive probes", now)
         output.send_reset(c, now)
         return
     c.probes += 1

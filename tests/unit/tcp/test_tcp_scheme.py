@@ -26,7 +26,7 @@ class Machine(IpHost):
 
     def __init__(self) -> None:
         super().__init__()
-        names = Names("127.0.0.1 here\n127.0.0.2 127.0.0.3 nonsense\n")
+        names = Names("127.0.0.1 here\n127.0.0.1 several\n127.0.0.2 several\n127.0.0.3 several\n")
         context = SchemeContext(self.alarm, random.Random(1), Config(), names, LogRings(lambda: 0.0))
         context.services["ip"] = self.network
         self.scheme = TcpScheme(context)
@@ -75,6 +75,19 @@ def test_a_name_and_its_first_address_that_there_is_a_way_to() -> None:
     machine.open(":8080")
     assert not machine.open("here:8080").opening(0.0)
     assert refused(machine, "nowhere:8080")[0] == errno.ENOENT
+
+
+def test_the_first_address_that_answers() -> None:
+    """`several` is nobody, nobody, and then the one that listens."""
+    machine = Machine()
+    machine.open("clone").write(memoryview(b"announce 127.0.0.3:8080"), 0.0)
+    client = machine.open("several:8080")
+    assert not client.opening(0.0)
+    (connection, _) = sorted(machine.tcp.connections.values(), key=lambda connection: connection.listener is not None)
+    assert connection.remote == "127.0.0.3:8080"
+    refusing = machine.open("several:9")
+    with pytest.raises(SchemeError, match="RST from 127.0.0.3:9"):
+        refusing.opening(0.0)
 
 
 def test_nobody_listens() -> None:
