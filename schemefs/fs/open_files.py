@@ -66,6 +66,11 @@ class OpenStream(OpenFile):
 
     def __init__(self, inode: Inode, caller: Caller, handle: Handle, waiting: Waiting) -> None:
         super().__init__(inode, caller)
+        if handle.on_changed is not None:
+            message = (
+                f"{handle!r} is open already; every open file needs a handle of its own, or a change wakes one only"
+            )
+            raise ValueError(message)
         self.handle = handle
         self.waiting = waiting
         handle.on_changed = self.waiters.wake

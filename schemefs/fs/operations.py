@@ -294,9 +294,11 @@ class Operations(pyfuse3.Operations):
     async def release(self, fh: int) -> None:
         """The last descriptor of an open file is gone."""
         file = self.files.pop(fh)
-        file.release(self.waiting.clock())
-        if isinstance(file, OpenStream):
-            file.inode.closed()
+        try:
+            file.release(self.waiting.clock())
+        finally:
+            if isinstance(file, OpenStream):
+                file.inode.closed()
 
     async def statfs(self, ctx: Any) -> Any:
         """Answer df."""

@@ -75,6 +75,21 @@ class PipeHandle(Handle):
         self.scheme.closed += 1
 
 
+class UncloseableHandle(PipeHandle):
+    """Fails when it is closed."""
+
+    def close(self, now: float) -> None:
+        super().close(now)
+        raise RuntimeError("broken on purpose")
+
+
+class SharedHandle(PipeHandle):
+    """Gives itself for a second open."""
+
+    def reopen(self, flags: int, caller: Caller, now: float) -> Handle:
+        return self
+
+
 class OpeningHandle(PipeHandle):
     """Never open; says how often it was given up."""
 
@@ -137,7 +152,8 @@ class PipeFile(StreamFile):
         if kind == "broken":
             if how == "open":
                 raise RuntimeError("broken on purpose")
-            return BrokenHandle(scheme, Pipe(ROOM), how)
+            odd = {"close": UncloseableHandle, "shared": SharedHandle}.get(how)
+            return odd(scheme, Pipe(ROOM)) if odd else BrokenHandle(scheme, Pipe(ROOM), how)
         if kind == "full":
             return PipeHandle(scheme, Pipe(0))
         kinds = {"opening": OpeningHandle, "refused": RefusedHandle, "unsynced": UnsyncedHandle}

@@ -305,6 +305,38 @@ def test_exception_in_open_or_lookup_is_eio_and_the_mount_lives(pipes: Path, mou
     assert (pipes / "value").exists()
 
 
+def test_exception_in_close_leaves_nothing_open(pipes: Path, mounted: SchemeMount) -> None:
+    os.close(os.open(pipes / "broken-close", os.O_RDWR))
+    wait_until(lambda: "unexpected failure in release" in mounted.log(), "not logged")
+    assert (pipes / "value").exists()
+
+
+def test_one_handle_for_two_open_files_is_refused(pipes: Path, opened: Callable[..., int]) -> None:
+    one = opened(pipes / "broken-shared")
+    with pytest.raises(OSError) as caught:
+        os.open(f"/dev/fd/{one}", os.O_RDWR)
+    assert caught.value.errno == errno.EIO
+    os.write(one, b"still works")
+    assert os.read(one, 20) == b"still works"
+
+
+def test_ended_conversation_is_not_made_again(pipes: Path) -> None:
+    """A path that was resolved before (O_PATH) names the one conversation, not another."""
+    held = os.open(pipes / "pipe-x", os.O_PATH)
+    os.close(os.open(f"/proc/self/fd/{held}", os.O_RDWR))
+    wait_until(lambda: stats(pipes)["open"] == 0, "not closed")
+    with pytest.raises(OSError) as caught:
+        os.open(f"/proc/self/fd/{held}", os.O_RDWR)
+    assert caught.value.errno == errno.ENOTCONN
+    os.close(held)
+
+
+def test_fixture_mounts_a_scheme_that_is_not_installed(mount_scheme: Callable[..., SchemeMount]) -> None:
+    mount = mount_scheme(schemes=[ContractScheme])
+    assert sorted(os.listdir(mount.path)) == ["README", "pipe"]
+    assert "pipes and broken files" in (mount.path / "README").read_text()
+
+
 @pytest.mark.parametrize("name", ["broken-raises", "broken-poll"])
 def test_exception_in_poll_ends_nothing(pipes: Path, opened: Callable[..., int], name: str) -> None:
     poll = select.poll()
