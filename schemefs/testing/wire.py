@@ -29,9 +29,13 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Weather:
-    """What happens to frames, each way. Probabilities from 0 to 1, times in seconds."""
+    """What happens to frames on their way. Probabilities from 0 to 1, times in seconds."""
 
     loss: float = 0.0
+    burst: float = 0.0  # probability that the link goes silent, for as many frames as `burst_length` has on average
+    burst_length: float = 10.0
+    every: int = 0  # lose every so-manyth frame that is longer than half the MTU; 0: none
+    largest: int = 65535  # octets; longer frames vanish, and nobody says so: a black hole
     duplication: float = 0.0
     corruption: float = 0.0  # of one octet
     reordering: float = 0.0  # probability that a frame takes `detour` longer
@@ -54,6 +58,8 @@ class WireLink(Link):
         self.mac = mac if medium is Medium.ETHERNET else b""
         self.mtu = mtu
         self.sent = self.received = self.lost = 0
+        self.silent = False  # in a burst of losses
+        self.long_frames = 0
         self.idle_at = 0.0  # when the last frame has left, at the wire's rate
 
     def send(self, chunks: Chunks, offload: Offload, now: float) -> bool:
@@ -68,7 +74,10 @@ class WireLink(Link):
 
 
 class SimulatedWire:
-    """Two links and what is on its way between them. `weather` may be changed at any time."""
+    """Two links and what is on its way between them. `weather` and `back` may be changed at any time.
+
+    *back* is the weather from right to left; None: the same.
+    """
 
     def __init__(
         self,
@@ -78,11 +87,14 @@ class SimulatedWire:
         *,
         medium: Medium = Medium.IP,
         mtu: int = 1500,
+        back: Weather | None = None,
     ) -> None:
         self.weather = weather or Weather()
+        self.back = back
         self.left = WireLink(self, "left", medium, bytes.fromhex("020000000001"), mtu)
         self.right = WireLink(self, "right", medium, bytes.fromhex("020000000002"), mtu)
         self.watchers: list[Callable[[WireLink, bytes, float], None]] = []  # (from, frame, now), before any loss
+        self.mourners: list[Callable[[WireLink, bytes, float], None]] = []  # the same, for what is lost or damaged
         self._random = random
         self._timer = alarm.timer(self._deliver, "simulated wire")
         self._flying: list[tuple[float, int, WireLink, bytes]] = []
@@ -90,12 +102,14 @@ class SimulatedWire:
 
     def carry(self, sender: WireLink, frame: bytearray, now: float) -> None:
         """Take a finished frame from *sender*: lose it, or decide when it arrives and how."""
-        weather, chance = self.weather, self._random.random
+        weather = self.weather if sender is self.left or self.back is None else self.back
+        chance = self._random.random
         for watcher in self.watchers:
             watcher(sender, bytes(frame), now)
         sender.sent += 1
-        if sender.idle_at - now > weather.queue * len(frame) / weather.rate or chance() < weather.loss:
+        if self._is_lost(sender, frame, weather, now):
             sender.lost += 1
+            self._mourn(sender, frame, now)
             return
         sender.idle_at = max(sender.idle_at, now) + len(frame) / weather.rate
         receiver = self.right if sender is self.left else self.left
@@ -104,11 +118,30 @@ class SimulatedWire:
             if chance() < weather.reordering:
                 arrives_at += weather.detour
             if chance() < weather.corruption:
+                self._mourn(sender, frame, now)
                 frame[self._random.randrange(len(frame))] ^= 1 << self._random.randrange(8)
             self._serial += 1
             heappush(self._flying, (arrives_at, self._serial, receiver, bytes(frame)))
         if self._flying[0][0] < self._timer.deadline:
             self._timer.set(self._flying[0][0])
+
+    def _is_lost(self, sender: WireLink, frame: bytearray, weather: Weather, now: float) -> bool:
+        """Decide by the queue, the length, the count and chance, in this order."""
+        if sender.idle_at - now > weather.queue * len(frame) / weather.rate or len(frame) > weather.largest:
+            return True
+        if weather.every and len(frame) * 2 > sender.mtu:
+            sender.long_frames += 1
+            if sender.long_frames % weather.every == 0:
+                return True
+        if weather.burst:
+            # Gilbert's model: two states, each with a probability of leaving it.
+            chance = 1 / weather.burst_length if sender.silent else weather.burst
+            sender.silent ^= self._random.random() < chance
+        return sender.silent or self._random.random() < weather.loss
+
+    def _mourn(self, sender: WireLink, frame: bytearray, now: float) -> None:
+        for mourner in self.mourners:
+            mourner(sender, bytes(frame), now)
 
     def _deliver(self, now: float) -> None:
         flying = self._flying
