@@ -28,14 +28,14 @@ from schemes.tcp.states import (
     SYN_SENT,
     TIME_WAIT,
 )
-from schemes.tcp.wire import ACK, FIN, RST, SYN, Segment, flags_text
+from schemes.tcp.wire import ACK, FIN, RST, SYN, URG, Segment, flags_text
 
 if TYPE_CHECKING:
     from schemes.tcp.connection import Connection
 
 log = logging.getLogger("schemefs.tcp")
 
-DELAYED_ACK: Final = 0.040  # seconds; RFC 9293 MUST-58 allows 0.5, Linux takes 40 ms
+DELAYED_ACK: Final = 0.040  # seconds; RFC 9293 MUST-40 allows 0.5, Linux takes 40 ms
 TS_RECENT_LIFE: Final = 24 * 86400.0  # seconds until TS.Recent may have wrapped (RFC 7323 §5.5)
 
 
@@ -52,6 +52,7 @@ def segment_arrives(connection: Connection, segment: Segment, now: float) -> Non
             return
     else:
         segment.seq = unwrap(segment.seq, c.rcv.nxt)
+        segment.urgent += segment.seq
         if not (
             _first_check_sequence(c, segment, now)
             and _second_check_rst(c, segment, now)
@@ -60,6 +61,8 @@ def segment_arrives(connection: Connection, segment: Segment, now: float) -> Non
         ):
             return
     c.heard_at = now
+    if segment.flags & URG:
+        _sixth_check_urg(c, segment)
     if segment.size:
         _seventh_process_text(c, segment, now)
     _eighth_check_fin(c, segment, now)
@@ -221,6 +224,13 @@ def _fourth_check_syn(c: Connection, segment: Segment, now: float) -> bool:
         return False
     _challenge(c, now)
     return False
+
+
+def _sixth_check_urg(c: Connection, segment: Segment) -> None:
+    """Take a later urgent pointer over, and tell the user (§3.8.5); the octets stay in line (RFC 6093)."""
+    if segment.urgent > c.rcv.up and c.state in RECEIVING:
+        c.rcv.up = segment.urgent
+        c.on_changed()
 
 
 def _seventh_process_text(c: Connection, segment: Segment, now: float) -> None:

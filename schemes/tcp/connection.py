@@ -48,7 +48,8 @@ QUICK_ACKS: Final = 16
 """At first no ACK is delayed, as on Linux: a peer in slow start needs them, and one that writes a request in two pieces
 would wait for the first one's. An answer that carries the ACK shows that both take turns, and ends it."""
 
-DEFAULT_MSS: Final = 536  # of a peer that sends no option (RFC 9293 §3.7.1); its IPv6 sibling is 1220
+DEFAULT_MSS: Final = 536  # of a peer that sends no option (RFC 9293 §3.7.1)
+DEFAULT_MSS_V6: Final = 1220
 USER_TIMEOUT: Final = 900.0  # seconds; R2 of RFC 9293 §3.8.3, which asks for at least 100; Linux takes 924
 
 
@@ -96,7 +97,7 @@ class Connection:
 
     def _init_agreements(self, timestamp_offset: int) -> None:
         """What the two sides told each other in their SYNs, and what the path allows."""
-        self.peer_mss = DEFAULT_MSS
+        self.peer_mss = DEFAULT_MSS if len(self.path.source) == 4 else DEFAULT_MSS_V6
         self.timestamps_on = False
         self.timestamp_offset = timestamp_offset
         self.ts_recent = 0
@@ -248,7 +249,7 @@ class Connection:
     def fevent(self, interest: int) -> int:
         """Return what is true now, computed from the state alone."""
         if self.failure is not None:
-            return Event.ERR | ((Event.IN | Event.OUT | Event.HUP) & (interest | Event.HUP))
+            return Event.ERR | ((Event.IN | Event.OUT | Event.HUP | Event.RDHUP) & (interest | Event.HUP))
         if self.state in OPENING:
             return 0
         events = 0
@@ -258,11 +259,19 @@ class Connection:
             events |= Event.IN
         if at_end:
             events |= Event.RDHUP
+        if self.rcv.up > self.rcv.irs and self.urgent:
+            events |= Event.PRI
         if self.fin_queued or gone or self.out.free:
             events |= Event.OUT
         if gone or (at_end and self.fin_queued):
             events |= Event.HUP
         return events & (interest | Event.HUP)
+
+    @property
+    def urgent(self) -> int:
+        """How many octets, of those waiting and those still to come, are urgent (RFC 9293 MUST-33)."""
+        rcv = self.rcv
+        return max(0, rcv.up - (rcv.nxt - self.peer_closed - self.inbox.size))
 
     def queued(self) -> int | None:
         """Return how many octets wait to be read."""

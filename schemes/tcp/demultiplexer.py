@@ -10,7 +10,7 @@ import errno
 from typing import TYPE_CHECKING, Final
 
 from schemefs.errors import SchemeError
-from schemefs.net.addresses import endpoint_text, is_multicast
+from schemefs.net.addresses import endpoint_text, is_multicast, presentation
 from schemefs.net.checksum import ones_complement_sum, pseudo_header_sum
 from schemefs.net.layers import TCP
 from schemefs.net.ports import EphemeralPorts, PortTable
@@ -24,7 +24,7 @@ from schemes.tcp.resets import reset_for
 from schemes.tcp.sequence import WIRE
 from schemes.tcp.states import CLOSE_WAIT, CLOSED, ESTABLISHED, OPENING
 from schemes.tcp.statistics import Statistics
-from schemes.tcp.wire import ACK, HEADER, HEADER_LENGTH, RST, SYN, Segment, parse_options
+from schemes.tcp.wire import ACK, HEADER, HEADER_LENGTH, RST, SYN, URG, Segment, parse_options
 
 if TYPE_CHECKING:
     import random
@@ -66,6 +66,9 @@ class Tcp:
 
         ENETUNREACH: no route; EADDRNOTAVAIL: *source* is not ours, or no port is free; EADDRINUSE: it exists.
         """
+        if self._is_everybody(destination):
+            # RFC 9293 MUST-46
+            raise SchemeError(errno.ENETUNREACH, f"{presentation(destination)} is not one host's address")
         path = self.network.path(destination, source)
         ends = destination + path.source + port.to_bytes(2, "big")
         if not local_port:
@@ -138,7 +141,7 @@ class Tcp:
         if length < HEADER_LENGTH:
             statistics.dropped_short_header += 1
             return True
-        remote_port, local_port, seq, ack, word, wnd, _, _ = HEADER.unpack_from(datagram, start)
+        remote_port, local_port, seq, ack, word, wnd, _, urgent = HEADER.unpack_from(datagram, start)
         header_length = word >> 12 << 2
         if not HEADER_LENGTH <= header_length <= length:
             statistics.dropped_bad_header_length += 1
@@ -150,6 +153,8 @@ class Tcp:
                 return True
         payload = datagram[start + header_length :]
         segment = Segment(seq, ack, word & _FLAGS, wnd, payload, offload.gso_size or length - header_length)
+        if word & URG:
+            segment.urgent = urgent
         if header_length > HEADER_LENGTH:
             parse_options(segment, datagram, start + HEADER_LENGTH, start + header_length)
         key = source + destination + datagram[start : start + 4]
@@ -252,8 +257,8 @@ class Tcp:
     def _arrives_in_closed(
         self, source: bytes, destination: bytes, key: bytes, ports: tuple[int, int], segment: Segment, now: float
     ) -> None:
-        if is_multicast(destination) or self.network.is_broadcast(destination):
-            self.statistics.dropped_broadcast += 1  # RFC 9293 MUST-57: silently
+        if self._is_everybody(destination) or self._is_everybody(source):
+            self.statistics.dropped_broadcast += 1  # RFC 9293 MUST-57, MUST-63: silently
             return
         try:
             path = self.network.path(source, destination)
@@ -270,6 +275,9 @@ class Tcp:
         elif listener.takes_syn():
             connection = Connection(self, path, ports, *self._numbers.choose(key, now))
             self._open_passively(listener, connection, key, segment, now)
+
+    def _is_everybody(self, address: bytes) -> bool:
+        return is_multicast(address) or self.network.is_broadcast(address)
 
     def _listener_for(self, address: bytes, port: int) -> Listener | None:
         return self.listeners.get((address, port)) or self.listeners.get((bytes(len(address)), port))

@@ -40,6 +40,7 @@ def of_connection(connection: Connection, now: float) -> Mapping[str, str | int 
         "receive_queue": c.inbox.size,
         "receive_capacity": c.inbox.capacity,
         "out_of_order": c.reassembly.size,
+        "urgent": c.urgent,
         "segments_in": c.segments_in,
         "segments_out": c.segments_out,
         "retransmissions": c.retransmissions,
