@@ -42,7 +42,7 @@ static PyObject *interrupt_callback;
 static size_t buffer_size; /* what one read of the device must have room for */
 static int prepared_fd = -1;
 static int drained;        /* the last read of the device found nothing */
-static struct fuse_session *current_session;
+static struct fuse_session *volatile current_session; /* NULL again once it is about to be destroyed */
 static int ended;          /* unmounted, or the connection was aborted: no request will come any more */
 
 /* The kernel refuses reads into a buffer smaller than header and max_write; libfuse negotiates at most this many pages. */
@@ -254,14 +254,25 @@ static PyObject *seam_drop_names(PyObject *self, PyObject *list)
         name->parent = parent;
     }
     Py_BEGIN_ALLOW_THREADS
-    for (Py_ssize_t i = 0; i < count && current_session; i++) {
-        int result = fuse_lowlevel_notify_inval_entry(current_session, names[i].parent, names[i].text, (size_t)names[i].length);
+    for (Py_ssize_t i = 0; i < count; i++) {
+        struct fuse_session *session = current_session;
+        int result;
+        if (!session)
+            break;
+        result = fuse_lowlevel_notify_inval_entry(session, names[i].parent, names[i].text, (size_t)names[i].length);
         if (result != 0 && result != -ENOENT && result != -ENOTDIR) /* these: gone meanwhile, by itself */
             failure = -result;
     }
     Py_END_ALLOW_THREADS
     PyMem_Free(names);
     return PyLong_FromLong(failure);
+}
+
+static PyObject *seam_closing(PyObject *self, PyObject *unused)
+{
+    (void)self, (void)unused;
+    current_session = NULL;
+    Py_RETURN_NONE;
 }
 
 static PyObject *seam_on_interrupt(PyObject *self, PyObject *callback)
@@ -303,6 +314,7 @@ static PyMethodDef methods[] = {
      "request() -> (unique, flags, pid, uid) of the request whose handler is about to run; flags: open(2)'s, for read and write"},
     {"drained", seam_drained, METH_NOARGS, "drained() -> whether the last look at the device found nothing"},
     {"ended", seam_ended, METH_NOARGS, "ended() -> whether the mount is gone: unmounted, or the connection was aborted"},
+    {"closing", seam_closing, METH_NOARGS, "closing(): the session is about to go; a drop_names that still runs stops"},
     {"drop_names", seam_drop_names, METH_O,
      "drop_names([(parent, name)]) -> errno or 0: have the kernel forget names; may wait for locks, so call it in a thread"},
     {"on_interrupt", seam_on_interrupt, METH_O, "on_interrupt(f): f(unique) is called for each FUSE_INTERRUPT"},

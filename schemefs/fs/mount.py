@@ -69,4 +69,5 @@ class Mount:
 
     def close(self) -> None:
         """Unmount, if that has not happened yet."""
+        seam.closing()
         pyfuse3.close(unmount=True)

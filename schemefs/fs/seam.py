@@ -28,6 +28,7 @@ import pyfuse3  # noqa: E402
 
 from schemefs.fs._seam import (  # noqa: E402
     answer_with,
+    closing,
     drained,
     drop_names,
     ended,
@@ -41,4 +42,4 @@ if _missing:
     _message = f"libfuse's {', '.join(_missing)} did not get interposed: another library comes first (LD_PRELOAD?)"
     raise ImportError(_message)
 
-__all__ = ["answer_with", "drained", "drop_names", "ended", "on_interrupt", "pyfuse3", "request"]
+__all__ = ["answer_with", "closing", "drained", "drop_names", "ended", "on_interrupt", "pyfuse3", "request"]
