@@ -86,9 +86,11 @@ class Quest:
         """Ask for the first candidate."""
         candidate = self._candidates.pop(0)
         self._outcomes = {}
-        self._waiters = [
-            self._resolver.resolve(question, partial(self._receive, candidate, question), now) for question in candidate
-        ]
+        self._waiters = []
+        for question in candidate:
+            # An answer that is there already may begin the next candidate in the middle of this.
+            waiter = self._resolver.resolve(question, partial(self._receive, candidate, question), now)
+            self._waiters.append(waiter)
 
     def cancel(self) -> None:
         """Nobody wants to know any more."""
@@ -108,14 +110,21 @@ class Quest:
             self._told(texts, now)
             return
         failures = [outcome for outcome in outcomes if isinstance(outcome, SchemeError)]
-        worst = next((failure for failure in failures if not isinstance(failure, Negative)), None)
-        # The sentence that people expect is about the name as they wrote it: the candidate with the fewest labels.
-        if self._failure is None or candidate[0].name.count(".") == 0:
-            self._failure = failures[0]
-        if worst is not None or not self._candidates:
-            self._told(worst or self._failure, now)
-        else:
+        self._remember(candidate, failures)
+        # Servers that can't tell of one name may know the next; servers that are silent will be silent again.
+        goes_on = all(isinstance(failure, Negative) or failure.errno == errno.EREMOTEIO for failure in failures)
+        if goes_on and self._candidates:
             self.start(now)
+        else:
+            self._told(self._failure or failures[0], now)
+
+    def _remember(self, candidate: tuple[wire.Question, ...], failures: list[SchemeError]) -> None:
+        """Keep what is to be said if nothing is found: that nobody could tell, else about the name as written."""
+        doubt = next((failure for failure in failures if not isinstance(failure, Negative)), None)
+        if doubt is not None:
+            self._failure = doubt
+        elif self._failure is None or (isinstance(self._failure, Negative) and "." not in candidate[0].name):
+            self._failure = failures[0]
 
 
 def _addresses(texts: tuple[str, ...]) -> tuple[bytes, ...]:

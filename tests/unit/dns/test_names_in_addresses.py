@@ -1,4 +1,4 @@
-"""Names in the addresses of tcp, udp and icmp: the open waits for the answer, tries the addresses, and can be given up."""
+"""Names in the addresses of tcp, udp and icmp: the open waits, tries the addresses, and can be given up."""
 
 from __future__ import annotations
 
