@@ -1,0 +1,42 @@
+"""netcfg/resolv: name servers, search list, hosts; a write replaces the whole."""
+
+from __future__ import annotations
+
+import errno
+
+import pytest
+from memory_layer import SOMEBODY, Netcfg
+
+from schemefs.errors import SchemeError
+
+
+def test_several_name_servers_are_one_text() -> None:
+    netcfg = Netcfg()
+    netcfg.echo("10.0.2.3\n10.0.2.4\n10.0.2.3\n", "resolv/nameserver")
+    assert netcfg.cat("resolv/nameserver") == "10.0.2.3\n10.0.2.4\n"
+    netcfg.echo("10.0.2.5", "resolv/nameserver")
+    assert netcfg.cat("resolv/nameserver") == "10.0.2.5\n"
+
+
+def test_a_bad_line_changes_nothing() -> None:
+    netcfg = Netcfg()
+    netcfg.echo("10.0.2.3", "resolv/nameserver")
+    with pytest.raises(SchemeError) as caught:
+        netcfg.echo("10.0.2.4\n224.0.0.1\n", "resolv/nameserver")
+    assert caught.value.errno == errno.EINVAL
+    assert netcfg.cat("resolv/nameserver") == "10.0.2.3\n"
+
+
+def test_the_search_list() -> None:
+    netcfg = Netcfg()
+    assert netcfg.cat("resolv/search") == ""
+    netcfg.echo("Example.com. example.org", "resolv/search")
+    assert netcfg.cat("resolv/search") == "example.com\nexample.org\n"
+    with pytest.raises(SchemeError) as caught:
+        netcfg.echo("exa/mple", "resolv/search")
+    assert caught.value.errno == errno.EINVAL
+    with pytest.raises(SchemeError) as caught:
+        netcfg.echo("example.net", "resolv/search", SOMEBODY)
+    assert caught.value.errno == errno.EACCES
+    netcfg.echo("none", "resolv/search")
+    assert netcfg.cat("resolv/search") == ""
