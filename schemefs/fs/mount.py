@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Final
 import trio
 
 from schemefs.errors import StartError
-from schemefs.fs import dropping, seam
+from schemefs.fs import dropping, seam, statistics
 from schemefs.fs.operations import Operations
 from schemefs.fs.seam import pyfuse3
 from schemefs.fs.turn import install, turn
 from schemefs.fs.waiting import Waiting
 from schemefs.mountpoint import source
-from schemefs.scheme import Node, Scheme, StaticDirectory
+from schemefs.scheme import Node, Scheme, StaticDirectory, TextFile
 
 if TYPE_CHECKING:
     from schemefs.alarm import Alarm
@@ -41,7 +41,8 @@ class Mount:
         clock: Callable[[], float] = trio.current_time,
     ) -> None:
         self.waiting = Waiting(alarm, turn.give_up, clock)
-        root = StaticDirectory({**{scheme.name: scheme.root for scheme in schemes}, **extra})
+        stats = TextFile(lambda: statistics.text(self.operations, alarm))
+        root = StaticDirectory({**{scheme.name: scheme.root for scheme in schemes}, **extra, "stats": stats})
         self.operations = Operations(root, schemes, self.waiting)
 
     def open(self, mount_point: Path, *, allow_other: bool) -> None:

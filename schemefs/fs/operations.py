@@ -81,6 +81,11 @@ class Operations(pyfuse3.Operations):
         self._opens: dict[int, int] = {}  # directories: which listing an opendir took
         self._listings: dict[int, list[tuple[str, Node]]] = {}
 
+    @property
+    def open_directories(self) -> int:
+        """How many directories are open."""
+        return len(self._listings)
+
     def name_of(self, pid: int, descriptor: int) -> str:
         """Return the name of the conversation that a process has open there; empty: it is none."""
         inode = self.inodes.get(inode_of(pid, descriptor))
