@@ -45,14 +45,15 @@ class Timer:
         if self.deadline == math.inf:
             self._alarm.armed += 1
             self._alarm.pending += 1
+        self._at_once = False
         self.deadline = deadline
         if deadline < self._queued:
             self._alarm._push(self)  # noqa: SLF001 - the two classes are one idea
 
     def soon(self) -> None:
         """Fire as soon as whatever runs now is done: for callbacks that come without `now`, like `on_changed`."""
-        self._at_once = True
         self.set(min(self.deadline, self._alarm.latest))
+        self._at_once = True
 
     def clear(self) -> None:
         """Disarm; harmless when not armed."""

@@ -239,3 +239,13 @@ def test_a_timer_that_is_due_already_is_not_put_off_by_soon() -> None:
     timer.set(200.0)
     alarm.on_deadline(200.5)
     assert alarm.latest_lateness == 0.5  # the next arming is measured again
+
+
+def test_lateness_counts_again_when_a_timer_armed_by_soon_is_moved(caplog: pytest.LogCaptureFixture) -> None:
+    alarm = Alarm()
+    timer = alarm.timer(lambda _now: None, "moved")
+    timer.soon()
+    timer.set(5.0)
+    with caplog.at_level(logging.WARNING, "schemefs.timers"):
+        alarm.on_deadline(6.0)
+    assert "moved fired 1000 ms late" in caplog.text
