@@ -33,36 +33,52 @@ def run(serve: Serve, log_file: str) -> str:
     sys.stderr.flush()
     word, word_of_daemon = os.pipe()
     complaints = os.memfd_create("schemefs-start")  # what libfuse writes to stderr: why it failed
+    # A Ctrl-C waits until the daemon's process id is known: before, it would leave a daemon that nobody can end.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     child = os.fork()
     if child == 0:
         _become_daemon(serve, word_of_daemon, complaints, log_file)
     os.close(word_of_daemon)
     os.waitpid(child, 0)
+    listener = _Listener(word)
     try:
-        return _await_word(word, complaints)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+        return listener.await_word(complaints)
+    except KeyboardInterrupt:
+        listener.end_daemon()
+        raise
     finally:
-        os.close(word)
+        listener.close()
         os.close(complaints)
 
 
-def _await_word(word: int, complaints: int) -> str:
-    pid = 0
-    with open(word, closefd=False, encoding="utf-8", errors="replace") as lines:
-        try:
-            for line in lines:
-                key, _, text = line.rstrip("\n").partition(" ")
-                if key == "pid":
-                    pid = int(text)
-                elif key == "ready":
-                    return text
-                else:
-                    raise StartError(text + _cause(complaints))
-        except KeyboardInterrupt:
-            if pid:
-                os.kill(pid, signal.SIGTERM)
-                lines.read()  # until it has ended and taken everything down
-            raise
-    raise StartError("the daemon ended before it was ready" + (_cause(complaints, any_line=True)))
+class _Listener:
+    """The command's end of the pipe."""
+
+    def __init__(self, word: int) -> None:
+        self._lines = open(word, encoding="utf-8", errors="replace")  # noqa: SIM115 - `close` below
+        key, _, pid = self._lines.readline().partition(" ")
+        self._pid = int(pid) if key == "pid" else 0
+
+    def await_word(self, complaints: int) -> str:
+        """Return the line that says it is ready. StartError: what it said instead, or that it said nothing."""
+        for line in self._lines:
+            key, _, text = line.rstrip("\n").partition(" ")
+            if key == "ready":
+                return text
+            raise StartError(text + _cause(complaints))
+        raise StartError("the daemon ended before it was ready" + _cause(complaints, any_line=True))
+
+    def end_daemon(self) -> None:
+        """Make the daemon end, whatever it is doing, and wait until it has taken everything down."""
+        if self._pid:
+            with suppress(ProcessLookupError):
+                os.kill(self._pid, signal.SIGTERM)
+        self._lines.read()  # ends when the daemon has
+
+    def close(self) -> None:
+        """Close the pipe; the daemon needs it no more."""
+        self._lines.close()
 
 
 def _cause(complaints: int, *, any_line: bool = False) -> str:
@@ -75,6 +91,7 @@ def _cause(complaints: int, *, any_line: bool = False) -> str:
 def _become_daemon(serve: Serve, word: int, complaints: int, log_file: str) -> NoReturn:
     status = 1
     try:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         os.setsid()
         if os.fork():
             os._exit(0)  # the session's leader goes, so that no terminal can ever become ours
