@@ -114,8 +114,16 @@ class Attachments:
             scheme.link_attached(attachment.driver.link, now)
 
     async def _run(self, attachment: _Attachment) -> None:
+        name = attachment.config.name
         with attachment.scope:
-            await attachment.driver.run()
-            if self._attached.get(attachment.config.name) is attachment:  # the device is gone, and nobody told it to
-                log.warning("%s has lost its device %s", attachment.config.name, attachment.driver.link.device)
-                self.detach(attachment.config.name, trio.current_time())
+            if attachment.scope.cancel_called:  # detached before it could begin
+                return
+            try:
+                await attachment.driver.run()
+            except Exception as error:
+                if self._attached.get(name) is attachment:
+                    raise
+                log.debug("the driver of %s stumbled over its closed device: %s", name, error)
+            if self._attached.get(name) is attachment:  # the device is gone, and nobody told it to
+                log.warning("%s has lost its device %s", name, attachment.driver.link.device)
+                self.detach(name, trio.current_time())

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import click
+from click.core import ParameterSource
 
 from schemefs import __version__, forced_end, mounting, mountpoint, options, scripting, tools
 from schemefs import doctor as diagnosis
@@ -28,6 +29,7 @@ Examples:
   schemefs mount /scheme                          a TAP device schemefs0, 10.0.2.15/24 on it
   schemefs mount /tmp/s --driver loopback         no root, no TAP: only lo, 127.0.0.1/8
   schemefs mount /scheme --address 192.168.7.2/24 --gateway 192.168.7.1
+  schemefs mount /scheme --config lab.toml        several interfaces, routes, weather: cp /scheme/netcfg/config lab.toml
   nsenter --net=/run/netns/lab schemefs mount /scheme
   cat /scheme/icmp/ping/10.0.2.2,count=3          the first thing to try
 """
@@ -109,6 +111,9 @@ def cli(context: click.Context) -> None:
     show_default=True,
     help="Checksums and segmentation left to the kernel.",
 )
+@click.option(
+    "--config", "config_file", metavar="FILE", default="", help="The network as DIR/netcfg/config shows it, in TOML."
+)
 @click.option("--private", is_flag=True, help="For the user who mounts alone, also when that is root.")
 @click.option("--allow-other", is_flag=True, help="For all users (root's default; others need user_allow_other).")
 @click.option("--log-level", type=click.Choice(list(options.LOG_LEVELS)), default="info", show_default=True)
@@ -136,10 +141,35 @@ def _configuration(values: dict[str, Any], *, foreground: bool) -> Config:
         values["log_file"] = str(Path(values["log_file"]).absolute())
     elif foreground:
         values["log_file"] = "-"
+    config_file = values.pop("config_file")
     try:
+        if config_file:
+            return _configuration_of_file(config_file, values)
         return options.configuration(options.MountOptions(**values))
     except ValueError as error:
         raise StartError(str(error)) from None
+
+
+def _configuration_of_file(path: str, values: dict[str, Any]) -> Config:
+    """Return what a configuration file says. The options that say the same things can't be given beside it."""
+    source = click.get_current_context().get_parameter_source
+    given = [name for name in values if source(name) is ParameterSource.COMMANDLINE]
+    for name in options.SAID_BY_CONFIG:
+        if name in given:
+            raise StartError(f"--{name.replace('_', '-')} and --config can't be given together: the file says it all")
+    try:
+        text = Path(path).read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise StartError(f"the configuration {path} can't be read: {error}") from None
+    try:
+        return options.configuration_of_text(
+            text,
+            private=values["private"],
+            log_file=values["log_file"],
+            log_level=values["log_level"] if "log_level" in given else "",
+        )
+    except ValueError as error:
+        raise StartError(f"{path}: {error}") from None
 
 
 @cli.command()

@@ -10,6 +10,9 @@ import logging
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Interface
 
+from schemefs.document import LOOPBACK, NOTHING, Document, InterfaceDocument
+from schemefs.net.addresses import parse_mac
+
 
 @dataclass(slots=True)
 class InterfaceConfig:
@@ -35,3 +38,35 @@ class Config:
     services_file: str = "/etc/services"
     log_level: int = logging.INFO
     log_file: str = ""  # appended to, as well as logging/net/schemefs.log; "-" is standard error
+    document: Document | None = None  # all of it once more as text, with what is not said above: netcfg applies it
+
+
+def from_document(document: Document) -> Config:
+    """Return what the daemon is told by a configuration file. ValueError: a word means nothing to a driver."""
+    named = {name: interface for name, interface in document.interfaces.items() if name != LOOPBACK}
+    interfaces = [interface_config(name, interface) for name, interface in named.items()]
+    config = Config(interfaces=interfaces, document=document)
+    for line in document.routes:
+        words = line.split()
+        if words[:2] == ["default", "via"] and config.gateway is None:
+            config.gateway = IPv4Address(words[2])
+    return config
+
+
+def interface_config(name: str, document: InterfaceDocument) -> InterfaceConfig:
+    """Return what the daemon and the driver are told about one interface. ValueError: a word means nothing."""
+    first = next(iter(document.addresses), "")
+    try:
+        address = IPv4Interface(first) if first else None
+        options: dict[str, object] = {"address": address, "address_is_default": False}
+        if document.driver == "tap":
+            host = None if document.host_address == NOTHING else IPv4Interface(document.host_address)
+            options |= {"tap": document.tap, "offload": document.offload, "host_address": host}
+        if document.mac:
+            options["mac"] = parse_mac(document.mac)
+    except ValueError as error:
+        message = f"interface.{name}: {error}"
+        raise ValueError(message) from None
+    if document.mtu:
+        options["mtu"] = document.mtu
+    return InterfaceConfig(name, document.driver, address, options)

@@ -16,6 +16,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
+from ipaddress import IPv4Interface
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -121,7 +122,9 @@ class Daemon:
         if asked is None or chosen is None or chosen == asked:
             return
         interface.address = chosen
-        config.gateway = driver.chosen_gateway or config.gateway
+        if driver.chosen_gateway is not None:
+            config.gateway = driver.chosen_gateway
+            interface.options["host_address"] = IPv4Interface((driver.chosen_gateway, chosen.network.prefixlen))
         if config.nameserver in asked.network:
             config.nameserver = chosen.network[int(config.nameserver) - int(asked.network.network_address)]
         self.moved = f", because {asked.network} is in use here"

@@ -111,7 +111,7 @@ def text_of(document: Document) -> str:
         values = {key: getattr(interface, key) for key in InterfaceDocument.__slots__ if key not in hidden}
         lines += [f"{key} = {_toml(value)}" for key, value in values.items() if value not in ("", 0)]
     if document.log:
-        lines += ["", "[log]", *(f"{key} = {_toml(value)}" for key, value in document.log.items())]
+        lines += ["", "[log]", *(f"{_key(key)} = {_toml(value)}" for key, value in document.log.items())]
     return "".join(f"{line}\n" for line in lines)
 
 
@@ -154,6 +154,10 @@ def _is_like(value: object, like: object) -> bool:
     if type(value) is not type(like):
         return False
     return not isinstance(value, list) or all(isinstance(item, str) for item in value)
+
+
+def _key(key: str) -> str:
+    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else _toml(key)
 
 
 def _toml(value: object) -> str:

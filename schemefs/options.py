@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import logging
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import AddressValueError, IPv4Address, IPv4Interface, NetmaskValueError
 from typing import Final
 
-from schemefs.config import Config, InterfaceConfig
+from schemefs.config import Config, InterfaceConfig, from_document
+from schemefs.document import parse
 from schemefs.log import TRACE
 
 LOG_LEVELS: Final = {
@@ -26,6 +27,11 @@ LOG_LEVELS: Final = {
 # RFC 791 §3.2: every module must be able to forward a datagram of 68 octets; its largest is 65,535.
 MTU_MIN: Final = 68
 MTU_MAX: Final = 65535
+
+# What a configuration file says, so that no option beside it may.
+SAID_BY_CONFIG: Final = (
+    "driver", "tap", "address", "gateway", "nameserver", "host_address", "mac", "mtu", "offload",
+)  # fmt: skip
 
 DEFAULT_ADDRESS: Final = IPv4Interface("10.0.2.15/24")
 LOOPBACK: Final = "loopback"
@@ -87,6 +93,17 @@ def configuration(options: MountOptions) -> Config:
             },
         )
     )
+    return config
+
+
+def configuration_of_text(text: str, *, private: bool, log_level: str, log_file: str) -> Config:
+    """Return the daemon's configuration by a TOML text. ValueError with a sentence. A *log_level* given here wins."""
+    document = parse(text)
+    if log_level:
+        document = replace(document, log={**document.log, "level": log_level})
+    config = from_document(document)
+    config.private, config.log_file = private, log_file
+    config.log_level = LOG_LEVELS.get(document.log.get("level", "info"), logging.INFO)
     return config
 
 

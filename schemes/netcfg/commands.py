@@ -38,8 +38,7 @@ class CommandFile(TextFile):
         self._parse = parse
 
     def _apply(self, text: str, caller: Caller, now: float) -> None:
-        if not self._context.is_privileged(caller):
-            raise SchemeError(errno.EACCES, "only root, and whom the daemon runs as, may configure the network")
+        check_privileged(self._context, caller)
         lines = [line.strip() for line in text.splitlines() if line.strip()]
         if not lines:
             raise SchemeError(errno.EINVAL, "an empty line is no command")
@@ -49,3 +48,9 @@ class CommandFile(TextFile):
             raise SchemeError(errno.EINVAL, str(error)) from None
         for command in commands:
             command(now)
+
+
+def check_privileged(context: SchemeContext, caller: Caller) -> None:
+    """EACCES: *caller* may only look."""
+    if not context.is_privileged(caller):
+        raise SchemeError(errno.EACCES, "only root, and whom the daemon runs as, may configure the network")

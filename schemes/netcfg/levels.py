@@ -13,11 +13,14 @@ from typing import TYPE_CHECKING, Final
 from schemefs.errors import SchemeError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from schemes.netcfg.commands import Command
 
 _ROOT: Final = "schemefs"
 _LEVELS: Final = ("TRACE", "DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")  # of logging, and our own TRACE
 _INHERIT: Final = "inherit"
+_WHOLE: Final = "level"  # in a configuration: the level of all that have none of their own
 
 
 def levels_text() -> str:
@@ -29,6 +32,24 @@ def levels_text() -> str:
         if level:
             text += f"{subsystem} {logging.getLevelName(level)}\n"
     return text
+
+
+def current_levels() -> dict[str, str]:
+    """Return the same as words: `level` for the whole, then subsystems."""
+    levels = {_WHOLE: logging.getLevelName(logging.getLogger(_ROOT).getEffectiveLevel()).lower()}
+    for subsystem in _subsystems():
+        level = logging.getLogger(f"{_ROOT}.{subsystem}").level
+        if level:
+            levels[subsystem] = logging.getLevelName(level).lower()
+    return levels
+
+
+def level_lines(levels: Mapping[str, str]) -> list[str]:
+    """Return the lines that bring such levels about: subsystems that are not among them have none of their own."""
+    lines = [level if name == _WHOLE else f"{name} {level}" for name, level in levels.items()]
+    if levels:
+        lines += [f"{name} {_INHERIT}" for name in current_levels() if name != _WHOLE and name not in levels]
+    return lines
 
 
 def parse_level(line: str) -> Command:

@@ -9,9 +9,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from schemefs.errors import SchemeError
+from schemefs.net.addresses import parse_number
 from schemefs.net.layers import NetworkLayer
 from schemefs.scheme import Caller, Scheme, SchemeContext, StaticDirectory, TextFile
-from schemes.netcfg.commands import Command, CommandFile, each_line
+from schemes.netcfg.commands import Command, CommandFile, check_privileged, each_line
+from schemes.netcfg.configuration import Configuration
 from schemes.netcfg.interfaces import InterfaceDirectories, plain_directory, redox_directory
 from schemes.netcfg.levels import levels_text, parse_level
 from schemes.netcfg.resolv import resolv_directory
@@ -20,6 +22,8 @@ from schemes.netcfg.texts import counters_text, route_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from schemefs.driver import Link
 
 README: Final = """\
 netcfg: the configuration of the running network. Read what is; write one line to change it. Only root writes.
@@ -36,7 +40,9 @@ route/get/ADDRESS                 which rule wins for an address, and why
 routes                            the table, most specific rule first
 resolv/{nameserver,search,hosts}  a write replaces the whole: name servers, one per line; domains in which short names
                                   may be (or none); the text of hosts, in the form of /etc/hosts
+ip/forward                        1: pass on datagrams for others, as a router; 0: don't
 log/level                         echo trace >log/level; echo 'tcp debug' >log/level; echo 'tcp inherit' >log/level
+config                            everything here as one TOML text: read, edit, write back; all of it or nothing
 stats/timers                      armed, fired, cancelled, pending, latest lateness in seconds
 err                               why your last open or write here failed
 
@@ -55,6 +61,8 @@ class NetcfgScheme(Scheme):
         super().__init__(context)
         network: NetworkLayer = context.service("ip", NetworkLayer)  # type: ignore[type-abstract]
         self._network = network
+        self._configuration = Configuration(context, network, self._names_changed)
+        self._to_apply = context.config.document
         self._level = CommandFile(context, each_line(self._parse_level), levels_text)
         self.root = StaticDirectory(
             {
@@ -64,12 +72,43 @@ class NetcfgScheme(Scheme):
                 "route": route_directory(context, network),
                 "routes": TextFile(lambda: route_table(network.routes.list(), network.interfaces)),
                 "resolv": resolv_directory(context),
+                "ip": StaticDirectory({"forward": self._forward_file()}),
                 "log": StaticDirectory({"level": self._level}),
                 "stats": StaticDirectory({"timers": TextFile(self._timers_text)}),
+                "config": TextFile(self._configuration.text, self._write_configuration, uid=context.uid),
                 "err": self.err,
             }
         )
         network.on_change.append(self._changed)
+
+    def link_attached(self, link: Link, now: float) -> None:
+        """Put the configuration that the daemon was started with in force, once all its interfaces are there."""
+        del link
+        document = self._to_apply
+        if document is not None and set(document.interfaces) <= set(self._network.interfaces):
+            self._to_apply = None
+            self._configuration.apply_document(document, now)
+
+    def link_detached(self, link: Link, now: float) -> None:
+        """Forget how the interface came to be."""
+        del now
+        interfaces = self.context.config.interfaces
+        interfaces[:] = [interface for interface in interfaces if interface.name != link.name]
+
+    def _forward_file(self) -> TextFile:
+        def parse(line: str) -> Command:
+            on = bool(parse_number(line, 0, 1))
+            return lambda now: self._network.set_forwarding(on, now)
+
+        return CommandFile(self.context, each_line(parse), lambda: f"{int(self._network.forwarding)}\n")
+
+    def _write_configuration(self, text: str, caller: Caller, now: float) -> None:
+        check_privileged(self.context, caller)
+        self._configuration.apply(text, now)
+
+    def _names_changed(self) -> None:
+        for name in ("nameserver", "search", "hosts"):
+            self._changed(f"resolv/{name}")
 
     def _changed(self, key: str) -> None:
         """Tell the pollers of the file *key*, and of every other file that shows the same."""
@@ -106,7 +145,7 @@ class NetcfgScheme(Scheme):
 
 def _showing(key: str) -> Iterator[str]:
     """Yield the paths of the files whose text changes with *key*."""
-    yield key
+    yield from (key, "config")
     parts = key.split("/")
     if key == "route/list":
         yield "routes"

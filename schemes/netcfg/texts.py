@@ -38,6 +38,19 @@ def rule_text(rule: RouteEntry, interfaces: Mapping[str, Interface]) -> str:
     return " ".join(words)
 
 
+def rule_line(rule: RouteEntry) -> str:
+    """`10.9.0.0/16 via 10.0.2.2 dev eth0 metric 5`: what was said of it, and nothing that follows from elsewhere."""
+    words = [_prefix(rule) if rule.prefix_length else "default"]
+    if rule.via:
+        words.append(f"via {presentation(rule.via)}")
+    words.append(f"dev {rule.interface}")
+    if rule.source:
+        words.append(f"src {presentation(rule.source)}")
+    if rule.metric:
+        words.append(f"metric {rule.metric}")
+    return " ".join(words)
+
+
 def route_table(rules: Iterable[RouteEntry], interfaces: Mapping[str, Interface]) -> str:
     """The rules in columns, the most specific first: the order in which they are tried."""
     rows = [("DESTINATION", "GATEWAY", "INTERFACE", "SOURCE", "METRIC")]

@@ -78,6 +78,16 @@ async def test_one_that_is_attached_while_running_runs_and_is_put_back_when_deta
     assert place.events == ["attached eth0", "detached eth0", "close eth0"]
 
 
+async def test_one_that_is_detached_before_its_task_begins_never_runs():
+    place = Place()
+    async with trio.open_nursery() as nursery:
+        place.attachments.start(nursery)
+        place.attachments.attach(place.config("eth0"), 0.0)
+        place.attachments.detach("eth0", 0.0)
+    assert not place.made[0].running.is_set()
+    assert place.events == ["attached eth0", "detached eth0", "close eth0"]
+
+
 async def test_a_device_that_vanishes_takes_its_interface_with_it_and_may_come_back():
     place = Place()
     async with trio.open_nursery() as nursery:

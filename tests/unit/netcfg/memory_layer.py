@@ -53,6 +53,21 @@ class MemoryRoutes:
         self.rules.append(Rule(destination, prefix_length, via, interface, source, metric))
         self.network.tell("route/list")
 
+    def connect(self, destination, prefix_length, interface):
+        rule = Rule(destination, prefix_length, b"", interface, connected=True)
+        if rule not in self.rules:
+            self.rules.append(rule)
+            self.network.tell("route/list")
+
+    def disconnect(self, interface):
+        near = {(network_of(address, length), length) for address, length in interface.addresses}
+        self.rules = [
+            rule
+            for rule in self.rules
+            if not rule.connected or rule.interface != interface.name or (rule.destination, rule.prefix_length) in near
+        ]
+        self.network.tell("route/list")
+
     def remove(self, destination, prefix_length, *, via=b"", interface="", metric=None):
         kept = [
             r
@@ -101,14 +116,14 @@ class MemoryInterface:
         if any(address == other for other, _ in self.addresses):
             raise SchemeError(errno.EEXIST, "ours already")
         self.addresses.append((address, prefix_length))
-        self.network.routes.add(network_of(address, prefix_length), prefix_length, interface=self.name)
+        self.network.routes.connect(network_of(address, prefix_length), prefix_length, self.name)
         self.network.tell(f"ifaces/{self.name}/addr/list")
 
     def remove_address(self, address, prefix_length, now):
         if (address, prefix_length) not in self.addresses:
             raise SchemeError(errno.EADDRNOTAVAIL, "not on this interface")
         self.addresses.remove((address, prefix_length))
-        self.network.routes.remove(network_of(address, prefix_length), prefix_length, interface=self.name)
+        self.network.routes.disconnect(self)
         self.network.tell(f"ifaces/{self.name}/addr/list")
 
     def set_address(self, address, prefix_length, now):
@@ -142,6 +157,7 @@ class MemoryLayer:
 
     def __init__(self):
         self.on_change = []
+        self.forwarding = False
         self.interfaces = {}
         self.routes = MemoryRoutes(self)
         for name, mac, cidr in (("lo", b"", "127.0.0.1/8"), ("eth0", bytes.fromhex("525400123456"), "10.0.2.15/24")):
@@ -149,6 +165,13 @@ class MemoryLayer:
             address, _, length = cidr.partition("/")
             self.interfaces[name].add_address(packed(address), int(length), 0.0)
         self.routes.add(bytes(4), 0, via=packed("10.0.2.2"))
+
+    def make(self, name):
+        self.interfaces[name] = MemoryInterface(self, name, bytes.fromhex("525400123457"))
+
+    def set_forwarding(self, on, now):
+        self.forwarding = on
+        self.tell("ip/forward")
 
     def interface_of(self, gateway):
         for name, interface in self.interfaces.items():

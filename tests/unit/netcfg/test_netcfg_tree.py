@@ -18,7 +18,19 @@ def fails(number, netcfg, text, path, caller=ROOT):
 
 def test_the_tree_on_the_screen_is_the_declared_one():
     netcfg = Netcfg()
-    assert netcfg.ls("") == ["README", "iface", "ifaces", "route", "routes", "resolv", "log", "stats", "err"]
+    assert netcfg.ls("") == [
+        "README",
+        "iface",
+        "ifaces",
+        "route",
+        "routes",
+        "resolv",
+        "ip",
+        "log",
+        "stats",
+        "config",
+        "err",
+    ]
     assert netcfg.ls("ifaces") == ["lo", "eth0"]
     assert netcfg.ls("ifaces/eth0") == ["mac", "mtu", "state", "stats", "addr", "neighbors", "impair"]
     assert netcfg.ls("ifaces/eth0/addr") == ["list", "set", "add", "rm"]

@@ -1,0 +1,122 @@
+"""`config`: everything that netcfg configures as one text, read as it is now and written as it is to be.
+
+    text ──> Document ──> a plan, all of it checked ──> what differs is changed, in this order:
+             interfaces, addresses that leave, addresses that come, neighbors, routes, forwarding, log levels, names
+
+A step that fails undoes the ones before it: the document of what was is carried out again. Writing what was read finds
+no difference, so it changes nothing and no connection notices.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from schemefs.document import LOOPBACK, NOTHING, Document, InterfaceDocument, parse, text_of
+from schemefs.errors import SchemeError
+from schemefs.net.addresses import mac_text, presentation
+from schemes.netcfg.levels import current_levels
+from schemes.netcfg.plan import Plan
+from schemes.netcfg.texts import rule_line
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from schemefs.net.layers import Interface, NetworkLayer
+    from schemefs.scheme import SchemeContext
+
+log = logging.getLogger("schemefs.netcfg")
+
+
+class Configuration:
+    """The running configuration as a document. *names_changed* is called when names were changed here."""
+
+    def __init__(self, context: SchemeContext, network: NetworkLayer, names_changed: Callable[[], None]) -> None:
+        self._context = context
+        self._network = network
+        self._names_changed = names_changed
+
+    def text(self) -> str:
+        """Return what is in force."""
+        return text_of(self.current())
+
+    def apply(self, text: str, now: float) -> None:
+        """Put *text* in force, all of it. SchemeError: nothing of it is in force, and all is as it was."""
+        try:
+            document = parse(text)
+        except ValueError as error:
+            raise SchemeError(errno.EINVAL, str(error)) from None
+        self.apply_document(document, now)
+
+    def apply_document(self, document: Document, now: float) -> None:
+        """Put *document* in force, all of it or nothing."""
+        try:
+            plan = Plan(document, self._context, self._network)
+        except ValueError as error:
+            raise SchemeError(errno.EINVAL, str(error)) from None
+        before = self.current()
+        try:
+            self._carry_out(plan, before, now)
+        except SchemeError:
+            try:
+                self._carry_out(Plan(before, self._context, self._network), self.current(), now)
+            except (SchemeError, ValueError) as error:
+                log.error("the configuration could not be put back as it was: %s", error)  # noqa: TRY400 - no fault here
+            raise
+
+    def current(self) -> Document:
+        """Return what is in force as a document."""
+        names = self._context.names
+        interfaces = self._network.interfaces.values()
+        return Document(
+            nameservers=tuple(map(presentation, names.nameservers)),
+            search=tuple(names.search),
+            hosts=tuple(names.hosts.splitlines()),
+            forward=self._network.forwarding,
+            routes=tuple(rule_line(rule) for rule in self._network.routes.list() if not rule.connected),
+            interfaces={interface.name: self._interface(interface) for interface in interfaces},
+            log=current_levels(),
+        )
+
+    def _interface(self, interface: Interface) -> InterfaceDocument:
+        described = InterfaceDocument(
+            driver="loopback",
+            mac=mac_text(interface.mac) if interface.mac else "",
+            mtu=interface.mtu,
+            state="up" if interface.is_up else "down",
+            addresses=tuple(f"{presentation(address)}/{length}" for address, length in interface.addresses),
+            neighbors=tuple(
+                f"{presentation(entry.address)} {mac_text(entry.mac, '-')}"
+                for entry in interface.neighbors()
+                if entry.state == "PERMANENT"
+            ),
+            impair=tuple(map(str, interface.impairments)),
+        )
+        for config in self._context.config.interfaces:
+            if config.name == interface.name:
+                options = {key: config.options.get(key) for key in ("tap", "host_address", "offload")}
+                device: dict[str, Any] = {
+                    key: NOTHING if value is None else str(value) for key, value in options.items()
+                }
+                described = replace(described, driver=config.driver, **(device if config.driver == "tap" else {}))
+        return described
+
+    def _carry_out(self, plan: Plan, before: Document, now: float) -> None:
+        document, context = plan.document, self._context
+        for name, interface in before.interfaces.items():
+            wanted = document.interfaces.get(name)
+            if name != LOOPBACK and (wanted is None or wanted.device != interface.device):
+                context.detach(name, now)
+        for name in document.interfaces:
+            if name not in self._network.interfaces:
+                context.attach(plan.interfaces[name], now)
+                context.config.interfaces.append(plan.interfaces[name])
+        plan.carry_out(now)
+        if (document.nameservers, document.search, document.hosts) != (before.nameservers, before.search, before.hosts):
+            try:
+                plan.set_names()
+            except ValueError as error:
+                raise SchemeError(errno.EINVAL, str(error)) from None
+            self._names_changed()

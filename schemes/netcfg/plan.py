@@ -1,0 +1,162 @@
+"""A document that was understood word by word, before anything is changed; and how each part of it comes to be.
+
+Each part compares what is with what is wanted and changes only what differs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from schemefs.config import interface_config
+from schemefs.document import Document, InterfaceDocument
+from schemefs.net.addresses import parse_host
+from schemefs.net.impairment import Impairment, parse_impairments
+from schemes.netcfg.grammar import (
+    Rule,
+    parse_neighbor,
+    parse_rule_to_add,
+    parse_state,
+    parse_unicast,
+    parse_unicast_cidr,
+    parse_unicast_mac,
+)
+from schemes.netcfg.levels import level_lines, parse_level
+
+if TYPE_CHECKING:
+    from schemefs.net.layers import Interface, NetworkLayer, RouteEntry
+    from schemefs.scheme import SchemeContext
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """One interface, as it is to be. No address and 0: as it is."""
+
+    mac: bytes
+    mtu: int
+    is_up: bool
+    addresses: list[tuple[bytes, int]]
+    neighbors: dict[bytes, bytes]
+    impairments: tuple[Impairment, ...]
+
+
+class Plan:
+    """ValueError: a word of *document* means nothing. Nothing is changed before `carry_out`."""
+
+    def __init__(self, document: Document, context: SchemeContext, network: NetworkLayer) -> None:
+        self.document = document
+        self.interfaces = {name: interface_config(name, interface) for name, interface in document.interfaces.items()}
+        self._names = context.names
+        self._network = network
+        self._wanted = {name: _wanted(name, interface) for name, interface in document.interfaces.items()}
+        ours = [address for wanted in self._wanted.values() for address, _ in wanted.addresses]
+        if len(set(ours)) != len(ours):
+            message = "an address is given twice"
+            raise ValueError(message)
+        self._rules = list(map(parse_rule_to_add, document.routes))
+        self._levels = list(map(parse_level, level_lines(document.log)))
+        self._nameservers = tuple(map(parse_unicast, document.nameservers or ()))
+        self._search = tuple(map(parse_host, document.search or ()))
+
+    def carry_out(self, now: float) -> None:
+        """Bring about everything but the names. SchemeError: one step failed, those before it are done."""
+        interfaces = {name: self._network.interfaces[name] for name in self._wanted}
+        for name, wanted in self._wanted.items():
+            _settle(interfaces[name], wanted, now)
+        # An address may move from one interface to another: all that leave go first.
+        for name, wanted in self._wanted.items():
+            _remove_addresses(interfaces[name], wanted.addresses, now)
+        for name, wanted in self._wanted.items():
+            _add_addresses(interfaces[name], wanted.addresses, now)
+            _set_neighbors(interfaces[name], wanted.neighbors, now)
+        self._set_routes()
+        self._network.set_forwarding(self.document.forward, now)
+        for command in self._levels:
+            command(now)
+
+    def set_names(self) -> None:
+        """Put name servers, search domains and the hosts file in force, as far as the document speaks of them."""
+        names, document = self._names, self.document
+        if document.hosts is not None:
+            names.set_hosts("".join(f"{line}\n" for line in document.hosts))
+        if document.nameservers is not None:
+            names.nameservers = self._nameservers
+        if document.search is not None:
+            names.search = self._search
+
+    def _set_routes(self) -> None:
+        routes = self._network.routes
+        present = [rule for rule in routes.list() if not rule.connected]
+        for rule in present:
+            if not any(_is_same(wanted, rule) for wanted in self._rules):
+                routes.remove(
+                    rule.destination, rule.prefix_length, via=rule.via, interface=rule.interface, metric=rule.metric
+                )
+        for wanted in self._rules:
+            if not any(_is_same(wanted, rule) for rule in present):
+                routes.add(
+                    wanted.destination,
+                    wanted.prefix_length,
+                    via=wanted.via,
+                    interface=wanted.interface,
+                    metric=wanted.metric,
+                    source=wanted.source,
+                )
+
+
+def _wanted(name: str, document: InterfaceDocument) -> _Wanted:
+    try:
+        return _Wanted(
+            mac=parse_unicast_mac(document.mac) if document.mac else b"",
+            mtu=document.mtu,
+            is_up=parse_state(document.state),
+            addresses=[parse_unicast_cidr(text) for text in document.addresses],
+            neighbors=dict(map(parse_neighbor, document.neighbors)),
+            impairments=parse_impairments(list(document.impair)),
+        )
+    except ValueError as error:
+        message = f"interface.{name}: {error}"
+        raise ValueError(message) from None
+
+
+def _settle(interface: Interface, wanted: _Wanted, now: float) -> None:
+    """Hardware address, MTU, state, weather."""
+    if wanted.mac and wanted.mac != interface.mac:
+        interface.set_mac(wanted.mac, now)
+    if wanted.mtu and wanted.mtu != interface.mtu:
+        interface.set_mtu(wanted.mtu, now)
+    if wanted.is_up != interface.is_up:
+        interface.set_up(wanted.is_up, now)
+    if wanted.impairments != tuple(interface.impairments):
+        interface.impair(wanted.impairments, now)
+
+
+def _remove_addresses(interface: Interface, wanted: list[tuple[bytes, int]], now: float) -> None:
+    """Remove those not wanted; all, when those that stay are in another order: the first is the preferred source."""
+    kept = [pair for pair in interface.addresses if pair in wanted]
+    is_in_order = kept == wanted[: len(kept)]
+    for pair in tuple(interface.addresses):
+        if not is_in_order or pair not in wanted:
+            interface.remove_address(*pair, now)
+
+
+def _add_addresses(interface: Interface, wanted: list[tuple[bytes, int]], now: float) -> None:
+    for pair in wanted:
+        if pair not in interface.addresses:
+            interface.add_address(*pair, now)
+
+
+def _set_neighbors(interface: Interface, wanted: dict[bytes, bytes], now: float) -> None:
+    present = {entry.address: entry.mac for entry in interface.neighbors() if entry.state == "PERMANENT"}
+    for address, mac in present.items():
+        if wanted.get(address) != mac:
+            interface.remove_neighbor(address, now)
+    for address, mac in wanted.items():
+        if present.get(address) != mac:
+            interface.add_neighbor(address, mac, now)
+
+
+def _is_same(wanted: Rule, rule: RouteEntry) -> bool:
+    key = (wanted.destination, wanted.prefix_length, wanted.via, wanted.metric, wanted.source)
+    is_there = wanted.interface in ("", rule.interface)
+    return is_there and key == (rule.destination, rule.prefix_length, rule.via, rule.metric, rule.source)
