@@ -7,6 +7,13 @@ imports a module only when its command is used. Nothing here may import the daem
 from typing import Final
 
 COMMANDS: Final = {
+    "ping": "schemefs.tools.ping",
+    "nc": "schemefs.tools.nc",
+    "dns": "schemefs.tools.dns",
+    "ss": "schemefs.tools.ss",
+    "ifconfig": "schemefs.tools.ifconfig",
+    "route": "schemefs.tools.route",
+    "arp": "schemefs.tools.arp",
     "serve": "schemefs.tools.serve",
 }
 """Subcommand -> module."""

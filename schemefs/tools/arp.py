@@ -1,0 +1,55 @@
+"""`schemefs arp`: the neighbor tables under `netcfg/ifaces`, with the manners of arp(8)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from schemefs.tools.ending import end, end_by
+from schemefs.tools.tree import mount_option
+
+EXAMPLES = """
+\b
+Examples:
+  schemefs arp
+  schemefs arp -s 10.0.2.9 52:55:0a:00:02:09 -i eth0
+  schemefs arp -d 10.0.2.9
+"""
+
+
+def _entries(tree: Path, interface: str | None) -> Iterator[tuple[str, str, str, str]]:
+    """Yield (address, hardware address, state, interface)."""
+    for directory in sorted((tree / "netcfg/ifaces").iterdir()):
+        if interface in (None, directory.name):
+            for line in (directory / "neighbors/list").read_text().splitlines():
+                address, mac, state = line.split()
+                yield address, mac.replace("-", ":") if len(mac) > 1 else mac, state, directory.name
+
+
+@click.command(epilog=EXAMPLES)
+@click.option("-i", "interface", metavar="IF", help="This interface alone.")
+@click.option("-s", "entry", nargs=2, metavar="IP MAC", help="Add a permanent entry.")
+@click.option("-d", "gone", metavar="IP", help="Remove an entry.")
+@mount_option
+def command(tree: Path, interface: str | None, entry: tuple[str, str] | None, gone: str | None) -> None:
+    """Print the neighbors that are known, or add or remove one."""
+    if entry:
+        _change(tree, f"netcfg/ifaces/{interface or 'eth0'}/neighbors/add", f"{entry[0]} {entry[1]}")
+    elif gone:
+        where = [name for address, _, _, name in _entries(tree, interface) if address == gone]
+        if not where:
+            end(1, f"no neighbor {gone} is known")
+        _change(tree, f"netcfg/ifaces/{where[0]}/neighbors/rm", gone)
+    else:
+        click.echo(f"{'ADDRESS':16} {'HARDWARE ADDRESS':18} {'STATE':11} INTERFACE")
+        for address, mac, state, name in _entries(tree, interface):
+            click.echo(f"{address:16} {mac:18} {state:11} {name}")
+
+
+def _change(tree: Path, path: str, line: str) -> None:
+    try:
+        (tree / path).write_text(f"{line}\n")
+    except OSError as error:
+        end_by(1, tree, path, error)

@@ -1,0 +1,34 @@
+"""`schemefs dns NAME`: the file `dns/NAME`, with the manners of host(1): without an answer, a sentence and status 1."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from schemefs.net.addresses import packed
+from schemefs.tools.ending import end_by
+from schemefs.tools.tree import mount_option
+
+EXAMPLES = """
+\b
+Examples:
+  schemefs dns example.com
+  schemefs dns example.com -t mx
+  schemefs dns 10.0.2.2                 the name of an address
+"""
+
+
+@click.command(epilog=EXAMPLES)
+@click.argument("name")
+@click.option("-t", "--type", "type_", metavar="TYPE", help="a, aaaa, any, mx, txt, ptr, srv, ns, cname, soa.")
+@mount_option
+def command(tree: Path, name: str, type_: str | None) -> None:
+    """Print the addresses of NAME, one per line, or its records of another type."""
+    if type_ is None and packed(name) is not None:
+        type_ = "ptr"
+    path = f"dns/{name}" + (f",type={type_}" if type_ else "")
+    try:
+        click.echo((tree / path).read_text(), nl=False)
+    except OSError as error:
+        end_by(1, tree, path, error)

@@ -1,0 +1,85 @@
+"""`schemefs ifconfig`: the interfaces under `netcfg/iface`, with the manners of ifconfig(8)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import click
+
+from schemefs.tools.ending import end, end_by
+from schemefs.tools.tree import mount_option
+
+EXAMPLES = """
+\b
+Examples:
+  schemefs ifconfig
+  schemefs ifconfig eth0 10.0.2.15/24
+  schemefs ifconfig eth0 add 10.0.3.1/24
+  schemefs ifconfig eth0 down
+  schemefs ifconfig eth0 mtu 1400
+"""
+
+_WITH_VALUE = {"mtu": "mtu", "mac": "mac", "add": "addr/add", "del": "addr/rm", "address": "addr/set"}
+
+
+@click.command(epilog=EXAMPLES)
+@click.argument("interface", required=False)
+@click.argument("words", metavar="[CIDR | up | down | mtu N | mac MAC | add CIDR | del CIDR]…", nargs=-1)
+@mount_option
+def command(tree: Path, interface: str | None, words: Sequence[str]) -> None:
+    """Print the interfaces, or configure one."""
+    ifaces = tree / "netcfg/ifaces"
+    names = sorted(directory.name for directory in ifaces.iterdir())
+    if interface is not None and interface not in names:
+        end(1, f"there is no interface {interface!r}; there are: {', '.join(names)}")
+    if words:
+        for path, value in _changes(words):
+            _change(tree, f"netcfg/ifaces/{interface}/{path}", value)
+        return
+    for name in [interface] if interface else names:
+        click.echo(_shown(ifaces / name))
+
+
+def _changes(words: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Yield the files to write, and what."""
+    left = list(words)
+    while left:
+        word = left.pop(0)
+        if word in ("up", "down"):
+            yield "state", word
+        elif word in _WITH_VALUE and left:
+            yield _WITH_VALUE[word], left.pop(0)
+        elif "/" in word:
+            yield "addr/set", word
+        else:
+            end(
+                2, f"{word!r} is nothing that an interface can be told: CIDR, up, down, mtu N, mac MAC, add or del CIDR"
+            )
+
+
+def _change(tree: Path, path: str, value: str) -> None:
+    try:
+        (tree / path).write_text(f"{value}\n")
+    except OSError as error:
+        end_by(1, tree, path, error)
+
+
+def _shown(directory: Path) -> str:
+    """Return what is to be said of an interface."""
+    state, mtu = ((directory / name).read_text().strip() for name in ("state", "mtu"))
+    lines = [f"{directory.name}: {state}, mtu {mtu}"]
+    mac = (directory / "mac").read_text().strip()
+    if mac.count("-") == 5:
+        lines.append(f"    ether {mac.replace('-', ':')}")
+    addresses = (directory / "addr/list").read_text().splitlines()
+    lines += [f"    inet{'6' if ':' in address else ''} {address}" for address in addresses if "/" in address]
+    counters = dict(line.split("=", 1) for line in (directory / "stats").read_text().splitlines())
+    for title, prefix in (("received", "received"), ("sent", "sent")):
+        lines.append(f"    {title} {counters[f'{prefix}_frames']} frames, {counters[f'{prefix}_octets']} octets")
+    troubles = {
+        name: count for name, count in counters.items() if count != "0" and name.startswith(("dropped", "refused"))
+    }
+    if troubles:
+        lines.append("    " + ", ".join(f"{name} {count}" for name, count in troubles.items()))
+    return "\n".join(lines)

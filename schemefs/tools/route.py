@@ -1,0 +1,40 @@
+"""`schemefs route`: the one routing table, as `netcfg/route` has it, with the manners of ip-route(8)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from schemefs.tools.ending import end, end_by
+from schemefs.tools.tree import mount_option
+
+EXAMPLES = """
+\b
+Examples:
+  schemefs route
+  schemefs route add default via 10.0.2.2
+  schemefs route add 10.9.0.0/16 via 10.0.2.7 metric 5
+  schemefs route del 10.9.0.0/16
+  schemefs route get 10.9.1.1            which rule wins, and why
+"""
+
+
+@click.command(epilog=EXAMPLES)
+@click.argument("words", metavar="[add RULE… | del RULE… | get IP]", nargs=-1)
+@mount_option
+def command(tree: Path, words: Sequence[str]) -> None:
+    """Print the routing table, or change it."""
+    verb, rest = (words[0], words[1:]) if words else ("", ())
+    path = {"": "routes", "add": "route/add", "del": "route/rm", "get": f"route/get/{''.join(rest)}"}.get(verb)
+    if path is None or (verb and not rest):
+        end(2, f"route what? add RULE…, del RULE… or get IP, not {' '.join(words)!r}")
+    path = f"netcfg/{path}"
+    try:
+        if verb in ("", "get"):
+            click.echo((tree / path).read_text(), nl=False)
+        else:
+            (tree / path).write_text(" ".join(rest) + "\n")
+    except OSError as error:
+        end_by(1, tree, path, error)

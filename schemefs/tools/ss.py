@@ -1,0 +1,75 @@
+"""`schemefs ss`: the conversations of every protocol, from their `status.json`, with the manners of ss(8)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from schemefs.tools.tree import mount_option
+
+EXAMPLES = """
+\b
+Examples:
+  schemefs ss
+  schemefs ss -t -o             tcp alone, with its timers
+  schemefs ss -l                who listens
+  schemefs ss --json | jq '.[].remote'
+"""
+
+# Where the protocols say how much waits to be read, and to be sent or accepted.
+_RECEIVED: Final = ("receive_queue", "octets_queued", "waiting")
+_TO_SEND: Final = ("send_queue", "backlog")
+_TIMES: Final = ("age", "rtt", "rto", "retransmissions")
+_WAITING: Final = ("LISTEN", "BOUND")
+
+
+def conversations(tree: Path) -> Iterator[dict[str, Any]]:
+    """Yield what each conversation that the caller may see says of itself, and its name."""
+    for directory in sorted(path for path in tree.iterdir() if (path / "clone").exists()):
+        numbers = (path for path in directory.iterdir() if path.name.isdecimal())
+        for conversation in sorted(numbers, key=lambda path: int(path.name)):
+            try:
+                status = json.loads((conversation / "status.json").read_text())
+            except OSError:  # somebody else's, or it has just ended
+                continue
+            yield {"conversation": f"{directory.name}/{conversation.name}", **status}
+
+
+@click.command(epilog=EXAMPLES)
+@click.option("-t", "--tcp", is_flag=True, help="tcp alone (with -u, both).")
+@click.option("-u", "--udp", is_flag=True, help="udp alone.")
+@click.option("-l", "--listening", is_flag=True, help="Only those that wait for anybody.")
+@click.option("-o", "--options", is_flag=True, help="Age, round-trip time, retransmission time-out, retransmissions.")
+@click.option("--json", "as_json", is_flag=True, help="Everything, as JSON.")
+@mount_option
+def command(tree: Path, *, tcp: bool, udp: bool, listening: bool, options: bool, as_json: bool) -> None:
+    """Print the conversations: state, octets that wait to be read and to be sent, both ends, owner."""
+    protocols = [name for name, wanted in (("tcp", tcp), ("udp", udp)) if wanted]
+    found = [
+        status
+        for status in conversations(tree)
+        if (not protocols or status["conversation"].partition("/")[0] in protocols)
+        and (not listening or status.get("state") in _WAITING)
+    ]
+    if as_json:
+        click.echo(json.dumps(found, indent=1))
+        return
+    rows = [("NAME", "STATE", "RECV-Q", "SEND-Q", "LOCAL", "REMOTE", "UID", *(_TIMES if options else ()))]
+    rows += [_row(status, options=options) for status in found]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def _row(status: dict[str, Any], *, options: bool) -> tuple[str, ...]:
+    def first(*names: str) -> str:
+        value = next((status[name] for name in names if status.get(name) not in (None, "")), "-")
+        return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+    ends = (first("local"), first("remote", "host"), first("owner"))
+    times = tuple(first(name) for name in _TIMES) if options else ()
+    return first("conversation"), first("state"), first(*_RECEIVED), first(*_TO_SEND), *ends, *times
