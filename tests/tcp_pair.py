@@ -24,7 +24,9 @@ PORT = 7777
 class Pair:
     """`left` connects, `right` listens on PORT."""
 
-    def __init__(self, seed: int = 1, weather: Weather | None = None, mtu: int = 1500, back: Weather | None = None) -> None:
+    def __init__(
+        self, seed: int = 1, weather: Weather | None = None, mtu: int = 1500, back: Weather | None = None
+    ) -> None:
         self.random = random.Random(seed)
         self.alarm = Alarm()
         self.wire = SimulatedWire(self.alarm, self.random, weather, mtu=mtu, back=back)

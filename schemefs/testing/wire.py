@@ -32,8 +32,8 @@ class Weather:
     """What happens to frames on their way. Probabilities from 0 to 1, times in seconds."""
 
     loss: float = 0.0
-    burst: float = 0.0  # probability that the link goes silent, for as many frames as `burst_length` has on average
-    burst_length: float = 10.0
+    burst: float = 0.0  # probability that with this frame an outage begins, whose mean length is `outage`
+    outage: float = 0.050
     every: int = 0  # lose every so-manyth frame that is longer than half the MTU; 0: none
     largest: int = 65535  # octets; longer frames vanish, and nobody says so: a black hole
     duplication: float = 0.0
@@ -58,7 +58,7 @@ class WireLink(Link):
         self.mac = mac if medium is Medium.ETHERNET else b""
         self.mtu = mtu
         self.sent = self.received = self.lost = 0
-        self.silent = False  # in a burst of losses
+        self.silent_until = 0.0  # end of the outage
         self.long_frames = 0
         self.idle_at = 0.0  # when the last frame has left, at the wire's rate
 
@@ -133,11 +133,9 @@ class SimulatedWire:
             sender.long_frames += 1
             if sender.long_frames % weather.every == 0:
                 return True
-        if weather.burst:
-            # Gilbert's model: two states, each with a probability of leaving it.
-            chance = 1 / weather.burst_length if sender.silent else weather.burst
-            sender.silent ^= self._random.random() < chance
-        return sender.silent or self._random.random() < weather.loss
+        if weather.burst and now >= sender.silent_until and self._random.random() < weather.burst:
+            sender.silent_until = now + self._random.expovariate(1 / weather.outage)
+        return now < sender.silent_until or self._random.random() < weather.loss
 
     def _mourn(self, sender: WireLink, frame: bytearray, now: float) -> None:
         for mourner in self.mourners:
