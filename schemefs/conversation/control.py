@@ -21,7 +21,7 @@ HELP: Final = {
     "bind ADDRESS": "use this local HOST:PORT for the connect that follows",
     "shutdown read|write|both": "close one direction or both",
     "hangup": "abort: the peer gets a reset",
-    "close": "close in order, whoever still holds the files",
+    "close": "close in order, whoever still holds the files; a listener ends, what it has accepted goes on",
 }
 
 
@@ -102,11 +102,17 @@ class Control:
         return True
 
     def _hangup(self, conversation: Conversation, _argument: str, _caller: Caller, now: float) -> bool:
-        conversation.connected().abort(now)
+        if conversation.listens:
+            conversation.stop_listening(now)
+        else:
+            conversation.connected().abort(now)
         return True
 
     def _close(self, conversation: Conversation, _argument: str, _caller: Caller, now: float) -> bool:
-        conversation.connected().close(now)
+        if conversation.listens:
+            conversation.stop_listening(now)
+        else:
+            conversation.connected().close(now)
         return True
 
     def _set(self, conversation: Conversation, name: str, value: str) -> None:

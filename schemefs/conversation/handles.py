@@ -138,8 +138,10 @@ class ListenerHandle(_Holding):
         return self.conversation.read_timeout
 
     def read(self, size: int, now: float) -> Buffer | Chunks | None:
-        """Return the next line, or what of it was not read yet."""
+        """Return the next line, or what of it was not read yet; end of file when it has stopped listening."""
         if not self._line:
+            if self.conversation.closed:
+                return b""
             accepted = self._accept(self.conversation, now)
             if accepted is None:
                 return None
@@ -149,9 +151,9 @@ class ListenerHandle(_Holding):
         return taken
 
     def fevent(self, interest: int) -> int:
-        """IN when a connection waits."""
+        """IN when a connection waits, or when it has ended."""
         listener = self.conversation.listener
-        waits = self._line or (listener is not None and listener.pending())
+        waits = self._line or self.conversation.closed or (listener is not None and listener.pending())
         return Event.IN & interest if waits else 0
 
     def reopen(self, flags: int, caller: Caller, now: float) -> Handle:

@@ -104,6 +104,11 @@ class Conversation:
         """Connected, connecting or announced."""
         return self.engine is not None or self.listener is not None
 
+    @property
+    def listens(self) -> bool:
+        """Announced, and not ended yet."""
+        return self.listener is not None and not self.closed
+
     def connected(self) -> Engine:
         """Return the engine, or ENOTCONN."""
         if self.engine is None:
@@ -218,6 +223,12 @@ class Conversation:
             else:
                 self.engine.close(now)
         self._forget_when_ended()
+
+    def stop_listening(self, now: float) -> None:
+        """A ctl has said so: who waits for a connection is told; the holders keep what is left, its number."""
+        self._end_listener(now)
+        for handle in self._holders:
+            handle.changed()
 
     def _end_listener(self, now: float) -> None:
         assert self.listener is not None

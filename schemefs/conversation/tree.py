@@ -194,9 +194,9 @@ class ConversationScheme(Scheme):
         return CtlHandle(self.conversations.make(caller.uid, caller.gid), now, self.control)
 
     def accept(self, listening: Conversation, now: float) -> Conversation | None:
-        """Take the next connection of a listener as a conversation of the listener's owner."""
-        if listening.listener is None:
-            return None
+        """Take the next connection of a listener as a conversation of the listener's owner. ENOTCONN: it has ended."""
+        if listening.listener is None or listening.closed:
+            raise SchemeError(errno.ENOTCONN, f"{listening.name} has stopped listening")
         engine = listening.listener.accept(now)
         listening.used(Event.IN)
         if engine is None:

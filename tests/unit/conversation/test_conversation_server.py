@@ -172,3 +172,25 @@ def test_reading_needs_a_listener_and_writing_one_is_eacces(world: World) -> Non
     with pytest.raises(SchemeError) as caught:
         world.write(listener, b"x")
     assert caught.value.errno == errno.EACCES
+
+
+@pytest.mark.parametrize("verb", ["close", "hangup"])
+def test_a_ctl_ends_a_listener_and_who_waits_is_told(world: World, verb: str) -> None:
+    listener = world.open(":8080", RDONLY)
+    number = world.numbers()[0]
+    acceptor = world.open(f"{number}/listen")
+    assert acceptor.opening(0.0)
+    changes: list[str] = []
+    listener.on_changed = lambda: changes.append("listener")
+    acceptor.on_changed = lambda: changes.append("acceptor")
+    ctl = world.open(f"{number}/ctl")
+    assert world.write(ctl, verb.encode()) == len(verb)
+    assert sorted(changes) == ["acceptor", "listener"]
+    assert listener.fevent(Event.ALL) == Event.IN
+    assert world.read(listener) == b""
+    with pytest.raises(SchemeError, match="has stopped listening"):
+        acceptor.opening(0.0)
+    assert "8080" not in world.pipes.listeners
+    assert world.numbers() == []
+    world.close(listener, acceptor, ctl)
+    world.close(world.open(":8080", RDONLY))
