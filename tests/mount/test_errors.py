@@ -1,0 +1,195 @@
+"""docs/errors.md, row by row: each operation is made to fail in a process of its own, which tells its errno."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from schemefs.testing.mount import SchemeMount
+
+pytestmark = pytest.mark.needs("root", "fuse")
+
+PAGE = Path(__file__).parents[2] / "docs/errors.md"
+NOBODY = 65534
+
+SETUP = """
+import errno, os, signal, socket, struct, sys, time
+RW, RO, WO, NB = os.O_RDWR, os.O_RDONLY, os.O_WRONLY, os.O_NONBLOCK
+def listener(options=''):
+    global held
+    held = file = os.open('tcp/:0' + options, RW)
+    return file, int(text(name(file) + '/local').rpartition(':')[2])
+def name(file): return os.getxattr(file, 'user.conversation').decode()
+def text(path): return open(path).read().strip()
+def pair():
+    file, port = listener()
+    client = os.open(f'tcp/127.0.0.1:{port}', RW)
+    return client, os.open('tcp/' + os.read(file, 100).split()[0].decode() + '/data', RW)
+def ctl(file, command): write(name(file) + '/ctl', command)
+def write(path, data, flags=WO):
+    file = os.open(path, flags)
+    data = data.encode() if isinstance(data, str) else data
+    assert os.write(file, data) == len(data)
+def full():
+    file, port = listener(',backlog=1')
+    global first
+    first = os.open(f'tcp/127.0.0.1:{port}', RW)
+    return port
+def alarm(): signal.signal(signal.SIGALRM, handle); signal.setitimer(signal.ITIMER_REAL, 0.1)
+def handle(*_): raise InterruptedError(errno.EINTR, 'by the test')
+def unconnected():
+    global clone
+    clone = os.open('tcp/clone', RW)
+    return name(clone)
+def soon(call):
+    for _ in range(500):
+        try: return call()
+        except BlockingIOError: time.sleep(0.01)
+def reset():
+    a, b = pair(); ctl(b, 'hangup'); time.sleep(0.05); return a
+def fill(file):
+    os.set_blocking(file, False)
+    while True: os.write(file, bytes(1 << 16))
+def closed_udp():
+    file = os.open('udp/127.0.0.1:9', RW | NB); os.write(file, b'x'); time.sleep(0.05); return file
+"""
+
+# "scheme operation errno": what fails so; `nobody:` in front: as another user than root.
+CASES: dict[str, list[str]] = {
+    "all lookup ENOENT": ["os.stat('tcp/nothing')", "os.stat('tcp/99999')", "os.stat('nothing')"],
+    "all lookup EINVAL": [
+        "os.stat('tcp/127.0.0.1:70000')", "os.stat('udp/127.0.0.1:80,frobnicate')", "os.stat('tcp/:80,backlog=x')",
+    ],
+    "all lookup ENOTDIR": ["os.stat('README/x')"],
+    "all open EACCES": [
+        "os.open(name(pair()[0]) + '/rx', WO)", "os.open(name(pair()[0]) + '/tx', RO)", "os.open('README', WO)",
+        "nobody: os.open('tcp/0/data', RW)",
+    ],
+    "all open ENOENT": ["os.open('tcp/new', WO | os.O_CREAT)", "os.open('new', WO | os.O_CREAT)"],
+    "all open EISDIR": ["os.open('tcp', RW)"],
+    "all open EINTR": ["alarm(); os.open('tcp/:0,accept', RW)"],
+    "all read EISDIR": ["os.read(os.open('tcp', RO), 10)"],
+    "all read EAGAIN": [
+        "os.read(os.open('udp/:0', RW | NB), 10)", "os.read(os.open('udp/:0,read_timeout=0.05', RW), 10)",
+        "os.read(os.open('tcp/:0', RW | NB), 10)", "os.read(os.open('icmp/echo/127.0.0.1', RW | NB), 10)",
+        "os.read(os.open('event/queue', RW | NB), 10)",
+    ],
+    "all read EINTR": ["alarm(); os.read(os.open('udp/:0', RW), 10)"],
+    "all write EAGAIN": ["fill(pair()[0])"],
+    "all write EINTR": ["a, b = pair(); alarm()\nwhile True: os.write(a, bytes(1 << 20))"],
+    "all write EACCES": ["write(name(pair()[0]) + '/status', 'x')", "write('stats', 'x')"],
+    "all seek ESPIPE": ["os.lseek(os.open('udp/:0', RW), 1, 0)", "os.lseek(os.open('event/queue', RW), 1, 0)"],
+    "all make EPERM": [
+        "os.mkdir('x')", "os.unlink('README')", "os.rename('README', 'x')", "os.symlink('a', 'tcp/b')",
+        "os.setxattr('README', 'user.x', b'')",
+    ],
+    "all chmod EPERM": ["os.chmod('README', 0o777)", "os.chown('README', 1, 1)"],
+    "all getxattr ENODATA": ["os.getxattr('README', 'user.conversation')", "os.getxattr('tcp', 'user.x')"],
+    "tcp open ECONNREFUSED": ["os.open('tcp/127.0.0.1:9', RW)"],
+    "tcp open ETIMEDOUT": ["os.open(f'tcp/127.0.0.1:{full()},timeout=0.1', RW)"],
+    "tcp open ENETUNREACH": ["os.open('tcp/192.0.2.1:80', RW)"],
+    "tcp open ENOENT": ["os.open('tcp/no-such-host.invalid:80', RW)"],
+    "tcp open EADDRINUSE": ["os.open(f'tcp/:{listener()[1]}', RW)"],
+    "tcp open EADDRNOTAVAIL": ["os.open('tcp/127.0.0.1:0', RW)", "os.open('tcp/127.0.0.1:9,from=192.0.2.1:0', RW)"],
+    "tcp open EACCES": ["nobody: os.open('tcp/:80', RW)", "nobody: os.open('tcp/127.0.0.1:9,from=:80', RW)"],
+    "tcp open EINVAL": ["os.open(unconnected() + '/listen', RW)"],
+    "tcp open EAGAIN": ["os.open('tcp/:0,accept', RW | NB)", "os.open(name(listener()[0]) + '/listen', RW | NB)"],
+    "tcp read ECONNREFUSED": ["file = os.open('tcp/127.0.0.1:9', RW | NB); soon(lambda: os.read(file, 1))"],
+    "tcp read ECONNRESET": ["os.read(reset(), 1)"],
+    "tcp read ECONNABORTED": [
+        "file = os.open(f'tcp/127.0.0.1:{full()}', RW | NB); ctl(file, 'hangup'); os.read(file, 1)"
+    ],
+    "tcp read ENOTCONN": ["os.read(os.open(unconnected() + '/data', RW), 1)"],
+    "tcp write EPIPE": [
+        "a, b = pair(); ctl(a, 'shutdown write'); os.write(a, b'x')",
+        "file = reset()\ntry: os.read(file, 1)\nexcept ConnectionResetError: os.write(file, b'x')",
+    ],
+    "tcp write ECONNRESET": ["os.write(reset(), b'x')"],
+    "tcp write ENOTCONN": ["os.write(os.open(unconnected() + '/data', RW), b'x')"],
+    "tcp ctl EINVAL": [
+        "write('tcp/clone', 'frobnicate')", "write('tcp/clone', 'connect')", "ctl(pair()[0], 'nodelay maybe')",
+    ],
+    "tcp ctl EISCONN": ["ctl(pair()[0], 'connect 127.0.0.1:9')"],
+    "tcp ctl ENOTCONN": ["write('tcp/clone', 'shutdown write')"],
+    "tcp ctl ECONNREFUSED": ["write('tcp/clone', 'connect 127.0.0.1:9')"],
+    "tcp ctl EINPROGRESS": ["write('tcp/clone', f'connect 127.0.0.1:{full()}', WO | NB)"],
+    "tcp ctl EACCES": ["ctl(pair()[0], 'mss 500')"],
+    "tcp settings EINVAL": ["write(name(pair()[0]) + '/settings/hop_limit', '999')"],
+    "udp open ENETUNREACH": ["os.open('udp/192.0.2.1:53', RW)"],
+    "udp open ENOENT": ["os.open('udp/no-such-host.invalid:53', RW)"],
+    "udp open EADDRINUSE": ["first = os.open('udp/:5353', RW); os.open('udp/:5353', RW)"],
+    "udp open EADDRNOTAVAIL": ["os.open('udp/127.0.0.1:53,from=192.0.2.1:0', RW)"],
+    "udp open EACCES": ["nobody: os.open('udp/:53', RW)"],
+    "udp open EINVAL": ["os.open('udp/127.0.0.1:0', RW)"],
+    "udp read ECONNREFUSED": ["os.read(closed_udp(), 1)"],
+    "udp write ECONNREFUSED": ["os.write(closed_udp(), b'x')"],
+    "udp write EDESTADDRREQ": ["write('udp/:0', 'x', RW)", "write('udp/:0,headers', 'x', RW)"],
+    "udp write EMSGSIZE": ["write('udp/127.0.0.1:9', bytes(65508), RW)"],
+    "udp write EINVAL": ["write('udp/:0,headers', 'not an address\\nx', RW)"],
+    "icmp open ENOENT": ["os.open('icmp/echo/no-such-host.invalid', RW)"],
+    "icmp open ENETUNREACH": ["os.open('icmp/echo/192.0.2.1', RW)"],
+    "icmp open EACCES": ["os.open('icmp/echo/255.255.255.255', RW)"],
+    "icmp open EAFNOSUPPORT": ["os.open('icmp/echo/::1', RW)"],
+    "icmp write EINVAL": ["write('icmp/echo/127.0.0.1', 'x', RW)"],
+    "icmp write EMSGSIZE": ["write('icmp/echo/127.0.0.1', bytes(65530), RW)"],
+    "ip lookup ENOENT": ["os.stat('ip/nothing')"],
+    "ip lookup EINVAL": ["os.stat('ip/fd,from=nowhere')"],
+    "ip open EACCES": ["nobody: os.open('ip/fd', RW)"],
+    "ip write EINVAL": ["write('ip/fd', 'x', RW)"],
+    "ip write ENETUNREACH": [
+        "write('ip/fd', struct.pack('>BBHHHBBH4s4s', 0x45, 0, 20, 0, 0, 64, 0xfd, 0, bytes(4), bytes([192,0,2,1])), RW)"
+    ],
+    "netcfg lookup ENOENT": ["os.stat('netcfg/ifaces/eth7')"],
+    "netcfg write EACCES": ["nobody: write('netcfg/route/add', 'default via 127.0.0.1')"],
+    "netcfg write EINVAL": ["write('netcfg/route/add', 'nonsense')", "write('netcfg/iface/lo/addr', 'x')"],
+    "netcfg write ENOENT": ["write('netcfg/route/rm', '192.0.2.0/24')"],
+    "netcfg write EEXIST": ["write('netcfg/ifaces/lo/addr/add', '127.0.0.1/8')"],
+    "netcfg write ENODEV": ["write('netcfg/route/add', '192.0.2.0/24 dev eth7')"],
+    "netcfg write ENETUNREACH": ["write('netcfg/route/add', 'default via 192.0.2.1')"],
+    "netcfg write EADDRNOTAVAIL": ["write('netcfg/ifaces/lo/addr/rm', '192.0.2.1/24')"],
+    "network open EACCES": ["nobody: os.open('network/lo/frames', RW)"],
+    "network write EINVAL": ["write('network/lo/frames', 'x', RW)"],
+    "network write EMSGSIZE": ["write('network/lo/frames', bytes(100_000), RW)"],
+    "event write EINVAL": ["write('event/queue', 'nonsense', RW)", "write('event/queue', 'tcp read', RW)"],
+    "event write ENOENT": ["write('event/queue', 'tcp/99999 read', RW)", "write('event/queue', 'tcp/0 none', RW)"],
+    "event write EACCES": ["nobody: write('event/queue', 'tcp/0 read', RW)"],
+    "event write EBADF": ["write('event/raw', struct.pack('=QQQ', 1, 1, 0), RW)"],
+    "event read EINVAL": ["os.read(os.open('event/raw', RW), 23)"],
+    "logging lookup ENOENT": ["os.stat('logging/net/nothing.log')"],
+}  # fmt: skip
+
+
+def rows() -> dict[str, str]:
+    """Return what the page lists: "scheme operation errno" and when."""
+    found = re.findall(r"^\| (\w+) \| (\w+) \| (E\w+) \| (.*) \|$", PAGE.read_text(), re.MULTILINE)
+    return {f"{scheme} {operation} {name}": when for scheme, operation, name, when in found}
+
+
+def test_every_row_is_tried() -> None:
+    assert {row for row, when in rows().items() if not when.endswith("†")} - set(CASES) == set()
+    assert set(CASES) - set(rows()) == set()
+
+
+@pytest.fixture(scope="module")
+def held(module_scheme_mount: SchemeMount) -> object:
+    """Conversation tcp/0 is root's."""
+    return open(module_scheme_mount.path / "tcp/:8000", "r+b", buffering=0)
+
+
+@pytest.mark.parametrize(("row", "code"), [(row, code) for row, codes in CASES.items() for code in codes])
+def test_it_fails_with(module_scheme_mount: SchemeMount, held: object, row: str, code: str) -> None:
+    rest = code.removeprefix("nobody: ")
+    drop = f"os.setgroups([]); os.setgid({NOBODY}); os.setuid({NOBODY})\n" if rest != code else ""
+    body = "\n".join(f"    {line}" for line in rest.split("\n"))
+    told = "except OSError as error: print(errno.errorcode[error.errno])\nelse: print('none')"
+    program = f"{SETUP}\n{drop}try:\n{body}\n{told}"
+    # A handler that raises InterruptedError stands for the EINTR that Python would hide by trying again.
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", program], cwd=module_scheme_mount.path, check=True, capture_output=True, text=True,
+        timeout=20,
+    )  # fmt: skip
+    assert done.stdout.strip() == row.rpartition(" ")[2], done.stderr
