@@ -1,0 +1,198 @@
+"""Our stack as the router between two Linux hosts, each in a namespace of its own with one end of a TAP.
+
+host A 10.0.2.2 ── TAP lab0 ── eth0 10.0.2.15 [schemefs] 10.1.0.1 eth1 ── TAP lab1 ── 10.1.0.2 host B
+                   offloads                              none, MTU 1280 where a test says so
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from schemefs.testing.mount import SchemeMount
+from schemefs.testing.network import Namespace
+
+pytestmark = pytest.mark.needs("fuse", "tap", "root")
+
+PEERS = str(Path(__file__).with_name("tcp_peers.py"))
+CONFIG = """\
+forward = true
+
+[interface.eth0]
+tap = "lab0"
+addresses = ["10.0.2.15/24"]
+
+[interface.eth1]
+tap = "lab1"
+offload = "off"
+addresses = ["10.1.0.1/24"]
+"""
+UDP_ECHO = """
+import socket
+server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+server.bind(("", 7000))
+print("ready", flush=True)
+while True:
+    octets, peer = server.recvfrom(65536)
+    server.sendto(octets, peer)
+"""
+UDP_ASK = """
+import os, socket, sys
+asking = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+asking.settimeout(5)
+for size in map(int, sys.argv[2:]):
+    octets = os.urandom(size)
+    asking.sendto(octets, (sys.argv[1], 7000))
+    assert asking.recv(65536) == octets, size
+"""
+
+
+class Lab:
+    def __init__(self, directory: Path) -> None:
+        self.router, self.a, self.b = Namespace(), Namespace(), Namespace()
+        file = directory / "router.toml"
+        file.write_text(CONFIG)
+        self.mount = SchemeMount("--config", str(file), prefix=self.router.prefix)
+        self.hand_over("lab0", self.a, "10.0.2.2/24", "10.0.2.15")
+        self.hand_over("lab1", self.b, "10.1.0.2/24", "10.1.0.1")
+
+    def hand_over(self, tap: str, host: Namespace, address: str, gateway: str) -> None:
+        """Make the kernel's end of a TAP the only interface of *host*."""
+        pid = host.prefix[1].split("/")[2]
+        self.router.run(["ip", "link", "set", tap, "netns", pid])
+        host.run(["ip", "address", "add", address, "dev", tap])
+        host.run(["ip", "link", "set", tap, "up"])
+        host.run(["ip", "route", "add", "default", "via", gateway])
+
+    def close(self) -> None:
+        self.mount.close()
+        for namespace in (self.a, self.b, self.router):
+            namespace.close()
+
+    def count(self, name: str) -> int:
+        found = re.search(rf"^{name}=(\d+)$", (self.mount.path / "ip/stats").read_text(), re.MULTILINE)
+        assert found
+        return int(found[1])
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    made = Lab(tmp_path_factory.mktemp("router"))
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def narrow(lab: Lab) -> Iterator[Lab]:
+    """The second network carries 1280 octets."""
+    mtu = lab.mount.path / "netcfg/iface/eth1/mtu"
+    mtu.write_text("1280")
+    yield lab
+    mtu.write_text("1500")
+    lab.a.run(["ip", "route", "flush", "cache"])
+
+
+def ping(host: Namespace, *arguments: str) -> str:
+    done = host.run(["ping", "-c", "2", "-i", "0.2", "-W", "2", *arguments], check=False)
+    return done.stdout + done.stderr
+
+
+def transfer(lab: Lab, sender: Namespace, receiver: Namespace, address: str, path: Path) -> None:
+    """Send a file from one host to the other and compare digests."""
+    sink = receiver.start([sys.executable, PEERS, "sink", "7300"], stdout=subprocess.PIPE)
+    assert sink.stdout is not None
+    assert sink.stdout.readline() == "ready\n"
+    sender.run(["sh", "-c", f"ncat --send-only {address} 7300 <{path}"])
+    assert sink.stdout.readline().split()[0] == hashlib.sha256(path.read_bytes()).hexdigest()
+    sink.kill()
+
+
+@pytest.fixture(scope="module")
+def octets(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("octets") / "octets"
+    path.write_bytes(os.urandom(16 << 20))
+    return path
+
+
+def test_pings_cross_both_ways_with_one_hop_less(lab: Lab) -> None:
+    said = ping(lab.a, "10.1.0.2")
+    assert "2 received, 0% packet loss" in said
+    assert "ttl=63" in said
+    assert "2 received, 0% packet loss" in ping(lab.b, "10.0.2.2")
+    assert "2 received, 0% packet loss" in ping(lab.a, "10.1.0.1")
+
+
+def test_a_trace_shows_the_router(lab: Lab) -> None:
+    assert "From 10.0.2.15 icmp_seq=1 Time to live exceeded" in ping(lab.a, "-t", "1", "10.1.0.2")
+    assert "From 10.1.0.1 icmp_seq=1 Time to live exceeded" in ping(lab.b, "-t", "1", "10.0.2.2")
+
+
+def test_tcp_crosses_whole_super_segments_going_through_whole(lab: Lab, octets: Path) -> None:
+    before = lab.count("OutForwDatagrams")
+    transfer(lab, lab.a, lab.b, "10.1.0.2", octets)
+    assert lab.count("OutForwDatagrams") - before < 16 * 720  # segments of 1448 octets, were they not super
+    transfer(lab, lab.b, lab.a, "10.0.2.2", octets)
+
+
+def test_every_checksum_is_right_behind_the_router(lab: Lab, octets: Path, tmp_path: Path) -> None:
+    """A's partial sums and super-segments leave on a link without offload: finished, or tshark sees it."""
+    file = str(tmp_path / "capture.pcap")
+    command = ["tcpdump", "-Z", "root", "-i", "lab1", "-c", "2000", "-w", file, "tcp and src 10.0.2.2"]
+    capture = lab.b.start(command, stderr=subprocess.PIPE)
+    assert capture.stderr is not None
+    while "listening" not in capture.stderr.readline():
+        pass
+    transfer(lab, lab.a, lab.b, "10.1.0.2", octets)
+    assert capture.wait(timeout=20) == 0
+    options = ["-o", "tcp.check_checksum:TRUE", "-o", "ip.check_checksum:TRUE", "-Y"]
+    seen = {
+        status: subprocess.run(
+            ["tshark", "-n", "-r", file, *options, wanted], capture_output=True, text=True, check=True, timeout=30
+        ).stdout.count("\n")
+        for status, wanted in {
+            "good": "tcp.checksum.status == Good && ip.checksum.status == Good && tcp.len <= 1460",
+            "bad": "tcp.checksum.status == Bad || ip.checksum.status == Bad || tcp.len > 1460",
+        }.items()
+    }
+    assert seen == {"good": 2000, "bad": 0}
+
+
+def test_udp_crosses_in_one_piece_and_in_fragments(lab: Lab) -> None:
+    server = lab.b.start([sys.executable, "-c", UDP_ECHO], stdout=subprocess.PIPE)
+    assert server.stdout is not None
+    assert server.stdout.readline() == "ready\n"
+    lab.a.run([sys.executable, "-c", UDP_ASK, "10.1.0.2", "0", "1", "1472", "1473", "8000", "60000"])
+    server.kill()
+
+
+def test_too_large_with_df_is_told_the_mtu_and_without_it_is_cut(narrow: Lab) -> None:
+    assert "From 10.0.2.15 icmp_seq=1 Frag needed and DF set (mtu = 1280)" in ping(
+        narrow.a, "-M", "do", "-s", "1472", "10.1.0.2"
+    )
+    narrow.a.run(["ip", "route", "flush", "cache"])
+    assert "2 received" in ping(narrow.a, "-M", "dont", "-s", "1472", "10.1.0.2")
+
+
+def test_tcp_finds_the_path_mtu(narrow: Lab, octets: Path) -> None:
+    transfer(narrow, narrow.a, narrow.b, "10.1.0.2", octets)
+    assert "mtu 1280" in narrow.a.run(["ip", "route", "get", "10.1.0.2"]).stdout
+
+
+def test_nobody_there_and_no_way_there_are_said(lab: Lab) -> None:
+    assert "From 10.0.2.15 icmp_seq=1 Destination Host Unreachable" in ping(lab.a, "-W", "4", "10.1.0.77")
+    assert "From 10.0.2.15 icmp_seq=1 Destination Net Unreachable" in ping(lab.a, "10.99.0.1")
+
+
+def test_switched_off_it_is_a_host_again(lab: Lab) -> None:
+    forward = lab.mount.path / "netcfg/ip/forward"
+    forward.write_text("0\n")
+    assert "0 received" in ping(lab.a, "-W", "0.5", "10.1.0.2")
+    forward.write_text("1\n")
+    assert "2 received" in ping(lab.a, "10.1.0.2")
