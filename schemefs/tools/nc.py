@@ -43,10 +43,13 @@ class Joined:
         self._ctl = tree / conversation_of(descriptor) / "ctl"
         self._broken: OSError | None = None  # why what stdin said could not be written
 
-    def run(self) -> None:
-        """Carry octets both ways until the peer closes. OSError: it broke."""
-        threading.Thread(target=self._write, daemon=True).start()
-        while octets := self._read():
+    def run(self, *, writes: bool) -> None:
+        """Carry octets, both ways if it *writes*, until the peer closes. OSError: it broke."""
+        if writes:
+            threading.Thread(target=self._write, daemon=True).start()
+        while (octets := self._read()) is not None:
+            if not octets and not self._datagrams:
+                break
             try:
                 _write_all(sys.stdout.fileno(), octets)
             except BrokenPipeError:
@@ -54,12 +57,12 @@ class Joined:
         if self._broken is not None:
             raise self._broken
 
-    def _read(self) -> bytes:
-        """Return what comes; nothing at the end, and after `-w` seconds of silence, which the file counts."""
+    def _read(self) -> bytes | None:
+        """Return what comes; b"": the end, or an empty datagram; None: `-w` seconds of silence, as the file counts."""
         try:
             return os.read(self._descriptor, CHUNK)
         except BlockingIOError:
-            return b""
+            return None
 
     def _write(self) -> None:
         try:
@@ -81,7 +84,7 @@ def _write_all(descriptor: int, octets: bytes) -> None:
 @click.command(epilog=EXAMPLES)
 @click.argument("words", metavar="HOST PORT | -l PORT", nargs=-1, required=True)
 @click.option("-l", "listen", is_flag=True, help="Wait for a peer on PORT.")
-@click.option("-k", "keep", is_flag=True, help="With -l: for another when the first has gone, and so on.")
+@click.option("-k", "keep", is_flag=True, help="With -l: one peer after another; stdin is not read.")
 @click.option("-u", "udp", is_flag=True, help="UDP: each read of stdin is a datagram; with -l, the first sender.")
 @click.option("-w", "wait", type=click.FloatRange(min=0), default=0.0, help="Seconds to connect, and of silence.")
 @mount_option
@@ -96,7 +99,11 @@ def command(tree: Path, words: tuple[str, ...], *, listen: bool, keep: bool, udp
         return
     host = f"[{words[0]}]" if ":" in words[0] else words[0]
     path = f"{scheme}/{host}:{words[1]}{limits}" + (f",timeout={wait:.6f}" if wait and not udp else "")
-    _converse(tree, path, tree / path, udp=udp)
+    try:
+        descriptor = os.open(tree / path, os.O_RDWR)
+    except OSError as error:
+        end_by(1, tree, path, error)
+    _join(tree, path, descriptor, udp=udp, writes=True)
 
 
 def _serve(tree: Path, path: str, *, keep: bool, udp: bool, wait: float) -> None:
@@ -109,26 +116,20 @@ def _serve(tree: Path, path: str, *, keep: bool, udp: bool, wait: float) -> None
         directory = tree / path.partition("/")[0] / number
         if wait:
             (directory / "settings/read_timeout").write_text(f"{wait:.6f}\n")
-        if keep:
-            _converse(tree, path, directory / "data", udp=udp)
-            continue
         descriptor = os.open(directory / "data", os.O_RDWR)
-        os.close(listener)  # with the connection held, nobody else gets in
-        _join(tree, path, descriptor, udp=udp)
-        return
+        if not keep:
+            os.close(listener)  # the connection is held: nobody else gets in
+            _join(tree, path, descriptor, udp=udp, writes=True)
+            return
+        try:
+            _join(tree, path, descriptor, udp=udp, writes=False)
+        except StartError as error:  # of this peer; the next may do better
+            click.echo(f"schemefs: {error}", err=True)
 
 
-def _converse(tree: Path, path: str, file: Path, *, udp: bool) -> None:
+def _join(tree: Path, path: str, descriptor: int, *, udp: bool, writes: bool) -> None:
     try:
-        descriptor = os.open(file, os.O_RDWR)
-    except OSError as error:
-        end_by(1, tree, path, error)
-    _join(tree, path, descriptor, udp=udp)
-
-
-def _join(tree: Path, path: str, descriptor: int, *, udp: bool) -> None:
-    try:
-        Joined(tree, descriptor, datagrams=udp).run()
+        Joined(tree, descriptor, datagrams=udp).run(writes=writes)
     except OSError as error:
         raise StartError(f"{path}: {error.strerror}") from None
     finally:

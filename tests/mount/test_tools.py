@@ -1,0 +1,181 @@
+"""The tools beside `schemefs serve`: plain users of a mounted tree, with the statuses of the Linux tools."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from schemefs.testing.mount import SchemeMount
+
+pytestmark = pytest.mark.needs("fuse")
+
+
+class Tools:
+    """Runs the tools on one mount."""
+
+    def __init__(self, mount: SchemeMount) -> None:
+        self.path = mount.path
+        self.processes: list[subprocess.Popen[bytes]] = []
+
+    def command(self, *words: str) -> list[str]:
+        return [sys.executable, "-m", "schemefs", words[0], "--mount", str(self.path), *words[1:]]
+
+    def run(self, *words: str, status: int = 0, octets: bytes = b"") -> str:
+        done = subprocess.run(self.command(*words), check=False, input=octets, capture_output=True, timeout=60)
+        assert done.returncode == status, done.stderr.decode()
+        return (done.stdout + done.stderr).decode()
+
+    def start(self, *words: str, stdin: int = subprocess.DEVNULL) -> subprocess.Popen[bytes]:
+        process = subprocess.Popen(self.command(*words), stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        self.processes.append(process)
+        return process
+
+    def listens(self, protocol: str) -> str:
+        """Wait until somebody listens; return the number of the conversation."""
+        while True:
+            for name in os.listdir(self.path / protocol):
+                if name.isdecimal():
+                    return name
+
+    def close(self) -> None:
+        for process in self.processes:
+            process.kill()
+            process.communicate()
+
+
+@pytest.fixture
+def tools(scheme_mount: SchemeMount) -> Iterator[Tools]:
+    made = Tools(scheme_mount)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def shared(module_scheme_mount: SchemeMount) -> Tools:
+    return Tools(module_scheme_mount)
+
+
+def test_ping_says_what_redox_says(shared: Tools) -> None:
+    lines = shared.run("ping", "-c", "3", "-i", "0.01", "-s", "100", "localhost").splitlines()
+    assert lines[0] == "PING 127.0.0.1 (127.0.0.1) 100(128) bytes of data."
+    assert [line.split()[2] for line in lines[1:4]] == ["icmp_seq=0", "icmp_seq=1", "icmp_seq=2"]
+    assert "3 packets transmitted, 3 packets received, 0.00% packet loss" in lines
+
+
+def test_ping_of_nobody_is_status_2_with_a_sentence(shared: Tools) -> None:
+    assert "no address is known for 'nobody.test'" in shared.run("ping", "nobody.test", status=2)
+
+
+def test_ping_ends_at_ctrl_c_with_the_statistics_so_far(tools: Tools) -> None:
+    pinging = tools.start("ping", "-c", "0", "-i", "0.01", "127.0.0.1")
+    assert pinging.stdout is not None
+    for _ in range(3):
+        pinging.stdout.readline()
+    pinging.send_signal(signal.SIGINT)
+    output, _ = pinging.communicate(timeout=10)
+    assert pinging.returncode == 0
+    assert b"ping statistics ---\n" in output
+    assert output.endswith(b"0.00% packet loss\n")
+
+
+def test_dns_prints_addresses_and_fails_with_a_sentence(shared: Tools) -> None:
+    assert shared.run("dns", "localhost") == "127.0.0.1\n"
+    assert "no route to" in shared.run("dns", "-t", "mx", "example.com", status=1)
+    assert "there is no type 'nosuch'" in shared.run("dns", "-t", "nosuch", "example.com", status=1)
+
+
+def test_route_and_arp_and_ifconfig(tools: Tools) -> None:
+    assert "127.0.0.0/8  -        lo" in tools.run("route")
+    assert tools.run("route", "get", "127.0.0.5") == "127.0.0.5 is ours: delivered through lo\n"
+    assert "there is no route" in tools.run("route", "del", "10.9.0.0/16", status=1)
+    tools.run("route", "frobnicate", status=2)
+    assert tools.run("arp").startswith("ADDRESS")
+    tools.run("arp", "-d", "10.0.2.9", status=1)
+    if os.getuid() == 0:
+        tools.run("ifconfig", "lo", "mtu", "9000", "add", "127.1.0.1/16")
+        assert tools.run("ifconfig", "lo").splitlines()[:3] == [
+            "lo: up, mtu 9000",
+            "    inet 127.0.0.1/8",
+            "    inet 127.1.0.1/16",
+        ]
+    assert "there is no interface 'eth7'; there are: lo" in tools.run("ifconfig", "eth7", status=1)
+    assert "is nothing that an interface can be told" in tools.run("ifconfig", "lo", "sideways", status=2)
+
+
+def test_ss_shows_conversations_and_who_has_them(tools: Tools) -> None:
+    listener = os.open(tools.path / "tcp/:5000", os.O_RDWR)
+    client = os.open(tools.path / "tcp/127.0.0.1:5000", os.O_RDWR)
+    bound = os.open(tools.path / "udp/:5001", os.O_RDWR)
+    try:
+        os.write(client, b"12345")
+        rows = [line.split() for line in tools.run("ss").splitlines()]
+        assert rows[0] == ["NAME", "STATE", "RECV-Q", "SEND-Q", "LOCAL", "REMOTE", "UID"]
+        assert [row[:2] for row in rows[1:]] == [["tcp/0", "LISTEN"], ["tcp/1", "ESTABLISHED"], ["udp/0", "BOUND"]]
+        assert rows[2][5:] == ["127.0.0.1:5000", str(os.getuid())]
+        assert len(tools.run("ss", "-l").splitlines()) == 3
+        assert len(tools.run("ss", "-u").splitlines()) == 2
+        assert "rto" in tools.run("ss", "-o").splitlines()[0]
+        found = json.loads(tools.run("ss", "--json"))
+        assert [status["conversation"] for status in found] == ["tcp/0", "tcp/1", "udp/0"]
+    finally:
+        for descriptor in (listener, client, bound):
+            os.close(descriptor)
+
+
+def test_nc_listens_and_connects(tools: Tools) -> None:
+    server = tools.start("nc", "-l", "5000")
+    tools.listens("tcp")
+    assert tools.run("nc", "localhost", "5000", octets=b"hello\n") == ""
+    output, _ = server.communicate(timeout=10)
+    assert (output, server.returncode) == (b"hello\n", 0)
+
+
+def test_nc_carries_both_directions_at_once(tools: Tools) -> None:
+    tools.start("serve", ":5000", "--", "cat")
+    tools.listens("tcp")
+    octets = os.urandom(5_000_000)
+    command = tools.command("nc", "127.0.0.1", "5000")
+    done = subprocess.run(command, check=True, input=octets, capture_output=True, timeout=60)
+    assert hashlib.sha256(done.stdout).digest() == hashlib.sha256(octets).digest()
+
+
+def test_nc_to_a_closed_port_is_status_1(shared: Tools) -> None:
+    assert "Connection refused" in shared.run("nc", "127.0.0.1", "9", status=1)
+
+
+def test_nc_serves_one_after_another(tools: Tools) -> None:
+    server = tools.start("nc", "-k", "-l", "5000")
+    tools.listens("tcp")
+    assert server.stdout is not None
+    for text in (b"one\n", b"two\n", b"three\n"):
+        tools.run("nc", "127.0.0.1", "5000", octets=text)
+        assert server.stdout.readline() == text
+
+
+def test_nc_by_udp_ends_after_silence(tools: Tools) -> None:
+    server = tools.start("nc", "-u", "-w", "1", "-l", "5000")
+    tools.listens("udp")
+    assert tools.run("nc", "-u", "-w", "0.1", "127.0.0.1", "5000", octets=b"hello") == ""
+    output, _ = server.communicate(timeout=10)
+    assert (output, server.returncode) == (b"hello", 0)
+
+
+def test_nc_gives_up_a_connect(tools: Tools) -> None:
+    with socket.socket():
+        tools.run("nc", "-w", "0.2", "127.0.0.1", "not-a-service", status=1)
+
+
+@pytest.mark.parametrize("name", ["ping", "nc", "dns", "ss", "ifconfig", "route", "arp"])
+def test_help_has_examples(name: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "schemefs", name, "--help"], check=True, capture_output=True, text=True, timeout=20
+    )
+    assert f"Examples:\n    schemefs {name}" in done.stdout
