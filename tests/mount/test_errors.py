@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -175,13 +176,14 @@ def test_every_row_is_tried() -> None:
 
 
 @pytest.fixture(scope="module")
-def held(module_scheme_mount: SchemeMount) -> object:
+def held(module_scheme_mount: SchemeMount) -> Iterator[None]:
     """Conversation tcp/0 is root's."""
-    return open(module_scheme_mount.path / "tcp/:8000", "r+b", buffering=0)
+    with open(module_scheme_mount.path / "tcp/:8000", "r+b", buffering=0):
+        yield
 
 
 @pytest.mark.parametrize(("row", "code"), [(row, code) for row, codes in CASES.items() for code in codes])
-def test_it_fails_with(module_scheme_mount: SchemeMount, held: object, row: str, code: str) -> None:
+def test_it_fails_with(module_scheme_mount: SchemeMount, held: None, row: str, code: str) -> None:
     rest = code.removeprefix("nobody: ")
     drop = f"os.setgroups([]); os.setgid({NOBODY}); os.setuid({NOBODY})\n" if rest != code else ""
     body = "\n".join(f"    {line}" for line in rest.split("\n"))

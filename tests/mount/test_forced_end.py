@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
+from spinning_scheme import SpinningScheme
 
 from schemefs import mountpoint
 from schemefs.testing.mount import SchemeMount
@@ -85,6 +86,23 @@ def test_a_stopped_daemon_with_readers_that_sigkill_does_not_end(mount: SchemeMo
             assert reader.wait(SOON) == -signal.SIGKILL
         assert "SIGKILL" in done.stdout
         assert mountpoint.mounted_at(str(mount.path)) is None
+
+
+def test_a_spinning_daemon(_no_leftovers: None) -> None:
+    """It has taken the request and hears no SIGTERM any more."""
+    mount = SchemeMount(schemes=[SpinningScheme])
+    try:
+        reader = subprocess.Popen(["cat", mount.path / "spin/forever"])
+        wait_for(lambda: Path(f"/proc/{reader.pid}/wchan").read_text() == "request_wait_answer", "not in the call")
+        wait_for(lambda: state(mount.pid) == "R", "not spinning")
+        reader.kill()
+        wait_for(lambda: state(reader.pid) == "D", "not in state D")
+        done = schemefs("umount", "--force", mount.path)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert reader.wait(SOON) == -signal.SIGKILL
+        assert mountpoint.mounted_at(str(mount.path)) is None
+    finally:
+        mount.close(check=False)
 
 
 def test_a_daemon_that_answers_ends_in_order(mount: SchemeMount) -> None:

@@ -124,6 +124,7 @@ def test_a_users_mount_on_a_tap_of_its_own(namespace: Namespace) -> None:
         {user} cat /mnt/m/icmp/ping/10.0.2.2,count=1 || exit 6
         {user} cat /mnt/m/network/eth0/mac || exit 5
         {user} {sys.executable} -m schemefs doctor
+        kill -STOP $(grep -o 'schemefs:[0-9]* .*user_id=65534' /proc/self/mountinfo | tr ' ' : | cut -d: -f2) || exit 4
         {user} {sys.executable} -m schemefs umount --force /mnt/m
     """
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2]), "PYTHONDONTWRITEBYTECODE": "1"}

@@ -1,0 +1,33 @@
+"""A scheme that never comes back: reading `spin/forever` keeps the daemon busy for good."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from schemefs.scheme import Caller, Event, Handle, Scheme, SchemeContext, StaticDirectory, StreamFile
+
+
+class Forever(StreamFile):
+    def open(self, flags: int, caller: Caller, now: float) -> Handle:
+        return SpinningHandle()
+
+
+class SpinningHandle(Handle):
+    def read(self, size: int, now: float) -> bytes:
+        while True:
+            pass
+
+    def fevent(self, interest: int) -> int:
+        return interest & Event.IN
+
+    def close(self, now: float) -> None: ...
+
+
+class SpinningScheme(Scheme):
+    """A fault to test with."""
+
+    name: ClassVar[str] = "spin"
+
+    def __init__(self, context: SchemeContext) -> None:
+        super().__init__(context)
+        self.root = StaticDirectory({"forever": Forever()})

@@ -1,0 +1,29 @@
+"""docs/troubleshooting.md points at files that are there, and at options and commands that exist."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from schemefs.testing.mount import SchemeMount
+
+PAGE = (Path(__file__).parents[2] / "docs/troubleshooting.md").read_text()
+PATHS = sorted({path.rstrip(".,:;`)") for path in re.findall(r"/scheme/([\w./,<>-]+)", PAGE)} - {""})
+
+
+@pytest.mark.needs("fuse")
+@pytest.mark.parametrize("path", PATHS)
+def test_the_files_it_names_are_there(module_scheme_mount: SchemeMount, path: str) -> None:
+    if "<n>" in path:
+        pytest.skip("one conversation's own")
+    assert (module_scheme_mount.path / path.replace("eth0", "lo")).exists()
+
+
+@pytest.mark.parametrize("command", sorted(set(re.findall(r"schemefs (mount|umount|wait|which|doctor)\b", PAGE))))
+def test_the_commands_it_names_exist(command: str) -> None:
+    done = subprocess.run([sys.executable, "-m", "schemefs", command, "--help"], check=False, capture_output=True)
+    assert done.returncode == 0
