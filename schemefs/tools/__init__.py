@@ -9,6 +9,7 @@ from typing import Final
 COMMANDS: Final = {
     "ping": "schemefs.tools.ping",
     "nc": "schemefs.tools.nc",
+    "get": "schemefs.tools.get",
     "dns": "schemefs.tools.dns",
     "ss": "schemefs.tools.ss",
     "ifconfig": "schemefs.tools.ifconfig",

@@ -96,7 +96,7 @@ def test_txt_can_not_forge_lines() -> None:
     assert host.cat("dns/example.com,type=txt") == ["one\\x0atwo"]
 
 
-@pytest.mark.parametrize("name", ["a..b", "x" * 64, "a,type=nosuch", "a,tpye=a", "a,type=a,type=a", ","])
+@pytest.mark.parametrize("name", ["a..b", "x" * 64, "a,type=nosuch", "a,kind=a", "a,type=a,type=a", ","])
 def test_what_is_no_name_is_invalid_at_lookup(name: str) -> None:
     host = DnsHost(silent)
     with pytest.raises(SchemeError) as caught:

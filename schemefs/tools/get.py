@@ -1,0 +1,149 @@
+"""`schemefs get URL`: fetch a page over the mounted files, with the manners, and the exit statuses, of curl(1).
+
+0 fetched   3 no URL   6 nobody knows the host   7 no connection   18 cut off   22 status of 400 or more
+23 can't write   28 time-out   35 no TLS   47 too many redirections   52 no answer   56 broken off
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import BinaryIO, Final
+
+import click
+import h11
+
+from schemefs.tools.ending import end, end_by
+from schemefs.tools.http import Exchange, Url, parse_url, redirected
+from schemefs.tools.tree import mount_option
+
+REDIRECTIONS: Final = 10
+_REDIRECTED: Final = (301, 302, 303, 307, 308)
+_STATUSES: Final = {
+    errno.ENOENT: 6,
+    errno.ENODATA: 6,
+    errno.ELOOP: 6,
+    errno.EREMOTEIO: 6,
+    errno.ETIMEDOUT: 28,
+    errno.ECONNRESET: 56,
+}
+
+EXAMPLES = """
+\b
+Examples:
+  schemefs get http://10.0.2.2/
+  schemefs get -o page.html example.com/index.html
+  schemefs get -c -o large.iso http://10.0.2.2/large.iso     go on where it broke off
+"""
+
+
+@click.command(epilog=EXAMPLES)
+@click.argument("url")
+@click.option("-o", "--output", metavar="FILE", help="Write there instead of standard output.")
+@click.option("-c", "--continue", "resume", is_flag=True, help="With -o: fetch what FILE still lacks.")
+@click.option("-i", "--include", is_flag=True, help="Print the response's head, too.")
+@click.option(
+    "-m", "--timeout", type=click.FloatRange(min=0), default=30.0, show_default=True, help="Seconds of silence."
+)
+@mount_option
+def command(tree: Path, url: str, output: str | None, timeout: float, *, resume: bool, include: bool) -> None:
+    """Fetch URL and print it. Redirections are followed."""
+    if resume and not output:
+        end(3, "-c goes on with a file: give -o FILE")
+    have = os.path.getsize(output) if resume and output and os.path.exists(output) else 0
+    options = f",timeout={timeout:.3f},read_timeout={timeout:.3f}" if timeout else ""
+    with _fetch(tree, url, {"Range": f"bytes={have}-"} if have else {}, options) as exchange:
+        if include:
+            click.echo(_head(exchange))
+        if have and exchange.status == 416 and exchange.field("Content-Range") == f"bytes */{have}":
+            return  # the whole of it is there
+        if exchange.status >= 400:
+            reason = exchange.head.reason.decode("latin-1")
+            end(22, f"{url}: {exchange.status} {reason}")
+        goes_on = have > 0 and exchange.status == 206
+        if goes_on and not exchange.field("Content-Range").startswith(f"bytes {have}-"):
+            end(56, f"{url}: asked for octets from {have} on, the server gives {exchange.field('Content-Range')!r}")
+        _save(exchange, url, output, have if goes_on else 0)
+
+
+def _fetch(tree: Path, text: str, fields: dict[str, str], options: str) -> Exchange:
+    """Return the response at the end of all redirections."""
+    try:
+        url = parse_url(text)
+        for _ in range(REDIRECTIONS + 1):
+            exchange = _exchange(tree, url, fields, options)
+            location = exchange.field("Location")
+            if exchange.status not in _REDIRECTED or not location:
+                return exchange
+            with exchange:
+                url = redirected(url, location)
+    except ValueError as error:
+        end(3, str(error))
+    return end(47, f"{text} leads from one place to another more than {REDIRECTIONS} times")
+
+
+def _exchange(tree: Path, url: Url, fields: dict[str, str], options: str) -> Exchange:
+    if url.scheme == "https" and not (tree / "tls").exists():
+        end(35, f"{url.text}: there is no tls scheme on {tree}")
+    try:
+        return Exchange(tree, url, fields, options)
+    except BlockingIOError:
+        end(28, f"{url.text}: no answer within the time-out")
+    except OSError as error:
+        end_by(_STATUSES.get(error.errno or 0, 35 if url.scheme == "https" else 7), tree, url.path, error)
+    except h11.RemoteProtocolError as error:
+        end(52, f"{url.text}: {error}")
+
+
+def _head(exchange: Exchange) -> str:
+    lines = [f"HTTP/{exchange.head.http_version.decode()} {exchange.status} {exchange.head.reason.decode('latin-1')}"]
+    lines += [
+        f"{name.decode('latin-1')}: {value.decode('latin-1')}" for name, value in exchange.head.headers.raw_items()
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _save(exchange: Exchange, url: str, output: str | None, have: int) -> None:
+    """Write the body; what has come stays when it breaks off."""
+    with ExitStack() as undo:
+        file = _open(output, have, undo)
+        length = exchange.field("Content-Length")
+        total = have + int(length) if length.isdecimal() else 0
+        progress = None
+        if output and total and sys.stderr.isatty():
+            progress = undo.enter_context(click.progressbar(length=total, label=output, file=sys.stderr))
+            progress.update(have)
+        body = exchange.body()
+        while octets := _next(body, url):
+            try:
+                file.write(octets)
+            except OSError as error:
+                end(23, f"{output or 'standard output'}: {error.strerror}")
+            if progress is not None:
+                progress.update(len(octets))
+        file.flush()
+
+
+def _open(output: str | None, have: int, undo: ExitStack) -> BinaryIO:
+    if output is None:
+        return sys.stdout.buffer
+    try:
+        return undo.enter_context(open(output, "ab" if have else "wb"))
+    except OSError as error:
+        end(23, f"{output}: {error.strerror}")
+
+
+def _next(body: Iterator[bytes], url: str) -> bytes:
+    """Return the next octets of the body, none at its end."""
+    try:
+        return next(body, b"")
+    except BlockingIOError:
+        end(28, f"{url}: nothing more came within the time-out")
+    except OSError as error:
+        end(56, f"{url}: {error.strerror}")
+    except h11.RemoteProtocolError as error:
+        end(18, f"{url}: cut off: {error}")

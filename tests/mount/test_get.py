@@ -1,0 +1,128 @@
+"""`schemefs get` against a server that `schemefs serve` runs on the same mount: what it prints, and its statuses."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from http_responder import BIG
+
+from schemefs.testing.mount import SchemeMount
+from schemefs.tools.http import parse_url, redirected
+
+pytestmark = pytest.mark.needs("fuse")
+
+Get = Callable[..., subprocess.CompletedProcess[bytes]]
+
+
+@pytest.fixture(scope="module")
+def get(module_scheme_mount: SchemeMount) -> Iterator[Get]:
+    program = [sys.executable, "-m", "schemefs"]
+    mount = ["--mount", str(module_scheme_mount.path)]
+    responder = [sys.executable, str(Path(__file__).with_name("http_responder.py"))]
+    server = subprocess.Popen([*program, "serve", *mount, ":80", "--", *responder], stdout=subprocess.PIPE)
+    assert server.stdout is not None
+    assert server.stdout.readline().startswith(b"listening on ")
+
+    def run(*words: str) -> subprocess.CompletedProcess[bytes]:
+        return subprocess.run([*program, "get", *mount, *words], check=False, capture_output=True, timeout=30)
+
+    yield run
+    server.terminate()
+    server.communicate(timeout=10)
+
+
+@pytest.mark.parametrize(
+    ("url", "body"),
+    [
+        ("http://127.0.0.1/hello", b"hello 127.0.0.1"),
+        ("localhost/hello", b"hello localhost"),
+        ("http://localhost:80/redirect", b"hello localhost"),
+        ("localhost/chunked", b"hello world"),
+        ("localhost/old", b"until the end"),
+        ("localhost/big", BIG),
+    ],
+)
+def test_a_page_is_printed(get: Get, url: str, body: bytes) -> None:
+    done = get(url)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout == body
+
+
+@pytest.mark.parametrize(
+    ("url", "status", "sentence"),
+    [
+        ("ftp://localhost/", 3, "is no http:// or https:// address"),
+        ("http://a b/", 3, "is no host name"),
+        ("localhost:99999/", 3, "ort"),
+        ("nobody.test/", 6, "no address is known for 'nobody.test'"),
+        ("localhost:81/", 7, "Connection refused"),
+        ("localhost/cut", 18, "cut off"),
+        ("localhost/nosuch", 22, "404 Not Found"),
+        ("localhost/loop", 47, "more than 10 times"),
+        ("localhost/nothing", 52, "without an answer"),
+        ("localhost/garbage", 52, "localhost/garbage"),
+    ],
+)
+def test_what_fails_has_a_sentence_and_a_status(get: Get, url: str, status: int, sentence: str) -> None:
+    done = get(url)
+    assert done.returncode == status, done.stderr
+    assert sentence in done.stderr.decode()
+    assert done.stderr.startswith(b"schemefs: ")
+    assert b"Traceback" not in done.stderr
+
+
+def test_silence_is_a_time_out(get: Get) -> None:
+    assert get("-m", "0.3", "localhost/silent").returncode == 28
+
+
+def test_the_head_is_printed_on_request(get: Get) -> None:
+    assert get("-i", "localhost/hello").stdout.startswith(b"HTTP/1.1 200 OK\nContent-Length: 15\n\nhello")
+
+
+def test_a_file_is_written_and_completed(get: Get, tmp_path: Path) -> None:
+    file = tmp_path / "big"
+    assert get("-o", str(file), "localhost/big").returncode == 0
+    assert file.read_bytes() == BIG
+    file.write_bytes(BIG[:1_000_000])
+    assert get("-c", "-o", str(file), "localhost/big").returncode == 0
+    assert file.read_bytes() == BIG
+    assert get("-c", "-o", str(file), "localhost/big").returncode == 0
+    assert file.read_bytes() == BIG
+
+
+def test_a_server_without_ranges_gives_the_whole_again(get: Get, tmp_path: Path) -> None:
+    file = tmp_path / "page"
+    file.write_bytes(b"something else that is longer")
+    assert get("-c", "-o", str(file), "localhost/chunked").returncode == 0
+    assert file.read_bytes() == b"hello world"
+
+
+def test_a_file_that_can_not_be_written(get: Get, tmp_path: Path) -> None:
+    assert get("-o", str(tmp_path / "no/such"), "localhost/hello").returncode == 23
+
+
+@pytest.mark.parametrize(
+    ("url", "path", "authority", "target"),
+    [
+        ("example.com", "tcp/example.com:80", "example.com", "/"),
+        ("http://example.com:8080/a?b=c", "tcp/example.com:8080", "example.com:8080", "/a?b=c"),
+        ("https://example.com/ä b", "tls/example.com:443", "example.com", "/%C3%A4%20b"),
+        ("http://[fd00::1]/", "tcp/[fd00::1]:80", "[fd00::1]", "/"),
+    ],
+)
+def test_urls(url: str, path: str, authority: str, target: str) -> None:
+    parsed = parse_url(url)
+    assert (parsed.path, parsed.authority, parsed.target) == (path, authority, target)
+
+
+def test_where_redirections_lead() -> None:
+    url = parse_url("http://example.com/a/b")
+    assert redirected(url, "c").text == "http://example.com/a/c"
+    assert redirected(url, "/c").text == "http://example.com/c"
+    assert redirected(url, "https://example.org").text == "https://example.org/"
+    with pytest.raises(ValueError, match="file:"):
+        redirected(url, "file:///etc/passwd")
