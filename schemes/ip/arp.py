@@ -59,6 +59,12 @@ class Arp:
         message = wire.ArpMessage(wire.ARP_REQUEST, self._interface.mac, source or ANY_V4, mac or bytes(6), target)
         self._send(mac or ethernet.BROADCAST, message, now)
 
+    def probe(self, address: bytes, now: float) -> None:
+        """Ask whether anybody has *address*, without saying that we do (RFC 5227 §1.1)."""
+        log.log(TRACE, "ARP probe for %s", presentation(address))
+        message = wire.ArpMessage(wire.ARP_REQUEST, self._interface.mac, ANY_V4, bytes(6), address)
+        self._send(ethernet.BROADCAST, message, now)
+
     def announce(self, address: bytes, now: float) -> None:
         """Tell everybody that *address* is at our hardware address now (RFC 5227 §3)."""
         log.log(TRACE, "ARP announcement of %s", presentation(address))
@@ -92,6 +98,8 @@ class Arp:
     def _conflict(self, message: wire.ArpMessage, now: float) -> None:
         """Somebody else uses an address of ours: say so, and defend it as RFC 5227 §2.4 (b) allows."""
         self.conflicts += 1
+        if self._interface.claims.is_contested(message.sender, message.sender_mac):
+            return
         if now - self._defended_at >= DEFEND_INTERVAL:
             self._defended_at = now
             log.warning("%s uses our address %s", mac_text(message.sender_mac), presentation(message.sender))

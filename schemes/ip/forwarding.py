@@ -71,6 +71,13 @@ class Forwarder:
             return self._counters.drop("no_route", datagram)
         return self._pass_on(datagram, header_length, offload, way, now)
 
+    def send_another_way(self, queued: Queued, silent: bytes, now: float) -> bool:
+        """Send what waited for the neighbor *silent* by another one. False: there is no other way."""
+        way = self._find_way(bytes(queued.chunks[0][16:20]), now)
+        if way is None or way.next_hop == silent or (way.interface.name, way.next_hop) in self._network.routes.dead:
+            return False
+        return self._send(queued, way, now)
+
     def _pass_on(self, datagram: memoryview, header_length: int, offload: Offload, way: _Way, now: float) -> None:
         mtu = way.interface.mtu
         is_super = bool(offload.gso_type)
@@ -84,13 +91,13 @@ class Forwarder:
         # What the device has checked needs no work any more; and no device need know of ECN to cut a segment.
         left = offload._replace(gso_type=offload.gso_type & ~GSO_ECN) if offload.flags & NEEDS_CHECKSUM else NO_OFFLOAD
         if fits:
-            if self._send(copy, left, way, now):
+            if self._send(Queued((copy,), left, copy[9]), way, now):
                 self._counters.out_forwarded += 1
             return None
         for whole in split((copy,), left, 0):
             pieces = list(fragments(whole, mtu))
             self._counters.fragments_created += len(pieces)
-            if all([self._send(piece, NO_OFFLOAD, way, now) for piece in pieces]):  # noqa: C419 - every one is tried
+            if all([self._send(Queued((piece,), NO_OFFLOAD, piece[9]), way, now) for piece in pieces]):  # noqa: C419 - every one is tried
                 self._counters.fragmentation_oks += 1
                 self._counters.out_forwarded += 1
         return None
@@ -114,19 +121,18 @@ class Forwarder:
             self._ways[destination] = way
         return way
 
-    def _send(self, datagram: bytearray, offload: Offload, way: _Way, now: float) -> bool:
+    def _send(self, queued: Queued, way: _Way, now: float) -> bool:
         """Send, or leave with the neighbor until that is known. False: dropped, and counted."""
         if not way.resolved:
-            neighbor = way.interface.neighbor_table.use(way.next_hop, now)
-            taken = neighbor.enqueue(Queued((datagram,), offload, datagram[9]), now)
+            taken = way.interface.neighbor_table.use(way.next_hop, now).enqueue(queued, now)
             reason = "full_neighbor_queue"
         else:
-            moved = offload.moved(len(way.link_header)) if offload.flags else offload
-            chunks = (way.link_header, datagram) if way.link_header else (datagram,)
-            taken = way.interface.link.send(chunks, moved, now)
+            offload = queued.offload.moved(len(way.link_header)) if queued.offload.flags else queued.offload
+            chunks = (way.link_header, *queued.chunks) if way.link_header else queued.chunks
+            taken = way.interface.link.send(chunks, offload, now)
             reason = "full_link"
         if not taken:
-            self._counters.drop(reason, datagram)
+            self._counters.drop(reason, queued.chunks[0])
         return taken
 
     def _report(

@@ -16,6 +16,7 @@ from schemefs.net.offload import Offload
 from schemes.ip import ethernet, wire
 from schemes.ip.addresses import check_assignable
 from schemes.ip.arp import Arp
+from schemes.ip.claims import Claims
 from schemes.ip.neighbors import NeighborTable
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ class Interface:
         self.counters = network.counters
         self.neighbor_table = NeighborTable(self)
         self.arp = Arp(self)
+        self.claims = Claims(self)
         self.refused: set[int] = set()  # protocols to which the link said no
         self._stalled = False  # it said no to a neighbor's queue
         self._receive_ipv4 = network.ipv4.receive_datagram
@@ -122,12 +124,22 @@ class Interface:
         """Tell whose datagrams waited in vain."""
         sentence = f"{presentation(address)} does not answer ARP requests on {self.name}"
         for queued in queue:
+            if self.network.forwarder.send_another_way(queued, address, now):
+                continue
             self.counters.drop("unreachable_neighbor")
             self.network.undeliverable(queued.chunks, errno.EHOSTUNREACH, sentence, now)
 
     def neighbor_resolved(self, protocols: set[int], now: float) -> None:
         """Tell whose datagrams the queue had no room for."""
         self.network.transmit_space(protocols, now)
+
+    def neighbor_silent(self, address: bytes, now: float) -> None:
+        """Have routes that do without this neighbor preferred."""
+        self.network.gateways.silent(self.name, address, now)
+
+    def neighbor_heard(self, address: bytes) -> None:
+        """It is as good a gateway as any."""
+        self.network.gateways.heard(self.name, address)
 
     def neighbor_moved(self) -> None:
         """Have every path look its link header up again."""
@@ -177,6 +189,9 @@ class Interface:
 
     def _change(self, addresses: Sequence[tuple[bytes, int]], now: float) -> None:
         added = [address for address, _ in addresses if not self.has_address(address)]
+        for address, _ in self.addresses:
+            if all(address != kept for kept, _ in addresses):
+                self.claims.end(address)
         self.addresses = list(addresses)
         self.network.addresses_changed(self)
         for address in added:
@@ -184,7 +199,7 @@ class Interface:
 
     def _announce(self, address: bytes, now: float) -> None:
         if self.has_link_header and self.is_up and not self.is_loopback:
-            self.arp.announce(address, now)
+            self.claims.begin(address, now)
 
     # Configuration
 
@@ -216,6 +231,9 @@ class Interface:
         self.network.invalidate(f"ifaces/{self.name}/state")
         if not up:
             self.neighbor_table.clear(now)
+            self.network.gateways.forget_interface(self.name)
+            for address, _ in self.addresses:
+                self.claims.end(address)
             self._stalled = False
             self.on_space(now)  # whoever waits for room is to learn now that there is no way
         for address, _ in self.addresses:
@@ -266,4 +284,5 @@ class Interface:
             "arp_requests_sent": self.arp.requests_sent,
             "arp_replies_sent": self.arp.replies_sent,
             "address_conflicts": self.arp.conflicts,
+            "duplicate_addresses": " ".join(map(presentation, self.claims.duplicates)) or "none",
         }

@@ -78,6 +78,12 @@ class Attachment(Protocol):
     def neighbor_resolved(self, protocols: set[int], now: float) -> None:
         """Tell those whose datagrams were refused that there is room."""
 
+    def neighbor_silent(self, address: bytes, now: float) -> None:
+        """It was asked and did not answer; what waits for it is about to fail."""
+
+    def neighbor_heard(self, address: bytes) -> None:
+        """Its hardware address is known, after it was not."""
+
     def neighbor_moved(self) -> None:
         """A hardware address that somebody has cached is not to be used any more without asking."""
 
@@ -183,6 +189,8 @@ class Neighbor:
     def _adopt(self, mac: bytes, now: float, *, confirmed: bool) -> None:
         log.log(TRACE, "%s is at %s", presentation(self.address), mac_text(mac))
         self.challenger = b""
+        if not self.mac:
+            self.attachment.neighbor_heard(self.address)
         self._set_mac(mac)
         if confirmed:
             self._confirm(now)
@@ -229,6 +237,7 @@ class Neighbor:
             self._adopt(self.challenger, now, confirmed=False)
         else:
             log.info("%s does not answer", presentation(self.address))
+            self.attachment.neighbor_silent(self.address, now)
             self._fail(now)
 
     def _fail(self, now: float) -> None:

@@ -14,6 +14,7 @@ from schemes.ip import wire
 from schemes.ip.addresses import LOOPBACK, AddressTable
 from schemes.ip.counters import Counters
 from schemes.ip.forwarding import Forwarder
+from schemes.ip.gateways import Gateways
 from schemes.ip.groups import Groups
 from schemes.ip.identification import Identifications
 from schemes.ip.interface import LOOPBACK_NAME, Interface
@@ -49,9 +50,11 @@ class Hop(NamedTuple):
 class Network:
     """One host's IP; satisfies `layers.NetworkLayer`. Links, time and randomness come from outside."""
 
-    def __init__(self, alarm: Alarm, random: random.Random) -> None:
+    def __init__(self, alarm: Alarm, random: random.Random, *, detects_conflicts: bool = False) -> None:
+        """With *detects_conflicts*, an address that is given to us is looked for on its network first (RFC 5227)."""
         self.alarm = alarm
         self.random = random
+        self.detects_conflicts = detects_conflicts
         self.counters = Counters()
         self.generation = 0  # counts everything that a Path keeps a copy of
         self.on_change: list[Callable[[str], None]] = []  # called with "route/list", "ifaces/eth0/addr/list", …
@@ -62,6 +65,7 @@ class Network:
         self.routes = RouteTable(self.addresses, self._carries, lambda: self.invalidate("route/list"))
         self.path_mtus = PathMtus(alarm, self.invalidate)
         self.identifications = Identifications(random)
+        self.gateways = Gateways(self)
         self.forwarder = Forwarder(self)
         self.ipv4 = Ipv4(self)
         self.groups = Groups(self)

@@ -59,6 +59,7 @@ class RouteTable:
         self._changed = changed
         self._by_length: dict[int, dict[int, list[Route]]] = {}  # prefix length -> prefix bits -> rules by metric
         self._lengths: list[int] = []  # in use, the longest first
+        self.dead: set[tuple[str, bytes]] = set()  # interfaces and gateways on them that don't answer: taken last
 
     def lookup(self, destination: bytes, interface: str = "") -> Route | None:
         """Return the rule that wins (among those of *interface*, where one is given); None: no route."""
@@ -66,9 +67,15 @@ class RouteTable:
         if len(destination) != 4:
             return None
         for length in self._lengths:
+            last = None
             for route in self._by_length[length].get(value >> 32 - length, ()):
                 if self._is_up(route.interface) and interface in ("", route.interface):
+                    if self.dead and (route.interface, route.via) in self.dead:
+                        last = last or route
+                        continue
                     return route
+            if last is not None:
+                return last
         return None
 
     def list(self) -> Iterator[Route]:
@@ -166,6 +173,9 @@ class RouteTable:
             reason = "the longest prefix of those that match"
             if any(rule.prefix_length == route.prefix_length for rule in others):
                 reason += ", and of those the smallest metric on an interface that is up"
+        silent = [presentation(rule.via) for rule in others if (rule.interface, rule.via) in self.dead]
+        if silent:
+            reason += f", while {' and '.join(silent)} does not answer"
         source = presentation(self._addresses.source_for(route, destination) or bytes(4))
         return f"{shown} goes by: {route} (from {source}): {reason}"
 

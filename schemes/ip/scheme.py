@@ -46,7 +46,7 @@ class IpScheme(Scheme):
 
     def __init__(self, context: SchemeContext) -> None:
         super().__init__(context)
-        self.network = Network(context.alarm, context.random)
+        self.network = Network(context.alarm, context.random, detects_conflicts=True)
         self._gateway_wanted = context.config.gateway is not None
         self.root = _IpDirectory(self)
 

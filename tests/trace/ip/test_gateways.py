@@ -1,0 +1,101 @@
+"""A dead gateway and a second default route: what waited goes the other way, and back when the first answers again."""
+
+from __future__ import annotations
+
+from tests.ip_host import PEER, PEER_MAC, IpHost, address
+
+SECOND = address("10.0.2.3")
+SECOND_MAC = bytes.fromhex("0a0000000003")
+FAR = address("192.0.2.1")
+
+
+def host_with_two_gateways() -> IpHost:
+    host = IpHost()
+    host.network.routes.add(bytes(4), 0, via=SECOND, metric=10)
+    host.eth0.add_neighbor(SECOND, SECOND_MAC, 0.0)
+    return host
+
+
+def next_hops(host: IpHost) -> list[str]:
+    return [line.split(" > ")[-1] for line in host.sends() if line.startswith("ip")]
+
+
+def test_what_waited_for_a_dead_gateway_leaves_by_the_second_one() -> None:
+    host = host_with_two_gateways()
+    path = host.network.path(FAR)
+    assert path.send(host.PROTOCOL, b"x" * 8, (), 0.0)
+    host.until(2.9)
+    assert next_hops(host) == []
+    host.until(3.0)
+    assert next_hops(host) == [SECOND_MAC.hex(":")]
+    assert not host.transport.errors
+    assert path.send(host.PROTOCOL, b"x" * 8, (), 3.1)
+    assert next_hops(host) == [SECOND_MAC.hex(":")]
+    assert "while 10.0.2.2 does not answer" in host.network.routes.explain(FAR)
+
+
+def test_the_first_gateway_is_asked_every_ten_seconds_and_used_again_when_it_answers() -> None:
+    host = host_with_two_gateways()
+    path = host.network.path(FAR)
+    path.send(host.PROTOCOL, b"x" * 8, (), 0.0)
+    host.until(3.0)
+    host.sends()
+    asked = []
+    for now in (12.9, 13.0, 23.0):
+        host.until(now)
+        asked.append(host.sends())
+    question = "arp who-has 10.0.2.2 tell 10.0.2.15 > everybody"
+    assert asked == [[], [question], [question]]
+    host.receives_arp("reply", PEER, host.eth0.addresses[0][0], now=23.1)
+    path.send(host.PROTOCOL, b"x" * 8, (), 23.2)
+    assert next_hops(host) == [PEER_MAC.hex(":")]
+    host.until(28.0)  # later it is probed, as every neighbor that is used
+    assert question not in host.sends()
+
+
+def test_the_only_gateway_is_tried_each_time_and_nobody_asks_in_the_background() -> None:
+    host = IpHost()
+    host.network.path(FAR).send(host.PROTOCOL, b"x" * 8, (), 0.0)
+    host.until(3.0)
+    assert len(host.transport.errors) == 1
+    assert host.alarm.pending == 0
+
+
+def test_both_dead_is_the_error_of_a_dead_one_and_the_first_stays_preferred() -> None:
+    host = IpHost()
+    host.network.routes.add(bytes(4), 0, via=SECOND, metric=10)
+    host.network.path(FAR).send(host.PROTOCOL, b"x" * 8, (), 0.0)
+    host.until(6.0)
+    assert len(host.transport.errors) == 1
+    route = host.network.routes.lookup(FAR)
+    assert route is not None
+    assert route.via == PEER
+
+
+def test_a_more_special_route_does_not_fall_back_to_a_shorter_prefix() -> None:
+    host = host_with_two_gateways()
+    host.network.routes.add(address("192.0.2.0"), 24, via=PEER)
+    host.network.path(FAR).send(host.PROTOCOL, b"x" * 8, (), 0.0)
+    host.until(3.0)
+    route = host.network.routes.lookup(FAR)
+    assert route is not None
+    assert (route.prefix_length, route.via) == (24, PEER)
+    assert len(host.transport.errors) == 1
+
+
+def test_a_removed_route_ends_the_questions() -> None:
+    host = host_with_two_gateways()
+    host.network.path(FAR).send(host.PROTOCOL, b"x" * 8, (), 0.0)
+    host.until(3.0)
+    host.network.routes.remove(bytes(4), 0, via=PEER)
+    host.until(13.0)
+    assert host.alarm.pending == 0
+
+
+def test_an_interface_that_goes_takes_its_dead_gateways_along() -> None:
+    host = host_with_two_gateways()
+    host.network.path(FAR).send(host.PROTOCOL, b"x" * 8, (), 0.0)
+    host.until(3.0)
+    host.eth0.set_up(False, 4.0)
+    assert host.alarm.pending == 0
+    assert host.network.routes.dead == set()
