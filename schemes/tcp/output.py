@@ -96,7 +96,7 @@ def _send_lost(c: Connection, now: float) -> bool:
         length -= length % c.mss
     sent = _send_range(c, seq, length, now)
     if sent:
-        recovery.retransmitted(seq + sent)
+        recovery.retransmitted(seq, seq + sent)
         c.rtt.retransmitted(now)
         c.retransmissions += 1
         c.tcp.statistics.retransmitted_segments += -(-sent // c.mss)

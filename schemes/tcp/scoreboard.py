@@ -34,6 +34,9 @@ class Scoreboard(Protocol):
     def missing(self, start: int, end: int) -> int:
         """Return how many octets of `[start, end)` have not arrived."""
 
+    def arrived_above(self, seq: int) -> int:
+        """Return how many octets have arrived at and above *seq*."""
+
     def clear(self) -> None:
         """Forget everything: the peer may have thrown it away (RFC 2018 §8)."""
 
@@ -103,6 +106,15 @@ class SackScoreboard:
             missing -= min(self._ends[index], end) - max(self._starts[index], start)
         return missing
 
+    def arrived_above(self, seq: int) -> int:
+        """Return the length of all spans from *seq* on."""
+        octets = 0
+        for index in range(len(self._starts) - 1, -1, -1):
+            if self._ends[index] <= seq:
+                break
+            octets += self._ends[index] - max(self._starts[index], seq)
+        return octets
+
     def clear(self) -> None:
         """Forget all spans."""
         self._starts.clear()
@@ -144,6 +156,10 @@ class DuplicateAckScoreboard:
     def missing(self, start: int, end: int) -> int:
         """Return the length of it."""
         return max(0, end - start)
+
+    def arrived_above(self, seq: int) -> int:
+        """Return 0: nobody knows."""
+        return 0
 
     def clear(self) -> None:
         """Forget the count."""

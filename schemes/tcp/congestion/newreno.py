@@ -27,7 +27,7 @@ class NewReno(CongestionControl):
             self.cwnd += self.smss
 
     def reduced_window(self, in_flight: int, now: float) -> int:
-        """Half of what was in flight (RFC 5681 equation (4))."""
+        """Half of what was in flight (RFC 5681 equation (4)), without what limited transmit added."""
         del now
         self._acked = 0
-        return in_flight // 2
+        return min(in_flight, self.cwnd) // 2
