@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from schemefs.net.addresses import Endpoint, parse_endpoint, parse_host
+
 if TYPE_CHECKING:
     from schemefs.net.addresses import AddressPath
     from schemefs.net.buffer import Buffer, Chunks
@@ -135,6 +137,11 @@ class ConversationProtocol(ABC):
     name: str
     options: Mapping[str, Option] = {}
     ports: bool = True  # addresses are HOST:PORT; without: HOST
+    hosts: bool = True  # HOST is somebody to be looked up by name; without: a word of the protocol's own
+
+    def parse(self, text: str) -> Endpoint:
+        """Return what an address without its options says; ValueError: malformed. Nobody is asked for the name."""
+        return parse_endpoint(text) if self.ports else Endpoint(parse_host(text), "")
 
     @abstractmethod
     def connect(self, address: AddressPath, caller: Caller, now: float) -> Engine:

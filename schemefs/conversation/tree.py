@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Final, TypeGuard, cast
 
 from schemefs.conversation.contract import ConversationProtocol, Option
-from schemefs.conversation.control import HELP, Control
+from schemefs.conversation.control import Control
 from schemefs.conversation.handles import (
     AcceptHandle,
     CtlHandle,
@@ -22,6 +22,7 @@ from schemefs.conversation.handles import (
     ListenHandle,
     access_of,
 )
+from schemefs.conversation.help import readme
 from schemefs.conversation.life import Conversation, Conversations
 from schemefs.conversation.seeking import Seeking
 from schemefs.conversation.settings import RAW, SettingFile, settings_of
@@ -29,7 +30,6 @@ from schemefs.errors import SchemeError
 from schemefs.net.addresses import (
     AddressPath,
     Endpoint,
-    parse_address_path,
     parse_options,
     parse_seconds,
     presentation,
@@ -49,8 +49,6 @@ from schemefs.scheme import (
 
 if TYPE_CHECKING:
     from schemefs.conversation.contract import Engine, ListenerEngine
-
-FILES: Final = ("ctl", "data", "rx", "tx", "listen", "local", "remote", "status", "status.json", "err", "settings/")
 
 # Served by the files themselves, whatever the protocol.
 FILE_OPTIONS: Final[Mapping[str, Option]] = {
@@ -84,20 +82,42 @@ class ConversationScheme(Scheme):
         self.protocol = protocol
         self.conversations = Conversations(protocol.name, context.alarm)
         self.options = {**FILE_OPTIONS, **protocol.options}
+        if not protocol.ports:  # nobody can be waited for
+            del self.options["accept"]
         self.control = Control(self._begin, self._announce, settings_of)
         self._listeners: dict[tuple[str, int], Conversation] = {}
+        self.clone = _Stream(self.open_clone)
         self.root = _ProtocolDirectory(self)
 
     def shutdown(self, now: float) -> bool:
         """Close every conversation in order."""
         return all([conversation.finish(now) for conversation in self.conversations])  # noqa: C419 - close every one
 
+    # Names, for whoever arranges them in another way than `tcp/`
+
+    def numbered(self, name: str) -> Directory:
+        """Return the directory of the live conversation with that number. ENOENT: there is none."""
+        conversation = self.conversations.get(int(name)) if name.isdecimal() and name.isascii() else None
+        if conversation is None or str(conversation.number) != name:
+            raise SchemeError(errno.ENOENT, f"no conversation {self.protocol.name}/{name} lives")
+        return self.directory(conversation)
+
+    def all_numbered(self) -> Iterable[tuple[str, Node]]:
+        """Yield the directories of the live conversations."""
+        return [(str(conversation.number), self.directory(conversation)) for conversation in self.conversations]
+
+    def address_file(self, text: str, mode: int = 0o666) -> Node:
+        """Return what opens the conversation of an address with options. EINVAL: malformed."""
+        address = self.parse(text)
+        return _Stream(lambda flags, caller, now: self.open_address(address, flags, caller, now), mode=mode)
+
     # Addresses
 
     def parse(self, text: str) -> AddressPath:
         """Parse and check an address with options. EINVAL, with a sentence: malformed."""
         try:
-            address = parse_address_path(text) if self.protocol.ports else _without_port(text)
+            host, comma, rest = text.partition(",")
+            address = AddressPath(self.protocol.parse(host), parse_options(rest) if comma else {})
             for name, value in address.options.items():
                 option = self.options.get(name)
                 if option is None:
@@ -119,10 +139,11 @@ class ConversationScheme(Scheme):
             raise SchemeError(errno.EINVAL, "connect to whom? the address has no host")
         self._apply_timeouts(conversation, address)
         names = self.context.names
-        if not self.protocol.ports or len(names.known(address.endpoint.host)) == 1:
+        if not self.protocol.hosts or len(names.known(address.endpoint.host)) == 1:
             conversation.begin(self.protocol.connect(address, caller, now), now)
             return
-        names.port(address.endpoint.port, self.protocol.name)  # a bad port is said before anybody is asked for the host
+        if self.protocol.ports:  # a bad one is said before anybody is asked for the host
+            names.port(address.endpoint.port, self.protocol.name)
 
         def connect(destination: bytes, now: float) -> Engine:
             endpoint = Endpoint(presentation(destination), address.endpoint.port)
@@ -218,11 +239,6 @@ def _is_listener(made: ListenerEngine | Engine) -> TypeGuard[ListenerEngine]:
     return hasattr(made, "accept")
 
 
-def _without_port(text: str) -> AddressPath:
-    host, comma, rest = text.partition(",")
-    return AddressPath(Endpoint(host, ""), parse_options(rest) if comma else {})
-
-
 class _ProtocolDirectory(Directory):
     """`tcp/`."""
 
@@ -232,7 +248,7 @@ class _ProtocolDirectory(Directory):
             "README": TextFile(lambda: readme(scheme)),
             "stats": TextFile(lambda: lines(scheme.protocol.stats())),
             "err": scheme.err,
-            "clone": _Stream(scheme.open_clone),
+            "clone": scheme.clone,
         }
 
     def lookup(self, name: str, caller: Caller) -> Node:
@@ -241,20 +257,15 @@ class _ProtocolDirectory(Directory):
         if name in self._fixed:
             return self._fixed[name]
         if name.isdecimal() and name.isascii():
-            conversation = scheme.conversations.get(int(name))
-            if conversation is None or str(conversation.number) != name:
-                raise SchemeError(errno.ENOENT, f"no conversation {scheme.protocol.name}/{name} lives")
-            return scheme.directory(conversation)
-        if not scheme.protocol.ports or ":" in name or "!" in name:
-            address = scheme.parse(name)
-            return _Stream(lambda flags, caller, now: scheme.open_address(address, flags, caller, now))
+            return scheme.numbered(name)
+        if ":" in name or "!" in name:
+            return scheme.address_file(name)
         raise SchemeError(errno.ENOENT, f"no {name!r} here: an address is HOST:PORT or :PORT; README says more")
 
     def list(self, caller: Caller) -> Iterable[tuple[str, Node]]:
         """Yield the fixed names and the live conversations."""
         yield from self._fixed.items()
-        for conversation in self._scheme.conversations:
-            yield str(conversation.number), self._scheme.directory(conversation)
+        yield from self._scheme.all_numbered()
 
 
 class ConversationDirectory(StaticDirectory):
@@ -369,28 +380,3 @@ def lines(values: Mapping[str, str | int | float]) -> str:
 
 def _value(value: str | int | float) -> str:  # noqa: PYI041 - bools and ints print differently from floats
     return f"{value:.6f}" if isinstance(value, float) else str(value)
-
-
-def readme(scheme: ConversationScheme) -> str:
-    """Return the help of a protocol directory, made from what implements it."""
-    name = scheme.protocol.name
-    text = [(type(scheme).__doc__ or name).strip(), ""]
-    address = "HOST:PORT" if scheme.protocol.ports else "HOST"
-    text += [f"{name}/{address}[,option…]   open: a conversation; the file is its data"]
-    if scheme.protocol.ports:
-        text += [f"{name}/:PORT[,option…]   open: wait for peers on PORT"]
-    text += [
-        f"{name}/clone   open: a new conversation; the file is its ctl",
-        f"{name}/<n>/   one directory per live conversation, its owner's: {' '.join(FILES)}",
-        f"{name}/err   why your last open or write here failed",
-        f"{name}/stats   counters",
-        "",
-        "Options:",
-        *(f"  {option:16} {described.help}" for option, described in sorted(scheme.options.items())),
-        "",
-        "Verbs for ctl, one per line; or `<setting> <value>`:",
-        *(f"  {verb:26} {meaning}" for verb, meaning in HELP.items()),
-        "",
-        "Beware of `grep -r` and the like: reading clone or listen makes or awaits conversations.",
-    ]
-    return "\n".join(text) + "\n"

@@ -1,4 +1,4 @@
-"""What may be written after `icmp/echo/`, `icmp/ping/` and `icmp/trace/`: HOST[,option=value…].
+"""What may be written after `icmp/ping/` and `icmp/trace/`: HOST[,option=value…].
 
 Parsing never resolves a name. Errors are ValueError with a sentence.
 """
@@ -38,13 +38,6 @@ class TraceOptions:
     size: int = 32
 
 
-def parse_echo(text: str) -> str:
-    """Return the host of `icmp/echo/HOST`, which takes no options."""
-    host, options = _split(text, ())
-    del options
-    return host
-
-
 def parse_ping(text: str) -> tuple[str, PingOptions]:
     """Parse HOST[,count=][,interval=][,size=][,ttl=][,timeout=]."""
     host, given = _split(text, ("count", "interval", "size", "ttl", "timeout"))
@@ -80,8 +73,7 @@ def _split(text: str, allowed: Collection[str]) -> tuple[str, dict[str, str]]:
     options = parse_options(rest) if comma else {}
     for name in options:
         if name not in allowed:
-            known = f"; there is: {', '.join(allowed)}" if allowed else "; there is none"
-            message = f"no option is called {name!r}{known}"
+            message = f"no option is called {name!r}; there is: {', '.join(allowed)}"
             raise ValueError(message)
     return host, options
 

@@ -2,10 +2,12 @@
 
     PING 10.0.2.2 (10.0.2.2) 56(84) bytes of data.
     From 10.0.2.2 icmp_seq=0 ttl=64 time=0.214ms
+    From 10.0.2.2 icmp_seq=0 ttl=64 time=0.302ms (DUP!)
     From 10.0.2.2 icmp_seq=1 timeout
+    From 10.0.2.2 icmp_seq=1 ttl=64 time=5012.770ms (late)
     From 10.0.2.15 icmp_seq=2 Destination Host Unreachable
     --- 10.0.2.2 ping statistics ---
-    3 packets transmitted, 1 packets received, 66.67% packet loss
+    3 packets transmitted, 1 packets received, +1 duplicates, +1 late, 66.67% packet loss
     rtt min/avg/max = 0.214/0.214/0.214 ms
 
 Two timers, no tick: one for the next probe, one for the oldest probe without an answer.
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from schemes.icmp.grammar import PingOptions
     from schemes.icmp.icmp import Icmp
 
+_REMEMBERED: Final = 1024  # probes that are over, of which another reply is still told apart
 _HEADERS: Final = 28  # octets of IP and ICMP header, which the first line adds in parentheses
 
 
@@ -43,7 +46,8 @@ class Ping(Lines):
         self._transmitted = 0
         self._refused = False  # the link had no room for the probe that is due
         self._sent_at: dict[int, float] = {}  # by sequence number, oldest first: the probes without an answer
-        self._received = 0
+        self._over: dict[int, tuple[float, bool]] = {}  # oldest first: when it was sent, whether it was answered
+        self._received = self._duplicates = self._late = 0
         self._rtt_sum = self._rtt_max = 0.0
         self._rtt_min = float("inf")
         self._identifier = icmp.register(self)
@@ -58,6 +62,7 @@ class Ping(Lines):
             self._next_probe.set(now + self._options.interval)
             return
         sequence = self._transmitted & 0xFFFF
+        self._over.pop(sequence, None)  # the numbers have come round
         self._sent_at[sequence] = now  # before sending: on lo the reply is there before `send_echo` returns
         try:
             sent = self._icmp.send_echo(
@@ -78,10 +83,11 @@ class Ping(Lines):
         self._finish_if_done()
 
     def receive_reply(self, sequence: int, payload: memoryview, hop_limit: int, now: float) -> bool:
-        """Say how long it took; a second or a late reply is not ours to count."""
+        """Say how long it took. False: a reply to nothing that was asked."""
         sent_at = self._sent_at.pop(sequence, None)
         if sent_at is None:
-            return False
+            return self._receive_another(sequence, hop_limit, now)
+        self._remember(sequence, sent_at, answered=True)
         rtt = (now - sent_at) * 1000
         self._received += 1
         self._rtt_sum += rtt
@@ -92,6 +98,27 @@ class Ping(Lines):
         self._arm_timeout()
         self._finish_if_done()
         return True
+
+    def _receive_another(self, sequence: int, hop_limit: int, now: float) -> bool:
+        """Tell a second reply, and one after its probe was given up, from one that was never asked for."""
+        if sequence not in self._over or self._finished:
+            return False
+        sent_at, answered = self._over[sequence]
+        if answered:
+            self._duplicates += 1
+        else:
+            self._late += 1
+            self._over[sequence] = sent_at, True
+        rtt = (now - sent_at) * 1000
+        word = "DUP!" if answered else "late"
+        if not self.is_full:  # how many come is the peer's affair
+            self.say(f"From {self._address} icmp_seq={sequence} ttl={hop_limit} time={rtt:.3f}ms ({word})")
+        return True
+
+    def _remember(self, sequence: int, sent_at: float, *, answered: bool) -> None:
+        self._over[sequence] = sent_at, answered
+        if len(self._over) > _REMEMBERED:
+            del self._over[next(iter(self._over))]
 
     def receive_error(self, sequence: int, error: DeliveryError, now: float) -> None:
         """Say who reported what about a probe."""
@@ -120,6 +147,7 @@ class Ping(Lines):
             if sent_at + self._options.timeout > now:
                 break
             del self._sent_at[sequence]
+            self._remember(sequence, sent_at, answered=False)
             self.say(f"From {self._address} icmp_seq={sequence} timeout")
         self._arm_timeout()
         self._finish_if_done()
@@ -137,7 +165,10 @@ class Ping(Lines):
             return
         loss = 100 * (1 - self._received / self._transmitted)
         self.say(f"--- {self._address} ping statistics ---")
-        self.say(f"{self._transmitted} packets transmitted, {self._received} packets received, {loss:.2f}% packet loss")
+        extra = f", +{self._duplicates} duplicates" if self._duplicates else ""
+        extra += f", +{self._late} late" if self._late else ""
+        received = f"{self._received} packets received{extra}"
+        self.say(f"{self._transmitted} packets transmitted, {received}, {loss:.2f}% packet loss")
         if self._received:
             average = self._rtt_sum / self._received
             self.say(f"rtt min/avg/max = {self._rtt_min:.3f}/{average:.3f}/{self._rtt_max:.3f} ms")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, ClassVar, Final
 
+from schemefs.conversation import ConversationProtocol, ConversationScheme, Option
+from schemefs.conversation.help import options_and_verbs
 from schemefs.errors import SchemeError
 from schemefs.net.addresses import is_multicast, parse_number, presentation
 from schemefs.net.layers import NetworkLayer, Path
@@ -14,7 +16,6 @@ from schemefs.scheme import (
     Directory,
     Handle,
     Node,
-    Scheme,
     SchemeContext,
     StaticDirectory,
     StreamFile,
@@ -22,25 +23,29 @@ from schemefs.scheme import (
 )
 from schemes.icmp.echo import Echo
 from schemes.icmp.errors import Errors
-from schemes.icmp.grammar import parse_echo, parse_ping, parse_trace
+from schemes.icmp.grammar import parse_ping, parse_trace
 from schemes.icmp.icmp import Icmp
 from schemes.icmp.named import Named
 from schemes.icmp.ping import Ping
 from schemes.icmp.trace import Trace
 
 if TYPE_CHECKING:
+    from schemefs.names import Names
+    from schemefs.net.addresses import AddressPath
     from schemes.icmp.conversation import Conversation
 
 Opener = Callable[[float], "Conversation"]
 """Makes what an address stands for, given `now`."""
 
 README: Final = """\
-icmp: ask whether somebody is there, and hear why something did not arrive.
+icmp: ask whether somebody is there, and hear why something did not arrive (RFC 792).
 
 ping/HOST    read it: cat ping/10.0.2.2,count=3
              options: count=4 (0: for ever) interval=1 size=56 ttl=64 timeout=5 (seconds, octets)
 trace/HOST   read it: the routers on the way; options: hops=30 tries=3 timeout=1 size=32
 echo/HOST    Redox's binary form: write 2 octets of sequence number, big-endian, and a payload; read the reply's
+clone        a new echo conversation; the file is its ctl: connect HOST
+<n>/         one directory per live echo conversation, its owner's
 errors       read it: ICMP errors as they arrive, one line each
 udp/PORT     the same, those about datagrams sent from one local UDP port
 stats        counters
@@ -48,32 +53,58 @@ err          why your last open or write here failed
 """
 
 
-class IcmpScheme(Scheme):
-    """ICMP over the ip scheme's network layer."""
+class EchoProtocol(ConversationProtocol):
+    """Echo requests to one host, as conversations."""
+
+    name = "icmp"
+    ports = False
+    options: Mapping[str, Option] = {
+        "ttl": Option(lambda text: parse_number(text, 1, 255), "hop limit of the requests")
+    }
+
+    def __init__(self, icmp: Icmp, path: Callable[[str, tuple[bytes, ...]], Path], names: Names) -> None:
+        self._icmp = icmp
+        self._path = path
+        self._names = names
+
+    def connect(self, address: AddressPath, caller: Caller, now: float) -> Echo:
+        """Begin; nothing is sent before the first write."""
+        del caller, now
+        host = address.endpoint.host
+        echo = Echo(self._icmp, self._path(host, self._names.addresses(host)))
+        if "ttl" in address.options:
+            echo.hop_limit = int(address.options["ttl"])
+        return echo
+
+    def announce(self, address: AddressPath, caller: Caller, now: float) -> Echo:
+        """EOPNOTSUPP: echo requests from outside are answered by the stack itself."""
+        raise SchemeError(errno.EOPNOTSUPP, "nobody can be waited for: requests from outside are answered at once")
+
+
+class IcmpScheme(ConversationScheme):
+    """Ask whether somebody is there, and hear why something did not arrive (RFC 792)."""
 
     name: ClassVar[str] = "icmp"
     requires: ClassVar[tuple[str, ...]] = ("ip",)
 
     def __init__(self, context: SchemeContext) -> None:
-        super().__init__(context)
         self._network: NetworkLayer = context.service("ip", NetworkLayer)  # type: ignore[type-abstract]
         self.engine = Icmp(self._network, context.random)
-        self.root = StaticDirectory(
+        super().__init__(context, EchoProtocol(self.engine, self._path, context.names))
+        self.root = _IcmpDirectory(
+            self,
             {
-                "README": TextFile(lambda: README),
+                "README": TextFile(lambda: README + "\n".join(("", *options_and_verbs(self), ""))),
                 "stats": TextFile(self._statistics),
                 "err": self.err,
                 "errors": _Stream(lambda _now: Errors(self.engine), mode=0o444),
-                "echo": _Addresses(self._parse_echo, mode=0o666),
-                "ping": _Addresses(self._parse_ping, mode=0o444),
-                "trace": _Addresses(self._parse_trace, mode=0o444),
-                "udp": _Addresses(self._parse_udp_port, mode=0o444),
-            }
+                "clone": self.clone,
+                "echo": _Addresses(self.address_file),
+                "ping": _Addresses(_streams(self._parse_ping)),
+                "trace": _Addresses(_streams(self._parse_trace)),
+                "udp": _Addresses(_streams(self._parse_udp_port)),
+            },
         )
-
-    def _parse_echo(self, text: str) -> Opener:
-        host = parse_echo(text)
-        return self._to(host, lambda path, _now: Echo(self.engine, path))
 
     def _parse_ping(self, text: str) -> Opener:
         host, options = parse_ping(text)
@@ -113,20 +144,44 @@ class IcmpScheme(Scheme):
         return "".join(f"{name}={value}\n" for name, value in self.engine.statistics().items())
 
 
+class _IcmpDirectory(StaticDirectory):
+    """`icmp/`: what is declared, and the live echo conversations by number."""
+
+    def __init__(self, scheme: IcmpScheme, children: Mapping[str, Node]) -> None:
+        super().__init__(children)
+        self._scheme = scheme
+
+    def lookup(self, name: str, caller: Caller) -> Node:
+        """Find a declared name or a number."""
+        return self._scheme.numbered(name) if name.isdecimal() else super().lookup(name, caller)
+
+    def list(self, caller: Caller) -> Iterable[tuple[str, Node]]:
+        """Yield the declared names and the live conversations."""
+        return [*super().list(caller), *self._scheme.all_numbered()]
+
+
+def _streams(parse: Callable[[str], Opener]) -> Callable[[str], Node]:
+    """Return what makes the read-only file of an address."""
+
+    def file(text: str) -> Node:
+        try:
+            return _Stream(parse(text), mode=0o444)
+        except ValueError as error:
+            raise SchemeError(errno.EINVAL, str(error)) from None
+
+    return file
+
+
 class _Addresses(Directory):
     """A directory of all addresses that could be written: nothing to list, everything well-formed is there."""
 
-    def __init__(self, parse: Callable[[str], Opener], *, mode: int) -> None:
-        self._parse = parse
-        self._file_mode = mode
+    def __init__(self, file: Callable[[str], Node]) -> None:
+        self._file = file
 
     def lookup(self, name: str, caller: Caller) -> Node:
         """Return the file of an address. EINVAL: it is malformed; nothing is resolved or sent."""
         del caller
-        try:
-            return _Stream(self._parse(name), mode=self._file_mode)
-        except ValueError as error:
-            raise SchemeError(errno.EINVAL, str(error)) from None
+        return self._file(name)
 
     def list(self, caller: Caller) -> Iterable[tuple[str, Node]]:
         """Yield nothing."""

@@ -4,7 +4,7 @@ import errno
 
 import dpkt
 import pytest
-from icmp_network import Host, datagram, lines, octets
+from icmp_network import ROOT, Host, datagram, lines, octets
 
 from schemefs.errors import SchemeError
 from schemefs.net.checksum import is_valid
@@ -368,6 +368,44 @@ class TestBinaryEcho:
         self.answer(host)
         assert host.counters()["dropped_unmatched_reply"] == 1
 
+    def test_it_is_a_conversation_with_a_number(self):
+        host = Host()
+        echo = host.open("echo/10.0.2.2,ttl=9")
+        assert echo.name == "icmp/0"
+        self.write(echo, b"\x00\x01")
+        assert host.network.sent[-1][8] == 9
+        assert [name for name, _ in host.scheme.root.list(ROOT)][-1] == "0"
+        assert (host.text("0/local"), host.text("0/remote")) == ("10.0.2.15\n", "10.0.2.2\n")
+        assert host.text("0/status").startswith("state=CONNECTED\nlocal=10.0.2.15\nremote=10.0.2.2\n")
+        assert host.text("0/settings/hop_limit") == "9\n"
+        host.scheme.lookup("0/settings/hop_limit.raw", ROOT).write(b"\x21", ROOT, 0.0)
+        self.write(echo, b"\x00\x02")
+        assert host.network.sent[-1][8] == 0x21
+        assert "requests_sent=2\nreplies_received=0\nunanswered=2\n" in host.text("0/status")
+        self.answer(host)
+        rx = host.scheme.open("0/rx", 0, ROOT, 0.0)
+        assert rx.read(100, 0.0) == b"\x00\x02"
+        rx.close(0.0)
+        echo.close(0.0)
+        with pytest.raises(SchemeError, match="no conversation icmp/0 lives"):
+            host.scheme.lookup("0", ROOT)
+
+    def test_ctl_begins_it_too(self):
+        host = Host()
+        ctl = host.open("clone")
+        assert ctl.read(10, 0.0) == b"0\n"
+        self.write(ctl, b"connect 10.0.2.2\n")
+        assert host.text("0/remote") == "10.0.2.2\n"
+        for line, number in ((b"announce 10.0.2.2", errno.EISCONN), (b"colour red", errno.EINVAL)):
+            with pytest.raises(SchemeError) as caught:
+                self.write(ctl, line)
+            assert caught.value.errno == number
+        assert "hop_limit" in host.text("0/err")
+        ctl.close(0.0)
+        other = host.open("clone")
+        with pytest.raises(SchemeError, match="answered at once"):
+            self.write(other, b"announce 10.0.2.2")
+
     def test_everybody_is_not_a_host(self):
         for address in ("10.0.2.255", "255.255.255.255", "224.0.0.1"):
             with pytest.raises(SchemeError) as caught:
@@ -401,7 +439,17 @@ def test_statistics_have_the_names_of_rfc_4293():
 def test_the_directory_lists_what_is_there_and_no_addresses():
     host = Host()
     root = host.scheme.root
-    assert [name for name, _ in root.list(None)] == ["README", "stats", "err", "errors", "echo", "ping", "trace", "udp"]
+    assert [name for name, _ in root.list(None)] == [
+        "README",
+        "stats",
+        "err",
+        "errors",
+        "clone",
+        "echo",
+        "ping",
+        "trace",
+        "udp",
+    ]
     assert list(root.children["ping"].list(None)) == []
 
 

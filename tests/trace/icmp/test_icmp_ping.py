@@ -173,17 +173,38 @@ def test_a_full_link_delays_a_probe_and_loses_none():
     assert lines(ping)[0][1] == "From 10.0.2.2 icmp_seq=0 ttl=64 time=1.000ms"
 
 
-def test_duplicates_and_late_replies_do_not_count():
+def test_duplicates_and_late_replies_are_told_apart_and_do_not_count():
     host = Host()
-    ping = host.open("ping/10.0.2.2,count=2,timeout=0.5")
+    ping = host.open("ping/10.0.2.2,count=3,timeout=0.5")
     reply_to(host, 0, 0.1)
     reply_to(host, 0, 0.2)
     host.run_until(1.6)
     reply_to(host, 1, 1.7)
+    reply_to(host, 1, 1.8)
+    host.run_until(2.6)
     said, ended = lines(ping)
     assert ended
-    assert "2 packets transmitted, 1 packets received, 50.00% packet loss" in said
-    assert host.counters()["dropped_unmatched_reply"] == 2
+    assert said[1:] == [
+        "From 10.0.2.2 icmp_seq=0 ttl=64 time=100.000ms",
+        "From 10.0.2.2 icmp_seq=0 ttl=64 time=200.000ms (DUP!)",
+        "From 10.0.2.2 icmp_seq=1 timeout",
+        "From 10.0.2.2 icmp_seq=1 ttl=64 time=700.000ms (late)",
+        "From 10.0.2.2 icmp_seq=1 ttl=64 time=800.000ms (DUP!)",
+        "From 10.0.2.2 icmp_seq=2 timeout",
+        "--- 10.0.2.2 ping statistics ---",
+        "3 packets transmitted, 1 packets received, +2 duplicates, +1 late, 66.67% packet loss",
+        "rtt min/avg/max = 100.000/100.000/100.000 ms",
+    ]
+    reply_to(host, 2, 3.0)
+    assert host.counters()["dropped_unmatched_reply"] == 1
+
+
+def test_duplicates_nobody_reads_do_not_make_the_daemon_grow():
+    host = Host()
+    ping = host.open("ping/10.0.2.2,count=0,timeout=0.5")
+    for _ in range(5000):
+        reply_to(host, 0, 0.1)
+    assert ping.queued() < 70_000
 
 
 def test_a_reply_with_other_octets_says_so():

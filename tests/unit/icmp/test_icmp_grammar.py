@@ -8,7 +8,7 @@ import pytest
 from schemefs.net.layers import DeliveryError
 from schemes.icmp import wire
 from schemes.icmp.bucket import TokenBucket
-from schemes.icmp.grammar import PingOptions, TraceOptions, parse_echo, parse_ping, parse_trace
+from schemes.icmp.grammar import PingOptions, TraceOptions, parse_ping, parse_trace
 from schemes.icmp.meaning import meaning_of, reporter_of, words_of
 
 
@@ -59,11 +59,8 @@ def test_malformed_ping_addresses_have_a_sentence(text):
         parse_ping(text)
 
 
-def test_trace_and_echo_addresses():
+def test_trace_addresses():
     assert parse_trace("10.0.2.2,hops=5,tries=1") == ("10.0.2.2", TraceOptions(hops=5, tries=1))
-    assert parse_echo("10.0.2.2") == "10.0.2.2"
-    with pytest.raises(ValueError, match="there is none"):
-        parse_echo("10.0.2.2,count=3")
     with pytest.raises(ValueError, match="hops, tries, timeout, size"):
         parse_trace("10.0.2.2,count=3")
 

@@ -1,0 +1,45 @@
+"""The README of a protocol directory, made from what implements it: options, verbs, the scheme's own docstring."""
+
+from __future__ import annotations
+
+import inspect
+from typing import TYPE_CHECKING, Final
+
+from schemefs.conversation.control import HELP
+
+if TYPE_CHECKING:
+    from schemefs.conversation.tree import ConversationScheme
+
+FILES: Final = ("ctl", "data", "rx", "tx", "listen", "local", "remote", "status", "status.json", "err", "settings/")
+
+
+def readme(scheme: ConversationScheme) -> str:
+    """Return the help of a protocol directory."""
+    name = scheme.protocol.name
+    address = "HOST:PORT" if scheme.protocol.ports else "HOST"
+    text = [inspect.cleandoc(type(scheme).__doc__ or name), ""]
+    text += [f"{name}/{address}[,option…]   open: a conversation; the file is its data"]
+    if scheme.protocol.ports:
+        text += [f"{name}/:PORT[,option…]   open: wait for peers on PORT"]
+    text += [
+        f"{name}/clone   open: a new conversation; the file is its ctl",
+        f"{name}/<n>/   one directory per live conversation, its owner's: {' '.join(FILES)}",
+        f"{name}/err   why your last open or write here failed",
+        f"{name}/stats   counters",
+        "",
+        *options_and_verbs(scheme),
+        "",
+        "Beware of `grep -r` and the like: reading clone or listen makes or awaits conversations.",
+    ]
+    return "\n".join(text) + "\n"
+
+
+def options_and_verbs(scheme: ConversationScheme) -> list[str]:
+    """Return the lines on what may follow an address, and on what ctl takes."""
+    return [
+        "Options:",
+        *(f"  {option:16} {described.help}" for option, described in sorted(scheme.options.items())),
+        "",
+        "Verbs for ctl, one per line; or `<setting> <value>`:",
+        *(f"  {verb:26} {meaning}" for verb, meaning in HELP.items()),
+    ]
