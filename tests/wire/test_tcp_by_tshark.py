@@ -33,6 +33,8 @@ def capture(network: TapNetwork, path: Path) -> Iterator[None]:
     while "listening on" not in tcpdump.stderr.readline():
         assert tcpdump.poll() is None
     yield
+    while any(path.name.isdecimal() for path in (network.mount.path / "tcp").iterdir()):
+        pass  # conversations close in the background, until the peer's FIN
     # A frame sent after all others, seen in the file, says that they are in it too.
     network.run_peer(["ping", "-c", "1", "-p", "5eed5eed", network.address])
     while b"\x5e\xed" * 8 not in path.read_bytes():
@@ -101,8 +103,6 @@ def test_a_writer_into_an_echo_server_never_resets(network: TapNetwork, tmp_path
     start(network, "echo")
     with capture(network, tmp_path / "pcap"):
         shell(f"head -c 3000000 /dev/urandom >{network.mount.path}/tcp/{network.peer}:7001")
-        while any(path.name.isdecimal() for path in (network.mount.path / "tcp").iterdir()):
-            pass  # it lingers in the background until the peer's FIN; FIN-WAIT-1 is not "established" any more
     found = exchange(tmp_path / "pcap")
     assert found[:2] == ["ours SYN", "peer SYN"]
     assert found[2:] == ["ours FIN", "peer FIN"]
