@@ -55,8 +55,7 @@ def hanging(mount: SchemeMount) -> Iterator[list[subprocess.Popen[bytes]]]:
     ]
     try:
         for reader in readers:
-            wchan = Path(f"/proc/{reader.pid}/wchan")
-            wait_for(lambda wchan=wchan: wchan.read_text() == "request_wait_answer", "not parked")
+            wait_until_parked(reader)
         assert (mount.path / "README").read_text()  # the daemon has taken what came before
         os.kill(mount.pid, signal.SIGSTOP)
         for reader in readers:
@@ -65,10 +64,20 @@ def hanging(mount: SchemeMount) -> Iterator[list[subprocess.Popen[bytes]]]:
             wait_for(lambda reader=reader: state(reader.pid) == "D", "not in state D")
         yield readers
     finally:
+        with suppress(ProcessLookupError):
+            os.kill(mount.pid, signal.SIGCONT)
         for reader in readers:
-            if reader.stdout and reader.stderr:
-                reader.stdout.close()
-                reader.stderr.close()
+            reader.kill()
+            reader.communicate(timeout=SOON)
+
+
+def wait_until_parked(reader: subprocess.Popen[bytes]) -> None:
+    def is_parked() -> bool:
+        if state(reader.pid) == "Z":
+            pytest.fail(f"{reader.args} has ended: {reader.communicate()}")
+        return Path(f"/proc/{reader.pid}/wchan").read_text() == "request_wait_answer"
+
+    wait_for(is_parked, f"{reader.args} is not parked")
 
 
 def test_a_stopped_daemon_with_readers_that_sigkill_does_not_end(mount: SchemeMount) -> None:
@@ -93,7 +102,7 @@ def test_a_spinning_daemon(_no_leftovers: None) -> None:
     mount = SchemeMount(schemes=[SpinningScheme])
     try:
         reader = subprocess.Popen(["cat", mount.path / "spin/forever"])
-        wait_for(lambda: Path(f"/proc/{reader.pid}/wchan").read_text() == "request_wait_answer", "not in the call")
+        wait_until_parked(reader)
         wait_for(lambda: state(mount.pid) == "R", "not spinning")
         reader.kill()
         wait_for(lambda: state(reader.pid) == "D", "not in state D")
