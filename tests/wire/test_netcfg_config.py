@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from schemefs.testing.network import Namespace
 
 pytestmark = pytest.mark.needs("fuse", "tap", "root")
 
+MOUNT = (sys.executable, "-m", "schemefs", "mount")
 LAB = """\
 forward = true
 nameservers = ["10.0.2.3"]
@@ -148,7 +150,7 @@ def test_a_file_that_cannot_be_used_is_a_sentence_and_no_mount(
     file.write_text(text)
     place = tmp_path / "mnt"
     place.mkdir()
-    done = namespace.run(["schemefs", "mount", str(place), "--config", str(file)], check=False)
+    done = namespace.run([*MOUNT, str(place), "--config", str(file)], check=False)
     assert done.returncode == 1
     assert words in done.stderr
     assert len(done.stderr.splitlines()) == 1
@@ -156,5 +158,5 @@ def test_a_file_that_cannot_be_used_is_a_sentence_and_no_mount(
 
 
 def test_options_beside_a_file_are_refused(namespace: Namespace, tmp_path: Path) -> None:
-    done = namespace.run(["schemefs", "mount", str(tmp_path), "--config", "x", "--host-address", "none"], check=False)
+    done = namespace.run([*MOUNT, str(tmp_path), "--config", "x", "--host-address", "none"], check=False)
     assert "--host-address and --config can't be given together" in done.stderr

@@ -1,0 +1,188 @@
+"""What goes wrong in networks, against Linux: a device pulled, an address twice, a dead gateway, floods, fragments."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from schemefs.testing.network import TapNetwork
+
+pytestmark = pytest.mark.needs("fuse", "tap", "root")
+
+PEERS = str(Path(__file__).with_name("tcp_peers.py"))
+# Sends frames from the kernel's side of the TAP, whatever they say: {mac} is ours, {peer} the kernel's.
+RAW = """
+import socket, struct, sys, dpkt
+raw = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+raw.bind(("schemefs0", 3))  # ETH_P_ALL
+us, them = bytes.fromhex(sys.argv[1]), bytes.fromhex(sys.argv[2])
+ours, theirs = socket.inet_aton("10.0.2.15"), socket.inet_aton("10.0.2.2")
+"""
+
+
+def eventually(condition: Callable[[], bool], seconds: float = 10.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def read(network: TapNetwork, name: str) -> str:
+    return (network.mount.path / name).read_text()
+
+
+def counter(network: TapNetwork, file: str, name: str) -> int:
+    found = re.search(rf"^{name}=(\d+)$", read(network, file), re.MULTILINE)
+    assert found, name
+    return int(found[1])
+
+
+def kernel_mac(network: TapNetwork) -> str:
+    (link,) = json.loads(network.run_peer(["ip", "-j", "link", "show", "schemefs0"]).stdout)
+    return str(link["address"])
+
+
+def send_raw(network: TapNetwork, script: str) -> None:
+    mac = read(network, "netcfg/iface/eth0/mac").strip().replace(":", "")
+    theirs = kernel_mac(network).replace(":", "")
+    network.run_peer([sys.executable, "-c", RAW + textwrap.dedent(script), mac, theirs])
+
+
+def pings(network: TapNetwork) -> bool:
+    return "1 received" in network.run_peer(["ping", "-c", "1", "-W", "2", network.address], check=False).stdout
+
+
+def test_an_interface_pulled_and_put_back_while_transferring(tap_network: TapNetwork, tmp_path: Path) -> None:
+    network = tap_network
+    octets = tmp_path / "octets"
+    octets.write_bytes(os.urandom(6 << 20))
+    config = network.mount.path / "netcfg/config"
+    (network.mount.path / "netcfg/ifaces/eth0/impair").write_text("rate 30mbit direction in")
+    saved = config.read_text()
+    server = network.start_peer([sys.executable, PEERS, "source", "7001", str(octets)], stdout=subprocess.PIPE)
+    assert server.stdout is not None
+    assert server.stdout.readline() == "ready\n"
+    got = tmp_path / "got"
+    with got.open("wb") as file:
+        reader = subprocess.Popen(["cat", str(network.mount.path / "tcp/10.0.2.2:7001")], stdout=file)
+    eventually(lambda: got.stat().st_size > 1 << 20)
+    network.run_peer(["ip", "link", "delete", "schemefs0"])
+    eventually(lambda: not (network.mount.path / "netcfg/ifaces/eth0").exists())
+    assert "eth0" not in config.read_text()
+    assert reader.poll() is None
+    config.write_text(saved)
+    assert config.read_text() == saved
+    assert reader.wait(timeout=40) == 0
+    assert hashlib.sha256(got.read_bytes()).digest() == hashlib.sha256(octets.read_bytes()).digest()
+
+
+def test_an_address_that_linux_has_already_is_said_to_be_a_duplicate(tap_network: TapNetwork) -> None:
+    network = tap_network
+    network.run_peer(["ip", "address", "add", "10.0.2.50/24", "dev", "schemefs0"])
+    (network.mount.path / "netcfg/ifaces/eth0/addr/add").write_text("10.0.2.50/24")
+    eventually(lambda: "duplicate_addresses=10.0.2.50" in read(network, "netcfg/ifaces/eth0/stats"))
+    assert "10.0.2.50 is in use already, by" in network.mount.log()
+    (network.mount.path / "netcfg/ifaces/eth0/addr/rm").write_text("10.0.2.50/24")
+    assert "duplicate_addresses=none" in read(network, "netcfg/ifaces/eth0/stats")
+    assert pings(network)
+
+
+def test_linux_finds_that_our_address_is_taken(tap_network: TapNetwork) -> None:
+    network = tap_network
+    send_raw(
+        network,
+        """
+        arp = dpkt.arp.ARP(op=1, sha=them, spa=bytes(4), tha=bytes(6), tpa=ours)
+        raw.settimeout(3)
+        raw.send(bytes(dpkt.ethernet.Ethernet(dst=b"\\xff" * 6, src=them, type=0x0806, data=arp)))
+        while True:
+            frame = dpkt.ethernet.Ethernet(raw.recv(2048))
+            if frame.type == 0x0806 and frame.data.op == 2 and frame.data.spa == ours:
+                assert frame.data.sha == us
+                break
+        """,
+    )
+
+
+def test_a_second_default_route_takes_over_when_the_gateway_is_dead(tap_network: TapNetwork) -> None:
+    network = tap_network
+    network.run_peer(["ip", "address", "add", "10.0.2.3/24", "dev", "schemefs0"])
+    network.run_peer(["ip", "address", "add", "192.0.2.1/32", "dev", "lo"])
+    routes = network.mount.path / "netcfg/route"
+    (routes / "rm").write_text("default")
+    (routes / "add").write_text("default via 10.0.2.99\ndefault via 10.0.2.3 metric 10\n")
+    said = subprocess.run(
+        ["cat", str(network.mount.path / "icmp/ping/192.0.2.1,count=2,timeout=5")],
+        capture_output=True, text=True, timeout=20, check=False,
+    ).stdout  # fmt: skip
+    assert "2 packets received" in said
+    assert "10.0.2.99 does not answer" in (routes / "get/192.0.2.1").read_text()
+
+
+def test_a_flood_of_arp_neither_fills_memory_nor_costs_a_neighbor(tap_network: TapNetwork) -> None:
+    network = tap_network
+    assert pings(network)
+    send_raw(
+        network,
+        """
+        for number in range(20000):
+            mac, address = b"\\x02\\0" + struct.pack(">I", number), struct.pack(">I", 0x0A000200 + 16 + number % 230)
+            arp = dpkt.arp.ARP(op=1, sha=mac, spa=address, tha=bytes(6), tpa=ours)
+            if number % 1000 == 0:
+                spoof = dpkt.arp.ARP(op=2, sha=mac, spa=theirs, tha=us, tpa=ours)
+                raw.send(bytes(dpkt.ethernet.Ethernet(dst=us, src=mac, type=0x0806, data=spoof)))
+            raw.send(bytes(dpkt.ethernet.Ethernet(dst=b"\\xff" * 6, src=mac, type=0x0806, data=arp)))
+        """,
+    )
+    assert pings(network)
+    listed = read(network, "netcfg/ifaces/eth0/neighbors/list")
+    theirs = kernel_mac(network).replace(":", "-")
+    assert f"10.0.2.2 {theirs}" in listed
+    assert counter(network, "netcfg/ifaces/eth0/stats", "neighbors") <= 1024
+
+
+def test_fragments_that_overlap_or_never_end_are_dropped_and_counted(tap_network: TapNetwork) -> None:
+    network = tap_network
+    send_raw(
+        network,
+        """
+        def fragment(number, offset, payload, more):
+            ip = dpkt.ip.IP(src=theirs, dst=ours, p=1, id=number, mf=more, offset=offset // 8, data=payload)
+            raw.send(bytes(dpkt.ethernet.Ethernet(dst=us, src=them, type=0x0800, data=ip)))
+        echo = bytes(dpkt.icmp.ICMP(type=8, data=dpkt.icmp.ICMP.Echo(id=1, seq=1, data=bytes(64))))
+        fragment(1, 0, echo[:48], 1)
+        fragment(1, 40, echo[40:], 0)
+        for number in range(2, 3000):
+            fragment(number, 0, bytes(1480), 1)
+        """,
+    )
+    eventually(lambda: counter(network, "ip/stats", "dropped_overlapping_fragment") >= 1)
+    eventually(lambda: counter(network, "ip/stats", "dropped_reassembly_memory") > 0)
+    assert "2 received" in network.run_peer(["ping", "-c", "2", "-i", "0.1", "-s", "8000", network.address]).stdout
+
+
+def test_errors_are_limited_in_rate(tap_network: TapNetwork) -> None:
+    network = tap_network
+    send_raw(
+        network,
+        """
+        udp = dpkt.udp.UDP(sport=9, dport=9, data=b"x" * 20)
+        udp.ulen = len(udp)
+        ip = dpkt.ip.IP(src=theirs, dst=ours, p=17, data=udp)
+        frame = bytes(dpkt.ethernet.Ethernet(dst=us, src=them, type=0x0800, data=ip))
+        for _ in range(5000):
+            raw.send(frame)
+        """,
+    )
+    eventually(lambda: counter(network, "icmp/stats", "withheld_rate_limited") > 100)
+    assert pings(network)
