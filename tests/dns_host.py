@@ -21,7 +21,7 @@ from schemefs.log import LogRings
 from schemefs.names import Names
 from schemefs.net.addresses import packed
 from schemefs.scheme import Caller, Handle, SchemeContext
-from schemefs.testing.wire import SimulatedWire, WireLink, run
+from schemefs.testing.wire import SimulatedWire, Weather, WireLink, run
 from schemes.dns import DnsScheme
 from schemes.icmp import IcmpScheme
 from schemes.ip.network import Network
@@ -110,7 +110,8 @@ class Server:
 
     def tcp_answers(self, connection: Connection, query: Query) -> None:
         """Answer over TCP; a test may put another function here."""
-        octets = reply(query, *[f"example.com 60 IN A 10.9.{n // 250}.{n % 250 + 1}" for n in range(300)]).to_wire(
+        name = query.question[0].name.to_text(omit_final_dot=True)
+        octets = reply(query, *[f"{name} 60 IN A 10.9.{n // 250}.{n % 250 + 1}" for n in range(300)]).to_wire(
             max_size=65535
         )
         connection.write(memoryview(len(octets).to_bytes(2, "big") + octets), self.host.now)
@@ -135,11 +136,11 @@ class _Woken:
 class DnsHost:
     """`left` has dns, tcp, udp and icmp; `servers` are on the right."""
 
-    def __init__(self, *answers: Answers, hosts: str = "", seed: int = 1) -> None:
+    def __init__(self, *answers: Answers, hosts: str = "", seed: int = 1, weather: Weather | None = None) -> None:
         self.random = random.Random(seed)
         self.alarm = Alarm()
         self.woken = _Woken(self.alarm)
-        self.wire = SimulatedWire(self.alarm, self.random, None)
+        self.wire = SimulatedWire(self.alarm, self.random, weather)
         self.now = 0.0
         self.names = Names(hosts)
         left = self._stack(self.wire.left, ["10.0.2.15"])

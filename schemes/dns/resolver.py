@@ -181,6 +181,9 @@ class _Pursuit:
             self._ask(Question(finding.name, question.type), now)
 
     def _finish(self, outcome: Outcome, ttl: float, now: float) -> None:
+        if log.isEnabledFor(logging.DEBUG):
+            shown = outcome.sentence if isinstance(outcome, SchemeError) else ", ".join(outcome)
+            log.debug("%s %s: %s", self._question.name, self._question.type, shown)
         self._resolver.finish(self._question, outcome, ttl, now)
         waiters, self._waiters = self._waiters, []
         for waiter in waiters:

@@ -254,7 +254,7 @@ def test_icmp_says_once_that_there_is_no_such_name(path: str) -> None:
     with pytest.raises(SchemeError) as caught:
         handle.opening(host.now)
     assert caught.value.errno == errno.ENOENT
-    assert handle.read(10, host.now) == b""
+    assert handle.fevent(Event.ALL) & (Event.ERR | Event.HUP) == Event.HUP
     handle.close(host.now)
 
 
