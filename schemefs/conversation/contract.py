@@ -137,6 +137,7 @@ class ConversationProtocol(ABC):
     name: str
     options: Mapping[str, Option] = {}
     ports: bool = True  # addresses are HOST:PORT; without: HOST
+    place: str = ""  # where its numbered directories are, when not `name`: "ip/conversations"
     hosts: bool = True  # HOST is somebody to be looked up by name; without: a word of the protocol's own
 
     def parse(self, text: str) -> Endpoint:

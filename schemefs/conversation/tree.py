@@ -80,7 +80,7 @@ class ConversationScheme(Scheme):
     def __init__(self, context: SchemeContext, protocol: ConversationProtocol) -> None:
         super().__init__(context)
         self.protocol = protocol
-        self.conversations = Conversations(protocol.name, context.alarm)
+        self.conversations = Conversations(protocol.place or protocol.name, context.alarm)
         self.options = {**FILE_OPTIONS, **protocol.options}
         if not protocol.ports:  # nobody can be waited for
             del self.options["accept"]
@@ -99,7 +99,7 @@ class ConversationScheme(Scheme):
         """Return the directory of the live conversation with that number. ENOENT: there is none."""
         conversation = self.conversations.get(int(name)) if name.isdecimal() and name.isascii() else None
         if conversation is None or str(conversation.number) != name:
-            raise SchemeError(errno.ENOENT, f"no conversation {self.protocol.name}/{name} lives")
+            raise SchemeError(errno.ENOENT, f"no conversation {self.conversations.protocol}/{name} lives")
         return self.directory(conversation)
 
     def all_numbered(self) -> Iterable[tuple[str, Node]]:

@@ -12,15 +12,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from schemefs.errors import SchemeError
-from schemefs.net.addresses import packed
+from schemefs.net.addresses import ANY_V4, packed, presentation
 from schemefs.net.offload import Offload, split
-from schemefs.scheme import Event, Handle
+from schemefs.scheme import Event
 from schemes.ip import wire
 from schemes.ip.protocols import protocol_name
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from schemefs.conversation import Setting
     from schemefs.net.buffer import Buffer
-    from schemefs.scheme import Caller
     from schemes.ip.network import Network
     from schemes.ip.path import Path
 
@@ -36,49 +38,31 @@ class Filter:
     destination: bytes = b""
 
 
-def parse_filter(options: dict[str, str]) -> Filter:
-    """Return the filter that `from=ADDRESS` and `to=ADDRESS` say. EINVAL."""
-    unknown = set(options) - {"from", "to"}
-    if unknown:
-        raise SchemeError(errno.EINVAL, f"no option {min(unknown)!r}; there is: from=ADDRESS, to=ADDRESS")
-    addresses = {}
-    for name, text in options.items():
-        address = packed(text)
-        if address is None:
-            raise SchemeError(errno.EINVAL, f"{name}={text}: {text!r} is no numeric address")
-        addresses[name] = address
-    return Filter(addresses.get("from", b""), addresses.get("to", b""))
+def parse_address(text: str) -> bytes:
+    """Return the packed address of an option; ValueError."""
+    address = packed(text)
+    if address is None:
+        raise ValueError(f"{text!r} is no numeric address")
+    return address
 
 
 class RawConversation:
-    """What one `ip/<proto>` file stands for; every open of the same inode shares it."""
+    """What one `ip/<proto>` file stands for. Satisfies `schemefs.conversation.Engine`."""
 
     def __init__(self, network: Network, protocol: int, wanted: Filter) -> None:
+        """Begin to listen."""
+        self.on_changed: Callable[[], None] = _nothing
         self.network = network
         self.protocol = protocol
         self.wanted = wanted
-        self.handles: list[RawHandle] = []
-        self.queue: deque[bytes] = deque()
-        self.paths: dict[bytes, Path] = {}
+        self.ended = False
+        self.error = ""
+        self.sent = self.received = self.dropped = 0
+        self._queue: deque[bytes] = deque()
+        self._paths: dict[bytes, Path] = {}
         self._held = 0
-
-    def hold(self) -> RawHandle:
-        """Return one more handle; the first begins to listen."""
-        if not self.handles:
-            self.network.ipv4.raw.setdefault(self.protocol, []).append(self.receive)
-        handle = RawHandle(self)
-        self.handles.append(handle)
-        return handle
-
-    def release(self, handle: RawHandle) -> None:
-        """A handle is closed; the last ends it."""
-        self.handles.remove(handle)
-        if not self.handles:
-            receivers = self.network.ipv4.raw[self.protocol]
-            receivers.remove(self.receive)
-            if not receivers:
-                del self.network.ipv4.raw[self.protocol]
-            self.queue.clear()
+        self._shut = self._discards = False
+        network.ipv4.raw.setdefault(protocol, []).append(self.receive)
 
     def receive(self, datagram: memoryview, offload: Offload, now: float) -> None:
         """Queue copies of what arrived, finished; over the bound it is counted and dropped."""
@@ -87,79 +71,137 @@ class RawConversation:
         if self.wanted.source not in (b"", source) or self.wanted.destination not in (b"", destination):
             return
         for whole in split((datagram,), offload, 0):
+            self.received += 1
+            if self._discards:
+                continue
             cost = len(whole) + QUEUE_OVERHEAD
             if self._held + cost > QUEUE_OCTETS:
+                self.dropped += 1
                 self.network.counters.drop("raw_queue_full", whole)
                 return
             self._held += cost
-            self.queue.append(bytes(whole))
-        for handle in self.handles:
-            handle.changed()
+            self._queue.append(bytes(whole))
+        self.on_changed()
 
-    def take(self) -> bytes | None:
-        """Return the oldest datagram."""
-        if not self.queue:
-            return None
-        datagram = self.queue.popleft()
-        self._held -= len(datagram) + QUEUE_OVERHEAD
-        return datagram
-
-    def path_to(self, destination: bytes) -> Path:
-        """Return the way to *destination*, kept for the next datagram."""
-        path = self.paths.get(destination)
-        if path is None:
-            if len(self.paths) >= 256:
-                self.paths.clear()
-            path = self.paths[destination] = self.network.path(destination)
-        return path
-
-
-class RawHandle(Handle):
-    """One open `ip/<proto>`."""
-
-    def __init__(self, conversation: RawConversation) -> None:
-        self._conversation = conversation
-        self.name = f"ip/{protocol_name(conversation.protocol)}"
+    def opening(self, now: float) -> bool:
+        """Nothing has to be waited for."""
+        del now
+        return False
 
     def read(self, size: int, now: float) -> Buffer | None:
         """Return one datagram; what of it did not fit is lost."""
         del now
-        datagram = self._conversation.take()
-        return None if datagram is None else datagram[:size]
+        if not self._queue:
+            return b"" if self._shut else None
+        datagram = self._queue.popleft()
+        self._held -= len(datagram) + QUEUE_OVERHEAD
+        return datagram[:size]
 
     def write(self, data: memoryview, now: float) -> int | None:
-        """Send one datagram with its header. EINVAL: not one; EACCES: of another protocol."""
+        """Send one datagram with its header. EINVAL: not one, or of another protocol."""
         datagram = self._checked(data)
-        path = self._conversation.path_to(bytes(datagram[16:20]))
+        path = self._path_to(bytes(datagram[16:20]))
         if not any(datagram[12:16]):
             datagram[12:16] = path.source
         header_length = (datagram[0] & 15) * 4
         datagram[2:4] = len(datagram).to_bytes(2, "big")
         if not any(datagram[4:6]):
-            identifications = self._conversation.network.identifications
+            identifications = self.network.identifications
             slot = identifications.slot(bytes(datagram[12:16]), bytes(datagram[16:20]), datagram[9])
             datagram[4:6] = identifications.next(slot).to_bytes(2, "big")
         datagram[:header_length] = wire.with_checksum(datagram[:header_length])
         # A full link loses it, as a raw socket does with ENOBUFS ignored: there is no transport to wait for room.
-        if not path.send_whole(datagram, self._conversation.protocol, now):
-            self._conversation.network.counters.drop("full_link", datagram)
+        if path.send_whole(datagram, self.protocol, now):
+            self.sent += 1
+        else:
+            self.network.counters.drop("full_link", datagram)
         return len(data)
 
     def fevent(self, interest: int) -> int:
         """Readable when a datagram waits, always writable."""
-        return (Event.OUT | (Event.IN if self._conversation.queue else 0)) & interest
+        return (Event.OUT | (Event.IN if self._queue or self._shut else 0)) & interest
 
-    def reopen(self, flags: int, caller: Caller, now: float) -> Handle:
-        """Share the conversation."""
-        del flags, caller, now
-        if not self._conversation.handles:
-            raise SchemeError(errno.ENOTCONN, "this conversation has ended")
-        return self._conversation.hold()
+    def queued(self) -> int | None:
+        """Reads are messages."""
+        return None
+
+    def synced(self, now: float) -> bool:
+        """A datagram is on its way as soon as it is taken."""
+        del now
+        return True
+
+    def shutdown(self, *, read: bool, write: bool, now: float) -> None:
+        """End reading; there is no end of what a sender of datagrams sends."""
+        del write, now
+        if read:
+            self._shut = True
+            self._forget_queue()
+            self.on_changed()
+
+    def discard_input(self, discard: bool, now: float) -> None:
+        """Drop what arrives, for whoever only writes."""
+        del now
+        self._discards = discard
+        if discard:
+            self._forget_queue()
 
     def close(self, now: float) -> None:
-        """Release the conversation."""
+        """Listen no more."""
         del now
-        self._conversation.release(self)
+        if self.ended:
+            return
+        self.ended = self._shut = True
+        receivers = self.network.ipv4.raw[self.protocol]
+        receivers.remove(self.receive)
+        if not receivers:
+            del self.network.ipv4.raw[self.protocol]
+        self._forget_queue()
+        self.on_changed()
+
+    close_lingering = close
+    abort = close
+
+    @property
+    def local(self) -> str:
+        """The address that what is read must be sent to; zeros: any."""
+        return presentation(self.wanted.destination or ANY_V4)
+
+    @property
+    def remote(self) -> str:
+        """The address that what is read must come from, if that was asked for."""
+        return presentation(self.wanted.source) if self.wanted.source else ""
+
+    @property
+    def settings(self) -> Mapping[str, Setting]:
+        """None of its own: hop limit and the rest are in the header that the user writes."""
+        return {}
+
+    def status(self, now: float) -> Mapping[str, str | int | float]:
+        """State, protocol and counters."""
+        del now
+        return {
+            "state": "CLOSED" if self.ended else "BOUND",
+            "protocol": protocol_name(self.protocol),
+            "local": self.local,
+            "remote": self.remote,
+            "datagrams_received": self.received,
+            "datagrams_sent": self.sent,
+            "datagrams_queued": len(self._queue),
+            "dropped_queue_full": self.dropped,
+        }
+
+    def _path_to(self, destination: bytes) -> Path:
+        """Return the way to *destination*, kept for the next datagram."""
+        path = self._paths.get(destination)
+        if path is None:
+            if len(self._paths) >= 256:
+                self._paths.clear()
+            path = self._paths[destination] = self.network.path(destination)
+        return path
+
+    def _forget_queue(self) -> None:
+        self._queue.clear()
+        self._held = 0
 
     def _checked(self, data: memoryview) -> bytearray:
         if len(data) < wire.HEADER_LENGTH or len(data) > wire.LARGEST_DATAGRAM:
@@ -168,7 +210,11 @@ class RawHandle(Handle):
         length = (data[0] & 15) * 4
         if data[0] >> 4 != 4 or length < wire.HEADER_LENGTH or length > len(data):
             raise SchemeError(errno.EINVAL, "this does not begin with an IPv4 header")
-        if data[9] != self._conversation.protocol:
-            theirs, ours = protocol_name(data[9]), protocol_name(self._conversation.protocol)
+        if data[9] != self.protocol:
+            theirs, ours = protocol_name(data[9]), protocol_name(self.protocol)
             raise SchemeError(errno.EINVAL, f"the datagram's protocol is {theirs}, this file's is {ours}")
         return bytearray(data)
+
+
+def _nothing() -> None:
+    """`on_changed` of a conversation that nobody watches yet."""

@@ -3,26 +3,19 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from textwrap import fill
 from typing import TYPE_CHECKING, ClassVar, Final
 
+from schemefs.conversation import ConversationProtocol, ConversationScheme, Option
+from schemefs.conversation.help import options_and_verbs
 from schemefs.errors import SchemeError
-from schemefs.net.addresses import ANY_V4, parse_options
+from schemefs.net.addresses import ANY_V4, AddressPath, Endpoint
 from schemefs.net.layers import NetworkLayer
-from schemefs.scheme import (
-    Caller,
-    Directory,
-    Handle,
-    Node,
-    Scheme,
-    SchemeContext,
-    StreamFile,
-    TextFile,
-)
+from schemefs.scheme import Caller, Directory, Node, SchemeContext, StaticDirectory, TextFile
 from schemes.ip.network import Network
 from schemes.ip.protocols import NUMBERS, protocol_number
-from schemes.ip.raw import Filter, RawConversation, parse_filter
+from schemes.ip.raw import Filter, RawConversation, parse_address
 
 if TYPE_CHECKING:
     from schemefs.driver import Link
@@ -34,19 +27,53 @@ ip: whole IPv4 datagrams with their headers, for whoever may configure the netwo
 {names}
              read: one datagram, header first; others than from/to say are passed over
              write: one datagram; total length and header checksum are filled in, identification and source where zero
+clone        a new conversation; the file is its ctl: connect <proto>
+conversations/<n>/   one directory per live conversation, its owner's
 stats        counters by RFC 4293, and what was dropped for which reason
 err          why your last open here failed
 """.format(names=fill(" ".join(NUMBERS), 100, initial_indent=" " * 13, subsequent_indent=" " * 13))
 
 
-class IpScheme(Scheme):
+class RawProtocol(ConversationProtocol):
+    """Raw datagrams of one protocol, as conversations. For the privileged."""
+
+    name = "ip"
+    place = "ip/conversations"
+    ports = hosts = False
+    options: Mapping[str, Option] = {
+        "from": Option(parse_address, "ADDRESS: read only what it sends"),
+        "to": Option(parse_address, "ADDRESS: read only what is sent to it"),
+    }
+
+    def __init__(self, context: SchemeContext, network: Network) -> None:
+        self._context = context
+        self._network = network
+
+    def parse(self, text: str) -> Endpoint:
+        """Return the protocol in the place of the host. ENOENT: there is none like that."""
+        protocol_number(text)
+        return Endpoint(text, "")
+
+    def connect(self, address: AddressPath, caller: Caller, now: float) -> RawConversation:
+        """Begin to listen. EACCES: not for everybody."""
+        del now
+        if not self._context.is_privileged(caller):
+            raise SchemeError(errno.EACCES, "raw datagrams are for root and for whom the daemon runs as")
+        given = {name: parse_address(text) for name, text in address.options.items() if name in self.options}
+        wanted = Filter(given.get("from", b""), given.get("to", b""))
+        return RawConversation(self._network, protocol_number(address.endpoint.host), wanted)
+
+    announce = connect  # a raw conversation hears everybody anyhow
+
+
+class IpScheme(ConversationScheme):
     """IPv4: raw datagrams, and the network layer under tcp, udp and icmp."""
 
     name: ClassVar[str] = "ip"
 
     def __init__(self, context: SchemeContext) -> None:
-        super().__init__(context)
         self.network = Network(context.alarm, context.random, detects_conflicts=True)
+        super().__init__(context, RawProtocol(context, self.network))
         self._gateway_wanted = context.config.gateway is not None
         self.root = _IpDirectory(self)
 
@@ -73,52 +100,39 @@ class IpScheme(Scheme):
         """Forget its interface."""
         self.network.detach(link.name, now)
 
-    def open_raw(self, protocol: int, wanted: Filter, caller: Caller) -> Handle:
-        """Begin a raw conversation. EACCES: not for everybody."""
-        if not self.context.is_privileged(caller):
-            raise SchemeError(errno.EACCES, "raw datagrams are for root and for whom the daemon runs as")
-        return RawConversation(self.network, protocol, wanted).hold()
 
+class _IpDirectory(StaticDirectory):
+    """`ip/`: what is declared, and every protocol by number or name."""
 
-class _RawFile(StreamFile):
-    """`ip/<proto>`."""
-
-    def __init__(self, scheme: IpScheme, protocol: int, wanted: Filter) -> None:
+    def __init__(self, scheme: IpScheme) -> None:
+        super().__init__(
+            {
+                "README": TextFile(lambda: README + "\n".join(("", *options_and_verbs(scheme), ""))),
+                "stats": TextFile(scheme.network.counters.as_text),
+                "err": scheme.err,
+                "clone": scheme.clone,
+                "conversations": _Conversations(scheme),
+            }
+        )
         self._scheme = scheme
-        self._protocol = protocol
-        self._wanted = wanted
 
-    def open(self, flags: int, caller: Caller, now: float) -> Handle:
-        """Begin a conversation."""
-        del flags, now
-        return self._scheme.open_raw(self._protocol, self._wanted, caller)
+    def lookup(self, name: str, caller: Caller) -> Node:
+        """Find a declared name or a protocol with options. ENOENT: no such protocol; EINVAL: a bad option."""
+        return self.children.get(name) or self._scheme.address_file(name)
 
 
-class _IpDirectory(Directory):
-    """`ip/`."""
+class _Conversations(Directory):
+    """`ip/conversations/`: the live ones. Beside the protocols, 11 would be a conversation and udp."""
 
     def __init__(self, scheme: IpScheme) -> None:
         self._scheme = scheme
-        self._fixed: dict[str, Node] = {
-            "README": TextFile(lambda: README),
-            "stats": TextFile(scheme.network.counters.as_text),
-            "err": scheme.err,
-        }
 
     def lookup(self, name: str, caller: Caller) -> Node:
-        """Find a fixed name or a protocol with options. ENOENT: no such protocol; EINVAL: a bad option."""
+        """Find a number."""
         del caller
-        if name in self._fixed:
-            return self._fixed[name]
-        text, comma, rest = name.partition(",")
-        protocol = protocol_number(text)
-        try:
-            options = parse_options(rest) if comma else {}
-        except ValueError as error:
-            raise SchemeError(errno.EINVAL, str(error)) from None
-        return _RawFile(self._scheme, protocol, parse_filter(options))
+        return self._scheme.numbered(name)
 
     def list(self, caller: Caller) -> Iterable[tuple[str, Node]]:
-        """Yield the fixed names; protocols are found by who looks for them, so that `cat *` opens none."""
+        """Yield the live conversations."""
         del caller
-        return self._fixed.items()
+        return self._scheme.all_numbered()

@@ -18,7 +18,7 @@ from schemefs.log import LogRings
 from schemefs.names import Names
 from schemefs.net.checksum import pseudo_header_sum
 from schemefs.net.offload import GSO_TCPV4, NEEDS_CHECKSUM, NO_OFFLOAD, Offload
-from schemefs.scheme import Caller, Event, SchemeContext
+from schemefs.scheme import Caller, Directory, Event, SchemeContext, TextFile
 from schemes.ip import IpScheme
 from tests.ip_host import MAC, PEER, PEER_MAC, US, MemoryLink, datagram
 
@@ -170,5 +170,37 @@ def test_a_raw_write_of_no_datagram_is_refused(octets: bytes, number: int) -> No
 def test_the_directory_lists_its_texts_and_readme_the_protocols() -> None:
     ip, _, _ = scheme()
     nodes = dict(ip.root.list(ROOT))
-    assert list(nodes) == ["README", "stats", "err"]
+    assert list(nodes) == ["README", "stats", "err", "clone", "conversations"]
     assert " icmp igmp " in nodes["README"].read(ROOT, 0.0).decode()
+
+
+def test_a_raw_conversation_has_a_numbered_directory() -> None:
+    ip, link, _ = scheme()
+    handle = ip.open("fd,from=10.0.2.2", os.O_RDWR, ROOT, 0.0)
+    assert handle.name == "ip/conversations/0"
+    arrives(link, datagram(b"first"))
+
+    def text(name: str) -> str:
+        node = ip.lookup(f"{handle.name.removeprefix('ip/')}/{name}", ROOT)
+        assert isinstance(node, TextFile)
+        return node.read(ROOT, 0.0).decode()
+
+    assert text("status").startswith("state=BOUND\nprotocol=fd\nlocal=0.0.0.0\nremote=10.0.2.2\ndatagrams_received=1\n")
+    rx = ip.open("conversations/0/rx", os.O_RDONLY, ROOT, 0.0)
+    assert rx.read(100, 0.0) == datagram(b"first")
+    for each in (rx, handle):
+        each.close(0.0)
+    conversations = ip.lookup("conversations", ROOT)
+    assert isinstance(conversations, Directory)
+    assert list(conversations.list(ROOT)) == []
+
+
+def test_ctl_makes_one_too_for_the_privileged_only() -> None:
+    ip, link, _ = scheme()
+    ctl = ip.open("clone", os.O_RDWR, ROOT, 0.0)
+    ctl.write(memoryview(b"connect fd"), 0.0)
+    arrives(link, datagram(b"first"))
+    assert ip.open("conversations/0/data", os.O_RDWR, ROOT, 0.0).read(100, 0.0) == datagram(b"first")
+    other = ip.open("clone", os.O_RDWR, USER, 0.0)
+    with pytest.raises(SchemeError, match="raw datagrams are for root"):
+        other.write(memoryview(b"connect fd"), 0.0)
