@@ -39,7 +39,7 @@ def follow(reply: Reply, question: Question, seen: set[str]) -> Finding:
         if alias is None:
             break
         ttl = min(ttl, alias.ttl)
-        name = alias.text.lower()
+        name = alias.text.lower() if alias.text != "." else ""
         if name in seen:
             return Finding(
                 name, ttl, failure=SchemeError(errno.ELOOP, f"the aliases of {question.name} go in a circle")

@@ -240,3 +240,11 @@ def test_a_timeout_kills_a_lookup(dns) -> None:
     deadline = time.monotonic() + 1
     while stats(dns)["under_way"]:
         assert time.monotonic() < deadline
+
+
+def test_a_server_that_is_not_there_is_no_name_server(dns, scripted) -> None:
+    (scripted / "netcfg/resolv/nameserver").write_text("10.0.2.78\n")
+    began = time.monotonic()
+    assert fails(scripted / "tcp/absent.test:80") == errno.ENOENT
+    assert time.monotonic() - began < 4
+    assert "10.0.2.78" in (scripted / "tcp/err").read_text()

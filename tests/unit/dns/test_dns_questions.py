@@ -388,6 +388,21 @@ def test_an_alias_of_nothing() -> None:
     assert "www.example.com is an alias" in host.sentence
 
 
+def test_an_alias_of_the_root_is_asked_for_as_the_root() -> None:
+    def root(server: Server, query: Query) -> None:
+        asked = query.question[0].name.to_text()
+        server.sends(reply(query, "a.com 60 IN CNAME .") if asked == "a.com." else reply(query, authority=SOA))
+
+    host = DnsHost(root)
+    assert host.fails("dns/a.com") == errno.ENODATA
+    assert len(host.servers[0].queries) == 2
+
+
+def test_a_name_with_an_escaped_dot_is_one_label() -> None:
+    host = DnsHost(answers("a\\.b.com 60 IN A 10.0.2.80"))
+    assert host.cat("dns/a\\.b.com") == ["10.0.2.80"]
+
+
 # Files
 
 
