@@ -21,7 +21,7 @@ Examples:
 
 def _entries(tree: Path, interface: str | None) -> Iterator[tuple[str, str, str, str]]:
     """Yield (address, hardware address, state, interface)."""
-    for directory in sorted((tree / "netcfg/ifaces").iterdir()):
+    for directory in sorted(path for path in (tree / "netcfg/ifaces").iterdir() if path.is_dir()):
         if interface in (None, directory.name):
             for line in (directory / "neighbors/list").read_text().splitlines():
                 address, mac, state = line.split()

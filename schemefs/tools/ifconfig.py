@@ -30,7 +30,7 @@ _WITH_VALUE = {"mtu": "mtu", "mac": "mac", "add": "addr/add", "del": "addr/rm", 
 def command(tree: Path, interface: str | None, words: Sequence[str]) -> None:
     """Print the interfaces, or configure one."""
     ifaces = tree / "netcfg/ifaces"
-    names = sorted(directory.name for directory in ifaces.iterdir())
+    names = sorted(directory.name for directory in ifaces.iterdir() if directory.is_dir())
     if interface is not None and interface not in names:
         end(1, f"there is no interface {interface!r}; there are: {', '.join(names)}")
     if words:
