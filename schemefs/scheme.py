@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import errno
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Final, Protocol, TypeVar
 
@@ -231,6 +231,10 @@ class Scheme(ABC):
     def provides(self) -> object:
         """What schemes that require this one get from `context.service`."""
         return self
+
+    def drop_samples(self) -> Mapping[str, str]:
+        """Return, for reasons of the `dropped_…` counters in `stats`, what the last one of each was, in words."""
+        return {}
 
     def link_attached(self, link: Link, now: float) -> None:
         """A driver has a link: an interface for ip, a directory for network. Every scheme is told."""

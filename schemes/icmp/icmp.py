@@ -22,6 +22,7 @@ from schemefs.log import TRACE
 from schemefs.net.addresses import is_multicast, presentation
 from schemefs.net.checksum import is_valid
 from schemefs.net.layers import ICMP, DeliveryError
+from schemefs.net.samples import Samples
 from schemes.icmp import wire
 from schemes.icmp.meaning import meaning_of, words_of
 from schemes.icmp.reports import ErrorReports
@@ -36,7 +37,7 @@ log = logging.getLogger("schemefs.icmp")
 
 _ERROR_TYPES: Final = frozenset((wire.DESTINATION_UNREACHABLE, wire.TIME_EXCEEDED, wire.PARAMETER_PROBLEM))
 # Heard of, and rightly ignored: source quench (RFC 6633), redirects (a host with one gateway gains nothing from them).
-_IGNORED_TYPES: Final = {wire.SOURCE_QUENCH: "dropped_source_quench", wire.REDIRECT: "dropped_redirect"}
+_IGNORED_TYPES: Final = {wire.SOURCE_QUENCH: "source_quench", wire.REDIRECT: "redirect"}
 _REPLY_PATHS: Final = 64  # how many ways back are kept; they are looked up again after that
 
 
@@ -68,6 +69,7 @@ class Icmp:
         self._in: Counter[int] = Counter()  # messages by type
         self._out: Counter[int] = Counter()
         self._dropped: Counter[str] = Counter()
+        self.samples = Samples()
         network.register_transport(ICMP, self)
         network.register_error_reporter(self)
 
@@ -103,11 +105,9 @@ class Icmp:
         """Take an ICMP message. Always True: there is no error about ICMP that could be sent (RFC 1122 §3.2.2)."""
         message = datagram[start:]
         if len(message) < wire.HEADER_LENGTH:
-            self._dropped["dropped_truncated"] += 1
-            return True
+            return self._drop("truncated", datagram)
         if not offload.trusted and not is_valid(message):
-            self._dropped["dropped_bad_checksum"] += 1
-            return True
+            return self._drop("bad_checksum", datagram)
         icmp_type, code, _, high_word, low_word = wire.HEADER.unpack_from(message)
         self._in[icmp_type] += 1
         payload = message[wire.HEADER_LENGTH :]
@@ -119,7 +119,13 @@ class Icmp:
             self._receive_error_message(source, icmp_type, code, low_word, payload, now)
         else:
             # RFC 1122 §3.2.2: a message of unknown type is silently discarded.
-            self._dropped[_IGNORED_TYPES.get(icmp_type, "dropped_unknown_type")] += 1
+            self._drop(_IGNORED_TYPES.get(icmp_type, "unknown_type"), datagram)
+        return True
+
+    def _drop(self, reason: str, datagram: memoryview) -> bool:
+        """Count, and keep a sample; True, because nothing is answered."""
+        self._dropped[f"dropped_{reason}"] += 1
+        self.samples.keep(reason, datagram)
         return True
 
     def _answer(

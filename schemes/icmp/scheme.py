@@ -106,6 +106,10 @@ class IcmpScheme(ConversationScheme):
             },
         )
 
+    def drop_samples(self) -> Mapping[str, str]:
+        """Return what was discarded last, by reason."""
+        return self.engine.samples.summaries()
+
     def _parse_ping(self, text: str) -> Opener:
         host, options = parse_ping(text)
         return self._to(host, lambda path, now: Ping(self.engine, path, options, self.context.alarm, now))

@@ -6,6 +6,7 @@ import logging
 from typing import TYPE_CHECKING, Final
 
 from schemefs.log import TRACE
+from schemefs.net.samples import Samples
 
 if TYPE_CHECKING:
     from schemefs.net.buffer import Buffer
@@ -48,6 +49,9 @@ REASONS: Final = {
     "full_neighbor_queue": "out_discards",
 }
 
+# Those that are found out while the link header is still in front.
+FRAMES: Final = frozenset(("truncated_frame", "other_mac", "unknown_ethertype", "bad_arp"))
+
 _RFC_4293: Final = {
     "in_receives": "InReceives",
     "in_header_errors": "InHdrErrors",
@@ -74,7 +78,7 @@ _RFC_4293: Final = {
 class Counters:
     """Integers that only grow."""
 
-    __slots__ = (*_RFC_4293, "dropped")
+    __slots__ = (*_RFC_4293, "dropped", "samples")
 
     in_receives: int
     in_header_errors: int
@@ -100,10 +104,13 @@ class Counters:
         for name in _RFC_4293:
             setattr(self, name, 0)
         self.dropped = dict.fromkeys(REASONS, 0)
+        self.samples = Samples()
 
     def drop(self, reason: str, octets: Buffer = b"") -> None:
         """Count a discarded frame or datagram under *reason* and in its RFC 4293 counter."""
         self.dropped[reason] += 1
+        if octets:
+            self.samples.keep(reason, octets, is_frame=reason in FRAMES)
         counter = REASONS[reason]
         setattr(self, counter, getattr(self, counter) + 1)
         if log.isEnabledFor(TRACE):

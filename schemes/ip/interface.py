@@ -59,7 +59,10 @@ class Interface:
     def receive_frame(self, frame: memoryview, offload: Offload, now: float) -> None:
         """Take an Ethernet frame."""
         if len(frame) < ethernet.HEADER_LENGTH or not self.is_up:
-            self.counters.drop("interface_down" if not self.is_up else "truncated_frame", frame)
+            if self.is_up:
+                self.counters.drop("truncated_frame", frame)
+            else:
+                self.counters.drop("interface_down", frame[ethernet.HEADER_LENGTH :])
             return
         destination, _, ethertype = ethernet.HEADER.unpack_from(frame)
         to_group = False
@@ -126,7 +129,7 @@ class Interface:
         for queued in queue:
             if self.network.forwarder.send_another_way(queued, address, now):
                 continue
-            self.counters.drop("unreachable_neighbor")
+            self.counters.drop("unreachable_neighbor", queued.chunks[0])
             self.network.undeliverable(queued.chunks, errno.EHOSTUNREACH, sentence, now)
 
     def neighbor_resolved(self, protocols: set[int], now: float) -> None:

@@ -82,6 +82,10 @@ class IpScheme(ConversationScheme):
         """The network layer."""
         return self.network
 
+    def drop_samples(self) -> Mapping[str, str]:
+        """Return what was discarded last, by reason."""
+        return self.network.counters.samples.summaries()
+
     def link_attached(self, link: Link, now: float) -> None:
         """Make an interface, with the address and the default route that the configuration gives it."""
         interface = self.network.attach(link, now)

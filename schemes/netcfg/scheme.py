@@ -14,6 +14,7 @@ from schemefs.net.layers import NetworkLayer
 from schemefs.scheme import Caller, Scheme, SchemeContext, StaticDirectory, TextFile
 from schemes.netcfg.commands import Command, CommandFile, check_privileged, each_line
 from schemes.netcfg.configuration import Configuration
+from schemes.netcfg.drops import drops_text
 from schemes.netcfg.interfaces import InterfaceDirectories, plain_directory, redox_directory
 from schemes.netcfg.levels import levels_text, parse_level
 from schemes.netcfg.resolv import resolv_directory
@@ -43,6 +44,7 @@ resolv/{nameserver,search,hosts}  a write replaces the whole: name servers, one 
 ip/forward                        1: pass on datagrams for others, as a router; 0: don't
 log/level                         echo trace >log/level; echo 'tcp debug' >log/level; echo 'tcp inherit' >log/level
 config                            everything here as one TOML text: read, edit, write back; all of it or nothing
+stats/drops                       what was discarded, by whom and for which reason, and what the last one was
 stats/timers                      armed, fired, cancelled, pending, latest lateness in seconds
 err                               why your last open or write here failed
 
@@ -74,7 +76,12 @@ class NetcfgScheme(Scheme):
                 "resolv": resolv_directory(context),
                 "ip": StaticDirectory({"forward": self._forward_file()}),
                 "log": StaticDirectory({"level": self._level}),
-                "stats": StaticDirectory({"timers": TextFile(self._timers_text)}),
+                "stats": StaticDirectory(
+                    {
+                        "timers": TextFile(self._timers_text),
+                        "drops": TextFile(lambda: drops_text(context, network)),
+                    }
+                ),
                 "config": TextFile(self._configuration.text, self._write_configuration, uid=context.uid),
                 "err": self.err,
             }

@@ -162,6 +162,10 @@ class UdpScheme(ConversationScheme):
         self.udp = Udp(network, context.random)
         super().__init__(context, UdpProtocol(context, self.udp))
 
+    def drop_samples(self) -> Mapping[str, str]:
+        """Return what was discarded last, by reason."""
+        return self.udp.samples.summaries()
+
     @property
     def provides(self) -> Udp:
         """The transport, for schemes that speak over UDP themselves (`transports.DatagramService`)."""

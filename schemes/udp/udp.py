@@ -17,6 +17,7 @@ from schemefs.net.checksum import ones_complement_sum, pseudo_header_sum
 from schemefs.net.layers import UDP, DeliveryError, NetworkLayer
 from schemefs.net.offload import GSO_ECN, GSO_UDP_L4, Offload
 from schemefs.net.ports import Claim, EphemeralPorts, PortTable
+from schemefs.net.samples import Samples
 from schemes.udp import wire
 from schemes.udp.socket import Socket
 
@@ -63,6 +64,7 @@ class Udp:
         self.in_errors = 0
         self.out_datagrams = 0
         self.dropped = dict.fromkeys(_DROPS, 0)
+        self.samples = Samples()
         self.blocked: set[Receiver] = set()  # those whose send was refused
         self._connected: dict[bytes, Receiver] = {}
         self._bound: dict[int, list[tuple[bytes, Receiver]]] = {}  # port -> (address or zeros, receiver), newest first
@@ -76,22 +78,23 @@ class Udp:
         """Take a datagram, or a super-segment of several. False: nobody has the port."""
         size = len(datagram) - start
         if size < 8:
-            return self._drop("truncated")
+            return self._drop("truncated", datagram)
         remote_port, local_port, length, checksum = wire.HEADER.unpack_from(datagram, start)
         if length != size:
             if not 8 <= length <= size:
-                return self._drop("bad_length")
+                return self._drop("bad_length", datagram)
             datagram = datagram[: start + length]
         if checksum and not offload.flags:
             initial = pseudo_header_sum(source, destination, UDP, length)
             if ones_complement_sum(datagram[start:], initial) != 0xFFFF:
-                return self._drop("bad_checksum")
+                return self._drop("bad_checksum", datagram)
         key = source + destination + bytes(datagram[start : start + 4])
         receiver = self._connected.get(key)
         receivers = (receiver,) if receiver is not None else self._receivers(destination, local_port)
         if not receivers:
             self.no_ports += 1
             self.dropped["no_port"] += 1
+            self.samples.keep("no_port", datagram)
             return False
         payload = bytes(datagram[start + 8 :])
         if offload.gso_type & ~GSO_ECN == GSO_UDP_L4 and offload.gso_size:
@@ -138,8 +141,9 @@ class Udp:
             return tuple(receiver for address, receiver in bound if not any(address) or address == destination)
         return tuple(receiver for _, receiver in bound if destination in receiver.groups)
 
-    def _drop(self, reason: str) -> bool:
+    def _drop(self, reason: str, datagram: memoryview) -> bool:
         """Count; True, because a damaged datagram is answered by nothing."""
+        self.samples.keep(reason, datagram)
         self.in_errors += 1
         self.dropped[reason] += 1
         return True

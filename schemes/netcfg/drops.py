@@ -1,0 +1,64 @@
+"""`stats/drops`: every frame that was discarded, by whom and for which reason, with what the last one was.
+
+    ip bad_checksum=3 10.0.2.2 > 10.0.2.15 udp 9 > 9, 48 octets: 45000030…
+    eth0 refused_ring_full=2
+
+A scheme takes part by counters called `dropped_…` in its `stats`, a driver by those in its statistics.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Final
+
+from schemefs.errors import SchemeError
+from schemefs.scheme import Caller, TextFile
+
+if TYPE_CHECKING:
+    from schemefs.net.layers import Interface, NetworkLayer
+    from schemefs.scheme import Scheme, SchemeContext
+
+_PREFIX: Final = "dropped_"
+_ROOT: Final = Caller(0)
+
+
+def drops_text(context: SchemeContext, network: NetworkLayer) -> str:
+    """Return a line for each reason for which anything was discarded."""
+    lines: list[str] = []
+    for name, scheme in context.tree.schemes.items():
+        samples = scheme.drop_samples()
+        for reason, count in _reasons(_statistics(scheme)):
+            sample = samples.get(reason)
+            lines.append(f"{name} {reason}={count}" + (f" {sample}" if sample else ""))
+    for name, interface in network.interfaces.items():
+        lines += [f"{name} {reason}={count}" for reason, count in _reasons(interface.statistics())]
+        lines += [f"{name} weather_{reason}={count}" for reason, count in _reasons(_weather(interface))]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _statistics(scheme: Scheme) -> dict[str, str]:
+    """Return what the scheme shows as `stats`, if it has such a text."""
+    try:
+        node = scheme.lookup("stats", _ROOT)
+    except SchemeError:
+        return {}
+    if not isinstance(node, TextFile):
+        return {}
+    lines = node.read(_ROOT, 0.0).decode().splitlines()
+    return dict(line.partition("=")[::2] for line in lines)
+
+
+def _weather(interface: Interface) -> dict[str, int]:
+    """Return what bad weather swallowed, both directions together."""
+    counts: dict[str, int] = {}
+    for line in interface.impairment_effects():
+        for name, _, value in (word.partition("=") for word in line.split()):
+            if value.isdecimal():
+                counts[name] = counts.get(name, 0) + int(value)
+    return counts
+
+
+def _reasons(counters: Mapping[str, int | float | str]) -> Iterator[tuple[str, int]]:
+    for name, value in counters.items():
+        if name.startswith(_PREFIX) and str(value).isdecimal() and int(value):
+            yield name.removeprefix(_PREFIX), int(value)
