@@ -97,7 +97,8 @@ class Seeking:
         try:
             attempt = self._connect(self._untried.popleft(), now)
         except SchemeError as error:
-            self._last_failure = error
+            # That there is no way to it (an IPv6 address, say) tells less than what became of those tried before.
+            self._last_failure = self._last_failure or error
             return None
         attempt.on_changed = self._timer.soon
         self._attempts.append(attempt)

@@ -100,6 +100,16 @@ def test_several_addresses_in_the_hosts_file_are_tried_too() -> None:
     assert host.now < 0.05
 
 
+@pytest.mark.parametrize("order", [("10.0.2.2", "fd00::2"), ("fd00::2", "10.0.2.2")])
+def test_an_address_without_a_way_does_not_hide_what_the_others_said(order: tuple[str, str]) -> None:
+    host = DnsHost(hosts="".join(f"{text} example.com\n" for text in order))
+    failure = fails(host, "tcp/example.com:80")
+    assert failure.errno == errno.ECONNREFUSED
+    assert "RST from 10.0.2.2" in failure.sentence
+    listen(host)
+    host.opened(host.open("tcp/example.com:80", os.O_RDWR))
+
+
 def test_no_such_name_is_enoent_of_the_open() -> None:
     host = DnsHost(lambda server, query: server.sends(reply(query, rcode="NXDOMAIN")))
     assert fails(host, "tcp/example.com:80").errno == errno.ENOENT
