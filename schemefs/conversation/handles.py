@@ -13,6 +13,7 @@ import errno
 from typing import TYPE_CHECKING
 
 from schemefs.errors import SchemeError
+from schemefs.net.buffer import total_length
 from schemefs.scheme import O_ACCMODE, O_RDONLY, O_WRONLY, Caller, Event, Handle
 
 if TYPE_CHECKING:
@@ -27,6 +28,11 @@ def access_of(flags: int) -> tuple[bool, bool]:
     """Return (reads, writes) for open(2)'s *flags*."""
     mode = flags & O_ACCMODE
     return mode != O_WRONLY, mode != O_RDONLY
+
+
+def total_of(taken: Buffer | Chunks) -> int:
+    """Return how many octets a read has given."""
+    return total_length(taken) if isinstance(taken, tuple) else len(taken)
 
 
 class _Holding(Handle):
@@ -77,19 +83,31 @@ class DataHandle(_Holding):
         """Read what has arrived."""
         conversation = self.conversation
         try:
-            return conversation.connected().read(size, now)
+            taken = conversation.connected().read(size, now)
+        except SchemeError as error:
+            conversation.note(now, f"read of {size}: {error}")
+            raise
         finally:
             if conversation.watchers:
                 conversation.used(Event.IN)
+        if conversation.journal is not None:
+            conversation.note(now, f"read of {size}: {'parked' if taken is None else total_of(taken)}")
+        return taken
 
     def write(self, data: memoryview, now: float) -> int | None:
         """Write."""
         conversation = self.conversation
         try:
-            return conversation.connected().write(data, now)
+            taken = conversation.connected().write(data, now)
+        except SchemeError as error:
+            conversation.note(now, f"write of {len(data)}: {error}")
+            raise
         finally:
             if conversation.watchers:
                 conversation.used(Event.OUT)
+        if conversation.journal is not None:
+            conversation.note(now, f"write of {len(data)}: {'parked' if taken is None else taken}")
+        return taken
 
     def fevent(self, interest: int) -> int:
         """Ask the conversation."""

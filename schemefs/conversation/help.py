@@ -10,7 +10,36 @@ from schemefs.conversation.control import HELP
 if TYPE_CHECKING:
     from schemefs.conversation.tree import ConversationScheme
 
-FILES: Final = ("ctl", "data", "rx", "tx", "listen", "local", "remote", "status", "status.json", "err", "settings/")
+FILES: Final = (
+    "ctl",
+    "data",
+    "rx",
+    "tx",
+    "listen",
+    "local",
+    "remote",
+    "status",
+    "status.json",
+    "err",
+    "events",
+    "settings/",
+)
+
+WORDS: Final = {
+    "ctl": "the number, once per open; takes verbs, a line each",
+    "data": "what is said, both ways: the socket",
+    "rx": "what comes in",
+    "tx": "what goes out; its last close is the end of it (FIN)",
+    "listen": "of an announced one: open waits for a peer, then this is the new one's ctl",
+    "local": "our end",
+    "remote": "the peer's end",
+    "status": "state first, then what helps to understand it",
+    "status.json": "the same for programs",
+    "err": "why it failed, in a sentence",
+    "events": "what happened, in order",
+    "settings": "values of this conversation",
+}
+"""What the README of a numbered directory says of its files."""
 
 
 def readme(scheme: ConversationScheme) -> str:

@@ -44,6 +44,11 @@ class Journal:
         self._began_at = began_at
         self._last_at = began_at
 
+    def follow(self, engine: object) -> None:
+        """Have *engine*, if it is one that can, tell what it does."""
+        if isinstance(engine, Narrator):
+            engine.note = self.note
+
     def note(self, now: float | None, text: str) -> None:
         """Add a line; *now* None: whoever calls is not told the time, and it is still that of the last line."""
         if now is not None:

@@ -22,6 +22,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Final
 
+from schemefs.conversation.journal import Journal
 from schemefs.errors import SchemeError
 from schemefs.scheme import Event
 
@@ -41,6 +42,7 @@ class Conversation:
         "_holders",
         "_table",
         "_timer",
+        "began_at",
         "bound",
         "children",
         "closed",
@@ -50,6 +52,7 @@ class Conversation:
         "engine",
         "error",
         "gid",
+        "journal",
         "listener",
         "number",
         "on_changed",
@@ -80,6 +83,8 @@ class Conversation:
         self.connecting = False  # a ctl waits for the connect
         self.directory: Directory | None = None  # its files, once somebody has looked
         self.error = ""
+        self.began_at = -1.0  # when it was first held or given an engine; -1: not yet
+        self.journal: Journal | None = None  # what happens, once somebody wants to know
         self.read_timeout = 0.0
         self.write_timeout = 0.0
         self.readers = 0  # open files that can read; likewise writers
@@ -118,10 +123,26 @@ class Conversation:
     def begin(self, engine: Engine, now: float) -> None:
         """Become the conversation that *engine* runs."""
         self.engine = engine
+        if self.began_at < 0:
+            self.began_at = now
+        if self.journal is not None:
+            self.journal.follow(engine)
         self.discards = False
         engine.on_changed = self._engine_changed
         self._mind_readers(now)
         self._tell_watchers()
+
+    def record(self) -> Journal:
+        """Keep what happens from now on, in the journal that is returned."""
+        if self.journal is None:
+            self.journal = Journal(max(self.began_at, 0.0))
+            self.journal.follow(self.engine)
+        return self.journal
+
+    def note(self, now: float, text: str) -> None:
+        """Add a line to the journal, if there is one."""
+        if self.journal is not None:
+            self.journal.note(now, text)
 
     def announce(self, listener: ListenerEngine) -> None:
         """Become a listener."""
@@ -166,6 +187,8 @@ class Conversation:
         """*handle* is open on this conversation. ENOTCONN: it has ended."""
         if self.closed:
             raise SchemeError(errno.ENOTCONN, f"{self.name} has ended")
+        if self.began_at < 0:
+            self.began_at = now
         self._holders.append(handle)
         self.readers += reads
         self.writers += writes
@@ -182,6 +205,8 @@ class Conversation:
     def let_go(self, handle: Handle, now: float, *, reads: bool = False, writes: bool = False) -> None:
         """*handle* was closed."""
         self._holders.remove(handle)
+        if self.journal is not None:
+            self.journal.note(now, f"close: {len(self._holders)} files are left")
         self.readers -= reads
         self.writers -= writes
         engine = self.engine
@@ -263,6 +288,8 @@ class Conversation:
     # Changes
 
     def _engine_changed(self) -> None:
+        if self.journal is not None and self._holders:
+            self.journal.note(None, f"wake {len(self._holders)}: {events_text(self.fevent(Event.ALL))}")
         for handle in self._holders:
             handle.changed()
         for changed in self.on_changed:
@@ -281,6 +308,12 @@ class Conversation:
         for watcher in tuple(self.watchers):
             watcher.ended()
         self._table.forget(self)
+
+
+def events_text(events: int) -> str:
+    """Return `IN OUT`, or `nothing`."""
+    names = [name for name in ("IN", "PRI", "OUT", "ERR", "HUP", "RDHUP") if events & getattr(Event, name)]
+    return " ".join(names) or "nothing"
 
 
 class Conversations:

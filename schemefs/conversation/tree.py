@@ -2,7 +2,7 @@
 
 tcp/README  stats  err  clone  <address>[,option…]  <n>/
                                                       ctl data rx tx listen
-                                                      local remote status status.json err settings/
+                                                      local remote status status.json err events settings/
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from schemefs.conversation.handles import (
     ListenHandle,
     access_of,
 )
-from schemefs.conversation.help import readme
+from schemefs.conversation.help import WORDS, readme
+from schemefs.conversation.journal import EventsFile
 from schemefs.conversation.life import Conversation, Conversations
 from schemefs.conversation.seeking import Seeking
 from schemefs.conversation.settings import RAW, SettingFile, settings_of
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
 
 # Served by the files themselves, whatever the protocol.
 FILE_OPTIONS: Final[Mapping[str, Option]] = {
+    "events": Option(lambda _value: None, "keep `events` from the start, not only from when it is opened"),
     "accept": Option(lambda _value: None, "open waits for one connection and is its data"),
     "read_timeout": Option(parse_seconds, "seconds a blocking read waits before EAGAIN; 0: for ever"),
     "write_timeout": Option(parse_seconds, "seconds a blocking write waits before EAGAIN; 0: for ever"),
@@ -184,6 +186,9 @@ class ConversationScheme(Scheme):
             return self._open_accept(address, flags, caller, now)
         conversation = self.conversations.make(caller.uid, caller.gid)
         conversation.unnamed = True
+        conversation.began_at = now
+        if "events" in address.options:
+            conversation.record().note(now, f"open pid {caller.pid}")
         try:
             if address.endpoint.host or not self.protocol.ports:
                 self._connect(conversation, address, caller, now)
@@ -278,8 +283,9 @@ class ConversationDirectory(StaticDirectory):
         def text(read: Callable[[], str]) -> TextFile:
             return TextFile(read, mode=0o400, uid=conversation.uid, gid=conversation.gid)
 
-        def data(flags: int, _caller: Caller, now: float) -> Handle:
+        def data(flags: int, caller: Caller, now: float) -> Handle:
             reads, writes = access_of(flags)
+            conversation.note(now, f"open pid {caller.pid}")
             return DataHandle(conversation, now, reads=reads, writes=writes)
 
         self.status = _StatusFile(conversation, lines)
@@ -297,11 +303,15 @@ class ConversationDirectory(StaticDirectory):
                 "status": self.status,
                 "status.json": _StatusFile(conversation, lambda values: json.dumps(values, indent=1) + "\n"),
                 "err": text(lambda: f"{conversation.failure}\n" if conversation.failure else ""),
+                "events": EventsFile(conversation),
                 "settings": _SettingsDirectory(conversation),
             },
             mode=0o700,
         )
         self.uid, self.gid = conversation.uid, conversation.gid
+        self.help = f"{conversation.name}: one conversation, its owner's and root's"
+        for name, node in self.children.items():
+            node.help = WORDS.get(name, "")
         self.watchable = conversation
         for shown in (self.status, self.children["status.json"], self.children["err"]):
             conversation.on_changed.append(cast("TextFile", shown).changed)
@@ -325,6 +335,7 @@ class _SettingsDirectory(Directory):
     """`tcp/7/settings/`: what there is depends on what the conversation has become."""
 
     mode = 0o700
+    help = "its values: each can be read, most can be written; ctl takes `<setting> <value>` too"
 
     def __init__(self, conversation: Conversation) -> None:
         self._conversation = conversation

@@ -1,4 +1,4 @@
-"""What is sent again may be lost again: found by SACK, as RFC 8985 §3.2 asks; and what a time-out in an episode costs."""
+"""What is sent again may be lost again (RFC 8985 §3.2) and goes a third time; what a time-out in an episode costs."""
 
 from __future__ import annotations
 
@@ -28,11 +28,9 @@ def test_a_lost_retransmission_goes_a_third_time(iss: int) -> None:
     assert new[0].seq == 11_001  # nothing old: the retransmission may still arrive
     end = new[-1].seq + new[-1].size
     assert end >= 13_001
-    tcp.receives(". ack 1 sack 1001:12001", now=0.21)  # two segments sent after it have arrived
-    assert 1 not in [one.seq for one in tcp.taken()]
-    tcp.receives(". ack 1 sack 1001:13001", now=0.22)  # three: it is lost
-    first, *_ = tcp.taken()
-    assert (first.seq, first.size) == (1, 1000)
+    tcp.receives(". ack 1 sack 1001:13001", now=0.21)  # three segments sent after it, a round trip after it
+    tcp.until(0.25)  # or a quarter of a round trip later, if it was only overtaken
+    assert (1, 1000) in [(one.seq, one.size) for one in tcp.taken()]
     tcp.receives(f". ack {end}", now=0.32)
     assert tcp.connection.recovery.phase == "open"
 

@@ -15,7 +15,7 @@ from schemefs.errors import SchemeError
 from schemefs.fs.permissions import permits
 from schemefs.scheme import Event
 
-FILES = ["ctl", "data", "rx", "tx", "listen", "local", "remote", "status", "status.json", "err", "settings"]
+FILES = ["ctl", "data", "rx", "tx", "listen", "local", "remote", "status", "status.json", "err", "events", "settings"]
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def test_bad_names_fail_at_lookup_with_a_sentence(world: World, name: str, numbe
 
 
 def test_unknown_option_is_told_which_there_are(world: World) -> None:
-    with pytest.raises(SchemeError, match="accept, from, read_timeout, write_timeout"):
+    with pytest.raises(SchemeError, match="accept, events, from, read_timeout, write_timeout"):
         world.scheme.lookup("127.0.0.1:80,nodelya", USER)
 
 
@@ -78,7 +78,7 @@ def test_conversation_has_its_files_and_they_are_its_owners(world: World) -> Non
     modes = {name: world.scheme.lookup(f"{number}/{name}", USER).mode for name in FILES}
     assert modes == {
         "ctl": 0o600, "data": 0o600, "rx": 0o400, "tx": 0o200, "listen": 0o600, "local": 0o400, "remote": 0o400,
-        "status": 0o400, "status.json": 0o400, "err": 0o400, "settings": 0o700,
+        "status": 0o400, "status.json": 0o400, "err": 0o400, "events": 0o400, "settings": 0o700,
     }  # fmt: skip
     assert all(world.scheme.lookup(f"{number}/{name}", USER).uid == USER.uid for name in FILES)
     assert not permits(directory, OTHER, 1)
