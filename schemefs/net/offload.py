@@ -29,6 +29,8 @@ GSO_TCPV6 = 4
 GSO_UDP_L4 = 5
 GSO_ECN = 0x80  # a bit beside the type: the first segment carries CWR; masked where the type is compared
 
+UDP_CHECKSUM_OFFSET = 6  # octets into the UDP header; TCP's is 16
+
 _U16 = Struct(">H")
 _U32 = Struct(">I")
 _TCP_FIN_PSH = 0x09
@@ -65,8 +67,9 @@ def complete(frame: bytearray, offload: Offload) -> None:
         return
     start = offload.checksum_start
     value = ~ones_complement_sum(memoryview(frame)[start:]) & 0xFFFF
-    # A UDP checksum of zero means "none" (RFC 768); for TCP both zeros are equal.
-    _U16.pack_into(frame, start + offload.checksum_offset, value or 0xFFFF)
+    if not value and offload.checksum_offset == UDP_CHECKSUM_OFFSET:
+        value = 0xFFFF  # zero would mean "none" (RFC 768); for TCP it is what the sum is
+    _U16.pack_into(frame, start + offload.checksum_offset, value)
 
 
 def split(chunks: Chunks, offload: Offload, network_offset: int) -> Iterator[bytearray]:

@@ -146,3 +146,11 @@ def test_udp_checksum_of_zero_is_sent_as_ones() -> None:
 
 def test_moved_shifts_the_offsets_only() -> None:
     assert tcp_offload(1000).moved(-14) == Offload(NEEDS_CHECKSUM, GSO_TCPV4, 52, 1000, 20, 16)
+
+
+@pytest.mark.parametrize(("checksum_offset", "expected"), [(16, 0), (6, 0xFFFF)])
+def test_a_sum_of_all_ones_is_zero_for_tcp_and_all_ones_for_udp(checksum_offset: int, expected: int) -> None:
+    frame = bytearray(20)
+    frame[checksum_offset : checksum_offset + 2] = b"\xff\xff"  # a pseudo-header's sum, with nothing to add to it
+    complete(frame, Offload(NEEDS_CHECKSUM, checksum_offset=checksum_offset))
+    assert int.from_bytes(frame[checksum_offset : checksum_offset + 2], "big") == expected
