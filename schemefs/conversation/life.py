@@ -126,6 +126,8 @@ class Conversation:
         if self.began_at < 0:
             self.began_at = now
         if self.journal is not None:
+            # What it has done already, a SYN mostly, is told by where it stands.
+            self.journal.note(now, f"{engine.local} to {engine.remote}: {engine.status(now).get('state', 'begun')}")
             self.journal.follow(engine)
         self.discards = False
         engine.on_changed = self._engine_changed
