@@ -32,7 +32,12 @@ def examine() -> Iterator[Finding]:
 
 def _offloads(descriptor: int) -> Finding:
     """Ask what a TAP can have at all: TUNGETFEATURES needs no device."""
-    if tun.has_virtio_header(descriptor):
+    try:
+        has_virtio_header = tun.has_virtio_header(descriptor)
+    except OSError as error:
+        fix = f"rm {tun.PATH}; mknod {tun.PATH} c 10 200"
+        return Finding("tap", f"{tun.PATH} is not the kernel's: {error.strerror}", fix=fix, good=False)
+    if has_virtio_header:
         return Finding("tap", f"{tun.PATH} can be used; checksums and segmentation can be left to the kernel")
     return Finding("tap", f"{tun.PATH} knows no virtio_net_hdr: no offloads", fix="a kernel with CONFIG_TUN of its own")
 
