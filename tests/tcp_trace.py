@@ -353,12 +353,13 @@ def established(
     options_text: str = "",
     iss: int = 0,
     irs: int = 0,
+    rtt: float = 0.0,
     **attributes: float,
 ) -> Trace:
-    """Return a connection just opened by us, at time 0, the handshake forgotten. Without options but MSS."""
+    """Return a connection just opened by us, at time *rtt*, the handshake forgotten. Without options but MSS."""
     tcp = Trace(iss=iss, irs=irs)
     tcp.connect(**attributes)
-    tcp.receives(f"S. 0:0(0) ack 1 mss {mss} win {win} {options_text}")
+    tcp.receives(f"S. 0:0(0) ack 1 mss {mss} win {win} {options_text}", now=rtt)
     list(tcp.taken())
     tcp.connection.quick_acks = 0
     tcp.connection.congestion.cwnd = cwnd if cwnd is not None else 1 << 20

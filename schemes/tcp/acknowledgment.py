@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from schemes.tcp import closing, output
 from schemes.tcp.opening import established
+from schemes.tcp.recovery import NO_ECHO
 from schemes.tcp.send_buffer import LOW_WATER
 from schemes.tcp.states import CLOSING, FIN_WAIT_1, LAST_ACK, SYN_RECEIVED, TIME_WAIT
 from schemes.tcp.wire import ACK, FIN, SYN
@@ -77,7 +78,10 @@ def _advance(c: Connection, segment: Segment, acked: int, now: float) -> None:
         out.release(min(ack, out.end))
     c.stalled_at = -1.0
     c.soft_error = c.unsendable = None
-    c.recovery.acknowledged(acked, segment.sack, now, rtt.srtt, is_duplicate=False, is_limited=c.is_limited)
+    c.recovery.acknowledged(
+        acked, segment.sack, now, rtt.srtt,
+        is_duplicate=False, is_limited=c.is_limited, echoed=_echoed(c, segment, now),
+    )  # fmt: skip
     if ack == snd.nxt:
         c.retransmission.clear()  # RFC 6298 (5.2); `transmit` arms it again when there is more
     else:
@@ -89,11 +93,19 @@ def _advance(c: Connection, segment: Segment, acked: int, now: float) -> None:
 def _same_ack(c: Connection, segment: Segment, now: float) -> None:
     """The ACK repeats SND.UNA: perhaps a duplicate in the sense of RFC 5681 §2, perhaps with SACK."""
     snd = c.snd
-    if snd.nxt == snd.una:
-        return
     is_duplicate = not segment.size and not segment.flags & (SYN | FIN) and segment.wnd << snd.scale == snd.wnd
     if is_duplicate or segment.sack:
-        c.recovery.acknowledged(0, segment.sack, now, c.rtt.srtt, is_duplicate=is_duplicate, is_limited=False)
+        c.recovery.acknowledged(
+            0, segment.sack, now, c.rtt.srtt,
+            is_duplicate=is_duplicate, is_limited=False, echoed=_echoed(c, segment, now),
+        )  # fmt: skip
+
+
+def _echoed(c: Connection, segment: Segment, now: float) -> int:
+    """Return when, in milliseconds of our clock, the segment was sent whose timestamp came back."""
+    if not (c.timestamps_on and segment.echo):
+        return NO_ECHO
+    return int(now * 1000) - (c.timestamp(now) - segment.echo & 0xFFFFFFFF)
 
 
 def _update_window(c: Connection, segment: Segment, now: float) -> None:

@@ -135,6 +135,7 @@ def fin_acknowledged_in_fin_wait_1(connection: Connection, now: float) -> None:
     c = connection
     c.become(FIN_WAIT_2)
     c.retransmission.clear()
+    c.loss_timer.clear()
     if c.closed:
         c.life.set(now + (LINGER_SILENCE if c.lingering else FIN_WAIT_2_LENGTH))
 
@@ -143,3 +144,4 @@ def _stop_timers(c: Connection) -> None:
     c.retransmission.clear()
     c.delayed_ack.clear()
     c.life.clear()
+    c.loss_timer.clear()

@@ -22,11 +22,11 @@ from schemefs.scheme import Event
 from schemes.tcp import closing, output, settings, status, timeouts
 from schemes.tcp.autotuning import INITIAL_CAPACITY, WINDOW_SCALE, WindowTuning
 from schemes.tcp.congestion import CONTROLS
+from schemes.tcp.duplicate_acks import DuplicateAckRecovery
 from schemes.tcp.limits import ReplyLimit
 from schemes.tcp.options import TIMESTAMPS_LENGTH
 from schemes.tcp.reassembly import ReassemblyQueue
 from schemes.tcp.receive_buffer import ReceiveBuffer
-from schemes.tcp.recovery import Recovery
 from schemes.tcp.rtt import RoundTripTime
 from schemes.tcp.send_buffer import SendBuffer
 from schemes.tcp.spaces import ReceiveSpace, SendSpace
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from schemefs.net.layers import DeliveryError, Path
     from schemes.tcp.demultiplexer import Tcp
     from schemes.tcp.listener import Listener
+    from schemes.tcp.recovery import Recovery
 
 log = logging.getLogger("schemefs.tcp")
 
@@ -64,7 +65,8 @@ class Connection:
         "ack_now", "alternatives", "blocked", "closed", "congestion", "connect_timeout", "delayed_ack", "discarding",
         "dsack", "error", "established_at", "failure", "fin_queued", "fin_sent", "header_length", "heard_at",
         "hop_limit", "inbox", "ip_header_length", "is_limited", "keepalive", "keepalive_count", "keepalive_interval",
-        "key", "life", "linger", "lingering", "listener", "max_payload", "mss", "nodelay", "on_changed", "opened_at",
+        "key", "life", "linger", "lingering", "listener", "loss_timer", "max_payload", "mss",
+        "nodelay", "on_changed", "opened_at",
         "out", "path", "path_mtu", "peer_closed", "peer_mss", "ports", "probes", "pseudo_sum", "quick_acks", "rcv",
         "read_shut", "reassembly", "recovery", "replies", "retransmission", "retransmissions", "rtt", "sack_on",
         "segments_in", "segments_out", "sent_at", "small_end", "snd", "soft_error", "stalled_at", "state",
@@ -89,7 +91,7 @@ class Connection:
         self.tuning = WindowTuning()
         self.rtt = RoundTripTime()
         self.congestion = CONTROLS[tcp.default_congestion](DEFAULT_MSS)
-        self.recovery = Recovery(self.snd, self.congestion)
+        self.recovery: Recovery = DuplicateAckRecovery(self.snd, self.congestion)
 
         self._init_agreements(timestamp_offset)
         self._init_conduct()
@@ -123,6 +125,7 @@ class Connection:
         alarm = self.tcp.alarm
         name = f"tcp {self.ports[0]}-{self.ports[1]}"
         self.retransmission = alarm.timer(lambda now: timeouts.retransmission_due(self, now), name)
+        self.loss_timer = alarm.timer(lambda now: timeouts.loss_timer_due(self, now), name)
         self.delayed_ack = alarm.timer(lambda now: output.send_ack(self, now), name)
         self.life = alarm.timer(lambda now: timeouts.life_due(self, now), name)
         self.ack_now = False  # an ACK is owed at the latest at the end of this burst

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from schemes.tcp import closing, output, timeouts
+from schemes.tcp.rack import RackRecovery
 from schemes.tcp.rtt import RTO_AFTER_LOST_SYN, RoundTripTime
 from schemes.tcp.states import ESTABLISHED, FIN_WAIT_1, SYN_RECEIVED, SYN_SENT
 
@@ -57,7 +58,7 @@ def agree(connection: Connection, segment: Segment, now: float) -> None:
         c.ts_recent_at = now
     if segment.sack_permitted:
         c.sack_on = True
-        c.recovery.use_sack()
+        c.recovery = RackRecovery(c.snd, c.congestion, c.rtt)
     output.measure_path(c)
 
 

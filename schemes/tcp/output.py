@@ -65,9 +65,8 @@ def transmit(connection: Connection, now: float) -> None:
     if snd.una == snd.nxt and now - c.sent_at > c.rtt.rto:
         c.congestion.idle()
     before = c.segments_out
-    if c.recovery.lost > snd.una:
-        while _send_lost(c, now):
-            pass
+    while _send_lost(c, now):
+        pass
     while _send_new(c, now):
         pass
     if not c.retransmission.armed and (snd.nxt > snd.una or c.out.end > snd.nxt or c.fin_queued):
@@ -75,6 +74,9 @@ def transmit(connection: Connection, now: float) -> None:
         c.retransmission.set(now + c.rtt.rto)
     if c.segments_out != before:
         c.sent_at = now
+    wakes_at = c.recovery.wakes_at
+    if wakes_at != c.loss_timer.deadline:
+        c.loss_timer.set(min(wakes_at, c.retransmission.deadline))
 
 
 def _send_lost(c: Connection, now: float) -> bool:
@@ -96,8 +98,11 @@ def _send_lost(c: Connection, now: float) -> bool:
         length -= length % c.mss
     sent = _send_range(c, seq, length, now)
     if sent:
-        recovery.retransmitted(seq, seq + sent)
+        recovery.retransmitted(seq, seq + sent, now)
         c.rtt.retransmitted(now)
+        if seq == snd.una:
+            # It has as long as the first time (RFC 6298 (5.1)); what finds it lost once more is RACK, not the time-out.
+            c.retransmission.set(now + c.rtt.rto)
         c.retransmissions += 1
         c.tcp.statistics.retransmitted_segments += -(-sent // c.mss)
     return bool(sent)
@@ -133,6 +138,7 @@ def _send_new(c: Connection, now: float) -> bool:
         c.fin_sent = False
     if sent:
         snd.nxt = nxt + sent
+        c.recovery.sent(nxt, snd.nxt, now, c.rtt.srtt)
         if sent % c.mss:
             c.small_end = snd.nxt
         if c.recovery.phase is OPEN:  # else its ACK would also wait for a hole to be filled
@@ -191,8 +197,36 @@ def send_probe(connection: Connection, now: float) -> None:
             return
         c.fin_sent = True
     if _send_range(c, snd.una, 1, now):
-        snd.nxt = max(snd.nxt, snd.una + 1)
+        if snd.nxt == snd.una:
+            snd.nxt += 1
+            c.recovery.sent(snd.una, snd.nxt, now, c.rtt.srtt)
+        else:
+            c.recovery.retransmitted(snd.una, snd.una + 1, now)
         c.rtt.retransmitted(now)
+
+
+def send_tail_probe(connection: Connection, now: float) -> None:
+    """Send one segment past the congestion window, new if possible, to be told what has arrived (RFC 8985 §7.3)."""
+    c, snd = connection, connection.snd
+    nxt = snd.nxt
+    size = min(c.mss, c.out.end - nxt, snd.una + snd.wnd - nxt)
+    if size > 0:
+        sent = _send_range(c, nxt, size, now)
+        if sent:
+            snd.nxt = nxt + sent
+            c.recovery.sent(nxt, snd.nxt, now, c.rtt.srtt)
+    else:
+        start = max(snd.una, nxt - c.mss)
+        sent = _send_range(c, start, nxt - start, now)
+        if sent:
+            c.recovery.retransmitted(start, start + sent, now)
+            c.rtt.retransmitted(now)
+            c.retransmissions += 1
+            c.tcp.statistics.retransmitted_segments += 1
+    if sent:
+        c.recovery.probed(snd.nxt, is_retransmission=size <= 0)
+        c.sent_at = now
+        c.retransmission.set(now + c.rtt.rto)
 
 
 def send_keepalive(connection: Connection, now: float) -> None:

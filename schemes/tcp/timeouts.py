@@ -1,6 +1,7 @@
-"""What time does to a connection (RFC 9293 §3.8.1, §3.8.3, §3.8.4, §3.8.6.1, §3.10.8): three timers.
+"""What time does to a connection (RFC 9293 §3.8.1, §3.8.3, §3.8.4, §3.8.6.1, §3.10.8): four timers.
 
 retransmission   something is in flight, or the peer's window is closed
+loss_timer       the reordering window is over, or a tail loss probe is due: what `recovery` waits for
 delayed_ack      `output.send_ack` itself
 life             time-out of the connect, keepalive, linger, FIN-WAIT-2, TIME-WAIT: one at a time, told by the state
 """
@@ -25,11 +26,23 @@ SYN_TIMEOUT: Final = 180.0  # seconds; RFC 9293 MUST-23: at least three minutes
 SYN_ACK_RETRIES: Final = 5  # as Linux: about a minute; a listener must not keep strangers for long
 
 
+def loss_timer_due(connection: Connection, now: float) -> None:
+    """What was overtaken has had its time, or nothing has come back for long enough to ask (RFC 8985 §6.3, §7.3)."""
+    c = connection
+    if c.recovery.due(now, c.rtt.srtt) and not c.blocked:
+        _trace(c, "tail loss probe")
+        output.send_tail_probe(c, now)
+    output.transmit(c, now)
+
+
 def retransmission_due(connection: Connection, now: float) -> None:
     """Send again what was not acknowledged, or probe a closed window, and back off; give up when it is time."""
     c, snd = connection, connection.snd
     if c.state in OPENING:
         _handshake_due(c, now)
+        return
+    if c.loss_timer.deadline <= now and not c.blocked and c.recovery.due(now, c.rtt.srtt):
+        output.send_tail_probe(c, now)  # RFC 8985 §7.2: planned for later, it takes the time-out's place
         return
     if c.stalled_at < 0:
         # Since when nothing has moved: for what is in flight, the time-out that has just passed counts.
@@ -43,6 +56,7 @@ def retransmission_due(connection: Connection, now: float) -> None:
         return
     c.rtt.retransmitted(now)
     c.rtt.back_off()
+    c.loss_timer.clear()
     if window_closed:
         _trace(c, "window closed: probe of one octet")
         output.send_probe(c, now)

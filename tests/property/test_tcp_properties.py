@@ -13,7 +13,6 @@ from schemefs.net.offload import CHECKED
 from schemes.tcp import options, wire
 from schemes.tcp.reassembly import ReassemblyQueue
 from schemes.tcp.receive_buffer import ReceiveBuffer
-from schemes.tcp.scoreboard import SackScoreboard
 from schemes.tcp.send_buffer import SendBuffer
 from schemes.tcp.sequence import unwrap
 
@@ -180,29 +179,6 @@ def test_reassembly_agrees_with_a_bitmap(puts, nxt: int) -> None:
         assert len(taken) == end - nxt
     else:
         assert taken == b""
-
-
-@given(
-    st.lists(st.tuples(st.integers(1, 200), st.integers(1, 40)), max_size=20), st.integers(0, 250), st.integers(0, 250)
-)
-def test_sack_scoreboard_agrees_with_a_bitmap(marks, una: int, start: int) -> None:
-    board = SackScoreboard()
-    have: set[int] = set()
-    for left, size in marks:
-        board.mark(left, left + size)
-        have |= set(range(left, left + size))
-        assert board.sacked == len(have)
-    end = start + 60
-    missing = [at for at in range(start, end) if at not in have]
-    assert board.missing(start, end) == len(missing)
-    hole = board.first_hole(start, end)
-    assert (hole is None) == (not missing)
-    if hole is not None:
-        assert hole[0] == missing[0]
-        assert all(at in missing for at in range(hole[0], hole[0] + hole[1]))
-        assert hole[0] + hole[1] == end or hole[0] + hole[1] in have
-    board.advance(una, 0, 1)
-    assert board.sacked == (0 if una in have else len([at for at in have if at >= una]))
 
 
 @settings(max_examples=60, deadline=None)

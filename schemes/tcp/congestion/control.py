@@ -12,7 +12,7 @@ NO_THRESHOLD: Final = 1 << 40  # "arbitrarily high" (RFC 5681 §3.1)
 class CongestionControl(ABC):
     """One connection's congestion window, in octets. Every method is told what happened; none sends anything."""
 
-    __slots__ = ("cwnd", "smss", "ssthresh")
+    __slots__ = ("_before", "cwnd", "smss", "ssthresh")
 
     name: ClassVar[str]
 
@@ -20,6 +20,7 @@ class CongestionControl(ABC):
         self.smss = smss
         self.cwnd = INITIAL_SEGMENTS * smss
         self.ssthresh = NO_THRESHOLD
+        self._before: tuple[float, ...] = ()  # what `undo` goes back to
 
     def set_smss(self, smss: int) -> None:
         """The segment size is known, or has changed; an initial window stays one of ten segments."""
@@ -53,14 +54,32 @@ class CongestionControl(ABC):
 
     def lost(self, in_flight: int, now: float) -> None:
         """Duplicate ACKs or SACK tell of a loss: the window for the recovery, and after it (RFC 6675 §5 (4.2))."""
+        self._before = self.state()
         self.ssthresh = max(self.reduced_window(in_flight, now), 2 * self.smss)
         self.cwnd = self.ssthresh
 
     def timed_out(self, in_flight: int, now: float, *, again: bool) -> None:
         """The retransmission timer fired (RFC 5681 §3.1); *again*: for the same segment, ssthresh stays."""
         if not again:
+            self._before = self.state()
             self.ssthresh = max(self.reduced_window(in_flight, now), 2 * self.smss)
         self.cwnd = self.smss
+
+    def undo(self) -> None:
+        """The loss was none: go on where it seemed to happen (RFC 9438 §4.9)."""
+        if self._before:
+            window = self.cwnd
+            self.restore(self._before)
+            self.cwnd = max(self.cwnd, window)
+            self._before = ()
+
+    def state(self) -> tuple[float, ...]:
+        """Return what a loss changes, for `restore`."""
+        return (self.cwnd, self.ssthresh)
+
+    def restore(self, state: tuple[float, ...]) -> None:
+        """Go back to what `state` returned."""
+        self.cwnd, self.ssthresh = int(state[0]), int(state[1])
 
     def idle(self) -> None:
         """Nothing was sent for longer than an RTO: what we know of the path is old (RFC 5681 §4.1)."""

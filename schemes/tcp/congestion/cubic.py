@@ -71,6 +71,17 @@ class Cubic(CongestionControl):
         super().timed_out(in_flight, now, again=again)
         self._epoch_at = -1.0
 
+    def state(self) -> tuple[float, ...]:
+        """The curve too."""
+        curve = (self._w_max, self._cwnd_prior, self._k, self._origin, self._epoch_at, self._reno)
+        return (*super().state(), *curve)
+
+    def restore(self, state: tuple[float, ...]) -> None:
+        """The curve too."""
+        super().restore(state)
+        self._w_max, prior, self._k, self._origin, self._epoch_at, self._reno = state[2:]
+        self._cwnd_prior = int(prior)
+
     def idle(self) -> None:
         """Time without traffic must not count as growth (§4.2)."""
         super().idle()
