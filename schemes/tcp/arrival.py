@@ -45,8 +45,8 @@ def segment_arrives(connection: Connection, segment: Segment, now: float) -> Non
     c.segments_in += 1
     if segment.flags & ACK:
         segment.ack = unwrap(segment.ack, c.snd.una)
-    if log.isEnabledFor(TRACE):
-        _trace(c, segment)
+    if c.note is not None or log.isEnabledFor(TRACE):
+        _tell(c, segment, now)
     if c.state == SYN_SENT:
         if not _arrives_in_syn_sent(c, segment, now):
             return
@@ -71,17 +71,17 @@ def segment_arrives(connection: Connection, segment: Segment, now: float) -> Non
         output.send_ack(c, now)
 
 
-def _trace(c: Connection, segment: Segment) -> None:
-    log.log(
-        TRACE,
-        "%s in from %s: seq %d, %d octets, ack %d, window %d",
-        flags_text(segment.flags),
-        c.remote,
-        unwrap(segment.seq, c.rcv.nxt) - c.rcv.irs,
-        segment.size,
-        segment.ack - c.snd.iss if segment.flags & ACK else 0,
-        segment.wnd << c.snd.scale,
-    )
+def _tell(c: Connection, segment: Segment, now: float) -> None:
+    seq = 0 if c.state == SYN_SENT else unwrap(segment.seq, c.rcv.nxt) - c.rcv.irs
+    text = f"{flags_text(segment.flags)} in from {c.remote}: seq {seq}, {segment.size} octets"
+    if segment.flags & ACK:
+        text += f", ack {segment.ack - c.snd.iss}"
+    text += f", window {segment.wnd << c.snd.scale}"
+    for left, right in segment.sack:
+        text += f", sack {unwrap(left, c.snd.una) - c.snd.iss}:{unwrap(right, c.snd.una) - c.snd.iss}"
+    log.log(TRACE, "%s", text)
+    if c.note is not None:
+        c.note(now, text)
 
 
 def _arrives_in_syn_sent(c: Connection, segment: Segment, now: float) -> bool:

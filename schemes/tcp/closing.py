@@ -95,6 +95,8 @@ def fail(connection: Connection, number: int, sentence: str, now: float) -> None
     if c.alternatives and c.state == SYN_SENT and c.tcp.try_next(c, now):
         return
     c.error = sentence
+    if c.note is not None:
+        c.note(now, sentence)
     if not c.closed:
         c.failure = SchemeError(number, sentence)
     if c.state in OPENING:

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from schemefs.conversation import Setting
+    from schemefs.conversation.journal import Note
     from schemefs.net.buffer import Buffer, Chunks
     from schemefs.net.layers import DeliveryError, Path
     from schemes.tcp.demultiplexer import Tcp
@@ -66,7 +67,7 @@ class Connection:
         "dsack", "error", "established_at", "failure", "fin_queued", "fin_sent", "header_length", "heard_at",
         "hop_limit", "inbox", "ip_header_length", "is_limited", "keepalive", "keepalive_count", "keepalive_interval",
         "key", "life", "linger", "lingering", "listener", "loss_timer", "max_payload", "mss",
-        "nodelay", "on_changed", "opened_at",
+        "nodelay", "note", "on_changed", "opened_at",
         "out", "path", "path_mtu", "peer_closed", "peer_mss", "ports", "probes", "pseudo_sum", "quick_acks", "rcv",
         "read_shut", "reassembly", "recovery", "replies", "retransmission", "retransmissions", "rtt", "sack_on",
         "segments_in", "segments_out", "sent_at", "small_end", "snd", "soft_error", "stalled_at", "state",
@@ -82,6 +83,7 @@ class Connection:
         self.state: str = CLOSED
         self.listener: Listener | None = None  # set while the connection belongs to one, not yet accepted
         self.on_changed: Callable[[], None] = nothing_listens
+        self.note: Note | None = None  # told every segment and decision, when somebody follows `events`
 
         self.snd = SendSpace(iss)
         self.rcv = ReceiveSpace()
@@ -328,6 +330,8 @@ class Connection:
         """Enter *state*; every change comes through here."""
         if log.isEnabledFor(TRACE):
             log.log(TRACE, "%s: %s -> %s", self.remote, self.state, state)
+        if self.note is not None:
+            self.note(None, f"{self.state} -> {state}")
         self.state = state
 
     def agree_on_timestamps(self) -> None:

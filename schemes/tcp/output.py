@@ -268,8 +268,7 @@ def send_syn(connection: Connection, now: float) -> None:
     flags = SYN | ACK if is_reply else SYN
     c.snd.nxt = c.snd.iss + 1
     partial_sum = (c.pseudo_sum + HEADER_LENGTH + len(octets)) % 0xFFFF or 0xFFFF
-    if log.isEnabledFor(TRACE):
-        log.log(TRACE, "%s out to %s (try %d)", flags_text(flags), c.remote, c.syn_retries + 1)
+    _tell(c, f"{flags_text(flags)} out to {c.remote} (try {c.syn_retries + 1})", now)
     _hand_over(c, header(c.ports, c.snd.iss, rcv.nxt if is_reply else 0, flags, wnd, partial_sum, octets), (), 0, now)
 
 
@@ -310,13 +309,17 @@ def _send(c: Connection, seq: int, flags: int, chunks: Chunks, size: int, now: f
         c.quick_acks = 0
     rcv.acked = rcv.nxt
     c.delayed_ack.clear()
-    if log.isEnabledFor(TRACE):
-        log.log(
-            TRACE,
-            "%s out to %s: seq %d, %d octets, ack %d, window %d",
-            flags_text(flags), c.remote, seq - c.snd.iss, size, rcv.nxt - rcv.irs, rcv.wnd,
-        )  # fmt: skip
+    if c.note is not None or log.isEnabledFor(TRACE):
+        again = f", again ({c.recovery.phase})" if size and seq < c.snd.nxt else ""
+        ends = f"seq {seq - c.snd.iss}, {size} octets{again}, ack {rcv.nxt - rcv.irs}, window {rcv.wnd}"
+        _tell(c, f"{flags_text(flags)} out to {c.remote}: {ends}", now)
     return True
+
+
+def _tell(c: Connection, text: str, now: float) -> None:
+    log.log(TRACE, "%s", text)
+    if c.note is not None:
+        c.note(now, text)
 
 
 def _sack_blocks(c: Connection) -> list[tuple[int, int]]:

@@ -30,7 +30,7 @@ def loss_timer_due(connection: Connection, now: float) -> None:
     """What was overtaken has had its time, or nothing has come back for long enough to ask (RFC 8985 §6.3, §7.3)."""
     c = connection
     if c.recovery.due(now, c.rtt.srtt) and not c.blocked:
-        _trace(c, "tail loss probe")
+        _tell(c, "tail loss probe", now)
         output.send_tail_probe(c, now)
     output.transmit(c, now)
 
@@ -58,13 +58,13 @@ def retransmission_due(connection: Connection, now: float) -> None:
     c.rtt.back_off()
     c.loss_timer.clear()
     if window_closed:
-        _trace(c, "window closed: probe of one octet")
+        _tell(c, "window closed: probe of one octet", now)
         output.send_probe(c, now)
     elif snd.una == snd.nxt:
         # Nothing in flight and yet not sent: too little for SWS avoidance, for too long (§3.8.6.2.1 rule (4)).
         snd.max_wnd = min(snd.max_wnd, snd.wnd)
     else:
-        _trace(c, "retransmission time-out")
+        _tell(c, "retransmission time-out", now)
         c.recovery.timed_out(now)
     output.transmit(c, now)
     again_at = now + c.rtt.rto
@@ -106,6 +106,8 @@ def _give_up(c: Connection, sentence: str, now: float) -> None:
 def life_due(connection: Connection, now: float) -> None:
     """Whatever the life timer was set for, by the state."""
     c = connection
+    if c.note is not None:
+        c.note(now, f"time is up in {c.state}")
     if c.state in OPENING:
         waited = now - c.opened_at
         c.alternatives = ()
@@ -113,7 +115,7 @@ def life_due(connection: Connection, now: float) -> None:
     elif c.state == TIME_WAIT:
         closing.end(c)
     elif c.closed and c.linger > 0:
-        _trace(c, "linger time is over")
+        _tell(c, "linger time is over", now)
         closing.abort(c, now)
     elif c.closed and c.state == FIN_WAIT_2:
         closing.end(c)
@@ -144,11 +146,14 @@ def _keepalive_due(c: Connection, now: float) -> None:
         output.send_reset(c, now)
         return
     c.probes += 1
-    _trace(c, f"keepalive probe {c.probes}")
+    _tell(c, f"keepalive probe {c.probes}", now)
     output.send_keepalive(c, now)
     c.life.set(now + c.keepalive_interval)
 
 
-def _trace(c: Connection, text: str) -> None:
-    if log.isEnabledFor(TRACE):
-        log.log(TRACE, "%s: %s (rto %.3f s)", c.remote, text, c.rtt.rto)
+def _tell(c: Connection, text: str, now: float) -> None:
+    if c.note is not None or log.isEnabledFor(TRACE):
+        text = f"{c.remote}: {text} (rto {c.rtt.rto:.3f} s)"
+        log.log(TRACE, "%s", text)
+        if c.note is not None:
+            c.note(now, text)
