@@ -120,7 +120,7 @@ class Driver(ABC):
 
     name: ClassVar[str]
 
-    # What became of the addresses at `open`, where the driver has a say in it (the default subnet was taken); None: nothing
+    # What became of the addresses at `open`, if the driver has a say in it (the default subnet was taken); else None
     chosen_address: IPv4Interface | None = None
     chosen_gateway: IPv4Address | None = None
 

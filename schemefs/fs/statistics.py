@@ -1,13 +1,13 @@
-"""`stats` at the top of the mount: the daemon's own objects. What it holds for others, it must let go of with them.
+"""`stats` at the top of the mount: the daemon's own objects. What it holds for others, it must let go of with them:
 
-    inodes        the kernel has a number for; it forgets names when it needs the memory, streams with their last close
-    files         open, of them `streams` with a handle of a scheme
-    listings      directories that are being read
-    parked        calls that wait
-    polled        files on which the kernel waits to be told
-    tasks timers  of the event loop, and of everything that has a deadline
-    unexpected    failures of ours, each answered EIO and logged with its traceback
-    blocks        of memory that Python has handed out: steady where resident memory is not
+inodes        the kernel has a number for; it forgets names when it needs the memory, streams with their last close
+files         open, of them `streams` with a handle of a scheme
+listings      directories that are being read
+parked        calls that wait
+polled        files on which the kernel waits to be told
+tasks timers  of the event loop, and of everything that has a deadline
+unexpected    failures of ours, each answered EIO and logged with its traceback
+blocks        of memory that Python has handed out: steady where resident memory is not
 """
 
 from __future__ import annotations
