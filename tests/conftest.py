@@ -17,7 +17,7 @@ import pytest
 hypothesis.settings.register_profile("quick", deadline=None, max_examples=60)
 hypothesis.settings.register_profile("full", deadline=None, max_examples=2000)
 
-_skipped: Counter[str] = Counter()
+LACKS = "this machine: "
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -43,13 +43,16 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             if reason and what in required:
                 pytest.fail(f"REQUIRE={what}, but {reason}", pytrace=False)
             if reason:
-                _skipped[reason] += 1
-                pytest.skip(reason)
+                pytest.skip(LACKS + reason)
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    for reason, count in _skipped.most_common():
+    # From the reports, not from a counter of ours: with several workers they come from other processes.
+    reports = terminalreporter.stats.get("skipped", [])
+    reasons = (str(report.longrepr[2]).removeprefix("Skipped: ") for report in reports)
+    skipped = Counter(reason.removeprefix(LACKS) for reason in reasons if reason.startswith(LACKS))
+    for reason, count in skipped.most_common():
         terminalreporter.write_line(f"skipped {count}: {reason}")
 
 
