@@ -1,0 +1,126 @@
+"""The conformance ledger: what is required of TCP and which test shows it. *.toml here becomes docs/conformance.md.
+
+    ./dev conformance       write the page anew
+
+A requirement has a test, or a reason why it is not met, or both. test_conformance_ledger.py fails when one has neither,
+when a test doesn't exist, or when the page is not what this would write.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import re
+import sys
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+HERE = Path(__file__).parent
+TESTS = HERE.parent
+PAGE = TESTS.parent / "docs" / "conformance.md"
+TABLES = ("rfc9293.toml", "modern.toml", "scenarios.toml")
+
+_INTRODUCTION = """\
+# Conformance of the tcp scheme
+
+Made by `./dev conformance` from the tables in `tests/conformance/`; a test fails when it is stale. Each line names the
+tests that show it. **partly** and **no** say why. All of these tests are part of `./dev test`.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Requirement:
+    """One line of a table."""
+
+    id: str
+    section: str
+    text: str
+    tests: tuple[str, ...] = ()
+    reason: str = ""
+
+    @property
+    def state(self) -> str:
+        if self.tests:
+            return "partly" if self.reason else "yes"
+        return "no"
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    title: str
+    requirements: tuple[Requirement, ...]
+
+
+def load(name: str) -> Table:
+    """Read one table. TypeError: a line has a field that there is none of."""
+    with (HERE / name).open("rb") as file:
+        octets = tomllib.load(file)
+    lines = [{**line, "tests": tuple(line.get("tests", ()))} for line in octets["requirements"]]
+    return Table(octets["title"], tuple(Requirement(**line) for line in lines))
+
+
+def tables() -> list[Table]:
+    return [load(name) for name in TABLES]
+
+
+@functools.cache
+def test_files() -> dict[str, Path]:
+    """Return where each test file is: their names are unique."""
+    return {path.name: path for path in sorted(TESTS.rglob("test_*.py"))}
+
+
+@functools.cache
+def functions_of(path: Path) -> frozenset[str]:
+    """Return the names of the tests in a file, without importing it."""
+    names = {
+        node.name
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    }
+    return frozenset(name for name in names if name.startswith("test_"))
+
+
+def missing_tests(requirement: Requirement) -> list[str]:
+    """Return the tests of a requirement that don't exist."""
+    missing = []
+    for node in requirement.tests:
+        file, _, function = node.partition("::")
+        path = test_files().get(file)
+        if path is None or function not in functions_of(path):
+            missing.append(node)
+    return missing
+
+
+def render() -> str:
+    """Return the page."""
+    parts = [_INTRODUCTION]
+    for table in tables():
+        states = [requirement.state for requirement in table.requirements]
+        counts = ", ".join(f"{states.count(state)} {state}" for state in ("yes", "partly", "no"))
+        parts.append(f"\n## {table.title}\n\n{counts}\n\n| | section | requirement | state |\n|---|---|---|---|\n")
+        parts += [_row(requirement) for requirement in table.requirements]
+    return "".join(parts)
+
+
+def _row(requirement: Requirement) -> str:
+    shown = "<br>".join(f"[{node.partition('::')[2]}]({_link(node)})" for node in requirement.tests)
+    state = requirement.state if requirement.state == "yes" else f"**{requirement.state}**"
+    told = ": ".join(filter(None, (state, requirement.reason)))
+    section = requirement.section if re.search(r"[A-Za-z]", requirement.section) else f"§{requirement.section}"
+    cells = (requirement.id, section, requirement.text, "<br>".join(filter(None, (told, shown))))
+    return "| " + " | ".join(cells) + " |\n"
+
+
+def _link(node: str) -> str:
+    path = test_files().get(node.partition("::")[0])
+    return f"../{path.relative_to(TESTS.parent)}" if path else ""
+
+
+def main() -> None:
+    PAGE.write_text(render())
+    sys.stdout.write(f"{PAGE} written\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,31 @@
+"""The ledger is complete, true as far as names go, and its page is not stale."""
+
+from __future__ import annotations
+
+import re
+
+import ledger
+import pytest
+
+ALL = [(table.title, requirement) for table in ledger.tables() for requirement in table.requirements]
+
+
+@pytest.mark.parametrize(("title", "requirement"), ALL, ids=lambda value: getattr(value, "id", ""))
+def test_requirement_has_tests_that_exist_or_a_reason(title: str, requirement: ledger.Requirement) -> None:
+    assert requirement.tests or requirement.reason, f"{title}: {requirement.id} has neither a test nor a reason"
+    assert not ledger.missing_tests(requirement)
+
+
+def test_every_must_of_rfc_9293_is_there() -> None:
+    numbers = [int(match[1]) for line in ledger.load("rfc9293.toml").requirements
+               if (match := re.fullmatch(r"MUST-(\d+)", line.id))]  # fmt: skip
+    assert sorted(numbers) == list(range(1, 70))
+
+
+def test_test_files_have_names_of_their_own() -> None:
+    names = [path.name for path in ledger.TESTS.rglob("test_*.py")]
+    assert len(names) == len(set(names))
+
+
+def test_the_page_is_what_the_tables_say() -> None:
+    assert ledger.PAGE.read_text() == ledger.render(), "run ./dev conformance"
