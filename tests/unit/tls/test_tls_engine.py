@@ -1,0 +1,280 @@
+"""Two TLS engines over tcp over a simulated wire, under virtual time: ends, readiness, failures."""
+
+from __future__ import annotations
+
+import errno
+import random
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from tcp_pair import Pair, Weather
+from tls_certificates import Authority, self_signed
+
+from schemefs.errors import SchemeError
+from schemefs.net.buffer import joined
+from schemefs.scheme import Event
+from schemes.tls.credentials import client_context, server_context
+from schemes.tls.engine import INBOX, TlsEngine
+from schemes.tls.layer import Layer
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory) -> Authority:
+    made = Authority(tmp_path_factory.mktemp("tls"))
+    made.certificate("good", "DNS:example.com,IP:10.0.2.2")
+    made.certificate("expired", "DNS:example.com", expired=True)
+    made.certificate("client", "DNS:client.example.com")
+    self_signed(made.folder, "alone.example.com")
+    return made
+
+
+class World:
+    """A client and a server over tcp; `certificate` names the server's."""
+
+    def __init__(
+        self, authority: Authority, certificate="good", name="example.com", *, weather=None, client=None, server=None
+    ) -> None:
+        self.pair = Pair(weather=weather)
+        trust = {"ca": str(authority.ca)}
+        self.outcomes: list[bool] = []
+        streams = self.pair.established()
+        mine = client_context({**trust, **(client or {})})
+        theirs = server_context({"cert": str(authority.folder / f"{certificate}.pem"), **(server or {})})
+        self.client = self._engine(streams[0], Layer(mine, name))
+        self.server = self._engine(streams[1], Layer(theirs, None))
+
+    def _engine(self, stream, layer) -> TlsEngine:
+        return TlsEngine(stream, layer, self.pair.alarm, self.pair.now, 30.0, self.outcomes.append)
+
+    @property
+    def now(self) -> float:
+        return self.pair.now
+
+    def passes(self, seconds: float = 1.0) -> None:
+        self.pair.passes(seconds)
+
+    def shake_hands(self):
+        assert self.pair.until(lambda: self.client.established and self.server.established, 10.0), self.client.error
+        self.passes()
+        return self
+
+    def refused(self, engine=None) -> SchemeError:
+        engine = engine or self.client
+        self.pair.until(lambda: bool(engine.error), 10.0)
+        with pytest.raises(SchemeError) as caught:
+            engine.opening(self.now)
+        return caught.value
+
+    def read(self, engine, size=1 << 16):
+        data = engine.read(size, self.now)
+        return None if data is None else joined(data)
+
+
+def test_octets_go_both_ways_and_the_end_is_the_end(authority):
+    world = World(authority).shake_hands()
+    client, server = world.client, world.server
+    assert client.fevent(Event.ALL) == Event.OUT
+    assert client.write(memoryview(b"question"), world.now) == 8
+    world.passes()
+    assert server.fevent(Event.ALL) == Event.IN | Event.OUT
+    assert world.read(server) == b"question"
+    assert world.read(server) is None
+    server.write(memoryview(b"answer"), world.now)
+    server.close_lingering(world.now)
+    world.passes()
+    assert world.read(client) == b"answer"
+    assert world.read(client) == b""
+    assert client.fevent(Event.ALL) & Event.RDHUP
+    client.close(world.now)
+    world.passes(5.0)
+    assert client.ended
+    assert server.ended
+    assert world.outcomes == [True, True]
+
+
+def test_octets_of_the_same_record_that_were_not_read_are_readable(authority):
+    world = World(authority).shake_hands()
+    world.server.write(memoryview(b"abcdef"), world.now)
+    world.passes()
+    assert world.read(world.client, 2) == b"ab"
+    assert world.client.stream.queued() == 0
+    assert world.client.fevent(Event.IN) == Event.IN
+    assert world.client.queued() == 4
+    assert world.read(world.client) == b"cdef"
+    assert world.client.fevent(Event.IN) == 0
+
+
+def test_a_bad_certificate_fails_the_open_and_says_why(authority):
+    expired = World(authority, "expired")
+    refusal = expired.refused()
+    assert refusal.errno == errno.EPROTO
+    assert "certificate has expired" in refusal.sentence
+    assert "certificate has expired" in expired.client.error
+    assert "self-signed" in World(authority, "alone.example.com", "alone.example.com").refused().sentence
+    wrong = World(authority, "good", "other.example.com").refused()
+    assert "not valid for 'other.example.com'" in wrong.sentence
+
+
+def test_the_peer_of_who_refuses_hears_an_alert(authority):
+    world = World(authority, "expired")
+    world.refused()
+    world.passes()
+    assert "certificate expired" in world.server.error
+    assert world.outcomes == [False, False]
+    world.server.close(world.now)
+    world.client.close(world.now)
+    world.passes(5.0)
+    assert world.client.ended
+    assert world.server.ended
+
+
+def test_verify_no_takes_anybody_and_an_address_can_be_a_name(authority):
+    assert World(authority, "expired", "nobody.example", client={"verify": "no"}).shake_hands().client.established
+    by_address = World(authority, "good", "10.0.2.2").shake_hands()
+    assert by_address.client.status(by_address.now)["peer_subject"] == "CN=good"
+
+
+def test_truncation_is_a_reset_after_what_had_arrived_and_never_an_end(authority):
+    world = World(authority).shake_hands()
+    world.server.write(memoryview(b"half a li"), world.now)
+    world.server.stream.close_lingering(world.now)  # FIN, without close_notify
+    world.passes()
+    client = world.client
+    assert world.read(client) == b"half a li"
+    for _ in range(2):
+        with pytest.raises(SchemeError) as caught:
+            client.read(100, world.now)
+        assert caught.value.errno == errno.ECONNRESET
+        assert "close_notify" in client.error
+
+
+def test_half_close_lets_the_answer_through(authority):
+    world = World(authority).shake_hands()
+    world.client.write(memoryview(b"all of it"), world.now)
+    world.client.shutdown(read=False, write=True, now=world.now)
+    with pytest.raises(SchemeError) as caught:
+        world.client.write(memoryview(b"x"), world.now)
+    assert caught.value.errno == errno.EPIPE
+    world.passes()
+    assert world.read(world.server) == b"all of it"
+    assert world.read(world.server) == b""
+    answer = random.Random(1).randbytes(100_000)
+    sent = world.server.write(memoryview(answer), world.now)
+    assert sent == len(answer)
+    world.server.shutdown(read=False, write=True, now=world.now)
+    world.passes(5.0)
+    got = b""
+    while octets := world.read(world.client):
+        got += octets
+    assert octets == b""
+    assert got == answer
+
+
+def test_half_close_before_the_handshake_is_done(authority):
+    world = World(authority)
+    world.client.shutdown(read=False, write=True, now=world.now)
+    world.passes()
+    assert world.read(world.server) == b""
+    world.server.write(memoryview(b"hello"), world.now)
+    world.passes()
+    assert world.read(world.client) == b"hello"
+
+
+def test_bulk_through_loss_with_a_slow_reader_is_bounded_and_whole(authority):
+    weather = Weather(loss=0.03, reordering=0.05)
+    world = World(authority, weather=weather).shake_hands()
+    octets = random.Random(2).randbytes(3 << 20)
+    rest, got = memoryview(octets), bytearray()
+    largest = 0
+    for _ in range(4000):
+        while rest and (taken := world.server.write(rest[:131072], world.now)):
+            rest = rest[taken:]
+        largest = max(largest, len(world.client.inbox))
+        if data := world.read(world.client, 50_000):
+            got += data
+        if len(got) == len(octets):
+            break
+        world.passes(0.05)
+    assert got == octets
+    assert largest <= INBOX + (1 << 17)
+
+
+def test_a_peer_that_says_nothing_is_given_up(authority):
+    pair = Pair()
+    stream, _ = pair.established()
+    engine = TlsEngine(stream, Layer(client_context({}), "example.com"), pair.alarm, pair.now, 5.0, lambda _ok: None)
+    pair.passes(4.0)
+    assert engine.opening(pair.now)
+    pair.passes(2.0)
+    with pytest.raises(SchemeError) as caught:
+        engine.opening(pair.now)
+    assert caught.value.errno == errno.ETIMEDOUT
+
+
+def test_garbage_instead_of_tls_is_a_failure_not_an_exception(authority):
+    pair = Pair()
+    stream, peer = pair.established()
+    engine = TlsEngine(stream, Layer(client_context({}), "example.com"), pair.alarm, pair.now, 5.0, lambda _ok: None)
+    peer.write(memoryview(b"HTTP/1.0 400 Bad Request\r\n\r\n"), pair.now)
+    pair.passes(1.0)
+    with pytest.raises(SchemeError) as caught:
+        engine.opening(pair.now)
+    assert caught.value.errno == errno.EPROTO
+
+
+def test_a_reset_is_a_reset(authority):
+    world = World(authority).shake_hands()
+    world.server.abort(world.now)
+    world.passes()
+    with pytest.raises(SchemeError) as caught:
+        world.client.read(10, world.now)
+    assert caught.value.errno == errno.ECONNRESET
+
+
+def test_unread_octets_reset_the_peer_as_with_a_socket(authority):
+    world = World(authority).shake_hands()
+    world.server.write(memoryview(b"never read"), world.now)
+    world.passes()
+    world.client.close(world.now)
+    world.passes()
+    with pytest.raises(SchemeError) as caught:
+        world.server.read(10, world.now)
+    assert caught.value.errno == errno.ECONNRESET
+
+
+def test_a_server_with_ca_wants_a_certificate(authority):
+    trust = {"ca": str(authority.ca)}
+    known = World(authority, client={"cert": str(authority.folder / "client.pem")}, server=trust).shake_hands()
+    assert known.server.status(known.now)["peer_subject"] == "CN=client"
+    unknown = World(authority, server=trust)
+    assert unknown.refused(unknown.server).errno == errno.EPROTO
+    with pytest.raises(SchemeError) as caught:
+        unknown.passes()
+        unknown.client.read(1, unknown.now)
+    assert "certificate required" in caught.value.sentence
+
+
+def test_status_shows_the_agreement(authority):
+    world = World(authority, client={"alpn": "h2+http%2F1.1"}, server={"alpn": "http%2F1.1"}).shake_hands()
+    shown = world.client.status(world.now)
+    assert next(iter(shown)) == "state"
+    assert (shown["state"], shown["version"], shown["alpn"]) == ("ESTABLISHED", "TLSv1.3", "http/1.1")
+    assert shown["verified"] == "yes"
+    assert shown["stream_state"] == "ESTABLISHED"
+
+
+def test_files_that_cannot_be_used_are_named(tmp_path):
+    with pytest.raises(SchemeError) as missing:
+        client_context({"ca": str(tmp_path / "none.pem")})
+    assert missing.value.errno == errno.ENOENT
+    (tmp_path / "bad.pem").write_text("no certificate")
+    with pytest.raises(SchemeError) as bad:
+        client_context({"ca": str(tmp_path / "bad.pem").replace("/", "%2F")})
+    assert bad.value.errno == errno.EINVAL
+    with pytest.raises(SchemeError) as none:
+        server_context({})
+    assert "cert=FILE" in none.value.sentence

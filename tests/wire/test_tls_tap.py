@@ -1,0 +1,195 @@
+"""TLS against Linux's own: openssl s_server, s_client and curl on the other end of the TAP."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from tls_certificates import Authority, self_signed
+
+pytestmark = pytest.mark.needs("fuse", "tap", "root")
+
+NAME = "peer.example"
+CLOSING = """
+import os, ssl, sys
+sys.path.insert(0, "")
+import socket
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER); context.load_cert_chain(sys.argv[1])
+listener = socket.create_server(("10.0.2.2", 4433)); print("ready", flush=True)
+while True:
+    raw, _ = listener.accept()
+    tls = context.wrap_socket(raw, server_side=True)
+    tls.sendall(b"some of it\\n")
+    if sys.argv[2] == "politely":
+        tls.unwrap().close()
+    else:
+        raw = tls.detach(); os.close(raw)
+"""
+ECHO = """
+import hashlib, socket, ssl, sys
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER); context.load_cert_chain(sys.argv[1])
+listener = socket.create_server(("10.0.2.2", 4434)); print("ready", flush=True)
+tls = context.wrap_socket(listener.accept()[0], server_side=True)
+digest = hashlib.sha256()
+while data := tls.recv(1 << 16):
+    digest.update(data); tls.sendall(data)
+print(digest.hexdigest(), flush=True)
+tls.unwrap()
+"""
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory) -> Authority:
+    made = Authority(tmp_path_factory.mktemp("tls"))
+    made.certificate("good", f"DNS:{NAME},IP:10.0.2.2,IP:10.0.2.15")
+    made.certificate("expired", f"DNS:{NAME}", expired=True)
+    made.certificate("other", "DNS:other.example")
+    self_signed(made.folder, NAME)
+    return made
+
+
+@pytest.fixture
+def network(tap_network):
+    (tap_network.mount.path / "netcfg/resolv/hosts").write_text(f"10.0.2.2 {NAME}\n")
+    return tap_network
+
+
+def path_text(path: Path) -> str:
+    return str(path).replace("/", "%2F")
+
+
+def serve(network, certificate: Path) -> None:
+    server = network.start_peer(
+        ["openssl", "s_server", "-accept", "10.0.2.2:4433", "-cert", str(certificate), "-www"],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    while "ACCEPT" not in (line := server.stdout.readline()):
+        assert line, "openssl s_server ended"
+
+
+def python(network, program: str, *arguments: str) -> subprocess.Popen:
+    server = network.start_peer([sys.executable, "-c", program, *arguments], stdout=subprocess.PIPE)
+    assert server.stdout.readline() == "ready\n"
+    return server
+
+
+def shell(network, command: str, **more) -> subprocess.CompletedProcess:
+    options = {"cwd": network.mount.path, "capture_output": True, "text": True, "timeout": 30, **more}
+    return subprocess.run(["bash", "-c", command], **options)
+
+
+def test_a_page_over_https_from_a_shell(network, authority):
+    serve(network, authority.folder / "good.pem")
+    fetched = shell(
+        network,
+        f"exec 3<>tls/{NAME}:4433,ca={path_text(authority.ca)} || exit 1\n"
+        "n=$(schemefs which 3); printf 'GET / HTTP/1.0\\r\\n\\r\\n' >&3\n"
+        'cat "$n/status" >&2; cat <&3',
+        env={**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
+    )
+    assert "TLSv1.3" in fetched.stdout, fetched.stderr
+    assert "version=TLSv1.3" in fetched.stderr
+    assert "peer_subject=CN=good" in fetched.stderr
+    assert fetched.returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("certificate", "sentence"),
+    [("expired", "expired"), ("other", f"not valid for '{NAME}'"), (NAME, "self-signed")],
+)
+def test_a_bad_certificate_is_an_error_of_open(network, authority, certificate, sentence):
+    serve(network, authority.folder / f"{certificate}.pem")
+    ca = path_text(authority.ca)
+    with pytest.raises(OSError) as caught:
+        os.open(network.mount.path / f"tls/{NAME}:4433,ca={ca}", os.O_RDWR)
+    assert caught.value.errno == errno.EPROTO
+    assert sentence in (network.mount.path / "tls/err").read_text()
+    os.close(os.open(network.mount.path / f"tls/{NAME}:4433,verify=no", os.O_RDWR))
+
+
+def test_the_system_does_not_trust_our_authority(network, authority):
+    serve(network, authority.folder / "good.pem")
+    with pytest.raises(OSError) as caught:
+        os.open(network.mount.path / f"tls/{NAME}:4433", os.O_RDWR)
+    assert caught.value.errno == errno.EPROTO
+
+
+@pytest.mark.parametrize("manner", ["politely", "rudely"])
+def test_close_notify_is_the_end_and_truncation_is_a_reset(network, authority, manner):
+    python(network, CLOSING, str(authority.folder / "good.pem"), manner)
+    read = shell(network, f"cat tls/{NAME}:4433,ca={path_text(authority.ca)}")
+    assert read.stdout == "some of it\n"
+    assert (read.returncode == 0) == (manner == "politely")
+    assert ("Connection reset by peer" in read.stderr) == (manner == "rudely")
+
+
+def test_ten_mebibytes_there_and_back(network, authority, tmp_path):
+    server = python(network, ECHO, str(authority.folder / "good.pem"))
+    octets = os.urandom(10 << 20)
+    (tmp_path / "in").write_bytes(octets)
+    ca = path_text(authority.ca)
+    moved = shell(
+        network,
+        f'exec 3<>tls/clone; read -r n <&3; echo "connect {NAME}:4434,ca={ca}" >&3 || exit 1\n'
+        f"cat {tmp_path}/in >tls/$n/tx & cat tls/$n/rx >{tmp_path}/out",
+    )
+    assert moved.returncode == 0, moved.stderr
+    digest = hashlib.sha256(octets).hexdigest()
+    assert server.stdout.readline() == f"{digest}\n"
+    assert hashlib.sha256((tmp_path / "out").read_bytes()).hexdigest() == digest
+
+
+SERVER = """
+exec 4<>tls/clone; read -r l <&4; echo "announce :8443,cert=$1" >&4 || exit 1
+echo ready
+exec 5<>tls/$l/listen; read -r n <&5
+{ read -r request; printf 'HTTP/1.0 200 OK\\r\\nContent-Length: 6\\r\\n\\r\\nhello\\n'; } <tls/$n/rx >tls/$n/tx
+"""
+LOOP = """
+exec 4<>"tls/:8443,cert=$1"; echo ready
+while read -r n peer _ <&4; do
+    { read -r request; printf 'HTTP/1.0 200 OK\\r\\n\\r\\nhello %s\\n' "$peer"; } <tls/$n/rx >tls/$n/tx &
+done
+"""
+
+
+@pytest.mark.parametrize(("program", "slash"), [(SERVER, "/"), (LOOP, "%2F")])
+def test_a_shell_serves_curl_over_https(network, authority, program, slash):
+    certificate = str(authority.folder / "good.pem").replace("/", slash)
+    with subprocess.Popen(
+        ["bash", "-c", program, "bash", certificate], cwd=network.mount.path, stdout=subprocess.PIPE, text=True
+    ) as server:
+        try:
+            assert server.stdout.readline() == "ready\n"
+            got = network.run_peer(
+                ["curl", "-sS", "--noproxy", "*", "--cacert", str(authority.ca), "https://10.0.2.15:8443/"]
+            )
+            assert got.stdout.startswith("hello")
+        finally:
+            server.kill()
+
+
+def test_poll_says_in_while_octets_wait_inside_the_layer(network, authority):
+    import select
+
+    python(network, CLOSING, str(authority.folder / "good.pem"), "politely")
+    descriptor = os.open(network.mount.path / f"tls/{NAME}:4433,ca={path_text(authority.ca)}", os.O_RDWR)
+    try:
+        waiting = select.poll()
+        waiting.register(descriptor, select.POLLIN)
+        for octet in b"some of it\n":
+            assert waiting.poll(5000)[0][1] & select.POLLIN
+            assert os.read(descriptor, 1) == bytes([octet])
+        assert os.read(descriptor, 1) == b""
+    finally:
+        os.close(descriptor)
