@@ -18,7 +18,7 @@ from schemes.tcp import probe
 from schemes.tcp.congestion.reduction import ProportionalRateReduction
 from schemes.tcp.flight import ARRIVED, Flight, Range
 from schemes.tcp.probe import TailLossProbe
-from schemes.tcp.recovery import FAST, LOSS, OPEN, Recovery
+from schemes.tcp.recovery import FAST, LOSS, NO_ECHO, OPEN, Recovery
 from schemes.tcp.reordering import DUPLICATE_THRESHOLD, ReorderingWindow
 from schemes.tcp.sequence import unwrap
 from schemes.tcp.spurious import SpuriousLoss
@@ -178,10 +178,11 @@ class RackRecovery(Recovery):
         is_spurious = acked > 0 and spurious.is_echo_too_old(echoed)
         if duplicate and spurious.duplicate_reported(duplicate):
             is_spurious = True
-        if spurious.may_be_early and self.phase is LOSS and any(not one.is_resent for one in delivered):
-            is_spurious = True
+        if spurious.may_be_early and echoed == NO_ECHO and self.phase is LOSS and self.snd.una < self.point:
+            is_spurious = is_spurious or any(not one.is_resent for one in delivered)
         if acked:
             spurious.may_be_early = False
+            spurious.acknowledged(self.snd.una)
         if not is_spurious:
             return
         spurious.settle()
@@ -195,21 +196,26 @@ class RackRecovery(Recovery):
     def _detect(self, now: float, srtt: float) -> int:
         """Find what was sent before the latest that has arrived, and too long ago; return its octets (step 5)."""
         flight = self.flight
-        is_certain = self.phase is not OPEN or flight.arrived > (DUPLICATE_THRESHOLD - 1) * self.congestion.smss
-        patience = self._rtt + self.reordering.length(self.times.minimum, srtt, is_certain=is_certain)
         newly_lost = 0
         wakes_at = -math.inf
-        for one in flight.in_order_of_transmission():
-            if one.sent_at > self._sent_at or (one.sent_at == self._sent_at and one.end >= self._end):
-                break
-            lost_at = one.sent_at + patience
-            if lost_at <= now:
-                newly_lost += one.end - one.start
-                flight.lose(one)
-            else:
-                wakes_at = max(wakes_at, lost_at)
+        oldest = flight.oldest
+        if oldest is not None and oldest.sent_at <= self._sent_at:
+            is_certain = self.phase is not OPEN or flight.arrived > (DUPLICATE_THRESHOLD - 1) * self.congestion.smss
+            patience = self._rtt + self.reordering.length(self.times.minimum, srtt, is_certain=is_certain)
+            for one in flight.in_order_of_transmission():
+                if one.sent_at > self._sent_at or (one.sent_at == self._sent_at and one.end >= self._end):
+                    break
+                lost_at = one.sent_at + patience
+                if lost_at <= now:
+                    newly_lost += one.end - one.start
+                    flight.lose(one)
+                else:
+                    wakes_at = max(wakes_at, lost_at)
         self._waits_for_reordered = wakes_at > now
-        self.wakes_at = wakes_at if self._waits_for_reordered else (self.wakes_at if self._may_probe else math.inf)
+        if self._waits_for_reordered:
+            self.wakes_at = wakes_at
+        elif newly_lost or not self._may_probe:
+            self.wakes_at = math.inf
         return newly_lost
 
     def _react(self, newly_lost: int, delivered: int, now: float, *, is_safe: bool) -> None:
@@ -225,7 +231,8 @@ class RackRecovery(Recovery):
             self._reduction.begin(flight.in_flight + newly_lost + delivered)
         if self.phase is FAST:
             slack = congestion.smss if is_safe else 0
-            congestion.cwnd = self._reduction.window(delivered, flight.in_flight, congestion.ssthresh, slack)
+            window = self._reduction.window(delivered, flight.in_flight, congestion.ssthresh, slack)
+            congestion.cwnd = max(window, congestion.smss)  # or nothing would ever come back
 
     def _end_episode(self, *, is_undone: bool = False) -> None:
         if self.phase is FAST and not is_undone:
@@ -233,6 +240,7 @@ class RackRecovery(Recovery):
         self.phase = OPEN
         self.force = False
         self.reordering.recovery_ended()
+        self._spurious.ends(self.snd.nxt)
 
     # What time does
 
@@ -260,8 +268,9 @@ class RackRecovery(Recovery):
             self.wakes_at = math.inf
             return self._may_probe
         newly_lost = self._detect(now, srtt)
-        if newly_lost:
-            # PRR counts what ACKs deliver; here none has come, and the first segment goes by force.
+        if self.phase is OPEN:
+            # PRR counts what ACKs deliver; here none has come, and the first segment goes by force. Within a recovery
+            # what was just found lost has made its own room, as on Linux.
             self._react(newly_lost, 0, now, is_safe=False)
         return False
 

@@ -10,7 +10,9 @@ from typing import Final
 
 INITIAL_RTO: Final = 1.0  # RFC 6298 (2.1)
 RTO_AFTER_LOST_SYN: Final = 3.0  # RFC 6298 (5.7)
-MIN_RTO: Final = 0.2  # (2.4) says 1 s; Linux and all else today use this, delayed ACKs being 40 ms
+MIN_RTO: Final = 0.2
+"""(2.4) says 1 s. Linux and all else today use this, delayed ACKs being 40 ms; and as Linux does, it is added to SRTT:
+on a steady path longer than this the variation goes to nothing, and every delayed ACK would be a time-out."""
 MAX_RTO: Final = 60.0  # (2.5)
 GRANULARITY: Final = 0.001
 
@@ -84,7 +86,7 @@ class RoundTripTime:
             self.srtt += _ALPHA * (rtt - self.srtt)
             self.minimum = min(self.minimum, rtt)
         self.latest = rtt
-        self.rto = min(max(self.srtt + max(GRANULARITY, 4 * self.variation), MIN_RTO), MAX_RTO)
+        self.restore()
 
     def back_off(self) -> None:
         """Double the RTO (5.5). The next sample sets it anew."""
@@ -93,4 +95,4 @@ class RoundTripTime:
     def restore(self) -> None:
         """New octets were acknowledged: forget the back-off, also when no sample could be taken."""
         if self.is_measured:
-            self.rto = min(max(self.srtt + max(GRANULARITY, 4 * self.variation), MIN_RTO), MAX_RTO)
+            self.rto = min(self.srtt + max(MIN_RTO, 4 * self.variation), MAX_RTO)

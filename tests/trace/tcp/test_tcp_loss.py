@@ -171,7 +171,7 @@ def test_a_lost_fin_is_sent_again() -> None:
     tcp.connection.close(1.0)
     tcp.sends("P. 1:4(3)", "F. 4:4(0)")
     tcp.receives(". ack 4", now=1.1)
-    tcp.until(1.31)
+    tcp.until(1.32)
     tcp.sends("F. 4:4(0) ack 1")
     tcp.receives(". ack 5", now=1.4)
     assert tcp.state == "FIN_WAIT_2"

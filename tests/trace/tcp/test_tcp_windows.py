@@ -55,8 +55,8 @@ def test_zero_window_is_probed_with_one_octet() -> None:
             times.append(tcp.now)
             tcp.receives(". ack 1001 win 0", now=tcp.now + 0.01)
     gaps = [round(b - a, 6) for a, b in pairwise(times)]
-    assert times[0] == pytest.approx(0.3)
-    assert gaps[:4] == [0.4, 0.8, 1.6, 3.2]
+    assert times[0] == pytest.approx(0.3125)  # SRTT is 0.0125
+    assert gaps[:4] == pytest.approx([0.425, 0.85, 1.7, 3.4])
     assert gaps[-1] == 60.0
     assert tcp.state == "ESTABLISHED"
 
@@ -126,7 +126,7 @@ def test_a_small_window_is_not_filled_in_small_pieces() -> None:
     tcp.sends_nothing()
     tcp.until(0.29)
     tcp.sends_nothing()
-    tcp.until(0.31)
+    tcp.until(0.32)
     tcp.sends("4001:4301(300)")
 
 
