@@ -14,6 +14,7 @@
     mac = "02:52:54:00:12:34"
     mtu = 1500
     state = "up"
+    dhcp = true                       # addresses, routes and name servers of a lease are not in this text
     addresses = ["10.0.2.15/24"]      # the preferred source first
     neighbors = ["10.0.2.9 52-55-0a-00-02-09"]
     impair = ["loss 1% delay 20ms"]
@@ -53,6 +54,7 @@ class InterfaceDocument:
     mac: str = ""
     mtu: int = 0
     state: str = "up"
+    dhcp: bool = False
     addresses: tuple[str, ...] = ()
     neighbors: tuple[str, ...] = ()
     impair: tuple[str, ...] = ()
@@ -122,7 +124,7 @@ def _interface(name: str, values: Any) -> InterfaceDocument:
         raise ValueError(message)
     hidden = _DEVICE_KEYS if name == LOOPBACK else ()
     like: dict[str, Any] = {"driver": "", "tap": "", "host_address": "", "offload": "", "mac": "", "mtu": 0}
-    like |= {"state": "", "addresses": [], "neighbors": [], "impair": []}
+    like |= {"state": "", "dhcp": False, "addresses": [], "neighbors": [], "impair": []}
     like = {key: value for key, value in like.items() if key not in hidden}
     _check(values, like, where)
     given: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}

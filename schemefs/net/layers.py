@@ -214,6 +214,10 @@ class Interface(Protocol):
         """Replace all addresses by this one; routes of the old network go, routes through gateways stay."""
 
     @property
+    def duplicates(self) -> Mapping[bytes, bytes]:
+        """Addresses of ours that somebody else had before, and the hardware address that it has."""
+
+    @property
     def impairments(self) -> Sequence[Impairment]:
         """What is done to its frames, each with its seed; nothing: the link is as it is."""
 

@@ -33,8 +33,18 @@ class DatagramSocket(Protocol):
         """Give the port back; nothing is received any more. Harmless the second time."""
 
 
+class OpenPort(Protocol):
+    """A UDP port that hears everybody and says nothing."""
+
+    def close(self, now: float) -> None:
+        """Give the port back. Harmless the second time."""
+
+
 class DatagramService(Protocol):
     """What the udp scheme provides."""
+
+    def open_port(self, port: int, received: Received) -> OpenPort:
+        """Hear all that is sent to *port*, by broadcast too, from anybody. EADDRINUSE: somebody has it."""
 
     def open_socket(self, remote: bytes, port: int, received: Received, failed: Failed) -> DatagramSocket:
         """Return an endpoint with a random local port (RFC 6056 §3.3.2). ENETUNREACH: no route; EADDRNOTAVAIL."""

@@ -63,7 +63,7 @@ class Claims:
             timer.clear()
             self.duplicates[address] = mac
             log.error("%s is in use already, by %s: choose another", presentation(address), mac_text(mac))
-            self._interface.network.invalidate(f"ifaces/{self._interface.name}/stats")
+            self._interface.network.invalidate(f"ifaces/{self._interface.name}/duplicates")
         return address in self.duplicates
 
     def _step(self, address: bytes, now: float) -> None:

@@ -243,6 +243,11 @@ class Interface:
             self._announce(address, now)
 
     @property
+    def duplicates(self) -> Mapping[bytes, bytes]:
+        """Addresses of ours that somebody else had before, and the hardware address that it has."""
+        return self.claims.duplicates
+
+    @property
     def impairments(self) -> tuple[Impairment, ...]:
         """What is done to the frames of the link, with the seeds that were chosen."""
         return self.link.impairments if isinstance(self.link, ImpairedLink) else ()

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from schemefs.net.layers import Interface, NetworkLayer
     from schemefs.scheme import SchemeContext
+    from schemes.netcfg.dhcp import Dhcp
 
 log = logging.getLogger("schemefs.netcfg")
 
@@ -33,8 +34,11 @@ log = logging.getLogger("schemefs.netcfg")
 class Configuration:
     """The running configuration as a document. *names_changed* is called when names were changed here."""
 
-    def __init__(self, context: SchemeContext, network: NetworkLayer, names_changed: Callable[[], None]) -> None:
+    def __init__(
+        self, context: SchemeContext, network: NetworkLayer, dhcp: Dhcp, names_changed: Callable[[], None]
+    ) -> None:
         self._context = context
+        self._dhcp = dhcp
         self._network = network
         self._names_changed = names_changed
 
@@ -53,7 +57,7 @@ class Configuration:
     def apply_document(self, document: Document, now: float) -> None:
         """Put *document* in force, all of it or nothing."""
         try:
-            plan = Plan(document, self._context, self._network)
+            plan = Plan(document, self._context, self._network, self._dhcp)
         except ValueError as error:
             raise SchemeError(errno.EINVAL, str(error)) from None
         before = self.current()
@@ -61,7 +65,7 @@ class Configuration:
             self._carry_out(plan, before, now)
         except SchemeError:
             try:
-                self._carry_out(Plan(before, self._context, self._network), self.current(), now)
+                self._carry_out(Plan(before, self._context, self._network, self._dhcp), self.current(), now)
             except (SchemeError, ValueError) as error:
                 log.error("the configuration could not be put back as it was: %s", error)  # noqa: TRY400 - no fault here
             raise
@@ -75,7 +79,11 @@ class Configuration:
             search=tuple(names.search),
             hosts=tuple(names.hosts.splitlines()),
             forward=self._network.forwarding,
-            routes=tuple(rule_line(rule) for rule in self._network.routes.list() if not rule.connected),
+            routes=tuple(
+                rule_line(rule)
+                for rule in self._network.routes.list()
+                if not rule.connected and not self._dhcp.is_leased(rule.interface, router=rule.via)
+            ),
             interfaces={interface.name: self._interface(interface) for interface in interfaces},
             log=current_levels(),
         )
@@ -86,7 +94,12 @@ class Configuration:
             mac=mac_text(interface.mac) if interface.mac else "",
             mtu=interface.mtu,
             state="up" if interface.is_up else "down",
-            addresses=tuple(f"{presentation(address)}/{length}" for address, length in interface.addresses),
+            dhcp=self._dhcp.client(interface.name) is not None,
+            addresses=tuple(
+                f"{presentation(address)}/{length}"
+                for address, length in interface.addresses
+                if not self._dhcp.is_leased(interface.name, address=address)
+            ),
             neighbors=tuple(
                 f"{presentation(entry.address)} {mac_text(entry.mac, '-')}"
                 for entry in interface.neighbors()

@@ -12,6 +12,7 @@ from schemefs.net.impairment import NOTHING, parse_impairments
 from schemefs.scheme import Caller, Directory, Node, StaticDirectory, TextFile
 from schemes.netcfg import texts
 from schemes.netcfg.commands import Command, CommandFile, each_line
+from schemes.netcfg.dhcp import Dhcp, DhcpFile
 from schemes.netcfg.grammar import (
     parse_neighbor,
     parse_state,
@@ -54,7 +55,7 @@ class InterfaceDirectories(Directory):
         return [(name, self.lookup(name, caller)) for name in tuple(self._network.interfaces)]
 
 
-def redox_directory(context: SchemeContext, interface: Interface) -> Directory:
+def redox_directory(context: SchemeContext, interface: Interface, dhcp: Dhcp) -> Directory:
     """`ifaces/<if>/`: Redox's nodes and their texts, and what Redox lacks in the same manner."""
 
     def add(line: str) -> Command:
@@ -80,6 +81,7 @@ def redox_directory(context: SchemeContext, interface: Interface) -> Directory:
                 }
             ),
             "neighbors": _neighbors_directory(context, interface),
+            "dhcp": DhcpFile(dhcp, interface.name),
             "impair": _impair_file(context, interface),
         }
     )

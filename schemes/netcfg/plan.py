@@ -26,6 +26,7 @@ from schemes.netcfg.levels import level_lines, parse_level
 if TYPE_CHECKING:
     from schemefs.net.layers import Interface, NetworkLayer, RouteEntry
     from schemefs.scheme import SchemeContext
+    from schemes.netcfg.dhcp import Dhcp
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,16 +39,18 @@ class _Wanted:
     addresses: list[tuple[bytes, int]]
     neighbors: dict[bytes, bytes]
     impairments: tuple[Impairment, ...]
+    dhcp: bool
 
 
 class Plan:
     """ValueError: a word of *document* means nothing. Nothing is changed before `carry_out`."""
 
-    def __init__(self, document: Document, context: SchemeContext, network: NetworkLayer) -> None:
+    def __init__(self, document: Document, context: SchemeContext, network: NetworkLayer, dhcp: Dhcp) -> None:
         self.document = document
         self.interfaces = {name: interface_config(name, interface) for name, interface in document.interfaces.items()}
         self._names = context.names
         self._network = network
+        self._dhcp = dhcp
         self._wanted = {name: _wanted(name, interface) for name, interface in document.interfaces.items()}
         ours = [address for wanted in self._wanted.values() for address, _ in wanted.addresses]
         if len(set(ours)) != len(ours):
@@ -62,10 +65,13 @@ class Plan:
         """Bring about everything but the names. SchemeError: one step failed, those before it are done."""
         interfaces = {name: self._network.interfaces[name] for name in self._wanted}
         for name, wanted in self._wanted.items():
+            if not wanted.dhcp:
+                self._dhcp.switch_off(name, now)
+        for name, wanted in self._wanted.items():
             _settle(interfaces[name], wanted, now)
         # An address may move from one interface to another: all that leave go first.
         for name, wanted in self._wanted.items():
-            _remove_addresses(interfaces[name], wanted.addresses, now)
+            _remove_addresses(interfaces[name], wanted.addresses, self._dhcp, now)
         for name, wanted in self._wanted.items():
             _add_addresses(interfaces[name], wanted.addresses, now)
             _set_neighbors(interfaces[name], wanted.neighbors, now)
@@ -73,6 +79,9 @@ class Plan:
         self._network.set_forwarding(self.document.forward, now)
         for command in self._levels:
             command(now)
+        for name, wanted in self._wanted.items():
+            if wanted.dhcp:
+                self._dhcp.switch_on(name, now)
 
     def set_names(self) -> None:
         """Put name servers, search domains and the hosts file in force, as far as the document speaks of them."""
@@ -86,7 +95,11 @@ class Plan:
 
     def _set_routes(self) -> None:
         routes = self._network.routes
-        present = [rule for rule in routes.list() if not rule.connected]
+        present = [
+            rule
+            for rule in routes.list()
+            if not rule.connected and not self._dhcp.is_leased(rule.interface, router=rule.via)
+        ]
         for rule in present:
             if not any(_is_same(wanted, rule) for wanted in self._rules):
                 routes.remove(
@@ -113,6 +126,7 @@ def _wanted(name: str, document: InterfaceDocument) -> _Wanted:
             addresses=[parse_unicast_cidr(text) for text in document.addresses],
             neighbors=dict(map(parse_neighbor, document.neighbors)),
             impairments=parse_impairments(list(document.impair)),
+            dhcp=document.dhcp,
         )
     except ValueError as error:
         message = f"interface.{name}: {error}"
@@ -131,11 +145,12 @@ def _settle(interface: Interface, wanted: _Wanted, now: float) -> None:
         interface.impair(wanted.impairments, now)
 
 
-def _remove_addresses(interface: Interface, wanted: list[tuple[bytes, int]], now: float) -> None:
+def _remove_addresses(interface: Interface, wanted: list[tuple[bytes, int]], dhcp: Dhcp, now: float) -> None:
     """Remove those not wanted; all, when those that stay are in another order: the first is the preferred source."""
-    kept = [pair for pair in interface.addresses if pair in wanted]
+    present = [pair for pair in interface.addresses if not dhcp.is_leased(interface.name, address=pair[0])]
+    kept = [pair for pair in present if pair in wanted]
     is_in_order = kept == wanted[: len(kept)]
-    for pair in tuple(interface.addresses):
+    for pair in present:
         if not is_in_order or pair not in wanted:
             interface.remove_address(*pair, now)
 

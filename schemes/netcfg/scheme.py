@@ -6,6 +6,7 @@ here (`route/list`), and this module knows which files show the same thing.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from schemefs.errors import SchemeError
@@ -14,6 +15,7 @@ from schemefs.net.layers import NetworkLayer
 from schemefs.scheme import Caller, Scheme, SchemeContext, StaticDirectory, TextFile
 from schemes.netcfg.commands import Command, CommandFile, check_privileged, each_line
 from schemes.netcfg.configuration import Configuration
+from schemes.netcfg.dhcp import Dhcp
 from schemes.netcfg.drops import drops_text
 from schemes.netcfg.interfaces import InterfaceDirectories, plain_directory, redox_directory
 from schemes.netcfg.levels import levels_text, parse_level
@@ -35,6 +37,7 @@ ifaces/<if>/                      the same as Redox has it: mac mtu state stats 
 ifaces/<if>/impair                bad weather: echo 'loss 1% delay 20ms jitter 5ms' >impair; echo none >impair
                                   loss burst delay jitter reorder detour duplicate corrupt rate queue mtu
                                   blackhole icmp, direction in|out|both, seed (a line for each direction, or one)
+ifaces/<if>/dhcp                  an address by DHCP: echo on >dhcp; off, renew; read the lease
 route/{list,add,rm}               echo 'default via 10.0.2.2' >route/add; dev, src, metric may follow
                                   echo default >route/rm
 route/get/ADDRESS                 which rule wins for an address, and why
@@ -63,14 +66,15 @@ class NetcfgScheme(Scheme):
         super().__init__(context)
         network: NetworkLayer = context.service("ip", NetworkLayer)  # type: ignore[type-abstract]
         self._network = network
-        self._configuration = Configuration(context, network, self._names_changed)
+        self._dhcp = Dhcp(context, network)
+        self._configuration = Configuration(context, network, self._dhcp, self._names_changed)
         self._to_apply = context.config.document
         self._level = CommandFile(context, each_line(self._parse_level), levels_text)
         self.root = StaticDirectory(
             {
                 "README": TextFile(lambda: README),
                 "iface": InterfaceDirectories(context, network, plain_directory),
-                "ifaces": InterfaceDirectories(context, network, redox_directory),
+                "ifaces": InterfaceDirectories(context, network, partial(redox_directory, dhcp=self._dhcp)),
                 "route": route_directory(context, network),
                 "routes": TextFile(lambda: route_table(network.routes.list(), network.interfaces)),
                 "resolv": resolv_directory(context),
@@ -90,15 +94,16 @@ class NetcfgScheme(Scheme):
 
     def link_attached(self, link: Link, now: float) -> None:
         """Put the configuration that the daemon was started with in force, once all its interfaces are there."""
-        del link
+        self._dhcp.links[link.name] = link
         document = self._to_apply
         if document is not None and set(document.interfaces) <= set(self._network.interfaces):
             self._to_apply = None
             self._configuration.apply_document(document, now)
 
     def link_detached(self, link: Link, now: float) -> None:
-        """Forget how the interface came to be."""
-        del now
+        """Forget how the interface came to be, and its lease."""
+        self._dhcp.switch_off(link.name, now)
+        self._dhcp.links.pop(link.name, None)
         interfaces = self.context.config.interfaces
         interfaces[:] = [interface for interface in interfaces if interface.name != link.name]
 

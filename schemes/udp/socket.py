@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from schemefs.net.addresses import ANY_V4
 from schemefs.net.checksum import pseudo_header_sum
 from schemefs.net.layers import UDP, DeliveryError, Path
 from schemes.udp import wire
@@ -64,3 +65,36 @@ class Socket:
 
     def transmit_space(self) -> None:
         """Who sends here does not wait for room."""
+
+
+class PortSocket:
+    """Satisfies `transports.OpenPort`, and `udp.Receiver`. Made by `Udp.open_port`."""
+
+    __slots__ = ("_claim", "_received", "_udp", "groups")
+
+    def __init__(self, udp: Udp, claim: Claim, received: Received) -> None:
+        self.groups: set[bytes] = set()
+        self._udp = udp
+        self._claim: Claim | None = claim
+        self._received = received
+
+    def close(self, now: float) -> None:
+        """Give the port back."""
+        del now
+        claim, self._claim = self._claim, None
+        if claim is not None:
+            self._udp.unbind(ANY_V4, claim.port, self)
+            self._udp.ports.release(claim)
+
+    # From udp
+
+    def receive(self, payload: bytes, source: bytes, port: int, destination: bytes, now: float) -> None:
+        """Hand a datagram on."""
+        del source, port, destination
+        self._received(payload, now)
+
+    def receive_error(self, error: DeliveryError, now: float) -> None:
+        """What is said elsewhere from this port has its own retries."""
+
+    def transmit_space(self) -> None:
+        """Nothing is sent here."""

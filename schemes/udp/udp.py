@@ -12,14 +12,14 @@ import logging
 from typing import TYPE_CHECKING, Final, Protocol
 
 from schemefs.log import TRACE
-from schemefs.net.addresses import endpoint_text
+from schemefs.net.addresses import ANY_V4, endpoint_text
 from schemefs.net.checksum import ones_complement_sum, pseudo_header_sum
 from schemefs.net.layers import UDP, DeliveryError, NetworkLayer
 from schemefs.net.offload import GSO_ECN, GSO_UDP_L4, Offload
 from schemefs.net.ports import Claim, EphemeralPorts, PortTable
 from schemefs.net.samples import Samples
 from schemes.udp import wire
-from schemes.udp.socket import Socket
+from schemes.udp.socket import PortSocket, Socket
 
 if TYPE_CHECKING:
     import random
@@ -184,6 +184,12 @@ class Udp:
         claim = self.claim(path.source, 0, 0, shared=False)
         socket = Socket(self, path, port, claim, key_of(remote, port, path.source, claim.port), received, failed)
         self.connect(socket.key, socket)  # the port was free, so nobody else has the key
+        return socket
+
+    def open_port(self, port: int, received: Received) -> PortSocket:
+        """Satisfies `transports.DatagramService`."""
+        socket = PortSocket(self, self.claim(ANY_V4, port, 0, shared=False), received)
+        self.bind(ANY_V4, port, socket)
         return socket
 
     def statistics(self) -> dict[str, int | float | str]:

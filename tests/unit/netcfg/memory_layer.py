@@ -97,6 +97,7 @@ class MemoryInterface:
         self.addresses = []
         self.table = {}
         self.impairments = ()
+        self.duplicates = {}
 
     def set_mac(self, mac, now):
         if not self.mac:

@@ -1,0 +1,201 @@
+"""`ifaces/<if>/dhcp`: write `on`, `off` or `renew`, read the lease. The clients, and what they need of the stack."""
+
+from __future__ import annotations
+
+import errno
+import logging
+from contextlib import suppress
+from struct import Struct
+from typing import TYPE_CHECKING, Final, cast
+
+from schemefs.driver import Medium
+from schemefs.errors import SchemeError
+from schemefs.net.addresses import ANY_V4
+from schemefs.net.checksum import pseudo_header_sum
+from schemefs.net.layers import UDP
+from schemefs.net.offload import NO_OFFLOAD
+from schemes.netcfg import dhcp_wire as wire
+from schemes.netcfg.commands import Command, CommandFile, each_line
+from schemes.netcfg.dhcp_client import DhcpClient, prefix_length
+
+if TYPE_CHECKING:
+    from schemefs.driver import Link
+    from schemefs.net.layers import NetworkLayer
+    from schemefs.net.transports import DatagramService, OpenPort
+    from schemefs.scheme import Caller, SchemeContext
+
+log = logging.getLogger("schemefs.dhcp")
+
+OFF: Final = "off"
+_WORDS: Final = ("on", OFF, "renew")
+_UDP_HEADER: Final = Struct(">HHHH")
+_CHECKSUM_OFFSET: Final = 6
+
+
+class Dhcp:
+    """The clients of all interfaces, which share port 68."""
+
+    def __init__(self, context: SchemeContext, network: NetworkLayer) -> None:
+        self.context = context
+        self.network = network
+        self.links: dict[str, Link] = {}
+        self.files: dict[str, DhcpFile] = {}
+        self._clients: dict[str, DhcpClient] = {}
+        self._port: OpenPort | None = None
+        self._duplicates = context.alarm.timer(self._decline_duplicates, "dhcp duplicates")
+        network.on_change.append(self._network_changed)
+
+    def client(self, name: str) -> DhcpClient | None:
+        """Return the client of an interface; None: it is off."""
+        return self._clients.get(name)
+
+    def switch_on(self, name: str, now: float) -> None:
+        """Begin on one interface. EOPNOTSUPP: no Ethernet, or no udp; EADDRINUSE: somebody has port 68."""
+        link = self.links.get(name)
+        if link is None or link.medium is not Medium.ETHERNET:
+            raise SchemeError(
+                errno.EOPNOTSUPP, f"{name} has no hardware address, so no DHCP server could tell us apart"
+            )
+        if name not in self._clients:
+            if self._port is None:
+                self._port = self._udp().open_port(wire.CLIENT_PORT, self._receive)
+            host = _InterfaceHost(self, link)
+            client = self._clients[name] = DhcpClient(host, self.context.alarm, self.context.random, name)
+            client.start(now)
+
+    def switch_off(self, name: str, now: float) -> None:
+        """Give the lease back; harmless when it is off."""
+        client = self._clients.pop(name, None)
+        if client is None:
+            return
+        client.stop(now)
+        if not self._clients and self._port is not None:
+            self._port.close(now)
+            self._port = None
+        self.changed(name)
+
+    def renew(self, name: str, now: float) -> None:
+        """ENOTCONN: it is off."""
+        client = self._clients.get(name)
+        if client is None:
+            raise SchemeError(errno.ENOTCONN, f"there is no DHCP on {name}: write 'on' first")
+        client.renew(now)
+
+    def is_leased(self, interface: str, *, address: bytes = b"", router: bytes = b"") -> bool:
+        """Tell whether a lease brought this address, or a default route by this router: it goes with the lease."""
+        client = self._clients.get(interface)
+        lease = client.lease if client is not None else None
+        return lease is not None and (address == lease.address or router in lease.routers[:1])
+
+    def changed(self, name: str) -> None:
+        """Tell who polls the file."""
+        if name in self.files:
+            self.files[name].changed()
+
+    def _udp(self) -> DatagramService:
+        # Looked up when it is needed: netcfg is of use without udp.
+        scheme = self.context.tree.schemes.get("udp")
+        if scheme is None:
+            raise SchemeError(errno.EOPNOTSUPP, "DHCP needs the udp scheme, which is not there")
+        return cast("DatagramService", scheme.provides)
+
+    def _receive(self, octets: bytes, now: float) -> None:
+        reply = wire.parse(octets)
+        if reply is not None:
+            for client in tuple(self._clients.values()):
+                client.receive(reply, now)
+
+    def _network_changed(self, key: str) -> None:
+        if self._clients and key.endswith("/duplicates"):
+            self._duplicates.soon()
+
+    def _decline_duplicates(self, now: float) -> None:
+        for name, client in self._clients.items():
+            interface = self.network.interfaces.get(name)
+            if interface is not None and client.lease is not None and client.lease.address in interface.duplicates:
+                client.decline(now)
+
+
+class _InterfaceHost:
+    """Satisfies `dhcp_client.Host`."""
+
+    def __init__(self, dhcp: Dhcp, link: Link) -> None:
+        self._dhcp = dhcp
+        self._network = dhcp.network
+        self._link = link
+
+    @property
+    def mac(self) -> bytes:
+        """As it is now."""
+        return self._link.mac
+
+    def broadcast(self, message: bytes, source: bytes, now: float) -> None:
+        """Send a frame of our own making: without an address no route leads to everybody on this link."""
+        self._link.send((wire.frame(self.mac, source, message),), NO_OFFLOAD, now)
+
+    def unicast(self, message: bytes, server: bytes, now: float) -> None:
+        """Send by the routing table."""
+        try:
+            path = self._network.path(server)
+            length = 8 + len(message)
+            partial = pseudo_header_sum(path.source, server, UDP, length)
+            header = _UDP_HEADER.pack(wire.CLIENT_PORT, wire.SERVER_PORT, length, partial)
+            path.send(UDP, header, (message,), now, checksum_offset=_CHECKSUM_OFFSET, may_fragment=True)
+        except SchemeError as error:
+            log.debug("a request was not sent: %s", error.sentence)
+
+    def configure(self, lease: wire.Reply, now: float) -> None:
+        """Address, default route, name servers."""
+        name = self._link.name
+        interface = self._network.interfaces[name]
+        if (lease.address, prefix_length(lease)) not in interface.addresses:
+            try:
+                interface.add_address(lease.address, prefix_length(lease), now)
+            except SchemeError as error:
+                log.warning("the leased address can't be used: %s", error.sentence)
+                return
+        for router in lease.routers[:1]:
+            try:
+                self._network.routes.add(ANY_V4, 0, via=router, interface=name)
+            except SchemeError as error:
+                log.warning("no default route by the lease: %s", error.sentence)
+        if lease.nameservers:
+            self._dhcp.context.names.nameservers = lease.nameservers
+
+    def deconfigure(self, lease: wire.Reply, now: float) -> None:
+        """Take away what is still there of it."""
+        interface = self._network.interfaces.get(self._link.name)
+        if interface is None:
+            return
+        for router in lease.routers[:1]:
+            with suppress(SchemeError):
+                self._network.routes.remove(ANY_V4, 0, via=router, interface=interface.name)
+        with suppress(SchemeError):
+            interface.remove_address(lease.address, prefix_length(lease), now)
+
+    def changed(self) -> None:
+        """Tell who polls the file."""
+        self._dhcp.changed(self._link.name)
+
+
+class DhcpFile(CommandFile):
+    """The node."""
+
+    def __init__(self, dhcp: Dhcp, name: str) -> None:
+        super().__init__(dhcp.context, each_line(self._parse_word))
+        self._dhcp = dhcp
+        self._name = name
+        dhcp.files[name] = self
+
+    def read(self, caller: Caller, now: float) -> bytes:
+        """Return `off`, or the client's state and lease."""
+        del caller
+        client = self._dhcp.client(self._name)
+        return client.text(now).encode() if client is not None else f"{OFF}\n".encode()
+
+    def _parse_word(self, line: str) -> Command:
+        if line not in _WORDS:
+            message = f"{line!r} is not {' or '.join(_WORDS)}"
+            raise ValueError(message)
+        command = {"on": self._dhcp.switch_on, OFF: self._dhcp.switch_off, "renew": self._dhcp.renew}[line]
+        return lambda now: command(self._name, now)

@@ -1,0 +1,137 @@
+"""The octets of DHCP (RFC 2131 §2, RFC 2132), by dpkt: what a client says and what it hears. Nothing here decides.
+
+As a client without an address speaks (RFC 2131 §4.1): from 0.0.0.0 port 68 to everybody's port 67, in a frame of its
+own making, since no route leads there yet.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from struct import Struct
+from typing import TYPE_CHECKING, Final
+
+import dpkt
+
+if TYPE_CHECKING:
+    from schemefs.net.buffer import Buffer
+
+CLIENT_PORT: Final = 68
+SERVER_PORT: Final = 67
+
+DISCOVER: Final = 1
+OFFER: Final = 2
+REQUEST: Final = 3
+DECLINE: Final = 4
+ACK: Final = 5
+NAK: Final = 6
+RELEASE: Final = 7
+
+NETMASK: Final = 1
+ROUTERS: Final = 3
+NAMESERVERS: Final = 6
+HOST_NAME: Final = 12
+REQUESTED: Final = 50
+LEASE: Final = 51
+KIND: Final = 53
+SERVER: Final = 54
+WANTED: Final = 55
+MESSAGE: Final = 56
+RENEWAL: Final = 58
+REBINDING: Final = 59
+CLIENT: Final = 61
+
+INFINITE: Final = 0xFFFFFFFF
+_BROADCAST_FLAG: Final = 0x8000  # RFC 2131 §4.1: the stack takes no unicast for an address that it has not yet
+_SMALLEST: Final = 300  # octets: RFC 1542 §2.1, some relays drop shorter ones
+_EVERYBODY: Final = b"\xff" * 6
+_U32: Final = Struct(">I")
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What a server said. Empty and 0: it did not."""
+
+    kind: int
+    xid: int
+    mac: bytes
+    address: bytes
+    server: bytes = b""
+    netmask: bytes = b""
+    routers: tuple[bytes, ...] = ()
+    nameservers: tuple[bytes, ...] = ()
+    lease: int = 0  # seconds
+    renewal: int = 0
+    rebinding: int = 0
+    message: str = ""
+
+
+def build(
+    kind: int,
+    xid: int,
+    mac: bytes,
+    seconds: int,
+    *,
+    own: bytes = b"",
+    requested: bytes = b"",
+    server: bytes = b"",
+) -> bytes:
+    """Return a client's message: *own* is an address it has (ciaddr), *requested* one that it wants."""
+    options = [(KIND, bytes((kind,))), (CLIENT, b"\x01" + mac)]
+    if requested:
+        options.append((REQUESTED, requested))
+    if server:
+        options.append((SERVER, server))
+    if kind in (DISCOVER, REQUEST):
+        options.append((WANTED, bytes((NETMASK, ROUTERS, NAMESERVERS, LEASE, RENEWAL, REBINDING))))
+    message = dpkt.dhcp.DHCP(
+        xid=xid,
+        secs=min(seconds, 0xFFFF),
+        flags=0 if own else _BROADCAST_FLAG,
+        ciaddr=_U32.unpack(own)[0] if own else 0,
+        chaddr=mac.ljust(16, b"\0"),
+        opts=options,
+    )
+    return bytes(message).ljust(_SMALLEST, b"\0")
+
+
+def frame(mac: bytes, source: bytes, message: bytes) -> bytes:
+    """Return the Ethernet frame that takes *message* to every server, from *source* (0.0.0.0 before there is one)."""
+    udp = dpkt.udp.UDP(sport=CLIENT_PORT, dport=SERVER_PORT, data=message)
+    udp.ulen = len(udp)
+    ip = dpkt.ip.IP(src=source, dst=b"\xff" * 4, p=dpkt.ip.IP_PROTO_UDP, ttl=64, data=udp)
+    ip.len = len(ip)
+    return bytes(dpkt.ethernet.Ethernet(dst=_EVERYBODY, src=mac, type=dpkt.ethernet.ETH_TYPE_IP, data=ip))
+
+
+def parse(octets: Buffer) -> Reply | None:
+    """Return what a server's message says; None: it is no such message, or truncated."""
+    try:
+        message = dpkt.dhcp.DHCP(bytes(octets))
+    except (dpkt.UnpackError, IndexError):
+        return None
+    options = dict(reversed(message.opts))  # the first of a kind counts
+    kind = options.get(KIND, b"")
+    if (message.op, message.hln, message.magic, len(kind)) != (2, 6, dpkt.dhcp.DHCP_MAGIC, 1):
+        return None
+    return Reply(
+        kind=kind[0],
+        xid=message.xid,
+        mac=bytes(message.chaddr),
+        address=_U32.pack(message.yiaddr),
+        server=next(iter(_addresses(options.get(SERVER, b""))), b""),
+        netmask=next(iter(_addresses(options.get(NETMASK, b""))), b""),
+        routers=_addresses(options.get(ROUTERS, b"")),
+        nameservers=_addresses(options.get(NAMESERVERS, b"")),
+        lease=_seconds(options.get(LEASE, b"")),
+        renewal=_seconds(options.get(RENEWAL, b"")),
+        rebinding=_seconds(options.get(REBINDING, b"")),
+        message=options.get(MESSAGE, b"").decode("ascii", "replace"),
+    )
+
+
+def _addresses(octets: bytes) -> tuple[bytes, ...]:
+    return tuple(octets[at : at + 4] for at in range(0, len(octets) - 3, 4))
+
+
+def _seconds(octets: bytes) -> int:
+    return int(_U32.unpack(octets)[0]) if len(octets) == 4 else 0
