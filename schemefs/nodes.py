@@ -14,7 +14,7 @@ from __future__ import annotations
 import errno
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from schemefs.errors import SchemeError
 
@@ -31,18 +31,28 @@ class Node(ABC):
     mode: int = 0o444  # permission bits; the mount enforces them for uid and gid, 0 included for a direction nobody has
     uid: int = 0
     gid: int = 0
+    help: str = ""  # a few words for the README of its directory; of a directory, also the first line of its own
 
     @property
     def size(self) -> int:
         """What stat shows as the size in octets."""
         return 0
 
+    def described(self, words: str) -> Self:
+        """Say what it is, where it is declared; return it."""
+        self.help = words
+        return self
+
 
 class Directory(Node):
-    """Names and what they are. `lookup` and `list` have no side effects."""
+    """Names and what they are. `lookup` and `list` have no side effects.
+
+    One that lists no README gets one from the mount (`schemefs/readme.py`), made of the `help` of what it lists.
+    """
 
     kind = 0o040000
     mode = 0o555
+    readme: Node | None = None  # the one it was given
 
     @abstractmethod
     def lookup(self, name: str, caller: Caller) -> Node:
@@ -110,6 +120,11 @@ class TextFile(Node):
         self.gid = gid
         self.version = 0
         self.watchers: set[Callable[[], None]] = set()
+
+    @property
+    def is_read(self) -> bool:
+        """Whether there is anything to read; a node that is only written reads as empty."""
+        return self._read is not None or type(self).read is not TextFile.read
 
     def read(self, caller: Caller, now: float) -> bytes:
         """Return the text now, encoded; empty for a node that is only written."""

@@ -20,6 +20,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Final, Protocol, TypeVar
 
+from schemefs import readme
 from schemefs.errors import SchemeError
 from schemefs.nodes import (
     Directory,
@@ -253,7 +254,7 @@ class Scheme(ABC):
         for part in filter(None, path.split("/")):
             if not isinstance(node, Directory):
                 raise SchemeError(errno.ENOTDIR, f"{path!r} goes through a file")
-            node = node.lookup(part, caller)
+            node = readme.lookup(node, part, caller)
         return node
 
     def open(self, path: str, flags: int, caller: Caller, now: float) -> Handle:

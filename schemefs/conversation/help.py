@@ -37,7 +37,6 @@ WORDS: Final = {
     "status.json": "the same for programs",
     "err": "why it failed, in a sentence",
     "events": "what happened, in order",
-    "settings": "values of this conversation",
 }
 """What the README of a numbered directory says of its files."""
 

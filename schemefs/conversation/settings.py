@@ -55,6 +55,7 @@ class SettingFile(TextFile):
         self._conversation = conversation
         self._name = name
         self.mode = 0o600 if self._setting().set is not None else 0o400
+        self.help = self._setting().help
 
     def _setting(self) -> Setting:
         return settings_of(self._conversation)[self._name]
@@ -73,6 +74,10 @@ class SettingFile(TextFile):
 
 class RawSettingFile(SettingFile):
     """The same value in Redox's binary form."""
+
+    def __init__(self, conversation: Conversation, name: str) -> None:
+        super().__init__(conversation, name)
+        self.help = f"{name} in Redox's octets"
 
     def read(self, caller: Caller, now: float) -> bytes:
         """Return the octets Redox would."""

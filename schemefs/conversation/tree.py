@@ -311,7 +311,7 @@ class ConversationDirectory(StaticDirectory):
         self.uid, self.gid = conversation.uid, conversation.gid
         self.help = f"{conversation.name}: one conversation, its owner's and root's"
         for name, node in self.children.items():
-            node.help = WORDS.get(name, "")
+            node.help = WORDS.get(name, node.help)
         self.watchable = conversation
         for shown in (self.status, self.children["status.json"], self.children["err"]):
             conversation.on_changed.append(cast("TextFile", shown).changed)

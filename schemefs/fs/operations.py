@@ -14,6 +14,7 @@ import os
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
+from schemefs import readme
 from schemefs.errors import SchemeError
 from schemefs.fs import permissions, seam
 from schemefs.fs.attributes import attributes_of, statfs
@@ -104,7 +105,7 @@ class Operations(pyfuse3.Operations):
         if name == b".":
             return directory, parent.scheme
         try:
-            node = directory.lookup(name.decode(), caller)
+            node = readme.lookup(directory, name.decode(), caller)
         except UnicodeDecodeError:
             raise SchemeError(errno.ENOENT, "no name here is anything but UTF-8") from None
         except SchemeError as error:
@@ -179,7 +180,7 @@ class Operations(pyfuse3.Operations):
         caller = _caller(ctx)
         permissions.require(directory, caller, permissions.READ, "this directory")
         self._last_file += 1
-        self._listings[self._last_file] = list(directory.list(caller))
+        self._listings[self._last_file] = readme.listing(directory, caller)
         self._opens[self._last_file] = inode
         return self._last_file
 

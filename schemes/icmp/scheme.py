@@ -77,8 +77,8 @@ class EchoProtocol(ConversationProtocol):
         return echo
 
     def announce(self, address: AddressPath, caller: Caller, now: float) -> Echo:
-        """EOPNOTSUPP: echo requests from outside are answered by the stack itself."""
-        raise SchemeError(errno.EOPNOTSUPP, "nobody can be waited for: requests from outside are answered at once")
+        """EINVAL: echo requests from outside are answered by the stack itself."""
+        raise SchemeError(errno.EINVAL, "nobody can be waited for: requests from outside are answered at once")
 
 
 class IcmpScheme(ConversationScheme):
@@ -99,10 +99,10 @@ class IcmpScheme(ConversationScheme):
                 "err": self.err,
                 "errors": _Stream(lambda _now: Errors(self.engine), mode=0o444),
                 "clone": self.clone,
-                "echo": _Addresses(self.address_file),
-                "ping": _Addresses(_streams(self._parse_ping)),
-                "trace": _Addresses(_streams(self._parse_trace)),
-                "udp": _Addresses(_streams(self._parse_udp_port)),
+                "echo": _Addresses(self.address_file).described("echo/HOST: requests and replies in Redox's octets"),
+                "ping": _Addresses(_streams(self._parse_ping)).described("ping/HOST[,count=4,…]: read it"),
+                "trace": _Addresses(_streams(self._parse_trace)).described("trace/HOST[,hops=30,…]: read the way"),
+                "udp": _Addresses(_streams(self._parse_udp_port)).described("udp/PORT: errors about that local port"),
             },
         )
 

@@ -128,6 +128,8 @@ class _IpDirectory(StaticDirectory):
 class _Conversations(Directory):
     """`ip/conversations/`: the live ones. Beside the protocols, 11 would be a conversation and udp."""
 
+    help = "live conversations by number"
+
     def __init__(self, scheme: IpScheme) -> None:
         self._scheme = scheme
 

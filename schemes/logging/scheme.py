@@ -56,6 +56,7 @@ class RingDirectory(Directory):
     def __init__(self, logs: LogRings, prefix: str, links: dict[str, SymbolicLink]) -> None:
         self._logs = logs
         self._prefix = prefix
+        self.help = "cat ends at the newest line, tail -f follows"
         self._links = links
         self._files: dict[str, tuple[LogRing, FollowedFile]] = {}
         self._directories: dict[str, RingDirectory] = {}

@@ -71,32 +71,34 @@ def redox_directory(context: SchemeContext, interface: Interface, dhcp: Dhcp) ->
             "mac": _mac_file(context, interface, "-"),
             "mtu": _mtu_file(context, interface),
             "state": _state_file(context, interface),
-            "stats": TextFile(lambda: texts.counters_text(interface.statistics())),
+            "stats": TextFile(lambda: texts.counters_text(interface.statistics())).described("counters, name=value"),
             "addr": StaticDirectory(
                 {
-                    "list": TextFile(lambda: texts.addresses_text(interface)),
-                    "set": CommandFile(context, _set_addresses(interface)),
-                    "add": CommandFile(context, each_line(add)),
-                    "rm": CommandFile(context, each_line(remove)),
+                    "list": TextFile(lambda: texts.addresses_text(interface)).described("ADDRESS/LENGTH, one per line"),
+                    "set": CommandFile(context, _set_addresses(interface)).described("ADDRESS/LENGTH in place of all"),
+                    "add": CommandFile(context, each_line(add)).described("ADDRESS/LENGTH: one more"),
+                    "rm": CommandFile(context, each_line(remove)).described("ADDRESS/LENGTH: one less"),
                 }
-            ),
+            ).described("the addresses of this interface"),
             "neighbors": _neighbors_directory(context, interface),
             "dhcp": DhcpFile(dhcp, interface.name),
             "impair": _impair_file(context, interface),
         }
-    )
+    ).described(f"interface {interface.name}, in Redox's words")
 
 
 def plain_directory(context: SchemeContext, interface: Interface) -> Directory:
     """`iface/<if>/`: four files to read and write."""
     return StaticDirectory(
         {
-            "addr": CommandFile(context, _set_addresses(interface), lambda: texts.addresses_text(interface)),
+            "addr": CommandFile(context, _set_addresses(interface), lambda: texts.addresses_text(interface)).described(
+                "ADDRESS/LENGTH, one per line; what is written takes the place of all"
+            ),
             "mac": _mac_file(context, interface, ":"),
             "mtu": _mtu_file(context, interface),
             "state": _state_file(context, interface),
         }
-    )
+    ).described(f"interface {interface.name}: read what is, write what shall be")
 
 
 def _set_addresses(interface: Interface) -> Callable[[list[str]], list[Command]]:
@@ -124,7 +126,9 @@ def _mac_file(context: SchemeContext, interface: Interface, separator: str) -> T
         mac = parse_unicast_mac(line)
         return lambda now: interface.set_mac(mac, now)
 
-    return CommandFile(context, each_line(parse), lambda: texts.mac_line(interface, separator))
+    return CommandFile(context, each_line(parse), lambda: texts.mac_line(interface, separator)).described(
+        "the hardware address"
+    )
 
 
 def _mtu_file(context: SchemeContext, interface: Interface) -> TextFile:
@@ -132,7 +136,9 @@ def _mtu_file(context: SchemeContext, interface: Interface) -> TextFile:
         mtu = parse_number(line, 68, 65535)  # RFC 791: every link carries 68 octets; no datagram is longer than 65535
         return lambda now: interface.set_mtu(mtu, now)
 
-    return CommandFile(context, each_line(parse), lambda: f"{interface.mtu}\n")
+    return CommandFile(context, each_line(parse), lambda: f"{interface.mtu}\n").described(
+        "octets of the largest IP datagram, 68 to 65535"
+    )
 
 
 def _state_file(context: SchemeContext, interface: Interface) -> TextFile:
@@ -140,7 +146,9 @@ def _state_file(context: SchemeContext, interface: Interface) -> TextFile:
         up = parse_state(line)
         return lambda now: interface.set_up(up, now)
 
-    return CommandFile(context, each_line(parse), lambda: "up\n" if interface.is_up else "down\n")
+    return CommandFile(context, each_line(parse), lambda: "up\n" if interface.is_up else "down\n").described(
+        "up or down"
+    )
 
 
 def _impair_file(context: SchemeContext, interface: Interface) -> TextFile:
@@ -153,7 +161,7 @@ def _impair_file(context: SchemeContext, interface: Interface) -> TextFile:
         lines = [*map(str, interface.impairments), *interface.impairment_effects()]
         return "".join(f"{line}\n" for line in lines or [NOTHING])
 
-    return CommandFile(context, parse, read)
+    return CommandFile(context, parse, read).described("bad weather: loss 1% delay 20ms …; none")
 
 
 def _neighbors_directory(context: SchemeContext, interface: Interface) -> Directory:
@@ -167,8 +175,10 @@ def _neighbors_directory(context: SchemeContext, interface: Interface) -> Direct
 
     return StaticDirectory(
         {
-            "list": TextFile(lambda: texts.neighbors_text(interface.neighbors())),
-            "add": CommandFile(context, each_line(add)),
-            "rm": CommandFile(context, each_line(remove)),
+            "list": TextFile(lambda: texts.neighbors_text(interface.neighbors())).described(
+                "ADDRESS MAC STATE, a line each"
+            ),
+            "add": CommandFile(context, each_line(add)).described("ADDRESS MAC: an entry that stays"),
+            "rm": CommandFile(context, each_line(remove)).described("ADDRESS: forget it"),
         }
-    )
+    ).described("hardware addresses of those on the same link")

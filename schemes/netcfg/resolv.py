@@ -41,11 +41,15 @@ def resolv_directory(context: SchemeContext) -> StaticDirectory:
 
     return StaticDirectory(
         {
-            "nameserver": _Replaced(context, set_nameservers, nameservers_text),
-            "search": _Replaced(context, set_search, lambda: "".join(f"{domain}\n" for domain in names.search)),
-            "hosts": _Replaced(context, set_hosts, lambda: names.hosts),
+            "nameserver": _Replaced(context, set_nameservers, nameservers_text).described(
+                "addresses, the first one first"
+            ),
+            "search": _Replaced(
+                context, set_search, lambda: "".join(f"{domain}\n" for domain in names.search)
+            ).described("domains that a short name may be in"),
+            "hosts": _Replaced(context, set_hosts, lambda: names.hosts).described("ADDRESS NAME…, as /etc/hosts"),
         }
-    )
+    ).described("how names become addresses; each write takes the place of the whole")
 
 
 class _Replaced(CommandFile):

@@ -54,16 +54,20 @@ def route_directory(context: SchemeContext, network: NetworkLayer) -> StaticDire
 
     return StaticDirectory(
         {
-            "list": TextFile(rules),
-            "add": CommandFile(context, each_line(add)),
-            "rm": CommandFile(context, each_line(remove)),
+            "list": TextFile(rules).described("the rules, one per line"),
+            "add": CommandFile(context, each_line(add)).described(
+                "default|PREFIX/LENGTH via GATEWAY|dev IF [src] [metric]"
+            ),
+            "rm": CommandFile(context, each_line(remove)).described("default|PREFIX/LENGTH [via] [dev]"),
             "get": _Explanations(network),
         }
-    )
+    ).described("the routing table, one rule per line")
 
 
 class _Explanations(Directory):
     """A text for every address there could be; nothing to list."""
+
+    help = "get/ADDRESS: the rule that wins for an address, and why"
 
     def __init__(self, network: NetworkLayer) -> None:
         self._network = network

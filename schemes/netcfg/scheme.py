@@ -73,13 +73,17 @@ class NetcfgScheme(Scheme):
         self.root = StaticDirectory(
             {
                 "README": TextFile(lambda: README),
-                "iface": InterfaceDirectories(context, network, plain_directory),
-                "ifaces": InterfaceDirectories(context, network, partial(redox_directory, dhcp=self._dhcp)),
+                "iface": InterfaceDirectories(context, network, plain_directory).described("interfaces, for people"),
+                "ifaces": InterfaceDirectories(context, network, partial(redox_directory, dhcp=self._dhcp)).described(
+                    "interfaces, as in Redox"
+                ),
                 "route": route_directory(context, network),
                 "routes": TextFile(lambda: route_table(network.routes.list(), network.interfaces)),
                 "resolv": resolv_directory(context),
                 "ip": StaticDirectory({"forward": self._forward_file()}),
-                "log": StaticDirectory({"level": self._level}),
+                "log": StaticDirectory(
+                    {"level": self._level.described("[SUBSYSTEM] LEVEL: trace, debug, info, warning, error")}
+                ).described("how much is logged; the log itself is in logging/"),
                 "stats": StaticDirectory(
                     {
                         "timers": TextFile(self._timers_text),

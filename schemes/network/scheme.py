@@ -44,11 +44,11 @@ class NetworkScheme(Scheme):
         frames = self._frames[link.name] = LinkFrames(link)
         self._links.children[link.name] = StaticDirectory(
             {
-                "mac": TextFile(lambda: f"{mac_text(link.mac)}\n" if link.mac else ""),
-                "frames": FramesFile(self.context, frames),
-                "stats": TextFile(lambda: stats(link, frames)),
+                "mac": TextFile(lambda: f"{mac_text(link.mac)}\n" if link.mac else "").described("hardware address"),
+                "frames": FramesFile(self.context, frames).described("raw frames, one per read and write; for root"),
+                "stats": TextFile(lambda: stats(link, frames)).described("counters and ring indices, name=value"),
             }
-        )
+        ).described(f"the driver of {link.name}: {link.device}")
 
     def link_detached(self, link: Link, now: float) -> None:
         """Take it away; its readers get end of file."""
