@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from schemes.tcp.connection import Connection
     from schemes.tcp.listener import Listener
@@ -40,12 +40,22 @@ def of_connection(connection: Connection, now: float) -> Mapping[str, str | int 
         "receive_queue": c.inbox.size,
         "receive_capacity": c.inbox.capacity,
         "out_of_order": c.reassembly.size,
+        "sack_blocks": " ".join(f"{left - rcv.irs}:{right - rcv.irs}" for left, right in c.reassembly.sack_blocks()),
         "urgent": c.urgent,
         "segments_in": c.segments_in,
         "segments_out": c.segments_out,
         "retransmissions": c.retransmissions,
         "syn_retries": c.syn_retries,
+        "timers": " ".join(_timers(c, now)),
     }
+
+
+def _timers(c: Connection, now: float) -> Iterator[str]:
+    """Yield those that run, as `name:seconds left`."""
+    for name in ("retransmission", "loss_timer", "delayed_ack", "life"):
+        timer = getattr(c, name)
+        if timer.armed:
+            yield f"{name.removesuffix('_timer')}:{max(timer.deadline - now, 0.0):.3f}"
 
 
 def of_listener(listener: Listener) -> Mapping[str, str | int | float]:

@@ -210,6 +210,19 @@ def test_status_tells_of_retransmissions() -> None:
     assert (status["state"], status["retransmissions"], status["recovery"]) == ("ESTABLISHED", 5, "loss")
 
 
+def test_status_tells_of_timers_and_of_what_came_out_of_order() -> None:
+    tcp = established(options_text="sackOK", keepalive=30.0)
+    tcp.until(1.0)
+    tcp.receives("P. 1001:2001(1000) ack 1", now=1.0)
+    tcp.receives("P. 3001:4001(1000) ack 1", now=1.0)
+    tcp.write(b"x", now=1.0)
+    status = tcp.connection.status(1.1)
+    assert status["sack_blocks"] == "3001:4001 1001:2001"
+    assert "retransmission:0.100" in str(status["timers"])
+    assert "life:" in str(status["timers"])
+    assert "delayed_ack" not in str(status["timers"])
+
+
 def test_keepalive_is_off_and_two_hours_when_no_time_is_said() -> None:
     """§3.8.4 MUST-25, MUST-28."""
     tcp = established()
