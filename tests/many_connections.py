@@ -83,10 +83,15 @@ class Crowd:
         self._sent[number] += len(PAYLOAD)
         return self._frame(number, seq, 1, wire.ACK | wire.PSH, PAYLOAD)
 
-    def segments(self, count: int, seed: int = 1) -> list[tuple[Connection, memoryview]]:
-        """Return as many, in pairs for connections drawn at random: so each connection does the same, however many."""
+    def segments(self, count: int, seed: int = 1, busy: int = 0) -> list[tuple[Connection, memoryview]]:
+        """Return as many, in pairs for connections drawn at random: so each connection does the same, however many.
+
+        *busy*: only for so many of them, spread over all; 0: for any.
+        """
         draw = random.Random(seed)
-        chosen = [draw.randrange(len(self.connections)) for _ in range(count // 2)]
+        everybody = len(self.connections)
+        step = everybody // busy if busy else 1
+        chosen = [draw.randrange(busy or everybody) * step for _ in range(count // 2)]
         return [(self.connections[number], self.segment(number)) for number in chosen for _ in range(2)]
 
     def warm_up(self) -> None:

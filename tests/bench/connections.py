@@ -24,12 +24,12 @@ ROUNDS: Final = 7
 GOAL: Final = 1.2
 
 
-def seconds_per_segment(crowds: dict[int, Crowd]) -> dict[int, float]:
+def seconds_per_segment(crowds: dict[int, Crowd], busy: int) -> dict[int, float]:
     """Return the best of several rounds for each, taken in turns: the machine's mood is the same for all."""
     best = dict.fromkeys(crowds, float("inf"))
     for turn in range(ROUNDS):
         for count, crowd in crowds.items():
-            segments = crowd.segments(SEGMENTS, seed=turn)
+            segments = crowd.segments(SEGMENTS, turn, busy)
             began = time.perf_counter()
             crowd.take(segments)
             best[count] = min(best[count], (time.perf_counter() - began) / SEGMENTS)
@@ -58,11 +58,12 @@ def main() -> None:
         crowd.warm_up()
     gc.collect()
     gc.freeze()
-    costs = seconds_per_segment(crowds)
-    for count, cost in costs.items():
-        ratio = cost / costs[10]
-        verdict = "" if ratio <= GOAL else f"  above the goal of {GOAL}"
-        sys.stdout.write(f"{count:6} connections: {cost * 1e6:6.1f} µs a segment, {ratio:.2f}x{verdict}\n")
+    for busy, words in ((10, "ten busy"), (0, "all busy")):
+        costs = seconds_per_segment(crowds, busy)
+        for count, cost in costs.items():
+            ratio = cost / costs[10]
+            verdict = f"  above the goal of {GOAL}" if busy and ratio > GOAL else ""
+            sys.stdout.write(f"{count:6} connections, {words}: {cost * 1e6:6.1f} µs a segment, {ratio:.2f}x{verdict}\n")
     sys.stdout.write(f"idle connection: {octets_when_idle() / 1024:.1f} KiB\n")
     sys.stdout.write(f"set up and closed: {lives_per_second():.0f} connections a second\n")
 
