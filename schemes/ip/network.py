@@ -219,6 +219,7 @@ class Network:
         """Forget an interface with its addresses, routes and neighbors."""
         interface = self.interfaces[name]
         interface.set_up(False, now)
+        interface.impair((), now)
         self.groups.forget_interface(name, now)
         interface.addresses = []
         del self.interfaces[name]

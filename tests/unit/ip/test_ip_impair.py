@@ -1,0 +1,52 @@
+"""An interface with bad weather: paths and neighbors go through it while it lasts, and the link is as it was after."""
+
+from __future__ import annotations
+
+from schemefs.net.impaired_link import ImpairedLink
+from schemefs.net.impairment import parse_impairment
+from tests.ip_host import PEER, IpHost, datagram
+
+
+def test_a_path_that_is_in_use_meets_the_weather_and_its_end() -> None:
+    host = IpHost()
+    host.resolve_peer()
+    path = host.network.path(PEER)
+    path.send(host.PROTOCOL, b"x" * 8, (), 0.0)
+    assert len(host.sends()) == 1
+    host.eth0.impair([parse_impairment("delay 1s seed 1")], 1.0)
+    path.send(host.PROTOCOL, b"x" * 8, (), 1.0)
+    assert host.sends() == []
+    host.until(2.0)
+    assert len(host.sends()) == 1
+    host.eth0.impair([], 3.0)
+    path.send(host.PROTOCOL, b"x" * 8, (), 3.0)
+    assert len(host.sends()) == 1
+    assert host.eth0.link is host.link
+
+
+def test_what_arrives_meets_it_too_and_a_change_loses_nothing() -> None:
+    host = IpHost()
+    host.eth0.impair([parse_impairment("delay 5s direction in seed 1")], 0.0)
+    host.receives_datagram(datagram(), 0.0)
+    assert host.transport.received == []
+    host.eth0.impair([parse_impairment("delay 1s direction in seed 1")], 1.0)
+    assert len(host.transport.received) == 1
+    assert isinstance(host.eth0.link, ImpairedLink)
+    assert host.eth0.link.inner is host.link
+
+
+def test_a_seed_is_chosen_and_shown() -> None:
+    host = IpHost()
+    host.eth0.impair([parse_impairment("loss 5%")], 0.0)
+    (impairment,) = host.eth0.impairments
+    assert impairment.seed is not None
+    assert next(iter(host.eth0.impairment_effects())).startswith("# in: frames=0 dropped_lost=0")
+
+
+def test_an_interface_that_goes_leaves_no_timer() -> None:
+    host = IpHost()
+    host.resolve_peer()
+    host.eth0.impair([parse_impairment("delay 5s seed 1")], 0.0)
+    host.network.path(PEER).send(host.PROTOCOL, b"x" * 8, (), 0.0)
+    host.network.detach("eth0", 1.0)
+    assert host.alarm.pending == 0
