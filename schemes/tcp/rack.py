@@ -186,6 +186,8 @@ class RackRecovery(Recovery):
         if not is_spurious:
             return
         spurious.settle()
+        if self.phase is not LOSS:
+            self.reordering.is_seen = True  # overtaken, sent again and arrived all the same; §6.2 step 3 can't see that
         self.congestion.undo()
         self.flight.recall()
         if self.phase is not OPEN:
