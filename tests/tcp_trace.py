@@ -43,6 +43,7 @@ class MemoryPath:
         self.network = network
         self.source = source
         self.destination = destination
+        self.traffic_class = 0
 
     @property
     def mtu(self) -> int:

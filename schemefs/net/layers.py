@@ -61,6 +61,7 @@ class Path(Protocol):
 
     source: bytes
     destination: bytes
+    traffic_class: int  # the octet of DSCP and ECN (RFC 2474, RFC 3168) in what is sent; 0 at first
 
     @property
     def mtu(self) -> int:

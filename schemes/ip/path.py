@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
 _DATAGRAM: Final = Struct(">2sHIHH8s")
 _FRAME: Final = Struct(">16sHIHH8s")
-_START: Final = bytes((wire.VERSION_IHL, 0))
 _OFFLOADS: Final = 64  # different ones kept per path; a connection needs a few
 
 
@@ -59,6 +58,7 @@ class Path:
         "_resolved",
         "_route_generation",
         "_sum",
+        "_traffic_class",
         "_ttl_protocol",
         "destination",
         "source",
@@ -74,9 +74,21 @@ class Path:
         self.destination = destination
         self.source = source
         self._kind: tuple[int, int, bool] | None = None
+        self._traffic_class = 0
         self._generation = -1  # of the network, when everything down to the hardware address was up to date
         self._route_generation = -1  # … when all but the hardware address was
         self._follow_route()
+
+    @property
+    def traffic_class(self) -> int:
+        """The octet of DSCP and ECN in what is sent whole: fragments and raw datagrams have 0 or their own."""
+        return self._traffic_class
+
+    @traffic_class.setter
+    def traffic_class(self, octet: int) -> None:
+        self._traffic_class = octet
+        self._set_link_header(self._link_header, resolved=self._resolved)
+        self._kind = None
 
     @property
     def mtu(self) -> int:
@@ -177,7 +189,7 @@ class Path:
     def _set_link_header(self, header: bytes, *, resolved: bool) -> None:
         self._resolved = resolved
         self._link_header = header
-        self._prefix = header + _START
+        self._prefix = header + bytes((wire.VERSION_IHL, self._traffic_class))
         self._pack = _FRAME.pack if header else _DATAGRAM.pack
         self._offloads = {}
 
@@ -187,7 +199,7 @@ class Path:
         self._ttl_protocol = hop_limit << 8 | protocol
         if may_fragment:
             self._id_slot = self._network.identifications.slot(self.source, self.destination, protocol)
-        start = wire.VERSION_IHL << 8
+        start = wire.VERSION_IHL << 8 | self._traffic_class
         flags = 0 if may_fragment else wire.DONT_FRAGMENT
         self._sum = start + flags + self._ttl_protocol + ones_complement_sum(self._addresses)
         self._offloads.clear()

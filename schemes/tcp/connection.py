@@ -115,6 +115,8 @@ class Connection:
 
     def take_path(self, path: Path) -> None:
         """Use *path* from now on: what follows from its ends and its MTU."""
+        if path is not self.path:
+            path.traffic_class = self.path.traffic_class
         self.path = path
         source, destination = path.source, path.destination
         self.ip_header_length = 20 if len(source) == 4 else 40
@@ -178,6 +180,15 @@ class Connection:
     def remote(self) -> str:
         """`10.0.2.2:80`."""
         return endpoint_text(self.path.destination, self.ports[1])
+
+    @property
+    def dscp(self) -> int:
+        """The Diffserv field of what is sent (RFC 9293 §3.9.2, RFC 2474)."""
+        return self.path.traffic_class >> 2
+
+    @dscp.setter
+    def dscp(self, value: int) -> None:
+        self.path.traffic_class = value << 2
 
     @property
     def ended(self) -> bool:

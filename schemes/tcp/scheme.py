@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _SETTINGS = {
     "nodelay": "nodelay",
     "ttl": "hop_limit",
+    "dscp": "dscp",
     "keepalive": "keepalive",
     "user_timeout": "user_timeout",
     "linger": "linger",

@@ -21,6 +21,7 @@ KEEPALIVE_TIME = 7200.0  # when only the word is said (RFC 9293 MUST-28)
 HELP = {
     "nodelay": "1: send short segments at once; 0: Nagle's algorithm",
     "hop_limit": "TTL of outgoing datagrams, 1 to 255",
+    "dscp": "Diffserv field of outgoing datagrams, 0 to 63",
     "keepalive": "seconds of silence until the peer is probed; 0: never",
     "keepalive_interval": "seconds between probes",
     "keepalive_count": "probes without an answer until the connection fails",
@@ -71,6 +72,7 @@ def _congestion(text: str) -> type[CongestionControl]:
 CHECKS: Mapping[str, Callable[[str], object]] = {
     "nodelay": _flag,
     "hop_limit": lambda text: parse_number(text, 1, 255),
+    "dscp": lambda text: parse_number(text, 0, 63),
     "keepalive": lambda text: parse_seconds(text) if text else KEEPALIVE_TIME,
     "keepalive_interval": _positive_seconds,
     "keepalive_count": lambda text: parse_number(text, 1, 127),

@@ -187,6 +187,31 @@ def test_the_hop_limit_can_be_set(hop_limit: int) -> None:
     assert seen == {hop_limit}
 
 
+def test_the_diffserv_field_can_be_set_and_changed() -> None:
+    """§3.9.2 MUST-48, SHLD-21, SHLD-22: in every segment from then on, and the header's checksum is right."""
+    pair = Pair()
+    pair.listen()
+    connection = pair.left.connect(RIGHT, PORT, 0.0)
+    put = connection.settings["dscp"].set
+    assert put is not None
+    put("46")
+    seen: list[int] = []
+
+    def watch(_link: object, frame: bytes, _now: float) -> None:
+        if frame[12:16] == LEFT:
+            seen.append(frame[1])
+            assert ones_complement_sum(frame[:20], 0) == 0xFFFF
+
+    pair.wire.watchers.append(watch)
+    pair.left.begin(connection, 0.0)
+    pair.passes(1.0)
+    put("10")
+    connection.write(memoryview(b"hello"), pair.now)
+    pair.passes(1.0)
+    assert seen == [46 << 2, 46 << 2, 10 << 2]
+    assert connection.settings["dscp"].get() == "10"
+
+
 def test_user_timeout_is_r2() -> None:
     """§3.8.3 MUST-21, SHLD-11."""
     assert USER_TIMEOUT >= 100
