@@ -38,6 +38,8 @@ class Weather:
     largest: int = 65535  # octets; longer frames vanish, and nobody says so: a black hole
     duplication: float = 0.0
     corruption: float = 0.0  # of one octet
+    haunting: float = 0.0  # probability that a copy comes once more, up to `haunting_time` later
+    haunting_time: float = 60.0
     reordering: float = 0.0  # probability that a frame takes `detour` longer
     detour: float = 0.010
     delay: float = 0.001
@@ -120,10 +122,15 @@ class SimulatedWire:
             if chance() < weather.corruption:
                 self._mourn(sender, frame, now)
                 frame[self._random.randrange(len(frame))] ^= 1 << self._random.randrange(8)
-            self._serial += 1
-            heappush(self._flying, (arrives_at, self._serial, receiver, bytes(frame)))
+            self._fly(arrives_at, receiver, frame)
+        if weather.haunting and chance() < weather.haunting:
+            self._fly(sender.idle_at + weather.delay + chance() * weather.haunting_time, receiver, frame)
         if self._flying[0][0] < self._timer.deadline:
             self._timer.set(self._flying[0][0])
+
+    def _fly(self, arrives_at: float, receiver: WireLink, frame: bytearray) -> None:
+        self._serial += 1
+        heappush(self._flying, (arrives_at, self._serial, receiver, bytes(frame)))
 
     def _is_lost(self, sender: WireLink, frame: bytearray, weather: Weather, now: float) -> bool:
         """Decide by the queue, the length, the count and chance, in this order."""

@@ -25,7 +25,8 @@ _INTRODUCTION = """\
 # Conformance of the tcp scheme
 
 Made by `./dev conformance` from the tables in `tests/conformance/`; a test fails when it is stale. Each line names the
-tests that show it. **partly** and **no** say why. All of these tests are part of `./dev test`.
+tests that show it. **partly** and **no** say why. All of these tests are part of `./dev test`, the
+longest of `./dev test --full`.
 """
 
 

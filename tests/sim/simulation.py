@@ -88,6 +88,7 @@ def _weather(draw: random.Random) -> Weather:
     weather.detour = weather.delay * draw.uniform(0.1, 2)
     weather.duplication = sometimes(0.3, draw.uniform(0, 0.2))
     weather.corruption = sometimes(0.3, draw.uniform(0, 0.1))
+    weather.haunting = sometimes(0.2, draw.uniform(0, 0.1))
     if draw.random() < 0.3:
         weather.rate = 10 ** draw.uniform(5, 7)
         weather.queue = draw.choice((10, 50, 1000))
