@@ -111,6 +111,8 @@ def cli(context: click.Context) -> None:
     show_default=True,
     help="Checksums and segmentation left to the kernel.",
 )
+@click.option("--uplink", is_flag=True, help="The host forwards and masquerades for us, and answers for names. Root.")
+@click.option("--resolver", type=ADDRESS, metavar="IP", help="Whom it asks for names.  [default: the host's resolvers]")
 @click.option(
     "--config", "config_file", metavar="FILE", default="", help="The network as DIR/netcfg/config shows it, in TOML."
 )

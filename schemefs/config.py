@@ -22,7 +22,8 @@ class InterfaceConfig:
     driver: str = "tap"
     address: IPv4Interface | None = field(default_factory=lambda: IPv4Interface("10.0.2.15/24"))
     # For the driver: tap (str), mac (bytes | None), mtu (int | None), offload (on, off, auto), address (IPv4Interface),
-    # host_address (IPv4Interface | None), address_is_default (bool: the subnet may move)
+    # host_address (IPv4Interface | None), address_is_default (bool: the subnet may move),
+    # uplink (bool), relay, resolver (IPv4Address | None)
     options: dict[str, object] = field(default_factory=dict)
 
 

@@ -46,8 +46,7 @@ def end_by_force(path: str) -> Iterator[str]:
         if mountpoint.mounted_at(path) == mount:
             raise StartError(f"{path} could not be detached")
         yield f"detached {path}"
-        if namespace >= 0:
-            yield from _put_back(namespace)
+        yield from _put_back(namespace)
     finally:
         for descriptor in (pidfd, namespace):
             if descriptor >= 0:
@@ -108,8 +107,11 @@ def _network_of(pid: int) -> int:
 
 
 def _put_back(namespace: int) -> Iterator[str]:
-    """Go where the daemon's network was, and have the drivers put back what a killed daemon could not."""
-    if os.geteuid() == 0:
+    """Go where the daemon's network was, and have the drivers put back what a killed daemon could not.
+
+    Where it was is not known (-1) of one that is gone: then what was left in our own network is put back.
+    """
+    if namespace >= 0 and os.geteuid() == 0:
         ctypes.CDLL(None, use_errno=True).setns(namespace, CLONE_NEWNET)
     from schemefs import plugins  # noqa: PLC0415 - trio and the plugins are needed for this alone
 

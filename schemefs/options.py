@@ -31,6 +31,7 @@ MTU_MAX: Final = 65535
 # What a configuration file says, so that no option beside it may.
 SAID_BY_CONFIG: Final = (
     "driver", "tap", "address", "gateway", "nameserver", "host_address", "mac", "mtu", "offload",
+    "uplink", "resolver",
 )  # fmt: skip
 
 DEFAULT_ADDRESS: Final = IPv4Interface("10.0.2.15/24")
@@ -51,6 +52,8 @@ class MountOptions:
     mac: bytes | None = None
     mtu: int | None = None
     offload: str = "auto"
+    uplink: bool = False
+    resolver: IPv4Address | None = None
     private: bool = False
     log_level: str = "info"
     log_file: str = ""
@@ -63,7 +66,13 @@ def configuration(options: MountOptions) -> Config:
         log_level=LOG_LEVELS[options.log_level],
         log_file=options.log_file,
     )
+    if options.resolver is not None and not options.uplink:
+        message = "--resolver is whom the relay of --uplink asks: without that there is none"
+        raise ValueError(message)
     if options.driver == LOOPBACK:
+        if options.uplink:
+            message = "--uplink is the way out of a TAP; with --driver loopback there is none"
+            raise ValueError(message)
         if options.nameserver is not None:
             config.nameserver = options.nameserver
         return config
@@ -90,10 +99,20 @@ def configuration(options: MountOptions) -> Config:
                 "host_address": host_address,
                 "address": address,
                 "address_is_default": chosen == (None, None, None),
+                **(_uplink(options, address, host_address, config.nameserver) if options.uplink else {}),
             },
         )
     )
     return config
+
+
+def _uplink(
+    options: MountOptions, address: IPv4Interface, host_address: IPv4Interface | None, nameserver: IPv4Address
+) -> dict[str, object]:
+    """Return what the driver is told of the way out: the host answers for names where the name server would be."""
+    taken = (address.ip, host_address.ip if host_address else None)
+    ours = host_address is not None and nameserver in host_address.network and nameserver not in taken
+    return {"uplink": True, "relay": nameserver if ours else None, "resolver": options.resolver}
 
 
 def configuration_of_text(text: str, *, private: bool, log_level: str, log_file: str) -> Config:

@@ -18,10 +18,11 @@ from typing import TYPE_CHECKING, ClassVar
 
 import trio
 
-from drivers.tap import examination, host, tun
+from drivers.tap import examination, host, tun, uplink
 from drivers.tap.device import DeviceGoneError, TapDevice
 from drivers.tap.options import TapOptions, default_mac, parse
 from drivers.tap.record import Record
+from drivers.tap.relay import Relay
 from drivers.tap.subnet import moved, next_free, overlapping, refuse_overlap
 from drivers.virtio.net import VirtioNetLink
 from schemefs.driver import Driver, DriverError
@@ -50,6 +51,8 @@ class TapDriver(Driver):
         self._persistent = False
         self._record: Record | None = None
         self._side: host.HostSide | None = None
+        self._uplink = ""  # the TAP that the host forwards for
+        self._relay: Relay | None = None
         self._device: TapDevice | None = None
         self._link: VirtioNetLink | None = None
         self._blocked = trio.Event()
@@ -78,6 +81,7 @@ class TapDriver(Driver):
             self._attach(options.tap)
             if self.chosen_host_address is not None:
                 self._configure_host(options, self.chosen_host_address)
+            self._open_uplink(options)
             self._start_link(options)
         except BaseException:
             self.close()
@@ -85,6 +89,7 @@ class TapDriver(Driver):
 
     def close(self) -> None:
         """Put back what was found, and let the TAP go."""
+        self._close_uplink()
         side, self._side = self._side, None
         record, self._record = self._record, None
         if side is not None and not self.created:
@@ -146,6 +151,35 @@ class TapDriver(Driver):
                 self.log.warning("can't note how %s was found (%s): SIGKILL would leave it as it is", side.name, error)
         host.configure(side, options.mtu, ours=self.created)
 
+    def _open_uplink(self, options: TapOptions) -> None:
+        """Have the host forward for us, if we were told to; what a killed daemon has left is put back in any case."""
+        uplink.end(options.tap)
+        theirs, asked = self.chosen_host_address, options.host_address
+        if not options.uplink or theirs is None or asked is None:
+            return
+        relay = options.relay
+        if relay is not None:  # the same place in the subnet that was chosen
+            relay = theirs.network[int(relay) - int(asked.network.network_address)]
+        self._uplink = options.tap
+        changes = uplink.begin(options.tap, theirs.network, relay)
+        self.log.info("the host forwards and masquerades for %s", theirs.network)
+        if relay is not None:
+            try:
+                self._relay = Relay(relay, options.tap, options.resolver)
+            except OSError as error:  # a server of the host's on all its addresses answers at this one too
+                self.log.warning("nobody of ours answers for names at %s: %s", changes.relay_address, error.strerror)
+
+    def _close_uplink(self) -> None:
+        tap, self._uplink = self._uplink, ""
+        if self._relay is not None:
+            self._relay.close()
+            self._relay = None
+        if tap:
+            try:
+                uplink.end(tap)
+            except (DriverError, OSError) as error:
+                self.log.warning("the host still forwards for %s, which could not be put back: %s", tap, error)
+
     def _start_link(self, options: TapOptions) -> None:
         header_length = tun.set_header_length(self._fd, self.log)
         features = tun.set_offload(self._fd, options.offload, self.log)
@@ -176,6 +210,8 @@ class TapDriver(Driver):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._write_when_there_is_room, device)
             nursery.start_soon(self._report_what_is_overdue)
+            if self._relay is not None:
+                nursery.start_soon(self._relay.run)
             try:
                 await self._receive(device)
             except DeviceGoneError as error:

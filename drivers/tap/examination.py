@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator
 from functools import partial
 
-from drivers.tap import host, tun
+from drivers.tap import host, tun, uplink
 from drivers.tap.record import Record, records
 from schemefs.driver import DriverError, Finding
 
@@ -28,6 +28,13 @@ def examine() -> Iterator[Finding]:
         os.close(descriptor)
     for record in records():
         yield from _left_behind(record)
+    for changes in uplink.all_noted():
+        if not _in_use(changes.tap):
+            sentence = f"the host still forwards for the TAP {changes.tap} of a daemon that was killed"
+            fix = f"nft delete table ip {changes.table}"
+            if changes.enabled_forwarding:
+                fix += "; sysctl net.ipv4.ip_forward=0"
+            yield Finding("uplink", sentence, fix=fix, good=False, put_back=partial(uplink.end, changes.tap))
 
 
 def _offloads(descriptor: int) -> Finding:

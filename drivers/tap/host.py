@@ -137,6 +137,20 @@ def restore(side: HostSide) -> None:
         ip.link("set", index=side.index, state="up" if side.up else "down")
 
 
+def add_address(index: int, address: str) -> None:
+    """Give the link one more address of the kernel's, alone; one that it has already is as good."""
+    with netlink() as ip:
+        _ignoring(errno.EEXIST, lambda: ip.addr("add", index=index, address=address, prefixlen=32))
+
+
+def remove_address(name: str, index: int, address: str) -> None:
+    """Take it away again. A link that is gone, or another of the same name, needs nothing."""
+    with netlink() as ip:
+        link = _link(ip, name)
+        if link is not None and link["index"] == index:
+            _ignoring(errno.EADDRNOTAVAIL, lambda: ip.addr("del", index=index, address=address, prefixlen=32))
+
+
 def used_subnets(ignoring: str) -> list[UsedSubnet]:
     """Return the IPv4 subnets of this namespace's addresses and routes, without those of the link *ignoring*."""
     used: list[UsedSubnet] = []

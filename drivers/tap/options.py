@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from ipaddress import IPv4Interface
+from ipaddress import IPv4Address, IPv4Interface
 from typing import Final, TypeVar
 
 from schemefs.driver import DriverError
@@ -20,7 +20,7 @@ Value = TypeVar("Value")
 
 @dataclass(frozen=True, slots=True)
 class TapOptions:
-    """`tap`, `mac`, `mtu`, `offload`, `host_address`, `address`, `address_is_default`."""
+    """One field for each option; `address_is_default` is the daemon's, the rest what was asked for."""
 
     tap: str
     mac: bytes  # empty: made from the TAP's name
@@ -29,6 +29,9 @@ class TapOptions:
     host_address: IPv4Interface | None  # None: the kernel's side is left alone
     address: IPv4Interface | None
     address_is_default: bool
+    uplink: bool  # the host forwards and masquerades for us
+    relay: IPv4Address | None  # then: where the host answers for names
+    resolver: IPv4Address | None  # and whom it asks; None: its own resolvers
 
 
 def parse(options: Mapping[str, object]) -> TapOptions:
@@ -54,6 +57,9 @@ def parse(options: Mapping[str, object]) -> TapOptions:
     if host_address is not None and address is not None and host_address.ip == address.ip:
         message = f"{address.ip} can't be both our address and the kernel's on the other side of the TAP"
         raise DriverError(message)
+    if host_address is None and options.get("uplink"):
+        message = "--uplink needs an address of the kernel's on the TAP: leave out --host-address none"
+        raise DriverError(message)
     return TapOptions(
         tap=tap,
         mac=mac,
@@ -62,6 +68,9 @@ def parse(options: Mapping[str, object]) -> TapOptions:
         host_address=host_address,
         address=address,
         address_is_default=_get(options, "address_is_default", bool, False),
+        uplink=_get(options, "uplink", bool, False),
+        relay=_given(options, "relay", IPv4Address),
+        resolver=_given(options, "resolver", IPv4Address),
     )
 
 

@@ -25,33 +25,39 @@ def directory() -> Path:
 
 def records() -> list[Record]:
     """Return the records of this network namespace, written by whoever."""
-    prefix = f"tap-{_namespace()}-"
+    prefix = f"tap-{namespace()}-"
     return [Record(path.stem.removeprefix(prefix)) for path in directory().glob(f"{prefix}*.json")]
 
 
-def _namespace() -> int:
-    return os.stat("/proc/self/ns/net").st_ino
+def namespace() -> int:
+    """Return the number of this thread's network namespace: two of them may each have a schemefs0."""
+    return os.stat("/proc/thread-self/ns/net").st_ino
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Keep *text* in *path*, whole or not at all. OSError: no safe place, as a directory of somebody else's is none."""
+    folder = path.parent
+    folder.mkdir(mode=0o700, exist_ok=True)
+    status = folder.lstat()
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid():
+        message = f"{folder} is not a directory of ours"
+        raise PermissionError(message)
+    new = path.with_suffix(f".{os.getpid()}")
+    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text)
+    new.replace(path)
 
 
 class Record:
-    """The file of one TAP in one network namespace: two namespaces may each have a schemefs0."""
+    """The file of one TAP in one network namespace."""
 
     def __init__(self, tap: str, where: Path | None = None) -> None:
-        self.path = (where or directory()) / f"tap-{_namespace()}-{tap}.json"
+        self.path = (where or directory()) / f"tap-{namespace()}-{tap}.json"
 
     def write(self, side: HostSide) -> None:
-        """Keep *side*. Raises OSError when there is no safe place: a directory of somebody else's is none."""
-        folder = self.path.parent
-        folder.mkdir(mode=0o700, exist_ok=True)
-        status = folder.lstat()
-        if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid():
-            message = f"{folder} is not a directory of ours"
-            raise PermissionError(message)
-        new = self.path.with_suffix(f".{os.getpid()}")
-        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            json.dump(asdict(side), file)
-        new.replace(self.path)  # whole or not at all
+        """Keep *side*. OSError: there is no safe place."""
+        write_whole(self.path, json.dumps(asdict(side)))
 
     def read(self) -> HostSide | None:
         """Return what was kept; None: nothing, or nothing that can be believed."""

@@ -1,0 +1,166 @@
+"""The name server of `--uplink`: what is asked at 10.0.2.3:53 is asked again of the host's own resolvers.
+
+    us ── query ──> relay ── the same query, from a port of its own ──> the first resolver that answers
+                      └── none does: SERVFAIL (RFC 1035 §4.1.1)
+
+Nothing is read but the header: what comes back goes back as it is; what was cut off is then asked for by TCP. It
+listens on the TAP alone, so that it is no resolver for anybody else. The resolvers are looked up for each query: the
+host may have moved to another network meanwhile.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+from contextlib import suppress
+from ipaddress import IPv4Address, ip_address
+from pathlib import Path
+from typing import Final
+
+import trio
+
+log = logging.getLogger("schemefs.uplink")
+
+RESOLV_CONF: Final = Path("/etc/resolv.conf")
+PORT: Final = 53
+PATIENCE: Final = 2.0  # seconds for one resolver
+IDLE: Final = 10.0  # seconds that a TCP connection may take (RFC 7766 §6.2.3)
+AT_ONCE: Final = 64  # queries under way; more are dropped, and asked again by who wants to know
+LARGEST: Final = 65535
+_HEADER: Final = 12
+
+
+class Relay:
+    """Answers at *address* on the interface *tap*. *resolver*: whom to ask instead of those in resolv.conf."""
+
+    def __init__(self, address: IPv4Address, tap: str, resolver: IPv4Address | None = None) -> None:
+        """Take the port. OSError: somebody has it."""
+        self.address = address
+        self.answered = 0
+        self.failed = 0
+        self._resolver = resolver
+        self._under_way = 0
+        self._sockets: list[socket.socket] = []
+        try:
+            for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM):
+                opened = socket.socket(socket.AF_INET, kind | socket.SOCK_CLOEXEC)
+                self._sockets.append(opened)
+                if kind == socket.SOCK_STREAM:
+                    opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                opened.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, tap.encode())
+                opened.bind((str(address), PORT))
+            self._sockets[1].listen(16)
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Give the port back."""
+        for opened in self._sockets:
+            opened.close()
+
+    async def run(self) -> None:
+        """Answer until cancelled."""
+        datagrams, connections = self._sockets
+        listener = trio.SocketListener(trio.socket.from_stdlib_socket(connections))
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(trio.serve_listeners, self._relay_stream, [listener])
+            await self._relay_datagrams(trio.socket.from_stdlib_socket(datagrams), nursery)
+
+    def resolvers(self) -> list[str]:
+        """Return whom to ask, the preferred one first."""
+        if self._resolver is not None:
+            return [str(self._resolver)]
+        found: list[str] = []
+        try:
+            lines = RESOLV_CONF.read_text(errors="replace").splitlines()
+        except OSError as error:
+            log.warning("the host has no resolvers for us: %s", error)
+            return found
+        for line in lines:
+            words = line.split()
+            if len(words) > 1 and words[0] == "nameserver":
+                with suppress(ValueError):
+                    if ip_address(words[1].partition("%")[0]) != self.address:
+                        found.append(words[1])
+        return found
+
+    # UDP
+
+    async def _relay_datagrams(self, ours: trio.socket.SocketType, nursery: trio.Nursery) -> None:
+        while True:
+            try:
+                query, client = await ours.recvfrom(LARGEST)
+            except OSError as error:  # an ICMP error for an answer of before
+                log.debug("the relay was told: %s", error)
+                continue
+            if len(query) >= _HEADER and self._under_way < AT_ONCE:
+                self._under_way += 1
+                nursery.start_soon(self._answer, ours, query, client)
+
+    async def _answer(self, ours: trio.socket.SocketType, query: bytes, client: tuple[object, ...]) -> None:
+        try:
+            reply = b""
+            for resolver in self.resolvers():
+                reply = await _ask(resolver, query)
+                if reply:
+                    break
+            if reply:
+                self.answered += 1
+            else:
+                self.failed += 1
+                reply = server_failure(query)
+            with suppress(OSError):  # it has gone
+                await ours.sendto(reply, client)
+        finally:
+            self._under_way -= 1
+
+    # TCP
+
+    async def _relay_stream(self, client: trio.SocketStream) -> None:
+        async with client:
+            with trio.move_on_after(IDLE), suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+                for resolver in self.resolvers():
+                    server = await _connect(resolver)
+                    if server is not None:
+                        async with server, trio.open_nursery() as nursery:
+                            nursery.start_soon(_pump, client, server)
+                            await _pump(server, client)
+                            nursery.cancel_scope.cancel()
+                        return
+
+
+async def _ask(resolver: str, query: bytes) -> bytes:
+    """Return the resolver's answer; empty: none came."""
+    family = socket.AF_INET6 if ":" in resolver else socket.AF_INET
+    with trio.socket.socket(family, socket.SOCK_DGRAM) as theirs, trio.move_on_after(PATIENCE):
+        try:
+            await theirs.connect((resolver, PORT))
+            await theirs.send(query)
+            while True:
+                reply = await theirs.recv(LARGEST)
+                if reply[:2] == query[:2]:
+                    return reply
+        except OSError as error:
+            log.debug("resolver %s: %s", resolver, error)
+    return b""
+
+
+async def _connect(resolver: str) -> trio.SocketStream | None:
+    with trio.move_on_after(PATIENCE):
+        try:
+            return await trio.open_tcp_stream(resolver, PORT)
+        except OSError as error:
+            log.debug("resolver %s by TCP: %s", resolver, error)
+    return None
+
+
+async def _pump(source: trio.SocketStream, sink: trio.SocketStream) -> None:
+    async for octets in source:
+        await sink.send_all(octets)
+    await sink.send_eof()
+
+
+def server_failure(query: bytes) -> bytes:
+    """Return the answer that there is none: the query with QR, RA and RCODE 2 (RFC 1035 §4.1.1)."""
+    return query[:2] + bytes((query[2] | 0x80, 0x82)) + query[4:]

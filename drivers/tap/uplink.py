@@ -1,0 +1,153 @@
+"""The way out, for `schemefs mount --uplink`: the host forwards for the TAP's network and lends it its addresses.
+
+    us 10.0.2.15 ── TAP ── host ── masquerade ──> whatever the host reaches
+                            └── 10.0.2.3:53, the relay (relay.py) ──> the host's own resolvers
+
+A table of nftables of our own, in which nobody else writes: deleting it undoes it all. Beyond the host nobody can begin
+a conversation with us; and where the host did not forward before, it forwards for nobody else now. A firewall of the
+host's in another table that drops what is forwarded still does: no table can overrule another.
+
+What has to be put back is written down before it is changed, as for the TAP itself (record.py).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from dataclasses import asdict, dataclass, replace
+from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
+from typing import Final
+
+from drivers.tap import host
+from drivers.tap.record import directory, namespace, write_whole
+from schemefs.driver import DriverError
+
+FORWARDING: Final = Path("/proc/sys/net/ipv4/ip_forward")
+NFT_TIMEOUT: Final = 10.0  # seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What was changed on the host for one TAP."""
+
+    tap: str
+    index: int
+    enabled_forwarding: bool  # it was off: to be turned off again
+    relay_address: str = ""  # added to the TAP; empty: none
+
+    @property
+    def table(self) -> str:
+        """Its table's name, of letters that nft takes."""
+        return "schemefs_" + "".join(c if c.isascii() and c.isalnum() else f"_{ord(c):x}_" for c in self.tap)
+
+
+def begin(tap: str, network: IPv4Network, relay_address: IPv4Address | None) -> Changes:
+    """Have the host forward and masquerade for *network* behind *tap*. DriverError: it can't; nothing is changed."""
+    if os.geteuid() != 0:
+        raise DriverError("--uplink makes the host forward and masquerade, which only root may")
+    changes = Changes(
+        tap=tap,
+        index=host.found(tap).index,
+        enabled_forwarding=FORWARDING.read_text().strip() == "0",
+        relay_address=str(relay_address or ""),
+    )
+    try:
+        _note(changes)
+        _load(_rules(changes, network))
+        if changes.enabled_forwarding:
+            FORWARDING.write_text("1")
+        if changes.relay_address:
+            host.add_address(changes.index, changes.relay_address)
+    except BaseException as error:
+        end(tap)
+        if isinstance(error, OSError):
+            message = f"--uplink: the host can't be made to forward: {error.strerror} ({error.filename})"
+            raise DriverError(message) from error
+        raise
+    return changes
+
+
+def end(tap: str) -> None:
+    """Put back what was changed for *tap*, by whomever; nothing noted, nothing done. DriverError: it can't be."""
+    changes = noted(tap)
+    if changes is None:
+        return
+    _load(f"table ip {changes.table}\ndelete table ip {changes.table}\n")  # the first line: so that there is one
+    if changes.enabled_forwarding and not _inherited(changes):
+        FORWARDING.write_text("0")
+    if changes.relay_address:
+        host.remove_address(tap, changes.index, changes.relay_address)
+    _path(tap).unlink(missing_ok=True)
+
+
+def noted(tap: str) -> Changes | None:
+    """Return what is noted for *tap*; None: nothing, or nothing that can be believed."""
+    try:
+        path = _path(tap)
+        if path.lstat().st_uid != os.geteuid():
+            return None
+        return Changes(**json.loads(path.read_text()))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def all_noted() -> list[Changes]:
+    """Return what is noted in this network namespace."""
+    prefix = f"uplink-{namespace()}-"
+    found = [noted(path.stem.removeprefix(prefix)) for path in directory().glob(f"{prefix}*.json")]
+    return [changes for changes in found if changes is not None]
+
+
+def _inherited(changes: Changes) -> bool:
+    """Leave forwarding to another TAP's uplink, which found it on because of us, and now has to turn it off."""
+    for other in all_noted():
+        if other.tap != changes.tap:
+            _note(replace(other, enabled_forwarding=True))
+            return True
+    return False
+
+
+def _note(changes: Changes) -> None:
+    write_whole(_path(changes.tap), json.dumps(asdict(changes)))
+
+
+def _path(tap: str) -> Path:
+    return directory() / f"uplink-{namespace()}-{tap}.json"
+
+
+def _rules(changes: Changes, network: IPv4Network) -> str:
+    name, tap = changes.table, changes.index
+    others = f"    iif != {tap} oif != {tap} drop\n" if changes.enabled_forwarding else ""
+    return (
+        f"table ip {name}\ndelete table ip {name}\n"  # what a killed daemon has left
+        f"table ip {name} {{\n"
+        "  chain forward {\n"
+        "    type filter hook forward priority 0; policy accept;\n"
+        f"    oif {tap} ct state new drop\n"
+        f"{others}"
+        "  }\n"
+        "  chain postrouting {\n"
+        "    type nat hook postrouting priority 100; policy accept;\n"
+        f"    ip saddr {network} oif != {tap} masquerade\n"
+        "  }\n"
+        "}\n"
+    )
+
+
+def _load(rules: str) -> None:
+    """Have nft apply *rules*, all of them or none."""
+    nft = shutil.which("nft", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
+    if nft is None:
+        raise DriverError("--uplink needs the nft command: install the package nftables")
+    try:
+        done = subprocess.run(
+            [nft, "-f", "-"], input=rules, capture_output=True, text=True, timeout=NFT_TIMEOUT, check=False
+        )
+    except subprocess.TimeoutExpired:
+        raise DriverError(f"--uplink: nft did not answer within {NFT_TIMEOUT:.0f} s") from None
+    if done.returncode:
+        reason = next(iter(done.stderr.splitlines()), f"status {done.returncode}").rpartition("Error: ")[2]
+        raise DriverError(f"--uplink: this kernel can't forward and masquerade with nftables ({reason})")

@@ -1,0 +1,54 @@
+"""The rules of --uplink and its relay's answers, as far as no kernel is needed."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address, IPv4Network
+
+import pytest
+
+from drivers.tap import relay
+from drivers.tap.relay import Relay, server_failure
+from drivers.tap.uplink import Changes, _rules
+from schemefs.options import MountOptions, configuration
+
+NETWORK = IPv4Network("10.0.2.0/24")
+
+
+def test_the_rules_name_the_device_by_number_and_the_table_in_letters_of_nft():
+    changes = Changes(tap='a "b-1', index=7, enabled_forwarding=True)
+    rules = _rules(changes, NETWORK)
+    assert changes.table == "schemefs_a_20__22_b_2d_1"
+    assert "ip saddr 10.0.2.0/24 oif != 7 masquerade" in rules
+    assert "iif != 7 oif != 7 drop" in rules
+    assert '"' not in rules
+
+
+def test_where_the_host_forwarded_before_nobody_elses_packets_are_dropped():
+    assert "iif !=" not in _rules(Changes(tap="t", index=7, enabled_forwarding=False), NETWORK)
+
+
+def test_server_failure_is_the_query_with_two_octets_changed():
+    query = bytes.fromhex("abcd 0100 0001 0000 0000 0000") + b"\x03www\x00\x00\x01\x00\x01"
+    answer = server_failure(query)
+    assert answer[:4] == bytes.fromhex("abcd 8182")
+    assert answer[4:] == query[4:]
+
+
+def test_the_resolvers_are_those_of_resolv_conf_but_never_the_relay_itself(tmp_path, monkeypatch):
+    file = tmp_path / "resolv.conf"
+    file.write_text("search lan\nnameserver 10.0.2.3\nnameserver 127.0.0.53\nnameserver fe80::1%eth0\nnameserver x\n")
+    monkeypatch.setattr(relay, "RESOLV_CONF", file)
+    asked = Relay.__new__(Relay)
+    asked.address, asked._resolver = IPv4Address("10.0.2.3"), None
+    assert asked.resolvers() == ["127.0.0.53", "fe80::1%eth0"]
+    monkeypatch.setattr(relay, "RESOLV_CONF", tmp_path / "none")
+    assert asked.resolvers() == []
+
+
+def test_the_driver_is_told_where_names_are_answered():
+    options = configuration(MountOptions(uplink=True)).interfaces[0].options
+    assert (options["uplink"], options["relay"]) == (True, IPv4Address("10.0.2.3"))
+    elsewhere = configuration(MountOptions(uplink=True, nameserver=IPv4Address("192.0.2.53")))
+    assert elsewhere.interfaces[0].options["relay"] is None
+    with pytest.raises(ValueError, match="--resolver"):
+        configuration(MountOptions(resolver=IPv4Address("192.0.2.53")))

@@ -1,0 +1,167 @@
+"""`--uplink`: three namespaces: the daemon with its host, and a world beyond with a web server and a name server.
+
+daemon 10.0.2.15 ── TAP ── host ── veth 192.0.2.1 ── 192.0.2.2 world: www.example, by dnsmasq
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from schemefs.testing.mount import MountFailed, SchemeMount
+from schemefs.testing.network import Namespace
+
+pytestmark = [
+    pytest.mark.needs("fuse", "tap", "root"),
+    pytest.mark.skipif(not shutil.which("nft"), reason="no nft"),
+    pytest.mark.skipif(not shutil.which("dnsmasq"), reason="no dnsmasq"),
+]
+
+WEB = """
+import http.server
+class Page(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200); self.end_headers()
+        self.wfile.write(f"hello {self.client_address[0]}\\n".encode())
+    def log_message(self, *_): pass
+server = http.server.HTTPServer(("192.0.2.2", 80), Page); print("ready", flush=True); server.serve_forever()
+"""
+MOUNT = ("--driver", "tap", "--uplink", "--resolver", "192.0.2.2")
+
+
+class Host:
+    """The host's namespace and the world's."""
+
+    def __init__(self) -> None:
+        self.namespace = Namespace()
+        self.world = Namespace()
+        world = self.world.prefix[1].split("/")[2]
+        self.namespace.run(["ip", "link", "add", "up0", "type", "veth", "peer", "name", "up1", "netns", world])
+        self.namespace.run(["ip", "addr", "add", "192.0.2.1/24", "dev", "up0"])
+        self.namespace.run(["ip", "link", "set", "up0", "up"])
+        self.world.run(["ip", "addr", "add", "192.0.2.2/24", "dev", "up1"])
+        self.world.run(["ip", "link", "set", "up1", "up"])
+        web = self.world.start([sys.executable, "-c", WEB], stdout=subprocess.PIPE)
+        assert web.stdout.readline() == "ready\n"
+        self.world.start(
+            ["dnsmasq", "--keep-in-foreground", "--no-resolv", "--no-hosts", "--conf-file=/dev/null", "--user=root",
+             "--pid-file", "--listen-address=192.0.2.2", "--bind-interfaces", "--address=/www.example/192.0.2.2",
+             "--txt-record=long.example," + ",".join(["x" * 250] * 8)],
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+
+    def mount(self, *arguments: str) -> SchemeMount:
+        return SchemeMount(*(arguments or MOUNT), log_level="debug", prefix=self.namespace.prefix)
+
+    def forwards(self) -> str:
+        return self.namespace.run(["cat", "/proc/sys/net/ipv4/ip_forward"]).stdout.strip()
+
+    def rules(self) -> str:
+        return self.namespace.run(["nft", "list", "ruleset"]).stdout
+
+    def close(self) -> None:
+        self.world.close()
+        self.namespace.close()
+
+
+@pytest.fixture
+def host(_no_leftovers) -> Iterator[Host]:
+    made = Host()
+    made.namespace.run(["sysctl", "-qw", "net.ipv4.ip_forward=0"])
+    yield made
+    made.close()
+
+
+def shell(mount: SchemeMount, command: str) -> str:
+    done = subprocess.run(["bash", "-c", command], cwd=mount.path, capture_output=True, text=True, timeout=30)
+    assert done.returncode == 0, done.stderr + mount.log()
+    return done.stdout
+
+
+def test_the_world_by_name_and_everything_put_back(host):
+    before = host.rules()
+    mount = host.mount()
+    try:
+        assert host.forwards() == "1"
+        assert "masquerade" in host.rules()
+        assert shell(mount, "cat dns/www.example") == "192.0.2.2\n"
+        assert "5 packets received" in shell(mount, "cat icmp/ping/www.example,count=5,interval=0.05")
+        page = shell(mount, "exec 3<>tcp/www.example:80; printf 'GET / HTTP/1.0\\r\\n\\r\\n' >&3; cat <&3")
+        assert "hello 192.0.2.1" in page  # the host's own address: masqueraded
+    finally:
+        mount.close()
+    assert host.forwards() == "0"
+    assert host.rules() == before
+
+
+def test_an_answer_that_no_datagram_takes_comes_by_tcp(host):
+    mount = host.mount()
+    try:
+        assert "x" * 250 in shell(mount, "cat dns/long.example,type=txt")
+    finally:
+        mount.close()
+
+
+def test_nobody_beyond_begins_and_the_host_forwards_for_nobody_else(host):
+    mount = host.mount()
+    try:
+        host.world.run(["ip", "route", "add", "10.0.2.0/24", "via", "192.0.2.1"])
+        asked = host.world.run(["ping", "-c1", "-W1", "10.0.2.15"], check=False)
+        assert asked.returncode
+        assert "drop" in host.rules()
+    finally:
+        mount.close()
+
+
+def test_a_host_that_forwarded_before_still_does(host):
+    host.namespace.run(["sysctl", "-qw", "net.ipv4.ip_forward=1"])
+    mount = host.mount()
+    assert "oif !=" not in host.rules().split("postrouting")[0]
+    mount.close()
+    assert host.forwards() == "1"
+
+
+@pytest.mark.parametrize(
+    ("who", "how"),
+    [("the next start", signal.SIGKILL), ("umount --force", signal.SIGSTOP), ("umount --force", signal.SIGKILL)],
+)
+def test_what_a_killed_daemon_leaves_is_put_back(host, who, how):
+    mount = host.mount()
+    os.kill(mount.pid, how)
+    assert host.forwards() == "1"
+    if who == "the next start":
+        mount.close(check=False)
+        host.mount("--driver", "tap").close()
+    else:
+        ended = subprocess.run(
+            [*host.namespace.prefix, sys.executable, "-m", "schemefs", "umount", "--force", str(mount.path)],
+            capture_output=True, text=True, timeout=30, check=False,
+        )  # fmt: skip
+        assert ended.returncode == 0, ended.stderr
+        mount.close(check=False)
+    assert host.forwards() == "0"
+    assert "schemefs" not in host.rules()
+
+
+def test_the_last_of_two_turns_forwarding_off(host):
+    first = host.mount()
+    second = host.mount("--driver", "tap", "--tap", "schemefs1", "--uplink")
+    first.close()
+    assert host.forwards() == "1"
+    second.close()
+    assert host.forwards() == "0"
+
+
+def test_where_it_cannot_be_had_a_sentence_says_so(host):
+    with pytest.raises(MountFailed, match="leave out --host-address none"):
+        host.mount("--driver", "tap", "--uplink", "--host-address", "none")
+    with pytest.raises(MountFailed, match="way out of a TAP"):
+        host.mount("--driver", "loopback", "--uplink")
+    assert not list(Path("/proc/self/net").glob("schemefs0"))
