@@ -15,60 +15,17 @@ from pathlib import Path
 
 import pytest
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from uplink_host import Host
+
 from schemefs.testing.mount import MountFailed, SchemeMount
-from schemefs.testing.network import Namespace
 
 pytestmark = [
     pytest.mark.needs("fuse", "tap", "root"),
     pytest.mark.skipif(not shutil.which("nft"), reason="no nft"),
     pytest.mark.skipif(not shutil.which("dnsmasq"), reason="no dnsmasq"),
 ]
-
-WEB = """
-import http.server
-class Page(http.server.BaseHTTPRequestHandler):
-    def do_GET(self):
-        self.send_response(200); self.end_headers()
-        self.wfile.write(f"hello {self.client_address[0]}\\n".encode())
-    def log_message(self, *_): pass
-server = http.server.HTTPServer(("192.0.2.2", 80), Page); print("ready", flush=True); server.serve_forever()
-"""
-MOUNT = ("--driver", "tap", "--uplink", "--resolver", "192.0.2.2")
-
-
-class Host:
-    """The host's namespace and the world's."""
-
-    def __init__(self) -> None:
-        self.namespace = Namespace()
-        self.world = Namespace()
-        world = self.world.prefix[1].split("/")[2]
-        self.namespace.run(["ip", "link", "add", "up0", "type", "veth", "peer", "name", "up1", "netns", world])
-        self.namespace.run(["ip", "addr", "add", "192.0.2.1/24", "dev", "up0"])
-        self.namespace.run(["ip", "link", "set", "up0", "up"])
-        self.world.run(["ip", "addr", "add", "192.0.2.2/24", "dev", "up1"])
-        self.world.run(["ip", "link", "set", "up1", "up"])
-        web = self.world.start([sys.executable, "-c", WEB], stdout=subprocess.PIPE)
-        assert web.stdout.readline() == "ready\n"
-        self.world.start(
-            ["dnsmasq", "--keep-in-foreground", "--no-resolv", "--no-hosts", "--conf-file=/dev/null", "--user=root",
-             "--pid-file", "--listen-address=192.0.2.2", "--bind-interfaces", "--address=/www.example/192.0.2.2",
-             "--txt-record=long.example," + ",".join(["x" * 250] * 8)],
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
-
-    def mount(self, *arguments: str) -> SchemeMount:
-        return SchemeMount(*(arguments or MOUNT), log_level="debug", prefix=self.namespace.prefix)
-
-    def forwards(self) -> str:
-        return self.namespace.run(["cat", "/proc/sys/net/ipv4/ip_forward"]).stdout.strip()
-
-    def rules(self) -> str:
-        return self.namespace.run(["nft", "list", "ruleset"]).stdout
-
-    def close(self) -> None:
-        self.world.close()
-        self.namespace.close()
 
 
 @pytest.fixture

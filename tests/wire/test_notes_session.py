@@ -1,0 +1,89 @@
+"""The session that the notes end with, and what they were waiting for: a name, ping by it, HTTP, HTTPS, the logs.
+
+    daemon 10.0.2.15 ── TAP ── host ── veth ── world: www.example 192.0.2.2, dnsmasq, HTTP and HTTPS
+
+Everything by shell from the mounted files, and by the tools; then once more after the daemon was ended and started.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from tls_certificates import Authority
+from uplink_host import Host
+
+from schemefs.testing.mount import SchemeMount
+
+pytestmark = [
+    pytest.mark.needs("fuse", "tap", "root"),
+    pytest.mark.skipif(not shutil.which("nft"), reason="no nft"),
+    pytest.mark.skipif(not shutil.which("dnsmasq"), reason="no dnsmasq"),
+]
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> Authority:
+    made = Authority(tmp_path)
+    made.certificate("www", "DNS:www.example")
+    return made
+
+
+@pytest.fixture
+def host(_no_leftovers: None, authority: Authority) -> Iterator[Host]:
+    made = Host()
+    made.serve("443", str(authority.folder / "www.pem"))
+    yield made
+    made.close()
+
+
+def shell(mount: SchemeMount, command: str) -> str:
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    done = subprocess.run(
+        ["bash", "-c", command],
+        cwd=mount.path,
+        env={**os.environ, "PATH": path, "SCHEME": str(mount.path)},
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}\n{mount.log()}"
+    return done.stdout
+
+
+def session(mount: SchemeMount) -> None:
+    assert {"ip", "tcp", "udp", "icmp", "netcfg", "dns", "tls"} <= set(shell(mount, "ls").split())
+    assert "default via 10.0.2.2" in shell(mount, "cat netcfg/route/list")
+    assert shell(mount, "cat dns/www.example") == "192.0.2.2\n"
+    assert "5 packets transmitted, 5 packets received, 0.00% packet loss" in shell(
+        mount, "cat icmp/ping/www.example,count=5,interval=0.1"
+    )
+    assert "0% packet loss" in shell(mount, "schemefs ping -c 5 -i 0.2 www.example").replace("0.00%", "0%")
+    request = "echo -ne 'GET / HTTP/1.0\\r\\n\\r\\n' >&3; cat <&3"
+    assert "hello 192.0.2.1" in shell(mount, f"exec 3<>tcp/www.example:80; {request}")
+    assert "hello 192.0.2.1" in shell(mount, f"exec 3<>tls/www.example:443; {request}")
+    assert shell(mount, "schemefs get http://www.example/") == "hello 192.0.2.1\n"
+    assert shell(mount, "schemefs get https://www.example/") == "hello 192.0.2.1\n"
+    refused = shell(mount, "cat tls/192.0.2.2:443 2>&1 || cat tls/err")
+    assert "IP address mismatch" in refused
+    log = shell(mount, "cat logging/net/schemefs.log")
+    for step in ("SYN", "ARP"):
+        assert step in log.upper()
+
+
+def test_the_session_of_the_notes_twice(host: Host, authority: Authority) -> None:
+    for _ in range(2):
+        mount = host.mount(trusting=authority.ca)
+        try:
+            session(mount)
+        finally:
+            mount.close()
+        assert "schemefs" not in host.rules()
