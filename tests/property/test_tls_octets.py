@@ -1,0 +1,111 @@
+"""Whatever comes instead of TLS, or of a record of it: an error of the conversation, never an exception of ours."""
+
+from __future__ import annotations
+
+import random
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from tls_certificates import Authority
+
+from schemefs.alarm import Alarm
+from schemefs.errors import SchemeError
+from schemefs.net.buffer import joined
+from schemefs.testing.pipes import PipeEngine
+from schemes.tls.credentials import client_context, server_context
+from schemes.tls.engine import TlsEngine
+from schemes.tls.layer import Layer
+
+CONTEXTS = []
+
+
+@pytest.fixture(scope="module", autouse=True)
+def contexts(tmp_path_factory) -> None:
+    authority = Authority(tmp_path_factory.mktemp("tls"))
+    certificate = authority.certificate("here", "DNS:here")
+    CONTEXTS[:] = [client_context({"ca": str(authority.ca)}), server_context({"cert": str(certificate)})]
+
+
+def pipe() -> tuple[PipeEngine, PipeEngine]:
+    left, right = PipeEngine("10.0.0.1:1", "10.0.0.2:2"), PipeEngine("10.0.0.2:2", "10.0.0.1:1")
+    left.establish(right)
+    right.establish(left)
+    return left, right
+
+
+def engine(stream: PipeEngine, alarm: Alarm, name: str | None) -> TlsEngine:
+    return TlsEngine(stream, Layer(CONTEXTS[name is None], name), alarm, 0.0, 30.0, lambda _succeeded: None)
+
+
+def settle(alarm: Alarm) -> None:
+    for _ in range(30):
+        alarm.on_deadline(0.0)
+
+
+def read_all(end: TlsEngine) -> bytes | None:
+    """Return what came before the end of file; None: it never ended."""
+    got = bytearray()
+    while (data := end.read(1 << 16, 0.0)) is not None:
+        octets = joined(data)
+        if not octets:
+            return bytes(got)
+        got += octets
+    return None
+
+
+@given(st.binary(max_size=200), st.booleans())
+def test_any_octets_instead_of_a_handshake(octets, as_server):
+    alarm = Alarm()
+    left, right = pipe()
+    end = engine(left, alarm, None if as_server else "here")
+    right.write(memoryview(octets), 0.0)
+    right.shutdown(read=False, write=True, now=0.0)
+    settle(alarm)
+    assert end.failed
+    with pytest.raises(SchemeError):
+        end.opening(0.0)
+
+
+@given(st.binary(min_size=1, max_size=20_000), st.randoms(use_true_random=False))
+def test_a_changed_record_is_never_believed(octets, seeded: random.Random):
+    alarm = Alarm()
+    left, right = pipe()
+    client, server = engine(left, alarm, "here"), engine(right, alarm, None)
+    settle(alarm)
+    assert client.established
+    assert server.established
+    settle(alarm)
+    left.on_changed = lambda: None  # what comes is changed before the client sees it
+    server.write(memoryview(octets), 0.0)
+    server.shutdown(read=False, write=True, now=0.0)
+    left.received[seeded.randrange(len(left.received))] ^= 1 << seeded.randrange(8)
+    client._look.soon()
+    settle(alarm)
+    with pytest.raises(SchemeError):
+        read_all(client)
+
+
+@given(st.binary(min_size=1, max_size=20_000), st.integers(1, 40_000))
+def test_a_stream_cut_off_anywhere_is_never_a_whole_one(octets, kept):
+    alarm = Alarm()
+    left, right = pipe()
+    client, server = engine(left, alarm, "here"), engine(right, alarm, None)
+    settle(alarm)
+    left.on_changed = lambda: None
+    server.write(memoryview(octets), 0.0)
+    server.shutdown(read=False, write=True, now=0.0)
+    whole = kept >= len(left.received)
+    del left.received[kept:]
+    client._look.soon()
+    settle(alarm)
+    if whole:
+        assert read_all(client) == octets
+    else:
+        with pytest.raises(SchemeError):
+            read_all(client)
