@@ -30,6 +30,7 @@ Examples:
   schemefs mount /tmp/s --driver loopback         no root, no TAP: only lo, 127.0.0.1/8
   schemefs mount /scheme --address 192.168.7.2/24 --gateway 192.168.7.1
   schemefs mount /scheme --config lab.toml        several interfaces, routes, weather: cp /scheme/netcfg/config lab.toml
+  schemefs mount /scheme --uplink                 the way out: the host forwards, masquerades, answers for names
   nsenter --net=/run/netns/lab schemefs mount /scheme
   cat /scheme/icmp/ping/10.0.2.2,count=3          the first thing to try
 """

@@ -55,12 +55,40 @@ def reset():
 def fill(file):
     os.set_blocking(file, False)
     while True: os.write(file, bytes(1 << 16))
+def tls(talk, options=''):
+    file, port = listener()
+    client = os.open(f'tls/127.0.0.1:{port},verify=no{options}', RW | NB)
+    peer = os.open('tcp/' + os.read(file, 100).split()[0].decode() + '/data', RW)
+    if talk: os.write(peer, talk)
+    globals()['peers'] = peer
+    return client, peer
+def tls_open(talk, options='', hang_up=False):
+    import threading
+    file, port = listener()
+    def serve():
+        peer = os.open('tcp/' + os.read(file, 100).split()[0].decode() + '/data', RW)
+        if talk: os.write(peer, talk)
+        os.read(peer, 4096)
+        if hang_up: os.close(peer)
+        else: time.sleep(2)
+    threading.Thread(target=serve, daemon=True).start()
+    os.open(f'tls/127.0.0.1:{port},verify=no{options}', RW)
 def closed_udp():
     file = os.open('udp/127.0.0.1:9', RW | NB); os.write(file, b'x'); time.sleep(0.05); return file
 """
 
 # "scheme operation errno": what fails so; `nobody:` in front: as another user than root.
 CASES: dict[str, list[str]] = {
+    "tls open EPROTO": ["tls_open(b'HTTP/1.0 400 Bad Request\\r\\n\\r\\n')"],
+    "tls open ECONNRESET": ["tls_open(b'', hang_up=True)"],
+    "tls open ETIMEDOUT": ["tls_open(b'', ',timeout=0.3')"],
+    "tls open EINVAL": ["os.open('tls/:0', RW)", "os.open('tls/127.0.0.1:1,ca=%2Fetc%2Fpasswd', RW)"],
+    "tls open ENOENT": ["os.open('tls/127.0.0.1:1,ca=%2Fnothing%2Fhere', RW)"],
+    "tls open EACCES": ["nobody: os.open('tls/127.0.0.1:1,ca=%2Fetc%2Fpasswd', RW)"],
+    "tls read EPROTO": ["client, _ = tls(b'no TLS at all'); soon(lambda: os.read(client, 1))"],
+    "tls read ECONNRESET": [
+        "client, peer = tls(b''); os.read(peer, 4096); os.close(peer); soon(lambda: os.read(client, 1))",
+    ],
     "all lookup ENOENT": ["os.stat('tcp/nothing')", "os.stat('tcp/99999')", "os.stat('nothing')"],
     "all lookup EINVAL": [
         "os.stat('tcp/127.0.0.1:70000')", "os.stat('udp/127.0.0.1:80,frobnicate')", "os.stat('tcp/:80,backlog=x')",
