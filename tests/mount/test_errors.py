@@ -171,6 +171,7 @@ CASES: dict[str, list[str]] = {
     "ip lookup EINVAL": ["os.stat('ip/fd,from=nowhere')"],
     "ip open EACCES": ["nobody: os.open('ip/fd', RW)"],
     "ip write EINVAL": ["write('ip/fd', 'x', RW)"],
+    "ip write EMSGSIZE": ["write('ip/fd', bytes(65536), RW)"],
     "ip write ENETUNREACH": [
         "write('ip/fd', struct.pack('>BBHHHBBH4s4s', 0x45, 0, 20, 0, 0, 64, 0xfd, 0, bytes(4), bytes([192,0,2,1])), RW)"
     ],
