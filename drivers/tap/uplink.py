@@ -15,6 +15,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import socket
+import struct
 import subprocess
 from dataclasses import asdict, dataclass, replace
 from ipaddress import IPv4Address, IPv4Network
@@ -27,6 +29,7 @@ from schemefs.driver import DriverError
 
 FORWARDING: Final = Path("/proc/sys/net/ipv4/ip_forward")
 NFT_TIMEOUT: Final = 10.0  # seconds
+SO_NETNS_COOKIE: Final = 71  # socket(7), since Linux 5.14
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +40,7 @@ class Changes:
     index: int
     enabled_forwarding: bool  # it was off: to be turned off again
     relay_address: str = ""  # added to the TAP; empty: none
+    cookie: int = 0  # of the network namespace: its number, which is in the file's name, comes back with another one
 
     @property
     def table(self) -> str:
@@ -53,6 +57,7 @@ def begin(tap: str, network: IPv4Network, relay_address: IPv4Address | None) -> 
         index=host.found(tap).index,
         enabled_forwarding=FORWARDING.read_text().strip() == "0",
         relay_address=str(relay_address or ""),
+        cookie=_cookie(),
     )
     try:
         _note(changes)
@@ -89,9 +94,10 @@ def noted(tap: str) -> Changes | None:
         path = _path(tap)
         if path.lstat().st_uid != os.geteuid():
             return None
-        return Changes(**json.loads(path.read_text()))
+        changes = Changes(**json.loads(path.read_text()))
     except (OSError, ValueError, TypeError):
         return None
+    return changes if changes.cookie == _cookie() else None
 
 
 def all_noted() -> list[Changes]:
@@ -99,6 +105,16 @@ def all_noted() -> list[Changes]:
     prefix = f"uplink-{namespace()}-"
     found = [noted(path.stem.removeprefix(prefix)) for path in directory().glob(f"{prefix}*.json")]
     return [changes for changes in found if changes is not None]
+
+
+def _cookie() -> int:
+    """Return what tells this network namespace from all others since the machine was started; 0: an old kernel."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+        try:
+            (cookie,) = struct.unpack("Q", any_socket.getsockopt(socket.SOL_SOCKET, SO_NETNS_COOKIE, 8))
+        except OSError:
+            return 0
+    return int(cookie)
 
 
 def _inherited(changes: Changes) -> bool:

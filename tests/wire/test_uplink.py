@@ -5,6 +5,7 @@ daemon 10.0.2.15 ── TAP ── host ── veth 192.0.2.1 ── 192.0.2.2 w
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -105,6 +106,22 @@ def test_what_a_killed_daemon_leaves_is_put_back(host, who, how):
         mount.close(check=False)
     assert host.forwards() == "0"
     assert "schemefs" not in host.rules()
+
+
+def test_a_record_of_another_namespace_that_had_the_same_number_is_not_believed(host):
+    mount = host.mount()
+    number = host.namespace.run(["stat", "-Lc", "%i", "/proc/self/ns/net"]).stdout.strip()
+    record = Path(f"/run/schemefs/uplink-{number}-schemefs0.json")
+    changes = json.loads(record.read_text())
+    mount.close()
+    assert not record.exists()
+    host.namespace.run(["sysctl", "-qw", "net.ipv4.ip_forward=1"])
+    record.write_text(json.dumps({**changes, "cookie": changes["cookie"] + 1}))
+    try:
+        host.mount("--driver", "tap").close()
+        assert host.forwards() == "1"
+    finally:
+        record.unlink(missing_ok=True)
 
 
 def test_the_last_of_two_turns_forwarding_off(host):
