@@ -106,7 +106,7 @@ def test_datagrams_too(serve: Servers, scheme_mount: SchemeMount) -> None:
         (("80", "cat"), "'80' has no port"),
         ((":80,colour=red", "cat"), "there is no option 'colour'"),
         ((":80", "no-such-program"), "there is no program 'no-such-program'"),
-        (("tls/:80", "cat"), "tls/:80: No such file or directory"),
+        (("sctp/:80", "cat"), "sctp/:80: No such file or directory"),
     ],
 )
 def test_what_can_not_be_served(arguments: tuple[str, ...], sentence: str, module_scheme_mount: SchemeMount) -> None:
