@@ -8,7 +8,9 @@ from setuptools import Extension, setup
 def pkg_config(option: str) -> list[str]:
     """Return what pkg-config says about fuse3, or fail with the package to install."""
     try:
-        return subprocess.run(["pkg-config", option, "fuse3"], check=True, capture_output=True, text=True).stdout.split()
+        return subprocess.run(
+            ["pkg-config", option, "fuse3"], check=True, capture_output=True, text=True
+        ).stdout.split()
     except (OSError, subprocess.CalledProcessError) as error:
         message = "schemefs needs libfuse3 and pkg-config to build: apt-get install libfuse3-dev pkg-config gcc"
         raise SystemExit(message) from error

@@ -81,7 +81,7 @@ class Daemon:
         self.tree = Tree()
 
     async def run(self) -> int:
-        """Live from start to end; every step that was made is undone, whatever fails and however often it is told to."""
+        """Live from start to end; every step that was made is undone, whatever fails, however often it is told to."""
         # The end takes its time, and who asks for it twice must not leave a stale mount: this is what the receiver goes
         # back to when it closes and hands on what it has not delivered; the default action is to die at once.
         for number in ENDING:
@@ -186,7 +186,7 @@ class Daemon:
         mount.operations.closing = True
         mount.waiting.end_all()
         deadline = trio.current_time() + DRAIN
-        while not all([scheme.shutdown(trio.current_time()) for scheme in self.schemes]):
+        while [scheme for scheme in self.schemes if not scheme.shutdown(trio.current_time())]:
             if trio.current_time() >= deadline:
                 log.warning("not everything had closed after %s s", DRAIN)
                 return

@@ -160,7 +160,7 @@ def used_subnets(ignoring: str) -> list[UsedSubnet]:
             network = IPv4Interface(f"{message.get('local')}/{message['prefixlen']}").network
             used.append(UsedSubnet(names.get(message["index"], ""), network))
         for message in ip.get_routes(family=2, table=_TABLE_MAIN):
-            network = IPv4Network(f"{message.get('dst') or '0.0.0.0'}/{message['dst_len']}")
+            network = IPv4Network(f"{message.get('dst') or '0.0.0.0'}/{message['dst_len']}")  # noqa: S104 - the route to anywhere, as netlink says it
             used.append(UsedSubnet(names.get(message.get("oif"), ""), network))
     return [one for one in used if one.interface != ignoring and not one.network.subnet_of(_NEVER_OURS)]
 

@@ -1,7 +1,7 @@
 """The Linux side of the benchmark: a source and a sink of octets, as fast as Python lets the kernel be.
 
-    peer.py source PORT OCTETS     every connection gets that many octets, then the end
-    peer.py sink PORT              every connection is read to its end
+peer.py source PORT OCTETS     every connection gets that many octets, then the end
+peer.py sink PORT              every connection is read to its end
 """
 
 from __future__ import annotations

@@ -41,7 +41,12 @@ def test_the_session(tmp_path: Path) -> None:
     end = f"cd /; exec 3>&- 4>&- 5>&-; schemefs umount {tmp_path}/scheme\n"
     program = {"PATH": f"{Path(sys.executable).parent}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
     done = subprocess.run(
-        ["bash", "-c", f"exec 2>&1\n{script}{end}"], capture_output=True, text=True, timeout=60, env=program, check=False
+        ["bash", "-c", f"exec 2>&1\n{script}{end}"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env=program,
+        check=False,
     )
     outputs = done.stdout.split(f"{mark}\n")
     assert len(outputs) == len(lines) + 1, done.stdout
@@ -73,7 +78,17 @@ def test_the_scheme_of_your_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 def test_the_pytest_example(tmp_path: Path) -> None:
     _, example = blocks("python")
     (tmp_path / "test_example.py").write_text(example)
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", str(tmp_path), str(tmp_path)]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "--rootdir",
+        str(tmp_path),
+        str(tmp_path),
+    ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=tmp_path, check=False)
     assert done.returncode == 0, done.stdout
 

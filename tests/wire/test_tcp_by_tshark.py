@@ -66,7 +66,9 @@ def exchange(path: Path) -> list[str]:
 
 def bad_checksums(path: Path) -> list[list[str]]:
     """Return the frames whose IP, TCP, UDP or ICMP checksum tshark calls bad."""
-    wrong = "ip.checksum.status == 0 || tcp.checksum.status == 0 || udp.checksum.status == 0 || icmp.checksum.status == 0"
+    wrong = (
+        "ip.checksum.status == 0 || tcp.checksum.status == 0 || udp.checksum.status == 0 || icmp.checksum.status == 0"
+    )
     return tshark(path, wrong, "frame.number", "ip.src", "_ws.col.Info")
 
 
@@ -133,5 +135,7 @@ def test_expert_information_has_no_warning_of_ours(network: TapNetwork, tmp_path
     start(network, "source", str(page))
     with capture(network, tmp_path / "pcap"):
         shell(f"cat {network.mount.path}/tcp/{network.peer}:7001 >/dev/null")
-    warnings = tshark(tmp_path / "pcap", f"ip.src == {network.address} && _ws.expert.severity >= 0x600000", "_ws.col.Info")
+    warnings = tshark(
+        tmp_path / "pcap", f"ip.src == {network.address} && _ws.expert.severity >= 0x600000", "_ws.col.Info"
+    )
     assert warnings == []

@@ -51,7 +51,10 @@ def test_ports_in_use_are_passed_over_and_running_out_is_an_error() -> None:
     ports = EphemeralPorts(random.Random(2))
     assert ports.allocate(US, PEER, 80, lambda port: port != 40000) == 40000
     assert ports.allocate_random(lambda port: port != 50000) == 50000
-    for allocate in (lambda: ports.allocate(US, PEER, 80, lambda _: True), lambda: ports.allocate_random(lambda _: True)):
+    for allocate in (
+        lambda: ports.allocate(US, PEER, 80, lambda _: True),
+        lambda: ports.allocate_random(lambda _: True),
+    ):
         with pytest.raises(SchemeError) as caught:
             allocate()
         assert caught.value.errno == errno.EADDRNOTAVAIL
