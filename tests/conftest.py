@@ -9,7 +9,9 @@ from __future__ import annotations
 import functools
 import os
 import subprocess
+import sys
 from collections import Counter
+from pathlib import Path
 
 import hypothesis
 import pytest
@@ -61,6 +63,8 @@ def _lacking(what: str) -> str:
     """Return what the machine lacks of *what*; empty when it is there."""
     if what == "root":
         return _no_root()
+    if what == "readable":
+        return _closed_to_others()
     path = {"fuse": "/dev/fuse", "tap": "/dev/net/tun"}[what]
     if not os.path.exists(path):
         return f"no {path}"
@@ -76,3 +80,10 @@ def _no_root() -> str:
         return "not root"
     made = subprocess.run(["unshare", "--net", "--mount", "true"], check=False, capture_output=True)
     return "" if made.returncode == 0 else "root that may not make namespaces"
+
+
+def _closed_to_others() -> str:
+    """Say which folder keeps other users from running what is in this checkout, as a clone in /root does."""
+    folders = (Path(__file__).resolve(), Path(sys.executable).absolute())
+    closed = [parent for folder in folders for parent in folder.parents if not parent.stat().st_mode & 0o001]
+    return f"other users can't read the checkout: {closed[0]} is closed to them" if closed else ""

@@ -246,6 +246,7 @@ def test_unknown_driver(directory: Path) -> None:
 
 
 @pytest.mark.needs("root")
+@pytest.mark.needs("readable")
 def test_a_user_who_may_not_open_the_device_is_told_what_to_do(directory: Path) -> None:
     """In a mount namespace where /dev/fuse has the mode 0600, as on some machines."""
     script = f"""
@@ -271,6 +272,7 @@ def test_a_user_who_may_not_open_the_device_is_told_what_to_do(directory: Path) 
         ("user_allow_other", "", ", for nobody alone. Try: ", False),
     ],
 )
+@pytest.mark.needs("readable")
 def test_a_users_mount(directory: Path, conf: str, options: str, said: str, root_may: bool) -> None:
     """In a mount namespace whose /dev/fuse everybody may open, with a fuse.conf of its own."""
     (directory.parent / "conf").write_text(conf + "\n")

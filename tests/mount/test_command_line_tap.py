@@ -173,6 +173,7 @@ def test_without_a_tap_the_error_names_the_driver_that_needs_none(command: Comma
     assert re.fullmatch("schemefs: .*/dev/net/tun.*--driver loopback.*\n", done.stderr)
 
 
+@pytest.mark.needs("readable")
 def test_without_root_the_error_says_so(command: Command) -> None:
     place = command.directory.parent
     script = f"""

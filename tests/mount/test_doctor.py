@@ -57,6 +57,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize(("before", "prefix", "told", "fix"), WRONG.values(), ids=WRONG)
+@pytest.mark.needs("readable")
 def test_what_is_wrong_is_named_with_its_fix(before: str, prefix: str, told: str, fix: str) -> None:
     done = doctor(before, prefix)
     assert f"{told}\n" + (f"      fix: {fix}\n" if fix else "") in done.stdout

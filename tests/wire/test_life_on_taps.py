@@ -106,6 +106,7 @@ def settings_of(line: str) -> list[str]:
     return re.findall(r"(?:mtu|qlen) \d+|[<,]UP[,>]", line)
 
 
+@pytest.mark.needs("readable")
 def test_a_users_mount_on_a_tap_of_its_own(namespace: Namespace) -> None:
     """Without root: through fusermount3, on a persistent TAP that belongs to the uid."""
     namespace.run(["ip", "tuntap", "add", "mode", "tap", "user", "65534", "name", "mine0"])
