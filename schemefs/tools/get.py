@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -113,19 +113,33 @@ def _save(exchange: Exchange, url: str, output: str | None, have: int) -> None:
         file = _open(output, have, undo)
         length = exchange.field("Content-Length")
         total = have + int(length) if length.isdecimal() else 0
-        progress = None
-        if output and total and sys.stderr.isatty():
-            progress = undo.enter_context(click.progressbar(length=total, label=output, file=sys.stderr))
-            progress.update(have)
+        advance = _progress(output, total, have, undo) if output and total and sys.stderr.isatty() else None
         body = exchange.body()
         while octets := _next(body, url):
             try:
                 file.write(octets)
             except OSError as error:
                 end(23, f"{output or 'standard output'}: {error.strerror}")
-            if progress is not None:
-                progress.update(len(octets))
+            if advance is not None:
+                advance(len(octets))
         file.flush()
+
+
+def _progress(output: str, total: int, have: int, undo: ExitStack) -> Callable[[int], None]:
+    """Show a bar with size, speed and time left on standard error; return what is told of octets that have come."""
+    from rich import progress as bars  # noqa: PLC0415 - only who has a terminal waits for the import
+    from rich.console import Console  # noqa: PLC0415
+
+    columns = (
+        bars.TextColumn("{task.description}"),
+        bars.BarColumn(),
+        bars.DownloadColumn(),
+        bars.TransferSpeedColumn(),
+        bars.TimeRemainingColumn(),
+    )
+    shown = undo.enter_context(bars.Progress(*columns, console=Console(stderr=True)))
+    task = shown.add_task(output, total=total, completed=have)
+    return lambda octets: shown.advance(task, octets)
 
 
 def _open(output: str | None, have: int, undo: ExitStack) -> BinaryIO:
