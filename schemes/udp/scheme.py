@@ -89,7 +89,7 @@ class UdpProtocol(ConversationProtocol):
         except SchemeError:
             self._udp.ports.release(claim)
             raise
-        if "listen" in address.options:
+        if "listen" in address.options or "accept" in address.options:
             return self._listen(address, claim, groups)
         endpoint = Endpoint(self._udp, local, claim.port, _modes(address), self._resolve, claim)
         endpoint.groups = groups

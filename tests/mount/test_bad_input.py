@@ -189,6 +189,7 @@ def test_any_path_with_any_octets(tree: Tree, request: pytest.FixtureRequest) ->
     @example("tcp/127.0.0.1:9,read_timeout=1", os.O_RDWR, [b"x"])
     @example("udp/:0,headers", os.O_RDWR, [b"127.0.0.1:9\nx"])
     @example("icmp/README", os.O_RDONLY, [])
+    @example("udp/127.0.0.1:1,accept", os.O_RDONLY, [])
     def run(path: str, mode: int, written: list[bytes | int]) -> None:
         scheme = path.partition("/")[0]
         with tree.nothing_left(), tree.told(scheme):

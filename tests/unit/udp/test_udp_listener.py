@@ -71,3 +71,12 @@ def test_accept_waits_for_one_sender() -> None:
     with pytest.raises(SchemeError) as caught:
         host.open(":5000,listen,backlog=0")
     assert caught.value.errno == errno.EINVAL
+
+
+def test_accept_alone_waits_for_a_sender_too() -> None:
+    # It was bound, not listening: the open failed and its conversation stayed for half a minute.
+    host = UdpHost()
+    handle = host.open("127.0.0.1:5000,accept")
+    assert handle.opening(0.0)
+    handle.close(0.0)
+    assert len(host.scheme.conversations) == 0
