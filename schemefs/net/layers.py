@@ -91,6 +91,13 @@ class Path(Protocol):
         raised as SchemeError.
         """
 
+    def suspect(self, now: float) -> None:
+        """Nothing comes back from there for longer than it should (RFC 1122 §3.3.1.4, RFC 9293 §3.8.3's R1).
+
+        The neighbor that datagrams leave by is asked at once whether it is there, and passed over if it is not and
+        another route leads there. Cheap, harmless, and no error.
+        """
+
 
 class RouteEntry(Protocol):
     """One rule of the routing table."""

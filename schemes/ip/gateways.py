@@ -31,7 +31,7 @@ class Gateways:
     def silent(self, interface: str, address: bytes, now: float) -> None:
         """A neighbor did not answer; it matters when it is a gateway that can be done without."""
         key = (interface, address)
-        if key in self._timers or not self._is_replaceable(key):
+        if key in self._timers or key not in self._network.routes.replaceable:
             return
         log.warning("the gateway %s on %s does not answer", presentation(address), interface)
         timer = self._network.alarm.timer(lambda now: self._ask(key, now), f"gateway {presentation(address)}")
@@ -54,7 +54,7 @@ class Gateways:
 
     def _ask(self, key: tuple[str, bytes], now: float) -> None:
         interface = self._network.interfaces.get(key[0])
-        if interface is None or not self._is_replaceable(key):
+        if interface is None or key not in self._network.routes.replaceable:
             self._forget(key)
             return
         interface.neighbor_table.use(key[1], now)  # so that there is an entry for the answer to go to
@@ -65,12 +65,3 @@ class Gateways:
         self._timers.pop(key).clear()
         self._network.routes.dead.discard(key)
         self._network.invalidate()
-
-    def _is_replaceable(self, key: tuple[str, bytes]) -> bool:
-        """Tell whether it is a gateway, and another route leads where one through it does."""
-        routes = list(self._network.routes.list())
-        prefixes = {(route.destination, route.prefix_length) for route in routes if (route.interface, route.via) == key}
-        return any(
-            (route.destination, route.prefix_length) in prefixes and (route.interface, route.via) != key
-            for route in routes
-        )

@@ -136,6 +136,16 @@ class Interface:
         """Tell whose datagrams the queue had no room for."""
         self.network.transmit_space(protocols, now)
 
+    def can_do_without(self, address: bytes) -> bool:
+        """Tell whether another gateway leads where this one does."""
+        return (self.name, address) in self.network.routes.replaceable
+
+    def suspect(self, next_hop: bytes, now: float) -> None:
+        """Whoever sends by *next_hop* gets no answer: have that asked whether it is there."""
+        neighbor = self.neighbor_table.get(next_hop)
+        if neighbor is not None:
+            neighbor.suspect(now)
+
     def neighbor_silent(self, address: bytes, now: float) -> None:
         """Have routes that do without this neighbor preferred."""
         self.network.gateways.silent(self.name, address, now)

@@ -1,9 +1,12 @@
 """One neighbor: how an address becomes a hardware address, with the states of RFC 4861 §7.3.2 for ARP.
 
     INCOMPLETE --answer--> REACHABLE --30 s--> STALE --used--> DELAY --5 s--> PROBE --answer--> REACHABLE
-        | 3 requests                             ^ heard, not asked               | 3 requests
-        v                                                                         v
+        | 3 requests           |                 ^ heard, not asked             ^ | 3 requests
+        v                      `----------- suspected, or can be done without --' v
       FAILED                                                                    FAILED
+
+Whoever can be done without, a gateway beside another, is asked sooner: its death costs eight seconds at the most
+(RFC 1122 §3.3.1.4). One that a transport suspects, because nothing comes back through it, is asked at once.
 
 Datagrams wait in the entry's own queue, so a dead neighbor holds up nobody else, and none is lost while it resolves: a
 full queue refuses, as a full link does.
@@ -16,6 +19,7 @@ datagrams wait, so that none is lost when the claim was true: a peer with a new 
 from __future__ import annotations
 
 import logging
+import math
 from collections import deque
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
@@ -43,6 +47,7 @@ PERMANENT: Final = "PERMANENT"
 # RFC 4861 §10, seconds
 RETRANSMIT: Final = 1.0
 REACHABLE_TIME: Final = 30.0
+REPLACEABLE_TIME: Final = 3.0  # the same for a gateway beside which there is another: 4.5 s and three questions at most
 DELAY_FIRST_PROBE: Final = 5.0
 ATTEMPTS: Final = 3  # so whoever waits knows after three seconds
 CHALLENGED_RETRANSMIT: Final = 0.25  # between the questions to a known owner whose address somebody else claims
@@ -78,6 +83,9 @@ class Attachment(Protocol):
     def neighbor_resolved(self, protocols: set[int], now: float) -> None:
         """Tell those whose datagrams were refused that there is room."""
 
+    def can_do_without(self, address: bytes) -> bool:
+        """Tell whether it is a gateway, and another one leads where it does."""
+
     def neighbor_silent(self, address: bytes, now: float) -> None:
         """It was asked and did not answer; what waits for it is about to fail."""
 
@@ -98,6 +106,7 @@ class Neighbor:
         "cached",
         "challenge_at",
         "challenger",
+        "confirmed_at",
         "mac",
         "octets",
         "queue",
@@ -114,6 +123,7 @@ class Neighbor:
         self.attempts = 0
         self.cached = False  # a Path has copied `mac`
         self.challenger = b""
+        self.confirmed_at = -math.inf  # when it has answered a question last
         self.challenge_at = 0.0  # a claim that contradicts is not looked into before
         self.queue: deque[Queued] = deque()
         self.octets = 0
@@ -128,8 +138,11 @@ class Neighbor:
         if self.queue or self.challenger:
             return b""  # what waits goes first
         if self.state == STALE:
-            self.state = DELAY
-            self.timer.set(now + DELAY_FIRST_PROBE)
+            if self.attachment.can_do_without(self.address):
+                self._probe(now)
+            else:
+                self.state = DELAY
+                self.timer.set(now + DELAY_FIRST_PROBE)
         if self.mac:
             self.cached = True
         return self.mac
@@ -173,6 +186,12 @@ class Neighbor:
                 self.challenge_at = now + CHALLENGE_PAUSE
             self._confirm(now)
 
+    def suspect(self, now: float) -> None:
+        """Somebody's datagrams that leave here get no answer: ask whether it is there, unless it has just said so."""
+        if self.state in (REACHABLE, STALE, DELAY) and now - self.confirmed_at >= RETRANSMIT:
+            log.log(TRACE, "%s is suspected to be gone: asked", presentation(self.address))
+            self._probe(now)
+
     def make_permanent(self, mac: bytes, now: float) -> None:
         """Set by hand: never asked, never forgotten, never changed by what others say."""
         self.timer.clear()
@@ -202,8 +221,10 @@ class Neighbor:
     def _confirm(self, now: float) -> None:
         self.state = REACHABLE
         self.challenger = b""
+        self.confirmed_at = now
+        base = REPLACEABLE_TIME if self.attachment.can_do_without(self.address) else REACHABLE_TIME
         # RFC 4861 §6.3.2: uniformly between half and one and a half, so that entries don't expire together.
-        self.timer.set(now + self.attachment.random.uniform(0.5, 1.5) * REACHABLE_TIME)
+        self.timer.set(now + self.attachment.random.uniform(0.5, 1.5) * base)
         self.flush(now)
 
     def _challenge(self, mac: bytes, now: float) -> None:
@@ -214,6 +235,9 @@ class Neighbor:
         )
         self.challenger = mac
         self._invalidate()
+        self._probe(now)
+
+    def _probe(self, now: float) -> None:
         self.state = PROBE
         self.attempts = 0
         self._ask(now)
@@ -228,9 +252,7 @@ class Neighbor:
             self.state = STALE
             self._invalidate()
         elif self.state == DELAY:
-            self.state = PROBE
-            self.attempts = 0
-            self._ask(now)
+            self._probe(now)
         elif self.attempts < ATTEMPTS:
             self._ask(now)
         elif self.challenger:

@@ -159,6 +159,10 @@ class Path:
         self._network.counters.out_requests += taken
         return taken
 
+    def suspect(self, now: float) -> None:
+        """Have the first neighbor on the way asked whether it is there; see `layers.Path.suspect`."""
+        self._interface.suspect(self._next_hop, now)
+
     def _follow_route(self) -> None:
         """Look up everything but the hardware address."""
         network = self._network

@@ -60,6 +60,7 @@ class RouteTable:
         self._by_length: dict[int, dict[int, list[Route]]] = {}  # prefix length -> prefix bits -> rules by metric
         self._lengths: list[int] = []  # in use, the longest first
         self.dead: set[tuple[str, bytes]] = set()  # interfaces and gateways on them that don't answer: taken last
+        self._replaceable: set[tuple[str, bytes]] | None = None  # None: to be worked out
 
     def lookup(self, destination: bytes, interface: str = "") -> Route | None:
         """Return the rule that wins (among those of *interface*, where one is given); None: no route."""
@@ -77,6 +78,18 @@ class RouteTable:
             if last is not None:
                 return last
         return None
+
+    @property
+    def replaceable(self) -> set[tuple[str, bytes]]:
+        """Interfaces and gateways on them that can be done without: another route has the same prefix."""
+        if self._replaceable is None:
+            self._replaceable = set()
+            for table in self._by_length.values():
+                for routes in table.values():
+                    ways = {(route.interface, route.via) for route in routes}
+                    if len(ways) > 1:
+                        self._replaceable |= {way for way in ways if way[1]}
+        return self._replaceable
 
     def list(self) -> Iterator[Route]:
         """Yield the rules, the least specific prefix first."""
@@ -115,8 +128,7 @@ class RouteTable:
         if twin is not None and not route.connected:
             raise SchemeError(errno.EEXIST, f"there is already: {twin}")
         insort(routes, route, key=lambda rule: rule.metric)
-        self._lengths = sorted(self._by_length, reverse=True)
-        self._changed()
+        self._settle()
 
     def remove(
         self,
@@ -154,9 +166,8 @@ class RouteTable:
                     del table[bits]
             if not table:
                 del self._by_length[length]
-        self._lengths = sorted(self._by_length, reverse=True)
         if removed:
-            self._changed()
+            self._settle()
         return removed
 
     def explain(self, destination: bytes) -> str:
@@ -178,6 +189,11 @@ class RouteTable:
             reason += f", while {' and '.join(silent)} does not answer"
         source = presentation(self._addresses.source_for(route, destination) or bytes(4))
         return f"{shown} goes by: {route} (from {source}): {reason}"
+
+    def _settle(self) -> None:
+        self._lengths = sorted(self._by_length, reverse=True)
+        self._replaceable = None
+        self._changed()
 
     def _interface_of_gateway(self, via: bytes, interface: str) -> str:
         if len(via) != 4 or is_multicast(via) or not any(via) or is_loopback(via) or self._addresses.is_local(via):

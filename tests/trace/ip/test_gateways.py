@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.ip_host import PEER, PEER_MAC, IpHost, address
+from tests.ip_host import PEER, PEER_MAC, US, IpHost, address
 
 SECOND = address("10.0.2.3")
 SECOND_MAC = bytes.fromhex("0a0000000003")
@@ -99,3 +99,72 @@ def test_an_interface_that_goes_takes_its_dead_gateways_along() -> None:
     host.eth0.set_up(False, 4.0)
     assert host.alarm.pending == 0
     assert host.network.routes.dead == set()
+
+
+def host_that_has_just_heard_both() -> IpHost:
+    host = IpHost()
+    host.network.routes.add(bytes(4), 0, via=SECOND, metric=10)
+    host.eth0.add_neighbor(SECOND, SECOND_MAC, 0.0)
+    host.network.path(FAR).send(host.PROTOCOL, b"x" * 8, (), 0.0)
+    host.receives_arp("reply", PEER, US, now=0.0)
+    host.sends()
+    return host
+
+
+def seconds_until_the_second_one_is_used(host: IpHost, *, suspected_at: float | None = None) -> float:
+    """Send ten times a second through a first gateway that has fallen silent at 0."""
+    path = host.network.path(FAR)
+    for tenth in range(1, 600):
+        now = tenth / 10
+        host.until(now)
+        if suspected_at is not None and now >= suspected_at:
+            path.suspect(now)
+        assert path.send(host.PROTOCOL, b"x" * 8, (), now)
+        if SECOND_MAC.hex(":") in next_hops(host):
+            return now
+    raise AssertionError
+
+
+def test_a_gateway_that_falls_silent_under_traffic_is_passed_over_in_eight_seconds() -> None:
+    assert seconds_until_the_second_one_is_used(host_that_has_just_heard_both()) <= 8.0
+
+
+def test_one_that_a_transport_suspects_is_asked_at_once() -> None:
+    host = host_that_has_just_heard_both()
+    assert seconds_until_the_second_one_is_used(host, suspected_at=1.0) <= 4.1
+
+
+def test_a_gateway_that_answers_stays_however_much_it_is_suspected() -> None:
+    host = host_that_has_just_heard_both()
+    path = host.network.path(FAR)
+    questions = 0
+    for tenth in range(10, 100):
+        now = tenth / 10
+        host.until(now)
+        path.suspect(now)
+        path.send(host.PROTOCOL, b"x" * 8, (), now)
+        sent = host.sends()
+        if f"arp who-has 10.0.2.2 tell 10.0.2.15 > {PEER_MAC.hex(':')}" in sent:
+            questions += 1
+            host.receives_arp("reply", PEER, US, now=now)
+        assert f"ip 10.0.2.15 > 192.0.2.1 28 > {PEER_MAC.hex(':')}" in sent
+    assert 8 <= questions <= 10  # no more than one a second
+
+
+def test_the_only_gateway_is_not_asked_more_often_than_others() -> None:
+    host = IpHost()
+    path = host.network.path(FAR)
+    path.send(host.PROTOCOL, b"x" * 8, (), 0.0)
+    host.receives_arp("reply", PEER, US, now=0.0)
+    host.sends()
+    for now in range(1, 15):
+        host.until(now)
+        path.send(host.PROTOCOL, b"x" * 8, (), now)
+        assert [line for line in host.sends() if line.startswith("arp")] == []
+
+
+def test_suspecting_whom_nobody_has_heard_of_or_lo_is_harmless() -> None:
+    host = IpHost()
+    host.network.path(FAR).suspect(0.0)
+    host.network.path(US).suspect(0.0)
+    assert host.sends() == []
