@@ -89,6 +89,11 @@ class User:
             self.at_end = self.has_shut = True
         return self.at_end and self.has_shut
 
+    def failed(self) -> int:
+        """Return the errno of what the connection failed with, whether it was noticed here or not; 0: it did not."""
+        failure = self.connection.failure
+        return self.error or (failure.errno if failure is not None else 0)
+
     def _write(self) -> None:
         while self.rest:
             taken = self.connection.write(self.rest[:131072], self.pair.now)

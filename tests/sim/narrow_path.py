@@ -1,0 +1,45 @@
+"""A path whose MTU falls: from then on what is larger vanishes, and a router says so, or nobody does (a black hole)."""
+
+from __future__ import annotations
+
+import errno
+from functools import partial
+from typing import TYPE_CHECKING
+
+from schemefs.net.layers import DeliveryError
+
+if TYPE_CHECKING:
+    from tcp_pair import Pair
+
+    from schemefs.testing.wire import WireLink
+
+ROUTER_DELAY = 0.001  # seconds until the error is back
+
+
+class NarrowPath:
+    """Both ways of *pair*'s wire carry datagrams of at most *mtu* octets from *at* seconds on."""
+
+    def __init__(self, pair: Pair, mtu: int, at: float, *, is_told: bool) -> None:
+        self.pair = pair
+        self.mtu = mtu
+        pair.alarm.timer(self._narrow, "path becomes narrow").set(at)
+        if is_told:
+            pair.wire.mourners.append(self._lost)
+
+    def _narrow(self, _now: float) -> None:
+        wire = self.pair.wire
+        for weather in filter(None, (wire.weather, wire.back)):
+            weather.largest = self.mtu
+
+    def _lost(self, link: WireLink, frame: bytes, now: float) -> None:
+        if len(frame) > self.pair.wire.weather.largest:
+            self.pair.alarm.timer(partial(self._tell, link, frame), "fragmentation needed").set(now + ROUTER_DELAY)
+
+    def _tell(self, link: WireLink, frame: bytes, now: float) -> None:
+        """RFC 792, RFC 1191 §4: the error quotes the datagram's first octets and says what would fit."""
+        source, destination, transport = frame[12:16], frame[16:20], frame[20:28]
+        error = DeliveryError(
+            errno.EMSGSIZE, False, "too large", 6, source, destination, transport, mtu=self.mtu, reporter=destination
+        )
+        stack = self.pair.left if link is self.pair.wire.left else self.pair.right
+        stack.network.deliver_error(error, now)  # type: ignore[attr-defined]
