@@ -28,7 +28,7 @@ CONTEXTS = []
 @pytest.fixture(scope="module", autouse=True)
 def contexts(tmp_path_factory) -> None:
     authority = Authority(tmp_path_factory.mktemp("tls"))
-    certificate = authority.certificate("here", "DNS:here")
+    certificate = authority.certificate("here", "here")
     CONTEXTS[:] = [client_context({"ca": str(authority.ca)}), server_context({"cert": str(certificate)})]
 
 

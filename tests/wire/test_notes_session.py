@@ -33,7 +33,7 @@ pytestmark = [
 @pytest.fixture
 def authority(tmp_path: Path) -> Authority:
     made = Authority(tmp_path)
-    made.certificate("www", "DNS:www.example")
+    made.certificate("www", "www.example")
     return made
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -49,9 +50,9 @@ tls.unwrap()
 @pytest.fixture(scope="module")
 def authority(tmp_path_factory) -> Authority:
     made = Authority(tmp_path_factory.mktemp("tls"))
-    made.certificate("good", f"DNS:{NAME},IP:10.0.2.2,IP:10.0.2.15")
-    made.certificate("expired", f"DNS:{NAME}", expired=True)
-    made.certificate("other", "DNS:other.example")
+    made.certificate("good", NAME, "10.0.2.2", "10.0.2.15")
+    made.certificate("expired", NAME, expired=True)
+    made.certificate("other", "other.example")
     self_signed(made.folder, NAME)
     return made
 
@@ -99,7 +100,7 @@ def test_a_page_over_https_from_a_shell(network, authority):
     )
     assert "TLSv1.3" in fetched.stdout, fetched.stderr
     assert "version=TLSv1.3" in fetched.stderr
-    assert "peer_subject=CN=good" in fetched.stderr
+    assert re.search("^peer_subject=.*, CN=good$", fetched.stderr, re.MULTILINE)
     assert fetched.returncode == 0
 
 

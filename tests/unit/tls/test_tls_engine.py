@@ -25,9 +25,9 @@ from schemes.tls.layer import Layer
 @pytest.fixture(scope="module")
 def authority(tmp_path_factory) -> Authority:
     made = Authority(tmp_path_factory.mktemp("tls"))
-    made.certificate("good", "DNS:example.com,IP:10.0.2.2")
-    made.certificate("expired", "DNS:example.com", expired=True)
-    made.certificate("client", "DNS:client.example.com")
+    made.certificate("good", "example.com", "10.0.2.2")
+    made.certificate("expired", "example.com", expired=True)
+    made.certificate("client", "client.example.com")
     self_signed(made.folder, "alone.example.com")
     return made
 
@@ -135,7 +135,7 @@ def test_the_peer_of_who_refuses_hears_an_alert(authority):
 def test_verify_no_takes_anybody_and_an_address_can_be_a_name(authority):
     assert World(authority, "expired", "nobody.example", client={"verify": "no"}).shake_hands().client.established
     by_address = World(authority, "good", "10.0.2.2").shake_hands()
-    assert by_address.client.status(by_address.now)["peer_subject"] == "CN=good"
+    assert by_address.client.status(by_address.now)["peer_subject"].endswith(", CN=good")
 
 
 def test_truncation_is_a_reset_after_what_had_arrived_and_never_an_end(authority):
@@ -249,7 +249,7 @@ def test_unread_octets_reset_the_peer_as_with_a_socket(authority):
 def test_a_server_with_ca_wants_a_certificate(authority):
     trust = {"ca": str(authority.ca)}
     known = World(authority, client={"cert": str(authority.folder / "client.pem")}, server=trust).shake_hands()
-    assert known.server.status(known.now)["peer_subject"] == "CN=client"
+    assert known.server.status(known.now)["peer_subject"].endswith(", CN=client")
     unknown = World(authority, server=trust)
     assert unknown.refused(unknown.server).errno == errno.EPROTO
     with pytest.raises(SchemeError) as caught:

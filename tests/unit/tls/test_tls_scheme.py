@@ -52,7 +52,7 @@ class Machine(IpHost):
 @pytest.fixture(scope="module")
 def files(tmp_path_factory) -> Authority:
     made = Authority(tmp_path_factory.mktemp("tls"))
-    made.certificate("here", "DNS:here,DNS:several")
+    made.certificate("here", "here", "several")
     return made
 
 
