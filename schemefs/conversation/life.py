@@ -39,7 +39,9 @@ class Conversation:
     """One conversation. Its files are made when somebody looks (`tree`)."""
 
     __slots__ = (
+        "_error",
         "_holders",
+        "_older_error",
         "_table",
         "_timer",
         "began_at",
@@ -50,7 +52,6 @@ class Conversation:
         "directory",
         "discards",
         "engine",
-        "error",
         "gid",
         "journal",
         "listener",
@@ -82,7 +83,6 @@ class Conversation:
         self.bound = ""  # what the verb bind said
         self.connecting = False  # a ctl waits for the connect
         self.directory: Directory | None = None  # its files, once somebody has looked
-        self.error = ""
         self.began_at = -1.0  # when it was first held or given an engine; -1: not yet
         self.journal: Journal | None = None  # what happens, once somebody wants to know
         self.read_timeout = 0.0
@@ -96,6 +96,8 @@ class Conversation:
         self.unnamed = False  # made by an address path: nobody else is expected to open its rx
         self.on_changed: list[Callable[[], None]] = []  # beside the holders: who shows it
         self.watchers: set[Watcher] = set()
+        self._error = ""  # why what a ctl asked for was refused, and what the engine's failure was by then
+        self._older_error = ""
         self._holders: list[Handle] = []
         self._timer: Timer | None = None
 
@@ -154,12 +156,17 @@ class Conversation:
 
     def fail(self, sentence: str) -> None:
         """Keep why something asked of this conversation failed."""
-        self.error = sentence
+        self._error = sentence
+        self._older_error = self._engine_error
 
     @property
     def failure(self) -> str:
-        """What `err` shows."""
-        return (self.engine.error if self.engine is not None else "") or self.error
+        """What `err` shows: the latest, be it the engine's failure or a ctl's."""
+        return self._error if self._engine_error == self._older_error else self._engine_error
+
+    @property
+    def _engine_error(self) -> str:
+        return self.engine.error if self.engine is not None else ""
 
     # Readiness
 

@@ -37,7 +37,7 @@ cat ends at the newest line, tail -f follows. How much is written: echo trace >.
 
 
 class LoggingScheme(Scheme):
-    """The rings of `context.logs`, by their file names."""
+    """The daemon's own log, and one of each driver: tail -f follows them."""
 
     name: ClassVar[str] = "logging"
 

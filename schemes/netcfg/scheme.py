@@ -57,7 +57,7 @@ when its text has changed.
 
 
 class NetcfgScheme(Scheme):
-    """Configuration of the network layer, the names, the logs; what the timers did."""
+    """Interfaces, addresses, routes, name servers, logs: read what is, write one line to change it."""
 
     name: ClassVar[str] = "netcfg"
     requires: ClassVar[tuple[str, ...]] = ("ip",)

@@ -29,7 +29,7 @@ network: the drivers, one directory per interface.
 
 
 class NetworkScheme(Scheme):
-    """The links by name."""
+    """The drivers: raw frames, hardware addresses, what the rings did."""
 
     name: ClassVar[str] = "network"
 

@@ -163,3 +163,11 @@ def test_connect_held_by_ctl_alone_waits_for_who_opens_it(world: World, ctl: Han
     world.write(data, b"x")
     world.close(data)
     assert world.pipes.engines[0].calls == ["close"]
+
+
+def test_err_tells_the_latest_failure(world: World, ctl: Handle) -> None:
+    assert errno_of(world, ctl, "connect 127.0.0.1:9") == errno.ECONNREFUSED
+    assert errno_of(world, ctl, "fly") == errno.EINVAL
+    engine = world.scheme.conversations.get(1).engine
+    engine.fail(errno.ECONNRESET, "RST from 127.0.0.1:9")
+    assert world.text("1/err") == "RST from 127.0.0.1:9\n"
