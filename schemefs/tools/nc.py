@@ -1,7 +1,10 @@
-"""`schemefs nc`: standard input and output joined to a conversation, with the manners of nc(1).
+"""`schemefs nc`: standard input and output joined to a conversation, with the manners of OpenBSD's nc(1).
 
     stdin ── a thread ──> conversation      at the end of stdin: `shutdown write` to its ctl, so the peer sees a FIN
-    stdout <── the main thread ── conversation      until the peer closes, or nobody reads stdout any more
+    stdout <── the main thread ── conversation
+
+It ends when both directions have ended: a peer that has said all may still want to hear the rest of stdin. Only where
+stdin is a terminal does the peer's end suffice, since nobody would know to type Ctrl-D then.
 
 Two threads, because a peer that echoes is only read from while it is written to: each direction blocks by itself.
 Status 0: all went well; 1: no connection, or it broke.
@@ -10,9 +13,12 @@ Status 0: all went well; 1: no connection, or it broke.
 from __future__ import annotations
 
 import errno
+import math
 import os
+import select
 import sys
 import threading
+import time
 from pathlib import Path
 
 import click
@@ -29,50 +35,90 @@ EXAMPLES = """
 Examples:
   schemefs nc 10.0.2.2 80
   echo hello | schemefs nc -w 2 example.com 7
+  schemefs nc -c example.com 443         TLS, the certificate verified
   schemefs nc -l 8080 >request           one connection, then the end
   schemefs nc -u -w 1 10.0.2.2 9
 """
 
 
 class Joined:
-    """One conversation joined to standard input and output."""
+    """One conversation joined to standard input and output. *wait* seconds of silence both ways end it; 0: never."""
 
-    def __init__(self, tree: Path, descriptor: int, *, datagrams: bool) -> None:
+    def __init__(self, tree: Path, descriptor: int, *, datagrams: bool, wait: float) -> None:
         self._descriptor = descriptor
         self._datagrams = datagrams
+        self._wait = wait
         self._ctl = tree / conversation_of(descriptor) / "ctl"
+        self._last = time.monotonic()  # when octets moved, either way
         self._broken: OSError | None = None  # why what stdin said could not be written
 
     def run(self, *, writes: bool) -> None:
-        """Carry octets, both ways if it *writes*, until the peer closes. OSError: it broke."""
+        """Carry octets, both ways if it *writes*, until both have ended. OSError: it broke."""
+        writes &= sys.stdin is not None  # closed by who has started us
+        under_way = {self._descriptor}
+        written = os.eventfd(0, os.EFD_CLOEXEC) if writes else -1  # readable once the thread has ended
         if writes:
-            threading.Thread(target=self._write, daemon=True).start()
-        while (octets := self._read()) is not None:
-            if not octets and not self._datagrams:
-                break
-            try:
-                _write_all(sys.stdout.fileno(), octets)
-            except BrokenPipeError:
-                return
+            under_way.add(written)
+            threading.Thread(target=self._write, args=(written,), daemon=True).start()
+        while under_way and (ready := self._ready(under_way)):
+            if written in ready:
+                under_way.discard(written)
+                if self._broken is not None and self._datagrams:
+                    break  # nothing else ends a conversation of datagrams
+            if self._descriptor in ready:
+                octets = os.read(self._descriptor, CHUNK)
+                self._last = time.monotonic()
+                if not octets and not self._datagrams:
+                    under_way.discard(self._descriptor)
+                    if sys.stdin is not None and sys.stdin.isatty():
+                        break
+                elif not _printed(octets):
+                    break
         if self._broken is not None:
             raise self._broken
 
-    def _read(self) -> bytes | None:
-        """Return what comes; b"": the end, or an empty datagram; None: `-w` seconds of silence, as the file counts."""
-        try:
-            return os.read(self._descriptor, CHUNK)
-        except BlockingIOError:
-            return None
+    def _ready(self, descriptors: set[int]) -> set[int]:
+        """Return which of *descriptors* can be read without waiting; none: `-w` seconds of silence are over."""
+        poller = select.poll()
+        for descriptor in descriptors:
+            poller.register(descriptor, select.POLLIN)
+        while True:
+            left = self._last + self._wait - time.monotonic() if self._wait else None
+            if left is not None and left <= 0:
+                return set()
+            ready = poller.poll(None if left is None else math.ceil(left * 1000))
+            if ready:
+                return {descriptor for descriptor, _ in ready}
 
-    def _write(self) -> None:
+    def _write(self, ended: int) -> None:
         try:
             while octets := os.read(sys.stdin.fileno(), DATAGRAM if self._datagrams else CHUNK):
+                self._last = time.monotonic()
                 _write_all(self._descriptor, octets)
+                self._last = time.monotonic()
             if not self._datagrams:
-                self._ctl.write_text("shutdown write\n")
+                self._shut()
         except OSError as error:
-            if error.errno not in (errno.ENOTCONN, errno.EPIPE, errno.ENOENT):  # the peer has ended it: reading tells
-                self._broken = error
+            self._broken = error
+        finally:
+            os.eventfd_write(ended, 1)
+
+    def _shut(self) -> None:
+        """Send the FIN. Everything was written: a peer that has gone meanwhile misses nothing."""
+        try:
+            self._ctl.write_text("shutdown write\n")
+        except OSError as error:
+            if error.errno not in (errno.ENOTCONN, errno.EPIPE, errno.ENOENT):
+                raise
+
+
+def _printed(octets: bytes) -> bool:
+    """Write to standard output; False: nobody reads it any more."""
+    try:
+        _write_all(sys.stdout.fileno(), octets)
+    except BrokenPipeError:
+        return False
+    return True
 
 
 def _write_all(descriptor: int, octets: bytes) -> None:
@@ -86,24 +132,28 @@ def _write_all(descriptor: int, octets: bytes) -> None:
 @click.option("-l", "listen", is_flag=True, help="Wait for a peer on PORT.")
 @click.option("-k", "keep", is_flag=True, help="With -l: one peer after another; stdin is not read.")
 @click.option("-u", "udp", is_flag=True, help="UDP: each read of stdin is a datagram; with -l, the first sender.")
-@click.option("-w", "wait", type=click.FloatRange(min=0), default=0.0, help="Seconds to connect, and of silence.")
+@click.option("-c", "tls", is_flag=True, help="TLS; the certificate must be for HOST.")
+@click.option(
+    "-w", "wait", type=click.FloatRange(min=0), default=0.0, help="Seconds to connect, and of silence both ways."
+)
 @mount_option
-def command(tree: Path, words: tuple[str, ...], *, listen: bool, keep: bool, udp: bool, wait: float) -> None:
+def command(tree: Path, words: tuple[str, ...], *, listen: bool, keep: bool, udp: bool, tls: bool, wait: float) -> None:
     """Connect standard input and output with HOST:PORT, or with whoever connects to PORT."""
     if len(words) != (1 if listen else 2):
         end(1, "whom to connect to? HOST PORT; to listen: -l PORT")
-    limits = f",read_timeout={wait:.6f}" if wait else ""
-    scheme = "udp" if udp else "tcp"
+    if tls and (listen or udp):
+        end(1, "-c connects by TLS; to serve it: schemefs serve tls/:PORT,cert=FILE -- COMMAND")
+    scheme = "udp" if udp else "tls" if tls else "tcp"
     if listen:
         _serve(tree, f"{scheme}/:{words[0]}" + (",listen" if udp else ""), keep=keep, udp=udp, wait=wait)
         return
     host = f"[{words[0]}]" if ":" in words[0] else words[0]
-    path = f"{scheme}/{host}:{words[1]}{limits}" + (f",timeout={wait:.6f}" if wait and not udp else "")
+    path = f"{scheme}/{host}:{words[1]}" + (f",timeout={wait:.6f}" if wait and not udp else "")
     try:
         descriptor = os.open(tree / path, os.O_RDWR)
     except OSError as error:
         end_by(1, tree, path, error)
-    _join(tree, path, descriptor, udp=udp, writes=True)
+    _join(tree, path, descriptor, udp=udp, writes=True, wait=wait)
 
 
 def _serve(tree: Path, path: str, *, keep: bool, udp: bool, wait: float) -> None:
@@ -112,24 +162,31 @@ def _serve(tree: Path, path: str, *, keep: bool, udp: bool, wait: float) -> None
     except OSError as error:
         end_by(1, tree, path, error)
     while True:
-        number = os.read(listener, CHUNK).decode().split()[0]
-        directory = tree / path.partition("/")[0] / number
-        if wait:
-            (directory / "settings/read_timeout").write_text(f"{wait:.6f}\n")
-        descriptor = os.open(directory / "data", os.O_RDWR)
+        descriptor = _accepted(tree, path, listener)
         if not keep:
             os.close(listener)  # the connection is held: nobody else gets in
-            _join(tree, path, descriptor, udp=udp, writes=True)
+            _join(tree, path, descriptor, udp=udp, writes=True, wait=wait)
             return
         try:
-            _join(tree, path, descriptor, udp=udp, writes=False)
+            _join(tree, path, descriptor, udp=udp, writes=False, wait=wait)
         except StartError as error:  # of this peer; the next may do better
             click.echo(f"schemefs: {error}", err=True)
 
 
-def _join(tree: Path, path: str, descriptor: int, *, udp: bool, writes: bool) -> None:
+def _accepted(tree: Path, path: str, listener: int) -> int:
+    """Return the open `data` of the next connection."""
+    while line := os.read(listener, CHUNK).decode():
+        name = f"{path.partition('/')[0]}/{line.split()[0]}"
+        try:
+            return os.open(tree / name / "data", os.O_RDWR)
+        except OSError as error:  # it was gone before we came
+            click.echo(f"schemefs: {name}: {error.strerror}", err=True)
+    return end(1, f"{path}: the listener has ended")
+
+
+def _join(tree: Path, path: str, descriptor: int, *, udp: bool, writes: bool, wait: float) -> None:
     try:
-        Joined(tree, descriptor, datagrams=udp).run(writes=writes)
+        Joined(tree, descriptor, datagrams=udp, wait=wait).run(writes=writes)
     except OSError as error:
         raise StartError(f"{path}: {error.strerror}") from None
     finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -9,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -136,6 +138,83 @@ def test_nc_listens_and_connects(tools: Tools) -> None:
     assert tools.run("nc", "localhost", "5000", octets=b"hello\n") == ""
     output, _ = server.communicate(timeout=10)
     assert (output, server.returncode) == (b"hello\n", 0)
+
+
+def hears_the_end(tools: Tools, number: str) -> None:
+    """Wait until a conversation of tcp was there, and the peer has said that it sends no more (or it is gone)."""
+    status = tools.path / "tcp" / number / "status"
+    while not status.exists():
+        pass
+    with contextlib.suppress(FileNotFoundError):
+        while not status.read_text().startswith("state=CLOSE_WAIT"):
+            pass
+
+
+def test_nc_sends_the_rest_of_stdin_after_the_peers_end(tools: Tools) -> None:
+    server = tools.start("nc", "-l", "5000")  # its stdin is empty: it sends a FIN at once
+    tools.listens("tcp")
+    client = tools.start("nc", "127.0.0.1", "5000", stdin=subprocess.PIPE)
+    hears_the_end(tools, "1")
+    assert client.stdin is not None
+    client.stdin.write(b"said late\n")
+    client.stdin.close()
+    client.stdin = None
+    output, _ = server.communicate(timeout=10)
+    assert (output, server.returncode, client.wait(10)) == (b"said late\n", 0, 0)
+
+
+def test_nc_at_a_terminal_ends_with_the_peer(tools: Tools) -> None:
+    tools.start("serve", ":5000", "--", "echo", "bye")
+    tools.listens("tcp")
+    ours, terminal = os.openpty()
+    client = tools.start("nc", "127.0.0.1", "5000", stdin=terminal)
+    os.close(terminal)
+    output, _ = client.communicate(timeout=10)
+    os.close(ours)
+    assert (output, client.returncode) == (b"bye\n", 0)
+
+
+def test_nc_says_when_the_peer_did_not_take_all(tools: Tools) -> None:
+    listener = os.open(tools.path / "tcp/:5000", os.O_RDWR)
+    client = tools.start("nc", "127.0.0.1", "5000", stdin=subprocess.PIPE)
+    number = os.read(listener, 100).split()[0].decode()
+    (tools.path / "tcp" / number / "ctl").write_text("hangup\n")
+    assert client.stdin is not None
+    with contextlib.suppress(BrokenPipeError):
+        client.stdin.write(bytes(1_000_000))
+    _, sentence = client.communicate(timeout=10)
+    assert client.returncode == 1
+    assert b"Connection reset by peer" in sentence
+    os.close(listener)
+
+
+def test_nc_waits_while_stdin_flows(tools: Tools) -> None:
+    """`-w` is for silence both ways: a peer that only listens is no reason to end."""
+    server = tools.start("nc", "-l", "5000")
+    tools.listens("tcp")
+    client = tools.start("nc", "-w", "0.6", "127.0.0.1", "5000", stdin=subprocess.PIPE)
+    assert server.stdout is not None
+    assert client.stdin is not None
+    for _ in range(4):
+        client.stdin.write(b"x\n")
+        client.stdin.flush()
+        assert server.stdout.readline() == b"x\n"
+        time.sleep(0.3)  # the silence that is tested
+    client.stdin.write(b"last\n")
+    client.stdin.flush()
+    assert server.stdout.readline() == b"last\n"
+    assert client.wait(10) == 0  # and now it is silent for long enough
+    client.stdin.close()
+    client.stdin = None
+
+
+def test_nc_by_udp_to_nobody_ends(tools: Tools) -> None:
+    assert "Connection refused" in tools.run("nc", "-u", "127.0.0.1", "9", status=1, octets=b"anybody?")
+
+
+def test_nc_wants_to_know_whom_to_connect_to(shared: Tools) -> None:
+    assert "HOST PORT" in shared.run("nc", "127.0.0.1", status=1)
+    assert "schemefs serve tls/" in shared.run("nc", "-c", "-l", "443", status=1)
 
 
 def test_nc_carries_both_directions_at_once(tools: Tools) -> None:
