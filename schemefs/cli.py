@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 import click
 from click.core import ParameterSource
 
-from schemefs import __version__, forced_end, mounting, mountpoint, options, scripting, tools
+from schemefs import __version__, completion, forced_end, mounting, mountpoint, options, scripting, tools
 from schemefs import doctor as diagnosis
 from schemefs.config import Config
 from schemefs.errors import StartError
@@ -33,6 +33,15 @@ Examples:
   schemefs mount /scheme --uplink                 the way out: the host forwards, masquerades, answers for names
   nsenter --net=/run/netns/lab schemefs mount /scheme
   cat /scheme/icmp/ping/10.0.2.2,count=3          the first thing to try
+"""
+
+
+COMPLETION_EXAMPLES = """
+\b
+Examples:
+  eval "$(schemefs completion bash)"               in ~/.bashrc
+  eval "$(schemefs completion zsh)"                in ~/.zshrc, after compinit
+  schemefs completion fish >~/.config/fish/completions/schemefs.fish
 """
 
 
@@ -90,9 +99,16 @@ def cli(context: click.Context) -> None:
 
 
 @cli.command(epilog=MOUNT_EXAMPLES)
-@click.argument("directory", metavar="DIR")
+@click.argument("directory", metavar="DIR", shell_complete=completion.directories)
 @click.option("-f", "--foreground", is_flag=True, help="Stay, log to standard error; end with Ctrl-C.")
-@click.option("--driver", default="tap", show_default=True, metavar="NAME", help="What moves frames: tap, loopback…")
+@click.option(
+    "--driver",
+    default="tap",
+    show_default=True,
+    metavar="NAME",
+    help="What moves frames: tap, loopback…",
+    shell_complete=completion.drivers,
+)
 @click.option("--tap", default="schemefs0", show_default=True, metavar="NAME", help="The TAP: created, or attached to.")
 @click.option("--address", type=CIDR, metavar="CIDR", help="Our address.  [default: 10.0.2.15/24]")
 @click.option("--gateway", type=ADDRESS, metavar="IP", help="The default route.  [default: 10.0.2.2]")
@@ -115,7 +131,12 @@ def cli(context: click.Context) -> None:
 @click.option("--uplink", is_flag=True, help="The host forwards and masquerades for us, and answers for names. Root.")
 @click.option("--resolver", type=ADDRESS, metavar="IP", help="Whom it asks for names.  [default: the host's resolvers]")
 @click.option(
-    "--config", "config_file", metavar="FILE", default="", help="The network as DIR/netcfg/config shows it, in TOML."
+    "--config",
+    "config_file",
+    metavar="FILE",
+    default="",
+    help="The network as DIR/netcfg/config shows it, in TOML.",
+    shell_complete=completion.files,
 )
 @click.option("--private", is_flag=True, help="For the user who mounts alone, also when that is root.")
 @click.option("--allow-other", is_flag=True, help="For all users (root's default; others need user_allow_other).")
@@ -176,7 +197,7 @@ def _configuration_of_file(path: str, values: dict[str, Any]) -> Config:
 
 
 @cli.command()
-@click.argument("directory", metavar="DIR")
+@click.argument("directory", metavar="DIR", shell_complete=completion.mounts)
 @click.option("--force", is_flag=True, help="End it also when its daemon does not answer and calls hang in it.")
 def umount(directory: str, *, force: bool) -> None:
     """End the mount on DIR in order; return when its daemon is gone."""
@@ -225,6 +246,13 @@ def doctor() -> None:
         if finding.fix:
             click.echo(f"      fix: {finding.fix}")
     sys.exit(not good)
+
+
+@cli.command("completion", epilog=COMPLETION_EXAMPLES)
+@click.argument("shell", type=click.Choice(completion.SHELLS))
+def print_completion(shell: str) -> None:
+    """Print what SHELL is to read so that it completes commands, options and values."""
+    click.echo(completion.script(cli, shell))
 
 
 def main() -> NoReturn:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from schemefs.completion import interfaces
 from schemefs.tools.ending import end, end_by
 from schemefs.tools.tree import mount_option
 
@@ -29,7 +30,7 @@ def _entries(tree: Path, interface: str | None) -> Iterator[tuple[str, str, str,
 
 
 @click.command(epilog=EXAMPLES)
-@click.option("-i", "interface", metavar="IF", help="This interface alone.")
+@click.option("-i", "interface", metavar="IF", help="This interface alone.", shell_complete=interfaces)
 @click.option("-s", "entry", nargs=2, metavar="IP MAC", help="Add a permanent entry.")
 @click.option("-d", "gone", metavar="IP", help="Remove an entry.")
 @mount_option

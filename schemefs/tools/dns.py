@@ -6,9 +6,12 @@ from pathlib import Path
 
 import click
 
+from schemefs.completion import words
 from schemefs.net.addresses import packed
 from schemefs.tools.ending import end_by
 from schemefs.tools.tree import mount_option
+
+TYPES = ("a", "aaaa", "any", "mx", "txt", "ptr", "srv", "ns", "cname", "soa")
 
 EXAMPLES = """
 \b
@@ -21,7 +24,7 @@ Examples:
 
 @click.command(epilog=EXAMPLES)
 @click.argument("name")
-@click.option("-t", "--type", "type_", metavar="TYPE", help="a, aaaa, any, mx, txt, ptr, srv, ns, cname, soa.")
+@click.option("-t", "--type", "type_", metavar="TYPE", help=f"{', '.join(TYPES)}.", shell_complete=words(*TYPES))
 @mount_option
 def command(tree: Path, name: str, type_: str | None) -> None:
     """Print the addresses of NAME, one per line, or its records of another type."""

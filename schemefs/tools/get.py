@@ -17,6 +17,7 @@ from typing import BinaryIO, Final
 import click
 import h11
 
+from schemefs.completion import files
 from schemefs.tools.ending import end, end_by
 from schemefs.tools.http import Exchange, Url, parse_url, redirected
 from schemefs.tools.tree import mount_option
@@ -43,7 +44,7 @@ Examples:
 
 @click.command(epilog=EXAMPLES)
 @click.argument("url")
-@click.option("-o", "--output", metavar="FILE", help="Write there instead of standard output.")
+@click.option("-o", "--output", metavar="FILE", help="Write there instead of standard output.", shell_complete=files)
 @click.option("-c", "--continue", "resume", is_flag=True, help="With -o: fetch what FILE still lacks.")
 @click.option("-i", "--include", is_flag=True, help="Print the response's head, too.")
 @click.option(

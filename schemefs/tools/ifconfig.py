@@ -7,6 +7,8 @@ from pathlib import Path
 
 import click
 
+from schemefs.completion import interfaces
+from schemefs.completion import words as completing
 from schemefs.tools.ending import end, end_by
 from schemefs.tools.tree import mount_option
 
@@ -24,8 +26,13 @@ _WITH_VALUE = {"mtu": "mtu", "mac": "mac", "add": "addr/add", "del": "addr/rm", 
 
 
 @click.command(epilog=EXAMPLES)
-@click.argument("interface", required=False)
-@click.argument("words", metavar="[CIDR | up | down | mtu N | mac MAC | add CIDR | del CIDR]…", nargs=-1)
+@click.argument("interface", required=False, shell_complete=interfaces)
+@click.argument(
+    "words",
+    metavar="[CIDR | up | down | mtu N | mac MAC | add CIDR | del CIDR]…",
+    nargs=-1,
+    shell_complete=completing("up", "down", *_WITH_VALUE),
+)
 @mount_option
 def command(tree: Path, interface: str | None, words: Sequence[str]) -> None:
     """Print the interfaces, or configure one."""

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from schemefs.completion import words as completing
 from schemefs.tools.ending import end, end_by
 from schemefs.tools.tree import mount_option
 
@@ -22,7 +23,9 @@ Examples:
 
 
 @click.command(epilog=EXAMPLES)
-@click.argument("words", metavar="[add RULE… | del RULE… | get IP]", nargs=-1)
+@click.argument(
+    "words", metavar="[add RULE… | del RULE… | get IP]", nargs=-1, shell_complete=completing("add", "del", "get")
+)
 @mount_option
 def command(tree: Path, words: Sequence[str]) -> None:
     """Print the routing table, or change it."""

@@ -14,7 +14,7 @@ from typing import Any, Final, TypeVar
 
 import click
 
-from schemefs import mountpoint
+from schemefs import completion, mountpoint
 from schemefs.errors import StartError
 
 VARIABLE: Final = "SCHEME"
@@ -43,7 +43,9 @@ def mount_option(function: _Function) -> _Function:
         return find(value)
 
     text = f"The tree to use.  [default: ${VARIABLE}, else the only schemefs mounted]"
-    return click.option("--mount", "tree", metavar="DIR", callback=found, help=text)(function)
+    return click.option("--mount", "tree", metavar="DIR", callback=found, help=text, shell_complete=completion.mounts)(
+        function
+    )
 
 
 def failure(tree: Path, path: str, error: OSError) -> StartError:

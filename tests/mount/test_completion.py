@@ -1,0 +1,136 @@
+"""Completion in real shells: a terminal, a half-written word, a tab."""
+
+from __future__ import annotations
+
+import os
+import pty
+import select
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from schemefs.testing.mount import SchemeMount
+
+BIN = Path(sys.executable).parent
+# What runs is a function of the same name that says what it was given: each shell finds the program itself by `env`.
+SHELLS = {
+    "bash": (["bash", "--norc", "-i"], 'eval "$(schemefs completion bash)"; schemefs() { echo "GOT<$*>"; }'),
+    "zsh": (
+        ["zsh", "-f", "-i"],
+        'autoload -U compinit; compinit -D; eval "$(schemefs completion zsh)"; schemefs() { echo "GOT<$*>"; }',
+    ),
+}
+
+
+class Terminal:
+    """A shell that is typed to."""
+
+    def __init__(self, shell: str) -> None:
+        command, prepare = SHELLS[shell]
+        self._ours, theirs = pty.openpty()
+        self.process = subprocess.Popen(
+            command,
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            start_new_session=True,
+            env={
+                **os.environ,
+                "PATH": f"{BIN}:{os.environ['PATH']}",
+                "PS1": "$ ",
+                "TERM": "dumb",
+                "HOME": "/nonexistent",
+            },
+        )
+        os.close(theirs)
+        self.type(f"{prepare}; echo rea''dy\n")
+        self.wait_for("ready\r\n")
+
+    def type(self, text: str) -> None:
+        os.write(self._ours, text.encode())
+
+    def wait_for(self, text: str) -> str:
+        """Return what was shown up to *text*."""
+        shown = ""
+        while text not in shown:
+            assert select.select([self._ours], [], [], 20)[0], shown
+            shown += os.read(self._ours, 4096).decode(errors="replace")
+        return shown
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        os.close(self._ours)
+
+
+@pytest.fixture(params=SHELLS)
+def terminal(request: pytest.FixtureRequest) -> Iterator[Terminal]:
+    if not shutil.which(request.param):
+        pytest.skip(f"no {request.param}")
+    made = Terminal(request.param)
+    yield made
+    made.close()
+
+
+def test_commands_and_options_are_completed(terminal: Terminal) -> None:
+    terminal.type("schemefs umou\t--fo\t\n")
+    terminal.wait_for("GOT<umount --force>\r\n")
+    terminal.type("schemefs completion ba\t\n")
+    terminal.wait_for("GOT<completion bash>\r\n")
+
+
+def complete(*words: str) -> list[str]:
+    """Return what is offered for the last of *words*, by the interface that all the shells' scripts use."""
+    done = subprocess.run(
+        [BIN / "schemefs"],
+        env={
+            **os.environ,
+            "_SCHEMEFS_COMPLETE": "bash_complete",
+            "COMP_WORDS": " ".join(("schemefs", *words)),
+            "COMP_CWORD": str(len(words)),
+        },
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=20,
+    )
+    return [line.partition(",")[2] for line in done.stdout.splitlines()]
+
+
+def test_values_are_completed() -> None:
+    assert complete("mount", "--driver", "l") == ["loopback"]
+    assert complete("route", "g") == ["get"]
+    assert complete("dns", "-t", "a") == ["a", "aaaa", "any"]
+
+
+@pytest.mark.needs("fuse")
+def test_mounts_and_interfaces_are_completed(module_scheme_mount: SchemeMount) -> None:
+    path = str(module_scheme_mount.path)
+    assert path in complete("umount", path[:-2])
+    assert complete("ifconfig", "--mount", path, "l") == ["lo"]
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_each_shell_can_read_its_script(shell: str) -> None:
+    if not shutil.which(shell):
+        pytest.skip(f"no {shell}")
+    script = subprocess.run([BIN / "schemefs", "completion", shell], check=True, capture_output=True, timeout=20).stdout
+    assert b"_SCHEMEFS_COMPLETE" in script
+    subprocess.run([shell, "-n"], input=script, check=True, timeout=20)
+
+
+@pytest.mark.skipif(not shutil.which("fish"), reason="no fish")
+def test_fish_completes() -> None:
+    done = subprocess.run(
+        ["fish", "--no-config", "-c", "schemefs completion fish | source; complete -C 'schemefs umount --fo'"],
+        env={**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}"},
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=20,
+    )
+    assert done.stdout.split()[0] == "--force"
