@@ -1,8 +1,10 @@
 """`./dev demo`: the mount at work, in network, mount and process namespaces that are thrown away.
 
 Inside them the path is literally /scheme, so that every line can be pasted, and the Linux stack on the other end of the
-TAP is the peer, 10.0.2.2, with a small web server. Each step is printed with its output and one comment; a step that
-fails makes the exit status 1. Without root: the half that needs only /dev/fuse, on a directory of its own.
+TAP is the peer, 10.0.2.2, with a small web server. Beyond it is a world of its own (demo_world.py), for which the host
+is the way out: there the session of names, HTTP and HTTPS is held, and again after the daemon was started anew. Each
+step is printed with its output and one comment; a step that fails makes the exit status 1. Without root: the half that
+needs only /dev/fuse, on a directory of its own.
 """
 
 from __future__ import annotations
@@ -13,8 +15,11 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
+
+import demo_world
 
 SCHEME = Path("/scheme")
 INSIDE = "--inside-namespaces"
@@ -95,12 +100,59 @@ STEPS = [
         r"^\+\d+\.\d+ [A-Z]+ ",
     ),
     Step(
-        "cat /scheme/network/eth0/stats",
-        "the virtqueues between the stack and the TAP: nothing in flight, every buffer recycled",
-        r"avail",
+        "grep -E '_(posted|completed|in_flight)=' /scheme/network/eth0/stats",
+        "the virtqueues between the stack and the TAP: nothing sent is in flight, every buffer came back",
+        r"^tx_in_flight=0$",
         needs_tap=True,
     ),
 ]
+
+# The session of the notes (docs/field-notes.md), with the world beyond the host.
+SESSION = [
+    Step("cat /scheme/netcfg/route/list", "the way out: the host forwards, and lends its address", r"^default via"),
+    Step(
+        "cat /scheme/dns/www.example",
+        "asked at 10.0.2.3, which is the host's relay to its own resolvers",
+        r"^192\.0\.2\.2$",
+    ),
+    Step(
+        "schemefs ping -c 5 -i 0.2 www.example",
+        "by name, in Redox's words",
+        "5 packets transmitted, 5 packets received, 0.00% packet loss",
+    ),
+    Step(
+        r"exec 3<>/scheme/tcp/www.example:80; echo -ne 'GET / HTTP/1.0\r\n\r\n' >&3; cat <&3",
+        "HTTP by cat and echo; who greets us has seen the host's address",
+        r"200 OK[\s\S]*hello 192\.0\.2\.1",
+    ),
+    Step("schemefs get http://www.example/", "the same by a tool that uses the same files", r"^hello 192\.0\.2\.1$"),
+    Step(
+        "exec 3<>/scheme/tls/www.example:443; grep -E '^(version|verified|peer_subject)=' "
+        "/scheme/$(schemefs which 3)/status\n"
+        r"echo -ne 'GET / HTTP/1.0\r\n\r\n' >&3; cat <&3",
+        "HTTPS by cat and echo: the open has verified the certificate",
+        r"verified=yes[\s\S]*200 OK[\s\S]*hello",
+    ),
+    Step(
+        "cat /scheme/tls/192.0.2.2:443; cat /scheme/tls/err",
+        "by an address that the certificate is not for, nobody is trusted",
+        "IP address mismatch",
+    ),
+    Step(
+        "grep -E ' (DEBUG|INFO) ' /scheme/logging/net/schemefs.log | tail -n 4",
+        "what the daemon has to say about it",
+        r"^\+\d+\.\d+ [A-Z]+ ",
+    ),
+]
+AGAIN = [
+    Step(
+        "schemefs ping -c 5 -i 0.1 www.example | tail -n 2",
+        "after a new start all is as it was",
+        "5 packets transmitted, 5 packets received, 0.00% packet loss",
+    ),
+    Step("schemefs get https://www.example/", "name, route, TLS: once more", r"^hello 192\.0\.2\.1$"),
+]
+UPLINK = ["--uplink", "--log-level", "debug"]
 
 
 def main(arguments: list[str]) -> int:
@@ -116,7 +168,9 @@ def main(arguments: list[str]) -> int:
         print("Nothing can be mounted: /dev/fuse is missing, or its mode keeps you out (chmod 666 /dev/fuse).")
         return 1
     with tempfile.TemporaryDirectory(prefix="schemefs-demo-") as folder:
-        return demonstrate(Path(folder), ["--driver", "loopback"], tap=False, shell=shell)
+        return demonstrate(
+            Path(folder), ["--driver", "loopback"], [step for step in STEPS if not step.needs_tap], shell
+        )
 
 
 def what_is_missing() -> str:
@@ -144,30 +198,33 @@ def in_namespaces(arguments: list[str]) -> int:
 
 
 def inside(*, shell: bool) -> int:
-    """Set up the peer, then show everything."""
+    """Set up the peer and the world, then show everything."""
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
-    with tempfile.TemporaryDirectory(prefix="schemefs-demo-") as folder:
-        (Path(folder) / "index.html").write_text("a page of the peer\n")
-        server = [sys.executable, "-m", "http.server", "80", "--directory", folder]
+    with tempfile.TemporaryDirectory(prefix="schemefs-demo-") as name, ExitStack() as ends:
+        folder = Path(name)
+        (folder / "index.html").write_text("a page of the peer\n")
+        server = [sys.executable, "-m", "http.server", "80", "--directory", name]
         peer = subprocess.Popen(server, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        try:
-            return demonstrate(SCHEME, [], tap=True, shell=shell)
-        finally:
-            peer.kill()
-            peer.wait()
+        ends.callback(peer.wait)
+        ends.callback(peer.kill)
+        lacking = demo_world.what_is_missing()
+        if lacking:
+            print(f"Nothing beyond the host, since {lacking}.\n")
+            return demonstrate(SCHEME, [], STEPS, shell)
+        ends.enter_context(demo_world.world(folder))
+        anew = f"schemefs umount {SCHEME} && schemefs mount {SCHEME} {' '.join(UPLINK)}"
+        restart = Step(anew, "the daemon anew; it has put everything back before", "^mounted ")
+        return demonstrate(SCHEME, UPLINK, [*STEPS, *SESSION, restart, *AGAIN], shell)
 
 
-def demonstrate(mount_point: Path, options: list[str], *, tap: bool, shell: bool) -> int:
+def demonstrate(mount_point: Path, options: list[str], steps: list[Step], shell: bool) -> int:
     """Mount, show the steps, unmount. Return 1 if one failed."""
     began = time.monotonic()
-    path = str(mount_point)
+    path = os.environ["SCHEME"] = str(mount_point)  # for the tools, should others be mounted too
     mount = Step(" ".join(["schemefs mount", path, *options]), "it returns when the mount is ready", "^mounted ")
     if not show(mount):
         return 1
-    steps = [
-        replace(step, command=re.sub(r"/scheme\b", path, step.command)) for step in STEPS if tap or not step.needs_tap
-    ]
-    failed = [step for step in steps if not show(step)]
+    failed = [step for step in steps if not show(replace(step, command=re.sub(r"/scheme\b", path, step.command)))]
     if shell:
         print("A shell in the same place; exit ends it all.\n")
         subprocess.run([os.environ.get("SHELL", "/bin/sh")], check=False)

@@ -12,23 +12,7 @@ from pathlib import Path
 from schemefs.testing.mount import SchemeMount
 from schemefs.testing.network import Namespace
 
-WEB = """
-import http.server, ssl, sys
-class Page(http.server.BaseHTTPRequestHandler):
-    def do_GET(self):
-        self.send_response(200); self.end_headers()
-        self.wfile.write(f"hello {self.client_address[0]}\\n".encode())
-    def log_message(self, *_): pass
-class Server(http.server.ThreadingHTTPServer):
-    def shutdown_request(self, request):  # Python's own closes a TLS stream without close_notify: cut off, to a client
-        if len(sys.argv) > 2: request = request.unwrap()
-        super().shutdown_request(request)
-server = Server(("192.0.2.2", int(sys.argv[1])), Page)
-if len(sys.argv) > 2:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER); context.load_cert_chain(sys.argv[2])
-    server.socket = context.wrap_socket(server.socket, server_side=True)
-print("ready", flush=True); server.serve_forever()
-"""
+WEB = Path(__file__).parents[1] / "examples/hello_server.py"
 MOUNT = ("--driver", "tap", "--uplink", "--resolver", "192.0.2.2")
 
 
@@ -53,7 +37,7 @@ class Host:
         )  # fmt: skip
 
     def serve(self, port: str, *certificate: str) -> None:
-        web = self.world.start([sys.executable, "-c", WEB, port, *certificate], stdout=subprocess.PIPE)
+        web = self.world.start([sys.executable, str(WEB), "192.0.2.2", port, *certificate], stdout=subprocess.PIPE)
         assert web.stdout.readline() == "ready\n"
 
     def mount(self, *arguments: str, trusting: Path | None = None) -> SchemeMount:

@@ -129,6 +129,8 @@ def test_the_demo() -> None:
     assert done.returncode == 0, done.stdout
     assert done.stdout.endswith(" s\n")
     assert "0 steps failed" in done.stdout
+    if all(map(shutil.which, ("nft", "dnsmasq"))):
+        assert done.stdout.count("hello 192.0.2.1") == 4, done.stdout
     assert set(Path("/").iterdir()) == before
 
 

@@ -1,0 +1,104 @@
+"""The demo's world beyond the host: a network namespace with a name server and a web server, and an authority.
+
+daemon 10.0.2.15 ── TAP ── host ── veth 192.0.2.1 ── 192.0.2.2 www.example: DNS, HTTP, HTTPS
+
+For use in network and mount namespaces that are thrown away: the host's resolv.conf is covered, and the authority's
+certificate is what SSL_CERT_FILE names, so that the system's trust store is this one for all that is started.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+
+import trustme
+
+ADDRESS = "192.0.2.2"
+NAME = "www.example"
+PROBE = """table ip probe {
+  chain out {
+    type nat hook postrouting priority 100
+    masquerade
+  }
+}
+delete table ip probe
+"""
+
+
+def what_is_missing() -> str:
+    """Return what such a world lacks here."""
+    for program in ("nft", "dnsmasq"):
+        if not shutil.which(program):
+            return f"there is no {program} command"
+    if subprocess.run(
+        ["ip", "link", "add", "probe0", "type", "veth", "peer", "name", "probe1"], check=False
+    ).returncode:
+        return "this kernel has no veth devices"
+    _run("ip", "link", "delete", "probe0")
+    probed = subprocess.run(["nft", "-f", "-"], input=PROBE, check=False, text=True, stderr=subprocess.DEVNULL)
+    return "this kernel can't masquerade with nftables" if probed.returncode else ""
+
+
+@contextmanager
+def world(folder: Path) -> Iterator[None]:
+    """Have the world around; everything of it that is a file is in *folder*."""
+    certificate = _certificate(folder)
+    with ExitStack() as ends:
+        namespace = _start(ends, ["unshare", "--net", "sh", "-c", "echo ready; exec sleep infinity"])
+        inside = ["nsenter", f"--net=/proc/{namespace.pid}/ns/net"]
+        _run("ip", "link", "add", "up0", "type", "veth", "peer", "name", "up1", "netns", str(namespace.pid))
+        _run("ip", "address", "add", "192.0.2.1/24", "dev", "up0")
+        _run("ip", "link", "set", "up0", "up")
+        _run(*inside, "ip", "address", "add", f"{ADDRESS}/24", "dev", "up1")
+        _run(*inside, "ip", "link", "set", "up1", "up")
+        server = [*inside, sys.executable, str(Path(__file__).with_name("hello_server.py")), ADDRESS]
+        _start(ends, [*server, "80"])
+        _start(ends, [*server, "443", str(certificate)])
+        names = ["dnsmasq", "--keep-in-foreground", "--no-resolv", "--no-hosts", "--conf-file=/dev/null", "--user=root"]
+        names += [
+            "--pid-file",
+            f"--listen-address={ADDRESS}",
+            "--bind-interfaces",
+            "--local-ttl=60",
+            f"--address=/{NAME}/{ADDRESS}",
+        ]
+        _start(ends, [*inside, *names], says_ready=False)
+        (folder / "resolv.conf").write_text(f"nameserver {ADDRESS}\n")
+        _run("mount", "--bind", str(folder / "resolv.conf"), "/etc/resolv.conf")
+        os.environ["SSL_CERT_FILE"] = str(folder / "ca.pem")
+        yield
+
+
+def _certificate(folder: Path) -> Path:
+    """Return a PEM file: a certificate for NAME, signed by the authority in ca.pem, and its key."""
+    authority = trustme.CA(organization_name="the demo's authority")
+    authority.cert_pem.write_to_path(str(folder / "ca.pem"))
+    pem = folder / "www.pem"
+    authority.issue_cert(NAME, common_name=NAME).private_key_and_cert_chain_pem.write_to_path(str(pem))
+    return pem
+
+
+def _run(*command: str) -> None:
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def _start(ends: ExitStack, command: list[str], *, says_ready: bool = True) -> subprocess.Popen[str]:
+    """Start what ends with the world, and wait until it is there."""
+    started = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    ends.callback(_end, started)
+    if says_ready:
+        assert started.stdout is not None
+        line = started.stdout.readline()
+        assert line == "ready\n", f"{command[-1]}: {line!r}"
+    return started
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    with suppress(ProcessLookupError):
+        process.kill()
+    process.communicate()

@@ -1,0 +1,43 @@
+"""A web server for the demo and the tests: `hello_server.py ADDRESS PORT [PEM]` greets whom it sees; HTTPS with a PEM.
+
+It prints "ready" when it listens.
+"""
+
+from __future__ import annotations
+
+import http.server
+import ssl
+import sys
+
+
+class Greeting(http.server.BaseHTTPRequestHandler):
+    """One page."""
+
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(f"hello {self.client_address[0]}\n".encode())
+
+    def log_message(self, *_):
+        pass
+
+
+class TlsServer(http.server.ThreadingHTTPServer):
+    """Python's own closes a TLS stream without close_notify, which tells a client that it was cut off."""
+
+    def shutdown_request(self, request):
+        super().shutdown_request(request.unwrap())
+
+
+def main(address: str, port: str, *pem: str) -> None:
+    server = (TlsServer if pem else http.server.ThreadingHTTPServer)((address, int(port)), Greeting)
+    if pem:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(pem[0])
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+    print("ready", flush=True)
+    server.serve_forever()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
