@@ -14,7 +14,7 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from schemefs.alarm import Alarm
 from schemefs.errors import SchemeError
@@ -78,6 +78,9 @@ class MemoryPath:
         self.network.sent.append((octets, gso_size))
         return True
 
+    def suspect(self, now: float) -> None:
+        self.network.suspected.append(now)
+
 
 class MemoryNetwork:
     """Keeps what is sent; `room` segments, then it refuses."""
@@ -89,6 +92,7 @@ class MemoryNetwork:
         self.failure: SchemeError | None = None
         self.sent: list[tuple[bytes, int]] = []
         self.routes = None
+        self.suspected: list[float] = []  # when a transport said that nothing comes back
         self.interfaces: dict[str, object] = {}
 
     def path(self, destination: bytes, source: bytes = b"") -> MemoryPath:
@@ -282,10 +286,21 @@ class Trace:
             assert self.tcp.receive_datagram(PEER, US, memoryview(octets), 20, offload, now)
         self.alarm.on_deadline(now)
 
-    def icmp(self, errno: int, *, hard: bool, seq: int = 0, now: float | None = None, sentence: str = "no") -> None:
-        """An ICMP error about a segment of ours arrives."""
+    def icmp(
+        self,
+        errno: int,
+        *,
+        hard: bool,
+        seq: int = 0,
+        now: float | None = None,
+        sentence: str = "no",
+        code: int = -1,
+    ) -> None:
+        """An ICMP error about a segment of ours arrives; with a *code*, it is "destination unreachable"."""
         quoted = wire.HEADER.pack(OUR_PORT, PEER_PORT, seq + self.iss & WIRE, 0, 0x5000, 0, 0, 0)[:8]
         error = DeliveryError(errno, hard, sentence, 6, US, PEER, quoted, reporter=PEER)
+        if code >= 0:
+            error = replace(error, icmp_type=3, icmp_code=code)
         self.tcp.receive_error(error, self._at(now))
 
     # What we send
@@ -373,7 +388,8 @@ def accepted(*, options_text: str = "", mss: int = 1460, win: int = 65535, iss: 
     tcp = Trace(iss=iss, irs=irs)
     tcp.listen()
     tcp.receives(f"S 0:0(0) mss {mss} win {win} {options_text}")
-    tcp.receives(f". 1:1(0) ack 1 win {win}")
+    stamp = re.search(r"ts \d+:\d+", options_text)
+    tcp.receives(f". 1:1(0) ack 1 win {win} {stamp[0] if stamp else ''}")
     connection = tcp.listener.accept(0.0)
     assert connection is not None
     tcp.connection = connection
