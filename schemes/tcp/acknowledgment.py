@@ -12,7 +12,7 @@ from schemes.tcp import closing, output
 from schemes.tcp.opening import established
 from schemes.tcp.recovery import NO_ECHO
 from schemes.tcp.send_buffer import LOW_WATER
-from schemes.tcp.states import CLOSING, FIN_WAIT_1, LAST_ACK, SYN_RECEIVED, TIME_WAIT
+from schemes.tcp.states import CLOSING, FIN_WAIT_1, LAST_ACK, SYN_RECEIVED
 from schemes.tcp.wire import ACK, FIN, SYN
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def check_ack(connection: Connection, segment: Segment, now: float) -> bool:
     """Process the ACK field; False: nothing else of the segment counts."""
     c, snd = connection, connection.snd
     if not segment.flags & ACK:
-        c.tcp.statistics.dropped_no_ack += 1
+        c.tcp.statistics.drop("no_ack")
         return False
     ack = segment.ack
     if c.state == SYN_RECEIVED:
@@ -32,12 +32,10 @@ def check_ack(connection: Connection, segment: Segment, now: float) -> bool:
             return False
     elif ack > snd.nxt or ack < snd.una - snd.max_wnd:
         # Never sent, or older than anything that can still be on its way (RFC 5961 §5.2).
-        c.tcp.statistics.dropped_ack_too_far += 1
+        c.tcp.statistics.drop("ack_too_far")
         if c.replies.allows(now):
             output.send_ack(c, now)
         return False
-    if c.state == TIME_WAIT:
-        return True
     acked = ack - snd.una
     if acked > 0:
         _advance(c, segment, acked, now)
@@ -57,7 +55,7 @@ def _establish(c: Connection, segment: Segment, now: float) -> bool:
     if c.listener is not None and not c.listener.has_room:
         # As Linux: leave it half open. The peer sends again, or our SYN-ACK timer does, and there may be room then.
         c.listener.overflows += 1
-        c.tcp.statistics.dropped_listen_overflow += 1
+        c.tcp.statistics.drop("listen_overflow")
         return False
     snd.wnd = snd.max_wnd = segment.wnd << snd.scale
     snd.wl1, snd.wl2 = segment.seq, segment.ack
@@ -77,6 +75,7 @@ def _advance(c: Connection, segment: Segment, acked: int, now: float) -> None:
     if ack > out.start:
         out.release(min(ack, out.end))
     c.stalled_at = -1.0
+    c.unanswered = 0
     c.soft_error = c.unsendable = None
     c.recovery.acknowledged(
         acked, segment.sack, now, rtt.srtt,
@@ -120,6 +119,7 @@ def _update_window(c: Connection, segment: Segment, now: float) -> None:
         c.rtt.restore()
         c.retransmission.clear()
         c.stalled_at = -1.0
+        c.unanswered = 0
         if snd.nxt > snd.una:
             c.recovery.send_all_again()
     snd.wnd = wnd

@@ -26,7 +26,6 @@ from schemes.tcp.states import (
     RECEIVING,
     SYN_RECEIVED,
     SYN_SENT,
-    TIME_WAIT,
 )
 from schemes.tcp.wire import ACK, FIN, RST, SYN, URG, Segment, flags_text
 
@@ -94,7 +93,7 @@ def _arrives_in_syn_sent(c: Connection, segment: Segment, now: float) -> bool:
         # Without an ACK it proves nothing: anybody could have sent it.
         if flags & ACK:
             after = f"{(now - c.opened_at) * 1000:.1f} ms"
-            closing.fail(c, errno.ECONNREFUSED, f"RST from {c.remote} in answer to SYN after {after}", now)
+            closing.fail(c, errno.ECONNREFUSED, f"RST from {c.remote} in answer to SYN after {after}", "refused", now)
         return False
     if not flags & SYN:
         return False
@@ -148,12 +147,10 @@ def _check_timestamp(c: Connection, segment: Segment, now: float) -> bool:
     if segment.timestamp < 0:
         if c.state == SYN_RECEIVED and segment.flags & SYN:
             return True
-        c.tcp.statistics.dropped_no_timestamp += 1
+        c.tcp.statistics.drop("no_timestamp")
         return False
     if (segment.timestamp - c.ts_recent) & 0x80000000 and now - c.ts_recent_at < TS_RECENT_LIFE:
-        if segment.flags & SYN and c.state == TIME_WAIT:
-            return True
-        c.tcp.statistics.dropped_old_timestamp += 1
+        c.tcp.statistics.drop("old_timestamp")
         _answer_unacceptable(c, segment, now)
         return False
     return True
@@ -171,18 +168,14 @@ def _syn_again(c: Connection, segment: Segment, now: float) -> bool:
 
 def _answer_unacceptable(c: Connection, segment: Segment, now: float) -> None:
     """An ACK for every segment with text (its own ACK may have been lost), for others not too often."""
-    c.tcp.statistics.dropped_out_of_window += 1
+    c.tcp.statistics.drop("out_of_window")
     if segment.flags & RST:
-        return
-    if c.state == TIME_WAIT and segment.flags & SYN and c.tcp.reuse_time_wait(c, segment, now):
         return
     if segment.size:
         if c.sack_on:
             c.dsack = (segment.seq, segment.seq + segment.size)
     elif not c.replies.allows(now):
         return
-    if c.state == TIME_WAIT and segment.flags & FIN:
-        c.life.set(now + closing.TIME_WAIT_LENGTH)  # our ACK of it was lost (eighth step)
     output.send_ack(c, now)
 
 
@@ -196,15 +189,16 @@ def _second_check_rst(c: Connection, segment: Segment, now: float) -> bool:
     state = c.state
     if state == SYN_RECEIVED:
         if c.listener is not None:
+            c.tcp.statistics.abort("reset_by_peer")
             closing.end(c)  # back to LISTEN: nobody needs to know
         else:
-            closing.fail(c, errno.ECONNREFUSED, f"RST from {c.remote} in answer to SYN-ACK", now)
+            closing.fail(c, errno.ECONNREFUSED, f"RST from {c.remote} in answer to SYN-ACK", "refused", now)
     elif state in RECEIVING or state == CLOSE_WAIT:
-        c.tcp.statistics.established_resets += 1
         # As Linux: who has seen the peer's end and is still writing gets EPIPE.
         number = errno.EPIPE if state == CLOSE_WAIT else errno.ECONNRESET
-        closing.fail(c, number, f"RST from {c.remote} in state {state}", now)
+        closing.fail(c, number, f"RST from {c.remote} in state {state}", "reset_by_peer", now)
     else:
+        c.tcp.statistics.abort("reset_by_peer")
         closing.end(c)
     return False
 
@@ -217,11 +211,9 @@ def _challenge(c: Connection, now: float) -> None:
 
 
 def _fourth_check_syn(c: Connection, segment: Segment, now: float) -> bool:
-    """A SYN within a connection is challenged (RFC 5961 §4.2), and in TIME-WAIT it may begin a new one."""
+    """A SYN within a connection is challenged (RFC 5961 §4.2)."""
     if not segment.flags & SYN:
         return True
-    if c.state == TIME_WAIT and c.tcp.reuse_time_wait(c, segment, now):
-        return False
     _challenge(c, now)
     return False
 
@@ -237,17 +229,18 @@ def _seventh_process_text(c: Connection, segment: Segment, now: float) -> None:
     """Text in order goes to the user, text out of order waits."""
     rcv, state = c.rcv, c.state
     if state not in RECEIVING or rcv.nxt > rcv.fin_at >= 0:
-        return  # after a FIN there is no text; ignore it (§3.10.7.4)
+        c.tcp.statistics.drop("text_after_fin")  # there is none: ignore it (§3.10.7.4)
+        return
     if c.closed and not c.discarding:
         # Nobody will ever read it, and the peer must know (§3.10.4; Linux does the same).
-        closing.abort(c, now)
+        closing.abort(c, "text_after_close", now)
         return
     if segment.full_size > rcv.mss:
         rcv.mss = min(segment.full_size, c.path_mtu)
     if segment.seq != rcv.nxt:
         c.tcp.statistics.out_of_order_segments += 1
         if not c.reassembly.put(segment.seq, segment.payload):
-            c.tcp.statistics.dropped_reassembly_full += 1
+            c.tcp.statistics.drop("reassembly_full")
         # A duplicate ACK, at once and for each (RFC 5681 §4.2): the sender counts them.
         output.send_ack(c, now)
         return

@@ -21,12 +21,12 @@ from schemes.tcp.states import (
     SYN_SENT,
     SYNCHRONIZED,
     TIME_WAIT,
+    WRITABLE,
 )
 
 if TYPE_CHECKING:
     from schemes.tcp.connection import Connection
 
-TIME_WAIT_LENGTH: Final = 60.0  # seconds: 2 MSL, with the MSL of 30 s that Linux assumes
 FIN_WAIT_2_LENGTH: Final = 60.0  # seconds that a closed connection waits for the peer's FIN, as Linux
 LINGER_SILENCE: Final = 2.0  # seconds without a segment after which close_lingering gives up on the peer's FIN
 
@@ -52,7 +52,7 @@ def close(connection: Connection, now: float) -> None:
         end(c)
     elif c.linger == 0 or (c.inbox.size and not c.discarding):
         # RFC 9293 §3.10.4 permits it, RFC 2525 §2.17 asks for it: the peer must learn that octets were not read.
-        abort(c, now)
+        abort(c, "by_user" if c.linger == 0 else "unread_at_close", now)
     else:
         queue_fin(c, now)
         if c.linger > 0:
@@ -72,12 +72,12 @@ def close_lingering(connection: Connection, now: float) -> None:
         c.life.set(now + LINGER_SILENCE)
 
 
-def abort(connection: Connection, now: float) -> None:
-    """Reset the peer and forget everything (§3.10.5)."""
+def abort(connection: Connection, reason: str, now: float) -> None:
+    """Reset the peer and forget everything (§3.10.5); counted as `aborted_` *reason*."""
     c = connection
-    if c.state not in (CLOSED, SYN_SENT, TIME_WAIT):
+    if c.state not in (CLOSED, TIME_WAIT):
+        c.tcp.statistics.abort(reason)
         output.send_reset(c, now)
-        c.tcp.statistics.established_resets += 1
     if c.state != CLOSED and not c.closed:
         c.error = "reset from this side"
         if c.state in OPENING:
@@ -86,10 +86,11 @@ def abort(connection: Connection, now: float) -> None:
     end(c)
 
 
-def fail(connection: Connection, number: int, sentence: str, now: float) -> None:
+def fail(connection: Connection, number: int, sentence: str, reason: str, now: float) -> None:
     """The connection has failed: errno *number* for the next read or write, *sentence* for people.
 
-    Unless it was still to be opened, and the peer's name has another address.
+    Counted as `aborted_` *reason*.
+    One that was still to be opened goes on when the peer's name has another address.
     """
     c = connection
     if c.alternatives and c.state == SYN_SENT and c.tcp.try_next(c, now):
@@ -99,14 +100,16 @@ def fail(connection: Connection, number: int, sentence: str, now: float) -> None
         c.note(now, sentence)
     if not c.closed:
         c.failure = SchemeError(number, sentence)
-    if c.state in OPENING:
-        c.tcp.statistics.attempt_fails += 1
+    c.tcp.statistics.abort(reason)
     end(c)
 
 
 def end(connection: Connection) -> None:
     """Enter CLOSED: no timer, no memory but what the user may still read."""
-    c = connection
+    c, statistics = connection, connection.tcp.statistics
+    # RFC 4022: from these states CLOSED, or LISTEN, is not where a connection should go.
+    statistics.attempt_fails += c.state in OPENING
+    statistics.established_resets += c.state in WRITABLE
     if c.state != CLOSED:
         c.become(CLOSED)
     _stop_timers(c)
@@ -121,14 +124,15 @@ def end(connection: Connection) -> None:
 
 
 def enter_time_wait(connection: Connection, now: float) -> None:
-    """Both FINs are acknowledged: wait for old duplicates to die (§3.6.1)."""
+    """Both FINs are acknowledged: `time_wait` waits for old duplicates to die (§3.6.1), the connection may go."""
     c = connection
     c.become(TIME_WAIT)
     _stop_timers(c)
     c.out.clear()
     c.reassembly.clear()
     c.lingering = False
-    c.life.set(now + TIME_WAIT_LENGTH)
+    c.tcp.forget(c)
+    c.tcp.time_waits.add(c, now)
     c.on_changed()
 
 
@@ -143,7 +147,11 @@ def fin_acknowledged_in_fin_wait_1(connection: Connection, now: float) -> None:
 
 
 def _stop_timers(c: Connection) -> None:
-    c.retransmission.clear()
-    c.delayed_ack.clear()
-    c.life.clear()
-    c.loss_timer.clear()
+    """For good: the alarm may remember a timer for a while, but must not remember the connection with it."""
+    for timer in (c.retransmission, c.delayed_ack, c.life, c.loss_timer):
+        timer.clear()
+        timer.callback = _nothing
+
+
+def _nothing(_now: float) -> None:
+    """What the timers of a connection do that has ended."""

@@ -63,15 +63,15 @@ class Connection:
     """Satisfies `schemefs.conversation.Engine`. Made by `Tcp`, which finds it by `key`."""
 
     __slots__ = (
-        "ack_now", "alternatives", "blocked", "closed", "congestion", "connect_timeout", "delayed_ack", "discarding",
-        "dsack", "error", "established_at", "failure", "fin_queued", "fin_sent", "header_length", "heard_at",
+        "__weakref__", "ack_now", "alternatives", "blocked", "closed", "congestion", "connect_timeout", "delayed_ack",
+        "discarding", "dsack", "error", "established_at", "failure", "fin_queued", "fin_sent", "header_length", "heard_at",
         "hop_limit", "inbox", "ip_header_length", "is_limited", "keepalive", "keepalive_count", "keepalive_interval",
         "key", "life", "linger", "lingering", "listener", "loss_timer", "max_payload", "mss",
         "nodelay", "note", "on_changed", "opened_at",
         "out", "path", "path_mtu", "peer_closed", "peer_mss", "ports", "probes", "pseudo_sum", "quick_acks", "rcv",
         "read_shut", "reassembly", "recovery", "replies", "retransmission", "retransmissions", "rtt", "sack_on",
         "segments_in", "segments_out", "sent_at", "small_end", "snd", "soft_error", "stalled_at", "state",
-        "syn_retries", "tcp", "timestamp_offset", "timestamps_on", "ts_recent", "ts_recent_at", "tuning",
+        "syn_retries", "tcp", "timestamp_offset", "timestamps_on", "ts_recent", "ts_recent_at", "tuning", "unanswered",
         "unsendable", "user_timeout",
     )  # fmt: skip
 
@@ -147,6 +147,7 @@ class Connection:
         self.opened_at = self.sent_at = self.heard_at = 0.0
         self.established_at = -1.0  # -1: never
         self.stalled_at = -1.0  # since when the first octet in flight is being sent again; -1: it isn't
+        self.unanswered = 0  # time-outs in a row, that is retransmissions of one segment (§3.8.3)
         self.retransmissions = self.segments_in = self.segments_out = 0
 
     def _init_user(self) -> None:
@@ -333,7 +334,7 @@ class Connection:
 
     def abort(self, now: float) -> None:
         """Forget what is unsent and reset the peer."""
-        closing.abort(self, now)
+        closing.abort(self, "by_user", now)
 
     # For the modules named above
 

@@ -14,7 +14,7 @@ from schemefs.net.addresses import endpoint_text, is_multicast, presentation
 from schemefs.net.checksum import ones_complement_sum, pseudo_header_sum
 from schemefs.net.layers import TCP
 from schemefs.net.ports import EphemeralPorts, PortTable
-from schemes.tcp import closing, opening, output
+from schemes.tcp import opening, output
 from schemes.tcp.arrival import segment_arrives
 from schemes.tcp.connection import Connection
 from schemes.tcp.icmp_errors import error_arrives
@@ -24,6 +24,7 @@ from schemes.tcp.resets import reset_for
 from schemes.tcp.sequence import WIRE
 from schemes.tcp.states import CLOSE_WAIT, CLOSED, ESTABLISHED, OPENING
 from schemes.tcp.statistics import Statistics
+from schemes.tcp.time_wait import ISN_STEP, TimeWaits
 from schemes.tcp.wire import ACK, HEADER, HEADER_LENGTH, RST, SYN, URG, Segment, parse_options
 
 if TYPE_CHECKING:
@@ -31,11 +32,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from schemefs.alarm import Alarm
-    from schemefs.net.layers import DeliveryError, NetworkLayer
+    from schemefs.net.layers import DeliveryError, NetworkLayer, Path
     from schemefs.net.offload import Offload
 
 _FLAGS: Final = 0x1FF
-ISN_STEP: Final = 65537  # beyond the last number of a connection whose TIME-WAIT is cut short, as Linux
 
 
 class Tcp:
@@ -48,6 +48,7 @@ class Tcp:
         self.ports = PortTable()
         self.default_congestion = "cubic"
         self.connections: dict[bytes, Connection] = {}
+        self.time_waits = TimeWaits(self)
         self.listeners: dict[tuple[bytes, int], Listener] = {}
         self._ephemeral = EphemeralPorts(random)
         self._numbers = InitialNumbers(random)
@@ -77,13 +78,14 @@ class Tcp:
                 destination,
                 port,
                 lambda candidate: (
-                    ends + candidate.to_bytes(2, "big") in self.connections or self.ports.is_claimed(candidate)
+                    self._is_used(ends + candidate.to_bytes(2, "big")) or self.ports.is_claimed(candidate)
                 ),
             )
         key = ends + local_port.to_bytes(2, "big")
-        if key in self.connections:
+        if self._is_used(key):
             local, remote = endpoint_text(path.source, local_port), endpoint_text(destination, port)
-            raise SchemeError(errno.EADDRINUSE, f"there is a connection from {local} to {remote} already")
+            which = "one in TIME-WAIT" if key in self.time_waits else "a connection"
+            raise SchemeError(errno.EADDRINUSE, f"there is {which} from {local} to {remote} already")
         connection = Connection(self, path, (local_port, port), *self._numbers.choose(key, now))
         connection.key = key
         return connection
@@ -111,7 +113,7 @@ class Tcp:
                 continue
             local_port, port = (number.to_bytes(2, "big") for number in connection.ports)
             key = destination + path.source + port + local_port
-            if key not in self.connections:
+            if not self._is_used(key):
                 self.forget(connection)
                 connection.key = key
                 connection.take_path(path)
@@ -139,20 +141,26 @@ class Tcp:
         statistics.in_segments += 1
         length = len(datagram) - start
         if length < HEADER_LENGTH:
-            statistics.dropped_short_header += 1
+            statistics.drop("short_header")
+            statistics.keep_sample(datagram)
             return True
         remote_port, local_port, seq, ack, word, wnd, _, urgent = HEADER.unpack_from(datagram, start)
         header_length = word >> 12 << 2
         if not HEADER_LENGTH <= header_length <= length:
-            statistics.dropped_bad_header_length += 1
+            statistics.drop("bad_header_length")
+            statistics.keep_sample(datagram)
             return True
         if not offload.flags:
             pseudo_header = pseudo_header_sum(source, destination, TCP, length)
             if ones_complement_sum(datagram[start:], pseudo_header) != 0xFFFF:
-                statistics.dropped_bad_checksum += 1
+                statistics.drop("bad_checksum")
+                statistics.keep_sample(datagram)
                 return True
         payload = datagram[start + header_length :]
-        segment = Segment(seq, ack, word & _FLAGS, wnd, payload, offload.gso_size or length - header_length)
+        gso_size = offload.gso_size
+        if gso_size:
+            statistics.in_segments += max(-(-len(payload) // gso_size) - 1, 0)
+        segment = Segment(seq, ack, word & _FLAGS, wnd, payload, gso_size or length - header_length)
         if word & URG:
             segment.urgent = urgent
         if header_length > HEADER_LENGTH:
@@ -162,7 +170,9 @@ class Tcp:
         if connection is not None:
             segment_arrives(connection, segment, now)
         else:
-            self._arrives_in_closed(source, destination, key, (local_port, remote_port), segment, now)
+            self._arrives_unconnected(source, destination, key, (local_port, remote_port), segment, now)
+        if statistics.latest:
+            statistics.keep_sample(datagram)
         return True
 
     def receive_error(self, error: DeliveryError, now: float) -> None:
@@ -230,51 +240,50 @@ class Tcp:
 
     def reset_for(self, connection: Connection, segment: Segment, now: float) -> None:
         """Answer a segment that this opening connection can't have provoked (§3.5.2, group 2)."""
-        if reset_for(connection.path, connection.ports, segment, now):
-            self.statistics.out_resets += 1
+        self._reset(connection.path, connection.ports, segment, now)
 
-    def reuse_time_wait(self, old: Connection, segment: Segment, now: float) -> bool:
-        """A SYN came in TIME-WAIT: begin anew if it can't be an old duplicate (RFC 9293 MAY-2, RFC 6191)."""
-        listener = self._listener_for(old.path.source, old.ports[0])
-        if segment.flags & (SYN | ACK | RST) != SYN or listener is None or not listener.takes_syn():
-            return False
-        newer = (segment.timestamp - old.ts_recent) & 0xFFFFFFFF if old.timestamps_on and segment.timestamp >= 0 else 0
-        if not (segment.seq > old.rcv.nxt or 0 < newer < 0x80000000):
-            return False
-        key, path, ports, iss = old.key, old.path, old.ports, (old.snd.nxt + ISN_STEP) & WIRE
-        closing.end(old)
-        segment.seq &= WIRE
-        self._open_passively(listener, Connection(self, path, ports, iss, old.timestamp_offset), key, segment, now)
-        return True
+    def _reset(self, path: Path, ports: tuple[int, int], segment: Segment, now: float) -> None:
+        if reset_for(path, ports, segment, now):
+            self.statistics.out_resets += 1
+            self.statistics.out_segments += 1
 
     def stats(self) -> Mapping[str, int | float | str]:
         """Return what `tcp/stats` shows."""
         states = [connection.state for connection in self.connections.values()]
-        return self.statistics.rows(states.count(ESTABLISHED) + states.count(CLOSE_WAIT))
+        return self.statistics.rows(states.count(ESTABLISHED) + states.count(CLOSE_WAIT), len(self.time_waits))
 
-    # No connection: CLOSED (§3.10.7.1) or LISTEN (§3.10.7.2)
+    # No connection (any more): TIME-WAIT, CLOSED (§3.10.7.1) or LISTEN (§3.10.7.2)
 
-    def _arrives_in_closed(
+    def _arrives_unconnected(
         self, source: bytes, destination: bytes, key: bytes, ports: tuple[int, int], segment: Segment, now: float
     ) -> None:
         if self._is_everybody(destination) or self._is_everybody(source):
-            self.statistics.dropped_broadcast += 1  # RFC 9293 MUST-57, MUST-63: silently
+            self.statistics.drop("broadcast")  # RFC 9293 MUST-57, MUST-63: silently
+            return
+        listener = self._listener_for(destination, ports[0])
+        old = self.time_waits.get(key)
+        if old is not None and self.time_waits.segment_arrives(old, segment, now, may_open=listener is not None):
             return
         try:
             path = self.network.path(source, destination)
         except SchemeError:
-            self.statistics.dropped_no_route += 1
+            self.statistics.drop("no_route")
             return
-        listener = self._listener_for(destination, ports[0])
         if listener is None or segment.flags & ACK:
-            self.statistics.dropped_no_connection += 1
-            if reset_for(path, ports, segment, now):
-                self.statistics.out_resets += 1
+            self.statistics.drop("no_connection")
+            self._reset(path, ports, segment, now)
         elif segment.flags & (SYN | RST) != SYN:
-            self.statistics.dropped_no_connection += 1
+            self.statistics.drop("no_connection")
         elif listener.takes_syn():
-            connection = Connection(self, path, ports, *self._numbers.choose(key, now))
+            iss, timestamp_offset = self._numbers.choose(key, now)
+            if old is not None:  # RFC 9293 MAY-2: beyond all that the old one has sent
+                iss, timestamp_offset = (old.snd_nxt + ISN_STEP) & WIRE, old.timestamp_offset
+                self.time_waits.end(old)
+            connection = Connection(self, path, ports, iss, timestamp_offset)
             self._open_passively(listener, connection, key, segment, now)
+
+    def _is_used(self, key: bytes) -> bool:
+        return key in self.connections or key in self.time_waits
 
     def _is_everybody(self, address: bytes) -> bool:
         return is_multicast(address) or self.network.is_broadcast(address)

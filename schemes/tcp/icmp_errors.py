@@ -1,7 +1,8 @@
 """ICMP errors about our segments, and neighbors that don't answer (RFC 1122 §4.2.3.9, RFC 5927, RFC 1191).
 
 An error is believed when it quotes a sequence number that is in flight. It ends a connect at once, as on Linux; once
-a connection is open, it can only explain a time-out: an ICMP message is too easily forged to end one.
+a connection is open, a message is too easily forged to end it: it explains a time-out, and if it is a hard one, it
+shortens the time to R1 of `timeouts`.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from schemefs.net.layers import DeliveryError
     from schemes.tcp.connection import Connection
 
+_UNREACHABLE: Final = 3
+_HARD_CODES: Final = (2, 3)  # 4, fragmentation needed, is about sizes (RFC 1191)
 QUOTED: Final = Struct(">HHI")  # ports and sequence number: the eight octets that every ICMP error quotes
 
 
@@ -33,11 +36,22 @@ def error_arrives(connection: Connection, error: DeliveryError, now: float) -> N
         _mtu_fell(c, now)
     elif c.state == SYN_SENT:
         after = f"{(now - c.opened_at) * 1000:.1f} ms"
-        closing.fail(c, error.errno, f"{error.sentence} (in answer to SYN to {c.remote}, after {after})", now)
+        closing.fail(
+            c, error.errno, f"{error.sentence} (in answer to SYN to {c.remote}, after {after})", "icmp_error", now
+        )
     elif c.state == SYN_RECEIVED and c.listener is not None and error.hard:
+        c.tcp.statistics.abort("icmp_error")
         closing.end(c)
     else:
         c.soft_error = error
+        if c.note is not None:
+            c.note(now, error.sentence)
+        c.on_changed()
+
+
+def is_hard(error: DeliveryError) -> bool:
+    """Tell whether RFC 9293 §3.9.2.2 counts it among the hard ones: protocol or port unreachable."""
+    return error.icmp_type == _UNREACHABLE and error.icmp_code in _HARD_CODES
 
 
 def _mtu_fell(c: Connection, now: float) -> None:

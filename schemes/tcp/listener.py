@@ -70,10 +70,10 @@ class Listener:
         """Tell whether a SYN may begin a connection; counts those that may not."""
         if not self.has_room:
             self.overflows += 1
-            self.tcp.statistics.dropped_listen_overflow += 1
+            self.tcp.statistics.drop("listen_overflow")
             return False
         if len(self.opening) >= max(SYN_QUEUE, self.backlog):
-            self.tcp.statistics.dropped_syn_queue_full += 1
+            self.tcp.statistics.drop("syn_queue_full")
             return False
         return True
 
@@ -107,6 +107,6 @@ class Listener:
         for connection in (*self.waiting, *self.opening):
             connection.listener = None
             connection.closed = True
-            closing.abort(connection, now)
+            closing.abort(connection, "listener_closed", now)
         self.waiting.clear()
         self.opening.clear()

@@ -27,7 +27,8 @@ def open_actively(connection: Connection, now: float) -> None:
         c.life.set(now + c.connect_timeout)
     output.send_syn(c, now)
     if c.unsendable is not None:
-        closing.fail(c, c.unsendable.errno, c.unsendable.sentence, now)  # as connect(2): there is nothing to wait for
+        # As connect(2): there is nothing to wait for.
+        closing.fail(c, c.unsendable.errno, c.unsendable.sentence, "unsendable", now)
 
 
 def open_passively(connection: Connection, segment: Segment, now: float) -> None:
@@ -73,6 +74,7 @@ def established(connection: Connection, segment: Segment, now: float) -> None:
     c.life.clear()
     c.soft_error = None
     c.stalled_at = -1.0
+    c.unanswered = 0
     snd.una = segment.ack
     if not c.rtt.acknowledged(segment.ack, now):
         c.rtt.rto = RTO_AFTER_LOST_SYN

@@ -359,5 +359,5 @@ def _hand_over(c: Connection, octets: bytes, chunks: Chunks, size: int, now: flo
         c.tcp.wait_for_space(c)
         return False
     c.segments_out += 1
-    c.tcp.statistics.out_segments += 1
+    c.tcp.statistics.out_segments += -(-size // c.mss) or 1
     return True

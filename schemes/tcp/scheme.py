@@ -135,6 +135,10 @@ class TcpScheme(ConversationScheme):
         self.tcp = Tcp(network, context.alarm, context.random)
         super().__init__(context, TcpProtocol(context, self.tcp))
 
+    def drop_samples(self) -> Mapping[str, str]:
+        """Return what was dropped last, by reason."""
+        return self.tcp.statistics.samples.summaries()
+
     @property
     def provides(self) -> Tcp:
         """The transport, for schemes that speak over TCP themselves (`transports.StreamService`)."""

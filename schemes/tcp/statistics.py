@@ -1,75 +1,88 @@
-"""Counters of the whole protocol: RFC 4022's names where it has one, and every drop by its reason."""
+"""Counters of the whole protocol: RFC 4022's names where it has one; every drop, and every abort, by its reason."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from schemefs.net.samples import Samples
 from schemes.tcp.rtt import MAX_RTO, MIN_RTO
+
+if TYPE_CHECKING:
+    from schemefs.net.buffer import Buffer
 
 
 class Statistics:
-    """Plain integers; whoever counts does `statistics.name += 1`."""
-
-    __slots__ = (
-        "active_opens",
-        "attempt_fails",
-        "challenge_acks",
-        "dropped_ack_too_far",
-        "dropped_bad_checksum",
-        "dropped_bad_header_length",
-        "dropped_broadcast",
-        "dropped_handshake_timed_out",
-        "dropped_icmp_out_of_window",
-        "dropped_listen_overflow",
-        "dropped_no_ack",
-        "dropped_no_connection",
-        "dropped_no_route",
-        "dropped_no_timestamp",
-        "dropped_old_timestamp",
-        "dropped_out_of_window",
-        "dropped_reassembly_full",
-        "dropped_short_header",
-        "dropped_syn_queue_full",
-        "established_resets",
-        "in_segments",
-        "out_of_order_segments",
-        "out_resets",
-        "out_segments",
-        "passive_opens",
-        "retransmitted_segments",
-    )
+    """Plain integers; whoever counts does `statistics.name += 1`, and `drop` for a segment that is to be remembered."""
 
     def __init__(self) -> None:
-        for name in self.__slots__:
-            setattr(self, name, 0)
+        self.active_opens = 0
+        self.passive_opens = 0
+        self.attempt_fails = 0
+        self.established_resets = 0
+        self.in_segments = 0  # as they were on the wire, before they were joined to super-segments; so are the next two
+        self.out_segments = 0
+        self.retransmitted_segments = 0
+        self.out_resets = 0
+        self.out_of_order_segments = 0
+        self.challenge_acks = 0
+        self.excessive_retransmissions = 0  # R1 of RFC 9293 §3.8.3 was reached
 
-    active_opens: int
-    attempt_fails: int
-    challenge_acks: int
-    dropped_ack_too_far: int
-    dropped_bad_checksum: int
-    dropped_bad_header_length: int
-    dropped_broadcast: int
-    dropped_handshake_timed_out: int
-    dropped_icmp_out_of_window: int
-    dropped_listen_overflow: int
-    dropped_no_ack: int
-    dropped_no_connection: int
-    dropped_no_route: int
-    dropped_no_timestamp: int
-    dropped_old_timestamp: int
-    dropped_out_of_window: int
-    dropped_reassembly_full: int
-    dropped_short_header: int
-    dropped_syn_queue_full: int
-    established_resets: int
-    in_segments: int
-    out_of_order_segments: int
-    out_resets: int
-    out_segments: int
-    passive_opens: int
-    retransmitted_segments: int
+        self.dropped_ack_too_far = 0
+        self.dropped_bad_checksum = 0
+        self.dropped_bad_header_length = 0
+        self.dropped_broadcast = 0
+        self.dropped_handshake_timed_out = 0
+        self.dropped_icmp_out_of_window = 0
+        self.dropped_listen_overflow = 0
+        self.dropped_no_ack = 0
+        self.dropped_no_connection = 0
+        self.dropped_no_route = 0
+        self.dropped_no_timestamp = 0
+        self.dropped_old_timestamp = 0
+        self.dropped_out_of_window = 0
+        self.dropped_reassembly_full = 0
+        self.dropped_short_header = 0
+        self.dropped_syn_queue_full = 0
+        self.dropped_text_after_fin = 0
 
-    def rows(self, current_established: int) -> dict[str, int | str]:
-        """Return what `tcp/stats` shows, in order: RFC 4022's scalars first."""
+        self.aborted_by_user = 0  # hangup, or an open that was interrupted
+        self.aborted_connect_timeout = 0
+        self.aborted_icmp_error = 0
+        self.aborted_keepalive = 0
+        self.aborted_linger_timeout = 0
+        self.aborted_listener_closed = 0
+        self.aborted_refused = 0
+        self.aborted_reset_by_peer = 0
+        self.aborted_text_after_close = 0
+        self.aborted_unread_at_close = 0
+        self.aborted_unsendable = 0
+        self.aborted_user_timeout = 0
+
+        self.samples = Samples()
+        self.latest = ""  # why the segment that is being processed was dropped
+
+    def drop(self, reason: str) -> None:
+        """Count the segment that is being processed as dropped for *reason*; `keep_sample` follows."""
+        name = f"dropped_{reason}"
+        setattr(self, name, getattr(self, name) + 1)
+        self.latest = reason
+
+    def keep_sample(self, datagram: Buffer) -> None:
+        """Remember *datagram* as the last that was dropped for the latest reason."""
+        self.samples.keep(self.latest, datagram)
+        self.latest = ""
+
+    def abort(self, reason: str) -> None:
+        """Count a connection that ends in another way than by two FINs."""
+        name = f"aborted_{reason}"
+        setattr(self, name, getattr(self, name) + 1)
+
+    def rows(self, current_established: int, time_wait: int) -> dict[str, int | str]:
+        """Return what `tcp/stats` shows, in order: RFC 4022's scalars first.
+
+        Its tcpOutSegs leaves out what was sent again; the HC ones are those that don't wrap, as none does here.
+        """
+        out_segments = self.out_segments - self.retransmitted_segments
         rows: dict[str, int | str] = {
             "tcpRtoAlgorithm": "vanj",  # RFC 6298 is Van Jacobson's
             "tcpRtoMin": int(MIN_RTO * 1000),
@@ -81,11 +94,16 @@ class Statistics:
             "tcpEstabResets": self.established_resets,
             "tcpCurrEstab": current_established,
             "tcpInSegs": self.in_segments,
-            "tcpOutSegs": self.out_segments,
+            "tcpOutSegs": out_segments,
             "tcpRetransSegs": self.retransmitted_segments,
             "tcpInErrs": self.dropped_bad_checksum + self.dropped_bad_header_length + self.dropped_short_header,
             "tcpOutRsts": self.out_resets,
+            "tcpHCInSegs": self.in_segments,
+            "tcpHCOutSegs": out_segments,
+            "time_wait": time_wait,
         }
-        rows |= {name: getattr(self, name) for name in ("out_of_order_segments", "challenge_acks")}
-        rows |= {name: getattr(self, name) for name in self.__slots__ if name.startswith("dropped_")}
-        return rows
+        rows |= {
+            name: getattr(self, name)
+            for name in ("out_of_order_segments", "challenge_acks", "excessive_retransmissions")
+        }
+        return rows | {name: count for name, count in vars(self).items() if name.startswith(("dropped_", "aborted_"))}

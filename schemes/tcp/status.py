@@ -45,6 +45,8 @@ def of_connection(connection: Connection, now: float) -> Mapping[str, str | int 
         "segments_in": c.segments_in,
         "segments_out": c.segments_out,
         "retransmissions": c.retransmissions,
+        "unanswered": c.unanswered,
+        "soft_error": c.soft_error.sentence if c.soft_error is not None else "",
         "syn_retries": c.syn_retries,
         "timers": " ".join(_timers(c, now)),
     }

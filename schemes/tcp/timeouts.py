@@ -3,7 +3,7 @@
 retransmission   something is in flight, or the peer's window is closed
 loss_timer       the reordering window is over, or a tail loss probe is due: what `recovery` waits for
 delayed_ack      `output.send_ack` itself
-life             time-out of the connect, keepalive, linger, FIN-WAIT-2, TIME-WAIT: one at a time, told by the state
+life             time-out of the connect, keepalive, linger, FIN-WAIT-2: one at a time, told by the state
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import logging
 from typing import TYPE_CHECKING, Final
 
 from schemefs.log import TRACE
-from schemes.tcp import closing, output
-from schemes.tcp.states import CLOSE_WAIT, ESTABLISHED, FIN_WAIT_2, OPENING, SYN_RECEIVED, TIME_WAIT
+from schemes.tcp import closing, icmp_errors, output
+from schemes.tcp.states import CLOSE_WAIT, ESTABLISHED, FIN_WAIT_2, OPENING, SYN_RECEIVED
 
 if TYPE_CHECKING:
     from schemes.tcp.connection import Connection
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("schemefs.tcp")
 
 _KEPT_ALIVE: Final = frozenset({ESTABLISHED, FIN_WAIT_2, CLOSE_WAIT})
+R1: Final = 3  # retransmissions of one segment until the way to the peer is doubted; RFC 9293 SHLD-10: three or more
 SYN_TIMEOUT: Final = 180.0  # seconds; RFC 9293 MUST-23: at least three minutes
 SYN_ACK_RETRIES: Final = 5  # as Linux: about a minute; a listener must not keep strangers for long
 
@@ -52,7 +53,7 @@ def retransmission_due(connection: Connection, now: float) -> None:
     # gone too, and nobody would ever miss the connection.
     since = max(c.stalled_at, c.heard_at) if window_closed and not c.closed else c.stalled_at
     if now - since >= c.user_timeout:
-        _give_up(c, f"no answer from {c.remote} for {now - since:.0f} s", now)
+        _give_up(c, f"no answer from {c.remote} for {now - since:.0f} s", "user_timeout", now)
         return
     c.rtt.retransmitted(now)
     c.rtt.back_off()
@@ -66,7 +67,10 @@ def retransmission_due(connection: Connection, now: float) -> None:
     else:
         _tell(c, "retransmission time-out", now)
         c.recovery.timed_out(now)
+        c.unanswered += 1
     output.transmit(c, now)
+    if c.unanswered >= R1 and not window_closed and _past_r1(c, now):
+        return
     again_at = now + c.rtt.rto
     c.retransmission.set(again_at if window_closed else min(again_at, since + c.user_timeout))
 
@@ -80,7 +84,8 @@ def _handshake_due(c: Connection, now: float) -> None:
             closing.end(c)
             return
     elif waited >= SYN_TIMEOUT:
-        _give_up(c, f"no answer from {c.remote} to {c.syn_retries + 1} SYNs in {waited:.0f} s", now)
+        sentence = f"no answer from {c.remote} to {c.syn_retries + 1} SYNs in {waited:.0f} s"
+        _give_up(c, sentence, "connect_timeout", now)
         return
     c.syn_retries += 1
     c.rtt.retransmitted(now)
@@ -89,9 +94,30 @@ def _handshake_due(c: Connection, now: float) -> None:
     c.tcp.statistics.retransmitted_segments += 1
     output.send_syn(c, now)
     c.retransmission.set(now + c.rtt.rto)
+    c.unanswered = c.syn_retries
+    if c.unanswered >= R1:
+        _past_r1(c, now)
 
 
-def _give_up(c: Connection, sentence: str, now: float) -> None:
+def _past_r1(c: Connection, now: float) -> bool:
+    """Doubt the way to the peer, and say so (§3.8.3 (b), (e)); True: what ICMP has told explains it, and ended it.
+
+    A hard error alone may be forged, so it ends no open connection (RFC 5927 §5.2); silence as well makes it believable.
+    """
+    if c.unanswered == R1:
+        c.tcp.statistics.excessive_retransmissions += 1
+        _tell(c, f"{R1} retransmissions without an answer: is the way still there?", now)
+        c.on_changed()
+    c.path.advise_problem(now)
+    error = c.soft_error
+    if error is None or not icmp_errors.is_hard(error):
+        return False
+    sentence = f"{error.sentence}, and no answer to {c.unanswered} retransmissions"
+    closing.fail(c, error.errno, sentence, "icmp_error", now)
+    return True
+
+
+def _give_up(c: Connection, sentence: str, reason: str, now: float) -> None:
     """End the connection: ETIMEDOUT, or what an ICMP error has told since (RFC 1122 §4.2.3.9)."""
     number = errno.ETIMEDOUT
     if c.soft_error is not None:
@@ -100,7 +126,7 @@ def _give_up(c: Connection, sentence: str, now: float) -> None:
     elif c.unsendable is not None:
         number = c.unsendable.errno
         sentence += f"; {c.unsendable.sentence}"
-    closing.fail(c, number, sentence, now)
+    closing.fail(c, number, sentence, reason, now)
 
 
 def life_due(connection: Connection, now: float) -> None:
@@ -111,12 +137,11 @@ def life_due(connection: Connection, now: float) -> None:
     if c.state in OPENING:
         waited = now - c.opened_at
         c.alternatives = ()
-        _give_up(c, f"no answer from {c.remote} to {c.syn_retries + 1} SYN(s) within {waited:g} s", now)
-    elif c.state == TIME_WAIT:
-        closing.end(c)
+        sentence = f"no answer from {c.remote} to {c.syn_retries + 1} SYN(s) within {waited:g} s"
+        _give_up(c, sentence, "connect_timeout", now)
     elif c.closed and c.linger > 0:
         _tell(c, "linger time is over", now)
-        closing.abort(c, now)
+        closing.abort(c, "linger_timeout", now)
     elif c.closed and c.state == FIN_WAIT_2:
         closing.end(c)
     elif c.keepalive and c.state in _KEPT_ALIVE:
@@ -142,7 +167,7 @@ def _keepalive_due(c: Connection, now: float) -> None:
         c.life.set(idle_until if idle_until > now else now + c.keepalive_interval)
         return
     if c.probes >= c.keepalive_count:
-        _give_up(c, f"no answer from {c.remote} to {c.probes} keepalive probes", now)
+        _give_up(c, f"no answer from {c.remote} to {c.probes} keepalive probes", "keepalive", now)
         output.send_reset(c, now)
         return
     c.probes += 1

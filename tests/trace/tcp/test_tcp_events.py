@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 from tcp_trace import established
 
 from schemefs.conversation.journal import Journal, Narrator
@@ -46,3 +48,25 @@ def test_the_journal_is_bounded() -> None:
         journal.note(number / 10, "a line of some length, as they are")
     assert len(journal.ring.read(0, 1 << 20)[0]) <= 64 << 10
     assert journal.ring.end > 64 << 10
+
+
+def test_nobody_pays_for_events_that_nobody_reads() -> None:
+    """RFC 9293 §3.9.1.8 SHLD-20: no text is made of a segment, a decision or a state."""
+    tcp = established(mss=1000, options_text="sackOK")
+    made: list[str] = []
+    tcp.connection.note = lambda _now, text: made.append(text)
+    tcp.write(bytes(3000), now=1.0)
+    assert made
+    made.clear()
+    tcp.connection.note = None
+    calls: list[str] = []
+    sys.setprofile(lambda frame, event, _argument: calls.append(frame.f_code.co_name) if event == "call" else None)
+    try:
+        tcp.receives(". ack 3001", now=1.1)
+        tcp.receives("P. 1:1001(1000) ack 3001", now=1.1)
+        tcp.write(bytes(3000), now=1.2)
+        tcp.read(now=1.2)
+    finally:
+        sys.setprofile(None)
+    assert "segment_arrives" in calls
+    assert not {"flags_text", "_tell"} & set(calls)

@@ -43,7 +43,7 @@ def test_octets_beyond_a_shrunken_window_do_not_end_the_connection() -> None:
 
 @pytest.mark.parametrize("flags", ["R", "U"])
 def test_reset_and_urgent_pointer_count_while_the_window_is_closed(flags: str) -> None:
-    """§3.10.7.4 MUST-66."""
+    """§3.4 MUST-66."""
     tcp = accepted()
     connection = tcp.connection
     connection.inbox.capacity = 1000
@@ -126,6 +126,20 @@ def test_listeners_and_connections_share_a_port() -> None:
     assert raised.value.errno == errno.EADDRINUSE
 
 
+def test_listening_while_a_connection_of_that_port_is_opening() -> None:
+    """§3.9.1.1 MUST-42: in SYN-SENT, and in SYN-RECEIVED."""
+    tcp = Trace()
+    tcp.connect()
+    tcp.tcp.listen(US, OUR_PORT)
+    assert tcp.state == "SYN_SENT"
+    tcp.receives("S 0:0(0) mss 1460", now=0.1)
+    assert tcp.state == "SYN_RECEIVED"
+    other = tcp.tcp.listen(packed("10.0.2.16") or b"", OUR_PORT)
+    assert not other.opening
+    tcp.receives("S. 0:0(0) ack 1 mss 1460", now=0.2)
+    assert tcp.state == "ESTABLISHED"
+
+
 def test_the_local_address_is_chosen_or_asked_of_ip() -> None:
     """§3.9.1.1 MUST-43, MUST-44, MUST-45."""
     pair = Pair()
@@ -144,7 +158,7 @@ def test_the_local_address_is_chosen_or_asked_of_ip() -> None:
 
 @pytest.mark.parametrize("address", ["10.0.2.255", "255.255.255.255", "224.0.0.1", "239.1.2.3"])
 def test_nobody_connects_to_everybody(address: str) -> None:
-    """§3.9.2.3 MUST-46. ENETUNREACH, as Linux."""
+    """§3.9.1.1 MUST-46. ENETUNREACH, as Linux."""
     pair = Pair()
     with pytest.raises(SchemeError) as raised:
         pair.left.connect(packed(address) or b"", 80, 0.0)
@@ -164,7 +178,7 @@ def test_syns_from_everybody_are_dropped(address: str) -> None:
 
 
 def test_a_reset_with_text_is_a_reset() -> None:
-    """§3.5.2 SHLD-2."""
+    """§3.5.3 SHLD-2."""
     tcp = established()
     tcp.receives("R. 1:9(8) ack 1", now=0.1, payload=b"go away!")
     assert tcp.state == "CLOSED"
@@ -188,7 +202,7 @@ def test_the_hop_limit_can_be_set(hop_limit: int) -> None:
 
 
 def test_the_diffserv_field_can_be_set_and_changed() -> None:
-    """§3.9.2 MUST-48, SHLD-21, SHLD-22: in every segment from then on, and the header's checksum is right."""
+    """§3.9.1.9 MUST-48, SHLD-21, SHLD-22: in every segment from then on, and the header's checksum is right."""
     pair = Pair()
     pair.listen()
     connection = pair.left.connect(RIGHT, PORT, 0.0)

@@ -180,7 +180,13 @@ def test_stats_name_what_rfc_4022_names() -> None:
     machine.open("127.0.0.1:8080")
     stats = machine.scheme.protocol.stats()
     assert (stats["tcpActiveOpens"], stats["tcpPassiveOpens"], stats["tcpCurrEstab"]) == (1, 1, 2)
-    assert all(name.startswith(("tcp", "dropped_", "out_of_order", "challenge")) for name in stats)
+    # RFC 4022's scalars, all of them.
+    scalars = (
+        "RtoAlgorithm RtoMin RtoMax MaxConn ActiveOpens PassiveOpens AttemptFails EstabResets CurrEstab InSegs OutSegs"
+        " RetransSegs InErrs OutRsts HCInSegs HCOutSegs"
+    )
+    assert [f"tcp{name}" for name in scalars.split()] == list(stats)[:16]
+    assert all(isinstance(count, int) for name, count in stats.items() if name != "tcpRtoAlgorithm")
 
 
 def test_status_begins_with_the_state() -> None:

@@ -1,0 +1,198 @@
+"""TIME-WAIT (RFC 9293 §3.6.1): what is kept of a connection that has ended on both sides, until old duplicates have died.
+
+Two numbers, two timestamps and the ends are enough to acknowledge the peer's FIN again, to challenge what doesn't belong,
+and to tell a new SYN from an old one (RFC 6191): a tenth of the connection, which has gone with its buffers, timers and
+loss recovery, or is only its user's who has not read all yet. No text and no urgent pointer counts here any more.
+
+All wait equally long, so a dict in the order of arrival is in the order of expiry too, and one timer does for all.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+from weakref import ref
+
+from schemefs.errors import SchemeError
+from schemefs.net.checksum import pseudo_header_sum
+from schemefs.net.layers import TCP
+from schemes.tcp import closing
+from schemes.tcp.limits import ReplyLimit
+from schemes.tcp.options import ack_options
+from schemes.tcp.sequence import WIRE, unwrap
+from schemes.tcp.states import TIME_WAIT
+from schemes.tcp.wire import ACK, CHECKSUM_OFFSET, FIN, HEADER_LENGTH, RST, SYN, Segment, flags_text, header
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from schemes.tcp.connection import Connection
+    from schemes.tcp.demultiplexer import Tcp
+
+LENGTH: Final = 60.0  # seconds: 2 MSL, with the MSL of 30 s that Linux assumes
+ISN_STEP: Final = 65537  # beyond the last number of a connection whose TIME-WAIT is cut short, as Linux
+
+
+class TimeWait:
+    """One connection that was. `connection` says who that is while its user still has it, and None after."""
+
+    __slots__ = (
+        "connection", "expires_at", "hop_limit", "key", "max_wnd", "ports", "rcv_nxt", "replies", "scale", "snd_nxt",
+        "timestamp_offset", "timestamps_on", "traffic_class", "ts_recent", "wnd",
+    )  # fmt: skip
+
+    connection: Callable[[], Connection | None]
+
+    def __init__(self, c: Connection, expires_at: float) -> None:
+        self.connection = ref(c)
+        self.expires_at = expires_at
+        self.key = c.key
+        self.ports = c.ports
+        self.snd_nxt = c.snd.nxt
+        self.max_wnd = c.snd.max_wnd
+        self.rcv_nxt = c.rcv.nxt
+        self.wnd = c.rcv.wnd  # octets
+        self.scale = c.rcv.scale
+        self.timestamps_on = c.timestamps_on
+        self.timestamp_offset = c.timestamp_offset
+        self.ts_recent = c.ts_recent
+        self.hop_limit = c.hop_limit
+        self.traffic_class = c.path.traffic_class
+        self.replies: ReplyLimit | None = None  # none was needed yet
+
+    @property
+    def ends(self) -> tuple[bytes, bytes]:
+        """Our address and the peer's."""
+        length = (len(self.key) - 4) // 2
+        return self.key[length : 2 * length], self.key[:length]
+
+    def allows_reply(self, now: float) -> bool:
+        """Count one more answer to something that doesn't belong; False: there were enough in this second."""
+        if self.replies is None:
+            self.replies = ReplyLimit()
+        return self.replies.allows(now)
+
+    def is_newer(self, segment: Segment) -> bool:
+        """Tell whether a SYN can't be an old duplicate (RFC 6191 §2): a later timestamp, else a later number."""
+        if segment.timestamp >= 0:
+            if not self.timestamps_on:
+                return True
+            newer = (segment.timestamp - self.ts_recent) & WIRE
+            if newer:
+                return newer < 0x80000000
+        return unwrap(segment.seq, self.rcv_nxt) > self.rcv_nxt
+
+
+class TimeWaits:
+    """All of them, by the key of `Tcp.connections`."""
+
+    def __init__(self, tcp: Tcp) -> None:
+        self._tcp = tcp
+        self._waiting: dict[bytes, TimeWait] = {}
+        self._timer = tcp.alarm.timer(self._expire, "tcp: TIME-WAIT")
+
+    def __len__(self) -> int:
+        """How many there are."""
+        return len(self._waiting)
+
+    def __contains__(self, key: bytes) -> bool:
+        """Whether the connection with that key waits."""
+        return key in self._waiting
+
+    def get(self, key: bytes) -> TimeWait | None:
+        """Return it, if there is one."""
+        return self._waiting.get(key)
+
+    def add(self, connection: Connection, now: float) -> None:
+        """*connection* has entered TIME-WAIT: it is not needed here any more."""
+        self._waiting[connection.key] = TimeWait(connection, now + LENGTH)
+        if not self._timer.armed:
+            self._timer.set(now + LENGTH)
+
+    def end(self, old: TimeWait) -> None:
+        """Forget it; a user who still has the connection finds it CLOSED."""
+        if self._waiting.pop(old.key, None) is None:
+            return
+        connection = old.connection()
+        if connection is not None and connection.state == TIME_WAIT:
+            closing.end(connection)
+
+    def _expire(self, now: float) -> None:
+        while self._waiting:
+            oldest = next(iter(self._waiting.values()))
+            if oldest.expires_at > now:
+                self._timer.set(oldest.expires_at)
+                return
+            self.end(oldest)
+
+    def segment_arrives(self, old: TimeWait, segment: Segment, now: float, *, may_open: bool) -> bool:
+        """Process *segment* (§3.10.7.4, as far as TIME-WAIT goes).
+
+        False: it is a SYN that begins a new connection, which it can only if it *may_open* one: somebody listens.
+        """
+        flags, statistics = segment.flags, self._tcp.statistics
+        if may_open and flags & (SYN | ACK | RST) == SYN and old.is_newer(segment):
+            return False
+        self._tell(old, f"{flags_text(flags)} in", now)
+        seq = unwrap(segment.seq, old.rcv_nxt)
+        if old.timestamps_on and not flags & RST:
+            if segment.timestamp < 0:
+                statistics.drop("no_timestamp")
+                return True
+            if (segment.timestamp - old.ts_recent) & 0x80000000:
+                statistics.drop("old_timestamp")
+                self._answer_unacceptable(old, segment, now)
+                return True
+        is_old = seq + segment.seg_len <= old.rcv_nxt if segment.seg_len else seq < old.rcv_nxt
+        if is_old or seq > old.rcv_nxt + old.wnd:
+            statistics.drop("out_of_window")
+            if not flags & RST:
+                self._answer_unacceptable(old, segment, now)
+        elif flags & RST and seq == old.rcv_nxt:
+            self.end(old)
+        elif flags & (RST | SYN):
+            self._challenge(old, now)
+        elif not flags & ACK:
+            statistics.drop("no_ack")
+        elif not -old.max_wnd <= unwrap(segment.ack, old.snd_nxt) - old.snd_nxt <= 0:
+            statistics.drop("ack_too_far")
+            self._acknowledge(old, now, is_limited=True)
+        elif segment.size:
+            statistics.drop("text_after_fin")
+        return True
+
+    def _answer_unacceptable(self, old: TimeWait, segment: Segment, now: float) -> None:
+        """Mostly the peer's FIN, because our ACK of it was lost: acknowledge it, and wait from now on (§3.10.7.4)."""
+        if segment.flags & FIN:
+            del self._waiting[old.key]
+            old.expires_at = now + LENGTH
+            self._waiting[old.key] = old
+        self._acknowledge(old, now, is_limited=not segment.size)
+
+    def _challenge(self, old: TimeWait, now: float) -> None:
+        if old.allows_reply(now):
+            self._tcp.statistics.challenge_acks += 1
+            self._acknowledge(old, now, is_limited=False)
+
+    def _acknowledge(self, old: TimeWait, now: float, *, is_limited: bool) -> None:
+        """Send <SEQ=SND.NXT><ACK=RCV.NXT><CTL=ACK>. A link without room loses it: the peer asks again."""
+        if is_limited and not old.allows_reply(now):
+            return
+        source, destination = old.ends
+        timestamp = (int(now * 1000) + old.timestamp_offset) & WIRE
+        options = ack_options((timestamp, old.ts_recent) if old.timestamps_on else None, ())
+        partial_sum = pseudo_header_sum(source, destination, TCP, HEADER_LENGTH + len(options))
+        wnd = min(old.wnd >> old.scale, 0xFFFF)
+        octets = header(old.ports, old.snd_nxt, old.rcv_nxt, ACK, wnd, partial_sum, options)
+        try:
+            path = self._tcp.network.path(destination, source)
+            path.traffic_class = old.traffic_class
+            sent = path.send(TCP, octets, (), now, checksum_offset=CHECKSUM_OFFSET, hop_limit=old.hop_limit)
+        except SchemeError:
+            return
+        self._tcp.statistics.out_segments += sent
+        self._tell(old, "ACK out", now)
+
+    def _tell(self, old: TimeWait, text: str, now: float) -> None:
+        connection = old.connection()
+        if connection is not None and connection.note is not None:
+            connection.note(now, f"{text} in TIME_WAIT")

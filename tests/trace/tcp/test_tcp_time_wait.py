@@ -1,0 +1,217 @@
+"""TIME-WAIT, which is kept without the connection: RFC 9293 §3.6.1, §3.10.7.4, RFC 6191."""
+
+from __future__ import annotations
+
+import gc
+import tracemalloc
+import weakref
+
+import pytest
+from tcp_trace import OUR_PORT, PEER, PEER_PORT, US, Trace, accepted, established
+
+from schemefs.errors import SchemeError
+from schemefs.net.offload import CHECKED
+from schemes.tcp import wire
+from schemes.tcp.time_wait import LENGTH
+
+
+def in_time_wait(options_text: str = "", **attributes: float) -> Trace:
+    """A connection that both sides have closed at 1.0, ours first; the peer's FIN was 1:1."""
+    tcp = accepted(options_text=options_text)
+    for name, value in attributes.items():
+        setattr(tcp.connection, name, value)
+    tcp.connection.close(1.0)
+    stamp = " ts 200:1000" if options_text else ""
+    tcp.receives(f"F. 1:1(0) ack 2{stamp}", now=1.0)
+    list(tcp.taken())
+    assert tcp.state == "TIME_WAIT"
+    return tcp
+
+
+def test_the_connection_is_given_back_at_once() -> None:
+    tcp = in_time_wait()
+    gone = weakref.ref(tcp.connection)
+    tcp.connection.on_changed = lambda: None
+    del tcp.connection
+    assert gone() is None  # not even the garbage collector was needed
+    assert not tcp.tcp.connections
+    assert tcp.tcp.stats()["time_wait"] == 1
+    tcp.receives("F. 1:1(0) ack 2", now=2.0)
+    tcp.sends(". 2:2(0) ack 2")
+
+
+def test_a_user_who_still_holds_it_sees_it_end() -> None:
+    tcp = in_time_wait()
+    tcp.until(1.0 + LENGTH - 0.1)
+    assert tcp.state == "TIME_WAIT"
+    tcp.until(1.0 + LENGTH)
+    assert tcp.state == "CLOSED"
+    assert tcp.tcp.stats()["time_wait"] == 0
+    assert tcp.alarm.pending == 0
+
+
+def test_unread_octets_stay_readable_and_closing_does_not_end_the_wait() -> None:
+    tcp = accepted()
+    tcp.connection.shutdown(read=False, write=True, now=1.0)
+    tcp.receives("FP. 1:6(5) ack 2", now=1.0, payload=b"hello")
+    assert tcp.state == "TIME_WAIT"
+    assert tcp.read(2, now=2.0) == b"he"
+    tcp.connection.close(2.0)
+    list(tcp.taken())
+    assert tcp.tcp.stats()["time_wait"] == 1
+    tcp.receives("F. 6:6(0) ack 2", now=3.0)
+    tcp.sends(". 2:2(0) ack 7")
+
+
+def test_the_peers_fin_again_is_acknowledged_and_begins_the_wait_anew() -> None:
+    """§3.10.7.4, eighth step."""
+    tcp = in_time_wait(options_text="ts 100:0", hop_limit=9)
+    tcp.receives("F. 1:1(0) ack 2 ts 300:1000", now=31.0)
+    tcp.sends(". 2:2(0) ack 2 ts 31000:200")
+    tcp.until(61.0)
+    assert tcp.state == "TIME_WAIT"
+    tcp.until(91.0)
+    assert tcp.state == "CLOSED"
+
+
+def test_two_that_wait_end_in_order_whichever_was_renewed() -> None:
+    tcp = in_time_wait()
+    first = tcp.connection
+    tcp.ports = (PEER_PORT + 1, OUR_PORT)
+    tcp.peer_seq = 1
+    tcp.receives("S 0:0(0) mss 1000", now=10.0)
+    tcp.receives(". 1:1(0) ack 1", now=10.0)
+    second = tcp.listener.accept(10.0)
+    assert second is not None
+    second.close(10.0)
+    tcp.receives("F. 1:1(0) ack 2", now=10.0)
+    tcp.ports = (PEER_PORT, OUR_PORT)
+    tcp.receives("F. 1:1(0) ack 2", now=20.0)
+    tcp.until(70.0)
+    assert (first.state, second.state) == ("TIME_WAIT", "CLOSED")
+    tcp.until(80.0)
+    assert first.state == "CLOSED"
+
+
+def test_an_exact_reset_ends_it_and_others_are_challenged() -> None:
+    """§3.10.7.4, second step, RFC 5961 §3."""
+    tcp = in_time_wait()
+    tcp.receives("R 100:100(0)", now=2.0)
+    tcp.sends(". 2:2(0) ack 2")
+    tcp.receives("R 1:1(0)", now=2.0)
+    tcp.sends_nothing()
+    assert tcp.state == "TIME_WAIT"
+    tcp.receives("R 2:2(0)", now=2.1)
+    tcp.sends_nothing()
+    assert tcp.state == "CLOSED"
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("P. 2:7(5) ack 2", "text_after_fin"),
+        ("2:2(0)", "no_ack"),
+        (". 2:2(0) ack 3", "ack_too_far"),
+        ("P. -9:-4(5) ack 2", "out_of_window"),
+    ],
+)
+def test_what_does_not_belong_is_counted(text: str, reason: str) -> None:
+    tcp = in_time_wait()
+    tcp.receives(text, now=2.0)
+    assert tcp.tcp.stats()[f"dropped_{reason}"] == 1
+    assert tcp.state == "TIME_WAIT"
+
+
+def test_answers_are_limited() -> None:
+    """RFC 5961 §7: two ends that both believe to be in TIME-WAIT don't keep each other busy."""
+    tcp = in_time_wait()
+    for _ in range(100):
+        tcp.receives(". 1:1(0) ack 2", now=2.0)
+    assert len(list(tcp.taken())) == 10
+
+
+def test_paws_holds_here_too() -> None:
+    tcp = in_time_wait(options_text="ts 100:0")
+    tcp.receives(". 2:2(0) ack 2 ts 150:1000", now=2.0)
+    tcp.receives(". 2:2(0) ack 2", now=2.0)
+    stats = tcp.tcp.stats()
+    assert (stats["dropped_old_timestamp"], stats["dropped_no_timestamp"]) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("before", "syn", "begins"),
+    [
+        ("ts 100:0", "S 5000:5000(0) ts 201:0", True),
+        ("ts 100:0", "S -9000:-9000(0) ts 201:0", True),  # a later timestamp is enough
+        ("ts 100:0", "S 5000:5000(0) ts 200:0", True),  # the same one: by the number
+        ("ts 100:0", "S -9000:-9000(0) ts 200:0", False),
+        ("ts 100:0", "S 5000:5000(0) ts 199:0", False),  # an earlier one is an old duplicate, whatever the number
+        ("ts 100:0", "S 5000:5000(0)", True),
+        ("ts 100:0", "S -9000:-9000(0)", False),
+        ("", "S -9000:-9000(0) ts 1:0", True),  # the old one had none: no duplicate of its has one
+        ("", "S 5000:5000(0)", True),
+        ("", "S -9000:-9000(0)", False),
+    ],
+)
+def test_which_syn_begins_anew(before: str, syn: str, *, begins: bool) -> None:
+    """RFC 6191 §2; SHLD-4, MAY-2."""
+    tcp = in_time_wait(options_text=before)
+    tcp.follows = False
+    tcp.receives(f"{syn} mss 1000", now=2.0)
+    assert (wire.SYN | wire.ACK in [reply.flags for reply in tcp.taken()]) == begins
+    assert tcp.state == ("CLOSED" if begins else "TIME_WAIT")
+    assert tcp.tcp.stats()["time_wait"] == (not begins)
+
+
+def test_a_new_syn_is_not_taken_when_nobody_listens() -> None:
+    tcp = in_time_wait()
+    tcp.listener.close(1.5)
+    tcp.receives("S 5000:5000(0) mss 1000", now=2.0)
+    tcp.sends(". 2:2(0) ack 2")
+    assert tcp.state == "TIME_WAIT"
+
+
+def test_its_port_is_not_used_for_the_same_peer_meanwhile() -> None:
+    tcp = established()
+    tcp.connection.close(1.0)
+    tcp.receives("F. 1:1(0) ack 2", now=1.0)
+    with pytest.raises(SchemeError, match="TIME-WAIT"):
+        tcp.connect(now=2.0)
+    tcp.until(61.0)
+    tcp.connect(now=61.0)
+    assert tcp.state == "SYN_SENT"
+
+
+def test_one_is_small() -> None:
+    """A tenth of an idle connection's 10 KiB: a busy client leaves one behind for each minute's connection."""
+    tcp = Trace()
+    tcp.listen(backlog=4096)
+    count = 300
+
+    def conversation(port: int) -> None:
+        tcp.ports = (port, OUR_PORT)
+        tcp.receives("S 0:0(0) mss 1460 ts 1:0 wscale 7 sackOK")
+        tcp.receives(". 1:1(0) ack 1 ts 1:0")
+        connection = tcp.listener.accept(0.0)
+        assert connection is not None
+        connection.close(0.0)
+        tcp.receives("F. 1:1(0) ack 2 ts 1:0")
+        tcp.network.sent.clear()
+
+    conversation(999)
+    gc.collect()
+    tracemalloc.start()
+    try:
+        for port in range(1000, 1000 + count):
+            conversation(port)
+        used = tracemalloc.get_traced_memory()[0] / count
+    finally:
+        tracemalloc.stop()
+    assert tcp.tcp.stats()["time_wait"] == count + 1
+    assert used < 1024, used
+
+
+def test_damaged_segments_change_nothing() -> None:
+    tcp = in_time_wait()
+    tcp.tcp.receive_datagram(PEER, US, memoryview(bytes(30)), 20, CHECKED, 2.0)
+    assert tcp.state == "TIME_WAIT"
