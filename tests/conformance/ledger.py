@@ -2,8 +2,9 @@
 
     ./dev conformance       write the page anew
 
-A requirement has a test, or a reason why it is not met, or both. test_conformance_ledger.py fails when one has neither,
-when a test doesn't exist, or when the page is not what this would write.
+A requirement has a test, or a reason why it is not met, or both: then it is met in part. A note explains one that is met.
+test_conformance_ledger.py fails when one has neither, when a test doesn't exist, or when the page is not what this would
+write.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ class Requirement:
     text: str
     tests: tuple[str, ...] = ()
     reason: str = ""
+    note: str = ""
 
     @property
     def state(self) -> str:
@@ -107,7 +109,7 @@ def render() -> str:
 def _row(requirement: Requirement) -> str:
     shown = "<br>".join(f"[{node.partition('::')[2]}]({_link(node)})" for node in requirement.tests)
     state = requirement.state if requirement.state == "yes" else f"**{requirement.state}**"
-    told = ": ".join(filter(None, (state, requirement.reason)))
+    told = ": ".join(filter(None, (state, requirement.reason or requirement.note)))
     section = requirement.section if re.search(r"[A-Za-z]", requirement.section) else f"§{requirement.section}"
     cells = (requirement.id, section, requirement.text, "<br>".join(filter(None, (told, shown))))
     return "| " + " | ".join(cells) + " |\n"

@@ -16,10 +16,17 @@ def test_requirement_has_tests_that_exist_or_a_reason(title: str, requirement: l
     assert not ledger.missing_tests(requirement)
 
 
-def test_every_must_of_rfc_9293_is_there() -> None:
+@pytest.mark.parametrize(("level", "count"), [("MUST", 69), ("SHLD", 31), ("MAY", 18), ("REC", 1)])
+def test_appendix_b_of_rfc_9293_is_complete(level: str, count: int) -> None:
     numbers = [int(match[1]) for line in ledger.load("rfc9293.toml").requirements
-               if (match := re.fullmatch(r"MUST-(\d+)", line.id))]  # fmt: skip
-    assert sorted(numbers) == list(range(1, 70))
+               if (match := re.fullmatch(rf"{level}-(\d+)", line.id))]  # fmt: skip
+    assert sorted(numbers) == list(range(1, count + 1))
+
+
+def test_a_requirement_is_met_or_not() -> None:
+    for _, requirement in ALL:
+        assert not (requirement.reason and requirement.note), requirement.id
+        assert requirement.tests or not requirement.note, requirement.id
 
 
 def test_test_files_have_names_of_their_own() -> None:
