@@ -63,16 +63,16 @@ class Connection:
     """Satisfies `schemefs.conversation.Engine`. Made by `Tcp`, which finds it by `key`."""
 
     __slots__ = (
-        "__weakref__", "ack_now", "alternatives", "blocked", "closed", "congestion", "connect_timeout", "delayed_ack",
-        "discarding", "dsack", "error", "established_at", "failure", "fin_queued", "fin_sent", "header_length", "heard_at",
-        "hop_limit", "inbox", "ip_header_length", "is_limited", "keepalive", "keepalive_count", "keepalive_interval",
-        "key", "life", "linger", "lingering", "listener", "loss_timer", "max_payload", "mss",
-        "nodelay", "note", "on_changed", "opened_at",
-        "out", "path", "path_mtu", "peer_closed", "peer_mss", "ports", "probes", "pseudo_sum", "quick_acks", "rcv",
-        "read_shut", "reassembly", "recovery", "replies", "retransmission", "retransmissions", "rtt", "sack_on",
+        "__weakref__", "ack_now", "alternatives", "blocked", "closed", "congestion", "connect_timeout",
+        "delayed_ack", "discarding", "dsack", "error", "established_at", "failure", "fin_queued", "fin_sent",
+        "header_length", "heard_at", "hop_limit", "inbox", "ip_header_length", "is_limited", "keepalive",
+        "keepalive_count", "keepalive_interval", "key", "life", "linger", "lingering", "listener", "loss_timer",
+        "max_payload", "mss", "nodelay", "note", "on_changed", "opened_at", "out", "path", "path_mtu",
+        "peer_closed", "peer_mss", "ports", "probes", "pseudo_sum", "quick_acks", "rcv", "read_shut",
+        "reassembly", "recovery", "replies", "retransmission", "retransmissions", "rtt", "sack_on",
         "segments_in", "segments_out", "sent_at", "small_end", "snd", "soft_error", "stalled_at", "state",
-        "syn_retries", "tcp", "timestamp_offset", "timestamps_on", "ts_recent", "ts_recent_at", "tuning", "unanswered",
-        "unsendable", "user_timeout",
+        "syn_retries", "tcp", "timestamp_offset", "timestamps_on", "ts_recent", "ts_recent_at", "tuning",
+        "unanswered", "unsendable", "user_timeout",
     )  # fmt: skip
 
     def __init__(self, tcp: Tcp, path: Path, ports: tuple[int, int], iss: int, timestamp_offset: int) -> None:

@@ -1,8 +1,8 @@
-"""TIME-WAIT (RFC 9293 §3.6.1): what is kept of a connection that has ended on both sides, until old duplicates have died.
+"""TIME-WAIT (RFC 9293 §3.6.1): what is kept of a connection that both sides have ended, until old duplicates have died.
 
-Two numbers, two timestamps and the ends are enough to acknowledge the peer's FIN again, to challenge what doesn't belong,
-and to tell a new SYN from an old one (RFC 6191): a tenth of the connection, which has gone with its buffers, timers and
-loss recovery, or is only its user's who has not read all yet. No text and no urgent pointer counts here any more.
+Two numbers, two timestamps and the ends are enough to acknowledge the peer's FIN again, to challenge what doesn't
+belong, and to tell a new SYN from an old one (RFC 6191): a tenth of the connection, which has gone with its buffers,
+timers and loss recovery, or is only its user's who has not read all yet. Text and urgent pointers count no more.
 
 All wait equally long, so a dict in the order of arrival is in the order of expiry too, and one timer does for all.
 """

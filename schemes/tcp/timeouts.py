@@ -102,13 +102,13 @@ def _handshake_due(c: Connection, now: float) -> None:
 def _past_r1(c: Connection, now: float) -> bool:
     """Doubt the way to the peer, and say so (§3.8.3 (b), (e)); True: what ICMP has told explains it, and ended it.
 
-    A hard error alone may be forged, so it ends no open connection (RFC 5927 §5.2); silence as well makes it believable.
+    A hard error alone may be forged, so it ends no open connection (RFC 5927 §5.2); with silence it is believable.
     """
     if c.unanswered == R1:
         c.tcp.statistics.excessive_retransmissions += 1
         _tell(c, f"{R1} retransmissions without an answer: is the way still there?", now)
         c.on_changed()
-    c.path.advise_problem(now)
+    c.path.suspect(now)
     error = c.soft_error
     if error is None or not icmp_errors.is_hard(error):
         return False

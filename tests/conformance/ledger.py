@@ -2,9 +2,9 @@
 
     ./dev conformance       write the page anew
 
-A requirement has a test, or a reason why it is not met, or both: then it is met in part. A note explains one that is met.
-test_conformance_ledger.py fails when one has neither, when a test doesn't exist, or when the page is not what this would
-write.
+A requirement has a test, or a reason why it is not met, or both: then it is met in part. A note explains one that is
+met. test_conformance_ledger.py fails when one has neither, when a test doesn't exist, or when the page is not what this
+would write.
 """
 
 from __future__ import annotations

@@ -19,11 +19,11 @@ def test_after_r1_retransmissions_ip_is_warned_and_the_user_can_see() -> None:
     tcp.write(b"x", now=1.0)
     times = []
     for _ in range(R1):
-        assert not tcp.network.advised
+        assert not tcp.network.suspected
         changes = tcp.changes
         tcp.until(tcp.alarm.next_deadline())
         times.append(tcp.now)
-    assert tcp.network.advised == [times[-1]]
+    assert tcp.network.suspected == [times[-1]]
     assert tcp.changes > changes  # a poll of `status` ends
     assert tcp.connection.status(tcp.now)["unanswered"] == R1
     assert any(text.startswith("10.0.2.2:80: 3 retransmissions without an answer") for text in told)
@@ -37,7 +37,7 @@ def test_syns_too() -> None:
     tcp = Trace()
     tcp.connect()
     tcp.until(7.0)
-    assert tcp.network.advised == [7.0]
+    assert tcp.network.suspected == [7.0]
     assert tcp.connection.status(7.0)["unanswered"] == 3
 
 
@@ -49,7 +49,7 @@ def test_a_closed_window_is_no_failure_of_the_way() -> None:
     for _ in range(10):
         tcp.until(tcp.alarm.next_deadline())
         tcp.receives(". ack 1001 win 0", now=tcp.now + 0.01)
-    assert not tcp.network.advised
+    assert not tcp.network.suspected
 
 
 @pytest.mark.parametrize("code", [2, 3])
