@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 
 import pytest
@@ -137,3 +138,39 @@ def test_a_users_mount_on_a_tap_of_its_own(namespace: Namespace) -> None:
     assert "detached /mnt/m" in done.stdout
     assert mountpoint.mounted_at("/mnt/m") is None
     namespace.run(["ip", "link", "show", "mine0"])
+
+
+@pytest.mark.needs("readable")
+def test_a_whole_network_without_root() -> None:
+    """A user's own namespaces (unshare -Urmn) are enough for a TAP: nobody has to prepare one."""
+    user = "setpriv --reuid 65534 --regid 65534 --clear-groups --inh-caps=-all"
+    python = f"/mnt/python/bin/python{sys.version_info.major}.{sys.version_info.minor}"
+    inner = f"""
+        {python} -m schemefs mount /mnt/m || exit 8
+        ping -c 1 -W 5 10.0.2.15 >/dev/null || exit 7
+        cat /mnt/m/icmp/ping/10.0.2.2,count=1 || exit 6
+        {python} -m schemefs doctor
+        {python} -m schemefs umount /mnt/m
+    """
+    # The interpreter, too, must be where everybody may go.
+    outer = f"""
+        mount -t tmpfs none /mnt && mkdir /mnt/m /mnt/python && chown 65534 /mnt/m || exit 9
+        mount --bind {sys.base_prefix} /mnt/python || exit 9
+        mknod -m 666 /mnt/fuse c 10 229 && mount --bind /mnt/fuse /dev/fuse || exit 9
+        mknod -m 666 /mnt/tun c 10 200 && mount --bind /mnt/tun /dev/net/tun || exit 9
+        exec {user} unshare -Urmn sh -c '{inner}'
+    """
+    paths = (str(Path(__file__).parents[2]), sysconfig.get_path("purelib"), sysconfig.get_path("platlib"))
+    environment = os.environ | {"PYTHONPATH": ":".join(paths), "PYTHONDONTWRITEBYTECODE": "1", "HOME": "/mnt/m"}
+    environment["LD_LIBRARY_PATH"] = "/mnt/python/lib"  # where its libpython is, if it has one
+    done = subprocess.run(
+        ["unshare", "--mount", "sh", "-c", outer],
+        check=False,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "1 packets received" in done.stdout
+    assert "ok    tap: /dev/net/tun can be used" in done.stdout
