@@ -203,6 +203,10 @@ class Interface(Protocol):
     def addresses(self) -> Sequence[tuple[bytes, int]]:
         """(address, prefix length), the preferred source first."""
 
+    @property
+    def configured(self) -> Sequence[tuple[bytes, int]]:
+        """The addresses and, in their places among them, those that were given up: see `duplicates`."""
+
     def set_mac(self, mac: bytes, now: float) -> None:
         """EOPNOTSUPP: the medium has none; EINVAL: not unicast."""
 
@@ -223,7 +227,7 @@ class Interface(Protocol):
 
     @property
     def duplicates(self) -> Mapping[bytes, bytes]:
-        """Addresses of ours that somebody else had before, and the hardware address that it has."""
+        """Configured addresses that were given up, because somebody else has them, and the hardware address it has."""
 
     @property
     def impairments(self) -> Sequence[Impairment]:

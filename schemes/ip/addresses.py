@@ -58,9 +58,9 @@ class AddressTable:
     def source_for(self, route: Route, destination: bytes) -> bytes:
         """Return the address we speak to *destination* from, or nothing when the interface has none.
 
-        The route's own; else ours in the network of the next hop; else the interface's first.
+        The route's own, unless it was given up; else ours in the network of the next hop; else the interface's first.
         """
-        if route.source:
+        if route.source in self.local:
             return route.source
         ours = self.interfaces[route.interface].addresses
         next_hop = route.via or destination

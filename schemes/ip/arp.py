@@ -8,7 +8,7 @@ the known owner is asked (see `neighbor`).
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from schemefs.log import TRACE
 from schemefs.net.addresses import ANY_V4, mac_text, presentation
@@ -20,15 +20,12 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("schemefs.arp")
 
-DEFEND_INTERVAL: Final = 10.0  # seconds, RFC 5227 §1.1
-
 
 class Arp:
     """The ARP of one Ethernet interface."""
 
     def __init__(self, interface: Interface) -> None:
         self._interface = interface
-        self._defended_at = -DEFEND_INTERVAL
         self.requests_sent = 0
         self.replies_sent = 0
         self.conflicts = 0
@@ -40,8 +37,9 @@ class Arp:
         if message is None or not ethernet.is_unicast(message.sender_mac) or message.sender_mac == interface.mac:
             interface.counters.drop("bad_arp", frame)
             return
-        if interface.has_address(message.sender):
-            self._conflict(message, now)
+        if interface.claims.concerns(message.sender):
+            self.conflicts += 1
+            interface.claims.contested(message.sender, message.sender_mac, now)
             return
         for_us = interface.has_address(message.target)
         if message.operation == wire.ARP_REQUEST:
@@ -54,6 +52,8 @@ class Arp:
     def request(self, target: bytes, mac: bytes, attempt: int, now: float) -> None:
         """Ask who has *target*: everybody, or the one at *mac*."""
         source = self._interface.source_towards(target)
+        if self._interface.claims.is_probed(source):
+            source = ANY_V4  # nobody is to put it into his cache before it is certain that it is ours
         self.requests_sent += 1
         log.log(TRACE, "ARP request for %s (try %d)", presentation(target), attempt)
         message = wire.ArpMessage(wire.ARP_REQUEST, self._interface.mac, source or ANY_V4, mac or bytes(6), target)
@@ -94,16 +94,6 @@ class Arp:
             neighbor = self._interface.neighbor_table.use(message.sender, now)
         if neighbor is not None:
             neighbor.claimed(message.sender_mac, now, answer=answer)
-
-    def _conflict(self, message: wire.ArpMessage, now: float) -> None:
-        """Somebody else uses an address of ours: say so, and defend it as RFC 5227 §2.4 (b) allows."""
-        self.conflicts += 1
-        if self._interface.claims.is_contested(message.sender, message.sender_mac):
-            return
-        if now - self._defended_at >= DEFEND_INTERVAL:
-            self._defended_at = now
-            log.warning("%s uses our address %s", mac_text(message.sender_mac), presentation(message.sender))
-            self.announce(message.sender, now)
 
     def _send(self, mac: bytes, message: wire.ArpMessage, now: float) -> None:
         # A link without room loses it: the timers ask again, and so does the peer.

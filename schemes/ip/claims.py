@@ -1,10 +1,15 @@
-"""Claiming an address (RFC 5227): is it somebody else's already?, and telling everybody once it is ours.
+"""Claiming an address (RFC 5227): is it somebody else's already?, telling everybody once it is ours, keeping it or not.
 
     begin ── probe ── 1-2 s ── probe ── 1-2 s ── probe ── 2 s ── announce ── 2 s ── announce
-               `── somebody has it: a duplicate; said in the log and in the statistics, not defended
+      |        `── somebody has it ──────────────.                  |
+      |                                          v                  `── somebody uses it ── defended by announcing it;
+      `────────────────────────────────────── given up <────────────── once more within 10 s ──'   routers go on (c)
 
-The address is used from the beginning, as RFC 4429 does for IPv6: a mount that answers nothing for seven seconds would
-be of no use, and a probe, which has no sender address, harms nobody's cache.
+An address is used from the beginning, as RFC 4429 does it for IPv6: a mount that answers nothing for seven seconds
+would be of no use. So that this harms nobody, it goes into nobody's cache while it is probed: our own questions carry
+no sender address, as probes do. One that is given up is not ours any more, neither answered for nor sent from. It
+stays configured: once a minute it is probed again, and taken only when nobody has answered; adding it again or bringing
+the interface up claims it anew at once.
 """
 
 from __future__ import annotations
@@ -27,6 +32,8 @@ PROBE_MAX: Final = 2.0
 ANNOUNCE_WAIT: Final = 2.0
 ANNOUNCEMENTS: Final = 2
 ANNOUNCE_INTERVAL: Final = 2.0
+DEFEND_INTERVAL: Final = 10.0
+RATE_LIMIT_INTERVAL: Final = 60.0  # after a conflict, before the next attempt
 
 
 class Claims:
@@ -36,7 +43,8 @@ class Claims:
         self._interface = interface
         self._timers: dict[bytes, Timer] = {}
         self._steps: dict[bytes, int] = {}
-        self.duplicates: dict[bytes, bytes] = {}  # address -> the hardware address that had it before us
+        self._contested_at: dict[bytes, float] = {}  # when somebody else used it last
+        self.given_up: dict[bytes, bytes] = {}  # address -> the hardware address that has it
 
     def begin(self, address: bytes, now: float) -> None:
         """The address is ours from now on. Without conflict detection it is only announced."""
@@ -50,21 +58,50 @@ class Claims:
         self._step(address, now)
 
     def end(self, address: bytes) -> None:
-        """The address is not ours any more."""
+        """The address is not ours any more, or its claim begins anew."""
         timer = self._timers.pop(address, None)
         if timer is not None:
             timer.clear()
-        self.duplicates.pop(address, None)
+        self._steps.pop(address, None)
+        self._contested_at.pop(address, None)
+        self.given_up.pop(address, None)
 
-    def is_contested(self, address: bytes, mac: bytes) -> bool:
-        """Somebody else uses *address*, at *mac*. True: it was there first, so it is not for us to defend."""
-        timer = self._timers.get(address)
-        if timer is not None and timer.armed and self._steps[address] <= PROBES:
-            timer.clear()
-            self.duplicates[address] = mac
-            log.error("%s is in use already, by %s: choose another", presentation(address), mac_text(mac))
-            self._interface.network.invalidate(f"ifaces/{self._interface.name}/duplicates")
-        return address in self.duplicates
+    def concerns(self, address: bytes) -> bool:
+        """Tell whether anybody else's use of *address* is a conflict."""
+        return address in self.given_up or self._interface.has_address(address)
+
+    def is_probed(self, address: bytes) -> bool:
+        """Tell whether it may still turn out to be another's."""
+        return 0 < self._steps.get(address, 0) <= PROBES
+
+    def contested(self, address: bytes, mac: bytes, now: float) -> None:
+        """Somebody else uses *address*, at *mac*: give it up where it was there first, else as RFC 5227 §2.4 says.
+
+        That is its (b), defend once; a router, whose address others have been told, is its (c) and never gives up.
+        """
+        if address in self.given_up:
+            return self._wait(address, mac, now)
+        if self.is_probed(address):
+            return self._give_up(address, mac, "is in use already, by", now)
+        since_last = now - self._contested_at.get(address, -DEFEND_INTERVAL)
+        if since_last < DEFEND_INTERVAL and not self._interface.network.forwarding:
+            return self._give_up(address, mac, "is given up, because it is used again and again by", now)
+        if since_last >= DEFEND_INTERVAL:
+            self._contested_at[address] = now
+            log.warning("%s uses our address %s", mac_text(mac), presentation(address))
+            self._interface.arp.announce(address, now)
+        return None
+
+    def _give_up(self, address: bytes, mac: bytes, words: str, now: float) -> None:
+        log.error("%s on %s %s %s", presentation(address), self._interface.name, words, mac_text(mac))
+        self._wait(address, mac, now)
+        self._interface.claims_changed()
+
+    def _wait(self, address: bytes, mac: bytes, now: float) -> None:
+        self.given_up[address] = mac
+        self._steps[address] = 0
+        if address in self._timers:
+            self._timers[address].set(now + RATE_LIMIT_INTERVAL)
 
     def _step(self, address: bytes, now: float) -> None:
         step = self._steps[address] = self._steps[address] + 1
@@ -73,6 +110,9 @@ class Claims:
             wait = ANNOUNCE_WAIT if step == PROBES else self._interface.random.uniform(PROBE_MIN, PROBE_MAX)
             self._timers[address].set(now + wait)
             return
+        if self.given_up.pop(address, None):
+            log.warning("%s on %s is free now, and ours", presentation(address), self._interface.name)
+            self._interface.claims_changed()
         self._interface.arp.announce(address, now)
         if step < PROBES + ANNOUNCEMENTS:
             self._timers[address].set(now + ANNOUNCE_INTERVAL)

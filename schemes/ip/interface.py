@@ -41,7 +41,8 @@ class Interface:
         self.mac = link.mac
         self.mtu = link.mtu
         self.is_up = True
-        self.addresses: list[tuple[bytes, int]] = []
+        self.configured: list[tuple[bytes, int]] = []
+        self.addresses: list[tuple[bytes, int]] = []  # those of them that are not given up
         self.alarm = network.alarm
         self.random = network.random
         self.counters = network.counters
@@ -176,17 +177,18 @@ class Interface:
         return self.addresses[0][0] if self.addresses else b""
 
     def add_address(self, address: bytes, prefix_length: int, now: float) -> None:
-        """EEXIST: it is ours already; EINVAL: not a unicast address."""
+        """EEXIST: it is ours already; EINVAL: not a unicast address. One that was given up is claimed anew."""
         check_assignable(address, prefix_length)
         self._check_new(address)
-        self._change([*self.addresses, (address, prefix_length)], now)
+        others = [pair for pair in self.configured if pair[0] != address]
+        self._change([*others, (address, prefix_length)], now)
 
     def remove_address(self, address: bytes, prefix_length: int, now: float) -> None:
         """EADDRNOTAVAIL: it is not on this interface."""
-        if (address, prefix_length) not in self.addresses:
+        if (address, prefix_length) not in self.configured:
             shown = f"{presentation(address)}/{prefix_length}"
             raise SchemeError(errno.EADDRNOTAVAIL, f"{shown} is not an address of {self.name}")
-        self._change([pair for pair in self.addresses if pair != (address, prefix_length)], now)
+        self._change([pair for pair in self.configured if pair != (address, prefix_length)], now)
 
     def set_address(self, address: bytes, prefix_length: int, now: float) -> None:
         """Replace all addresses by this one; routes of the old network go, routes through gateways stay."""
@@ -196,19 +198,31 @@ class Interface:
         self._change([(address, prefix_length)], now)
 
     def _check_new(self, address: bytes) -> None:
-        owner = self.network.addresses.local.get(address)
-        if owner is not None:
-            raise SchemeError(errno.EEXIST, f"{presentation(address)} is an address of {owner.name} already")
+        for owner in self.network.interfaces.values():
+            is_there = any(address == ours for ours, _ in owner.configured)
+            if is_there and not (owner is self and address in self.claims.given_up):
+                raise SchemeError(errno.EEXIST, f"{presentation(address)} is an address of {owner.name} already")
 
-    def _change(self, addresses: Sequence[tuple[bytes, int]], now: float) -> None:
-        added = [address for address, _ in addresses if not self.has_address(address)]
-        for address, _ in self.addresses:
-            if all(address != kept for kept, _ in addresses):
-                self.claims.end(address)
-        self.addresses = list(addresses)
-        self.network.addresses_changed(self)
+    def _change(self, configured: Sequence[tuple[bytes, int]], now: float) -> None:
+        added = [address for address, _ in configured if not self.has_address(address)]
+        leaving = {address for address, _ in self.configured} - {address for address, _ in configured}
+        had_given_up = bool(self.claims.given_up)
+        for address in (*leaving, *added):
+            self.claims.end(address)
+        self.configured = list(configured)
+        self._settle_addresses(duplicates=had_given_up)
         for address in added:
             self._announce(address, now)
+
+    def claims_changed(self) -> None:
+        """An address was given up, or is ours again."""
+        self._settle_addresses(duplicates=True)
+
+    def _settle_addresses(self, *, duplicates: bool) -> None:
+        self.addresses = [pair for pair in self.configured if pair[0] not in self.claims.given_up]
+        self.network.addresses_changed(self)
+        if duplicates:
+            self.network.invalidate(f"ifaces/{self.name}/addr/duplicates")
 
     def _announce(self, address: bytes, now: float) -> None:
         if self.has_link_header and self.is_up and not self.is_loopback:
@@ -225,8 +239,7 @@ class Interface:
         self.link.set_mac(mac)
         self.mac = mac
         self.network.invalidate(f"ifaces/{self.name}/mac")
-        for address, _ in self.addresses:
-            self._announce(address, now)
+        self._claim_all(now)
 
     def set_mtu(self, mtu: int, now: float) -> None:
         """EINVAL: outside 68..link maximum."""
@@ -245,17 +258,24 @@ class Interface:
         if not up:
             self.neighbor_table.clear(now)
             self.network.gateways.forget_interface(self.name)
-            for address, _ in self.addresses:
-                self.claims.end(address)
             self._stalled = False
             self.on_space(now)  # whoever waits for room is to learn now that there is no way
+        self._claim_all(now)
+
+    def _claim_all(self, now: float) -> None:
+        """Claim every address anew, those that were given up too: it is another network, or we are another host."""
+        had_given_up = bool(self.claims.given_up)
+        for address, _ in self.configured:
+            self.claims.end(address)
+        if had_given_up:
+            self.claims_changed()
         for address, _ in self.addresses:
             self._announce(address, now)
 
     @property
     def duplicates(self) -> Mapping[bytes, bytes]:
-        """Addresses of ours that somebody else had before, and the hardware address that it has."""
-        return self.claims.duplicates
+        """Configured addresses that are not ours, because somebody else has them, and the hardware address it has."""
+        return self.claims.given_up
 
     @property
     def impairments(self) -> tuple[Impairment, ...]:
@@ -302,5 +322,5 @@ class Interface:
             "arp_requests_sent": self.arp.requests_sent,
             "arp_replies_sent": self.arp.replies_sent,
             "address_conflicts": self.arp.conflicts,
-            "duplicate_addresses": " ".join(map(presentation, self.claims.duplicates)) or "none",
+            "duplicate_addresses": " ".join(map(presentation, self.claims.given_up)) or "none",
         }

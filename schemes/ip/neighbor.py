@@ -11,9 +11,10 @@ Whoever can be done without, a gateway beside another, is asked sooner: its deat
 Datagrams wait in the entry's own queue, so a dead neighbor holds up nobody else, and none is lost while it resolves: a
 full queue refuses, as a full link does.
 
-A claim that contradicts what is known changes nothing by itself: the known owner is asked first, and only when it is
-silent the challenger is believed. So a stranger can't take over the address of a neighbor that is there. Meanwhile
-datagrams wait, so that none is lost when the claim was true: a peer with a new network card is answered at once.
+A claim that contradicts what is known changes nothing by itself: the known owner is asked, then, when it is silent,
+everybody, and only who answers is believed. So a stranger can't take over the address of a neighbor that is there, not
+even while a flood drowns some of its answers. Meanwhile datagrams wait, so that none is lost when the claim was true: a
+peer with a new network card is answered within a second.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ REACHABLE_TIME: Final = 30.0
 REPLACEABLE_TIME: Final = 3.0  # the same for a gateway beside which there is another: 4.5 s and three questions at most
 DELAY_FIRST_PROBE: Final = 5.0
 ATTEMPTS: Final = 3  # so whoever waits knows after three seconds
-CHALLENGED_RETRANSMIT: Final = 0.25  # between the questions to a known owner whose address somebody else claims
+CHALLENGED_RETRANSMIT: Final = 0.25  # between the questions when somebody else claims a known owner's address
 CHALLENGE_PAUSE: Final = 5.0  # after the owner has answered, before another claim is looked into
 
 QUEUE_DATAGRAMS: Final = 512
@@ -177,7 +178,8 @@ class Neighbor:
         if self.state == PERMANENT:
             return
         if self.state in (NEW, INCOMPLETE, FAILED):
-            self._adopt(mac, now, confirmed=answer and self.state == INCOMPLETE)
+            if answer or not self.challenger:
+                self._adopt(mac, now, confirmed=answer and self.state == INCOMPLETE)
         elif mac != self.mac:
             self._challenge(mac, now)
         elif answer and self.state == PROBE:
@@ -255,8 +257,11 @@ class Neighbor:
             self._probe(now)
         elif self.attempts < ATTEMPTS:
             self._ask(now)
-        elif self.challenger:
-            self._adopt(self.challenger, now, confirmed=False)
+        elif self.challenger and self.state == PROBE:
+            self._set_mac(b"")
+            self.state = INCOMPLETE
+            self.attempts = 0
+            self._ask(now)
         else:
             log.info("%s does not answer", presentation(self.address))
             self.attachment.neighbor_silent(self.address, now)
@@ -264,6 +269,7 @@ class Neighbor:
 
     def _fail(self, now: float) -> None:
         self.state = FAILED
+        self.challenger = b""
         self._set_mac(b"")
         queue, self.queue, self.octets = self.queue, deque(), 0
         protocols, self.refused = self.refused, set()

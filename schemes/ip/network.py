@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from schemefs.errors import SchemeError
-from schemefs.net.addresses import ANY_V4, BROADCAST_V4, is_loopback, is_multicast, network_of, presentation
+from schemefs.net.addresses import ANY_V4, BROADCAST_V4, is_loopback, is_multicast, mac_text, network_of, presentation
 from schemefs.net.layers import DeliveryError, ErrorReporter, Transport
 from schemes.ip import wire
 from schemes.ip.addresses import LOOPBACK, AddressTable
@@ -134,7 +134,7 @@ class Network:
             raise SchemeError(errno.EAFNOSUPPORT, f"{presentation(destination)}: this stack speaks IPv4")
         shown = presentation(destination)
         if source and not self.is_local(source):
-            raise SchemeError(errno.EADDRNOTAVAIL, f"{presentation(source)} is not an address of ours")
+            raise SchemeError(errno.EADDRNOTAVAIL, f"{presentation(source)} is not an address of ours{self._taken()}")
         if self.is_local(destination):
             if not self._carries(LOOPBACK_NAME):
                 raise self._unreachable(f"no route to {shown}: lo is not up")
@@ -151,7 +151,9 @@ class Network:
             raise self._unreachable(f"no route to {shown}")
         source = source or self.addresses.source_for(route, destination)
         if not source:
-            raise SchemeError(errno.EADDRNOTAVAIL, f"{route.interface} has no address to send to {shown} from")
+            raise SchemeError(
+                errno.EADDRNOTAVAIL, f"{route.interface} has no address to send to {shown} from{self._taken()}"
+            )
         return Hop(self.interfaces[route.interface], route.via or destination, source)
 
     def _group_hop(self, destination: bytes, source: bytes) -> Hop:
@@ -222,6 +224,7 @@ class Network:
         interface.impair((), now)
         self.groups.forget_interface(name, now)
         interface.addresses = []
+        interface.configured = []
         del self.interfaces[name]
         self.addresses.rebuild()
         self.routes.discard(lambda route: route.interface == name)
@@ -240,13 +243,21 @@ class Network:
         self.routes.discard(
             lambda route: (
                 (route in present and route not in wanted.values())
-                or (bool(route.source) and route.source not in self.addresses.local)
+                or (bool(route.source) and not self._is_configured(route.source))
             )
         )
         for route in wanted.values():
             if route not in present:
                 self.routes.insert(route)
         self.invalidate(f"ifaces/{interface.name}/addr/list")
+
+    def _is_configured(self, address: bytes) -> bool:
+        return any(address == ours for each in self.interfaces.values() for ours, _ in each.configured)
+
+    def _taken(self) -> str:
+        """Say who has the addresses that were given up, for a sentence about one that is missing."""
+        taken = [pair for interface in self.interfaces.values() for pair in interface.duplicates.items()]
+        return "".join(f": {presentation(address)} is in use by {mac_text(mac)}" for address, mac in taken)
 
     def _carries(self, name: str) -> bool:
         interface = self.interfaces.get(name)

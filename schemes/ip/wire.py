@@ -1,4 +1,4 @@
-"""The octets of IPv4 headers (RFC 791 §3.1), by Struct, and of ARP messages (RFC 826), by dpkt. Nothing here decides.
+"""The octets of IPv4 headers (RFC 791 §3.1) and of ARP messages (RFC 826). Nothing here decides.
 
  0                   1                   2                   3
 +-------+-------+---------------+-------------------------------+
@@ -18,8 +18,6 @@ from __future__ import annotations
 
 from struct import Struct
 from typing import TYPE_CHECKING, Final, NamedTuple
-
-import dpkt
 
 from schemefs.net.checksum import checksum
 
@@ -44,7 +42,8 @@ COPIED: Final = 0x80  # options with this bit go into every fragment
 
 ARP_REQUEST: Final = 1
 ARP_REPLY: Final = 2
-_ARP_LENGTH: Final = 28
+# By Struct, 1 µs a message: dpkt's 20 would make a flood of ARP cost the answers of those who are there.
+_ARP: Final = Struct(">HHBBH6s4s6s4s")
 _HARDWARE_ETHERNET: Final = 1
 _PROTOCOL_IPV4: Final = 0x0800
 _U16: Final = Struct(">H")
@@ -112,23 +111,15 @@ class ArpMessage(NamedTuple):
 
 def build_arp(message: ArpMessage) -> bytes:
     """Return the octets of an ARP message."""
-    return bytes(
-        dpkt.arp.ARP(
-            op=message.operation,
-            sha=message.sender_mac,
-            spa=message.sender,
-            tha=message.target_mac,
-            tpa=message.target,
-        )
-    )
+    operation, *addresses = message
+    return _ARP.pack(_HARDWARE_ETHERNET, _PROTOCOL_IPV4, 6, 4, operation, *addresses)
 
 
 def parse_arp(octets: Buffer) -> ArpMessage | None:
     """Return what *octets* (Ethernet padding may follow) say; None: truncated, or not IPv4 over Ethernet."""
-    try:
-        arp = dpkt.arp.ARP(bytes(octets[:_ARP_LENGTH]))
-    except dpkt.UnpackError:
+    if len(octets) < _ARP.size:
         return None
-    if (arp.hrd, arp.pro, arp.hln, arp.pln) != (_HARDWARE_ETHERNET, _PROTOCOL_IPV4, 6, 4):
+    hardware, protocol, hardware_length, protocol_length, *message = _ARP.unpack_from(octets)
+    if (hardware, protocol, hardware_length, protocol_length) != (_HARDWARE_ETHERNET, _PROTOCOL_IPV4, 6, 4):
         return None
-    return ArpMessage(arp.op, arp.sha, arp.spa, arp.tha, arp.tpa)
+    return ArpMessage(*message)

@@ -97,7 +97,7 @@ class Configuration:
             dhcp=self._dhcp.client(interface.name) is not None,
             addresses=tuple(
                 f"{presentation(address)}/{length}"
-                for address, length in interface.addresses
+                for address, length in interface.configured
                 if not self._dhcp.is_leased(interface.name, address=address)
             ),
             neighbors=tuple(

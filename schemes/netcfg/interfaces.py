@@ -78,6 +78,9 @@ def redox_directory(context: SchemeContext, interface: Interface, dhcp: Dhcp) ->
                     "set": CommandFile(context, _set_addresses(interface)).described("ADDRESS/LENGTH in place of all"),
                     "add": CommandFile(context, each_line(add)).described("ADDRESS/LENGTH: one more"),
                     "rm": CommandFile(context, each_line(remove)).described("ADDRESS/LENGTH: one less"),
+                    "duplicates": TextFile(lambda: texts.duplicates_text(interface)).described(
+                        "ADDRESS/LENGTH MAC: given up, because somebody else has it"
+                    ),
                 }
             ).described("the addresses of this interface"),
             "neighbors": _neighbors_directory(context, interface),

@@ -147,7 +147,7 @@ def _settle(interface: Interface, wanted: _Wanted, now: float) -> None:
 
 def _remove_addresses(interface: Interface, wanted: list[tuple[bytes, int]], dhcp: Dhcp, now: float) -> None:
     """Remove those not wanted; all, when those that stay are in another order: the first is the preferred source."""
-    present = [pair for pair in interface.addresses if not dhcp.is_leased(interface.name, address=pair[0])]
+    present = [pair for pair in interface.configured if not dhcp.is_leased(interface.name, address=pair[0])]
     kept = [pair for pair in present if pair in wanted]
     is_in_order = kept == wanted[: len(kept)]
     for pair in present:
@@ -157,7 +157,7 @@ def _remove_addresses(interface: Interface, wanted: list[tuple[bytes, int]], dhc
 
 def _add_addresses(interface: Interface, wanted: list[tuple[bytes, int]], now: float) -> None:
     for pair in wanted:
-        if pair not in interface.addresses:
+        if pair not in interface.configured:
             interface.add_address(*pair, now)
 
 

@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from schemefs.errors import SchemeError
-from schemefs.net.addresses import parse_number
+from schemefs.net.addresses import mac_text, parse_number, presentation
 from schemefs.net.layers import NetworkLayer
 from schemefs.scheme import Caller, Scheme, SchemeContext, StaticDirectory, TextFile
 from schemes.netcfg.commands import Command, CommandFile, check_privileged, each_line
@@ -33,6 +33,7 @@ netcfg: the configuration of the running network. Read what is; write one line t
 
 iface/<if>/{addr,mac,mtu,state}   cat iface/eth0/addr; echo 10.0.2.15/24 >iface/eth0/addr; echo down >iface/eth0/state
 ifaces/<if>/                      the same as Redox has it: mac mtu state stats addr/{list,set,add,rm}
+                                  addr/duplicates: those given up, because somebody else has them
                                   neighbors/{list,add,rm}   echo '10.0.2.9 52-55-0a-00-02-09' >neighbors/add
 ifaces/<if>/impair                bad weather: echo 'loss 1% delay 20ms jitter 5ms' >impair; echo none >impair
                                   loss burst delay jitter reorder detour duplicate corrupt rate queue mtu
@@ -128,6 +129,8 @@ class NetcfgScheme(Scheme):
 
     def _changed(self, key: str) -> None:
         """Tell the pollers of the file *key*, and of every other file that shows the same."""
+        if key.endswith("/addr/duplicates"):
+            self._record_duplicates(key.split("/")[1])
         for path in _showing(key):
             try:
                 node = self.lookup(path, Caller(0))
@@ -135,6 +138,17 @@ class NetcfgScheme(Scheme):
                 continue
             if isinstance(node, TextFile):
                 node.changed()
+
+    def _record_duplicates(self, name: str) -> None:
+        """Nobody's write has failed, but who configures is to find it in `err`."""
+        interface = self._network.interfaces.get(name)
+        if interface is not None and interface.duplicates:
+            sentence = "; ".join(
+                f"{presentation(address)} on {name} is given up: {mac_text(mac)} uses it"
+                for address, mac in interface.duplicates.items()
+            )
+            for uid in {0, self.context.uid}:
+                self.err.record(Caller(uid), sentence)
 
     def _parse_level(self, line: str) -> Command:
         command = parse_level(line)

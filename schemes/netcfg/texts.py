@@ -19,6 +19,15 @@ def addresses_text(interface: Interface) -> str:
     return "".join(f"{cidr}\n" for cidr in _cidrs(interface)) or NOT_CONFIGURED
 
 
+def duplicates_text(interface: Interface) -> str:
+    """`10.0.2.15/24 52-55-0a-00-02-02`: a configured address that is not ours, and who has it; one per line."""
+    return "".join(
+        f"{presentation(address)}/{length} {mac_text(interface.duplicates[address], '-')}\n"
+        for address, length in interface.configured
+        if address in interface.duplicates
+    )
+
+
 def mac_line(interface: Interface, separator: str) -> str:
     """`52-54-00-12-34-56` as Redox has it, or with colons as Linux has."""
     return f"{mac_text(interface.mac, separator)}\n" if interface.mac else NOT_CONFIGURED

@@ -86,14 +86,52 @@ def test_an_interface_pulled_and_put_back_while_transferring(tap_network: TapNet
     assert hashlib.sha256(got.read_bytes()).digest() == hashlib.sha256(octets.read_bytes()).digest()
 
 
-def test_an_address_that_linux_has_already_is_said_to_be_a_duplicate(tap_network: TapNetwork) -> None:
+def test_an_address_that_linux_has_already_is_given_up(tap_network: TapNetwork) -> None:
     network = tap_network
     network.run_peer(["ip", "address", "add", "10.0.2.50/24", "dev", "schemefs0"])
-    (network.mount.path / "netcfg/ifaces/eth0/addr/add").write_text("10.0.2.50/24")
-    eventually(lambda: "duplicate_addresses=10.0.2.50" in read(network, "netcfg/ifaces/eth0/stats"))
-    assert "10.0.2.50 is in use already, by" in network.mount.log()
-    (network.mount.path / "netcfg/ifaces/eth0/addr/rm").write_text("10.0.2.50/24")
+    addr = network.mount.path / "netcfg/ifaces/eth0/addr"
+    (addr / "add").write_text("10.0.2.50/24")
+    eventually(lambda: (addr / "duplicates").read_text() != "")
+    theirs = kernel_mac(network)
+    assert (addr / "duplicates").read_text() == f"10.0.2.50/24 {theirs.replace(':', '-')}\n"
+    assert (addr / "list").read_text() == "10.0.2.15/24\n"
+    assert read(network, "netcfg/err") == f"10.0.2.50 on eth0 is given up: {theirs} uses it\n"
+    assert "duplicate_addresses=10.0.2.50" in read(network, "netcfg/ifaces/eth0/stats")
+    assert "10.0.2.50 on eth0 is in use already, by" in network.mount.log()
+    assert '"10.0.2.50/24"' in read(network, "netcfg/config")
+    assert pings(network)
+    with pytest.raises(OSError, match="Cannot assign"):
+        (network.mount.path / "tcp/10.0.2.2:9,from=10.0.2.50:0").open("rb")
+    (addr / "rm").write_text("10.0.2.50/24")
+    assert (addr / "duplicates").read_text() == ""
     assert "duplicate_addresses=none" in read(network, "netcfg/ifaces/eth0/stats")
+    assert pings(network)
+
+
+def test_an_address_that_linux_insists_on_is_defended_once_and_given_up(tap_network: TapNetwork) -> None:
+    network = tap_network
+    (network.mount.path / "netcfg/ifaces/eth0/addr/add").write_text("10.0.2.60/24")
+    send_raw(
+        network,
+        """
+        def claim():
+            address = socket.inet_aton("10.0.2.60")
+            arp = dpkt.arp.ARP(op=1, sha=them, spa=address, tha=bytes(6), tpa=address)
+            raw.send(bytes(dpkt.ethernet.Ethernet(dst=b"\\xff" * 6, src=them, type=0x0806, data=arp)))
+        def announcements():
+            raw.settimeout(20)
+            while True:
+                frame = dpkt.ethernet.Ethernet(raw.recv(2048))
+                if frame.type == 0x0806 and frame.src == us and frame.data.spa == socket.inet_aton("10.0.2.60"):
+                    return
+        announcements()  # it is claimed for good
+        claim()
+        announcements()  # and defended
+        claim()
+        """,
+    )
+    eventually(lambda: "10.0.2.60" in read(network, "netcfg/ifaces/eth0/addr/duplicates"))
+    assert "is used again and again by" in network.mount.log()
     assert pings(network)
 
 

@@ -162,7 +162,7 @@ def test_a_stranger_cannot_take_over_an_address_that_answers() -> None:
     assert host.sends()[-1:] == ["ip 10.0.2.15 > 10.0.2.2 28 > 0a:00:00:00:00:02"]
 
 
-def test_a_new_owner_is_believed_when_the_old_one_is_silent() -> None:
+def test_a_new_owner_is_believed_when_it_answers_and_the_old_one_is_silent() -> None:
     host = IpHost()
     path = host.network.path(PEER)
     host.resolve_peer()
@@ -171,9 +171,35 @@ def test_a_new_owner_is_believed_when_the_old_one_is_silent() -> None:
     host.sends()
     path.send(host.PROTOCOL, bytes(8), (), 1.1)
     host.until(1.75)
-    assert host.sends()[-1] == "ip 10.0.2.15 > 10.0.2.2 28 > 0a:00:00:00:00:bb"  # nothing was lost
-    path.send(host.PROTOCOL, bytes(9), (), 1.8)
+    assert host.sends()[-1] == "arp who-has 10.0.2.2 tell 10.0.2.15 > everybody"
+    host.receives_arp("reply", PEER, US, now=1.8, mac=STRANGER_MAC)
+    assert host.sends() == ["ip 10.0.2.15 > 10.0.2.2 28 > 0a:00:00:00:00:bb"]  # nothing was lost
+    path.send(host.PROTOCOL, bytes(9), (), 1.9)
     assert host.sends() == ["ip 10.0.2.15 > 10.0.2.2 29 > 0a:00:00:00:00:bb"]
+    assert state(host) == "REACHABLE"
+
+
+def test_an_owner_whose_answers_are_drowned_is_not_replaced_by_who_only_claims() -> None:
+    host = IpHost()
+    host.resolve_peer()
+    host.receives_arp("request", PEER, US, now=1.0, mac=STRANGER_MAC)
+    host.until(1.75)
+    host.receives_arp("request", PEER, US, now=1.8, mac=STRANGER_MAC)  # it still only claims
+    assert state(host) == "INCOMPLETE"
+    host.receives_arp("reply", PEER, US, now=1.9)
+    assert [(n.mac, n.state) for n in host.eth0.neighbors()] == [(PEER_MAC, "REACHABLE")]
+
+
+def test_when_neither_answers_whoever_waits_is_told() -> None:
+    host = IpHost()
+    path = host.network.path(PEER)
+    host.resolve_peer()
+    host.receives_arp("request", PEER, US, now=1.0, mac=STRANGER_MAC)
+    path.send(host.PROTOCOL, bytes(8), (), 1.1)
+    host.until(4.0)
+    assert [error.errno for error in host.transport.errors] == [errno.EHOSTUNREACH]
+    host.receives_arp("request", PEER, US, now=5.0, mac=STRANGER_MAC)
+    assert state(host) == "STALE"  # it is as good as any then
 
 
 def test_a_static_entry_believes_nobody() -> None:
@@ -186,7 +212,9 @@ def test_a_static_entry_believes_nobody() -> None:
 
 
 def test_our_address_is_defended_once_in_ten_seconds() -> None:
+    """RFC 5227 §2.4 (c), for a router: it goes on, but does not shout at a host that does not hear."""
     host = IpHost()
+    host.network.set_forwarding(True, 0.0)
     for now in (100.0, 101.0, 111.0):
         host.receives_arp("request", US, US, now, mac=STRANGER_MAC)
     assert host.sends() == ["arp who-has 10.0.2.15 tell 10.0.2.15 > everybody"] * 2

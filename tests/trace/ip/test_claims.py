@@ -1,15 +1,17 @@
-"""Claiming an address by RFC 5227: probes, announcements, and a duplicate that is not defended against its owner."""
+"""Claiming an address by RFC 5227: probes, announcements, and a duplicate that is given up to its owner."""
 
 from __future__ import annotations
 
+import errno
 import random
 from itertools import pairwise
 
 import pytest
 
 from schemefs.alarm import Alarm
+from schemefs.errors import SchemeError
 from schemes.ip.network import Network
-from tests.ip_host import PEER, PEER_MAC, US, IpHost, MemoryLink
+from tests.ip_host import PEER, PEER_MAC, US, IpHost, MemoryLink, address, datagram
 
 PROBE = "arp who-has 10.0.2.15 tell 0.0.0.0 > everybody"
 ANNOUNCEMENT = "arp who-has 10.0.2.15 tell 10.0.2.15 > everybody"
@@ -52,23 +54,134 @@ def test_it_answers_from_the_beginning() -> None:
     assert host.sends() == ["arp reply 10.0.2.15 is-at 52:54:00:12:34:56 > 0a:00:00:00:00:02"]
 
 
-def test_an_owner_that_answers_a_probe_is_not_fought() -> None:
+def test_an_owner_that_answers_a_probe_keeps_the_address() -> None:
     host = Claimant()
+    changes: list[str] = []
+    host.network.on_change.append(changes.append)
     host.sends()
     host.receives_arp("reply", US, bytes(4), 0.1)
     assert host.history(60.0) == []
     statistics = host.eth0.statistics()
     assert statistics["duplicate_addresses"] == "10.0.2.15"
     assert statistics["address_conflicts"] == 1
-    assert host.eth0.claims.duplicates == {US: PEER_MAC}
+    assert host.eth0.duplicates == {US: PEER_MAC}
+    assert changes == ["route/list", "ifaces/eth0/addr/list", "ifaces/eth0/addr/duplicates"]
 
 
-def test_once_it_is_ours_it_is_defended() -> None:
+def test_an_address_given_up_is_neither_answered_for_nor_sent_from() -> None:
+    host = Claimant()
+    path = host.network.path(PEER)
+    host.receives_arp("reply", US, bytes(4), 0.1)
+    host.sends()
+    host.receives_arp("request", PEER, US, 0.2)
+    host.receives_datagram(datagram(), 0.3)
+    assert host.sends() == []
+    assert not host.network.is_local(US)
+    assert host.dropped == {"not_ours": 1}
+    with pytest.raises(
+        SchemeError, match=r"not an address of ours: 10\.0\.2\.15 is in use by 0a:00:00:00:00:02"
+    ) as raised:
+        path.send(253, b"", (), 0.4)
+    assert raised.value.errno == errno.EADDRNOTAVAIL
+    assert host.eth0.addresses == []
+    assert host.eth0.configured == [(US, 24)]
+
+
+def test_with_a_route_left_the_error_says_who_has_the_address() -> None:
+    host = Claimant()
+    host.network.routes.add(bytes(4), 0, via=PEER)
+    host.receives_arp("reply", US, bytes(4), 0.1)
+    with pytest.raises(SchemeError, match=r"from: 10\.0\.2\.15 is in use by 0a:00:00:00:00:02") as raised:
+        host.network.path(address("192.0.2.1"))
+    assert raised.value.errno == errno.EADDRNOTAVAIL
+
+
+def test_while_it_is_probed_it_goes_into_nobodys_cache() -> None:
+    """RFC 4429 §3.3's rule, for ARP: a question of ours has no sender address before the address is certain."""
+    host = Claimant()
+    host.sends()
+    host.network.path(PEER).send(253, b"", (), 0.5)
+    assert host.sends() == ["arp who-has 10.0.2.2 tell 0.0.0.0 > everybody"]
+    host.receives_arp("reply", PEER, bytes(4), 0.6)
+    assert host.sends() == ["ip 10.0.2.15 > 10.0.2.2 20 > 0a:00:00:00:00:02"]
+    host.history(60.0)
+    host.network.path(address("10.0.2.9")).send(253, b"", (), 60.0)
+    assert host.sends() == ["arp who-has 10.0.2.9 tell 10.0.2.15 > everybody"]
+
+
+def test_it_is_defended_once_and_given_up_when_it_is_used_again_within_ten_seconds() -> None:
+    """RFC 5227 §2.4 (b)."""
     host = Claimant()
     host.history(60.0)
     host.receives_arp("request", US, US, 61.0)
     assert host.sends() == [ANNOUNCEMENT]
-    assert host.eth0.statistics()["duplicate_addresses"] == "none"
+    host.receives_arp("request", US, US, 71.1)
+    assert host.sends() == [ANNOUNCEMENT]
+    assert host.eth0.duplicates == {}
+    host.receives_arp("request", US, US, 81.0)
+    assert host.sends() == []
+    assert host.eth0.duplicates == {US: PEER_MAC}
+
+
+def test_a_router_never_gives_its_address_up() -> None:
+    """RFC 5227 §2.4 (c)."""
+    host = Claimant()
+    host.network.set_forwarding(True, 0.0)
+    host.history(60.0)
+    for second in range(100):
+        host.receives_arp("request", US, US, 61.0 + second)
+    assert host.sends() == [ANNOUNCEMENT] * 10
+    assert host.eth0.duplicates == {}
+
+
+def test_what_was_given_up_is_asked_for_every_minute_and_taken_when_nobody_has_it() -> None:
+    host = Claimant()
+    host.sends()
+    host.receives_arp("reply", US, bytes(4), 1.0)
+    assert host.history(60.9) == []
+    assert host.history(61.0) == [(61.0, PROBE)]
+    host.receives_arp("reply", US, bytes(4), 61.1)
+    assert host.history(121.0) == []
+    assert host.eth0.addresses == []
+    seen = host.history(180.0)
+    assert [line for _, line in seen] == [PROBE] * 3 + [ANNOUNCEMENT] * 2
+    assert host.eth0.addresses == [(US, 24)]
+    assert host.eth0.duplicates == {}
+    assert host.alarm.pending == 0
+
+
+def test_adding_it_again_claims_it_anew_and_removing_it_ends_it() -> None:
+    host = Claimant()
+    host.receives_arp("reply", US, bytes(4), 0.1)
+    host.sends()
+    host.eth0.add_address(US, 24, 0.2)
+    assert host.sends() == [PROBE]
+    assert host.eth0.addresses == [(US, 24)]
+    host.receives_arp("reply", US, bytes(4), 0.3)
+    host.eth0.remove_address(US, 24, 0.4)
+    assert host.eth0.configured == []
+    assert host.eth0.duplicates == {}
+    assert host.history(200.0) == []
+
+
+def test_an_interface_that_comes_up_again_tries_what_was_given_up() -> None:
+    host = Claimant()
+    host.receives_arp("reply", US, bytes(4), 0.1)
+    host.eth0.set_up(False, 0.2)
+    host.sends()
+    host.eth0.set_up(True, 0.3)
+    assert host.sends() == [PROBE]
+    assert host.eth0.addresses == [(US, 24)]
+
+
+def test_a_rule_with_a_source_stays_and_has_another_source_meanwhile() -> None:
+    host = Claimant()
+    host.eth0.add_address(address("10.0.2.16"), 24, 0.0)
+    host.network.routes.add(address("192.0.2.0"), 24, via=PEER, source=US)
+    host.receives_arp("reply", US, bytes(4), 0.1)
+    assert host.network.path(address("192.0.2.1")).source == address("10.0.2.16")
+    host.history(200.0)
+    assert host.network.path(address("192.0.2.1")).source == US
 
 
 def test_an_address_that_is_given_up_is_not_announced_any_more() -> None:

@@ -99,6 +99,10 @@ class MemoryInterface:
         self.impairments = ()
         self.duplicates = {}
 
+    @property
+    def configured(self):
+        return self.addresses
+
     def set_mac(self, mac, now):
         if not self.mac:
             raise SchemeError(errno.EOPNOTSUPP, "no hardware address here")

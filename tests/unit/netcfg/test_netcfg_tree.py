@@ -6,6 +6,7 @@ import pytest
 from memory_layer import ROOT, SOMEBODY, Netcfg
 
 from schemefs.errors import SchemeError
+from schemefs.scheme import Caller
 
 
 def fails(number, netcfg, text, path, caller=ROOT):
@@ -33,7 +34,7 @@ def test_the_tree_on_the_screen_is_the_declared_one():
     ]
     assert netcfg.ls("ifaces") == ["lo", "eth0"]
     assert netcfg.ls("ifaces/eth0") == ["mac", "mtu", "state", "stats", "addr", "neighbors", "dhcp", "impair"]
-    assert netcfg.ls("ifaces/eth0/addr") == ["list", "set", "add", "rm"]
+    assert netcfg.ls("ifaces/eth0/addr") == ["list", "set", "add", "rm", "duplicates"]
     assert netcfg.ls("iface/eth0") == ["addr", "mac", "mtu", "state"]
     assert netcfg.ls("route") == ["list", "add", "rm", "get"]
 
@@ -270,6 +271,22 @@ def test_who_polls_a_file_is_told_of_its_change(text, path, told):
     before = {path: netcfg.node(path).version for path in watched}
     netcfg.echo(text, path)
     assert {path for path in watched if netcfg.node(path).version != before[path]} == told
+
+
+def test_an_address_that_was_given_up_is_in_a_file_of_its_own_and_in_err():
+    netcfg = Netcfg(uid=1000)
+    interface = netcfg.layer.interfaces["eth0"]
+    watched = netcfg.node("ifaces/eth0/addr/duplicates")
+    assert netcfg.cat("ifaces/eth0/addr/duplicates") == ""
+    ours = interface.addresses[0]
+    before = watched.version
+    interface.duplicates = {ours[0]: b"\x52\x55\x0a\x00\x02\x02"}
+    netcfg.layer.tell("ifaces/eth0/addr/duplicates")
+    assert netcfg.cat("ifaces/eth0/addr/duplicates") == "10.0.2.15/24 52-55-0a-00-02-02\n"
+    assert watched.version > before
+    for caller in (ROOT, Caller(1000)):
+        assert netcfg.cat("err", caller) == "10.0.2.15 on eth0 is given up: 52:55:0a:00:02:02 uses it\n"
+    assert netcfg.cat("err", Caller(2000)) == ""
 
 
 def test_an_interface_that_came_back_is_another():
