@@ -30,6 +30,7 @@ from schemefs.driver import Driver, DriverError
 from schemefs.errors import SchemeError, StartError
 from schemefs.fs.mount import Mount
 from schemefs.log import LogRings
+from schemefs.log_file import LogFile
 from schemefs.names import Names
 from schemefs.scheme import Scheme, SchemeContext, TextFile, Tree
 
@@ -224,9 +225,8 @@ def _start_logging(logs: LogRings, config: Config) -> None:
     logging.getLogger("schemefs").setLevel(config.log_level)
     logs.ring("schemefs.log", "schemefs")
     if config.log_file:
-        to_stderr = config.log_file == "-"
         try:
-            handler = logging.StreamHandler() if to_stderr else logging.FileHandler(config.log_file)
+            handler = LogFile(config.log_file)
         except OSError as error:
             message = f"the log file {config.log_file} can't be written: {error.strerror}"
             raise StartError(message) from error

@@ -2,7 +2,8 @@
 
 A ring keeps the newest octets; positions count all that were ever written, so a reader that seeks to the end and reads
 on gets exactly what came after, and one that fell behind jumps to the oldest line kept. Nothing here can block or fail
-the stack: a line is formatted and appended, that is all.
+the stack: a line is formatted and appended, that is all. Nor can strangers fill a log, whose frames make the stack
+complain: see RateLimit.
 
 Level TRACE (5) tells each step of a frame, a caller and a timer on one clock: seconds since the daemon started.
 """
@@ -52,6 +53,48 @@ class LogRing:
         return bytes(self._kept[offset : offset + size]), begin
 
 
+class RateLimit(logging.Filter):
+    """No more than so many lines of the same kind: a burst of 20, then 2 a second, told apart by logger and template.
+
+    The next line that passes says how many did not. DEBUG and TRACE pass always: who switches them on wants each step.
+    One limit for all handlers, so that every log has the same lines.
+    """
+
+    BURST: Final = 20.0
+    PER_SECOND: Final = 2.0
+    _KINDS: Final = 1024  # the templates are literals of the source; a plugin's may not be
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.suppressed = 0  # lines, in all
+        self._kinds: dict[tuple[str, str], list[float]] = {}  # what is left of the burst, when, how many were left out
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Tell whether *record* passes; several handlers get one answer."""
+        if record.levelno < logging.INFO:
+            return True
+        passes = getattr(record, "passes", None)
+        if passes is None:
+            passes = record.passes = self._take(record)
+        return bool(passes)
+
+    def _take(self, record: logging.LogRecord) -> bool:
+        if len(self._kinds) >= self._KINDS:
+            self._kinds.clear()
+        now = record.created
+        kind = self._kinds.setdefault((record.name, str(record.msg)), [self.BURST, now, 0])
+        left = min(self.BURST, kind[0] + max(0.0, now - kind[1]) * self.PER_SECOND)
+        kind[1] = now
+        if left < 1:
+            kind[0] = left
+            kind[2] += 1
+            self.suppressed += 1
+            return False
+        kind[0] = left - 1
+        record.left_out, kind[2] = int(kind[2]), 0
+        return True
+
+
 class _RingHandler(logging.Handler):
     """Sends records of one logger to a ring; never raises into the code that logs."""
 
@@ -79,6 +122,9 @@ class _DaemonFormatter(logging.Formatter):
         """Return one line, or several for a traceback."""
         subsystem = record.name.removeprefix("schemefs.")
         text = f"+{self.clock() - self.started:.6f} {record.levelname} {subsystem}: {record.getMessage()}"
+        left_out = getattr(record, "left_out", 0)
+        if left_out:
+            text += f" (and {left_out} lines like this one)"
         if record.exc_info:
             text += "\n" + self.formatException(record.exc_info)
         return text
@@ -89,6 +135,7 @@ class LogRings:
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._formatter = _DaemonFormatter(clock)
+        self.limit = RateLimit()
         self._rings: dict[str, LogRing] = {}
         self._handlers: list[tuple[logging.Logger, logging.Handler]] = []
 
@@ -103,6 +150,7 @@ class LogRings:
     def add_handler(self, handler: logging.Handler, logger_name: str = "schemefs") -> None:
         """Send the records of a logger to *handler* too, in the daemon's format, until `close`."""
         handler.setFormatter(self._formatter)
+        handler.addFilter(self.limit)
         logger = logging.getLogger(logger_name)
         logger.addHandler(handler)
         self._handlers.append((logger, handler))
@@ -115,4 +163,5 @@ class LogRings:
         """Disconnect from the loggers, which outlive a daemon."""
         for logger, handler in self._handlers:
             logger.removeHandler(handler)
+            handler.close()
         self._handlers.clear()

@@ -45,6 +45,8 @@ class Arp:
         if message.operation == wire.ARP_REQUEST:
             self._receive_request(message, now, for_us=for_us)
         elif message.operation == wire.ARP_REPLY:
+            # A question without our address, because that is still probed, is answered without it.
+            for_us = for_us or (message.target == ANY_V4 and message.target_mac == interface.mac)
             self._receive_reply(message, now, for_us=for_us)
         else:
             interface.counters.drop("bad_arp", frame)
@@ -74,7 +76,8 @@ class Arp:
     def _receive_request(self, message: wire.ArpMessage, now: float, *, for_us: bool) -> None:
         self._learn(message, now, create=for_us, answer=False)
         if for_us:
-            log.log(TRACE, "ARP request from %s, answered", presentation(message.sender))
+            if log.isEnabledFor(TRACE):
+                log.log(TRACE, "ARP request from %s, answered", presentation(message.sender))
             self.replies_sent += 1
             answer = wire.ArpMessage(
                 wire.ARP_REPLY, self._interface.mac, message.target, message.sender_mac, message.sender
@@ -82,7 +85,8 @@ class Arp:
             self._send(message.sender_mac, answer, now)
 
     def _receive_reply(self, message: wire.ArpMessage, now: float, *, for_us: bool) -> None:
-        log.log(TRACE, "ARP reply from %s with MAC %s", presentation(message.sender), mac_text(message.sender_mac))
+        if log.isEnabledFor(TRACE):
+            log.log(TRACE, "ARP reply from %s with MAC %s", presentation(message.sender), mac_text(message.sender_mac))
         self._learn(message, now, create=False, answer=for_us)
 
     def _learn(self, message: wire.ArpMessage, now: float, *, create: bool, answer: bool) -> None:

@@ -33,6 +33,7 @@ net/schemefs.log       everything; net/smolnetd.log is another name for it
 net/virtio/<if>.log    one driver's
 
 cat ends at the newest line, tail -f follows. How much is written: echo trace >../netcfg/log/level
+Of lines of one kind 20 are written, then 2 a second; the next one says how many were left out. Debug and trace: all.
 """
 
 

@@ -49,6 +49,7 @@ ip/forward                        1: pass on datagrams for others, as a router; 
 log/level                         echo trace >log/level; echo 'tcp debug' >log/level; echo 'tcp inherit' >log/level
 config                            everything here as one TOML text: read, edit, write back; all of it or nothing
 stats/drops                       what was discarded, by whom and for which reason, and what the last one was
+stats/log                         lines left out, because there were many like them
 stats/timers                      armed, fired, cancelled, pending, latest lateness in seconds
 err                               why your last open or write here failed
 
@@ -89,6 +90,7 @@ class NetcfgScheme(Scheme):
                     {
                         "timers": TextFile(self._timers_text),
                         "drops": TextFile(lambda: drops_text(context, network)),
+                        "log": TextFile(lambda: f"lines_left_out={context.logs.limit.suppressed}\n"),
                     }
                 ),
                 "config": TextFile(self._configuration.text, self._write_configuration, uid=context.uid),

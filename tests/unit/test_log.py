@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from schemefs.log import TRACE, LogRing, LogRings
+from schemefs.log import TRACE, LogRing, LogRings, RateLimit
+from schemefs.log_file import BACKLOG, LogFile
 
 
 def everything(ring: LogRing) -> bytes:
@@ -124,3 +127,65 @@ def test_closed_rings_hear_no_more(rings: LogRings) -> None:
     rings.close()
     logging.getLogger("schemefs").warning("after the end")
     assert ring.end == 0
+
+
+def record(level: int, template: str, at: float, *args: object, name: str = "schemefs.arp") -> logging.LogRecord:
+    made = logging.LogRecord(name, level, __file__, 1, template, args, None)
+    made.created = at
+    return made
+
+
+def test_lines_of_a_kind_are_limited_and_what_was_left_out_is_said() -> None:
+    limit = RateLimit()
+    passed = [limit.filter(record(logging.WARNING, "%s claims it", 100.0, n)) for n in range(1000)]
+    assert sum(passed) == 20
+    assert limit.suppressed == 980
+    assert limit.filter(record(logging.WARNING, "another kind", 100.0))
+    assert limit.filter(record(logging.WARNING, "%s claims it", 100.0, name="schemefs.ip"))
+    later = record(logging.WARNING, "%s claims it", 101.0, 7)
+    assert limit.filter(later)
+    assert later.left_out == 980
+
+
+def test_whoever_switches_on_the_details_gets_each_of_them() -> None:
+    limit = RateLimit()
+    assert all(limit.filter(record(TRACE, "frame", 1.0)) for _ in range(1000))
+    assert all(limit.filter(record(logging.DEBUG, "frame", 1.0)) for _ in range(1000))
+
+
+def test_two_logs_have_the_same_lines(rings: LogRings) -> None:
+    whole = rings.ring("schemefs.log", "schemefs")
+    eth0 = rings.ring("virtio/eth0.log", "schemefs.virtio.eth0")
+    for number in range(100):
+        logging.getLogger("schemefs.virtio.eth0").warning("ring full %d", number)
+    lines, others = ([line.split()[1:] for line in everything(ring).splitlines()] for ring in (whole, eth0))
+    assert lines == others
+    assert len(lines) == 20
+    assert rings.limit.suppressed == 80
+
+
+def test_a_clock_that_is_set_back_stops_no_log() -> None:
+    limit = RateLimit()
+    assert limit.filter(record(logging.INFO, "x", 1000.0))
+    assert limit.filter(record(logging.INFO, "x", 10.0))
+
+
+def test_a_file_nobody_reads_blocks_nobody(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    file = LogFile(str(pipe))
+    line = record(logging.INFO, "x" * 1000, 1.0)
+    for _ in range(BACKLOG + 2000):  # ten megabytes into a pipe of 64 KiB
+        file.handle(line)
+    os.close(reader)
+    file.close()
+
+
+def test_a_file_has_every_line_when_it_is_closed(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    file = LogFile(str(path))
+    for number in range(5000):
+        file.handle(record(logging.INFO, "line %d", 1.0, number))
+    file.close()
+    assert path.read_text().splitlines() == [f"line {number}" for number in range(5000)]

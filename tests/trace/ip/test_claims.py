@@ -104,6 +104,7 @@ def test_while_it_is_probed_it_goes_into_nobodys_cache() -> None:
     assert host.sends() == ["arp who-has 10.0.2.2 tell 0.0.0.0 > everybody"]
     host.receives_arp("reply", PEER, bytes(4), 0.6)
     assert host.sends() == ["ip 10.0.2.15 > 10.0.2.2 20 > 0a:00:00:00:00:02"]
+    assert [neighbor.state for neighbor in host.eth0.neighbors()] == ["REACHABLE"]  # it counts as an answer to us
     host.history(60.0)
     host.network.path(address("10.0.2.9")).send(253, b"", (), 60.0)
     assert host.sends() == ["arp who-has 10.0.2.9 tell 10.0.2.15 > everybody"]
