@@ -10,7 +10,7 @@ import logging
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Interface
 
-from schemefs.document import LOOPBACK, NOTHING, Document, InterfaceDocument
+from schemefs.document import LOOPBACK, NOTHING, TAP, Document, InterfaceDocument
 from schemefs.net.addresses import parse_mac
 
 
@@ -25,6 +25,7 @@ class InterfaceConfig:
     # host_address (IPv4Interface | None), address_is_default (bool: the subnet may move),
     # uplink (bool), relay, resolver (IPv4Address | None)
     options: dict[str, object] = field(default_factory=dict)
+    said: dict[str, str] = field(default_factory=dict)  # those that only a driver of another package knows
 
 
 @dataclass(slots=True)
@@ -60,7 +61,7 @@ def interface_config(name: str, document: InterfaceDocument) -> InterfaceConfig:
     try:
         address = IPv4Interface(first) if first else None
         options: dict[str, object] = {"address": address, "address_is_default": False}
-        if document.driver == "tap":
+        if document.driver == TAP:
             host = None if document.host_address == NOTHING else IPv4Interface(document.host_address)
             options |= {"tap": document.tap, "offload": document.offload, "host_address": host}
         if document.mac:
@@ -70,4 +71,5 @@ def interface_config(name: str, document: InterfaceDocument) -> InterfaceConfig:
         raise ValueError(message) from None
     if document.mtu:
         options["mtu"] = document.mtu
-    return InterfaceConfig(name, document.driver, address, options)
+    said = dict(document.options)
+    return InterfaceConfig(name, document.driver, address, said | options, said)

@@ -10,7 +10,7 @@
     driver = "tap"
     tap = "schemefs0"
     host_address = "10.0.2.2/24"      # the kernel's on the other side; "none" leaves it alone
-    offload = "auto"
+    offload = "auto"                  # another driver than tap has, instead of these three: options = { NAME = "TEXT" }
     mac = "02:52:54:00:12:34"
     mtu = 1500
     state = "up"
@@ -37,10 +37,12 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 LOOPBACK: Final = "lo"
+TAP: Final = "tap"
 NOTHING: Final = "none"  # as host_address
-_NAME: Final = re.compile(r"eth(0|[1-9][0-9]{0,2})", re.ASCII)
+NAME: Final = re.compile(r"eth(0|[1-9][0-9]{0,2})", re.ASCII)
 _NAMES: Final = ("nameservers", "search", "hosts")
-_DEVICE_KEYS: Final = ("driver", "tap", "host_address", "offload")
+_TAP_KEYS: Final = ("tap", "host_address", "offload")
+_DEVICE_KEYS: Final = ("driver", *_TAP_KEYS, "options")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,7 @@ class InterfaceDocument:
     tap: str = ""
     host_address: str = ""
     offload: str = ""
+    options: Mapping[str, str] = field(default_factory=dict)
     mac: str = ""
     mtu: int = 0
     state: str = "up"
@@ -60,9 +63,9 @@ class InterfaceDocument:
     impair: tuple[str, ...] = ()
 
     @property
-    def device(self) -> tuple[str, ...]:
+    def device(self) -> tuple[object, ...]:
         """What can't be changed while the interface is there: another one takes its place."""
-        return (self.driver, self.tap, self.host_address, self.offload)
+        return (self.driver, self.tap, self.host_address, self.offload, dict(self.options))
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +90,9 @@ def parse(text: str) -> Document:
         raise ValueError(message) from None
     like = {"nameservers": [], "search": [], "hosts": [], "forward": False, "routes": [], "interface": {}, "log": {}}
     _check(table, like, "")
-    interfaces = {name: _interface(name, values) for name, values in table.get("interface", {}).items()}
+    interfaces = {name: interface_document(name, values) for name, values in table.get("interface", {}).items()}
     if LOOPBACK not in interfaces:
-        interfaces = {LOOPBACK: _interface(LOOPBACK, {}), **interfaces}
+        interfaces = {LOOPBACK: interface_document(LOOPBACK, {}), **interfaces}
     levels = table.get("log", {})
     _check(levels, dict.fromkeys(levels, ""), "log.")
     names = {key: tuple(table[key]) for key in _NAMES if key in table}
@@ -111,29 +114,30 @@ def text_of(document: Document) -> str:
         lines += ["", f"[interface.{name}]"]
         hidden = _DEVICE_KEYS if name == LOOPBACK else ()
         values = {key: getattr(interface, key) for key in InterfaceDocument.__slots__ if key not in hidden}
-        lines += [f"{key} = {_toml(value)}" for key, value in values.items() if value not in ("", 0)]
+        lines += [f"{key} = {_toml(value)}" for key, value in values.items() if value not in ("", 0, {})]
     if document.log:
         lines += ["", "[log]", *(f"{_key(key)} = {_toml(value)}" for key, value in document.log.items())]
     return "".join(f"{line}\n" for line in lines)
 
 
-def _interface(name: str, values: Any) -> InterfaceDocument:
+def interface_document(name: str, values: Any) -> InterfaceDocument:
+    """Return what a table `[interface.<name>]` says, with the defaults. ValueError with a sentence."""
     where = f"interface.{name}."
-    if name != LOOPBACK and not _NAME.fullmatch(name):
+    if name != LOOPBACK and not NAME.fullmatch(name):
         message = f"{name!r} is no name of an interface here: lo, eth0, eth1…"
         raise ValueError(message)
-    hidden = _DEVICE_KEYS if name == LOOPBACK else ()
-    like: dict[str, Any] = {"driver": "", "tap": "", "host_address": "", "offload": "", "mac": "", "mtu": 0}
-    like |= {"state": "", "dhcp": False, "addresses": [], "neighbors": [], "impair": []}
-    like = {key: value for key, value in like.items() if key not in hidden}
+    driver = values.get("driver", TAP) if isinstance(values, dict) else TAP
+    device: dict[str, Any] = dict.fromkeys(_TAP_KEYS, "") if driver == TAP else {"options": {}}
+    like: dict[str, Any] = {} if name == LOOPBACK else {"driver": "", **device}
+    like |= {"mac": "", "mtu": 0, "state": "", "dhcp": False, "addresses": [], "neighbors": [], "impair": []}
     _check(values, like, where)
     given: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
     if name == LOOPBACK:
-        given = {"driver": "loopback", "addresses": ("127.0.0.1/8",), **given}
-        return InterfaceDocument(**given)
-    if given.get("driver", "tap") != "tap":
-        return InterfaceDocument(**given)
-    given = {"tap": f"schemefs{name.removeprefix('eth')}", "host_address": NOTHING, "offload": "auto", **given}
+        return InterfaceDocument(**{"driver": "loopback", "addresses": ("127.0.0.1/8",), **given})
+    if driver == TAP:
+        given = {"tap": f"schemefs{name.removeprefix('eth')}", "host_address": NOTHING, "offload": "auto", **given}
+    options = given.get("options", {})
+    _check(options, dict.fromkeys(options, ""), f"{where}options.")
     return InterfaceDocument(**given)
 
 
@@ -168,6 +172,8 @@ def _toml(value: object) -> str:
         if len(value) < 2:
             return f"[{', '.join(map(_toml, value))}]"
         return "[\n" + "".join(f"    {_toml(item)},\n" for item in value) + "]"
+    if isinstance(value, dict):
+        return f"{{ {', '.join(f'{_key(key)} = {_toml(item)}' for key, item in value.items())} }}"
     if isinstance(value, str):
         return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
     return str(value).lower()

@@ -14,7 +14,7 @@ import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from schemefs.document import LOOPBACK, NOTHING, Document, InterfaceDocument, parse, text_of
+from schemefs.document import LOOPBACK, NOTHING, TAP, Document, InterfaceDocument, parse, text_of
 from schemefs.errors import SchemeError
 from schemefs.net.addresses import mac_text, presentation
 from schemes.netcfg.levels import current_levels
@@ -70,6 +70,13 @@ class Configuration:
                 log.error("the configuration could not be put back as it was: %s", error)  # noqa: TRY400 - no fault here
             raise
 
+    def add_interface(self, name: str, interface: InterfaceDocument, now: float) -> None:
+        """Have one more. EEXIST: there is one of that name; else as `apply`: all of it or nothing."""
+        current = self.current()
+        if name in current.interfaces:
+            raise SchemeError(errno.EEXIST, f"there is an interface {name} already")
+        self.apply_document(replace(current, interfaces={**current.interfaces, name: interface}), now)
+
     def current(self) -> Document:
         """Return what is in force as a document."""
         names = self._context.names
@@ -113,7 +120,8 @@ class Configuration:
                 device: dict[str, Any] = {
                     key: NOTHING if value is None else str(value) for key, value in options.items()
                 }
-                described = replace(described, driver=config.driver, **(device if config.driver == "tap" else {}))
+                known = device if config.driver == TAP else {"options": config.said}
+                described = replace(described, driver=config.driver, **known)
         return described
 
     def _carry_out(self, plan: Plan, before: Document, now: float) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from schemefs.errors import SchemeError
@@ -29,17 +29,22 @@ Build = Callable[["SchemeContext", "Interface"], Directory]
 
 
 class InterfaceDirectories(Directory):
-    """The interfaces by name. One that went and came back is another, with files of its own."""
+    """The interfaces by name, beside *files*. One that went and came back is another, with files of its own."""
 
-    def __init__(self, context: SchemeContext, network: NetworkLayer, build: Build) -> None:
+    def __init__(
+        self, context: SchemeContext, network: NetworkLayer, build: Build, files: Mapping[str, Node] | None = None
+    ) -> None:
         self._context = context
         self._network = network
         self._build = build
+        self._files = files or {}
         self._built: dict[str, tuple[Interface, Directory]] = {}
 
     def lookup(self, name: str, caller: Caller) -> Node:
         """Return the interface's directory. ENOENT: there is no such interface."""
         del caller
+        if name in self._files:
+            return self._files[name]
         interface = self._network.interfaces.get(name)
         if interface is None:
             self._built.pop(name, None)
@@ -51,7 +56,10 @@ class InterfaceDirectories(Directory):
         return built[1]
 
     def list(self, caller: Caller) -> Iterable[tuple[str, Node]]:
-        """Yield all interfaces."""
+        """Yield the files and all interfaces."""
+        return [*self._files.items(), *self._interfaces(caller)]
+
+    def _interfaces(self, caller: Caller) -> Iterable[tuple[str, Node]]:
         return [(name, self.lookup(name, caller)) for name in tuple(self._network.interfaces)]
 
 

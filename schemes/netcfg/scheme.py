@@ -13,6 +13,7 @@ from schemefs.errors import SchemeError
 from schemefs.net.addresses import mac_text, parse_number, presentation
 from schemefs.net.layers import NetworkLayer
 from schemefs.scheme import Caller, Scheme, SchemeContext, StaticDirectory, TextFile
+from schemes.netcfg.attaching import attaching_files
 from schemes.netcfg.commands import Command, CommandFile, check_privileged, each_line
 from schemes.netcfg.configuration import Configuration
 from schemes.netcfg.dhcp import Dhcp
@@ -32,6 +33,8 @@ README: Final = """\
 netcfg: the configuration of the running network. Read what is; write one line to change it. Only root writes.
 
 iface/<if>/{addr,mac,mtu,state}   cat iface/eth0/addr; echo 10.0.2.15/24 >iface/eth0/addr; echo down >iface/eth0/state
+ifaces/{list,add,rm}              echo 'tap lab1 host_address 10.1.0.2/24 address 10.1.0.1/24' >ifaces/add
+                                  echo eth1 >ifaces/rm; more words: mac, mtu, offload, state, dhcp on
 ifaces/<if>/                      the same as Redox has it: mac mtu state stats addr/{list,set,add,rm}
                                   addr/duplicates: those given up, because somebody else has them
                                   neighbors/{list,add,rm}   echo '10.0.2.9 52-55-0a-00-02-09' >neighbors/add
@@ -76,9 +79,12 @@ class NetcfgScheme(Scheme):
             {
                 "README": TextFile(lambda: README),
                 "iface": InterfaceDirectories(context, network, plain_directory).described("interfaces, for people"),
-                "ifaces": InterfaceDirectories(context, network, partial(redox_directory, dhcp=self._dhcp)).described(
-                    "interfaces, as in Redox"
-                ),
+                "ifaces": InterfaceDirectories(
+                    context,
+                    network,
+                    partial(redox_directory, dhcp=self._dhcp),
+                    attaching_files(context, self._configuration),
+                ).described("interfaces, as in Redox"),
                 "route": route_directory(context, network),
                 "routes": TextFile(lambda: route_table(network.routes.list(), network.interfaces)),
                 "resolv": resolv_directory(context),
@@ -179,6 +185,8 @@ def _showing(key: str) -> Iterator[str]:
     """Yield the paths of the files whose text changes with *key*."""
     yield from (key, "config")
     parts = key.split("/")
+    if parts[0] == "ifaces":
+        yield "ifaces/list"
     if key == "route/list":
         yield "routes"
     elif parts[0] == "ifaces" and len(parts) > 2:

@@ -114,6 +114,28 @@ def test_an_interface_goes_and_comes_back_while_running(lab: Lab) -> None:
     assert lab.answers("10.1.0.1")
 
 
+def test_interfaces_of_two_drivers_are_added_and_removed_by_lines(lab: Lab) -> None:
+    ifaces = lab.mount.path / "netcfg/ifaces"
+    before = lab.config.read_text()
+    (ifaces / "add").write_text("tap lab2 host_address 10.2.0.2/24 address 10.2.0.1/24\nloopback address 10.3.0.1/24\n")
+    assert lab.links() == {"lo", "lab0", "lab1", "lab2"}
+    assert lab.answers("10.2.0.1")
+    listed = (ifaces / "list").read_text()
+    assert [line.split()[:2] for line in listed.splitlines()] == [
+        ["eth0", "tap"], ["eth1", "tap"], ["eth2", "tap"], ["eth3", "loopback"],
+    ]  # fmt: skip
+    assert (ifaces / "eth3/addr/list").read_text() == "10.3.0.1/24\n"
+    saved = lab.config.read_text()
+    (ifaces / "rm").write_text("eth2\neth3\n")
+    assert lab.links() == {"lo", "lab0", "lab1"}
+    assert lab.config.read_text() == before
+    lab.config.write_text(saved)
+    assert (ifaces / "list").read_text() == listed
+    assert lab.answers("10.2.0.1")
+    with pytest.raises(OSError, match="No such device"):
+        (ifaces / "rm").write_text("eth9")
+
+
 def test_a_step_that_fails_undoes_those_before_it(lab: Lab) -> None:
     text = lab.config.read_text()
     broken = text.replace("10.0.2.16/24", "10.0.2.17/24").replace('"default via 10.0.2.2', '"default via 10.99.0.1')

@@ -1,4 +1,4 @@
-"""When nothing comes back: R1, where the way is doubted, and R2, where the connection ends (RFC 9293 §3.8.3, §3.9.2.2)."""
+"""When nothing comes back: R1, the way is doubted, and R2, the end of the connection (RFC 9293 §3.8.3, §3.9.2.2)."""
 
 from __future__ import annotations
 

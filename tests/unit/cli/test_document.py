@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from schemefs.config import interface_config
 from schemefs.document import Document, InterfaceDocument, parse, text_of
 
 EXAMPLE = """\
@@ -52,7 +53,17 @@ def test_an_empty_text_is_lo_alone():
 
 def test_the_second_interface_is_on_the_second_tap():
     document = parse("[interface.eth1]\n")
-    assert document.interfaces["eth1"].device == ("tap", "schemefs1", "none", "auto")
+    assert document.interfaces["eth1"].device == ("tap", "schemefs1", "none", "auto", {})
+
+
+def test_a_driver_of_another_package_has_options_of_its_own():
+    text = '[interface.eth1]\ndriver = "wire"\noptions = { socket = "/run/a \\"b\\"", "no word" = "7" }\n'
+    interface = parse(text).interfaces["eth1"]
+    assert interface.options == {"socket": '/run/a "b"', "no word": "7"}
+    assert parse(text_of(parse(text))) == parse(text)
+    config = interface_config("eth1", interface)
+    assert config.options["socket"] == '/run/a "b"'
+    assert "tap" not in config.options
 
 
 @pytest.mark.parametrize(
@@ -67,6 +78,9 @@ def test_the_second_interface_is_on_the_second_tap():
         ("routes = [1]", "routes is a list of texts"),
         ("forward = 1", "forward is true or false, not 1"),
         ("[interface.lo]\ntap = 'x'", "unknown key interface.lo.tap"),
+        ("[interface.eth1]\ndriver = 'wire'\ntap = 'x'", "unknown key interface.eth1.tap"),
+        ("[interface.eth1]\noptions = { a = 'x' }", "unknown key interface.eth1.options"),
+        ("[interface.eth1]\ndriver = 'wire'\noptions = { a = 3 }", "interface.eth1.options.a is a text"),
         ("[interface.wlan0]", "no name of an interface"),
         ("[interface]\neth0 = 3", "interface.eth0 is no table"),
         ("interface = 3", "interface is a table"),

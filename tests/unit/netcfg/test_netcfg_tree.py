@@ -32,7 +32,7 @@ def test_the_tree_on_the_screen_is_the_declared_one():
         "config",
         "err",
     ]
-    assert netcfg.ls("ifaces") == ["lo", "eth0"]
+    assert netcfg.ls("ifaces") == ["list", "add", "rm", "lo", "eth0"]
     assert netcfg.ls("ifaces/eth0") == ["mac", "mtu", "state", "stats", "addr", "neighbors", "dhcp", "impair"]
     assert netcfg.ls("ifaces/eth0/addr") == ["list", "set", "add", "rm", "duplicates"]
     assert netcfg.ls("iface/eth0") == ["addr", "mac", "mtu", "state"]
