@@ -80,7 +80,8 @@ class Handle:
     would not return None, OUT exactly when `write` of one octet (one small datagram) would not.
     """
 
-    read_timeout: float = 0.0  # seconds a blocking read waits before EAGAIN (as SO_RCVTIMEO); 0: for ever
+    open_timeout: float = 0.0  # seconds a blocking open waits before EAGAIN; 0: for ever
+    read_timeout: float = 0.0  # likewise a read (as SO_RCVTIMEO)
     write_timeout: float = 0.0
     name: str = ""  # what `schemefs which` prints: "tcp/7"
     would_block: int = errno.EAGAIN  # what a write that can't wait is told

@@ -4,14 +4,28 @@ A protocol describes itself and gives engines, one per conversation; this packag
 everything a scheme is made of.
 
     contract    what a protocol gives: ConversationProtocol, Engine, ListenerEngine, Setting, Option
+    datagrams   the half of an engine that protocols of datagrams share
     life        a conversation from its first holder to its end: who holds it, and what the last close means
     seeking     the engine while a host name is looked up and its addresses are tried
     handles     its open files: data, rx, tx, ctl, listen, and a listener's own
     control     the verbs of ctl
-    tree        its directories: the protocol's, and the numbered ones
+    options     the words after an address, and which fit where
+    tree        the directory of a protocol
+    numbered    the directory of a conversation
 """
 
-from schemefs.conversation.contract import ConversationProtocol, Engine, ListenerEngine, Option, Setting
+from schemefs.conversation.contract import ConversationProtocol, Engine, ListenerEngine, Option, Setting, Use, no_value
+from schemefs.conversation.datagrams import DatagramEngine
 from schemefs.conversation.tree import ConversationScheme
 
-__all__ = ["ConversationProtocol", "ConversationScheme", "Engine", "ListenerEngine", "Option", "Setting"]
+__all__ = [
+    "ConversationProtocol",
+    "ConversationScheme",
+    "DatagramEngine",
+    "Engine",
+    "ListenerEngine",
+    "Option",
+    "Setting",
+    "Use",
+    "no_value",
+]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from enum import Flag, auto
 from typing import TYPE_CHECKING, Protocol
 
 from schemefs.net.addresses import Endpoint, parse_endpoint, parse_host
@@ -123,12 +124,33 @@ class ListenerEngine(Protocol):
         """`state=LISTEN` first."""
 
 
+class Use(Flag):
+    """What an address is for."""
+
+    CONNECT = auto()
+    LISTEN = auto()
+    BOTH = CONNECT | LISTEN
+
+
 @dataclass(frozen=True, slots=True)
 class Option:
-    """A word after a comma in an address path. *check* raises ValueError for a bad value, at lookup already."""
+    """A word after a comma in an address path. *check* raises ValueError for a bad value, at lookup already.
+
+    It is refused in an address of another use, and without all of the options that it `needs` one of: there it would
+    have no effect, and whoever wrote it would wonder why.
+    """
 
     check: Callable[[str], object]
     help: str
+    use: Use = Use.BOTH
+    needs: tuple[str, ...] = ()
+
+
+def no_value(text: str) -> None:
+    """Check an option that is a bare word. ValueError: a value was given."""
+    if text:
+        message = f"it is a word without a value, not {text!r}"
+        raise ValueError(message)
 
 
 class ConversationProtocol(ABC):
@@ -137,6 +159,7 @@ class ConversationProtocol(ABC):
     name: str
     options: Mapping[str, Option] = {}
     ports: bool = True  # addresses are HOST:PORT; without: HOST
+    datagrams: bool = False  # closing what was written is no end that a peer could see
     place: str = ""  # where its numbered directories are, when not `name`: "ip/conversations"
     hosts: bool = True  # HOST is somebody to be looked up by name; without: a word of the protocol's own
 
@@ -154,6 +177,9 @@ class ConversationProtocol(ABC):
     @abstractmethod
     def announce(self, address: AddressPath, caller: Caller, now: float) -> ListenerEngine | Engine:
         """Listen on :PORT; a datagram protocol gives an Engine that hears anyone."""
+
+    def configure(self, engine: Engine, address: AddressPath) -> None:
+        """Have what was accepted be as the options of *address* say: it may come from a listener with others."""
 
     def stats(self) -> Mapping[str, int | float | str]:
         """Return the counters of the whole protocol, in the order in which `stats` shows them."""

@@ -32,10 +32,12 @@ class Control:
         self,
         begin: Callable[[Conversation, str, Caller, float], None],
         announce: Callable[[Conversation, str, Caller, float], None],
+        check_local: Callable[[str], None],
         settings: Callable[[Conversation], dict[str, Setting]],
     ) -> None:
         self._begin = begin
         self._announce_at = announce
+        self._check_local = check_local
         self._settings = settings
         self._verbs: dict[str, Verb] = {
             "connect": self._connect,
@@ -63,34 +65,36 @@ class Control:
     def interrupted(self, conversation: Conversation, now: float) -> None:
         """A connect that a signal interrupted is given up."""
         if conversation.connecting and conversation.engine is not None:
-            conversation.connecting = False
+            conversation.connect_failed()
             conversation.engine.abort(now)
 
     def _connect(self, conversation: Conversation, argument: str, caller: Caller, now: float) -> bool:
         if not conversation.connecting:
-            if conversation.has_begun:
-                raise SchemeError(errno.EISCONN, f"{conversation.name} is connected or announced already")
+            _check_not_begun(conversation)
             bound = conversation.bound
             self._begin(conversation, f"{argument},from={bound}" if bound else argument, caller, now)
-            conversation.connecting = True
+            conversation.connecting = argument
+        elif conversation.connecting != argument:
+            raise SchemeError(errno.EALREADY, f"{conversation.name} is connecting to {conversation.connecting} still")
         try:
             if conversation.connected().opening(now):
                 return False
         except SchemeError:
-            conversation.connecting = False
+            conversation.connect_failed()
             raise
-        conversation.connecting = False
+        conversation.connecting = ""
         return True
 
     def _announce(self, conversation: Conversation, argument: str, caller: Caller, now: float) -> bool:
-        if conversation.has_begun:
-            raise SchemeError(errno.EISCONN, f"{conversation.name} is connected or announced already")
+        _check_not_begun(conversation)
+        if conversation.bound:
+            raise SchemeError(errno.EINVAL, "bind is for a connect: announce says itself where")
         self._announce_at(conversation, argument, caller, now)
         return True
 
     def _bind(self, conversation: Conversation, argument: str, _caller: Caller, _now: float) -> bool:
-        if conversation.has_begun:
-            raise SchemeError(errno.EINVAL, f"{conversation.name} is connected or announced already")
+        _check_not_begun(conversation, errno.EINVAL)
+        self._check_local(argument)
         conversation.bound = argument
         return True
 
@@ -101,14 +105,16 @@ class Control:
         engine.shutdown(read=argument in ("read", "both"), write=argument in ("write", "both"), now=now)
         return True
 
-    def _hangup(self, conversation: Conversation, _argument: str, _caller: Caller, now: float) -> bool:
+    def _hangup(self, conversation: Conversation, argument: str, _caller: Caller, now: float) -> bool:
+        _check_alone("hangup", argument)
         if conversation.listens:
             conversation.stop_listening(now)
         else:
             conversation.connected().abort(now)
         return True
 
-    def _close(self, conversation: Conversation, _argument: str, _caller: Caller, now: float) -> bool:
+    def _close(self, conversation: Conversation, argument: str, _caller: Caller, now: float) -> bool:
+        _check_alone("close", argument)
         if conversation.listens:
             conversation.stop_listening(now)
         else:
@@ -122,6 +128,17 @@ class Control:
             allowed = ", ".join((*HELP, *settings))
             raise SchemeError(errno.EINVAL, f"no verb or setting is called {name!r}; there are: {allowed}")
         apply(setting, name, value)
+        conversation.was_set(name)
+
+
+def _check_not_begun(conversation: Conversation, number: int = errno.EISCONN) -> None:
+    if conversation.has_begun:
+        raise SchemeError(number, f"{conversation.name} is connected or announced already")
+
+
+def _check_alone(verb: str, argument: str) -> None:
+    if argument:
+        raise SchemeError(errno.EINVAL, f"{verb} stands alone, without {argument!r}")
 
 
 def apply(setting: Setting, name: str, value: str) -> None:

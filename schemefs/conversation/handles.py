@@ -10,7 +10,7 @@ ListenHandle     n/listen: waits in open, then is the ctl of the one that came
 from __future__ import annotations
 
 import errno
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from schemefs.errors import SchemeError
 from schemefs.net.buffer import total_length
@@ -19,9 +19,12 @@ from schemefs.scheme import O_ACCMODE, O_RDONLY, O_WRONLY, Caller, Event, Handle
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from schemefs.conversation.contract import Engine
     from schemefs.conversation.control import Control
     from schemefs.conversation.life import Conversation
     from schemefs.net.buffer import Buffer, Chunks
+
+Taken = TypeVar("Taken")
 
 
 def access_of(flags: int) -> tuple[bool, bool]:
@@ -30,9 +33,11 @@ def access_of(flags: int) -> tuple[bool, bool]:
     return mode != O_WRONLY, mode != O_RDONLY
 
 
-def total_of(taken: Buffer | Chunks) -> int:
-    """Return how many octets a read has given."""
-    return total_length(taken) if isinstance(taken, tuple) else len(taken)
+def _amount(taken: object) -> int:
+    """Return how many octets a write took or a read gave."""
+    if isinstance(taken, int):
+        return taken
+    return total_length(taken if isinstance(taken, tuple) else (taken,))
 
 
 class _Holding(Handle):
@@ -46,7 +51,8 @@ class _Holding(Handle):
 
     @property
     def name(self) -> str:  # type: ignore[override] # read only, and it may become another conversation's
-        """The conversation's name."""
+        """The conversation's name. Who asks (`schemefs which`) may use its files later."""
+        self.conversation.told = True
         return self.conversation.name
 
     def close(self, now: float) -> None:
@@ -81,32 +87,25 @@ class DataHandle(_Holding):
 
     def read(self, size: int, now: float) -> Buffer | Chunks | None:
         """Read what has arrived."""
-        conversation = self.conversation
-        try:
-            taken = conversation.connected().read(size, now)
-        except SchemeError as error:
-            conversation.note(now, f"read of {size}: {error}")
-            raise
-        finally:
-            if conversation.watchers:
-                conversation.used(Event.IN)
-        if conversation.journal is not None:
-            conversation.note(now, f"read of {size}: {'parked' if taken is None else total_of(taken)}")
-        return taken
+        return self._call(Event.IN, "read", size, lambda engine: engine.read(size, now), now)
 
     def write(self, data: memoryview, now: float) -> int | None:
         """Write."""
+        return self._call(Event.OUT, "write", len(data), lambda engine: engine.write(data, now), now)
+
+    def _call(self, event: int, verb: str, size: int, act: Callable[[Engine], Taken], now: float) -> Taken:
+        """Have the engine act; tell who watches, and the journal."""
         conversation = self.conversation
         try:
-            taken = conversation.connected().write(data, now)
+            taken = act(conversation.connected())
         except SchemeError as error:
-            conversation.note(now, f"write of {len(data)}: {error}")
+            conversation.note(now, f"{verb} of {size}: {error}")
             raise
         finally:
             if conversation.watchers:
-                conversation.used(Event.OUT)
+                conversation.used(event)
         if conversation.journal is not None:
-            conversation.note(now, f"write of {len(data)}: {'parked' if taken is None else taken}")
+            conversation.note(now, f"{verb} of {size}: {'parked' if taken is None else _amount(taken)}")
         return taken
 
     def fevent(self, interest: int) -> int:
@@ -163,6 +162,7 @@ class ListenerHandle(_Holding):
             accepted = self._accept(self.conversation, now)
             if accepted is None:
                 return None
+            accepted.told = True
             engine = accepted.connected()
             self._line = f"{accepted.number} {engine.remote} {engine.local}\n".encode()
         taken, self._line = self._line[:size], self._line[size:]
@@ -226,6 +226,7 @@ class CtlHandle(_Holding):
         del now
         if self._text is None:
             self._text = f"{self.conversation.number}\n".encode()
+            self.conversation.told = True
         taken, self._text = self._text[:size], self._text[size:]
         return taken
 
@@ -277,6 +278,7 @@ class ListenHandle(CtlHandle):
         if conversation.listener is None:
             raise SchemeError(errno.EINVAL, f"{conversation.name} is not announced")
         super().__init__(conversation, now, control)
+        self.open_timeout = conversation.read_timeout
         self._accept = accept
         self._waits = True
 

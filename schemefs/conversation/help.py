@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from typing import TYPE_CHECKING, Final
 
+from schemefs.conversation.contract import Option, Use
 from schemefs.conversation.control import HELP
 
 if TYPE_CHECKING:
@@ -66,8 +67,15 @@ def options_and_verbs(scheme: ConversationScheme) -> list[str]:
     """Return the lines on what may follow an address, and on what ctl takes."""
     return [
         "Options:",
-        *(f"  {option:16} {described.help}" for option, described in sorted(scheme.options.items())),
+        *(f"  {name:16} {option.help}{_place(option)}" for name, option in sorted(scheme.path_options.items())),
         "",
         "Verbs for ctl, one per line; or `<setting> <value>`:",
         *(f"  {verb:26} {meaning}" for verb, meaning in HELP.items()),
     ]
+
+
+def _place(option: Option) -> str:
+    """Return where an option has a meaning, when that is not everywhere."""
+    if option.needs:
+        return f" (with {' or '.join(option.needs)})"
+    return {Use.CONNECT: " (to connect)", Use.LISTEN: " (to listen)"}.get(option.use, "")

@@ -7,7 +7,7 @@
     last holder closed ── a socket (data was read and written) ──> engine.close:  unread octets reset the peer
                        ── only ever read                        ──> engine.close: the peer must hear that nobody listens
                        ── tx, with rx or alone                  ──> engine.close_lingering: never a RST
-                       ── named, nobody has read yet            ──> waits `ACCEPT_WAIT` for who will
+                       ── number told, nobody has read yet      ──> waits `ACCEPT_WAIT` for who will
       ▼
     the engine goes on by itself until it has `ended`; then the number is free
 
@@ -41,6 +41,7 @@ class Conversation:
     __slots__ = (
         "_error",
         "_holders",
+        "_may_try_again",
         "_older_error",
         "_table",
         "_timer",
@@ -56,11 +57,14 @@ class Conversation:
         "journal",
         "listener",
         "number",
+        "on_begun",
         "on_changed",
+        "on_set",
         "parent",
         "read_timeout",
         "readers",
         "readers_ever",
+        "told",
         "uid",
         "unnamed",
         "used_as_socket",
@@ -81,7 +85,8 @@ class Conversation:
         self.children: set[Conversation] = set()  # of a listener: accepted, not opened yet
         self.closed = False  # the end was judged: no more opens
         self.bound = ""  # what the verb bind said
-        self.connecting = False  # a ctl waits for the connect
+        self.connecting = ""  # whom a ctl has asked to connect to and was not told yet that it is done
+        self._may_try_again = False  # the connect has failed
         self.directory: Directory | None = None  # its files, once somebody has looked
         self.began_at = -1.0  # when it was first held or given an engine; -1: not yet
         self.journal: Journal | None = None  # what happens, once somebody wants to know
@@ -94,7 +99,11 @@ class Conversation:
         self.discards = False  # what the engine was last told
         self.used_as_socket = False
         self.unnamed = False  # made by an address path: nobody else is expected to open its rx
-        self.on_changed: list[Callable[[], None]] = []  # beside the holders: who shows it
+        self.told = False  # somebody has asked for its number, and may come back with it
+        # Who shows it, beside the holders: its state; its ends and which settings there are; a setting.
+        self.on_changed: list[Callable[[], None]] = []
+        self.on_begun: list[Callable[[], None]] = []
+        self.on_set: list[Callable[[str], None]] = []
         self.watchers: set[Watcher] = set()
         self._error = ""  # why what a ctl asked for was refused, and what the engine's failure was by then
         self._older_error = ""
@@ -108,8 +117,8 @@ class Conversation:
 
     @property
     def has_begun(self) -> bool:
-        """Connected, connecting or announced."""
-        return self.engine is not None or self.listener is not None
+        """Connected, connecting or announced. Not any more when the connect has failed, as with a socket."""
+        return self.listener is not None or (self.engine is not None and not self._may_try_again)
 
     @property
     def listens(self) -> bool:
@@ -125,6 +134,7 @@ class Conversation:
     def begin(self, engine: Engine, now: float) -> None:
         """Become the conversation that *engine* runs."""
         self.engine = engine
+        self._may_try_again = False
         if self.began_at < 0:
             self.began_at = now
         if self.journal is not None:
@@ -134,7 +144,7 @@ class Conversation:
         self.discards = False
         engine.on_changed = self._engine_changed
         self._mind_readers(now)
-        self._tell_watchers()
+        self._show_begun()
 
     def record(self) -> Journal:
         """Keep what happens from now on, in the journal that is returned."""
@@ -152,12 +162,29 @@ class Conversation:
         """Become a listener."""
         self.listener = listener
         listener.on_changed = self._engine_changed
+        self._show_begun()
+
+    def _show_begun(self) -> None:
+        for changed in (*self.on_begun, *self.on_changed):
+            changed()
         self._tell_watchers()
+
+    def connect_failed(self) -> None:
+        """The connect that a ctl has asked for has failed; what became of it is shown until another is begun."""
+        self.connecting = ""
+        self._may_try_again = True
+
+    def was_set(self, name: str) -> None:
+        """A setting has a new value."""
+        for changed in self.on_set:
+            changed(name)
 
     def fail(self, sentence: str) -> None:
         """Keep why something asked of this conversation failed."""
         self._error = sentence
         self._older_error = self._engine_error
+        for changed in self.on_changed:
+            changed()
 
     @property
     def failure(self) -> str:
@@ -220,7 +247,7 @@ class Conversation:
         self.writers -= writes
         engine = self.engine
         if engine is not None and not engine.ended:
-            if writes and not reads and not self.writers:
+            if writes and not reads and not self.writers and not self._table.datagrams:
                 engine.shutdown(read=False, write=True, now=now)
             if self._holders:
                 self._mind_readers(now)
@@ -243,7 +270,7 @@ class Conversation:
             self._end_listener(now)
         elif self.engine is None or self.engine.ended:
             self._end()
-        elif not (self.readers_ever or self.unnamed):
+        elif self.told and not (self.readers_ever or self.unnamed):
             self.wait_for_opening(now)  # its rx was not used yet: somebody may come for it
         else:
             self._close_engine(now)
@@ -328,8 +355,9 @@ def events_text(events: int) -> str:
 class Conversations:
     """The live conversations of one protocol by number: small numbers, reused late."""
 
-    def __init__(self, protocol: str, alarm: Alarm) -> None:
+    def __init__(self, protocol: str, alarm: Alarm, *, datagrams: bool = False) -> None:
         self.protocol = protocol
+        self.datagrams = datagrams
         self.alarm = alarm
         self._live: dict[int, Conversation] = {}
         self._free: deque[int] = deque()

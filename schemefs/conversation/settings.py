@@ -14,10 +14,10 @@ from schemefs.conversation.contract import Setting
 from schemefs.conversation.control import apply
 from schemefs.errors import SchemeError
 from schemefs.net.addresses import parse_seconds
-from schemefs.scheme import Caller, Node, TextFile
+from schemefs.scheme import Caller, Directory, Node, TextFile
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from schemefs.conversation.life import Conversation
 
@@ -58,7 +58,10 @@ class SettingFile(TextFile):
         self.help = self._setting().help
 
     def _setting(self) -> Setting:
-        return settings_of(self._conversation)[self._name]
+        setting = settings_of(self._conversation).get(self._name)
+        if setting is None:  # it has become something else since this file was found
+            raise SchemeError(errno.ENOENT, f"{self._conversation.name} has no setting {self._name} any more")
+        return setting
 
     def read(self, caller: Caller, now: float) -> bytes:
         """Return the value and a newline."""
@@ -69,7 +72,7 @@ class SettingFile(TextFile):
         """Set the value."""
         del caller, now
         apply(self._setting(), self._name, data.decode(errors="replace").strip())
-        self.changed()
+        self._conversation.was_set(self._name)
 
 
 class RawSettingFile(SettingFile):
@@ -102,6 +105,54 @@ class RawSettingFile(SettingFile):
         super().write(text.encode(), caller, now)
 
 
-RAW: Final[dict[str, Callable[[Conversation, str], Node]]] = dict.fromkeys(
+RAW: Final[dict[str, Callable[[Conversation, str], SettingFile]]] = dict.fromkeys(
     ("hop_limit", "read_timeout", "write_timeout"), RawSettingFile
 )
+
+
+class SettingsDirectory(Directory):
+    """`tcp/7/settings/`: what there is depends on what the conversation has become."""
+
+    mode = 0o700
+    help = "its values: each can be read, most can be written; ctl takes `<setting> <value>` too"
+
+    def __init__(self, conversation: Conversation) -> None:
+        self._conversation = conversation
+        self._files: dict[str, TextFile] = {}
+        self.uid = conversation.uid
+        self.gid = conversation.gid
+        conversation.on_begun.append(self._all_changed)
+        conversation.on_set.append(self._changed)
+
+    def _all_changed(self) -> None:
+        for file in self._files.values():
+            file.changed()
+
+    def _changed(self, name: str) -> None:
+        for shown in (name, f"{name}.raw"):
+            if shown in self._files:
+                self._files[shown].changed()
+
+    def _file(self, name: str) -> TextFile:
+        if name not in self._files:
+            plain, dot, raw = name.partition(".")
+            make = RAW[plain] if dot and raw == "raw" else SettingFile
+            self._files[name] = make(self._conversation, plain)
+        return self._files[name]
+
+    def _names(self) -> Iterable[str]:
+        for name in settings_of(self._conversation):
+            yield name
+            if name in RAW:
+                yield f"{name}.raw"
+
+    def lookup(self, name: str, caller: Caller) -> Node:
+        """Find a setting."""
+        if name not in self._names():
+            allowed = ", ".join(settings_of(self._conversation))
+            raise SchemeError(errno.ENOENT, f"no setting is called {name!r}; there are: {allowed}")
+        return self._file(name)
+
+    def list(self, caller: Caller) -> Iterable[tuple[str, Node]]:
+        """Yield the settings."""
+        return [(name, self._file(name)) for name in self._names()]

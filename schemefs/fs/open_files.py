@@ -83,7 +83,9 @@ class OpenStream(OpenFile):
                 raise SchemeError(errno.EAGAIN, "nobody waits to be accepted")
             return
         try:
-            await self.waiting.until(lambda now: None if handle.opening(now) else True, self.waiters, unique)
+            await self.waiting.until(
+                lambda now: None if handle.opening(now) else True, self.waiters, unique, timeout=handle.open_timeout
+            )
         except SchemeError as error:
             if error.errno == errno.EINTR:
                 handle.interrupted(self.waiting.clock())

@@ -12,9 +12,17 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from schemefs.conversation import ConversationProtocol, ConversationScheme, Engine, ListenerEngine, Option, Setting
+from schemefs.conversation import (
+    ConversationProtocol,
+    ConversationScheme,
+    Engine,
+    ListenerEngine,
+    Option,
+    Setting,
+    Use,
+)
 from schemefs.errors import SchemeError
-from schemefs.net.addresses import AddressPath, parse_number
+from schemefs.net.addresses import AddressPath, parse_endpoint, parse_number
 from schemefs.scheme import Caller, Event, SchemeContext
 
 ROOM: Final = 65536
@@ -223,7 +231,7 @@ class PipeProtocol(ConversationProtocol):
     """Connections by port, whatever the host is called."""
 
     name = "pipe"
-    options: Mapping[str, Option] = {"from": Option(str, "the local end")}
+    options: Mapping[str, Option] = {"from": Option(parse_endpoint, "the local end", Use.CONNECT)}
 
     def __init__(self) -> None:
         self.listeners: dict[str, PipeListener] = {}

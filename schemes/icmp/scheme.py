@@ -58,6 +58,7 @@ class EchoProtocol(ConversationProtocol):
 
     name = "icmp"
     ports = False
+    datagrams = True
     options: Mapping[str, Option] = {
         "ttl": Option(lambda text: parse_number(text, 1, 255), "hop limit of the requests")
     }

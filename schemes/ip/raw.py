@@ -7,27 +7,24 @@ has total length and header checksum filled in always, identification and source
 from __future__ import annotations
 
 import errno
-from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from schemefs.conversation import DatagramEngine
 from schemefs.errors import SchemeError
 from schemefs.net.addresses import ANY_V4, packed, presentation
 from schemefs.net.offload import Offload, split
-from schemefs.scheme import Event
 from schemes.ip import wire
 from schemes.ip.protocols import protocol_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from schemefs.conversation import Setting
-    from schemefs.net.buffer import Buffer
     from schemes.ip.network import Network
     from schemes.ip.path import Path
 
 QUEUE_OCTETS: Final = 4 << 20
-QUEUE_OVERHEAD: Final = 512  # what a queued datagram costs beside its octets
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,22 +43,18 @@ def parse_address(text: str) -> bytes:
     return address
 
 
-class RawConversation:
+class RawConversation(DatagramEngine[bytes]):
     """What one `ip/<proto>` file stands for. Satisfies `schemefs.conversation.Engine`."""
+
+    __slots__ = ("_paths", "network", "protocol", "wanted")
 
     def __init__(self, network: Network, protocol: int, wanted: Filter) -> None:
         """Begin to listen."""
-        self.on_changed: Callable[[], None] = _nothing
+        super().__init__(QUEUE_OCTETS)
         self.network = network
         self.protocol = protocol
         self.wanted = wanted
-        self.ended = False
-        self.error = ""
-        self.sent = self.received = self.dropped = 0
-        self._queue: deque[bytes] = deque()
         self._paths: dict[bytes, Path] = {}
-        self._held = 0
-        self._shut = self._discards = False
         network.ipv4.raw.setdefault(protocol, []).append(self.receive)
 
     def receive(self, datagram: memoryview, offload: Offload, now: float) -> None:
@@ -71,34 +64,13 @@ class RawConversation:
         if self.wanted.source not in (b"", source) or self.wanted.destination not in (b"", destination):
             return
         for whole in split((datagram,), offload, 0):
-            self.received += 1
-            if self._discards:
-                continue
-            cost = len(whole) + QUEUE_OVERHEAD
-            if self._held + cost > QUEUE_OCTETS:
-                self.dropped += 1
+            if not self.arrived(bytes(whole), len(whole)):
                 self.network.counters.drop("raw_queue_full", whole)
                 return
-            self._held += cost
-            self._queue.append(bytes(whole))
-        self.on_changed()
-
-    def opening(self, now: float) -> bool:
-        """Nothing has to be waited for."""
-        del now
-        return False
-
-    def read(self, size: int, now: float) -> Buffer | None:
-        """Return one datagram; what of it did not fit is lost."""
-        del now
-        if not self._queue:
-            return b"" if self._shut else None
-        datagram = self._queue.popleft()
-        self._held -= len(datagram) + QUEUE_OVERHEAD
-        return datagram[:size]
 
     def write(self, data: memoryview, now: float) -> int | None:
         """Send one datagram with its header. EINVAL: not one, or of another protocol."""
+        self.check_writable()
         datagram = self._checked(data)
         path = self._path_to(bytes(datagram[16:20]))
         if not any(datagram[12:16]):
@@ -117,49 +89,13 @@ class RawConversation:
             self.network.counters.drop("full_link", datagram)
         return len(data)
 
-    def fevent(self, interest: int) -> int:
-        """Readable when a datagram waits, always writable."""
-        return (Event.OUT | (Event.IN if self._queue or self._shut else 0)) & interest
-
-    def queued(self) -> int | None:
-        """Reads are messages."""
-        return None
-
-    def synced(self, now: float) -> bool:
-        """A datagram is on its way as soon as it is taken."""
-        del now
-        return True
-
-    def shutdown(self, *, read: bool, write: bool, now: float) -> None:
-        """End reading; there is no end of what a sender of datagrams sends."""
-        del write, now
-        if read:
-            self._shut = True
-            self._forget_queue()
-            self.on_changed()
-
-    def discard_input(self, discard: bool, now: float) -> None:
-        """Drop what arrives, for whoever only writes."""
-        del now
-        self._discards = discard
-        if discard:
-            self._forget_queue()
-
-    def close(self, now: float) -> None:
+    def leave(self, now: float) -> None:
         """Listen no more."""
         del now
-        if self.ended:
-            return
-        self.ended = self._shut = True
         receivers = self.network.ipv4.raw[self.protocol]
         receivers.remove(self.receive)
         if not receivers:
             del self.network.ipv4.raw[self.protocol]
-        self._forget_queue()
-        self.on_changed()
-
-    close_lingering = close
-    abort = close
 
     @property
     def local(self) -> str:
@@ -173,22 +109,15 @@ class RawConversation:
 
     @property
     def settings(self) -> Mapping[str, Setting]:
-        """None of its own: hop limit and the rest are in the header that the user writes."""
-        return {}
+        """The queue: hop limit and the rest are in the header that the user writes."""
+        return {name: setting for name, setting in super().settings.items() if name != "hop_limit"}
 
     def status(self, now: float) -> Mapping[str, str | int | float]:
         """State, protocol and counters."""
         del now
-        return {
-            "state": "CLOSED" if self.ended else "BOUND",
-            "protocol": protocol_name(self.protocol),
-            "local": self.local,
-            "remote": self.remote,
-            "datagrams_received": self.received,
-            "datagrams_sent": self.sent,
-            "datagrams_queued": len(self._queue),
-            "dropped_queue_full": self.dropped,
-        }
+        state = "CLOSED" if self.ended else "BOUND"
+        shown = {"state": state, "protocol": protocol_name(self.protocol), "local": self.local, "remote": self.remote}
+        return {**shown, **self.counters()}
 
     def _path_to(self, destination: bytes) -> Path:
         """Return the way to *destination*, kept for the next datagram."""
@@ -198,10 +127,6 @@ class RawConversation:
                 self._paths.clear()
             path = self._paths[destination] = self.network.path(destination)
         return path
-
-    def _forget_queue(self) -> None:
-        self._queue.clear()
-        self._held = 0
 
     def _checked(self, data: memoryview) -> bytearray:
         if len(data) < wire.HEADER_LENGTH or len(data) > wire.LARGEST_DATAGRAM:
@@ -214,7 +139,3 @@ class RawConversation:
             theirs, ours = protocol_name(data[9]), protocol_name(self.protocol)
             raise SchemeError(errno.EINVAL, f"the datagram's protocol is {theirs}, this file's is {ours}")
         return bytearray(data)
-
-
-def _nothing() -> None:
-    """`on_changed` of a conversation that nobody watches yet."""

@@ -40,6 +40,7 @@ class RawProtocol(ConversationProtocol):
     name = "ip"
     place = "ip/conversations"
     ports = hosts = False
+    datagrams = True
     options: Mapping[str, Option] = {
         "from": Option(parse_address, "ADDRESS: read only what it sends"),
         "to": Option(parse_address, "ADDRESS: read only what is sent to it"),

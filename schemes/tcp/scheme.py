@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING
 
-from schemefs.conversation import ConversationProtocol, ConversationScheme, Option
+from schemefs.conversation import ConversationProtocol, ConversationScheme, Option, Use
 from schemefs.errors import SchemeError
 from schemefs.net.addresses import ANY_V4, AddressPath, parse_endpoint, parse_seconds
 from schemefs.net.layers import NetworkLayer
@@ -16,6 +16,7 @@ from schemes.tcp.demultiplexer import Tcp
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from schemefs.conversation import Engine
     from schemefs.scheme import Caller, SchemeContext
     from schemes.tcp.connection import Connection
     from schemes.tcp.listener import Listener
@@ -37,9 +38,9 @@ class TcpProtocol(ConversationProtocol):
 
     name = "tcp"
     options: Mapping[str, Option] = {
-        "from": Option(parse_endpoint, "HOST:PORT of the local end; port 0 picks one"),
-        "timeout": Option(parse_seconds, "seconds a connect may take; 0: about three minutes"),
-        "backlog": Option(settings.backlog, settings.HELP["backlog"]),
+        "from": Option(parse_endpoint, "HOST:PORT of the local end; port 0 picks one", Use.CONNECT),
+        "timeout": Option(parse_seconds, "seconds a connect may take; 0: about three minutes", Use.CONNECT),
+        "backlog": Option(settings.backlog, settings.HELP["backlog"], Use.LISTEN),
         **{option: Option(settings.CHECKS[name], settings.HELP[name]) for option, name in _SETTINGS.items()},
     }
 
@@ -91,6 +92,10 @@ class TcpProtocol(ConversationProtocol):
         listener.configure = lambda connection: self._configure(connection, address.options)
         return listener
 
+    def configure(self, engine: Engine, address: AddressPath) -> None:
+        """Apply the options that are settings."""
+        self._configure(engine, address.options)
+
     def stats(self) -> Mapping[str, int | float | str]:
         """Return the counters."""
         return self.tcp.stats()
@@ -115,7 +120,7 @@ class TcpProtocol(ConversationProtocol):
             raise SchemeError(errno.EACCES, f"ports below {LOWEST_UNPRIVILEGED} are for root, and {port} is one")
 
     @staticmethod
-    def _configure(connection: Connection, options: Mapping[str, str]) -> None:
+    def _configure(connection: Engine, options: Mapping[str, str]) -> None:
         """Apply the options that are settings; they were checked when the path was looked up."""
         values = connection.settings
         for option, text in options.items():

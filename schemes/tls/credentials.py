@@ -13,7 +13,7 @@ import ssl
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote
 
-from schemefs.conversation import Option
+from schemefs.conversation import Option, Use
 from schemefs.errors import SchemeError
 from schemefs.net.addresses import parse_host
 
@@ -55,8 +55,10 @@ FILES: Final = ("ca", "cert", "key")
 """The options that name files. The daemon reads them, so they are for those who may configure it."""
 
 OPTIONS: Final[Mapping[str, Option]] = {
-    "sni": Option(server_name, "the name to ask for, which the peer's certificate must have; without it, HOST"),
-    "verify": Option(_yes_or_no, "no: take any certificate; then nobody knows who the peer is"),
+    "sni": Option(
+        server_name, "the name to ask for, which the peer's certificate must have; without it, HOST", Use.CONNECT
+    ),
+    "verify": Option(_yes_or_no, "no: take any certificate; then nobody knows who the peer is", Use.CONNECT),
     "alpn": Option(_alpn, "protocols to offer, the preferred one first: h2+http%2F1.1"),
     "ca": Option(_file, "PEM file of whom to trust instead of the system's; a server then wants certificates"),
     "cert": Option(_file, "PEM file of our certificate, with its chain ('/' is written %2F)"),

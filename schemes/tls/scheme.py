@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING, Final
 
-from schemefs.conversation import ConversationProtocol, ConversationScheme, Option
+from schemefs.conversation import ConversationProtocol, ConversationScheme, Option, Use
 from schemefs.errors import SchemeError
 from schemefs.net.addresses import AddressPath, Endpoint, parse_seconds
 from schemes.tls import credentials
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from schemefs.scheme import Caller, SchemeContext
 
 HANDSHAKE: Final = 30.0  # seconds that connect and handshake may take, where timeout= says nothing
+_TIMEOUT: Final = Option(parse_seconds, "seconds that connect and handshake may take; 0: 30")
 
 
 class TlsProtocol(ConversationProtocol):
@@ -36,7 +37,7 @@ class TlsProtocol(ConversationProtocol):
     def __init__(self, context: SchemeContext, stream: ConversationProtocol) -> None:
         self.context = context
         self.stream = stream
-        self.options: Mapping[str, Option] = {**stream.options, **credentials.OPTIONS}
+        self.options: Mapping[str, Option] = {**stream.options, **credentials.OPTIONS, "timeout": _TIMEOUT}
         self.handshakes = 0
         self.handshakes_failed = 0
 
@@ -58,6 +59,10 @@ class TlsProtocol(ConversationProtocol):
         return TlsListener(
             below, lambda stream, now: self._wrap(stream, context, None, options, now), self.context.alarm
         )
+
+    def configure(self, engine: Engine, address: AddressPath) -> None:
+        """Apply what is tcp's."""
+        self.stream.configure(engine, self._below(address))
 
     def stats(self) -> Mapping[str, int | float | str]:
         """Return the counters."""
@@ -97,9 +102,9 @@ class TlsScheme(ConversationScheme):
         assert isinstance(below, ConversationScheme), "what is called tcp has no conversations"
         super().__init__(context, TlsProtocol(context, below.protocol))
 
-    def parse(self, text: str) -> AddressPath:
+    def parse(self, text: str, use: Use = Use.BOTH) -> AddressPath:
         """Parse an address; a service name is tcp's, and HOST is who the peer's certificate must be for."""
-        address = super().parse(text)
+        address = super().parse(text, use)
         endpoint, options = address.endpoint, dict(address.options)
         port = self.context.names.port(endpoint.port, "tcp")
         if endpoint.host:

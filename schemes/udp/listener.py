@@ -61,7 +61,7 @@ class Listener:
     def receive_error(self, error: DeliveryError, now: float) -> None:
         """Nothing was sent from here."""
 
-    def transmit_space(self) -> None:
+    def transmit_space(self, now: float) -> None:
         """Nothing was refused here."""
 
     @property

@@ -6,7 +6,7 @@ import errno
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar, Final
 
-from schemefs.conversation import ConversationProtocol, ConversationScheme, Option
+from schemefs.conversation import ConversationProtocol, ConversationScheme, Option, Use, no_value
 from schemefs.errors import SchemeError
 from schemefs.net.addresses import (
     ANY_V4,
@@ -29,24 +29,25 @@ if TYPE_CHECKING:
     from schemefs.scheme import Caller, SchemeContext
 
 
-def _group(text: str) -> bytes:
-    address = packed(text)
-    if address is None or not is_multicast(address):
-        raise ValueError(f"{text!r} is no multicast group")
-    return address
+def _groups(text: str) -> set[bytes]:
+    groups = {group: packed(group) for group in text.split("+")}
+    for group, address in groups.items():
+        if address is None or not is_multicast(address):
+            raise ValueError(f"{group!r} is no multicast group")
+    return {address for address in groups.values() if address is not None}
 
 
 OPTIONS: Final[Mapping[str, Option]] = {
-    "from": Option(parse_endpoint, "HOST:PORT: the local end; HOST may be empty"),
+    "from": Option(parse_endpoint, "HOST:PORT: the local end; HOST may be empty", Use.CONNECT),
     "ttl": Option(lambda value: parse_number(value, 1, 255), "hop limit of what is sent"),
-    "bytes": Option(lambda _value: None, "what of a datagram did not fit a read is kept for the next"),
-    "headers": Option(
-        lambda _value: None, "reads give `HOST:PORT LENGTH` and a datagram; writes begin with `HOST:PORT`"
+    "bytes": Option(no_value, "what of a datagram did not fit a read is kept for the next"),
+    "headers": Option(no_value, "reads give `HOST:PORT LENGTH` and a datagram; writes begin with `HOST:PORT`"),
+    "listen": Option(no_value, "one conversation for each sender, as tcp's listener", Use.LISTEN),
+    "join": Option(_groups, "GROUP[+GROUP…]: hear these multicast groups as well", Use.LISTEN),
+    "reuse": Option(no_value, "share the local port with others of the same uid that say so too"),
+    "backlog": Option(
+        lambda value: parse_number(value, 1, 4096), "how many new senders may wait", Use.LISTEN, ("listen", "accept")
     ),
-    "listen": Option(lambda _value: None, "with :PORT: one conversation for each sender, as tcp's listener"),
-    "join": Option(_group, "with :PORT: hear this multicast group as well"),
-    "reuse": Option(lambda _value: None, "share the local port with others of the same uid that say so too"),
-    "backlog": Option(lambda value: parse_number(value, 1, 4096), "with listen: how many new senders may wait"),
 }
 
 
@@ -54,6 +55,7 @@ class UdpProtocol(ConversationProtocol):
     """Turns addresses into endpoints."""
 
     name = "udp"
+    datagrams = True
     options = OPTIONS
 
     def __init__(self, context: SchemeContext, udp: Udp) -> None:
@@ -82,11 +84,15 @@ class UdpProtocol(ConversationProtocol):
         host, port = address.endpoint.host, address.endpoint.port
         local, number = self._own(host, port, caller)
         claim = self._udp.claim(local, number, caller.uid, shared="reuse" in address.options)
-        groups = {_group(address.options["join"])} if "join" in address.options else set()
+        groups = _groups(address.options["join"]) if "join" in address.options else set()
+        joined: list[bytes] = []
         try:
             for group in groups:
                 self._udp.network.join_group(group, now)
+                joined.append(group)
         except SchemeError:
+            for group in joined:
+                self._udp.network.leave_group(group, now)
             self._udp.ports.release(claim)
             raise
         if "listen" in address.options or "accept" in address.options:
@@ -95,6 +101,14 @@ class UdpProtocol(ConversationProtocol):
         endpoint.groups = groups
         endpoint.bind()
         return endpoint
+
+    def configure(self, engine: Engine, address: AddressPath) -> None:
+        """Give what a listener has accepted the modes of *address*, if it says any."""
+        assert isinstance(engine, Endpoint)
+        if {"bytes", "headers"} & address.options.keys():
+            engine.modes = _modes(address)
+        if "ttl" in address.options:
+            engine.hop_limit = _modes(address).hop_limit
 
     def stats(self) -> Mapping[str, int | float | str]:
         """Return the counters of RFC 4113 and the drops."""

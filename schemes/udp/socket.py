@@ -63,7 +63,7 @@ class Socket:
         """Hand an error on."""
         self._failed(error, now)
 
-    def transmit_space(self) -> None:
+    def transmit_space(self, now: float) -> None:
         """Who sends here does not wait for room."""
 
 
@@ -96,5 +96,5 @@ class PortSocket:
     def receive_error(self, error: DeliveryError, now: float) -> None:
         """What is said elsewhere from this port has its own retries."""
 
-    def transmit_space(self) -> None:
+    def transmit_space(self, now: float) -> None:
         """Nothing is sent here."""

@@ -48,7 +48,7 @@ class Receiver(Protocol):
     def receive_error(self, error: DeliveryError, now: float) -> None:
         """One of its datagrams was not delivered."""
 
-    def transmit_space(self) -> None:
+    def transmit_space(self, now: float) -> None:
         """A send that was refused would succeed."""
 
 
@@ -124,10 +124,9 @@ class Udp:
 
     def transmit_space(self, now: float) -> None:
         """Let everybody who was refused try again."""
-        del now
         blocked, self.blocked = self.blocked, set()
         for receiver in blocked:
-            receiver.transmit_space()
+            receiver.transmit_space(now)
 
     def _receivers(self, destination: bytes, port: int) -> tuple[Receiver, ...]:
         bound = self._bound.get(port)

@@ -73,6 +73,9 @@ def tls_open(talk, options='', hang_up=False):
         else: time.sleep(2)
     threading.Thread(target=serve, daemon=True).start()
     os.open(f'tls/127.0.0.1:{port},verify=no{options}', RW)
+def connecting(file, port):
+    try: os.write(file, f'connect 127.0.0.1:{port}'.encode())
+    except BlockingIOError: pass
 def closed_udp():
     file = os.open('udp/127.0.0.1:9', RW | NB); os.write(file, b'x'); time.sleep(0.05); return file
 """
@@ -92,6 +95,7 @@ CASES: dict[str, list[str]] = {
     "all lookup ENOENT": ["os.stat('tcp/nothing')", "os.stat('tcp/99999')", "os.stat('nothing')"],
     "all lookup EINVAL": [
         "os.stat('tcp/127.0.0.1:70000')", "os.stat('udp/127.0.0.1:80,frobnicate')", "os.stat('tcp/:80,backlog=x')",
+        "os.stat('tcp/:8080,timeout=3')", "os.stat('udp/127.0.0.1:9,listen')", "os.stat('udp/:0,bytes=1')",
     ],
     "all lookup ENOTDIR": ["os.stat('README/x')"],
     "all open EACCES": [
@@ -127,7 +131,9 @@ CASES: dict[str, list[str]] = {
     "tcp open EADDRNOTAVAIL": ["os.open('tcp/127.0.0.1:0', RW)", "os.open('tcp/127.0.0.1:9,from=192.0.2.1:0', RW)"],
     "tcp open EACCES": ["nobody: os.open('tcp/:80', RW)", "nobody: os.open('tcp/127.0.0.1:9,from=:80', RW)"],
     "tcp open EINVAL": ["os.open(unconnected() + '/listen', RW)"],
-    "tcp open EAGAIN": ["os.open('tcp/:0,accept', RW | NB)", "os.open(name(listener()[0]) + '/listen', RW | NB)"],
+    "tcp open EAGAIN": [
+        "os.open('tcp/:0,accept', RW | NB)", "os.open('tcp/:0,accept,read_timeout=0.1', RW)",
+        "os.open(name(listener()[0]) + '/listen', RW | NB)"],
     "tcp read ECONNREFUSED": ["file = os.open('tcp/127.0.0.1:9', RW | NB); soon(lambda: os.read(file, 1))"],
     "tcp read ECONNRESET": ["os.read(reset(), 1)"],
     "tcp read ECONNABORTED": [
@@ -144,6 +150,9 @@ CASES: dict[str, list[str]] = {
         "write('tcp/clone', 'frobnicate')", "write('tcp/clone', 'connect')", "ctl(pair()[0], 'nodelay maybe')",
     ],
     "tcp ctl EISCONN": ["ctl(pair()[0], 'connect 127.0.0.1:9')"],
+    "tcp ctl EALREADY": [
+        "file = os.open('tcp/clone', WO | NB); connecting(file, full()); os.write(file, b'connect 127.0.0.1:9')",
+    ],
     "tcp ctl ENOTCONN": ["write('tcp/clone', 'shutdown write')"],
     "tcp ctl ECONNREFUSED": ["write('tcp/clone', 'connect 127.0.0.1:9')"],
     "tcp ctl EINPROGRESS": ["write('tcp/clone', f'connect 127.0.0.1:{full()}', WO | NB)"],
@@ -161,6 +170,7 @@ CASES: dict[str, list[str]] = {
     "udp write EDESTADDRREQ": ["write('udp/:0', 'x', RW)", "write('udp/:0,headers', 'x', RW)"],
     "udp write EMSGSIZE": ["write('udp/127.0.0.1:9', bytes(65508), RW)"],
     "udp write EINVAL": ["write('udp/:0,headers', 'not an address\\nx', RW)"],
+    "udp write EPIPE": ["file = os.open('udp/127.0.0.1:9', RW); ctl(file, 'shutdown write'); os.write(file, b'x')"],
     "icmp open ENOENT": ["os.open('icmp/echo/no-such-host.invalid', RW)"],
     "icmp open ENETUNREACH": ["os.open('icmp/echo/192.0.2.1', RW)"],
     "icmp open EACCES": ["os.open('icmp/echo/255.255.255.255', RW)"],

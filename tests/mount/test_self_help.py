@@ -51,7 +51,7 @@ def test_a_conversations_readme_explains_its_files_and_settings(module_scheme_mo
         assert "the number, once per open; takes verbs" in text
         assert all(f"\n{name}" in text for name in os.listdir(directory) if name != "README")
         settings = (directory / "settings/README").read_text()
-        assert "hop_limit          read/write  TTL of the requests, 1 to 255" in settings
+        assert "hop_limit          read/write  TTL of what is sent, 1 to 255" in settings
         assert "hop_limit.raw      read/write  hop_limit in Redox's octets" in settings
 
 

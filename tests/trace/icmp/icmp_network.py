@@ -12,10 +12,10 @@ from schemefs.errors import SchemeError
 from schemefs.log import LogRings
 from schemefs.names import Names
 from schemefs.net.addresses import packed
-from schemefs.net.layers import DeliveryError
+from schemefs.net.layers import UDP, DeliveryError
 from schemefs.net.offload import NO_OFFLOAD
 from schemefs.scheme import Caller, SchemeContext
-from schemes.icmp import IcmpScheme
+from schemes.icmp import IcmpScheme, wire
 
 ROOT = Caller(0)
 
@@ -32,6 +32,22 @@ def datagram(source, destination, payload, *, protocol=1, hop_limit=64, fragment
         + destination
         + payload
     )
+
+
+US, PEER = octets("10.0.2.15"), octets("10.0.2.2")
+
+
+def echo_request(payload=b"payload", identifier=7, sequence=1):
+    return wire.echo_header(wire.ECHO_REQUEST, identifier, sequence, payload) + payload
+
+
+def error_message(icmp_type, code, quote, low_word=0):
+    return wire.error_header(icmp_type, code, low_word, quote) + quote
+
+
+def udp_datagram(source="10.0.2.15", destination="10.0.2.2", length=20, **fields):
+    ports = (5000).to_bytes(2, "big") + (9).to_bytes(2, "big")
+    return datagram(octets(source), octets(destination), ports.ljust(length, b"u"), protocol=UDP, **fields)
 
 
 class MemoryPath:

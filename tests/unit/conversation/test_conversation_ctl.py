@@ -5,10 +5,10 @@ from __future__ import annotations
 import errno
 
 import pytest
-from pipe_world import RDONLY, World
+from pipe_world import RDONLY, ROOT, World
 
 from schemefs.errors import SchemeError
-from schemefs.scheme import Event, Handle
+from schemefs.scheme import Event, Handle, TextFile
 
 
 @pytest.fixture
@@ -157,6 +157,7 @@ def test_close_ends_it_whoever_holds_the_files(world: World, ctl: Handle) -> Non
 
 def test_connect_held_by_ctl_alone_waits_for_who_opens_it(world: World, ctl: Handle) -> None:
     world.write(ctl, b"connect 127.0.0.1:8080\n")
+    assert world.read(ctl) == b"1\n"
     world.close(ctl)
     assert 1 in world.numbers()
     data = world.open("1/data")
@@ -171,3 +172,69 @@ def test_err_tells_the_latest_failure(world: World, ctl: Handle) -> None:
     engine = world.scheme.conversations.get(1).engine
     engine.fail(errno.ECONNRESET, "RST from 127.0.0.1:9")
     assert world.text("1/err") == "RST from 127.0.0.1:9\n"
+
+
+def test_connect_whose_number_nobody_asked_for_ends_with_its_ctl(world: World, ctl: Handle) -> None:
+    # It stayed for half a minute, though nobody could have come for it.
+    world.write(ctl, b"connect 127.0.0.1:8080\n")
+    world.close(ctl)
+    assert world.pipes.engines[0].calls == ["close"]
+
+
+def test_another_address_may_be_tried_after_a_refusal(world: World, ctl: Handle) -> None:
+    # It was "connected already", as nothing ever could be again.
+    assert errno_of(world, ctl, "connect 127.0.0.1:9") == errno.ECONNREFUSED
+    assert world.status(1)["state"] == "CLOSED"
+    assert world.write(ctl, b"connect 127.0.0.1:8080\n") == 23
+    assert world.text("1/remote") == "127.0.0.1:8080\n"
+    assert errno_of(world, ctl, "connect 127.0.0.1:8080") == errno.EISCONN
+
+
+def test_a_second_connect_is_not_told_what_became_of_the_first(world: World, ctl: Handle) -> None:
+    world.pipes.hold_connects = True
+    assert world.write(ctl, b"connect 127.0.0.1:8080\n") is None
+    assert errno_of(world, world.open("1/ctl"), "connect 127.0.0.1:9") == errno.EALREADY
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ("bind nonsense", "bind: 'nonsense' has no port: HOST:PORT"),
+        ("connect 127.0.0.1:8080,accept", "there is no option 'accept'; there are: events, from, "),
+        ("announce :8081,from=:5000", "'from' means nothing to an address that listens; there are: events, "),
+        ("close now", "close stands alone, without 'now'"),
+        ("hangup 1", "hangup stands alone, without '1'"),
+    ],
+)
+def test_what_would_have_no_effect_is_refused(world: World, ctl: Handle, command: str, words: str) -> None:
+    assert errno_of(world, ctl, command) == errno.EINVAL
+    assert words in world.text("1/err")
+
+
+def test_bind_is_not_for_announce(world: World, ctl: Handle) -> None:
+    world.write(ctl, b"bind :5000\n")
+    assert errno_of(world, ctl, "announce :8081") == errno.EINVAL
+
+
+def test_who_polls_a_text_is_told_what_ctl_has_done(world: World, ctl: Handle) -> None:
+    def versions(*names: str) -> list[int]:
+        return [node.version for name in names if isinstance(node := world.scheme.lookup(f"1/{name}", ROOT), TextFile)]
+
+    ends, settings = ("local", "remote", "status", "status.json"), ("settings/hop_limit", "settings/hop_limit.raw")
+    before = versions(*ends)
+    world.write(ctl, b"connect 127.0.0.1:8080\n")
+    assert all(new > old for new, old in zip(versions(*ends), before, strict=True))
+    before = versions(*settings, "settings/read_timeout")
+    world.write(ctl, b"hop_limit 9\n")
+    assert versions(*settings, "settings/read_timeout") == [before[0] + 1, before[1] + 1, before[2]]
+    errno_before = versions("err")
+    errno_of(world, ctl, "dance")
+    assert versions("err") > errno_before
+
+
+def test_events_may_be_asked_for_by_connect(world: World, ctl: Handle) -> None:
+    world.write(ctl, b"connect 127.0.0.1:8080,events\n")
+    world.write(world.open("1/data"), b"hello")
+    journal = world.scheme.conversations.get(1).journal  # type: ignore[union-attr]
+    assert journal is not None
+    assert b"write of 5: 5" in journal.ring.read(0, 1000)[0]

@@ -194,3 +194,43 @@ def test_a_ctl_ends_a_listener_and_who_waits_is_told(world: World, verb: str) ->
     assert world.numbers() == []
     world.close(listener, acceptor, ctl)
     world.close(world.open(":8080", RDONLY))
+
+
+def test_what_is_accepted_has_its_listeners_time_outs(world: World) -> None:
+    listener = world.open(":8080,read_timeout=2,write_timeout=3", RDONLY)
+    world.open("127.0.0.1:8080")
+    number = str(world.read(listener), "ascii").split()[0]
+    data = world.open(f"{number}/data")
+    assert (data.read_timeout, data.write_timeout) == (2.0, 3.0)
+
+
+def test_accept_waits_as_long_as_it_says_and_its_data_too(world: World) -> None:
+    world.open(":8080,write_timeout=3", RDONLY)
+    waiting = world.open(":8080,accept,read_timeout=2")
+    assert waiting.open_timeout == 2.0
+    world.open("127.0.0.1:8080")
+    assert not waiting.opening(world.now)
+    assert (waiting.read_timeout, waiting.write_timeout) == (2.0, 3.0)
+
+
+def test_listen_waits_as_long_as_its_listener_says(world: World) -> None:
+    listener = world.open(":8080,read_timeout=2", RDONLY)
+    assert world.open(f"{listener.name.partition('/')[2]}/listen").open_timeout == 2.0
+
+
+def test_events_of_what_a_listener_accepts_are_kept_from_the_start(world: World) -> None:
+    listener = world.open(":8080,events", RDONLY)
+    world.open("127.0.0.1:8080")
+    number = str(world.read(listener), "ascii").split()[0]
+    accepted = world.scheme.conversations.get(int(number))
+    assert accepted is not None
+    assert accepted.journal is not None
+
+
+def test_accepted_and_never_told_ends_with_its_ctl(world: World) -> None:
+    listener = world.open(":8080", RDONLY)
+    world.open("127.0.0.1:8080")
+    peer = world.pipes.engines[0].peer
+    assert peer is not None
+    world.close(world.open(f"{listener.name.partition('/')[2]}/listen"))
+    assert peer.calls == ["close"]

@@ -10,10 +10,10 @@ import pytest
 from pipe_world import OTHER, RDONLY, RDWR, USER, WRONLY, World
 
 from schemefs.conversation.control import HELP
-from schemefs.conversation.tree import FILE_OPTIONS
+from schemefs.conversation.options import FILE_OPTIONS
 from schemefs.errors import SchemeError
 from schemefs.fs.permissions import permits
-from schemefs.scheme import Event
+from schemefs.scheme import Event, TextFile
 
 FILES = ["ctl", "data", "rx", "tx", "listen", "local", "remote", "status", "status.json", "err", "events", "settings"]
 
@@ -50,6 +50,37 @@ def test_bad_names_fail_at_lookup_with_a_sentence(world: World, name: str, numbe
 def test_unknown_option_is_told_which_there_are(world: World) -> None:
     with pytest.raises(SchemeError, match="accept, events, from, read_timeout, write_timeout"):
         world.scheme.lookup("127.0.0.1:80,nodelya", USER)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        (
+            ":8080,from=:5000",
+            "'from' means nothing to an address that listens; there are: accept, events, read_",
+        ),
+        ("127.0.0.1:8080,accept,from=:5000", "'from' means nothing to an address that listens"),
+        (":8080,accept=1", "accept: it is a word without a value, not '1'"),
+        ("127.0.0.1:8080,events=no", "events: it is a word without a value, not 'no'"),
+        ("127.0.0.1:8080,read_timeout=soon", "read_timeout: 'soon' is no number of seconds"),
+    ],
+)
+def test_option_that_would_have_no_effect_is_refused(world: World, name: str, words: str) -> None:
+    with pytest.raises(SchemeError) as caught:
+        world.scheme.lookup(name, USER)
+    assert caught.value.errno == errno.EINVAL
+    assert words in caught.value.sentence
+
+
+def test_setting_that_is_gone_says_so(world: World) -> None:
+    # After a failed connect another may begin, of which the settings are not known yet.
+    world.open(":8080", RDONLY)
+    handle = world.open("127.0.0.1:8080")
+    node = world.scheme.lookup("1/settings/hop_limit", USER)
+    assert isinstance(node, TextFile)
+    handle.conversation.engine = None  # type: ignore[attr-defined]
+    with pytest.raises(SchemeError, match="pipe/1 has no setting hop_limit any more"):
+        node.read(USER, 0.0)
 
 
 @pytest.mark.parametrize("name", ["127.0.0.1:8080", "127.0.0.1!8080", "peer:8080", "peer!8080", "127.0.0.1:http-alt"])

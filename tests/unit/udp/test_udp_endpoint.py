@@ -260,3 +260,58 @@ def test_settings_and_status() -> None:
     fails(errno.EINVAL, write, control, b"hop_limit 0\n")
     write(control, b"shutdown read\n")
     assert read(handle) == b""
+    assert handle.fevent(Event.ALL) == Event.IN | Event.OUT | Event.RDHUP
+
+
+def test_shut_down_for_writing_is_epipe_but_a_closed_tx_is_not() -> None:
+    # The verb had no effect.
+    host = UdpHost()
+    handle = host.open("10.0.2.2:53", os.O_RDONLY)
+    tx = host.open("0/tx", os.O_WRONLY)
+    write(tx, b"x")
+    tx.close(0.0)
+    tx = host.open("0/tx", os.O_WRONLY)
+    assert write(tx, b"x") == 1
+    write(host.open("0/ctl"), b"shutdown write\n")
+    fails(errno.EPIPE, write, tx, b"x")
+    host.hears(b"still heard", port_of(handle))
+    assert read(handle) == b"still heard"
+    write(host.open("0/ctl"), b"shutdown read\n")
+    assert tx.fevent(0) == Event.HUP
+
+
+def test_several_groups_are_joined_and_left() -> None:
+    host = UdpHost()
+    handle = host.open(":5353,join=224.0.0.251+224.0.0.252")
+    assert host.text("0/settings/groups") == "224.0.0.251 224.0.0.252\n"
+    for last in (251, 252):
+        to = bytes.fromhex("01005e0000") + bytes((last,))
+        host.hears(b"mdns", 5353, destination=address(f"224.0.0.{last}"), to=to)
+        assert read(handle) == b"mdns"
+    fails(errno.EINVAL, host.open, ":5353,join=224.0.0.251+10.0.0.1")
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("10.0.2.2:53,listen", "'listen' means nothing to an address that connects; there are: bytes, events, from, "),
+        ("10.0.2.2:53,join=224.0.0.251", "'join' means nothing to an address that connects"),
+        ("10.0.2.2:53,backlog=5", "'backlog' means nothing to an address that connects"),
+        (":5000,backlog=5", "'backlog' means nothing without 'listen' or 'accept'"),
+        (":5000,from=:5001", "'from' means nothing to an address that listens"),
+        (":5000,headers=yes", "headers: it is a word without a value, not 'yes'"),
+    ],
+)
+def test_options_that_would_have_no_effect_are_refused(path: str, words: str) -> None:
+    assert words in fails(errno.EINVAL, UdpHost().open, path).sentence
+
+
+def test_what_accept_takes_from_a_listener_has_its_own_modes() -> None:
+    host = UdpHost()
+    host.open(":5000,listen")
+    waiting = host.open(":5000,accept,headers,ttl=9")
+    host.hears(b"hello", 5000, sender_port=1111)
+    assert not waiting.opening(0.0)
+    assert read(waiting) == b"10.0.2.2:1111 5\nhello"
+    write(waiting, b"10.0.2.2:1111\nanswer")
+    assert host.link.sent.pop()[0][22] == 9

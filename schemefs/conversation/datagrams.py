@@ -1,0 +1,241 @@
+"""The half of an engine that protocols of datagrams share: a bounded queue of what has arrived, and what closing means.
+
+    receive ──> arrived ── over the bound ──> counted, dropped
+                   └─────> read, a datagram at a time;  end of file once reading was shut down
+    write   ──> check_writable ──> the protocol sends; the link is full: `blocked`, until `transmit_space`
+    receive_error ──> fail ──> raised once, by the next read that finds nothing and the next write
+
+What a datagram is, who may send it and how it goes out are the subclass's: it satisfies `Engine` with `write`, `local`,
+`remote`, `status` and `leave`.
+"""
+
+from __future__ import annotations
+
+import errno
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
+
+from schemefs.conversation.contract import Setting
+from schemefs.errors import SchemeError
+from schemefs.net.addresses import parse_number
+from schemefs.scheme import Event
+
+if TYPE_CHECKING:
+    from schemefs.net.buffer import Buffer
+
+OVERHEAD: Final = 256  # what a queued datagram costs beside its octets
+DEFAULT_HOP_LIMIT: Final = 64
+
+Arrived = TypeVar("Arrived")
+"""A datagram as the protocol queues it: its payload, or that and where it came from."""
+
+
+class DatagramEngine(ABC, Generic[Arrived]):
+    """A conversation of datagrams."""
+
+    __slots__ = (
+        "_blocked",
+        "_discards",
+        "_failure",
+        "_held",
+        "_queue",
+        "_shut_read",
+        "_shut_write",
+        "dropped",
+        "ended",
+        "error",
+        "hop_limit",
+        "on_changed",
+        "queue_octets",
+        "received",
+        "sent",
+    )
+
+    def __init__(self, queue_octets: int, hop_limit: int = DEFAULT_HOP_LIMIT) -> None:
+        """Make one whose queue may hold *queue_octets*, `OVERHEAD` for each datagram included."""
+        self.on_changed: Callable[[], None] = _nothing
+        self.ended = False
+        self.error = ""
+        self.hop_limit = hop_limit
+        self.queue_octets = queue_octets
+        self.sent = self.received = self.dropped = 0
+        self._queue: deque[tuple[Arrived, int]] = deque()  # and how many octets it has
+        self._held = 0
+        self._failure: SchemeError | None = None  # to be raised once
+        self._discards = self._shut_read = self._shut_write = False
+        self._blocked = False
+
+    # What arrives
+
+    def arrived(self, datagram: Arrived, octets: int) -> bool:
+        """Queue a datagram, or drop it where nobody will read it. False: no room, it is counted as `dropped`."""
+        if self._shut_read:
+            return True
+        if self._discards:
+            self.received += 1
+            return True
+        cost = octets + OVERHEAD
+        if self._held + cost > self.queue_octets:
+            self.dropped += 1
+            return False
+        self._held += cost
+        self.received += 1
+        self._queue.append((datagram, octets))
+        self.on_changed()
+        return True
+
+    def fail(self, number: int, sentence: str) -> None:
+        """Have the next call fail with errno *number*; *sentence* stays for `err`."""
+        self.error = sentence
+        self._failure = SchemeError(number, sentence)
+        self.on_changed()
+
+    def transmit_space(self, now: float) -> None:
+        """A write would be taken again."""
+        del now
+        if self._blocked:
+            self._blocked = False
+            self.on_changed()
+
+    # For the subclass
+
+    def take(self) -> Arrived | None:
+        """Return the oldest datagram. None: there is none, but there may be one yet. Raises what has failed."""
+        if not self._queue:
+            self.raise_failure()
+            return None
+        datagram, octets = self._queue.popleft()
+        self._held -= octets + OVERHEAD
+        return datagram
+
+    def check_writable(self) -> None:
+        """Raise why nothing can be written: ENOTCONN, EPIPE, or what has failed."""
+        if self.ended:
+            raise SchemeError(errno.ENOTCONN, "this conversation has ended")
+        self.raise_failure()
+        if self._shut_write:
+            raise SchemeError(errno.EPIPE, "writing was shut down")
+
+    def raise_failure(self) -> None:
+        """Raise what has failed, once."""
+        failure, self._failure = self._failure, None
+        if failure is not None:
+            self.on_changed()
+            raise failure
+
+    def was_sent(self, *, sent: bool) -> None:
+        """Keep what became of a write: sent, or refused by a full link."""
+        self._blocked = not sent
+        self.sent += sent
+
+    @abstractmethod
+    def leave(self, now: float) -> None:
+        """The conversation ends: give back what the protocol holds for it."""
+
+    # Engine
+
+    def opening(self, now: float) -> bool:
+        """Nothing has to be waited for."""
+        del now
+        return False
+
+    def read(self, size: int, now: float) -> Buffer | None:
+        """Return a datagram; what of it does not fit *size* is lost."""
+        del now
+        datagram = self.take()
+        if datagram is None:
+            return b"" if self._shut_read else None
+        return self.payload(datagram)[:size]
+
+    def payload(self, datagram: Arrived) -> Buffer:
+        """Return what a read gives of a datagram."""
+        assert isinstance(datagram, bytes)
+        return datagram
+
+    def fevent(self, interest: int) -> int:
+        """Readable with a datagram, a failure or after the end; writable unless the link was full."""
+        events = Event.IN if self._queue else 0
+        if self._shut_read:
+            events |= Event.IN | Event.RDHUP
+        if not self._blocked or self._shut_write:
+            events |= Event.OUT
+        if self._failure is not None:
+            events |= Event.IN | Event.OUT | Event.ERR
+        if self._shut_read and self._shut_write:
+            events |= Event.HUP
+        return events & (interest | Event.ERR | Event.HUP)
+
+    def queued(self) -> int | None:
+        """Reads are messages."""
+        return None
+
+    def synced(self, now: float) -> bool:
+        """What was taken is on its way, and nobody acknowledges it."""
+        del now
+        return True
+
+    def shutdown(self, *, read: bool, write: bool, now: float) -> None:
+        """Close directions. The peer hears of neither: a sender of datagrams has no end that it could tell."""
+        del now
+        self._shut_write |= write
+        if read:
+            self._shut_read = True
+            self.forget()
+        self.on_changed()
+
+    def discard_input(self, discard: bool, now: float) -> None:
+        """Take and drop what arrives, for whoever only writes."""
+        del now
+        self._discards = discard
+        if discard:
+            self.forget()
+
+    def forget(self) -> None:
+        """Drop what was not read."""
+        self._queue.clear()
+        self._held = 0
+
+    def close(self, now: float) -> None:
+        """End at once: there is nobody to be told."""
+        if self.ended:
+            return
+        self.ended = self._shut_read = self._shut_write = True
+        self.forget()
+        self.leave(now)
+        self.on_changed()
+
+    close_lingering = close
+    abort = close
+
+    @property
+    def settings(self) -> Mapping[str, Setting]:
+        """Hop limit and size of the queue."""
+        return {
+            "hop_limit": Setting(lambda: str(self.hop_limit), self._set_hop_limit, "TTL of what is sent, 1 to 255"),
+            "receive_queue": Setting(
+                lambda: str(self.queue_octets), self._set_queue, "octets that may wait to be read"
+            ),
+        }
+
+    def counters(self) -> dict[str, str | int | float]:
+        """Return what `status` shows of the queue."""
+        return {
+            "datagrams_queued": len(self._queue),
+            "octets_queued": sum(octets for _, octets in self._queue),
+            "datagrams_received": self.received,
+            "datagrams_sent": self.sent,
+            "dropped_queue_full": self.dropped,
+            "error": self.error,
+        }
+
+    def _set_hop_limit(self, text: str) -> None:
+        self.hop_limit = parse_number(text, 1, 255)
+
+    def _set_queue(self, text: str) -> None:
+        self.queue_octets = parse_number(text, 1024, 64 << 20)
+
+
+def _nothing() -> None:
+    """Nobody looks yet."""

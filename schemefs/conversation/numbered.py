@@ -1,0 +1,122 @@
+"""The numbered directory of a conversation, `tcp/7/`: its files, declared once, for its owner and root.
+
+ctl data rx tx listen  local remote status status.json err events  settings/
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, cast
+
+from schemefs.conversation.handles import CtlHandle, DataHandle, ListenHandle, access_of
+from schemefs.conversation.help import WORDS
+from schemefs.conversation.journal import EventsFile
+from schemefs.conversation.settings import SettingsDirectory
+from schemefs.scheme import Caller, Handle, Node, StaticDirectory, StreamFile, TextFile
+
+if TYPE_CHECKING:
+    from schemefs.conversation.life import Conversation
+    from schemefs.conversation.tree import ConversationScheme
+
+
+class Stream(StreamFile):
+    """A stream whose opening is a function: the tree stays a list of names."""
+
+    def __init__(
+        self, opened: Callable[[int, Caller, float], Handle], *, mode: int = 0o666, uid: int = 0, gid: int = 0
+    ) -> None:
+        self._opened = opened
+        self.mode = mode
+        self.uid = uid
+        self.gid = gid
+
+    def open(self, flags: int, caller: Caller, now: float) -> Handle:
+        """Open it."""
+        return self._opened(flags, caller, now)
+
+
+class ConversationDirectory(StaticDirectory):
+    """`tcp/7/`: one conversation's files, for its owner and root."""
+
+    def __init__(self, scheme: ConversationScheme, conversation: Conversation) -> None:
+        def stream(opened: Callable[[int, Caller, float], Handle], mode: int = 0o600) -> Node:
+            return Stream(opened, mode=mode, uid=conversation.uid, gid=conversation.gid)
+
+        def text(read: Callable[[], str]) -> TextFile:
+            return TextFile(read, mode=0o400, uid=conversation.uid, gid=conversation.gid)
+
+        def data(flags: int, caller: Caller, now: float) -> Handle:
+            reads, writes = access_of(flags)
+            conversation.note(now, f"open pid {caller.pid}")
+            return DataHandle(conversation, now, reads=reads, writes=writes)
+
+        self.status = _StatusFile(conversation, lines)
+        super().__init__(
+            {
+                "ctl": stream(lambda _flags, _caller, now: CtlHandle(conversation, now, scheme.control)),
+                "data": stream(data),
+                "rx": stream(data, 0o400),
+                "tx": stream(data, 0o200),
+                "listen": stream(
+                    lambda _flags, _caller, now: ListenHandle(conversation, now, scheme.control, scheme.accept)
+                ),
+                "local": text(lambda: local_of(conversation) + "\n"),
+                "remote": text(lambda: (conversation.engine.remote if conversation.engine else "") + "\n"),
+                "status": self.status,
+                "status.json": _StatusFile(conversation, lambda values: json.dumps(values, indent=1) + "\n"),
+                "err": text(lambda: f"{conversation.failure}\n" if conversation.failure else ""),
+                "events": EventsFile(conversation),
+                "settings": SettingsDirectory(conversation),
+            },
+            mode=0o700,
+        )
+        self.uid, self.gid = conversation.uid, conversation.gid
+        self.help = f"{conversation.name}: one conversation, its owner's and root's"
+        for name, node in self.children.items():
+            node.help = WORDS.get(name, node.help)
+        self.watchable = conversation
+        for hooks, names in (
+            (conversation.on_changed, ("status", "status.json", "err")),
+            (conversation.on_begun, ("local", "remote")),
+        ):
+            hooks += [cast("TextFile", self.children[name]).changed for name in names]
+
+
+class _StatusFile(TextFile):
+    """What the engine says of itself, in one of two notations."""
+
+    def __init__(self, conversation: Conversation, notation: Callable[[Mapping[str, str | int | float]], str]) -> None:
+        super().__init__(mode=0o400, uid=conversation.uid, gid=conversation.gid)
+        self._conversation = conversation
+        self._notation = notation
+
+    def read(self, caller: Caller, now: float) -> bytes:
+        """Return the state now."""
+        del caller
+        return self._notation(status_of(self._conversation, now)).encode()
+
+
+def local_of(conversation: Conversation) -> str:
+    """Return the local end, or nothing before there is one."""
+    side = conversation.engine or conversation.listener
+    return side.local if side is not None else ""
+
+
+def status_of(conversation: Conversation, now: float) -> Mapping[str, str | int | float]:
+    """Return what `status` shows: the engine's own lines, then who holds it."""
+    side = conversation.engine or conversation.listener
+    shown: dict[str, str | int | float] = dict(side.status(now)) if side is not None else {"state": "UNCONNECTED"}
+    shown["owner"] = conversation.uid
+    shown["readers"] = conversation.readers
+    shown["writers"] = conversation.writers
+    return shown
+
+
+def lines(values: Mapping[str, str | int | float]) -> str:
+    """Return `key=value` lines."""
+    return "".join(f"{key}={_value(value)}\n" for key, value in values.items())
+
+
+def _value(value: str | int | float) -> str:  # noqa: PYI041 - bools and ints print differently from floats
+    return f"{value:.6f}" if isinstance(value, float) else str(value)
