@@ -16,8 +16,9 @@ from __future__ import annotations
 
 import errno
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING, ClassVar, Final, Protocol, TypeVar
 
 from schemefs import readme
@@ -64,13 +65,33 @@ class Event:
     ALL: Final = IN | PRI | OUT | ERR | HUP | RDHUP
 
 
+class FileCopy(Protocol):
+    """What a file of the machine held, in memory."""
+
+    @property
+    def path(self) -> str:
+        """Where it can be opened, without waiting, for as long as this object lives."""
+
+
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who makes a call: the uid, gid and pid of the FUSE request."""
+    """Who makes a call: the uid, gid and pid of the FUSE request; and the files that were read for it (FilesWanted)."""
 
     uid: int
     gid: int = 0
     pid: int = 0
+    files: Mapping[str, FileCopy] = field(default_factory=dict, compare=False, repr=False)  # by name
+
+
+class FilesWanted(Exception):
+    """Raised by an open, or a write, that needs files of the machine; it has done nothing then.
+
+    Who called reads them with the caller's rights, and calls again: with them in `Caller.files`, or `Handle.files`.
+    """
+
+    def __init__(self, names: Sequence[str]) -> None:
+        super().__init__(names)
+        self.names = names
 
 
 class Handle:
@@ -85,6 +106,7 @@ class Handle:
     write_timeout: float = 0.0
     name: str = ""  # what `schemefs which` prints: "tcp/7"
     would_block: int = errno.EAGAIN  # what a write that can't wait is told
+    files: Mapping[str, FileCopy] = MappingProxyType({})  # what was read because a write raised FilesWanted
     must_open_at_once: bool = False  # with O_NONBLOCK, an open that is still `opening` fails with EAGAIN
     on_changed: Callable[[], None] | None = None
 
@@ -275,6 +297,8 @@ __all__ = [
     "Directory",
     "Event",
     "FailureFile",
+    "FileCopy",
+    "FilesWanted",
     "FollowedFile",
     "Handle",
     "Node",

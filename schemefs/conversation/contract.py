@@ -138,12 +138,16 @@ class Option:
 
     It is refused in an address of another use, and without all of the options that it `needs` one of: there it would
     have no effect, and whoever wrote it would wonder why.
+
+    *is_file*: what *check* returns is the name of a file, of which `connect` and `announce` find a copy in
+    `Caller.files`; it was read with the caller's rights.
     """
 
     check: Callable[[str], object]
     help: str
     use: Use = Use.BOTH
     needs: tuple[str, ...] = ()
+    is_file: bool = False
 
 
 def no_value(text: str) -> None:

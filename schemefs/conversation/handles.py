@@ -233,15 +233,14 @@ class CtlHandle(_Holding):
     def write(self, data: memoryview, now: float) -> int | None:
         """Carry out the first line of *data*; None while a connect is under way."""
         line, newline, _ = bytes(data).partition(b"\n")
+        files, self.files = self.files, {}  # read for this line, not for one that names them later
+        caller = Caller(self.conversation.uid, self.conversation.gid, files=files)
         try:
-            done = self._control.command(self.conversation, line, self._caller(), now)
+            done = self._control.command(self.conversation, line, caller, now)
         except SchemeError as error:
             self.conversation.fail(error.sentence)
             raise
         return len(line) + len(newline) if done else None
-
-    def _caller(self) -> Caller:
-        return Caller(self.conversation.uid, self.conversation.gid)
 
     def fevent(self, interest: int) -> int:
         """Always readable (the number, end of file); writable unless a connect is under way; ERR when it failed."""

@@ -30,6 +30,7 @@ from schemefs.scheme import (
     Caller,
     Directory,
     Event,
+    FilesWanted,
     Handle,
     Node,
     Scheme,
@@ -92,11 +93,22 @@ class ConversationScheme(Scheme):
             raise SchemeError(errno.EINVAL, f"{self.protocol.name}/{text}: {error}") from None
 
     def _begin(self, conversation: Conversation, text: str, caller: Caller, now: float) -> None:
-        self._connect(conversation, self.parse(text, Use.CONNECT), caller, now)
+        address = self.parse(text, Use.CONNECT)
+        self._require_files(address, caller)
+        self._connect(conversation, address, caller, now)
 
     def _announce(self, conversation: Conversation, text: str, caller: Caller, now: float) -> None:
         any_port = text == "*" and self.protocol.ports
-        self._listen(conversation, self.parse("*:0" if any_port else text, Use.LISTEN), caller, now)
+        address = self.parse("*:0" if any_port else text, Use.LISTEN)
+        self._require_files(address, caller)
+        self._listen(conversation, address, caller, now)
+
+    def _require_files(self, address: AddressPath, caller: Caller) -> None:
+        """Raise FilesWanted unless the files that options name were read for *caller*."""
+        options = [(self.path_options[name], value) for name, value in address.options.items()]
+        names = [str(option.check(value)) for option, value in options if option.is_file]
+        if not all(name in caller.files for name in names):
+            raise FilesWanted(names)
 
     def _check_local(self, text: str) -> None:
         """Check what `bind` says, as far as it can be known before the connect. EINVAL."""
@@ -156,6 +168,7 @@ class ConversationScheme(Scheme):
 
     def open_address(self, address: AddressPath, flags: int, caller: Caller, now: float) -> Handle:
         """Make the conversation an address path stands for."""
+        self._require_files(address, caller)
         if "accept" in address.options:
             return self._open_accept(address, flags, caller, now)
         conversation = self.conversations.make(caller.uid, caller.gid)

@@ -11,11 +11,14 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Final
 
 from schemefs.errors import SchemeError
+from schemefs.fs import foreign
 from schemefs.fs.waiting import Waiters
 from schemefs.net.buffer import total_length
-from schemefs.scheme import Event
+from schemefs.scheme import Event, FilesWanted
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from schemefs.fs.inodes import Inode
     from schemefs.fs.waiting import PollHandle, Waiting
     from schemefs.net.buffer import Buffer, Chunks
@@ -123,8 +126,12 @@ class OpenStream(OpenFile):
                 raise ValueError(message)
             return count
 
+        wanted: Sequence[str] = ()
         while True:
             try:
+                if wanted:
+                    handle.files = await foreign.read_for(self.caller, wanted, self.waiting, unique)
+                    wanted = ()
                 count = await self.waiting.until(
                     attempt,
                     self.waiters,
@@ -132,6 +139,9 @@ class OpenStream(OpenFile):
                     nonblocking=handle.would_block if nonblocking else 0,
                     timeout=handle.write_timeout,
                 )
+            except FilesWanted as wish:
+                wanted = wish.names
+                continue
             except SchemeError as error:
                 if taken:
                     return taken

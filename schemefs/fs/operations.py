@@ -12,17 +12,28 @@ import functools
 import logging
 import os
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from schemefs import readme
 from schemefs.errors import SchemeError
-from schemefs.fs import permissions, seam
+from schemefs.fs import foreign, permissions, seam
 from schemefs.fs.attributes import attributes_of, statfs
 from schemefs.fs.descriptors import inode_of
 from schemefs.fs.inodes import Inode, Inodes
 from schemefs.fs.open_files import OpenFile, OpenFollowed, OpenStream, OpenText
 from schemefs.fs.seam import pyfuse3
-from schemefs.scheme import Caller, Directory, FollowedFile, Node, Scheme, StreamFile, SymbolicLink, TextFile
+from schemefs.scheme import (
+    Caller,
+    Directory,
+    FilesWanted,
+    FollowedFile,
+    Node,
+    Scheme,
+    StreamFile,
+    SymbolicLink,
+    TextFile,
+)
 
 if TYPE_CHECKING:
     from schemefs.fs.waiting import Waiting
@@ -238,7 +249,12 @@ class Operations(pyfuse3.Operations):
         if inode.ended:
             raise SchemeError(errno.ENOTCONN, "the conversation of this file has ended")
         if inode.handle is None:
-            handle = inode.handle = node.open(flags, caller, now)
+            try:
+                handle = inode.handle = node.open(flags, caller, now)
+            except FilesWanted as wanted:
+                files = await foreign.read_for(caller, wanted.names, self.waiting, unique)
+                caller = replace(caller, files={**caller.files, **files})
+                return await self._open_stream(inode, node, flags, caller, unique)
         else:
             handle = inode.handle.reopen(flags, caller, now)
         stream = OpenStream(inode, caller, handle, self.waiting)

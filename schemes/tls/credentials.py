@@ -1,8 +1,8 @@
 """Certificates, keys and whom to trust: what a path's options mean as an SSLContext.
 
-Here alone files are read, by OpenSSL and at open: those that `ca=`, `cert=` and `key=` name, and once the system's
-trust store. They must be ordinary files: the daemon waits for them, so one of its own mount, or a FIFO, would stop it.
-A path component can't hold a '/', so that one is written %2F there (and a comma %2C); ctl takes it as it is.
+The files that `ca=`, `cert=` and `key=` name were read for the caller before (`Caller.files`); OpenSSL, which takes
+keys from files only, is given their copies in memory. The system's trust store it reads by itself, once. A path
+component can't hold a '/', so that one is written %2F there (and a comma %2C); ctl takes it as it is.
 """
 
 from __future__ import annotations
@@ -10,15 +10,17 @@ from __future__ import annotations
 import errno
 import functools
 import ssl
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote
 
 from schemefs.conversation import Option, Use
 from schemefs.errors import SchemeError
 from schemefs.net.addresses import parse_host
+from schemefs.scheme import FileCopy
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
 _LONGEST_ALPN: Final = 255  # RFC 7301 §3.1: its length is one octet
 
@@ -51,44 +53,46 @@ def _yes_or_no(text: str) -> bool:
     return text == "yes"
 
 
-FILES: Final = ("ca", "cert", "key")
-"""The options that name files. The daemon reads them, so they are for those who may configure it."""
-
 OPTIONS: Final[Mapping[str, Option]] = {
     "sni": Option(
         server_name, "the name to ask for, which the peer's certificate must have; without it, HOST", Use.CONNECT
     ),
     "verify": Option(_yes_or_no, "no: take any certificate; then nobody knows who the peer is", Use.CONNECT),
     "alpn": Option(_alpn, "protocols to offer, the preferred one first: h2+http%2F1.1"),
-    "ca": Option(_file, "PEM file of whom to trust instead of the system's; a server then wants certificates"),
-    "cert": Option(_file, "PEM file of our certificate, with its chain ('/' is written %2F)"),
-    "key": Option(_file, "PEM file of its key, where that is not in cert's file"),
+    "ca": Option(
+        _file, "PEM file of whom to trust instead of the system's; a server then wants certificates", is_file=True
+    ),
+    "cert": Option(_file, "PEM file of our certificate, with its chain ('/' is written %2F)", is_file=True),
+    "key": Option(_file, "PEM file of its key, where that is not in cert's file", is_file=True),
 }
 
+Files = Mapping[str, FileCopy]
+_NONE: Final[Files] = {}
 
-def client_context(options: Mapping[str, str]) -> ssl.SSLContext:
-    """Return what a client needs. ENOENT, EACCES, EINVAL: a file can't be used."""
+
+def client_context(options: Mapping[str, str], files: Files = _NONE) -> ssl.SSLContext:
+    """Return what a client needs; *files* by name. EINVAL: one of them can't be used."""
     verify = _yes_or_no(options.get("verify", "yes"))
-    if not any(name in options for name in FILES):
+    if not any(OPTIONS[name].is_file for name in options if name in OPTIONS):
         return _with_system_trust(verify, options.get("alpn", ""))
     context = ssl.create_default_context() if "ca" not in options else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     _be_strict(context, options.get("alpn", ""))
-    _trust(context, options)
-    _identify(context, options)
+    _trust(context, options, files)
+    _identify(context, options, files)
     if not verify:
         _take_anybody(context)
     return context
 
 
-def server_context(options: Mapping[str, str]) -> ssl.SSLContext:
+def server_context(options: Mapping[str, str], files: Files = _NONE) -> ssl.SSLContext:
     """Return what a server needs. EINVAL: no certificate; and as `client_context`."""
     if "cert" not in options:
         raise SchemeError(errno.EINVAL, "a TLS server needs a certificate: cert=FILE and key=FILE")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     _be_strict(context, options.get("alpn", ""))
-    _identify(context, options)
+    _identify(context, options, files)
     if "ca" in options:
-        _trust(context, options)
+        _trust(context, options, files)
         context.verify_mode = ssl.CERT_REQUIRED
     return context
 
@@ -117,13 +121,13 @@ def _take_anybody(context: ssl.SSLContext) -> None:
     context.verify_mode = ssl.CERT_NONE
 
 
-def _trust(context: ssl.SSLContext, options: Mapping[str, str]) -> None:
+def _trust(context: ssl.SSLContext, options: Mapping[str, str], files: Files) -> None:
     if "ca" in options:
         name = _file(options["ca"])
-        _read(name, "certificates", lambda: context.load_verify_locations(name))
+        _use(name, "certificates", lambda: context.load_verify_locations(files[name].path))
 
 
-def _identify(context: ssl.SSLContext, options: Mapping[str, str]) -> None:
+def _identify(context: ssl.SSLContext, options: Mapping[str, str], files: Files) -> None:
     if "cert" not in options:
         if "key" in options:
             raise SchemeError(errno.EINVAL, "key= without cert=: whose key is it?")
@@ -132,14 +136,13 @@ def _identify(context: ssl.SSLContext, options: Mapping[str, str]) -> None:
     key = _file(options["key"]) if "key" in options else None
     what = f"certificate and key {key}" if key else "certificate and key"
     # Without a callback OpenSSL would ask the daemon's terminal for the passphrase of an encrypted key.
-    _read(certificate, what, lambda: context.load_cert_chain(certificate, key, password=lambda: b""))
+    paths = files[certificate].path, files[key].path if key else None
+    _use(certificate, what, lambda: context.load_cert_chain(*paths, password=lambda: b""))
 
 
-def _read(name: str, what: str, load: Callable[[], None]) -> None:
+def _use(name: str, what: str, load: Callable[[], None]) -> None:
     try:
         load()
     except ssl.SSLError as error:
         reason = (error.reason or "no PEM").lower().replace("_", " ")
         raise SchemeError(errno.EINVAL, f"{name} has no usable {what}: {reason}") from None
-    except OSError as error:
-        raise SchemeError(error.errno or errno.EIO, f"{name} can't be read: {error.strerror}") from None

@@ -7,11 +7,9 @@ connects is given only the address that was found.
 
 from __future__ import annotations
 
-import errno
 from typing import TYPE_CHECKING, Final
 
 from schemefs.conversation import ConversationProtocol, ConversationScheme, Option, Use
-from schemefs.errors import SchemeError
 from schemefs.net.addresses import AddressPath, Endpoint, parse_seconds
 from schemes.tls import credentials
 from schemes.tls.engine import TlsEngine
@@ -42,18 +40,16 @@ class TlsProtocol(ConversationProtocol):
         self.handshakes_failed = 0
 
     def connect(self, address: AddressPath, caller: Caller, now: float) -> TlsEngine:
-        """Begin a connection and its handshake. EACCES, ENOENT, EINVAL: a file that an option names."""
+        """Begin a connection and its handshake. EINVAL: a file that an option names is of no use."""
         options = address.options
-        self._check_files(options, caller)
-        context = credentials.client_context(options)
+        context = credentials.client_context(options, caller.files)
         name = credentials.server_name(options.get("sni") or address.endpoint.host)
         stream: Engine = self.stream.connect(self._below(address), caller, now)
         return self._wrap(stream, context, name, options, now)
 
     def announce(self, address: AddressPath, caller: Caller, now: float) -> TlsListener:
         """Listen. EINVAL: without a certificate."""
-        self._check_files(address.options, caller)
-        context = credentials.server_context(address.options)
+        context = credentials.server_context(address.options, caller.files)
         below: ListenerEngine = self.stream.announce(self._below(address), caller, now)  # type: ignore[assignment]
         options = address.options
         return TlsListener(
@@ -84,11 +80,6 @@ class TlsProtocol(ConversationProtocol):
         """Return the address without what is ours."""
         options = {name: value for name, value in address.options.items() if name not in credentials.OPTIONS}
         return AddressPath(address.endpoint, options)
-
-    def _check_files(self, options: Mapping[str, str], caller: Caller) -> None:
-        named = [name for name in credentials.FILES if name in options]
-        if named and not self.context.is_privileged(caller):
-            raise SchemeError(errno.EACCES, f"{named[0]}= is read by the daemon: for root, or whom the daemon runs as")
 
 
 class TlsScheme(ConversationScheme):

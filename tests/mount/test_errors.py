@@ -85,9 +85,13 @@ CASES: dict[str, list[str]] = {
     "tls open EPROTO": ["tls_open(b'HTTP/1.0 400 Bad Request\\r\\n\\r\\n')"],
     "tls open ECONNRESET": ["tls_open(b'', hang_up=True)"],
     "tls open ETIMEDOUT": ["tls_open(b'', ',timeout=0.3')"],
-    "tls open EINVAL": ["os.open('tls/:0', RW)", "os.open('tls/127.0.0.1:1,ca=%2Fetc%2Fpasswd', RW)"],
+    "tls open EINVAL": [
+        "os.open('tls/:0', RW)",
+        "os.open('tls/127.0.0.1:1,ca=%2Fetc%2Fpasswd', RW)",
+        "os.open('tls/:0,cert=%2Fdev%2Fnull', RW)",
+    ],
     "tls open ENOENT": ["os.open('tls/127.0.0.1:1,ca=%2Fnothing%2Fhere', RW)"],
-    "tls open EACCES": ["nobody: os.open('tls/127.0.0.1:1,ca=%2Fetc%2Fpasswd', RW)"],
+    "tls open EACCES": ["nobody: os.open('tls/127.0.0.1:1,ca=%2Fetc%2Fshadow', RW)"],
     "tls read EPROTO": ["client, _ = tls(b'no TLS at all'); soon(lambda: os.read(client, 1))"],
     "tls read ECONNRESET": [
         "client, peer = tls(b''); os.read(peer, 4096); os.close(peer); soon(lambda: os.read(client, 1))",

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from tls_certificates import Authority
+from tls_certificates import AllFiles, Authority
 
 from schemefs.alarm import Alarm
 from schemefs.errors import SchemeError
@@ -29,7 +29,10 @@ CONTEXTS = []
 def contexts(tmp_path_factory) -> None:
     authority = Authority(tmp_path_factory.mktemp("tls"))
     certificate = authority.certificate("here", "here")
-    CONTEXTS[:] = [client_context({"ca": str(authority.ca)}), server_context({"cert": str(certificate)})]
+    CONTEXTS[:] = [
+        client_context({"ca": str(authority.ca)}, AllFiles()),
+        server_context({"cert": str(certificate)}, AllFiles()),
+    ]
 
 
 def pipe() -> tuple[PipeEngine, PipeEngine]:

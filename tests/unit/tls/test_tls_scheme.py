@@ -13,18 +13,18 @@ from ip_host import IpHost
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from tls_certificates import Authority
+from tls_certificates import AllFiles, Authority
 
 from schemefs.config import Config
 from schemefs.errors import SchemeError
 from schemefs.log import LogRings
 from schemefs.names import Names
 from schemefs.net.buffer import joined
-from schemefs.scheme import Caller, SchemeContext
+from schemefs.scheme import Caller, FilesWanted, SchemeContext
 from schemes.tcp import TcpScheme
 from schemes.tls import TlsScheme
 
-ROOT, USER = Caller(0), Caller(1000)
+ROOT, USER = Caller(0, files=AllFiles()), Caller(1000)
 
 
 class Machine(IpHost):
@@ -90,10 +90,25 @@ def test_another_name_than_the_certificates_is_refused(files):
     assert machine.open(f"127.0.0.1:8443,ca={quoted(files.ca)},sni=here").opening(0.0) is False
 
 
-def test_files_are_for_those_who_may_configure_the_daemon(files):
-    refusal = refused(Machine(), f"here:443,ca={quoted(files.ca)}", USER)
-    assert refusal.errno == errno.EACCES
-    assert "ca=" in refusal.sentence
+@pytest.mark.parametrize("path", ["here:443,ca=%2Fca.pem,cert=%2Fcert.pem", ":443,ca=%2Fca.pem,cert=%2Fcert.pem"])
+def test_files_are_asked_for_before_anything_is_done(path):
+    machine = Machine()
+    with pytest.raises(FilesWanted) as wanted:
+        machine.open(path, caller=USER)
+    assert wanted.value.names == ["/ca.pem", "/cert.pem"]
+    assert not list(machine.scheme.conversations)
+
+
+def test_a_ctl_asks_for_the_files_of_its_verb(files):
+    machine = Machine()
+    ctl = machine.open("clone", caller=USER)
+    line = memoryview(f"announce :8443,cert={files.folder / 'here.pem'}\n".encode())
+    with pytest.raises(FilesWanted) as wanted:
+        ctl.write(line, 0.0)
+    assert wanted.value.names == [str(files.folder / "here.pem")]
+    ctl.files = AllFiles()
+    assert ctl.write(line, 0.0) == len(line)
+    assert not ctl.files
 
 
 def test_what_is_malformed_says_so():
