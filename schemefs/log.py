@@ -26,7 +26,7 @@ class LogRing:
     def __init__(self, capacity: int = RING_OCTETS) -> None:
         self.capacity = capacity
         self.end = 0  # octets ever written
-        self.watchers: set[Callable[[], None]] = set()
+        self.watchers: set[Callable[[], object]] = set()
         self._kept = bytearray()
 
     @property

@@ -119,7 +119,7 @@ class TextFile(Node):
         self.uid = uid
         self.gid = gid
         self.version = 0
-        self.watchers: set[Callable[[], None]] = set()
+        self.watchers: set[Callable[[], object]] = set()
 
     @property
     def is_read(self) -> bool:

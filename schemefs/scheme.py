@@ -51,6 +51,7 @@ O_RDONLY: Final = 0
 O_WRONLY: Final = 1
 O_RDWR: Final = 2
 O_ACCMODE: Final = 3
+O_NONBLOCK: Final = 0o4000
 
 
 class Event:
@@ -108,15 +109,15 @@ class Handle:
     would_block: int = errno.EAGAIN  # what a write that can't wait is told
     files: Mapping[str, FileCopy] = MappingProxyType({})  # what was read because a write raised FilesWanted
     must_open_at_once: bool = False  # with O_NONBLOCK, an open that is still `opening` fails with EAGAIN
-    on_changed: Callable[[], None] | None = None
+    on_changed: Callable[[], int | None] | None = None
 
-    def changed(self) -> None:
+    def changed(self) -> int:
         """Say "look again": something that `opening`, `read`, `write`, `fevent` or `synced` depends on has changed.
 
-        Cheap, and safe in the middle of anything: whoever listens only makes a note and looks later.
+        Cheap, and safe in the middle of anything: whoever listens only makes a note and looks later. Returns how many
+        waited for it, for who keeps a record; nothing else may depend on that.
         """
-        if self.on_changed is not None:
-            self.on_changed()
+        return (self.on_changed() or 0) if self.on_changed is not None else 0
 
     def opening(self, now: float) -> bool:
         """Tell whether a blocking open has still to wait (connect, accept). Raises SchemeError when it has failed."""
@@ -140,6 +141,12 @@ class Handle:
     @abstractmethod
     def fevent(self, interest: int) -> int:
         """Return which of the `Event` bits in *interest* are true now (ERR and HUP always count as asked for)."""
+
+    def polled(self, caller: Caller, events: int, now: float, *, waits: bool) -> None:
+        """*caller* was told *events* by poll(2) or select(2), and, if it *waits*, is to hear of the next change.
+
+        For who keeps a record; nothing else may depend on it.
+        """
 
     def queued(self) -> int | None:
         """Return how many octets a read could get now, for a stream of octets; None where reads are messages."""
@@ -290,6 +297,7 @@ class Scheme(ABC):
 
 __all__ = [
     "O_ACCMODE",
+    "O_NONBLOCK",
     "O_RDONLY",
     "O_RDWR",
     "O_WRONLY",

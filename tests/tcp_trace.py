@@ -21,7 +21,7 @@ from schemefs.errors import SchemeError
 from schemefs.net.addresses import packed
 from schemefs.net.buffer import Chunks, joined
 from schemefs.net.checksum import pseudo_header_sum
-from schemefs.net.layers import DeliveryError, Transport
+from schemefs.net.layers import DeliveryError, Note, Transport
 from schemefs.net.offload import CHECKED
 from schemes.tcp import options, wire
 from schemes.tcp.connection import Connection
@@ -44,6 +44,7 @@ class MemoryPath:
         self.source = source
         self.destination = destination
         self.traffic_class = 0
+        self.note: Note | None = None
 
     @property
     def mtu(self) -> int:

@@ -56,6 +56,8 @@ class Control:
             raise SchemeError(errno.EINVAL, "not UTF-8 text") from None
         if not verb:
             return True
+        if not conversation.connecting:  # else it is the same line, asked again
+            conversation.note(now, f"ctl: {verb} {argument.strip()}".rstrip())
         action = self._verbs.get(verb)
         if action is not None:
             return action(conversation, argument.strip(), caller, now)

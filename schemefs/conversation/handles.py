@@ -12,6 +12,7 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING, TypeVar
 
+from schemefs.conversation.journal import events_text, open_text
 from schemefs.errors import SchemeError
 from schemefs.net.buffer import total_length
 from schemefs.scheme import O_ACCMODE, O_RDONLY, O_WRONLY, Caller, Event, Handle
@@ -105,12 +106,18 @@ class DataHandle(_Holding):
             if conversation.watchers:
                 conversation.used(event)
         if conversation.journal is not None:
-            conversation.note(now, f"{verb} of {size}: {'parked' if taken is None else _amount(taken)}")
+            conversation.note(now, f"{verb} of {size}: {'would block' if taken is None else _amount(taken)}")
         return taken
 
     def fevent(self, interest: int) -> int:
         """Ask the conversation."""
         return self.conversation.fevent(interest)
+
+    def polled(self, caller: Caller, events: int, now: float, *, waits: bool) -> None:
+        """Keep a record of it, if one is kept."""
+        if self.conversation.journal is not None:
+            parked = ", parked" if waits and not events else ""
+            self.conversation.note(now, f"poll pid {caller.pid} -> {events_text(events)}{parked}")
 
     def queued(self) -> int | None:
         """Ask the engine."""
@@ -119,11 +126,17 @@ class DataHandle(_Holding):
 
     def synced(self, now: float) -> bool:
         """Ask the engine."""
-        return self.conversation.connected().synced(now)
+        conversation = self.conversation
+        synced = conversation.connected().synced(now)
+        if conversation.journal is not None:
+            conversation.note(now, f"fsync: {'all is acknowledged' if synced else 'would block'}")
+        return synced
 
     def reopen(self, flags: int, caller: Caller, now: float) -> Handle:
         """Join: /dev/fd/3 is the same conversation."""
         reads, writes = access_of(flags)
+        if self.conversation.journal is not None:
+            self.conversation.note(now, open_text(caller, flags))
         return DataHandle(self.conversation, now, reads=reads, writes=writes)
 
     def interrupted(self, now: float) -> None:

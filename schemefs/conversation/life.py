@@ -137,10 +137,9 @@ class Conversation:
         self._may_try_again = False
         if self.began_at < 0:
             self.began_at = now
-        if self.journal is not None:
-            # What it has done already, a SYN mostly, is told by where it stands.
+        if self.journal is not None and not self.journal.follow(engine):
+            # What it has done already is told by where it stands.
             self.journal.note(now, f"{engine.local} to {engine.remote}: {engine.status(now).get('state', 'begun')}")
-            self.journal.follow(engine)
         self.discards = False
         engine.on_changed = self._engine_changed
         self._mind_readers(now)
@@ -324,10 +323,11 @@ class Conversation:
     # Changes
 
     def _engine_changed(self) -> None:
-        if self.journal is not None and self._holders:
-            self.journal.note(None, f"wake {len(self._holders)}: {events_text(self.fevent(Event.ALL))}")
+        woken = 0
         for handle in self._holders:
-            handle.changed()
+            woken += handle.changed()
+        if self.journal is not None and self._holders:
+            self.journal.changed(self.fevent(Event.ALL), woken)
         for changed in self.on_changed:
             changed()
         self._tell_watchers()
@@ -344,12 +344,6 @@ class Conversation:
         for watcher in tuple(self.watchers):
             watcher.ended()
         self._table.forget(self)
-
-
-def events_text(events: int) -> str:
-    """Return `IN OUT`, or `nothing`."""
-    names = [name for name in ("IN", "PRI", "OUT", "ERR", "HUP", "RDHUP") if events & getattr(Event, name)]
-    return " ".join(names) or "nothing"
 
 
 class Conversations:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, cast
 
 from schemefs.conversation.handles import CtlHandle, DataHandle, ListenHandle, access_of
 from schemefs.conversation.help import WORDS
-from schemefs.conversation.journal import EventsFile
+from schemefs.conversation.journal import EventsFile, open_text
 from schemefs.conversation.settings import SettingsDirectory
 from schemefs.scheme import Caller, Handle, Node, StaticDirectory, StreamFile, TextFile
 
@@ -48,7 +48,7 @@ class ConversationDirectory(StaticDirectory):
 
         def data(flags: int, caller: Caller, now: float) -> Handle:
             reads, writes = access_of(flags)
-            conversation.note(now, f"open pid {caller.pid}")
+            conversation.note(now, open_text(caller, flags))
             return DataHandle(conversation, now, reads=reads, writes=writes)
 
         self.status = _StatusFile(conversation, lines)

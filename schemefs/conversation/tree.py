@@ -19,6 +19,7 @@ from schemefs.conversation.handles import (
     access_of,
 )
 from schemefs.conversation.help import readme
+from schemefs.conversation.journal import open_text
 from schemefs.conversation.life import Conversation, Conversations
 from schemefs.conversation.numbered import ConversationDirectory, Stream, lines
 from schemefs.conversation.options import ACCEPT, FILE_OPTIONS, parse_with_options
@@ -175,7 +176,7 @@ class ConversationScheme(Scheme):
         conversation.unnamed = True
         conversation.began_at = now
         if "events" in address.options:
-            conversation.record().note(now, f"open pid {caller.pid}")
+            conversation.record().note(now, open_text(caller, flags))
         try:
             if address.endpoint.host or not self.protocol.ports:
                 self._connect(conversation, address, caller, now)

@@ -52,6 +52,9 @@ class OpenFile(ABC):
     def poll(self, now: float) -> int:
         """Return what is true now."""
 
+    def polled(self, caller: Caller, events: int, now: float, *, waits: bool) -> None:
+        """*caller* was told so."""
+
     def keep_poll_handle(self, poll_handle: PollHandle) -> None:
         """The kernel wants one notification at the next change."""
         self.waiters.poll_handle = poll_handle
@@ -156,6 +159,10 @@ class OpenStream(OpenFile):
     def poll(self, now: float) -> int:
         """Ask the handle."""
         return self.handle.fevent(Event.ALL) & Event.ALL  # what is no such integer is EIO here, not in pyfuse3
+
+    def polled(self, caller: Caller, events: int, now: float, *, waits: bool) -> None:
+        """Tell the handle."""
+        self.handle.polled(caller, events, now, waits=waits)
 
     async def fsync(self, unique: int) -> None:
         """Wait until everything written was acknowledged."""

@@ -302,7 +302,10 @@ class Operations(pyfuse3.Operations):
         file = self.files[fh]
         if poll_handle is not None:
             file.keep_poll_handle(poll_handle)
-        return file.poll(self.waiting.clock())
+        now = self.waiting.clock()
+        events = file.poll(now)
+        file.polled(_caller(ctx), events, now, waits=poll_handle is not None)
+        return events
 
     async def flush(self, fh: int) -> None:
         """A close of one descriptor of several: nothing happens, and nothing ever waits here."""

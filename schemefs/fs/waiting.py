@@ -89,20 +89,26 @@ class Waiters:
         # One is enough: the kernel's handle stands for the open file, and one notification wakes all that poll it.
         self.poll_handle: PollHandle | None = None
 
-    def wake(self) -> None:
-        """Have everyone look again. Safe from anywhere: the looking happens later, in the callers' own tasks."""
+    def wake(self) -> int:
+        """Have everyone look again, and return how many that is: the kernel's poll is one.
+
+        Safe from anywhere: the looking happens later, in the callers' own tasks.
+        """
+        woken = len(self.calls)
         if self.calls:
             if log.isEnabledFor(TRACE):
                 log.log(TRACE, "fevent to %d waiters", len(self.calls))
             for parked in tuple(self.calls):
                 parked.resume(Why.CHANGED)
         if self.poll_handle is not None:
+            woken += 1
             poll_handle, self.poll_handle = self.poll_handle, None
             try:
                 poll_handle.notify()
             except OSError as error:
                 # ENOENT: the file was closed meanwhile; nobody is there to be told.
                 log.debug("poll notification: %s", error)
+        return woken
 
 
 class Waiting:

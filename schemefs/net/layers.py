@@ -19,6 +19,9 @@ ICMP = 1
 TCP = 6
 UDP = 17
 
+Note = Callable[[float | None, str], None]
+"""Adds a line to somebody's record of a conversation: when (None: at the time of the line before it), and what."""
+
 
 @dataclass(frozen=True, slots=True)
 class DeliveryError:
@@ -62,6 +65,7 @@ class Path(Protocol):
     source: bytes
     destination: bytes
     traffic_class: int  # the octet of DSCP and ECN (RFC 2474, RFC 3168) in what is sent; 0 at first
+    note: Note | None  # is told, if set, what neighbors are asked for its datagrams
 
     @property
     def mtu(self) -> int:

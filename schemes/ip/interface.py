@@ -22,6 +22,7 @@ from schemes.ip.neighbors import NeighborTable
 if TYPE_CHECKING:
     from schemefs.driver import Link
     from schemefs.net.impairment import Impairment
+    from schemefs.net.layers import Note
     from schemes.ip.neighbor import Neighbor, Queued
     from schemes.ip.network import Network
 
@@ -141,11 +142,11 @@ class Interface:
         """Tell whether another gateway leads where this one does."""
         return (self.name, address) in self.network.routes.replaceable
 
-    def suspect(self, next_hop: bytes, now: float) -> None:
+    def suspect(self, next_hop: bytes, now: float, note: Note | None = None) -> None:
         """Whoever sends by *next_hop* gets no answer: have that asked whether it is there."""
         neighbor = self.neighbor_table.get(next_hop)
         if neighbor is not None:
-            neighbor.suspect(now)
+            neighbor.suspect(now, note)
 
     def neighbor_silent(self, address: bytes, now: float) -> None:
         """Have routes that do without this neighbor preferred."""

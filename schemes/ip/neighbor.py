@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 from schemefs.log import TRACE
 from schemefs.net.addresses import mac_text, presentation
 from schemefs.net.buffer import Chunks, total_length
+from schemefs.net.layers import Note
 
 if TYPE_CHECKING:
     import random
@@ -114,6 +115,7 @@ class Neighbor:
         "refused",
         "state",
         "timer",
+        "told",
     )
 
     def __init__(self, address: bytes, attachment: Attachment) -> None:
@@ -129,6 +131,7 @@ class Neighbor:
         self.queue: deque[Queued] = deque()
         self.octets = 0
         self.refused: set[int] = set()  # protocols
+        self.told: list[Note] = []  # whoever wants to know how the question ends
         self.timer = attachment.alarm.timer(self._on_timer, f"neighbor {presentation(address)}")
 
     def usable_mac(self, now: float) -> bytes:
@@ -148,7 +151,7 @@ class Neighbor:
             self.cached = True
         return self.mac
 
-    def enqueue(self, queued: Queued, now: float) -> bool:
+    def enqueue(self, queued: Queued, now: float, note: Note | None = None) -> bool:
         """Keep a datagram until the address is known, asking for it when nobody does; False: the queue is full."""
         size = total_length(queued.chunks)
         if len(self.queue) >= QUEUE_DATAGRAMS or self.octets + size > QUEUE_OCTETS:
@@ -156,6 +159,7 @@ class Neighbor:
             return False
         self.queue.append(queued)
         self.octets += size
+        self._tell_from_now(note)
         if self.state in (NEW, FAILED):
             self.state = INCOMPLETE
             self.attempts = 0
@@ -186,12 +190,14 @@ class Neighbor:
             if self.challenger:
                 log.warning("%s stays at %s", presentation(self.address), mac_text(mac))
                 self.challenge_at = now + CHALLENGE_PAUSE
+            self._tell(now, f"ARP {presentation(self.address)} is still at {mac_text(mac)}")
             self._confirm(now)
 
-    def suspect(self, now: float) -> None:
+    def suspect(self, now: float, note: Note | None = None) -> None:
         """Somebody's datagrams that leave here get no answer: ask whether it is there, unless it has just said so."""
         if self.state in (REACHABLE, STALE, DELAY) and now - self.confirmed_at >= RETRANSMIT:
             log.log(TRACE, "%s is suspected to be gone: asked", presentation(self.address))
+            self._tell_from_now(note)
             self._probe(now)
 
     def make_permanent(self, mac: bytes, now: float) -> None:
@@ -209,6 +215,7 @@ class Neighbor:
 
     def _adopt(self, mac: bytes, now: float, *, confirmed: bool) -> None:
         log.log(TRACE, "%s is at %s", presentation(self.address), mac_text(mac))
+        self._tell(now, f"ARP {presentation(self.address)} is-at {mac_text(mac)}")
         self.challenger = b""
         if not self.mac:
             self.attachment.neighbor_heard(self.address)
@@ -217,6 +224,7 @@ class Neighbor:
             self._confirm(now)
         else:
             self.state = STALE
+            self.told.clear()
             self.timer.clear()
             self.flush(now)
 
@@ -225,6 +233,7 @@ class Neighbor:
         self.challenger = b""
         self.confirmed_at = now
         base = REPLACEABLE_TIME if self.attachment.can_do_without(self.address) else REACHABLE_TIME
+        self.told.clear()
         # RFC 4861 §6.3.2: uniformly between half and one and a half, so that entries don't expire together.
         self.timer.set(now + self.attachment.random.uniform(0.5, 1.5) * base)
         self.flush(now)
@@ -246,6 +255,7 @@ class Neighbor:
 
     def _ask(self, now: float) -> None:
         self.attempts += 1
+        self._tell(now, f"ARP who-has {presentation(self.address)} (try {self.attempts})")
         self.timer.set(now + (CHALLENGED_RETRANSMIT if self.challenger else RETRANSMIT))
         self.attachment.solicit(self.address, self.mac, self.attempts, now)
 
@@ -267,7 +277,17 @@ class Neighbor:
             self.attachment.neighbor_silent(self.address, now)
             self._fail(now)
 
+    def _tell_from_now(self, note: Note | None) -> None:
+        if note is not None and note not in self.told:
+            self.told.append(note)
+
+    def _tell(self, now: float, text: str) -> None:
+        for note in self.told:
+            note(now, text)
+
     def _fail(self, now: float) -> None:
+        self._tell(now, f"ARP {presentation(self.address)} does not answer ({self.attempts} tries)")
+        self.told.clear()
         self.state = FAILED
         self.challenger = b""
         self._set_mac(b"")

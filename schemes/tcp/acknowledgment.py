@@ -81,6 +81,8 @@ def _advance(c: Connection, segment: Segment, acked: int, now: float) -> None:
         acked, segment.sack, now, rtt.srtt,
         is_duplicate=False, is_limited=c.is_limited, echoed=_echoed(c, segment, now),
     )  # fmt: skip
+    if c.recovery.decision:
+        c.tell_decision(now)
     if ack == snd.nxt:
         c.retransmission.clear()  # RFC 6298 (5.2); `transmit` arms it again when there is more
     else:
@@ -98,6 +100,8 @@ def _same_ack(c: Connection, segment: Segment, now: float) -> None:
             0, segment.sack, now, c.rtt.srtt,
             is_duplicate=is_duplicate, is_limited=False, echoed=_echoed(c, segment, now),
         )  # fmt: skip
+        if c.recovery.decision:
+            c.tell_decision(now)
 
 
 def _echoed(c: Connection, segment: Segment, now: float) -> int:
@@ -120,12 +124,12 @@ def _update_window(c: Connection, segment: Segment, now: float) -> None:
         c.retransmission.clear()
         c.stalled_at = -1.0
         c.unanswered = 0
+        c.tell(now, f"window opens -> {wnd}")
         if snd.nxt > snd.una:
             c.recovery.send_all_again()
     snd.wnd = wnd
     snd.max_wnd = max(snd.max_wnd, wnd)
     snd.wl1, snd.wl2 = segment.seq, segment.ack
-    del now
 
 
 def _after_fin(c: Connection, now: float) -> bool:

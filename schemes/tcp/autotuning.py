@@ -50,6 +50,8 @@ class WindowTuning:
             return
         inbox = connection.inbox
         if self._epoch_at and self._taken * 2 > inbox.capacity and inbox.capacity < MAX_CAPACITY:
+            elapsed = now - self._epoch_at
+            connection.tell(now, f"{self._taken} octets read in {elapsed:.4f} s -> twice the receive buffer")
             inbox.capacity = min(inbox.capacity * 2, MAX_CAPACITY)
         self._epoch_at = now
         self._taken = 0

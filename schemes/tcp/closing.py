@@ -96,8 +96,7 @@ def fail(connection: Connection, number: int, sentence: str, reason: str, now: f
     if c.alternatives and c.state == SYN_SENT and c.tcp.try_next(c, now):
         return
     c.error = sentence
-    if c.note is not None:
-        c.note(now, sentence)
+    c.tell(now, sentence)
     if not c.closed:
         c.failure = SchemeError(number, sentence)
     c.tcp.statistics.abort(reason)

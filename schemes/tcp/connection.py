@@ -37,9 +37,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from schemefs.conversation import Setting
-    from schemefs.conversation.journal import Note
     from schemefs.net.buffer import Buffer, Chunks
-    from schemefs.net.layers import DeliveryError, Path
+    from schemefs.net.layers import DeliveryError, Note, Path
     from schemes.tcp.demultiplexer import Tcp
     from schemes.tcp.listener import Listener
     from schemes.tcp.recovery import Recovery
@@ -65,11 +64,11 @@ class Connection:
     __slots__ = (
         "__weakref__", "ack_now", "alternatives", "blocked", "closed", "congestion", "connect_timeout",
         "delayed_ack", "discarding", "dsack", "error", "established_at", "failure", "fin_queued", "fin_sent",
-        "header_length", "heard_at", "hop_limit", "inbox", "ip_header_length", "is_limited", "keepalive",
-        "keepalive_count", "keepalive_interval", "key", "life", "linger", "lingering", "listener", "loss_timer",
-        "max_payload", "mss", "nodelay", "note", "on_changed", "opened_at", "out", "path", "path_mtu",
-        "peer_closed", "peer_mss", "ports", "probes", "pseudo_sum", "quick_acks", "rcv", "read_shut",
-        "reassembly", "recovery", "replies", "retransmission", "retransmissions", "rtt", "sack_on",
+        "header_length", "heard_at", "held_back", "hop_limit", "inbox", "ip_header_length", "is_limited",
+        "keepalive", "keepalive_count", "keepalive_interval", "key", "life", "linger", "lingering", "listener",
+        "loss_timer", "max_payload", "mss", "nodelay", "note", "on_changed", "opened_at", "out", "path",
+        "path_mtu", "peer_closed", "peer_mss", "ports", "probes", "pseudo_sum", "quick_acks", "rcv",
+        "read_shut", "reassembly", "recovery", "replies", "retransmission", "retransmissions", "rtt", "sack_on",
         "segments_in", "segments_out", "sent_at", "small_end", "snd", "soft_error", "stalled_at", "state",
         "syn_retries", "tcp", "timestamp_offset", "timestamps_on", "ts_recent", "ts_recent_at", "tuning",
         "unanswered", "unsendable", "user_timeout",
@@ -117,6 +116,7 @@ class Connection:
         """Use *path* from now on: what follows from its ends and its MTU."""
         if path is not self.path:
             path.traffic_class = self.path.traffic_class
+            path.note = self.note
         self.path = path
         source, destination = path.source, path.destination
         self.ip_header_length = 20 if len(source) == 4 else 40
@@ -132,6 +132,7 @@ class Connection:
         self.loss_timer = alarm.timer(lambda now: timeouts.loss_timer_due(self, now), name)
         self.delayed_ack = alarm.timer(lambda now: output.send_ack(self, now), name)
         self.life = alarm.timer(lambda now: timeouts.life_due(self, now), name)
+        self.held_back = ""  # why octets are unsent, as far as that was told
         self.ack_now = False  # an ACK is owed at the latest at the end of this burst
         self.quick_acks = QUICK_ACKS  # segments that are still acknowledged without delay
         self.dsack: tuple[int, int] | None = None  # a duplicate to report (RFC 2883) with the next ACK
@@ -337,6 +338,20 @@ class Connection:
         closing.abort(self, "by_user", now)
 
     # For the modules named above
+
+    def narrate(self, note: Note) -> None:
+        """Tell *note* from now on what happens, what neighbors are asked included."""
+        self.note = self.path.note = note
+
+    def tell(self, now: float, text: str) -> None:
+        """Tell who follows `events`, if anybody does; where a text costs more than this call, look at `note` first."""
+        if self.note is not None:
+            self.note(now, text)
+
+    def tell_decision(self, now: float) -> None:
+        """Tell what loss recovery has decided."""
+        self.tell(now, self.recovery.decision)
+        self.recovery.decision = ""
 
     def become(self, state: str) -> None:
         """Enter *state*; every change comes through here."""

@@ -98,6 +98,7 @@ class DuplicateAckRecovery(Recovery):
         self._lost = min(snd.una + self.congestion.smss, snd.nxt)
         self.force = True
         self.congestion.lost(snd.in_flight, now)
+        self.decide(f"dupack {self._duplicates}", f"fast retransmit {self.relative(snd.una, self._lost)}")
 
     def _go_on(self, acked: int, now: float, srtt: float) -> None:
         """A partial ACK within an episode."""
@@ -108,8 +109,10 @@ class DuplicateAckRecovery(Recovery):
         # RFC 6582 §3.2 step 3: what follows a partial ACK is lost, and is sent now.
         self._lost = max(self._lost, min(snd.una + self.congestion.smss, snd.nxt))
         self.force = True
+        self.decide("partial ack", f"retransmit {self.relative(snd.una, self._lost)}")
 
     def _end_episode(self) -> None:
+        self.decide(f"all of the {self.phase} is acknowledged", "open")
         self.phase = OPEN
         self._lost = self._high_rxt = self.snd.una
         self.force = False
@@ -124,6 +127,7 @@ class DuplicateAckRecovery(Recovery):
         self.phase = LOSS
         self.point = snd.nxt
         self.send_all_again()
+        self.decide("retransmission time-out", f"{self.relative(snd.una, snd.nxt)} again")
 
     def send_all_again(self) -> None:
         """From SND.UNA on."""

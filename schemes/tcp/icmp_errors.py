@@ -44,8 +44,7 @@ def error_arrives(connection: Connection, error: DeliveryError, now: float) -> N
         closing.end(c)
     else:
         c.soft_error = error
-        if c.note is not None:
-            c.note(now, error.sentence)
+        c.tell(now, error.sentence)
         c.on_changed()
 
 
@@ -61,6 +60,7 @@ def _mtu_fell(c: Connection, now: float) -> None:
     """
     before = c.mss
     output.measure_path(c)
+    c.tell(now, f"path MTU {c.path_mtu} -> segments of {c.mss} instead of {before}")
     if c.mss < before and c.snd.nxt > c.snd.una:
         c.recovery.send_all_again()
         output.transmit(c, now)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 from schemefs.errors import SchemeError
 from schemefs.log import TRACE
 from schemefs.net.layers import TCP
+from schemes.tcp import held_back
 from schemes.tcp.options import ack_options, syn_options
 from schemes.tcp.recovery import OPEN
 from schemes.tcp.states import RECEIVING, SENDING, SYN_RECEIVED, SYN_SENT
@@ -77,6 +78,8 @@ def transmit(connection: Connection, now: float) -> None:
     wakes_at = c.recovery.wakes_at
     if wakes_at != c.loss_timer.deadline:
         c.loss_timer.set(min(wakes_at, c.retransmission.deadline))
+    if c.note is not None:
+        held_back.tell(c, now)
 
 
 def _send_lost(c: Connection, now: float) -> bool:

@@ -126,6 +126,7 @@ class RackRecovery(Recovery):
             is_plain_duplicate=is_duplicate and not blocks and not acked,
         ):
             self.congestion.lost(snd.in_flight, now)  # the probe has repaired a loss: it counts all the same
+            self.decide("the tail loss probe has repaired a loss", "smaller window")
         if self.phase is not OPEN and snd.una >= self.point:
             self._end_episode()
         if octets and (self.phase is LOSS or (self.phase is OPEN and acked and is_limited)):
@@ -190,6 +191,7 @@ class RackRecovery(Recovery):
             self.reordering.is_seen = True  # overtaken, sent again and arrived all the same; §6.2 step 3 can't see that
         self.congestion.undo()
         self.flight.recall()
+        self.decide("what was sent again had only been late", "as before")
         if self.phase is not OPEN:
             self._end_episode(is_undone=True)
 
@@ -231,6 +233,10 @@ class RackRecovery(Recovery):
             congestion.lost(self.snd.in_flight, now)
             self._spurious.begin(by_time_out=False)
             self._reduction.begin(flight.in_flight + newly_lost + delivered)
+            first = flight.first_lost()
+            lost = self.relative(first.start, first.end) if first is not None else ""
+            overtaken = f"overtaken by {self._end - self.snd.iss}"
+            self.decide(f"sack, {newly_lost} octets {overtaken}", f"fast retransmit {lost}")
         if self.phase is FAST:
             slack = congestion.smss if is_safe else 0
             window = self._reduction.window(delivered, flight.in_flight, congestion.ssthresh, slack)
@@ -239,6 +245,8 @@ class RackRecovery(Recovery):
     def _end_episode(self, *, is_undone: bool = False) -> None:
         if self.phase is FAST and not is_undone:
             self.congestion.cwnd = self.congestion.ssthresh
+        if not is_undone:
+            self.decide(f"all of the {self.phase} is acknowledged", "open")
         self.phase = OPEN
         self.force = False
         self.reordering.recovery_ended()
@@ -301,6 +309,8 @@ class RackRecovery(Recovery):
             if one is first or one.sent_at + patience <= now:
                 flight.lose(one)
         congestion.cwnd = max(congestion.cwnd, flight.in_flight + congestion.smss)
+        if first is not None:
+            self.decide("retransmission time-out", f"{self.relative(first.start, first.end)} again")
 
     def send_all_again(self) -> None:
         """All that has not arrived."""

@@ -29,7 +29,7 @@ NO_ECHO: Final = -1
 class Recovery(ABC):
     """The retransmission state of one connection. Every method is told what happened; none sends anything."""
 
-    __slots__ = ("congestion", "force", "phase", "point", "snd", "wakes_at")
+    __slots__ = ("congestion", "decision", "force", "phase", "point", "snd", "wakes_at")
 
     def __init__(self, snd: SendSpace, congestion: CongestionControl) -> None:
         self.snd = snd
@@ -38,6 +38,7 @@ class Recovery(ABC):
         self.point = snd.iss  # RecoveryPoint: an ACK of it ends the episode
         self.force = False  # the next retransmission goes whatever the pipe says
         self.wakes_at = math.inf  # when `due` is to be called
+        self.decision = ""  # the latest and why, in words, until somebody has told it
 
     @property
     @abstractmethod
@@ -81,6 +82,15 @@ class Recovery(ABC):
     @abstractmethod
     def send_all_again(self) -> None:
         """Count all that is in flight as lost, without a verdict on congestion (a window reopened, the MTU fell)."""
+
+    def decide(self, reason: str, outcome: str) -> None:
+        """Note a decision for `events`: rare enough to be put into words always."""
+        more = f"{self.decision}; " if self.decision else ""
+        self.decision = f"{more}{reason} -> {outcome}, cwnd {self.congestion.cwnd}"
+
+    def relative(self, start: int, end: int) -> str:
+        """Return `1:1461`: sequence numbers as people count them, from the SYN on."""
+        return f"{start - self.snd.iss}:{end - self.snd.iss}"
 
     def due(self, now: float, srtt: float) -> bool:
         """`wakes_at` has come. True: send a probe, and say so with `probed`."""

@@ -6,6 +6,7 @@ import errno
 from typing import TYPE_CHECKING
 
 from schemefs.conversation import ConversationProtocol, ConversationScheme, Option, Use
+from schemefs.conversation.journal import Beginning
 from schemefs.errors import SchemeError
 from schemefs.net.addresses import ANY_V4, AddressPath, parse_endpoint, parse_seconds
 from schemefs.net.layers import NetworkLayer
@@ -57,7 +58,7 @@ class TcpProtocol(ConversationProtocol):
         source, local_port = self._local_end(options.get("from", ""), caller)
         addresses = self.context.names.addresses(endpoint.host)
         connection = self._connect_to_one_of(addresses, port, source, local_port, now)
-        self._configure(connection, options)
+        self._begin_with(connection, options)
         connection.connect_timeout = parse_seconds(options.get("timeout") or "0")
         self.tcp.begin(connection, now)
         return connection
@@ -89,7 +90,7 @@ class TcpProtocol(ConversationProtocol):
         listener = self.tcp.listen(local, port, uid=caller.uid)
         if "backlog" in address.options:
             listener.backlog = settings.backlog(address.options["backlog"])
-        listener.configure = lambda connection: self._configure(connection, address.options)
+        listener.configure = lambda connection: self._begin_with(connection, address.options)
         return listener
 
     def configure(self, engine: Engine, address: AddressPath) -> None:
@@ -118,6 +119,12 @@ class TcpProtocol(ConversationProtocol):
     def _check_privilege(self, port: int, caller: Caller) -> None:
         if 0 < port < LOWEST_UNPRIVILEGED and not self.context.is_privileged(caller):
             raise SchemeError(errno.EACCES, f"ports below {LOWEST_UNPRIVILEGED} are for root, and {port} is one")
+
+    def _begin_with(self, connection: Connection, options: Mapping[str, str]) -> None:
+        """Have a new connection what was asked for in the path, from its SYN on."""
+        if "events" in options:
+            connection.narrate(Beginning())
+        self._configure(connection, options)
 
     @staticmethod
     def _configure(connection: Engine, options: Mapping[str, str]) -> None:

@@ -33,6 +33,8 @@ def loss_timer_due(connection: Connection, now: float) -> None:
     if c.recovery.due(now, c.rtt.srtt) and not c.blocked:
         _tell(c, "tail loss probe", now)
         output.send_tail_probe(c, now)
+    if c.recovery.decision:
+        c.tell_decision(now)
     output.transmit(c, now)
 
 
@@ -67,6 +69,7 @@ def retransmission_due(connection: Connection, now: float) -> None:
     else:
         _tell(c, "retransmission time-out", now)
         c.recovery.timed_out(now)
+        c.tell_decision(now)
         c.unanswered += 1
     output.transmit(c, now)
     if c.unanswered >= R1 and not window_closed and _past_r1(c, now):

@@ -18,6 +18,7 @@ import ssl
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
+from schemefs.conversation.journal import Narrator
 from schemefs.errors import SchemeError
 from schemefs.net.buffer import joined
 from schemefs.scheme import Event
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from schemefs.alarm import Alarm
     from schemefs.conversation import Engine, Setting
     from schemefs.net.buffer import Buffer, Chunks
+    from schemefs.net.layers import Note
     from schemes.tls.layer import Layer
 
 INBOX: Final = 1 << 18
@@ -102,6 +104,16 @@ class TlsEngine:
     def status(self, now: float) -> Mapping[str, str | int | float]:
         """`state` first."""
         return status.of_engine(self, now)
+
+    @property
+    def note(self) -> Note | None:
+        """The stream's."""
+        return self.stream.note if isinstance(self.stream, Narrator) else None
+
+    def narrate(self, note: Note) -> None:
+        """Have the stream tell what happens: handshake and records are segments to it."""
+        if isinstance(self.stream, Narrator):
+            self.stream.narrate(note)
 
     # The user's calls
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import subprocess
 from pathlib import Path
 
@@ -22,10 +23,11 @@ def test_cat_shows_both_sides_on_one_clock(module_scheme_mount) -> None:
         lines = (tcp / number / "events").read_text().splitlines()
         assert f"open pid {os.getpid()}" in lines[0]
         for words in (
-            ": SYN_SENT",
+            "CLOSED -> SYN_SENT",
+            "SYN out",
             "SYN-ACK in",
             "SYN_SENT -> ESTABLISHED",
-            "wake 1: OUT",
+            "fevent OUT -> 1 waker",
             "write of 5: 5",
             "PSH-ACK out",
         ):
@@ -57,6 +59,46 @@ def test_tail_follows(module_scheme_mount) -> None:
             tail.kill()
             tail.wait()
             tail.stdout.close()
+    finally:
+        os.close(client)
+        os.close(listener)
+
+
+def test_a_poll_is_a_line_and_says_what_came_of_it(module_scheme_mount) -> None:
+    tcp: Path = module_scheme_mount.path / "tcp"
+    listener = os.open(tcp / ":7303", os.O_RDWR)
+    client = os.open(tcp / "127.0.0.1:7303,events", os.O_RDWR | os.O_NONBLOCK)
+    try:
+        poll = select.poll()
+        poll.register(client, select.POLLIN)
+        assert not poll.poll(0)
+        number, _, _ = os.read(listener, 100).decode().partition(" ")
+        (tcp / number / "tx").write_bytes(b"hello")
+        assert poll.poll(10_000)
+        assert os.read(client, 5) == b"hello"
+        number = os.getxattr(client, "user.conversation").decode().partition("/")[2]
+        lines = [line.partition(" ")[2] for line in (tcp / number / "events").read_text().splitlines()]
+        assert lines[0] == f"open pid {os.getpid()} O_NONBLOCK"
+        told = [line for line in lines if line.startswith(("poll", "fevent", "read"))]
+        answered = [at for at, line in enumerate(told) if line.startswith(f"poll pid {os.getpid()} -> IN")]
+        assert answered
+        assert told.index("read of 5: 5") > answered[0]
+    finally:
+        os.close(client)
+        os.close(listener)
+
+
+def test_what_a_listener_records_its_connections_do_from_their_syn_on(module_scheme_mount) -> None:
+    tcp: Path = module_scheme_mount.path / "tcp"
+    listener = os.open(tcp / ":7304,events", os.O_RDWR)
+    client = os.open(tcp / "127.0.0.1:7304", os.O_RDWR)
+    try:
+        number, _, _ = os.read(listener, 100).decode().partition(" ")
+        lines = (tcp / number / "events").read_text().splitlines()
+        assert "CLOSED -> SYN_RECEIVED" in lines[0]
+        assert any("SYN-ACK out" in line for line in lines)
+        assert any("SYN_RECEIVED -> ESTABLISHED" in line for line in lines)
+        assert float(lines[0].split()[0]) == 0
     finally:
         os.close(client)
         os.close(listener)

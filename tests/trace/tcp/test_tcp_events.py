@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import sys
 
-from tcp_trace import established
+from tcp_pair import PORT, RIGHT, Pair
+from tcp_trace import PEER, PEER_PORT, Trace, established
 
-from schemefs.conversation.journal import Journal, Narrator
+from schemefs.conversation.journal import EARLY_LINES, Beginning, Journal, Narrator
 
 
 def test_every_segment_decision_and_state_is_a_line() -> None:
     tcp = established(mss=1000, options_text="sackOK", cwnd=10_000)
     journal = Journal(0.0)
     assert isinstance(tcp.connection, Narrator)
-    tcp.connection.note = journal.note
+    tcp.connection.narrate(journal.note)
     tcp.write(bytes(4000), now=0.5)
     tcp.receives(". ack 1 sack 1001:4001", now=0.6)
     tcp.until(0.7)
@@ -36,7 +37,7 @@ def test_every_segment_decision_and_state_is_a_line() -> None:
 def test_a_failure_is_the_last_word() -> None:
     tcp = established()
     journal = Journal(0.0)
-    tcp.connection.note = journal.note
+    tcp.connection.narrate(journal.note)
     tcp.receives("R 1:1(0)", now=1.0)
     lines = journal.ring.read(0, 1 << 16)[0].decode().splitlines()
     assert "+1.000000 RST from 10.0.2.2:80 in state ESTABLISHED" in lines
@@ -70,3 +71,115 @@ def test_nobody_pays_for_events_that_nobody_reads() -> None:
         sys.setprofile(None)
     assert "segment_arrives" in calls
     assert not {"flags_text", "_tell"} & set(calls)
+
+
+def told(tcp: Trace) -> list[str]:
+    """Return the list that every line will be in."""
+    lines: list[str] = []
+    tcp.connection.narrate(lambda _now, text: lines.append(text))
+    return lines
+
+
+def test_a_fast_retransmit_says_why() -> None:
+    """RFC 5681 §3.2."""
+    tcp = established(mss=1460, cwnd=14600)
+    lines = told(tcp)
+    tcp.write(bytes(7300), now=1.0)
+    for _ in range(3):
+        tcp.receives(". ack 1", now=1.1)
+    assert "dupack 3 -> fast retransmit 1:1461, cwnd 5110" in lines
+    tcp.receives(". ack 7301", now=1.2)
+    assert any(line.startswith("all of the fast recovery is acknowledged -> open") for line in lines)
+
+
+def test_a_loss_that_sack_shows_says_why() -> None:
+    """RFC 8985 §6.2."""
+    tcp = established(mss=1000, options_text="sackOK", cwnd=10_000)
+    lines = told(tcp)
+    tcp.write(bytes(5000), now=1.0)
+    tcp.receives(". ack 1 sack 1001:5001", now=1.1)
+    tcp.until(1.2)
+    assert any(line.startswith("sack, 1000 octets overtaken by 5001 -> fast retransmit 1:1001") for line in lines)
+
+
+def test_a_time_out_says_what_goes_again() -> None:
+    tcp = established(mss=1000, cwnd=10_000)
+    lines = told(tcp)
+    tcp.write(bytes(2000), now=1.0)
+    tcp.until(2.0)
+    assert "retransmission time-out -> 1:2001 again, cwnd 1000" in lines
+
+
+def test_what_waits_says_for_what() -> None:
+    tcp = established(mss=1000, win=4000, cwnd=2000)
+    lines = told(tcp)
+    tcp.write(bytes(5500), now=1.0)
+    tcp.receives(". ack 2001 win 1000", now=1.1)
+    tcp.connection.congestion.cwnd = 9000
+    tcp.receives(". ack 3001 win 9000", now=1.2)
+    tcp.write(bytes(100), now=1.2)
+    waits = [line for line in lines if " wait: " in line]
+    assert waits[:2] == [
+        "3500 octets wait: the congestion window is full (window 4000, cwnd 2000, in flight 2000)",
+        "2500 octets wait: the peer's window is full (window 1000, cwnd 4000, in flight 1000)",
+    ]
+    assert "Nagle" in waits[-1]
+    tcp.network.room = 0
+    tcp.write(bytes(5000), now=1.3)
+    assert "the link has no room" in lines[-1]
+
+
+def test_what_is_asked_of_neighbors_is_a_line_too() -> None:
+    """ARP, from the first question to the answer, or to the end of patience."""
+    pair = Pair()
+    pair.listen()
+    lines: list[str] = []
+    connection = pair.left.connect(RIGHT, PORT, 0.0)
+    connection.narrate(lambda _now, text: lines.append(text))
+    pair.left.begin(connection, 0.0)
+    assert lines[0] == "CLOSED -> SYN_SENT"
+    pair.passes(1.0)
+    assert connection.path.note is not None
+    assert connection.state == "ESTABLISHED"
+
+
+def test_the_way_stays_followed_when_another_address_is_tried() -> None:
+    tcp = Trace()
+    tcp.connect()
+    lines = told(tcp)
+    tcp.connection.alternatives = (PEER[:3] + b"\7",)
+    tcp.receives("R. 0:0(0) ack 1", now=0.1)
+    assert tcp.connection.remote.startswith("10.0.2.7:")
+    assert tcp.connection.path.note is not None
+    assert any("SYN out to 10.0.2.7:80" in line for line in lines)
+
+
+def test_what_happened_before_the_conversation_had_it_is_told() -> None:
+    """`,events`: a connect sends its SYN before it returns, and a handshake comes before its accept."""
+    tcp = Trace()
+    connection = tcp.tcp.connect(PEER, PEER_PORT, 5.0)
+    connection.narrate(Beginning())
+    tcp.tcp.begin(connection, 5.0)
+    journal = Journal(5.0)
+    journal.note(5.0, "open pid 1")
+    assert journal.follow(connection)
+    assert connection.note == journal.note
+    lines = journal.ring.read(0, 1 << 16)[0].decode().splitlines()
+    assert lines == [
+        "+0.000000 open pid 1",
+        "+0.000000 CLOSED -> SYN_SENT",
+        "+0.000000 SYN out to 10.0.2.2:80 (try 1)",
+    ]
+    late = Journal(7.0)
+    connection.narrate(Beginning())
+    connection.tell(6.0, "SYN in")
+    connection.tell(6.5, "ACK in")
+    late.follow(connection)
+    assert late.ring.read(0, 1 << 16)[0].decode().splitlines() == ["+0.000000 SYN in", "+0.500000 ACK in"]
+
+
+def test_lines_before_an_accept_are_bounded() -> None:
+    beginning = Beginning()
+    for number in range(10_000):
+        beginning(0.0, str(number))
+    assert len(beginning.lines) == EARLY_LINES

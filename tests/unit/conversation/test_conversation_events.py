@@ -35,7 +35,7 @@ def test_looking_at_it_begins_nothing_opening_does(world: World) -> None:
     world.close(client)
     assert text_of(node)[1:] == [
         "+1.500000 write of 5: 5",
-        "+1.500000 read of 1000: parked",
+        "+1.500000 read of 1000: would block",
         "+1.500000 close: 0 files are left",
     ]
 
