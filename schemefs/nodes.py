@@ -14,13 +14,16 @@ from __future__ import annotations
 import errno
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, ClassVar, Self
+from typing import TYPE_CHECKING, ClassVar, Final, Self
 
 from schemefs.errors import SchemeError
 
 if TYPE_CHECKING:
     from schemefs.log import LogRing
-    from schemefs.scheme import Caller, Handle, Watchable
+    from schemefs.scheme import Caller, Handle, Watchable, Watcher
+
+_IN: Final = 0x0001  # `scheme.Event.IN` and OUT: that module imports this one
+_OUT: Final = 0x0004
 
 
 class Node(ABC):
@@ -99,7 +102,7 @@ class TextFile(Node):
     """A small text, read as a snapshot, written in whole commands. Never blocks.
 
     *read* returns the text now. *write* is given everything one write(2) carried, and applies all of it or raises.
-    Poll on it: always readable and writable; PRI and ERR after `changed`.
+    Poll on it: always readable and writable; PRI and ERR after `changed`. The event scheme tells each change as `read`.
     """
 
     kind = 0o100000
@@ -120,6 +123,14 @@ class TextFile(Node):
         self.gid = gid
         self.version = 0
         self.watchers: set[Callable[[], object]] = set()
+        self._changes: Changes | None = None
+
+    @property
+    def watchable(self) -> Changes:  # type: ignore[override] # made for the few files that somebody watches
+        """Its changes, for the event scheme."""
+        if self._changes is None:
+            self._changes = Changes()
+        return self._changes
 
     @property
     def is_read(self) -> bool:
@@ -147,6 +158,34 @@ class TextFile(Node):
         self.version += 1
         for watcher in tuple(self.watchers):
             watcher()
+        if self._changes is not None:
+            self._changes.happen()
+
+    def ended(self) -> None:
+        """Tell the event scheme that what the file was about is gone."""
+        if self._changes is not None:
+            self._changes.end()
+
+
+class Changes:
+    """The changes of a text as the event scheme watches them: always to be read, and news after each change."""
+
+    def __init__(self) -> None:
+        self.watchers: set[Watcher] = set()
+
+    def fevent(self, interest: int) -> int:
+        """A text never blocks."""
+        return interest & (_IN | _OUT)
+
+    def happen(self) -> None:
+        """What can be read is another text now."""
+        for watcher in tuple(self.watchers):
+            watcher.used(_IN)
+
+    def end(self) -> None:
+        """There is nothing to be read any more."""
+        for watcher in tuple(self.watchers):
+            watcher.ended()
 
 
 class FailureFile(TextFile):

@@ -14,17 +14,20 @@ if TYPE_CHECKING:
     from schemefs.scheme import Tree, Watchable
     from schemes.event.notation import Wish
 
+_OTHERS_READ: Final = 0o004  # a text that everybody may read; a conversation is its owner's
+
 README: Final = """\
-event: wait for many conversations in one file.
+event: wait for many conversations in one file, and for changes of texts.
 
 event/queue   open it read-write: a queue of your own. Write what to watch, a line each; read what happens
-                  write  tcp/3 read          udp/0 read write          tcp/3 none
+                  write  tcp/3 read          udp/0 read write          tcp/3 none          netcfg/route/list read
                   read   tcp/3 read          tcp/4 read write error hangup
 event/raw     the same in Redox's records of 24 octets: descriptor, flags, data
 event/err     why your last open or write here failed
 
 An event comes once for what becomes true, and again after each read or write that leaves it true. `read`: octets, a
-datagram, a connection to accept, or the end of file. `error` and `hangup` come unasked. Reads wait for an event.
+datagram, a connection to accept, or the end of file; of a text, its change. `error` and `hangup` come unasked. Reads
+wait for an event.
 
     exec 3<>../tcp/HOST:PORT 5<>queue; echo "$(schemefs which 3) read" >&5; read -r name what <&5
 """
@@ -119,8 +122,11 @@ class QueueHandle(Handle):
             )
         node = self._tree.lookup(name, self._caller)
         if node.watchable is None:
-            raise SchemeError(errno.EINVAL, f"{name} is no conversation; one is called tcp/3, say")
-        if self._caller.uid not in (0, node.uid):
+            raise SchemeError(
+                errno.EINVAL, f"{name} is no conversation and no text; tcp/3 is one, or netcfg/route/list"
+            )
+        is_for_all = isinstance(node, TextFile) and node.mode & _OTHERS_READ
+        if self._caller.uid not in (0, node.uid) and not is_for_all:
             raise SchemeError(errno.EACCES, f"{name} belongs to uid {node.uid}")
         return node.watchable
 

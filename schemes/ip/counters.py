@@ -54,6 +54,7 @@ FRAMES: Final = frozenset(("truncated_frame", "other_mac", "unknown_ethertype", 
 
 _RFC_4293: Final = {
     "in_receives": "InReceives",
+    "in_octets": "InOctets",
     "in_header_errors": "InHdrErrors",
     "in_no_routes": "InNoRoutes",
     "in_address_errors": "InAddrErrors",
@@ -72,6 +73,13 @@ _RFC_4293: Final = {
     "fragmentation_oks": "OutFragOKs",
     "fragmentation_failures": "OutFragFails",
     "fragments_created": "OutFragCreates",
+    "out_octets": "OutOctets",
+    "in_multicasts": "InMcastPkts",
+    "in_multicast_octets": "InMcastOctets",
+    "out_multicasts": "OutMcastPkts",
+    "out_multicast_octets": "OutMcastOctets",
+    "in_broadcasts": "InBcastPkts",
+    "out_broadcasts": "OutBcastPkts",
 }
 
 
@@ -81,6 +89,7 @@ class Counters:
     __slots__ = (*_RFC_4293, "dropped", "samples")
 
     in_receives: int
+    in_octets: int
     in_header_errors: int
     in_no_routes: int
     in_address_errors: int
@@ -99,6 +108,13 @@ class Counters:
     fragmentation_oks: int
     fragmentation_failures: int
     fragments_created: int
+    out_octets: int
+    in_multicasts: int
+    in_multicast_octets: int
+    out_multicasts: int
+    out_multicast_octets: int
+    in_broadcasts: int
+    out_broadcasts: int
 
     def __init__(self) -> None:
         for name in _RFC_4293:
@@ -116,8 +132,19 @@ class Counters:
         if log.isEnabledFor(TRACE):
             log.log(TRACE, "dropped_%s: %d octets, %s", reason, len(octets), bytes(octets[:34]).hex())
 
+    def sent_to_many(self, octets: int, *, is_group: bool) -> None:
+        """Count a datagram to a group, or to everybody."""
+        if is_group:
+            self.out_multicasts += 1
+            self.out_multicast_octets += octets
+        else:
+            self.out_broadcasts += 1
+
     def as_text(self) -> str:
         """Return `name=value` lines: RFC 4293's names, then the drops."""
         values = {shown: getattr(self, name) for name, shown in _RFC_4293.items()}
+        values["OutFragReqds"] = self.fragmentation_oks + self.fragmentation_failures
+        whole = self.out_requests + self.out_forwarded - self.fragmentation_oks
+        values["OutTransmits"] = whole + self.fragments_created
         values |= {f"dropped_{reason}": count for reason, count in self.dropped.items()}
         return "".join(f"{name}={value}\n" for name, value in values.items())

@@ -13,6 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from schemefs.net.addresses import ANY_V4
+from schemefs.net.buffer import total_length
 from schemefs.net.offload import GSO_ECN, NEEDS_CHECKSUM, NO_OFFLOAD, Offload, split
 from schemes.ip import wire
 from schemes.ip.fragmentation import fragments
@@ -131,7 +132,9 @@ class Forwarder:
             chunks = (way.link_header, *queued.chunks) if way.link_header else queued.chunks
             taken = way.interface.link.send(chunks, offload, now)
             reason = "full_link"
-        if not taken:
+        if taken:
+            self._counters.out_octets += total_length(queued.chunks)
+        else:
             self._counters.drop(reason, queued.chunks[0])
         return taken
 

@@ -48,6 +48,8 @@ class Interface:
         self.random = network.random
         self.counters = network.counters
         self.neighbor_table = NeighborTable(self)
+        key = f"ifaces/{self.name}/neighbors/list"
+        self._neighbors_changed = network.alarm.timer(lambda _now: network.tell(key), key)
         self.arp = Arp(self)
         self.claims = Claims(self)
         self.refused: set[int] = set()  # protocols to which the link said no
@@ -155,6 +157,11 @@ class Interface:
     def neighbor_heard(self, address: bytes) -> None:
         """It is as good a gateway as any."""
         self.network.gateways.heard(self.name, address)
+
+    def neighbor_changed(self) -> None:
+        """Tell those who watch the list, once for all that happens now."""
+        if self.network.on_change:
+            self._neighbors_changed.soon()
 
     def neighbor_moved(self) -> None:
         """Have every path look its link header up again."""
@@ -310,10 +317,12 @@ class Interface:
         if len(address) != 4 or not self.is_on_link(address) or self.network.is_local(address):
             raise SchemeError(errno.EINVAL, f"{presentation(address)} is no neighbor on {self.name}")
         self.neighbor_table.use(address, now).make_permanent(mac, now)
+        self.network.tell("config")
 
     def remove_neighbor(self, address: bytes, now: float) -> None:
         """ENOENT: no such entry. Whoever's datagrams wait in it is told."""
         self.neighbor_table.remove(address, now)
+        self.network.tell("config")
 
     def statistics(self) -> Mapping[str, int | float | str]:
         """Counters, in the order in which they are shown."""

@@ -49,13 +49,7 @@ class Ipv4:
         self.raw: dict[int, list[RawReceiver]] = {}  # protocol -> who gets a copy of every datagram
 
     def receive_datagram(
-        self,
-        frame: memoryview,
-        start: int,
-        offload: Offload,
-        interface: Interface,
-        to_group: bool,
-        now: float,
+        self, frame: memoryview, start: int, offload: Offload, interface: Interface, to_group: bool, now: float
     ) -> None:
         """Take the datagram at `frame[start:]`, borrowed; *to_group*: the link sent it to more than us."""
         counters = self._counters
@@ -63,31 +57,23 @@ class Ipv4:
         if start:
             frame = frame[start:]
         length = len(frame)
+        counters.in_octets += length
         if length < 20:
             return self._drop("truncated_header", frame)
         version_ihl, _, total, _, fragment, _, protocol, _, source, destination = wire.HEADER.unpack_from(frame)
-        header_length = 20
-        if version_ihl != 0x45:
-            header_length = (version_ihl & 15) * 4
-            if version_ihl >> 4 != 4:
-                return self._drop("bad_version", frame)
-            if header_length < 20:
-                return self._drop("bad_header_length", frame)
-        if total != length:
-            if total > length:
-                return self._drop("truncated", frame)
+        header_length = (version_ihl & 15) * 4
+        if version_ihl != 0x45 or total != length:
+            reason = _why_not_whole(version_ihl, header_length, total, length, offload, start)
+            if reason:
+                return self._drop(reason, frame)
             frame = frame[:total]  # Ethernet pads to 60 octets
-            if offload.checksum_start + offload.checksum_offset + 2 > start + total and offload.flags & NEEDS_CHECKSUM:
-                return self._drop("bad_length", frame)
-        if total < header_length:
-            return self._drop("bad_length", frame)
         if not interface.is_loopback:
             reason = self._why_not_from_outside(frame[:header_length], source, destination)
             if reason:
                 return self._drop(reason, frame)
         unicast = destination in self._local or (interface.is_loopback and destination[0] == 127)
         if not unicast:
-            reason = self._why_not_for_us(destination, interface)
+            reason = self._why_not_for_us(destination, interface, total)
             if reason == "not_ours" and self._network.forwarder.enabled:
                 moved = offload.moved(-start) if offload.flags else offload
                 return self._network.forwarder.forward(frame, header_length, moved, now, to_group=to_group)
@@ -147,12 +133,15 @@ class Ipv4:
             if unicast:
                 self._report(PROTOCOL_UNREACHABLE, datagram, now)
 
-    def _why_not_for_us(self, destination: bytes, interface: Interface) -> str:
+    def _why_not_for_us(self, destination: bytes, interface: Interface, length: int) -> str:
         """Return why a datagram to no unicast address of ours is not for us; empty: it is, by broadcast or group."""
         addresses = self._addresses
         if destination in addresses.broadcasts:
+            self._counters.in_broadcasts += 1
             return ""
         if 224 <= destination[0] < 240:
+            self._counters.in_multicasts += 1
+            self._counters.in_multicast_octets += length
             joined = addresses.groups.get(destination)
             # Our own copy of what we sent to a group comes through lo; all hosts are in 224.0.0.1 (RFC 1112 §7.2).
             heard = joined is not None and (joined == interface.name or interface.is_loopback)
@@ -189,3 +178,17 @@ class Ipv4:
 
     def _drop(self, reason: str, datagram: Buffer) -> None:
         self._counters.drop(reason, datagram)
+
+
+def _why_not_whole(version_ihl: int, header_length: int, total: int, length: int, offload: Offload, start: int) -> str:
+    """Return what is wrong with the lengths of a header that is not the usual one; empty: nothing."""
+    if version_ihl >> 4 != 4:
+        return "bad_version"
+    if header_length < wire.HEADER_LENGTH:
+        return "bad_header_length"
+    if total > length:
+        return "truncated"
+    checksum_end = offload.checksum_start + offload.checksum_offset + 2
+    if total < header_length or (offload.flags & NEEDS_CHECKSUM and checksum_end > start + total):
+        return "bad_length"
+    return ""

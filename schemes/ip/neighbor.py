@@ -94,6 +94,9 @@ class Attachment(Protocol):
     def neighbor_heard(self, address: bytes) -> None:
         """Its hardware address is known, after it was not."""
 
+    def neighbor_changed(self) -> None:
+        """Its state or its hardware address is another."""
+
     def neighbor_moved(self) -> None:
         """A hardware address that somebody has cached is not to be used any more without asking."""
 
@@ -145,7 +148,7 @@ class Neighbor:
             if self.attachment.can_do_without(self.address):
                 self._probe(now)
             else:
-                self.state = DELAY
+                self._become(DELAY)
                 self.timer.set(now + DELAY_FIRST_PROBE)
         if self.mac:
             self.cached = True
@@ -161,7 +164,7 @@ class Neighbor:
         self.octets += size
         self._tell_from_now(note)
         if self.state in (NEW, FAILED):
-            self.state = INCOMPLETE
+            self._become(INCOMPLETE)
             self.attempts = 0
             self._ask(now)
         return True
@@ -204,7 +207,7 @@ class Neighbor:
         """Set by hand: never asked, never forgotten, never changed by what others say."""
         self.timer.clear()
         self.challenger = b""
-        self.state = PERMANENT
+        self._become(PERMANENT)
         self._set_mac(mac)
         self.flush(now)
 
@@ -223,13 +226,13 @@ class Neighbor:
         if confirmed:
             self._confirm(now)
         else:
-            self.state = STALE
+            self._become(STALE)
             self.told.clear()
             self.timer.clear()
             self.flush(now)
 
     def _confirm(self, now: float) -> None:
-        self.state = REACHABLE
+        self._become(REACHABLE)
         self.challenger = b""
         self.confirmed_at = now
         base = REPLACEABLE_TIME if self.attachment.can_do_without(self.address) else REACHABLE_TIME
@@ -249,7 +252,7 @@ class Neighbor:
         self._probe(now)
 
     def _probe(self, now: float) -> None:
-        self.state = PROBE
+        self._become(PROBE)
         self.attempts = 0
         self._ask(now)
 
@@ -261,7 +264,7 @@ class Neighbor:
 
     def _on_timer(self, now: float) -> None:
         if self.state == REACHABLE:
-            self.state = STALE
+            self._become(STALE)
             self._invalidate()
         elif self.state == DELAY:
             self._probe(now)
@@ -269,7 +272,7 @@ class Neighbor:
             self._ask(now)
         elif self.challenger and self.state == PROBE:
             self._set_mac(b"")
-            self.state = INCOMPLETE
+            self._become(INCOMPLETE)
             self.attempts = 0
             self._ask(now)
         else:
@@ -288,7 +291,7 @@ class Neighbor:
     def _fail(self, now: float) -> None:
         self._tell(now, f"ARP {presentation(self.address)} does not answer ({self.attempts} tries)")
         self.told.clear()
-        self.state = FAILED
+        self._become(FAILED)
         self.challenger = b""
         self._set_mac(b"")
         queue, self.queue, self.octets = self.queue, deque(), 0
@@ -297,6 +300,10 @@ class Neighbor:
             self.attachment.neighbor_failed(self.address, queue, now)
         if protocols:
             self.attachment.neighbor_resolved(protocols, now)
+
+    def _become(self, state: str) -> None:
+        self.state = state
+        self.attachment.neighbor_changed()
 
     def _set_mac(self, mac: bytes) -> None:
         if mac != self.mac:

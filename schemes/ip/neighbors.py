@@ -46,6 +46,7 @@ class NeighborTable:
         if entry is None:
             raise SchemeError(errno.ENOENT, f"{presentation(address)} is not in the neighbor table")
         entry.forget(now)
+        self._attachment.neighbor_changed()
 
     def clear(self, now: float) -> None:
         """Forget everything."""

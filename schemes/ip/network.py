@@ -183,8 +183,12 @@ class Network:
         """Have every path look again; *key* is what an observer of the configuration sees change."""
         self.generation += 1
         if key:
-            for notify in tuple(self.on_change):
-                notify(key)
+            self.tell(key)
+
+    def tell(self, key: str) -> None:
+        """Say what has changed, when no path need look again for it."""
+        for notify in tuple(self.on_change):
+            notify(key)
 
     def transmit_space(self, protocols: set[int], now: float) -> None:
         """Tell transports that were refused that they may send."""

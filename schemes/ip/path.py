@@ -18,7 +18,7 @@ from struct import Struct
 from typing import TYPE_CHECKING, Final
 
 from schemefs.errors import SchemeError
-from schemefs.net.addresses import presentation
+from schemefs.net.addresses import is_multicast, presentation
 from schemefs.net.buffer import Chunks, total_length
 from schemefs.net.checksum import ones_complement_sum
 from schemefs.net.layers import UDP, Note
@@ -146,7 +146,9 @@ class Path:
         if not self._resolved:
             return self._enqueue((first, *payload), offload, protocol, now)
         if self._link_send((first, *payload), offload, now):
-            self._network.counters.out_requests += 1
+            counters = self._network.counters
+            counters.out_requests += 1
+            counters.out_octets += length
             return True
         self._interface.refused.add(protocol)
         return False
@@ -175,8 +177,8 @@ class Path:
         self._mtu = network.path_mtus.get(self.destination, hop.interface.mtu)
         self._addresses = self.source + self.destination
         self._link_send = hop.interface.link.send
-        if network.hears_itself(self.destination):
-            self._link_send = self._send_and_hear
+        if is_multicast(self.destination) or network.is_broadcast(self.destination):
+            self._link_send = self._send_to_many
         self._set_link_header(b"", resolved=not hop.interface.has_link_header)
         self._kind = None
         self._route_generation = network.generation
@@ -227,25 +229,32 @@ class Path:
         """Leave a datagram with its neighbor until that is resolved."""
         neighbor = self._interface.neighbor_table.use(self._next_hop, now)
         taken = neighbor.enqueue(Queued(chunks, offload, protocol), now, self.note)
-        self._network.counters.out_requests += taken
+        if taken:
+            self._network.counters.out_requests += 1
+            self._network.counters.out_octets += total_length(chunks)
         return taken
 
     def _send_finished(self, datagram: bytes | bytearray, protocol: int, now: float) -> bool:
         if not self._resolved:
             waiting = Queued((datagram,), NO_OFFLOAD, protocol)
-            return self._interface.neighbor_table.use(self._next_hop, now).enqueue(waiting, now)
-        if self._link_send((self._link_header + datagram,), NO_OFFLOAD, now):
-            return True
-        self._interface.refused.add(protocol)
-        return False
+            taken = self._interface.neighbor_table.use(self._next_hop, now).enqueue(waiting, now)
+        else:
+            taken = self._link_send((self._link_header + datagram,), NO_OFFLOAD, now)
+            if not taken:
+                self._interface.refused.add(protocol)
+        if taken:
+            self._network.counters.out_octets += len(datagram)
+        return taken
 
-    def _send_and_hear(self, chunks: Chunks, offload: Offload, now: float) -> bool:
-        """Send to a group or to everybody, which includes ourselves (RFC 1122 §3.2.1.3, RFC 1112 §6.1)."""
+    def _send_to_many(self, chunks: Chunks, offload: Offload, now: float) -> bool:
+        """Send to a group or to everybody, which may include ourselves (RFC 1122 §3.2.1.3, RFC 1112 §6.1)."""
         if not self._interface.link.send(chunks, offload, now):
             return False
         skipped = len(self._link_header)
-        moved = offload.moved(-skipped) if offload.flags else offload
-        self._network.hear((chunks[0][skipped:], *chunks[1:]), moved, now)
+        self._network.counters.sent_to_many(total_length(chunks) - skipped, is_group=is_multicast(self.destination))
+        if self._network.hears_itself(self.destination):
+            moved = offload.moved(-skipped) if offload.flags else offload
+            self._network.hear((chunks[0][skipped:], *chunks[1:]), moved, now)
         return True
 
     def _send_too_large(

@@ -55,12 +55,26 @@ class InterfaceDirectories(Directory):
             built = self._built[name] = (interface, self._build(self._context, interface))
         return built[1]
 
+    def forget(self, name: str) -> None:
+        """The interface goes: whoever watches its files is told nothing more."""
+        built = self._built.pop(name, None)
+        if built is not None:
+            _end(built[1])
+
     def list(self, caller: Caller) -> Iterable[tuple[str, Node]]:
         """Yield the files and all interfaces."""
         return [*self._files.items(), *self._interfaces(caller)]
 
     def _interfaces(self, caller: Caller) -> Iterable[tuple[str, Node]]:
         return [(name, self.lookup(name, caller)) for name in tuple(self._network.interfaces)]
+
+
+def _end(directory: Directory) -> None:
+    for _, node in directory.list(Caller(0)):
+        if isinstance(node, TextFile):
+            node.ended()
+        elif isinstance(node, Directory):
+            _end(node)
 
 
 def redox_directory(context: SchemeContext, interface: Interface, dhcp: Dhcp) -> Directory:

@@ -75,16 +75,18 @@ class NetcfgScheme(Scheme):
         self._configuration = Configuration(context, network, self._dhcp, self._names_changed)
         self._to_apply = context.config.document
         self._level = CommandFile(context, each_line(self._parse_level), levels_text)
+        self._iface = InterfaceDirectories(context, network, plain_directory)
+        self._ifaces = InterfaceDirectories(
+            context,
+            network,
+            partial(redox_directory, dhcp=self._dhcp),
+            attaching_files(context, self._configuration),
+        )
         self.root = StaticDirectory(
             {
                 "README": TextFile(lambda: README),
-                "iface": InterfaceDirectories(context, network, plain_directory).described("interfaces, for people"),
-                "ifaces": InterfaceDirectories(
-                    context,
-                    network,
-                    partial(redox_directory, dhcp=self._dhcp),
-                    attaching_files(context, self._configuration),
-                ).described("interfaces, as in Redox"),
+                "iface": self._iface.described("interfaces, for people"),
+                "ifaces": self._ifaces.described("interfaces, as in Redox"),
                 "route": route_directory(context, network),
                 "routes": TextFile(lambda: route_table(network.routes.list(), network.interfaces)),
                 "resolv": resolv_directory(context),
@@ -117,6 +119,8 @@ class NetcfgScheme(Scheme):
         """Forget how the interface came to be, and its lease."""
         self._dhcp.switch_off(link.name, now)
         self._dhcp.links.pop(link.name, None)
+        for directory in (self._iface, self._ifaces):
+            directory.forget(link.name)
         interfaces = self.context.config.interfaces
         interfaces[:] = [interface for interface in interfaces if interface.name != link.name]
 
@@ -183,7 +187,10 @@ class NetcfgScheme(Scheme):
 
 def _showing(key: str) -> Iterator[str]:
     """Yield the paths of the files whose text changes with *key*."""
-    yield from (key, "config")
+    yield key
+    if key.endswith("/neighbors/list"):  # what was learned is not configured
+        return
+    yield "config"
     parts = key.split("/")
     if parts[0] == "ifaces":
         yield "ifaces/list"

@@ -80,6 +80,32 @@ def test_polling_says_that_the_text_has_changed(scheme_mount):
         os.close(descriptor)
 
 
+def test_the_event_scheme_tells_of_a_changed_text(scheme_mount):
+    netcfg = scheme_mount.path / "netcfg"
+    script = f"""
+        exec 5<>{scheme_mount.path}/event/queue
+        printf 'netcfg/route/list read\\nnetcfg/ifaces/lo/mtu read\\n' >&5
+        read -r first <&5; read -r second <&5; echo "$first, $second"
+        echo '10.67.0.0/16 dev lo' >{netcfg}/route/add
+        read -r third <&5; echo "$third"
+    """
+    assert run(script).stdout == "netcfg/route/list read, netcfg/ifaces/lo/mtu read\nnetcfg/route/list read\n"
+
+
+def test_many_writers_at_once_lose_nothing(scheme_mount):
+    """Each write(2) is a whole: eight processes, each adding 40 routes of its own and taking half of them away."""
+    netcfg = scheme_mount.path / "netcfg"
+    writer = f"""
+        for n in $(seq 40); do echo "10.$1.$n.0/24 dev lo" >{netcfg}/route/add; done
+        for n in $(seq 20); do echo "10.$1.$n.0/24" >{netcfg}/route/rm; done
+    """
+    writers = [subprocess.Popen(["bash", "-ec", writer, "bash", str(number)]) for number in range(8)]
+    assert [process.wait(timeout=60) for process in writers] == [0] * 8
+    listed = (netcfg / "route/list").read_text().splitlines()
+    ours = {line.split()[0] for line in listed if line.startswith(tuple(f"10.{n}." for n in range(8)))}
+    assert ours == {f"10.{number}.{n}.0/24" for number in range(8) for n in range(21, 41)}
+
+
 def test_the_log_level_changes_at_run_time(scheme_mount):
     netcfg, log = scheme_mount.path / "netcfg", scheme_mount.path / "logging/net/schemefs.log"
     run(f"cat {scheme_mount.path}/icmp/ping/127.0.0.1,count=1")

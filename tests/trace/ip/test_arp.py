@@ -258,3 +258,26 @@ def test_an_address_is_announced_when_it_is_set() -> None:
     assert host.dropped == {"not_ours": 1}
     host.receives_datagram(datagram(destination=OTHER))
     assert len(host.transport.received) == 1
+
+
+def test_who_watches_the_list_is_told_once_for_all_that_happens_at_a_time() -> None:
+    host = IpHost()
+    changes: list[str] = []
+    host.network.on_change.append(changes.append)
+
+    def told() -> list[str]:
+        host.alarm.on_deadline(0.0)
+        seen, changes[:] = list(changes), []
+        return seen
+
+    send(host)
+    send(host, OTHER)
+    assert told() == ["ifaces/eth0/neighbors/list"]
+    host.receives_arp("reply", PEER, US, now=0.0)
+    assert told() == ["ifaces/eth0/neighbors/list"]
+    send(host)
+    assert told() == []
+    host.eth0.add_neighbor(OTHER, PEER_MAC, 0.0)
+    assert told() == ["config", "ifaces/eth0/neighbors/list"]
+    host.eth0.remove_neighbor(OTHER, 0.0)
+    assert told() == ["config", "ifaces/eth0/neighbors/list"]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import struct
 
 import pytest
 
 from schemefs.errors import SchemeError
-from schemefs.scheme import Caller, Directory, Event, Node, Scheme, StaticDirectory, Tree, Watcher
+from schemefs.scheme import Caller, Directory, Event, Node, Scheme, StaticDirectory, TextFile, Tree, Watcher
 from schemes.event.notation import Raw, Text
 from schemes.event.scheme import QueueHandle, _Shared
 
@@ -266,3 +267,32 @@ class TestRaw:
     def test_refused(self, world: World, record: bytes, name: str) -> None:
         with pytest.raises(SchemeError, match=name):
             world.write(record)
+
+
+def test_a_text_is_told_at_first_and_for_each_change(world: World) -> None:
+    texts = StaticDirectory({"list": TextFile(lambda: "text"), "mine": TextFile(lambda: "text", mode=0o400, uid=7)})
+    world.scheme.root = texts
+    text = texts.children["list"]
+    assert isinstance(text, TextFile)
+    world.write(b"tcp/list read\n")
+    assert world.read() == b"tcp/list read\n"
+    assert world.read() is None
+    text.changed()
+    text.changed()
+    assert world.read() == b"tcp/list read\n"
+    assert world.read() is None
+    text.ended()
+    text.changed()
+    assert world.read() is None
+
+
+def test_everybody_watches_the_texts_that_everybody_reads() -> None:
+    world = World(caller=Caller(2000))
+    world.scheme.root = StaticDirectory(
+        {"list": TextFile(lambda: "text"), "mine": TextFile(lambda: "text", mode=0o400, uid=7)}
+    )
+    world.write(b"tcp/list read\n")
+    assert world.read() == b"tcp/list read\n"
+    with pytest.raises(SchemeError) as raised:
+        world.write(b"tcp/mine read\n")
+    assert raised.value.errno == errno.EACCES

@@ -8,6 +8,8 @@ import pytest
 from schemefs.net.offload import CHECKED, NEEDS_CHECKSUM, Offload
 from tests.ip_host import EVERYBODY, MAC, PEER, PEER_MAC, US, IpHost, address, datagram
 
+BROADCAST = address("255.255.255.255")
+
 
 def test_a_datagram_reaches_its_transport_without_ethernet_padding() -> None:
     host = IpHost()
@@ -151,3 +153,35 @@ def test_counters_have_the_names_of_rfc_4293() -> None:
     assert "InDelivers=1\n" in text
     assert "InUnknownProtos=1\n" in text
     assert "dropped_unknown_protocol=1\n" in text
+
+
+def test_octets_groups_and_broadcasts_are_counted_by_the_names_of_rfc_4293() -> None:
+    host = IpHost()
+    host.receives_datagram(datagram())
+    host.receives_datagram(datagram(destination=BROADCAST), to=EVERYBODY)
+    group = address("224.0.0.1")
+    host.receives_datagram(datagram(destination=group), to=bytes.fromhex("01005e000001"))
+    host.resolve_peer()
+    host.network.path(PEER).send(host.PROTOCOL, bytes(8), (), 0.0)
+    host.network.path(PEER).send(host.PROTOCOL, bytes(2000), (), 0.0, may_fragment=True)
+    host.network.path(BROADCAST).send(host.PROTOCOL, bytes(8), (), 0.0)
+    host.network.path(address("224.9.9.9")).send(host.PROTOCOL, bytes(8), (), 0.0)
+    values = dict(line.split("=") for line in host.network.counters.as_text().splitlines())
+    shown = {name: int(value) for name, value in values.items() if not name.startswith("dropped_") and value != "0"}
+    assert shown == {
+        "InReceives": 3,
+        "InOctets": 3 * 28,
+        "InDelivers": 3,
+        "InBcastPkts": 1,
+        "InMcastPkts": 1,
+        "InMcastOctets": 28,
+        "OutRequests": 4,
+        "OutFragReqds": 1,
+        "OutFragOKs": 1,
+        "OutFragCreates": 2,
+        "OutTransmits": 5,
+        "OutOctets": 3 * 28 + 2000 + 2 * 20,
+        "OutBcastPkts": 1,
+        "OutMcastPkts": 1,
+        "OutMcastOctets": 28,
+    }
