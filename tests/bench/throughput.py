@@ -2,6 +2,7 @@
 
     kernel   cat </dev/tcp/PEER/PORT       in one network namespace, the peer in another, a veth pair between
     ours     cat <DIR/tcp/PEER:PORT        the stack on a TAP, the peer on the other side of it
+    slirp    slirp4netns, in C, where it is installed: slirp.py says what is alike
 
 Absolute figures depend on the machine and its mood; the ratio of two medians in one run is what is compared.
 """
@@ -9,65 +10,18 @@ Absolute figures depend on the machine and its mood; the ratio of two medians in
 from __future__ import annotations
 
 import os
-import statistics
-import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
+from slirp import slirp
+from transfers import ROUNDS, SINK_PORT, SOURCE_PORT, namespace, peers, run, seconds, speed
+
 KERNEL_OCTETS: Final = 2 << 30
 OUR_OCTETS: Final = 1 << 30
-ROUNDS: Final = 3
 GOALS: Final = {"receive": 0.15, "send": 0.10}
-PEER: Final = Path(__file__).with_name("peer.py")
-SOURCE_PORT, SINK_PORT = 9001, 9002
-
-
-def run(*command: object) -> str:
-    """Run a command that must succeed."""
-    return subprocess.run(list(map(str, command)), check=True, capture_output=True, text=True).stdout
-
-
-@contextmanager
-def namespace(name: str) -> Iterator[str]:
-    """Make a network namespace, and remove it."""
-    run("ip", "netns", "add", name)
-    try:
-        run("ip", "-n", name, "link", "set", "lo", "up")
-        yield name
-    finally:
-        run("ip", "netns", "del", name)
-
-
-@contextmanager
-def peers(where: str, octets: int) -> Iterator[None]:
-    """Run a source and a sink in a namespace."""
-    with ExitStack() as stack:
-        for arguments in (("source", SOURCE_PORT, octets), ("sink", SINK_PORT)):
-            command = ["ip", "netns", "exec", where, sys.executable, PEER, *arguments]
-            process = subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE, text=True)
-            stack.callback(process.wait)
-            stack.callback(process.kill)
-            assert process.stdout is not None
-            process.stdout.readline()
-        yield
-
-
-def seconds(where: str, script: str) -> float:
-    """Time a bash line in a namespace."""
-    start = time.perf_counter()
-    run("nsenter", f"--net=/run/netns/{where}", "bash", "-c", script)
-    return time.perf_counter() - start
-
-
-def speed(octets: int, measure: Callable[[], float]) -> float:
-    """Return the median MB/s of some rounds, after one that warms up."""
-    measure()
-    return octets / 1e6 / statistics.median(measure() for _ in range(ROUNDS))
 
 
 def kernel(data: Path) -> dict[str, float]:
@@ -128,11 +82,14 @@ def main() -> None:
                 file.write(bytes(1 << 20))
         theirs = kernel(data)
         mine = ours(data, scratch)
+        in_c = slirp(data)
     short = False
     for name, goal in GOALS.items():
         ratio = mine[name] / theirs[name]
         short |= ratio < goal
         print(f"{name}: {mine[name]:.0f} MB/s, the kernel {theirs[name]:.0f} MB/s, ratio {ratio:.3f} (goal {goal})")
+        if in_c:
+            print(f"{name}: slirp4netns {in_c[name]:.0f} MB/s, ratio {mine[name] / in_c[name]:.2f}")
     sys.exit(short)
 
 
