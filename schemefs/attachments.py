@@ -23,6 +23,7 @@ from schemefs.errors import SchemeError
 if TYPE_CHECKING:
     from schemefs.config import InterfaceConfig
     from schemefs.driver import Driver
+    from schemefs.errands import Errands
     from schemefs.log import LogRings
     from schemefs.scheme import Scheme
 
@@ -40,10 +41,13 @@ class _Attachment:
 class Attachments:
     """By name, in order of attachment."""
 
-    def __init__(self, drivers: Mapping[str, type[Driver]], logs: LogRings, schemes: Sequence[Scheme]) -> None:
+    def __init__(
+        self, drivers: Mapping[str, type[Driver]], logs: LogRings, schemes: Sequence[Scheme], errands: Errands
+    ) -> None:
         """Know the plugins; *schemes* may still grow until `show_all`."""
         self._drivers = drivers
         self._logs = logs
+        self._errands = errands
         self._schemes = schemes
         self._attached: dict[str, _Attachment] = {}
         self._nursery: trio.Nursery | None = None
@@ -54,7 +58,7 @@ class Attachments:
         if driver_class is None:
             message = f"there is no driver {config.driver!r}; there are: {', '.join(self._drivers)}"
             raise DriverError(message)
-        driver = driver_class(DriverContext(config.name, config.options, self._logs))
+        driver = driver_class(DriverContext(config.name, config.options, self._logs, self._errands.soon))
         driver.open()
         driver.link.name = config.name
         self._attached[config.name] = _Attachment(config, driver)

@@ -27,6 +27,7 @@ from schemefs.alarm import Alarm
 from schemefs.attachments import Attachments
 from schemefs.config import InterfaceConfig
 from schemefs.driver import Driver, DriverError
+from schemefs.errands import Errands
 from schemefs.errors import SchemeError, StartError
 from schemefs.fs.mount import Mount
 from schemefs.log import LogRings
@@ -77,6 +78,7 @@ class Daemon:
         self.load = load
         self.moved = ""  # why the subnet is not the default one, for the line that says "mounted"
         self.alarm = Alarm()
+        self.errands = Errands()
         self.devices: list[str] = []  # where the interfaces beside lo lead, for the line that says "mounted"
         self.schemes: list[Scheme] = []
         self.tree = Tree()
@@ -97,11 +99,11 @@ class Daemon:
             undo.callback(logs.close)
             _start_logging(logs, self.config)
             found = self.load()
-            attachments = Attachments(found.drivers, logs, self.schemes)
+            attachments = Attachments(found.drivers, logs, self.schemes, self.errands)
             undo.callback(attachments.close)
             self._open_drivers(attachments)
             self._make_schemes(found, logs, attachments)
-            mount = Mount(self.schemes, {"README": _readme(self.schemes, found.missing)}, self.alarm)
+            mount = Mount(self.schemes, {"README": _readme(self.schemes, found.missing)}, self.alarm, self.errands)
             self.tree.name_of = mount.operations.name_of
             mount.open(self.mount_point, allow_other=self.allow_other)
             undo.callback(mount.close)
@@ -155,6 +157,7 @@ class Daemon:
     async def _serve(self, mount: Mount, attachments: Attachments, signals: AsyncIterator[int]) -> None:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._drive_alarm, name="alarm")
+            nursery.start_soon(self._run_errands, name="errands")
             attachments.start(nursery)
             nursery.start_soon(self._end_on_signal, signals, mount, nursery.cancel_scope, name="signals")
             line = self._ready_line()
@@ -174,6 +177,18 @@ class Daemon:
                 await trio.sleep_forever()
             alarm.on_earlier = _nothing
             alarm.on_deadline(trio.current_time())
+
+    async def _run_errands(self) -> None:
+        """Do what is due at once and was not asked for by a call of the mount, which does its own."""
+        errands = self.errands
+        while True:
+            if errands:
+                errands.run(trio.current_time())
+                await trio.lowlevel.checkpoint()
+            else:
+                woken = trio.Event()
+                errands.wake = woken.set
+                await woken.wait()
 
     async def _end_on_signal(self, signals: AsyncIterator[int], mount: Mount, scope: trio.CancelScope) -> None:
         async for number in signals:

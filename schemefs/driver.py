@@ -21,6 +21,7 @@ from schemefs.net.offload import NO_OFFLOAD, Offload, split
 if TYPE_CHECKING:
     from ipaddress import IPv4Address, IPv4Interface
 
+    from schemefs.errands import Errand
     from schemefs.log import LogRings
     from schemefs.net.buffer import Buffer, Chunks
 
@@ -91,6 +92,11 @@ class Link(ABC):
         """Return the counters that `network/<if>/stats` and `netcfg/ifaces/<if>/stats` show, in order."""
 
 
+def _no_daemon(_errand: Errand) -> None:
+    message = "there is no daemon that runs errands"
+    raise RuntimeError(message)
+
+
 @dataclass(slots=True)
 class DriverContext:
     """What the daemon hands to the constructor of a driver."""
@@ -98,6 +104,8 @@ class DriverContext:
     interface: str  # the name its link gets
     options: Mapping[str, object] = field(default_factory=dict)  # from the command line: tap, mac, mtu, offload, …
     logs: LogRings | None = None
+    # Have something called, with now, once whatever runs now is done: for what can't be done in the middle of `send`
+    soon: Callable[[Errand], None] = _no_daemon
 
 
 @dataclass(frozen=True, slots=True)

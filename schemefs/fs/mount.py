@@ -21,6 +21,7 @@ from schemefs.scheme import Node, Scheme, StaticDirectory, TextFile
 
 if TYPE_CHECKING:
     from schemefs.alarm import Alarm
+    from schemefs.errands import Errands
 
 log = logging.getLogger("schemefs.fs")
 
@@ -38,16 +39,18 @@ class Mount:
         schemes: Sequence[Scheme],
         extra: Mapping[str, Node],
         alarm: Alarm,
+        errands: Errands,
         clock: Callable[[], float] = trio.current_time,
     ) -> None:
-        self.waiting = Waiting(alarm, turn.give_up, clock)
-        stats = TextFile(lambda: statistics.text(self.operations, alarm))
+        self._errands = errands
+        self.waiting = Waiting(alarm, self._give_up_turn, clock)
+        stats = TextFile(lambda: statistics.text(self.operations, alarm, errands))
         root = StaticDirectory({**{scheme.name: scheme.root for scheme in schemes}, **extra, "stats": stats})
         self.operations = Operations(root, schemes, self.waiting)
 
     def open(self, mount_point: Path, *, allow_other: bool) -> None:
         """Mount. StartError: it can't be; nothing is left mounted."""
-        install(self.waiting.end_all)
+        install(self.waiting.end_all, self._errands)
         options = {f"fsname={source(os.getpid())}", "subtype=schemefs"} | ({"allow_other"} if allow_other else set())
         try:
             pyfuse3.init(self.operations, str(mount_point), options)
@@ -67,6 +70,11 @@ class Mount:
             # What the kernel did not give back: many inodes here would be a leak of ours.
             operations = self.operations
             log.info("served: %d inodes and %d open files were left", len(operations.inodes), len(operations.files))
+
+    def _give_up_turn(self) -> None:
+        """A call parks: its worker will not be back soon."""
+        self._errands.leave_call()
+        turn.give_up()
 
     def close(self) -> None:
         """Unmount, if that has not happened yet."""

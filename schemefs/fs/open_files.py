@@ -59,7 +59,7 @@ class OpenFile(ABC):
         """The kernel wants one notification at the next change."""
         self.waiters.poll_handle = poll_handle
 
-    async def fsync(self, unique: int) -> None:
+    async def fsync(self, unique: int, now: float) -> None:
         """Wait until what was written has arrived."""
 
     @abstractmethod
@@ -81,16 +81,20 @@ class OpenStream(OpenFile):
         self.waiting = waiting
         handle.on_changed = self.waiters.wake
 
-    async def wait_opened(self, unique: int, *, nonblocking: bool) -> None:
+    async def wait_opened(self, unique: int, now: float, *, nonblocking: bool) -> None:
         """Wait while a connect or an accept is under way; an interrupted one is given up."""
         handle = self.handle
         if nonblocking:
-            if handle.must_open_at_once and handle.opening(self.waiting.clock()):
+            if handle.must_open_at_once and handle.opening(now):
                 raise SchemeError(errno.EAGAIN, "nobody waits to be accepted")
             return
         try:
             await self.waiting.until(
-                lambda now: None if handle.opening(now) else True, self.waiters, unique, timeout=handle.open_timeout
+                lambda now: None if handle.opening(now) else True,
+                self.waiters,
+                unique,
+                now,
+                timeout=handle.open_timeout,
             )
         except SchemeError as error:
             if error.errno == errno.EINTR:
@@ -111,6 +115,7 @@ class OpenStream(OpenFile):
             attempt,
             self.waiters,
             unique,
+            now,
             nonblocking=errno.EAGAIN if flags & os.O_NONBLOCK else 0,
             timeout=handle.read_timeout,
         )
@@ -139,6 +144,7 @@ class OpenStream(OpenFile):
                     attempt,
                     self.waiters,
                     unique,
+                    now,
                     nonblocking=handle.would_block if nonblocking else 0,
                     timeout=handle.write_timeout,
                 )
@@ -155,6 +161,7 @@ class OpenStream(OpenFile):
             if taken == len(data):
                 return taken
             rest = rest[count:]
+            now = self.waiting.clock()  # it may have waited
 
     def poll(self, now: float) -> int:
         """Ask the handle."""
@@ -164,10 +171,10 @@ class OpenStream(OpenFile):
         """Tell the handle."""
         self.handle.polled(caller, events, now, waits=waits)
 
-    async def fsync(self, unique: int) -> None:
+    async def fsync(self, unique: int, now: float) -> None:
         """Wait until everything written was acknowledged."""
         handle = self.handle
-        await self.waiting.until(lambda now: handle.synced(now) or None, self.waiters, unique)
+        await self.waiting.until(lambda now: handle.synced(now) or None, self.waiters, unique, now)
 
     def release(self, now: float) -> None:
         """Close the handle."""

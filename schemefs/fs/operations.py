@@ -259,7 +259,7 @@ class Operations(pyfuse3.Operations):
             handle = inode.handle.reopen(flags, caller, now)
         stream = OpenStream(inode, caller, handle, self.waiting)
         try:
-            await stream.wait_opened(unique, nonblocking=bool(flags & os.O_NONBLOCK))
+            await stream.wait_opened(unique, now, nonblocking=bool(flags & os.O_NONBLOCK))
         except BaseException:
             if inode.handle is handle:
                 inode.handle = None
@@ -313,7 +313,7 @@ class Operations(pyfuse3.Operations):
     @answering
     async def fsync(self, fh: int, datasync: bool) -> None:
         """Wait until what was written has arrived."""
-        await self.files[fh].fsync(seam.request()[0])
+        await self.files[fh].fsync(seam.request()[0], self.waiting.clock())
 
     @answering
     async def release(self, fh: int) -> None:

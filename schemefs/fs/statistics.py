@@ -6,7 +6,7 @@ listings      directories that are being read
 parked        calls that wait
 polled        files on which the kernel waits to be told
 tasks timers  of the event loop, and of everything that has a deadline
-unexpected    failures of ours, each answered EIO and logged with its traceback
+unexpected    failures of ours, each logged with its traceback; a call gets EIO
 blocks        of memory that Python has handed out: steady where resident memory is not
 """
 
@@ -23,12 +23,13 @@ from schemefs.fs.open_files import OpenStream
 
 if TYPE_CHECKING:
     from schemefs.alarm import Alarm
+    from schemefs.errands import Errands
     from schemefs.fs.operations import Operations
 
 _PAGE: Final = os.sysconf("SC_PAGE_SIZE")
 
 
-def text(operations: Operations, alarm: Alarm) -> str:
+def text(operations: Operations, alarm: Alarm, errands: Errands) -> str:
     """Return `name=value` lines."""
     files = operations.files.values()
     values = {
@@ -40,7 +41,7 @@ def text(operations: Operations, alarm: Alarm) -> str:
         "polled": sum(file.waiters.poll_handle is not None for file in files),
         "tasks": trio.lowlevel.current_statistics().tasks_living,
         "timers": alarm.pending,
-        "unexpected": operations.unexpected,
+        "unexpected": operations.unexpected + alarm.failed + errands.failed,
         "blocks": sys.getallocatedblocks(),
         "resident": int(Path("/proc/self/statm").read_text().split()[1]) * _PAGE,
     }

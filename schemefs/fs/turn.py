@@ -6,6 +6,9 @@ handed over after every single request, at two task switches each (a switch cost
 keeps the turn for as long as its handlers answer at once; it is given up exactly when a handler parks (`give_up`) or a
 worker ends. While the device still has requests the worker reads on without asking epoll, a few at a time.
 
+Between two requests a worker does what the first has left to be done at once (`schemefs/errands.py`): its caller has
+the answer already, and takes as long to come back as the errand takes.
+
 pyfuse3 looks its Trio up in its module's global `trio`, documented for replacing (its asyncio mode does it).
 """
 
@@ -22,6 +25,8 @@ from schemefs.fs import seam
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+    from schemefs.errands import Errands
 
 BUDGET: Final = 32  # requests in a row before everyone else in the daemon gets a turn
 
@@ -63,9 +68,10 @@ turn = Turn()
 class _Nursery:
     """Starts workers such that one that ends gives up the turn, and says so when it ended because the mount is gone."""
 
-    def __init__(self, nursery: trio.Nursery, on_end: Callable[[], None]) -> None:
+    def __init__(self, nursery: trio.Nursery, on_end: Callable[[], None], errands: Errands) -> None:
         self._nursery = nursery
         self._on_end = on_end
+        self._errands = errands
 
     def start_soon(self, worker: Callable[..., Awaitable[None]], *args: object, name: str) -> None:
         """Start one more worker; *args* begin with this nursery."""
@@ -74,6 +80,7 @@ class _Nursery:
             try:
                 await worker(*args)
             finally:
+                self._errands.leave_call()
                 turn.give_up()
                 if seam.ended():
                     self._on_end()
@@ -88,18 +95,25 @@ class _LowLevel:
     current_trio_token = staticmethod(trio.lowlevel.current_trio_token)
     notify_closing = staticmethod(trio.lowlevel.notify_closing)
 
-    def __init__(self) -> None:
+    def __init__(self, errands: Errands) -> None:
         self._row = 0
+        self._errands = errands
 
     async def wait_readable(self, descriptor: int) -> None:
-        """Wait for a request, unless there may be one already."""
+        """Do what the last request left to be done; then wait for the next, unless there may be one already."""
+        errands = self._errands
+        if errands:
+            errands.run(trio.current_time())
         self._row += 1
         if seam.drained():
             self._row = 0
+            errands.leave_call()
             await trio.lowlevel.wait_readable(descriptor)
         elif self._row >= BUDGET:
             self._row = 0
+            errands.leave_call()
             await trio.lowlevel.checkpoint()
+        errands.enter_call()
 
 
 class Trio:
@@ -107,9 +121,10 @@ class Trio:
 
     ClosedResourceError = trio.ClosedResourceError
 
-    def __init__(self, on_end: Callable[[], None]) -> None:
-        self.lowlevel = _LowLevel()
+    def __init__(self, on_end: Callable[[], None], errands: Errands) -> None:
+        self.lowlevel = _LowLevel(errands)
         self._on_end = on_end
+        self._errands = errands
 
     @staticmethod
     def Lock() -> Turn:  # noqa: N802 - Trio's name
@@ -120,12 +135,12 @@ class Trio:
     async def open_nursery(self) -> AsyncIterator[_Nursery]:
         """Open the nursery of the workers."""
         async with trio.open_nursery() as nursery:
-            yield _Nursery(nursery, self._on_end)
+            yield _Nursery(nursery, self._on_end, self._errands)
 
 
-def install(on_end: Callable[[], None]) -> None:
+def install(on_end: Callable[[], None], errands: Errands) -> None:
     """Give pyfuse3 this Trio; before its `main`. *on_end* is called once no request can come any more.
 
     It has to end the calls that are parked: after `umount -f` their callers are gone, and pyfuse3 waits for workers.
     """
-    vars(seam.pyfuse3)["trio"] = Trio(on_end)
+    vars(seam.pyfuse3)["trio"] = Trio(on_end, errands)

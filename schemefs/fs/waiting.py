@@ -126,16 +126,16 @@ class Waiting:
         attempt: Callable[[float], Answer | None],
         waiters: Waiters,
         unique: int,
+        now: float,
         *,
         nonblocking: int = 0,
         timeout: float = 0.0,  # noqa: ASYNC109 - on the daemon's own alarm: a scope per call costs 20 µs
     ) -> Answer:
-        """Return what *attempt* answers once that is not None.
+        """Return what *attempt* answers once that is not None; it is given the time, at first *now*.
 
         *nonblocking* is the errno for a caller that can't wait (0: it can). EAGAIN: *timeout* seconds (0: none) have
         passed; EINTR: interrupted; ENOTCONN: the mount ends.
         """
-        now = self.clock()
         answer = attempt(now)
         if answer is not None:
             return answer

@@ -11,6 +11,7 @@ from drivers.loopback.link import LoopbackLink
 from schemefs.attachments import Attachments
 from schemefs.config import InterfaceConfig
 from schemefs.driver import Driver, DriverError
+from schemefs.errands import Errands
 from schemefs.errors import SchemeError
 from schemefs.log import LogRings
 
@@ -62,7 +63,7 @@ class Place:
     def __init__(self, refuses=""):
         self.events, self.made = [], []
         schemes = [Watcher(self.events, refuses)]
-        self.attachments = Attachments({"pulled": PulledDriver}, LogRings(lambda: 0.0), schemes)
+        self.attachments = Attachments({"pulled": PulledDriver}, LogRings(lambda: 0.0), schemes, Errands())
 
     def config(self, name, **more):
         return InterfaceConfig(name, "pulled", None, {"events": self.events, "made": self.made, **more})

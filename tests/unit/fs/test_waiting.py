@@ -44,7 +44,7 @@ class Calls:
     async def run(self, unique: int, *, timeout: float = 0.0, nonblocking: int = 0) -> None:
         try:
             self.answers[unique] = await self.waiting.until(
-                self.box.take, self.waiters, unique, timeout=timeout, nonblocking=nonblocking
+                self.box.take, self.waiters, unique, trio.current_time(), timeout=timeout, nonblocking=nonblocking
             )
         except SchemeError as error:
             self.answers[unique] = error.errno
@@ -263,7 +263,7 @@ async def test_failing_attempt_ends_the_call_and_leaves_nothing(calls: Calls) ->
 
     async def call() -> None:
         with pytest.raises(SchemeError, match="reset"):
-            await calls.waiting.until(fail, calls.waiters, 1, timeout=5.0)
+            await calls.waiting.until(fail, calls.waiters, 1, trio.current_time(), timeout=5.0)
 
     broken: list[bool] = []
     async with trio.open_nursery() as nursery:
