@@ -63,7 +63,7 @@ async def read_for(caller: Caller, names: Sequence[str], waiting: Waiting, uniqu
     async with trio.open_nursery() as nursery:
         nursery.start_soon(read, name=f"files for call {unique}")
         try:
-            await waiting.until(lambda _now: found, waiters, unique)
+            await waiting.until(lambda _now: found, waiters, unique, waiting.clock())
         except SchemeError as error:  # a signal, or the mount ends; raised in here it would come out in a group
             found = error
         nursery.cancel_scope.cancel()
