@@ -37,7 +37,7 @@ class Weather:
     every: int = 0  # lose every so-manyth frame that is longer than half the MTU; 0: none
     largest: int = 65535  # octets; longer frames vanish, and nobody says so: a black hole
     duplication: float = 0.0
-    corruption: float = 0.0  # of one octet
+    corruption: float = 0.0  # of one bit of a copy
     haunting: float = 0.0  # probability that a copy comes once more, up to `haunting_time` later
     haunting_time: float = 60.0
     reordering: float = 0.0  # probability that a frame takes `detour` longer
@@ -119,10 +119,13 @@ class SimulatedWire:
             arrives_at = sender.idle_at + weather.delay + chance() * weather.jitter
             if chance() < weather.reordering:
                 arrives_at += weather.detour
+            carried = frame
             if chance() < weather.corruption:
                 self._mourn(sender, frame, now)
-                frame[self._random.randrange(len(frame))] ^= 1 << self._random.randrange(8)
-            self._fly(arrives_at, receiver, frame)
+                # A copy of its own: two bits turned in one frame are what TCP's checksum may overlook.
+                carried = bytearray(frame)
+                carried[self._random.randrange(len(frame))] ^= 1 << self._random.randrange(8)
+            self._fly(arrives_at, receiver, carried)
         if weather.haunting and chance() < weather.haunting:
             self._fly(sender.idle_at + weather.delay + chance() * weather.haunting_time, receiver, frame)
         if self._flying[0][0] < self._timer.deadline:

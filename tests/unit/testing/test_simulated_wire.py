@@ -39,6 +39,18 @@ def test_loss_duplication_and_corruption_are_about_as_frequent_as_said() -> None
     assert 200 < len(damaged) < 400
 
 
+def test_no_copy_is_damaged_twice() -> None:
+    """Two bits turned may cancel out in a sum of sixteen; one never does."""
+    storm = Weather(corruption=1.0, duplication=1.0, haunting=1.0, haunting_time=0.1)
+    sent = {bytes(frame) for _, frame in carried(Weather(), 100)}
+    damage = [
+        min(sum((one ^ other).bit_count() for one, other in zip(frame, good, strict=True)) for good in sent)
+        for _, frame in carried(storm, 100)
+    ]
+    assert len(damage) == 300
+    assert max(damage) == 1
+
+
 def test_reordering() -> None:
     numbers = [frame for _, frame in carried(Weather(reordering=0.2, detour=0.1), 100)]
     assert numbers != sorted(numbers)
