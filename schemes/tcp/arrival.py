@@ -172,8 +172,8 @@ def _answer_unacceptable(c: Connection, segment: Segment, now: float) -> None:
     if segment.flags & RST:
         return
     if segment.size:
-        if c.sack_on:
-            c.dsack = (segment.seq, segment.seq + segment.size)
+        if c.sack_on and segment.seq < c.rcv.nxt:  # else it is dropped: to report it would be to promise to have it
+            c.dsack = (segment.seq, min(segment.seq + segment.size, c.rcv.nxt))
     elif not c.replies.allows(now):
         return
     output.send_ack(c, now)
@@ -238,9 +238,7 @@ def _seventh_process_text(c: Connection, segment: Segment, now: float) -> None:
     if segment.full_size > rcv.mss:
         rcv.mss = min(segment.full_size, c.path_mtu)
     if segment.seq != rcv.nxt:
-        c.tcp.statistics.out_of_order_segments += 1
-        if not c.reassembly.put(segment.seq, segment.payload):
-            c.tcp.statistics.drop("reassembly_full")
+        _keep_for_later(c, segment)
         # A duplicate ACK, at once and for each (RFC 5681 §4.2): the sender counts them.
         output.send_ack(c, now)
         return
@@ -262,6 +260,17 @@ def _seventh_process_text(c: Connection, segment: Segment, now: float) -> None:
     elif not c.delayed_ack.armed:
         c.delayed_ack.set(now + DELAYED_ACK)
     c.on_changed()
+
+
+def _keep_for_later(c: Connection, segment: Segment) -> None:
+    """Text out of order waits; what waits already is reported as a duplicate (RFC 2883 §4.3)."""
+    reassembly = c.reassembly
+    c.tcp.statistics.out_of_order_segments += 1
+    before = reassembly.size
+    if not reassembly.put(segment.seq, segment.payload):
+        c.tcp.statistics.drop("reassembly_full")
+    elif reassembly.size == before and c.sack_on:
+        c.dsack = (segment.seq, segment.seq + segment.size)
 
 
 def _deliver(c: Connection, octets: memoryview | bytes) -> None:

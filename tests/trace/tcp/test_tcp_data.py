@@ -220,6 +220,39 @@ def test_a_duplicate_is_reported_by_dsack() -> None:
     tcp.sends(". ack 151 sack 51:101")
 
 
+def test_a_duplicate_of_what_waits_out_of_order_is_reported_within_its_block() -> None:
+    """RFC 2883 §4.3: above the ACK, the second block is the one that the duplicate lies in."""
+    tcp = established(options_text="sackOK")
+    tcp.receives("301:401(100) ack 1", now=1.0)
+    tcp.receives("101:201(100) ack 1", now=1.0)
+    tcp.receives("201:301(100) ack 1", now=1.0)
+    list(tcp.taken())
+    tcp.receives("201:301(100) ack 1", now=1.0)
+    tcp.sends(". ack 1 sack 201:301,101:401")
+    tcp.receives("401:501(100) ack 1", now=1.0)
+    tcp.sends(". ack 1 sack 101:501")
+
+
+def test_what_is_dropped_for_its_timestamp_is_not_reported_as_having_come() -> None:
+    """A SACK block, DSACK or not, is a promise to have the octets (RFC 2018 §3); only old ones were had."""
+    tcp = established(options_text="sackOK ts 1000:0")
+    tcp.receives("1:101(100) ack 1 ts 1010:0", now=1.0)
+    tcp.until(2.0)
+    list(tcp.taken())
+    tcp.receives("201:301(100) ack 1 ts 1005:0", now=2.0)
+    tcp.sends(". ack 101 nosack")
+    assert not tcp.connection.reassembly
+    tcp.receives("51:151(100) ack 1 ts 1005:0", now=2.0)
+    tcp.sends(". ack 101 sack 51:101")
+
+
+def test_what_lies_beyond_the_window_is_not_reported_as_having_come() -> None:
+    tcp = established(options_text="sackOK")
+    edge = tcp.connection.rcv.edge
+    tcp.receives(f"{edge + 100}:{edge + 200}(100) ack 1", now=1.0)
+    tcp.sends(". ack 1 nosack")
+
+
 def test_overlapping_text_is_taken_once() -> None:
     tcp = established()
     tcp.receives("1:6(5) ack 1", payload=b"hello", now=1.0)
