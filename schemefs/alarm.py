@@ -109,6 +109,8 @@ class Alarm:
             timer = heappop(self._heap)[2]
             timer._queued = math.inf  # noqa: SLF001
             due.append(timer)
+        if due and now - due[0].deadline > OVERDUE:
+            _warn_of_lateness(due, now)
         for timer in due:
             if timer.deadline <= now:  # not cleared or moved by one that fired before it
                 self._fire(timer, now)
@@ -117,8 +119,6 @@ class Alarm:
         # One armed by `soon` has a deadline in the past, since nobody could tell it the time.
         self.latest_lateness = 0.0 if timer._at_once else now - timer.deadline  # noqa: SLF001
         timer._at_once = False  # noqa: SLF001
-        if self.latest_lateness > OVERDUE:
-            log.warning("timer of %s fired %.0f ms late", timer.owner, self.latest_lateness * 1000)
         timer.deadline = math.inf
         self.fired += 1
         self.pending -= 1
@@ -154,3 +154,11 @@ class Alarm:
         heap[:] = [(timer.deadline, self._serial + number, timer) for number, timer in enumerate(live, 1)]
         self._serial += len(heap)
         heapify(heap)
+
+
+def _warn_of_lateness(due: list[Timer], now: float) -> None:
+    """Say it once, however many are late: a line for each would make a busy daemon later still."""
+    late = [timer for timer in due if not timer._at_once and now - timer.deadline > OVERDUE]  # noqa: SLF001
+    if late:
+        others = f", and {len(late) - 1} others" if len(late) > 1 else ""
+        log.warning("timer of %s fired %.0f ms late%s", late[0].owner, (now - late[0].deadline) * 1000, others)

@@ -297,7 +297,7 @@ class Tcp:
         connection.key = key
         connection.listener = listener
         listener.configure(connection)
-        listener.opening.add(connection)
+        listener.begins(connection)
         self.connections[key] = connection
         self.statistics.passive_opens += 1
         opening.open_passively(connection, segment, now)

@@ -5,11 +5,14 @@
 
 When `waiting` is full, SYNs and the ACKs of handshakes are dropped, as Linux does: the peer sends them again, and what
 it sends is not lost, because it was never acknowledged.
+
+When `opening` is full, somebody floods us with SYNs (RFC 4987): the oldest gives way, which has had the most time to answer
+our SYN-ACK. So a real client is served as long as its round trip is shorter than it takes to fill the queue anew.
 """
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict, deque
 from typing import TYPE_CHECKING, Final
 
 from schemefs.net.addresses import endpoint_text
@@ -25,7 +28,8 @@ if TYPE_CHECKING:
     from schemes.tcp.demultiplexer import Tcp
 
 DEFAULT_BACKLOG: Final = 128
-SYN_QUEUE: Final = 256  # at least; a larger backlog makes it larger
+SYN_QUEUE: Final = 4096
+"""At least; a larger backlog makes it larger. About 16 MiB; 10,000 SYNs a second fill it in 0.4 s, and more we can't take."""
 
 
 def _as_they_are(_connection: Connection) -> None:
@@ -41,7 +45,7 @@ class Listener:
         self.on_changed: Callable[[], None] = nothing_listens
         self.configure: Callable[[Connection], None] = _as_they_are  # what every new connection begins with
         self.backlog = DEFAULT_BACKLOG
-        self.opening: set[Connection] = set()
+        self.opening: OrderedDict[Connection, None] = OrderedDict()  # oldest first
         self.waiting: deque[Connection] = deque()
         self.accepted = 0
         self.overflows = 0
@@ -72,20 +76,24 @@ class Listener:
             self.overflows += 1
             self.tcp.statistics.drop("listen_overflow")
             return False
-        if len(self.opening) >= max(SYN_QUEUE, self.backlog):
-            self.tcp.statistics.drop("syn_queue_full")
-            return False
         return True
+
+    def begins(self, connection: Connection) -> None:
+        """A handshake begins; if there are too many of them, the oldest is given up, without a word."""
+        if len(self.opening) >= max(SYN_QUEUE, self.backlog):
+            self.tcp.statistics.dropped_syn_queue_full += 1
+            closing.end(next(iter(self.opening)))
+        self.opening[connection] = None
 
     def established(self, connection: Connection) -> None:
         """A handshake is complete."""
-        self.opening.discard(connection)
+        self.opening.pop(connection, None)
         self.waiting.append(connection)
         self.on_changed()
 
     def lost(self, connection: Connection) -> None:
         """A connection ended before it was accepted. Established ones are still accepted, and say why they ended."""
-        self.opening.discard(connection)
+        self.opening.pop(connection, None)
 
     def pending(self) -> int:
         """How many connections wait."""

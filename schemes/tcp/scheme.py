@@ -90,7 +90,9 @@ class TcpProtocol(ConversationProtocol):
         listener = self.tcp.listen(local, port, uid=caller.uid)
         if "backlog" in address.options:
             listener.backlog = settings.backlog(address.options["backlog"])
-        listener.configure = lambda connection: self._begin_with(connection, address.options)
+        if "events" in address.options or not _SETTINGS.keys().isdisjoint(address.options):
+            # Not otherwise: every SYN, of a flood too, would pay 100 µs for nothing.
+            listener.configure = lambda connection: self._begin_with(connection, address.options)
         return listener
 
     def configure(self, engine: Engine, address: AddressPath) -> None:
@@ -129,6 +131,8 @@ class TcpProtocol(ConversationProtocol):
     @staticmethod
     def _configure(connection: Engine, options: Mapping[str, str]) -> None:
         """Apply the options that are settings; they were checked when the path was looked up."""
+        if _SETTINGS.keys().isdisjoint(options):
+            return
         values = connection.settings
         for option, text in options.items():
             put = values[_SETTINGS[option]].set if option in _SETTINGS else None

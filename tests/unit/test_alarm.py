@@ -241,6 +241,16 @@ def test_a_timer_that_is_due_already_is_not_put_off_by_soon() -> None:
     assert alarm.latest_lateness == 0.5  # the next arming is measured again
 
 
+def test_many_that_are_late_are_one_line(caplog: pytest.LogCaptureFixture) -> None:
+    """A line for each would take the time that is lacking."""
+    alarm = Alarm()
+    for number in range(5):
+        alarm.timer(lambda _now: None, f"timer {number}").set(1.0 + number / 1000)
+    alarm.timer(lambda _now: None, "on time").set(1.99)
+    alarm.on_deadline(2.0)
+    assert caplog.messages == ["timer of timer 0 fired 1000 ms late, and 4 others"]
+
+
 def test_lateness_counts_again_when_a_timer_armed_by_soon_is_moved(caplog: pytest.LogCaptureFixture) -> None:
     alarm = Alarm()
     timer = alarm.timer(lambda _now: None, "moved")

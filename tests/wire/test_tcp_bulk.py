@@ -1,4 +1,4 @@
-"""100 MiB each way between files and the Linux stack: every octet arrives, and the end is a FIN."""
+"""100 MiB each way between files and the Linux stack, in full a GiB: every octet arrives, and the end is a FIN."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ pytestmark = pytest.mark.needs("fuse", "tap", "root")
 
 PEERS = str(Path(__file__).with_name("tcp_peers.py"))
 OCTETS = 100 << 20
+GIB = 1 << 30
 
 
 @pytest.fixture(scope="module")
@@ -26,6 +27,43 @@ def octets(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     path.write_bytes(os.urandom(OCTETS))
     yield path
     path.unlink()
+
+
+@pytest.fixture(scope="module")
+def gibibyte(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A file of 1 GiB."""
+    path = tmp_path_factory.mktemp("bulk") / "gibibyte"
+    with path.open("wb") as file:
+        block = os.urandom(GIB // 64)
+        for number in range(64):
+            file.write(number.to_bytes(8, "big") + block[8:])
+    yield path
+    path.unlink()
+
+
+FAIR = "none"
+ROUGH = "loss 0.02% delay 1ms jitter 500us reorder 0.05% detour 1ms duplicate 0.05% corrupt 0.01%"
+
+
+@pytest.mark.full
+@pytest.mark.parametrize(("weather", "size"), [(FAIR, GIB), (ROUGH, GIB >> 3)], ids=["fair", "rough"])
+def test_a_gibibyte_each_way(module_tap_network: TapNetwork, gibibyte: Path, weather: str, size: int) -> None:
+    """The rough weather strikes segments of the size of the MSS, each direction with a seed of its own."""
+    network = module_tap_network
+    os.truncate(gibibyte, size)
+    directions = f"{weather} direction in seed 1\n{weather} direction out seed 2\n" if weather != FAIR else FAIR
+    (network.mount.path / "netcfg/ifaces/eth0/impair").write_text(directions)
+    source = serve(network, "source", 7005, str(gibibyte))
+    command = f"cat {network.mount.path}/tcp/{network.peer}:7005 | sha256sum"
+    got = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=600, check=True)
+    assert got.stdout.split()[0] == digest(gibibyte)
+    sink = serve(network, "sink", 7006)
+    command = f"cat {gibibyte} >{network.mount.path}/tcp/{network.peer}:7006"
+    subprocess.run(command, shell=True, timeout=600, check=True)
+    assert line(sink) == [digest(gibibyte), str(size)]
+    for server in (source, sink):
+        server.kill()
+    (network.mount.path / "netcfg/ifaces/eth0/impair").write_text("none\n")
 
 
 def digest(path: Path) -> str:

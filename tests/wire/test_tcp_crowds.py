@@ -1,0 +1,163 @@
+"""tcp and crowds of Linux clients: ten thousand connections at once, and a flood of SYNs while real ones are served."""
+
+from __future__ import annotations
+
+import os
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from schemefs.testing.network import TapNetwork
+
+pytestmark = [pytest.mark.needs("fuse", "tap", "root"), pytest.mark.full]
+
+CLIENTS = """
+import resource, socket, sys
+count = int(sys.argv[1])
+resource.setrlimit(resource.RLIMIT_NOFILE, (count + 100, count + 100))
+clients = [socket.create_connection(("10.0.2.15", 7900), timeout=60) for _ in range(count)]
+print("connected", flush=True)
+for number, client in enumerate(clients):
+    client.sendall(b"%d" % number)
+for number, client in enumerate(clients):
+    assert client.recv(100) == b"answer to %d" % number, number
+    client.shutdown(socket.SHUT_WR)
+for number, client in enumerate(clients):
+    assert client.recv(100) == b"", number
+print("all served", flush=True)
+"""
+
+FLOOD = """
+import dpkt, random, socket, sys, time
+rate, end = int(sys.argv[1]), time.monotonic() + float(sys.argv[2])
+draw = random.Random(1)
+raw = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)
+sent, began = 0, time.monotonic()
+print("flooding", flush=True)
+while (now := time.monotonic()) < end:
+    while sent < rate * (now - began):
+        tcp = dpkt.tcp.TCP(sport=draw.randrange(1024, 65536), dport=7910, flags=2, seq=draw.getrandbits(32), win=65535)
+        ip = dpkt.ip.IP(src=draw.randbytes(3).join((b"\\xc6", b"")), dst=bytes((10, 0, 2, 15)), p=6, data=tcp)
+        ip.len = len(ip)
+        raw.sendto(bytes(ip), ("10.0.2.15", 0))
+        sent += 1
+    time.sleep(0.002)
+print(sent, flush=True)
+"""
+
+REAL = """
+import socket, sys, time
+slowest, served, end = 0.0, 0, time.monotonic() + float(sys.argv[1])
+while time.monotonic() < end:
+    began = time.monotonic()
+    with socket.create_connection(("10.0.2.15", 7910), timeout=10) as client:
+        client.sendall(b"hello")
+        assert client.recv(100) == b"hello to you"
+    slowest, served = max(slowest, time.monotonic() - began), served + 1
+print(served, slowest, flush=True)
+"""
+
+
+@contextmanager
+def many_descriptors(count: int) -> Iterator[None]:
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (count, max(count, before[1])))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (before[0], max(count, before[1])))
+
+
+def resident(pid: int) -> int:
+    """Return the octets of memory that a process has."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def start(network: TapNetwork, program: str, *arguments: object) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", program, *map(str, arguments)]
+    return network.start_peer(command, stdout=subprocess.PIPE)
+
+
+def line(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    return process.stdout.readline().strip()
+
+
+def wait_until(true: Callable[[], bool], seconds: float = 30.0) -> None:
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def gave_way(tcp: Path) -> int:
+    """Return how many handshakes were given up for newer ones."""
+    return int((tcp / "stats").read_text().split("dropped_syn_queue_full=")[1].split()[0])
+
+
+@pytest.mark.parametrize("count", [10_000])
+def test_ten_thousand_connections_at_once(count: int) -> None:
+    """All of them open, then each asked and answered, then all closed; nothing of them stays."""
+    with TapNetwork(log_level="info") as network, many_descriptors(count + 100):
+        tcp = network.mount.path / "tcp"
+        listener = os.open(tcp / ":7900,backlog=1024", os.O_RDWR)
+        before = resident(network.mount.pid)
+        began = time.monotonic()
+        clients = start(network, CLIENTS, count)
+        served = []
+        for _ in range(count):
+            name = os.read(listener, 100).split()[0].decode()
+            served.append(os.open(tcp / name / "data", os.O_RDWR))
+        assert line(clients) == "connected"
+        took = time.monotonic() - began
+        each = (resident(network.mount.pid) - before) / count
+        sys.stdout.write(
+            f"{count / took:.0f} connections a second, {each / 1024:.1f} KiB of memory each, files and all\n"
+        )
+        for descriptor in served:
+            os.write(descriptor, b"answer to " + os.read(descriptor, 100))
+        for descriptor in served:
+            assert os.read(descriptor, 100) == b""
+            os.close(descriptor)
+        assert line(clients) == "all served"
+        os.close(listener)
+        wait_until(lambda: not any(name.isdecimal() for name in os.listdir(tcp)))
+
+
+def test_real_clients_are_served_during_a_flood_of_syns() -> None:
+    """RFC 4987: strangers who never answer fill the queue, and the oldest of them gives way."""
+    rate, seconds = 600, 14
+    with TapNetwork(log_level="info") as network:
+        tcp = network.mount.path / "tcp"
+        listener = os.open(tcp / ":7910", os.O_RDWR)
+        flood = start(network, FLOOD, rate, seconds)
+        assert line(flood) == "flooding"
+        wait_until(lambda: gave_way(tcp) > 0)
+        real = start(network, REAL, 4)
+        served = 0
+        os.set_blocking(listener, False)
+        while real.poll() is None:
+            try:
+                name = os.read(listener, 100).split()[0].decode()
+            except BlockingIOError:
+                time.sleep(0.0005)
+                continue
+            data = os.open(tcp / name / "data", os.O_RDWR)
+            assert os.read(data, 100) == b"hello"
+            os.write(data, b"hello to you")
+            os.close(data)
+            served += 1
+        told, slowest = line(real).split()
+        sent = int(line(flood))
+        sys.stdout.write(
+            f"{sent} SYNs, {gave_way(tcp)} gave way, {told} served, the slowest in {float(slowest):.3f} s\n"
+        )
+        assert served == int(told) > 10
+        assert float(slowest) < 5.0  # one SYN may be lost
+        os.close(listener)
