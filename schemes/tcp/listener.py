@@ -6,8 +6,8 @@
 When `waiting` is full, SYNs and the ACKs of handshakes are dropped, as Linux does: the peer sends them again, and what
 it sends is not lost, because it was never acknowledged.
 
-When `opening` is full, somebody floods us with SYNs (RFC 4987): the oldest gives way, which has had the most time to answer
-our SYN-ACK. So a real client is served as long as its round trip is shorter than it takes to fill the queue anew.
+When `opening` is full, somebody floods us with SYNs (RFC 4987): the oldest gives way, which has had the most time to
+answer our SYN-ACK. So a real client is served as long as its round trip is shorter than it takes to fill the queue.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 DEFAULT_BACKLOG: Final = 128
 SYN_QUEUE: Final = 4096
-"""At least; a larger backlog makes it larger. About 16 MiB; 10,000 SYNs a second fill it in 0.4 s, and more we can't take."""
+"""At least; a larger backlog makes it larger. 16 MiB; 10,000 SYNs a second fill it in 0.4 s, and more we can't take."""
 
 
 def _as_they_are(_connection: Connection) -> None:
