@@ -80,6 +80,13 @@ class Groups:
         if not member.count:
             self._forget(group, now)
 
+    def report_again(self, name: str, now: float) -> None:
+        """The interface is up again: whoever passes groups on there may have forgotten ours, or be another one."""
+        for group, member in self._memberships.items():
+            if member.interface == name:
+                member.repeat = True
+                self._report(group, now)
+
     def forget_interface(self, name: str, now: float) -> None:
         """Nothing is heard there any more."""
         for group, member in tuple(self._memberships.items()):

@@ -47,6 +47,7 @@ class Interface:
         self.alarm = network.alarm
         self.random = network.random
         self.counters = network.counters
+        self.waiting_octets = 0
         self.neighbor_table = NeighborTable(self)
         key = f"ifaces/{self.name}/neighbors/list"
         self._neighbors_changed = network.alarm.timer(lambda _now: network.tell(key), key)
@@ -269,6 +270,8 @@ class Interface:
             self._stalled = False
             self.on_space(now)  # whoever waits for room is to learn now that there is no way
         self._claim_all(now)
+        if up:
+            self.network.groups.report_again(self.name, now)
 
     def _claim_all(self, now: float) -> None:
         """Claim every address anew, those that were given up too: it is another network, or we are another host."""

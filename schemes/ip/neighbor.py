@@ -57,6 +57,7 @@ CHALLENGE_PAUSE: Final = 5.0  # after the owner has answered, before another cla
 
 QUEUE_DATAGRAMS: Final = 512
 QUEUE_OCTETS: Final = 512 << 10
+ALL_OCTETS: Final = 16 << 20  # of all neighbors of an interface; one that has none waiting may always begin
 
 
 class Queued(NamedTuple):
@@ -72,6 +73,7 @@ class Attachment(Protocol):
 
     alarm: Alarm
     random: random.Random
+    waiting_octets: int  # in the queues of all its neighbors
 
     def solicit(self, address: bytes, mac: bytes, attempt: int, now: float) -> None:
         """Ask who has *address*: everybody, or only *mac*."""
@@ -157,11 +159,12 @@ class Neighbor:
     def enqueue(self, queued: Queued, now: float, note: Note | None = None) -> bool:
         """Keep a datagram until the address is known, asking for it when nobody does; False: the queue is full."""
         size = total_length(queued.chunks)
-        if len(self.queue) >= QUEUE_DATAGRAMS or self.octets + size > QUEUE_OCTETS:
+        is_full = len(self.queue) >= QUEUE_DATAGRAMS or self.octets + size > QUEUE_OCTETS
+        if is_full or (self.queue and self.attachment.waiting_octets + size > ALL_OCTETS):
             self.refused.add(queued.protocol)
             return False
         self.queue.append(queued)
-        self.octets += size
+        self._count(size)
         self._tell_from_now(note)
         if self.state in (NEW, FAILED):
             self._become(INCOMPLETE)
@@ -174,7 +177,7 @@ class Neighbor:
         while self.queue and self.mac and not self.challenger:
             if not self.attachment.send_to(self.mac, self.queue[0], now):
                 return
-            self.octets -= total_length(self.queue.popleft().chunks)
+            self._count(-total_length(self.queue.popleft().chunks))
             log.log(TRACE, "queued datagram for %s sent, %d left", presentation(self.address), len(self.queue))
         if self.refused and not self.queue:
             protocols, self.refused = self.refused, set()
@@ -294,12 +297,17 @@ class Neighbor:
         self._become(FAILED)
         self.challenger = b""
         self._set_mac(b"")
-        queue, self.queue, self.octets = self.queue, deque(), 0
+        queue, self.queue = self.queue, deque()
+        self._count(-self.octets)
         protocols, self.refused = self.refused, set()
         if queue:
             self.attachment.neighbor_failed(self.address, queue, now)
         if protocols:
             self.attachment.neighbor_resolved(protocols, now)
+
+    def _count(self, octets: int) -> None:
+        self.octets += octets
+        self.attachment.waiting_octets += octets
 
     def _become(self, state: str) -> None:
         self.state = state

@@ -144,31 +144,33 @@ class RouteTable:
         prefix = network_of(destination, prefix_length)
 
         def matches(route: Route) -> bool:
-            return (
-                (route.prefix_length, route.destination) == (prefix_length, prefix)
-                and via in (b"", route.via)
-                and interface in ("", route.interface)
-                and metric in (None, route.metric)
-            )
+            is_via = via in (b"", route.via) and interface in ("", route.interface)
+            return is_via and metric in (None, route.metric)
 
-        if not self.discard(matches):
+        if not self._discard_in(prefix_length, int.from_bytes(prefix, "big") >> 32 - prefix_length, matches):
             raise SchemeError(errno.ESRCH, f"there is no route for {presentation(prefix)}/{prefix_length} like that")
+        self._settle()
 
     def discard(self, matches: Callable[[Route], bool]) -> int:
         """Remove the rules that *matches* is true of; return how many."""
-        removed = 0
-        for length, table in tuple(self._by_length.items()):
-            for bits, routes in tuple(table.items()):
-                kept = [route for route in routes if not matches(route)]
-                removed += len(routes) - len(kept)
-                table[bits] = kept
-                if not kept:
-                    del table[bits]
-            if not table:
-                del self._by_length[length]
+        prefixes = [(length, bits) for length, table in self._by_length.items() for bits in table]
+        removed = sum(self._discard_in(length, bits, matches) for length, bits in prefixes)
         if removed:
             self._settle()
         return removed
+
+    def _discard_in(self, length: int, bits: int, matches: Callable[[Route], bool]) -> int:
+        """Remove the rules for one prefix that *matches* is true of; return how many."""
+        table = self._by_length.get(length, {})
+        routes = table.get(bits, [])
+        kept = [route for route in routes if not matches(route)]
+        if kept:
+            table[bits] = kept
+        elif routes:
+            del table[bits]
+            if not table:
+                del self._by_length[length]
+        return len(routes) - len(kept)
 
     def explain(self, destination: bytes) -> str:
         """Say which rule wins for *destination*, and why. ENETUNREACH: none does."""

@@ -281,3 +281,17 @@ def test_who_watches_the_list_is_told_once_for_all_that_happens_at_a_time() -> N
     assert told() == ["config", "ifaces/eth0/neighbors/list"]
     host.eth0.remove_neighbor(OTHER, 0.0)
     assert told() == ["config", "ifaces/eth0/neighbors/list"]
+
+
+def test_a_crowd_of_dead_neighbors_is_bounded_and_keeps_nobody_from_beginning() -> None:
+    host = IpHost()
+    host.eth0.add_address(address("10.9.0.1"), 16, 0.0)
+    for number in range(1000):
+        path = host.network.path(bytes((10, 9, 1 + number // 250, number % 250)))
+        while path.send(host.PROTOCOL, bytes(1400), (), 0.0):
+            pass
+    assert 16 << 20 <= host.eth0.waiting_octets < 18 << 20
+    assert send(host)
+    host.receives_arp("reply", PEER, US, now=0.1)
+    host.until(10.0)
+    assert host.eth0.waiting_octets == 0

@@ -71,3 +71,15 @@ def test_bad_igmp_is_counted() -> None:
     for payload in (b"", b"\x11\0\1\2\0\0\0\0"):
         host.receives_datagram(datagram(payload, destination=address("224.0.0.1"), p=2), to=ALL_HOSTS_MAC)
     assert host.dropped == {"bad_igmp": 2}
+
+
+def test_an_interface_that_comes_up_again_reports_its_groups_again() -> None:
+    host = IpHost()
+    host.network.join_group(GROUP, 0.0)
+    host.until(100.0)
+    sent(host)
+    host.eth0.set_up(False, 101.0)
+    host.eth0.set_up(True, 102.0)
+    assert sent(host) == [(0x16, GROUP, GROUP, 1)]
+    host.until(200.0)
+    assert sent(host) == [(0x16, GROUP, GROUP, 1)]
