@@ -17,6 +17,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, ClassVar
 
 from schemefs.net.offload import NO_OFFLOAD, Offload, split
+from schemefs.net.samples import Samples
 
 if TYPE_CHECKING:
     from ipaddress import IPv4Address, IPv4Interface
@@ -57,6 +58,7 @@ class Link(ABC):
         self.on_space: Callable[[float], None] = lambda _now: None  # `send` refused and would take a frame again
         self.observers: list[Callable[[Chunks, Offload, bool, float], None]] = []  # (chunks, offload, outgoing, now)
         self.space_observers: list[Callable[[float], None]] = []  # told after `on_space`
+        self.samples = Samples()  # the last frame of each kind that the link has dropped
 
     def observe(self, chunks: Chunks, offload: Offload, *, outgoing: bool, now: float) -> None:
         """Show a frame to the observers as it would be on a wire: cut to gso_size, checksums complete.
@@ -86,6 +88,10 @@ class Link(ABC):
     def set_mac(self, mac: bytes) -> None:
         """Change our own hardware address."""
         self.mac = mac
+
+    def drop_samples(self) -> Mapping[str, str]:
+        """Return, for reasons of the `dropped_…` counters in `statistics`, what the last one of each was, in words."""
+        return self.samples.summaries()
 
     @abstractmethod
     def statistics(self) -> Mapping[str, int | float | str]:

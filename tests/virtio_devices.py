@@ -11,6 +11,7 @@ from drivers.virtio.header import HEADER
 from drivers.virtio.net import VirtioNetLink
 from drivers.virtio.queue import DeviceQueue
 from schemefs.net.offload import NO_OFFLOAD, Offload
+from schemefs.net.samples import Samples
 
 EVERYTHING = ~Feature(0)
 
@@ -19,6 +20,7 @@ class MemoryDevice:
     """Keeps what is sent. *holding*: chains wait until `complete`, in any order, with an interrupt or without."""
 
     def __init__(self, features: Feature = EVERYTHING, header_length: int = 12) -> None:
+        self.samples = Samples()
         self.features = features & ~Feature.MAC & ~Feature.MTU
         self.mac = b""
         self.mtu = 0

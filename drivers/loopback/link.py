@@ -56,6 +56,7 @@ class LoopbackLink(Link):
             return False
         if total_length(chunks) > LARGEST_DATAGRAM:
             self._dropped_too_large += 1
+            self.samples.keep("too_large", b"".join(chunks))
             return True
         frame = memoryview(b"".join(chunks))
         self._sent_frames += 1

@@ -20,6 +20,7 @@ from drivers.virtio.device import RECEIVE, TRANSMIT, SharedQueue
 from drivers.virtio.features import Feature
 from drivers.virtio.queue import DeviceQueue
 from schemefs.log import TRACE
+from schemefs.net.samples import Samples
 
 if TYPE_CHECKING:
     from schemefs.net.buffer import Buffer
@@ -50,6 +51,7 @@ class TapDevice:
         self.mac = b""
         self.mtu = 0
         self.log = log
+        self.samples = Samples()
         self._on_blocked = on_blocked
         self._on_posted = on_posted
         self._transmitting = False
@@ -147,10 +149,15 @@ class TapDevice:
             self._on_blocked()
             return False
         except OSError as error:
-            self._counters[_DROPS.get(error.errno or 0, "dropped_write_error")] += 1
+            self._drop(_DROPS.get(error.errno or 0, "write_error"), segments)
             self.log.debug("the kernel dropped the frame of descriptor %d: %s", head, error.strerror)
         self._transmit.push(head, 0)
         return True
+
+    def _drop(self, reason: str, segments: list[tuple[int, int]]) -> None:
+        self._counters[f"dropped_{reason}"] += 1
+        octets = b"".join(_views(self._transmit_buffers, segments))
+        self.samples.keep(reason, octets[self.header_length :], is_frame=True)
 
     def unblocked(self, now: float) -> None:
         """The kernel takes frames again."""
@@ -172,12 +179,12 @@ class TapDevice:
 
 
 _DROPS: Final = {
-    errno.EIO: "dropped_link_down",  # the kernel's side is not up
-    errno.EBADF: "dropped_detached",  # after `detach`
-    errno.EBADFD: "dropped_detached",  # the TAP was deleted
-    errno.EINVAL: "dropped_refused_by_kernel",  # shorter than an Ethernet header, or a header it doesn't believe
-    errno.ENOMEM: "dropped_no_kernel_memory",
-    errno.ENOBUFS: "dropped_no_kernel_memory",
+    errno.EIO: "link_down",  # the kernel's side is not up
+    errno.EBADF: "detached",  # after `detach`
+    errno.EBADFD: "detached",  # the TAP was deleted
+    errno.EINVAL: "refused_by_kernel",  # shorter than an Ethernet header, or a header it doesn't believe
+    errno.ENOMEM: "no_kernel_memory",
+    errno.ENOBUFS: "no_kernel_memory",
 }
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 if TYPE_CHECKING:
     from drivers.virtio.features import Feature
     from schemefs.net.buffer import Buffer
+    from schemefs.net.samples import Samples
 
 RECEIVE: Final = 0  # §5.1.2: receiveq1, transmitq1
 TRANSMIT: Final = 1
@@ -31,6 +32,7 @@ class NetDevice(Protocol):
     mac: bytes  # with MAC; else empty: the driver chooses
     mtu: int  # with MTU
     header_length: int  # of virtio_net_hdr: 10 or 12
+    samples: Samples  # the last frame of each kind that it has dropped
 
     def start(
         self, features: Feature, receive: SharedQueue, transmit: SharedQueue, interrupt: Callable[[int, float], None]

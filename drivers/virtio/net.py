@@ -106,6 +106,7 @@ class VirtioNetLink(Link):
         count = pieces(total_length(chunks) - offload.header_length, offload)
         if not self.transmitting.fits(count):
             self._dropped_too_many_pieces += 1
+            self.samples.keep("too_many_pieces", b"".join(chunks), is_frame=True)
             return True
         frames = split(chunks, offload, self.network_offset(chunks[0]))
         if not self.transmitting.send_all(self._plain_header, frames, count, now):
@@ -133,6 +134,10 @@ class VirtioNetLink(Link):
     def on_deadline(self, now: float) -> None:
         """Look after frames that the device has had for too long."""
         self.transmitting.on_deadline(now)
+
+    def drop_samples(self) -> Mapping[str, str]:
+        """Return ours and the device's."""
+        return {**self.samples.summaries(), **self._device.samples.summaries()}
 
     def statistics(self) -> Mapping[str, int | float | str]:
         """Return frames and octets, then each ring's indices and counters, then drops by reason."""

@@ -85,6 +85,7 @@ class ReceiveQueue:
         buffer = memoryview(self._buffers[head])
         if length <= self._header_length:
             self.dropped_no_header += 1
+            self.link.samples.keep("no_header", buffer[:length], is_frame=True)
             return
         frame = buffer[self._header_length : length]
         offload = decode(bytes(buffer[:SHORT]))
@@ -92,6 +93,7 @@ class ReceiveQueue:
             offload = _checked(frame, offload)
         if offload is None:
             self.dropped_bad_header += 1
+            self.link.samples.keep("bad_header", frame, is_frame=True)
             return
         self.frames += 1
         self.octets += len(frame)

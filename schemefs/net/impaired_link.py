@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Final
 
-from schemefs.driver import Link
+from schemefs.driver import Link, Medium
 from schemefs.net.impairment import IN, OUT, Impairment
 from schemefs.net.offload import NO_OFFLOAD, split
 from schemefs.net.seeded import SplitMix64
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from schemefs.alarm import Alarm
     from schemefs.net.buffer import Chunks
     from schemefs.net.offload import Offload
+    from schemefs.net.samples import Samples
 
 HELD_OCTETS: Final = 64 << 20  # what one direction keeps at most, whatever the delay
 _TYPE_IPV4: Final = b"\x08\0"
@@ -57,7 +58,9 @@ class ImpairedLink(Link):
         deliver = {IN: self._deliver_in, OUT: self._deliver_out}
         for impairment in impairments:
             for direction in impairment.directions:
-                self._directions[direction] = _Weather(impairment, direction, alarm, deliver[direction], inner)
+                self._directions[direction] = _Weather(
+                    impairment, direction, alarm, deliver[direction], inner, self.samples
+                )
         self._out = self._directions.get(OUT)
         self.receive = inner.receive
         self.on_space = inner.on_space
@@ -88,6 +91,11 @@ class ImpairedLink(Link):
     def statistics(self) -> Mapping[str, int | float | str]:
         """Return the counters of the link itself; the weather's own are `lines`."""
         return self.inner.statistics()
+
+    def drop_samples(self) -> Mapping[str, str]:
+        """Return those of the link itself, and the weather's as `weather_…`."""
+        weather = {f"weather_{reason}": words for reason, words in self.samples.summaries().items()}
+        return {**self.inner.drop_samples(), **weather}
 
     def lines(self) -> Iterator[str]:
         """Yield what happened in each direction, as comments to the lines that brought it about."""
@@ -128,11 +136,13 @@ class _Weather:
         alarm: Alarm,
         deliver: Callable[[bytearray, float], bool],
         link: Link,
+        samples: Samples,
     ) -> None:
         self.impairment = impairment
         self.counted: Counter[str] = Counter()
         self._deliver = deliver
         self._link = link
+        self._samples = samples
         # The directions must not share their luck: a frame and its answer would always be lost together.
         self._luck = SplitMix64((impairment.seed or 0) << 1 | (direction == OUT))
         self._timer = alarm.timer(self.flush, f"weather {direction} {link.name}")
@@ -158,7 +168,7 @@ class _Weather:
         counted["frames"] += 1
         reason = self._swallowed(frame)
         if reason:
-            counted[reason] += 1
+            self._drop(reason, frame)
             return
         if impairment.corrupt and self._luck.chance() < impairment.corrupt:
             frame[self._luck.below(len(frame))] ^= 1 << self._luck.below(8)
@@ -202,6 +212,10 @@ class _Weather:
             return "dropped_blackholed"
         return ""
 
+    def _drop(self, counter: str, frame: bytearray) -> None:
+        self.counted[counter] += 1
+        self._samples.keep(counter.removeprefix("dropped_"), frame, is_frame=self._link.medium is Medium.ETHERNET)
+
     def _is_lost(self) -> bool:
         changes = self._luck.chance() < (1 / self.impairment.burst if self._is_losing else self._worsens)
         if self._is_losing:
@@ -215,7 +229,7 @@ class _Weather:
         impairment, luck = self.impairment, self._luck
         leaves_at = self._leaves_at(len(frame), now)
         if leaves_at == math.inf or self._octets + len(frame) > HELD_OCTETS:
-            self.counted["dropped_queue_full"] += 1
+            self._drop("dropped_queue_full", frame)
             return
         due = leaves_at + impairment.delay
         if impairment.jitter:

@@ -255,6 +255,9 @@ class Interface(Protocol):
     def statistics(self) -> Mapping[str, int | float | str]:
         """Counters, in the order in which they are shown."""
 
+    def drop_samples(self) -> Mapping[str, str]:
+        """For the reasons of `dropped_…` among them, and `weather_…` of the impairments, what the last one was."""
+
 
 class ErrorReporter(Protocol):
     """The icmp plugin, as the network layer needs it."""

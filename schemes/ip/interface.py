@@ -327,6 +327,10 @@ class Interface:
         self.neighbor_table.remove(address, now)
         self.network.tell("config")
 
+    def drop_samples(self) -> Mapping[str, str]:
+        """Return what the link has dropped last, by reason."""
+        return self.link.drop_samples()
+
     def statistics(self) -> Mapping[str, int | float | str]:
         """Counters, in the order in which they are shown."""
         return {

@@ -1,14 +1,14 @@
 """`stats/drops`: every frame that was discarded, by whom and for which reason, with what the last one was.
 
     ip bad_checksum=3 10.0.2.2 > 10.0.2.15 udp 9 > 9, 48 octets: 45000030…
-    eth0 refused_ring_full=2
+    eth0 link_down=2 02:52:54:00:12:34 > ff:ff:ff:ff:ff:ff type 0x0806, 42 octets: ffffffffffff…
 
 A scheme takes part by counters called `dropped_…` in its `stats`, a driver by those in its statistics.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Final
 
 from schemefs.errors import SchemeError
@@ -27,13 +27,18 @@ def drops_text(context: SchemeContext, network: NetworkLayer) -> str:
     lines: list[str] = []
     for name, scheme in context.tree.schemes.items():
         samples = scheme.drop_samples()
-        for reason, count in _reasons(_statistics(scheme)):
-            sample = samples.get(reason)
-            lines.append(f"{name} {reason}={count}" + (f" {sample}" if sample else ""))
+        lines += _lines(name, _reasons(_statistics(scheme)), samples)
     for name, interface in network.interfaces.items():
-        lines += [f"{name} {reason}={count}" for reason, count in _reasons(interface.statistics())]
-        lines += [f"{name} weather_{reason}={count}" for reason, count in _reasons(_weather(interface))]
+        samples = interface.drop_samples()
+        lines += _lines(name, _reasons(interface.statistics()), samples)
+        weather = ((f"weather_{reason}", count) for reason, count in _reasons(_weather(interface)))
+        lines += _lines(name, weather, samples)
     return "".join(f"{line}\n" for line in lines)
+
+
+def _lines(name: str, reasons: Iterable[tuple[str, int]], samples: Mapping[str, str]) -> Iterator[str]:
+    for reason, count in reasons:
+        yield f"{name} {reason}={count} {samples.get(reason, '')}".rstrip()
 
 
 def _statistics(scheme: Scheme) -> dict[str, str]:

@@ -161,7 +161,8 @@ def test_every_checksum_is_right_behind_the_router(lab: Lab, octets: Path, tmp_p
             "bad": "tcp.checksum.status == Bad || ip.checksum.status == Bad || tcp.len > 1460",
         }.items()
     }
-    assert seen == {"good": 2000, "bad": 0}
+    assert seen["bad"] == 0
+    assert seen["good"] >= 2000  # tcpdump takes whole blocks, which may have a few more
 
 
 def test_udp_crosses_in_one_piece_and_in_fragments(lab: Lab) -> None:

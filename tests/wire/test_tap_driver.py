@@ -310,6 +310,7 @@ async def test_octets_that_are_no_frame_are_counted() -> None:
         assert node.link.send((b"short",), NO_OFFLOAD, 0.0)
         assert node.link.send((bytes(60),), Offload(NEEDS_CHECKSUM, 1, 5000, 1000, 34, 16), 0.0)
         assert node.link.statistics()["dropped_refused_by_kernel"] == 2
+        assert node.link.drop_samples()["refused_by_kernel"].endswith("60 octets: " + "00" * 34)
         assert node.link.statistics()["tx_in_flight"] == 0
 
 

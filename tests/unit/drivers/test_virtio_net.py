@@ -221,6 +221,7 @@ def test_a_header_that_contradicts_its_frame_is_counted(offload: Offload) -> Non
     bench.device.arrive(bytes(60), offload=offload)
     assert bench.received == []
     assert bench.link.statistics()["dropped_bad_header"] == 1
+    assert bench.link.drop_samples()["bad_header"].endswith("60 octets: " + "00" * 34)
     assert bench.link.statistics()["rx_in_flight"] == 8
 
 

@@ -50,3 +50,10 @@ def test_an_interface_that_goes_leaves_no_timer() -> None:
     host.network.path(PEER).send(host.PROTOCOL, b"x" * 8, (), 0.0)
     host.network.detach("eth0", 1.0)
     assert host.alarm.pending == 0
+
+
+def test_what_the_weather_swallowed_last_is_kept_in_words() -> None:
+    host = IpHost()
+    host.eth0.impair([parse_impairment("loss 100% direction in seed 1")], 0.0)
+    host.receives_datagram(datagram(), 0.0)
+    assert host.eth0.drop_samples()["weather_lost"].startswith("0a:00:00:00:00:02 > 52:54:00:12:34:56 type 0x0800, 42")

@@ -98,6 +98,7 @@ class MemoryInterface:
         self.table = {}
         self.impairments = ()
         self.duplicates = {}
+        self.samples = {}
 
     @property
     def configured(self):
@@ -152,6 +153,9 @@ class MemoryInterface:
     def remove_neighbor(self, address, now):
         if self.table.pop(address, None) is None:
             raise SchemeError(errno.ENOENT, "no such neighbor")
+
+    def drop_samples(self):
+        return self.samples
 
     def statistics(self):
         return {"received_frames": 3, "dropped_bad_checksum": 1}

@@ -29,11 +29,12 @@ def test_each_reason_of_each_scheme_and_each_link_is_a_line():
     netcfg = netcfg_with(
         "in_all=5\ndropped_bad_checksum=3\ndropped_martian=0\ndropped_late=1\n", {"late": "10.0.2.2 > 10.0.2.15"}
     )
+    netcfg.layer.interfaces["eth0"].samples = {"bad_checksum": "the last one"}
     assert netcfg.cat("stats/drops").splitlines() == [
         "dropping bad_checksum=3",
         "dropping late=1 10.0.2.2 > 10.0.2.15",
         "lo bad_checksum=1",
-        "eth0 bad_checksum=1",
+        "eth0 bad_checksum=1 the last one",
     ]
 
 
