@@ -26,6 +26,7 @@ class LogRing:
     def __init__(self, capacity: int = RING_OCTETS) -> None:
         self.capacity = capacity
         self.end = 0  # octets ever written
+        self.finished = False  # nothing more will be written
         self.watchers: set[Callable[[], object]] = set()
         self._kept = bytearray()
 
@@ -43,6 +44,14 @@ class LogRing:
             # Cut an eighth at a time, at a line's end, so that the cost per line stays constant.
             cut = self._kept.find(b"\n", len(self._kept) - self.capacity * 7 // 8) + 1
             del self._kept[: cut or len(self._kept)]
+        self._tell()
+
+    def finish(self) -> None:
+        """Say that nothing more will be written."""
+        self.finished = True
+        self._tell()
+
+    def _tell(self) -> None:
         for watcher in tuple(self.watchers):
             watcher()
 

@@ -208,7 +208,10 @@ class FailureFile(TextFile):
 
 
 class FollowedFile(Node):
-    """A log: a ring of text with a growing end, seekable. `cat` ends at the newest line, `tail -f` follows."""
+    """A log: a ring of text with a growing end, seekable. `cat` ends at the newest line, `tail -f` follows.
+
+    Beside it is `NAME,follow`, a stream (`schemefs/following.py`).
+    """
 
     kind = 0o100000
 

@@ -37,7 +37,7 @@ WORDS: Final = {
     "status": "state first, then what helps to understand it",
     "status.json": "the same for programs",
     "err": "why it failed, in a sentence",
-    "events": "what happened, in order",
+    "events": "what happened, in order; events,follow waits for more",
 }
 """What the README of a numbered directory says of its files."""
 

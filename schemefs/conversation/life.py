@@ -343,6 +343,8 @@ class Conversation:
             self._timer.clear()
         for watcher in tuple(self.watchers):
             watcher.ended()
+        if self.journal is not None:
+            self.journal.ring.finish()
         self._table.forget(self)
 
 

@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
-from schemefs import readme
+from schemefs import following, readme
 from schemefs.errors import SchemeError
 from schemefs.fs import foreign, permissions, seam
 from schemefs.fs.attributes import attributes_of, statfs
@@ -116,11 +116,13 @@ class Operations(pyfuse3.Operations):
         if name == b".":
             return directory, parent.scheme
         try:
-            node = readme.lookup(directory, name.decode(), caller)
+            node = following.lookup(directory, name.decode(), caller)
         except UnicodeDecodeError:
             raise SchemeError(errno.ENOENT, "no name here is anything but UTF-8") from None
         except SchemeError as error:
-            if parent.scheme is not None and error.errno != errno.ENOENT:
+            # What open was for can't be told from what stat was for; but names with a dot are asked for by shells and
+            # tools of their own accord (.git), and must not take the place of a failure that somebody wants explained.
+            if parent.scheme is not None and not (error.errno == errno.ENOENT and name.startswith(b".")):
                 parent.scheme.err.record(caller, error.sentence)
             raise
         return node, self._schemes.get(node) or parent.scheme if isinstance(node, Directory) else parent.scheme

@@ -32,7 +32,8 @@ logging: the daemon's own log, a line per event, seconds since it started in fro
 net/schemefs.log       everything; net/smolnetd.log is another name for it
 net/virtio/<if>.log    one driver's
 
-cat ends at the newest line, tail -f follows. How much is written: echo trace >../netcfg/log/level
+cat ends at the newest line, tail -f follows; cat NAME,follow waits for more.
+How much is written: echo trace >../netcfg/log/level
 Of lines of one kind 20 are written, then 2 a second; the next one says how many were left out. Debug and trace: all.
 """
 
@@ -57,7 +58,7 @@ class RingDirectory(Directory):
     def __init__(self, logs: LogRings, prefix: str, links: dict[str, SymbolicLink]) -> None:
         self._logs = logs
         self._prefix = prefix
-        self.help = "cat ends at the newest line, tail -f follows"
+        self.help = "cat ends at the newest line, tail -f follows; NAME,follow waits for more"
         self._links = links
         self._files: dict[str, tuple[LogRing, FollowedFile]] = {}
         self._directories: dict[str, RingDirectory] = {}

@@ -243,3 +243,12 @@ def test_it_fails_with(module_scheme_mount: SchemeMount, held: None, row: str, c
         timeout=20,
     )  # fmt: skip
     assert done.stdout.strip() == row.rpartition(" ")[2], done.stderr
+
+
+def test_a_name_that_is_not_there_is_explained_but_not_what_tools_look_for(module_scheme_mount: SchemeMount) -> None:
+    # `cat tcp/10.0.2.2`, the port forgotten, left the sentence of an older failure to be read.
+    tcp = module_scheme_mount.path / "tcp"
+    for missing in ("10.0.2.2", ".git"):
+        with pytest.raises(FileNotFoundError):
+            open(tcp / missing, "rb")
+        assert (tcp / "err").read_text() == "no '10.0.2.2' here: an address is HOST:PORT or :PORT; README says more\n"

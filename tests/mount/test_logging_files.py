@@ -1,5 +1,7 @@
 """The logs through a real mount: cat ends at the newest line, tail -f follows, and the link is another name."""
 
+import os
+import select
 import subprocess
 
 import pytest
@@ -34,3 +36,51 @@ def test_tail_follows(module_scheme_mount):
     finally:
         tail.kill()
         tail.communicate()
+
+
+def test_cat_of_follow_waits_for_more(module_scheme_mount):
+    net = module_scheme_mount.path / "logging/net"
+    (module_scheme_mount.path / "netcfg/log/level").write_text("icmp trace\n")
+    with subprocess.Popen(["cat", net / "smolnetd.log,follow"], stdout=subprocess.PIPE, text=True) as cat:
+        assert cat.stdout is not None
+        before = (net / "schemefs.log").read_text()
+        assert [cat.stdout.readline() for _ in before.splitlines()] == before.splitlines(keepends=True)
+        subprocess.run(["cat", module_scheme_mount.path / "icmp/ping/127.0.0.1,count=1"], check=True, timeout=10)
+        assert "echo request" in cat.stdout.readline()
+        cat.terminate()
+
+
+def test_follow_would_block_and_polls(module_scheme_mount):
+    path = module_scheme_mount.path / "logging/net/schemefs.log,follow"
+    (module_scheme_mount.path / "netcfg/log/level").write_text("icmp trace\n")
+    file = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        assert os.read(file, 1 << 20).startswith(b"+")
+        with pytest.raises(BlockingIOError):
+            while True:
+                os.read(file, 1 << 20)
+        with open(module_scheme_mount.path / "icmp/ping/127.0.0.1,count=1", "rb", buffering=0) as ping:
+            assert select.select([file], [], [], 5)[0] == [file]
+            assert ping.readline()
+    finally:
+        os.close(file)
+
+
+def test_follow_of_events_ends_with_the_conversation(module_scheme_mount):
+    scheme = module_scheme_mount.path
+    with open(scheme / "udp/127.0.0.1:9,events", "r+b", buffering=0) as file:
+        directory = scheme / os.getxattr(file.fileno(), "user.conversation").decode()
+        cat = subprocess.Popen(["cat", directory / "events,follow"], stdout=subprocess.PIPE, text=True)
+        assert cat.stdout is not None
+        assert "open pid" in cat.stdout.readline()
+    rest, _ = cat.communicate(timeout=10)
+    assert "close: 0 files are left" in rest
+    assert cat.returncode == 0
+
+
+def test_follow_is_for_logs_alone(module_scheme_mount):
+    for path in ("tcp/README,follow", "logging/net/nothing.log,follow", "logging,follow"):
+        with pytest.raises(FileNotFoundError):
+            os.stat(module_scheme_mount.path / path)
+    with pytest.raises(OSError, match="Invalid argument"):
+        os.stat(module_scheme_mount.path / "tcp/127.0.0.1:9,follow")
