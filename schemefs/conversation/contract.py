@@ -178,9 +178,9 @@ class ConversationProtocol(ABC):
         Every option in the address is one of `options` (or of the few that the files themselves serve), checked.
         """
 
-    @abstractmethod
     def announce(self, address: AddressPath, caller: Caller, now: float) -> ListenerEngine | Engine:
-        """Listen on :PORT; a datagram protocol gives an Engine that hears anyone."""
+        """Listen on :PORT; a datagram protocol gives an Engine that hears anyone. For protocols with `ports`."""
+        raise NotImplementedError
 
     def configure(self, engine: Engine, address: AddressPath) -> None:
         """Have what was accepted be as the options of *address* say: it may come from a listener with others."""

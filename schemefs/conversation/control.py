@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from schemefs.errors import SchemeError
+from schemefs.net.addresses import parse_endpoint
 
 if TYPE_CHECKING:
     from schemefs.conversation.contract import Setting
@@ -16,13 +17,20 @@ if TYPE_CHECKING:
 Verb = Callable[["Conversation", str, "Caller", float], bool]
 
 HELP: Final = {
-    "connect ADDRESS": "begin a conversation with HOST:PORT; waits until it is there",
+    "connect ADDRESS": "begin a conversation with it; waits until it is there",
     "announce ADDRESS": "wait for peers on :PORT; then open `listen`",
     "bind ADDRESS": "use this local HOST:PORT for the connect that follows",
     "shutdown read|write|both": "close one direction or both",
     "hangup": "abort: the peer gets a reset",
     "close": "close in order, whoever still holds the files; a listener ends, what it has accepted goes on",
 }
+
+_OF_PORTS: Final = ("announce", "bind")
+
+
+def verbs(*, ports: bool) -> dict[str, str]:
+    """Return the verbs of a protocol, and what they do. Without ports nobody can be waited for."""
+    return {usage: does for usage, does in HELP.items() if ports or usage.partition(" ")[0] not in _OF_PORTS}
 
 
 class Control:
@@ -32,12 +40,13 @@ class Control:
         self,
         begin: Callable[[Conversation, str, Caller, float], None],
         announce: Callable[[Conversation, str, Caller, float], None],
-        check_local: Callable[[str], None],
         settings: Callable[[Conversation], dict[str, Setting]],
+        *,
+        ports: bool,
     ) -> None:
         self._begin = begin
         self._announce_at = announce
-        self._check_local = check_local
+        self._help = verbs(ports=ports)
         self._settings = settings
         self._verbs: dict[str, Verb] = {
             "connect": self._connect,
@@ -47,6 +56,9 @@ class Control:
             "hangup": self._hangup,
             "close": self._close,
         }
+        if not ports:
+            for verb in _OF_PORTS:
+                del self._verbs[verb]
 
     def command(self, conversation: Conversation, line: bytes, caller: Caller, now: float) -> bool:
         """Carry out *line*; False: not done yet, ask again with the same line. Raises SchemeError when it can't be."""
@@ -96,7 +108,10 @@ class Control:
 
     def _bind(self, conversation: Conversation, argument: str, _caller: Caller, _now: float) -> bool:
         _check_not_begun(conversation, errno.EINVAL)
-        self._check_local(argument)
+        try:
+            parse_endpoint(argument)
+        except ValueError as error:
+            raise SchemeError(errno.EINVAL, f"bind: {error}") from None
         conversation.bound = argument
         return True
 
@@ -127,7 +142,7 @@ class Control:
         settings = self._settings(conversation)
         setting = settings.get(name)
         if setting is None:
-            allowed = ", ".join((*HELP, *settings))
+            allowed = ", ".join((*self._help, *settings))
             raise SchemeError(errno.EINVAL, f"no verb or setting is called {name!r}; there are: {allowed}")
         apply(setting, name, value)
         conversation.was_set(name)

@@ -6,7 +6,7 @@ import inspect
 from typing import TYPE_CHECKING, Final
 
 from schemefs.conversation.contract import Option, Use
-from schemefs.conversation.control import HELP
+from schemefs.conversation.control import verbs
 
 if TYPE_CHECKING:
     from schemefs.conversation.tree import ConversationScheme
@@ -46,13 +46,14 @@ def readme(scheme: ConversationScheme) -> str:
     """Return the help of a protocol directory."""
     name = scheme.protocol.name
     address = "HOST:PORT" if scheme.protocol.ports else "HOST"
+    files = [file for file in FILES if file != "listen" or scheme.protocol.ports]
     text = [inspect.cleandoc(type(scheme).__doc__ or name), ""]
     text += [f"{name}/{address}[,option…]   open: a conversation; the file is its data"]
     if scheme.protocol.ports:
         text += [f"{name}/:PORT[,option…]   open: wait for peers on PORT"]
     text += [
         f"{name}/clone   open: a new conversation; the file is its ctl",
-        f"{name}/<n>/   one directory per live conversation, its owner's: {' '.join(FILES)}",
+        f"{name}/<n>/   one directory per live conversation, its owner's: {' '.join(files)}",
         f"{name}/err   why your last open or write here failed",
         f"{name}/stats   counters",
         "",
@@ -70,7 +71,7 @@ def options_and_verbs(scheme: ConversationScheme) -> list[str]:
         *(f"  {name:16} {option.help}{_place(option)}" for name, option in sorted(scheme.path_options.items())),
         "",
         "Verbs for ctl, one per line; or `<setting> <value>`:",
-        *(f"  {verb:26} {meaning}" for verb, meaning in HELP.items()),
+        *(f"  {verb:26} {meaning}" for verb, meaning in verbs(ports=scheme.protocol.ports).items()),
     ]
 
 

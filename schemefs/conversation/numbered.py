@@ -40,47 +40,48 @@ class ConversationDirectory(StaticDirectory):
     """`tcp/7/`: one conversation's files, for its owner and root."""
 
     def __init__(self, scheme: ConversationScheme, conversation: Conversation) -> None:
-        def stream(opened: Callable[[int, Caller, float], Handle], mode: int = 0o600) -> Node:
-            return Stream(opened, mode=mode, uid=conversation.uid, gid=conversation.gid)
-
-        def text(read: Callable[[], str]) -> TextFile:
-            return TextFile(read, mode=0o400, uid=conversation.uid, gid=conversation.gid)
-
-        def data(flags: int, caller: Caller, now: float) -> Handle:
-            reads, writes = access_of(flags)
-            conversation.note(now, open_text(caller, flags))
-            return DataHandle(conversation, now, reads=reads, writes=writes)
-
-        self.status = _StatusFile(conversation, lines)
-        super().__init__(
-            {
-                "ctl": stream(lambda _flags, _caller, now: CtlHandle(conversation, now, scheme.control)),
-                "data": stream(data),
-                "rx": stream(data, 0o400),
-                "tx": stream(data, 0o200),
-                "listen": stream(
-                    lambda _flags, _caller, now: ListenHandle(conversation, now, scheme.control, scheme.accept)
-                ),
-                "local": text(lambda: local_of(conversation) + "\n"),
-                "remote": text(lambda: (conversation.engine.remote if conversation.engine else "") + "\n"),
-                "status": self.status,
-                "status.json": _StatusFile(conversation, lambda values: json.dumps(values, indent=1) + "\n"),
-                "err": text(lambda: f"{conversation.failure}\n" if conversation.failure else ""),
-                "events": EventsFile(conversation),
-                "settings": SettingsDirectory(conversation),
-            },
-            mode=0o700,
-        )
+        files = _files(scheme, conversation)
+        if not scheme.protocol.ports:
+            del files["listen"]
+        super().__init__(files, mode=0o700)
         self.uid, self.gid = conversation.uid, conversation.gid
         self.help = f"{conversation.name}: one conversation, its owner's and root's"
-        for name, node in self.children.items():
+        for name, node in files.items():
             node.help = WORDS.get(name, node.help)
         self.watchable = conversation
         for hooks, names in (
             (conversation.on_changed, ("status", "status.json", "err")),
             (conversation.on_begun, ("local", "remote")),
         ):
-            hooks += [cast("TextFile", self.children[name]).changed for name in names]
+            hooks += [cast("TextFile", files[name]).changed for name in names]
+
+
+def _files(scheme: ConversationScheme, conversation: Conversation) -> dict[str, Node]:
+    def stream(opened: Callable[[int, Caller, float], Handle], mode: int = 0o600) -> Node:
+        return Stream(opened, mode=mode, uid=conversation.uid, gid=conversation.gid)
+
+    def text(read: Callable[[], str]) -> TextFile:
+        return TextFile(read, mode=0o400, uid=conversation.uid, gid=conversation.gid)
+
+    def data(flags: int, caller: Caller, now: float) -> Handle:
+        reads, writes = access_of(flags)
+        conversation.note(now, open_text(caller, flags))
+        return DataHandle(conversation, now, reads=reads, writes=writes)
+
+    return {
+        "ctl": stream(lambda _flags, _caller, now: CtlHandle(conversation, now, scheme.control)),
+        "data": stream(data),
+        "rx": stream(data, 0o400),
+        "tx": stream(data, 0o200),
+        "listen": stream(lambda _flags, _caller, now: ListenHandle(conversation, now, scheme.control, scheme.accept)),
+        "local": text(lambda: local_of(conversation) + "\n"),
+        "remote": text(lambda: (conversation.engine.remote if conversation.engine else "") + "\n"),
+        "status": _StatusFile(conversation, lines),
+        "status.json": _StatusFile(conversation, lambda values: json.dumps(values, indent=1) + "\n"),
+        "err": text(lambda: f"{conversation.failure}\n" if conversation.failure else ""),
+        "events": EventsFile(conversation),
+        "settings": SettingsDirectory(conversation),
+    }
 
 
 class _StatusFile(TextFile):

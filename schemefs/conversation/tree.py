@@ -26,7 +26,7 @@ from schemefs.conversation.options import ACCEPT, FILE_OPTIONS, parse_with_optio
 from schemefs.conversation.seeking import Seeking
 from schemefs.conversation.settings import settings_of
 from schemefs.errors import SchemeError
-from schemefs.net.addresses import AddressPath, Endpoint, parse_endpoint, parse_seconds, presentation
+from schemefs.net.addresses import AddressPath, Endpoint, parse_seconds, presentation
 from schemefs.scheme import (
     Caller,
     Directory,
@@ -53,7 +53,7 @@ class ConversationScheme(Scheme):
         self.conversations = Conversations(place, context.alarm, datagrams=protocol.datagrams)
         self.options = {**FILE_OPTIONS, **protocol.options}
         self.path_options = {**self.options, **ACCEPT} if protocol.ports else self.options
-        self.control = Control(self._begin, self._announce, self._check_local, settings_of)
+        self.control = Control(self._begin, self._announce, settings_of, ports=protocol.ports)
         self._listeners: dict[tuple[str, int], Conversation] = {}
         self.clone = Stream(self.open_clone)
         self.root = _ProtocolDirectory(self)
@@ -99,8 +99,7 @@ class ConversationScheme(Scheme):
         self._connect(conversation, address, caller, now)
 
     def _announce(self, conversation: Conversation, text: str, caller: Caller, now: float) -> None:
-        any_port = text == "*" and self.protocol.ports
-        address = self.parse("*:0" if any_port else text, Use.LISTEN)
+        address = self.parse("*:0" if text == "*" else text, Use.LISTEN)
         self._require_files(address, caller)
         self._listen(conversation, address, caller, now)
 
@@ -110,16 +109,6 @@ class ConversationScheme(Scheme):
         names = [str(option.check(value)) for option, value in options if option.is_file]
         if not all(name in caller.files for name in names):
             raise FilesWanted(names)
-
-    def _check_local(self, text: str) -> None:
-        """Check what `bind` says, as far as it can be known before the connect. EINVAL."""
-        name = self.protocol.name
-        if not self.protocol.ports:
-            raise SchemeError(errno.EINVAL, f"{name} has no ports to bind")
-        try:
-            parse_endpoint(text)
-        except ValueError as error:
-            raise SchemeError(errno.EINVAL, f"bind: {error}") from None
 
     def _connect(self, conversation: Conversation, address: AddressPath, caller: Caller, now: float) -> None:
         if self.protocol.ports and not address.endpoint.host:

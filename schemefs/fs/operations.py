@@ -109,13 +109,13 @@ class Operations(pyfuse3.Operations):
         directory = parent.node
         if not isinstance(directory, Directory):
             raise SchemeError(errno.ENOTDIR, "not a directory")
-        permissions.require(directory, caller, permissions.EXECUTE, "this directory")
-        if name == b"..":
-            up = parent.parent or parent
-            return up.node, up.scheme
-        if name == b".":
-            return directory, parent.scheme
         try:
+            permissions.require(directory, caller, permissions.EXECUTE, "this directory")
+            if name == b"..":
+                up = parent.parent or parent
+                return up.node, up.scheme
+            if name == b".":
+                return directory, parent.scheme
             node = following.lookup(directory, name.decode(), caller)
         except UnicodeDecodeError:
             raise SchemeError(errno.ENOENT, "no name here is anything but UTF-8") from None

@@ -6,12 +6,14 @@ Parsing never resolves a name. Errors are ValueError with a sentence.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from schemefs.net.addresses import parse_host, parse_number, parse_options, parse_seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Callable, Collection
+
+Value = TypeVar("Value", int, float)
 
 LARGEST_PAYLOAD: Final = 65535 - 20 - 8  # octets that an IP datagram can carry beside its header and ICMP's
 _SHORTEST_INTERVAL: Final = 0.001  # seconds
@@ -42,7 +44,7 @@ def parse_ping(text: str) -> tuple[str, PingOptions]:
     """Parse HOST[,count=][,interval=][,size=][,ttl=][,timeout=]."""
     host, given = _split(text, ("count", "interval", "size", "ttl", "timeout"))
     default = PingOptions()
-    interval = parse_seconds(given["interval"]) if "interval" in given else default.interval
+    interval = _seconds(given, "interval", default.interval)
     if interval < _SHORTEST_INTERVAL:
         message = f"an interval of {interval:g} s is a flood; at least {_SHORTEST_INTERVAL:g}"
         raise ValueError(message)
@@ -79,11 +81,24 @@ def _split(text: str, allowed: Collection[str]) -> tuple[str, dict[str, str]]:
 
 
 def _number(given: dict[str, str], name: str, default: int, low: int, high: int) -> int:
-    return parse_number(given[name], low, high) if name in given else default
+    return _named(name, lambda: parse_number(given[name], low, high)) if name in given else default
+
+
+def _seconds(given: dict[str, str], name: str, default: float) -> float:
+    return _named(name, lambda: parse_seconds(given[name])) if name in given else default
+
+
+def _named(name: str, parse: Callable[[], Value]) -> Value:
+    """Parse; an error names the option."""
+    try:
+        return parse()
+    except ValueError as error:
+        message = f"{name}: {error}"
+        raise ValueError(message) from None
 
 
 def _timeout(given: dict[str, str], default: float) -> float:
-    timeout = parse_seconds(given["timeout"]) if "timeout" in given else default
+    timeout = _seconds(given, "timeout", default)
     if timeout <= 0:
         message = "a timeout of 0 would wait for ever; give seconds"
         raise ValueError(message)

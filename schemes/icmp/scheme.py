@@ -77,10 +77,6 @@ class EchoProtocol(ConversationProtocol):
             echo.hop_limit = int(address.options["ttl"])
         return echo
 
-    def announce(self, address: AddressPath, caller: Caller, now: float) -> Echo:
-        """EINVAL: echo requests from outside are answered by the stack itself."""
-        raise SchemeError(errno.EINVAL, "nobody can be waited for: requests from outside are answered at once")
-
 
 class IcmpScheme(ConversationScheme):
     """Ask whether somebody is there, and hear why something did not arrive (RFC 792)."""

@@ -64,8 +64,6 @@ class RawProtocol(ConversationProtocol):
         wanted = Filter(given.get("from", b""), given.get("to", b""))
         return RawConversation(self._network, protocol_number(address.endpoint.host), wanted)
 
-    announce = connect  # a raw conversation hears everybody anyhow
-
 
 class IpScheme(ConversationScheme):
     """IPv4: raw datagrams, and the network layer under tcp, udp and icmp."""

@@ -256,3 +256,22 @@ def test_no_seeking(connection: Connection) -> None:
     with pytest.raises(OSError, match="seek") as refused:
         os.lseek(connection.client, 0, os.SEEK_SET)
     assert refused.value.errno == errno.ESPIPE
+
+
+@pytest.mark.parametrize(("flags", "found"), [(0, b""), (os.O_DIRECT, b"octets")])
+def test_splice_and_sendfile_find_something_with_o_direct_alone(
+    tcp: Path, opened: Callable[..., int], flags: int, found: bytes
+) -> None:
+    # The kernel serves them from the page cache, up to st_size, which is 0; O_DIRECT has it ask.
+    listener = opened(tcp / ":7131")
+    client = opened(tcp / "127.0.0.1:7131", os.O_RDWR | flags)
+    server = opened(tcp / os.read(listener, 100).split()[0].decode() / "data")
+    into, out = os.pipe()
+    with open(into, "rb", buffering=0) as reader, open(out, "wb", buffering=0):
+        for call in (lambda: os.splice(client, out, 100), lambda: os.sendfile(out, client, None, 100)):
+            os.write(server, b"octets")
+            assert poll(client, IN, PROMPT) == IN
+            assert call() == len(found)
+            assert found == (reader.read(100) if found else b"")
+            if not found:
+                assert os.read(client, 100) == b"octets"

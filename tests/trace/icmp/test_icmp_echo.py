@@ -153,15 +153,17 @@ class TestBinaryEcho:
         assert ctl.read(10, 0.0) == b"0\n"
         self.write(ctl, b"connect 10.0.2.2\n")
         assert host.text("0/remote") == "10.0.2.2\n"
-        for line, number in ((b"announce 10.0.2.2", errno.EISCONN), (b"colour red", errno.EINVAL)):
+        for line, number in ((b"connect 10.0.2.2", errno.EISCONN), (b"colour red", errno.EINVAL)):
             with pytest.raises(SchemeError) as caught:
                 self.write(ctl, line)
             assert caught.value.errno == number
         assert "hop_limit" in host.text("0/err")
         ctl.close(0.0)
         other = host.open("clone")
-        with pytest.raises(SchemeError, match="answered at once"):
-            self.write(other, b"announce 10.0.2.2")
+        for verb in ("announce", "bind"):  # nobody can be waited for
+            with pytest.raises(SchemeError, match=f"called '{verb}'; there are: connect ADDRESS, shutdown"):
+                self.write(other, f"{verb} 10.0.2.2".encode())
+        assert "listen" not in [name for name, _ in host.scheme.lookup("1", ROOT).list(ROOT)]
 
     def test_everybody_is_not_a_host(self):
         for address in ("10.0.2.255", "255.255.255.255", "224.0.0.1"):
