@@ -100,6 +100,7 @@ class DataHandle(_Holding):
         try:
             taken = act(conversation.connected())
         except SchemeError as error:
+            conversation.fail(error.sentence)
             conversation.note(now, f"{verb} of {size}: {error}")
             raise
         finally:

@@ -99,6 +99,8 @@ class OpenStream(OpenFile):
         except SchemeError as error:
             if error.errno == errno.EINTR:
                 handle.interrupted(self.waiting.clock())
+            if error.errno == errno.EAGAIN:
+                raise SchemeError(errno.EAGAIN, f"nobody came within {handle.open_timeout:g} s") from None
             raise
 
     async def read(self, offset: int, size: int, unique: int, flags: int, now: float) -> Buffer | Chunks:

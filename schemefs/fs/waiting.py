@@ -140,7 +140,8 @@ class Waiting:
         if answer is not None:
             return answer
         if nonblocking:
-            raise SchemeError(nonblocking, "it would block")
+            goes_on = nonblocking == errno.EINPROGRESS
+            raise SchemeError(nonblocking, "it goes on: POLLOUT tells when it is done" if goes_on else "it would block")
         timer: Timer | None = None
         try:
             while answer is None:

@@ -29,7 +29,7 @@ class DeliveryError:
 
     errno: int  # what a system call would fail with: ECONNREFUSED, EHOSTUNREACH, ENETUNREACH, EMSGSIZE, …
     hard: bool  # RFC 1122 §4.2.3.9: a hard error fails a connect at once, a soft one is remembered
-    sentence: str  # "10.0.2.2 says: port unreachable"
+    sentence: str  # "ICMP Destination Port Unreachable from 10.0.2.2, about udp 10.0.2.15:49152 -> 10.0.2.2:9"
     protocol: int
     source: bytes  # of the datagram: our address
     destination: bytes

@@ -10,17 +10,15 @@ from __future__ import annotations
 from struct import Struct
 from typing import TYPE_CHECKING, Final
 
-from schemefs.net.addresses import endpoint_text, presentation
-from schemefs.net.layers import ICMP, TCP, UDP
+from schemefs.net.layers import UDP
 from schemes.icmp.lines import Lines
-from schemes.icmp.meaning import reporter_of, words_of
+from schemes.icmp.meaning import about, reporter_of, words_of
 
 if TYPE_CHECKING:
     from schemefs.net.layers import DeliveryError
     from schemes.icmp.icmp import Icmp
 
 _PORTS: Final = Struct(">HH")
-_NAMES: Final = {ICMP: "icmp", TCP: "tcp", UDP: "udp"}
 
 
 class Errors(Lines):
@@ -43,7 +41,9 @@ class Errors(Lines):
         if self._missed:
             self.say(f"{self._missed} errors were not read in time")
             self._missed = 0
-        self.say(f"{reporter_of(error)} {words_of(error)} {_about(error)}")
+        self.say(
+            f"{reporter_of(error)} {words_of(error)} {about(error.protocol, error.source, error.destination, error.transport)}"
+        )
 
     def end(self, now: float) -> None:
         """Listen no more."""
@@ -53,11 +53,3 @@ class Errors(Lines):
 
 def _local_port(error: DeliveryError) -> int:
     return int(_PORTS.unpack_from(error.transport)[0])
-
-
-def _about(error: DeliveryError) -> str:
-    name = _NAMES.get(error.protocol, f"protocol {error.protocol}")
-    if error.protocol not in (TCP, UDP):
-        return f"{name} {presentation(error.source)} -> {presentation(error.destination)}"
-    local, remote = _PORTS.unpack_from(error.transport)
-    return f"{name} {endpoint_text(error.source, local)} -> {endpoint_text(error.destination, remote)}"

@@ -24,7 +24,7 @@ from schemefs.net.checksum import is_valid
 from schemefs.net.layers import ICMP, DeliveryError
 from schemefs.net.samples import Samples
 from schemes.icmp import wire
-from schemes.icmp.meaning import meaning_of, words_of
+from schemes.icmp.meaning import about, meaning_of, words_of
 from schemes.icmp.reports import ErrorReports
 
 if TYPE_CHECKING:
@@ -187,20 +187,22 @@ class Icmp:
         if not self.network.is_local(quoted.source):
             self._dropped["dropped_quote_not_ours"] += 1
             return
+        transport = bytes(payload[quoted.header_length : quoted.total_length])
+        datagram = about(quoted.protocol, quoted.source, quoted.destination, transport)
         error = DeliveryError(
             errno=meaning.errno,
             hard=meaning.hard,
-            sentence=f"{presentation(source)} says: {meaning.words}",
+            sentence=f"ICMP {meaning.words} from {presentation(source)}, about {datagram}",
             protocol=quoted.protocol,
             source=quoted.source,
             destination=quoted.destination,
-            transport=bytes(payload[quoted.header_length : quoted.total_length]),
+            transport=transport,
             mtu=low_word if (icmp_type, code) == (wire.DESTINATION_UNREACHABLE, wire.FRAGMENTATION_NEEDED) else 0,
             reporter=source,
             icmp_type=icmp_type,
             icmp_code=code,
         )
-        log.debug("%s, about %s", error.sentence, presentation(quoted.destination))
+        log.debug("%s", error.sentence)
         for observer in tuple(self.error_observers):
             observer(error, now)
         self.network.deliver_error(error, now)

@@ -7,9 +7,11 @@ The errnos and the division into hard and soft are Linux's (icmp_err_convert), w
 from __future__ import annotations
 
 import errno
+from struct import Struct
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from schemefs.net.addresses import presentation
+from schemefs.net.addresses import endpoint_text, presentation
+from schemefs.net.layers import ICMP, TCP, UDP
 from schemes.icmp.wire import DESTINATION_UNREACHABLE, PARAMETER_PROBLEM, TIME_EXCEEDED
 
 if TYPE_CHECKING:
@@ -58,6 +60,10 @@ _FOUND_HERE: Final = {
 }
 
 
+_PORTS: Final = Struct(">HH")
+_NAMES: Final = {ICMP: "icmp", TCP: "tcp", UDP: "udp"}
+
+
 def meaning_of(icmp_type: int, code: int) -> Meaning | None:
     """Return what the error means; None: not an error that is known."""
     return _MEANINGS.get((icmp_type, code))
@@ -68,6 +74,15 @@ def words_of(error: DeliveryError) -> str:
     meaning = meaning_of(error.icmp_type, error.icmp_code)
     words = meaning.words if meaning else _FOUND_HERE.get(error.errno, error.sentence)
     return f"{words} (mtu = {error.mtu})" if error.errno == errno.EMSGSIZE and error.mtu else words
+
+
+def about(protocol: int, source: bytes, destination: bytes, transport: bytes) -> str:
+    """Return which datagram an error is about: `udp 10.0.2.15:49152 -> 10.0.2.2:9`."""
+    name = _NAMES.get(protocol, f"protocol {protocol}")
+    if protocol not in (TCP, UDP):
+        return f"{name} {presentation(source)} -> {presentation(destination)}"
+    local, remote = _PORTS.unpack_from(transport)
+    return f"{name} {endpoint_text(source, local)} -> {endpoint_text(destination, remote)}"
 
 
 def reporter_of(error: DeliveryError) -> str:

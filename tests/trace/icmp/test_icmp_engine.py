@@ -98,7 +98,8 @@ class TestErrorsReceived:
         assert (error.source, error.destination, error.reporter) == (US, PEER, PEER)
         assert error.transport[:4] == b"\x13\x88\x00\x09"
         assert (error.icmp_type, error.icmp_code) == (icmp_type, code)
-        assert error.sentence.startswith("10.0.2.2 says: ")
+        assert error.sentence.startswith("ICMP ")
+        assert " from 10.0.2.2, about udp 10.0.2.15:5000 -> 10.0.2.2:9" in error.sentence
 
     def test_fragmentation_needed_tells_the_mtu(self):
         host = Host()

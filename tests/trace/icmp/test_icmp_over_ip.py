@@ -146,7 +146,7 @@ def test_a_port_nobody_has_is_reported_and_heard_on_lo():
     stack.loop(1.0)
     (error,) = udp.errors
     assert (error.hard, error.transport[:4]) == (True, header[:4])
-    assert error.sentence == "127.0.0.1 says: Destination Port Unreachable"
+    assert error.sentence.startswith("ICMP Destination Port Unreachable from 127.0.0.1, about udp 127.0.0.1:")
     text = stack.scheme.lookup("stats", ROOT).read(ROOT, 1.0).decode()
     assert "icmpMsgStatsOutPkts.3=1" in text
     assert "icmpMsgStatsInPkts.3=1" in text
