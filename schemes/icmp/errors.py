@@ -41,9 +41,8 @@ class Errors(Lines):
         if self._missed:
             self.say(f"{self._missed} errors were not read in time")
             self._missed = 0
-        self.say(
-            f"{reporter_of(error)} {words_of(error)} {about(error.protocol, error.source, error.destination, error.transport)}"
-        )
+        datagram = about(error.protocol, error.source, error.destination, error.transport)
+        self.say(f"{reporter_of(error)} {words_of(error)} {datagram}")
 
     def end(self, now: float) -> None:
         """Listen no more."""
