@@ -18,7 +18,7 @@ from schemefs.net.addresses import packed, parse_number
 
 log = logging.getLogger("schemefs.names")
 
-LOCALHOST = {"localhost": (bytes((127, 0, 0, 1)),)}
+LOOPBACK = bytes((127, 0, 0, 1))
 
 
 Answered = Callable[[tuple[bytes, ...] | SchemeError, float], None]
@@ -76,7 +76,10 @@ class Names:
         if address is not None:
             return (address,)
         name = host.lower().rstrip(".")
-        return self._hosts.get(name) or LOCALHOST.get(name) or ()
+        if name in self._hosts:
+            return self._hosts[name]
+        # RFC 6761 §6.3: nobody is to be asked for these.
+        return (LOOPBACK,) if name == "localhost" or name.endswith(".localhost") else ()
 
     def addresses(self, host: str) -> tuple[bytes, ...]:
         """Return what is `known` of *host*; ENOENT: nothing."""

@@ -32,6 +32,8 @@ from schemes.udp import UdpScheme
 ROOT = Caller(0)
 SERVER = "10.0.2.3"
 SECOND = "10.0.2.4"
+ADDRESS = "example.com 60 IN A 10.0.2.80"
+SOA = "example.com 300 IN SOA ns.example.com. root.example.com. 1 2 3 4 90"
 
 Query = dns.message.Message
 Answers = Callable[["Server", Query], None]
@@ -220,3 +222,28 @@ class DnsHost:
 
     def passes(self, seconds: float) -> None:
         self.now = run(self.alarm, until=self.now + seconds, now=self.now)
+
+
+def answers(*records: str, rcode: str = "NOERROR", authority: str = "") -> Answers:
+    """Return a server that always answers so."""
+    return lambda server, query: server.sends(reply(query, *records, rcode=rcode, authority=authority))
+
+
+def silent(server: Server, query: Query) -> None:
+    """Never answer."""
+
+
+def name_of(query: Query) -> str:
+    return query.question[0].name.to_text(omit_final_dot=True)
+
+
+def only(*names: str) -> Answers:
+    """Return a server that knows these names and no other."""
+
+    def answer(server: Server, query: Query) -> None:
+        name = name_of(query)
+        known = name in names
+        records = [f"{name} 60 IN A 10.0.2.80"] if known else []
+        server.sends(reply(query, *records, rcode="NOERROR" if known else "NXDOMAIN", authority="" if known else SOA))
+
+    return answer

@@ -27,6 +27,7 @@ DNSMASQ = [
     "--txt-record=example.com,v=spf1 -all",
     "--srv-host=_http._tcp.example.com,web.example.com,8080,1,2",
     "--ptr-record=2.2.0.10.in-addr.arpa,gateway.example.com",
+    "--dns-rr=example.com,2,026e73076578616d706c6503636f6d00",  # NS ns.example.com
 ]  # fmt: skip
 
 
@@ -89,6 +90,7 @@ def stats(dns: Path) -> dict[str, int]:
         ("_http._tcp.example.com,type=srv", "1 2 8080 web.example.com\n"),
         ("10.0.2.2,type=ptr", "gateway.example.com\n"),
         ("www.example.com,type=cname", "six.example.com\n"),
+        ("example.com,type=ns", "ns.example.com\n"),
     ],
 )
 def test_dnsmasq_answers(dnsmasq, name: str, answer: str) -> None:

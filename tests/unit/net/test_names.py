@@ -22,7 +22,8 @@ def test_addresses_of_names_and_numbers() -> None:
 
 
 def test_localhost_is_known_without_a_hosts_file() -> None:
-    assert Names().addresses("localhost") == (bytes((127, 0, 0, 1)),)
+    for name in ("localhost", "LocalHost.", "any.localhost"):
+        assert Names().addresses(name) == (bytes((127, 0, 0, 1)),)
 
 
 def test_unknown_name_is_enoent_with_a_sentence() -> None:

@@ -1,0 +1,119 @@
+"""dns in virtual time: what counts as an answer, and what becomes of everything else."""
+
+from __future__ import annotations
+
+import errno
+import os
+
+import dns.flags
+import dns.message
+import pytest
+
+from tests.dns_host import ADDRESS, ROOT, SERVER, SOA, DnsHost, Query, Server, answers, reply, silent
+
+
+def test_no_such_name_is_enoent_and_says_so() -> None:
+    host = DnsHost(answers(rcode="NXDOMAIN", authority=SOA))
+    assert host.fails("dns/example.com") == errno.ENOENT
+    assert host.sentence == "there is no name example.com, say the name servers"
+
+
+def test_no_such_record_is_enodata() -> None:
+    host = DnsHost(answers(authority=SOA))
+    assert host.fails("dns/example.com,type=mx") == errno.ENODATA
+
+
+def test_silence_is_a_time_out_after_three_tries() -> None:
+    host = DnsHost(silent)
+    assert host.fails("dns/example.com") == errno.ETIMEDOUT
+    assert host.now == pytest.approx(7.0, abs=0.01)
+    assert host.sentence == f"no address is known for 'example.com': no answer from {SERVER}"
+    assert len(host.servers[0].queries) == 3
+    assert host.alarm.pending == 0
+
+
+def test_a_lost_query_is_asked_again() -> None:
+    def second_time(server: Server, query: Query) -> None:
+        if len(server.queries) == 2:
+            server.sends(reply(query, ADDRESS))
+
+    host = DnsHost(second_time)
+    assert host.cat("dns/example.com") == ["10.0.2.80"]
+    assert host.now == pytest.approx(1.0, abs=0.01)
+
+
+def test_a_late_answer_is_an_answer() -> None:
+    host = DnsHost(lambda server, query: server.later(2.5, reply(query, ADDRESS)))
+    assert host.cat("dns/example.com") == ["10.0.2.80"]
+    assert host.now == pytest.approx(2.5, abs=0.01)
+
+
+def test_an_answer_after_the_end_goes_nowhere() -> None:
+    host = DnsHost(lambda server, query: server.later(8.0, reply(query, ADDRESS)))
+    assert host.fails("dns/example.com") == errno.ETIMEDOUT
+    host.passes(10.0)
+    assert host.udp.udp.statistics()["dropped_no_port"] == 3
+
+
+def test_a_wrong_id_is_dropped_and_the_right_one_taken() -> None:
+    def forged_first(server: Server, query: Query) -> None:
+        forged = reply(query, "example.com 60 IN A 6.6.6.6")
+        forged.id ^= 1
+        server.sends(forged)
+        server.sends(reply(query, ADDRESS))
+
+    host = DnsHost(forged_first)
+    assert host.cat("dns/example.com") == ["10.0.2.80"]
+    assert host.stats()["dropped_wrong_id"] == 1
+
+
+def test_another_question_is_dropped() -> None:
+    def forged_first(server: Server, query: Query) -> None:
+        other = dns.message.make_query("example.org.", "A", id=query.id)
+        server.sends(reply(other, "example.org 60 IN A 6.6.6.6", "example.com 60 IN A 6.6.6.6"))
+        server.sends(reply(query, ADDRESS))
+
+    host = DnsHost(forged_first)
+    assert host.cat("dns/example.com") == ["10.0.2.80"]
+    assert host.stats()["dropped_wrong_question"] == 1
+
+
+def test_somebody_else_is_not_heard() -> None:
+    def forged_first(server: Server, query: Query) -> None:
+        port = server.ports[-1].rpartition(":")[2]
+        forger = server.host.right_udp.open(f"10.0.2.15:{port},from=10.0.2.2:53", os.O_RDWR, ROOT, server.host.now)
+        forger.write(memoryview(reply(query, "example.com 60 IN A 6.6.6.6").to_wire()), server.host.now)
+        server.later(0.1, reply(query, ADDRESS))
+
+    host = DnsHost(forged_first)
+    assert host.cat("dns/example.com") == ["10.0.2.80"]
+    assert host.udp.udp.statistics()["dropped_no_port"] == 1
+
+
+@pytest.mark.parametrize(
+    ("octets", "counted"),
+    [(b"", "dropped_short"), (b"x" * 11, "dropped_short"), (None, "dropped_malformed")],
+)
+def test_garbage_is_dropped_and_the_wait_goes_on(octets: bytes | None, counted: str) -> None:
+    def garbage(server: Server, query: Query) -> None:
+        server.sends(query.id.to_bytes(2, "big") + b"\x81\x80\0\1\0\1\0\0\0\0\xff\xff" if octets is None else octets)
+        server.later(0.5, reply(query, ADDRESS))
+
+    host = DnsHost(garbage)
+    assert host.cat("dns/example.com") == ["10.0.2.80"]
+    assert host.stats()[counted] == 1
+
+
+def test_a_query_sent_back_is_no_answer() -> None:
+    def echo(server: Server, query: Query) -> None:
+        server.sends(query)
+        server.later(0.2, reply(query, ADDRESS))
+
+    host = DnsHost(echo)
+    assert host.cat("dns/example.com") == ["10.0.2.80"]
+    assert host.stats()["dropped_not_a_response"] == 1
+
+
+def test_records_of_other_names_are_not_taken() -> None:
+    host = DnsHost(answers("evil.com 60 IN A 6.6.6.6", ADDRESS))
+    assert host.cat("dns/example.com") == ["10.0.2.80"]

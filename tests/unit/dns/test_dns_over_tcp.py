@@ -1,0 +1,51 @@
+"""dns in virtual time: answers that no datagram takes come over TCP."""
+
+from __future__ import annotations
+
+import dns.flags
+import dns.message
+import pytest
+
+from tests.dns_host import ADDRESS, DnsHost, Query, Server, answers, reply
+
+
+def truncated(server: Server, query: Query) -> None:
+    message = reply(query, ADDRESS)
+    message.flags |= dns.flags.TC
+    server.sends(message)
+
+
+def test_a_truncated_answer_is_asked_for_over_tcp() -> None:
+    host = DnsHost(truncated)
+    assert len(host.cat("dns/example.com")) == 300
+    assert host.servers[0].by_tcp == 1
+    assert host.stats()["queries_by_tcp"] == 1
+    host.passes(200.0)
+    assert not host.tcp.tcp.connections
+
+
+def test_when_tcp_says_nothing_the_next_server_is_asked() -> None:
+    host = DnsHost(truncated, answers(ADDRESS))
+    host.servers[0].tcp_answers = lambda connection, query: None  # type: ignore[method-assign]
+    assert host.cat("dns/example.com") == ["10.0.2.80"]
+    assert host.now == pytest.approx(5.0, abs=0.1)
+    host.passes(200.0)
+    assert not host.tcp.tcp.connections
+
+
+@pytest.mark.parametrize("octets", [b"", b"\0\5abc", b"\0\3abc", b"\0\0"])
+def test_garbage_over_tcp_is_passed_over(octets: bytes) -> None:
+    def garbage(connection, _query) -> None:
+        connection.write(memoryview(octets), 0.0) if octets else None
+        connection.close(0.0)
+
+    host = DnsHost(truncated, answers(ADDRESS))
+    host.servers[0].tcp_answers = garbage  # type: ignore[method-assign]
+    assert host.cat("dns/example.com") == ["10.0.2.80"]
+
+
+def test_a_refused_connection_is_passed_over() -> None:
+    host = DnsHost(truncated, answers(ADDRESS))
+    host.servers[0].listener.close(0.0)
+    assert host.cat("dns/example.com") == ["10.0.2.80"]
+    assert host.now < 1.0

@@ -1,0 +1,65 @@
+"""dns in virtual time: who is asked when several could answer, and one that can't is passed over."""
+
+from __future__ import annotations
+
+import errno
+
+import pytest
+
+from tests.dns_host import ADDRESS, SECOND, SERVER, DnsHost, Query, Server, address, answers, name_of, reply, silent
+
+
+def test_the_second_server_answers_when_the_first_is_silent_and_is_asked_first_from_then_on() -> None:
+    host = DnsHost(silent, lambda server, query: server.sends(reply(query, f"{name_of(query)} 60 IN A 10.0.2.80")))
+    assert host.cat("dns/example.com") == ["10.0.2.80"]
+    assert host.now == pytest.approx(1.0, abs=0.01)
+    host.cat("dns/example.org")
+    assert host.now == pytest.approx(1.0, abs=0.02)
+    assert len(host.servers[0].queries) == 1
+
+
+@pytest.mark.parametrize("rcode", ["SERVFAIL", "REFUSED"])
+def test_a_server_that_can_not_tell_is_passed_over_at_once(rcode: str) -> None:
+    host = DnsHost(answers(rcode=rcode), answers(ADDRESS))
+    assert host.cat("dns/example.com") == ["10.0.2.80"]
+    assert host.now < 0.1
+
+
+def test_when_no_server_can_tell_it_is_eremoteio() -> None:
+    host = DnsHost(answers(rcode="SERVFAIL"), answers(rcode="REFUSED"))
+    assert host.fails("dns/example.com") == errno.EREMOTEIO
+    assert f"{SERVER}: answers SERVFAIL; {SECOND}: answers REFUSED" in host.sentence
+
+
+def test_a_closed_port_is_passed_over_at_once() -> None:
+    host = DnsHost(answers(ADDRESS))
+    host.names.nameservers = (address("10.0.2.2"), address(SERVER))
+    assert host.cat("dns/example.com") == ["10.0.2.80"]
+    assert host.now < 0.1
+    assert host.stats()["not_delivered"] == 1
+
+
+def test_nobody_at_the_servers_port_is_no_name_server() -> None:
+    host = DnsHost()
+    host.names.nameservers = (address("10.0.2.2"),)
+    assert host.fails("dns/example.com") == errno.ENOENT
+    assert "10.0.2.2" in host.sentence
+    assert host.now < 0.1
+
+
+def test_no_name_server_at_all() -> None:
+    host = DnsHost()
+    assert host.fails("dns/example.com") == errno.ENOENT
+    assert "netcfg/resolv/nameserver" in host.sentence
+    host.names.nameservers = (address("192.0.2.1"),)
+    assert host.fails("dns/example.com") == errno.ENOENT
+    assert "no route" in host.sentence
+
+
+def test_a_server_that_does_not_know_edns_is_asked_without() -> None:
+    def old(server: Server, query: Query) -> None:
+        server.sends(reply(query, rcode="FORMERR") if query.edns >= 0 else reply(query, ADDRESS))
+
+    host = DnsHost(old)
+    assert host.cat("dns/example.com") == ["10.0.2.80"]
+    assert host.stats()["retried_without_edns"] == 1
