@@ -259,6 +259,10 @@ def main() -> NoReturn:
     """Run the command line and exit."""
     try:
         sys.exit(cli.main(prog_name="schemefs", standalone_mode=False))
+    except click.UsageError as error:
+        command = error.ctx.info_name or "" if error.ctx else ""
+        hint = f"; see {error.ctx.command_path} --help" if error.ctx else ""
+        _fail(f"{error.format_message().rstrip('.')}{hint}", tools.WRONG_USAGE.get(command, 1))
     except click.ClickException as error:
         _fail(error.format_message())
     except StartError as error:
@@ -267,7 +271,7 @@ def main() -> NoReturn:
         sys.exit(130)
 
 
-def _fail(sentence: str) -> NoReturn:
+def _fail(sentence: str, status: int = 1) -> NoReturn:
     click.secho("schemefs: ", nl=False, err=True, fg="red")
     click.echo(sentence, err=True)
-    sys.exit(1)
+    sys.exit(status)

@@ -18,3 +18,6 @@ COMMANDS: Final = {
     "serve": "schemefs.tools.serve",
 }
 """Subcommand -> module."""
+
+WRONG_USAGE: Final = {"ping": 2, "get": 2, "ifconfig": 2, "route": 2}
+"""Subcommand -> exit status for an option or argument that there is not, as the Linux tools have it; 1 for others."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from schemefs.completion import interfaces
-from schemefs.tools.ending import end, end_by
+from schemefs.tools.ending import Tool, end, tell
 from schemefs.tools.tree import mount_option
 
 EXAMPLES = """
@@ -29,7 +29,7 @@ def _entries(tree: Path, interface: str | None) -> Iterator[tuple[str, str, str,
                 yield address, mac.replace("-", ":") if len(mac) > 1 else mac, state, directory.name
 
 
-@click.command(epilog=EXAMPLES)
+@click.command(cls=Tool, epilog=EXAMPLES)
 @click.option("-i", "interface", metavar="IF", help="This interface alone.", shell_complete=interfaces)
 @click.option("-s", "entry", nargs=2, metavar="IP MAC", help="Add a permanent entry.")
 @click.option("-d", "gone", metavar="IP", help="Remove an entry.")
@@ -37,20 +37,13 @@ def _entries(tree: Path, interface: str | None) -> Iterator[tuple[str, str, str,
 def command(tree: Path, interface: str | None, entry: tuple[str, str] | None, gone: str | None) -> None:
     """Print the neighbors that are known, or add or remove one."""
     if entry:
-        _change(tree, f"netcfg/ifaces/{interface or 'eth0'}/neighbors/add", f"{entry[0]} {entry[1]}")
+        tell(tree, f"netcfg/ifaces/{interface or 'eth0'}/neighbors/add", f"{entry[0]} {entry[1]}")
     elif gone:
         where = [name for address, _, _, name in _entries(tree, interface) if address == gone]
         if not where:
             end(1, f"no neighbor {gone} is known")
-        _change(tree, f"netcfg/ifaces/{where[0]}/neighbors/rm", gone)
+        tell(tree, f"netcfg/ifaces/{where[0]}/neighbors/rm", gone)
     else:
         click.echo(f"{'ADDRESS':16} {'HARDWARE ADDRESS':18} {'STATE':11} INTERFACE")
         for address, mac, state, name in _entries(tree, interface):
             click.echo(f"{address:16} {mac:18} {state:11} {name}")
-
-
-def _change(tree: Path, path: str, line: str) -> None:
-    try:
-        (tree / path).write_text(f"{line}\n")
-    except OSError as error:
-        end_by(1, tree, path, error)

@@ -8,7 +8,7 @@ import click
 
 from schemefs.completion import words
 from schemefs.net.addresses import packed
-from schemefs.tools.ending import end_by
+from schemefs.tools.ending import Tool, text_of
 from schemefs.tools.tree import mount_option
 
 TYPES = ("a", "aaaa", "any", "mx", "txt", "ptr", "srv", "ns", "cname", "soa")
@@ -22,7 +22,7 @@ Examples:
 """
 
 
-@click.command(epilog=EXAMPLES)
+@click.command(cls=Tool, epilog=EXAMPLES)
 @click.argument("name")
 @click.option("-t", "--type", "type_", metavar="TYPE", help=f"{', '.join(TYPES)}.", shell_complete=words(*TYPES))
 @mount_option
@@ -31,7 +31,4 @@ def command(tree: Path, name: str, type_: str | None) -> None:
     if type_ is None and packed(name) is not None:
         type_ = "ptr"
     path = f"dns/{name}" + (f",type={type_}" if type_ else "")
-    try:
-        click.echo((tree / path).read_text(), nl=False)
-    except OSError as error:
-        end_by(1, tree, path, error)
+    click.echo(text_of(tree, path), nl=False)

@@ -18,7 +18,7 @@ import click
 import h11
 
 from schemefs.completion import files
-from schemefs.tools.ending import end, end_by
+from schemefs.tools.ending import Tool, end, end_by
 from schemefs.tools.http import Exchange, Url, parse_url, redirected
 from schemefs.tools.tree import mount_option
 
@@ -42,7 +42,7 @@ Examples:
 """
 
 
-@click.command(epilog=EXAMPLES)
+@click.command(cls=Tool, epilog=EXAMPLES)
 @click.argument("url")
 @click.option("-o", "--output", metavar="FILE", help="Write there instead of standard output.", shell_complete=files)
 @click.option("-c", "--continue", "resume", is_flag=True, help="With -o: fetch what FILE still lacks.")
@@ -56,7 +56,7 @@ def command(tree: Path, url: str, output: str | None, timeout: float, *, resume:
     if resume and not output:
         end(3, "-c goes on with a file: give -o FILE")
     have = os.path.getsize(output) if resume and output and os.path.exists(output) else 0
-    options = f",timeout={timeout:.3f},read_timeout={timeout:.3f}" if timeout else ""
+    options = f",timeout={timeout:.6f},read_timeout={timeout:.6f}" if timeout else ""
     with _fetch(tree, url, {"Range": f"bytes={have}-"} if have else {}, options) as exchange:
         if include:
             click.echo(_head(exchange))

@@ -9,7 +9,7 @@ import click
 
 from schemefs.completion import interfaces
 from schemefs.completion import words as completing
-from schemefs.tools.ending import end, end_by
+from schemefs.tools.ending import Tool, end, tell
 from schemefs.tools.tree import mount_option
 
 EXAMPLES = """
@@ -25,7 +25,7 @@ Examples:
 _WITH_VALUE = {"mtu": "mtu", "mac": "mac", "add": "addr/add", "del": "addr/rm", "address": "addr/set"}
 
 
-@click.command(epilog=EXAMPLES)
+@click.command(cls=Tool, epilog=EXAMPLES)
 @click.argument("interface", required=False, shell_complete=interfaces)
 @click.argument(
     "words",
@@ -42,7 +42,7 @@ def command(tree: Path, interface: str | None, words: Sequence[str]) -> None:
         end(1, f"there is no interface {interface!r}; there are: {', '.join(names)}")
     if words:
         for path, value in _changes(words):
-            _change(tree, f"netcfg/ifaces/{interface}/{path}", value)
+            tell(tree, f"netcfg/ifaces/{interface}/{path}", value)
         return
     for name in [interface] if interface else names:
         click.echo(_shown(ifaces / name))
@@ -63,13 +63,6 @@ def _changes(words: Sequence[str]) -> Iterator[tuple[str, str]]:
             end(
                 2, f"{word!r} is nothing that an interface can be told: CIDR, up, down, mtu N, mac MAC, add or del CIDR"
             )
-
-
-def _change(tree: Path, path: str, value: str) -> None:
-    try:
-        (tree / path).write_text(f"{value}\n")
-    except OSError as error:
-        end_by(1, tree, path, error)
 
 
 def _shown(directory: Path) -> str:

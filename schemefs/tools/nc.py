@@ -24,7 +24,7 @@ from pathlib import Path
 import click
 
 from schemefs.errors import StartError
-from schemefs.tools.ending import end, end_by
+from schemefs.tools.ending import Tool, end, end_by
 from schemefs.tools.tree import conversation_of, mount_option
 
 CHUNK = 65536
@@ -38,6 +38,7 @@ Examples:
   schemefs nc -c example.com 443         TLS, the certificate verified
   schemefs nc -l 8080 >request           one connection, then the end
   schemefs nc -u -w 1 10.0.2.2 9
+  until schemefs nc -z -w 1 10.0.2.2 22; do sleep 1; done
 """
 
 
@@ -72,8 +73,8 @@ class Joined:
                     under_way.discard(self._descriptor)
                     if sys.stdin is not None and sys.stdin.isatty():
                         break
-                elif not _printed(octets):
-                    break
+                else:
+                    _write_all(sys.stdout.fileno(), octets)
         if self._broken is not None:
             raise self._broken
 
@@ -112,32 +113,26 @@ class Joined:
                 raise
 
 
-def _printed(octets: bytes) -> bool:
-    """Write to standard output; False: nobody reads it any more."""
-    try:
-        _write_all(sys.stdout.fileno(), octets)
-    except BrokenPipeError:
-        return False
-    return True
-
-
 def _write_all(descriptor: int, octets: bytes) -> None:
     rest = memoryview(octets)
     while rest:
         rest = rest[os.write(descriptor, rest) :]
 
 
-@click.command(epilog=EXAMPLES)
+@click.command(cls=Tool, epilog=EXAMPLES)
 @click.argument("words", metavar="HOST PORT | -l PORT", nargs=-1, required=True)
 @click.option("-l", "listen", is_flag=True, help="Wait for a peer on PORT.")
 @click.option("-k", "keep", is_flag=True, help="With -l: one peer after another; stdin is not read.")
 @click.option("-u", "udp", is_flag=True, help="UDP: each read of stdin is a datagram; with -l, the first sender.")
 @click.option("-c", "tls", is_flag=True, help="TLS; the certificate must be for HOST.")
+@click.option("-z", "probe", is_flag=True, help="Only see whether somebody is there: the status tells.")
 @click.option(
     "-w", "wait", type=click.FloatRange(min=0), default=0.0, help="Seconds to connect, and of silence both ways."
 )
 @mount_option
-def command(tree: Path, words: tuple[str, ...], *, listen: bool, keep: bool, udp: bool, tls: bool, wait: float) -> None:
+def command(
+    tree: Path, words: tuple[str, ...], *, listen: bool, keep: bool, udp: bool, tls: bool, probe: bool, wait: float
+) -> None:
     """Connect standard input and output with HOST:PORT, or with whoever connects to PORT."""
     if len(words) != (1 if listen else 2):
         end(1, "whom to connect to? HOST PORT; to listen: -l PORT")
@@ -153,7 +148,8 @@ def command(tree: Path, words: tuple[str, ...], *, listen: bool, keep: bool, udp
         descriptor = os.open(tree / path, os.O_RDWR)
     except OSError as error:
         end_by(1, tree, path, error)
-    _join(tree, path, descriptor, udp=udp, writes=True, wait=wait)
+    if not probe:
+        _join(tree, path, descriptor, udp=udp, writes=True, wait=wait)
 
 
 def _serve(tree: Path, path: str, *, keep: bool, udp: bool, wait: float) -> None:

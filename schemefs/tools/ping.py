@@ -6,12 +6,14 @@ Ctrl-C ends it with the statistics so far. Status 0: there was a reply; 1: there
 from __future__ import annotations
 
 import os
+import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
 
-from schemefs.tools.ending import end_by
+from schemefs.tools.ending import Tool, end_by
 from schemefs.tools.tree import mount_option
 
 EXAMPLES = """
@@ -29,24 +31,29 @@ class Tally:
     def __init__(self, host: str) -> None:
         self.host = host
         self.sent = 0
-        self.received = 0
+        self.times: list[float] = []  # milliseconds, of the replies
         self.is_complete = False
 
     def note(self, line: str) -> None:
         """Count one line of the file."""
         if "icmp_seq=" in line:
             self.sent += 1
-            self.received += "time=" in line
+            if reply := re.search(r"time=([\d.]+)ms", line):
+                self.times.append(float(reply[1]))
         self.is_complete |= line.startswith("---")
 
     def lines(self) -> str:
         """Return the statistics, as the file ends with them."""
-        loss = 100 * (1 - self.received / self.sent) if self.sent else 0.0
-        counts = f"{self.sent} packets transmitted, {self.received} packets received, {loss:.2f}% packet loss"
-        return f"\n--- {self.host} ping statistics ---\n{counts}"
+        times = self.times
+        loss = 100 * (1 - len(times) / self.sent) if self.sent else 0.0
+        shown = f"\n--- {self.host} ping statistics ---\n"
+        shown += f"{self.sent} packets transmitted, {len(times)} packets received, {loss:.2f}% packet loss\n"
+        if times:
+            shown += f"rtt min/avg/max = {min(times):.3f}/{sum(times) / len(times):.3f}/{max(times):.3f} ms\n"
+        return shown
 
 
-@click.command(epilog=EXAMPLES)
+@click.command(cls=Tool, epilog=EXAMPLES)
 @click.argument("host")
 @click.option("-c", "count", type=click.IntRange(min=0), default=4, show_default=True, help="Probes; 0: no end.")
 @click.option("-i", "interval", type=click.FloatRange(min=0.001), default=1.0, show_default=True, help="Seconds apart.")
@@ -61,14 +68,18 @@ def command(tree: Path, host: str, count: int, interval: float, size: int, ttl: 
     path = f"icmp/ping/{host},count={count},interval={interval:.6f},size={size},ttl={ttl},timeout={timeout:.6f}"
     tally = Tally(host)
     try:
-        with open(tree / path, encoding="utf-8") as lines:
-            for line in lines:
-                tally.note(line)
-                click.echo(line, nl=False)
-    except OSError as error:
-        end_by(2, tree, path, error)
+        for line in _lines(tree, path):
+            tally.note(line)
+            click.echo(line, nl=False)
     except KeyboardInterrupt:
         if not tally.is_complete:
-            click.echo(tally.lines())
-    sys.stdout.flush()
-    sys.exit(os.EX_OK if tally.received else 1)
+            click.echo(tally.lines(), nl=False)
+    sys.exit(os.EX_OK if tally.times else 1)
+
+
+def _lines(tree: Path, path: str) -> Iterator[str]:
+    try:
+        with open(tree / path, encoding="utf-8") as lines:
+            yield from lines
+    except OSError as error:
+        end_by(2, tree, path, error)

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from schemefs.completion import words as completing
-from schemefs.tools.ending import end, end_by
+from schemefs.tools.ending import Tool, end, tell, text_of
 from schemefs.tools.tree import mount_option
 
 EXAMPLES = """
@@ -22,7 +22,7 @@ Examples:
 """
 
 
-@click.command(epilog=EXAMPLES)
+@click.command(cls=Tool, epilog=EXAMPLES)
 @click.argument(
     "words", metavar="[add RULE… | del RULE… | get IP]", nargs=-1, shell_complete=completing("add", "del", "get")
 )
@@ -34,10 +34,7 @@ def command(tree: Path, words: Sequence[str]) -> None:
     if path is None or (verb and not rest):
         end(2, f"route what? add RULE…, del RULE… or get IP, not {' '.join(words)!r}")
     path = f"netcfg/{path}"
-    try:
-        if verb in ("", "get"):
-            click.echo((tree / path).read_text(), nl=False)
-        else:
-            (tree / path).write_text(" ".join(rest) + "\n")
-    except OSError as error:
-        end_by(1, tree, path, error)
+    if verb in ("", "get"):
+        click.echo(text_of(tree, path), nl=False)
+        return
+    tell(tree, path, " ".join(rest))

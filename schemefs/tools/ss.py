@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import click
 
+from schemefs.tools.ending import Tool
 from schemefs.tools.tree import mount_option
 
 EXAMPLES = """
@@ -23,27 +24,30 @@ Examples:
 # Where the protocols say how much waits to be read, and to be sent or accepted.
 _RECEIVED: Final = ("receive_queue", "octets_queued", "waiting")
 _TO_SEND: Final = ("send_queue", "backlog")
-_TIMES: Final = ("age", "rtt", "rto", "retransmissions")
+_TIMES: Final = ("age", "rtt", "rto", "retransmissions", "timers")
 _WAITING: Final = ("LISTEN", "BOUND")
 
 
 def conversations(tree: Path) -> Iterator[dict[str, Any]]:
     """Yield what each conversation that the caller may see says of itself, and its name."""
-    for directory in sorted(path for path in tree.iterdir() if (path / "clone").exists()):
-        numbers = (path for path in directory.iterdir() if path.name.isdecimal())
+    for protocol in sorted(path for path in tree.iterdir() if (path / "clone").exists()):
+        apart = protocol / "conversations"  # where the protocol's own directory has numbers of another kind
+        numbers = (path for path in (apart if apart.is_dir() else protocol).iterdir() if path.name.isdecimal())
         for conversation in sorted(numbers, key=lambda path: int(path.name)):
             try:
                 status = json.loads((conversation / "status.json").read_text())
             except OSError:  # somebody else's, or it has just ended
                 continue
-            yield {"conversation": f"{directory.name}/{conversation.name}", **status}
+            yield {"conversation": str(conversation.relative_to(tree)), **status}
 
 
-@click.command(epilog=EXAMPLES)
+@click.command(cls=Tool, epilog=EXAMPLES)
 @click.option("-t", "--tcp", is_flag=True, help="tcp alone (with -u, both).")
 @click.option("-u", "--udp", is_flag=True, help="udp alone.")
 @click.option("-l", "--listening", is_flag=True, help="Only those that wait for anybody.")
-@click.option("-o", "--options", is_flag=True, help="Age, round-trip time, retransmission time-out, retransmissions.")
+@click.option(
+    "-o", "--options", is_flag=True, help="Age, round-trip time, retransmission time-out, retransmissions, timers."
+)
 @click.option("--json", "as_json", is_flag=True, help="Everything, as JSON.")
 @mount_option
 def command(tree: Path, *, tcp: bool, udp: bool, listening: bool, options: bool, as_json: bool) -> None:
@@ -71,5 +75,5 @@ def _row(status: dict[str, Any], *, options: bool) -> tuple[str, ...]:
         return f"{value:.6g}" if isinstance(value, float) else str(value)
 
     ends = (first("local"), first("remote", "host"), first("owner"))
-    times = tuple(first(name) for name in _TIMES) if options else ()
+    times = tuple(first(name).replace(" ", ",") for name in _TIMES) if options else ()
     return first("conversation"), first("state"), first(*_RECEIVED), first(*_TO_SEND), *ends, *times

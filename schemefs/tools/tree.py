@@ -49,12 +49,12 @@ def mount_option(function: _Function) -> _Function:
 
 
 def failure(tree: Path, path: str, error: OSError) -> StartError:
-    """Return why *path* (`tcp/HOST:PORT`) in *tree* failed: the scheme's own sentence where it has one."""
+    """Return why *path* (`tcp/HOST:PORT,…`) in *tree* failed: the scheme's own sentence where it has one."""
     try:
         sentence = (tree / path.partition("/")[0] / "err").read_text().strip()
     except OSError:
         sentence = ""
-    return StartError(f"{path}: {error.strerror}{f': {sentence}' if sentence else ''}")
+    return StartError(f"{path.partition(',')[0]}: {error.strerror}{f': {sentence}' if sentence else ''}")
 
 
 def conversation_of(descriptor: int) -> str:

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -85,7 +86,7 @@ def test_ping_ends_at_ctrl_c_with_the_statistics_so_far(tools: Tools) -> None:
     output, _ = pinging.communicate(timeout=10)
     assert pinging.returncode == 0
     assert b"ping statistics ---\n" in output
-    assert output.endswith(b"0.00% packet loss\n")
+    assert re.search(rb"0.00% packet loss\nrtt min/avg/max = [\d.]+/[\d.]+/[\d.]+ ms\n$", output)
 
 
 def test_dns_prints_addresses_and_fails_with_a_sentence(shared: Tools) -> None:
@@ -258,3 +259,64 @@ def test_help_has_examples(name: str) -> None:
         [sys.executable, "-m", "schemefs", name, "--help"], check=True, capture_output=True, text=True, timeout=20
     )
     assert f"Examples:\n    schemefs {name}" in done.stdout
+
+
+# Manners that all have
+
+
+def with_shell(tools: Tools, script: str) -> subprocess.CompletedProcess[str]:
+    """Run a script in which `schemefs` uses the mount."""
+    path = f"{os.path.dirname(sys.executable)}:{os.environ['PATH']}"
+    return subprocess.run(
+        ["bash", "-c", script], env={**os.environ, "PATH": path, "SCHEME": str(tools.path)},
+        check=False, capture_output=True, text=True, timeout=30,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("command", ["ping -c 0 -i 0.001 127.0.0.1", "nc 127.0.0.1 5000"])
+def test_who_reads_no_further_ends_it_without_a_word(tools: Tools, command: str) -> None:
+    tools.start("serve", ":5000", "--", "yes")
+    tools.listens("tcp")
+    done = with_shell(tools, f"schemefs {command} </dev/null | head -n 1; echo ${{PIPESTATUS[0]}}")
+    assert done.stdout.splitlines()[1:] == [str(128 + signal.SIGPIPE)]
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize("command", ["ss", "route", "arp", "ifconfig", "ping -c 1 127.0.0.1", "dns localhost"])
+def test_output_that_can_not_be_written_is_said(shared: Tools, command: str) -> None:
+    done = with_shell(shared, f"schemefs {command} >/dev/full")
+    assert done.returncode == 1
+    assert done.stderr == "schemefs: standard output: No space left on device\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "status"), [("ping", 2), ("get", 2), ("nc", 1), ("dns", 1), ("ss", 1), ("ifconfig", 2), ("route", 2)]
+)
+def test_an_option_that_there_is_not(shared: Tools, name: str, status: int) -> None:
+    assert f"No such option '--frob'; see schemefs {name} --help" in shared.run(name, "--frob", status=status)
+
+
+def test_a_failure_names_the_file_without_its_options(shared: Tools) -> None:
+    sentence = "schemefs: tcp/127.0.0.1:9: Connection refused: RST from 127.0.0.1:9 in answer to SYN"
+    assert shared.run("nc", "-w", "1", "127.0.0.1", "9", status=1).startswith(sentence)
+
+
+def test_nc_sees_whether_somebody_is_there(tools: Tools) -> None:
+    tools.run("nc", "-z", "127.0.0.1", "5000", status=1)
+    tools.start("nc", "-k", "-l", "5000")
+    tools.listens("tcp")
+    assert tools.run("nc", "-z", "127.0.0.1", "5000") == ""
+
+
+def test_ss_shows_raw_conversations_and_timers(tools: Tools) -> None:
+    if os.getuid():
+        pytest.skip("raw ip is for root")
+    raw = os.open(tools.path / "ip/fd", os.O_RDWR)
+    opening = os.open(tools.path / "tcp/127.9.9.9:1,from=127.0.0.1:7777", os.O_RDWR | os.O_NONBLOCK)
+    try:
+        rows = [line.split() for line in tools.run("ss", "-o").splitlines()]
+        assert rows[0][-1] == "timers"
+        assert rows[1][:2] == ["ip/conversations/0", "BOUND"]
+    finally:
+        os.close(raw)
+        os.close(opening)

@@ -45,7 +45,7 @@ def test_the_working_directory_is_not_on_the_path(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["mount"], "Missing argument 'DIR'."),
+        (["mount"], "Missing argument 'DIR'; see schemefs mount --help"),
         (["mount", "/nothing/here"], "/nothing/here does not exist: make it first (mkdir /nothing/here)"),
         (["mount", "/tmp", "--address", "10.0.2.15"], "Invalid value for '--address': '10.0.2.15' lacks its prefix"),
         (
@@ -58,7 +58,7 @@ def test_the_working_directory_is_not_on_the_path(tmp_path: Path) -> None:
         (["mount", "/tmp", "--mtu", "9"], "Invalid value for '--mtu': '9' is not an MTU: 68 to 65535"),
         (["mount", "/tmp", "--offload", "some"], "Invalid value for '--offload'"),
         (["mount", "/tmp", "--frobnicate"], "No such option"),
-        (["frobnicate"], "No such command 'frobnicate'."),
+        (["frobnicate"], "No such command 'frobnicate'; see schemefs --help"),
         (["umount", "/nothing/here"], "/nothing/here does not exist"),
         (["umount", "/proc"], "what is mounted on /proc is not a schemefs but proc (proc)"),
     ],
