@@ -31,6 +31,7 @@ from schemes.tcp.rtt import RoundTripTime
 from schemes.tcp.send_buffer import SendBuffer
 from schemes.tcp.spaces import ReceiveSpace, SendSpace
 from schemes.tcp.states import CLOSED, OPENING, TIME_WAIT, WRITABLE
+from schemes.tcp.user_timeout import USER_TIMEOUT
 from schemes.tcp.wire import HEADER_LENGTH
 
 if TYPE_CHECKING:
@@ -51,7 +52,6 @@ would wait for the first one's. An answer that carries the ACK shows that both t
 
 DEFAULT_MSS: Final = 536  # of a peer that sends no option (RFC 9293 §3.7.1)
 DEFAULT_MSS_V6: Final = 1220
-USER_TIMEOUT: Final = 900.0  # seconds; R2 of RFC 9293 §3.8.3, which asks for at least 100; Linux takes 924
 
 
 def nothing_listens() -> None:
@@ -62,16 +62,17 @@ class Connection:
     """Satisfies `schemefs.conversation.Engine`. Made by `Tcp`, which finds it by `key`."""
 
     __slots__ = (
-        "__weakref__", "ack_now", "alternatives", "blocked", "closed", "congestion", "connect_timeout",
-        "delayed_ack", "discarding", "dsack", "error", "established_at", "failure", "fin_queued", "fin_sent",
-        "header_length", "heard_at", "held_back", "hop_limit", "inbox", "ip_header_length", "is_limited",
-        "keepalive", "keepalive_count", "keepalive_interval", "key", "life", "linger", "lingering", "listener",
-        "loss_timer", "max_payload", "mss", "nodelay", "note", "on_changed", "opened_at", "out", "path",
-        "path_mtu", "peer_closed", "peer_mss", "ports", "probes", "pseudo_sum", "quick_acks", "rcv",
-        "read_shut", "reassembly", "recovery", "replies", "retransmission", "retransmissions", "rtt", "sack_on",
-        "segments_in", "segments_out", "sent_at", "small_end", "snd", "soft_error", "stalled_at", "state",
-        "syn_retries", "tcp", "timestamp_offset", "timestamps_on", "ts_recent", "ts_recent_at", "tuning",
-        "unanswered", "unsendable", "user_timeout",
+        "__weakref__", "ack_now", "advertised_timeout", "alternatives", "blocked", "closed", "congestion",
+        "connect_timeout", "delayed_ack", "discarding", "dsack", "error", "established_at", "failure",
+        "fin_queued", "fin_sent", "header_length", "heard_at", "held_back", "hop_limit", "inbox",
+        "ip_header_length", "is_limited", "is_timeout_fixed", "keepalive", "keepalive_count",
+        "keepalive_interval", "key", "life", "linger", "lingering", "listener", "loss_timer", "max_payload",
+        "mss", "nodelay", "note", "on_changed", "opened_at", "out", "path", "path_mtu", "peer_closed",
+        "peer_mss", "ports", "probes", "pseudo_sum", "quick_acks", "rcv", "read_shut", "reassembly", "recovery",
+        "replies", "retransmission", "retransmissions", "rtt", "sack_on", "segments_in", "segments_out",
+        "sent_at", "small_end", "snd", "soft_error", "stalled_at", "state", "syn_retries", "tcp", "timeout_due",
+        "timestamp_offset", "timestamps_on", "ts_recent", "ts_recent_at", "tuning", "unanswered", "unsendable",
+        "user_timeout",
     )  # fmt: skip
 
     def __init__(self, tcp: Tcp, path: Path, ports: tuple[int, int], iss: int, timestamp_offset: int) -> None:
@@ -169,6 +170,9 @@ class Connection:
         self.keepalive_interval = 75.0
         self.keepalive_count = 9
         self.user_timeout = USER_TIMEOUT
+        self.is_timeout_fixed = False  # it was set by hand
+        self.advertised_timeout = 0.0  # what the peer is told (RFC 5482); 0: nothing
+        self.timeout_due = False  # with the next ACK
         self.connect_timeout = 0.0
 
     # What the peer is called

@@ -203,6 +203,8 @@ class Tcp:
         sending, self._sending = self._sending, set()
         for connection in sending:
             output.transmit(connection, now)
+            if connection.ack_now and connection.state != CLOSED:
+                output.send_ack(connection, now)
 
     # For connections and listeners
 

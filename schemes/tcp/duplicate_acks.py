@@ -70,9 +70,7 @@ class DuplicateAckRecovery(Recovery):
             self._advance(acked)
         elif is_duplicate and self.phase is not LOSS and snd.nxt > snd.una:
             self._duplicates += 1
-            # Never as much as all that is in flight: something must be missing.
-            smss = self.congestion.smss
-            self._arrived = max(0, min(self._arrived + smss, snd.in_flight - smss))
+            self._count_as_arrived(self._arrived + self.congestion.smss)
         if self.phase is not OPEN and snd.una >= self.point:
             self._end_episode()
         if self.phase is OPEN:
@@ -85,7 +83,11 @@ class DuplicateAckRecovery(Recovery):
     def _advance(self, acked: int) -> None:
         """The ACK covers the segment that was missing and, if more, some of those counted (RFC 6582 §3.2 step 3)."""
         self._duplicates = 0
-        self._arrived = max(0, self._arrived - max(0, acked - self.congestion.smss))
+        self._count_as_arrived(self._arrived - max(0, acked - self.congestion.smss))
+
+    def _count_as_arrived(self, octets: int) -> None:
+        """Never as much as all that is in flight: something must be missing, however many duplicates there were."""
+        self._arrived = max(0, min(octets, self.snd.in_flight - self.congestion.smss))
 
     def _look_for_loss(self, now: float) -> None:
         snd = self.snd

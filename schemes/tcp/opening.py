@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from schemes.tcp import closing, output, timeouts
+from schemes.tcp import closing, output, timeouts, user_timeout
 from schemes.tcp.rack import RackRecovery
 from schemes.tcp.rtt import RTO_AFTER_LOST_SYN, RoundTripTime
 from schemes.tcp.states import ESTABLISHED, FIN_WAIT_1, SYN_RECEIVED, SYN_SENT
@@ -60,6 +60,8 @@ def agree(connection: Connection, segment: Segment, now: float) -> None:
     if segment.sack_permitted:
         c.sack_on = True
         c.recovery = RackRecovery(c.snd, c.congestion, c.rtt)
+    if segment.user_timeout:
+        user_timeout.arrives(c, user_timeout.decode(segment.user_timeout))
     output.measure_path(c)
 
 
@@ -75,6 +77,7 @@ def established(connection: Connection, segment: Segment, now: float) -> None:
     c.soft_error = None
     c.stalled_at = -1.0
     c.unanswered = 0
+    c.timeout_due = c.advertised_timeout > 0  # the SYN may have lost it to a middlebox: once more
     snd.una = segment.ack
     if not c.rtt.acknowledged(segment.ack, now):
         c.rtt.rto = RTO_AFTER_LOST_SYN

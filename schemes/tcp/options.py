@@ -19,6 +19,7 @@ WINDOW_SCALE: Final = 3
 SACK_PERMITTED: Final = 4
 SACK: Final = 5
 TIMESTAMPS: Final = 8
+USER_TIMEOUT: Final = 28
 
 MAX_SCALE: Final = 14
 TIMESTAMPS_LENGTH: Final = 12  # octets that the Timestamps option takes in every segment, padding included
@@ -63,8 +64,10 @@ def sack_blocks(datagram: memoryview, at: int, length: int) -> tuple[tuple[int, 
     return tuple(two_words(datagram, at + offset) for offset in range(0, (length - 2) // 8 * 8, 8))
 
 
-def syn_options(mss: int, scale: int | None, timestamps: tuple[int, int] | None, *, sack_permitted: bool) -> bytes:
-    """Return the options of a SYN or SYN-ACK; None leaves an option out."""
+def syn_options(
+    mss: int, scale: int | None, timestamps: tuple[int, int] | None, *, sack_permitted: bool, user_timeout: int = 0
+) -> bytes:
+    """Return the options of a SYN or SYN-ACK; None leaves an option out, and so does a *user_timeout* of 0."""
     octets = _MSS.pack(MSS, 4, mss)
     if timestamps is not None:
         lead = SACK_PERMITTED << 8 | 2 if sack_permitted else NO_OPERATION << 8 | NO_OPERATION
@@ -73,7 +76,14 @@ def syn_options(mss: int, scale: int | None, timestamps: tuple[int, int] | None,
         octets += bytes((NO_OPERATION, NO_OPERATION, SACK_PERMITTED, 2))
     if scale is not None:
         octets += bytes((NO_OPERATION, WINDOW_SCALE, 3, scale))
+    if user_timeout:
+        octets += user_timeout_option(user_timeout)
     return octets
+
+
+def user_timeout_option(value: int) -> bytes:
+    """Return the option of RFC 5482 with its 16 bits."""
+    return _MSS.pack(USER_TIMEOUT, 4, value)
 
 
 def ack_options(timestamps: tuple[int, int] | None, blocks: Sequence[tuple[int, int]], room: int = 40) -> bytes:

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Final
 from schemefs.errors import SchemeError
 from schemefs.log import TRACE
 from schemefs.net.layers import TCP
-from schemes.tcp import held_back
-from schemes.tcp.options import ack_options, syn_options
+from schemes.tcp import held_back, user_timeout
+from schemes.tcp.options import ack_options, syn_options, user_timeout_option
 from schemes.tcp.recovery import OPEN
 from schemes.tcp.states import RECEIVING, SENDING, SYN_RECEIVED, SYN_SENT
 from schemes.tcp.wire import (
@@ -267,6 +267,7 @@ def send_syn(connection: Connection, now: float) -> None:
         c.window_scale if rcv.scale or not is_reply else None,
         timestamps,
         sack_permitted=c.sack_on or not is_reply,
+        user_timeout=user_timeout.encode(c.advertised_timeout) if c.advertised_timeout else 0,
     )
     flags = SYN | ACK if is_reply else SYN
     c.snd.nxt = c.snd.iss + 1
@@ -292,14 +293,16 @@ def _send(c: Connection, seq: int, flags: int, chunks: Chunks, size: int, now: f
     """Build the header, hand the segment over and note that it carried our ACK; False: the link had no room."""
     rcv = c.rcv
     wnd = rcv.advertise(rcv.edge_for(_free(c), rcv.mss, c.inbox.capacity))
-    if c.timestamps_on and (size or not (c.reassembly or c.dsack)):
+    if c.timestamps_on and (size or not (c.reassembly or c.dsack or c.timeout_due)):
         partial_sum = (c.pseudo_sum + c.header_length + size) % 0xFFFF or 0xFFFF
         octets = header_with_timestamps(c.ports, seq, rcv.nxt, flags, wnd, partial_sum, c.timestamp(now), c.ts_recent)
     else:
         timestamps = (c.timestamp(now), c.ts_recent) if c.timestamps_on else None
-        options = ack_options(
-            timestamps, () if size else _sack_blocks(c), c.path_mtu - c.ip_header_length - HEADER_LENGTH
-        )
+        told = b""
+        if c.timeout_due and not size:
+            told = user_timeout_option(user_timeout.encode(c.advertised_timeout))
+        room = min(c.path_mtu - c.ip_header_length - HEADER_LENGTH, 40) - len(told)
+        options = told + ack_options(timestamps, () if size else _sack_blocks(c), room)
         partial_sum = (c.pseudo_sum + HEADER_LENGTH + len(options) + size) % 0xFFFF or 0xFFFF
         octets = header(c.ports, seq, rcv.nxt, flags, wnd, partial_sum, options)
     if flags & URG:
@@ -308,6 +311,8 @@ def _send(c: Connection, seq: int, flags: int, chunks: Chunks, size: int, now: f
     if not _hand_over(c, octets, chunks, size, now):
         return False
     c.ack_now = False
+    if not size:
+        c.timeout_due = False
     if size and rcv.acked != rcv.nxt:
         c.quick_acks = 0
     rcv.acked = rcv.nxt

@@ -29,6 +29,7 @@ _SETTINGS = {
     "dscp": "dscp",
     "keepalive": "keepalive",
     "user_timeout": "user_timeout",
+    "advertise_timeout": "advertise_timeout",
     "linger": "linger",
     "congestion": "congestion",
 }

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from schemefs.conversation import Setting
 from schemefs.net.addresses import parse_number, parse_seconds
-from schemes.tcp import timeouts
+from schemes.tcp import timeouts, user_timeout
 from schemes.tcp.congestion import CONTROLS, CongestionControl
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ HELP = {
     "keepalive_interval": "seconds between probes",
     "keepalive_count": "probes without an answer until the connection fails",
     "user_timeout": "seconds that sent octets may stay unacknowledged until the connection fails",
+    "advertise_timeout": "seconds to tell the peer by RFC 5482, and to hear what it says; 0: neither",
     "linger": "seconds to send what is left after close; 0: reset; -1: as long as it takes",
     "congestion": "congestion control: " + ", ".join(CONTROLS),
     "mss": "octets of payload in a segment",
@@ -77,6 +78,7 @@ CHECKS: Mapping[str, Callable[[str], object]] = {
     "keepalive_interval": _positive_seconds,
     "keepalive_count": lambda text: parse_number(text, 1, 127),
     "user_timeout": _positive_seconds,
+    "advertise_timeout": lambda text: parse_seconds(text) if text else user_timeout.USER_TIMEOUT,
     "linger": _seconds_or_minus_one,
     "congestion": _congestion,
 }
@@ -85,7 +87,12 @@ CHECKS: Mapping[str, Callable[[str], object]] = {
 
 def of_connection(connection: Connection) -> Mapping[str, Setting]:
     """Return the settings of a connection."""
-    found = {name: _value(connection, name) for name in CHECKS if name != "congestion"}
+    found = {name: _value(connection, name) for name in CHECKS if name not in ("congestion", "advertise_timeout")}
+    found["advertise_timeout"] = Setting(
+        lambda: f"{connection.advertised_timeout:g}",
+        lambda text: user_timeout.advertise(connection, float(str(CHECKS["advertise_timeout"](text)))),
+        HELP["advertise_timeout"],
+    )
     found["congestion"] = Setting(
         lambda: connection.congestion.name, lambda text: _set_congestion(connection, text), HELP["congestion"]
     )
@@ -107,7 +114,9 @@ def _value(connection: Connection, name: str) -> Setting:
 
     def put(text: str) -> None:
         setattr(connection, name, CHECKS[name](text))
-        if name == "keepalive":
+        if name == "user_timeout":
+            connection.is_timeout_fixed = True
+        elif name == "keepalive":
             timeouts.start_keepalive(connection)
         elif name == "nodelay":
             connection.tcp.transmit_soon(connection)  # what Nagle held back goes now, as on Linux

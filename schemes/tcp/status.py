@@ -48,6 +48,7 @@ def of_connection(connection: Connection, now: float) -> Mapping[str, str | int 
         "unanswered": c.unanswered,
         "soft_error": c.soft_error.sentence if c.soft_error is not None else "",
         "syn_retries": c.syn_retries,
+        "user_timeout": c.user_timeout,
         "timers": " ".join(_timers(c, now)),
     }
 

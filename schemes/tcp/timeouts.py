@@ -54,7 +54,7 @@ def retransmission_due(connection: Connection, now: float) -> None:
     # A closed window may stay so for as long as the peer says it is there (§3.8.6.1, MUST-37); unless the user has
     # gone too, and nobody would ever miss the connection.
     since = max(c.stalled_at, c.heard_at) if window_closed and not c.closed else c.stalled_at
-    if now - since >= c.user_timeout:
+    if now >= since + c.user_timeout:  # as the timer is set below: `now - since` may be less by a rounding
         _give_up(c, f"no answer from {c.remote} for {now - since:.0f} s", "user_timeout", now)
         return
     c.rtt.retransmitted(now)

@@ -60,6 +60,7 @@ class Segment:
         "size",
         "timestamp",
         "urgent",
+        "user_timeout",
         "wnd",
     )
 
@@ -78,6 +79,7 @@ class Segment:
         self.mss = 0  # 0: no MSS option
         self.scale = -1  # -1: no Window Scale option
         self.sack_permitted = False
+        self.user_timeout = 0  # its 16 bits (RFC 5482); 0: none
 
     @property
     def seg_len(self) -> int:
@@ -122,6 +124,8 @@ def parse_options(segment: Segment, datagram: memoryview, start: int, end: int) 
             segment.scale = min(datagram[at], options.MAX_SCALE)
         elif kind == options.SACK_PERMITTED and length == 2:
             segment.sack_permitted = True
+        elif kind == options.USER_TIMEOUT and length == 4:
+            segment.user_timeout = options.one_half(datagram, at)
 
 
 def header(

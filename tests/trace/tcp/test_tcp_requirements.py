@@ -14,10 +14,10 @@ from schemefs.net.addresses import packed
 from schemefs.net.checksum import ones_complement_sum, pseudo_header_sum
 from schemefs.net.offload import CHECKED
 from schemes.tcp import reassembly, wire
-from schemes.tcp.connection import USER_TIMEOUT
 from schemes.tcp.initial_numbers import TICKS_PER_SECOND, InitialNumbers
 from schemes.tcp.listener import SYN_QUEUE
 from schemes.tcp.settings import CHECKS
+from schemes.tcp.user_timeout import USER_TIMEOUT
 
 
 def test_windows_are_unsigned() -> None:
