@@ -6,7 +6,8 @@ import random
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tcp_trace import PEER, US, Trace, accepted, established
+from tcp_states import STATES
+from tcp_trace import PEER, US
 
 from schemefs.net.buffer import joined
 from schemefs.net.offload import CHECKED
@@ -15,89 +16,6 @@ from schemes.tcp.reassembly import ReassemblyQueue
 from schemes.tcp.receive_buffer import ReceiveBuffer
 from schemes.tcp.send_buffer import SendBuffer
 from schemes.tcp.sequence import unwrap
-
-OPTIONS = "sackOK ts 1:0 wscale 7"
-
-
-def closed() -> Trace:
-    return Trace()
-
-
-def listening() -> Trace:
-    tcp = Trace()
-    tcp.listen()
-    return tcp
-
-
-def syn_sent() -> Trace:
-    tcp = Trace()
-    tcp.connect()
-    return tcp
-
-
-def syn_received() -> Trace:
-    tcp = listening()
-    tcp.receives("S 0:0(0) mss 1460 ts 1:0")
-    return tcp
-
-
-def busy() -> Trace:
-    tcp = established(mss=1000, options_text=OPTIONS)
-    tcp.write(bytes(20_000))
-    tcp.receives(". 101:201(100) ack 1 ts 1:0")
-    return tcp
-
-
-def window_closed() -> Trace:
-    tcp = established(mss=1000, win=1000)
-    tcp.write(bytes(3000))
-    tcp.receives(". ack 1001 win 0")
-    tcp.until(1.0)
-    return tcp
-
-
-def fin_wait_1() -> Trace:
-    tcp = busy()
-    tcp.connection.shutdown(read=False, write=True, now=0.0)
-    return tcp
-
-
-def fin_wait_2() -> Trace:
-    tcp = established()
-    tcp.connection.shutdown(read=False, write=True, now=0.0)
-    tcp.receives(". ack 2")
-    return tcp
-
-
-def close_wait() -> Trace:
-    tcp = accepted()
-    tcp.receives("F. 1:1(0) ack 1")
-    return tcp
-
-
-def last_ack() -> Trace:
-    tcp = close_wait()
-    tcp.connection.close(0.0)
-    return tcp
-
-
-def closing() -> Trace:
-    tcp = established()
-    tcp.connection.close(0.0)
-    tcp.receives("F. 1:1(0) ack 1")
-    return tcp
-
-
-def time_wait() -> Trace:
-    tcp = closing()
-    tcp.receives(". ack 2")
-    return tcp
-
-
-STATES = [
-    closed, listening, syn_sent, syn_received, busy, window_closed, fin_wait_1, fin_wait_2, close_wait, last_ack,
-    closing, time_wait,
-]  # fmt: skip
 
 
 def around(number: int) -> st.SearchStrategy[int]:

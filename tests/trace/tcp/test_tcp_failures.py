@@ -90,3 +90,16 @@ def test_soft_errors_never_end_an_open_connection(code: int) -> None:
     tcp.icmp(errno.EHOSTUNREACH, hard=False, seq=1, code=code, now=0.1)
     tcp.until(60.0)
     assert tcp.state == "ESTABLISHED"
+
+
+@pytest.mark.parametrize("at", [0.1, 0.3, 348.0, 384.6, 1234.567, 98765.4321])
+def test_the_end_of_patience_comes_at_whatever_time_it_began(at: float) -> None:
+    """The timer fires at a sum; whether it was that late must not be asked of a difference."""
+    for user_timeout in (5.0, 7.1, 900.0):
+        tcp = established(user_timeout=user_timeout)
+        tcp.write(b"x", now=at)
+        for _ in range(60):
+            if tcp.state == "CLOSED":
+                break
+            tcp.until(tcp.alarm.next_deadline())
+        assert tcp.state == "CLOSED"

@@ -267,3 +267,13 @@ def test_cubic_returns_to_where_the_loss_was() -> None:
     at_k = sizes[int(k / 0.05)]
     assert 950_000 < at_k < 1_050_000
     assert sizes[-1] > 1_005_000
+
+
+def test_more_duplicate_acks_than_segments_never_empty_the_pipe() -> None:
+    """RFC 6582 §3.2: a partial ACK after a flood of forged duplicates; found by the fuzzer."""
+    tcp = established(mss=1000, cwnd=10_000)
+    tcp.write(bytes(10_000), now=0.0)
+    for _ in range(30):
+        tcp.receives(". ack 1", now=0.1)
+    tcp.receives(". ack 2501", now=0.2)
+    assert tcp.connection.recovery.pipe >= 0

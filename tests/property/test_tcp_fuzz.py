@@ -1,0 +1,35 @@
+"""Stories of segments, replays, time and calls, told by random octets (tcp_fuzz), and those that once failed."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import tcp_fuzz
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+FUZZER = Path(__file__).parents[1] / "fuzz" / "fuzz_segments.py"
+FOUND = sorted((FUZZER.parent / "found").glob("*"))
+
+
+@settings(max_examples=500, deadline=None)
+@given(st.binary(min_size=2, max_size=400))
+def test_any_story(octets: bytes) -> None:
+    tcp_fuzz.run(octets)
+
+
+@pytest.mark.parametrize("path", FOUND, ids=lambda path: path.name)
+def test_what_the_fuzzer_has_found(path: Path) -> None:
+    tcp_fuzz.run(path.read_bytes())
+
+
+@pytest.mark.full
+def test_breeding_stories_for_a_minute(tmp_path: Path) -> None:
+    """`./dev fuzz`, in short: from the seeds, so that what one machine has bred does not decide what is tested."""
+    pytest.importorskip("atheris", reason="no atheris for this Python and machine")
+    command = [sys.executable, str(FUZZER), "--seconds", "60", "--corpus", str(tmp_path / "corpus")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr[-4000:]
