@@ -40,6 +40,15 @@ def full():
     global first
     first = os.open(f'tcp/127.0.0.1:{port}', RW)
     return port
+real_read = os.read
+def read(file, size):
+    global last_read
+    last_read = file
+    return real_read(file, size)
+os.read = read
+def sentence(scheme, operation):
+    try: print(text((name(last_read) if operation == 'read' else scheme) + '/err'))
+    except OSError: pass
 def alarm(): signal.signal(signal.SIGALRM, handle); signal.setitimer(signal.ITIMER_REAL, 0.1)
 def handle(*_): raise InterruptedError(errno.EINTR, 'by the test')
 def unconnected():
@@ -212,15 +221,22 @@ CASES: dict[str, list[str]] = {
 }  # fmt: skip
 
 
-def rows() -> dict[str, str]:
-    """Return what the page lists: "scheme operation errno" and when."""
-    found = re.findall(r"^\| (\w+) \| (\w+) \| (E\w+) \| (.*) \|$", PAGE.read_text(), re.MULTILINE)
-    return {f"{scheme} {operation} {name}": when for scheme, operation, name, when in found}
+def rows() -> dict[str, tuple[str, str]]:
+    """Return what the page lists: "scheme operation errno" -> when, and what `err` says (`…` is anything)."""
+    found = re.findall(r"^\| (\w+) \| (\w+) \| (E\w+) \| (.*?)(?: \| (?:`(.*)`)?)? \|$", PAGE.read_text(), re.MULTILINE)
+    return {f"{scheme} {operation} {name}": (when, sentence) for scheme, operation, name, when, sentence in found}
+
+
+ROWS = rows()
 
 
 def test_every_row_is_tried() -> None:
-    assert {row for row, when in rows().items() if not when.endswith("†")} - set(CASES) == set()
-    assert set(CASES) - set(rows()) == set()
+    assert {row for row, (when, _) in ROWS.items() if not when.endswith("†")} - set(CASES) == set()
+    assert set(CASES) - set(ROWS) == set()
+
+
+def test_every_row_of_a_scheme_has_its_sentence() -> None:
+    assert [row for row, (_, said) in ROWS.items() if not (said or row.startswith("all "))] == ["event read EINVAL"]
 
 
 @pytest.fixture(scope="module")
@@ -235,14 +251,19 @@ def test_it_fails_with(module_scheme_mount: SchemeMount, held: None, row: str, c
     rest = code.removeprefix("nobody: ")
     drop = f"os.setgroups([]); os.setgid({NOBODY}); os.setuid({NOBODY})\n" if rest != code else ""
     body = "\n".join(f"    {line}" for line in rest.split("\n"))
-    told = "except OSError as error: print(errno.errorcode[error.errno])\nelse: print('none')"
+    scheme, operation, name = row.split()
+    told = f"except OSError as error: print(errno.errorcode[error.errno]); sentence({scheme!r}, {operation!r})"
+    told += "\nelse: print('none')"
     program = f"{SETUP}\n{drop}try:\n{body}\n{told}"
     # A handler that raises InterruptedError stands for the EINTR that Python would hide by trying again.
     done = subprocess.run(
         [sys.executable, "-S", "-c", program], cwd=module_scheme_mount.path, check=True, capture_output=True, text=True,
         timeout=20,
     )  # fmt: skip
-    assert done.stdout.strip() == row.rpartition(" ")[2], done.stderr
+    said, _, sentence = done.stdout.strip().partition("\n")
+    assert said == name, done.stderr
+    if ROWS[row][1] and code == CASES[row][0]:  # of the others the page says as much as fits
+        assert re.fullmatch(".*".join(map(re.escape, ROWS[row][1].split("…"))), sentence), sentence
 
 
 def test_a_name_that_is_not_there_is_explained_but_not_what_tools_look_for(module_scheme_mount: SchemeMount) -> None:
