@@ -177,14 +177,16 @@ def parse(text: str) -> Shown:
 class Trace:
     """One connection (or listener) under test and its peer, which is the test."""
 
-    def __init__(self, *, iss: int = 0, irs: int = 0) -> None:
+    first_number = 0  # ISS and IRS of those that don't say: conftest.py tells every trace once more across the wrap
+
+    def __init__(self, *, iss: int | None = None, irs: int | None = None) -> None:
         self.alarm = Alarm()
         self.network = MemoryNetwork()
         self.tcp = Tcp(self.network, self.alarm, random.Random(1))  # type: ignore[arg-type]
         self.tcp._numbers = self  # type: ignore[assignment] # the numbers of the trace
         self.tcp._ephemeral = self  # type: ignore[assignment]
-        self.iss = iss
-        self.irs = irs
+        self.iss = self.first_number if iss is None else iss
+        self.irs = self.first_number if irs is None else irs
         self.now = 0.0
         self.connection: Connection
         self.listener: Listener
@@ -368,8 +370,8 @@ def established(
     cwnd: int | None = None,
     win: int = 65535,
     options_text: str = "",
-    iss: int = 0,
-    irs: int = 0,
+    iss: int | None = None,
+    irs: int | None = None,
     rtt: float = 0.0,
     **attributes: float,
 ) -> Trace:
@@ -384,7 +386,9 @@ def established(
     return tcp
 
 
-def accepted(*, options_text: str = "", mss: int = 1460, win: int = 65535, iss: int = 0, irs: int = 0) -> Trace:
+def accepted(
+    *, options_text: str = "", mss: int = 1460, win: int = 65535, iss: int | None = None, irs: int | None = None
+) -> Trace:
     """Return a connection just accepted from a listener, at time 0, the handshake forgotten."""
     tcp = Trace(iss=iss, irs=irs)
     tcp.listen()

@@ -122,7 +122,7 @@ class DuplicateAckRecovery(Recovery):
     def timed_out(self, now: float) -> None:
         """Everything counts as lost."""
         snd = self.snd
-        self._arrived = self._duplicates = 0
+        self._duplicates = 0
         again = self._timed_out_una == snd.una or self.phase is FAST  # one reduction for one episode
         self.congestion.timed_out(snd.in_flight, now, again=again)
         self._timed_out_una = snd.una
@@ -132,7 +132,8 @@ class DuplicateAckRecovery(Recovery):
         self.decide("retransmission time-out", f"{self.relative(snd.una, snd.nxt)} again")
 
     def send_all_again(self) -> None:
-        """From SND.UNA on."""
+        """From SND.UNA on, what duplicate ACKs stood for included: nobody knows which that was."""
+        self._arrived = 0
         self._high_rxt = self.snd.una
         self._lost = self.snd.nxt
         self.force = True

@@ -248,7 +248,7 @@ def test_what_is_dropped_for_its_timestamp_is_not_reported_as_having_come() -> N
 
 def test_what_lies_beyond_the_window_is_not_reported_as_having_come() -> None:
     tcp = established(options_text="sackOK")
-    edge = tcp.connection.rcv.edge
+    edge = tcp.connection.rcv.edge - tcp.irs
     tcp.receives(f"{edge + 100}:{edge + 200}(100) ack 1", now=1.0)
     tcp.sends(". ack 1 nosack")
 
@@ -262,7 +262,7 @@ def test_overlapping_text_is_taken_once() -> None:
 
 def test_text_beyond_the_window_is_not_taken() -> None:
     tcp = established()
-    edge = tcp.connection.rcv.edge
+    edge = tcp.connection.rcv.edge - tcp.irs
     tcp.receives(f"{edge}:{edge + 10}(10) ack 1", now=1.0)
     tcp.sends(". ack 1")
     tcp.receives(f"{edge + 5000}:{edge + 5010}(10) ack 1", now=1.0)

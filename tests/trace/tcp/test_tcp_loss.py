@@ -277,3 +277,15 @@ def test_more_duplicate_acks_than_segments_never_empty_the_pipe() -> None:
         tcp.receives(". ack 1", now=0.1)
     tcp.receives(". ack 2501", now=0.2)
     assert tcp.connection.recovery.pipe >= 0
+
+
+def test_a_window_that_opens_within_a_recovery_starts_the_count_anew() -> None:
+    """What is sent again is not in the pipe twice; found by the fuzzer."""
+    tcp = established(mss=1000, cwnd=10_000)
+    tcp.write(bytes(8000), now=0.0)
+    for _ in range(5):
+        tcp.receives(". ack 1", now=0.1)
+    tcp.receives(". ack 1 win 0", now=0.2)
+    tcp.network.room = 0
+    tcp.receives(". ack 1 win 60000", now=0.3)
+    assert tcp.connection.recovery.pipe == 0

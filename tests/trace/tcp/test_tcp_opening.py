@@ -280,8 +280,8 @@ def test_closed_listener_resets_what_waits() -> None:
     ],
 )
 def test_segments_for_nobody(segment: str, answer: str | None) -> None:
-    """§3.5.2 group 1, §3.10.7.1."""
-    tcp = Trace()
+    """§3.5.2 group 1, §3.10.7.1: where there is nothing to go by, 0."""
+    tcp = Trace(iss=0)
     tcp.receives(segment)
     tcp.sends(*[answer] if answer else [])
 
