@@ -34,9 +34,17 @@ class DuplicateAckRecovery(Recovery):
     @property
     def pipe(self) -> int:
         """What is in flight, less what must have arrived and what is lost."""
-        snd = self.snd
-        pipe = snd.nxt - snd.una - self._arrived
-        return pipe - max(self._lost - max(self._high_rxt, snd.una), 0)
+        return self.snd.in_flight - self._arrived - self.lost
+
+    @property
+    def arrived(self) -> int:
+        """A segment for each duplicate ACK."""
+        return self._arrived
+
+    @property
+    def lost(self) -> int:
+        """What is lost and not sent again yet."""
+        return max(self._lost - max(self._high_rxt, self.snd.una), 0)
 
     def next_hole(self) -> tuple[int, int] | None:
         """All that is lost and not sent again yet."""

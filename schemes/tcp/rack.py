@@ -69,6 +69,16 @@ class RackRecovery(Recovery):
         """What is in flight, by the book."""
         return self.flight.in_flight
 
+    @property
+    def arrived(self) -> int:
+        """What SACK blocks have told."""
+        return self.flight.arrived
+
+    @property
+    def lost(self) -> int:
+        """What RACK has found, or a time-out."""
+        return self.flight.lost
+
     def next_hole(self) -> tuple[int, int] | None:
         """The lowest of what is lost."""
         if not self.flight.lost:

@@ -45,6 +45,16 @@ class Recovery(ABC):
     def pipe(self) -> int:
         """Octets believed to be in the network (RFC 6675 §4 SetPipe): sent, not arrived, not lost; or sent again."""
 
+    @property
+    @abstractmethod
+    def arrived(self) -> int:
+        """Octets beyond SND.UNA that the peer has, as far as is known."""
+
+    @property
+    @abstractmethod
+    def lost(self) -> int:
+        """Octets that are to be sent again."""
+
     @abstractmethod
     def next_hole(self) -> tuple[int, int] | None:
         """Return (sequence number, length) of what is to be sent again first (RFC 6675 §4 NextSeg (1))."""

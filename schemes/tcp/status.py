@@ -28,6 +28,8 @@ def of_connection(connection: Connection, now: float) -> Mapping[str, str | int 
         "ssthresh": min(c.congestion.ssthresh, 0x7FFFFFFF),
         "recovery": c.recovery.phase,
         "in_flight": snd.in_flight,
+        "sacked": c.recovery.arrived,
+        "lost": c.recovery.lost,
         "snd_wnd": snd.wnd,
         "snd_scale": snd.scale,
         "rcv_wnd": rcv.wnd,

@@ -40,15 +40,14 @@ def test_cat_shows_both_sides_on_one_clock(module_scheme_mount) -> None:
         os.close(listener)
 
 
-def test_tail_follows(module_scheme_mount) -> None:
+@pytest.mark.parametrize("command", ["tail -n +1 -f events", "cat events,follow"])
+def test_it_can_be_followed(module_scheme_mount, command: str) -> None:
     tcp: Path = module_scheme_mount.path / "tcp"
     listener = os.open(tcp / ":7302", os.O_RDWR)
     client = os.open(tcp / "127.0.0.1:7302", os.O_RDWR)
     try:
         number = os.getxattr(client, "user.conversation").decode().partition("/")[2]
-        tail = subprocess.Popen(
-            ["tail", "-n", "+1", "-f", str(tcp / number / "events")], stdout=subprocess.PIPE, text=True
-        )
+        tail = subprocess.Popen(command.split(), cwd=tcp / number, stdout=subprocess.PIPE, text=True)
         try:
             assert tail.stdout is not None
             assert "recording begins" in tail.stdout.readline()

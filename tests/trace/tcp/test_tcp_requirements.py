@@ -262,6 +262,16 @@ def test_status_tells_of_timers_and_of_what_came_out_of_order() -> None:
     assert "delayed_ack" not in str(status["timers"])
 
 
+def test_status_tells_what_the_peer_has_and_what_is_lost() -> None:
+    tcp = established(mss=1000, options_text="sackOK", cwnd=10_000)
+    tcp.write(bytes(5000), now=1.0)
+    tcp.network.room = 0
+    tcp.receives(". ack 1 sack 1001:5001", now=1.1)
+    tcp.until(1.2)
+    status = tcp.connection.status(1.2)
+    assert (status["in_flight"], status["sacked"], status["lost"]) == (5000, 4000, 1000)
+
+
 def test_keepalive_is_off_and_two_hours_when_no_time_is_said() -> None:
     """§3.8.4 MUST-25, MUST-28."""
     tcp = established()
