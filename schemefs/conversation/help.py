@@ -50,7 +50,11 @@ def readme(scheme: ConversationScheme) -> str:
     text = [inspect.cleandoc(type(scheme).__doc__ or name), ""]
     text += [f"{name}/{address}[,option…]   open: a conversation; the file is its data"]
     if scheme.protocol.ports:
-        text += [f"{name}/:PORT[,option…]   open: wait for peers on PORT"]
+        waits = "hear whoever writes to PORT" if scheme.protocol.datagrams else "wait for peers on PORT"
+        text += [
+            f"{name}/:PORT[,option…]   open: {waits}; :0 picks one, see `local`",
+            "   HOST is a name or an address ([V6]:PORT), PORT a number or a service; HOST!PORT is the same (quote it)",
+        ]
     text += [
         f"{name}/clone   open: a new conversation; the file is its ctl",
         f"{name}/<n>/   one directory per live conversation, its owner's: {' '.join(files)}",
@@ -59,6 +63,7 @@ def readme(scheme: ConversationScheme) -> str:
         "",
         *options_and_verbs(scheme),
         "",
+        "A conversation made by clone, of which nobody has read yet, waits half a minute for who knows its number.",
         "Beware of `grep -r` and the like: reading clone or listen makes or awaits conversations.",
     ]
     return "\n".join(text) + "\n"

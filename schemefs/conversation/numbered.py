@@ -13,6 +13,7 @@ from schemefs.conversation.handles import CtlHandle, DataHandle, ListenHandle, a
 from schemefs.conversation.help import WORDS
 from schemefs.conversation.journal import EventsFile, open_text
 from schemefs.conversation.settings import SettingsDirectory
+from schemefs.errors import SchemeError
 from schemefs.scheme import Caller, Handle, Node, StaticDirectory, StreamFile, TextFile
 
 if TYPE_CHECKING:
@@ -58,7 +59,14 @@ class ConversationDirectory(StaticDirectory):
 
 def _files(scheme: ConversationScheme, conversation: Conversation) -> dict[str, Node]:
     def stream(opened: Callable[[int, Caller, float], Handle], mode: int = 0o600) -> Node:
-        return Stream(opened, mode=mode, uid=conversation.uid, gid=conversation.gid)
+        def open_(flags: int, caller: Caller, now: float) -> Handle:
+            try:
+                return opened(flags, caller, now)
+            except SchemeError as error:
+                conversation.fail(error.sentence)
+                raise
+
+        return Stream(open_, mode=mode, uid=conversation.uid, gid=conversation.gid)
 
     def text(read: Callable[[], str]) -> TextFile:
         return TextFile(read, mode=0o400, uid=conversation.uid, gid=conversation.gid)

@@ -238,3 +238,13 @@ def test_events_may_be_asked_for_by_connect(world: World, ctl: Handle) -> None:
     journal = world.scheme.conversations.get(1).journal  # type: ignore[union-attr]
     assert journal is not None
     assert b"write of 5: 5" in journal.ring.read(0, 1000)[0]
+
+
+def test_err_tells_why_a_file_could_not_be_opened_or_read(world: World, ctl: Handle) -> None:
+    # It kept an older failure, or nothing.
+    with pytest.raises(SchemeError):
+        world.read(world.open("1/data"))
+    assert world.text("1/err") == "pipe/1 is not connected\n"
+    with pytest.raises(SchemeError):
+        world.open("1/listen")
+    assert world.text("1/err") == "pipe/1 is not announced\n"
