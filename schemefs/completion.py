@@ -61,7 +61,7 @@ def interfaces(context: click.Context, _parameter: click.Parameter, incomplete: 
     if not isinstance(tree, Path):
         return []
     try:
-        return _beginning(sorted(path.name for path in (tree / "netcfg/ifaces").iterdir()), incomplete)
+        return _beginning(sorted(path.name for path in (tree / "netcfg/iface").iterdir() if path.is_dir()), incomplete)
     except OSError:
         return []
 

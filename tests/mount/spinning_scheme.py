@@ -1,7 +1,12 @@
-"""A scheme that never comes back: reading `spin/forever` keeps the daemon busy for good."""
+"""A scheme that never comes back: reading `spin/forever` keeps the daemon busy for good.
+
+That it has begun is told by a file: $SPINNING is made.
+"""
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import ClassVar
 
 from schemefs.scheme import Caller, Event, Handle, Scheme, SchemeContext, StaticDirectory, StreamFile
@@ -14,6 +19,7 @@ class Forever(StreamFile):
 
 class SpinningHandle(Handle):
     def read(self, size: int, now: float) -> bytes:
+        Path(os.environ["SPINNING"]).touch()
         while True:
             pass
 

@@ -97,13 +97,13 @@ def test_a_stopped_daemon_with_readers_that_sigkill_does_not_end(mount: SchemeMo
         assert mountpoint.mounted_at(str(mount.path)) is None
 
 
-def test_a_spinning_daemon(_no_leftovers: None) -> None:
+def test_a_spinning_daemon(_no_leftovers: None, tmp_path: Path) -> None:
     """It has taken the request and hears no SIGTERM any more."""
-    mount = SchemeMount(schemes=[SpinningScheme])
+    spinning = tmp_path / "spinning"
+    mount = SchemeMount(schemes=[SpinningScheme], environment={"SPINNING": str(spinning)})
     try:
         reader = subprocess.Popen(["cat", mount.path / "spin/forever"])
-        wait_until_parked(reader)
-        wait_for(lambda: state(mount.pid) == "R", "not spinning")
+        wait_for(spinning.exists, "not spinning")
         reader.kill()
         wait_for(lambda: state(reader.pid) == "D", "not in state D")
         done = schemefs("umount", "--force", mount.path)
