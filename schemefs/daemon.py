@@ -24,7 +24,7 @@ import trio
 
 from schemefs import plugins
 from schemefs.alarm import Alarm
-from schemefs.attachments import Attachments
+from schemefs.attachments import Attachments, run_errands
 from schemefs.config import InterfaceConfig
 from schemefs.driver import Driver, DriverError
 from schemefs.errands import Errands
@@ -157,7 +157,7 @@ class Daemon:
     async def _serve(self, mount: Mount, attachments: Attachments, signals: AsyncIterator[int]) -> None:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._drive_alarm, name="alarm")
-            nursery.start_soon(self._run_errands, name="errands")
+            nursery.start_soon(run_errands, self.errands, name="errands")
             attachments.start(nursery)
             nursery.start_soon(self._end_on_signal, signals, mount, nursery.cancel_scope, name="signals")
             line = self._ready_line()
@@ -177,18 +177,6 @@ class Daemon:
                 await trio.sleep_forever()
             alarm.on_earlier = _nothing
             alarm.on_deadline(trio.current_time())
-
-    async def _run_errands(self) -> None:
-        """Do what is due at once and was not asked for by a call of the mount, which does its own."""
-        errands = self.errands
-        while True:
-            if errands:
-                errands.run(trio.current_time())
-                await trio.lowlevel.checkpoint()
-            else:
-                woken = trio.Event()
-                errands.wake = woken.set
-                await woken.wait()
 
     async def _end_on_signal(self, signals: AsyncIterator[int], mount: Mount, scope: trio.CancelScope) -> None:
         async for number in signals:

@@ -93,5 +93,17 @@ def test_the_pytest_example(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout
 
 
+def test_the_contract_against_the_scheme_of_your_own(tmp_path: Path) -> None:
+    """CONTRIBUTING's test file, as it stands, finds nothing wrong with the README's scheme."""
+    contributing = (Path(__file__).parents[2] / "CONTRIBUTING.md").read_text()
+    [contract] = re.findall(r"^```python\n(.*?)^```$", contributing, re.MULTILINE | re.DOTALL)
+    (tmp_path / "upper.py").write_text(blocks("python")[0])
+    (tmp_path / "test_upper.py").write_text(contract)
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", tmp_path, tmp_path]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=tmp_path, check=False)
+    assert done.returncode == 0, done.stdout
+    assert int(re.search(r"(\d+) passed", done.stdout)[1]) >= 20  # type: ignore[index]
+
+
 def test_it_is_short_enough_to_be_read() -> None:
     assert len(README.splitlines()) <= 150

@@ -1,0 +1,225 @@
+"""What the network layer expects of every driver, to be run against yours.
+
+    from schemefs.testing.driver_contract import DriverContract
+
+    class TestMine(DriverContract):
+        driver = MyDriver
+        options = {"device": "mine0"}
+        def question(self, link):
+            return a_frame_that_is_answered
+
+The device is had once and can be had again; `run` moves frames both ways, waits without a tick, and ends when it is
+cancelled; `send` takes a whole frame or says no, and then says when there is room; what is too long is dropped and
+counted. The driver runs as the daemon runs it (`schemefs/attachments.py`), in this process.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from contextlib import asynccontextmanager
+from typing import Any, ClassVar, Final
+
+import trio
+
+from schemefs.attachments import Attachments, run_errands
+from schemefs.config import InterfaceConfig
+from schemefs.driver import Driver, Link, Medium
+from schemefs.errands import Errands
+from schemefs.log import LogRings
+from schemefs.net.offload import NO_OFFLOAD, Offload
+
+SOON: Final = 10.0  # seconds
+MANY: Final = 20_000  # frames; a link that takes so many without sending one has no bound
+IDLE: Final = 0.5  # seconds without traffic
+FEW: Final = 5  # turns of the event loop in that time: whatever was begun before may still end
+
+
+class _Turns(trio.abc.Instrument):
+    """Counts how often the event loop wakes."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def after_io_wait(self, timeout: float) -> None:
+        """One more."""
+        del timeout
+        self.count += 1
+
+
+class Received:
+    """What the link has delivered."""
+
+    def __init__(self, link: Link) -> None:
+        self.frames: list[tuple[bytes, Offload, float]] = []
+        self._arrived = trio.Event()
+        link.receive = self._receive
+
+    def _receive(self, frame: memoryview, offload: Offload, now: float) -> None:
+        self.frames.append((bytes(frame), offload, now))
+        self._arrived.set()
+
+    async def some(self) -> tuple[bytes, Offload, float]:
+        """Return the oldest that was not seen yet; AssertionError: nothing comes."""
+        with trio.move_on_after(SOON):
+            while not self.frames:
+                self._arrived = trio.Event()
+                await self._arrived.wait()
+        assert self.frames, "nothing was received"
+        return self.frames.pop(0)
+
+
+class DriverContract:
+    """The tests."""
+
+    driver: ClassVar[type[Driver]]
+    options: ClassVar[Mapping[str, object]] = {}
+
+    def question(self, link: Link) -> bytes:
+        """Return a frame that, sent, has at least one frame received: the device's other end answers it."""
+        raise NotImplementedError
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[Link]:
+        """Run the driver as the daemon does; nothing of it is left."""
+        before = sorted(os.listdir("/proc/self/fd"))
+        logs = LogRings(trio.current_time)
+        errands = Errands()
+        attachments = Attachments({self.driver.name: self.driver}, logs, [], errands)
+        try:
+            link = attachments.open(InterfaceConfig("eth0", self.driver.name, None, dict(self.options))).link
+            async with trio.open_nursery() as nursery:
+                attachments.start(nursery)
+                nursery.start_soon(run_errands, errands)
+                yield link
+                nursery.cancel_scope.cancel()
+        finally:
+            attachments.close()
+            logs.close()
+        assert len(os.listdir("/proc/self/fd")) <= len(before), "a descriptor was left open"
+
+    def run(self, test: Callable[[Link], Coroutine[Any, Any, None]]) -> None:
+        """Run *test* on a running link, in an event loop of its own."""
+
+        async def main() -> None:
+            async with self.running() as link:
+                await test(link)
+
+        trio.run(main)
+
+    def test_it_is_had_again_and_again(self) -> None:
+        """What `close` left can be opened; a run that was cancelled at once does no harm."""
+
+        async def nothing(_link: Link) -> None:
+            pass
+
+        for _ in range(3):
+            self.run(nothing)
+
+    def test_the_link_says_what_it_is(self) -> None:
+        """Its name is the daemon's; medium, address, MTU and counters are there from the start."""
+
+        async def look(link: Link) -> None:
+            await trio.lowlevel.checkpoint()
+            assert link.name == "eth0"
+            assert link.device
+            assert len(link.mac) == (6 if link.medium is Medium.ETHERNET else 0)
+            assert 68 <= link.mtu <= 65535  # RFC 791 §3.2, and the field's end
+            counters = link.statistics()
+            assert list(link.statistics()) == list(counters)
+            assert all(isinstance(value, int | float | str) for value in counters.values())
+
+        self.run(look)
+
+    def test_a_frame_is_answered(self) -> None:
+        """Both ways, several times; what comes is given with the time, and its offload."""
+
+        async def ask(link: Link) -> None:
+            received = Received(link)
+            for _ in range(3):
+                began = trio.current_time()
+                assert link.send((self.question(link),), NO_OFFLOAD, began)
+                frame, offload, now = await received.some()
+                assert frame
+                assert isinstance(offload, Offload)
+                assert began <= now <= trio.current_time()
+
+        self.run(ask)
+
+    def test_chunks_are_one_frame(self) -> None:
+        """Headers and payload come apart and arrive together."""
+
+        async def ask(link: Link) -> None:
+            received = Received(link)
+            frame = self.question(link)
+            assert link.send((frame[:10], memoryview(frame)[10:]), NO_OFFLOAD, trio.current_time())
+            await received.some()
+
+        self.run(ask)
+
+    def test_observers_see_what_is_sent(self) -> None:
+        """While there are any, and no longer."""
+
+        async def observe(link: Link) -> None:
+            received = Received(link)
+            frame = self.question(link)
+            seen: list[bytes] = []
+
+            def observer(chunks: Any, _offload: Offload, outgoing: bool, _now: float) -> None:
+                if outgoing:
+                    seen.append(b"".join(chunks))
+
+            link.observers.append(observer)
+            link.send((frame,), NO_OFFLOAD, trio.current_time())
+            await received.some()
+            link.observers.remove(observer)
+            link.send((frame,), NO_OFFLOAD, trio.current_time())
+            await received.some()
+            assert seen.count(frame) == 1
+
+        self.run(observe)
+
+    def test_a_full_link_says_no_and_then_says_when(self) -> None:
+        """Nothing is taken by halves: after `on_space` the same frame goes."""
+
+        async def flood(link: Link) -> None:
+            received = Received(link)
+            frame, space = self.question(link), trio.Event()
+            link.on_space = lambda _now: space.set()
+            took = 0
+            while took < MANY and link.send((frame,), NO_OFFLOAD, trio.current_time()):
+                took += 1
+            if took < MANY:
+                with trio.fail_after(SOON):
+                    await space.wait()
+                assert link.send((frame,), NO_OFFLOAD, trio.current_time())
+            await received.some()
+
+        self.run(flood)
+
+    def test_what_is_too_long_is_no_failure(self) -> None:
+        """It is dropped, and what follows goes."""
+
+        async def send(link: Link) -> None:
+            received = Received(link)
+            frame = self.question(link)
+            link.send((frame + bytes(1 << 17),), NO_OFFLOAD, trio.current_time())
+            assert link.send((frame,), NO_OFFLOAD, trio.current_time())
+            assert len((await received.some())[0]) < 1 << 17
+
+        self.run(send)
+
+    def test_an_idle_driver_sleeps(self) -> None:
+        """No tick: what waits for the device waits in the kernel."""
+
+        async def idle(link: Link) -> None:
+            received = Received(link)
+            link.send((self.question(link),), NO_OFFLOAD, trio.current_time())
+            await received.some()
+            turns = _Turns()
+            trio.lowlevel.add_instrument(turns)
+            await trio.sleep(IDLE)  # the span is what is looked at
+            # Frames that the other end sends by itself are no tick.
+            assert turns.count <= FEW + 2 * len(received.frames)
+
+        self.run(idle)
