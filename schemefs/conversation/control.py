@@ -25,6 +25,7 @@ HELP: Final = {
     "close": "close in order, whoever still holds the files; a listener ends, what it has accepted goes on",
 }
 
+LONGEST_LINE: Final = 4096  # octets; an error's sentence quotes it
 _OF_PORTS: Final = ("announce", "bind")
 
 
@@ -62,18 +63,20 @@ class Control:
 
     def command(self, conversation: Conversation, line: bytes, caller: Caller, now: float) -> bool:
         """Carry out *line*; False: not done yet, ask again with the same line. Raises SchemeError when it can't be."""
+        check_length(line)
         try:
-            verb, _, argument = line.decode().strip().partition(" ")
+            words = line.decode().split(maxsplit=1)
         except UnicodeDecodeError:
             raise SchemeError(errno.EINVAL, "not UTF-8 text") from None
-        if not verb:
+        if not words:
             return True
+        verb, argument = words[0], words[1].strip() if len(words) > 1 else ""
         if not conversation.connecting:  # else it is the same line, asked again
-            conversation.note(now, f"ctl: {verb} {argument.strip()}".rstrip())
+            conversation.note(now, f"ctl: {verb} {argument}".rstrip())
         action = self._verbs.get(verb)
         if action is not None:
-            return action(conversation, argument.strip(), caller, now)
-        self._set(conversation, verb, argument.strip())
+            return action(conversation, argument, caller, now)
+        self._set(conversation, verb, argument)
         return True
 
     def interrupted(self, conversation: Conversation, now: float) -> None:
@@ -146,6 +149,12 @@ class Control:
             raise SchemeError(errno.EINVAL, f"no verb or setting is called {name!r}; there are: {allowed}")
         apply(setting, name, value)
         conversation.was_set(name)
+
+
+def check_length(text: bytes) -> None:
+    """Refuse what no verb or value is as long as. EINVAL."""
+    if len(text) > LONGEST_LINE:
+        raise SchemeError(errno.EINVAL, f"a line of {len(text)} octets; the longest that is taken has {LONGEST_LINE}")
 
 
 def _check_not_begun(conversation: Conversation, number: int = errno.EISCONN) -> None:

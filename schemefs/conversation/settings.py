@@ -11,7 +11,7 @@ from struct import Struct
 from typing import TYPE_CHECKING, Final
 
 from schemefs.conversation.contract import Setting
-from schemefs.conversation.control import apply
+from schemefs.conversation.control import apply, check_length
 from schemefs.errors import SchemeError
 from schemefs.net.addresses import parse_seconds
 from schemefs.scheme import Caller, Directory, Node, TextFile
@@ -71,7 +71,12 @@ class SettingFile(TextFile):
     def write(self, data: bytes, caller: Caller, now: float) -> None:
         """Set the value."""
         del caller, now
-        apply(self._setting(), self._name, data.decode(errors="replace").strip())
+        try:
+            check_length(data)
+            apply(self._setting(), self._name, data.decode(errors="replace").strip())
+        except SchemeError as error:
+            self._conversation.fail(error.sentence)
+            raise
         self._conversation.was_set(self._name)
 
 

@@ -248,3 +248,20 @@ def test_err_tells_why_a_file_could_not_be_opened_or_read(world: World, ctl: Han
     with pytest.raises(SchemeError):
         world.open("1/listen")
     assert world.text("1/err") == "pipe/1 is not announced\n"
+
+
+def test_words_may_be_separated_by_any_white_space(world: World, ctl: Handle) -> None:
+    world.write(ctl, b"\tread_timeout \t 2 \r\n")
+    assert world.text("1/settings/read_timeout") == "2\n"
+
+
+def test_a_line_as_long_as_nothing_is(world: World, ctl: Handle) -> None:
+    # The sentence quoted all of it.
+    assert errno_of(world, ctl, "x" * 100_000) == errno.EINVAL
+    assert world.text("1/err") == "a line of 100000 octets; the longest that is taken has 4096\n"
+
+
+def test_err_tells_why_a_setting_was_not_taken(world: World, ctl: Handle) -> None:
+    with pytest.raises(SchemeError):
+        world.set("1/settings/read_timeout", "soon")
+    assert world.text("1/err") == "read_timeout: 'soon' is no number of seconds\n"
