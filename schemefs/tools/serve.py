@@ -47,19 +47,26 @@ class Server:
             self._listener = os.open(tree / path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         except OSError as error:
             raise failure(tree, path, error) from None
+        if not self._show("status").startswith("state=LISTEN\n"):
+            raise StartError(f"{path} hears datagrams, whoever sends them: {path},listen has connections")
 
     @property
     def local(self) -> str:
         """Where it listens."""
-        return (self._tree / conversation_of(self._listener) / "local").read_text().strip()
+        return self._show("local").strip()
+
+    def _show(self, name: str) -> str:
+        return (self._tree / conversation_of(self._listener) / name).read_text()
 
     def serve(self) -> None:
         """Serve until the mount ends, which is a StartError."""
         while True:
             # At the limit nothing is accepted: who connects waits in the backlog, and then the peer's kernel waits.
             listens = [self._listener] if len(self._children) < self._limit else []
-            ready = select.select([*self._children, *listens], [], [])[0]
-            for descriptor in ready:
+            poll = select.poll()  # select(2) has no descriptor beyond 1023
+            for descriptor in (*self._children, *listens):
+                poll.register(descriptor, select.POLLIN)
+            for descriptor, _ in poll.poll():
                 if descriptor == self._listener:
                     self._accept()
                 else:
@@ -94,11 +101,13 @@ def _path(address: str) -> str:
     """Return the path of a listener: `tcp/:8080` of `:8080`."""
     scheme, _, text = address.rpartition("/")
     try:
-        host = parse_address_path(text).endpoint.host
+        address = parse_address_path(text)
     except ValueError as error:
         raise StartError(str(error)) from None
-    if host:
+    if address.endpoint.host:
         raise StartError(f"{text!r} is somebody to connect to: to listen, give :PORT")
+    if "accept" in address.options:
+        raise StartError("'accept' is for a file that is one connection; here there is a command for each")
     return f"{scheme or 'tcp'}/{text}"
 
 

@@ -107,6 +107,9 @@ def test_datagrams_too(serve: Servers, scheme_mount: SchemeMount) -> None:
         ((":80,colour=red", "cat"), "there is no option 'colour'"),
         ((":80", "no-such-program"), "there is no program 'no-such-program'"),
         (("sctp/:80", "cat"), "sctp/:80: No such file or directory"),
+        (("udp/:0", "cat"), "udp/:0 hears datagrams, whoever sends them: udp/:0,listen has connections"),
+        ((":0,timeout=3", "cat"), "'timeout' means nothing to an address that listens"),
+        ((":0,accept", "cat"), "'accept' is for a file that is one connection"),
     ],
 )
 def test_what_can_not_be_served(arguments: tuple[str, ...], sentence: str, module_scheme_mount: SchemeMount) -> None:
