@@ -101,12 +101,12 @@ def _path(address: str) -> str:
     """Return the path of a listener: `tcp/:8080` of `:8080`."""
     scheme, _, text = address.rpartition("/")
     try:
-        address = parse_address_path(text)
+        parsed = parse_address_path(text)
     except ValueError as error:
         raise StartError(str(error)) from None
-    if address.endpoint.host:
+    if parsed.endpoint.host:
         raise StartError(f"{text!r} is somebody to connect to: to listen, give :PORT")
-    if "accept" in address.options:
+    if "accept" in parsed.options:
         raise StartError("'accept' is for a file that is one connection; here there is a command for each")
     return f"{scheme or 'tcp'}/{text}"
 
