@@ -45,6 +45,7 @@ class Conversation:
         "_older_error",
         "_table",
         "_timer",
+        "announced",
         "began_at",
         "bound",
         "children",
@@ -84,6 +85,7 @@ class Conversation:
         self.parent: Conversation | None = None  # the listener that accepted it, until somebody opens it
         self.children: set[Conversation] = set()  # of a listener: accepted, not opened yet
         self.closed = False  # the end was judged: no more opens
+        self.announced = False  # it hears whoever comes, listener or bound: nobody waits to be answered
         self.bound = ""  # what the verb bind said
         self.connecting = ""  # whom a ctl has asked to connect to and was not told yet that it is done
         self._may_try_again = False  # the connect has failed
@@ -269,7 +271,7 @@ class Conversation:
             self._end_listener(now)
         elif self.engine is None or self.engine.ended:
             self._end()
-        elif self.told and not (self.readers_ever or self.unnamed):
+        elif self.told and not (self.readers_ever or self.unnamed or self.announced):
             self.wait_for_opening(now)  # its rx was not used yet: somebody may come for it
         else:
             self._close_engine(now)

@@ -141,6 +141,7 @@ class ConversationScheme(Scheme):
             self._listeners = {key: other for key, other in self._listeners.items() if not other.closed}
             self._listeners[self._listener_key(address)] = conversation
         else:
+            conversation.announced = True
             conversation.begin(cast("Engine", made), now)
 
     def _apply_file_options(self, conversation: Conversation, address: AddressPath) -> None:

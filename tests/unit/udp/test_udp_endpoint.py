@@ -315,3 +315,13 @@ def test_what_accept_takes_from_a_listener_has_its_own_modes() -> None:
     assert read(waiting) == b"10.0.2.2:1111 5\nhello"
     write(waiting, b"10.0.2.2:1111\nanswer")
     assert host.link.sent.pop()[0][22] == 9
+
+
+def test_a_port_that_was_announced_is_free_when_its_ctl_is_closed() -> None:
+    # It stayed for half a minute: a script that was started again found its own port in use.
+    host = UdpHost()
+    ctl = host.open("clone")
+    assert read(ctl) == b"0\n"
+    write(ctl, b"announce :5000")
+    ctl.close(0.0)
+    host.open(":5000")
