@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from schemefs.driver import DriverContext, DriverError
+from schemefs.driver import DriverContext, DriverError, OptionError
 from schemefs.errors import SchemeError
 
 if TYPE_CHECKING:
@@ -88,11 +88,17 @@ class Attachments:
             nursery.start_soon(self._run, attachment, name=attachment.config.name)
 
     def attach(self, config: InterfaceConfig, now: float) -> None:
-        """Add an interface while running. SchemeError: the device can't be had, or a scheme can't have the link."""
+        """Add an interface while running.
+
+        EEXIST: there is one of that name; EINVAL: an option means nothing; ENODEV: the device can't be had. SchemeError
+        of any kind: a scheme can't have the link.
+        """
         if config.name in self._attached:
             raise SchemeError(errno.EEXIST, f"there is an interface {config.name} already")
         try:
             self.open(config)
+        except OptionError as error:
+            raise SchemeError(errno.EINVAL, str(error)) from None
         except DriverError as error:
             raise SchemeError(errno.ENODEV, str(error)) from None
         attachment = self._attached[config.name]

@@ -174,3 +174,7 @@ class Driver(ABC):
 
 class DriverError(Exception):
     """A device that can't be had: one clear sentence for the person at the command line."""
+
+
+class OptionError(DriverError):
+    """What the driver was told is nothing that any device could have."""

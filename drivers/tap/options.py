@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Interface
 from typing import Final, TypeVar
 
-from schemefs.driver import DriverError
+from schemefs.driver import OptionError
 
 DEFAULT_TAP: Final = "schemefs0"
 NAME_OCTETS: Final = 15  # IFNAMSIZ, without the final zero
@@ -35,31 +35,31 @@ class TapOptions:
 
 
 def parse(options: Mapping[str, object]) -> TapOptions:
-    """Return the options, or raise DriverError with a sentence."""
+    """Return the options, or raise OptionError with a sentence."""
     tap = _get(options, "tap", str, DEFAULT_TAP)
     if not 0 < len(tap.encode()) <= NAME_OCTETS or tap in (".", "..") or any(c in "/:%" or c.isspace() for c in tap):
         message = f"{tap!r} is no name for a TAP: 1 to {NAME_OCTETS} octets without '/', ':', '%' and blanks"
-        raise DriverError(message)
+        raise OptionError(message)
     mac = _get(options, "mac", bytes, b"")
     if mac and (len(mac) != 6 or mac[0] & 1):
         message = f"{mac.hex(':')} is no address for an interface: six octets, the first one even"
-        raise DriverError(message)
+        raise OptionError(message)
     mtu = _get(options, "mtu", int, 1500)
     if not SMALLEST_MTU <= mtu <= LARGEST_MTU:
         message = f"an MTU of {mtu} is not possible here: {SMALLEST_MTU} to {LARGEST_MTU}"
-        raise DriverError(message)
+        raise OptionError(message)
     offload = _get(options, "offload", str, "auto")
     if offload not in ("on", "off", "auto"):
         message = f"offload is on, off or auto, not {offload!r}"
-        raise DriverError(message)
+        raise OptionError(message)
     host_address = _given(options, "host_address", IPv4Interface)
     address = _given(options, "address", IPv4Interface)
     if host_address is not None and address is not None and host_address.ip == address.ip:
         message = f"{address.ip} can't be both our address and the kernel's on the other side of the TAP"
-        raise DriverError(message)
+        raise OptionError(message)
     if host_address is None and options.get("uplink"):
         message = "--uplink needs an address of the kernel's on the TAP: leave out --host-address none"
-        raise DriverError(message)
+        raise OptionError(message)
     return TapOptions(
         tap=tap,
         mac=mac,
@@ -90,4 +90,4 @@ def _given(options: Mapping[str, object], name: str, kind: type[Value]) -> Value
     if value is None or isinstance(value, kind):
         return value
     message = f"the tap driver's option {name} is {value!r}, which is no {kind.__name__}"
-    raise DriverError(message)
+    raise OptionError(message)

@@ -37,9 +37,12 @@ class Arp:
         if message is None or not ethernet.is_unicast(message.sender_mac) or message.sender_mac == interface.mac:
             interface.counters.drop("bad_arp", frame)
             return
-        if interface.claims.concerns(message.sender):
+        # RFC 5227 §2.1.1: whoever probes for what we probe for wants it too. One that is ours is answered below.
+        is_probe = message.sender == ANY_V4 and message.target in interface.claims.given_up
+        claimed = message.target if is_probe else message.sender
+        if interface.claims.concerns(claimed):
             self.conflicts += 1
-            interface.claims.contested(message.sender, message.sender_mac, now)
+            interface.claims.contested(claimed, message.sender_mac, now)
             return
         for_us = interface.has_address(message.target)
         if message.operation == wire.ARP_REQUEST:
@@ -54,8 +57,8 @@ class Arp:
     def request(self, target: bytes, mac: bytes, attempt: int, now: float) -> None:
         """Ask who has *target*: everybody, or the one at *mac*."""
         source = self._interface.source_towards(target)
-        if self._interface.claims.is_probed(source):
-            source = ANY_V4  # nobody is to put it into his cache before it is certain that it is ours
+        if self._interface.claims.is_new(source):
+            source = ANY_V4  # nobody is to put it into his cache before an owner could say that it is not ours
         self.requests_sent += 1
         log.log(TRACE, "ARP request for %s (try %d)", presentation(target), attempt)
         message = wire.ArpMessage(wire.ARP_REQUEST, self._interface.mac, source or ANY_V4, mac or bytes(6), target)

@@ -6,10 +6,10 @@
       `────────────────────────────────────── given up <────────────── once more within 10 s ──'   routers go on (c)
 
 An address is used from the beginning, as RFC 4429 does it for IPv6: a mount that answers nothing for seven seconds
-would be of no use. So that this harms nobody, it goes into nobody's cache while it is probed: our own questions carry
-no sender address, as probes do. One that is given up is not ours any more, neither answered for nor sent from. It
-stays configured: once a minute it is probed again, and taken only when nobody has answered; adding it again or bringing
-the interface up claims it anew at once.
+would be of no use. So that this harms nobody, it goes into nobody's cache before an owner had a second to answer: our
+own questions carry no sender address until then, as probes do. One that is given up is not ours any more, neither
+answered for nor sent from. It stays configured: about once a minute it is probed again, and taken only when nobody
+answers or probes for it too; adding it again or bringing the interface up claims it anew at once.
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ ANNOUNCE_WAIT: Final = 2.0
 ANNOUNCEMENTS: Final = 2
 ANNOUNCE_INTERVAL: Final = 2.0
 DEFEND_INTERVAL: Final = 10.0
-RATE_LIMIT_INTERVAL: Final = 60.0  # after a conflict, before the next attempt
+RATE_LIMIT_INTERVAL: Final = 60.0  # after a conflict, before the next attempt: at least
+RATE_LIMIT_SPREAD: Final = 10.0  # so that two who have given up to each other don't do so for ever
 
 
 class Claims:
@@ -70,6 +71,10 @@ class Claims:
         """Tell whether anybody else's use of *address* is a conflict."""
         return address in self.given_up or self._interface.has_address(address)
 
+    def is_new(self, address: bytes) -> bool:
+        """Tell whether an owner had no second yet to answer the first probe."""
+        return self._steps.get(address, 0) == 1
+
     def is_probed(self, address: bytes) -> bool:
         """Tell whether it may still turn out to be another's."""
         return 0 < self._steps.get(address, 0) <= PROBES
@@ -101,7 +106,7 @@ class Claims:
         self.given_up[address] = mac
         self._steps[address] = 0
         if address in self._timers:
-            self._timers[address].set(now + RATE_LIMIT_INTERVAL)
+            self._timers[address].set(now + RATE_LIMIT_INTERVAL + self._interface.random.uniform(0, RATE_LIMIT_SPREAD))
 
     def _step(self, address: bytes, now: float) -> None:
         step = self._steps[address] = self._steps[address] + 1

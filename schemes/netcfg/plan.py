@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from schemefs.config import interface_config
 from schemefs.document import Document, InterfaceDocument
-from schemefs.net.addresses import parse_host
+from schemefs.net.addresses import parse_host, presentation
 from schemefs.net.impairment import Impairment, parse_impairments
 from schemes.netcfg.grammar import (
     Rule,
@@ -53,9 +53,10 @@ class Plan:
         self._dhcp = dhcp
         self._wanted = {name: _wanted(name, interface) for name, interface in document.interfaces.items()}
         ours = [address for wanted in self._wanted.values() for address, _ in wanted.addresses]
-        if len(set(ours)) != len(ours):
-            message = "an address is given twice"
-            raise ValueError(message)
+        for address in ours:
+            if ours.count(address) > 1:
+                message = f"{presentation(address)} is given twice"
+                raise ValueError(message)
         self._rules = list(map(parse_rule_to_add, document.routes))
         self._levels = list(map(parse_level, level_lines(document.log)))
         self._nameservers = tuple(map(parse_unicast, document.nameservers or ()))

@@ -96,8 +96,8 @@ def test_with_a_route_left_the_error_says_who_has_the_address() -> None:
     assert raised.value.errno == errno.EADDRNOTAVAIL
 
 
-def test_while_it_is_probed_it_goes_into_nobodys_cache() -> None:
-    """RFC 4429 §3.3's rule, for ARP: a question of ours has no sender address before the address is certain."""
+def test_it_goes_into_nobodys_cache_before_an_owner_could_answer() -> None:
+    """RFC 4429 §3.3's rule, for ARP: a question of ours has no sender address for the first second."""
     host = Claimant()
     host.sends()
     host.network.path(PEER).send(253, b"", (), 0.5)
@@ -105,8 +105,8 @@ def test_while_it_is_probed_it_goes_into_nobodys_cache() -> None:
     host.receives_arp("reply", PEER, bytes(4), 0.6)
     assert host.sends() == ["ip 10.0.2.15 > 10.0.2.2 20 > 0a:00:00:00:00:02"]
     assert [neighbor.state for neighbor in host.eth0.neighbors()] == ["REACHABLE"]  # it counts as an answer to us
-    host.history(60.0)
-    host.network.path(address("10.0.2.9")).send(253, b"", (), 60.0)
+    host.history(2.0)
+    host.network.path(address("10.0.2.9")).send(253, b"", (), 2.0)
     assert host.sends() == ["arp who-has 10.0.2.9 tell 10.0.2.15 > everybody"]
 
 
@@ -139,16 +139,28 @@ def test_what_was_given_up_is_asked_for_every_minute_and_taken_when_nobody_has_i
     host = Claimant()
     host.sends()
     host.receives_arp("reply", US, bytes(4), 1.0)
-    assert host.history(60.9) == []
-    assert host.history(61.0) == [(61.0, PROBE)]
-    host.receives_arp("reply", US, bytes(4), 61.1)
-    assert host.history(121.0) == []
+    assert host.history(61.0) == []
+    [(asked_at, line)] = host.history(host.alarm.next_deadline())
+    assert line == PROBE
+    assert 61.0 <= asked_at <= 71.0
+    host.receives_arp("reply", US, bytes(4), asked_at + 0.1)
+    assert host.history(asked_at + 60.0) == []
     assert host.eth0.addresses == []
-    seen = host.history(180.0)
+    seen = host.history(200.0)
     assert [line for _, line in seen] == [PROBE] * 3 + [ANNOUNCEMENT] * 2
     assert host.eth0.addresses == [(US, 24)]
     assert host.eth0.duplicates == {}
     assert host.alarm.pending == 0
+
+
+def test_whoever_probes_for_it_too_is_left_it() -> None:
+    host = Claimant()
+    host.receives_arp("reply", US, bytes(4), 1.0)
+    host.sends()
+    [(asked_at, _)] = host.history(host.alarm.next_deadline())
+    host.receives_arp("request", bytes(4), US, asked_at + 0.1)
+    assert host.history(asked_at + 60.0) == []
+    assert host.eth0.addresses == []
 
 
 def test_adding_it_again_claims_it_anew_and_removing_it_ends_it() -> None:
