@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from schemefs.errands import Errand
     from schemefs.log import LogRings
     from schemefs.net.buffer import Buffer, Chunks
-    from schemefs.net.device_faults import DeviceFaults
 
 _VLAN_TAGS = (b"\x81\x00", b"\x88\xa8")  # IEEE 802.1Q: four octets more in front of the EtherType
 
@@ -93,14 +92,6 @@ class Link(ABC):
     def drop_samples(self) -> Mapping[str, str]:
         """Return, for reasons of the `dropped_…` counters in `statistics`, what the last one of each was, in words."""
         return self.samples.summaries()
-
-    def inject(self, direction: str, faults: DeviceFaults | None, now: float) -> bool:
-        """Have the device go wrong like that for what comes `in` or goes `out`; None: no more.
-
-        Called again with the same faults when `stopped` of theirs has changed. False: there is no device here.
-        """
-        del direction, faults, now
-        return False
 
     @abstractmethod
     def statistics(self) -> Mapping[str, int | float | str]:

@@ -6,12 +6,10 @@ import math
 from collections.abc import Callable, Mapping
 
 from drivers.virtio.device import RECEIVE, TRANSMIT, SharedQueue
-from drivers.virtio.faults import injected
 from drivers.virtio.features import Feature
 from drivers.virtio.header import HEADER
 from drivers.virtio.net import VirtioNetLink
 from drivers.virtio.queue import DeviceQueue
-from schemefs.net.device_faults import DeviceFaults
 from schemefs.net.offload import NO_OFFLOAD, Offload
 from schemefs.net.samples import Samples
 
@@ -90,13 +88,6 @@ class MemoryDevice:
             assert self.fill(frame, offload)
         if self.receive_queue.needs_interrupt():
             self.interrupt(RECEIVE, now)
-
-    def inject(self, queue: int, faults: DeviceFaults | None, now: float) -> None:
-        """Go wrong on purpose."""
-        if queue == RECEIVE:
-            self.receive_queue = injected(self.receive_queue, faults, lambda: self.interrupt(RECEIVE, now))
-        else:
-            self.transmit_queue = injected(self.transmit_queue, faults, lambda: self.interrupt(TRANSMIT, now))
 
     def statistics(self) -> Mapping[str, int]:
         """No counters of its own."""

@@ -17,7 +17,6 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final
 
 from drivers.virtio.device import RECEIVE, TRANSMIT, SharedQueue
-from drivers.virtio.faults import injected
 from drivers.virtio.features import Feature
 from drivers.virtio.queue import DeviceQueue
 from schemefs.log import TRACE
@@ -25,7 +24,6 @@ from schemefs.net.samples import Samples
 
 if TYPE_CHECKING:
     from schemefs.net.buffer import Buffer
-    from schemefs.net.device_faults import DeviceFaults
 
 BUDGET: Final = 32  # frames received in one turn
 
@@ -165,13 +163,6 @@ class TapDevice:
         """The kernel takes frames again."""
         self._blocked = False
         self.transmit(now)
-
-    def inject(self, queue: int, faults: DeviceFaults | None, now: float) -> None:
-        """Go wrong in that queue on purpose."""
-        if queue == RECEIVE:
-            self._receive = injected(self._receive, faults, lambda: self._interrupt(RECEIVE, now))
-        else:
-            self._transmit = injected(self._transmit, faults, lambda: self._interrupt(TRANSMIT, now))
 
     def detach(self) -> None:
         """Forget the descriptor, whose number may soon be another file's: what is sent from now on is dropped."""

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 if TYPE_CHECKING:
     from drivers.virtio.features import Feature
     from schemefs.net.buffer import Buffer
-    from schemefs.net.device_faults import DeviceFaults
     from schemefs.net.samples import Samples
 
 RECEIVE: Final = 0  # §5.1.2: receiveq1, transmitq1
@@ -42,9 +41,6 @@ class NetDevice(Protocol):
 
     def notify(self, queue: int, now: float) -> None:
         """The driver has added chains to that queue. Never waits."""
-
-    def inject(self, queue: int, faults: DeviceFaults | None, now: float) -> None:
-        """Go wrong like that in that queue, on purpose; None: no more. `faults.injected` does it."""
 
     def statistics(self) -> Mapping[str, int]:
         """Return the device's own counters, drops by reason among them."""

@@ -12,7 +12,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final
 
-from drivers.virtio.device import RECEIVE, TRANSMIT, NetDevice
+from drivers.virtio.device import RECEIVE, NetDevice
 from drivers.virtio.features import Feature, feature_names, negotiate
 from drivers.virtio.header import encode
 from drivers.virtio.receive import ReceiveQueue
@@ -35,7 +35,6 @@ from schemefs.net.offload import (
 
 if TYPE_CHECKING:
     from schemefs.net.buffer import Chunks
-    from schemefs.net.device_faults import DeviceFaults
 
 RECEIVE_SIZE: Final = 64  # descriptors, one 64 KiB buffer each: 4 MiB
 TRANSMIT_SIZE: Final = 1024  # enough for a super-segment cut to the smallest MSS that is in use
@@ -74,7 +73,7 @@ class VirtioNetLink(Link):
         self._passes = frozenset({GSO_NONE} | cuts)
         self._header_length = device.header_length
         self._plain_header = encode(NO_OFFLOAD, device.header_length)
-        self.receiving = ReceiveQueue(self, sizes[0], device.header_length, self.log, on_behind, event_idx=event_idx)
+        self.receiving = ReceiveQueue(self, sizes[0], device.header_length, self.log, event_idx=event_idx)
         self.transmitting = TransmitQueue(sizes[1], self.log, device.notify, self.space, on_behind, event_idx=event_idx)
         self._finished_in_software = 0
         self._dropped_too_many_pieces = 0
@@ -130,17 +129,11 @@ class VirtioNetLink(Link):
 
     def next_deadline(self) -> float:
         """Return when `on_deadline` is to be called; `math.inf`: nothing is in flight."""
-        return min(self.transmitting.next_deadline(), self.receiving.look_again_at)
+        return self.transmitting.next_deadline()
 
     def on_deadline(self, now: float) -> None:
-        """Look after frames that the device has had for too long, and at an index that could not be right."""
+        """Look after frames that the device has had for too long."""
         self.transmitting.on_deadline(now)
-        self.receiving.on_deadline(self._device.notify, now)
-
-    def inject(self, direction: str, faults: DeviceFaults | None, now: float) -> bool:
-        """Have the device go wrong in its use of one queue."""
-        self._device.inject(RECEIVE if direction == "in" else TRANSMIT, faults, now)
-        return True
 
     def drop_samples(self) -> Mapping[str, str]:
         """Return ours and the device's."""

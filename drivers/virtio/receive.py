@@ -9,7 +9,6 @@ run dry, and no octet is copied here.
 from __future__ import annotations
 
 import logging
-import math
 from typing import TYPE_CHECKING, Final, cast
 
 from drivers.virtio.device import RECEIVE, SharedQueue
@@ -28,27 +27,14 @@ if TYPE_CHECKING:
 
 # Ethernet with an 802.1Q tag, the largest IP datagram, and virtio_net_hdr, rounded up to a cache line.
 BUFFER_OCTETS: Final = 65536 + 64
-LOOK_AGAIN: Final = 0.1  # seconds after an index that can't be right
 
 
 class ReceiveQueue:
     """The driver's receiveq1 with its buffers. `drain` is what an interrupt leads to."""
 
-    def __init__(
-        self,
-        link: Link,
-        size: int,
-        header_length: int,
-        log: logging.Logger,
-        on_behind: Callable[[], None],
-        *,
-        event_idx: bool,
-    ) -> None:
+    def __init__(self, link: Link, size: int, header_length: int, log: logging.Logger, *, event_idx: bool) -> None:
         self.link = link
         self.log = log
-        self._on_behind = on_behind
-        self.look_again_at = math.inf
-        self._jumps_seen = 0
         self._header_length = header_length
         memory = memoryview(bytearray(memory_size(size)))
         self.queue = DriverQueue(memory, size, event_idx=event_idx)
@@ -94,21 +80,6 @@ class ReceiveQueue:
                 break
         if queue.needs_notification():
             notify(RECEIVE, now)
-        if queue.used_index_jumps != self._jumps_seen:
-            self._distrust(now)
-
-    def _distrust(self, now: float) -> None:
-        """The device's index can't be right: what it has used lies there, and no interrupt for it will come."""
-        self._jumps_seen = self.queue.used_index_jumps
-        self.log.warning("the receive queue's used index jumped to %d", self.queue.used_index)
-        self.look_again_at = now + LOOK_AGAIN
-        self._on_behind()
-
-    def on_deadline(self, notify: Callable[[int, float], None], now: float) -> None:
-        """See whether the index is right by now."""
-        if self.look_again_at <= now:
-            self.look_again_at = math.inf
-            self.drain(notify, now)
 
     def _deliver(self, head: int, length: int, now: float) -> None:
         buffer = memoryview(self._buffers[head])

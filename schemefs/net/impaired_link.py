@@ -16,7 +16,6 @@ from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Final
 
 from schemefs.driver import Link, Medium
-from schemefs.net.device_faults import DeviceFaults
 from schemefs.net.impairment import IN, OUT, Impairment
 from schemefs.net.offload import NO_OFFLOAD, split
 from schemefs.net.seeded import SplitMix64
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
     from schemefs.net.offload import Offload
     from schemefs.net.samples import Samples
 
-_PERIOD: Final = 1.0  # seconds, of which `full_ring` is a part
 HELD_OCTETS: Final = 64 << 20  # what one direction keeps at most, whatever the delay
 _TYPE_IPV4: Final = b"\x08\0"
 _ICMP: Final = 1
@@ -58,9 +56,8 @@ class ImpairedLink(Link):
         self.impairments = impairments
         self._directions: dict[str, _Weather] = {}
         deliver = {IN: self._deliver_in, OUT: self._deliver_out}
-        self._faults: dict[str, _BrokenDevice] = {}
         for impairment in impairments:
-            for direction in impairment.directions if impairment.is_weather else ():
+            for direction in impairment.directions:
                 self._directions[direction] = _Weather(
                     impairment, direction, alarm, deliver[direction], inner, self.samples
                 )
@@ -70,19 +67,9 @@ class ImpairedLink(Link):
         if IN in self._directions:
             inner.receive = self._arrives
         inner.on_space = self._space
-        for impairment in impairments:
-            for direction in impairment.directions if impairment.breaks_device else ():
-                self._faults[direction] = _BrokenDevice(impairment, direction, alarm, inner)
-
-    def begin(self, now: float) -> None:
-        """Have the device go wrong, where that is asked for."""
-        for broken in self._faults.values():
-            broken.begin(now)
 
     def remove(self, now: float) -> None:
         """Give *inner* its place back. What was still delayed goes on its way at once, as far as there is room."""
-        for broken in self._faults.values():
-            broken.end(now)
         for weather in self._directions.values():
             weather.release(now)
         self.inner.receive = self.receive
@@ -115,8 +102,6 @@ class ImpairedLink(Link):
         for direction, weather in self._directions.items():
             counts = " ".join(f"{name}={weather.counted[name]}" for name in _COUNTED)
             yield f"# {direction}: {counts} held={weather.held}"
-        for direction, broken in self._faults.items():
-            yield f"# device {direction}: {broken.faults.text()}"
 
     def drops(self) -> dict[str, int]:
         """Return how many frames were dropped for which reason, both directions together."""
@@ -139,35 +124,6 @@ class ImpairedLink(Link):
         if self._out is not None:
             self._out.flush(now)
         self.on_space(now)
-
-
-class _BrokenDevice:
-    """What the device of one direction does wrong, and when it does nothing at all."""
-
-    def __init__(self, impairment: Impairment, direction: str, alarm: Alarm, link: Link) -> None:
-        seed = (impairment.seed or 0) << 2 | 2 | (direction == OUT)
-        self.faults = DeviceFaults(impairment, SplitMix64(seed))
-        self._link = link
-        self._direction = direction
-        self._stopped_for = impairment.full_ring * _PERIOD
-        self._timer = alarm.timer(self._turn, f"full ring {direction} {link.name}")
-
-    def begin(self, now: float) -> None:
-        """From now on."""
-        self._link.inject(self._direction, self.faults, now)
-        if self._stopped_for:
-            self._turn(now)
-
-    def end(self, now: float) -> None:
-        """All is right again."""
-        self._timer.clear()
-        self.faults.stopped = False
-        self._link.inject(self._direction, None, now)
-
-    def _turn(self, now: float) -> None:
-        stopped = self.faults.stopped = not self.faults.stopped
-        self._timer.set(now + (self._stopped_for if stopped else _PERIOD - self._stopped_for))
-        self._link.inject(self._direction, self.faults, now)
 
 
 class _Weather:

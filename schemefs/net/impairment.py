@@ -2,11 +2,9 @@
 
     loss 1% burst 3 delay 20ms jitter 5ms reorder 1% detour 10ms duplicate 0.5% corrupt 0.1%
     rate 10mbit queue 100 mtu 1280 blackhole icmp direction out seed 7
-    lose_completion 1% late_completion 5% lose_interrupt 1% bad_id 0.1% bad_index 0.1% full_ring 10%
 
-The third line is what the device does wrong, where there is one: see `device_faults`. Words may come in any order and
-be left out. The units are tc-netem's, so what people know from there holds here: percentages, s ms us, bit kbit mbit
-gbit a second. `impaired_link` carries it out.
+Words may come in any order and be left out. The units are tc-netem's, so what people know from there holds here:
+percentages, s ms us, bit kbit mbit gbit a second. `impaired_link` carries it out.
 """
 
 from __future__ import annotations
@@ -23,7 +21,6 @@ BOTH: Final = "both"
 DIRECTIONS: Final = (IN, OUT, BOTH)
 NOTHING: Final = "none"
 
-_DEVICE: Final = ("lose_completion", "late_completion", "lose_interrupt", "bad_id", "bad_index", "full_ring")
 _LONGEST: Final = 60.0  # seconds: what is delayed is kept in memory
 _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)(s|ms|us)", re.ASCII)
 _RATE: Final = re.compile(r"(\d+(?:\.\d+)?)(bit|kbit|mbit|gbit)", re.ASCII)
@@ -48,12 +45,6 @@ class Impairment:
     queue: int = 1000  # frames that wait for the rate; more are lost
     mtu: int = 0  # larger datagrams vanish without a word; 0: none
     blackhole: str = ""  # icmp: ICMP vanishes, as behind a bad firewall
-    lose_completion: float = 0.0  # from here on: what the device does to its queue
-    late_completion: float = 0.0
-    lose_interrupt: float = 0.0
-    bad_id: float = 0.0
-    bad_index: float = 0.0
-    full_ring: float = 0.0
     direction: str = BOTH
     seed: int | None = None  # the same seed and frames meet the same fate; None: somebody else chooses
 
@@ -63,17 +54,6 @@ class Impairment:
         defaults = {field.name: field.default for field in fields(self)}
         words = [f"{name} {_text(name, value)}" for name, value in said if value != defaults[name]]
         return " ".join(words)
-
-    @property
-    def breaks_device(self) -> bool:
-        """Whether the device is to do anything wrong."""
-        return any(getattr(self, name) for name in _DEVICE)
-
-    @property
-    def is_weather(self) -> bool:
-        """Whether anything happens to frames on their way."""
-        spared = (*_DEVICE, "direction", "seed")
-        return any(getattr(self, each.name) != each.default for each in fields(self) if each.name not in spared)
 
     @property
     def directions(self) -> tuple[str, ...]:
@@ -176,7 +156,6 @@ _PARSERS: Final[dict[str, Callable[[str], float | int | str]]] = {
     "queue": _number(1, 100_000),
     "mtu": _number(68, 65535),
     "blackhole": _word("icmp"),
-    **dict.fromkeys(_DEVICE, _probability),
     "direction": _word(*DIRECTIONS),
     "seed": _number(0, 0xFFFFFFFF),
 }

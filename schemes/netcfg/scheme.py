@@ -41,8 +41,6 @@ ifaces/<if>/                      the same as Redox has it: mac mtu state stats 
 ifaces/<if>/impair                bad weather: echo 'loss 1% delay 20ms jitter 5ms' >impair; echo none >impair
                                   loss burst delay jitter reorder detour duplicate corrupt rate queue mtu
                                   blackhole icmp, direction in|out|both, seed (a line for each direction, or one)
-                                  and a device that breaks the rules: lose_completion late_completion lose_interrupt
-                                  bad_id bad_index full_ring, each with its percentage
 ifaces/<if>/dhcp                  an address by DHCP: echo on >dhcp; off, renew; read the lease
 route/{list,add,rm}               echo 'default via 10.0.2.2' >route/add; dev, src, metric may follow
                                   echo default >route/rm

@@ -39,7 +39,7 @@ def check_ack(connection: Connection, segment: Segment, now: float) -> bool:
     acked = ack - snd.una
     if acked > 0:
         _advance(c, segment, acked, now)
-    elif acked == 0:
+    elif acked == 0 and (segment.sack or not segment.size):
         _same_ack(c, segment, now)
     if ack >= snd.una:
         _update_window(c, segment, now)

@@ -42,8 +42,9 @@ def segment_arrives(connection: Connection, segment: Segment, now: float) -> Non
     """Process *segment*, whose numbers are as in the header, for a connection that is not CLOSED or LISTEN."""
     c = connection
     c.segments_in += 1
+    una = c.snd.una
     if segment.flags & ACK:
-        segment.ack = unwrap(segment.ack, c.snd.una)
+        segment.ack = unwrap(segment.ack, una)
     if c.note is not None or log.isEnabledFor(TRACE):
         _tell(c, segment, now)
     if c.state == SYN_SENT:
@@ -52,12 +53,13 @@ def segment_arrives(connection: Connection, segment: Segment, now: float) -> Non
     else:
         segment.seq = unwrap(segment.seq, c.rcv.nxt)
         segment.urgent += segment.seq
-        if not (
-            _first_check_sequence(c, segment, now)
-            and _second_check_rst(c, segment, now)
-            and _fourth_check_syn(c, segment, now)
-            and check_ack(c, segment, now)
+        if not _first_check_sequence(c, segment, now):
+            return
+        if segment.flags & (RST | SYN) and not (
+            _second_check_rst(c, segment, now) and _fourth_check_syn(c, segment, now)
         ):
+            return
+        if not check_ack(c, segment, now):
             return
     c.heard_at = now
     if segment.user_timeout:
@@ -66,8 +68,10 @@ def segment_arrives(connection: Connection, segment: Segment, now: float) -> Non
         _sixth_check_urg(c, segment)
     if segment.size:
         _seventh_process_text(c, segment, now)
-    _eighth_check_fin(c, segment, now)
-    output.transmit(c, now)
+    if segment.flags & FIN or c.rcv.fin_at >= 0:
+        _eighth_check_fin(c, segment, now)
+    if c.out.end > una or c.fin_queued:  # else nothing was in flight and nothing waits: a receiver's every segment
+        output.transmit(c, now)
     if c.ack_now and c.state != CLOSED:
         output.send_ack(c, now)
 
@@ -131,6 +135,8 @@ def _first_check_sequence(c: Connection, segment: Segment, now: float) -> bool:
         # RFC 7323 §4.3 (2); `_check_timestamp` has seen to it that it is not older.
         c.ts_recent = segment.timestamp
         c.ts_recent_at = now
+    if segment.seq == rcv.nxt and segment.seq + seg_len <= rcv.edge:
+        return True  # the usual case: there is nothing to trim
     if segment.seq < rcv.nxt:
         if segment.size and c.sack_on:
             c.dsack = (segment.seq, rcv.nxt)
@@ -246,7 +252,7 @@ def _seventh_process_text(c: Connection, segment: Segment, now: float) -> None:
         return
     _deliver(c, segment.payload)
     rcv.nxt += segment.size
-    if c.reassembly:
+    if c.reassembly.size:
         for piece in c.reassembly.take(rcv.nxt):
             _deliver(c, piece)
             rcv.nxt += len(piece)

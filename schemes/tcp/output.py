@@ -244,10 +244,11 @@ def update_window(connection: Connection, now: float) -> None:
     closed window is felt at once, and a stream is not doubled by updates.
     """
     c, rcv = connection, connection.rcv
-    if c.state not in RECEIVING:
+    wnd, capacity = rcv.wnd, c.inbox.capacity
+    if (wnd >= LITTLE_WINDOW and wnd >= capacity // 8) or c.state not in RECEIVING:
         return
-    edge = rcv.edge_for(_free(c), rcv.mss, c.inbox.capacity)
-    if rcv.wnd < max(LITTLE_WINDOW, c.inbox.capacity // 8) and edge > rcv.offered and rcv.wnd * 2 <= edge - rcv.nxt:
+    edge = rcv.edge_for(_free(c), rcv.mss, capacity)
+    if edge > rcv.offered and wnd * 2 <= edge - rcv.nxt:
         send_ack(c, now)
 
 
@@ -293,7 +294,7 @@ def _send(c: Connection, seq: int, flags: int, chunks: Chunks, size: int, now: f
     """Build the header, hand the segment over and note that it carried our ACK; False: the link had no room."""
     rcv = c.rcv
     wnd = rcv.advertise(rcv.edge_for(_free(c), rcv.mss, c.inbox.capacity))
-    if c.timestamps_on and (size or not (c.reassembly or c.dsack or c.timeout_due)):
+    if c.timestamps_on and (size or not (c.reassembly.size or c.dsack or c.timeout_due)):
         partial_sum = (c.pseudo_sum + c.header_length + size) % 0xFFFF or 0xFFFF
         octets = header_with_timestamps(c.ports, seq, rcv.nxt, flags, wnd, partial_sum, c.timestamp(now), c.ts_recent)
     else:
@@ -334,7 +335,7 @@ def _sack_blocks(c: Connection) -> list[tuple[int, int]]:
     """Return what to report: a duplicate first (RFC 2883 §4), then the blocks of the reassembly queue."""
     if not c.sack_on:
         return []
-    blocks = c.reassembly.sack_blocks() if c.reassembly else []
+    blocks = c.reassembly.sack_blocks() if c.reassembly.size else []
     if c.dsack is not None:
         blocks.insert(0, c.dsack)
         c.dsack = None

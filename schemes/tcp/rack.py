@@ -175,6 +175,9 @@ class RackRecovery(Recovery):
             # It may be the original that has arrived; then this would be a round trip too short to be true.
             if rtt < self.times.minimum or 0 <= echoed < int(one.sent_at * 1000):
                 return
+            # And on a path of microseconds neither can tell. So it may raise the round trip, but not lower it: all
+            # that is on its way would look late, be sent again, and be acknowledged for the originals even sooner.
+            rtt = max(rtt, self._rtt)
         elif one.end < self._fack:
             self.reordering.is_seen = True
         self._fack = max(self._fack, one.end)

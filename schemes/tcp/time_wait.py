@@ -36,15 +36,16 @@ class TimeWait:
     """One connection that was. `connection` says who that is while its user still has it, and None after."""
 
     __slots__ = (
-        "connection", "expires_at", "hop_limit", "key", "max_wnd", "ports", "rcv_nxt", "replies", "scale", "snd_nxt",
-        "timestamp_offset", "timestamps_on", "traffic_class", "ts_recent", "wnd",
+        "answered_at", "connection", "expires_at", "hop_limit", "key", "max_wnd", "ports", "rcv_nxt", "replies",
+        "scale", "snd_nxt", "timestamp_offset", "timestamps_on", "traffic_class", "ts_recent", "wnd",
     )  # fmt: skip
 
     connection: Callable[[], Connection | None]
 
-    def __init__(self, c: Connection, expires_at: float) -> None:
+    def __init__(self, c: Connection, now: float) -> None:
         self.connection = ref(c)
-        self.expires_at = expires_at
+        self.expires_at = now + LENGTH
+        self.answered_at = now if c.ack_now else -1.0  # the ACK of the peer's FIN is just about to go
         self.key = c.key
         self.ports = c.ports
         self.snd_nxt = c.snd.nxt
@@ -104,7 +105,7 @@ class TimeWaits:
 
     def add(self, connection: Connection, now: float) -> None:
         """*connection* has entered TIME-WAIT: it is not needed here any more."""
-        self._waiting[connection.key] = TimeWait(connection, now + LENGTH)
+        self._waiting[connection.key] = TimeWait(connection, now)
         if not self._timer.armed:
             self._timer.set(now + LENGTH)
 
@@ -174,9 +175,14 @@ class TimeWaits:
             self._acknowledge(old, now, is_limited=False)
 
     def _acknowledge(self, old: TimeWait, now: float, *, is_limited: bool) -> None:
-        """Send <SEQ=SND.NXT><ACK=RCV.NXT><CTL=ACK>. A link without room loses it: the peer asks again."""
-        if is_limited and not old.allows_reply(now):
+        """Send <SEQ=SND.NXT><ACK=RCV.NXT><CTL=ACK>. A link without room loses it: the peer asks again.
+
+        Once for all that come in one burst: if we were slow, the peer has sent its FIN again, and the first ACK ends
+        it; Linux would answer the second with a RST.
+        """
+        if old.answered_at == now or (is_limited and not old.allows_reply(now)):
             return
+        old.answered_at = now
         source, destination = old.ends
         timestamp = (int(now * 1000) + old.timestamp_offset) & WIRE
         options = ack_options((timestamp, old.ts_recent) if old.timestamps_on else None, ())

@@ -80,21 +80,3 @@ def test_what_is_read_can_be_written_back(module_tap_network: TapNetwork) -> Non
         file.write_text("loss much\n")
     assert "no percentage" in (network.mount.path / "netcfg/err").read_text()
     impair(network, "none")
-
-
-def test_a_device_that_breaks_the_rules_costs_no_octet(module_tap_network: TapNetwork, tmp_path: Path) -> None:
-    network = module_tap_network
-    octets = tmp_path / "octets"
-    octets.write_bytes(os.urandom(OCTETS))
-    said = impair(network, "late_completion 5% bad_index 0.2% lose_completion 0.1% bad_id 0.1% full_ring 5% seed 3")
-    assert "# device in: lose_completion=" in said
-    sink = serve(network, "sink", 7103)
-    subprocess.run(f"cat {octets} >{network.mount.path}/tcp/{network.peer}:7103", shell=True, timeout=90, check=True)
-    assert sink.stdout is not None
-    assert sink.stdout.readline().split() == [hashlib.sha256(octets.read_bytes()).hexdigest(), str(OCTETS)]
-    assert impair(network, "none") == "none\n"
-    assert " 0% packet loss" in network.run_peer(["ping", "-c", "20", "-i", "0.02", network.address]).stdout
-    stats = (network.mount.path / "netcfg/ifaces/eth0/stats").read_text()
-    assert "\nrx_in_flight=64\n" in stats
-    with pytest.raises(OSError, match="not supported"):
-        (network.mount.path / "netcfg/ifaces/lo/impair").write_text("bad_id 1%")

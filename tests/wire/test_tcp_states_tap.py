@@ -7,6 +7,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -187,6 +188,27 @@ def test_reset_in_time_wait(module_tap_network: TapNetwork, peer: Puppet) -> Non
         *_, (_, local, remote, _, _, ack, _) = [one for one in peer("segments()") if one[0]]
         peer(f"inject({remote}, {local}, {RST}, {ack})")
         ours.reaches("CLOSED", "GONE")
+
+
+def test_linux_has_nothing_to_reset_when_we_were_slow_to_acknowledge_its_fin(
+    module_tap_network: TapNetwork, peer: Puppet
+) -> None:
+    """It has sent the FIN again meanwhile. One ACK for all copies: the second would come for a socket that is gone."""
+    with connected(module_tap_network, peer, 7809) as ours:
+        ours.finish()
+        ours.reaches("FIN_WAIT_2")
+        peer("watch()")
+        seen: list[tuple[bool, int, int, int, int, int, int]] = []
+        os.kill(module_tap_network.mount.pid, signal.SIGSTOP)
+        try:
+            peer("c.close()")
+            wait_for(lambda: seen.extend(peer("segments()")) or len(seen) >= 3, lambda: str(seen))
+        finally:
+            os.kill(module_tap_network.mount.pid, signal.SIGCONT)
+        assert os.read(ours.rx, 1) == b""
+        module_tap_network.run_peer(["ping", "-c", "1", "-W", "5", "10.0.2.15"])
+        seen += peer("segments()")
+        assert [(from_us, flags) for from_us, _, _, flags, *_ in seen] == [(False, FIN | ACK)] * 3 + [(True, ACK)]
 
 
 def fill(descriptor: int) -> int:

@@ -196,3 +196,18 @@ def test_a_fast_retransmit_is_taken_back_when_dsack_reports_it_all() -> None:
     assert rack(tcp).phase == "open"
     assert tcp.connection.congestion.cwnd >= 5000
     assert tcp.connection.congestion.ssthresh > 1 << 30
+
+
+def test_what_was_sent_again_does_not_make_the_round_trip_shorter() -> None:
+    """§6.2 step 2: it may be the original that has arrived, after more than the least round trip that was ever seen."""
+    tcp = established(mss=1000, options_text="sackOK", rtt=0.05)
+    tcp.write(bytes(4000), now=1.0)
+    tcp.write(bytes(1000), now=1.09)
+    list(tcp.taken())
+    tcp.receives(". ack 1 sack 1001:4001", now=1.1)
+    tcp.sends("1:1001(1000)")
+    tcp.receives(". ack 4001", now=1.16)
+    tcp.sends_nothing()  # 4001:5001, sent at 1.09, has until 1.19
+    tcp.receives(". ack 5001", now=1.19)
+    tcp.until(2.0)
+    tcp.sends_nothing()

@@ -40,6 +40,18 @@ def test_the_connection_is_given_back_at_once() -> None:
     tcp.sends(". 2:2(0) ack 2")
 
 
+def test_copies_of_a_fin_in_one_burst_are_answered_once() -> None:
+    """The first ACK ends the peer's LAST-ACK; a second one would find nobody, and be answered with a RST."""
+    tcp = accepted()
+    tcp.connection.close(1.0)
+    tcp.receives(". 1:1(0) ack 2", now=1.0)
+    list(tcp.taken())
+    tcp.burst("F. 1:1(0) ack 2", "F. 1:1(0) ack 2", "F. 1:1(0) ack 2", now=2.0)
+    tcp.sends(". 2:2(0) ack 2")
+    tcp.receives("F. 1:1(0) ack 2", now=3.0)
+    tcp.sends(". 2:2(0) ack 2")
+
+
 def test_a_user_who_still_holds_it_sees_it_end() -> None:
     tcp = in_time_wait()
     tcp.until(1.0 + LENGTH - 0.1)
@@ -125,8 +137,8 @@ def test_what_does_not_belong_is_counted(text: str, reason: str) -> None:
 def test_answers_are_limited() -> None:
     """RFC 5961 §7: two ends that both believe to be in TIME-WAIT don't keep each other busy."""
     tcp = in_time_wait()
-    for _ in range(100):
-        tcp.receives(". 1:1(0) ack 2", now=2.0)
+    for number in range(100):
+        tcp.receives(". 1:1(0) ack 2", now=2.0 + number / 1000)
     assert len(list(tcp.taken())) == 10
 
 

@@ -6,8 +6,7 @@ from schemefs.net.impairment import Impairment, parse_impairment, parse_impairme
 
 WHOLE = (
     "loss 1% burst 3 delay 20ms jitter 5ms reorder 1% detour 10ms duplicate 0.5% corrupt 0.1% rate 10mbit queue 100 "
-    "mtu 1280 blackhole icmp lose_completion 1% late_completion 5% lose_interrupt 2% bad_id 0.1% bad_index 0.2% "
-    "full_ring 10% direction out seed 7"
+    "mtu 1280 blackhole icmp direction out seed 7"
 )
 
 
@@ -26,12 +25,6 @@ def test_every_word_is_understood_and_comes_back():
         queue=100,
         mtu=1280,
         blackhole="icmp",
-        lose_completion=0.01,
-        late_completion=0.05,
-        lose_interrupt=0.02,
-        bad_id=0.001,
-        bad_index=0.002,
-        full_ring=0.1,
         direction="out",
         seed=7,
     )
