@@ -14,11 +14,11 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from tls_certificates import Authority, self_signed
+from tls_certificates import Authority
+from tls_peer import NAME, certificates, named, python, quoted, s_server, shell
 
 pytestmark = pytest.mark.needs("fuse", "tap", "root")
 
-NAME = "peer.example"
 CLOSING = """
 import os, ssl, sys
 sys.path.insert(0, "")
@@ -49,54 +49,21 @@ tls.unwrap()
 
 @pytest.fixture(scope="module")
 def authority(tmp_path_factory) -> Authority:
-    made = Authority(tmp_path_factory.mktemp("tls"))
-    made.certificate("good", NAME, "10.0.2.2", "10.0.2.15")
-    made.certificate("expired", NAME, expired=True)
-    made.certificate("other", "other.example")
-    self_signed(made.folder, NAME)
-    return made
+    return certificates(tmp_path_factory.mktemp("tls"))
 
 
 @pytest.fixture
 def network(tap_network):
-    (tap_network.mount.path / "netcfg/resolv/hosts").write_text(f"10.0.2.2 {NAME}\n")
-    return tap_network
-
-
-def path_text(path: Path) -> str:
-    return str(path).replace("/", "%2F")
-
-
-def serve(network, certificate: Path) -> None:
-    server = network.start_peer(
-        ["openssl", "s_server", "-accept", "10.0.2.2:4433", "-cert", str(certificate), "-www"],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-    )
-    while "ACCEPT" not in (line := server.stdout.readline()):
-        assert line, "openssl s_server ended"
-
-
-def python(network, program: str, *arguments: str) -> subprocess.Popen:
-    server = network.start_peer([sys.executable, "-c", program, *arguments], stdout=subprocess.PIPE)
-    assert server.stdout.readline() == "ready\n"
-    return server
-
-
-def shell(network, command: str, **more) -> subprocess.CompletedProcess:
-    options = {"cwd": network.mount.path, "capture_output": True, "text": True, "timeout": 30, **more}
-    return subprocess.run(["bash", "-c", command], **options)
+    return named(tap_network)
 
 
 def test_a_page_over_https_from_a_shell(network, authority):
-    serve(network, authority.folder / "good.pem")
+    s_server(network, authority.folder / "good.pem")
     fetched = shell(
         network,
-        f"exec 3<>tls/{NAME}:4433,ca={path_text(authority.ca)} || exit 1\n"
+        f"exec 3<>tls/{NAME}:4433,ca={quoted(authority.ca)} || exit 1\n"
         "n=$(schemefs which 3); printf 'GET / HTTP/1.0\\r\\n\\r\\n' >&3\n"
         'cat "$n/status" >&2; cat <&3',
-        env={**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
     )
     assert "TLSv1.3" in fetched.stdout, fetched.stderr
     assert "version=TLSv1.3" in fetched.stderr
@@ -109,8 +76,8 @@ def test_a_page_over_https_from_a_shell(network, authority):
     [("expired", "expired"), ("other", f"not valid for '{NAME}'"), (NAME, "self-signed")],
 )
 def test_a_bad_certificate_is_an_error_of_open(network, authority, certificate, sentence):
-    serve(network, authority.folder / f"{certificate}.pem")
-    ca = path_text(authority.ca)
+    s_server(network, authority.folder / f"{certificate}.pem")
+    ca = quoted(authority.ca)
     with pytest.raises(OSError) as caught:
         os.open(network.mount.path / f"tls/{NAME}:4433,ca={ca}", os.O_RDWR)
     assert caught.value.errno == errno.EPROTO
@@ -119,7 +86,7 @@ def test_a_bad_certificate_is_an_error_of_open(network, authority, certificate, 
 
 
 def test_the_system_does_not_trust_our_authority(network, authority):
-    serve(network, authority.folder / "good.pem")
+    s_server(network, authority.folder / "good.pem")
     with pytest.raises(OSError) as caught:
         os.open(network.mount.path / f"tls/{NAME}:4433", os.O_RDWR)
     assert caught.value.errno == errno.EPROTO
@@ -128,7 +95,7 @@ def test_the_system_does_not_trust_our_authority(network, authority):
 @pytest.mark.parametrize("manner", ["politely", "rudely"])
 def test_close_notify_is_the_end_and_truncation_is_a_reset(network, authority, manner):
     python(network, CLOSING, str(authority.folder / "good.pem"), manner)
-    read = shell(network, f"cat tls/{NAME}:4433,ca={path_text(authority.ca)}")
+    read = shell(network, f"cat tls/{NAME}:4433,ca={quoted(authority.ca)}")
     assert read.stdout == "some of it\n"
     assert (read.returncode == 0) == (manner == "politely")
     assert ("Connection reset by peer" in read.stderr) == (manner == "rudely")
@@ -138,7 +105,7 @@ def test_ten_mebibytes_there_and_back(network, authority, tmp_path):
     server = python(network, ECHO, str(authority.folder / "good.pem"))
     octets = os.urandom(10 << 20)
     (tmp_path / "in").write_bytes(octets)
-    ca = path_text(authority.ca)
+    ca = quoted(authority.ca)
     moved = shell(
         network,
         f'exec 3<>tls/clone; read -r n <&3; echo "connect {NAME}:4434,ca={ca}" >&3 || exit 1\n'
@@ -184,7 +151,7 @@ def test_poll_says_in_while_octets_wait_inside_the_layer(network, authority):
     import select
 
     python(network, CLOSING, str(authority.folder / "good.pem"), "politely")
-    descriptor = os.open(network.mount.path / f"tls/{NAME}:4433,ca={path_text(authority.ca)}", os.O_RDWR)
+    descriptor = os.open(network.mount.path / f"tls/{NAME}:4433,ca={quoted(authority.ca)}", os.O_RDWR)
     try:
         waiting = select.poll()
         waiting.register(descriptor, select.POLLIN)
