@@ -43,7 +43,7 @@ class TlsEngine:
     """Satisfies `schemefs.conversation.Engine`. *handshake_ended* is told once whether it succeeded."""
 
     __slots__ = (
-        "_failure", "_handshake_ended", "_limit", "_look", "_shown", "_stream_closed", "_stream_shut", "at_end",
+        "_failure", "_handshake_ended", "_limit", "_look", "_stream_closed", "_stream_shut", "_told", "at_end",
         "closed", "discarding", "error", "established", "failed", "inbox", "layer", "on_changed", "plain_in",
         "plain_out", "read_shut", "stream", "unsent", "write_shut",
     )  # fmt: skip
@@ -69,7 +69,7 @@ class TlsEngine:
         self.error = ""
         self.plain_in = self.plain_out = 0
         self._failure: SchemeError | None = None  # to be raised once
-        self._shown: tuple[object, ...] = ()  # what was true when somebody was last told
+        self._told: tuple[object, ...] = ()  # what was true when somebody was last told
         self._stream_shut = self._stream_closed = False
         self._handshake_ended = handshake_ended
         self._look = alarm.timer(self._move, f"tls {stream.remote}")
@@ -147,15 +147,23 @@ class TlsEngine:
             return None
         data = data[:WRITE]
         if data:
-            try:
-                self.layer.encrypt(data)
-            except ssl.SSLError as error:
-                self._fail(errno.EPROTO, f"{self.remote}: {sentence(error)}", now)
-                self._raise_failure()
+            self._encrypt(data, now)
+            self._raise_failure()
             self.plain_out += len(data)
-            self._flush(now)
             self._finish(now)
         return len(data)
+
+    def _encrypt(self, data: memoryview, now: float) -> None:
+        try:
+            self.layer.encrypt(data)
+            self._flush(now)
+        except ssl.SSLError as error:
+            self._fail(errno.EPROTO, f"{self.remote}: {sentence(error)}", now)
+        except SchemeError as error:
+            self._fail(error.errno, error.sentence, now)
+        else:
+            return
+        self._look.soon()  # who reads must hear of it, too
 
     def fevent(self, interest: int) -> int:
         """Return what is true now: of the plain text, not of the stream's octets."""
@@ -241,7 +249,8 @@ class TlsEngine:
         return self.read_shut or self.discarding or self.closed
 
     def _move(self, now: float) -> None:
-        """Move what can be moved, and say so if that changed what is true."""
+        """Move what can be moved, and say so if that, or anything since anybody was told, has changed what is true."""
+        before = self._truth()
         if not (self.failed or self._stream_closed):
             try:
                 self._flush(now)
@@ -249,10 +258,13 @@ class TlsEngine:
             except SchemeError as error:
                 self._fail(error.errno, error.sentence, now)
         self._finish(now)
-        shown = (self.established, len(self.inbox), self.at_end, self.failed, bool(self.unsent), self.stream.ended)
-        if shown != self._shown:
-            self._shown = shown
+        after = self._truth()
+        if not before == after == self._told:
+            self._told = after
             self.on_changed()
+
+    def _truth(self) -> tuple[object, ...]:
+        return self.established, len(self.inbox), self.at_end, self.failed, bool(self.unsent), self.stream.ended
 
     def _receive(self, now: float) -> None:
         while not self.failed and (self._drops or len(self.inbox) < INBOX):
