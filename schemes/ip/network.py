@@ -62,8 +62,10 @@ class Network:
         self.interfaces = self.addresses.interfaces
         self.transports: dict[int, Transport] = {}
         self.reporter: ErrorReporter | None = None
-        self.routes = RouteTable(self.addresses, self._carries, lambda: self.invalidate("route/list"))
         self.path_mtus = PathMtus(alarm, self.invalidate)
+        self.routes = RouteTable(
+            self.addresses, self._carries, lambda: self.invalidate("route/list"), self.path_mtus.learned
+        )
         self.identifications = Identifications(random)
         self.gateways = Gateways(self)
         self.forwarder = Forwarder(self)

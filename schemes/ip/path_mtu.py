@@ -29,6 +29,10 @@ class PathMtus:
         self._learned: dict[bytes, tuple[int, float]] = {}  # MTU, when to forget it; the oldest first
         self._timer = alarm.timer(self._on_timer, "path MTU cache")
 
+    def learned(self, destination: bytes) -> int:
+        """Return the MTU that was learned towards *destination*; 0: none was."""
+        return self._learned.get(destination, (0, 0.0))[0]
+
     def get(self, destination: bytes, largest: int) -> int:
         """Return the MTU towards *destination* over a link that carries *largest*."""
         learned = self._learned.get(destination)

@@ -53,8 +53,12 @@ class Route:
 class RouteTable:
     """Satisfies `layers.Routes`."""
 
-    def __init__(self, addresses: AddressTable, is_up: Selectable, changed: Callable[[], None]) -> None:
+    def __init__(
+        self, addresses: AddressTable, is_up: Selectable, changed: Callable[[], None], path_mtu: Callable[[bytes], int]
+    ) -> None:
+        """*path_mtu* tells what was learned towards an address, for `explain`; 0: nothing was."""
         self._addresses = addresses
+        self._path_mtu = path_mtu
         self._is_up = is_up
         self._changed = changed
         self._by_length: dict[int, dict[int, list[Route]]] = {}  # prefix length -> prefix bits -> rules by metric
@@ -190,7 +194,9 @@ class RouteTable:
         if silent:
             reason += f", while {' and '.join(silent)} does not answer"
         source = presentation(self._addresses.source_for(route, destination) or bytes(4))
-        return f"{shown} goes by: {route} (from {source}): {reason}"
+        mtu = self._path_mtu(destination)
+        path = f", path MTU {mtu}" if mtu else ""
+        return f"{shown} goes by: {route} (from {source}{path}): {reason}"
 
     def _settle(self) -> None:
         self._lengths = sorted(self._by_length, reverse=True)

@@ -133,6 +133,20 @@ def test_a_transfer_survives_the_death_of_its_gateway(lan: Lan, tmp_path: Path) 
     assert "while 10.0.2.2 does not answer" in lan.read("netcfg/route/get/192.0.2.1")
 
 
+def test_the_mtu_of_a_link_far_away_is_learned(lan: Lan, tmp_path: Path) -> None:
+    octets = tmp_path / "octets"
+    octets.write_bytes(os.urandom(2 << 20))
+    lan.ip(lan.a, "link set behind mtu 1280")
+    lan.ip(lan.far, "link set to-a mtu 1280")
+    sink = lan.far.start([sys.executable, PEERS, "sink", "7300"], stdout=subprocess.PIPE)
+    assert sink.stdout is not None
+    assert sink.stdout.readline() == "ready\n"
+    subprocess.run(["sh", "-c", f"cat {octets} >{lan.mount.path}/tcp/192.0.2.1:7300"], check=True, timeout=30)
+    assert sink.stdout.readline().split()[0] == hashlib.sha256(octets.read_bytes()).hexdigest()
+    assert "(from 10.0.2.15, path MTU 1280)" in lan.read("netcfg/route/get/192.0.2.1")
+    assert "1 packets received" in lan.read("icmp/ping/192.0.2.1,count=1,size=1400")  # in fragments
+
+
 def transmitted(host: Namespace, name: str) -> int:
     (link,) = json.loads(host.run(["ip", "-j", "-s", "link", "show", name]).stdout)
     return int(link["stats64"]["tx"]["bytes"])

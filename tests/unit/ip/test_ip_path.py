@@ -166,6 +166,7 @@ def test_the_path_mtu_is_learned_never_raised_and_forgotten() -> None:
     error(1400, 0.0)
     assert path.mtu == 1400
     assert host.transport.errors[0].mtu == 1400
+    assert "path MTU 1400" in host.network.routes.explain(FAR)
     error(1450, 1.0)
     assert path.mtu == 1400
     error(0, 2.0)  # RFC 1191 §7: the next plateau
