@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import errno
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
 from schemefs.conversation.journal import Journal
@@ -29,7 +29,8 @@ from schemefs.scheme import Event
 if TYPE_CHECKING:
     from schemefs.alarm import Alarm, Timer
     from schemefs.conversation.contract import Engine, ListenerEngine
-    from schemefs.scheme import Directory, Handle, Watcher
+    from schemefs.conversation.numbered import ConversationDirectory
+    from schemefs.scheme import Handle, Watcher
 
 ACCEPT_WAIT: Final = 30.0  # seconds an accepted conversation waits to be opened once its listener is gone
 REUSE_AFTER: Final = 64  # numbers stay free this long (counted in freed numbers), so that a stale path finds nothing
@@ -58,9 +59,6 @@ class Conversation:
         "journal",
         "listener",
         "number",
-        "on_begun",
-        "on_changed",
-        "on_set",
         "parent",
         "read_timeout",
         "readers",
@@ -89,7 +87,7 @@ class Conversation:
         self.bound = ""  # what the verb bind said
         self.connecting = ""  # whom a ctl has asked to connect to and was not told yet that it is done
         self._may_try_again = False  # the connect has failed
-        self.directory: Directory | None = None  # its files, once somebody has looked
+        self.directory: ConversationDirectory | None = None  # its files, once somebody has looked
         self.began_at = -1.0  # when it was first held or given an engine; -1: not yet
         self.journal: Journal | None = None  # what happens, once somebody wants to know
         self.read_timeout = 0.0
@@ -102,10 +100,6 @@ class Conversation:
         self.used_as_socket = False
         self.unnamed = False  # made by an address path: nobody else is expected to open its rx
         self.told = False  # somebody has asked for its number, and may come back with it
-        # Who shows it, beside the holders: its state; its ends and which settings there are; a setting.
-        self.on_changed: list[Callable[[], None]] = []
-        self.on_begun: list[Callable[[], None]] = []
-        self.on_set: list[Callable[[str], None]] = []
         self.watchers: set[Watcher] = set()
         self._error = ""  # why what a ctl asked for was refused, and what the engine's failure was by then
         self._older_error = ""
@@ -166,8 +160,8 @@ class Conversation:
         self._show_begun()
 
     def _show_begun(self) -> None:
-        for changed in (*self.on_begun, *self.on_changed):
-            changed()
+        if self.directory is not None:
+            self.directory.begun()
         self._tell_watchers()
 
     def connect_failed(self) -> None:
@@ -177,15 +171,15 @@ class Conversation:
 
     def was_set(self, name: str) -> None:
         """A setting has a new value."""
-        for changed in self.on_set:
-            changed(name)
+        if self.directory is not None:
+            self.directory.was_set(name)
 
     def fail(self, sentence: str) -> None:
         """Keep why something asked of this conversation failed."""
         self._error = sentence
         self._older_error = self._engine_error
-        for changed in self.on_changed:
-            changed()
+        if self.directory is not None:
+            self.directory.state_changed()
 
     @property
     def failure(self) -> str:
@@ -330,8 +324,8 @@ class Conversation:
             woken += handle.changed()
         if self.journal is not None and self._holders:
             self.journal.changed(self.fevent(Event.ALL), woken)
-        for changed in self.on_changed:
-            changed()
+        if self.directory is not None:
+            self.directory.state_changed()
         self._tell_watchers()
         self._forget_when_ended()
 

@@ -50,11 +50,27 @@ class ConversationDirectory(StaticDirectory):
         for name, node in files.items():
             node.help = WORDS.get(name, node.help)
         self.watchable = conversation
-        for hooks, names in (
-            (conversation.on_changed, ("status", "status.json", "err")),
-            (conversation.on_begun, ("local", "remote")),
-        ):
-            hooks += [cast("TextFile", files[name]).changed for name in names]
+
+    def state_changed(self) -> None:
+        """Tell who polls its texts that it may be otherwise now."""
+        self._changed("status", "status.json", "err")
+
+    def begun(self) -> None:
+        """It has become something: it has ends, and settings of its own."""
+        self._changed("local", "remote", "status", "status.json", "err")
+        self._settings.changed()
+
+    def was_set(self, name: str) -> None:
+        """A setting has a new value."""
+        self._settings.changed(name)
+
+    def _changed(self, *names: str) -> None:
+        for name in names:
+            cast("TextFile", self.children[name]).changed()
+
+    @property
+    def _settings(self) -> SettingsDirectory:
+        return cast("SettingsDirectory", self.children["settings"])
 
 
 def _files(scheme: ConversationScheme, conversation: Conversation) -> dict[str, Node]:

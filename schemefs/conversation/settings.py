@@ -126,17 +126,12 @@ class SettingsDirectory(Directory):
         self._files: dict[str, TextFile] = {}
         self.uid = conversation.uid
         self.gid = conversation.gid
-        conversation.on_begun.append(self._all_changed)
-        conversation.on_set.append(self._changed)
 
-    def _all_changed(self) -> None:
-        for file in self._files.values():
-            file.changed()
-
-    def _changed(self, name: str) -> None:
-        for shown in (name, f"{name}.raw"):
-            if shown in self._files:
-                self._files[shown].changed()
+    def changed(self, name: str = "") -> None:
+        """Tell who polls a setting, or all of them, that it may have another value."""
+        for shown, file in self._files.items():
+            if not name or shown in (name, f"{name}.raw"):
+                file.changed()
 
     def _file(self, name: str) -> TextFile:
         if name not in self._files:
