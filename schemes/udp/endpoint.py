@@ -3,8 +3,11 @@
     connected   hears and writes to one peer; an ICMP error is raised once, by the next call
     bound       hears anybody; writes need a peer, which `headers` gives
 
-How a datagram meets read(2) is said by the modes: plain (one per read, what does not fit is lost), bytes (the rest is
-kept for the next reads), headers (a line `HOST:PORT LENGTH`, then the octets; each write begins with `HOST:PORT`).
+How a datagram meets read(2) is said by the modes:
+
+    plain       one per read, what does not fit is lost; an empty one is a read of 0
+    bytes       the rest is kept for the next reads; an empty one has nothing to read
+    headers     a line `HOST:PORT LENGTH`, then the octets; each write begins with a line `HOST:PORT`
 """
 
 from __future__ import annotations
@@ -111,6 +114,10 @@ class Endpoint(DatagramEngine[Datagram]):
     def receive(self, payload: bytes, source: bytes, port: int, destination: bytes, now: float) -> None:
         """Queue a datagram; over the bound it is counted and dropped."""
         del now
+        if not payload and self.modes.bytes and not self.modes.headers:
+            # A read of 0 would be the end of file to whoever reads octets: anybody could end a shell's `while read`.
+            self.received += 1
+            return
         if not self.arrived(Datagram(payload, source, port, destination), len(payload)):
             self._udp.dropped["queue_full"] += 1
 

@@ -166,7 +166,8 @@ class UdpScheme(ConversationScheme):
     udp/HOST:PORT is connected: other senders are not heard, and "port unreachable" fails the next call.
     udp/:PORT is bound: reads give datagrams from anyone; writes need ,headers, which says to whom.
     What of a datagram does not fit a read is lost, and shells read an octet at a time: they want ,bytes or ,headers.
-    An empty datagram is a read of 0, with ,headers a line `HOST:PORT 0`; only with ,headers one can be sent.
+    An empty datagram is a read of 0, with ,headers a line `HOST:PORT 0`, with ,bytes nothing (it would look like the
+    end of the file); only with ,headers one can be sent.
     With ,headers a write is a line and the payload at once; bash's printf writes line by line: pipe it through dd.
     """
 

@@ -325,3 +325,19 @@ def test_a_port_that_was_announced_is_free_when_its_ctl_is_closed() -> None:
     write(ctl, b"announce :5000")
     ctl.close(0.0)
     host.open(":5000")
+
+
+def test_an_empty_datagram_does_not_end_who_reads_octets() -> None:
+    # `while read -r line` ended, at anybody's wish.
+    host = UdpHost()
+    handle = host.open(":5000,bytes")
+    host.hears(b"", 5000)
+    assert handle.fevent(Event.IN) == 0
+    assert read(handle) is None
+    host.hears(b"line\n", 5000)
+    assert read(handle, 3) == b"lin"
+    plain = host.open(":5001")
+    host.hears(b"", 5001)
+    assert plain.fevent(Event.IN) == Event.IN
+    assert read(plain) == b""
+    assert read(plain) is None
