@@ -75,6 +75,9 @@ class Recorder:
         self.offloads.append(offload)
         return self.takes
 
+    def expects(self, error: DeliveryError) -> bool:
+        return self.takes
+
     def receive_error(self, error: DeliveryError, now: float) -> None:
         self.errors.append(error)
 

@@ -52,6 +52,9 @@ class Transport(Protocol):
         layer answers "port unreachable" where the rules allow it.
         """
 
+    def expects(self, error: DeliveryError) -> bool:
+        """Tell whether *error* is about something we may have sent (RFC 5927): if not, no path MTU is learned of it."""
+
     def receive_error(self, error: DeliveryError, now: float) -> None:
         """A datagram of this protocol was not delivered."""
 

@@ -207,6 +207,14 @@ class Icmp:
             observer(error, now)
         self.network.deliver_error(error, now)
 
+    def expects(self, error: DeliveryError) -> bool:
+        """Tell whether it quotes a request of somebody who is there; answers may be cut, so they always fit."""
+        if len(error.transport) < wire.HEADER_LENGTH:
+            return False
+        icmp_type, _, _, identifier, _ = wire.HEADER.unpack_from(error.transport)
+        echoer = self._echoers.get(identifier) if icmp_type == wire.ECHO_REQUEST else None
+        return echoer is not None and echoer.destination == error.destination
+
     def receive_error(self, error: DeliveryError, now: float) -> None:
         """Take an error about a message of ours; only echo requests have somebody who wants to know."""
         if len(error.transport) < wire.HEADER_LENGTH:

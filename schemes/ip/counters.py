@@ -42,6 +42,7 @@ REASONS: Final = {
     "unreachable_neighbor": "out_discards",
     "full_link": "out_discards",
     "raw_queue_full": "in_discards",
+    "unexpected_error": "in_discards",  # ICMP that would lower the MTU of a path, about nothing that we have sent
     "not_forwardable": "in_address_errors",
     "hop_limit_exceeded": "in_header_errors",  # RFC 4293: ipSystemStatsInHdrErrors has those too
     "no_route": "in_no_routes",

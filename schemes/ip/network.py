@@ -118,13 +118,16 @@ class Network:
         """Hand an error to the transport whose datagram caused it, and learn the path MTU from EMSGSIZE."""
         if not self.is_local(error.source):
             return
+        transport = self.transports.get(error.protocol)
         if error.errno == errno.EMSGSIZE and not self.is_local(error.destination):
+            if transport is not None and not transport.expects(error):
+                self.counters.drop("unexpected_error")
+                return
             route = self.routes.lookup(error.destination)
             if route is None:
                 return
             current = self.path_mtus.get(error.destination, self.interfaces[route.interface].mtu)
             self.path_mtus.learn(error.destination, error.mtu, current, now)
-        transport = self.transports.get(error.protocol)
         if transport is not None:
             transport.receive_error(error, now)
 

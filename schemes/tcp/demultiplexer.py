@@ -17,7 +17,7 @@ from schemefs.net.ports import EphemeralPorts, PortTable
 from schemes.tcp import opening, output
 from schemes.tcp.arrival import segment_arrives
 from schemes.tcp.connection import Connection
-from schemes.tcp.icmp_errors import error_arrives
+from schemes.tcp.icmp_errors import error_arrives, quotes_what_is_in_flight
 from schemes.tcp.initial_numbers import InitialNumbers
 from schemes.tcp.listener import Listener
 from schemes.tcp.resets import reset_for
@@ -175,12 +175,20 @@ class Tcp:
             statistics.keep_sample(datagram)
         return True
 
+    def expects(self, error: DeliveryError) -> bool:
+        """Tell whether it quotes a segment that is in flight."""
+        connection = self._sender(error)
+        return connection is not None and quotes_what_is_in_flight(connection, error)
+
     def receive_error(self, error: DeliveryError, now: float) -> None:
         """A segment of ours was not delivered."""
-        ports = error.transport
-        connection = self.connections.get(error.destination + error.source + ports[2:4] + ports[:2])
+        connection = self._sender(error)
         if connection is not None:
             error_arrives(connection, error, now)
+
+    def _sender(self, error: DeliveryError) -> Connection | None:
+        ports = error.transport
+        return self.connections.get(error.destination + error.source + ports[2:4] + ports[:2])
 
     def transmit_space(self, now: float) -> None:
         """The link has room: those that wait go on, in no order, until it is full again."""

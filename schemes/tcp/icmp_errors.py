@@ -26,12 +26,10 @@ QUOTED: Final = Struct(">HHI")  # ports and sequence number: the eight octets th
 
 def error_arrives(connection: Connection, error: DeliveryError, now: float) -> None:
     """A segment of *connection* was not delivered."""
-    c, snd = connection, connection.snd
-    if len(error.transport) >= QUOTED.size:
-        seq = unwrap(QUOTED.unpack_from(error.transport)[2], snd.una)
-        if not snd.una <= seq <= snd.nxt:
-            c.tcp.statistics.dropped_icmp_out_of_window += 1
-            return
+    c = connection
+    if not quotes_what_is_in_flight(c, error):
+        c.tcp.statistics.dropped_icmp_out_of_window += 1
+        return
     if error.errno == errno.EMSGSIZE:
         _mtu_fell(c, now)
     elif c.state == SYN_SENT:
@@ -46,6 +44,14 @@ def error_arrives(connection: Connection, error: DeliveryError, now: float) -> N
         c.soft_error = error
         c.tell(now, error.sentence)
         c.on_changed()
+
+
+def quotes_what_is_in_flight(connection: Connection, error: DeliveryError) -> bool:
+    """Tell whether *error* is about octets that are on their way (RFC 5927 §4.1); one found out here says no number."""
+    if len(error.transport) < QUOTED.size:
+        return True
+    snd = connection.snd
+    return snd.una <= unwrap(QUOTED.unpack_from(error.transport)[2], snd.una) <= snd.nxt
 
 
 def is_hard(error: DeliveryError) -> bool:

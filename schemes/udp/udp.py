@@ -107,20 +107,26 @@ class Udp:
                 receiver.receive(each, source, remote_port, destination, now)
         return True
 
+    def expects(self, error: DeliveryError) -> bool:
+        """Tell whether there is an endpoint that may have sent the datagram."""
+        return self._sender(error) is not None
+
     def receive_error(self, error: DeliveryError, now: float) -> None:
         """Tell the endpoint whose datagram it was, which an error quotes back with its ports."""
+        sender = self._sender(error)
+        local = int.from_bytes(error.transport[:2], "big")
+        log.log(TRACE, "error for %s: %s", endpoint_text(error.source, local), error.sentence)
+        if sender is not None:
+            sender.receive_error(error, now)
+
+    def _sender(self, error: DeliveryError) -> Receiver | None:
+        """Return the endpoint whose datagram *error* quotes; None: nobody has sent it."""
         if len(error.transport) < 4:
-            return
-        ports = bytes(error.transport[2:4] + error.transport[:2])
-        receiver = self._connected.get(error.destination + error.source + ports)
-        log.log(
-            TRACE, "error for %s: %s", endpoint_text(error.source, int.from_bytes(ports[2:], "big")), error.sentence
-        )
-        if receiver is not None:
-            receiver.receive_error(error, now)
-            return
-        for bound in self._receivers(error.source, int.from_bytes(ports[2:], "big"))[:1]:
-            bound.receive_error(error, now)
+            return None
+        local, remote = bytes(error.transport[:2]), bytes(error.transport[2:4])
+        connected = self._connected.get(error.destination + error.source + remote + local)
+        bound = self._receivers(error.source, int.from_bytes(local, "big"))
+        return connected or (bound[0] if bound else None)
 
     def transmit_space(self, now: float) -> None:
         """Let everybody who was refused try again."""

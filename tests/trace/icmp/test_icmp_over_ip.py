@@ -133,6 +133,9 @@ def test_a_port_nobody_has_is_reported_and_heard_on_lo():
         def receive_datagram(self, *_arguments):
             return False
 
+        def expects(self, error):
+            return True
+
         def receive_error(self, error, now):
             self.errors.append(error)
 

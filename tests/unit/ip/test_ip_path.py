@@ -181,6 +181,16 @@ def test_the_path_mtu_is_learned_never_raised_and_forgotten() -> None:
     assert host.alarm.pending == 0
 
 
+def test_no_path_mtu_is_learned_from_an_error_about_nothing_that_was_sent() -> None:
+    """RFC 5927 §7.2."""
+    host = resolved()
+    host.transport.takes = False
+    host.network.deliver_error(DeliveryError(errno.EMSGSIZE, False, "", 253, US, FAR, bytes(8), 600), 0.0)
+    assert host.network.path(FAR).mtu == 1500
+    assert host.transport.errors == []
+    assert host.dropped == {"unexpected_error": 1}
+
+
 def test_our_own_addresses_and_127_go_through_lo() -> None:
     host = IpHost()
     host.network.path(US).send(253, b"to self", (), 0.0)
