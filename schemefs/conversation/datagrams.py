@@ -53,12 +53,12 @@ class DatagramEngine(ABC, Generic[Arrived]):
         "sent",
     )
 
-    def __init__(self, queue_octets: int, hop_limit: int = DEFAULT_HOP_LIMIT) -> None:
+    def __init__(self, queue_octets: int) -> None:
         """Make one whose queue may hold *queue_octets*, `OVERHEAD` for each datagram included."""
         self.on_changed: Callable[[], None] = _nothing
         self.ended = False
         self.error = ""
-        self.hop_limit = hop_limit
+        self.hop_limit = DEFAULT_HOP_LIMIT
         self.queue_octets = queue_octets
         self.sent = self.received = self.dropped = 0
         self._queue: deque[tuple[Arrived, int]] = deque()  # and how many octets it has
@@ -213,7 +213,7 @@ class DatagramEngine(ABC, Generic[Arrived]):
     def settings(self) -> Mapping[str, Setting]:
         """Hop limit and size of the queue."""
         return {
-            "hop_limit": Setting(lambda: str(self.hop_limit), self._set_hop_limit, "TTL of what is sent, 1 to 255"),
+            "hop_limit": Setting(lambda: str(self.hop_limit), self.set_hop_limit, "TTL of what is sent, 1 to 255"),
             "receive_queue": Setting(
                 lambda: str(self.queue_octets), self._set_queue, "octets that may wait to be read"
             ),
@@ -230,7 +230,8 @@ class DatagramEngine(ABC, Generic[Arrived]):
             "error": self.error,
         }
 
-    def _set_hop_limit(self, text: str) -> None:
+    def set_hop_limit(self, text: str) -> None:
+        """Set the TTL of what is sent from now on. ValueError: not from 1 to 255."""
         self.hop_limit = parse_number(text, 1, 255)
 
     def _set_queue(self, text: str) -> None:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from schemefs.conversation import DatagramEngine, Setting
 from schemefs.errors import SchemeError
-from schemefs.net.addresses import endpoint_text, presentation
+from schemefs.net.addresses import endpoint_text, is_multicast, presentation
 from schemefs.net.checksum import pseudo_header_sum
 from schemefs.net.layers import UDP, DeliveryError
 from schemefs.scheme import Event
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from schemefs.net.ports import Claim
 
 QUEUE_OCTETS: Final = 1 << 20
+GROUP_HOP_LIMIT: Final = 1  # RFC 1112 §6.1: what is sent to a group leaves the network only when somebody says so
 PATHS: Final = 256  # ways to peers that a bound endpoint remembers
 
 Resolve = Callable[[str], tuple[bytes, int]]
@@ -44,7 +45,7 @@ class Modes:
 
     bytes: bool = False
     headers: bool = False
-    hop_limit: int = 64
+    hop_limit: int = 0  # 0: nobody has said
 
 
 class Datagram(NamedTuple):
@@ -62,6 +63,7 @@ class Endpoint(DatagramEngine[Datagram]):
     __slots__ = (
         "_address",
         "_claim",
+        "_group_hop_limit",
         "_heard_at",
         "_key",
         "_path",
@@ -80,9 +82,10 @@ class Endpoint(DatagramEngine[Datagram]):
         self, udp: Udp, address: bytes, port: int, modes: Modes, resolve: Resolve, claim: Claim | None
     ) -> None:
         """Make an endpoint at a local address (zeros: any) and port; `connect` or `bind` comes next."""
-        super().__init__(QUEUE_OCTETS, modes.hop_limit)
+        super().__init__(QUEUE_OCTETS)
         self.groups: set[bytes] = set()
         self.modes = modes
+        self._group_hop_limit = GROUP_HOP_LIMIT
         self._udp = udp
         self._address = address
         self._port = port
@@ -95,6 +98,8 @@ class Endpoint(DatagramEngine[Datagram]):
         self._paths: dict[bytes, Path] = {}
         self._heard_at: dict[bytes, bytes] = {}  # peer -> the address of ours that it knows
         self._rest: Buffer = b""
+        if modes.hop_limit:
+            self.set_hop_limit(str(modes.hop_limit))
 
     def connect(self, path: Path, remote_port: int) -> bool:
         """Speak with one peer only; False: another endpoint has exactly these addresses and ports."""
@@ -175,7 +180,7 @@ class Endpoint(DatagramEngine[Datagram]):
             (payload,),
             now,
             checksum_offset=wire.CHECKSUM_OFFSET,
-            hop_limit=self.hop_limit,
+            hop_limit=self._group_hop_limit if is_multicast(path.destination) else self.hop_limit,
             may_fragment=True,
         )
         self.was_sent(sent=sent)
@@ -188,6 +193,11 @@ class Endpoint(DatagramEngine[Datagram]):
     def fevent(self, interest: int) -> int:
         """Readable with the rest of a datagram too."""
         return super().fevent(interest) | (Event.IN & interest if self._rest else 0)
+
+    def set_hop_limit(self, text: str) -> None:
+        """Set it for groups too."""
+        super().set_hop_limit(text)
+        self._group_hop_limit = self.hop_limit
 
     def forget(self) -> None:
         """Drop what was not read, the rest of a datagram too."""

@@ -39,7 +39,9 @@ def _groups(text: str) -> set[bytes]:
 
 OPTIONS: Final[Mapping[str, Option]] = {
     "from": Option(parse_endpoint, "HOST:PORT: the local end; HOST may be empty", Use.CONNECT),
-    "ttl": Option(lambda value: parse_number(value, 1, 255), "hop limit of what is sent"),
+    "ttl": Option(
+        lambda value: parse_number(value, 1, 255), "hop limit of what is sent (64; to a group 1)"
+    ),
     "bytes": Option(no_value, "what of a datagram did not fit a read is kept for the next"),
     "headers": Option(no_value, "reads give `HOST:PORT LENGTH` and a datagram; writes begin with `HOST:PORT`"),
     "listen": Option(no_value, "one conversation for each sender, as tcp's listener", Use.LISTEN),
@@ -108,7 +110,7 @@ class UdpProtocol(ConversationProtocol):
         if {"bytes", "headers"} & address.options.keys():
             engine.modes = _modes(address)
         if "ttl" in address.options:
-            engine.hop_limit = _modes(address).hop_limit
+            engine.set_hop_limit(address.options["ttl"])
 
     def stats(self) -> Mapping[str, int | float | str]:
         """Return the counters of RFC 4113 and the drops."""
@@ -157,7 +159,7 @@ class UdpProtocol(ConversationProtocol):
 
 def _modes(address: AddressPath) -> Modes:
     options = address.options
-    return Modes("bytes" in options, "headers" in options, int(options.get("ttl", "64")))
+    return Modes("bytes" in options, "headers" in options, int(options.get("ttl", "0")))
 
 
 class UdpScheme(ConversationScheme):

@@ -341,3 +341,24 @@ def test_an_empty_datagram_does_not_end_who_reads_octets() -> None:
     assert plain.fevent(Event.IN) == Event.IN
     assert read(plain) == b""
     assert read(plain) is None
+
+
+def test_what_is_sent_to_a_group_stays_on_the_network_unless_somebody_says_so() -> None:
+    # RFC 1112 §6.1
+    host = UdpHost()
+
+    def hop_limit() -> int:
+        return host.link.sent.pop()[0][22]
+
+    write(host.open("224.0.0.251:5353"), b"x")
+    assert hop_limit() == 1
+    write(host.open("224.0.0.251:5353,ttl=4"), b"x")
+    assert hop_limit() == 4
+    anybody = host.open(":5000,headers")
+    for peer, expected in (("224.0.0.251", 1), ("10.0.2.2", 64)):
+        write(anybody, f"{peer}:5353\nx".encode())
+        assert hop_limit() == expected
+    write(host.open("2/ctl"), b"hop_limit 9")
+    for peer in ("224.0.0.251", "10.0.2.2"):
+        write(anybody, f"{peer}:5353\nx".encode())
+        assert hop_limit() == 9
