@@ -39,9 +39,7 @@ def _groups(text: str) -> set[bytes]:
 
 OPTIONS: Final[Mapping[str, Option]] = {
     "from": Option(parse_endpoint, "HOST:PORT: the local end; HOST may be empty", Use.CONNECT),
-    "ttl": Option(
-        lambda value: parse_number(value, 1, 255), "hop limit of what is sent (64; to a group 1)"
-    ),
+    "ttl": Option(lambda value: parse_number(value, 1, 255), "hop limit of what is sent (64; to a group 1)"),
     "bytes": Option(no_value, "what of a datagram did not fit a read is kept for the next"),
     "headers": Option(no_value, "reads give `HOST:PORT LENGTH` and a datagram; writes begin with `HOST:PORT`"),
     "listen": Option(no_value, "one conversation for each sender, as tcp's listener", Use.LISTEN),

@@ -92,6 +92,30 @@ def test_who_does_not_want_to_wait_is_told_that_nobody_came(tcp: Path) -> None:
     os.close(listener)
 
 
+def test_accept_waits_as_long_as_it_says(tcp: Path) -> None:
+    before = set(os.listdir(tcp))
+    number, sentence = refused(tcp / ":7195,accept,read_timeout=0.2")
+    assert (number, sentence) == (errno.EAGAIN, "nobody came within 0.2 s\n")
+    assert set(os.listdir(tcp)) <= before
+
+
+def test_accept_says_how_its_connection_is_whoever_listens(tcp: Path) -> None:
+    # The options were the listener's alone; these had no effect.
+    listener = opened(tcp / ":7196", os.O_RDONLY)
+    client = opened(tcp / "127.0.0.1:7196")
+    accepted = opened(tcp / ":7196,accept,nodelay,ttl=9,read_timeout=0.1")
+    settings = tcp.parent / os.getxattr(accepted, "user.conversation").decode() / "settings"
+    assert [(settings / name).read_text() for name in ("nodelay", "hop_limit", "read_timeout")] == [
+        "1\n",
+        "9\n",
+        "0.1\n",
+    ]
+    with pytest.raises(BlockingIOError):
+        os.read(accepted, 1)
+    for descriptor in (accepted, client, listener):
+        os.close(descriptor)
+
+
 def test_beyond_the_backlog_nobody_gets_in_until_one_is_accepted(tcp: Path) -> None:
     listener = opened(tcp / ":7105,backlog=2", os.O_RDONLY)
     clients = [opened(tcp / "127.0.0.1:7105,timeout=5") for _ in range(2)]
