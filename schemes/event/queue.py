@@ -47,8 +47,8 @@ class Registration:
         self._queue.note(self)
 
     def used(self, events: int) -> None:
-        """What this read or write leaves true is news."""
-        self.rearmed |= events
+        """What this read or write leaves true is news; so is an error: it was told of the one before."""
+        self.rearmed |= events | ALWAYS
         self._queue.note(self)
 
     def ended(self) -> None:

@@ -14,8 +14,8 @@ TRUTHS = st.sets(st.sampled_from(BITS)).map(sum)
 STEPS = st.lists(
     st.one_of(
         st.tuples(st.just("becomes"), st.integers(0, 1), TRUTHS),
-        st.tuples(st.just("is quietly"), st.integers(0, 1), TRUTHS),  # falls, as after a read that nobody is told of
-        st.tuples(st.just("used"), st.integers(0, 1), st.sampled_from((Event.IN, Event.OUT))),
+        st.tuples(st.just("is read"), st.integers(0, 1), TRUTHS),  # what can fall by it may stay true
+        st.tuples(st.just("is written"), st.integers(0, 1), TRUTHS),
         st.tuples(st.just("watch"), st.integers(0, 1), st.sampled_from(("read", "write", "read write", "none"))),
         st.tuples(st.just("ends"), st.integers(0, 1), st.none()),
         st.tuples(st.just("read"), st.just(0), st.sampled_from((4096, 4096, 4096, 7, 1))),
@@ -68,13 +68,12 @@ class Reader:
             thing.true = value  # type: ignore[assignment]
             for watcher in thing.watchers:
                 watcher.changed()
-        elif what == "is quietly":
-            thing.true &= value  # type: ignore[operator]
-            self.known[number] &= thing.true
-        elif what == "used":
-            self.known[number] &= ~value  # type: ignore[operator]
+        elif what in ("is read", "is written"):
+            used = Event.IN if what == "is read" else Event.OUT
+            thing.true &= value | ~(used | Event.ERR)  # type: ignore[operator]
+            self.known[number] &= ~(used | Event.ERR | Event.HUP)
             for watcher in thing.watchers:
-                watcher.used(value)  # type: ignore[arg-type]
+                watcher.used(used)
         elif what == "watch":
             self._watch(number, str(value))
         elif what == "ends":

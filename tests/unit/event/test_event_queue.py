@@ -156,6 +156,16 @@ def test_errors_come_unasked(world: World) -> None:
     assert world.read() == b"tcp/0 write error hangup\n"
 
 
+def test_an_error_that_follows_one_that_was_read_is_news(world: World) -> None:
+    """A read tells an error once; the next one may come before anybody has looked at the queue again."""
+    world.write(b"tcp/0 read\n")
+    world.thing.becomes(Event.IN | Event.ERR)
+    assert world.read() == b"tcp/0 read error\n"
+    world.thing.is_used(Event.IN, 0)
+    world.thing.becomes(Event.ERR)
+    assert world.read() == b"tcp/0 error\n"
+
+
 def test_removal_removes_what_was_pending_too(world: World) -> None:
     world.write(b"tcp/0 read\n")
     world.thing.becomes(Event.IN)
