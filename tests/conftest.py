@@ -1,13 +1,15 @@
 """What every test can rely on: the `needs` marker, `--full`, and the fixtures of schemefs.testing.
 
 A test marked `needs("root", "tap", "fuse")` is skipped where the machine lacks one of them, and a last line says
-how many were and why. REQUIRE=fuse,tap,root in the environment (.ci/run sets it) makes such a skip an error.
+how many were and why. REQUIRE=fuse,tap,root,programs in the environment (.ci/run sets it) makes such a skip an error.
+Any other word is a program to be found in PATH: `needs("nft")`.
 """
 
 from __future__ import annotations
 
 import functools
 import os
+import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -21,6 +23,7 @@ hypothesis.settings.register_profile("quick", deadline=None, max_examples=60, de
 hypothesis.settings.register_profile("full", deadline=None, max_examples=2000)
 
 LACKS = "this machine: "
+LOOKED_AT = {"root", "readable", "fuse", "tap"}  # what is no program
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -43,8 +46,9 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     for marker in item.iter_markers("needs"):
         for what in marker.args:
             reason = _lacking(what)
-            if reason and what in required:
-                pytest.fail(f"REQUIRE={what}, but {reason}", pytrace=False)
+            kind = what if what in LOOKED_AT else "programs"
+            if reason and kind in required:
+                pytest.fail(f"REQUIRE={kind}, but {reason}", pytrace=False)
             if reason:
                 pytest.skip(LACKS + reason)
 
@@ -66,6 +70,8 @@ def _lacking(what: str) -> str:
         return _no_root()
     if what == "readable":
         return _closed_to_others()
+    if what not in LOOKED_AT:
+        return "" if shutil.which(what) else f"no {what}"
     path = {"fuse": "/dev/fuse", "tap": "/dev/net/tun"}[what]
     if not os.path.exists(path):
         return f"no {path}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import statistics
 import subprocess
 import sys
@@ -128,7 +127,7 @@ def test_an_event_loop_of_python(module_scheme_mount: SchemeMount, port: int, pr
     assert (done.returncode, done.stderr) == (0, "")
 
 
-@pytest.mark.skipif(not shutil.which("gcc"), reason="no gcc")
+@pytest.mark.needs("gcc")
 def test_a_c_program_with_epoll(module_scheme_mount: SchemeMount, tmp_path: Path) -> None:
     source, program = tmp_path / "epoll.c", tmp_path / "epoll"
     source.write_text(C_PROGRAM)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import socket
 import subprocess
 from pathlib import Path
@@ -34,7 +33,7 @@ def test_a_manager_that_is_gone_is_no_failure(_no_leftovers: None, tmp_path: Pat
         assert "systemd can't be told that the mount is ready" in mount.log()
 
 
-@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="no systemd-analyze")
+@pytest.mark.needs("systemd-analyze")
 def test_systemd_takes_the_unit(tmp_path: Path) -> None:
     unit = tmp_path / "schemefs.service"
     unit.write_text(UNIT.read_text().replace("/usr/local/bin/schemefs", "/bin/true"))

@@ -133,10 +133,19 @@ def test_skips_are_counted_and_can_be_errors(tmp_path: Path) -> None:
     (tmp_path / "conftest.py").write_text(
         conftest.read_text().replace('"tap": "/dev/net/tun"', '"tap": "/dev/net/nothing"')
     )
-    source = "import pytest\n@pytest.mark.needs('tap')\n@pytest.mark.parametrize('n', range(3))\ndef test_it(n): pass\n"
+    source = (
+        "import pytest\n"
+        "@pytest.mark.needs('no-such-program')\ndef test_other(): pass\n"
+        "@pytest.mark.needs('tap')\n@pytest.mark.parametrize('n', range(3))\ndef test_it(n): pass\n"
+    )
     command = pytest_run(tmp_path, source)
     (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers =\n    needs\n    full\n")
-    for require, status, text in (("", 0, "skipped 3: no /dev/net/nothing\n3 skipped"), ("fuse,tap", 1, "3 errors")):
+    for require, status, text in (
+        ("", 0, "skipped 3: no /dev/net/nothing\nskipped 1: no no-such-program\n4 skipped"),
+        ("fuse,tap", 1, "1 skipped, 3 errors"),
+        ("programs", 1, "3 skipped, 1 error"),
+        ("fuse,tap,programs", 1, "4 errors"),
+    ):
         done = subprocess.run(
             command, check=False, capture_output=True, text=True, cwd=tmp_path, env=os.environ | {"REQUIRE": require}
         )

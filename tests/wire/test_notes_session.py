@@ -8,7 +8,6 @@ Everything by shell from the mounted files, and by the tools; then once more aft
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -23,11 +22,7 @@ from uplink_host import Host
 
 from schemefs.testing.mount import SchemeMount
 
-pytestmark = [
-    pytest.mark.needs("fuse", "tap", "root"),
-    pytest.mark.skipif(not shutil.which("nft"), reason="no nft"),
-    pytest.mark.skipif(not shutil.which("dnsmasq"), reason="no dnsmasq"),
-]
+pytestmark = pytest.mark.needs("fuse", "tap", "root", "nft", "dnsmasq")
 
 
 @pytest.fixture

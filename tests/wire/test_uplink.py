@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -22,11 +21,7 @@ from uplink_host import Host
 
 from schemefs.testing.mount import MountFailed, SchemeMount
 
-pytestmark = [
-    pytest.mark.needs("fuse", "tap", "root"),
-    pytest.mark.skipif(not shutil.which("nft"), reason="no nft"),
-    pytest.mark.skipif(not shutil.which("dnsmasq"), reason="no dnsmasq"),
-]
+pytestmark = pytest.mark.needs("fuse", "tap", "root", "nft", "dnsmasq")
 
 
 @pytest.fixture
