@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from schemefs.testing.mount import SchemeMount
+from schemefs.testing.observing import wait_until
 
 pytestmark = pytest.mark.needs("fuse")
 
@@ -39,11 +40,12 @@ def scheme(module_scheme_mount: SchemeMount) -> Path:
 
 def wait_until_parked(*pids: int) -> None:
     """Wait until the kernel has each process wait for the daemon's answer."""
-    deadline = time.monotonic() + 10
-    while not all(Path(f"/proc/{pid}/wchan").read_text() == "request_wait_answer" for pid in pids):
+
+    def are_parked() -> bool:
         assert all(") Z " not in Path(f"/proc/{pid}/stat").read_text() for pid in pids), "it has ended"
-        assert time.monotonic() < deadline, "not blocked in a call to the mount"
-        time.sleep(0.001)
+        return all(Path(f"/proc/{pid}/wchan").read_text() == "request_wait_answer" for pid in pids)
+
+    wait_until(are_parked, "not blocked in a call to the mount")
 
 
 @contextlib.contextmanager

@@ -20,7 +20,9 @@ from pathlib import Path
 import pytest
 from contract_scheme import ContractScheme
 
+from schemefs.testing import observing
 from schemefs.testing.mount import SchemeMount
+from schemefs.testing.observing import wait_until
 
 pytestmark = pytest.mark.needs("fuse")
 
@@ -42,16 +44,7 @@ def pipes(mounted: SchemeMount) -> Iterator[Path]:
 
 
 def stats(path: Path) -> dict[str, int]:
-    lines = (line.partition("=") for line in (path / "stats").read_text().splitlines())
-    return {name: int(value) for name, _, value in lines}
-
-
-def wait_until(condition: Callable[[], object], message: str) -> None:
-    """Wait for something that only the other process shows; the sole poll in here."""
-    end = time.monotonic() + SOON
-    while not condition():
-        assert time.monotonic() < end, message
-        time.sleep(0.002)
+    return observing.stats(path / "stats")
 
 
 def child(source: str, *arguments: object, **options: object) -> subprocess.Popen[str]:
@@ -60,17 +53,8 @@ def child(source: str, *arguments: object, **options: object) -> subprocess.Pope
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)  # type: ignore[call-overload,no-any-return]
 
 
-# The system calls by number: what /proc/PID/syscall shows of a process that sleeps in one.
-CALLS = {
-    "x86_64": {"read": {0}, "write": {1}, "open": {257}, "fsync": {74}, "poll": {7, 23, 270, 271}},
-    "aarch64": {"read": {63}, "write": {64}, "open": {56}, "fsync": {82}, "poll": {72, 73}},
-}[os.uname().machine]
-
-
 def parked(process: subprocess.Popen[str], call: str) -> bool:
-    """Whether the process sleeps in that system call on the descriptor or path it was given."""
-    number = Path(f"/proc/{process.pid}/syscall").read_text().split()[0]
-    return number.isdecimal() and int(number) in CALLS[call]
+    return observing.sleeps_in(process.pid, call)
 
 
 def result(process: subprocess.Popen[str]) -> str:

@@ -15,7 +15,9 @@ from pathlib import Path
 
 import pytest
 
+from schemefs.testing import observing
 from schemefs.testing.mount import SchemeMount
+from schemefs.testing.observing import wait_until
 
 pytestmark = pytest.mark.needs("fuse")
 
@@ -30,19 +32,11 @@ MEMORY = 12 << 20  # octets
 
 
 def stats(mount: SchemeMount) -> dict[str, int]:
-    lines = (mount.path / "stats").read_text().splitlines()
-    return {name: int(value) for name, _, value in (line.partition("=") for line in lines)}
+    return observing.stats(mount.path / "stats")
 
 
 def objects(mount: SchemeMount) -> dict[str, int]:
     return {name: value for name, value in stats(mount).items() if name not in ("blocks", "resident", "tasks")}
-
-
-def wait_until(condition: Callable[[], object], what: Callable[[], object]) -> None:
-    deadline = time.monotonic() + SOON
-    while not condition():
-        assert time.monotonic() < deadline, what()
-        time.sleep(0.005)
 
 
 def forget_names() -> None:
@@ -67,7 +61,6 @@ def nothing_is_left(mount: SchemeMount) -> Iterator[None]:
 def warm_up(mount: SchemeMount, use: Callable[[SchemeMount, int], None]) -> None:
     use(mount, 200)
     wait_until(lambda: stats(mount)["parked"] == 0, lambda: stats(mount))
-    time.sleep(0)
 
 
 def look_up(mount: SchemeMount, times: int) -> None:

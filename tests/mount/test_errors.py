@@ -18,7 +18,7 @@ PAGE = Path(__file__).parents[2] / "docs/errors.md"
 NOBODY = 65534
 
 SETUP = """
-import errno, os, signal, socket, struct, sys, time
+import errno, os, select, signal, socket, struct, sys
 RW, RO, WO, NB = os.O_RDWR, os.O_RDONLY, os.O_WRONLY, os.O_NONBLOCK
 def listener(options=''):
     global held
@@ -55,12 +55,14 @@ def unconnected():
     global clone
     clone = os.open('tcp/clone', RW)
     return name(clone)
-def soon(call):
-    for _ in range(500):
+def happens(file):
+    poller = select.poll(); poller.register(file, select.POLLIN); assert poller.poll(10_000); return file
+def soon(call, file):
+    while True:
         try: return call()
-        except BlockingIOError: time.sleep(0.01)
+        except BlockingIOError: happens(file)
 def reset():
-    a, b = pair(); ctl(b, 'hangup'); time.sleep(0.05); return a
+    a, b = pair(); ctl(b, 'hangup'); return happens(a)
 def fill(file):
     os.set_blocking(file, False)
     while True: os.write(file, bytes(1 << 16))
@@ -79,14 +81,14 @@ def tls_open(talk, options='', hang_up=False):
         if talk: os.write(peer, talk)
         os.read(peer, 4096)
         if hang_up: os.close(peer)
-        else: time.sleep(2)
+        else: threading.Event().wait()
     threading.Thread(target=serve, daemon=True).start()
     os.open(f'tls/127.0.0.1:{port},verify=no{options}', RW)
 def connecting(file, port):
     try: os.write(file, f'connect 127.0.0.1:{port}'.encode())
     except BlockingIOError: pass
 def closed_udp():
-    file = os.open('udp/127.0.0.1:9', RW | NB); os.write(file, b'x'); time.sleep(0.05); return file
+    file = os.open('udp/127.0.0.1:9', RW | NB); os.write(file, b'x'); return happens(file)
 """
 
 # "scheme operation errno": what fails so; `nobody:` in front: as another user than root.
@@ -101,9 +103,9 @@ CASES: dict[str, list[str]] = {
     ],
     "tls open ENOENT": ["os.open('tls/127.0.0.1:1,ca=%2Fnothing%2Fhere', RW)"],
     "tls open EACCES": ["nobody: os.open('tls/127.0.0.1:1,ca=%2Fetc%2Fshadow', RW)"],
-    "tls read EPROTO": ["client, _ = tls(b'no TLS at all'); soon(lambda: os.read(client, 1))"],
+    "tls read EPROTO": ["client, _ = tls(b'no TLS at all'); soon(lambda: os.read(client, 1), client)"],
     "tls read ECONNRESET": [
-        "client, peer = tls(b''); os.read(peer, 4096); os.close(peer); soon(lambda: os.read(client, 1))",
+        "client, peer = tls(b''); os.read(peer, 4096); os.close(peer); soon(lambda: os.read(client, 1), client)",
     ],
     "all lookup ENOENT": ["os.stat('tcp/nothing')", "os.stat('tcp/99999')", "os.stat('nothing')"],
     "all lookup EINVAL": [
@@ -147,7 +149,7 @@ CASES: dict[str, list[str]] = {
     "tcp open EAGAIN": [
         "os.open('tcp/:0,accept', RW | NB)", "os.open('tcp/:0,accept,read_timeout=0.1', RW)",
         "os.open(name(listener()[0]) + '/listen', RW | NB)"],
-    "tcp read ECONNREFUSED": ["file = os.open('tcp/127.0.0.1:9', RW | NB); soon(lambda: os.read(file, 1))"],
+    "tcp read ECONNREFUSED": ["file = os.open('tcp/127.0.0.1:9', RW | NB); soon(lambda: os.read(file, 1), file)"],
     "tcp read ECONNRESET": ["os.read(reset(), 1)"],
     "tcp read ECONNABORTED": [
         "file = os.open(f'tcp/127.0.0.1:{full()}', RW | NB); ctl(file, 'hangup'); os.read(file, 1)"

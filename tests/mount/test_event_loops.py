@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+from crowd import Crowd
 
 from schemefs.testing.mount import SchemeMount
 
@@ -147,47 +148,12 @@ def test_a_c_program_with_epoll(module_scheme_mount: SchemeMount, tmp_path: Path
     assert done.stdout == "as it should be\n"
 
 
-CROWD = """
-import os, select, sys, threading
-threading.stack_size(1 << 16)
-readers, pollers = int(sys.argv[1]), int(sys.argv[2])
-files = [os.open('udp/:0', os.O_RDWR) for _ in range(20)]
-def wait(file):
-    poller = select.poll()
-    poller.register(file, select.POLLIN)
-    poller.poll()
-for number in range(readers):
-    threading.Thread(target=os.read, args=(files[number % 10], 10), daemon=True).start()
-for number in range(pollers):
-    threading.Thread(target=wait, args=(files[10 + number % 10],), daemon=True).start()
-print('all wait', flush=True)
-sys.stdin.read()
-os._exit(0)
-"""
-
-
 def test_two_thousand_readers_and_five_hundred_pollers_hold_up_nobody(scheme_mount: SchemeMount) -> None:
-    path = scheme_mount.path
-    alone = round_trips(path)
-    crowd = subprocess.Popen(
-        [sys.executable, "-c", CROWD, "2000", "500"], cwd=path, stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    )
-    with crowd:
-        assert crowd.stdin is not None
-        assert crowd.stdout is not None
-        assert crowd.stdout.readline() == b"all wait\n"
-        deadline = time.monotonic() + 20
-        while stats(path)["parked"] < 2000:
-            assert time.monotonic() < deadline, stats(path)
-            time.sleep(0.01)
-        among = round_trips(path)
-        crowd.stdin.close()
-    # How much slower is the benchmark's business; here it is only that nothing waits behind the others.
+    alone = round_trips(scheme_mount.path)
+    with Crowd(scheme_mount.path, 2000, 500):
+        among = round_trips(scheme_mount.path)
+    # How much slower is the benchmark's business (tests/bench/latency.py); here it is only that nothing waits behind.
     assert among < 10 * alone
-    deadline = time.monotonic() + 20
-    while stats(path)["parked"] or stats(path)["streams"]:
-        assert time.monotonic() < deadline, stats(path)
-        time.sleep(0.01)
 
 
 def round_trips(path: Path) -> float:
@@ -198,8 +164,3 @@ def round_trips(path: Path) -> float:
         (path / "README").read_bytes()
         took.append(time.perf_counter() - began)
     return statistics.median(took)
-
-
-def stats(path: Path) -> dict[str, int]:
-    lines = (path / "stats").read_text().splitlines()
-    return {name: int(value) for name, _, value in (line.partition("=") for line in lines)}

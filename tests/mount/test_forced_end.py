@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -16,6 +15,7 @@ from spinning_scheme import SpinningScheme
 
 from schemefs import mountpoint
 from schemefs.testing.mount import SchemeMount
+from schemefs.testing.observing import wait_until
 
 pytestmark = pytest.mark.needs("root", "fuse")
 
@@ -39,13 +39,6 @@ def state(pid: int) -> str:
     return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0]
 
 
-def wait_for(condition: object, what: str) -> None:
-    deadline = time.monotonic() + SOON
-    while not condition():  # type: ignore[operator]
-        assert time.monotonic() < deadline, what
-        time.sleep(0.002)
-
-
 @contextmanager
 def hanging(mount: SchemeMount) -> Iterator[list[subprocess.Popen[bytes]]]:
     """Readers whose calls the daemon has taken; then it is stopped, and they are killed: in vain."""
@@ -61,7 +54,7 @@ def hanging(mount: SchemeMount) -> Iterator[list[subprocess.Popen[bytes]]]:
         for reader in readers:
             reader.kill()
         for reader in readers:
-            wait_for(lambda reader=reader: state(reader.pid) == "D", "not in state D")
+            wait_until(lambda reader=reader: state(reader.pid) == "D", "not in state D")
         yield readers
     finally:
         with suppress(ProcessLookupError):
@@ -77,7 +70,7 @@ def wait_until_parked(reader: subprocess.Popen[bytes]) -> None:
             pytest.fail(f"{reader.args} has ended: {reader.communicate()}")
         return Path(f"/proc/{reader.pid}/wchan").read_text() == "request_wait_answer"
 
-    wait_for(is_parked, f"{reader.args} is not parked")
+    wait_until(is_parked, f"{reader.args} is not parked")
 
 
 def test_a_stopped_daemon_with_readers_that_sigkill_does_not_end(mount: SchemeMount) -> None:
@@ -103,9 +96,9 @@ def test_a_spinning_daemon(_no_leftovers: None, tmp_path: Path) -> None:
     mount = SchemeMount(schemes=[SpinningScheme], environment={"SPINNING": str(spinning)})
     try:
         reader = subprocess.Popen(["cat", mount.path / "spin/forever"])
-        wait_for(spinning.exists, "not spinning")
+        wait_until(spinning.exists, "not spinning")
         reader.kill()
-        wait_for(lambda: state(reader.pid) == "D", "not in state D")
+        wait_until(lambda: state(reader.pid) == "D", "not in state D")
         done = schemefs("umount", "--force", mount.path)
         assert (done.returncode, done.stderr) == (0, "")
         assert reader.wait(SOON) == -signal.SIGKILL
@@ -132,7 +125,7 @@ def test_a_mount_in_use_ends_all_the_same(mount: SchemeMount) -> None:
 
 def test_what_a_killed_daemon_left(mount: SchemeMount) -> None:
     os.kill(mount.pid, signal.SIGKILL)
-    wait_for(lambda: state(mount.pid) == "Z", "it lives")
+    wait_until(lambda: state(mount.pid) == "Z", "it lives")
     assert f"fix: schemefs umount {mount.path}" in schemefs("doctor").stdout
     done = schemefs("umount", "--force", mount.path)
     assert (done.returncode, done.stderr) == (0, "")

@@ -4,9 +4,10 @@ import os
 import re
 import select
 import subprocess
-import time
 
 import pytest
+
+from schemefs.testing.observing import wait_until
 
 pytestmark = pytest.mark.needs("fuse")
 
@@ -37,11 +38,8 @@ def test_a_ping_for_ever_ends_when_its_reader_does(module_scheme_mount):
     done = run(f"timeout 0.5 cat {path}/icmp/ping/127.0.0.1,count=0,interval=0.1")
     assert done.returncode == 124
     assert 4 <= len(done.stdout.splitlines()) <= 7
-    for _ in range(200):  # the release comes after the reader is gone
-        if "pending=0" in (path / "netcfg/stats/timers").read_text():
-            return
-        time.sleep(0.02)
-    pytest.fail((path / "netcfg/stats/timers").read_text())
+    timers = path / "netcfg/stats/timers"
+    wait_until(lambda: "pending=0" in timers.read_text(), timers.read_text)  # the release comes after the reader's end
 
 
 def test_binary_echo_and_poll(module_scheme_mount):

@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from schemefs.testing.mount import SchemeMount
+from schemefs.testing.observing import wait_until
 
 pytestmark = pytest.mark.needs("fuse")
 
@@ -84,15 +85,17 @@ def blocked(mount: SchemeMount, code: str) -> Iterator[subprocess.Popen[bytes]]:
         [sys.executable, "-S", "-c", SETUP + textwrap.dedent(code)], cwd=mount.path, stderr=subprocess.PIPE
     )
     try:
-        deadline = time.monotonic() + SOON
         seen = 0
-        while seen < 5:
+
+        def is_blocked() -> bool:
+            nonlocal seen
             where, state = state_of(process.pid)
             if state == "Z":
                 pytest.fail(process.stderr.read().decode() if process.stderr else "it has ended")
-            assert time.monotonic() < deadline, where
             seen = seen + 1 if "request_wait_answer" in where or "poll" in where else 0
-            time.sleep(0.005)
+            return seen == 5
+
+        wait_until(is_blocked, lambda: state_of(process.pid))
         yield process
     finally:
         process.kill()
@@ -177,7 +180,7 @@ def test_interrupts_during_a_transfer_lose_and_double_nothing(
         try:
             for _ in range(interrupts):
                 chance.choice((writer, reader)).send_signal(signal.SIGUSR1)
-                time.sleep(chance.random() * 0.002)
+                time.sleep(chance.random() * 0.002)  # the moment is what is being tried
             writer.terminate()
             sent = writer.communicate(timeout=60)[0].split()
             received = reader.communicate(timeout=60)[0].split()

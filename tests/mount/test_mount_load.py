@@ -11,14 +11,16 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from contract_scheme import ContractScheme
 
 from schemefs import mountpoint
+from schemefs.testing import observing
 from schemefs.testing.mount import SchemeMount
+from schemefs.testing.observing import wait_until
 
 pytestmark = pytest.mark.needs("fuse")
 
@@ -33,15 +35,7 @@ def mounted(_no_leftovers: None) -> Iterator[SchemeMount]:
 
 
 def stats(mount: SchemeMount) -> dict[str, int]:
-    lines = (line.partition("=") for line in (mount.path / "pipe/stats").read_text().splitlines())
-    return {name: int(value) for name, _, value in lines}
-
-
-def wait_until(condition: Callable[[], object], message: str) -> None:
-    end = time.monotonic() + SOON
-    while not condition():
-        assert time.monotonic() < end, message
-        time.sleep(0.005)
+    return observing.stats(mount.path / "pipe/stats")
 
 
 def threads_reading(path: Path, count: int) -> subprocess.Popen[str]:

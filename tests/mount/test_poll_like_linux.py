@@ -7,7 +7,6 @@ import os
 import select
 import socket
 import struct
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -15,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from schemefs.testing.mount import SchemeMount
+from schemefs.testing.observing import wait_until
 
 pytestmark = pytest.mark.needs("fuse")
 
@@ -46,15 +46,18 @@ class End:
 
     def fill(self) -> None:
         os.set_blocking(self.descriptor, False)
-        deadline = time.monotonic() + SOON
         refusals = 0
-        while refusals < 50 and time.monotonic() < deadline:  # until the peer's buffer has taken what it can
+
+        def is_full() -> bool:  # the peer's buffer has taken what it can
+            nonlocal refusals
             try:
                 os.write(self.descriptor, bytes(1 << 16))
                 refusals = 0
             except BlockingIOError:
                 refusals += 1
-                time.sleep(0.002)
+            return refusals == 50
+
+        wait_until(is_full, "it never fills")
 
     def shutdown_write(self) -> None:
         raise NotImplementedError
@@ -194,10 +197,7 @@ World = Linux | Ours
 
 
 def wait_for(end: End, *names: str) -> End:
-    deadline = time.monotonic() + SOON
-    while not set(names) <= end.poll():
-        assert time.monotonic() < deadline, f"{end.poll()} lacks one of {names}"
-        time.sleep(0.001)
+    wait_until(lambda: set(names) <= end.poll(), lambda: f"{end.poll()} lacks one of {names}")
     return end
 
 

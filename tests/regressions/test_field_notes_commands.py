@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 import signal
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
+
+from schemefs.testing.observing import wait_until
 
 pytestmark = pytest.mark.needs("fuse")
 
@@ -35,10 +36,7 @@ def test_caller_can_not_be_killed(module_scheme_mount, number) -> None:
     try:
         # Blocked: the kernel says so. A signal before that would prove nothing.
         stat = Path(f"/proc/{reader.pid}/wchan")
-        for _ in range(500):
-            if "fuse" in stat.read_text() or "request_wait" in stat.read_text():
-                break
-            time.sleep(0.01)
+        wait_until(lambda: "request_wait" in stat.read_text(), stat.read_text)
         reader.send_signal(number)
         assert reader.wait(5) == -number
     finally:
