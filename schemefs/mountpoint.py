@@ -198,6 +198,20 @@ def detach(path: str) -> None:
     _unmount(path, lazy=True)
 
 
+def detach_own() -> Iterator[str]:
+    """Unmount what this process has mounted, wherever it is by now; yield a sentence for what could not be.
+
+    A folder above the mount may have another name since, and the path it was made at may be somebody else's.
+    """
+    ours = source(os.getpid())
+    # The latest first: of two at one path it is the one that an unmount takes away.
+    for mount in reversed([mount for mount in mounts() if (mount.kind, mount.source) == (TYPE, ours)]):
+        try:
+            _unmount(mount.path, lazy=True)
+        except StartError as error:
+            yield str(error)
+
+
 def remove_stale(path: str) -> None:
     """Unmount what a daemon that has died has left at *path*; do nothing to anything else."""
     mount = mounted_at(path)

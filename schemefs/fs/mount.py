@@ -16,7 +16,7 @@ from schemefs.fs.operations import Operations
 from schemefs.fs.seam import pyfuse3
 from schemefs.fs.turn import install, turn
 from schemefs.fs.waiting import Waiting
-from schemefs.mountpoint import source
+from schemefs.mountpoint import detach_own, source
 from schemefs.scheme import Node, Scheme, StaticDirectory, TextFile
 
 if TYPE_CHECKING:
@@ -79,4 +79,8 @@ class Mount:
     def close(self) -> None:
         """Unmount, if that has not happened yet."""
         seam.closing()
-        pyfuse3.close(unmount=True)
+        # Closes the device, so nobody can hang in the mount from here on. To unmount is ours: libfuse does it by the
+        # path it was given, which is another one, or another's, once a folder above was renamed.
+        pyfuse3.close(unmount=False)
+        for sentence in detach_own():
+            log.warning("%s", sentence)

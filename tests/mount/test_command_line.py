@@ -91,6 +91,65 @@ def test_the_daemon_has_a_session_of_its_own_and_none_of_our_descriptors(directo
         assert os.readlink(f"/proc/{pid}/fd/{number}") == "/dev/null"
 
 
+def moved(directory: Path) -> Path:
+    """Give the folder above the mount point another name."""
+    folder = directory.parent / "folder"
+    folder.mkdir()
+    inside = folder / "m"
+    inside.mkdir()
+    mounted(inside)
+    return folder.rename(directory.parent / "renamed") / "m"
+
+
+def left_of(pid: int) -> list[str]:
+    return [mount.path for mount in mountpoint.mounts() if mount.source == mountpoint.source(pid)]
+
+
+@pytest.mark.parametrize("how", ["signal", "umount", "force", "fusermount3"])
+def test_a_mount_whose_folder_was_renamed_ends_without_a_trace(directory: Path, how: str) -> None:
+    path = moved(directory)
+    mount = mountpoint.mounted_at(str(path))
+    assert mount is not None
+    assert (path / "README").read_text()
+    if how == "signal":
+        os.kill(mount.pid, signal.SIGTERM)
+    elif how == "fusermount3":
+        subprocess.run(["fusermount3", "-u", path], check=True, timeout=20)
+    else:
+        assert schemefs("umount", *(["--force"] if how == "force" else []), path).returncode == 0
+    wait_gone(mount.pid)
+    assert left_of(mount.pid) == []
+    assert list(path.iterdir()) == []
+
+
+@pytest.mark.needs("root")
+def test_the_end_of_a_renamed_mount_spares_what_took_its_place(directory: Path) -> None:
+    path = moved(directory)
+    first = mountpoint.mounted_at(str(path))
+    assert first is not None
+    old = directory.parent / "folder"
+    (old / "m").mkdir(parents=True)
+    second = mounted(old / "m")
+    os.kill(first.pid, signal.SIGTERM)
+    wait_gone(first.pid)
+    assert (left_of(first.pid), left_of(second)) == ([], [str(old / "m")])
+    assert (old / "m/README").read_text()
+    assert schemefs("umount", old / "m").returncode == 0
+
+
+@pytest.mark.needs("root")
+def test_an_aborted_connection_leaves_no_mount(directory: Path) -> None:
+    pid = mounted(directory)
+    mount = mountpoint.mounted_at(str(directory))
+    assert mount is not None
+    abort = Path(f"/sys/fs/fuse/connections/{mount.device}/abort")
+    if not abort.exists():
+        subprocess.run(["mount", "-t", "fusectl", "fusectl", "/sys/fs/fuse/connections"], check=False, timeout=10)
+    abort.write_text("1")
+    wait_gone(pid)
+    assert left_of(pid) == []
+
+
 @pytest.mark.parametrize("wrapper", [(), ("setsid", "--wait"), ("setsid", "--fork", "--wait"), ("nohup",)])
 def test_any_session_gets_an_answer(directory: Path, wrapper: tuple[str, ...]) -> None:
     """A session that began before the daemon (a shell waiting on a fifo), and ones that begin after it."""
