@@ -5,6 +5,7 @@ daemon 10.0.2.15 ── TAP ── host ── veth 192.0.2.1 ── 192.0.2.2 w
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -58,6 +59,17 @@ def test_an_answer_that_no_datagram_takes_comes_by_tcp(host):
     mount = host.mount()
     try:
         assert "x" * 250 in shell(mount, "cat dns/long.example,type=txt")
+    finally:
+        mount.close()
+
+
+def test_when_the_hosts_resolver_is_silent_it_is_said_that_nobody_can_tell(host):
+    mount = host.mount("--driver", "tap", "--uplink", "--resolver", "192.0.2.77")
+    try:
+        with pytest.raises(OSError) as caught:
+            (mount.path / "dns/www.example").read_text()
+        assert caught.value.errno == errno.EREMOTEIO
+        assert "10.0.2.3: answers SERVFAIL" in (mount.path / "dns/err").read_text()
     finally:
         mount.close()
 

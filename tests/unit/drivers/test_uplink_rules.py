@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from ipaddress import IPv4Address, IPv4Network
 
 import pytest
 
 from drivers.tap import relay
 from drivers.tap.relay import Relay, server_failure
-from drivers.tap.uplink import Changes, _rules
+from drivers.tap.uplink import Changes, _load, _rules, begin
+from schemefs.driver import DriverError
 from schemefs.options import MountOptions, configuration
 
 NETWORK = IPv4Network("10.0.2.0/24")
@@ -52,3 +55,30 @@ def test_the_driver_is_told_where_names_are_answered():
     assert elsewhere.interfaces[0].options["relay"] is None
     with pytest.raises(ValueError, match="--resolver"):
         configuration(MountOptions(resolver=IPv4Address("192.0.2.53")))
+
+
+def test_who_is_not_root_is_told_so(monkeypatch):
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    with pytest.raises(DriverError, match="which only root may"):
+        begin("schemefs0", NETWORK, None)
+
+
+def test_without_nft_the_package_is_named(monkeypatch):
+    monkeypatch.setattr(shutil, "which", lambda *_arguments, **_options: None)
+    with pytest.raises(DriverError, match="install the package nftables"):
+        _load("")
+
+
+def test_a_kernel_without_nat_is_said_to_be_one(tmp_path, monkeypatch):
+    nft = tmp_path / "nft"
+    nft.write_text(
+        "#!/bin/sh\necho '/dev/stdin:8:5-9: Error: Could not process rule: No such file or directory' >&2; exit 1\n"
+    )
+    nft.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    with pytest.raises(DriverError) as caught:
+        _load("")
+    assert str(caught.value) == (
+        "--uplink: this kernel can't forward and masquerade with nftables "
+        "(Could not process rule: No such file or directory)"
+    )
