@@ -6,13 +6,17 @@ Says `ready`, then a line for what was heard by those that only listen: `514 <13
 from __future__ import annotations
 
 import socket
+import ssl
 import struct
+import sys
 import threading
 from collections.abc import Callable
 
 HERE = "10.0.2.2"
 PAGE = b"HTTP/1.0 200 OK\r\nContent-Type: text/plain\r\n\r\nit works\n"
 TIME = 3976311845  # 2026-01-02 03:04:05 in seconds since 1900
+
+PEM = sys.argv[1]  # a certificate and its key, for TLS
 
 Talk = Callable[[socket.socket], None]
 thanked = [threading.Semaphore(0) for _ in range(3)]
@@ -68,6 +72,14 @@ def page(connection: socket.socket) -> None:
     connection.sendall(PAGE)
 
 
+def page_over_tls(connection: socket.socket) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(PEM)
+    with context.wrap_socket(connection, server_side=True) as tls:
+        page(tls)
+        tls.unwrap()
+
+
 def upper(connection: socket.socket) -> None:
     say(9003, everything(connection).decode().strip())
 
@@ -90,7 +102,8 @@ def in_turn(turn: int, text: bytes) -> Talk:
 
 def name_server(question: bytes) -> bytes:
     answer = b"\xc0\x0c" + struct.pack(">HHIH", 1, 1, 60, 4) + bytes((192, 0, 2, 80))
-    return question[:2] + b"\x81\x80" + b"\0\1\0\1\0\0\0\0" + question[12:] + answer
+    end = question.index(b"\0", 12) + 5  # of the name, its type and class; an OPT record may follow
+    return question[:2] + b"\x81\x80" + b"\0\1\0\1\0\0\0\0" + question[12:end] + answer
 
 
 def knocked(port: int) -> Callable[[bytes], bytes]:
@@ -115,6 +128,7 @@ def main() -> None:
     stream(7, echo)
     stream(22, lambda connection: connection.sendall(b"SSH-2.0-Example\r\n"))
     stream(80, page)
+    stream(443, page_over_tls)
     stream(9000, lambda connection: say(9000, str(len(everything(connection)))))
     stream(9002, lambda connection: connection.sendall(b"quiet words\n"))
     stream(9003, upper)

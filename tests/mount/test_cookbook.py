@@ -15,6 +15,10 @@ from pathlib import Path
 
 import pytest
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from tls_certificates import Authority
+
 from schemefs.testing.network import TapNetwork
 
 pytestmark = pytest.mark.needs("fuse", "tap", "root")
@@ -65,9 +69,9 @@ RUNS = [(recipe, program) for recipe in RECIPES for program in INTERPRETERS[reci
 class Peers:
     """The process of peers, and what it says."""
 
-    def __init__(self, network: TapNetwork) -> None:
+    def __init__(self, network: TapNetwork, pem: Path) -> None:
         self.network = network
-        self.process = network.start_peer([sys.executable, str(PEERS)], stdout=subprocess.PIPE)
+        self.process = network.start_peer([sys.executable, str(PEERS), str(pem)], stdout=subprocess.PIPE)
         self._said = b""
         assert self.next_line() == "ready"
 
@@ -86,8 +90,17 @@ def network(module_tap_network: TapNetwork) -> TapNetwork:
 
 
 @pytest.fixture(scope="module")
-def peers(network: TapNetwork) -> Peers:
-    return Peers(network)
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a home directory with ca.pem, server.pem for us, and peer.pem."""
+    authority = Authority(tmp_path_factory.mktemp("home"))
+    authority.certificate("server", "10.0.2.15")
+    authority.certificate("peer.example", "10.0.2.2")
+    return authority.folder
+
+
+@pytest.fixture(scope="module")
+def peers(network: TapNetwork, home: Path) -> Peers:
+    return Peers(network, home / "peer.example.pem")
 
 
 def matches(expected: str, output: str) -> bool:
@@ -100,7 +113,7 @@ def matches(expected: str, output: str) -> bool:
 def wait_until_listening(network: TapNetwork, started: subprocess.Popen[str]) -> None:
     """Wait until a conversation of the tree listens: a recipe without peers' help has no other sign."""
     while started.poll() is None:
-        for status in network.mount.path.glob("tcp/*/status"):
+        for status in network.mount.path.glob("t[cl][ps]/*/status"):
             try:
                 if status.read_text().startswith("state=LISTEN"):
                     return
@@ -113,11 +126,12 @@ def wait_until_listening(network: TapNetwork, started: subprocess.Popen[str]) ->
 @pytest.mark.parametrize(
     ("recipe", "program"), RUNS, ids=[f"{re.sub('[^a-z0-9]+', '-', r.title.lower())}-{Path(p).name}" for r, p in RUNS]
 )
-def test_recipe(recipe: Recipe, program: str, network: TapNetwork, peers: Peers, tmp_path: Path) -> None:
+def test_recipe(recipe: Recipe, program: str, network: TapNetwork, peers: Peers, home: Path, tmp_path: Path) -> None:
     environment = os.environ | {
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         "SCHEME": str(network.mount.path),
         "TMPDIR": str(tmp_path),
+        "HOME": str(home),
         "LC_ALL": "C.UTF-8",
     }
     with subprocess.Popen(
@@ -134,7 +148,7 @@ def test_recipe(recipe: Recipe, program: str, network: TapNetwork, peers: Peers,
             if recipe.session:
                 wait_until_listening(network, started)
             for command, expected in recipe.session:
-                said = network.run_peer(["bash", "-c", command]).stdout
+                said = network.run_peer(["bash", "-c", command], env=environment).stdout
                 assert matches(expected, said), said
             endless = recipe.session and ("while " in recipe.script or "serve" in recipe.script)
             if endless:
