@@ -23,6 +23,7 @@ from schemefs.tools.http import Exchange, Url, parse_url, redirected
 from schemefs.tools.tree import mount_option
 
 REDIRECTIONS: Final = 10
+STDOUT: Final = "-"
 _REDIRECTED: Final = (301, 302, 303, 307, 308)
 _STATUSES: Final = {
     errno.ENOENT: 6,
@@ -44,7 +45,7 @@ Examples:
 
 @click.command(cls=Tool, epilog=EXAMPLES)
 @click.argument("url")
-@click.option("-o", "--output", metavar="FILE", help="Write there instead of standard output.", shell_complete=files)
+@click.option("-o", "--output", metavar="FILE", help="Write there; -: to standard output.", shell_complete=files)
 @click.option("-c", "--continue", "resume", is_flag=True, help="With -o: fetch what FILE still lacks.")
 @click.option("-i", "--include", is_flag=True, help="Print the response's head, too.")
 @click.option(
@@ -53,6 +54,7 @@ Examples:
 @mount_option
 def command(tree: Path, url: str, output: str | None, timeout: float, *, resume: bool, include: bool) -> None:
     """Fetch URL and print it. Redirections are followed."""
+    output = None if output == STDOUT else output
     if resume and not output:
         end(3, "-c goes on with a file: give -o FILE")
     have = os.path.getsize(output) if resume and output and os.path.exists(output) else 0
@@ -139,7 +141,7 @@ def _progress(output: str, total: int, have: int, undo: ExitStack) -> Callable[[
         bars.TimeRemainingColumn(),
     )
     shown = undo.enter_context(bars.Progress(*columns, console=Console(stderr=True)))
-    task = shown.add_task(output, total=total, completed=have)
+    task = shown.add_task(os.path.basename(output), total=total, completed=have)
     return lambda octets: shown.advance(task, octets)
 
 

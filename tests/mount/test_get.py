@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -27,8 +30,9 @@ def get(module_scheme_mount: SchemeMount) -> Iterator[Get]:
     assert server.stdout is not None
     assert server.stdout.readline().startswith(b"listening on ")
 
-    def run(*words: str) -> subprocess.CompletedProcess[bytes]:
-        return subprocess.run([*program, "get", *mount, *words], check=False, capture_output=True, timeout=30)
+    def run(*words: str, stderr: int = subprocess.PIPE) -> subprocess.CompletedProcess[bytes]:
+        command = [*program, "get", *mount, *words]
+        return subprocess.run(command, check=False, stdout=subprocess.PIPE, stderr=stderr, timeout=30)
 
     yield run
     server.terminate()
@@ -94,6 +98,23 @@ def test_a_file_is_written_and_completed(get: Get, tmp_path: Path) -> None:
     assert file.read_bytes() == BIG
 
 
+def test_a_dash_is_standard_output(get: Get) -> None:
+    assert get("-o", "-", "localhost/hello").stdout == b"hello localhost"
+    assert get("-c", "-o", "-", "localhost/hello").returncode == 3
+
+
+def test_who_has_a_terminal_sees_how_far_it_is(get: Get, tmp_path: Path) -> None:
+    ours, terminal = os.openpty()
+    assert get("-o", str(tmp_path / "big"), "localhost/big", stderr=terminal).returncode == 0
+    os.close(terminal)
+    shown = b""
+    with contextlib.suppress(OSError):  # EIO: nobody has the other end any more
+        while octets := os.read(ours, 65536):
+            shown += octets
+    os.close(ours)
+    assert re.search(rb"big .*2\.1/2\.1 MB", re.sub(rb"\x1b\[[0-9;?]*[a-zA-Z]", b"", shown))
+
+
 def test_a_server_without_ranges_gives_the_whole_again(get: Get, tmp_path: Path) -> None:
     file = tmp_path / "page"
     file.write_bytes(b"something else that is longer")
@@ -112,6 +133,7 @@ def test_a_file_that_can_not_be_written(get: Get, tmp_path: Path) -> None:
         ("http://example.com:8080/a?b=c", "tcp/example.com:8080", "example.com:8080", "/a?b=c"),
         ("https://example.com/ä b", "tls/example.com:443", "example.com", "/%C3%A4%20b"),
         ("http://[fd00::1]/", "tcp/[fd00::1]:80", "[fd00::1]", "/"),
+        ("http://Bücher.example/", "tcp/xn--bcher-kva.example:80", "xn--bcher-kva.example", "/"),
     ],
 )
 def test_urls(url: str, path: str, authority: str, target: str) -> None:
