@@ -289,7 +289,10 @@ class ListenHandle(CtlHandle):
         accept: Callable[[Conversation, float], Conversation | None],
     ) -> None:
         if conversation.listener is None:
-            raise SchemeError(errno.EINVAL, f"{conversation.name} is not announced")
+            bound = "hears whoever writes; with ,listen it has connections"
+            raise SchemeError(
+                errno.EINVAL, f"{conversation.name} {bound if conversation.announced else 'is not announced'}"
+            )
         super().__init__(conversation, now, control)
         self.open_timeout = conversation.read_timeout
         self._accept = accept

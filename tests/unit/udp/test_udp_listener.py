@@ -80,3 +80,10 @@ def test_accept_alone_waits_for_a_sender_too() -> None:
     assert handle.opening(0.0)
     handle.close(0.0)
     assert len(host.scheme.conversations) == 0
+
+
+def test_what_is_bound_says_how_it_would_have_connections() -> None:
+    host = UdpHost()
+    host.open(":5000")
+    with pytest.raises(SchemeError, match="udp/0 hears whoever writes; with ,listen it has connections"):
+        host.open("0/listen")
