@@ -43,13 +43,34 @@ class Names:
     """Host names to packed addresses, service names to ports."""
 
     def __init__(self, hosts: str = "", services: str = "") -> None:
-        self.nameservers: tuple[bytes, ...] = ()  # packed, the preferred one first; netcfg/resolv/nameserver
-        self.search: tuple[str, ...] = ()  # domains that a short name may be in; netcfg/resolv/search
+        self.on_change: list[Callable[[str], None]] = []  # called with `nameserver`, `search` or `hosts`
         self.resolver: Resolver | None = None
+        self._nameservers: tuple[bytes, ...] = ()
+        self._search: tuple[str, ...] = ()
         self._hosts_text = ""
         self._hosts: Mapping[str, tuple[bytes, ...]] = {}
         self._services = _parse_services(services)
         self.set_hosts(_without_bad_lines(hosts))
+
+    @property
+    def nameservers(self) -> tuple[bytes, ...]:
+        """Whom to ask: packed, the preferred one first; netcfg/resolv/nameserver."""
+        return self._nameservers
+
+    @nameservers.setter
+    def nameservers(self, addresses: tuple[bytes, ...]) -> None:
+        before, self._nameservers = self._nameservers, addresses
+        self._tell("nameserver", before != addresses)
+
+    @property
+    def search(self) -> tuple[str, ...]:
+        """Domains that a short name may be in; netcfg/resolv/search."""
+        return self._search
+
+    @search.setter
+    def search(self, domains: tuple[str, ...]) -> None:
+        before, self._search = self._search, domains
+        self._tell("search", before != domains)
 
     @property
     def nameserver(self) -> bytes:
@@ -68,7 +89,12 @@ class Names:
     def set_hosts(self, text: str) -> None:
         """Replace the hosts file; a bad line is a ValueError that quotes it, and nothing changes."""
         self._hosts = _parse_hosts(text)
-        self._hosts_text = text
+        before, self._hosts_text = self._hosts_text, text
+        self._tell("hosts", before != text)
+
+    def _tell(self, what: str, is_news: bool) -> None:
+        for told in tuple(self.on_change) if is_news else ():
+            told(what)
 
     def known(self, host: str) -> tuple[bytes, ...]:
         """Return the packed addresses of *host* as far as nobody has to be asked: numeric, or in the hosts file."""

@@ -104,5 +104,6 @@ class Arp:
 
     def _send(self, mac: bytes, message: wire.ArpMessage, now: float) -> None:
         # A link without room loses it: the timers ask again, and so does the peer.
-        header = ethernet.HEADER.pack(mac, self._interface.mac, ethernet.TYPE_ARP)
-        self._interface.link.send((header + wire.build_arp(message),), NO_OFFLOAD, now)
+        frame = ethernet.HEADER.pack(mac, self._interface.mac, ethernet.TYPE_ARP) + wire.build_arp(message)
+        if not self._interface.link.send((frame,), NO_OFFLOAD, now):
+            self._interface.counters.drop("full_link_arp", frame)

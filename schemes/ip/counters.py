@@ -35,12 +35,14 @@ REASONS: Final = {
     "unknown_protocol": "in_unknown_protocols",
     "bad_fragment": "reassembly_failures",
     "overlapping_fragment": "reassembly_failures",
+    "duplicate_fragment": "in_discards",
     "reassembly_timeout": "reassembly_failures",
     "reassembly_memory": "reassembly_failures",
     "bad_arp": "in_discards",
     "bad_igmp": "in_discards",
     "unreachable_neighbor": "out_discards",
     "full_link": "out_discards",
+    "full_link_arp": "out_discards",
     "raw_queue_full": "in_discards",
     "unexpected_error": "in_discards",  # ICMP that would lower the MTU of a path, about nothing that we have sent
     "not_forwardable": "in_address_errors",
@@ -51,7 +53,7 @@ REASONS: Final = {
 }
 
 # Those that are found out while the link header is still in front.
-FRAMES: Final = frozenset(("truncated_frame", "other_mac", "unknown_ethertype", "bad_arp"))
+FRAMES: Final = frozenset(("truncated_frame", "other_mac", "unknown_ethertype", "bad_arp", "full_link_arp"))
 
 _RFC_4293: Final = {
     "in_receives": "InReceives",

@@ -181,8 +181,8 @@ class Network:
 
     def hear(self, chunks: Chunks, offload: Offload, now: float) -> None:
         """Deliver a copy of what was sent to a group of ours; a full lo loses it."""
-        if self._carries(LOOPBACK_NAME):
-            self.interfaces[LOOPBACK_NAME].link.send(chunks, offload, now)
+        if self._carries(LOOPBACK_NAME) and not self.interfaces[LOOPBACK_NAME].link.send(chunks, offload, now):
+            self.counters.drop("full_link", chunks[0])
 
     def invalidate(self, key: str = "") -> None:
         """Have every path look again; *key* is what an observer of the configuration sees change."""

@@ -100,6 +100,7 @@ class Reassembly:
                 self._timer.set(partial.deadline)
         payload = bytes(datagram[header_length:])
         if partial.is_duplicate(start, payload):
+            self._counters.drop("duplicate_fragment", datagram)
             return None
         if partial.overlap(start, end) or not partial.fits(start, end, last=last):
             self._forget(key)
@@ -122,8 +123,9 @@ class Reassembly:
             self._forget(key)
             return self._joined(partial)
         while self.held > CAPACITY:
-            self._forget(next(iter(self._incomplete)))
-            self._counters.drop("reassembly_memory")
+            oldest, given_up = next(iter(self._incomplete.items()))
+            self._forget(oldest)
+            self._counters.drop("reassembly_memory", given_up.header)
         return None
 
     def _joined(self, partial: _Incomplete) -> memoryview | None:

@@ -32,15 +32,15 @@ log = logging.getLogger("schemefs.netcfg")
 
 
 class Configuration:
-    """The running configuration as a document. *names_changed* is called when names were changed here."""
+    """The running configuration as a document. *levels_changed* is called when log levels were changed here."""
 
     def __init__(
-        self, context: SchemeContext, network: NetworkLayer, dhcp: Dhcp, names_changed: Callable[[], None]
+        self, context: SchemeContext, network: NetworkLayer, dhcp: Dhcp, levels_changed: Callable[[], None]
     ) -> None:
         self._context = context
         self._dhcp = dhcp
         self._network = network
-        self._names_changed = names_changed
+        self._levels_changed = levels_changed
 
     def text(self) -> str:
         """Return what is in force."""
@@ -140,4 +140,5 @@ class Configuration:
                 plan.set_names()
             except ValueError as error:
                 raise SchemeError(errno.EINVAL, str(error)) from None
-            self._names_changed()
+        if current_levels() != before.log:
+            self._levels_changed()

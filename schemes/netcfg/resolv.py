@@ -69,6 +69,5 @@ class _Replaced(CommandFile):
                 apply()
             except ValueError as error:
                 raise SchemeError(errno.EINVAL, str(error)) from None
-            self.changed()
 
         return [command]

@@ -72,7 +72,7 @@ class NetcfgScheme(Scheme):
         network: NetworkLayer = context.service("ip", NetworkLayer)  # type: ignore[type-abstract]
         self._network = network
         self._dhcp = Dhcp(context, network)
-        self._configuration = Configuration(context, network, self._dhcp, self._names_changed)
+        self._configuration = Configuration(context, network, self._dhcp, lambda: self._changed("log/level"))
         self._to_apply = context.config.document
         self._level = CommandFile(context, each_line(self._parse_level), levels_text)
         self._iface = InterfaceDirectories(context, network, plain_directory)
@@ -106,6 +106,7 @@ class NetcfgScheme(Scheme):
             }
         )
         network.on_change.append(self._changed)
+        context.names.on_change.append(lambda what: self._changed(f"resolv/{what}"))
 
     def link_attached(self, link: Link, now: float) -> None:
         """Put the configuration that the daemon was started with in force, once all its interfaces are there."""
@@ -135,10 +136,6 @@ class NetcfgScheme(Scheme):
         check_privileged(self.context, caller)
         self._configuration.apply(text, now)
 
-    def _names_changed(self) -> None:
-        for name in ("nameserver", "search", "hosts"):
-            self._changed(f"resolv/{name}")
-
     def _changed(self, key: str) -> None:
         """Tell the pollers of the file *key*, and of every other file that shows the same."""
         if key.endswith("/addr/duplicates"):
@@ -167,7 +164,7 @@ class NetcfgScheme(Scheme):
 
         def apply(now: float) -> None:
             command(now)
-            self._level.changed()
+            self._changed("log/level")
 
         return apply
 

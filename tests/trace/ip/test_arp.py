@@ -295,3 +295,13 @@ def test_a_crowd_of_dead_neighbors_is_bounded_and_keeps_nobody_from_beginning() 
     host.receives_arp("reply", PEER, US, now=0.1)
     host.until(10.0)
     assert host.eth0.waiting_octets == 0
+
+
+def test_a_question_that_a_full_link_does_not_take_is_counted_and_asked_again() -> None:
+    host = IpHost()
+    host.link.room = 0
+    send(host)
+    assert host.dropped == {"full_link_arp": 1}
+    host.link.room = 10
+    host.until(1.0)
+    assert host.sends() == ["arp who-has 10.0.2.2 tell 10.0.2.15 > everybody"]

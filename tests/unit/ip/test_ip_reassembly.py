@@ -25,7 +25,7 @@ def test_an_exact_duplicate_is_ignored() -> None:
     for units, more in ((0, True), (0, True), (1, False)):
         host.receives_datagram(fragment(units, bytes(8), more))
     assert len(host.transport.received) == 1
-    assert not host.dropped
+    assert host.dropped == {"duplicate_fragment": 1}
 
 
 def test_fragments_that_can_not_be_are_dropped() -> None:

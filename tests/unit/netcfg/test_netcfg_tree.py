@@ -260,6 +260,9 @@ def test_an_unknown_name_is_enoent(path):
         ("1400", "iface/eth0/mtu", {"iface/eth0/mtu", "ifaces/eth0/mtu"}),
         ("10.0.2.3", "resolv/nameserver", {"resolv/nameserver"}),
         ("10.0.2.3 dns", "resolv/hosts", {"resolv/hosts"}),
+        ("example.org", "resolv/search", {"resolv/search"}),
+        ("info", "log/level", {"log/level"}),
+        ("1", "ip/forward", {"ip/forward"}),
     ],
 )
 def test_who_polls_a_file_is_told_of_its_change(text, path, told):
@@ -267,9 +270,11 @@ def test_who_polls_a_file_is_told_of_its_change(text, path, told):
     watched = [
         "route/list", "routes", "iface/eth0/addr", "ifaces/eth0/addr/list", "iface/eth0/mac", "ifaces/eth0/mac",
         "iface/eth0/mtu", "ifaces/eth0/mtu", "resolv/nameserver", "resolv/hosts", "iface/lo/addr",
+        "resolv/search", "log/level", "ip/forward",
     ]  # fmt: skip
-    before = {path: netcfg.node(path).version for path in watched}
+    before = {path: netcfg.node(path).version for path in [*watched, "config"]}
     netcfg.echo(text, path)
+    assert netcfg.node("config").version > before["config"]  # it has everything
     assert {path for path in watched if netcfg.node(path).version != before[path]} == told
 
 
