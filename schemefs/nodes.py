@@ -162,7 +162,8 @@ class TextFile(Node):
             self._changes.happen()
 
     def ended(self) -> None:
-        """Tell the event scheme that what the file was about is gone."""
+        """Tell whoever watches that what it was about is gone: pollers as of a change, the event scheme for good."""
+        self.changed()
         if self._changes is not None:
             self._changes.end()
 
