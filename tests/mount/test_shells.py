@@ -7,6 +7,7 @@ import hashlib
 import os
 import re
 import signal
+import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from schemefs.testing.mount import SchemeMount
+from schemefs.testing.observing import wait_until
 
 pytestmark = pytest.mark.needs("fuse")
 
@@ -238,3 +240,47 @@ def test_tools_move_everything(sh: Shell, tmp_path: Path, tool: str) -> None:
     sh.says(f"{tool} <{tmp_path}/in >$S/tcp/127.0.0.1:7014")
     assert server.communicate(timeout=30) == ("", "")
     assert (tmp_path / "out").read_bytes() == data
+
+
+@both_shells
+def test_here_documents(sh: Shell) -> None:
+    server = sh.serve("exec 4<>$S/tcp/:7015; echo listening; read -r n _ <&4; cat $S/tcp/$n/rx")
+    sh.says("cat <<END >$S/tcp/127.0.0.1:7015\nfrom $((6 * 7))\n  a here-document\nEND\n")
+    assert server.communicate(timeout=10) == ("from 42\n  a here-document\n", "")
+
+
+def test_bashs_here_strings_and_substitutions(sh: Shell) -> None:
+    server = sh.serve("exec 4<>$S/tcp/:7016; echo listening; read -r n _ <&4; cat $S/tcp/$n/rx")
+    sh.says('tee $S/tcp/127.0.0.1:7016 <<<"a string" >/dev/null')
+    assert server.communicate(timeout=10) == ("a string\n", "")
+    server = sh.serve("exec 4<>$S/tcp/:7017; echo listening; read -r n _ <&4; echo the answer >$S/tcp/$n/tx")
+    assert sh.says('answer=$(<$S/tcp/127.0.0.1:7017); echo "[$answer]"') == "[the answer]\n"
+    server.communicate(timeout=10)
+
+
+SHOUTER = """exec 4<>$S/tcp/:{port}; echo listening; read -r n _ <&4
+    exec 3<>$S/tcp/$n/data; while read -r line <&3; do echo "${{line^^}}!" >&3; done"""
+
+
+@pytest.mark.needs("socat")
+def test_socat_relays_both_ways(sh: Shell) -> None:
+    server = sh.serve(SHOUTER.format(port=7018))
+    script = '{ echo one; echo two; } | socat -t 5 - "FILE:$S/tcp/127.0.0.1!7018" | head -n 2'
+    assert sh.says(script) == "ONE!\nTWO!\n"
+    server.communicate(timeout=10)
+
+
+@pytest.mark.needs("ncat")
+def test_ncat_serves_a_command_that_uses_the_mount(sh: Shell, tmp_path: Path) -> None:
+    """Any listener's connections go anywhere: here from a Unix socket, whose command relays in both directions."""
+    server = sh.serve(SHOUTER.format(port=7019))
+    path = tmp_path / "socket"
+    relay = "exec 3<>$S/tcp/127.0.0.1:7019; cat <&3 & exec cat >&3"
+    sh.start(f"exec ncat -lU {path} -c '{relay}'")
+    wait_until(path.exists, "ncat does not listen")
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(10)
+        client.connect(str(path))
+        client.sendall(b"through ncat\n")
+        assert client.makefile().readline() == "THROUGH NCAT!\n"
+    server.kill()
