@@ -88,6 +88,11 @@ def tls_open(talk, options='', hang_up=False):
 def connecting(file, port):
     try: os.write(file, f'connect 127.0.0.1:{port}'.encode())
     except BlockingIOError: pass
+def big():
+    import tempfile
+    globals()['kept'] = file = tempfile.NamedTemporaryFile()
+    file.truncate(1 << 30)
+    return file.name.replace('/', '%2F')
 def closed_udp():
     file = os.open('udp/127.0.0.1:9', RW | NB); os.write(file, b'x'); return happens(file)
 """
@@ -103,10 +108,7 @@ CASES: dict[str, list[str]] = {
         "os.open('tls/:0,cert=%2Fdev%2Fnull', RW)",
     ],
     "tls open ENOENT": ["os.open('tls/127.0.0.1:1,ca=%2Fnothing%2Fhere', RW)"],
-    "tls open EFBIG": [
-        "import tempfile; big = tempfile.NamedTemporaryFile(); big.truncate(1 << 30); "
-        + "os.open('tls/127.0.0.1:1,ca=' + big.name.replace('/', '%2F'), RW)",
-    ],
+    "tls open EFBIG": ["os.open('tls/127.0.0.1:1,ca=' + big(), RW)"],
     "tls open EACCES": ["nobody: os.open('tls/127.0.0.1:1,ca=%2Fetc%2Fshadow', RW)"],
     "tls read EPROTO": ["client, _ = tls(b'no TLS at all'); soon(lambda: os.read(client, 1), client)"],
     "tls read ECONNRESET": [
