@@ -229,3 +229,59 @@ def test_redox_records_name_descriptors(situation: Situation) -> None:
     assert struct.unpack("=QQQ", os.read(queue, 4096)) == (client, 1, 0xDEADBEEF)
     with pytest.raises(OSError, match="Bad file descriptor"):
         os.write(queue, struct.pack("=QQQ", 1, 1, 0))
+
+
+RECORD = struct.Struct("=QQQ")  # struct Event of redox_syscall: id, flags, data
+EVENT_READ, EVENT_WRITE = 1, 2
+
+
+@pytest.mark.parametrize("asked", [EVENT_READ, EVENT_WRITE, EVENT_READ | EVENT_WRITE])
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.__name__)
+def test_records_say_what_poll_says(situation: Situation, scenario: Callable[[Situation], int], asked: int) -> None:
+    """An error has no bit of its own there: it is what was asked for, since no call would block."""
+    descriptor = scenario(situation)
+    bits = {EVENT_READ: select.POLLIN, EVENT_WRITE: select.POLLOUT}
+    true = wait(descriptor, sum(bit for flag, bit in bits.items() if flag & asked), 0)
+    failed = true & (select.POLLERR | select.POLLHUP)
+    expected = asked if failed else sum(flag for flag, bit in bits.items() if bit & true)
+    queue = situation.open("event/raw")
+    os.write(queue, RECORD.pack(descriptor, asked, 7))
+    try:
+        told = RECORD.unpack(os.read(queue, RECORD.size))
+    except BlockingIOError:
+        assert expected == 0
+    else:
+        assert told == (descriptor, expected, 7)
+
+
+def test_records_are_edges_and_removal_removes(situation: Situation) -> None:
+    """Once for what becomes true, again after a read that leaves it true; removal needs no matching data."""
+    _, client, server = situation.connect()
+    queue = situation.open("event/raw")
+    os.write(queue, RECORD.pack(client, EVENT_READ, 1))
+    os.write(server, b"two octets")
+    assert wait(queue, select.POLLIN) == select.POLLIN
+    assert RECORD.unpack(os.read(queue, 1000)) == (client, EVENT_READ, 1)
+    with pytest.raises(BlockingIOError):
+        os.read(queue, 1000)
+    os.read(client, 1)
+    assert RECORD.unpack(os.read(queue, 1000)) == (client, EVENT_READ, 1)
+    os.write(queue, RECORD.pack(client, EVENT_READ | EVENT_WRITE, 2))  # a second registration replaces the first
+    assert RECORD.unpack(os.read(queue, 1000)) == (client, EVENT_READ | EVENT_WRITE, 2)
+    os.write(queue, RECORD.pack(client, 0, 0))
+    os.read(client, 1)
+    with pytest.raises(BlockingIOError):
+        os.read(queue, 1000)
+
+
+def test_as_many_records_as_fit_are_read_and_none_in_pieces(situation: Situation) -> None:
+    queue = situation.open("event/raw")
+    files = [situation.open("udp/:0") for _ in range(3)]
+    os.write(queue, b"".join(RECORD.pack(file, EVENT_WRITE, number) for number, file in enumerate(files)))
+    assert wait(queue, select.POLLIN) == select.POLLIN
+    first = os.read(queue, 2 * RECORD.size + 5)
+    assert [RECORD.unpack_from(first, at)[0] for at in (0, RECORD.size)] == files[:2]
+    assert len(first) == 2 * RECORD.size
+    with pytest.raises(OSError, match="Invalid argument"):
+        os.read(queue, RECORD.size - 1)
+    assert RECORD.unpack(os.read(queue, RECORD.size)) == (files[2], EVENT_WRITE, 2)
