@@ -277,10 +277,9 @@ def test_ncat_serves_a_command_that_uses_the_mount(sh: Shell, tmp_path: Path) ->
     path = tmp_path / "socket"
     relay = "exec 3<>$S/tcp/127.0.0.1:7019; cat <&3 & exec cat >&3"
     sh.start(f"exec ncat -lU {path} -c '{relay}'")
-    wait_until(path.exists, "ncat does not listen")
     with socket.socket(socket.AF_UNIX) as client:
         client.settimeout(10)
-        client.connect(str(path))
+        wait_until(lambda: not client.connect_ex(str(path)), "ncat does not listen")
         client.sendall(b"through ncat\n")
         assert client.makefile().readline() == "THROUGH NCAT!\n"
     server.kill()
