@@ -152,7 +152,7 @@ class PipeEngine:
         self.on_changed()
 
     def _end_when_both_are_closed(self) -> None:
-        if self._sent_fin and self._got_fin:
+        if self._sent_fin and (self._got_fin or self.peer is None):  # without a peer there is nobody to wait for
             self._state = "CLOSED"
 
     def discard_input(self, discard: bool, now: float) -> None:

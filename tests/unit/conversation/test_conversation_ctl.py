@@ -5,10 +5,10 @@ from __future__ import annotations
 import errno
 
 import pytest
-from pipe_world import RDONLY, ROOT, World
 
 from schemefs.errors import SchemeError
 from schemefs.scheme import Event, Handle, TextFile
+from tests.pipe_world import RDONLY, ROOT, World
 
 
 @pytest.fixture

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from pipe_world import USER, World
 
 from schemefs.scheme import FollowedFile
+from tests.pipe_world import USER, World
 
 
 @pytest.fixture

@@ -5,10 +5,10 @@ from __future__ import annotations
 import errno
 
 import pytest
-from pipe_world import NONBLOCK, OTHER, RDONLY, RDWR, USER, WRONLY, World
 
 from schemefs.errors import SchemeError
 from schemefs.scheme import Event
+from tests.pipe_world import NONBLOCK, OTHER, RDONLY, RDWR, USER, WRONLY, World
 
 
 @pytest.fixture

@@ -7,13 +7,13 @@ import json
 import struct
 
 import pytest
-from pipe_world import OTHER, RDONLY, RDWR, USER, WRONLY, World
 
 from schemefs.conversation.control import HELP
 from schemefs.conversation.options import FILE_OPTIONS
 from schemefs.errors import SchemeError
 from schemefs.fs.permissions import permits
 from schemefs.scheme import Event, TextFile
+from tests.pipe_world import OTHER, RDONLY, RDWR, USER, WRONLY, World
 
 FILES = ["ctl", "data", "rx", "tx", "listen", "local", "remote", "status", "status.json", "err", "events", "settings"]
 
