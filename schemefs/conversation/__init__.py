@@ -14,7 +14,16 @@ everything a scheme is made of.
     numbered    the directory of a conversation
 """
 
-from schemefs.conversation.contract import ConversationProtocol, Engine, ListenerEngine, Option, Setting, Use, no_value
+from schemefs.conversation.contract import (
+    ConversationProtocol,
+    Engine,
+    ListenerEngine,
+    Option,
+    Setting,
+    Use,
+    Verb,
+    no_value,
+)
 from schemefs.conversation.datagrams import DatagramEngine
 from schemefs.conversation.tree import ConversationScheme
 
@@ -27,5 +36,6 @@ __all__ = [
     "Option",
     "Setting",
     "Use",
+    "Verb",
     "no_value",
 ]

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Flag, auto
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from schemefs.net.addresses import Endpoint, parse_endpoint, parse_host
 
@@ -157,11 +157,24 @@ def no_value(text: str) -> None:
         raise ValueError(message)
 
 
+@dataclass(frozen=True, slots=True)
+class Verb:
+    """What a ctl of a protocol takes beside the verbs that all have.
+
+    *act* is given the engine or the listener, what follows the verb, and `now`; ValueError: a bad argument.
+    """
+
+    usage: str  # what follows it, for people: "GROUP"
+    help: str
+    act: Callable[[Any, str, float], None]
+
+
 class ConversationProtocol(ABC):
     """What tcp, udp… say about themselves. Also the place where an engine's values are turned into words."""
 
     name: str
     options: Mapping[str, Option] = {}
+    verbs: Mapping[str, Verb] = {}
     ports: bool = True  # addresses are HOST:PORT; without: HOST
     datagrams: bool = False  # closing what was written is no end that a peer could see
     place: str = ""  # where its numbered directories are, when not `name`: "ip/conversations"

@@ -10,11 +10,11 @@ from schemefs.errors import SchemeError
 from schemefs.net.addresses import parse_endpoint
 
 if TYPE_CHECKING:
-    from schemefs.conversation.contract import Setting
+    from schemefs.conversation.contract import ConversationProtocol, Setting
     from schemefs.conversation.life import Conversation
     from schemefs.scheme import Caller
 
-Verb = Callable[["Conversation", str, "Caller", float], bool]
+Action = Callable[["Conversation", str, "Caller", float], bool]
 
 HELP: Final = {
     "connect ADDRESS": "begin a conversation with it; waits until it is there",
@@ -29,9 +29,10 @@ LONGEST_LINE: Final = 4096  # octets; an error's sentence quotes it
 _OF_PORTS: Final = ("announce", "bind")
 
 
-def verbs(*, ports: bool) -> dict[str, str]:
+def help_of(protocol: ConversationProtocol) -> dict[str, str]:
     """Return the verbs of a protocol, and what they do. Without ports nobody can be waited for."""
-    return {usage: does for usage, does in HELP.items() if ports or usage.partition(" ")[0] not in _OF_PORTS}
+    shared = {usage: does for usage, does in HELP.items() if protocol.ports or usage.split()[0] not in _OF_PORTS}
+    return shared | {f"{name} {verb.usage}".rstrip(): verb.help for name, verb in protocol.verbs.items()}
 
 
 class Control:
@@ -42,14 +43,14 @@ class Control:
         begin: Callable[[Conversation, str, Caller, float], None],
         announce: Callable[[Conversation, str, Caller, float], None],
         settings: Callable[[Conversation], dict[str, Setting]],
-        *,
-        ports: bool,
+        protocol: ConversationProtocol,
     ) -> None:
         self._begin = begin
         self._announce_at = announce
-        self._help = verbs(ports=ports)
+        self._help = help_of(protocol)
+        self._own = protocol.verbs
         self._settings = settings
-        self._verbs: dict[str, Verb] = {
+        self._verbs: dict[str, Action] = {
             "connect": self._connect,
             "announce": self._announce,
             "bind": self._bind,
@@ -57,7 +58,7 @@ class Control:
             "hangup": self._hangup,
             "close": self._close,
         }
-        if not ports:
+        if not protocol.ports:
             for verb in _OF_PORTS:
                 del self._verbs[verb]
 
@@ -76,7 +77,10 @@ class Control:
         action = self._verbs.get(verb)
         if action is not None:
             return action(conversation, argument, caller, now)
-        self._set(conversation, verb, argument)
+        if verb in self._own:
+            self._act(conversation, verb, argument, now)
+        else:
+            self._set(conversation, verb, argument)
         return True
 
     def interrupted(self, conversation: Conversation, now: float) -> None:
@@ -140,6 +144,17 @@ class Control:
         else:
             conversation.connected().close(now)
         return True
+
+    def _act(self, conversation: Conversation, name: str, argument: str, now: float) -> None:
+        """Carry out a verb of the protocol's own; it may be seen in any setting."""
+        side = conversation.engine or conversation.listener
+        if side is None:
+            raise SchemeError(errno.ENOTCONN, f"{conversation.name} is neither connected nor announced")
+        try:
+            self._own[name].act(side, argument, now)
+        except ValueError as error:
+            raise SchemeError(errno.EINVAL, f"{name}: {error}") from None
+        conversation.was_set("")
 
     def _set(self, conversation: Conversation, name: str, value: str) -> None:
         settings = self._settings(conversation)

@@ -6,7 +6,7 @@ import inspect
 from typing import TYPE_CHECKING, Final
 
 from schemefs.conversation.contract import Option, Use
-from schemefs.conversation.control import verbs
+from schemefs.conversation.control import help_of
 
 if TYPE_CHECKING:
     from schemefs.conversation.tree import ConversationScheme
@@ -76,7 +76,7 @@ def options_and_verbs(scheme: ConversationScheme) -> list[str]:
         *(f"  {name:16} {option.help}{_place(option)}" for name, option in sorted(scheme.path_options.items())),
         "",
         "Verbs for ctl, one per line; or `<setting> <value>`:",
-        *(f"  {verb:26} {meaning}" for verb, meaning in verbs(ports=scheme.protocol.ports).items()),
+        *(f"  {verb:26} {meaning}" for verb, meaning in help_of(scheme.protocol).items()),
     ]
 
 

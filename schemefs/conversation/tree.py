@@ -53,7 +53,7 @@ class ConversationScheme(Scheme):
         self.conversations = Conversations(place, context.alarm, datagrams=protocol.datagrams)
         self.options = {**FILE_OPTIONS, **protocol.options}
         self.path_options = {**self.options, **ACCEPT} if protocol.ports else self.options
-        self.control = Control(self._begin, self._announce, settings_of, ports=protocol.ports)
+        self.control = Control(self._begin, self._announce, settings_of, protocol)
         self._listeners: dict[tuple[str, int], Conversation] = {}
         self.clone = Stream(self.open_clone)
         self.root = _ProtocolDirectory(self)

@@ -19,16 +19,16 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from schemefs.conversation import DatagramEngine, Setting
 from schemefs.errors import SchemeError
-from schemefs.net.addresses import endpoint_text, is_multicast, presentation
+from schemefs.net.addresses import endpoint_text, is_multicast
 from schemefs.net.checksum import pseudo_header_sum
 from schemefs.net.layers import UDP, DeliveryError
 from schemefs.scheme import Event
-from schemes.udp import wire
+from schemes.udp import groups, wire
 from schemes.udp.udp import Udp, key_of
 
 if TYPE_CHECKING:
     from schemefs.net.buffer import Buffer
-    from schemefs.net.layers import Path
+    from schemefs.net.layers import NetworkLayer, Path
     from schemefs.net.ports import Claim
 
 QUEUE_OCTETS: Final = 1 << 20
@@ -212,9 +212,7 @@ class Endpoint(DatagramEngine[Datagram]):
         self._udp.unbind(self._address, self._port, self)
         if self._claim is not None:
             self._udp.ports.release(self._claim)
-        for group in self.groups:
-            self._udp.network.leave_group(group, now)
-        self.groups = set()
+        groups.leave(self, set(self.groups), now)
 
     # What is shown
 
@@ -229,10 +227,14 @@ class Endpoint(DatagramEngine[Datagram]):
         return endpoint_text(self._remote, self._remote_port) if self._remote else ""
 
     @property
+    def network(self) -> NetworkLayer:
+        """Where groups are joined."""
+        return self._udp.network
+
+    @property
     def settings(self) -> Mapping[str, Setting]:
         """The groups beside what every datagram conversation has."""
-        groups = Setting(lambda: " ".join(map(presentation, sorted(self.groups))), None, "groups it has joined")
-        return {**super().settings, "groups": groups}
+        return {**super().settings, "groups": groups.setting_of(self)}
 
     def status(self, now: float) -> Mapping[str, str | int | float]:
         """State, ends and counters."""

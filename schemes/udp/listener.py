@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Final
 from schemefs.conversation import Setting
 from schemefs.errors import SchemeError
 from schemefs.net.addresses import endpoint_text, parse_number
+from schemes.udp import groups
 from schemes.udp.endpoint import Endpoint, Modes, Resolve
 
 if TYPE_CHECKING:
-    from schemefs.net.layers import DeliveryError
+    from schemefs.net.layers import DeliveryError, NetworkLayer
     from schemefs.net.ports import Claim
     from schemes.udp.udp import Udp
 
@@ -70,9 +71,15 @@ class Listener:
         return endpoint_text(self._claim.address, self._claim.port)
 
     @property
+    def network(self) -> NetworkLayer:
+        """Where groups are joined."""
+        return self._udp.network
+
+    @property
     def settings(self) -> Mapping[str, Setting]:
-        """The backlog."""
-        return {"backlog": Setting(lambda: str(self.backlog), self._set_backlog, "senders that may wait, 1 to 4096")}
+        """The backlog, and groups."""
+        backlog = Setting(lambda: str(self.backlog), self._set_backlog, "senders that may wait, 1 to 4096")
+        return {"backlog": backlog, "groups": groups.setting_of(self)}
 
     def pending(self) -> int:
         """How many new senders wait."""
@@ -92,9 +99,7 @@ class Listener:
         self._udp.ports.release(self._claim)
         while self._pending:
             self._pending.popleft().close(now)
-        for group in self.groups:
-            self._udp.network.leave_group(group, now)
-        self.groups = set()
+        groups.leave(self, set(self.groups), now)
 
     def status(self, now: float) -> Mapping[str, str | int | float]:
         """State and counters."""

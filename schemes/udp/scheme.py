@@ -12,29 +12,20 @@ from schemefs.net.addresses import (
     ANY_V4,
     AddressPath,
     is_multicast,
-    packed,
     parse_endpoint,
     parse_number,
     presentation,
 )
 from schemefs.net.layers import NetworkLayer
 from schemefs.net.ports import LOWEST_UNPRIVILEGED
+from schemes.udp import groups
 from schemes.udp.endpoint import Endpoint, Modes
 from schemes.udp.listener import BACKLOG, Listener
 from schemes.udp.udp import Udp
 
 if TYPE_CHECKING:
     from schemefs.conversation import Engine, ListenerEngine
-    from schemefs.net.ports import Claim
     from schemefs.scheme import Caller, SchemeContext
-
-
-def _groups(text: str) -> set[bytes]:
-    groups = {group: packed(group) for group in text.split("+")}
-    for group, address in groups.items():
-        if address is None or not is_multicast(address):
-            raise ValueError(f"{group!r} is no multicast group")
-    return {address for address in groups.values() if address is not None}
 
 
 OPTIONS: Final[Mapping[str, Option]] = {
@@ -43,7 +34,7 @@ OPTIONS: Final[Mapping[str, Option]] = {
     "bytes": Option(no_value, "what of a datagram did not fit a read is kept for the next"),
     "headers": Option(no_value, "reads give `HOST:PORT LENGTH` and a datagram; writes begin with `HOST:PORT`"),
     "listen": Option(no_value, "one conversation for each sender, as tcp's listener", Use.LISTEN),
-    "join": Option(_groups, "GROUP[+GROUP…]: hear these multicast groups as well", Use.LISTEN),
+    "join": Option(groups.parse_groups, "GROUP[+GROUP…]: hear these multicast groups as well", Use.LISTEN),
     "reuse": Option(no_value, "share the local port with others of the same uid that say so too"),
     "backlog": Option(
         lambda value: parse_number(value, 1, 4096), "how many new senders may wait", Use.LISTEN, ("listen", "accept")
@@ -57,6 +48,7 @@ class UdpProtocol(ConversationProtocol):
     name = "udp"
     datagrams = True
     options = OPTIONS
+    verbs = groups.VERBS
 
     def __init__(self, context: SchemeContext, udp: Udp) -> None:
         self._context = context
@@ -84,23 +76,19 @@ class UdpProtocol(ConversationProtocol):
         host, port = address.endpoint.host, address.endpoint.port
         local, number = self._own(host, port, caller)
         claim = self._udp.claim(local, number, caller.uid, shared="reuse" in address.options)
-        groups = _groups(address.options["join"]) if "join" in address.options else set()
-        joined: list[bytes] = []
-        try:
-            for group in groups:
-                self._udp.network.join_group(group, now)
-                joined.append(group)
-        except SchemeError:
-            for group in joined:
-                self._udp.network.leave_group(group, now)
-            self._udp.ports.release(claim)
-            raise
         if "listen" in address.options or "accept" in address.options:
-            return self._listen(address, claim, groups)
-        endpoint = Endpoint(self._udp, local, claim.port, _modes(address), self._resolve, claim)
-        endpoint.groups = groups
-        endpoint.bind()
-        return endpoint
+            backlog = int(address.options.get("backlog", BACKLOG))
+            made: Listener | Endpoint = Listener(self._udp, claim, _modes(address), self._resolve, backlog)
+        else:
+            made = Endpoint(self._udp, local, claim.port, _modes(address), self._resolve, claim)
+            made.bind()
+        if "join" in address.options:
+            try:
+                groups.join(made, groups.parse_groups(address.options["join"]), now)
+            except SchemeError:
+                made.close(now)
+                raise
+        return made
 
     def configure(self, engine: Engine, address: AddressPath) -> None:
         """Give what a listener has accepted the modes of *address*, if it says any."""
@@ -113,12 +101,6 @@ class UdpProtocol(ConversationProtocol):
     def stats(self) -> Mapping[str, int | float | str]:
         """Return the counters of RFC 4113 and the drops."""
         return self._udp.statistics()
-
-    def _listen(self, address: AddressPath, claim: Claim, groups: set[bytes]) -> Listener:
-        backlog = int(address.options.get("backlog", BACKLOG))
-        listener = Listener(self._udp, claim, _modes(address), self._resolve, backlog)
-        listener.groups = groups
-        return listener
 
     def _local_end(self, address: AddressPath, caller: Caller) -> tuple[bytes, int]:
         """Return address (empty: any) and port (0: any) of `from=`."""

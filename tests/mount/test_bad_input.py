@@ -101,7 +101,7 @@ verbs = st.builds(
     "{} {}".format,
     st.one_of(
         st.sampled_from(
-            "connect announce bind shutdown hangup close nodelay hop_limit read_timeout mss groups x".split()
+            "connect announce bind shutdown hangup close join leave nodelay hop_limit read_timeout mss groups x".split()
         ),
         st.text(max_size=5),
     ),

@@ -362,3 +362,32 @@ def test_what_is_sent_to_a_group_stays_on_the_network_unless_somebody_says_so() 
     for peer in ("224.0.0.251", "10.0.2.2"):
         write(anybody, f"{peer}:5353\nx".encode())
         assert hop_limit() == 9
+
+
+def test_a_ctl_joins_and_leaves_groups() -> None:
+    host = UdpHost()
+    handle = host.open(":5353,listen")
+    ctl = host.open("0/ctl")
+    group, to = address("224.0.0.251"), bytes.fromhex("01005e0000fb")
+    write(ctl, b"join 224.0.0.251+224.0.0.252")
+    assert host.text("0/settings/groups") == "224.0.0.251 224.0.0.252\n"
+    host.hears(b"mdns", 5353, destination=group, to=to)
+    assert read(handle) == b"1 10.0.2.2:53 10.0.2.15:5353\n"
+    write(ctl, b"leave 224.0.0.251")
+    assert host.text("0/settings/groups") == "224.0.0.252\n"
+    host.hears(b"mdns", 5353, sender_port=54, destination=group, to=to)
+    assert read(handle) is None
+    for line in (b"leave 224.0.0.251", b"join 10.0.2.2", b"join"):
+        fails(errno.EINVAL, write, ctl, line)
+
+
+def test_only_who_hears_anybody_joins_groups() -> None:
+    host = UdpHost()
+    ctl = host.open("clone")
+    fails(errno.ENOTCONN, write, ctl, b"join 224.0.0.251")
+    write(ctl, b"connect 10.0.2.2:53")
+    fails(errno.EINVAL, write, ctl, b"join 224.0.0.251")
+    assert "announce" in host.text("0/err")
+    fails(errno.EINVAL, write, ctl, b"dance")
+    assert "close, join GROUP, leave GROUP, read_timeout" in host.text("0/err")
+    assert "join GROUP                 hear a multicast group as well" in host.text("README")
