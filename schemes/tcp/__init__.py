@@ -4,11 +4,12 @@ scheme           addresses and options of a user's path
 demultiplexer    all connections and listeners, and whose a segment is
 connection       one connection's state, and the user's calls on it      (§3.3.1, §3.10.1 to §3.10.6)
 arrival          SEGMENT ARRIVES, step by step; acknowledgment: its fifth (§3.10.7)
-opening closing  the handshake; FIN, linger, reset, TIME-WAIT             (§3.5, §3.6)
+opening closing  the handshake; FIN, linger, reset                       (§3.5, §3.6)
+time_wait        what is kept when the connection has gone               (§3.6.1, RFC 6191)
 output           segments out: windows, Nagle, SWS avoidance, headers     (§3.7, §3.8)
-timeouts         the three timers                                         (§3.10.8)
+timeouts         the four timers                                         (§3.10.8)
 spaces           SND and RCV variables; send_buffer, receive_buffer, reassembly: the octets
-recovery         what to send again; scoreboard: what the peer has        (RFC 6675, RFC 6582)
+recovery         what to send again: rack, duplicate_acks                (RFC 8985, RFC 6582)
 congestion/      how much may be in flight                                (RFC 5681, RFC 9438)
 rtt              round-trip time and RTO                                  (RFC 6298)
 wire options     headers                                                  (§3.1, §3.2)

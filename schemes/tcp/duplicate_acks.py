@@ -34,7 +34,8 @@ class DuplicateAckRecovery(Recovery):
     @property
     def pipe(self) -> int:
         """What is in flight, less what must have arrived and what is lost."""
-        return self.snd.in_flight - self._arrived - self.lost
+        # Never below zero: nobody knows whether duplicate ACKs stand for octets that count as lost.
+        return max(self.snd.in_flight - self._arrived - self.lost, 0)
 
     @property
     def arrived(self) -> int:

@@ -33,3 +33,12 @@ def test_breeding_stories_for_a_minute(tmp_path: Path) -> None:
     command = [sys.executable, str(FUZZER), "--seconds", "60", "--corpus", str(tmp_path / "corpus")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr[-4000:]
+
+
+def test_without_atheris_it_says_so_in_one_sentence() -> None:
+    program = "import runpy, sys; sys.modules['atheris'] = None; runpy.run_path(sys.argv.pop(), run_name='__main__')"
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(FUZZER)], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert "there is no atheris for this Python" in done.stderr

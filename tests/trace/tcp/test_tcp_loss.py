@@ -289,3 +289,16 @@ def test_a_window_that_opens_within_a_recovery_starts_the_count_anew() -> None:
     tcp.network.room = 0
     tcp.receives(". ack 1 win 60000", now=0.3)
     assert tcp.connection.recovery.pipe == 0
+
+
+def test_duplicate_acks_of_what_counts_as_lost_never_empty_the_pipe() -> None:
+    """All is to go again, and the peer repeats itself; found by the fuzzer."""
+    tcp = established(mss=1000, cwnd=10_000)
+    tcp.write(bytes(8000), now=0.0)
+    for _ in range(3):
+        tcp.receives(". ack 1", now=0.1)
+    tcp.receives(". ack 1 win 0", now=0.2)
+    tcp.network.room = 0
+    tcp.receives(". ack 1 win 60000", now=0.3)
+    tcp.receives(". ack 1 win 60000", now=0.3)
+    assert tcp.connection.recovery.pipe == 0
