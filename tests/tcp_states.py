@@ -105,6 +105,16 @@ def timed_out(iss: int = 0, irs: int = 0) -> Trace:
     return tcp
 
 
+def marked(iss: int = 0, irs: int = 0) -> Trace:
+    """Both speak ECN, a router has marked something, and so has one on the other way."""
+    tcp = Trace(iss=iss, irs=irs)
+    tcp.connect(ecn=True)
+    tcp.receives(f"SE. 0:0(0) ack 1 mss 1000 {OPTIONS}")
+    tcp.write(bytes(30_000))
+    tcp.receives("PE. 1:1001(1000) ack 1001 ts 2:0", tos=3)
+    return tcp
+
+
 def lingering(iss: int = 0, irs: int = 0) -> Trace:
     tcp = established(iss=iss, irs=irs, mss=1000)
     tcp.write(bytes(100))
@@ -114,5 +124,5 @@ def lingering(iss: int = 0, irs: int = 0) -> Trace:
 
 STATES = [
     closed, listening, syn_sent, syn_received, busy, window_closed, fin_wait_1, fin_wait_2, close_wait, last_ack,
-    closing, time_wait, simultaneous, in_recovery, timed_out, lingering,
+    closing, time_wait, simultaneous, in_recovery, timed_out, lingering, marked,
 ]  # fmt: skip

@@ -33,7 +33,7 @@ US = packed("10.0.2.15") or b""
 PEER = packed("10.0.2.2") or b""
 OUR_PORT, PEER_PORT = 40000, 80
 
-_FLAGS = {"S": wire.SYN, "F": wire.FIN, "R": wire.RST, "P": wire.PSH, ".": wire.ACK}
+_FLAGS = {"S": wire.SYN, "F": wire.FIN, "R": wire.RST, "P": wire.PSH, ".": wire.ACK, "E": wire.ECE, "W": wire.CWR}
 
 
 class MemoryPath:
@@ -77,6 +77,7 @@ class MemoryPath:
         assert int.from_bytes(header[16:18], "big") == partial
         assert len(payload) <= 64
         self.network.sent.append((octets, gso_size))
+        self.network.traffic_classes.append(self.traffic_class)
         return True
 
     def suspect(self, now: float) -> None:
@@ -93,6 +94,7 @@ class MemoryNetwork:
         self.failure: SchemeError | None = None
         self.sent: list[tuple[bytes, int]] = []
         self.routes = None
+        self.traffic_classes: list[int] = []  # of what was sent, ever
         self.suspected: list[float] = []  # when a transport said that nothing comes back
         self.interfaces: dict[str, object] = {}
 
@@ -148,7 +150,7 @@ def parse(text: str) -> Shown:
     """Read a trace line."""
     shown = Shown()
     words = text.split()
-    if words and re.fullmatch(r"[SFRP.]+", words[0]):
+    if words and re.fullmatch(r"[SFRPEW.]+", words[0]):
         shown.has_flags = True
         for letter in words.pop(0):
             shown.flags |= _FLAGS[letter]
@@ -272,19 +274,23 @@ class Trace:
     peer_seq = 1  # SEG.SEQ of what the peer sends without saying: the end of all it has sent
     follows = True
 
-    def receives(self, text: str, now: float | None = None, *, payload: bytes | None = None, gso: int = 0) -> None:
+    def receives(
+        self, text: str, now: float | None = None, *, payload: bytes | None = None, gso: int = 0, tos: int = 0
+    ) -> None:
         """The peer's segment arrives, alone in its burst."""
-        self.burst(text, now=now, payload=payload, gso=gso)
+        self.burst(text, now=now, payload=payload, gso=gso, tos=tos)
 
-    def burst(self, *texts: str, now: float | None = None, payload: bytes | None = None, gso: int = 0) -> None:
-        """Several segments arrive at once."""
+    def burst(
+        self, *texts: str, now: float | None = None, payload: bytes | None = None, gso: int = 0, tos: int = 0
+    ) -> None:
+        """Several segments arrive at once; *tos*: the traffic class in their IP headers."""
         now = self._at(now)
         for text in texts:
             shown = parse(text)
             if shown.seq is not None and self.follows:
                 self.peer_seq = max(self.peer_seq, shown.seq + (shown.size or 0) + bool(shown.flags & wire.SYN))
                 self.peer_seq += bool(shown.flags & wire.FIN)
-            octets = bytes(20) + self.octets(text, payload)
+            octets = bytes((0x45, tos)) + bytes(18) + self.octets(text, payload)
             offload = CHECKED._replace(gso_size=gso)
             assert self.tcp.receive_datagram(PEER, US, memoryview(octets), 20, offload, now)
         self.alarm.on_deadline(now)

@@ -11,6 +11,8 @@ timeouts         the four timers                                         (§3.10
 spaces           SND and RCV variables; send_buffer, receive_buffer, reassembly: the octets
 recovery         what to send again: rack, duplicate_acks                (RFC 8985, RFC 6582)
 congestion/      how much may be in flight                                (RFC 5681, RFC 9438)
+ecn              marks instead of losses                                 (RFC 3168)
+user_timeout     how long octets may stay unacknowledged, told to the peer (RFC 5482)
 rtt              round-trip time and RTO                                  (RFC 6298)
 wire options     headers                                                  (§3.1, §3.2)
 """

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from schemes.tcp import closing, output
+from schemes.tcp import closing, ecn, output
 from schemes.tcp.opening import established
 from schemes.tcp.recovery import NO_ECHO
 from schemes.tcp.send_buffer import LOW_WATER
 from schemes.tcp.states import CLOSING, FIN_WAIT_1, LAST_ACK, SYN_RECEIVED
-from schemes.tcp.wire import ACK, FIN, SYN
+from schemes.tcp.wire import ACK, ECE, FIN, SYN
 
 if TYPE_CHECKING:
     from schemes.tcp.connection import Connection
@@ -37,6 +37,8 @@ def check_ack(connection: Connection, segment: Segment, now: float) -> bool:
             output.send_ack(c, now)
         return False
     acked = ack - snd.una
+    if c.notification is not None and segment.flags & ECE and acked >= 0:
+        ecn.echoed(c.notification, c, ack, now)
     if acked > 0:
         _advance(c, segment, acked, now)
     elif acked == 0 and (segment.sack or not segment.size):

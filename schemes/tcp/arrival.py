@@ -12,7 +12,7 @@ import logging
 from typing import TYPE_CHECKING, Final
 
 from schemefs.log import TRACE
-from schemes.tcp import closing, output, user_timeout
+from schemes.tcp import closing, ecn, output, user_timeout
 from schemes.tcp.acknowledgment import check_ack
 from schemes.tcp.opening import agree, established
 from schemes.tcp.sequence import unwrap
@@ -64,6 +64,8 @@ def segment_arrives(connection: Connection, segment: Segment, now: float) -> Non
     c.heard_at = now
     if segment.user_timeout:
         user_timeout.arrives(c, user_timeout.decode(segment.user_timeout))
+    if c.notification is not None:
+        ecn.arrives(c.notification, c, segment)
     if segment.flags & URG:
         _sixth_check_urg(c, segment)
     if segment.size:

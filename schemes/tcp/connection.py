@@ -19,7 +19,7 @@ from schemefs.errors import SchemeError
 from schemefs.log import TRACE
 from schemefs.net.addresses import endpoint_text
 from schemefs.scheme import Event
-from schemes.tcp import closing, output, settings, status, timeouts
+from schemes.tcp import closing, ecn, output, settings, status, timeouts
 from schemes.tcp.autotuning import INITIAL_CAPACITY, WINDOW_SCALE, WindowTuning
 from schemes.tcp.congestion import CONTROLS
 from schemes.tcp.duplicate_acks import DuplicateAckRecovery
@@ -27,6 +27,7 @@ from schemes.tcp.limits import ReplyLimit
 from schemes.tcp.options import TIMESTAMPS_LENGTH
 from schemes.tcp.reassembly import ReassemblyQueue
 from schemes.tcp.receive_buffer import ReceiveBuffer
+from schemes.tcp.recovery import OPEN
 from schemes.tcp.rtt import RoundTripTime
 from schemes.tcp.send_buffer import SendBuffer
 from schemes.tcp.spaces import ReceiveSpace, SendSpace
@@ -63,16 +64,16 @@ class Connection:
 
     __slots__ = (
         "__weakref__", "ack_now", "advertised_timeout", "alternatives", "blocked", "closed", "congestion",
-        "connect_timeout", "delayed_ack", "discarding", "dsack", "error", "established_at", "failure",
+        "connect_timeout", "delayed_ack", "discarding", "dsack", "ecn", "error", "established_at", "failure",
         "fin_queued", "fin_sent", "header_length", "heard_at", "held_back", "hop_limit", "inbox",
         "ip_header_length", "is_limited", "is_timeout_fixed", "keepalive", "keepalive_count",
         "keepalive_interval", "key", "life", "linger", "lingering", "listener", "loss_timer", "max_payload",
-        "mss", "nodelay", "note", "on_changed", "opened_at", "out", "path", "path_mtu", "peer_closed",
-        "peer_mss", "ports", "probes", "pseudo_sum", "quick_acks", "rcv", "read_shut", "reassembly", "recovery",
-        "replies", "retransmission", "retransmissions", "rtt", "sack_on", "segments_in", "segments_out",
-        "sent_at", "small_end", "snd", "soft_error", "stalled_at", "state", "syn_retries", "tcp", "timeout_due",
-        "timestamp_offset", "timestamps_on", "ts_recent", "ts_recent_at", "tuning", "unanswered", "unsendable",
-        "user_timeout",
+        "mss", "nodelay", "note", "notification", "on_changed", "opened_at", "out", "path", "path_mtu",
+        "peer_closed", "peer_mss", "ports", "probes", "pseudo_sum", "quick_acks", "rcv", "read_shut",
+        "reassembly", "recovery", "replies", "retransmission", "retransmissions", "rtt", "sack_on",
+        "segments_in", "segments_out", "sent_at", "small_end", "snd", "soft_error", "stalled_at", "state",
+        "syn_retries", "tcp", "timeout_due", "timestamp_offset", "timestamps_on", "ts_recent", "ts_recent_at",
+        "tuning", "unanswered", "unsendable", "user_timeout",
     )  # fmt: skip
 
     def __init__(self, tcp: Tcp, path: Path, ports: tuple[int, int], iss: int, timestamp_offset: int) -> None:
@@ -107,6 +108,7 @@ class Connection:
         self.ts_recent = 0
         self.ts_recent_at = 0.0
         self.sack_on = False
+        self.notification: ecn.Notification | None = None  # both sides speak ECN
         self.header_length = HEADER_LENGTH
         self.path_mtu = 0
         self.mss = DEFAULT_MSS  # octets of payload in one segment on the wire
@@ -164,6 +166,7 @@ class Connection:
         self.read_shut = False
         self.discarding = False
         self.nodelay = False
+        self.ecn = False  # the SYN asks for it
         self.hop_limit = 64
         self.linger = -1.0  # seconds; -1: as long as it takes, 0: reset at once
         self.keepalive = 0.0  # seconds of silence until the first probe; 0: none
@@ -195,6 +198,7 @@ class Connection:
     @dscp.setter
     def dscp(self, value: int) -> None:
         self.path.traffic_class = value << 2
+        ecn.follow_traffic_class(self)
 
     @property
     def ended(self) -> bool:
@@ -353,7 +357,9 @@ class Connection:
             self.note(now, text)
 
     def tell_decision(self, now: float) -> None:
-        """Tell what loss recovery has decided."""
+        """Tell what loss recovery has decided: a router that marks, and who follows `events`."""
+        if self.notification is not None and self.recovery.phase is not OPEN:
+            ecn.reduced(self.notification, self)
         self.tell(now, self.recovery.decision)
         self.recovery.decision = ""
 

@@ -17,6 +17,7 @@ from schemefs.net.ports import EphemeralPorts, PortTable
 from schemes.tcp import opening, output
 from schemes.tcp.arrival import segment_arrives
 from schemes.tcp.connection import Connection
+from schemes.tcp.ecn import CE
 from schemes.tcp.icmp_errors import error_arrives, quotes_what_is_in_flight
 from schemes.tcp.initial_numbers import InitialNumbers
 from schemes.tcp.listener import Listener
@@ -168,6 +169,8 @@ class Tcp:
         key = source + destination + datagram[start : start + 4]
         connection = self.connections.get(key)
         if connection is not None:
+            if connection.notification is not None:
+                segment.is_marked = datagram[1] & CE == CE  # the IPv4 header's second octet
             segment_arrives(connection, segment, now)
         else:
             self._arrives_unconnected(source, destination, key, (local_port, remote_port), segment, now)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from schemes.tcp import closing, output, timeouts, user_timeout
+from schemes.tcp import closing, ecn, output, timeouts, user_timeout
 from schemes.tcp.rack import RackRecovery
 from schemes.tcp.rtt import RTO_AFTER_LOST_SYN, RoundTripTime
 from schemes.tcp.states import ESTABLISHED, FIN_WAIT_1, SYN_RECEIVED, SYN_SENT
@@ -57,6 +57,7 @@ def agree(connection: Connection, segment: Segment, now: float) -> None:
         c.agree_on_timestamps()
         c.ts_recent = segment.timestamp
         c.ts_recent_at = now
+    ecn.agree(c, segment.flags)
     if segment.sack_permitted:
         c.sack_on = True
         c.recovery = RackRecovery(c.snd, c.congestion, c.rtt)

@@ -14,13 +14,15 @@ from typing import TYPE_CHECKING, Final
 from schemefs.errors import SchemeError
 from schemefs.log import TRACE
 from schemefs.net.layers import TCP
-from schemes.tcp import held_back, user_timeout
+from schemes.tcp import ecn, held_back, user_timeout
 from schemes.tcp.options import ack_options, syn_options, user_timeout_option
 from schemes.tcp.recovery import OPEN
 from schemes.tcp.states import RECEIVING, SENDING, SYN_RECEIVED, SYN_SENT
 from schemes.tcp.wire import (
     ACK,
     CHECKSUM_OFFSET,
+    CWR,
+    ECE,
     FIN,
     HEADER_LENGTH,
     PSH,
@@ -34,6 +36,7 @@ from schemes.tcp.wire import (
 
 if TYPE_CHECKING:
     from schemefs.net.buffer import Chunks
+    from schemefs.net.layers import Path
     from schemes.tcp.connection import Connection
 
 log = logging.getLogger("schemefs.tcp")
@@ -165,10 +168,14 @@ def _tail_may_go(c: Connection) -> bool:
     return c.nodelay or c.fin_queued or c.small_end <= c.snd.una
 
 
-def _send_range(c: Connection, seq: int, length: int, now: float) -> int:
+def _send_range(c: Connection, seq: int, length: int, now: float, *, is_probe: bool = False) -> int:
     """Send `[seq, seq + length)`, whose last may be the FIN; return how much went: less if it was too chopped."""
     end = c.out.end
     flags = ACK
+    marking = c.notification if seq == c.snd.nxt and seq < end and not is_probe else None  # RFC 3168 §6.1.5, §6.1.6
+    if marking is not None and marking.is_due:
+        flags |= CWR
+        length = min(length, c.mss)  # for one segment, not for each that a super-segment is cut into
     if c.snd.up > seq:
         flags |= URG
         length = min(length, c.mss)  # cutting a super-segment does not move the urgent pointer
@@ -182,7 +189,11 @@ def _send_range(c: Connection, seq: int, length: int, now: float) -> int:
         flags |= PSH
     if seq + length > end:
         flags |= FIN
-    return length if _send(c, seq, flags, chunks, size, now) else 0
+    if not _send(c, seq, flags, chunks, size, now, c.path if marking is None else marking.path):
+        return 0
+    if marking is not None and flags & CWR:
+        marking.is_due = False
+    return length
 
 
 def send_ack(connection: Connection, now: float) -> None:
@@ -199,7 +210,7 @@ def send_probe(connection: Connection, now: float) -> None:
         if not c.fin_queued:
             return
         c.fin_sent = True
-    if _send_range(c, snd.una, 1, now):
+    if _send_range(c, snd.una, 1, now, is_probe=True):
         if snd.nxt == snd.una:
             snd.nxt += 1
             c.recovery.sent(snd.una, snd.nxt, now, c.rtt.srtt)
@@ -270,11 +281,17 @@ def send_syn(connection: Connection, now: float) -> None:
         sack_permitted=c.sack_on or not is_reply,
         user_timeout=user_timeout.encode(c.advertised_timeout) if c.advertised_timeout else 0,
     )
-    flags = SYN | ACK if is_reply else SYN
+    flags = SYN
+    if is_reply:
+        flags |= ACK if c.notification is None else ACK | ECE
+    elif ecn.asks(c):
+        flags |= ECE | CWR
     c.snd.nxt = c.snd.iss + 1
     partial_sum = (c.pseudo_sum + HEADER_LENGTH + len(octets)) % 0xFFFF or 0xFFFF
     _tell(c, f"{flags_text(flags)} out to {c.remote} (try {c.syn_retries + 1})", now)
-    _hand_over(c, header(c.ports, c.snd.iss, rcv.nxt if is_reply else 0, flags, wnd, partial_sum, octets), (), 0, now)
+    _hand_over(
+        c, header(c.ports, c.snd.iss, rcv.nxt if is_reply else 0, flags, wnd, partial_sum, octets), (), 0, now, c.path
+    )
 
 
 def send_reset(connection: Connection, now: float) -> None:
@@ -290,9 +307,11 @@ def _free(c: Connection) -> int:
     return c.inbox.capacity if c.discarding or c.read_shut else max(c.inbox.free, 0)
 
 
-def _send(c: Connection, seq: int, flags: int, chunks: Chunks, size: int, now: float) -> bool:
+def _send(c: Connection, seq: int, flags: int, chunks: Chunks, size: int, now: float, path: Path | None = None) -> bool:
     """Build the header, hand the segment over and note that it carried our ACK; False: the link had no room."""
     rcv = c.rcv
+    if c.notification is not None and c.notification.echoes and not flags & RST:
+        flags |= ECE
     wnd = rcv.advertise(rcv.edge_for(_free(c), rcv.mss, c.inbox.capacity))
     if c.timestamps_on and (size or not (c.reassembly.size or c.dsack or c.timeout_due)):
         partial_sum = (c.pseudo_sum + c.header_length + size) % 0xFFFF or 0xFFFF
@@ -309,7 +328,7 @@ def _send(c: Connection, seq: int, flags: int, chunks: Chunks, size: int, now: f
     if flags & URG:
         # 0xFFFF: as far as it can say; the segments after this one say the rest.
         octets = octets[:18] + min(c.snd.up - seq, 0xFFFF).to_bytes(2, "big") + octets[20:]
-    if not _hand_over(c, octets, chunks, size, now):
+    if not _hand_over(c, octets, chunks, size, now, path or c.path):
         return False
     c.ack_now = False
     if not size:
@@ -342,10 +361,10 @@ def _sack_blocks(c: Connection) -> list[tuple[int, int]]:
     return blocks
 
 
-def _hand_over(c: Connection, octets: bytes, chunks: Chunks, size: int, now: float) -> bool:
+def _hand_over(c: Connection, octets: bytes, chunks: Chunks, size: int, now: float, path: Path) -> bool:
     """Give a segment to the network layer; False: it has no room now, and Tcp will call again when it has."""
     try:
-        sent = c.path.send(
+        sent = path.send(
             TCP,
             octets,
             chunks,

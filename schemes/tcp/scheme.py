@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 # Options that are settings of the connection from its first segment on; `ttl` is the short name of hop_limit.
 _SETTINGS = {
     "nodelay": "nodelay",
+    "ecn": "ecn",
     "ttl": "hop_limit",
     "dscp": "dscp",
     "keepalive": "keepalive",

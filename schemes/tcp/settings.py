@@ -20,6 +20,7 @@ KEEPALIVE_TIME = 7200.0  # when only the word is said (RFC 9293 MUST-28)
 
 HELP = {
     "nodelay": "1: send short segments at once; 0: Nagle's algorithm",
+    "ecn": "1: ask for explicit congestion notification when connecting (RFC 3168); who asks us is answered always",
     "hop_limit": "TTL of outgoing datagrams, 1 to 255",
     "dscp": "Diffserv field of outgoing datagrams, 0 to 63",
     "keepalive": "seconds of silence until the peer is probed; 0: never",
@@ -72,6 +73,7 @@ def _congestion(text: str) -> type[CongestionControl]:
 
 CHECKS: Mapping[str, Callable[[str], object]] = {
     "nodelay": _flag,
+    "ecn": _flag,
     "hop_limit": lambda text: parse_number(text, 1, 255),
     "dscp": lambda text: parse_number(text, 0, 63),
     "keepalive": lambda text: parse_seconds(text) if text else KEEPALIVE_TIME,

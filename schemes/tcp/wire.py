@@ -51,6 +51,7 @@ class Segment:
         "echo",
         "flags",
         "full_size",
+        "is_marked",
         "mss",
         "payload",
         "sack",
@@ -72,6 +73,7 @@ class Segment:
         self.payload = payload  # borrowed: valid while the segment is processed
         self.size = len(payload)
         self.full_size = full_size  # octets of payload in each segment that a super-segment was made of
+        self.is_marked = False  # CE in the IP header; looked at where ECN was agreed on
         self.urgent = 0  # SEG.UP as in the header; from `seq` on unwrapped, the first number that is not urgent
         self.timestamp = -1  # TSval; -1: no Timestamps option
         self.echo = 0  # TSecr

@@ -58,6 +58,11 @@ class CongestionControl(ABC):
         self.ssthresh = max(self.reduced_window(in_flight, now), 2 * self.smss)
         self.cwnd = self.ssthresh
 
+    def marked(self, in_flight: int, now: float) -> None:
+        """A router says that it is full (RFC 3168 §6.1.2): as a loss, but there can be no mistake to undo."""
+        self.lost(in_flight, now)
+        self._before = ()
+
     def timed_out(self, in_flight: int, now: float, *, again: bool) -> None:
         """The retransmission timer fired (RFC 5681 §3.1); *again*: for the same segment, ssthresh stays."""
         if not again:
