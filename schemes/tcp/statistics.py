@@ -25,6 +25,7 @@ class Statistics:
         self.out_resets = 0
         self.out_of_order_segments = 0
         self.challenge_acks = 0
+        self.time_wait_overflows = 0  # waits that were cut short because there were too many
         self.excessive_retransmissions = 0  # R1 of RFC 9293 §3.8.3 was reached
 
         self.dropped_ack_too_far = 0
@@ -104,6 +105,11 @@ class Statistics:
         }
         rows |= {
             name: getattr(self, name)
-            for name in ("out_of_order_segments", "challenge_acks", "excessive_retransmissions")
+            for name in (
+                "time_wait_overflows",
+                "out_of_order_segments",
+                "challenge_acks",
+                "excessive_retransmissions",
+            )
         }
         return rows | {name: count for name, count in vars(self).items() if name.startswith(("dropped_", "aborted_"))}

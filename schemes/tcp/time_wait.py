@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from schemes.tcp.demultiplexer import Tcp
 
 LENGTH: Final = 60.0  # seconds: 2 MSL, with the MSL of 30 s that Linux assumes
+CAPACITY: Final = 1 << 16  # then the oldest has waited long enough: peers must not fill the memory (64 MiB)
 ISN_STEP: Final = 65537  # beyond the last number of a connection whose TIME-WAIT is cut short, as Linux
 
 
@@ -105,6 +106,9 @@ class TimeWaits:
 
     def add(self, connection: Connection, now: float) -> None:
         """*connection* has entered TIME-WAIT: it is not needed here any more."""
+        if len(self._waiting) >= CAPACITY:
+            self._tcp.statistics.time_wait_overflows += 1
+            self.end(next(iter(self._waiting.values())))
         self._waiting[connection.key] = TimeWait(connection, now)
         if not self._timer.armed:
             self._timer.set(now + LENGTH)

@@ -91,21 +91,6 @@ def test_fin_out_of_order_waits_for_what_is_before_it() -> None:
     assert tcp.read() == b""
 
 
-def test_a_lost_ack_of_the_peers_fin_is_sent_again_in_time_wait() -> None:
-    """§3.10.7.4, eighth step: and the time starts anew."""
-    tcp = established()
-    tcp.connection.close(1.0)
-    tcp.receives("F. 1:1(0) ack 2", now=1.1)
-    list(tcp.taken())
-    tcp.follows = False
-    tcp.receives("F. 1:1(0) ack 2", now=31.0)
-    tcp.sends(". 2:2(0) ack 2")
-    tcp.until(90.9)
-    assert tcp.state == "TIME_WAIT"
-    tcp.until(91.0)
-    assert tcp.state == "CLOSED"
-
-
 def test_half_close_lets_the_peer_go_on() -> None:
     tcp = established()
     tcp.write(b"GET /", now=1.0)
@@ -291,23 +276,6 @@ def test_an_old_syn_in_time_wait_does_not() -> None:
     tcp.receives("S 0:0(0) mss 1460", now=2.0)
     tcp.sends(". 2:2(0) ack 2")
     assert tcp.state == "TIME_WAIT"
-
-
-def test_an_older_syn_with_a_newer_timestamp_does() -> None:
-    tcp = Trace()
-    tcp.listen()
-    tcp.receives("S 0:0(0) mss 1460 ts 100:0")
-    tcp.receives(". 1:1(0) ack 1 ts 100:0")
-    connection = tcp.listener.accept(0.0)
-    assert connection is not None
-    connection.close(1.0)
-    tcp.receives("F. 1:1(0) ack 2 ts 101:1000", now=1.1)
-    assert connection.state == "TIME_WAIT"
-    list(tcp.taken())
-    tcp.receives("S -9000:-9000(0) mss 1460 ts 3000:0", now=2.0)
-    (reply,) = tcp.taken()
-    assert reply.flags == 0x12
-    assert reply.ack == -8999
 
 
 def test_events_of_a_connection_that_ends() -> None:

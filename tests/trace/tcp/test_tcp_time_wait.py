@@ -11,7 +11,7 @@ from tcp_trace import OUR_PORT, PEER, PEER_PORT, US, Trace, accepted, establishe
 
 from schemefs.errors import SchemeError
 from schemefs.net.offload import CHECKED
-from schemes.tcp import wire
+from schemes.tcp import time_wait, wire
 from schemes.tcp.time_wait import LENGTH
 
 
@@ -221,6 +221,27 @@ def test_one_is_small() -> None:
         tracemalloc.stop()
     assert tcp.tcp.stats()["time_wait"] == count + 1
     assert used < 1024, used
+
+
+def test_there_are_only_so_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time_wait, "CAPACITY", 2)
+    tcp = Trace()
+    tcp.listen()
+    connections = []
+    for port in (1000, 1001, 1002):
+        tcp.ports = (port, OUR_PORT)
+        tcp.receives("S 0:0(0) mss 1460")
+        tcp.receives(". 1:1(0) ack 1")
+        connection = tcp.listener.accept(0.0)
+        assert connection is not None
+        connection.close(0.0)
+        tcp.receives("F. 1:1(0) ack 2")
+        connections.append(connection)
+    assert [connection.state for connection in connections] == ["CLOSED", "TIME_WAIT", "TIME_WAIT"]
+    stats = tcp.tcp.stats()
+    assert (stats["time_wait"], stats["time_wait_overflows"]) == (2, 1)
+    tcp.until(60.0)
+    assert connections[2].state == "CLOSED"
 
 
 def test_damaged_segments_change_nothing() -> None:

@@ -14,6 +14,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from tcp_pair import Pair, Weather
 from tls_certificates import AllFiles, Authority, self_signed
 
+from schemefs.conversation.journal import Narrator
 from schemefs.errors import SchemeError
 from schemefs.net.buffer import joined
 from schemefs.scheme import Event
@@ -275,3 +276,15 @@ def test_files_that_cannot_be_used_are_named(tmp_path):
     with pytest.raises(SchemeError) as none:
         server_context({})
     assert "cert=FILE" in none.value.sentence
+
+
+def test_its_story_is_the_streams(authority: Authority) -> None:
+    """`events`: handshake and records are segments."""
+    world = World(authority)
+    lines: list[str] = []
+    assert isinstance(world.client, Narrator)
+    world.client.narrate(lambda _now, text: lines.append(text))
+    assert world.client.note is world.client.stream.note is not None  # type: ignore[attr-defined]
+    world.client.write(memoryview(b"hello"), world.pair.now)
+    world.pair.passes(1.0)
+    assert any("PSH-ACK out" in line for line in lines)
