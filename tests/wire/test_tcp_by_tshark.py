@@ -129,13 +129,16 @@ def test_a_closed_port_refuses(network: TapNetwork, tmp_path: Path) -> None:
     assert exchange(tmp_path / "pcap") == ["ours SYN", "peer RST"]
 
 
-def test_expert_information_has_no_warning_of_ours(network: TapNetwork, tmp_path: Path) -> None:
-    page = tmp_path / "page"
+@pytest.mark.parametrize("role", ["source", "sink"])
+def test_expert_information_has_no_warning_of_ours(network: TapNetwork, tmp_path: Path, role: str) -> None:
+    """Three million octets to us, or from us."""
+    page, connection = tmp_path / "page", f"{network.mount.path}/tcp/{network.peer}:7001"
     page.write_bytes(bytes(3_000_000))
-    start(network, "source", str(page))
+    start(network, role, *([str(page)] if role == "source" else []))
     with capture(network, tmp_path / "pcap"):
-        shell(f"cat {network.mount.path}/tcp/{network.peer}:7001 >/dev/null")
+        shell(f"cat {connection} >/dev/null" if role == "source" else f"cat {page} >{connection}")
     warnings = tshark(
         tmp_path / "pcap", f"ip.src == {network.address} && _ws.expert.severity >= 0x600000", "_ws.col.Info"
     )
     assert warnings == []
+    assert bad_checksums(tmp_path / "pcap") == []
