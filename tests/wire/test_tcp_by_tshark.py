@@ -131,14 +131,18 @@ def test_a_closed_port_refuses(network: TapNetwork, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("role", ["source", "sink"])
 def test_expert_information_has_no_warning_of_ours(network: TapNetwork, tmp_path: Path, role: str) -> None:
-    """Three million octets to us, or from us."""
+    """Three million octets to us, or from us.
+
+    On a busy machine `cat` is slow, so the window closes, or we are, so that the peer sends again what has arrived: that
+    we say so is no fault.
+    """
     page, connection = tmp_path / "page", f"{network.mount.path}/tcp/{network.peer}:7001"
     page.write_bytes(bytes(3_000_000))
     start(network, role, *([str(page)] if role == "source" else []))
     with capture(network, tmp_path / "pcap"):
         shell(f"cat {connection} >/dev/null" if role == "source" else f"cat {page} >{connection}")
-    warnings = tshark(
-        tmp_path / "pcap", f"ip.src == {network.address} && _ws.expert.severity >= 0x600000", "_ws.col.Info"
-    )
+    ours = f"ip.src == {network.address} && _ws.expert.severity >= 0x600000"
+    slowness = "tcp.analysis.zero_window || tcp.options.sack.dsack"
+    warnings = tshark(tmp_path / "pcap", f"{ours} && !({slowness})", "_ws.col.Info")
     assert warnings == []
     assert bad_checksums(tmp_path / "pcap") == []
