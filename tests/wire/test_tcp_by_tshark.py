@@ -133,8 +133,8 @@ def test_a_closed_port_refuses(network: TapNetwork, tmp_path: Path) -> None:
 def test_expert_information_has_no_warning_of_ours(network: TapNetwork, tmp_path: Path, role: str) -> None:
     """Three million octets to us, or from us.
 
-    On a busy machine `cat` is slow, so the window closes, or we are, so that the peer sends again what has arrived: that
-    we say so is no fault.
+    On a busy machine `cat` is slow, so the window closes, or we are, so that the peer sends again what has arrived:
+    that we say so is no fault.
     """
     page, connection = tmp_path / "page", f"{network.mount.path}/tcp/{network.peer}:7001"
     page.write_bytes(bytes(3_000_000))
