@@ -166,3 +166,37 @@ def test_a_peer_with_a_new_mac_loses_no_ping(module_tap_network):
     network.run_peer(["ip", "link", "set", "dev", "schemefs0", "address", "0a:12:34:56:78:9a"])
     done = network.run_peer(["ping", "-c", "3", "-i", "0.2", "-W", "3", network.address], check=False)
     assert "3 packets transmitted, 3 received" in done.stdout
+
+
+WATCH_IGMP = """
+import socket
+s = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(0x0800)); s.bind(("schemefs0", 0))
+print("ready", flush=True)
+while True:
+    datagram = s.recv(2000)
+    if datagram[9] == 2:
+        message = datagram[(datagram[0] & 15) * 4:]
+        print({0x16: "report", 0x17: "leave"}.get(message[0]), socket.inet_ntoa(message[4:8]), flush=True)
+"""
+SEND_TO_GROUP = """
+import socket
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton("10.0.2.2"))
+s.sendto(b"to the group", ("239.7.7.7", 5010))
+"""
+
+
+def test_the_peer_sees_a_group_joined_and_left(module_tap_network):
+    watch = module_tap_network.start_peer(["python3", "-c", WATCH_IGMP], stdout=subprocess.PIPE)
+    assert watch.stdout.readline() == "ready\n"
+    descriptor = os.open(module_tap_network.mount.path / "udp/:5010,read_timeout=5", os.O_RDWR)
+    try:
+        ctl = module_tap_network.mount.path / os.getxattr(descriptor, "user.conversation").decode() / "ctl"
+        ctl.write_text("join 239.7.7.7\n")
+        assert watch.stdout.readline() == "report 239.7.7.7\n"
+        module_tap_network.run_peer(["python3", "-c", SEND_TO_GROUP])
+        assert os.read(descriptor, 100) == b"to the group"
+        ctl.write_text("leave 239.7.7.7\n")
+        assert "leave 239.7.7.7\n" in iter(watch.stdout.readline, "")
+    finally:
+        os.close(descriptor)
