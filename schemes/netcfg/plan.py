@@ -24,6 +24,8 @@ from schemes.netcfg.grammar import (
 from schemes.netcfg.levels import level_lines, parse_level
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from schemefs.net.layers import Interface, NetworkLayer, RouteEntry
     from schemefs.scheme import SchemeContext
     from schemes.netcfg.dhcp import Dhcp
@@ -101,20 +103,21 @@ class Plan:
             for rule in routes.list()
             if not rule.connected and not self._dhcp.is_leased(rule.interface, router=rule.via)
         ]
+        there, wanted = _by_rule(present), _by_rule(self._rules)
         for rule in present:
-            if not any(_is_same(wanted, rule) for wanted in self._rules):
+            if not _is_among(wanted, rule):
                 routes.remove(
                     rule.destination, rule.prefix_length, via=rule.via, interface=rule.interface, metric=rule.metric
                 )
-        for wanted in self._rules:
-            if not any(_is_same(wanted, rule) for rule in present):
+        for new in self._rules:
+            if not _is_among(there, new):
                 routes.add(
-                    wanted.destination,
-                    wanted.prefix_length,
-                    via=wanted.via,
-                    interface=wanted.interface,
-                    metric=wanted.metric,
-                    source=wanted.source,
+                    new.destination,
+                    new.prefix_length,
+                    via=new.via,
+                    interface=new.interface,
+                    metric=new.metric,
+                    source=new.source,
                 )
 
 
@@ -172,7 +175,22 @@ def _set_neighbors(interface: Interface, wanted: dict[bytes, bytes], now: float)
             interface.add_neighbor(address, mac, now)
 
 
-def _is_same(wanted: Rule, rule: RouteEntry) -> bool:
-    key = (wanted.destination, wanted.prefix_length, wanted.via, wanted.metric, wanted.source)
-    is_there = wanted.interface in ("", rule.interface)
-    return is_there and key == (rule.destination, rule.prefix_length, rule.via, rule.metric, rule.source)
+_Key = tuple[bytes, int, bytes, int, bytes]
+
+
+def _key(rule: Rule | RouteEntry) -> _Key:
+    return (rule.destination, rule.prefix_length, rule.via, rule.metric, rule.source)
+
+
+def _by_rule(rules: Iterable[Rule] | Iterable[RouteEntry]) -> dict[_Key, set[str]]:
+    """Return the interfaces for each rule: there may be tens of thousands, and each is looked for."""
+    found: dict[_Key, set[str]] = {}
+    for rule in rules:
+        found.setdefault(_key(rule), set()).add(rule.interface)
+    return found
+
+
+def _is_among(rules: dict[_Key, set[str]], rule: Rule | RouteEntry) -> bool:
+    """Tell whether *rule* is one of *rules*; who names no interface means whichever it is."""
+    interfaces = rules.get(_key(rule), set())
+    return bool(interfaces) and (not rule.interface or bool(interfaces & {"", rule.interface}))

@@ -162,6 +162,6 @@ def test_who_polls_the_levels_or_the_names_is_told_of_what_a_document_changes():
     netcfg = Attaching()
     paths = ("log/level", "resolv/nameserver", "resolv/hosts")
     before = [netcfg.node(path).version for path in paths]
-    netcfg.write(netcfg.edited('nameservers = ["10.0.2.3"]', 'nameservers = ["10.0.2.4"]') + 'arp = "debug"\n')
+    netcfg.write(netcfg.edited('nameservers = ["10.0.2.3"]', 'nameservers = ["10.0.2.4"]') + 'netcfg = "debug"\n')
     assert [netcfg.node(path).version > old for path, old in zip(paths, before, strict=True)] == [True, True, False]
-    netcfg.write(netcfg.edited('arp = "debug"\n', ""))
+    netcfg.write(netcfg.edited('netcfg = "debug"\n', ""))
