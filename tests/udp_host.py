@@ -6,9 +6,11 @@ import os
 import random
 
 import dpkt
+import pytest
 
 from schemefs.alarm import Alarm
 from schemefs.config import Config
+from schemefs.errors import SchemeError
 from schemefs.log import LogRings
 from schemefs.names import Names
 from schemefs.net.buffer import Buffer
@@ -72,3 +74,11 @@ def write(handle: Handle, data: bytes) -> int | None:
 def read(handle: Handle, size: int = 65536) -> Buffer | None:
     taken = handle.read(size, 0.0)
     return None if taken is None else bytes(taken)
+
+
+def fails(number: int, call, *arguments) -> SchemeError:
+    with pytest.raises(SchemeError) as caught:
+        call(*arguments)
+    assert caught.value.errno == number, caught.value
+    assert caught.value.sentence
+    return caught.value
