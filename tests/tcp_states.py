@@ -77,8 +77,10 @@ def closing(iss: int = 0, irs: int = 0) -> Trace:
 
 
 def time_wait(iss: int = 0, irs: int = 0) -> Trace:
-    tcp = closing(iss, irs)
-    tcp.receives(". ack 2")
+    """With a listener, so that a new SYN may end it."""
+    tcp = accepted(iss=iss, irs=irs, options_text="ts 1:0")
+    tcp.connection.close(0.0)
+    tcp.receives("F. 1:1(0) ack 2 ts 1:0")
     return tcp
 
 
