@@ -142,6 +142,7 @@ class DataHandle(_Holding):
 
     def interrupted(self, now: float) -> None:
         """A connect that was given up is aborted; a write that was interrupted has just not happened."""
+        self.conversation.note(now, "interrupted by a signal")
         if self._is_connecting(now):
             self.conversation.connected().abort(now)
 

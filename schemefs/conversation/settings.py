@@ -70,10 +70,12 @@ class SettingFile(TextFile):
 
     def write(self, data: bytes, caller: Caller, now: float) -> None:
         """Set the value."""
-        del caller, now
+        del caller
         try:
             check_length(data)
-            apply(self._setting(), self._name, data.decode(errors="replace").strip())
+            value = data.decode(errors="replace").strip()
+            self._conversation.note(now, f"settings/{self._name}: {value}")
+            apply(self._setting(), self._name, value)
         except SchemeError as error:
             self._conversation.fail(error.sentence)
             raise

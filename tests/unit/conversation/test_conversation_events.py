@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from schemefs.scheme import FollowedFile
+from schemefs.scheme import FollowedFile, TextFile
 from tests.pipe_world import USER, World
 
 
@@ -46,3 +46,18 @@ def test_with_the_option_it_has_everything(world: World) -> None:
     client = world.open("127.0.0.1:8080,events")
     number = client.name.partition("/")[2]  # type: ignore[attr-defined]
     assert text_of(events(world, number))[0] == f"+0.000000 open pid {USER.pid}"
+
+
+def test_settings_verbs_and_signals_are_lines(world: World) -> None:
+    client, number, _ = world.connected()
+    node = events(world, number)
+    text_of(node)
+    setting = world.scheme.lookup(f"{number}/settings/read_timeout", USER)
+    assert isinstance(setting, TextFile)
+    setting.write(b"3\n", USER, 1.0)
+    ctl = world.open(f"{number}/ctl")
+    world.now = 2.0
+    world.write(ctl, b"shutdown write\n")
+    client.interrupted(3.0)
+    told = [line.partition(" ")[2] for line in text_of(node)]
+    assert {"settings/read_timeout: 3", "ctl: shutdown write", "interrupted by a signal"} <= set(told)
