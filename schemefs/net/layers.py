@@ -229,8 +229,11 @@ class Interface(Protocol):
     def remove_address(self, address: bytes, prefix_length: int, now: float) -> None:
         """EADDRNOTAVAIL: it is not on this interface."""
 
-    def set_address(self, address: bytes, prefix_length: int, now: float) -> None:
-        """Replace all addresses by this one; routes of the old network go, routes through gateways stay."""
+    def set_addresses(self, addresses: Sequence[tuple[bytes, int]], now: float) -> None:
+        """Replace all addresses by these, or, with the errors of `add_address`, none.
+
+        Routes of the old networks go, routes through gateways stay; an address that stays is not touched.
+        """
 
     @property
     def duplicates(self) -> Mapping[bytes, bytes]:

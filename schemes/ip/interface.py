@@ -199,12 +199,13 @@ class Interface:
             raise SchemeError(errno.EADDRNOTAVAIL, f"{shown} is not an address of {self.name}")
         self._change([pair for pair in self.configured if pair != (address, prefix_length)], now)
 
-    def set_address(self, address: bytes, prefix_length: int, now: float) -> None:
-        """Replace all addresses by this one; routes of the old network go, routes through gateways stay."""
-        check_assignable(address, prefix_length)
-        if not self.has_address(address):
-            self._check_new(address)
-        self._change([(address, prefix_length)], now)
+    def set_addresses(self, addresses: Sequence[tuple[bytes, int]], now: float) -> None:
+        """Replace all addresses by these, or none; routes of old networks go, routes through gateways stay."""
+        for address, prefix_length in addresses:
+            check_assignable(address, prefix_length)
+            if not self.has_address(address):
+                self._check_new(address)
+        self._change(addresses, now)
 
     def _check_new(self, address: bytes) -> None:
         for owner in self.network.interfaces.values():

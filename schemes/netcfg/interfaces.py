@@ -135,13 +135,7 @@ def _set_addresses(interface: Interface) -> Callable[[list[str]], list[Command]]
             message = "an address is given twice"
             raise ValueError(message)
 
-        def apply(now: float) -> None:
-            first, *others = cidrs
-            interface.set_address(*first, now)
-            for address, length in others:
-                interface.add_address(address, length, now)
-
-        return [apply]
+        return [lambda now: interface.set_addresses(cidrs, now)]
 
     return parse
 

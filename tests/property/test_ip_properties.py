@@ -137,7 +137,7 @@ def test_overlaps_and_nonsense_never_give_octets_that_were_not_sent(pieces: list
 def test_what_one_host_fragments_another_puts_together(mtu: int, payload: bytes, random: Random) -> None:
     sender, receiver = IpHost(), IpHost()
     sender.eth0.set_mtu(mtu, 0.0)
-    receiver.eth0.set_address(PEER, 24, 0.0)
+    receiver.eth0.set_addresses([(PEER, 24)], 0.0)
     sender.resolve_peer()
     assert sender.network.path(PEER).send(253, b"header", (payload,), 0.0, may_fragment=True)
     frames = [frame for frame, _ in sender.link.sent]

@@ -252,7 +252,7 @@ def test_bad_arp_is_counted() -> None:
 
 def test_an_address_is_announced_when_it_is_set() -> None:
     host = IpHost()
-    host.eth0.set_address(OTHER, 24, 5.0)
+    host.eth0.set_addresses([(OTHER, 24)], 5.0)
     assert host.sends() == ["arp who-has 10.0.2.77 tell 10.0.2.77 > everybody"]
     host.receives_datagram(datagram(destination=US))
     assert host.dropped == {"not_ours": 1}

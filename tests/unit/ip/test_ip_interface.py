@@ -28,7 +28,7 @@ def test_setting_an_address_moves_its_network_and_keeps_routes_through_gateways(
     host = IpHost()
     seen: list[str] = []
     host.network.on_change.append(seen.append)
-    host.eth0.set_address(OTHER, 24, 0.0)
+    host.eth0.set_addresses([(OTHER, 24)], 0.0)
     assert listed(host) == [
         "default via 10.0.2.2 dev eth0",
         "127.0.0.0/8 dev lo src 127.0.0.1",
@@ -159,7 +159,7 @@ def test_removing_a_neighbor_tells_who_waits_for_it() -> None:
 def test_a_connection_whose_address_is_taken_away_is_told_so() -> None:
     host = IpHost()
     path = host.network.path(PEER)
-    host.eth0.set_address(OTHER, 24, 0.0)
+    host.eth0.set_addresses([(OTHER, 24)], 0.0)
     fails(errno.EADDRNOTAVAIL, path.send, 253, bytes(8), (), 0.0)
 
 
@@ -178,3 +178,18 @@ def test_the_steps_are_told_at_level_trace(caplog: pytest.LogCaptureFixture) -> 
     ):
         assert line in caplog.messages
     assert any(message.startswith("dropped_unknown_protocol: 28 octets") for message in caplog.messages)
+
+
+def test_setting_several_addresses_touches_none_that_stays_and_is_all_or_nothing() -> None:
+    host = IpHost()
+    second = address("10.0.2.16")
+    host.eth0.add_address(second, 24, 0.0)
+    host.network.routes.add(address("10.9.0.0"), 16, via=PEER, source=second)
+    host.sends()
+    before = list(host.network.routes.list())
+    host.eth0.set_addresses([(US, 24), (second, 24)], 1.0)
+    assert list(host.network.routes.list()) == before
+    assert host.sends() == []  # nothing is claimed anew
+    with pytest.raises(SchemeError):
+        host.eth0.set_addresses([(OTHER, 24), (address("127.0.0.1"), 8)], 2.0)
+    assert host.eth0.addresses == [(US, 24), (second, 24)]

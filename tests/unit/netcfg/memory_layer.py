@@ -132,10 +132,11 @@ class MemoryInterface:
         self.network.routes.disconnect(self)
         self.network.tell(f"ifaces/{self.name}/addr/list")
 
-    def set_address(self, address, prefix_length, now):
+    def set_addresses(self, addresses, now):
         for old in tuple(self.addresses):
             self.remove_address(*old, now)
-        self.add_address(address, prefix_length, now)
+        for address, prefix_length in addresses:
+            self.add_address(address, prefix_length, now)
 
     def impair(self, impairments, now):
         self.impairments = tuple(impairments)
