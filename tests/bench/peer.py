@@ -1,7 +1,8 @@
-"""The Linux side of the benchmark: a source and a sink of octets, as fast as Python lets the kernel be.
+"""The Linux side of the benchmark: a source, a sink and an echo of octets, as fast as Python lets the kernel be.
 
 peer.py source PORT OCTETS     every connection gets that many octets, then the end
 peer.py sink PORT              every connection is read to its end
+peer.py echo PORT              every octet comes back
 """
 
 from __future__ import annotations
@@ -37,6 +38,13 @@ def sink(connection: socket.socket) -> None:
         pass
 
 
+def echo(connection: socket.socket) -> None:
+    """Send back what comes."""
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    while octets := connection.recv(BLOCK):
+        connection.sendall(octets)
+
+
 def main() -> None:
     """Serve for ever, one connection at a time."""
     what, port, *rest = sys.argv[1:]
@@ -47,6 +55,8 @@ def main() -> None:
         with connection:
             if what == "source":
                 source(connection, int(rest[0]))
+            elif what == "echo":
+                echo(connection)
             else:
                 sink(connection)
 

@@ -4,6 +4,8 @@
     ours     cat <DIR/tcp/PEER:PORT        the stack on a TAP, the peer on the other side of it
     slirp    slirp4netns, in C, where it is installed: slirp.py says what is alike
 
+`octet` is one octet to an echo server and back; the kernel's is by a socket.
+
 Absolute figures depend on the machine and its mood; the ratio of two medians in one run is what is compared.
 """
 
@@ -17,7 +19,7 @@ from pathlib import Path
 from typing import Final
 
 from slirp import slirp
-from transfers import ROUNDS, SINK_PORT, SOURCE_PORT, namespace, peers, run, seconds, speed
+from transfers import ECHO_PORT, ROUNDS, SINK_PORT, SOURCE_PORT, namespace, peers, round_trip, run, seconds, speed
 
 KERNEL_OCTETS: Final = 2 << 30
 OUR_OCTETS: Final = 1 << 30
@@ -38,6 +40,7 @@ def kernel(data: Path) -> dict[str, float]:
             return {
                 "receive": speed(KERNEL_OCTETS, lambda: seconds(a, receive)),
                 "send": speed(2 * OUR_OCTETS, lambda: seconds(a, send)),
+                "octet": round_trip(a, "10.9.0.2", ECHO_PORT),
             }
 
 
@@ -69,6 +72,7 @@ def ours(data: Path, scratch: Path) -> dict[str, float]:
                 user, system = (after - start for after, start in zip(cpu(pid), before, strict=True))
                 gib = (ROUNDS + 1) * OUR_OCTETS / (1 << 30)
                 print(f"{name}: the daemon used {user / gib:.2f} s user, {system / gib:.2f} s system per GiB")
+            found["octet"] = round_trip(where, f"{mount}/tcp/10.0.2.2:{ECHO_PORT},nodelay")
         return found
 
 
@@ -90,6 +94,8 @@ def main() -> None:
         print(f"{name}: {mine[name]:.0f} MB/s, the kernel {theirs[name]:.0f} MB/s, ratio {ratio:.3f} (goal {goal})")
         if in_c:
             print(f"{name}: slirp4netns {in_c[name]:.0f} MB/s, ratio {mine[name] / in_c[name]:.2f}")
+    octets = mine["octet"], theirs["octet"]
+    print(f"octet: {octets[0]:.0f} µs there and back, the kernel {octets[1]:.0f} µs, ratio {octets[0] / octets[1]:.1f}")
     sys.exit(short)
 
 

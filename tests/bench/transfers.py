@@ -13,7 +13,8 @@ from typing import Final
 
 ROUNDS: Final = 3
 PEER: Final = Path(__file__).with_name("peer.py")
-SOURCE_PORT, SINK_PORT = 9001, 9002
+OCTET: Final = Path(__file__).with_name("octet.py")
+SOURCE_PORT, SINK_PORT, ECHO_PORT = 9001, 9002, 9003
 
 
 def run(*command: object) -> str:
@@ -34,9 +35,9 @@ def namespace(name: str) -> Iterator[str]:
 
 @contextmanager
 def peers(where: str, octets: int) -> Iterator[None]:
-    """Run a source and a sink in a namespace."""
+    """Run a source, a sink and an echo in a namespace."""
     with ExitStack() as stack:
-        for arguments in (("source", SOURCE_PORT, octets), ("sink", SINK_PORT)):
+        for arguments in (("source", SOURCE_PORT, octets), ("sink", SINK_PORT), ("echo", ECHO_PORT)):
             command = ["ip", "netns", "exec", where, sys.executable, PEER, *arguments]
             process = subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE, text=True)
             stack.callback(process.wait)
@@ -51,6 +52,12 @@ def seconds(where: str, script: str) -> float:
     start = time.perf_counter()
     run("nsenter", f"--net=/run/netns/{where}", "bash", "-c", script)
     return time.perf_counter() - start
+
+
+def round_trip(where: str, *to: object) -> float:
+    """Return how long one octet takes there and back, in µs: the best median of some rounds."""
+    command = ("nsenter", f"--net=/run/netns/{where}", sys.executable, OCTET, *to)
+    return min(float(run(*command)) for _ in range(ROUNDS))
 
 
 def speed(octets: int, measure: Callable[[], float]) -> float:
