@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 DEFAULT_BACKLOG: Final = 128
 SYN_QUEUE: Final = 4096
-"""At least; a larger backlog makes it larger. 16 MiB; 10,000 SYNs a second fill it in 0.4 s, and more we can't take."""
+"""At least; a larger backlog makes it larger. 21 MiB; 10,000 SYNs a second fill it in 0.4 s, and more we can't take."""
 
 
 def _as_they_are(_connection: Connection) -> None:
