@@ -22,8 +22,10 @@ def test_the_first_ping_of_the_peer_is_answered(tap_network):
 
 def test_pings_of_every_size_are_answered(module_tap_network):
     for size in ("0", "1", "1472", "1473", "65507"):
+        # Two replies of 65507 octets in fragments don't fit the socket of a ping that gets no time between them.
+        interval = "0.01" if len(size) < 5 else "0.3"
         done = module_tap_network.run_peer(
-            ["ping", "-c", "2", "-i", "0.01", "-s", size, "-W", "2", module_tap_network.address]
+            ["ping", "-c", "2", "-i", interval, "-s", size, "-W", "2", module_tap_network.address]
         )
         assert "2 received" in done.stdout, (size, done.stdout)
 
