@@ -128,7 +128,7 @@ def test_a_transfer_survives_the_death_of_its_gateway(lan: Lan, tmp_path: Path) 
     died = time.monotonic()
     silent = "while 10.0.2.2 does not answer"
     eventually(lambda: silent in lan.read("netcfg/route/get/192.0.2.1"), seconds=20)
-    assert time.monotonic() - died < 10  # eight seconds, and what the machine needs
+    assert time.monotonic() - died < 15  # eight seconds, and what a busy machine needs; it was up to 53
     eventually(lambda: transmitted(lan.b, "behind") > before + 100_000, seconds=20)  # the next retransmission
     assert sending.wait(timeout=30) == 0
     assert sink.stdout.readline().split()[0] == hashlib.sha256(octets.read_bytes()).hexdigest()
