@@ -22,7 +22,9 @@ CALLS: Final = {
 }
 
 
-def wait_until(condition: Callable[[], object], what: str | Callable[[], object], patience: float = PATIENCE) -> None:
+def wait_until(
+    condition: Callable[[], object], what: str | Callable[[], object] = "it did not happen", patience: float = PATIENCE
+) -> None:
     """Return once *condition* is true. AssertionError with *what* (called, if it can be) after *patience* seconds."""
     deadline = time.monotonic() + patience
     while not condition():

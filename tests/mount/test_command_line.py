@@ -184,7 +184,7 @@ def test_another_uid(directory: Path, options: tuple[str, ...], allowed: bool) -
 def test_pid_file(directory: Path, tmp_path: Path) -> None:
     pid = mounted(directory, *LOOPBACK, "--pid-file", str(tmp_path / "pid"))
     assert (tmp_path / "pid").read_text() == f"{pid}\n"
-    schemefs("umount", directory)
+    assert schemefs("umount", directory).returncode == 0
     assert not (tmp_path / "pid").exists()
 
 

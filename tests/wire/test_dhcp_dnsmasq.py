@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from schemefs.testing.mount import SchemeMount
 from schemefs.testing.network import Namespace
+from schemefs.testing.observing import wait_until
 
 pytestmark = pytest.mark.needs("fuse", "tap", "root")
 
@@ -35,13 +35,6 @@ while True:
 """
 
 
-def eventually(condition: Callable[[], bool], seconds: float = 10.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
 class Lab:
     """eth0 without an address, dnsmasq on the kernel's side."""
 
@@ -57,14 +50,14 @@ class Lab:
         command += [f"--dhcp-leasefile={directory}/leases", "--dhcp-authoritative", "--log-dhcp"]
         with self.log.open("wb") as log:
             self.server = namespace.start(command, stderr=log)
-        eventually(lambda: "DHCP, IP range" in self.log.read_text())
+        wait_until(lambda: "DHCP, IP range" in self.log.read_text())
 
     @property
     def lease(self) -> dict[str, str]:
         return dict(line.partition("=")[::2] for line in self.dhcp.read_text().splitlines())
 
     def wait_for(self, state: str, seconds: float = 10.0) -> None:
-        eventually(lambda: self.lease.get("state") == state, seconds)
+        wait_until(lambda: self.lease.get("state") == state, patience=seconds)
 
     def pings(self, address: str) -> bool:
         return "1 received" in self.namespace.run(["ping", "-c", "1", "-W", "2", address], check=False).stdout
@@ -94,10 +87,10 @@ def test_an_address_is_had_used_renewed_and_given_back(lab: Lab) -> None:
     before = lab.log.read_text().count("DHCPACK")
     lab.dhcp.write_text("renew\n")
     lab.wait_for("BOUND")
-    eventually(lambda: lab.log.read_text().count("DHCPACK") == before + 1)
+    wait_until(lambda: lab.log.read_text().count("DHCPACK") == before + 1)
     assert lab.lease["address"] == f"{address}/24"
     lab.dhcp.write_text("off\n")
-    eventually(lambda: "DHCPRELEASE" in lab.log.read_text())
+    wait_until(lambda: "DHCPRELEASE" in lab.log.read_text())
     assert (netcfg / "iface/eth0/addr").read_text() == "Not configured\n"
     assert "default" not in (netcfg / "route/list").read_text()
     assert "icmpMsgStatsOutPkts.3=" not in (lab.mount.path / "icmp/stats").read_text()  # no port unreachable
@@ -109,8 +102,8 @@ def test_an_address_that_somebody_uses_is_declined(lab: Lab) -> None:
         assert owner.stdout is not None
         assert owner.stdout.readline() == "ready\n"
     lab.dhcp.write_text("on\n")
-    eventually(lambda: "DHCPDECLINE" in lab.log.read_text())
-    eventually(lambda: lab.lease == {"state": "INIT"})
+    wait_until(lambda: "DHCPDECLINE" in lab.log.read_text())
+    wait_until(lambda: lab.lease == {"state": "INIT"})
     assert (lab.mount.path / "netcfg/iface/eth0/addr").read_text() == "Not configured\n"
     assert "declined" in lab.mount.log()
 

@@ -13,13 +13,14 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from schemefs.testing.mount import SchemeMount
 from schemefs.testing.network import Namespace
+from schemefs.testing.observing import wait_until
 
 pytestmark = pytest.mark.needs("fuse", "tap", "root")
 
@@ -107,13 +108,6 @@ def lan(tmp_path: Path) -> Iterator[Lan]:
         made.close()
 
 
-def eventually(condition: Callable[[], bool], seconds: float = 10.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
 def test_a_transfer_survives_the_death_of_its_gateway(lan: Lan, tmp_path: Path) -> None:
     octets = tmp_path / "octets"
     octets.write_bytes(os.urandom(8 << 20))
@@ -122,14 +116,14 @@ def test_a_transfer_survives_the_death_of_its_gateway(lan: Lan, tmp_path: Path) 
     assert sink.stdout.readline() == "ready\n"
     (lan.mount.path / "netcfg/ifaces/eth0/impair").write_text("rate 16mbit direction out")
     sending = subprocess.Popen(["sh", "-c", f"cat {octets} >{lan.mount.path}/tcp/192.0.2.1:7300"])
-    eventually(lambda: transmitted(lan.a, "behind") > 1 << 20)
+    wait_until(lambda: transmitted(lan.a, "behind") > 1 << 20)
     before = transmitted(lan.b, "behind")
     lan.ip(lan.a, "link set lan down")
     died = time.monotonic()
     silent = "while 10.0.2.2 does not answer"
-    eventually(lambda: silent in lan.read("netcfg/route/get/192.0.2.1"), seconds=20)
+    wait_until(lambda: silent in lan.read("netcfg/route/get/192.0.2.1"), patience=20)
     assert time.monotonic() - died < 15  # eight seconds, and what a busy machine needs; it was up to 53
-    eventually(lambda: transmitted(lan.b, "behind") > before + 100_000, seconds=20)  # the next retransmission
+    wait_until(lambda: transmitted(lan.b, "behind") > before + 100_000, patience=20)  # the next retransmission
     assert sending.wait(timeout=30) == 0
     assert sink.stdout.readline().split()[0] == hashlib.sha256(octets.read_bytes()).hexdigest()
 

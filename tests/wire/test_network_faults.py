@@ -9,13 +9,12 @@ import re
 import subprocess
 import sys
 import textwrap
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from schemefs.testing.network import TapNetwork
+from schemefs.testing.observing import wait_until
 
 pytestmark = pytest.mark.needs("fuse", "tap", "root")
 
@@ -28,13 +27,6 @@ raw.bind(("schemefs0", 3))  # ETH_P_ALL
 us, them = bytes.fromhex(sys.argv[1]), bytes.fromhex(sys.argv[2])
 ours, theirs = socket.inet_aton("10.0.2.15"), socket.inet_aton("10.0.2.2")
 """
-
-
-def eventually(condition: Callable[[], bool], seconds: float = 10.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def read(network: TapNetwork, name: str) -> str:
@@ -75,9 +67,9 @@ def test_an_interface_pulled_and_put_back_while_transferring(tap_network: TapNet
     got = tmp_path / "got"
     with got.open("wb") as file:
         reader = subprocess.Popen(["cat", str(network.mount.path / "tcp/10.0.2.2:7001")], stdout=file)
-    eventually(lambda: got.stat().st_size > 1 << 20)
+    wait_until(lambda: got.stat().st_size > 1 << 20)
     network.run_peer(["ip", "link", "delete", "schemefs0"])
-    eventually(lambda: not (network.mount.path / "netcfg/ifaces/eth0").exists())
+    wait_until(lambda: not (network.mount.path / "netcfg/ifaces/eth0").exists())
     assert "eth0" not in config.read_text()
     assert reader.poll() is None
     config.write_text(saved)
@@ -91,13 +83,13 @@ def test_an_address_that_linux_has_already_is_given_up(tap_network: TapNetwork) 
     network.run_peer(["ip", "address", "add", "10.0.2.50/24", "dev", "schemefs0"])
     addr = network.mount.path / "netcfg/ifaces/eth0/addr"
     (addr / "add").write_text("10.0.2.50/24")
-    eventually(lambda: (addr / "duplicates").read_text() != "")
+    wait_until(lambda: (addr / "duplicates").read_text() != "")
     theirs = kernel_mac(network)
     assert (addr / "duplicates").read_text() == f"10.0.2.50/24 {theirs.replace(':', '-')}\n"
     assert (addr / "list").read_text() == "10.0.2.15/24\n"
     assert read(network, "netcfg/err") == f"10.0.2.50 on eth0 is given up: {theirs} uses it\n"
     assert "duplicate_addresses=10.0.2.50" in read(network, "netcfg/ifaces/eth0/stats")
-    eventually(lambda: "10.0.2.50 on eth0 is in use already, by" in network.mount.log())
+    wait_until(lambda: "10.0.2.50 on eth0 is in use already, by" in network.mount.log())
     assert '"10.0.2.50/24"' in read(network, "netcfg/config")
     assert pings(network)
     with pytest.raises(OSError, match="Cannot assign"):
@@ -130,8 +122,8 @@ def test_an_address_that_linux_insists_on_is_defended_once_and_given_up(tap_netw
         claim()
         """,
     )
-    eventually(lambda: "10.0.2.60" in read(network, "netcfg/ifaces/eth0/addr/duplicates"))
-    eventually(lambda: "is used again and again by" in network.mount.log())
+    wait_until(lambda: "10.0.2.60" in read(network, "netcfg/ifaces/eth0/addr/duplicates"))
+    wait_until(lambda: "is used again and again by" in network.mount.log())
     assert pings(network)
 
 
@@ -204,8 +196,8 @@ def test_fragments_that_overlap_or_never_end_are_dropped_and_counted(tap_network
             fragment(number, 0, bytes(1480), 1)
         """,
     )
-    eventually(lambda: counter(network, "ip/stats", "dropped_overlapping_fragment") >= 1)
-    eventually(lambda: counter(network, "ip/stats", "dropped_reassembly_memory") > 0)
+    wait_until(lambda: counter(network, "ip/stats", "dropped_overlapping_fragment") >= 1)
+    wait_until(lambda: counter(network, "ip/stats", "dropped_reassembly_memory") > 0)
     assert "2 received" in network.run_peer(["ping", "-c", "2", "-i", "0.1", "-s", "8000", network.address]).stdout
 
 
@@ -222,5 +214,5 @@ def test_errors_are_limited_in_rate(tap_network: TapNetwork) -> None:
             raw.send(frame)
         """,
     )
-    eventually(lambda: counter(network, "icmp/stats", "withheld_rate_limited") > 100)
+    wait_until(lambda: counter(network, "icmp/stats", "withheld_rate_limited") > 100)
     assert pings(network)

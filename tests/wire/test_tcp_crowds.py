@@ -7,13 +7,14 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from schemefs.testing.network import TapNetwork
+from schemefs.testing.observing import wait_until
 
 pytestmark = [pytest.mark.needs("fuse", "tap", "root"), pytest.mark.full]
 
@@ -87,13 +88,6 @@ def start(network: TapNetwork, program: str, *arguments: object) -> subprocess.P
 def line(process: subprocess.Popen[str]) -> str:
     assert process.stdout is not None
     return process.stdout.readline().strip()
-
-
-def wait_until(true: Callable[[], bool], seconds: float = 30.0) -> None:
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end
-        time.sleep(0.05)
 
 
 def gave_way(tcp: Path) -> int:

@@ -17,11 +17,11 @@ import pytest
 from puppet import Puppet
 
 from schemefs.testing.network import TapNetwork
+from schemefs.testing.observing import wait_until
 
 pytestmark = pytest.mark.needs("root", "tap", "fuse")
 
 FIN, SYN, RST, ACK = 1, 2, 4, 16
-PATIENCE = 20.0  # seconds for what takes milliseconds
 
 
 class Ours:
@@ -50,19 +50,12 @@ class Ours:
         return dict(word.split("=", 1) for word in text.split() if "=" in word)
 
     def reaches(self, *states: str) -> None:
-        wait_for(lambda: self.status().get("state") in states, lambda: f"{self.status()} instead of {states}")
+        wait_until(lambda: self.status().get("state") in states, lambda: f"{self.status()} instead of {states}")
 
     def close(self) -> None:
         for descriptor in (self.rx, self.tx):
             if descriptor >= 0:
                 os.close(descriptor)
-
-
-def wait_for(true: Callable[[], object], what: Callable[[], str] = lambda: "") -> None:
-    end = time.monotonic() + PATIENCE
-    while not true():
-        assert time.monotonic() < end, what()
-        time.sleep(0.002)
 
 
 @pytest.fixture
@@ -107,10 +100,10 @@ def test_reset_in_syn_received(module_tap_network: TapNetwork, peer: Puppet) -> 
     peer("watch()")
     peer(f"inject(7000, 7801, {SYN}, 1000)")
     seen: list[tuple[bool, int, int, int, int, int, int]] = []
-    wait_for(lambda: seen.extend(peer("segments()")) or any(one[3] & RST for one in seen), lambda: str(seen))
+    wait_until(lambda: seen.extend(peer("segments()")) or any(one[3] & RST for one in seen), lambda: str(seen))
     assert [(one[0], one[3]) for one in seen] == [(False, SYN), (True, SYN | ACK), (False, RST)]
     name = os.getxattr(listener, "user.conversation").decode()
-    wait_for(lambda: "opening=0" in (module_tap_network.mount.path / name / "status").read_text())
+    wait_until(lambda: "opening=0" in (module_tap_network.mount.path / name / "status").read_text())
     peer("c = socket.create_connection(('10.0.2.15', 7801))")
     assert os.read(listener, 100).split()[1].startswith(b"10.0.2.2:")
     os.close(listener)
@@ -148,7 +141,7 @@ def test_reset_in_close_wait(module_tap_network: TapNetwork, peer: Puppet) -> No
         assert os.read(ours.rx, 1) == b""
         ours.reaches("CLOSE_WAIT")
         peer("reset(c)")
-        wait_for(lambda: ours.status()["state"] == "CLOSED")
+        wait_until(lambda: ours.status()["state"] == "CLOSED")
         fails(errno.EPIPE, lambda: os.write(ours.tx, b"x"))
 
 
@@ -202,7 +195,7 @@ def test_linux_has_nothing_to_reset_when_we_were_slow_to_acknowledge_its_fin(
         os.kill(module_tap_network.mount.pid, signal.SIGSTOP)
         try:
             peer("c.close()")
-            wait_for(lambda: seen.extend(peer("segments()")) or len(seen) >= 3, lambda: str(seen))
+            wait_until(lambda: seen.extend(peer("segments()")) or len(seen) >= 3, lambda: str(seen))
         finally:
             os.kill(module_tap_network.mount.pid, signal.SIGCONT)
         assert os.read(ours.rx, 1) == b""
@@ -257,7 +250,7 @@ def test_linux_comes_again_from_a_port_that_is_in_time_wait_here(module_tap_netw
         os.write(ours, b"%d" % number)
         os.close(ours)
         assert peer("c.recv(100), c.recv(100), c.close()") == (b"%d" % number, b"", None)
-        wait_for(lambda name=name: not (tcp / name).exists())  # in TIME-WAIT
+        wait_until(lambda name=name: not (tcp / name).exists())  # in TIME-WAIT
     os.close(listener)
 
 
@@ -284,10 +277,10 @@ def test_a_window_that_shrinks(module_tap_network: TapNetwork, peer: Puppet) -> 
         peer("watch()")
         peer("c.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)")
         sent = offered(ours.tx, octets[:100_000])
-        wait_for(lambda: ours.status()["in_flight"] == "0", lambda: str(ours.status()))
+        wait_until(lambda: ours.status()["in_flight"] == "0", lambda: str(ours.status()))
         peer("c.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)")
         sent += offered(ours.tx, octets[sent : 1 << 20])
-        wait_for(lambda: ours.status()["snd_wnd"] == "0", lambda: str(ours.status()))
+        wait_until(lambda: ours.status()["snd_wnd"] == "0", lambda: str(ours.status()))
         scale = int(ours.status()["snd_scale"])
         edges = [ack + (window << scale) for from_us, *_, ack, window in peer("segments()") if not from_us]
         assert any(later < edge for edge, later in pairwise(edges)), edges
@@ -318,7 +311,7 @@ def test_a_window_that_was_closed_and_whose_update_is_lost(
     network = module_tap_network
     with connected(network, peer, 7850 + int(seconds)) as ours:
         sent = fill(ours.tx)
-        wait_for(lambda: ours.status()["snd_wnd"] == "0", lambda: str(ours.status()))
+        wait_until(lambda: ours.status()["snd_wnd"] == "0", lambda: str(ours.status()))
         time.sleep(seconds)  # that the window stays closed for so long is what is tested
         impair(network, "loss 100% direction in")
         peer(f"got = 0; c.setblocking(False)\nwhile got < {sent} and readable(c): got += len(c.recv(1 << 20))")
