@@ -83,7 +83,8 @@ async def running(offload: str = "auto") -> AsyncIterator[Node]:
         "host_address": IPv4Interface("10.0.2.2/24"),
         "offload": offload,
     }
-    driver = TapDriver(DriverContext("eth0", options, LogRings(trio.current_time)))
+    logs = LogRings(trio.current_time)
+    driver = TapDriver(DriverContext("eth0", options, logs))
     driver.open()
     try:
         async with trio.open_nursery() as nursery:
@@ -92,6 +93,7 @@ async def running(offload: str = "auto") -> AsyncIterator[Node]:
             nursery.cancel_scope.cancel()
     finally:
         driver.close()
+        logs.close()
     with pytest.raises(OSError, match="no interface with this name"):
         socket.if_nametoindex("schemefs0")
 
