@@ -56,6 +56,7 @@ def main() -> int:
             if what:
                 failed += 1
                 sys.stdout.write(f"{what}\n\n")
+                sys.stdout.flush()  # a run of hours may be ended before its end
             if sys.stderr.isatty() and number % 50 == 0:
                 sys.stderr.write(f"\r{number} of {arguments.seeds}")
     sys.stdout.write(f"{arguments.seeds} seeds, {failed} failed\n")
