@@ -1,13 +1,16 @@
 """The Linux side of the benchmark: a source, a sink and an echo of octets, as fast as Python lets the kernel be.
 
-peer.py source PORT OCTETS     every connection gets that many octets, then the end
-peer.py sink PORT              every connection is read to its end
-peer.py echo PORT              every octet comes back
+peer.py source PORT OCTETS [PEM]   every connection gets that many octets, then the end
+peer.py sink PORT [PEM]            every connection is read to its end
+peer.py echo PORT [PEM]            every octet comes back
+
+With a PEM file (a certificate and its key) the connections are TLS.
 """
 
 from __future__ import annotations
 
 import socket
+import ssl
 import sys
 from typing import Final
 
@@ -45,20 +48,30 @@ def echo(connection: socket.socket) -> None:
         connection.sendall(octets)
 
 
+def wrapped(connection: socket.socket, pem: str) -> socket.socket:
+    """Begin TLS."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pem)
+    return context.wrap_socket(connection, server_side=True)
+
+
 def main() -> None:
     """Serve for ever, one connection at a time."""
     what, port, *rest = sys.argv[1:]
+    octets = int(rest.pop(0)) if what == "source" else 0
     listener = listen(int(port))
     print("ready", flush=True)
     while True:
         connection, _ = listener.accept()
-        with connection:
+        with wrapped(connection, rest[0]) if rest else connection as stream:
             if what == "source":
-                source(connection, int(rest[0]))
+                source(stream, octets)
             elif what == "echo":
-                echo(connection)
+                echo(stream)
             else:
-                sink(connection)
+                sink(stream)
+            if isinstance(stream, ssl.SSLSocket):
+                stream.unwrap()
 
 
 if __name__ == "__main__":

@@ -11,15 +11,13 @@ Absolute figures depend on the machine and its mood; the ratio of two medians in
 
 from __future__ import annotations
 
-import os
 import sys
 import tempfile
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
 from slirp import slirp
-from transfers import ECHO_PORT, ROUNDS, SINK_PORT, SOURCE_PORT, namespace, peers, round_trip, run, seconds, speed
+from transfers import ECHO_PORT, SINK_PORT, SOURCE_PORT, linked, measured, mounted, peers, round_trip, seconds, speed
 
 KERNEL_OCTETS: Final = 2 << 30
 OUR_OCTETS: Final = 1 << 30
@@ -28,52 +26,26 @@ GOALS: Final = {"receive": 0.15, "send": 0.10}
 
 def kernel(data: Path) -> dict[str, float]:
     """Measure the kernel's own path."""
-    prefix = f"bench{os.getpid()}"
-    with namespace(f"{prefix}a") as a, namespace(f"{prefix}b") as b:
-        run("ip", "-n", a, "link", "add", "veth0", "type", "veth", "peer", "name", "veth0", "netns", b)
-        for where, address in ((a, "10.9.0.1/24"), (b, "10.9.0.2/24")):
-            run("ip", "-n", where, "address", "add", address, "dev", "veth0")
-            run("ip", "-n", where, "link", "set", "veth0", "up")
-        with peers(b, KERNEL_OCTETS):
-            receive = f"cat </dev/tcp/10.9.0.2/{SOURCE_PORT} >/dev/null"
-            send = f"cat {data} {data} >/dev/tcp/10.9.0.2/{SINK_PORT}"
-            return {
-                "receive": speed(KERNEL_OCTETS, lambda: seconds(a, receive)),
-                "send": speed(2 * OUR_OCTETS, lambda: seconds(a, send)),
-                "octet": round_trip(a, "10.9.0.2", ECHO_PORT),
-            }
-
-
-def cpu(pid: int) -> tuple[float, float]:
-    """Return the user and system seconds a process has used."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    tick = os.sysconf("SC_CLK_TCK")
-    return int(fields[11]) / tick, int(fields[12]) / tick
+    with linked() as (a, b), peers(b, KERNEL_OCTETS):
+        receive = f"cat </dev/tcp/10.9.0.2/{SOURCE_PORT} >/dev/null"
+        send = f"cat {data} {data} >/dev/tcp/10.9.0.2/{SINK_PORT}"
+        return {
+            "receive": speed(KERNEL_OCTETS, lambda: seconds(a, receive)),
+            "send": speed(2 * OUR_OCTETS, lambda: seconds(a, send)),
+            "octet": round_trip(a, "10.9.0.2", ECHO_PORT),
+        }
 
 
 def ours(data: Path, scratch: Path) -> dict[str, float]:
     """Measure the mount, and print where the daemon's time went."""
-    mount, pid_file = scratch / "scheme", scratch / "pid"
-    mount.mkdir()
-    with namespace(f"bench{os.getpid()}s") as where, ExitStack() as undo:
-        # Not `ip netns exec`, which makes a mount namespace of its own: the mount would be visible to nobody else.
-        command = (sys.executable, "-m", "schemefs", "mount", mount, "--pid-file", pid_file)
-        run("nsenter", f"--net=/run/netns/{where}", *command)
-        undo.callback(run, sys.executable, "-m", "schemefs", "umount", mount)
-        pid = int(pid_file.read_text())
-        found = {}
-        with peers(where, OUR_OCTETS):
-            for name, script in (
-                ("receive", f"cat <{mount}/tcp/10.0.2.2:{SOURCE_PORT} >/dev/null"),
-                ("send", f"cat {data} >{mount}/tcp/10.0.2.2:{SINK_PORT}"),
-            ):
-                before = cpu(pid)
-                found[name] = speed(OUR_OCTETS, lambda script=script: seconds(where, script))
-                user, system = (after - start for after, start in zip(cpu(pid), before, strict=True))
-                gib = (ROUNDS + 1) * OUR_OCTETS / (1 << 30)
-                print(f"{name}: the daemon used {user / gib:.2f} s user, {system / gib:.2f} s system per GiB")
-            found["octet"] = round_trip(where, f"{mount}/tcp/10.0.2.2:{ECHO_PORT},nodelay")
-        return found
+    with mounted(scratch) as (where, mount, pid), peers(where, OUR_OCTETS):
+        receive = f"cat <{mount}/tcp/10.0.2.2:{SOURCE_PORT} >/dev/null"
+        send = f"cat {data} >{mount}/tcp/10.0.2.2:{SINK_PORT}"
+        return {
+            "receive": measured("receive", pid, OUR_OCTETS, lambda: seconds(where, receive)),
+            "send": measured("send", pid, OUR_OCTETS, lambda: seconds(where, send)),
+            "octet": round_trip(where, f"{mount}/tcp/10.0.2.2:{ECHO_PORT},nodelay"),
+        }
 
 
 def main() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import statistics
 import subprocess
 import sys
@@ -34,17 +35,59 @@ def namespace(name: str) -> Iterator[str]:
 
 
 @contextmanager
-def peers(where: str, octets: int) -> Iterator[None]:
-    """Run a source, a sink and an echo in a namespace."""
+def peers(where: str, octets: int, *pem: Path) -> Iterator[None]:
+    """Run a source, a sink and an echo in a namespace; of TLS, with a certificate and its key."""
     with ExitStack() as stack:
         for arguments in (("source", SOURCE_PORT, octets), ("sink", SINK_PORT), ("echo", ECHO_PORT)):
-            command = ["ip", "netns", "exec", where, sys.executable, PEER, *arguments]
+            command = ["ip", "netns", "exec", where, sys.executable, PEER, *arguments, *pem]
             process = subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE, text=True)
             stack.callback(process.wait)
             stack.callback(process.kill)
             assert process.stdout is not None
             process.stdout.readline()
         yield
+
+
+@contextmanager
+def linked() -> Iterator[tuple[str, str]]:
+    """Make two namespaces with a veth pair between them: 10.9.0.1 and 10.9.0.2."""
+    prefix = f"bench{os.getpid()}"
+    with namespace(f"{prefix}a") as a, namespace(f"{prefix}b") as b:
+        run("ip", "-n", a, "link", "add", "veth0", "type", "veth", "peer", "name", "veth0", "netns", b)
+        for where, address in ((a, "10.9.0.1/24"), (b, "10.9.0.2/24")):
+            run("ip", "-n", where, "address", "add", address, "dev", "veth0")
+            run("ip", "-n", where, "link", "set", "veth0", "up")
+        yield a, b
+
+
+@contextmanager
+def mounted(scratch: Path) -> Iterator[tuple[str, Path, int]]:
+    """Mount on a TAP in a namespace: yield its name, the mount point, the daemon's process id."""
+    mount, pid_file = scratch / "scheme", scratch / "pid"
+    mount.mkdir()
+    with namespace(f"bench{os.getpid()}s") as where, ExitStack() as undo:
+        # Not `ip netns exec`, which makes a mount namespace of its own: the mount would be visible to nobody else.
+        command = (sys.executable, "-m", "schemefs", "mount", mount, "--pid-file", pid_file)
+        run("nsenter", f"--net=/run/netns/{where}", *command)
+        undo.callback(run, sys.executable, "-m", "schemefs", "umount", mount)
+        yield where, mount, int(pid_file.read_text())
+
+
+def cpu(pid: int) -> tuple[float, float]:
+    """Return the user and system seconds a process has used."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    tick = os.sysconf("SC_CLK_TCK")
+    return int(fields[11]) / tick, int(fields[12]) / tick
+
+
+def measured(name: str, pid: int, octets: int, measure: Callable[[], float]) -> float:
+    """Return the `speed` of a transfer through a daemon, and print what it has cost the daemon."""
+    before = cpu(pid)
+    found = speed(octets, measure)
+    user, system = (after - start for after, start in zip(cpu(pid), before, strict=True))
+    gib = (ROUNDS + 1) * octets / (1 << 30)
+    print(f"{name}: the daemon used {user / gib:.2f} s user, {system / gib:.2f} s system per GiB")
+    return found
 
 
 def seconds(where: str, script: str) -> float:
