@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import pty
 import select
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -67,10 +66,12 @@ class Terminal:
         os.close(self._ours)
 
 
-@pytest.fixture(params=SHELLS)
+def each(*shells: str) -> list[object]:
+    return [pytest.param(shell, marks=pytest.mark.needs(shell)) for shell in shells]
+
+
+@pytest.fixture(params=each(*SHELLS))
 def terminal(request: pytest.FixtureRequest) -> Iterator[Terminal]:
-    if not shutil.which(request.param):
-        pytest.skip(f"no {request.param}")
     made = Terminal(request.param)
     yield made
     made.close()
@@ -114,16 +115,14 @@ def test_mounts_and_interfaces_are_completed(module_scheme_mount: SchemeMount) -
     assert complete("ifconfig", "--mount", path, "l") == ["lo"]
 
 
-@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+@pytest.mark.parametrize("shell", each("bash", "zsh", "fish"))
 def test_each_shell_can_read_its_script(shell: str) -> None:
-    if not shutil.which(shell):
-        pytest.skip(f"no {shell}")
     script = subprocess.run([BIN / "schemefs", "completion", shell], check=True, capture_output=True, timeout=20).stdout
     assert b"_SCHEMEFS_COMPLETE" in script
     subprocess.run([shell, "-n"], input=script, check=True, timeout=20)
 
 
-@pytest.mark.skipif(not shutil.which("fish"), reason="no fish")
+@pytest.mark.needs("fish")
 def test_fish_completes() -> None:
     done = subprocess.run(
         ["fish", "--no-config", "-c", "schemefs completion fish | source; complete -C 'schemefs umount --fo'"],
