@@ -23,7 +23,7 @@ hypothesis.settings.register_profile("quick", deadline=None, max_examples=60, de
 hypothesis.settings.register_profile("full", deadline=None, max_examples=2000)
 
 LACKS = "this machine: "
-LOOKED_AT = {"root", "readable", "fuse", "tap"}  # what is no program
+LOOKED_AT = {"root", "readable", "userns", "fuse", "tap"}  # what is no program
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -70,6 +70,8 @@ def _lacking(what: str) -> str:
         return _no_root()
     if what == "readable":
         return _closed_to_others()
+    if what == "userns":
+        return _no_user_namespaces()
     if what not in LOOKED_AT:
         return "" if shutil.which(what) else f"no {what}"
     path = {"fuse": "/dev/fuse", "tap": "/dev/net/tun"}[what]
@@ -87,6 +89,13 @@ def _no_root() -> str:
         return "not root"
     made = subprocess.run(["unshare", "--net", "--mount", "true"], check=False, capture_output=True)
     return "" if made.returncode == 0 else "root that may not make namespaces"
+
+
+def _no_user_namespaces() -> str:
+    """Say so where a user may not make one, as in a chroot, or where AppArmor keeps programs from it."""
+    user = ("setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", "--inh-caps=-all")
+    made = subprocess.run([*user, "unshare", "-Urmn", "true"], check=False, capture_output=True)
+    return "" if made.returncode == 0 else "users may not make namespaces"
 
 
 def _closed_to_others() -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from pathlib import Path
@@ -24,8 +25,15 @@ class Tool(click.Command):
             result = super().invoke(ctx)
             sys.stdout.flush()
         except OSError as error:
+            if error.filename is None:
+                _give_up_output()
             end(1, f"{error.filename or OUTPUT}: {error.strerror}")
         return result
+
+
+def _give_up_output() -> None:
+    """Send what is left nowhere: Python flushes it once more at its end, and tells a failure in words of its own."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def end(status: int, sentence: str) -> NoReturn:

@@ -140,7 +140,7 @@ def test_a_users_mount_on_a_tap_of_its_own(namespace: Namespace) -> None:
     namespace.run(["ip", "link", "show", "mine0"])
 
 
-@pytest.mark.needs("readable")
+@pytest.mark.needs("readable", "userns")
 def test_a_whole_network_without_root() -> None:
     """A user's own namespaces (unshare -Urmn) are enough for a TAP: nobody has to prepare one."""
     user = "setpriv --reuid 65534 --regid 65534 --clear-groups --inh-caps=-all"
