@@ -79,7 +79,7 @@ class SchemeMount:
         return self._daemon.pid
 
     def log(self) -> str:
-        """Return everything the daemon has logged, and what it wrote to standard error."""
+        """Return what the daemon has written to its log by now, a moment after it happened, and to standard error."""
         texts = [path.read_text(errors="replace") for path in (self._log_file, self._errors_file) if path.exists()]
         return "".join(texts)
 

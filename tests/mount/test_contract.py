@@ -285,7 +285,7 @@ def test_exception_in_open_or_lookup_is_eio_and_the_mount_lives(pipes: Path, mou
         with pytest.raises(OSError) as caught:
             os.open(pipes / name, os.O_RDWR)
         assert caught.value.errno == errno.EIO
-    assert "RuntimeError: broken on purpose" in mounted.log()
+    wait_until(lambda: "RuntimeError: broken on purpose" in mounted.log(), mounted.log)
     assert (pipes / "value").exists()
 
 

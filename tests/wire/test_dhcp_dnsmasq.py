@@ -105,7 +105,7 @@ def test_an_address_that_somebody_uses_is_declined(lab: Lab) -> None:
     wait_until(lambda: "DHCPDECLINE" in lab.log.read_text())
     wait_until(lambda: lab.lease == {"state": "INIT"})
     assert (lab.mount.path / "netcfg/iface/eth0/addr").read_text() == "Not configured\n"
-    assert "declined" in lab.mount.log()
+    wait_until(lambda: "declined" in lab.mount.log(), lab.mount.log)
 
 
 def test_the_saved_configuration_asks_again_instead_of_keeping_the_lease(

@@ -89,10 +89,11 @@ def test_two_interfaces_by_a_file_and_the_same_again_after_a_new_mount(
 
 def test_what_was_read_can_be_written_back_and_changes_nothing(lab: Lab) -> None:
     text = lab.config.read_text()
-    before = lab.mount.log()
+    log = lab.mount.path / "logging/net/schemefs.log"
+    before = log.read_text()
     lab.config.write_text(text)
     assert lab.config.read_text() == text
-    new = lab.mount.log().removeprefix(before)
+    new = log.read_text().removeprefix(before)
     assert "attached" not in new
     assert "detached" not in new
 
