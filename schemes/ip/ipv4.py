@@ -7,8 +7,7 @@ Nothing here raises for what the octets say: a datagram that fails is counted by
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from schemefs.net.addresses import ANY_V4
 from schemefs.net.offload import NEEDS_CHECKSUM, NO_OFFLOAD, Offload
@@ -21,8 +20,6 @@ if TYPE_CHECKING:
     from schemes.ip.interface import Interface
     from schemes.ip.network import Network
 
-RawReceiver = Callable[[memoryview, Offload, float], None]
-
 DESTINATION_UNREACHABLE: Final = 3
 PROTOCOL_UNREACHABLE: Final = 2
 PORT_UNREACHABLE: Final = 3
@@ -33,6 +30,16 @@ REASSEMBLY_TIME_EXCEEDED: Final = 1
 _MARTIAN: Final = frozenset((0, 127, *range(224, 256)))
 _FRAGMENT: Final = wire.MORE_FRAGMENTS | wire.OFFSET
 _MOVED: Final = 512  # different offloads remembered
+
+
+class RawReceiver(Protocol):
+    """Whoever reads and writes the datagrams of one protocol as they are."""
+
+    def receive(self, datagram: memoryview, offload: Offload, now: float) -> None:
+        """Take a copy of what arrived, which is borrowed."""
+
+    def has_sent_to(self, destination: bytes) -> bool:
+        """Tell whether an error about a datagram to *destination* may be about one of its own."""
 
 
 class Ipv4:
@@ -119,8 +126,8 @@ class Ipv4:
         """Give a datagram to its transport and to whoever reads its protocol raw."""
         receivers = self.raw.get(protocol) if self.raw else None
         if receivers:
-            for receive in tuple(receivers):
-                receive(datagram, offload, now)
+            for receiver in tuple(receivers):
+                receiver.receive(datagram, offload, now)
         transport = self._transports.get(protocol)
         if transport is not None:
             self._counters.in_delivers += 1

@@ -120,7 +120,7 @@ class Network:
             return
         transport = self.transports.get(error.protocol)
         if error.errno == errno.EMSGSIZE and not self.is_local(error.destination):
-            if transport is not None and not transport.expects(error):
+            if not self._expects(error):
                 self.counters.drop("unexpected_error")
                 return
             route = self.routes.lookup(error.destination)
@@ -130,6 +130,13 @@ class Network:
             self.path_mtus.learn(error.destination, error.mtu, current, now)
         if transport is not None:
             transport.receive_error(error, now)
+
+    def _expects(self, error: DeliveryError) -> bool:
+        """Tell whether *error* is about something that we may have sent: who has no transport speaks raw."""
+        transport = self.transports.get(error.protocol)
+        if transport is not None:
+            return transport.expects(error)
+        return any(raw.has_sent_to(error.destination) for raw in self.ipv4.raw.get(error.protocol, ()))
 
     # What paths and interfaces use
 

@@ -44,7 +44,7 @@ def parse_address(text: str) -> bytes:
 
 
 class RawConversation(DatagramEngine[bytes]):
-    """What one `ip/<proto>` file stands for. Satisfies `schemefs.conversation.Engine`."""
+    """What one `ip/<proto>` file stands for. Satisfies `schemefs.conversation.Engine`, and `ipv4.RawReceiver`."""
 
     __slots__ = ("_paths", "network", "protocol", "wanted")
 
@@ -55,7 +55,7 @@ class RawConversation(DatagramEngine[bytes]):
         self.protocol = protocol
         self.wanted = wanted
         self._paths: dict[bytes, Path] = {}
-        network.ipv4.raw.setdefault(protocol, []).append(self.receive)
+        network.ipv4.raw.setdefault(protocol, []).append(self)
 
     def receive(self, datagram: memoryview, offload: Offload, now: float) -> None:
         """Queue copies of what arrived, finished; over the bound it is counted and dropped."""
@@ -89,11 +89,15 @@ class RawConversation(DatagramEngine[bytes]):
             self.network.counters.drop("full_link", datagram)
         return len(data)
 
+    def has_sent_to(self, destination: bytes) -> bool:
+        """Tell whether one of the last datagrams went there."""
+        return destination in self._paths
+
     def leave(self, now: float) -> None:
         """Listen no more."""
         del now
         receivers = self.network.ipv4.raw[self.protocol]
-        receivers.remove(self.receive)
+        receivers.remove(self)
         if not receivers:
             del self.network.ipv4.raw[self.protocol]
 

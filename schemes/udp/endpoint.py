@@ -126,6 +126,10 @@ class Endpoint(DatagramEngine[Datagram]):
         if not self.arrived(Datagram(payload, source, port, destination), len(payload)):
             self._udp.dropped["queue_full"] += 1
 
+    def has_sent_to(self, destination: bytes) -> bool:
+        """Tell whether it is the peer, or one that was written to lately."""
+        return destination == self._remote or destination in self._paths
+
     def receive_error(self, error: DeliveryError, now: float) -> None:
         """Keep an error for the next call; a bound endpoint has no call that it would belong to, only `err`."""
         del now

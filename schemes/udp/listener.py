@@ -59,6 +59,11 @@ class Listener:
         self._pending.append(endpoint)
         self.on_changed()
 
+    def has_sent_to(self, destination: bytes) -> bool:
+        """Nothing was sent from here: the conversations have their own peers."""
+        del destination
+        return False
+
     def receive_error(self, error: DeliveryError, now: float) -> None:
         """Nothing was sent from here."""
 

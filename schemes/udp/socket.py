@@ -59,6 +59,10 @@ class Socket:
         del source, port, destination
         self._received(payload, now)
 
+    def has_sent_to(self, destination: bytes) -> bool:
+        """Tell whether it is the peer."""
+        return destination == self._path.destination
+
     def receive_error(self, error: DeliveryError, now: float) -> None:
         """Hand an error on."""
         self._failed(error, now)
@@ -92,6 +96,11 @@ class PortSocket:
         """Hand a datagram on."""
         del source, port, destination
         self._received(payload, now)
+
+    def has_sent_to(self, destination: bytes) -> bool:
+        """Nothing is sent here."""
+        del destination
+        return False
 
     def receive_error(self, error: DeliveryError, now: float) -> None:
         """What is said elsewhere from this port has its own retries."""

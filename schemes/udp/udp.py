@@ -45,6 +45,9 @@ class Receiver(Protocol):
     def receive(self, payload: bytes, source: bytes, port: int, destination: bytes, now: float) -> None:
         """Take a datagram from *source*:*port* that was sent to *destination*."""
 
+    def has_sent_to(self, destination: bytes) -> bool:
+        """Tell whether an error about a datagram to *destination* may be about one of its own."""
+
     def receive_error(self, error: DeliveryError, now: float) -> None:
         """One of its datagrams was not delivered."""
 
@@ -108,8 +111,16 @@ class Udp:
         return True
 
     def expects(self, error: DeliveryError) -> bool:
-        """Tell whether there is an endpoint that may have sent the datagram."""
-        return self._sender(error) is not None
+        """Tell whether there is an endpoint that may have sent the datagram: to be bound to the port is not enough."""
+        if len(error.transport) < 4:
+            return False
+        local, remote = bytes(error.transport[:2]), bytes(error.transport[2:4])
+        if error.destination + error.source + remote + local in self._connected:
+            return True
+        bound = self._bound.get(int.from_bytes(local, "big"), ())
+        return any(
+            receiver.has_sent_to(error.destination) for address, receiver in bound if address in (error.source, ANY_V4)
+        )
 
     def receive_error(self, error: DeliveryError, now: float) -> None:
         """Tell the endpoint whose datagram it was, which an error quotes back with its ports."""

@@ -12,7 +12,8 @@ from schemefs.errors import SchemeError
 from schemefs.net.checksum import pseudo_header_sum
 from schemefs.net.layers import UDP, DeliveryError
 from schemefs.net.offload import GSO_TCPV4, GSO_UDP_L4, NEEDS_CHECKSUM, split
-from tests.ip_host import MAC, PEER, PEER_MAC, US, IpHost, MemoryLink, Recorder, address
+from schemes.ip.raw import Filter, RawConversation
+from tests.ip_host import MAC, PEER, PEER_MAC, US, IpHost, MemoryLink, Recorder, address, datagram
 
 FAR = address("192.0.2.1")
 
@@ -189,6 +190,23 @@ def test_no_path_mtu_is_learned_from_an_error_about_nothing_that_was_sent() -> N
     assert host.network.path(FAR).mtu == 1500
     assert host.transport.errors == []
     assert host.dropped == {"unexpected_error": 1}
+
+
+def test_a_path_mtu_for_a_protocol_without_transport_is_learned_where_it_was_sent_raw() -> None:
+    host = resolved()
+
+    def mtu_after_error() -> int:
+        host.network.deliver_error(DeliveryError(errno.EMSGSIZE, False, "", 200, US, FAR, bytes(8), 600), 0.0)
+        return host.network.path(FAR).mtu
+
+    assert mtu_after_error() == 1500
+    raw = RawConversation(host.network, 200, Filter())
+    raw.write(memoryview(datagram(destination=PEER, p=200)), 0.0)
+    assert mtu_after_error() == 1500
+    assert host.dropped == {"unexpected_error": 2}
+    raw.write(memoryview(datagram(source=bytes(4), destination=FAR, p=200)), 0.0)
+    assert mtu_after_error() == 600
+    assert host.dropped == {"unexpected_error": 2}
 
 
 def test_our_own_addresses_and_127_go_through_lo() -> None:

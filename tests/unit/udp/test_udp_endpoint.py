@@ -65,6 +65,27 @@ def test_port_unreachable_fails_the_next_call_once() -> None:
     assert host.text(f"{number}/err") == "10.0.2.2 says: port unreachable\n"
 
 
+def test_a_path_mtu_is_learned_only_towards_whom_the_port_has_written_to() -> None:
+    """RFC 5927 §7.2: a port that is open is not enough, everybody knows that it is."""
+    host = UdpHost()
+    host.open(":5001,listen")
+    anybody = host.open(":5000,headers")
+    peer = host.open("10.0.2.2:53")
+
+    def mtu_after_error(port: int, remote_port: int, destination: bytes = OTHER) -> int:
+        quoted = port.to_bytes(2, "big") + remote_port.to_bytes(2, "big") + bytes(4)
+        host.network.deliver_error(DeliveryError(errno.EMSGSIZE, False, "", 17, US, destination, quoted, 600), 0.0)
+        return host.network.path(destination).mtu
+
+    write(anybody, b"10.0.2.2:54\nx")
+    assert [mtu_after_error(port, 53) for port in (5000, 5001, 5002, port_of(peer))] == [1500] * 4
+    assert mtu_after_error(port_of(peer), 54, PEER) == 1500
+    assert host.dropped == {"unexpected_error": 5}
+    write(anybody, b"10.0.2.77:53\nx")
+    assert mtu_after_error(5000, 53) == 600
+    assert mtu_after_error(port_of(peer), 53, PEER) == 600
+
+
 def test_nobody_answers_arp_is_ehostunreach_for_the_writer() -> None:
     host = UdpHost()
     handle = host.open("10.0.2.99:53")
