@@ -4,11 +4,13 @@ Two numbers, two timestamps and the ends are enough to acknowledge the peer's FI
 belong, and to tell a new SYN from an old one (RFC 6191): a tenth of the connection, which has gone with its buffers,
 timers and loss recovery, or is only its user's who has not read all yet. Text and urgent pointers count no more.
 
-All wait equally long, so a dict in the order of arrival is in the order of expiry too, and one timer does for all.
+All wait equally long, so a dict in the order of arrival is in the order of expiry too, and one timer does for all. An
+OrderedDict: the first key of a dict is found by looking at all that were taken from before it, 1.5 s for 65536.
 """
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from typing import TYPE_CHECKING, Final
 from weakref import ref
 
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 
 LENGTH: Final = 60.0  # seconds: 2 MSL, with the MSL of 30 s that Linux assumes
 CAPACITY: Final = 1 << 16  # then the oldest has waited long enough: peers must not fill the memory (64 MiB)
+AT_ONCE: Final = 4096  # are ended in one firing of the timer: frames and files must not wait until all are gone
 ISN_STEP: Final = 65537  # beyond the last number of a connection whose TIME-WAIT is cut short, as Linux
 
 
@@ -89,7 +92,7 @@ class TimeWaits:
 
     def __init__(self, tcp: Tcp) -> None:
         self._tcp = tcp
-        self._waiting: dict[bytes, TimeWait] = {}
+        self._waiting: OrderedDict[bytes, TimeWait] = OrderedDict()
         self._timer = tcp.alarm.timer(self._expire, "tcp: TIME-WAIT")
 
     def __len__(self) -> int:
@@ -122,12 +125,15 @@ class TimeWaits:
             closing.end(connection)
 
     def _expire(self, now: float) -> None:
-        while self._waiting:
-            oldest = next(iter(self._waiting.values()))
+        for _ in range(AT_ONCE):
+            oldest = next(iter(self._waiting.values()), None)
+            if oldest is None:
+                return
             if oldest.expires_at > now:
                 self._timer.set(oldest.expires_at)
                 return
             self.end(oldest)
+        self._timer.soon()
 
     def segment_arrives(self, old: TimeWait, segment: Segment, now: float, *, may_open: bool) -> bool:
         """Process *segment* (§3.10.7.4, as far as TIME-WAIT goes).
@@ -168,9 +174,8 @@ class TimeWaits:
     def _answer_unacceptable(self, old: TimeWait, segment: Segment, now: float) -> None:
         """Mostly the peer's FIN, because our ACK of it was lost: acknowledge it, and wait from now on (§3.10.7.4)."""
         if segment.flags & FIN:
-            del self._waiting[old.key]
+            self._waiting.move_to_end(old.key)
             old.expires_at = now + LENGTH
-            self._waiting[old.key] = old
         self._acknowledge(old, now, is_limited=not segment.size)
 
     def _challenge(self, old: TimeWait, now: float) -> None:

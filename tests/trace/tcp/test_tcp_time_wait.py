@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import tracemalloc
 import weakref
+from collections import OrderedDict
 
 import pytest
 from tcp_trace import OUR_PORT, PEER, PEER_PORT, US, Trace, accepted, established
@@ -242,6 +243,23 @@ def test_there_are_only_so_many(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (stats["time_wait"], stats["time_wait_overflows"]) == (2, 1)
     tcp.until(60.0)
     assert connections[2].state == "CLOSED"
+
+
+def test_those_that_expire_together_are_ended_some_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Frames and files don't wait until all are gone; and ending one costs the same however many went before."""
+    tcp = established()
+    waits = tcp.tcp.time_waits
+    for number in range(10):
+        tcp.connection.key = PEER + US + number.to_bytes(4, "big")
+        waits.add(tcp.connection, 1.0)
+    monkeypatch.setattr(time_wait, "AT_ONCE", 4, raising=False)
+    left = []
+    while len(waits):
+        assert tcp.alarm.next_deadline() <= 1.0 + LENGTH
+        tcp.alarm.on_deadline(1.0 + LENGTH)
+        left.append(len(waits))
+    assert left == [6, 2, 0]
+    assert isinstance(waits._waiting, OrderedDict)  # a dict would look at all that are gone, for each
 
 
 def test_damaged_segments_change_nothing() -> None:
