@@ -82,7 +82,8 @@ class Journal:
         if not isinstance(earlier, Beginning):
             return False
         if earlier.lines and not self.ring.end:
-            self._began_at = earlier.lines[0][0] or self._began_at  # a handshake comes before its accept
+            # A handshake comes before its accept; who told the first line may not have known the time.
+            self._began_at = self._last_at = next((at for at, _ in earlier.lines if at is not None), self._began_at)
         for now, text in earlier.lines:
             self.note(now, text)
         earlier.lines.clear()
@@ -90,9 +91,12 @@ class Journal:
         return True
 
     def note(self, now: float | None, text: str) -> None:
-        """Add a line; *now* None: whoever calls is not told the time, and it is still that of the last line."""
+        """Add a line; *now* None: whoever calls is not told the time, and it is still that of the last line.
+
+        A time before that of the last line is that of the last line: an event is told when it was seen.
+        """
         if now is not None:
-            self._last_at = now
+            self._last_at = max(self._last_at, now)
         self.ring.append(f"+{self._last_at - self._began_at:.6f} {text}")
 
     def changed(self, events: int, woken: int) -> None:

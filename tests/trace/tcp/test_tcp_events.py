@@ -178,6 +178,33 @@ def test_what_happened_before_the_conversation_had_it_is_told() -> None:
     assert late.ring.read(0, 1 << 16)[0].decode().splitlines() == ["+0.000000 SYN in", "+0.500000 ACK in"]
 
 
+def test_the_clock_of_an_accepted_one_begins_with_its_syn_and_never_steps_back() -> None:
+    """Its first line is told without a time, since `become` has none."""
+    tcp = Trace()
+    listener = tcp.listen()
+    listener.configure = lambda connection: connection.narrate(Beginning())
+    tcp.receives("S 0:0(0) mss 1460", now=1000.0)
+    tcp.receives(". 1:1(0) ack 1", now=1000.5)
+    connection = listener.accept(1002.0)
+    assert connection is not None
+    journal = Journal(1002.0)
+    assert journal.follow(connection)
+    journal.note(1002.0, "open pid 1")
+    journal.note(1001.0, "late")
+    times = [line.split()[0] for line in journal.ring.read(0, 1 << 16)[0].decode().splitlines()]
+    assert times == ["+0.000000", "+0.000000", "+0.500000", "+0.500000", "+2.000000", "+2.000000"]
+
+
+def test_a_clock_that_begins_at_zero_is_a_clock() -> None:
+    beginning = Beginning()
+    beginning(0.0, "SYN in")
+    tcp = established()
+    tcp.connection.narrate(beginning)
+    journal = Journal(3.0)
+    journal.follow(tcp.connection)
+    assert journal.ring.read(0, 100)[0] == b"+0.000000 SYN in\n"
+
+
 def test_lines_before_an_accept_are_bounded() -> None:
     beginning = Beginning()
     for number in range(10_000):
