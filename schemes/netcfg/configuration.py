@@ -89,7 +89,7 @@ class Configuration:
             routes=tuple(
                 rule_line(rule)
                 for rule in self._network.routes.list()
-                if not rule.connected and not self._dhcp.is_leased(rule.interface, router=rule.via)
+                if not rule.connected and not self._dhcp.is_leased_route(rule)
             ),
             interfaces={interface.name: self._interface(interface) for interface in interfaces},
             log=current_levels(),
@@ -105,7 +105,7 @@ class Configuration:
             addresses=tuple(
                 f"{presentation(address)}/{length}"
                 for address, length in interface.configured
-                if not self._dhcp.is_leased(interface.name, address=address)
+                if not self._dhcp.is_leased(interface.name, address)
             ),
             neighbors=tuple(
                 f"{presentation(entry.address)} {mac_text(entry.mac, '-')}"

@@ -17,10 +17,11 @@ from schemefs.net.offload import NO_OFFLOAD
 from schemes.netcfg import dhcp_wire as wire
 from schemes.netcfg.commands import Command, CommandFile, each_line
 from schemes.netcfg.dhcp_client import DhcpClient, prefix_length
+from schemes.netcfg.grammar import is_unicast
 
 if TYPE_CHECKING:
     from schemefs.driver import Link
-    from schemefs.net.layers import NetworkLayer
+    from schemefs.net.layers import NetworkLayer, RouteEntry
     from schemefs.net.transports import DatagramService, OpenPort
     from schemefs.scheme import Caller, SchemeContext
 
@@ -41,6 +42,7 @@ class Dhcp:
         self.links: dict[str, Link] = {}
         self.files: dict[str, DhcpFile] = {}
         self._clients: dict[str, DhcpClient] = {}
+        self._hosts: dict[str, _InterfaceHost] = {}
         self._port: OpenPort | None = None
         self._duplicates = context.alarm.timer(self._decline_duplicates, "dhcp duplicates")
         network.on_change.append(self._network_changed)
@@ -59,9 +61,10 @@ class Dhcp:
         if name not in self._clients:
             if self._port is None:
                 self._port = self._udp().open_port(wire.CLIENT_PORT, self._receive)
-            host = _InterfaceHost(self, link)
+            host = self._hosts[name] = _InterfaceHost(self, link)
             client = self._clients[name] = DhcpClient(host, self.context.alarm, self.context.random, name)
             client.start(now)
+            self._switched(name)
 
     def switch_off(self, name: str, now: float) -> None:
         """Give the lease back; harmless when it is off."""
@@ -69,10 +72,11 @@ class Dhcp:
         if client is None:
             return
         client.stop(now)
+        del self._hosts[name]
         if not self._clients and self._port is not None:
             self._port.close(now)
             self._port = None
-        self.changed(name)
+        self._switched(name)
 
     def renew(self, name: str, now: float) -> None:
         """ENOTCONN: it is off."""
@@ -81,16 +85,26 @@ class Dhcp:
             raise SchemeError(errno.ENOTCONN, f"there is no DHCP on {name}: write 'on' first")
         client.renew(now)
 
-    def is_leased(self, interface: str, *, address: bytes = b"", router: bytes = b"") -> bool:
-        """Tell whether a lease brought this address, or a default route by this router: it goes with the lease."""
-        client = self._clients.get(interface)
-        lease = client.lease if client is not None else None
-        return lease is not None and (address == lease.address or router in lease.routers[:1])
+    def is_leased(self, interface: str, address: bytes) -> bool:
+        """Tell whether a lease brought this address: it goes with the lease."""
+        host = self._hosts.get(interface)
+        return host is not None and bool(host.address) and address == host.address
+
+    def is_leased_route(self, rule: RouteEntry) -> bool:
+        """Tell whether a lease brought this rule: it goes with the lease."""
+        host = self._hosts.get(rule.interface)
+        is_default = (rule.prefix_length, rule.metric, rule.source) == (0, 0, b"")
+        return host is not None and bool(host.router) and is_default and rule.via == host.router
 
     def changed(self, name: str) -> None:
         """Tell who polls the file."""
         if name in self.files:
             self.files[name].changed()
+
+    def _switched(self, name: str) -> None:
+        """Tell who polls the file, or another that shows whether it is on."""
+        for told in tuple(self.network.on_change):
+            told(f"ifaces/{name}/dhcp")
 
     def _udp(self) -> DatagramService:
         # Looked up when it is needed: netcfg is of use without udp.
@@ -123,6 +137,9 @@ class _InterfaceHost:
         self._dhcp = dhcp
         self._network = dhcp.network
         self._link = link
+        # What `configure` added; empty: nothing, or it was there before, and then it stays when the lease goes.
+        self.address = b""
+        self.router = b""
 
     @property
     def mac(self) -> bytes:
@@ -145,33 +162,40 @@ class _InterfaceHost:
             log.debug("a request was not sent: %s", error.sentence)
 
     def configure(self, lease: wire.Reply, now: float) -> None:
-        """Address, default route, name servers."""
+        """Address, default route, name servers: what of them is not there yet."""
         name = self._link.name
         interface = self._network.interfaces[name]
-        if (lease.address, prefix_length(lease)) not in interface.addresses:
+        if (lease.address, prefix_length(lease)) not in interface.configured:
             try:
                 interface.add_address(lease.address, prefix_length(lease), now)
             except SchemeError as error:
                 log.warning("the leased address can't be used: %s", error.sentence)
                 return
+            self.address = lease.address
         for router in lease.routers[:1]:
             try:
                 self._network.routes.add(ANY_V4, 0, via=router, interface=name)
             except SchemeError as error:
                 log.warning("no default route by the lease: %s", error.sentence)
-        if lease.nameservers:
-            self._dhcp.context.names.nameservers = lease.nameservers
+            else:
+                self.router = router
+        nameservers = tuple(filter(is_unicast, lease.nameservers))
+        if nameservers:
+            self._dhcp.context.names.nameservers = nameservers
 
     def deconfigure(self, lease: wire.Reply, now: float) -> None:
-        """Take away what is still there of it."""
+        """Take away what is still there of what `configure` added."""
+        address, self.address = self.address, b""
+        router, self.router = self.router, b""
         interface = self._network.interfaces.get(self._link.name)
         if interface is None:
             return
-        for router in lease.routers[:1]:
+        if router:
             with suppress(SchemeError):
-                self._network.routes.remove(ANY_V4, 0, via=router, interface=interface.name)
-        with suppress(SchemeError):
-            interface.remove_address(lease.address, prefix_length(lease), now)
+                self._network.routes.remove(ANY_V4, 0, via=router, interface=interface.name, metric=0)
+        if address:
+            with suppress(SchemeError):
+                interface.remove_address(address, prefix_length(lease), now)
 
     def changed(self) -> None:
         """Tell who polls the file."""

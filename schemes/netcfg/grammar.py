@@ -67,6 +67,11 @@ def parse_unicast(text: str) -> bytes:
     return address
 
 
+def is_unicast(address: bytes) -> bool:
+    """Tell whether *address* may be one host's: what `parse_unicast` takes."""
+    return not is_multicast(address) and any(address) and (len(address) != 4 or address[0] not in (0, 255))
+
+
 def parse_unicast_mac(line: str) -> bytes:
     """Parse the hardware address of one station."""
     mac = parse_mac(line)
@@ -126,6 +131,6 @@ def _parse_prefix(text: str) -> tuple[bytes, int]:
 
 
 def _check_unicast(address: bytes, shown: str) -> None:
-    if is_multicast(address) or not any(address) or (len(address) == 4 and address[0] in (0, 255)):
+    if not is_unicast(address):
         message = f"{shown!r} is not the address of one host"
         raise ValueError(message)

@@ -98,11 +98,7 @@ class Plan:
 
     def _set_routes(self) -> None:
         routes = self._network.routes
-        present = [
-            rule
-            for rule in routes.list()
-            if not rule.connected and not self._dhcp.is_leased(rule.interface, router=rule.via)
-        ]
+        present = [rule for rule in routes.list() if not rule.connected and not self._dhcp.is_leased_route(rule)]
         there, wanted = _by_rule(present), _by_rule(self._rules)
         for rule in present:
             if not _is_among(wanted, rule):
@@ -151,7 +147,7 @@ def _settle(interface: Interface, wanted: _Wanted, now: float) -> None:
 
 def _remove_addresses(interface: Interface, wanted: list[tuple[bytes, int]], dhcp: Dhcp, now: float) -> None:
     """Remove those not wanted; all, when those that stay are in another order: the first is the preferred source."""
-    present = [pair for pair in interface.configured if not dhcp.is_leased(interface.name, address=pair[0])]
+    present = [pair for pair in interface.configured if not dhcp.is_leased(interface.name, pair[0])]
     kept = [pair for pair in present if pair in wanted]
     is_in_order = kept == wanted[: len(kept)]
     for pair in present:

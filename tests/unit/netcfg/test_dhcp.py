@@ -1,0 +1,120 @@
+"""`ifaces/<if>/dhcp` on tables in memory: what a lease brings, what goes with it, and who is told."""
+
+from types import SimpleNamespace
+
+import dpkt
+import pytest
+from test_configuration import Attaching
+
+from schemefs.errors import SchemeError
+from schemefs.net.addresses import packed
+from schemes.netcfg import dhcp_wire as wire
+from tests.ip_host import MemoryLink
+
+DHCP = "ifaces/eth0/dhcp"
+SERVER = packed("10.0.2.2")
+
+
+class Leasing(Attaching):
+    """A netcfg whose eth0 leads to a DHCP server that grants what a test says."""
+
+    def __init__(self, address="10.0.2.55", router="10.0.2.2", nameservers=()):
+        super().__init__()
+        self.link = MemoryLink()
+        self.granted = packed(address)
+        self.options = [
+            (wire.SERVER, SERVER),
+            (wire.LEASE, (1000).to_bytes(4, "big")),
+            (wire.NETMASK, b"\xff\xff\xff\0"),
+            (wire.ROUTERS, packed(router)),
+            (wire.NAMESERVERS, b"".join(map(packed, nameservers))),
+        ]
+        self.context.tree = SimpleNamespace(schemes={"udp": SimpleNamespace(provides=self)})
+        self.layer.path = self._no_path
+        self.scheme.link_attached(self.link, 0.0)
+
+    def open_port(self, port, received):
+        self.received = received
+        return SimpleNamespace(close=lambda _now: None)
+
+    def _no_path(self, server):
+        raise SchemeError(101, "the release is lost")
+
+    def lease(self):
+        self.echo("on", DHCP)
+        for kind in (wire.OFFER, wire.ACK):
+            said = dpkt.ethernet.Ethernet(self.link.sent[-1][0]).data.data.data
+            request = dpkt.dhcp.DHCP(said)
+            reply = dpkt.dhcp.DHCP(
+                op=2,
+                xid=request.xid,
+                yiaddr=int.from_bytes(self.granted, "big"),
+                chaddr=request.chaddr,
+                opts=[(wire.KIND, bytes((kind,))), *self.options],
+            )
+            self.received(bytes(reply), 1.0)
+        assert "state=BOUND" in self.cat(DHCP)
+
+
+def test_what_a_lease_brought_is_not_in_the_configuration_and_goes_with_it():
+    netcfg = Leasing()
+    netcfg.echo("default", "route/rm")
+    before = netcfg.cat("config")
+    netcfg.lease()
+    assert "10.0.2.55/24" in netcfg.cat("iface/eth0/addr")
+    assert "default via 10.0.2.2" in netcfg.cat("route/list")
+    assert netcfg.cat("config") == before.replace('addresses = ["10.0.2.15', 'dhcp = true\naddresses = ["10.0.2.15')
+    netcfg.echo("off", DHCP)
+    assert netcfg.cat("config") == before
+    assert netcfg.cat("iface/eth0/addr") == "10.0.2.15/24\n"
+    assert "default" not in netcfg.cat("route/list")
+
+
+def test_what_was_there_before_the_lease_is_no_part_of_it():
+    netcfg = Leasing(address="10.0.2.15")
+    before = netcfg.cat("config")
+    netcfg.lease()
+    shown = netcfg.cat("config")
+    assert 'addresses = ["10.0.2.15/24"]' in shown
+    assert 'routes = ["default via 10.0.2.2 dev eth0"]' in shown
+    netcfg.write(shown)
+    assert netcfg.cat("config") == shown
+    netcfg.echo("off", DHCP)
+    assert netcfg.cat("config") == before
+
+
+def test_other_routes_by_the_router_of_a_lease_are_configured_ones():
+    netcfg = Leasing()
+    netcfg.echo("default", "route/rm")
+    netcfg.lease()
+    netcfg.echo("10.9.0.0/16 via 10.0.2.2 metric 3\ndefault via 10.0.2.2 metric 7", "route/add")
+    shown = netcfg.cat("config")
+    assert "10.9.0.0/16 via 10.0.2.2 dev eth0 metric 3" in shown
+    assert "default via 10.0.2.2 dev eth0 metric 7" in shown
+    netcfg.write(shown)
+    netcfg.echo("off", DHCP)
+    assert "10.9.0.0/16  via 10.0.2.2" in netcfg.cat("route/list")
+    assert "default via 10.0.2.2 dev eth0 src 10.0.2.15 metric 7" in netcfg.cat("route/list")
+
+
+@pytest.mark.parametrize("bad", ["224.0.0.1", "0.0.0.0", "255.255.255.255"])
+def test_a_name_server_that_is_no_host_is_not_used(bad):
+    netcfg = Leasing(nameservers=(bad, "10.0.2.4"))
+    netcfg.lease()
+    assert netcfg.cat("resolv/nameserver") == "10.0.2.4\n"
+    netcfg.write(netcfg.cat("config"))
+
+
+def test_a_lease_with_no_name_server_of_use_leaves_those_that_are_there():
+    netcfg = Leasing(nameservers=("224.0.0.1",))
+    netcfg.lease()
+    assert netcfg.cat("resolv/nameserver") == "10.0.2.3\n"
+
+
+def test_who_polls_the_configuration_is_told_when_dhcp_is_switched():
+    netcfg = Leasing()
+    for word in ("on", "off"):
+        before = [netcfg.node(path).version for path in ("config", "ifaces/list", DHCP)]
+        netcfg.echo(word, DHCP)
+        after = [netcfg.node(path).version for path in ("config", "ifaces/list", DHCP)]
+        assert all(new > old for new, old in zip(after, before, strict=True))
