@@ -121,7 +121,7 @@ class TlsEngine:
         """Tell whether connect or handshake is under way; raises what ended it."""
         del now
         self._raise_failure()
-        return not (self.established or self.failed)
+        return not (self.established or self.failed or self.closed)
 
     def read(self, size: int, now: float) -> Buffer | Chunks | None:
         """Return what has arrived; after a failure, that: once, but a stream that was cut off never ends well."""
@@ -131,7 +131,7 @@ class TlsEngine:
             self._move(now)
             return taken
         self._raise_failure()
-        if not size or self.at_end or self.read_shut or self.discarding:
+        if not size or self.at_end or self.read_shut or self.discarding or self.closed:
             return b""
         if self.failed:
             raise SchemeError(self.failed, self.error)
@@ -169,10 +169,11 @@ class TlsEngine:
         """Return what is true now: of the plain text, not of the stream's octets."""
         if self._failure is not None:
             return Event.ERR | ((Event.IN | Event.OUT | Event.HUP | Event.RDHUP) & (interest | Event.HUP))
-        if not (self.established or self.failed):
+        if not (self.established or self.failed or self.closed):
             return 0
-        finished = self.at_end or self.read_shut or bool(self.failed)
-        shut = self.write_shut or bool(self.failed)
+        over = self.closed or bool(self.failed)  # closed by a ctl, perhaps, while others hold its files
+        finished = self.at_end or self.read_shut or over
+        shut = self.write_shut or over
         events = 0
         if self.inbox or finished or self.discarding:
             events |= Event.IN
@@ -219,6 +220,7 @@ class TlsEngine:
         if self.inbox and not self._drops:
             self.closed = True
             self._close_stream(now, self.stream.abort)
+            self.on_changed()
         else:
             self.close_lingering(now)
 
@@ -231,6 +233,7 @@ class TlsEngine:
         else:
             self.unsent = self.unsent if self.failed else memoryview(b"")
             self._move(now)
+            self.on_changed()
 
     def abort(self, now: float) -> None:
         """Forget what is unsent and reset the peer."""

@@ -17,6 +17,7 @@ from test_tls_engine import World
 from tls_certificates import Authority
 
 from schemefs.errors import SchemeError
+from schemefs.scheme import Event
 from schemes.tls.engine import TlsEngine
 
 
@@ -81,6 +82,47 @@ def test_a_writer_and_a_reader_who_wait_to_be_told_come_to_the_end(authority: Au
     writer, reader = Parked(world.client, write), Parked(world.server, read)
     converse(world, writer, reader)
     assert got == octets
+
+
+@pytest.mark.parametrize("unread", [b"", b"unread"])
+def test_who_reads_what_a_ctl_closes_is_told_of_the_end(authority: Authority, unread: bytes) -> None:
+    """Whoever holds its files: once the stream was left alone, nothing else would ever come."""
+    world = World(authority).shake_hands()
+    got: list[bytes] = []
+
+    def read() -> bytes | None:
+        data = world.read(world.client)
+        if data is not None:
+            got.append(data)
+            reader.done = not data
+        return data
+
+    reader = Parked(world.client, read)
+    reader.looks()
+    if unread:
+        world.server.write(memoryview(unread), world.now)
+        world.passes()
+    world.client.close(world.now)
+    converse(world, reader, seconds=5.0)
+    assert b"".join(got) == unread
+    assert world.client.fevent(Event.ALL) == Event.IN | Event.OUT | Event.HUP | Event.RDHUP
+    assert world.client.read(10, world.now) == b""
+
+
+def test_who_waits_for_a_handshake_that_a_ctl_closes_is_told_of_the_end(authority: Authority) -> None:
+    world = World(authority)
+    opener = Parked(world.client, lambda: None if world.client.opening(world.now) else finish())
+
+    def finish() -> bool:
+        opener.done = True
+        return True
+
+    opener.looks()
+    assert not opener.done
+    world.client.close(world.now)
+    converse(world, opener, seconds=5.0)
+    assert world.client.read(10, world.now) == b""
+    assert world.client.fevent(Event.ALL) & Event.HUP
 
 
 def test_a_reader_is_told_of_what_a_writer_has_run_into(authority: Authority) -> None:
