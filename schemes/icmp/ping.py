@@ -15,6 +15,7 @@ Two timers, no tick: one for the next probe, one for the oldest probe without an
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from typing import TYPE_CHECKING, Final
 
 from schemefs.errors import SchemeError
@@ -45,7 +46,9 @@ class Ping(Lines):
         self._payload = bytes(octet & 0xFF for octet in range(options.size))
         self._transmitted = 0
         self._refused = False  # the link had no room for the probe that is due
-        self._sent_at: dict[int, float] = {}  # by sequence number, oldest first: the probes without an answer
+        # By sequence number, oldest first: the probes without an answer. Not a dict, whose first item takes the longer
+        # to find the more before it were deleted: 65,536 probes may wait, and 1,000 be given up in a second.
+        self._sent_at: OrderedDict[int, float] = OrderedDict()
         self._over: dict[int, tuple[float, bool]] = {}  # oldest first: when it was sent, whether it was answered
         self._received = self._duplicates = self._late = 0
         self._rtt_sum = self._rtt_max = 0.0
@@ -63,6 +66,7 @@ class Ping(Lines):
             return
         sequence = self._transmitted & 0xFFFF
         self._over.pop(sequence, None)  # the numbers have come round
+        self._sent_at.pop(sequence, None)  # else it would keep its old place among them
         self._sent_at[sequence] = now  # before sending: on lo the reply is there before `send_echo` returns
         try:
             sent = self._icmp.send_echo(
@@ -143,7 +147,8 @@ class Ping(Lines):
         self._icmp.release(self._identifier)
 
     def _give_up_oldest(self, now: float) -> None:
-        for sequence, sent_at in list(self._sent_at.items()):
+        while self._sent_at:
+            sequence, sent_at = next(iter(self._sent_at.items()))
             if sent_at + self._options.timeout > now:
                 break
             del self._sent_at[sequence]

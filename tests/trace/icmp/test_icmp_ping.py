@@ -1,6 +1,7 @@
 """`icmp/ping` and `icmp/trace`, word for word, in virtual time."""
 
 import errno
+import tracemalloc
 
 import pytest
 from icmp_network import ROOT, Host, datagram, lines, octets
@@ -143,6 +144,29 @@ def test_the_mtu_of_the_next_hop_is_told():
     ping = host.open("ping/10.9.9.9,count=1,size=1400")
     error_about(host, 0, 3, 4, 0.1, mtu=1280)
     assert lines(ping)[0][1] == "From 10.0.2.2 icmp_seq=0 Fragmentation Needed (mtu = 1280)"
+
+
+def test_giving_up_a_probe_costs_the_same_however_many_wait():
+    """It copied them all, a thousand times a second."""
+    host = Host()
+    ping = host.open("ping/10.0.2.2,count=0,interval=0.001,timeout=10,size=0")
+    host.run_until(9.999)
+    assert len(lines(ping)[0]) == 1
+    tracemalloc.start()
+    host.run_until(10.01)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert len(lines(ping)[0]) in (10, 11)
+    assert peak < 100_000
+
+
+def test_a_number_that_comes_round_is_the_latest_probe_not_the_oldest():
+    host = Host()
+    ping = host.open("ping/10.0.2.2,count=65537,interval=1,timeout=5")
+    host.run_until(1.5)
+    ping._conversation._transmitted = 1 << 16
+    host.run_until(6.5)
+    assert lines(ping)[0] == ["PING 10.0.2.2 (10.0.2.2) 56(84) bytes of data.", "From 10.0.2.2 icmp_seq=1 timeout"]
 
 
 def test_a_route_that_goes_away_is_a_line_too():
