@@ -127,9 +127,9 @@ class Queue:
             self.remove(key)
 
     def _look(self) -> None:
-        noted, self._noted = self._noted, {}
-        for registration in noted:
-            if registration.look():
+        # Each note goes as it is looked at: a conversation that fails must not take the others' with it.
+        for registration in tuple(self._noted):
+            if self._noted.pop(registration, self) is None and registration.look():
                 self._ready[registration] = None
 
 

@@ -150,6 +150,22 @@ def test_one_wake_until_somebody_looks(world: World) -> None:
     assert world.woken == 2
 
 
+def test_a_conversation_that_fails_costs_no_other_its_event(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.write(b"tcp/0 read")
+    world.write(b"tcp/1 read")
+    world.read()
+
+    def fails(interest: int) -> int:
+        raise RuntimeError(interest)
+
+    monkeypatch.setattr(world.thing, "fevent", fails)
+    world.thing.becomes(Event.IN)
+    world.other.becomes(Event.IN)
+    with pytest.raises(RuntimeError):
+        world.read()
+    assert world.read() == b"tcp/1 read\n"
+
+
 def test_errors_come_unasked(world: World) -> None:
     world.write(b"tcp/0 write\n")
     world.thing.becomes(Event.IN | Event.OUT | Event.ERR | Event.HUP | Event.RDHUP)
