@@ -60,6 +60,8 @@ class _Position:
 class _Follower(Handle):
     """One open file."""
 
+    is_log = True
+
     def __init__(self, ring: LogRing, position: _Position) -> None:
         self._ring = ring
         self._position = position

@@ -109,6 +109,7 @@ class Handle:
     would_block: int = errno.EAGAIN  # what a write that can't wait is told
     files: Mapping[str, FileCopy] = MappingProxyType({})  # what was read because a write raised FilesWanted
     must_open_at_once: bool = False  # with O_NONBLOCK, an open that is still `opening` fails with EAGAIN
+    is_log: bool = False  # what it reads is the daemon's log: nothing is logged about who waits for it
     on_changed: Callable[[], int | None] | None = None
 
     def changed(self) -> int:

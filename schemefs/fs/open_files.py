@@ -79,6 +79,7 @@ class OpenStream(OpenFile):
             raise ValueError(message)
         self.handle = handle
         self.waiting = waiting
+        self.waiters.silent = handle.is_log
         handle.on_changed = self.waiters.wake
 
     async def wait_opened(self, unique: int, now: float, *, nonblocking: bool) -> None:
@@ -238,6 +239,7 @@ class OpenFollowed(OpenFile):
     def __init__(self, inode: Inode, caller: Caller, node: FollowedFile) -> None:
         super().__init__(inode, caller)
         self.ring = node.ring
+        self.waiters.silent = True
         self._next = 0  # the file position of a read that continues the last one
         self._skipped = 0  # octets that were no longer there, between its file position and the ring's
         self.ring.watchers.add(self.waiters.wake)

@@ -82,9 +82,11 @@ class PollHandle(Protocol):
 class Waiters:
     """Who waits for one open file: parked calls, and the kernel's poll."""
 
-    __slots__ = ("calls", "poll_handle")
+    __slots__ = ("calls", "poll_handle", "silent")
 
     def __init__(self) -> None:
+        # Nothing is logged about who waits for a log: each such line would be one more for them to read.
+        self.silent = False
         self.calls: dict[_Parked, None] = {}  # in order of parking
         # One is enough: the kernel's handle stands for the open file, and one notification wakes all that poll it.
         self.poll_handle: PollHandle | None = None
@@ -95,11 +97,12 @@ class Waiters:
         Safe from anywhere: the looking happens later, in the callers' own tasks.
         """
         woken = len(self.calls)
-        if self.calls:
-            if log.isEnabledFor(TRACE):
-                log.log(TRACE, "fevent to %d waiters", len(self.calls))
+        if woken:
             for parked in tuple(self.calls):
                 parked.resume(Why.CHANGED)
+            # Only now: the line may come back here, to who waits for it.
+            if not self.silent and log.isEnabledFor(TRACE):
+                log.log(TRACE, "fevent to %d waiters", woken)
         if self.poll_handle is not None:
             woken += 1
             poll_handle, self.poll_handle = self.poll_handle, None
@@ -107,7 +110,8 @@ class Waiters:
                 poll_handle.notify()
             except OSError as error:
                 # ENOENT: the file was closed meanwhile; nobody is there to be told.
-                log.debug("poll notification: %s", error)
+                if not self.silent:
+                    log.debug("poll notification: %s", error)
         return woken
 
 
@@ -166,7 +170,7 @@ class Waiting:
         self.by_unique[parked.unique] = parked
         parked.waiters.calls[parked] = None
         self._give_up_turn()
-        if log.isEnabledFor(TRACE):
+        if not parked.waiters.silent and log.isEnabledFor(TRACE):
             log.log(TRACE, "call %d parked", parked.unique)
 
         def abort(_raise_cancel: object) -> trio.lowlevel.Abort:
@@ -177,7 +181,7 @@ class Waiting:
             await trio.lowlevel.wait_task_rescheduled(abort)
         finally:
             self._forget(parked)
-        if log.isEnabledFor(TRACE):
+        if not parked.waiters.silent and log.isEnabledFor(TRACE):
             log.log(TRACE, "call %d woken: %s", parked.unique, parked.why.value)
         return parked.why
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
 
 import pytest
@@ -11,10 +12,11 @@ from trio.testing import wait_all_tasks_blocked
 
 from schemefs.alarm import Alarm
 from schemefs.errors import SchemeError
+from schemefs.following import Following
 from schemefs.fs.inodes import Inode
 from schemefs.fs.open_files import BRIM, OpenFollowed, OpenStream, OpenText
 from schemefs.fs.waiting import Waiting
-from schemefs.log import LogRing
+from schemefs.log import TRACE, LogRing, LogRings
 from schemefs.scheme import Caller, Event, FollowedFile, Handle, TextFile
 
 CALLER = Caller(1000)
@@ -213,3 +215,33 @@ async def test_log_reader_overtaken_goes_on_at_the_oldest_line() -> None:
     octets = await file.read(6, 7, 1, 0, 0.0)
     assert octets.startswith(b"line ")
     assert await file.read(6 + len(octets), 1000, 1, 0, 0.0) == ring.read(ring.start + len(octets), 1000)[0]
+
+
+@pytest.mark.parametrize("followers", [1, 2])
+async def test_who_follows_the_log_is_not_in_it(followers: int) -> None:
+    logger = logging.getLogger("schemefs")
+    level = logger.level
+    logger.setLevel(TRACE)
+    rings = LogRings(lambda: 0.0)
+    node = Following(FollowedFile(rings.ring("schemefs.log", "schemefs")))
+    waiting = Waiting(Alarm(), lambda: None, trio.current_time)
+    inode = Inode(2, node, None, None)
+    files = [OpenStream(inode, CALLER, node.open(0, CALLER, 0.0), waiting) for _ in range(followers)]
+    read: list[bytes] = []
+
+    async def follow(number: int, file: OpenStream) -> None:
+        while True:
+            read.append(bytes(await file.read(0, 4096, number, 0, 0.0)))  # type: ignore[arg-type]
+
+    try:
+        async with trio.open_nursery() as nursery:
+            for number, file in enumerate(files):
+                nursery.start_soon(follow, number, file)
+            await wait_all_tasks_blocked()
+            logger.info("one line")
+            await wait_all_tasks_blocked()
+            nursery.cancel_scope.cancel()
+    finally:
+        rings.close()
+        logger.setLevel(level)
+    assert read == [b"+0.000000 INFO schemefs: one line\n"] * followers
