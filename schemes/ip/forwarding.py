@@ -73,11 +73,21 @@ class Forwarder:
         return self._pass_on(datagram, header_length, offload, way, now)
 
     def send_another_way(self, queued: Queued, silent: bytes, now: float) -> bool:
-        """Send what waited for the neighbor *silent* by another one. False: there is no other way."""
-        way = self._find_way(bytes(queued.chunks[0][16:20]), now)
-        if way is None or way.next_hop == silent or (way.interface.name, way.next_hop) in self._network.routes.dead:
+        """Send what waited for the neighbor *silent* by another one. False: there is no other way, or it is too narrow.
+
+        Only the route is asked before that is known: the entry of *silent*, which may be leaving its table, would be
+        made anew by the search for its hardware address.
+        """
+        destination = bytes(queued.chunks[0][16:20])
+        route = self._network.routes.lookup(destination)
+        if route is None or (route.via or destination) == silent:
             return False
-        return self._send(queued, way, now)
+        if (route.interface, route.via) in self._network.routes.dead:
+            return False
+        if _largest_piece(queued) > self._network.interfaces[route.interface].mtu:
+            return False
+        way = self._find_way(destination, now)
+        return way is not None and self._send(queued, way, now)
 
     def _pass_on(self, datagram: memoryview, header_length: int, offload: Offload, way: _Way, now: float) -> None:
         mtu = way.interface.mtu
@@ -148,6 +158,12 @@ class Forwarder:
         if offload.flags & NEEDS_CHECKSUM:
             quoted = next(split((datagram,), offload, 0))
         self._network.reporter.report_error(icmp_type, code, memoryview(quoted), now, mtu=mtu)
+
+
+def _largest_piece(queued: Queued) -> int:
+    """Return how many octets a datagram has, or each of those that a super-segment is cut into."""
+    offload = queued.offload
+    return offload.header_length + offload.gso_size if offload.gso_type else total_length(queued.chunks)
 
 
 def _may_pass(source: bytes, destination: bytes) -> bool:

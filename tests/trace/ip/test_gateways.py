@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from tests.ip_host import PEER, PEER_MAC, US, IpHost, address
+from schemes.ip.neighbors import CAPACITY
+from tests.ip_host import PEER, PEER_MAC, US, IpHost, MemoryLink, address
 
 SECOND = address("10.0.2.3")
 SECOND_MAC = bytes.fromhex("0a0000000003")
@@ -168,3 +169,60 @@ def test_suspecting_whom_nobody_has_heard_of_or_lo_is_harmless() -> None:
     host.network.path(FAR).suspect(0.0)
     host.network.path(US).suspect(0.0)
     assert host.sends() == []
+
+
+def test_a_neighbor_that_is_removed_while_something_waits_does_not_come_back() -> None:
+    host = IpHost()
+    neighbor = address("10.0.2.77")
+    for forget in (lambda: host.eth0.remove_neighbor(neighbor, 0.5), lambda: host.eth0.set_up(False, 0.5)):
+        host.network.path(neighbor).send(host.PROTOCOL, b"x" * 8, (), 0.0)
+        forget()
+        assert list(host.eth0.neighbors()) == []
+    assert len(host.transport.errors) == 2
+
+
+def test_a_gateway_that_is_removed_while_something_waits_does_not_come_back() -> None:
+    host = host_with_two_gateways()
+    host.network.path(FAR).send(host.PROTOCOL, b"x" * 8, (), 0.0)
+    host.eth0.remove_neighbor(PEER, 0.5)
+    assert [neighbor.address for neighbor in host.eth0.neighbors()] == [SECOND]
+
+
+def test_a_table_full_of_neighbors_that_are_asked_for_stays_as_large_as_it_may() -> None:
+    host = IpHost()
+    host.eth0.add_address(address("10.9.0.1"), 16, 0.0)
+    for number in range(2, CAPACITY + 100):
+        host.network.path(address("10.9.0.0")[:2] + number.to_bytes(2, "big")).send(host.PROTOCOL, b"x" * 8, (), 0.0)
+        assert len(host.eth0.neighbor_table) <= CAPACITY
+    assert len(host.transport.errors) == 98
+
+
+def host_with_a_narrow_second_way() -> tuple[IpHost, MemoryLink]:
+    host = IpHost()
+    narrow = MemoryLink("eth1", mtu=600)
+    eth1 = host.network.attach(narrow, 0.0)
+    eth1.add_address(address("192.168.0.1"), 24, 0.0)
+    eth1.add_neighbor(address("192.168.0.9"), SECOND_MAC, 0.0)
+    host.network.routes.add(bytes(4), 0, via=address("192.168.0.9"), metric=5)
+    narrow.sent.clear()
+    return host, narrow
+
+
+def test_what_is_too_large_for_the_second_way_is_not_sent_by_it() -> None:
+    host, narrow = host_with_a_narrow_second_way()
+    path = host.network.path(FAR)
+    for size in (580, 581):
+        path.send(host.PROTOCOL, b"x" * size, (), 0.0)
+    host.until(3.0)
+    assert [len(frame) for frame, _ in narrow.sent] == [614]
+    assert len(host.transport.errors) == 1
+
+
+def test_of_a_super_segment_the_pieces_must_fit_the_second_way() -> None:
+    host, narrow = host_with_a_narrow_second_way()
+    path = host.network.path(FAR)
+    for size in (560, 561):
+        path.send(host.PROTOCOL, bytes(20), (bytes(1400),), 0.0, checksum_offset=16, gso_size=size)
+    host.until(3.0)
+    assert [offload.gso_size for _, offload in narrow.sent] == [560]
+    assert len(host.transport.errors) == 1
