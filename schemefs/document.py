@@ -42,6 +42,7 @@ NOTHING: Final = "none"  # as host_address
 NAME: Final = re.compile(r"eth(0|[1-9][0-9]{0,2})", re.ASCII)
 _NAMES: Final = ("nameservers", "search", "hosts")
 _TAP_KEYS: Final = ("tap", "host_address", "offload")
+INTERFACE_WORDS: Final = ("address", "mtu", "dhcp", "mac", "state")  # a line of `ifaces/add` says them of any
 _DEVICE_KEYS: Final = ("driver", *_TAP_KEYS, "options")
 
 
@@ -138,7 +139,20 @@ def interface_document(name: str, values: Any) -> InterfaceDocument:
         given = {"tap": f"schemefs{name.removeprefix('eth')}", "host_address": NOTHING, "offload": "auto", **given}
     options = given.get("options", {})
     _check(options, dict.fromkeys(options, ""), f"{where}options.")
+    _check_options(options, f"{where}options.")
     return InterfaceDocument(**given)
+
+
+def _check_options(options: Mapping[str, str], where: str) -> None:
+    """Raise ValueError unless a line of `ifaces/list` can say each of them too."""
+    for key, value in options.items():
+        if key in INTERFACE_WORDS:
+            message = f"{where}{key} is no option of a driver's: every interface has its {key}"
+            raise ValueError(message)
+        for text in (key, value):
+            if text.splitlines() not in ([], [text]):
+                message = f"{where}{key}: {text!r} does not fit on one line"
+                raise ValueError(message)
 
 
 def _check(table: Any, like: Mapping[str, object], where: str) -> None:

@@ -37,8 +37,11 @@ class TapOptions:
 def parse(options: Mapping[str, object]) -> TapOptions:
     """Return the options, or raise OptionError with a sentence."""
     tap = _get(options, "tap", str, DEFAULT_TAP)
-    if not 0 < len(tap.encode()) <= NAME_OCTETS or tap in (".", "..") or any(c in "/:%" or c.isspace() for c in tap):
-        message = f"{tap!r} is no name for a TAP: 1 to {NAME_OCTETS} octets without '/', ':', '%' and blanks"
+    is_word = tap.isprintable() and not any(c in "/:%" or c.isspace() for c in tap)
+    if not is_word or not 0 < len(tap.encode()) <= NAME_OCTETS or tap in (".", ".."):
+        message = (
+            f"{tap!r} is no name for a TAP: 1 to {NAME_OCTETS} octets, printable, without '/', ':', '%' and blanks"
+        )
         raise OptionError(message)
     mac = _get(options, "mac", bytes, b"")
     if mac and (len(mac) != 6 or mac[0] & 1):

@@ -5,17 +5,18 @@
     [NAME] DRIVER [DEVICE] [KEY VALUE]…
 
 The keys are those of `config`; `address`, which may come several times, stands for its list. Whatever else a line says
-to a driver that is no TAP is an option of its. Without a NAME it is the first eth<n> that is free. A line of `list` can
-be added again.
+to a driver that is no TAP is an option of its. Without a NAME it is the first eth<n> that is free. A word with blanks
+is in quotes, as a shell has it. A line of `list` can be added again.
 """
 
 from __future__ import annotations
 
 import errno
+import shlex
 from itertools import count
 from typing import TYPE_CHECKING, Any, Final
 
-from schemefs.document import LOOPBACK, NAME, TAP, InterfaceDocument, interface_document
+from schemefs.document import INTERFACE_WORDS, LOOPBACK, NAME, TAP, InterfaceDocument, interface_document
 from schemefs.errors import SchemeError
 from schemefs.net.addresses import parse_number
 from schemefs.scheme import Node, TextFile
@@ -68,7 +69,7 @@ def attaching_files(context: SchemeContext, configuration: Configuration) -> Map
 
 def parse_interface(line: str) -> tuple[str, dict[str, Any]]:
     """Return the name, empty where none was given, and the table of `config` that the line means. ValueError: none."""
-    words = line.split()
+    words = shlex.split(line)
     name = words.pop(0) if NAME.fullmatch(words[0]) else ""
     if not words:
         message = f"{line!r} names no driver: [NAME] DRIVER [DEVICE] [KEY VALUE]…"
@@ -88,10 +89,12 @@ def _say(values: dict[str, Any], key: str, value: str) -> None:
     if key == _ADDRESS:
         values.setdefault("addresses", []).append(value)
         return
-    if key in values or key in values.get("options", ()):
+    is_tap = values["driver"] == TAP
+    is_option = not is_tap and key not in INTERFACE_WORDS
+    table = values.setdefault("options", {}) if is_option else values
+    if key in table:
         message = f"{key} is said twice"
         raise ValueError(message)
-    is_tap = values["driver"] == TAP
     if key == "mtu":
         values[key] = parse_number(value, 68, 65535)
     elif key == "dhcp":
@@ -99,12 +102,10 @@ def _say(values: dict[str, Any], key: str, value: str) -> None:
             message = f"dhcp is on or off, not {value!r}"
             raise ValueError(message)
         values[key] = _SWITCH[value]
-    elif key in _WORDS or (is_tap and key in _TAP_WORDS):
-        values[key] = value
-    elif not is_tap:
-        values.setdefault("options", {})[key] = value
+    elif is_option or key in _WORDS or (is_tap and key in _TAP_WORDS):
+        table[key] = value
     else:
-        known = (_ADDRESS, "mtu", "dhcp", *_WORDS, *_TAP_WORDS)
+        known = (*INTERFACE_WORDS, *_TAP_WORDS)
         message = f"{key!r} is not one of: {', '.join(known)}"
         raise ValueError(message)
 
@@ -120,7 +121,7 @@ def line_of(name: str, document: InterfaceDocument) -> str:
     words += ["state", document.state] if document.state != "up" else []
     words += ["dhcp", "on"] if document.dhcp else []
     words += [word for address in document.addresses for word in (_ADDRESS, address)]
-    return " ".join(words)
+    return shlex.join(words)
 
 
 def free_name(taken: Collection[str]) -> str:

@@ -221,7 +221,7 @@ def test_a_multi_queue_tap_is_refused_with_its_own_sentence() -> None:
     assert "the TAP schemefs0 is a multi-queue one" in refusal()
 
 
-@pytest.mark.parametrize("name", ["", "a" * 16, "a/b", "tap%d", "a b", ".."])
+@pytest.mark.parametrize("name", ["", "a" * 16, "a/b", "tap%d", "a b", "..", "a\0b", "a\x1bb"])
 def test_a_bad_name_is_refused(name: str) -> None:
     assert "is no name for a TAP" in refusal(tap=name)
 

@@ -80,6 +80,8 @@ def test_a_driver_of_another_package_has_options_of_its_own():
         ("[interface.lo]\ntap = 'x'", "unknown key interface.lo.tap"),
         ("[interface.eth1]\ndriver = 'wire'\ntap = 'x'", "unknown key interface.eth1.tap"),
         ("[interface.eth1]\noptions = { a = 'x' }", "unknown key interface.eth1.options"),
+        ("[interface.eth1]\ndriver = 'wire'\noptions = { mtu = '9' }", "options.mtu is no option of a driver's"),
+        ("[interface.eth1]\ndriver = 'wire'\noptions = { a = \"b\\n\" }", "does not fit on one line"),
         ("[interface.eth1]\ndriver = 'wire'\noptions = { a = 3 }", "interface.eth1.options.a is a text"),
         ("[interface.wlan0]", "no name of an interface"),
         ("[interface]\neth0 = 3", "interface.eth0 is no table"),

@@ -1,6 +1,7 @@
 """`ifaces/{list,add,rm}` on tables in memory: an interface is a line."""
 
 import errno
+import json
 
 import pytest
 from test_configuration import Attaching
@@ -48,6 +49,19 @@ def test_a_driver_of_another_package_is_told_its_options():
     assert 'options = { socket = "/run/x", speed = "10" }' in netcfg.cat("config")
 
 
+def test_options_of_any_text_are_quoted_so_that_the_line_can_be_added_again():
+    netcfg = Attaching()
+    options = {"path": "/run/a b", "empty": "", "no word": "it's", "driver": "x", "options": "\\", "tap": "t"}
+    said = ", ".join(f"{json.dumps(key)} = {json.dumps(value)}" for key, value in options.items())
+    netcfg.write(netcfg.cat("config") + f'[interface.eth3]\ndriver = "wire"\noptions = {{ {said} }}\n')
+    listed = netcfg.cat("ifaces/list")
+    assert "path '/run/a b' empty '' 'no word'" in listed
+    netcfg.echo("eth3", "ifaces/rm")
+    netcfg.echo(listed.splitlines()[-1], "ifaces/add")
+    assert netcfg.cat("ifaces/list") == listed
+    assert netcfg.context.config.interfaces[-1].said == options
+
+
 def test_an_interface_that_cannot_be_had_leaves_all_as_it_was():
     netcfg = Attaching()
     before = netcfg.cat("config")
@@ -70,6 +84,7 @@ def test_an_interface_that_cannot_be_had_leaves_all_as_it_was():
         ("tap lab1 dhcp perhaps", "dhcp is on or off"),
         ("wire lab1", "has no value"),
         ("wire a 1 a 2", "a is said twice"),
+        ("wire a 'b", "No closing quotation"),
     ],
 )
 def test_a_line_that_says_nothing_is_refused(line, words):
