@@ -182,7 +182,7 @@ class Seeking:
     def _check(self, errno_after_failure: int) -> None:
         self._raise_failure()
         if self.ended:
-            raise SchemeError(errno_after_failure, self.error or f"the way to {self.host} was given up")
+            raise SchemeError(errno_after_failure, self.error)
 
     def _raise_failure(self) -> None:
         failure, self._failure = self._failure, None
@@ -215,11 +215,10 @@ class Seeking:
         """The conversation says it again to the engine that comes."""
 
     def close(self, now: float) -> None:
-        """Give it up."""
+        """Give it up: who waits for it is told so, once, as of a connect."""
         if not self.ended:
-            self.error = f"the way to {self.host} was given up"
             self._end(now)
-            self.on_changed()
+            self._fail(SchemeError(errno.ECONNABORTED, f"the way to {self.host} was given up"))
 
     close_lingering = close
     abort = close

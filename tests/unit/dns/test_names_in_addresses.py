@@ -224,6 +224,27 @@ def test_ctl_connects_to_a_name() -> None:
     assert host.tcp.lookup("0/status", ROOT).read(ROOT, host.now).startswith(b"state=ESTABLISHED")
 
 
+@pytest.mark.parametrize("verb", ["hangup", "close"])
+def test_what_a_ctl_gives_up_has_not_succeeded(verb: str) -> None:
+    host = DnsHost(silent)
+    listen(host)
+    ctl = host.open("tcp/clone", os.O_RDWR)
+    command = memoryview(b"connect example.com:80\n")
+    assert ctl.write(command, host.now) is None
+    opened = host.open("tcp/example.com:80", os.O_RDWR)
+    for number in range(2):
+        host.open(f"tcp/{number}/ctl", os.O_RDWR).write(memoryview(f"{verb}\n".encode()), host.now)
+    with pytest.raises(SchemeError) as caught:
+        ctl.write(command, host.now)
+    assert (caught.value.errno, caught.value.sentence) == (errno.ECONNABORTED, "the way to example.com was given up")
+    with pytest.raises(SchemeError) as caught:
+        opened.opening(host.now)
+    assert caught.value.errno == errno.ECONNABORTED
+    assert ctl.write(memoryview(b"connect 10.0.2.2:80\n"), host.now) is None  # another address may be tried
+    host.passes(0.1)
+    assert host.tcp.lookup("0/status", ROOT).read(ROOT, host.now).startswith(b"state=ESTABLISHED")
+
+
 def test_udp_speaks_with_a_name() -> None:
     host = DnsHost(knows("10.0.2.2"))
     receiver = host.right_udp.open(":4000", os.O_RDONLY, ROOT, host.now)
