@@ -90,21 +90,29 @@ class Control:
             conversation.engine.abort(now)
 
     def _connect(self, conversation: Conversation, argument: str, caller: Caller, now: float) -> bool:
+        under_way = conversation.connecting
+        if under_way and under_way != argument and self._is_connecting(conversation, now):
+            raise SchemeError(errno.EALREADY, f"{conversation.name} is connecting to {under_way} still")
         if not conversation.connecting:
             _check_not_begun(conversation)
             bound = conversation.bound
             self._begin(conversation, f"{argument},from={bound}" if bound else argument, caller, now)
             conversation.connecting = argument
-        elif conversation.connecting != argument:
-            raise SchemeError(errno.EALREADY, f"{conversation.name} is connecting to {conversation.connecting} still")
+        return not self._is_connecting(conversation, now)
+
+    def _is_connecting(self, conversation: Conversation, now: float) -> bool:
+        """Tell whether it is under way still, and remember when it is not; raises what has become of it.
+
+        Whoever has begun it with O_NONBLOCK doesn't ask again: then it is the next connect that asks, as with a socket.
+        """
         try:
             if conversation.connected().opening(now):
-                return False
+                return True
         except SchemeError:
             conversation.connect_failed()
             raise
         conversation.connecting = ""
-        return True
+        return False
 
     def _announce(self, conversation: Conversation, argument: str, caller: Caller, now: float) -> bool:
         _check_not_begun(conversation)

@@ -196,6 +196,22 @@ def test_a_second_connect_is_not_told_what_became_of_the_first(world: World, ctl
     assert errno_of(world, world.open("1/ctl"), "connect 127.0.0.1:9") == errno.EALREADY
 
 
+def test_a_connect_after_one_that_did_not_wait_asks_what_became_of_it(world: World, ctl: Handle) -> None:
+    # It was EALREADY for ever.
+    world.pipes.hold_connects = True
+    assert world.write(ctl, b"connect 127.0.0.1:8080\n") is None
+    world.pipes.answer(world.pipes.engines[0])
+    assert errno_of(world, ctl, "connect 127.0.0.1:9") == errno.EISCONN
+    other = world.open("clone")
+    assert world.write(other, b"connect 127.0.0.1:9\n") is None
+    world.pipes.answer(world.pipes.engines[1])
+    with pytest.raises(SchemeError) as caught:
+        world.write(other, b"connect 127.0.0.1:8080\n")
+    assert caught.value.errno == errno.ECONNREFUSED
+    world.pipes.hold_connects = False
+    assert world.write(other, b"connect 127.0.0.1:8080\n") == 23
+
+
 @pytest.mark.parametrize(
     ("command", "words"),
     [
