@@ -154,7 +154,10 @@ class Conversation:
             self.journal.note(now, text)
 
     def announce(self, listener: ListenerEngine) -> None:
-        """Become a listener."""
+        """Become a listener; what a connect that failed has left is not shown any more."""
+        if self.engine is not None:
+            self.engine.on_changed = _nothing
+            self.engine = None
         self.listener = listener
         listener.on_changed = self._engine_changed
         self._show_begun()
@@ -342,6 +345,10 @@ class Conversation:
         if self.journal is not None:
             self.journal.ring.finish()
         self._table.forget(self)
+
+
+def _nothing() -> None:
+    """Nobody looks."""
 
 
 class Conversations:

@@ -190,6 +190,19 @@ def test_another_address_may_be_tried_after_a_refusal(world: World, ctl: Handle)
     assert errno_of(world, ctl, "connect 127.0.0.1:8080") == errno.EISCONN
 
 
+def test_a_listener_is_not_shown_as_the_connect_that_failed_before(world: World, ctl: Handle) -> None:
+    assert errno_of(world, ctl, "connect 127.0.0.1:9") == errno.ECONNREFUSED
+    world.write(ctl, b"announce :8081\n")
+    assert world.status(1)["state"] == "LISTEN"
+    assert world.text("1/local") == "0.0.0.0:8081\n"
+    assert "hop_limit" not in world.list("1/settings")
+    conversation = world.scheme.conversations.get(1)
+    assert conversation is not None
+    version = world.scheme.lookup("1/status", ROOT).version  # type: ignore[attr-defined]
+    world.pipes.engines[0].on_changed()
+    assert world.scheme.lookup("1/status", ROOT).version == version  # type: ignore[attr-defined]
+
+
 def test_a_second_connect_is_not_told_what_became_of_the_first(world: World, ctl: Handle) -> None:
     world.pipes.hold_connects = True
     assert world.write(ctl, b"connect 127.0.0.1:8080\n") is None
