@@ -214,7 +214,8 @@ class Interface:
                 raise SchemeError(errno.EEXIST, f"{presentation(address)} is an address of {owner.name} already")
 
     def _change(self, configured: Sequence[tuple[bytes, int]], now: float) -> None:
-        added = [address for address, _ in configured if not self.has_address(address)]
+        present = {address for address, _ in self.addresses}
+        added = [address for address, _ in configured if address not in present]
         leaving = {address for address, _ in self.configured} - {address for address, _ in configured}
         had_given_up = bool(self.claims.given_up)
         for address in (*leaving, *added):

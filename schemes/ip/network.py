@@ -255,20 +255,15 @@ class Network:
             if length < 32:  # a host address has no neighbors
                 route = Route(network, length, b"", interface.name, address, 0, connected=True)
                 wanted.setdefault((network, length), route)
-        present = [route for route in self.routes.list() if route.connected and route.interface == interface.name]
-        self.routes.discard(
-            lambda route: (
-                (route in present and route not in wanted.values())
-                or (bool(route.source) and not self._is_configured(route.source))
-            )
-        )
+        # Sets: there may be hundreds of addresses, each of which comes by here, and each brings a route.
+        present = {route for route in self.routes.list() if route.connected and route.interface == interface.name}
+        going = present.difference(wanted.values())
+        sources = {b"", *(ours for each in self.interfaces.values() for ours, _ in each.configured)}
+        self.routes.discard(lambda route: route.source not in sources or route in going)
         for route in wanted.values():
             if route not in present:
                 self.routes.insert(route)
         self.invalidate(f"ifaces/{interface.name}/addr/list")
-
-    def _is_configured(self, address: bytes) -> bool:
-        return any(address == ours for each in self.interfaces.values() for ours, _ in each.configured)
 
     def _taken(self) -> str:
         """Say who has the addresses that were given up, for a sentence about one that is missing."""

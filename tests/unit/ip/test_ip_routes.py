@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pytest
+
+from schemes.ip.routes import Route
 from tests.ip_host import IpHost, address
 
 
@@ -43,3 +46,19 @@ def test_removing_one_rule_touches_no_other_prefix() -> None:
     routes.remove(bytes((11, 0, 7, 0)), 24)
     assert Counting.asked == 1
     assert routes.lookup(address("11.0.7.1")).via == address("10.0.2.2")  # type: ignore[union-attr]
+
+
+def test_the_cost_of_an_address_does_not_grow_with_the_square_of_those_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    host = IpHost()
+    for third in range(100):
+        host.eth0.add_address(bytes((10, 9, third, 1)), 24, 0.0)
+    compared: list[object] = []
+    equal = Route.__eq__
+
+    def comparing(self: Route, other: object) -> bool:
+        compared.append(other)
+        return equal(self, other)
+
+    monkeypatch.setattr(Route, "__eq__", comparing)
+    host.eth0.add_address(bytes((10, 9, 100, 1)), 24, 0.0)
+    assert len(compared) < 500  # it was 10 000 and more
