@@ -68,12 +68,12 @@ class ImpairedLink(Link):
             inner.receive = self._arrives
         inner.on_space = self._space
 
-    def remove(self, now: float) -> None:
-        """Give *inner* its place back. What was still delayed goes on its way at once, as far as there is room."""
-        for weather in self._directions.values():
-            weather.release(now)
+    def remove(self, now: float) -> list[bytearray]:
+        """Give *inner* its place back. What was still delayed goes on at once; return what there is no room for."""
+        refused = [frame for weather in self._directions.values() for frame in weather.release(now)]
         self.inner.receive = self.receive
         self.inner.on_space = self.on_space
+        return refused
 
     def send(self, chunks: Chunks, offload: Offload, now: float) -> bool:
         """Let the frame go into the weather, which refuses nothing: what it has no room for is lost."""
@@ -193,12 +193,11 @@ class _Weather:
         finally:  # a fault above, when one frame is delivered, must not hold up all that follow
             self._timer.set(held[0][0] if held and not is_refused else math.inf)
 
-    def release(self, now: float) -> None:
-        """The weather ends: pass on everything."""
+    def release(self, now: float) -> list[bytearray]:
+        """The weather ends: pass on everything, and return what was refused."""
         self._timer.clear()
         self._held, held = [], self._held
-        for _, _, frame in sorted(held):
-            self._deliver(frame, now)
+        return [frame for _, _, frame in sorted(held) if not self._deliver(frame, now)]
 
     def _swallowed(self, frame: bytearray) -> str:
         """Return why the frame goes no further, as the counter for it; empty: it does."""

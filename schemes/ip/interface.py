@@ -298,7 +298,8 @@ class Interface:
     def impair(self, impairments: Sequence[Impairment], now: float) -> None:
         """Have this done to the frames from now on, instead of what was; nothing: the link itself is in the path."""
         if isinstance(self.link, ImpairedLink):
-            self.link.remove(now)
+            for frame in self.link.remove(now):
+                self.counters.drop("full_link", frame[self.link.network_offset(frame) :])
             self.link = self.link.inner
         if impairments:
             seeded = (

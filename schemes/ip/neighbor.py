@@ -210,6 +210,10 @@ class Neighbor:
         """Set by hand: never asked, never forgotten, never changed by what others say."""
         self.timer.clear()
         self.challenger = b""
+        self._tell(now, f"ARP {presentation(self.address)} is at {mac_text(mac)}, set by hand")
+        self.told.clear()
+        if not self.mac:
+            self.attachment.neighbor_heard(self.address)
         self._become(PERMANENT)
         self._set_mac(mac)
         self.flush(now)

@@ -190,9 +190,10 @@ class RouteTable:
             reason = "the longest prefix of those that match"
             if any(rule.prefix_length == route.prefix_length for rule in others):
                 reason += ", and of those the smallest metric on an interface that is up"
-        silent = [presentation(rule.via) for rule in others if (rule.interface, rule.via) in self.dead]
+        silent = [rule.via for rule in (route, *others) if (rule.interface, rule.via) in self.dead]
         if silent:
-            reason += f", while {' and '.join(silent)} does not answer"
+            names = list(map(presentation, dict.fromkeys(silent)))
+            reason += f", while {' and '.join(names)} {'do' if len(names) > 1 else 'does'} not answer"
         source = presentation(self._addresses.source_for(route, destination) or bytes(4))
         mtu = self._path_mtu(destination)
         path = f", path MTU {mtu}" if mtu else ""

@@ -305,3 +305,14 @@ def test_a_question_that_a_full_link_does_not_take_is_counted_and_asked_again() 
     host.link.room = 10
     host.until(1.0)
     assert host.sends() == ["arp who-has 10.0.2.2 tell 10.0.2.15 > everybody"]
+
+
+def test_whoever_waits_is_told_that_the_address_was_set_by_hand_and_then_nothing_more() -> None:
+    host = IpHost()
+    told: list[str] = []
+    path = host.network.path(OTHER)
+    path.note = lambda _now, text: told.append(text)
+    path.send(host.PROTOCOL, b"x" * 8, (), 0.0)
+    host.eth0.add_neighbor(OTHER, PEER_MAC, 0.1)
+    host.eth0.remove_neighbor(OTHER, 0.2)
+    assert told == ["ARP who-has 10.0.2.77 (try 1)", "ARP 10.0.2.77 is at 0a:00:00:00:00:02, set by hand"]

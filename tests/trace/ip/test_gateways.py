@@ -71,6 +71,18 @@ def test_both_dead_is_the_error_of_a_dead_one_and_the_first_stays_preferred() ->
     route = host.network.routes.lookup(FAR)
     assert route is not None
     assert route.via == PEER
+    assert "while 10.0.2.2 and 10.0.2.3 do not answer" in host.network.routes.explain(FAR)
+
+
+def test_a_dead_gateway_that_is_set_by_hand_is_used_again() -> None:
+    host = host_with_two_gateways()
+    host.network.path(FAR).send(host.PROTOCOL, b"x" * 8, (), 0.0)
+    host.until(3.0)
+    host.sends()
+    host.eth0.add_neighbor(PEER, PEER_MAC, 4.0)
+    host.network.path(FAR).send(host.PROTOCOL, b"x" * 8, (), 4.1)
+    assert next_hops(host) == [PEER_MAC.hex(":")]
+    assert host.alarm.pending == 0
 
 
 def test_a_more_special_route_does_not_fall_back_to_a_shorter_prefix() -> None:

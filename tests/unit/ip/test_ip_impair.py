@@ -35,6 +35,18 @@ def test_what_arrives_meets_it_too_and_a_change_loses_nothing() -> None:
     assert host.eth0.link.inner is host.link
 
 
+def test_what_was_delayed_and_finds_the_link_full_when_the_weather_ends_is_counted() -> None:
+    host = IpHost()
+    host.resolve_peer()
+    host.eth0.impair([parse_impairment("delay 5s seed 1")], 0.0)
+    for _ in range(3):
+        host.network.path(PEER).send(host.PROTOCOL, b"x" * 8, (), 0.0)
+    host.link.room = 1
+    host.eth0.impair([], 1.0)
+    assert len(host.sends()) == 1
+    assert host.dropped == {"full_link": 2}
+
+
 def test_a_seed_is_chosen_and_shown() -> None:
     host = IpHost()
     host.eth0.impair([parse_impairment("loss 5%")], 0.0)
