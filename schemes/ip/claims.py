@@ -6,8 +6,9 @@
       `────────────────────────────────────── given up <────────────── once more within 10 s ──'   routers go on (c)
 
 An address is used from the beginning, as RFC 4429 does it for IPv6: a mount that answers nothing for seven seconds
-would be of no use. So that this harms nobody, it goes into nobody's cache before an owner had a second to answer: our
-own questions carry no sender address until then, as probes do. One that is given up is not ours any more, neither
+would be of no use. So that this harms few, our own questions carry no sender address before an owner had a second to
+answer, as probes do: they put it into nobody's cache. Who asks for it is answered even then, or nothing would come
+back; where there is an owner, both answer, until we hear of it. One that is given up is not ours any more, neither
 answered for nor sent from. It stays configured: about once a minute it is probed again, and taken only when nobody
 answers or probes for it too; adding it again or bringing the interface up claims it anew at once.
 """

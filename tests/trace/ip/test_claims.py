@@ -11,7 +11,7 @@ import pytest
 from schemefs.alarm import Alarm
 from schemefs.errors import SchemeError
 from schemes.ip.network import Network
-from tests.ip_host import PEER, PEER_MAC, US, IpHost, MemoryLink, address, datagram
+from tests.ip_host import MAC, PEER, PEER_MAC, US, IpHost, MemoryLink, address, datagram
 
 PROBE = "arp who-has 10.0.2.15 tell 0.0.0.0 > everybody"
 ANNOUNCEMENT = "arp who-has 10.0.2.15 tell 10.0.2.15 > everybody"
@@ -108,6 +108,19 @@ def test_it_goes_into_nobodys_cache_before_an_owner_could_answer() -> None:
     host.history(2.0)
     host.network.path(address("10.0.2.9")).send(253, b"", (), 2.0)
     assert host.sends() == ["arp who-has 10.0.2.9 tell 10.0.2.15 > everybody"]
+
+
+def test_who_asks_for_it_in_the_first_second_is_answered_until_an_owner_is_heard() -> None:
+    """RFC 4429 §3.3 has an address answered for while it is looked for; RFC 5227 §2.1.1 ends that with the owner."""
+    host = Claimant()
+    host.sends()
+    answer = f"arp reply 10.0.2.15 is-at {MAC.hex(':')} > {PEER_MAC.hex(':')}"
+    host.receives_arp("request", PEER, US, 0.1)
+    host.receives_arp("request", bytes(4), US, 0.2)  # whoever probes for it too is to see that it is wanted
+    assert host.sends() == [answer, answer]
+    host.receives_arp("reply", US, bytes(4), 0.3, mac=b"\x0a\0\0\0\0\x15")
+    host.receives_arp("request", PEER, US, 0.4)
+    assert host.sends() == []
 
 
 def test_it_is_defended_once_and_given_up_when_it_is_used_again_within_ten_seconds() -> None:
