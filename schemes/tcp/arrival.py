@@ -63,7 +63,7 @@ def segment_arrives(connection: Connection, segment: Segment, now: float) -> Non
             return
     c.heard_at = now
     if segment.user_timeout:
-        user_timeout.arrives(c, user_timeout.decode(segment.user_timeout))
+        user_timeout.arrives(c, user_timeout.decode(segment.user_timeout), now)
     if c.notification is not None:
         ecn.arrives(c.notification, c, segment)
     if segment.flags & URG:

@@ -9,7 +9,7 @@ import errno
 from typing import TYPE_CHECKING, Final
 
 from schemefs.errors import SchemeError
-from schemes.tcp import output
+from schemes.tcp import output, user_timeout
 from schemes.tcp.states import (
     CLOSE_WAIT,
     CLOSED,
@@ -48,6 +48,7 @@ def close(connection: Connection, now: float) -> None:
     """The last holder has gone. Unread octets, or a linger time of 0, reset the peer; else FIN, in the background."""
     c = connection
     c.closed = True
+    user_timeout.user_closes(c, now)
     if c.state in (SYN_SENT, CLOSED):
         end(c)
     elif c.linger == 0 or (c.inbox.size and not c.discarding):

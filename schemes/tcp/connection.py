@@ -70,7 +70,7 @@ class Connection:
         "keepalive_interval", "key", "life", "linger", "lingering", "listener", "loss_timer", "max_payload",
         "mss", "nodelay", "note", "notification", "on_changed", "opened_at", "out", "path", "path_mtu",
         "peer_closed", "peer_mss", "ports", "probes", "pseudo_sum", "quick_acks", "rcv", "read_shut",
-        "reassembly", "recovery", "replies", "retransmission", "retransmissions", "rtt", "sack_on",
+        "reassembly", "recovery", "remote_timeout", "replies", "retransmission", "retransmissions", "rtt", "sack_on",
         "segments_in", "segments_out", "sent_at", "small_end", "snd", "soft_error", "stalled_at", "state",
         "syn_retries", "tcp", "timeout_due", "timestamp_offset", "timestamps_on", "ts_recent", "ts_recent_at",
         "tuning", "unanswered", "unsendable", "user_timeout",
@@ -175,6 +175,7 @@ class Connection:
         self.user_timeout = USER_TIMEOUT
         self.is_timeout_fixed = False  # it was set by hand
         self.advertised_timeout = 0.0  # what the peer is told (RFC 5482); 0: nothing
+        self.remote_timeout = 0  # what the peer has told; 0: nothing
         self.timeout_due = False  # with the next ACK
         self.connect_timeout = 0.0
 
@@ -351,7 +352,7 @@ class Connection:
         """Tell *note* from now on what happens, what neighbors are asked included."""
         self.note = self.path.note = note
 
-    def tell(self, now: float, text: str) -> None:
+    def tell(self, now: float | None, text: str) -> None:
         """Tell who follows `events`, if anybody does; where a text costs more than this call, look at `note` first."""
         if self.note is not None:
             self.note(now, text)

@@ -62,7 +62,7 @@ def agree(connection: Connection, segment: Segment, now: float) -> None:
         c.sack_on = True
         c.recovery = RackRecovery(c.snd, c.congestion, c.rtt)
     if segment.user_timeout:
-        user_timeout.arrives(c, user_timeout.decode(segment.user_timeout))
+        user_timeout.arrives(c, user_timeout.decode(segment.user_timeout), now)
     output.measure_path(c)
 
 

@@ -36,24 +36,30 @@ def advertise(connection: Connection, seconds: float) -> None:
     c = connection
     c.advertised_timeout = seconds
     c.timeout_due = seconds > 0
-    if seconds:
-        _adapt(c, 0)
+    _adapt(c, None)
     if seconds and c.established_at >= 0:
         c.ack_now = True
         c.tcp.transmit_soon(c)
 
 
-def arrives(connection: Connection, seconds: int) -> None:
-    """The peer's option came: §3.1, unless it is 0, which means nothing."""
-    if connection.advertised_timeout and seconds:
-        _adapt(connection, seconds)
+def arrives(connection: Connection, seconds: int, now: float) -> None:
+    """The peer's option came: §3.1, unless it is 0, which means nothing, or what it has said already."""
+    c = connection
+    if c.advertised_timeout and seconds not in (0, c.remote_timeout):
+        c.remote_timeout = seconds
+        _adapt(c, now)
 
 
-def _adapt(c: Connection, remote: int) -> None:
+def user_closes(connection: Connection, now: float) -> None:
+    """Nobody waits any more: what the peer asks for must not keep the connection for a day."""
+    if connection.remote_timeout > USER_TIMEOUT:
+        _adapt(connection, now)
+
+
+def _adapt(c: Connection, now: float | None) -> None:
     if c.is_timeout_fixed:
         return
-    c.user_timeout = min(U_LIMIT, max(c.advertised_timeout, remote, L_LIMIT))
-    c.tell(
-        c.heard_at,
-        f"user timeout {c.user_timeout:g} s: ours {c.advertised_timeout:g}, the peer's {remote or 'not told'}",
-    )
+    ours, remote = c.advertised_timeout, c.remote_timeout
+    considered = min(remote, USER_TIMEOUT) if c.closed else remote
+    c.user_timeout = min(U_LIMIT, max(ours, considered, L_LIMIT)) if ours else USER_TIMEOUT
+    c.tell(now, f"user timeout {c.user_timeout:g} s: ours {ours:g}, the peer's {remote or 'not told'}")

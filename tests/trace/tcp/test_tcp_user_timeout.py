@@ -112,6 +112,55 @@ def test_a_time_out_set_by_hand_stays() -> None:
     assert tcp.connection.user_timeout == 30
 
 
+def test_the_peers_value_outlives_a_change_of_ours() -> None:
+    """§3.1: it is the larger of both, whichever was told last; and 0 ends what telling began."""
+    tcp = established()
+    put(tcp, "advertise_timeout", "300")
+    says(tcp, ". 1:1(0) ack 1", 1000)
+    put(tcp, "advertise_timeout", "500")
+    assert tcp.connection.user_timeout == 1000
+    put(tcp, "advertise_timeout", "0")
+    assert tcp.connection.user_timeout == 900
+
+
+def test_what_the_peer_says_does_not_hold_what_its_user_has_closed() -> None:
+    """A day is the peer's to ask for while somebody waits; nobody does any more."""
+    tcp = established()
+    put(tcp, "advertise_timeout", "100")
+    says(tcp, ". 1:1(0) ack 1", 10**7)
+    tcp.write(bytes(1000), now=2.0)
+    tcp.connection.close(2.0)
+    says(tcp, ". 1:1(0) ack 1", 10**6, now=2.5)
+    assert tcp.connection.user_timeout == 900
+    tcp.until(903.0)
+    assert tcp.state == "CLOSED"
+    assert tcp.alarm.pending == 0
+
+
+def test_what_the_user_tells_holds_it_also_when_closed() -> None:
+    tcp = established()
+    put(tcp, "advertise_timeout", "2000")
+    says(tcp, ". 1:1(0) ack 1", 10**7)
+    tcp.connection.close(2.0)
+    assert tcp.connection.user_timeout == 2000
+
+
+def test_it_is_told_when_it_is_known() -> None:
+    """Not when the peer was heard last, which is long ago, or 0.0 when it never was."""
+    tcp = Trace()
+    lines: list[tuple[float | None, str]] = []
+    tcp.connection = tcp.tcp.connect(PEER, 80, 0.0)
+    tcp.connection.narrate(lambda now, text: lines.append((now, text)))
+    put(tcp, "advertise_timeout", "300")
+    assert lines == [(None, "user timeout 300 s: ours 300, the peer's not told")]
+    tcp.tcp.begin(tcp.connection, 0.0)
+    lines.clear()
+    says(tcp, "S. 0:0(0) ack 1 mss 1000", 400, now=7.0)
+    assert [line for line in lines if "user timeout" in line[1]] == [
+        (7.0, "user timeout 400 s: ours 300, the peer's 400")
+    ]
+
+
 def test_zero_means_nothing() -> None:
     tcp = established()
     put(tcp, "advertise_timeout", "300")
