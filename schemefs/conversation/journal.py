@@ -131,10 +131,13 @@ class EventsFile(FollowedFile):
     def ring(self) -> LogRing:  # type: ignore[override] # made when it is opened
         """The lines so far; asking for them begins the recording."""
         conversation = self._conversation
-        if conversation.journal is None:
-            conversation.record().note(None, "recording begins; `,events` in the address would have kept all before")
-        assert conversation.journal is not None
-        return conversation.journal.ring
+        journal = conversation.journal
+        if journal is None:
+            journal = conversation.record()
+            journal.note(None, "recording begins; `,events` in the address would have kept all before")
+            if conversation.has_ended:  # opened by who holds its directory: nothing will finish the ring any more
+                journal.ring.finish()
+        return journal.ring
 
     @property
     def size(self) -> int:

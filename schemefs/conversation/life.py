@@ -121,6 +121,11 @@ class Conversation:
         """Announced, and not ended yet."""
         return self.listener is not None and not self.closed
 
+    @property
+    def has_ended(self) -> bool:
+        """Nothing will happen in it any more: closed, and its engine has done what was left to do."""
+        return self.closed and (self.engine is None or self.engine.ended)
+
     def connected(self) -> Engine:
         """Return the engine, or ENOTCONN."""
         if self.engine is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from schemefs.following import Following
 from schemefs.scheme import FollowedFile, TextFile
 from tests.pipe_world import USER, World
 
@@ -61,3 +62,15 @@ def test_settings_verbs_and_signals_are_lines(world: World) -> None:
     client.interrupted(3.0)
     told = [line.partition(" ")[2] for line in text_of(node)]
     assert {"settings/read_timeout: 3", "ctl: shutdown write", "interrupted by a signal"} <= set(told)
+
+
+def test_following_what_has_ended_ends(world: World) -> None:
+    """Who holds its directory can open the file later than the end: no line will come any more."""
+    client, number, peer = world.connected()
+    node = events(world, number)
+    world.close(client)
+    peer.abort(world.now)
+    assert number not in world.numbers()
+    follower = Following(node).open(0, USER, world.now)
+    assert b"recording begins" in bytes(follower.read(1000, world.now) or b"")  # type: ignore[arg-type]
+    assert follower.read(1000, world.now) == b""
