@@ -171,6 +171,7 @@ def _syn_again(c: Connection, segment: Segment, now: float) -> bool:
     if segment.flags & ACK and segment.ack == c.snd.nxt:
         segment.trim_front(1)
         return True
+    ecn.syn_again(c, segment.flags)
     if c.replies.allows(now):
         output.send_syn(c, now)
     return False

@@ -199,7 +199,7 @@ class Connection:
     @dscp.setter
     def dscp(self, value: int) -> None:
         self.path.traffic_class = value << 2
-        ecn.follow_traffic_class(self)
+        ecn.follow_path(self)
 
     @property
     def ended(self) -> bool:
@@ -351,6 +351,7 @@ class Connection:
     def narrate(self, note: Note) -> None:
         """Tell *note* from now on what happens, what neighbors are asked included."""
         self.note = self.path.note = note
+        ecn.follow_path(self)
 
     def tell(self, now: float | None, text: str) -> None:
         """Tell who follows `events`, if anybody does; where a text costs more than this call, look at `note` first."""

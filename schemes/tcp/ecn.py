@@ -59,13 +59,21 @@ def agree(connection: Connection, flags: int) -> None:
     except SchemeError:
         return
     c.notification = Notification(path, c.snd.iss)
-    follow_traffic_class(c)
+    follow_path(c)
 
 
-def follow_traffic_class(connection: Connection) -> None:
-    """The Diffserv field is the connection's."""
+def syn_again(connection: Connection, flags: int) -> None:
+    """The SYN came again. Without asking: the way drops what asks or what agrees, so the answer is no (§6.1.1.1)."""
+    if not flags & ACK and flags & (ECE | CWR) != ECE | CWR:
+        connection.notification = None
+
+
+def follow_path(connection: Connection) -> None:
+    """The Diffserv field, and who is told of what neighbors are asked, are those of the connection's own path."""
     if connection.notification is not None:
-        connection.notification.path.traffic_class = connection.path.traffic_class | ECT_0
+        path = connection.notification.path
+        path.traffic_class = connection.path.traffic_class | ECT_0
+        path.note = connection.path.note
 
 
 def arrives(notification: Notification, connection: Connection, segment: Segment) -> None:

@@ -75,6 +75,25 @@ def test_who_asks_us_is_answered(syn: str, answer: str, shown: str) -> None:
     assert connection.status(0.0)["ecn"] == shown
 
 
+def test_who_asks_again_without_ecn_is_not_asked_to_speak_it() -> None:
+    """§6.1.1.1: our SYN-ACK with ECE may be what the way dropped; the peer takes it for no."""
+    tcp = Trace()
+    tcp.listen()
+    tcp.receives("SEW 0:0(0) mss 1000")
+    tcp.sends("SE. 0:0(0) ack 1")
+    tcp.receives("SEW 0:0(0) mss 1000", now=0.5)
+    tcp.sends("SE. 0:0(0) ack 1")
+    tcp.receives("S 0:0(0) mss 1000", now=0.9)
+    tcp.sends("S. 0:0(0) ack 1")
+    tcp.receives(". 1:1(0) ack 1", now=0.95)
+    connection = tcp.listener.accept(1.1)
+    assert connection is not None
+    assert connection.status(1.1)["ecn"] == "no"
+    classes(tcp)
+    connection.write(memoryview(bytes(1000)), 1.2)
+    assert classes(tcp) == [0]
+
+
 def test_new_text_is_capable_and_nothing_else() -> None:
     """§6.1.4, §6.1.5, §6.1.6: neither ACKs nor retransmissions nor window probes."""
     tcp = capable()

@@ -143,6 +143,21 @@ def test_what_is_asked_of_neighbors_is_a_line_too() -> None:
     assert connection.state == "ESTABLISHED"
 
 
+def test_the_way_of_what_may_be_marked_is_followed_too() -> None:
+    """Whoever is told before or after both agree on ECN: new text leaves by a way of its own."""
+    for is_early in (True, False):
+        tcp = Trace()
+        tcp.connect(ecn=True)
+        if is_early:
+            told(tcp)
+        tcp.receives("SE. 0:0(0) ack 1 mss 1000")
+        if not is_early:
+            told(tcp)
+        notification = tcp.connection.notification
+        assert notification is not None
+        assert notification.path.note is tcp.connection.note is not None
+
+
 def test_the_way_stays_followed_when_another_address_is_tried() -> None:
     tcp = Trace()
     tcp.connect()
