@@ -131,7 +131,7 @@ def _first_check_sequence(c: Connection, segment: Segment, now: float) -> bool:
     if not rcv.is_acceptable(segment.seq, seg_len):
         if segment.flags & SYN and c.state == SYN_RECEIVED and segment.seq == rcv.irs:
             return _syn_again(c, segment, now)
-        _answer_unacceptable(c, segment, now)
+        _answer_unacceptable(c, segment, "out_of_window", now)
         return False
     if c.timestamps_on and segment.timestamp >= 0 and segment.seq <= rcv.acked:
         # RFC 7323 §4.3 (2); `_check_timestamp` has seen to it that it is not older.
@@ -160,8 +160,7 @@ def _check_timestamp(c: Connection, segment: Segment, now: float) -> bool:
         c.tcp.statistics.drop("no_timestamp")
         return False
     if (segment.timestamp - c.ts_recent) & 0x80000000 and now - c.ts_recent_at < TS_RECENT_LIFE:
-        c.tcp.statistics.drop("old_timestamp")
-        _answer_unacceptable(c, segment, now)
+        _answer_unacceptable(c, segment, "old_timestamp", now)
         return False
     return True
 
@@ -177,9 +176,9 @@ def _syn_again(c: Connection, segment: Segment, now: float) -> bool:
     return False
 
 
-def _answer_unacceptable(c: Connection, segment: Segment, now: float) -> None:
-    """An ACK for every segment with text (its own ACK may have been lost), for others not too often."""
-    c.tcp.statistics.drop("out_of_window")
+def _answer_unacceptable(c: Connection, segment: Segment, reason: str, now: float) -> None:
+    """Count it for *reason*; an ACK if it has text (its own may have been lost), for others not too often."""
+    c.tcp.statistics.drop(reason)
     if segment.flags & RST:
         return
     if segment.size:

@@ -291,6 +291,8 @@ def test_paws_drops_an_old_duplicate() -> None:
     tcp.receives("6:11(5) ack 1 ts 1005:0", now=2.0)
     tcp.sends(". ack 6 ts 2000:1010")
     assert tcp.tcp.statistics.dropped_old_timestamp == 1
+    assert tcp.tcp.statistics.dropped_out_of_window == 0
+    assert set(tcp.tcp.statistics.samples.summaries()) == {"old_timestamp"}
     tcp.receives("6:11(5) ack 1 ts 1020:0", now=2.0)
     assert len(tcp.read() or b"") == 10
 
