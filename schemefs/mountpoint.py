@@ -2,6 +2,7 @@
 
 What the kernel shows in /proc/self/mountinfo is the only record: a mount of ours has the type `fuse.schemefs` and the
 source `schemefs:PID`, so whoever can see the mount can find its daemon, and no file of ours can be stale or wrong.
+A daemon knows its own by the device number as well: in another PID namespace another daemon has the same process id.
 Nothing here touches the mounted tree itself, which may not answer.
 """
 
@@ -64,6 +65,10 @@ class Mount:
         except OSError:
             return False
 
+    def is_own(self, device: int) -> bool:
+        """Whether it is the mount that this process has made, which has *device*."""
+        return (self.kind, self.source, self.device) == (TYPE, source(os.getpid()), device)
+
 
 class State(Enum):
     """What becomes of a call to a mount."""
@@ -74,14 +79,18 @@ class State(Enum):
 
 
 def mounts() -> Iterator[Mount]:
-    """Yield everything that is mounted, what lies on top of something later than that."""
-    for line in Path("/proc/self/mountinfo").read_text().splitlines():
-        left, _, right = line.partition(" - ")
-        _, _, device, _, escaped = left.split()[:5]
-        path = re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), escaped)
-        kind, name, options = right.split(" ", 2)
-        user = re.search(r"\buser_id=(\d+)", options)
-        yield Mount(path, kind, name, int(user[1]) if user else 0, int(device.partition(":")[2]))
+    """Return everything that is mounted, what lies on top of something later than that."""
+    return map(parse, Path("/proc/self/mountinfo").read_text().splitlines())
+
+
+def parse(line: str) -> Mount:
+    """Return what a line of mountinfo says."""
+    left, _, right = line.partition(" - ")
+    _, _, device, _, escaped = left.split()[:5]
+    path = re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), escaped)
+    kind, name, options = right.split(" ", 2)
+    user = re.search(r"\buser_id=(\d+)", options)
+    return Mount(path, kind, name, int(user[1]) if user else 0, int(device.partition(":")[2]))
 
 
 def mounted_at(path: str) -> Mount | None:
@@ -198,14 +207,27 @@ def detach(path: str) -> None:
     _unmount(path, lazy=True)
 
 
-def detach_own() -> Iterator[str]:
-    """Unmount what this process has mounted, wherever it is by now; yield a sentence for what could not be.
+def own_device(path: str) -> int:
+    """Return the device number of what this process has just mounted at *path*; 0, which no mount has: it has gone.
+
+    The kernel's record tells; stat(2) would ask this very process.
+    """
+    ours = source(os.getpid())
+    devices = [mount.device for mount in mounts() if (mount.path, mount.kind, mount.source) == (path, TYPE, ours)]
+    return devices[-1] if devices else 0
+
+
+def detach_own(device: int) -> Iterator[str]:
+    """Unmount this process's mount, which has *device*, wherever it is by now; yield a sentence for what could not be.
 
     A folder above the mount may have another name since, and the path it was made at may be somebody else's.
     """
-    ours = source(os.getpid())
     # The latest first: of two at one path it is the one that an unmount takes away.
-    for mount in reversed([mount for mount in mounts() if (mount.kind, mount.source) == (TYPE, ours)]):
+    for mount in reversed([mount for mount in mounts() if mount.is_own(device)]):
+        top = mounted_at(mount.path)
+        if top is not None and not top.is_own(device):
+            yield f"{top.source} ({top.kind}) is mounted over {mount.path}, where our own mount stays below it"
+            continue
         try:
             _unmount(mount.path, lazy=True)
         except StartError as error:

@@ -9,28 +9,22 @@ stat(2) of /proc/PID/fd/FD would ask this very daemon for attributes, and so wai
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
-from schemefs.mountpoint import TYPE, source
+from schemefs.mountpoint import parse
 
 
-def inode_of(pid: int, descriptor: int) -> int:
-    """Return the inode number in this daemon's mount; 0: the descriptor is something else, or can't be looked at."""
+def inode_of(pid: int, descriptor: int, device: int) -> int:
+    """Return the inode number in our mount, which has *device*; 0: it is something else, or can't be looked at."""
     try:
         fields = dict(_field(line) for line in Path(f"/proc/{pid}/fdinfo/{descriptor}").read_text().splitlines())
         mounts = Path(f"/proc/{pid}/mountinfo").read_text().splitlines()
     except OSError:
         return 0
-    ours = any(_is_ours(line) for line in mounts if line.split(" ", 1)[0] == fields.get("mnt_id"))
+    ours = any(parse(line).is_own(device) for line in mounts if line.split(" ", 1)[0] == fields.get("mnt_id"))
     return int(fields.get("ino", "0")) if ours else 0
 
 
 def _field(line: str) -> tuple[str, str]:
     name, _, value = line.partition(":")
     return name, value.strip()
-
-
-def _is_ours(line: str) -> bool:
-    kind, name, _ = line.partition(" - ")[2].split(" ", 2)
-    return (kind, name) == (TYPE, source(os.getpid()))

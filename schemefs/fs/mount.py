@@ -16,7 +16,7 @@ from schemefs.fs.operations import Operations
 from schemefs.fs.seam import pyfuse3
 from schemefs.fs.turn import install, turn
 from schemefs.fs.waiting import Waiting
-from schemefs.mountpoint import detach_own, source
+from schemefs.mountpoint import detach_own, own_device, source
 from schemefs.scheme import Node, Scheme, StaticDirectory, TextFile
 
 if TYPE_CHECKING:
@@ -52,11 +52,13 @@ class Mount:
         """Mount. StartError: it can't be; nothing is left mounted."""
         install(self.waiting.end_all, self._errands)
         options = {f"fsname={source(os.getpid())}", "subtype=schemefs"} | ({"allow_other"} if allow_other else set())
+        path = os.path.realpath(mount_point)  # as the kernel will show it; afterwards this would ask ourselves
         try:
-            pyfuse3.init(self.operations, str(mount_point), options)
+            pyfuse3.init(self.operations, path, options)
         except RuntimeError as error:
             message = f"{mount_point} can't be mounted: {error}"
             raise StartError(message) from error
+        self.operations.device = own_device(path)
         seam.on_interrupt(self.waiting.interrupt)
 
     async def serve(self) -> None:
@@ -82,5 +84,5 @@ class Mount:
         # Closes the device, so nobody can hang in the mount from here on. To unmount is ours: libfuse does it by the
         # path it was given, which is another one, or another's, once a folder above was renamed.
         pyfuse3.close(unmount=False)
-        for sentence in detach_own():
+        for sentence in detach_own(self.operations.device):
             log.warning("%s", sentence)

@@ -88,6 +88,7 @@ class Operations(pyfuse3.Operations):
         self.waiting = waiting
         self.unexpected = 0  # failures that were ours
         self.closing = False  # no new opens
+        self.device = 0  # the mount's number, once it is made
         self._schemes = {scheme.root: scheme for scheme in schemes}
         self._last_file = 0
         self._opens: dict[int, int] = {}  # directories: which listing an opendir took
@@ -100,7 +101,7 @@ class Operations(pyfuse3.Operations):
 
     def name_of(self, pid: int, descriptor: int) -> str:
         """Return the name of the conversation that a process has open there; empty: it is none."""
-        inode = self.inodes.get(inode_of(pid, descriptor))
+        inode = self.inodes.get(inode_of(pid, descriptor, self.device))
         return inode.handle.name if inode is not None and inode.handle is not None else ""
 
     # Names

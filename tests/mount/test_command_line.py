@@ -138,6 +138,42 @@ def test_the_end_of_a_renamed_mount_spares_what_took_its_place(directory: Path) 
 
 
 @pytest.mark.needs("root")
+def test_the_end_of_a_daemon_spares_that_of_another_pid_namespace(directory: Path) -> None:
+    """Of two containers that see one another's mounts each has a process 1; both mounts have one name."""
+    paths = [directory, directory.parent / "other"]
+    paths[1].mkdir()
+    command = ["unshare", "--pid", "--fork", "--kill-child", sys.executable, "-m", "schemefs", "mount", "-f"]
+    outer = [subprocess.Popen([*command, path, *LOOPBACK], stdout=subprocess.PIPE, text=True) for path in paths]
+    try:
+        for process in outer:
+            assert process.stdout is not None
+            assert process.stdout.readline().startswith("mounted ")
+        for process, path, left in zip(outer, paths, (paths[1:], []), strict=True):
+            assert (path / "README").read_text()
+            os.kill(int(Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text()), signal.SIGTERM)
+            assert process.wait(15) == 0
+            assert [other for other in paths if mountpoint.mounted_at(str(other))] == left
+    finally:
+        for process in outer:
+            process.kill()
+            process.communicate()
+
+
+@pytest.mark.needs("root")
+def test_the_end_of_a_daemon_spares_what_is_mounted_over_it(directory: Path, tmp_path: Path) -> None:
+    pid = mounted(directory, *LOOPBACK, "--log-file", str(tmp_path / "log"))
+    subprocess.run(["mount", "-t", "tmpfs", "over", directory], check=True, timeout=10)
+    os.kill(pid, signal.SIGTERM)
+    wait_gone(pid)
+    over = mountpoint.mounted_at(str(directory))
+    subprocess.run(["umount", directory], check=True, timeout=10)
+    left = mountpoint.mounted_at(str(directory))
+    mountpoint.remove_stale(str(directory))
+    assert (over and over.kind, left and left.pid) == ("tmpfs", pid)
+    assert f"over (tmpfs) is mounted over {directory}" in (tmp_path / "log").read_text()
+
+
+@pytest.mark.needs("root")
 def test_an_aborted_connection_leaves_no_mount(directory: Path) -> None:
     pid = mounted(directory)
     mount = mountpoint.mounted_at(str(directory))

@@ -30,6 +30,37 @@ def test_a_process_that_is_not_ours_is_no_daemon() -> None:
         other.kill()
 
 
+@pytest.fixture
+def unmounted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What is unmounted, where nothing really is."""
+    paths: list[str] = []
+    monkeypatch.setattr(mountpoint, "_unmount", lambda path, lazy: paths.append(path))
+    return paths
+
+
+def test_of_two_daemons_with_one_process_id_each_ends_its_own(
+    monkeypatch: pytest.MonkeyPatch, unmounted: list[str]
+) -> None:
+    name = mountpoint.source(os.getpid())
+    shown = [mountpoint.Mount(f"/{device}", mountpoint.TYPE, name, 0, device) for device in (41, 42)]
+    monkeypatch.setattr(mountpoint, "mounts", lambda: iter(shown))
+    assert mountpoint.own_device("/42") == 42
+    assert list(mountpoint.detach_own(41)) == []
+    assert unmounted == ["/41"]
+    assert list(mountpoint.detach_own(0)) == []
+    assert unmounted == ["/41"]
+
+
+def test_what_is_mounted_over_ours_stays(monkeypatch: pytest.MonkeyPatch, unmounted: list[str]) -> None:
+    ours = mountpoint.Mount("/scheme", mountpoint.TYPE, mountpoint.source(os.getpid()), 0, 41)
+    over = mountpoint.Mount("/scheme", "tmpfs", "none", 0, 42)
+    monkeypatch.setattr(mountpoint, "mounts", lambda: iter([ours, over]))
+    assert mountpoint.own_device("/scheme") == 41
+    sentence = "none (tmpfs) is mounted over /scheme, where our own mount stays below it"
+    assert list(mountpoint.detach_own(41)) == [sentence]
+    assert unmounted == []
+
+
 def test_proc_is_mounted_and_an_ordinary_directory_is_not(tmp_path: Path) -> None:
     mount = mountpoint.mounted_at("/proc")
     assert mount is not None
