@@ -17,7 +17,9 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final
 
+from schemefs.conversation.journal import Beginning
 from schemefs.errors import SchemeError
+from schemefs.net.addresses import presentation
 from schemefs.scheme import Event
 
 if TYPE_CHECKING:
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from schemefs.conversation.contract import Engine, Setting
     from schemefs.names import Lookup, Names
     from schemefs.net.buffer import Buffer, Chunks
+    from schemefs.net.layers import Note
 
 ATTEMPT_DELAY: Final = 0.25  # seconds until the next address is tried beside the last (RFC 8305 §5)
 
@@ -33,13 +36,14 @@ Connect = Callable[[bytes, float], "Engine"]
 
 
 class Seeking:
-    """Satisfies `Engine`. *found* is given the engine that has connected."""
+    """Satisfies `Engine` and `Narrator`. *found* is given the engine that has connected, and tells its own story."""
 
     def __init__(self, host: str, connect: Connect, found: Callable[[Engine, float], None], alarm: Alarm) -> None:
         self.on_changed: Callable[[], None] = _nothing
         self.host = host
         self.ended = False
         self.error = ""
+        self.note: Note = Beginning()
         self._connect = connect
         self._found = found
         self._timer = alarm.timer(self._look, f"the way to {host}")
@@ -58,10 +62,15 @@ class Seeking:
         """Begin; raises what is known at once. *timeout* seconds (0: none) for all of it."""
         if timeout:
             self._limit.set(now + timeout)
+        self.note(now, f"lookup of {self.host}")
         lookup = names.lookup(self.host, self._receive_answer, now)
         if not self._answered:
             self._lookup = lookup
         self._raise_failure()
+
+    def narrate(self, note: Note) -> None:
+        """Tell *note* what is found and tried, from now on."""
+        self.note = note
 
     # What happens
 
@@ -69,8 +78,10 @@ class Seeking:
         self._answered = True
         self._lookup = None
         if isinstance(answer, SchemeError):
+            self.note(now, answer.sentence)
             self._fail(answer)
         else:
+            self.note(now, f"{self.host} has {', '.join(map(presentation, answer)) or 'no address'}")
             self._untried.extend(answer)
             self._look(now)
 
@@ -94,9 +105,12 @@ class Seeking:
 
     def _begin_next(self, now: float) -> Engine | None:
         self._tried += 1
+        address = self._untried.popleft()
+        self.note(now, f"connect to {presentation(address)}")
         try:
-            attempt = self._connect(self._untried.popleft(), now)
+            attempt = self._connect(address, now)
         except SchemeError as error:
+            self.note(now, f"{presentation(address)}: {error.sentence}")
             # That there is no way to it (an IPv6 address, say) tells less than what became of those tried before.
             self._last_failure = self._last_failure or error
             return None
@@ -111,6 +125,7 @@ class Seeking:
         try:
             return not attempt.opening(now)
         except SchemeError as error:
+            self.note(now, f"{attempt.remote}: {error.sentence}")
             self._last_failure = error
             self._attempts.remove(attempt)
             return False
@@ -135,6 +150,7 @@ class Seeking:
     def _give_up(self, now: float) -> None:
         what = "answers" if self._answered else "is known"
         failure = SchemeError(errno.ETIMEDOUT, f"no address of {self.host} {what} within the time-out")
+        self.note(now, failure.sentence)
         self._end(now)
         self._fail(failure)
 
@@ -156,6 +172,7 @@ class Seeking:
             self._lookup = None
         attempts, self._attempts = self._attempts, []
         for attempt in attempts:
+            self.note(now, f"{attempt.remote}: given up")
             attempt.on_changed = _nothing
             attempt.abort(now)
 

@@ -9,7 +9,7 @@ import pytest
 
 from schemefs.conversation.seeking import ATTEMPT_DELAY
 from schemefs.errors import SchemeError
-from schemefs.scheme import Event
+from schemefs.scheme import Event, FollowedFile
 from tests.dns_host import ROOT, DnsHost, Query, Server, address, reply
 
 
@@ -222,6 +222,45 @@ def test_ctl_connects_to_a_name() -> None:
     host.passes(0.5)
     assert ctl.write(command, host.now) == len(command)
     assert host.tcp.lookup("0/status", ROOT).read(ROOT, host.now).startswith(b"state=ESTABLISHED")
+
+
+def events(host: DnsHost, number: int) -> list[str]:
+    """Return what `events` of that conversation says."""
+    node = host.tcp.lookup(f"{number}/events", ROOT)
+    assert isinstance(node, FollowedFile)
+    return node.ring.read(0, 1 << 16)[0].decode().splitlines()
+
+
+def in_order(lines: list[str], *parts: str) -> bool:
+    rest = iter(lines)
+    return all(any(part in line for line in rest) for part in parts)
+
+
+def test_events_tell_what_was_found_and_what_became_of_every_address() -> None:
+    # They told of the address that connected alone, after a line about nobody.
+    host = DnsHost(knows("10.0.2.77", "10.0.2.2", "10.0.2.3"))
+    listen(host, on="10.0.2.3")
+    host.opened(host.open("tcp/example.com:80,events", os.O_RDWR))
+    told = events(host, 0)
+    assert not any(" to : " in line for line in told)
+    assert in_order(
+        told,
+        "+0.000000 lookup of example.com",
+        "example.com has 10.0.2.77, 10.0.2.2, 10.0.2.3",
+        "connect to 10.0.2.77",
+        "connect to 10.0.2.2",
+        "10.0.2.2:80: RST from 10.0.2.2:80",
+        "connect to 10.0.2.3",
+        "10.0.2.77:80: given up",
+        "SYN out to 10.0.2.3:80",
+    )
+
+
+def test_events_opened_later_tell_of_the_way_too() -> None:
+    host = DnsHost(lambda server, query: server.sends(reply(query, rcode="NXDOMAIN")))
+    host.open("tcp/example.com:80", os.O_RDWR | os.O_NONBLOCK)
+    host.passes(1.0)
+    assert in_order(events(host, 0), "lookup of example.com", "there is no name", "recording begins")
 
 
 @pytest.mark.parametrize("verb", ["hangup", "close"])
