@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -49,26 +50,28 @@ class Copy:
 
 async def read_for(caller: Caller, names: Sequence[str], waiting: Waiting, unique: int) -> Mapping[str, Copy]:
     """Return a copy of each file. ENOENT, EACCES…: as the caller would be told; EINTR: a signal came."""
-    found: Mapping[str, Copy] | SchemeError | None = None
+    found: Mapping[str, Copy] | Exception | None = None
     waiters = Waiters()
+    scope = trio.CancelScope()
 
     async def read() -> None:
         nonlocal found
-        try:
-            found = await _read(caller, names)
-        except SchemeError as error:
-            found = error
-        waiters.wake()
+        with scope:
+            try:
+                found = await _read(caller, names)
+            except Exception as error:  # noqa: BLE001 - raised below, where the call is answered
+                found = error
+            waiters.wake()
 
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(read, name=f"files for call {unique}")
-        try:
-            await waiting.until(lambda _now: found, waiters, unique, waiting.clock())
-        except SchemeError as error:  # a signal, or the mount ends; raised in here it would come out in a group
-            found = error
-        nursery.cancel_scope.cancel()
+    # No nursery of this call's own: to leave it takes turns of the event loop, and a signal that comes in these finds
+    # nobody parked; the call would park for what it wants next with nobody left to interrupt it.
+    trio.lowlevel.spawn_system_task(read, name=f"files for call {unique}")
+    try:
+        await waiting.until(lambda _now: found, waiters, unique, waiting.clock())
+    finally:
+        scope.cancel()
     assert found is not None
-    if isinstance(found, SchemeError):
+    if isinstance(found, Exception):
         raise found
     return found
 
@@ -78,29 +81,47 @@ async def _read(caller: Caller, names: Sequence[str]) -> Mapping[str, Copy]:
     if ours != 0 and caller.uid not in (0, ours):
         raise SchemeError(errno.EACCES, f"{names[0]} can't be read with your rights: this daemon does not run as root")
     rights = [] if caller.uid == ours or ours else [caller.uid, caller.gid, *_groups(caller)]
-    command = [sys.executable, "-I", "-S", str(READER), ",".join(map(str, rights)), *names]
-    async with _slots:
-        with trio.move_on_after(TIMEOUT):
-            done = await trio.run_process(
-                command, capture_stdout=True, capture_stderr=True, check=False, env={}, deliver_cancel=_kill
-            )
-            return _copies(names, done)
+    with trio.move_on_after(TIMEOUT):  # the wait for a slot included
+        async with _slots:
+            return await _run([sys.executable, "-I", "-S", str(READER), ",".join(map(str, rights)), *names], names)
     raise SchemeError(errno.ETIMEDOUT, f"{', '.join(names)}: not read within {TIMEOUT:.0f} s")
 
 
-async def _kill(process: trio.Process) -> None:
-    process.kill()
+async def _run(command: Sequence[str], names: Sequence[str]) -> Mapping[str, Copy]:
+    process = await trio.lowlevel.open_process(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={}
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    try:
+        octets = b"".join([chunk async for chunk in process.stdout])
+        complaint = b"".join([chunk async for chunk in process.stderr])
+        if await process.wait():
+            raise _failure(names, complaint)
+        return _copies(names, octets)
+    finally:
+        if process.returncode is None:
+            process.kill()
+            # A file of a FUSE or NFS server that has died holds its reader even so, maybe for ever: it is reaped if it
+            # ends, but neither the caller nor the daemon's end waits for that.
+            trio.lowlevel.spawn_system_task(process.wait, name=f"reaping {process.pid}")
+        for pipe in (process.stdout, process.stderr):
+            await trio.aclose_forcefully(pipe)
 
 
-def _copies(names: Sequence[str], done: subprocess.CompletedProcess[bytes]) -> Mapping[str, Copy]:
-    if done.returncode:
-        last = done.stderr.decode(errors="replace").splitlines()[-1:]
-        number, _, sentence = "".join(last).partition(" ")
-        if not number.isdecimal():  # it did not come so far as to say so
-            raise SchemeError(errno.EIO, f"{', '.join(names)}: the reading process failed: {number} {sentence}")
-        raise SchemeError(int(number), sentence)
+def _failure(names: Sequence[str], complaint: bytes) -> SchemeError:
+    """Return what the reader told. It tells no name: one may have a newline, and what looks like an errno after it."""
+    told = re.fullmatch(r"(\d+) (\d+) (.*)\n", complaint.decode(errors="replace"))
+    if told is None:  # it did not come so far as to say so
+        last = "".join(complaint.decode(errors="replace").splitlines()[-1:])
+        return SchemeError(errno.EIO, f"{', '.join(names)}: the reading process failed: {last}")
+    number, index, sentence = told.groups()
+    return SchemeError(int(number), f"{names[int(index)]} can't be read: {sentence}")
+
+
+def _copies(names: Sequence[str], octets: bytes) -> Mapping[str, Copy]:
     copies = {}
-    rest = done.stdout
+    rest = octets
     for name in names:
         length, _, rest = rest.partition(b"\n")
         copies[name], rest = Copy(rest[: int(length)]), rest[int(length) :]

@@ -1,6 +1,7 @@
 """What foreign.py runs: `foreign_reader.py UID,GID,GROUP… NAME…` prints each file, its length on a line before it.
 
-Without rights to take on, the first argument is empty. A failure is `ERRNO sentence` on standard error, and status 1.
+Without rights to take on, the first argument is empty. A failure is `ERRNO INDEX sentence` on standard error, and
+status 1; INDEX is the name's.
 It imports as little as there is: it starts in 10 ms.
 """
 
@@ -20,11 +21,11 @@ def main(rights: str, *names: str) -> int:
         os.setgroups(groups)
         os.setresgid(gid, gid, gid)
         os.setresuid(uid, uid, uid)
-    for name in names:
+    for index, name in enumerate(names):
         try:
             octets = read(name)
         except OSError as error:
-            sys.stderr.write(f"{error.errno or errno.EIO} {name} can't be read: {error.strerror}\n")
+            sys.stderr.write(f"{error.errno or errno.EIO} {index} {error.strerror}\n")
             return 1
         sys.stdout.buffer.write(b"%d\n%s" % (len(octets), octets))
     sys.stdout.flush()

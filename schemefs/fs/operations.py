@@ -44,6 +44,7 @@ Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
 Handler = Callable[Concatenate["Operations", Arguments], Awaitable[Result]]
 CONVERSATION = b"user.conversation"
+MAX_ERRNO = 511  # the kernel refuses a reply with more: its caller would wait for ever
 
 
 def answering(handler: Handler[Arguments, Result]) -> Callable[..., Coroutine[Any, Any, Result]]:
@@ -53,11 +54,11 @@ def answering(handler: Handler[Arguments, Result]) -> Callable[..., Coroutine[An
     async def answer(self: Operations, *args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
         try:
             return await handler(self, *args, **kwargs)
-        except SchemeError as error:
-            raise pyfuse3.FUSEError(error.errno) from None
         except pyfuse3.FUSEError:
             raise
-        except Exception:
+        except Exception as error:
+            if isinstance(error, SchemeError) and 0 < error.errno <= MAX_ERRNO:
+                raise pyfuse3.FUSEError(error.errno) from None
             self.unexpected += 1
             log.exception("unexpected failure in %s%r", handler.__name__, args)
             raise pyfuse3.FUSEError(errno.EIO) from None

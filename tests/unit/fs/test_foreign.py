@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -17,7 +18,7 @@ from trio.testing import wait_all_tasks_blocked
 from schemefs.alarm import Alarm
 from schemefs.errors import SchemeError
 from schemefs.fs import foreign, foreign_reader
-from schemefs.fs.waiting import Waiting
+from schemefs.fs.waiting import Waiters, Waiting
 from schemefs.scheme import Caller
 
 NOBODY = 65534
@@ -26,8 +27,7 @@ root = pytest.mark.needs("root")
 
 def read_for(caller: Caller, *names: Path) -> dict[str, str]:
     async def read() -> Mapping[str, foreign.Copy]:
-        waiting = Waiting(Alarm(), lambda: None, trio.current_time)
-        return await foreign.read_for(caller, [str(name) for name in names], waiting, 1)
+        return await foreign.read_for(caller, [str(name) for name in names], here(), 1)
 
     return {Path(name).name: Path(copy.path).read_text() for name, copy in trio.run(read).items()}
 
@@ -132,28 +132,66 @@ def hanging(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "pid"
 
 
-def has_begun(pid_file: Path) -> bool:
-    return pid_file.exists() and bool(pid_file.read_text())
+def text_of(pid_file: Path) -> str:
+    return pid_file.read_text() if pid_file.exists() else ""
 
 
-def is_alive(pid_file: Path) -> bool:
-    return Path(f"/proc/{int(pid_file.read_text())}").exists()
+def is_alive(process: int) -> bool:
+    return Path(f"/proc/{process}").exists()
 
 
-def test_what_hangs_is_given_up(hanging: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def begun(pid_file: Path) -> int:
+    while not text_of(pid_file):
+        await trio.lowlevel.checkpoint()
+    return int(text_of(pid_file))
+
+
+async def gone(process: int) -> None:
+    with trio.fail_after(10):
+        while is_alive(process):
+            await trio.lowlevel.checkpoint()
+
+
+def here() -> Waiting:
+    return Waiting(Alarm(), lambda: None, trio.current_time)
+
+
+async def test_what_hangs_is_given_up(hanging: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(foreign, "TIMEOUT", 0.5)
     with refusal() as caught:
-        read_for(myself(), hanging)
+        await foreign.read_for(myself(), [str(hanging)], here(), 1)
     assert caught[0].errno == errno.ETIMEDOUT
-    assert not is_alive(hanging)
+    await gone(await begun(hanging))
+
+
+async def test_what_can_not_even_be_killed_is_given_up(hanging: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a process is that reads a file of a FUSE server that has stopped."""
+    monkeypatch.setattr(foreign, "TIMEOUT", 0.5)
+    monkeypatch.setattr(trio.Process, "kill", lambda _self: None)
+    with trio.fail_after(10), refusal() as caught:
+        await foreign.read_for(myself(), [str(hanging)], here(), 1)
+    assert caught[0].errno == errno.ETIMEDOUT
+    process = await begun(hanging)
+    assert is_alive(process)
+    os.kill(process, signal.SIGKILL)
+    await gone(process)
+
+
+async def test_the_wait_for_a_slot_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(foreign, "TIMEOUT", 0.1)
+    slots = trio.CapacityLimiter(1)
+    monkeypatch.setattr(foreign, "_slots", slots)
+    async with slots:
+        with trio.fail_after(10), refusal() as caught:
+            await foreign.read_for(myself(), [str(tmp_path)], here(), 1)
+    assert caught[0].errno == errno.ETIMEDOUT
 
 
 async def test_a_signal_ends_it_at_once(hanging: Path) -> None:
-    waiting = Waiting(Alarm(), lambda: None, trio.current_time)
+    waiting = here()
 
     async def interrupt() -> None:
-        while not has_begun(hanging):
-            await trio.lowlevel.checkpoint()
+        await begun(hanging)
         await wait_all_tasks_blocked()
         waiting.interrupt(7)
 
@@ -163,4 +201,51 @@ async def test_a_signal_ends_it_at_once(hanging: Path) -> None:
             await foreign.read_for(myself(), [str(hanging)], waiting, 7)
         nursery.cancel_scope.cancel()
     assert caught[0].errno == errno.EINTR
-    assert not is_alive(hanging)
+    await gone(await begun(hanging))
+
+
+async def test_a_signal_right_after_the_files_were_read_finds_the_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    waiting, waiters = here(), Waiters()
+
+    async def read(*_args: object) -> Mapping[str, foreign.Copy]:
+        return {}
+
+    monkeypatch.setattr(foreign, "_read", read)
+    ends: list[int] = []
+
+    async def call() -> None:
+        try:
+            await foreign.read_for(myself(), ["/x"], waiting, 7)
+            await waiting.until(lambda _now: None, waiters, 7, 0.0)
+        except SchemeError as error:
+            ends.append(error.errno)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(call)
+        while not waiting.by_unique:
+            await trio.lowlevel.checkpoint()
+        while not waiters.calls:
+            assert 7 in waiting.by_unique
+            await trio.lowlevel.checkpoint()
+        waiting.interrupt(7)
+    assert ends == [errno.EINTR]
+
+
+def test_a_name_forges_no_errno(tmp_path: Path) -> None:
+    name = tmp_path / "none\n600 x"
+    with refusal() as caught:
+        read_for(myself(), name)
+    assert caught[0].errno == errno.ENOENT
+    assert str(name) in caught[0].sentence
+
+
+def test_what_the_reader_did_not_come_to_tell_is_a_failure_of_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = tmp_path / "broken.py"
+    script.write_text("raise ValueError('2 0 x')\n")
+    monkeypatch.setattr(foreign, "READER", script)
+    with refusal() as caught:
+        read_for(myself(), tmp_path / "any")
+    assert caught[0].errno == errno.EIO
+    assert "ValueError: 2 0 x" in caught[0].sentence
