@@ -177,7 +177,7 @@ class Control:
 def check_length(text: bytes) -> None:
     """Refuse what no verb or value is as long as. EINVAL."""
     if len(text) > LONGEST_LINE:
-        raise SchemeError(errno.EINVAL, f"a line of {len(text)} octets; the longest that is taken has {LONGEST_LINE}")
+        raise SchemeError(errno.EINVAL, f"a line of more than {LONGEST_LINE} octets")
 
 
 def _check_not_begun(conversation: Conversation, number: int = errno.EISCONN) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING, TypeVar
 
+from schemefs.conversation.control import LONGEST_LINE
 from schemefs.conversation.journal import events_text, open_text
 from schemefs.errors import SchemeError
 from schemefs.net.buffer import total_length
@@ -247,7 +248,7 @@ class CtlHandle(_Holding):
 
     def write(self, data: memoryview, now: float) -> int | None:
         """Carry out the first line of *data*; None while a connect is under way."""
-        line, newline, _ = bytes(data).partition(b"\n")
+        line, newline, _ = bytes(data[: LONGEST_LINE + 1]).partition(b"\n")  # not all that follows, for each line
         files, self.files = self.files, {}  # read for this line, not for one that names them later
         caller = Caller(self.conversation.uid, self.conversation.gid, files=files)
         try:

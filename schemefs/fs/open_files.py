@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 # answered one octet short, or read(2) would sleep for more with a megabyte in its hands.
 BRIM: Final = 255 * 4096
 
+# A ctl takes a write line by line, and in a mebibyte there can be a million: nobody else would get a turn meanwhile.
+PIECES: Final = 1000  # of one write in a row, before it is answered with what was taken; the program writes the rest
+
 CHUNKS: Final = 1000  # what one writev takes (UIO_MAXIOV 1024), less libfuse's header
 
 
@@ -124,14 +127,19 @@ class OpenStream(OpenFile):
         )
 
     async def write(self, offset: int, data: bytes, unique: int, flags: int, now: float) -> int:
-        """Write everything, waiting for room; what was taken before a failure or a signal is what is answered."""
+        """Write everything, waiting for room; what was taken before a failure or a signal is what is answered.
+
+        So is what was taken in so many pieces that others must have a turn.
+        """
         handle = self.handle
         rest = memoryview(data)
         nonblocking = bool(flags & os.O_NONBLOCK)
-        taken = 0
+        taken = row = 0
 
         def attempt(now: float) -> int | None:
+            nonlocal row
             count = handle.write(rest, now)
+            row = 0 if count is None else row + 1
             if count is not None and not 0 < count <= len(rest):
                 message = f"{handle.name or handle}: write of {len(rest)} octets took {count}"
                 raise ValueError(message)
@@ -143,6 +151,7 @@ class OpenStream(OpenFile):
                 if wanted:
                     handle.files = await foreign.read_for(self.caller, wanted, self.waiting, unique)
                     wanted = ()
+                    now = self.waiting.clock()
                 count = await self.waiting.until(
                     attempt,
                     self.waiters,
@@ -161,7 +170,7 @@ class OpenStream(OpenFile):
                     handle.interrupted(self.waiting.clock())
                 raise
             taken += count
-            if taken == len(data):
+            if taken == len(data) or row == PIECES:
                 return taken
             rest = rest[count:]
             now = self.waiting.clock()  # it may have waited

@@ -49,7 +49,10 @@ class Notation(ABC):
 
     @abstractmethod
     def parse(self, data: bytes) -> tuple[Wish, int]:
-        """Return the first registration in *data*, and how many octets it is. EINVAL: it is none."""
+        """Return the first registration in *data*, and how many octets it is. EINVAL: it is none.
+
+        `LINE_MAX` + 1 octets are enough to tell.
+        """
 
     @abstractmethod
     def format(self, registration: Registration, events: int) -> bytes:
@@ -63,7 +66,7 @@ class Text(Notation):
         """Read `tcp/3 read write`; the last line of a write may do without its newline."""
         line, newline, _ = data.partition(b"\n")
         try:
-            name, *words = line[:LINE_MAX].decode().split()
+            name, *words = line.decode().split() if len(line) <= LINE_MAX else [""]
             interest = 0 if words == ["none"] else sum({WORDS[word] for word in words})
         except (ValueError, KeyError):
             name, words, interest = "", [], 0

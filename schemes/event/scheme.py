@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Final
 
 from schemefs.errors import SchemeError
 from schemefs.scheme import Caller, Event, Handle, Scheme, SchemeContext, StaticDirectory, StreamFile, TextFile
-from schemes.event.notation import Notation, Raw, Text
+from schemes.event.notation import LINE_MAX, Notation, Raw, Text
 from schemes.event.queue import Queue
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ class QueueHandle(Handle):
     def write(self, data: memoryview, now: float) -> int:
         """Carry out the first registration in *data*."""
         del now
-        wish, taken = self._notation.parse(bytes(data))
+        wish, taken = self._notation.parse(bytes(data[: LINE_MAX + 1]))  # not all that follows, for each line
         if wish.interest:
             self._shared.queue.watch(wish.key, self._watchable(wish), wish.interest, wish.cookie)
         elif not self._shared.queue.remove(wish.key):

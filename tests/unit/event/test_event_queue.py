@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import struct
+import tracemalloc
 
 import pytest
 
@@ -322,3 +323,23 @@ def test_everybody_watches_the_texts_that_everybody_reads() -> None:
     with pytest.raises(SchemeError) as raised:
         world.write(b"tcp/mine read\n")
     assert raised.value.errno == errno.EACCES
+
+
+@pytest.mark.parametrize(("notation", "first"), [(Text(), b"tcp/0 read\n"), (Raw(), struct.pack("=QQQ", 5, 0, 0))])
+def test_a_registration_copies_none_of_the_many_that_follow(notation: Text | Raw, first: bytes) -> None:
+    world = World(notation)
+    world.shared.queue.watch("5", world.thing, Event.IN, 0)
+    data = first * (1 << 16)
+    tracemalloc.start()
+    assert world.write(data) == len(first)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 1 << 16
+
+
+def test_a_line_longer_than_any_is_refused_whole(world: World) -> None:
+    line = b"tcp/0 read".ljust(4096) + b"\n"
+    assert world.write(line + b"tcp/1 read\n") == len(line)
+    with pytest.raises(SchemeError) as caught:
+        world.write(b" " + line)
+    assert caught.value.errno == errno.EINVAL

@@ -13,11 +13,12 @@ from trio.testing import wait_all_tasks_blocked
 from schemefs.alarm import Alarm
 from schemefs.errors import SchemeError
 from schemefs.following import Following
+from schemefs.fs import foreign
 from schemefs.fs.inodes import Inode
-from schemefs.fs.open_files import BRIM, OpenFollowed, OpenStream, OpenText
+from schemefs.fs.open_files import BRIM, PIECES, OpenFollowed, OpenStream, OpenText
 from schemefs.fs.waiting import Waiting
 from schemefs.log import TRACE, LogRing, LogRings
-from schemefs.scheme import Caller, Event, FollowedFile, Handle, TextFile
+from schemefs.scheme import Caller, Event, FilesWanted, FollowedFile, Handle, TextFile
 
 CALLER = Caller(1000)
 MEBIBYTE = 1 << 20
@@ -142,6 +143,70 @@ async def test_interrupted_write_gives_up_only_when_nothing_was_taken(room: int,
         file.waiting.interrupt(7)
     assert ends == [room or -errno.EINTR]
     assert source.interruptions == interruptions
+
+
+class Lines(Source):
+    """Takes an octet at a time; may have to wait now and then."""
+
+    def __init__(self, waits_every: int = 0) -> None:
+        super().__init__()
+        self.waits_every = waits_every
+        self.taken = 0
+        self.waited = False
+
+    def write(self, data: memoryview, now: float) -> int | None:
+        if self.waits_every and self.taken and self.taken % self.waits_every == 0 and not self.waited:
+            self.waited = True
+            return None
+        self.waited = False
+        self.taken += 1
+        return 1
+
+
+async def test_write_of_many_pieces_is_answered_short_so_that_others_have_a_turn() -> None:
+    lines = Lines()
+    file = stream(lines)
+    assert await file.write(0, bytes(PIECES + 7), 1, 0, 0.0) == PIECES
+    assert lines.taken == PIECES
+    assert await file.write(0, bytes(7), 1, 0, 0.0) == 7
+
+
+async def test_write_that_waits_between_its_pieces_is_answered_whole() -> None:
+    lines = Lines(waits_every=PIECES // 2)
+    file = stream(lines)
+    counts: list[int] = []
+
+    async def write() -> None:
+        counts.append(await file.write(0, bytes(2 * PIECES), 1, 0, 0.0))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(write)
+        while not counts:
+            await wait_all_tasks_blocked()
+            lines.changed()
+    assert counts == [2 * PIECES]
+
+
+async def test_write_that_had_files_read_is_given_the_time_after_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    times: list[float] = []
+
+    class Wanting(Source):
+        def write(self, data: memoryview, now: float) -> int:
+            times.append(now)
+            if len(times) == 1:
+                raise FilesWanted(["/x"])
+            return len(data)
+
+    async def read_for(*_args: object) -> dict[str, object]:
+        time[0] = 3.0
+        return {}
+
+    time = [1.0]
+    monkeypatch.setattr(foreign, "read_for", read_for)
+    file = stream(Wanting())
+    file.waiting.clock = lambda: time[0]
+    assert await file.write(0, b"x", 1, 0, 1.0) == 1
+    assert times == [1.0, 3.0]
 
 
 async def test_text_is_a_snapshot_and_offset_0_takes_a_new_one() -> None:
