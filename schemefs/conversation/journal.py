@@ -61,6 +61,13 @@ class Beginning:
         else:
             self.lines.append((now, text))
 
+    def pass_on(self, heir: Note) -> None:
+        """Tell *heir* what was kept, and all that comes: whoever was given this, a neighbor that is asked, goes on."""
+        for now, text in self.lines:
+            heir(now, text)
+        self.lines.clear()
+        self.heir = heir
+
 
 class Journal:
     """The lines of one conversation."""
@@ -84,10 +91,7 @@ class Journal:
         if earlier.lines and not self.ring.end:
             # A handshake comes before its accept; who told the first line may not have known the time.
             self._began_at = self._last_at = next((at for at, _ in earlier.lines if at is not None), self._began_at)
-        for now, text in earlier.lines:
-            self.note(now, text)
-        earlier.lines.clear()
-        earlier.heir = self.note  # whoever else was given it, a neighbor that is being asked, goes on
+        earlier.pass_on(self.note)
         return True
 
     def note(self, now: float | None, text: str) -> None:

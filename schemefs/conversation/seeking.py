@@ -17,7 +17,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final
 
-from schemefs.conversation.journal import Beginning
+from schemefs.conversation.journal import Beginning, Narrator
 from schemefs.errors import SchemeError
 from schemefs.net.addresses import presentation
 from schemefs.scheme import Event
@@ -71,6 +71,16 @@ class Seeking:
     def narrate(self, note: Note) -> None:
         """Tell *note* what is found and tried, from now on."""
         self.note = note
+        for attempt in self._attempts:
+            self._have_told(attempt)
+
+    def _have_told(self, attempt: Engine) -> None:
+        """Have an attempt tell its part as it happens, if somebody wants to know: several are made at a time."""
+        if isinstance(attempt, Narrator) and not isinstance(self.note, Beginning):
+            earlier = attempt.note
+            attempt.narrate(self.note)
+            if isinstance(earlier, Beginning):
+                earlier.pass_on(self.note)
 
     # What happens
 
@@ -115,6 +125,7 @@ class Seeking:
             self._last_failure = self._last_failure or error
             return None
         attempt.on_changed = self._timer.soon
+        self._have_told(attempt)
         self._attempts.append(attempt)
         self._next_at = now + ATTEMPT_DELAY
         self.on_changed()

@@ -248,11 +248,13 @@ def test_events_tell_what_was_found_and_what_became_of_every_address() -> None:
         "+0.000000 lookup of example.com",
         "example.com has 10.0.2.77, 10.0.2.2, 10.0.2.3",
         "connect to 10.0.2.77",
+        "SYN out to 10.0.2.77:80",
         "connect to 10.0.2.2",
         "10.0.2.2:80: RST from 10.0.2.2:80",
-        "connect to 10.0.2.3",
+        "+0.602000 connect to 10.0.2.3",
+        "+0.602000 SYN out to 10.0.2.3:80",
         "10.0.2.77:80: given up",
-        "SYN out to 10.0.2.3:80",
+        "to 10.0.2.3:80: ESTABLISHED",
     )
 
 
@@ -261,6 +263,12 @@ def test_events_opened_later_tell_of_the_way_too() -> None:
     host.open("tcp/example.com:80", os.O_RDWR | os.O_NONBLOCK)
     host.passes(1.0)
     assert in_order(events(host, 0), "lookup of example.com", "there is no name", "recording begins")
+    host = DnsHost(knows("10.0.2.77"))
+    host.open("tcp/example.com:80", os.O_RDWR | os.O_NONBLOCK)
+    host.passes(0.5)
+    assert in_order(events(host, 0), "example.com has 10.0.2.77", "connect to 10.0.2.77", "recording begins")
+    host.passes(1.0)
+    assert in_order(events(host, 0), "recording begins", "SYN out to 10.0.2.77:80 (try 2)")
 
 
 @pytest.mark.parametrize("verb", ["hangup", "close"])
