@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import logging
 import os
+import select
 import threading
 from collections import deque
 from typing import Final
@@ -24,8 +25,13 @@ class LogFile(logging.Handler):
         is_path = path != "-"
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
         self._fd = os.open(path, flags, 0o600) if is_path else os.dup(STANDARD_ERROR)
-        self._lines: deque[bytes] = deque()
+        self._writable = select.poll()
+        self._writable.register(self._fd, select.POLLOUT)
+        self._lines: deque[tuple[int, bytes]] = deque()  # each with how many were left out before it
+        # Of two threads each has its own count: what `emit` had no room for, and what the writing could not write.
         self._left_out = 0
+        self._lost = 0
+        self._cut = False  # what was written last ends within a line
         self._wanted = threading.Event()
         self._ended = False
         self._thread = threading.Thread(target=self._write, name="log file", daemon=True)
@@ -41,10 +47,8 @@ class LogFile(logging.Handler):
         if len(self._lines) >= BACKLOG:
             self._left_out += 1
             return
-        if self._left_out:
-            line = b"(%d lines left out: the log file is too slow)\n%s" % (self._left_out, line)
-            self._left_out = 0
-        self._lines.append(line)
+        self._lines.append((self._left_out, line))
+        self._left_out = 0
         self._wanted.set()
 
     def close(self) -> None:
@@ -59,12 +63,41 @@ class LogFile(logging.Handler):
             self._wanted.wait()
             self._wanted.clear()
             while self._lines:
-                octets = b"".join(self._lines.popleft() for _ in range(min(len(self._lines), 1000)))
-                try:
-                    while octets:
-                        octets = octets[os.write(self._fd, octets) :]
-                except OSError:  # the disk is full, or nobody reads any more: nothing to say it to
-                    continue
+                self._append([self._lines.popleft() for _ in range(min(len(self._lines), 1000))])
             if self._ended:
                 os.close(self._fd)
                 return
+
+    def _append(self, lines: list[tuple[int, bytes]]) -> None:
+        """Write *lines*, before them how many were lost; count what could not be, a line that was cut included."""
+        pieces = [(_notice(self._lost, "they could not be written"), self._lost)] if self._lost else []
+        for left_out, line in lines:
+            notice = _notice(left_out, "the log file is too slow") if left_out else b""
+            pieces.append((notice + line, left_out + 1))
+        octets = b"".join([b"\n" if self._cut else b"", *(piece for piece, _ in pieces)])
+        rest = self._written(octets)
+        if len(rest) < len(octets):
+            self._cut = not octets.removesuffix(rest).endswith(b"\n")
+        self._lost = 0
+        at = 0
+        for piece, count in reversed(pieces):
+            if at < len(rest):
+                self._lost += count
+            at += len(piece)
+
+    def _written(self, octets: bytes) -> bytes:
+        """Write *octets*; return the rest that could not be."""
+        while octets:
+            try:
+                octets = octets[os.write(self._fd, octets) :]
+            except BlockingIOError:  # standard error may be a pipe that its owner has made so
+                if not self._writable.poll(_CLOSING * 1000) and self._ended:
+                    self._lines.clear()
+                    break
+            except OSError:  # the disk is full, or nobody reads any more: nothing to say it to yet
+                break
+        return octets
+
+
+def _notice(count: int, why: str) -> bytes:
+    return f"({count} lines left out: {why})\n".encode()

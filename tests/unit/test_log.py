@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
+import select
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -189,3 +192,59 @@ def test_a_file_has_every_line_when_it_is_closed(tmp_path: Path) -> None:
         file.handle(record(logging.INFO, "line %d", 1.0, number))
     file.close()
     assert path.read_text().splitlines() == [f"line {number}" for number in range(5000)]
+
+
+def test_a_pipe_that_does_not_block_gets_every_line(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    file = LogFile(str(tmp_path / "pipe"))
+    os.set_blocking(file._fd, False)
+    for number in range(3000):  # more than a pipe holds
+        file.handle(record(logging.INFO, "line %d" + "x" * 100, 1.0, number))
+    text = b""
+    while text.count(b"\n") < 3000:
+        assert select.select([reader], [], [], 10)[0], "no more comes"
+        text += os.read(reader, 1 << 16)
+    file.close()
+    os.close(reader)
+    assert [line.rstrip(b"x") for line in text.splitlines()] == [b"line %d" % number for number in range(3000)]
+
+
+def test_a_pipe_that_does_not_block_and_nobody_reads_ends_with_the_log(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    file = LogFile(str(tmp_path / "pipe"))
+    os.set_blocking(file._fd, False)
+    for _ in range(5000):
+        file.handle(record(logging.INFO, "x" * 1000, 1.0))
+    file.close()
+    file._thread.join(5)
+    assert not file._thread.is_alive()
+    os.close(reader)
+
+
+def test_what_a_full_disk_did_not_take_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "log"
+    file = LogFile(str(path))
+    write, room, refused = os.write, [len(b"one\ntw")], threading.Event()
+
+    def until_full(descriptor: int, octets: bytes) -> int:
+        if descriptor != file._fd:
+            return write(descriptor, octets)
+        if not room[0]:
+            refused.set()
+            raise OSError(errno.ENOSPC, "full")
+        count = write(descriptor, octets[: room[0]])
+        room[0] -= count
+        return count
+
+    monkeypatch.setattr(os, "write", until_full)
+    file._append([(0, b"one\n"), (0, b"two\n"), (3, b"three\n")])
+    assert refused.is_set()
+    refused.clear()
+    file.handle(record(logging.INFO, "four", 1.0))
+    assert refused.wait(5)
+    room[0] = 1000
+    file.handle(record(logging.INFO, "five", 1.0))
+    file.close()
+    assert path.read_text() == "one\ntw\n(6 lines left out: they could not be written)\nfive\n"
