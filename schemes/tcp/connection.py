@@ -360,8 +360,10 @@ class Connection:
 
     def tell_decision(self, now: float) -> None:
         """Tell what loss recovery has decided: a router that marks, and who follows `events`."""
-        if self.notification is not None and self.recovery.phase is not OPEN:
+        recovery = self.recovery
+        if self.notification is not None and (recovery.has_reduced or recovery.phase is not OPEN):
             ecn.reduced(self.notification, self)
+        recovery.has_reduced = False
         self.tell(now, self.recovery.decision)
         self.recovery.decision = ""
 

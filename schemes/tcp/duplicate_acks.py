@@ -108,7 +108,7 @@ class DuplicateAckRecovery(Recovery):
         self._high_rxt = snd.una
         self._lost = min(snd.una + self.congestion.smss, snd.nxt)
         self.force = True
-        self.congestion.lost(snd.in_flight, now)
+        self.reduce(snd.una, now)
         self.decide(f"dupack {self._duplicates}", f"fast retransmit {self.relative(snd.una, self._lost)}")
 
     def _go_on(self, acked: int, now: float, srtt: float) -> None:

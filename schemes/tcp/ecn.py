@@ -94,6 +94,7 @@ def echoed(notification: Notification, connection: Connection, ack: int, now: fl
         return
     before = c.congestion.cwnd
     c.congestion.marked(c.snd.in_flight, now)
+    c.recovery.marked_until = c.snd.nxt
     notification.reductions += 1
     c.tell(now, f"ECN-echo: a router was full -> cwnd {c.congestion.cwnd} instead of {before}")
     reduced(notification, c)

@@ -23,34 +23,34 @@ def wait(srtt: float, in_flight: int, smss: int) -> float:
 class TailLossProbe:
     """The one probe that may be unanswered."""
 
-    __slots__ = ("_end", "_is_retransmission")
+    __slots__ = ("_is_retransmission", "end")
 
     def __init__(self) -> None:
-        self._end = -1  # TLP.end_seq; -1: no probe is unanswered
+        self.end = -1  # TLP.end_seq; -1: no probe is unanswered
         self._is_retransmission = False  # TLP.is_retrans
 
     @property
     def is_unanswered(self) -> bool:
         """Whether another probe would be one too many."""
-        return self._end >= 0
+        return self.end >= 0
 
     def sent(self, nxt: int, *, is_retransmission: bool) -> None:
         """A probe went out; SND.NXT is *nxt* with it."""
-        self._end = nxt
+        self.end = nxt
         self._is_retransmission = is_retransmission
 
     def forget(self) -> None:
         """Loss recovery has begun by other means."""
-        self._end = -1
+        self.end = -1
 
     def acknowledged(self, ack: int, *, is_reported_duplicate: bool, is_plain_duplicate: bool) -> bool:
         """Return whether an ACK shows that the probe has repaired a loss (§7.4.2).
 
         *is_reported_duplicate*: it carries a DSACK. *is_plain_duplicate*: it repeats the one before, without SACK.
         """
-        if self._end < 0 or ack < self._end:
+        if self.end < 0 or ack < self.end:
             return False
-        repaired = self._is_retransmission and not is_reported_duplicate and ack > self._end
+        repaired = self._is_retransmission and not is_reported_duplicate and ack > self.end
         if repaired or is_reported_duplicate or is_plain_duplicate or not self._is_retransmission:
-            self._end = -1
+            self.end = -1
         return repaired

@@ -130,12 +130,13 @@ class RackRecovery(Recovery):
         if first is not None and first.state == ARRIVED:
             flight.renege()  # the peer has the octets at its RCV.NXT and doesn't acknowledge them
         self._doubt(acked, duplicate, delivered, echoed)
+        probed = self._probe.end
         if self._probe.acknowledged(
             snd.una,
             is_reported_duplicate=duplicate > 0,
             is_plain_duplicate=is_duplicate and not blocks and not acked,
         ):
-            self.congestion.lost(snd.in_flight, now)  # the probe has repaired a loss: it counts all the same
+            self.reduce(probed - 1, now)  # the probe has repaired a loss: it counts all the same
             self.decide("the tail loss probe has repaired a loss", "smaller window")
         if self.phase is not OPEN and snd.una >= self.point:
             self._end_episode()
@@ -243,10 +244,10 @@ class RackRecovery(Recovery):
             self.phase = FAST
             self.point = self.snd.nxt
             self.force = True
-            congestion.lost(self.snd.in_flight, now)
+            first = flight.first_lost()
+            self.reduce(first.start if first is not None else self.snd.una, now)
             self._spurious.begin(by_time_out=False)
             self._reduction.begin(flight.in_flight + newly_lost + delivered)
-            first = flight.first_lost()
             lost = self.relative(first.start, first.end) if first is not None else ""
             overtaken = f"overtaken by {self._end - self.snd.iss}"
             self.decide(f"sack, {newly_lost} octets {overtaken}", f"fast retransmit {lost}")

@@ -29,7 +29,7 @@ NO_ECHO: Final = -1
 class Recovery(ABC):
     """The retransmission state of one connection. Every method is told what happened; none sends anything."""
 
-    __slots__ = ("congestion", "decision", "force", "phase", "point", "snd", "wakes_at")
+    __slots__ = ("congestion", "decision", "force", "has_reduced", "marked_until", "phase", "point", "snd", "wakes_at")
 
     def __init__(self, snd: SendSpace, congestion: CongestionControl) -> None:
         self.snd = snd
@@ -38,6 +38,8 @@ class Recovery(ABC):
         self.point = snd.iss  # RecoveryPoint: an ACK of it ends the episode
         self.force = False  # the next retransmission goes whatever the pipe says
         self.wakes_at = math.inf  # when `due` is to be called
+        self.marked_until = snd.iss  # a router's mark has reduced the window for what was sent before this
+        self.has_reduced = False  # for a loss, since somebody has looked
         self.decision = ""  # the latest and why, in words, until somebody has told it
 
     @property
@@ -92,6 +94,11 @@ class Recovery(ABC):
     @abstractmethod
     def send_all_again(self) -> None:
         """Count all that is in flight as lost, without a verdict on congestion (a window reopened, the MTU fell)."""
+
+    def reduce(self, lost: int, now: float) -> None:
+        """*lost* was: a smaller window, but only one for all that a window lost or had marked (RFC 3168 §6.1.2)."""
+        self.congestion.lost(self.snd.in_flight, now, again=lost < self.marked_until)
+        self.has_reduced = True
 
     def decide(self, reason: str, outcome: str) -> None:
         """Note a decision for `events`: rare enough to be put into words always."""

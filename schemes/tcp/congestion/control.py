@@ -52,10 +52,14 @@ class CongestionControl(ABC):
     def reduced_window(self, in_flight: int, now: float) -> int:
         """Return what ssthresh becomes after a loss with *in_flight* octets on the way."""
 
-    def lost(self, in_flight: int, now: float) -> None:
-        """Duplicate ACKs or SACK tell of a loss: the window for the recovery, and after it (RFC 6675 §5 (4.2))."""
+    def lost(self, in_flight: int, now: float, *, again: bool = False) -> None:
+        """Duplicate ACKs or SACK tell of a loss: the window for the recovery, and after it (RFC 6675 §5 (4.2)).
+
+        *again*: in a window that was reduced for a mark, ssthresh stays.
+        """
         self._before = self.state()
-        self.ssthresh = max(self.reduced_window(in_flight, now), 2 * self.smss)
+        if not again:
+            self.ssthresh = max(self.reduced_window(in_flight, now), 2 * self.smss)
         self.cwnd = self.ssthresh
 
     def marked(self, in_flight: int, now: float) -> None:

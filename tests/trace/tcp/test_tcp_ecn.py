@@ -155,6 +155,45 @@ def test_a_loss_is_answered_with_cwr_too() -> None:
     assert second.text().startswith(". 13001:")
 
 
+@pytest.mark.parametrize("options_text", ["sackOK", ""])
+def test_a_mark_and_a_loss_in_one_window_reduce_it_once(options_text: str) -> None:
+    """§6.1.2: once for a series of dropped and marked packets from a single window of data."""
+    tcp = capable(cwnd=10_000, options_text=options_text)
+    congestion = tcp.connection.congestion
+    tcp.write(bytes(30_000), now=1.0)
+    tcp.receives("E. ack 1001", now=1.1)
+    assert congestion.ssthresh == 7000
+    for right in (4001, 5001, 6001):
+        tcp.receives(f". ack 1001{f' sack 2001:{right}' if options_text else ''}", now=1.1)
+    assert tcp.connection.recovery.phase == "fast recovery"
+    assert congestion.ssthresh == 7000
+    end = tcp.connection.snd.nxt - tcp.connection.snd.iss
+    tcp.receives(f". ack {end}", now=1.2)
+    assert 7000 <= congestion.cwnd < 8000
+    for _ in range(3):  # a window later it counts
+        tcp.receives(f". ack {end}{f' sack {end + 1000}:{end + 4000}' if options_text else ''}", now=1.3)
+    tcp.until(1.35)
+    assert congestion.ssthresh < 7000
+
+
+def test_a_loss_that_the_tail_loss_probe_has_repaired_is_answered_with_cwr() -> None:
+    """§6.1.2: the window was reduced, though nothing is being recovered."""
+    tcp = Trace()
+    tcp.connect(ecn=True)
+    tcp.receives("SE. 0:0(0) ack 1 mss 1000 sackOK", now=0.1)
+    tcp.write(bytes(2000), now=0.2)
+    tcp.receives(". ack 1001", now=0.3)
+    list(tcp.taken())
+    tcp.until(0.75)
+    tcp.sends("P. 1001:2001(1000)")
+    tcp.write(bytes(1000), now=0.8)
+    list(tcp.taken())
+    tcp.receives(". ack 3001", now=0.9)
+    assert tcp.connection.congestion.cwnd < 10_000
+    tcp.write(bytes(1000), now=1.0)
+    tcp.sends("WP. 3001:4001(1000)")
+
+
 def test_a_mark_is_echoed_until_cwr_comes() -> None:
     """§6.1.3."""
     tcp = capable()
