@@ -269,6 +269,11 @@ def test_every_errno_in_a_schemes_source_has_a_row(scheme: str) -> None:
     assert named - listed - INSIDE.get(scheme, set()) == set()
 
 
+def test_every_row_is_in_a_table() -> None:
+    """After a blank line, a row would be a paragraph with bars in it."""
+    assert re.findall(r"\n\n(\|.*)\n(?!\|---)", PAGE.read_text()) == []
+
+
 def test_every_row_of_a_scheme_has_its_sentence() -> None:
     assert [row for row, (_, said) in ROWS.items() if not (said or row.startswith("all "))] == ["event read EINVAL"]
 
