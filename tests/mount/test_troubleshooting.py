@@ -23,6 +23,21 @@ def test_the_files_it_names_are_there(module_scheme_mount: SchemeMount, path: st
     assert (module_scheme_mount.path / path.replace("eth0", "lo")).exists()
 
 
+@pytest.mark.needs("fuse")
+@pytest.mark.parametrize(
+    ("script", "lines"),
+    [
+        (r"printf '10.0.0.1 a\n10.0.0.2 b\n' >hosts", 1),
+        (r"""text=$'10.0.0.1 a\n10.0.0.2 b'; echo "$text" >hosts""", 1),
+        (r"""text=$'10.0.0.1 a\n10.0.0.2 b'; cat <<<"$text" >hosts""", 2),
+    ],
+)
+def test_which_way_of_writing_hosts_is_one_write(module_scheme_mount: SchemeMount, script: str, lines: int) -> None:
+    resolv = module_scheme_mount.path / "netcfg/resolv"
+    subprocess.run(["bash", "-c", script], cwd=resolv, check=True)
+    assert len((resolv / "hosts").read_text().splitlines()) == lines
+
+
 @pytest.mark.parametrize("command", sorted(set(re.findall(r"schemefs (mount|umount|wait|which|doctor)\b", PAGE))))
 def test_the_commands_it_names_exist(command: str) -> None:
     done = subprocess.run([sys.executable, "-m", "schemefs", command, "--help"], check=False, capture_output=True)
