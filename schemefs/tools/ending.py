@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
@@ -18,20 +20,34 @@ OUTPUT: Final = "standard output"
 class Tool(click.Command):
     """A command that ends by SIGPIPE when nobody reads its output any more, as programs do, and says what fails."""
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse, and print the help if it is asked for."""
+        with _output():
+            return super().parse_args(ctx, args)
+
     def invoke(self, ctx: click.Context) -> Any:
-        """Run it. A file that can't be used is named: it may be the mount that has ended meanwhile."""
+        """Run it."""
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-        try:
+        with _output():
             result = super().invoke(ctx)
             sys.stdout.flush()
-        except OSError as error:
-            if error.filename is None:
-                _give_up_output()
-            end(1, f"{error.filename or OUTPUT}: {error.strerror}")
         return result
 
 
-def _give_up_output() -> None:
+@contextmanager
+def _output() -> Iterator[None]:
+    """Say what can't be written. A file that can't be used is named: it may be the mount that has ended meanwhile."""
+    if sys.stdout is None:  # closed by who has started us: its number is taken, or a conversation would get it
+        sys.stdout = os.fdopen(os.open(os.devnull, os.O_RDONLY), "w", encoding="utf-8")
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            give_up_output()
+        end(1, f"{error.filename or OUTPUT}: {error.strerror}")
+
+
+def give_up_output() -> None:
     """Send what is left nowhere: Python flushes it once more at its end, and tells a failure in words of its own."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 

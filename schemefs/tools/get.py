@@ -12,13 +12,13 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Final
 
 import click
 import h11
 
 from schemefs.completion import files
-from schemefs.tools.ending import Tool, end, end_by
+from schemefs.tools.ending import OUTPUT, Tool, end, end_by, give_up_output
 from schemefs.tools.http import Exchange, Url, parse_url, redirected
 from schemefs.tools.tree import mount_option
 
@@ -112,20 +112,22 @@ def _head(exchange: Exchange) -> str:
 
 def _save(exchange: Exchange, url: str, output: str | None, have: int) -> None:
     """Write the body; what has come stays when it breaks off."""
-    with ExitStack() as undo:
-        file = _open(output, have, undo)
-        length = exchange.field("Content-Length")
-        total = have + int(length) if length.isdecimal() else 0
-        advance = _progress(output, total, have, undo) if output and total and sys.stderr.isatty() else None
-        body = exchange.body()
-        while octets := _next(body, url):
-            try:
+    try:
+        with ExitStack() as undo:
+            file = undo.enter_context(open(output, "ab" if have else "wb")) if output else sys.stdout.buffer
+            length = exchange.field("Content-Length")
+            total = have + int(length) if length.isdecimal() else 0
+            advance = _progress(output, total, have, undo) if output and total and sys.stderr.isatty() else None
+            body = exchange.body()
+            while octets := _next(body, url):
                 file.write(octets)
-            except OSError as error:
-                end(23, f"{output or 'standard output'}: {error.strerror}")
-            if advance is not None:
-                advance(len(octets))
-        file.flush()
+                if advance is not None:
+                    advance(len(octets))
+            file.flush()
+    except OSError as error:  # of a write, or of what was still to be written: flush and close
+        if output is None:
+            give_up_output()
+        end(23, f"{output or OUTPUT}: {error.strerror}")
 
 
 def _progress(output: str, total: int, have: int, undo: ExitStack) -> Callable[[int], None]:
@@ -143,15 +145,6 @@ def _progress(output: str, total: int, have: int, undo: ExitStack) -> Callable[[
     shown = undo.enter_context(bars.Progress(*columns, console=Console(stderr=True)))
     task = shown.add_task(os.path.basename(output), total=total, completed=have)
     return lambda octets: shown.advance(task, octets)
-
-
-def _open(output: str | None, have: int, undo: ExitStack) -> BinaryIO:
-    if output is None:
-        return sys.stdout.buffer
-    try:
-        return undo.enter_context(open(output, "ab" if have else "wb"))
-    except OSError as error:
-        end(23, f"{output}: {error.strerror}")
 
 
 def _next(body: Iterator[bytes], url: str) -> bytes:

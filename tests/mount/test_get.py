@@ -30,9 +30,11 @@ def get(module_scheme_mount: SchemeMount) -> Iterator[Get]:
     assert server.stdout is not None
     assert server.stdout.readline().startswith(b"listening on ")
 
-    def run(*words: str, stderr: int = subprocess.PIPE) -> subprocess.CompletedProcess[bytes]:
+    def run(
+        *words: str, stdout: int = subprocess.PIPE, stderr: int = subprocess.PIPE
+    ) -> subprocess.CompletedProcess[bytes]:
         command = [*program, "get", *mount, *words]
-        return subprocess.run(command, check=False, stdout=subprocess.PIPE, stderr=stderr, timeout=30)
+        return subprocess.run(command, check=False, stdout=stdout, stderr=stderr, timeout=30)
 
     yield run
     server.terminate()
@@ -124,6 +126,15 @@ def test_a_server_without_ranges_gives_the_whole_again(get: Get, tmp_path: Path)
 
 def test_a_file_that_can_not_be_written(get: Get, tmp_path: Path) -> None:
     assert get("-o", str(tmp_path / "no/such"), "localhost/hello").returncode == 23
+
+
+@pytest.mark.parametrize("page", ["hello", "big"])
+@pytest.mark.parametrize("words", [("-o", "/dev/full"), ()])
+def test_a_full_disk_is_named(get: Get, words: tuple[str, ...], page: str) -> None:
+    with open("/dev/full", "wb") as full:
+        done = get(*words, f"localhost/{page}", stdout=full.fileno())
+    name = words[1] if words else "standard output"
+    assert (done.returncode, done.stderr.decode()) == (23, f"schemefs: {name}: No space left on device\n")
 
 
 @pytest.mark.parametrize(
