@@ -18,9 +18,11 @@ import click
 
 from schemefs.errors import StartError
 from schemefs.net.addresses import parse_address_path
+from schemefs.tools.ending import Tool
 from schemefs.tools.tree import VARIABLE, conversation_of, failure, mount_option
 
 DEFAULT_LIMIT: Final = 40  # tcpserver's own
+SILENCE: Final = 30  # seconds after which a sender of datagrams is taken to have said all: nothing tells its end
 LINE: Final = 256  # octets that `N REMOTE LOCAL` fits in
 
 EXAMPLES = """
@@ -108,10 +110,12 @@ def _path(address: str) -> str:
         raise StartError(f"{text!r} is somebody to connect to: to listen, give :PORT")
     if "accept" in parsed.options:
         raise StartError("'accept' is for a file that is one connection; here there is a command for each")
+    if "listen" in parsed.options and "read_timeout" not in parsed.options:
+        text += f",read_timeout={SILENCE}"
     return f"{scheme or 'tcp'}/{text}"
 
 
-@click.command(epilog=EXAMPLES)
+@click.command(cls=Tool, epilog=EXAMPLES)
 @click.argument("address")
 @click.argument("program", metavar="-- COMMAND…", nargs=-1, required=True, type=click.UNPROCESSED)
 @click.option("--limit", type=click.IntRange(1), default=DEFAULT_LIMIT, show_default=True, help="Children at a time.")
@@ -121,6 +125,9 @@ def command(tree: Path, address: str, program: Sequence[str], limit: int) -> Non
 
     The connection is its standard input and output. In its environment: REMOTE and LOCAL (HOST:PORT), CONVERSATION (the
     connection's directory in the tree, such as tcp/7) and SCHEME (the tree).
+
+    Of datagrams nothing tells the end: after 30 s of silence from its sender, COMMAND's read fails (EAGAIN), so that it
+    ends and makes room for another. Other seconds: udp/:9,listen,read_timeout=5; 0 waits for ever.
     """
     if shutil.which(program[0]) is None:
         raise StartError(f"there is no program {program[0]!r}")

@@ -99,6 +99,24 @@ def test_datagrams_too(serve: Servers, scheme_mount: SchemeMount) -> None:
         assert client.read(100) == b"got it\n"
 
 
+def test_a_sender_of_datagrams_that_is_silent_makes_room(serve: Servers, scheme_mount: SchemeMount) -> None:
+    local = serve("--limit", "1", "cat 2>/dev/null", address="udp/:0,listen,read_timeout=0.1")
+    for word in (b"one", b"two"):
+        with open(scheme_mount.path / f"udp/{local},read_timeout=10", "r+b", buffering=0) as client:
+            client.write(word)
+            assert client.read(100) == word
+
+
+@pytest.mark.parametrize(("options", "seconds"), [("", b"30"), (",read_timeout=0", b"0")])
+def test_how_long_a_sender_of_datagrams_may_be_silent(
+    serve: Servers, scheme_mount: SchemeMount, options: str, seconds: bytes
+) -> None:
+    local = serve("cat $SCHEME/$CONVERSATION/settings/read_timeout", address=f"udp/:0,listen{options}")
+    with open(scheme_mount.path / f"udp/{local},read_timeout=10", "r+b", buffering=0) as client:
+        client.write(b"?")
+        assert client.read(100).strip() == seconds
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
