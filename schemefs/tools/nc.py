@@ -24,11 +24,14 @@ from pathlib import Path
 import click
 
 from schemefs.errors import StartError
-from schemefs.tools.ending import Tool, end, end_by
+from schemefs.net.addresses import parse_seconds
+from schemefs.tools.ending import OUTPUT, Tool, end, end_by
 from schemefs.tools.tree import conversation_of, mount_option
 
 CHUNK = 65536
 DATAGRAM = 65507
+LONGEST = 86400.0  # seconds of one poll(2), which counts milliseconds in an int
+_ENDED = select.POLLRDHUP | select.POLLHUP
 
 EXAMPLES = """
 \b
@@ -69,27 +72,27 @@ class Joined:
             if self._descriptor in ready:
                 octets = os.read(self._descriptor, CHUNK)
                 self._last = time.monotonic()
-                if not octets and not self._datagrams:
+                if octets:
+                    _show(octets)
+                elif not self._datagrams or ready[self._descriptor] & _ENDED:  # no empty datagram, then
                     under_way.discard(self._descriptor)
-                    if sys.stdin is not None and sys.stdin.isatty():
+                    if self._datagrams or (sys.stdin is not None and sys.stdin.isatty()):
                         break
-                else:
-                    _write_all(sys.stdout.fileno(), octets)
         if self._broken is not None:
             raise self._broken
 
-    def _ready(self, descriptors: set[int]) -> set[int]:
-        """Return which of *descriptors* can be read without waiting; none: `-w` seconds of silence are over."""
+    def _ready(self, descriptors: set[int]) -> dict[int, int]:
+        """Return which of *descriptors* can be read without waiting, with poll's events; none: `-w` is over."""
         poller = select.poll()
         for descriptor in descriptors:
-            poller.register(descriptor, select.POLLIN)
+            poller.register(descriptor, select.POLLIN | select.POLLRDHUP)
         while True:
             left = self._last + self._wait - time.monotonic() if self._wait else None
             if left is not None and left <= 0:
-                return set()
-            ready = poller.poll(None if left is None else math.ceil(left * 1000))
+                return {}
+            ready = poller.poll(None if left is None else math.ceil(min(left, LONGEST) * 1000))
             if ready:
-                return {descriptor for descriptor, _ in ready}
+                return dict(ready)
 
     def _write(self, ended: int) -> None:
         try:
@@ -113,6 +116,14 @@ class Joined:
                 raise
 
 
+def _show(octets: bytes) -> None:
+    """Write to standard output. If that can't be, it is no fault of the peer's: it ends all, `-k` too."""
+    try:
+        _write_all(sys.stdout.fileno(), octets)
+    except OSError as error:
+        end(1, f"{OUTPUT}: {error.strerror}")
+
+
 def _write_all(descriptor: int, octets: bytes) -> None:
     rest = memoryview(octets)
     while rest:
@@ -127,7 +138,12 @@ def _write_all(descriptor: int, octets: bytes) -> None:
 @click.option("-c", "tls", is_flag=True, help="TLS; the certificate must be for HOST.")
 @click.option("-z", "probe", is_flag=True, help="Only see whether somebody is there: the status tells.")
 @click.option(
-    "-w", "wait", type=click.FloatRange(min=0), default=0.0, help="Seconds to connect, and of silence both ways."
+    "-w",
+    "wait",
+    type=parse_seconds,
+    metavar="SECONDS",
+    default="0",
+    help="Seconds to connect, and of silence both ways.",
 )
 @mount_option
 def command(

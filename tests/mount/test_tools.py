@@ -248,6 +248,53 @@ def test_nc_by_udp_ends_after_silence(tools: Tools) -> None:
     assert (output, server.returncode) == (b"hello", 0)
 
 
+def test_nc_by_udp_ends_when_its_conversation_is_closed(tools: Tools) -> None:
+    """An empty read is an empty datagram, unless the conversation has ended: then it would be read for ever."""
+    client = tools.start("nc", "-u", "127.0.0.1", "5000", stdin=subprocess.PIPE)
+    number = tools.listens("udp")
+    status = tools.path / "udp" / number / "status"
+    while not status.read_text().startswith("state=CONNECTED"):
+        pass
+    (tools.path / "udp" / number / "ctl").write_text("close\n")
+    assert client.wait(10) == 0
+
+
+def test_nc_by_udp_prints_what_follows_an_empty_datagram(tools: Tools) -> None:
+    server = tools.start("nc", "-u", "-l", "5000")
+    tools.listens("udp")
+    assert server.stdout is not None
+    with open(tools.path / "udp/127.0.0.1:5000", "r+b", buffering=0) as sender:
+        for datagram in (b"", b"after\n"):
+            os.write(sender.fileno(), datagram)
+        assert server.stdout.readline() == b"after\n"
+
+
+@pytest.mark.parametrize("options", ["-l", "-k -l"])
+@pytest.mark.parametrize(("output", "why"), [("/dev/full", "No space left on device"), ("&-", "Bad file descriptor")])
+def test_nc_that_can_not_write_its_output_ends(tools: Tools, options: str, output: str, why: str) -> None:
+    script = f"""
+        schemefs nc {options} 5000 </dev/null >{output} &
+        until [ -e $SCHEME/tcp/0/status ]; do :; done
+        echo text | schemefs nc 127.0.0.1 5000 2>/dev/null
+        wait $!
+    """
+    done = with_shell(tools, script)
+    assert done.returncode == 1
+    assert done.stderr == f"schemefs: standard output: {why}\n"
+
+
+@pytest.mark.parametrize("seconds", ["inf", "nan", "-1"])
+def test_nc_waits_a_number_of_seconds(shared: Tools, seconds: str) -> None:
+    sentence = shared.run("nc", "-u", "-w", seconds, "127.0.0.1", "9", status=1)
+    assert (
+        sentence == f"schemefs: Invalid value for '-w': '{seconds}' is no number of seconds; see schemefs nc --help\n"
+    )
+
+
+def test_nc_waits_longer_than_poll_can(shared: Tools) -> None:
+    assert "Connection refused" in shared.run("nc", "-u", "-w", "3000000", "127.0.0.1", "9", status=1, octets=b"x")
+
+
 def test_nc_gives_up_a_connect(tools: Tools) -> None:
     with socket.socket():
         tools.run("nc", "-w", "0.2", "127.0.0.1", "not-a-service", status=1)
@@ -282,7 +329,20 @@ def test_who_reads_no_further_ends_it_without_a_word(tools: Tools, command: str)
     assert done.stderr == ""
 
 
-@pytest.mark.parametrize("command", ["ss", "route", "arp", "ifconfig", "ping -c 1 127.0.0.1", "dns localhost"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        "ss",
+        "route",
+        "arp",
+        "ifconfig",
+        "ping -c 1 127.0.0.1",
+        "dns localhost",
+        "serve :0 -- cat",
+        "nc --help",
+        "serve --help",
+    ],
+)
 def test_output_that_can_not_be_written_is_said(shared: Tools, command: str) -> None:
     done = with_shell(shared, f"schemefs {command} >/dev/full")
     assert done.returncode == 1
