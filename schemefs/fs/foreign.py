@@ -5,7 +5,8 @@
 
 A process of its own, so that nothing a name can lead to holds the daemon up: not a FIFO, a network file system that is
 gone, or a file of this very mount, for which the daemon would wait for itself. Only the caller waits; the process is
-killed when its time is up, or when the caller is interrupted.
+killed when its time is up, or when the caller is interrupted. Names are looked up where the daemon is, in its root
+directory and mount namespace.
 """
 
 from __future__ import annotations

@@ -23,6 +23,8 @@ from schemefs.net.addresses import (
 if TYPE_CHECKING:
     from collections.abc import Collection
 
+    from schemefs.net.layers import Routes
+
 
 @dataclass(frozen=True, slots=True)
 class Rule:
@@ -34,6 +36,17 @@ class Rule:
     interface: str = ""
     source: bytes = b""
     metric: int = 0
+
+    def add_to(self, routes: Routes) -> None:
+        """Have it in the routing table. SchemeError: as `Routes.add`."""
+        routes.add(
+            self.destination,
+            self.prefix_length,
+            via=self.via,
+            interface=self.interface,
+            metric=self.metric,
+            source=self.source,
+        )
 
 
 def parse_rule_to_add(line: str) -> Rule:

@@ -107,14 +107,7 @@ class Plan:
                 )
         for new in self._rules:
             if not _is_among(there, new):
-                routes.add(
-                    new.destination,
-                    new.prefix_length,
-                    via=new.via,
-                    interface=new.interface,
-                    metric=new.metric,
-                    source=new.source,
-                )
+                new.add_to(routes)
 
 
 def _wanted(name: str, document: InterfaceDocument) -> _Wanted:

@@ -26,14 +26,7 @@ def route_directory(context: SchemeContext, network: NetworkLayer) -> StaticDire
         rule = parse_rule_to_add(line)
 
         def apply(_now: float) -> None:
-            network.routes.add(
-                rule.destination,
-                rule.prefix_length,
-                via=rule.via,
-                interface=rule.interface,
-                metric=rule.metric,
-                source=rule.source,
-            )
+            rule.add_to(network.routes)
 
         return apply
 

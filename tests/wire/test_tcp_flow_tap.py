@@ -13,6 +13,8 @@ import time
 
 import pytest
 
+from schemefs.testing.observing import wait_until
+
 pytestmark = pytest.mark.needs("root", "tap", "fuse")
 
 SLOW_SINK = """
@@ -170,7 +172,4 @@ def test_two_hundred_short_connections_to_us(module_tap_network):
         os.close(descriptor)
     assert client.communicate(timeout=20)[0] == "all served\n"
     os.close(listener)
-    end = time.monotonic() + 10
-    while any(name.isdecimal() for name in os.listdir(tcp)):
-        assert time.monotonic() < end, os.listdir(tcp)
-        time.sleep(0.05)
+    wait_until(lambda: not any(name.isdecimal() for name in os.listdir(tcp)), lambda: os.listdir(tcp), patience=10)
