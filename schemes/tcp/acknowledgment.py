@@ -16,11 +16,11 @@ from schemes.tcp.states import CLOSING, FIN_WAIT_1, LAST_ACK, SYN_RECEIVED
 from schemes.tcp.wire import ACK, ECE, FIN, SYN
 
 if TYPE_CHECKING:
-    from schemes.tcp.connection import Connection
+    from schemes.tcp.control_block import ControlBlock
     from schemes.tcp.wire import Segment
 
 
-def check_ack(connection: Connection, segment: Segment, now: float) -> bool:
+def check_ack(connection: ControlBlock, segment: Segment, now: float) -> bool:
     """Process the ACK field; False: nothing else of the segment counts."""
     c, snd = connection, connection.snd
     if not segment.flags & ACK:
@@ -48,7 +48,7 @@ def check_ack(connection: Connection, segment: Segment, now: float) -> bool:
     return _after_fin(c, now) if c.fin_sent else True
 
 
-def _establish(c: Connection, segment: Segment, now: float) -> bool:
+def _establish(c: ControlBlock, segment: Segment, now: float) -> bool:
     """In SYN-RECEIVED, the ACK of our SYN opens the connection; any other is answered with RST."""
     snd = c.snd
     if not snd.una < segment.ack <= snd.nxt:
@@ -65,7 +65,7 @@ def _establish(c: Connection, segment: Segment, now: float) -> bool:
     return True
 
 
-def _advance(c: Connection, segment: Segment, acked: int, now: float) -> None:
+def _advance(c: ControlBlock, segment: Segment, acked: int, now: float) -> None:
     """The ACK covers *acked* octets for the first time."""
     snd, rtt, out = c.snd, c.rtt, c.out
     ack = snd.una = segment.ack
@@ -84,7 +84,7 @@ def _advance(c: Connection, segment: Segment, acked: int, now: float) -> None:
         is_duplicate=False, is_limited=c.is_limited, echoed=_echoed(c, segment, now),
     )  # fmt: skip
     if c.recovery.decision:
-        c.tell_decision(now)
+        ecn.tell_decision(c, now)
     if ack == snd.nxt:
         c.retransmission.clear()  # RFC 6298 (5.2); `transmit` arms it again when there is more
     else:
@@ -93,7 +93,7 @@ def _advance(c: Connection, segment: Segment, acked: int, now: float) -> None:
         c.on_changed()
 
 
-def _same_ack(c: Connection, segment: Segment, now: float) -> None:
+def _same_ack(c: ControlBlock, segment: Segment, now: float) -> None:
     """The ACK repeats SND.UNA: perhaps a duplicate in the sense of RFC 5681 §2, perhaps with SACK."""
     snd = c.snd
     is_duplicate = not segment.size and not segment.flags & (SYN | FIN) and segment.wnd << snd.scale == snd.wnd
@@ -103,17 +103,17 @@ def _same_ack(c: Connection, segment: Segment, now: float) -> None:
             is_duplicate=is_duplicate, is_limited=False, echoed=_echoed(c, segment, now),
         )  # fmt: skip
         if c.recovery.decision:
-            c.tell_decision(now)
+            ecn.tell_decision(c, now)
 
 
-def _echoed(c: Connection, segment: Segment, now: float) -> int:
+def _echoed(c: ControlBlock, segment: Segment, now: float) -> int:
     """Return when, in milliseconds of our clock, the segment was sent whose timestamp came back."""
     if not (c.timestamps_on and segment.echo):
         return NO_ECHO
     return int(now * 1000) - (c.timestamp(now) - segment.echo & 0xFFFFFFFF)
 
 
-def _update_window(c: Connection, segment: Segment, now: float) -> None:
+def _update_window(c: ControlBlock, segment: Segment, now: float) -> None:
     """Take SEG.WND over unless the segment is older than the one it was taken from last."""
     snd = c.snd
     if not (snd.wl1 < segment.seq or (snd.wl1 == segment.seq and snd.wl2 <= segment.ack)):
@@ -134,7 +134,7 @@ def _update_window(c: Connection, segment: Segment, now: float) -> None:
     snd.wl1, snd.wl2 = segment.seq, segment.ack
 
 
-def _after_fin(c: Connection, now: float) -> bool:
+def _after_fin(c: ControlBlock, now: float) -> bool:
     """Our FIN was sent: has it been acknowledged?"""
     if c.snd.una <= c.out.end:
         return True

@@ -30,7 +30,7 @@ from schemes.tcp.states import (
 from schemes.tcp.wire import ACK, FIN, RST, SYN, URG, Segment, flags_text
 
 if TYPE_CHECKING:
-    from schemes.tcp.connection import Connection
+    from schemes.tcp.control_block import ControlBlock
 
 log = logging.getLogger("schemefs.tcp")
 
@@ -38,7 +38,7 @@ DELAYED_ACK: Final = 0.040  # seconds; RFC 9293 MUST-40 allows 0.5, Linux takes 
 TS_RECENT_LIFE: Final = 24 * 86400.0  # seconds until TS.Recent may have wrapped (RFC 7323 §5.5)
 
 
-def segment_arrives(connection: Connection, segment: Segment, now: float) -> None:
+def segment_arrives(connection: ControlBlock, segment: Segment, now: float) -> None:
     """Process *segment*, whose numbers are as in the header, for a connection that is not CLOSED or LISTEN."""
     c = connection
     c.segments_in += 1
@@ -78,7 +78,7 @@ def segment_arrives(connection: Connection, segment: Segment, now: float) -> Non
         output.send_ack(c, now)
 
 
-def _tell(c: Connection, segment: Segment, now: float) -> None:
+def _tell(c: ControlBlock, segment: Segment, now: float) -> None:
     seq = 0 if c.state == SYN_SENT else unwrap(segment.seq, c.rcv.nxt) - c.rcv.irs
     text = f"{flags_text(segment.flags)} in from {c.remote}: seq {seq}, {segment.size} octets"
     if segment.flags & ACK:
@@ -91,7 +91,7 @@ def _tell(c: Connection, segment: Segment, now: float) -> None:
         c.note(now, text)
 
 
-def _arrives_in_syn_sent(c: Connection, segment: Segment, now: float) -> bool:
+def _arrives_in_syn_sent(c: ControlBlock, segment: Segment, now: float) -> bool:
     """§3.10.7.3. True: established by this segment, which may carry text and FIN too."""
     flags, snd = segment.flags, c.snd
     if flags & ACK and not snd.iss < segment.ack <= snd.nxt:
@@ -123,7 +123,7 @@ def _arrives_in_syn_sent(c: Connection, segment: Segment, now: float) -> bool:
     return True
 
 
-def _first_check_sequence(c: Connection, segment: Segment, now: float) -> bool:
+def _first_check_sequence(c: ControlBlock, segment: Segment, now: float) -> bool:
     """Old duplicates and what lies outside the window are answered with an ACK; the rest is trimmed to the window."""
     rcv, seg_len = c.rcv, segment.seg_len
     if c.timestamps_on and not segment.flags & RST and not _check_timestamp(c, segment, now):
@@ -152,7 +152,7 @@ def _first_check_sequence(c: Connection, segment: Segment, now: float) -> bool:
     return True
 
 
-def _check_timestamp(c: Connection, segment: Segment, now: float) -> bool:
+def _check_timestamp(c: ControlBlock, segment: Segment, now: float) -> bool:
     """PAWS: protection against wrapped sequence numbers (RFC 7323 §5.3 R1, §3.2)."""
     if segment.timestamp < 0:
         if c.state == SYN_RECEIVED and segment.flags & SYN:
@@ -165,7 +165,7 @@ def _check_timestamp(c: Connection, segment: Segment, now: float) -> bool:
     return True
 
 
-def _syn_again(c: Connection, segment: Segment, now: float) -> bool:
+def _syn_again(c: ControlBlock, segment: Segment, now: float) -> bool:
     """In SYN-RECEIVED the peer's SYN came again: our SYN-ACK was lost, or crossed the peer's (§3.5, figure 8)."""
     if segment.flags & ACK and segment.ack == c.snd.nxt:
         segment.trim_front(1)
@@ -176,7 +176,7 @@ def _syn_again(c: Connection, segment: Segment, now: float) -> bool:
     return False
 
 
-def _answer_unacceptable(c: Connection, segment: Segment, reason: str, now: float) -> None:
+def _answer_unacceptable(c: ControlBlock, segment: Segment, reason: str, now: float) -> None:
     """Count it for *reason*; an ACK if it has text (its own may have been lost), for others not too often."""
     c.tcp.statistics.drop(reason)
     if segment.flags & RST:
@@ -189,7 +189,7 @@ def _answer_unacceptable(c: Connection, segment: Segment, reason: str, now: floa
     output.send_ack(c, now)
 
 
-def _second_check_rst(c: Connection, segment: Segment, now: float) -> bool:
+def _second_check_rst(c: ControlBlock, segment: Segment, now: float) -> bool:
     """A reset counts only at exactly RCV.NXT (RFC 5961 §3.2); elsewhere in the window it is challenged."""
     if not segment.flags & RST:
         return True
@@ -213,14 +213,14 @@ def _second_check_rst(c: Connection, segment: Segment, now: float) -> bool:
     return False
 
 
-def _challenge(c: Connection, now: float) -> None:
+def _challenge(c: ControlBlock, now: float) -> None:
     """Send a challenge ACK, at most so many a second (RFC 5961 §7)."""
     if c.replies.allows(now):
         c.tcp.statistics.challenge_acks += 1
         output.send_ack(c, now)
 
 
-def _fourth_check_syn(c: Connection, segment: Segment, now: float) -> bool:
+def _fourth_check_syn(c: ControlBlock, segment: Segment, now: float) -> bool:
     """A SYN within a connection is challenged (RFC 5961 §4.2)."""
     if not segment.flags & SYN:
         return True
@@ -228,14 +228,14 @@ def _fourth_check_syn(c: Connection, segment: Segment, now: float) -> bool:
     return False
 
 
-def _sixth_check_urg(c: Connection, segment: Segment) -> None:
+def _sixth_check_urg(c: ControlBlock, segment: Segment) -> None:
     """Take a later urgent pointer over, and tell the user (§3.8.5); the octets stay in line (RFC 6093)."""
     if segment.urgent > c.rcv.up and c.state in RECEIVING:
         c.rcv.up = segment.urgent
         c.on_changed()
 
 
-def _seventh_process_text(c: Connection, segment: Segment, now: float) -> None:
+def _seventh_process_text(c: ControlBlock, segment: Segment, now: float) -> None:
     """Text in order goes to the user, text out of order waits."""
     rcv, state = c.rcv, c.state
     if state not in RECEIVING or rcv.nxt > rcv.fin_at >= 0:
@@ -259,7 +259,7 @@ def _seventh_process_text(c: Connection, segment: Segment, now: float) -> None:
             _deliver(c, piece)
             rcv.nxt += len(piece)
         c.ack_now = True  # a hole was filled (RFC 5681 §4.2)
-    c.tuning.arrived(c, now)
+    c.tuning.arrived(c.rcv, now)
     if c.lingering and c.state == FIN_WAIT_2:
         c.life.set(now + closing.LINGER_SILENCE)
     if c.quick_acks:
@@ -272,7 +272,7 @@ def _seventh_process_text(c: Connection, segment: Segment, now: float) -> None:
     c.on_changed()
 
 
-def _keep_for_later(c: Connection, segment: Segment) -> None:
+def _keep_for_later(c: ControlBlock, segment: Segment) -> None:
     """Text out of order waits; what waits already is reported as a duplicate (RFC 2883 §4.3)."""
     reassembly = c.reassembly
     c.tcp.statistics.out_of_order_segments += 1
@@ -283,12 +283,12 @@ def _keep_for_later(c: Connection, segment: Segment) -> None:
         c.dsack = (segment.seq, segment.seq + segment.size)
 
 
-def _deliver(c: Connection, octets: memoryview | bytes) -> None:
+def _deliver(c: ControlBlock, octets: memoryview | bytes) -> None:
     if not (c.discarding or c.read_shut):
         c.inbox.put(octets)
 
 
-def _eighth_check_fin(c: Connection, segment: Segment, now: float) -> None:
+def _eighth_check_fin(c: ControlBlock, segment: Segment, now: float) -> None:
     """The peer's FIN, once everything before it has come."""
     rcv = c.rcv
     if segment.flags & FIN and c.state != SYN_SENT:

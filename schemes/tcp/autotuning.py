@@ -11,11 +11,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from schemes.tcp.connection import Connection
+    from schemes.tcp.receive_buffer import ReceiveBuffer
+    from schemes.tcp.spaces import ReceiveSpace
 
-INITIAL_CAPACITY: Final = 256 << 10
 MAX_CAPACITY: Final = 6 << 20
-WINDOW_SCALE: Final = 7  # 65535 << 7 is 8 MiB
 
 
 class WindowTuning:
@@ -30,9 +29,8 @@ class WindowTuning:
         self._epoch_at = 0.0
         self._taken = 0  # octets the reader took since then
 
-    def arrived(self, connection: Connection, now: float) -> None:
+    def arrived(self, rcv: ReceiveSpace, now: float) -> None:
         """Octets came in order: has the window offered at `_measured_at` been filled?"""
-        rcv = connection.rcv
         if self._measured_edge < 0:
             self._measured_edge = rcv.edge
             self._measured_at = now
@@ -42,16 +40,17 @@ class WindowTuning:
             self._measured_edge = rcv.edge
             self._measured_at = now
 
-    def read(self, connection: Connection, octets: int, now: float) -> None:
-        """The user has read; once a round trip, look whether more room would be used."""
+    def read(self, inbox: ReceiveBuffer, srtt: float, octets: int, now: float) -> str:
+        """The user has read; once a round trip, look whether more room would be used. Return what was decided, in words."""
         self._taken += octets
-        rtt = connection.rtt.srtt or self.rtt
+        rtt = srtt or self.rtt
         if not rtt or now - self._epoch_at < rtt:
-            return
-        inbox = connection.inbox
+            return ""
+        decision = ""
         if self._epoch_at and self._taken * 2 > inbox.capacity and inbox.capacity < MAX_CAPACITY:
             elapsed = now - self._epoch_at
-            connection.tell(now, f"{self._taken} octets read in {elapsed:.4f} s -> twice the receive buffer")
+            decision = f"{self._taken} octets read in {elapsed:.4f} s -> twice the receive buffer"
             inbox.capacity = min(inbox.capacity * 2, MAX_CAPACITY)
         self._epoch_at = now
         self._taken = 0
+        return decision

@@ -1,6 +1,6 @@
 """The end of a connection: FIN, linger, reset, failure, TIME-WAIT (RFC 9293 §3.6, §3.10.4, §3.10.5).
 
-Closing never waits: what is left to do goes on in the background, driven by ACKs and timers, until `Connection.ended`.
+Closing never waits: what is left to do goes on in the background, driven by ACKs and timers, until `ControlBlock.ended`.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from schemes.tcp.states import (
 )
 
 if TYPE_CHECKING:
-    from schemes.tcp.connection import Connection
+    from schemes.tcp.control_block import ControlBlock
 
 FIN_WAIT_2_LENGTH: Final = 60.0  # seconds that a closed connection waits for the peer's FIN, as Linux
 LINGER_SILENCE: Final = 2.0  # seconds without a segment after which close_lingering gives up on the peer's FIN
 
 
-def queue_fin(connection: Connection, now: float) -> None:
+def queue_fin(connection: ControlBlock, now: float) -> None:
     """The user will write no more: FIN after what is queued (§3.10.4). In SYN-SENT it waits for the handshake."""
     c = connection
     if c.fin_queued:
@@ -44,7 +44,7 @@ def queue_fin(connection: Connection, now: float) -> None:
     output.transmit(c, now)
 
 
-def close(connection: Connection, now: float) -> None:
+def close(connection: ControlBlock, now: float) -> None:
     """The last holder has gone. Unread octets, or a linger time of 0, reset the peer; else FIN, in the background."""
     c = connection
     c.closed = True
@@ -62,10 +62,9 @@ def close(connection: Connection, now: float) -> None:
             c.life.set(now + FIN_WAIT_2_LENGTH)
 
 
-def close_lingering(connection: Connection, now: float) -> None:
+def close_lingering(connection: ControlBlock, now: float) -> None:
     """The last holder has gone, and it only wrote: FIN, but never a reset for what was not read."""
     c = connection
-    c.discard_input(discard=True, now=now)
     if c.linger != 0:
         c.lingering = c.state in SYNCHRONIZED
     close(c, now)
@@ -73,7 +72,7 @@ def close_lingering(connection: Connection, now: float) -> None:
         c.life.set(now + LINGER_SILENCE)
 
 
-def abort(connection: Connection, reason: str, now: float) -> None:
+def abort(connection: ControlBlock, reason: str, now: float) -> None:
     """Reset the peer and forget everything (§3.10.5); counted as `aborted_` *reason*."""
     c = connection
     if c.state not in (CLOSED, TIME_WAIT):
@@ -87,7 +86,7 @@ def abort(connection: Connection, reason: str, now: float) -> None:
     end(c)
 
 
-def fail(connection: Connection, number: int, sentence: str, reason: str, now: float) -> None:
+def fail(connection: ControlBlock, number: int, sentence: str, reason: str, now: float) -> None:
     """The connection has failed: errno *number* for the next read or write, *sentence* for people.
 
     Counted as `aborted_` *reason*.
@@ -104,7 +103,7 @@ def fail(connection: Connection, number: int, sentence: str, reason: str, now: f
     end(c)
 
 
-def end(connection: Connection) -> None:
+def end(connection: ControlBlock) -> None:
     """Enter CLOSED: no timer, no memory but what the user may still read."""
     c, statistics = connection, connection.tcp.statistics
     # RFC 4022: from these states CLOSED, or LISTEN, is not where a connection should go.
@@ -123,7 +122,7 @@ def end(connection: Connection) -> None:
     c.on_changed()
 
 
-def enter_time_wait(connection: Connection, now: float) -> None:
+def enter_time_wait(connection: ControlBlock, now: float) -> None:
     """Both FINs are acknowledged: `time_wait` waits for old duplicates to die (§3.6.1), the connection may go."""
     c = connection
     c.become(TIME_WAIT)
@@ -132,11 +131,11 @@ def enter_time_wait(connection: Connection, now: float) -> None:
     c.reassembly.clear()
     c.lingering = False
     c.tcp.forget(c)
-    c.tcp.time_waits.add(c, now)
+    c.tcp.enter_time_wait(c, now)
     c.on_changed()
 
 
-def fin_acknowledged_in_fin_wait_1(connection: Connection, now: float) -> None:
+def fin_acknowledged_in_fin_wait_1(connection: ControlBlock, now: float) -> None:
     """Enter FIN-WAIT-2; a closed connection doesn't wait there for ever."""
     c = connection
     c.become(FIN_WAIT_2)
@@ -146,7 +145,7 @@ def fin_acknowledged_in_fin_wait_1(connection: Connection, now: float) -> None:
         c.life.set(now + (LINGER_SILENCE if c.lingering else FIN_WAIT_2_LENGTH))
 
 
-def _stop_timers(c: Connection) -> None:
+def _stop_timers(c: ControlBlock) -> None:
     """For good: the alarm may remember a timer for a while, but must not remember the connection with it."""
     for timer in (c.retransmission, c.delayed_ack, c.life, c.loss_timer):
         timer.clear()

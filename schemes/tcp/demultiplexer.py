@@ -17,6 +17,7 @@ from schemefs.net.ports import EphemeralPorts, PortTable
 from schemes.tcp import opening, output
 from schemes.tcp.arrival import segment_arrives
 from schemes.tcp.connection import Connection
+from schemes.tcp.control_block import ControlBlock, Opener
 from schemes.tcp.ecn import CE
 from schemes.tcp.icmp_errors import error_arrives, quotes_what_is_in_flight
 from schemes.tcp.initial_numbers import InitialNumbers
@@ -48,14 +49,14 @@ class Tcp:
         self.statistics = Statistics()
         self.ports = PortTable()
         self.default_congestion = "cubic"
-        self.connections: dict[bytes, Connection] = {}
+        self.connections: dict[bytes, ControlBlock] = {}
         self.time_waits = TimeWaits(self)
         self.listeners: dict[tuple[bytes, int], Listener] = {}
         self._ephemeral = EphemeralPorts(random)
         self._numbers = InitialNumbers(random)
-        self._owing: set[Connection] = set()  # an ACK at the end of the burst
-        self._sending: set[Connection] = set()  # something may be sent that might not before
-        self._waiting: set[Connection] = set()  # for room on the link
+        self._owing: set[ControlBlock] = set()  # an ACK at the end of the burst
+        self._sending: set[ControlBlock] = set()  # something may be sent that might not before
+        self._waiting: set[ControlBlock] = set()  # for room on the link
         self._end_of_burst = alarm.timer(self.burst_ended, "tcp: end of burst")
         network.register_transport(TCP, self)
 
@@ -103,7 +104,7 @@ class Tcp:
         self.begin(connection, now)
         return connection
 
-    def try_next(self, connection: Connection, now: float) -> bool:
+    def try_next(self, connection: ControlBlock, now: float) -> bool:
         """Send the SYN to the next of the peer's addresses that there is a way to; False: there is none left."""
         while connection.alternatives:
             destination, *rest = connection.alternatives
@@ -189,7 +190,7 @@ class Tcp:
         if connection is not None:
             error_arrives(connection, error, now)
 
-    def _sender(self, error: DeliveryError) -> Connection | None:
+    def _sender(self, error: DeliveryError) -> ControlBlock | None:
         ports = error.transport
         return self.connections.get(error.destination + error.source + ports[2:4] + ports[:2])
 
@@ -219,7 +220,7 @@ class Tcp:
 
     # For connections and listeners
 
-    def acknowledge_after_burst(self, connection: Connection, now: float) -> None:
+    def acknowledge_after_burst(self, connection: ControlBlock, now: float) -> None:
         """Have an ACK sent once everything that came together was processed, if nothing sent meanwhile carried it.
 
         A timer without delay is the end of a burst: timers run when the driver has drained its queue.
@@ -228,16 +229,20 @@ class Tcp:
         if not self._end_of_burst.armed:
             self._end_of_burst.set(now)
 
-    def transmit_soon(self, connection: Connection) -> None:
+    def transmit_soon(self, connection: ControlBlock) -> None:
         """Have a connection look whether it may send, where nobody knows what time it is."""
         self._sending.add(connection)
         self._end_of_burst.soon()
 
-    def wait_for_space(self, connection: Connection) -> None:
+    def wait_for_space(self, connection: ControlBlock) -> None:
         """The link had no room for a segment: go on when it has."""
         self._waiting.add(connection)
 
-    def forget(self, connection: Connection) -> None:
+    def enter_time_wait(self, connection: ControlBlock, now: float) -> None:
+        """Both FINs are acknowledged: keep what old duplicates have to be told apart by."""
+        self.time_waits.add(connection, now)
+
+    def forget(self, connection: ControlBlock) -> None:
         """The connection has ended."""
         if self.connections.get(connection.key) is connection:
             del self.connections[connection.key]
@@ -245,13 +250,13 @@ class Tcp:
         self._sending.discard(connection)
         self._waiting.discard(connection)
 
-    def forget_listener(self, listener: Listener) -> None:
+    def forget_listener(self, listener: Opener) -> None:
         """The listener was closed."""
         claim = listener.claim
         if self.listeners.pop((claim.address, claim.port), None) is not None:
             self.ports.release(claim)
 
-    def reset_for(self, connection: Connection, segment: Segment, now: float) -> None:
+    def reset_for(self, connection: ControlBlock, segment: Segment, now: float) -> None:
         """Answer a segment that this opening connection can't have provoked (§3.5.2, group 2)."""
         self._reset(connection.path, connection.ports, segment, now)
 

@@ -13,39 +13,25 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from schemefs.errors import SchemeError
+from schemes.tcp.control_block import EcnState
 from schemes.tcp.recovery import OPEN
 from schemes.tcp.states import SYN_SENT
 from schemes.tcp.wire import ACK, CWR, ECE
 
 if TYPE_CHECKING:
-    from schemefs.net.layers import Path
-    from schemes.tcp.connection import Connection
+    from schemes.tcp.control_block import ControlBlock
     from schemes.tcp.wire import Segment
 
 ECT_0: Final = 0b10  # in the traffic class
 CE: Final = 0b11
 
 
-class Notification:
-    """What a connection on which both sides have agreed on ECN remembers."""
-
-    __slots__ = ("echoes", "is_due", "marks", "path", "point", "reductions")
-
-    def __init__(self, path: Path, iss: int) -> None:
-        self.path = path  # as the connection's own, but what leaves by it is ECT(0)
-        self.echoes = False  # CE has come: ECE in every ACK until CWR comes
-        self.is_due = False  # CWR, with the next new text
-        self.point = iss  # until this is acknowledged, an ECE is about a reduction already made
-        self.marks = 0
-        self.reductions = 0
-
-
-def asks(connection: Connection) -> bool:
+def asks(connection: ControlBlock) -> bool:
     """Tell whether the SYN asks for it."""
     return connection.ecn and not connection.syn_retries
 
 
-def agree(connection: Connection, flags: int) -> None:
+def agree(connection: ControlBlock, flags: int) -> None:
     """The peer's SYN (ECE and CWR: it asks) or SYN-ACK (ECE alone: it agrees) came (§6.1.1)."""
     c = connection
     if flags & ACK:
@@ -58,17 +44,17 @@ def agree(connection: Connection, flags: int) -> None:
         path = c.tcp.network.path(c.path.destination, c.path.source)
     except SchemeError:
         return
-    c.notification = Notification(path, c.snd.iss)
+    c.notification = EcnState(path, c.snd.iss)
     follow_path(c)
 
 
-def syn_again(connection: Connection, flags: int) -> None:
+def syn_again(connection: ControlBlock, flags: int) -> None:
     """The SYN came again. Without asking: the way drops what asks or what agrees, so the answer is no (§6.1.1.1)."""
     if not flags & ACK and flags & (ECE | CWR) != ECE | CWR:
         connection.notification = None
 
 
-def follow_path(connection: Connection) -> None:
+def follow_path(connection: ControlBlock) -> None:
     """The Diffserv field, and who is told of what neighbors are asked, are those of the connection's own path."""
     if connection.notification is not None:
         path = connection.notification.path
@@ -76,7 +62,7 @@ def follow_path(connection: Connection) -> None:
         path.note = connection.path.note
 
 
-def arrives(notification: Notification, connection: Connection, segment: Segment) -> None:
+def arrives(notification: EcnState, connection: ControlBlock, segment: Segment) -> None:
     """A segment within the window came: is it marked, or does it say that the peer has reacted (§6.1.3)?"""
     if segment.flags & CWR:
         notification.echoes = False
@@ -86,7 +72,7 @@ def arrives(notification: Notification, connection: Connection, segment: Segment
         connection.quick_acks = max(connection.quick_acks, 2)  # the sooner it hears, as Linux
 
 
-def echoed(notification: Notification, connection: Connection, ack: int, now: float) -> None:
+def echoed(notification: EcnState, connection: ControlBlock, ack: int, now: float) -> None:
     """An ACK with ECE came: one reduction for each window of data (§6.1.2), and no growth by this ACK."""
     c = connection
     c.is_limited = False
@@ -100,7 +86,17 @@ def echoed(notification: Notification, connection: Connection, ack: int, now: fl
     reduced(notification, c)
 
 
-def reduced(notification: Notification, connection: Connection) -> None:
+def reduced(notification: EcnState, connection: ControlBlock) -> None:
     """The window was reduced, whatever for: the peer hears of it with the next new text, and ECE is about this."""
     notification.is_due = True
     notification.point = connection.snd.nxt
+
+
+def tell_decision(c: ControlBlock, now: float) -> None:
+    """Tell what loss recovery has decided: a router that marks, and who follows `events`."""
+    recovery = c.recovery
+    if c.notification is not None and (recovery.has_reduced or recovery.phase is not OPEN):
+        reduced(c.notification, c)
+    recovery.has_reduced = False
+    c.tell(now, c.recovery.decision)
+    c.recovery.decision = ""

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from schemes.tcp.connection import Connection
+    from schemes.tcp.control_block import ControlBlock
 
 
-def tell(connection: Connection, now: float) -> None:
+def tell(connection: ControlBlock, now: float) -> None:
     """Note the reason, unless it is the one noted last. To be called when as much was sent as may be."""
     c = connection
     why = reason(c)
@@ -19,7 +19,7 @@ def tell(connection: Connection, now: float) -> None:
             c.tell(now, f"{c.out.end - c.snd.nxt} octets wait: {why} ({windows})")
 
 
-def reason(connection: Connection) -> str:
+def reason(connection: ControlBlock) -> str:
     """Return what unsent octets wait for; empty: there are none. Without numbers: they change with every segment."""
     c, snd = connection, connection.snd
     if c.out.end <= snd.nxt:

@@ -17,14 +17,14 @@ from schemes.tcp.states import SYN_RECEIVED, SYN_SENT
 
 if TYPE_CHECKING:
     from schemefs.net.layers import DeliveryError
-    from schemes.tcp.connection import Connection
+    from schemes.tcp.control_block import ControlBlock
 
 _UNREACHABLE: Final = 3
 _HARD_CODES: Final = (2, 3)  # 4, fragmentation needed, is about sizes (RFC 1191)
 QUOTED: Final = Struct(">HHI")  # ports and sequence number: the eight octets that every ICMP error quotes
 
 
-def error_arrives(connection: Connection, error: DeliveryError, now: float) -> None:
+def error_arrives(connection: ControlBlock, error: DeliveryError, now: float) -> None:
     """A segment of *connection* was not delivered."""
     c = connection
     if not quotes_what_is_in_flight(c, error):
@@ -46,7 +46,7 @@ def error_arrives(connection: Connection, error: DeliveryError, now: float) -> N
         c.on_changed()
 
 
-def quotes_what_is_in_flight(connection: Connection, error: DeliveryError) -> bool:
+def quotes_what_is_in_flight(connection: ControlBlock, error: DeliveryError) -> bool:
     """Tell whether *error* is about octets that are on their way (RFC 5927 §4.1); one found out here says no number."""
     if len(error.transport) < QUOTED.size:
         return True
@@ -59,13 +59,13 @@ def is_hard(error: DeliveryError) -> bool:
     return error.icmp_type == _UNREACHABLE and error.icmp_code in _HARD_CODES
 
 
-def _mtu_fell(c: Connection, now: float) -> None:
+def _mtu_fell(c: ControlBlock, now: float) -> None:
     """The network layer has noted the new path MTU: send what didn't fit again, in smaller segments (RFC 1191 §6.4).
 
     It says nothing about congestion, so the window stays.
     """
     before = c.mss
-    output.measure_path(c)
+    c.measure_path()
     c.tell(now, f"path MTU {c.path_mtu} -> segments of {c.mss} instead of {before}")
     if c.mss < before and c.snd.nxt > c.snd.una:
         c.recovery.send_all_again()

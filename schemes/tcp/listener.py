@@ -13,39 +13,39 @@ answer our SYN-ACK. So a real client is served as long as its round trip is shor
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
+from schemefs.conversation import Setting
 from schemefs.net.addresses import endpoint_text
-from schemes.tcp import closing, settings, status
-from schemes.tcp.connection import nothing_listens
+from schemes.tcp import closing, settings
+from schemes.tcp.control_block import nothing_listens
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from schemefs.conversation import Setting
     from schemefs.net.ports import Claim
     from schemes.tcp.connection import Connection
-    from schemes.tcp.demultiplexer import Tcp
+    from schemes.tcp.control_block import ControlBlock, Owner
 
 DEFAULT_BACKLOG: Final = 128
 SYN_QUEUE: Final = 4096
 """At least; a larger backlog makes it larger. 21 MiB; 10,000 SYNs a second fill it in 0.4 s, and more we can't take."""
 
 
-def _as_they_are(_connection: Connection) -> None:
+def _as_they_are(_connection: ControlBlock) -> None:
     """`configure` of a listener without options."""
 
 
 class Listener:
     """Satisfies `schemefs.conversation.ListenerEngine`."""
 
-    def __init__(self, tcp: Tcp, claim: Claim) -> None:
+    def __init__(self, tcp: Owner, claim: Claim) -> None:
         self.tcp = tcp
         self.claim = claim
         self.on_changed: Callable[[], None] = nothing_listens
         self.configure: Callable[[Connection], None] = _as_they_are  # what every new connection begins with
         self.backlog = DEFAULT_BACKLOG
-        self.opening: OrderedDict[Connection, None] = OrderedDict()  # oldest first
+        self.opening: OrderedDict[ControlBlock, None] = OrderedDict()  # oldest first
         self.waiting: deque[Connection] = deque()
         self.accepted = 0
         self.overflows = 0
@@ -58,12 +58,23 @@ class Listener:
     @property
     def settings(self) -> Mapping[str, Setting]:
         """The backlog."""
-        return settings.of_listener(self)
+        return {"backlog": Setting(lambda: str(self.backlog), self._set_backlog, settings.HELP["backlog"])}
+
+    def _set_backlog(self, text: str) -> None:
+        self.backlog = settings.backlog(text)
 
     def status(self, now: float) -> Mapping[str, str | int | float]:
         """`state=LISTEN` first."""
         del now
-        return status.of_listener(self)
+        return {
+            "state": "LISTEN",
+            "local": self.local,
+            "backlog": self.backlog,
+            "waiting": self.pending(),
+            "opening": len(self.opening),
+            "accepted": self.accepted,
+            "overflows": self.overflows,
+        }
 
     @property
     def has_room(self) -> bool:
@@ -78,20 +89,20 @@ class Listener:
             return False
         return True
 
-    def begins(self, connection: Connection) -> None:
+    def begins(self, connection: ControlBlock) -> None:
         """A handshake begins; if there are too many of them, the oldest is given up, without a word."""
         if len(self.opening) >= max(SYN_QUEUE, self.backlog):
             self.tcp.statistics.dropped_syn_queue_full += 1
             closing.end(next(iter(self.opening)))
         self.opening[connection] = None
 
-    def established(self, connection: Connection) -> None:
+    def established(self, connection: ControlBlock) -> None:
         """A handshake is complete."""
         self.opening.pop(connection, None)
-        self.waiting.append(connection)
+        self.waiting.append(cast("Connection", connection))
         self.on_changed()
 
-    def lost(self, connection: Connection) -> None:
+    def lost(self, connection: ControlBlock) -> None:
         """A connection ended before it was accepted. Established ones are still accepted, and say why they ended."""
         self.opening.pop(connection, None)
 

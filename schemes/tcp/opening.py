@@ -10,11 +10,11 @@ from schemes.tcp.rtt import RTO_AFTER_LOST_SYN, RoundTripTime
 from schemes.tcp.states import ESTABLISHED, FIN_WAIT_1, SYN_RECEIVED, SYN_SENT
 
 if TYPE_CHECKING:
-    from schemes.tcp.connection import Connection
+    from schemes.tcp.control_block import ControlBlock
     from schemes.tcp.wire import Segment
 
 
-def open_actively(connection: Connection, now: float) -> None:
+def open_actively(connection: ControlBlock, now: float) -> None:
     """Send the SYN; `opening` is true until something comes of it."""
     c = connection
     c.opened_at = c.heard_at = c.sent_at = now
@@ -31,7 +31,7 @@ def open_actively(connection: Connection, now: float) -> None:
         closing.fail(c, c.unsendable.errno, c.unsendable.sentence, "unsendable", now)
 
 
-def open_passively(connection: Connection, segment: Segment, now: float) -> None:
+def open_passively(connection: ControlBlock, segment: Segment, now: float) -> None:
     """A SYN came for a listener: answer it with SYN-ACK (§3.10.7.2, third step)."""
     c, snd = connection, connection.snd
     c.opened_at = c.heard_at = c.sent_at = now
@@ -45,7 +45,7 @@ def open_passively(connection: Connection, segment: Segment, now: float) -> None
     output.send_syn(c, now)
 
 
-def agree(connection: Connection, segment: Segment, now: float) -> None:
+def agree(connection: ControlBlock, segment: Segment, now: float) -> None:
     """Take over what the peer's SYN says; an option counts when both have it (RFC 7323 §2.2, §3.2, RFC 2018 §2)."""
     c = connection
     if segment.mss:
@@ -63,10 +63,10 @@ def agree(connection: Connection, segment: Segment, now: float) -> None:
         c.recovery = RackRecovery(c.snd, c.congestion, c.rtt)
     if segment.user_timeout:
         user_timeout.arrives(c, user_timeout.decode(segment.user_timeout), now)
-    output.measure_path(c)
+    c.measure_path()
 
 
-def established(connection: Connection, segment: Segment, now: float) -> None:
+def established(connection: ControlBlock, segment: Segment, now: float) -> None:
     """Our SYN is acknowledged: the connection is open, and what was asked of it before happens now."""
     c, snd = connection, connection.snd
     c.established_at = c.heard_at = now

@@ -37,34 +37,21 @@ from schemes.tcp.wire import (
 if TYPE_CHECKING:
     from schemefs.net.buffer import Chunks
     from schemefs.net.layers import Path
-    from schemes.tcp.connection import Connection
+    from schemes.tcp.control_block import ControlBlock
 
 log = logging.getLogger("schemefs.tcp")
 
 MAX_SYN_WINDOW: Final = 0xFFFF  # SEG.WND of a SYN is never scaled (RFC 7323 §2.2)
 LITTLE_WINDOW: Final = 1 << 15  # octets
-MIN_MSS: Final = 48  # a peer that asks for less asks for a flood of headers; Linux has the same floor
 
 
-def measure_path(connection: Connection) -> None:
-    """Take over the path's MTU: the MSS, and how large a super-segment may be."""
-    c, path = connection, connection.path
-    c.path_mtu = path.mtu
-    headers = c.ip_header_length + c.header_length
-    options = c.header_length - HEADER_LENGTH
-    # RFC 6691: the peer's MSS doesn't know of options, so what they take is ours to subtract.
-    c.mss = min(max(c.peer_mss, MIN_MSS), c.path_mtu - c.ip_header_length - HEADER_LENGTH) - options
-    c.max_payload = max((path.gso_max - headers) // c.mss, 1) * c.mss
-    c.congestion.set_smss(c.mss)
-
-
-def transmit(connection: Connection, now: float) -> None:
+def transmit(connection: ControlBlock, now: float) -> None:
     """Send what the windows allow: what was lost first, then what is new (RFC 6675 §5 (C))."""
     c = connection
     if c.blocked or c.state not in SENDING:
         return
     if c.path.mtu != c.path_mtu:
-        measure_path(c)
+        c.measure_path()
     snd = c.snd
     if snd.una == snd.nxt and now - c.sent_at > c.rtt.rto:
         c.congestion.idle()
@@ -85,7 +72,7 @@ def transmit(connection: Connection, now: float) -> None:
         held_back.tell(c, now)
 
 
-def _send_lost(c: Connection, now: float) -> bool:
+def _send_lost(c: ControlBlock, now: float) -> bool:
     """Send the first hole, or part of it, again; False: there is none, or no room."""
     recovery, snd = c.recovery, c.snd
     hole = recovery.next_hole()
@@ -114,7 +101,7 @@ def _send_lost(c: Connection, now: float) -> bool:
     return bool(sent)
 
 
-def _send_new(c: Connection, now: float) -> bool:
+def _send_new(c: ControlBlock, now: float) -> bool:
     """Send octets for the first time, and the FIN after the last; False: nothing may be sent (any more)."""
     snd, out = c.snd, c.out
     nxt = snd.nxt
@@ -152,7 +139,7 @@ def _send_new(c: Connection, now: float) -> bool:
     return bool(sent)
 
 
-def _worth_sending(c: Connection, length: int, usable: int) -> int:
+def _worth_sending(c: ControlBlock, length: int, usable: int) -> int:
     """Return how much of *length* to send while more is queued: whole segments (SWS avoidance, §3.8.6.2.1)."""
     if length >= c.mss:
         return length - length % c.mss
@@ -163,12 +150,12 @@ def _worth_sending(c: Connection, length: int, usable: int) -> int:
     return 0
 
 
-def _tail_may_go(c: Connection) -> bool:
+def _tail_may_go(c: ControlBlock) -> bool:
     """Nagle (§3.7.4), as Minshall refined it: a short segment waits only while another short one is in flight."""
     return c.nodelay or c.fin_queued or c.small_end <= c.snd.una
 
 
-def _send_range(c: Connection, seq: int, length: int, now: float, *, is_probe: bool = False) -> int:
+def _send_range(c: ControlBlock, seq: int, length: int, now: float, *, is_probe: bool = False) -> int:
     """Send `[seq, seq + length)`, whose last may be the FIN; return how much went: less if it was too chopped."""
     end = c.out.end
     flags = ACK
@@ -196,14 +183,14 @@ def _send_range(c: Connection, seq: int, length: int, now: float, *, is_probe: b
     return length
 
 
-def send_ack(connection: Connection, now: float) -> None:
+def send_ack(connection: ControlBlock, now: float) -> None:
     """Send an ACK without payload, with SACK blocks when something arrived out of order."""
     c = connection
     c.ack_now = True  # until it is sent: if the link has no room, it is owed
     _send(c, c.snd.acceptable_sequence(), ACK, (), 0, now)
 
 
-def send_probe(connection: Connection, now: float) -> None:
+def send_probe(connection: ControlBlock, now: float) -> None:
     """Send one octet into a closed window (§3.8.6.1), or the FIN when only that is left."""
     c, snd = connection, connection.snd
     if c.out.end <= snd.una:
@@ -219,7 +206,7 @@ def send_probe(connection: Connection, now: float) -> None:
         c.rtt.retransmitted(now)
 
 
-def send_tail_probe(connection: Connection, now: float) -> None:
+def send_tail_probe(connection: ControlBlock, now: float) -> None:
     """Send one segment past the congestion window, new if possible, to be told what has arrived (RFC 8985 §7.3)."""
     c, snd = connection, connection.snd
     nxt = snd.nxt
@@ -243,12 +230,12 @@ def send_tail_probe(connection: Connection, now: float) -> None:
         c.retransmission.set(now + c.rtt.rto)
 
 
-def send_keepalive(connection: Connection, now: float) -> None:
+def send_keepalive(connection: ControlBlock, now: float) -> None:
     """Send a segment that is one octet too old, which the peer has to answer (RFC 9293 §3.8.4)."""
     _send(connection, connection.snd.nxt - 1, ACK, (), 0, now)
 
 
-def update_window(connection: Connection, now: float) -> None:
+def update_window(connection: ControlBlock, now: float) -> None:
     """The user has made room: tell the peer at once when it matters to it, else with the next ACK.
 
     It matters when what it may still send is little, and would be at least twice as much; so a reader that drains a
@@ -263,12 +250,12 @@ def update_window(connection: Connection, now: float) -> None:
         send_ack(c, now)
 
 
-def syn_window(connection: Connection) -> int:
+def syn_window(connection: ControlBlock) -> int:
     """SEG.WND of a SYN."""
     return min(connection.inbox.capacity, MAX_SYN_WINDOW)
 
 
-def send_syn(connection: Connection, now: float) -> None:
+def send_syn(connection: ControlBlock, now: float) -> None:
     """Send the SYN of SYN-SENT, or the SYN-ACK of SYN-RECEIVED, with the options that the state allows."""
     c, rcv = connection, connection.rcv
     is_reply = c.state == SYN_RECEIVED
@@ -294,7 +281,7 @@ def send_syn(connection: Connection, now: float) -> None:
     )
 
 
-def send_reset(connection: Connection, now: float) -> None:
+def send_reset(connection: ControlBlock, now: float) -> None:
     """Send the RST that ends a synchronized connection (§3.5.3: SEQ=SND.NXT); the peer takes no other number."""
     c = connection
     if c.state == SYN_SENT:
@@ -303,11 +290,13 @@ def send_reset(connection: Connection, now: float) -> None:
     c.tcp.statistics.out_resets += 1
 
 
-def _free(c: Connection) -> int:
+def _free(c: ControlBlock) -> int:
     return c.inbox.capacity if c.discarding or c.read_shut else max(c.inbox.free, 0)
 
 
-def _send(c: Connection, seq: int, flags: int, chunks: Chunks, size: int, now: float, path: Path | None = None) -> bool:
+def _send(
+    c: ControlBlock, seq: int, flags: int, chunks: Chunks, size: int, now: float, path: Path | None = None
+) -> bool:
     """Build the header, hand the segment over and note that it carried our ACK; False: the link had no room."""
     rcv = c.rcv
     if c.notification is not None and c.notification.echoes and not flags & RST:
@@ -344,13 +333,13 @@ def _send(c: Connection, seq: int, flags: int, chunks: Chunks, size: int, now: f
     return True
 
 
-def _tell(c: Connection, text: str, now: float) -> None:
+def _tell(c: ControlBlock, text: str, now: float) -> None:
     log.log(TRACE, "%s", text)
     if c.note is not None:
         c.note(now, text)
 
 
-def _sack_blocks(c: Connection) -> list[tuple[int, int]]:
+def _sack_blocks(c: ControlBlock) -> list[tuple[int, int]]:
     """Return what to report: a duplicate first (RFC 2883 §4), then the blocks of the reassembly queue."""
     if not c.sack_on:
         return []
@@ -361,7 +350,7 @@ def _sack_blocks(c: Connection) -> list[tuple[int, int]]:
     return blocks
 
 
-def _hand_over(c: Connection, octets: bytes, chunks: Chunks, size: int, now: float, path: Path) -> bool:
+def _hand_over(c: ControlBlock, octets: bytes, chunks: Chunks, size: int, now: float, path: Path) -> bool:
     """Give a segment to the network layer; False: it has no room now, and Tcp will call again when it has."""
     try:
         sent = path.send(
@@ -378,7 +367,7 @@ def _hand_over(c: Connection, octets: bytes, chunks: Chunks, size: int, now: flo
         # retransmission timer comes back to it, by then with the new MSS or the route, or gives up with the reason.
         log.debug("%s: %s", c.remote, error)
         if error.errno == errno.EMSGSIZE:
-            measure_path(c)
+            c.measure_path()
         else:
             c.unsendable = error
         sent = True

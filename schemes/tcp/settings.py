@@ -8,12 +8,12 @@ from schemefs.conversation import Setting
 from schemefs.net.addresses import parse_number, parse_seconds
 from schemes.tcp import timeouts, user_timeout
 from schemes.tcp.congestion import CONTROLS, CongestionControl
+from schemes.tcp.control_block import USER_TIMEOUT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from schemes.tcp.connection import Connection
-    from schemes.tcp.listener import Listener
+    from schemes.tcp.control_block import ControlBlock
 
 MAX_BACKLOG = 4096
 KEEPALIVE_TIME = 7200.0  # when only the word is said (RFC 9293 MUST-28)
@@ -80,14 +80,14 @@ CHECKS: Mapping[str, Callable[[str], object]] = {
     "keepalive_interval": _positive_seconds,
     "keepalive_count": lambda text: parse_number(text, 1, 127),
     "user_timeout": _positive_seconds,
-    "advertise_timeout": lambda text: parse_seconds(text) if text else user_timeout.USER_TIMEOUT,
+    "advertise_timeout": lambda text: parse_seconds(text) if text else USER_TIMEOUT,
     "linger": _seconds_or_minus_one,
     "congestion": _congestion,
 }
 """What turns a setting's text into its value; raises ValueError with a sentence."""
 
 
-def of_connection(connection: Connection) -> Mapping[str, Setting]:
+def of_connection(connection: ControlBlock) -> Mapping[str, Setting]:
     """Return the settings of a connection."""
     found = {name: _value(connection, name) for name in CHECKS if name not in ("congestion", "advertise_timeout")}
     found["advertise_timeout"] = Setting(
@@ -107,7 +107,7 @@ def of_connection(connection: Connection) -> Mapping[str, Setting]:
     return found
 
 
-def _value(connection: Connection, name: str) -> Setting:
+def _value(connection: ControlBlock, name: str) -> Setting:
     """Return a setting that is an attribute of the connection."""
 
     def get() -> str:
@@ -126,7 +126,7 @@ def _value(connection: Connection, name: str) -> Setting:
     return Setting(get, put, HELP[name])
 
 
-def _set_congestion(connection: Connection, text: str) -> None:
+def _set_congestion(connection: ControlBlock, text: str) -> None:
     """Change the congestion control; the window goes on as it is."""
     before = connection.congestion
     control = _congestion(text)(connection.mss)
@@ -134,15 +134,6 @@ def _set_congestion(connection: Connection, text: str) -> None:
     connection.congestion = connection.recovery.congestion = control
 
 
-def _set_urgent(connection: Connection, text: str) -> None:
+def _set_urgent(connection: ControlBlock, text: str) -> None:
     """Mark what is queued (RFC 9293 §3.8.5): segments sent from now on say so."""
     connection.snd.up = connection.out.end if _flag(text) else connection.snd.una
-
-
-def of_listener(listener: Listener) -> Mapping[str, Setting]:
-    """Return the settings of a listener."""
-
-    def put(text: str) -> None:
-        listener.backlog = backlog(text)
-
-    return {"backlog": Setting(lambda: str(listener.backlog), put, HELP["backlog"])}

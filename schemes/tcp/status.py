@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from schemes.tcp.connection import Connection
-    from schemes.tcp.listener import Listener
+    from schemes.tcp.control_block import ControlBlock
 
 
-def of_connection(connection: Connection, now: float) -> Mapping[str, str | int | float]:
+def of_connection(connection: ControlBlock, now: float) -> Mapping[str, str | int | float]:
     """Return the rows of a connection's status."""
     c, snd, rcv = connection, connection.snd, connection.rcv
     return {
@@ -58,22 +57,9 @@ def of_connection(connection: Connection, now: float) -> Mapping[str, str | int 
     }
 
 
-def _timers(c: Connection, now: float) -> Iterator[str]:
+def _timers(c: ControlBlock, now: float) -> Iterator[str]:
     """Yield those that run, as `name:seconds left`."""
     for name in ("retransmission", "loss_timer", "delayed_ack", "life"):
         timer = getattr(c, name)
         if timer.armed:
             yield f"{name.removesuffix('_timer')}:{max(timer.deadline - now, 0.0):.3f}"
-
-
-def of_listener(listener: Listener) -> Mapping[str, str | int | float]:
-    """Return the rows of a listener's status."""
-    return {
-        "state": "LISTEN",
-        "local": listener.local,
-        "backlog": listener.backlog,
-        "waiting": listener.pending(),
-        "opening": len(listener.opening),
-        "accepted": listener.accepted,
-        "overflows": listener.overflows,
-    }

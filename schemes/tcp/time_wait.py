@@ -27,8 +27,7 @@ from schemes.tcp.wire import ACK, CHECKSUM_OFFSET, FIN, HEADER_LENGTH, RST, SYN,
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from schemes.tcp.connection import Connection
-    from schemes.tcp.demultiplexer import Tcp
+    from schemes.tcp.control_block import ControlBlock, Owner
 
 LENGTH: Final = 60.0  # seconds: 2 MSL, with the MSL of 30 s that Linux assumes
 CAPACITY: Final = 1 << 16  # then the oldest has waited long enough: peers must not fill the memory (64 MiB)
@@ -44,9 +43,9 @@ class TimeWait:
         "scale", "snd_nxt", "timestamp_offset", "timestamps_on", "traffic_class", "ts_recent", "wnd",
     )  # fmt: skip
 
-    connection: Callable[[], Connection | None]
+    connection: Callable[[], ControlBlock | None]
 
-    def __init__(self, c: Connection, now: float) -> None:
+    def __init__(self, c: ControlBlock, now: float) -> None:
         self.connection = ref(c)
         self.expires_at = now + LENGTH
         self.answered_at = now if c.ack_now else -1.0  # the ACK of the peer's FIN is just about to go
@@ -90,7 +89,7 @@ class TimeWait:
 class TimeWaits:
     """All of them, by the key of `Tcp.connections`."""
 
-    def __init__(self, tcp: Tcp) -> None:
+    def __init__(self, tcp: Owner) -> None:
         self._tcp = tcp
         self._waiting: OrderedDict[bytes, TimeWait] = OrderedDict()
         self._timer = tcp.alarm.timer(self._expire, "tcp: TIME-WAIT")
@@ -107,7 +106,7 @@ class TimeWaits:
         """Return it, if there is one."""
         return self._waiting.get(key)
 
-    def add(self, connection: Connection, now: float) -> None:
+    def add(self, connection: ControlBlock, now: float) -> None:
         """*connection* has entered TIME-WAIT: it is not needed here any more."""
         if len(self._waiting) >= CAPACITY:
             self._tcp.statistics.time_wait_overflows += 1

@@ -13,11 +13,11 @@ import logging
 from typing import TYPE_CHECKING, Final
 
 from schemefs.log import TRACE
-from schemes.tcp import closing, icmp_errors, output
+from schemes.tcp import closing, ecn, icmp_errors, output
 from schemes.tcp.states import CLOSE_WAIT, ESTABLISHED, FIN_WAIT_2, OPENING, SYN_RECEIVED
 
 if TYPE_CHECKING:
-    from schemes.tcp.connection import Connection
+    from schemes.tcp.control_block import ControlBlock
 
 log = logging.getLogger("schemefs.tcp")
 
@@ -27,18 +27,18 @@ SYN_TIMEOUT: Final = 180.0  # seconds; RFC 9293 MUST-23: at least three minutes
 SYN_ACK_RETRIES: Final = 5  # as Linux: about a minute; a listener must not keep strangers for long
 
 
-def loss_timer_due(connection: Connection, now: float) -> None:
+def loss_timer_due(connection: ControlBlock, now: float) -> None:
     """What was overtaken has had its time, or nothing has come back for long enough to ask (RFC 8985 §6.3, §7.3)."""
     c = connection
     if c.recovery.due(now, c.rtt.srtt) and not c.blocked:
         _tell(c, "tail loss probe", now)
         output.send_tail_probe(c, now)
     if c.recovery.decision:
-        c.tell_decision(now)
+        ecn.tell_decision(c, now)
     output.transmit(c, now)
 
 
-def retransmission_due(connection: Connection, now: float) -> None:
+def retransmission_due(connection: ControlBlock, now: float) -> None:
     """Send again what was not acknowledged, or probe a closed window, and back off; give up when it is time."""
     c, snd = connection, connection.snd
     if c.state in OPENING:
@@ -69,7 +69,7 @@ def retransmission_due(connection: Connection, now: float) -> None:
     else:
         _tell(c, "retransmission time-out", now)
         c.recovery.timed_out(now)
-        c.tell_decision(now)
+        ecn.tell_decision(c, now)
         c.unanswered += 1
     output.transmit(c, now)
     if c.unanswered >= R1 and not window_closed and _past_r1(c, now):
@@ -78,7 +78,7 @@ def retransmission_due(connection: Connection, now: float) -> None:
     c.retransmission.set(again_at if window_closed else min(again_at, since + c.user_timeout))
 
 
-def _handshake_due(c: Connection, now: float) -> None:
+def _handshake_due(c: ControlBlock, now: float) -> None:
     """Send the SYN or SYN-ACK again, with exponential back-off (§3.8.3, RFC 6298 (5.5))."""
     waited = now - c.opened_at
     if c.state == SYN_RECEIVED and c.listener is not None:
@@ -102,7 +102,7 @@ def _handshake_due(c: Connection, now: float) -> None:
         _past_r1(c, now)
 
 
-def _past_r1(c: Connection, now: float) -> bool:
+def _past_r1(c: ControlBlock, now: float) -> bool:
     """Doubt the way to the peer, and say so (§3.8.3 (b), (e)); True: what ICMP has told explains it, and ended it.
 
     A hard error alone may be forged, so it ends no open connection (RFC 5927 §5.2); with silence it is believable.
@@ -120,7 +120,7 @@ def _past_r1(c: Connection, now: float) -> bool:
     return True
 
 
-def _give_up(c: Connection, sentence: str, reason: str, now: float) -> None:
+def _give_up(c: ControlBlock, sentence: str, reason: str, now: float) -> None:
     """End the connection: ETIMEDOUT, or what an ICMP error has told since (RFC 1122 §4.2.3.9)."""
     number = errno.ETIMEDOUT
     if c.soft_error is not None:
@@ -132,7 +132,7 @@ def _give_up(c: Connection, sentence: str, reason: str, now: float) -> None:
     closing.fail(c, number, sentence, reason, now)
 
 
-def life_due(connection: Connection, now: float) -> None:
+def life_due(connection: ControlBlock, now: float) -> None:
     """Whatever the life timer was set for, by the state."""
     c = connection
     if c.note is not None:
@@ -151,7 +151,7 @@ def life_due(connection: Connection, now: float) -> None:
         _keepalive_due(c, now)
 
 
-def start_keepalive(connection: Connection) -> None:
+def start_keepalive(connection: ControlBlock) -> None:
     """Keepalive was turned on or off, or the connection established: count from when the peer was heard last."""
     c = connection
     if c.state in _KEPT_ALIVE and not c.closed:
@@ -161,7 +161,7 @@ def start_keepalive(connection: Connection) -> None:
             c.life.clear()
 
 
-def _keepalive_due(c: Connection, now: float) -> None:
+def _keepalive_due(c: ControlBlock, now: float) -> None:
     """Probe a silent peer; the timer is not moved for every segment but looks here when it last spoke."""
     idle_until = c.heard_at + c.keepalive
     if idle_until > now or c.snd.una != c.snd.nxt:
@@ -179,7 +179,7 @@ def _keepalive_due(c: Connection, now: float) -> None:
     c.life.set(now + c.keepalive_interval)
 
 
-def _tell(c: Connection, text: str, now: float) -> None:
+def _tell(c: ControlBlock, text: str, now: float) -> None:
     if c.note is not None or log.isEnabledFor(TRACE):
         text = f"{c.remote}: {text} (rto {c.rtt.rto:.3f} s)"
         log.log(TRACE, "%s", text)

@@ -11,10 +11,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-if TYPE_CHECKING:
-    from schemes.tcp.connection import Connection
+from schemes.tcp.control_block import USER_TIMEOUT
 
-USER_TIMEOUT: Final = 900.0  # seconds, until somebody says otherwise: R2 of RFC 9293 §3.8.3; Linux takes 924
+if TYPE_CHECKING:
+    from schemes.tcp.control_block import ControlBlock
+
 L_LIMIT: Final = 100.0  # seconds; RFC 5482 §3.1, from R2 of RFC 9293 §3.8.3
 U_LIMIT: Final = 86400.0
 LARGEST: Final = 0x7FFF  # in seconds, or in minutes where the option says so
@@ -31,7 +32,7 @@ def decode(value: int) -> int:
     return (value & LARGEST) * (60 if value & 0x8000 else 1)
 
 
-def advertise(connection: Connection, seconds: float) -> None:
+def advertise(connection: ControlBlock, seconds: float) -> None:
     """Tell the peer of *seconds* from now on, and listen to what it says; 0: neither."""
     c = connection
     c.advertised_timeout = seconds
@@ -42,7 +43,7 @@ def advertise(connection: Connection, seconds: float) -> None:
         c.tcp.transmit_soon(c)
 
 
-def arrives(connection: Connection, seconds: int, now: float) -> None:
+def arrives(connection: ControlBlock, seconds: int, now: float) -> None:
     """The peer's option came: §3.1, unless it is 0, which means nothing, or what it has said already."""
     c = connection
     if c.advertised_timeout and seconds not in (0, c.remote_timeout):
@@ -50,13 +51,13 @@ def arrives(connection: Connection, seconds: int, now: float) -> None:
         _adapt(c, now)
 
 
-def user_closes(connection: Connection, now: float) -> None:
+def user_closes(connection: ControlBlock, now: float) -> None:
     """Nobody waits any more: what the peer asks for must not keep the connection for a day."""
     if connection.remote_timeout > USER_TIMEOUT:
         _adapt(connection, now)
 
 
-def _adapt(c: Connection, now: float | None) -> None:
+def _adapt(c: ControlBlock, now: float | None) -> None:
     if c.is_timeout_fixed:
         return
     ours, remote = c.advertised_timeout, c.remote_timeout
