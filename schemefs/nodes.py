@@ -14,16 +14,14 @@ from __future__ import annotations
 import errno
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, ClassVar, Final, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from schemefs.errors import SchemeError
+from schemefs.handle import Event
 
 if TYPE_CHECKING:
+    from schemefs.handle import Caller, Handle, Watchable, Watcher
     from schemefs.log import LogRing
-    from schemefs.scheme import Caller, Handle, Watchable, Watcher
-
-_IN: Final = 0x0001  # `scheme.Event.IN` and OUT: that module imports this one
-_OUT: Final = 0x0004
 
 
 class Node(ABC):
@@ -176,12 +174,12 @@ class Changes:
 
     def fevent(self, interest: int) -> int:
         """A text never blocks."""
-        return interest & (_IN | _OUT)
+        return interest & (Event.IN | Event.OUT)
 
     def happen(self) -> None:
         """What can be read is another text now."""
         for watcher in tuple(self.watchers):
-            watcher.used(_IN)
+            watcher.used(Event.IN)
 
     def end(self) -> None:
         """There is nothing to be read any more."""

@@ -12,7 +12,7 @@ from schemefs.nodes import Directory, FollowedFile, Node, StreamFile, SymbolicLi
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from schemefs.scheme import Caller
+    from schemefs.handle import Caller
 
 NAME: Final = "README"
 
