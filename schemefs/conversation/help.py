@@ -3,54 +3,27 @@
 from __future__ import annotations
 
 import inspect
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from schemefs.conversation.contract import Option, Use
 from schemefs.conversation.control import help_of
+from schemefs.conversation.numbered import FILES
 
 if TYPE_CHECKING:
-    from schemefs.conversation.tree import ConversationScheme
+    from collections.abc import Mapping
 
-FILES: Final = (
-    "ctl",
-    "data",
-    "rx",
-    "tx",
-    "listen",
-    "local",
-    "remote",
-    "status",
-    "status.json",
-    "err",
-    "events",
-    "settings/",
-)
-
-WORDS: Final = {
-    "ctl": "the number, once per open; takes verbs, a line each",
-    "data": "what is said, both ways: the socket",
-    "rx": "what comes in",
-    "tx": "what goes out; its last close is the end of it (FIN)",
-    "listen": "of an announced one: open waits for a peer, then this is the new one's ctl",
-    "local": "our end",
-    "remote": "the peer's end",
-    "status": "state first, then what helps to understand it",
-    "status.json": "the same for programs",
-    "err": "why it failed, in a sentence",
-    "events": "what happened, in order; events,follow waits for more",
-}
-"""What the README of a numbered directory says of its files."""
+    from schemefs.conversation.contract import ConversationProtocol, Option
 
 
-def readme(scheme: ConversationScheme) -> str:
+def readme(protocol: ConversationProtocol, options: Mapping[str, Option], summary: str) -> str:
     """Return the help of a protocol directory."""
-    name = scheme.protocol.name
-    address = "HOST:PORT" if scheme.protocol.ports else "HOST"
-    files = [file for file in FILES if file != "listen" or scheme.protocol.ports]
-    text = [inspect.cleandoc(type(scheme).__doc__ or name), ""]
+    name = protocol.name
+    address = "HOST:PORT" if protocol.ports else "HOST"
+    files = [file for file in FILES if file != "listen" or protocol.ports]
+    text = [inspect.cleandoc(summary or name), ""]
     text += [f"{name}/{address}[,option…]   open: a conversation; the file is its data"]
-    if scheme.protocol.ports:
-        waits = "hear whoever writes to PORT" if scheme.protocol.datagrams else "wait for peers on PORT"
+    if protocol.ports:
+        waits = "hear whoever writes to PORT" if protocol.datagrams else "wait for peers on PORT"
         text += [
             f"{name}/:PORT[,option…]   open: {waits}; :0 picks one, see `local`",
             "   HOST is a name or an address ([V6]:PORT), PORT a number or a service; HOST!PORT is the same (quote it)",
@@ -61,7 +34,7 @@ def readme(scheme: ConversationScheme) -> str:
         f"{name}/err   why your last open or write here failed",
         f"{name}/stats   counters",
         "",
-        *options_and_verbs(scheme),
+        *options_and_verbs(protocol, options),
         "",
         "A conversation made by clone, of which nobody has read yet, waits half a minute for who knows its number.",
         "Beware of `grep -r` and the like: reading clone or listen makes or awaits conversations.",
@@ -69,14 +42,14 @@ def readme(scheme: ConversationScheme) -> str:
     return "\n".join(text) + "\n"
 
 
-def options_and_verbs(scheme: ConversationScheme) -> list[str]:
+def options_and_verbs(protocol: ConversationProtocol, options: Mapping[str, Option]) -> list[str]:
     """Return the lines on what may follow an address, and on what ctl takes."""
     return [
         "Options:",
-        *(f"  {name:16} {option.help}{_place(option)}" for name, option in sorted(scheme.path_options.items())),
+        *(f"  {name:16} {option.help}{_place(option)}" for name, option in sorted(options.items())),
         "",
         "Verbs for ctl, one per line; or `<setting> <value>`:",
-        *(f"  {verb:26} {meaning}" for verb, meaning in help_of(scheme.protocol).items()),
+        *(f"  {verb:26} {meaning}" for verb, meaning in help_of(protocol).items()),
     ]
 
 

@@ -20,10 +20,9 @@ from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
 
 from schemefs.log import LogRing
 from schemefs.net.layers import Note
-from schemefs.scheme import O_NONBLOCK, Event, FollowedFile
+from schemefs.scheme import O_NONBLOCK, Event
 
 if TYPE_CHECKING:
-    from schemefs.conversation.life import Conversation
     from schemefs.scheme import Caller
 
 CAPACITY: Final = 64 << 10
@@ -120,31 +119,3 @@ def open_text(caller: Caller, flags: int, name: str = "") -> str:
     """Return `open pid 4711 O_NONBLOCK`, with the file's *name* where there are several."""
     words = ("open", name, f"pid {caller.pid}", "O_NONBLOCK" if flags & O_NONBLOCK else "")
     return " ".join(filter(None, words))
-
-
-class EventsFile(FollowedFile):
-    """The journal as a file. Looking at it (stat, ls) begins nothing."""
-
-    def __init__(self, conversation: Conversation) -> None:
-        self._conversation = conversation
-        self.mode = 0o400
-        self.uid = conversation.uid
-        self.gid = conversation.gid
-
-    @property
-    def ring(self) -> LogRing:  # type: ignore[override] # made when it is opened
-        """The lines so far; asking for them begins the recording."""
-        conversation = self._conversation
-        journal = conversation.journal
-        if journal is None:
-            journal = conversation.record()
-            journal.note(None, "recording begins; `,events` in the address would have kept all before")
-            if conversation.has_ended:  # opened by who holds its directory: nothing will finish the ring any more
-                journal.ring.finish()
-        return journal.ring
-
-    @property
-    def size(self) -> int:
-        """All octets ever written."""
-        journal = self._conversation.journal
-        return journal.ring.end if journal is not None else 0

@@ -20,7 +20,7 @@ from __future__ import annotations
 import errno
 from collections import deque
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from schemefs.conversation.journal import Journal
 from schemefs.errors import SchemeError
@@ -29,11 +29,23 @@ from schemefs.scheme import Event
 if TYPE_CHECKING:
     from schemefs.alarm import Alarm, Timer
     from schemefs.conversation.contract import Engine, ListenerEngine
-    from schemefs.conversation.numbered import ConversationDirectory
     from schemefs.scheme import Handle, Watcher
 
 ACCEPT_WAIT: Final = 30.0  # seconds an accepted conversation waits to be opened once its listener is gone
 REUSE_AFTER: Final = 64  # numbers stay free this long (counted in freed numbers), so that a stale path finds nothing
+
+
+class Face(Protocol):
+    """What shows a conversation, and is told of its changes: its directory."""
+
+    def state_changed(self) -> None:
+        """What it says of itself may be otherwise now."""
+
+    def begun(self) -> None:
+        """It has become something."""
+
+    def was_set(self, name: str) -> None:
+        """A setting has a new value."""
 
 
 class Conversation:
@@ -87,7 +99,7 @@ class Conversation:
         self.bound = ""  # what the verb bind said
         self.connecting = ""  # whom a ctl has asked to connect to and was not told yet that it is done
         self._may_try_again = False  # the connect has failed
-        self.directory: ConversationDirectory | None = None  # its files, once somebody has looked
+        self.directory: Face | None = None  # its files, once somebody has looked
         self.began_at = -1.0  # when it was first held or given an engine; -1: not yet
         self.journal: Journal | None = None  # what happens, once somebody wants to know
         self.read_timeout = 0.0

@@ -7,18 +7,51 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Final, cast
 
 from schemefs.conversation.handles import CtlHandle, DataHandle, ListenHandle, access_of
-from schemefs.conversation.help import WORDS
-from schemefs.conversation.journal import EventsFile, open_text
+from schemefs.conversation.journal import open_text
 from schemefs.conversation.settings import SettingsDirectory
 from schemefs.errors import SchemeError
-from schemefs.scheme import Caller, Handle, Node, StaticDirectory, StreamFile, TextFile
+from schemefs.scheme import Caller, FollowedFile, Handle, Node, StaticDirectory, StreamFile, TextFile
 
 if TYPE_CHECKING:
+    from schemefs.conversation.control import Control
     from schemefs.conversation.life import Conversation
-    from schemefs.conversation.tree import ConversationScheme
+    from schemefs.log import LogRing
+
+
+Accept = Callable[["Conversation", float], "Conversation | None"]
+
+FILES: Final = (
+    "ctl",
+    "data",
+    "rx",
+    "tx",
+    "listen",
+    "local",
+    "remote",
+    "status",
+    "status.json",
+    "err",
+    "events",
+    "settings/",
+)
+
+WORDS: Final = {
+    "ctl": "the number, once per open; takes verbs, a line each",
+    "data": "what is said, both ways: the socket",
+    "rx": "what comes in",
+    "tx": "what goes out; its last close is the end of it (FIN)",
+    "listen": "of an announced one: open waits for a peer, then this is the new one's ctl",
+    "local": "our end",
+    "remote": "the peer's end",
+    "status": "state first, then what helps to understand it",
+    "status.json": "the same for programs",
+    "err": "why it failed, in a sentence",
+    "events": "what happened, in order; events,follow waits for more",
+}
+"""What the README of a numbered directory says of its files."""
 
 
 class Stream(StreamFile):
@@ -40,9 +73,9 @@ class Stream(StreamFile):
 class ConversationDirectory(StaticDirectory):
     """`tcp/7/`: one conversation's files, for its owner and root."""
 
-    def __init__(self, scheme: ConversationScheme, conversation: Conversation) -> None:
-        files = _files(scheme, conversation)
-        if not scheme.protocol.ports:
+    def __init__(self, conversation: Conversation, control: Control, accept: Accept, *, listens: bool) -> None:
+        files = _files(conversation, control, accept)
+        if not listens:
             del files["listen"]
         super().__init__(files, mode=0o700)
         self.uid, self.gid = conversation.uid, conversation.gid
@@ -73,7 +106,7 @@ class ConversationDirectory(StaticDirectory):
         return cast("SettingsDirectory", self.children["settings"])
 
 
-def _files(scheme: ConversationScheme, conversation: Conversation) -> dict[str, Node]:
+def _files(conversation: Conversation, control: Control, accept: Accept) -> dict[str, Node]:
     def stream(opened: Callable[[int, Caller, float], Handle], mode: int = 0o600) -> Node:
         def open_(flags: int, caller: Caller, now: float) -> Handle:
             try:
@@ -93,11 +126,11 @@ def _files(scheme: ConversationScheme, conversation: Conversation) -> dict[str, 
         return DataHandle(conversation, now, reads=reads, writes=writes)
 
     return {
-        "ctl": stream(lambda _flags, _caller, now: CtlHandle(conversation, now, scheme.control)),
+        "ctl": stream(lambda _flags, _caller, now: CtlHandle(conversation, now, control)),
         "data": stream(data),
         "rx": stream(data, 0o400),
         "tx": stream(data, 0o200),
-        "listen": stream(lambda _flags, _caller, now: ListenHandle(conversation, now, scheme.control, scheme.accept)),
+        "listen": stream(lambda _flags, _caller, now: ListenHandle(conversation, now, control, accept)),
         "local": text(lambda: local_of(conversation) + "\n"),
         "remote": text(lambda: (conversation.engine.remote if conversation.engine else "") + "\n"),
         "status": _StatusFile(conversation, lines),
@@ -145,3 +178,31 @@ def lines(values: Mapping[str, str | int | float]) -> str:
 
 def _value(value: str | int | float) -> str:  # noqa: PYI041 - bools and ints print differently from floats
     return f"{value:.6f}" if isinstance(value, float) else str(value)
+
+
+class EventsFile(FollowedFile):
+    """The journal as a file. Looking at it (stat, ls) begins nothing."""
+
+    def __init__(self, conversation: Conversation) -> None:
+        self._conversation = conversation
+        self.mode = 0o400
+        self.uid = conversation.uid
+        self.gid = conversation.gid
+
+    @property
+    def ring(self) -> LogRing:  # type: ignore[override] # made when it is opened
+        """The lines so far; asking for them begins the recording."""
+        conversation = self._conversation
+        journal = conversation.journal
+        if journal is None:
+            journal = conversation.record()
+            journal.note(None, "recording begins; `,events` in the address would have kept all before")
+            if conversation.has_ended:  # opened by who holds its directory: nothing will finish the ring any more
+                journal.ring.finish()
+        return journal.ring
+
+    @property
+    def size(self) -> int:
+        """All octets ever written."""
+        journal = self._conversation.journal
+        return journal.ring.end if journal is not None else 0

@@ -231,8 +231,9 @@ class ConversationScheme(Scheme):
     def directory(self, conversation: Conversation) -> Directory:
         """Return the numbered directory, always the same one for the same conversation."""
         if conversation.directory is None:
-            conversation.directory = ConversationDirectory(self, conversation)
-        return conversation.directory
+            ports = self.protocol.ports
+            conversation.directory = ConversationDirectory(conversation, self.control, self.accept, listens=ports)
+        return cast("ConversationDirectory", conversation.directory)
 
 
 def _is_listener(made: ListenerEngine | Engine) -> TypeGuard[ListenerEngine]:
@@ -245,7 +246,7 @@ class _ProtocolDirectory(Directory):
     def __init__(self, scheme: ConversationScheme) -> None:
         self._scheme = scheme
         self._fixed: dict[str, Node] = {
-            "README": TextFile(lambda: readme(scheme)),
+            "README": TextFile(lambda: readme(scheme.protocol, scheme.path_options, type(scheme).__doc__ or "")),
             "stats": TextFile(lambda: lines(scheme.protocol.stats())),
             "err": scheme.err,
             "clone": scheme.clone,

@@ -91,7 +91,9 @@ class IcmpScheme(ConversationScheme):
         self.root = _IcmpDirectory(
             self,
             {
-                "README": TextFile(lambda: README + "\n".join(("", *options_and_verbs(self), ""))),
+                "README": TextFile(
+                    lambda: README + "\n".join(("", *options_and_verbs(self.protocol, self.path_options), ""))
+                ),
                 "stats": TextFile(self._statistics),
                 "err": self.err,
                 "errors": _Stream(lambda _now: Errors(self.engine), mode=0o444),

@@ -110,7 +110,9 @@ class _IpDirectory(StaticDirectory):
     def __init__(self, scheme: IpScheme) -> None:
         super().__init__(
             {
-                "README": TextFile(lambda: README + "\n".join(("", *options_and_verbs(scheme), ""))),
+                "README": TextFile(
+                    lambda: README + "\n".join(("", *options_and_verbs(scheme.protocol, scheme.path_options), ""))
+                ),
                 "stats": TextFile(scheme.network.counters.as_text),
                 "err": scheme.err,
                 "clone": scheme.clone,
