@@ -19,8 +19,8 @@ def pkg_config(option: str) -> list[str]:
 setup(
     ext_modules=[
         Extension(
-            "schemefs.fs._seam",
-            ["schemefs/fs/_seam.c"],
+            "schemefs.fs._libfuse_hooks",
+            ["schemefs/fs/_libfuse_hooks.c"],
             extra_compile_args=["-O2", "-Wall", "-Wextra", *pkg_config("--cflags")],
             extra_link_args=["-Wl,--no-as-needed", *pkg_config("--libs")],
         )

@@ -10,7 +10,7 @@ import sys
 if not sys.flags.safe_path and sys.path[:1] in ([""], [os.getcwd()]):
     del sys.path[0]
 
-from schemefs.cli import main  # after the path is put right
+from schemefs.command.cli import main  # after the path is put right
 
 if __name__ == "__main__":
     main()

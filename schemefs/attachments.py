@@ -21,24 +21,24 @@ from schemefs.driver import DriverContext, DriverError, OptionError
 from schemefs.errors import SchemeError
 
 if TYPE_CHECKING:
+    from schemefs.call_soon import CallSoonQueue
     from schemefs.config import InterfaceConfig
     from schemefs.driver import Driver
-    from schemefs.errands import Errands
     from schemefs.log import LogRings
     from schemefs.scheme import Scheme
 
 log = logging.getLogger("schemefs.daemon")
 
 
-async def run_errands(errands: Errands) -> None:
+async def run_callbacks(callbacks: CallSoonQueue) -> None:
     """Do what is due at once and was not asked for by a call of the mount, which does its own; until cancelled."""
     while True:
-        if errands:
-            errands.run(trio.current_time())
+        if callbacks:
+            callbacks.run(trio.current_time())
             await trio.lowlevel.checkpoint()
         else:
             woken = trio.Event()
-            errands.wake = woken.set
+            callbacks.wake = woken.set
             await woken.wait()
 
 
@@ -54,12 +54,12 @@ class Attachments:
     """By name, in order of attachment."""
 
     def __init__(
-        self, drivers: Mapping[str, type[Driver]], logs: LogRings, schemes: Sequence[Scheme], errands: Errands
+        self, drivers: Mapping[str, type[Driver]], logs: LogRings, schemes: Sequence[Scheme], callbacks: CallSoonQueue
     ) -> None:
         """Know the plugins; *schemes* may still grow until `show_all`."""
         self._drivers = drivers
         self._logs = logs
-        self._errands = errands
+        self._callbacks = callbacks
         self._schemes = schemes
         self._attached: dict[str, _Attachment] = {}
         self._nursery: trio.Nursery | None = None
@@ -70,7 +70,7 @@ class Attachments:
         if driver_class is None:
             message = f"there is no driver {config.driver!r}; there are: {', '.join(self._drivers)}"
             raise DriverError(message)
-        driver = driver_class(DriverContext(config.name, config.options, self._logs, self._errands.soon))
+        driver = driver_class(DriverContext(config.name, config.options, self._logs, self._callbacks.call_soon))
         driver.open()
         driver.link.name = config.name
         self._attached[config.name] = _Attachment(config, driver)

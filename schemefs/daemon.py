@@ -1,8 +1,8 @@
-"""The daemon: plugins put together around one clock, one alarm and one mount, and taken apart in order.
+"""The daemon: plugins put together around one clock, one timers and one mount, and taken apart in order.
 
     drivers ──frames──> schemes (ip, tcp, …) <──calls── mount <── kernel <── cat
                             │
-                          alarm ── one task sleeps until its next deadline
+                          timers ── one task sleeps until its next deadline
 
 It knows no protocol and no device: it reaches them through `plugins` only.
 """
@@ -23,17 +23,17 @@ from typing import TYPE_CHECKING, Final
 import trio
 
 from schemefs import plugins
-from schemefs.alarm import Alarm
-from schemefs.attachments import Attachments, run_errands
+from schemefs.attachments import Attachments, run_callbacks
+from schemefs.call_soon import CallSoonQueue
 from schemefs.config import InterfaceConfig
 from schemefs.driver import Driver, DriverError
-from schemefs.errands import Errands
 from schemefs.errors import SchemeError, StartError
 from schemefs.fs.mount import Mount
 from schemefs.log import LogRings
 from schemefs.log_file import LogFile
 from schemefs.names import Names
 from schemefs.scheme import Scheme, SchemeContext, TextFile, Tree
+from schemefs.timers import Timers
 
 if TYPE_CHECKING:
     from schemefs.config import Config
@@ -77,8 +77,8 @@ class Daemon:
         self.report = report
         self.load = load
         self.moved = ""  # why the subnet is not the default one, for the line that says "mounted"
-        self.alarm = Alarm()
-        self.errands = Errands()
+        self.timers = Timers()
+        self.callbacks = CallSoonQueue()
         self.devices: list[str] = []  # where the interfaces beside lo lead, for the line that says "mounted"
         self.schemes: list[Scheme] = []
         self.tree = Tree()
@@ -99,11 +99,11 @@ class Daemon:
             undo.callback(logs.close)
             _start_logging(logs, self.config)
             found = self.load()
-            attachments = Attachments(found.drivers, logs, self.schemes, self.errands)
+            attachments = Attachments(found.drivers, logs, self.schemes, self.callbacks)
             undo.callback(attachments.close)
             self._open_drivers(attachments)
             self._make_schemes(found, logs, attachments)
-            mount = Mount(self.schemes, {"README": _readme(self.schemes, found.missing)}, self.alarm, self.errands)
+            mount = Mount(self.schemes, {"README": _readme(self.schemes, found.missing)}, self.timers, self.callbacks)
             self.tree.name_of = mount.operations.name_of
             mount.open(self.mount_point, allow_other=self.allow_other)
             undo.callback(mount.close)
@@ -134,7 +134,7 @@ class Daemon:
 
     def _make_schemes(self, found: plugins.Plugins, logs: LogRings, attachments: Attachments) -> None:
         context = SchemeContext(
-            alarm=self.alarm,
+            timers=self.timers,
             random=random.SystemRandom(),
             config=self.config,
             names=_names(self.config),
@@ -156,8 +156,8 @@ class Daemon:
 
     async def _serve(self, mount: Mount, attachments: Attachments, signals: AsyncIterator[int]) -> None:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._drive_alarm, name="alarm")
-            nursery.start_soon(run_errands, self.errands, name="errands")
+            nursery.start_soon(self._drive_timers, name="timers")
+            nursery.start_soon(run_callbacks, self.callbacks, name="callbacks")
             attachments.start(nursery)
             nursery.start_soon(self._end_on_signal, signals, mount, nursery.cancel_scope, name="signals")
             line = self._ready_line()
@@ -168,15 +168,15 @@ class Daemon:
             await self._drain(mount)
             nursery.cancel_scope.cancel()
 
-    async def _drive_alarm(self) -> None:
+    async def _drive_timers(self) -> None:
         """Sleep until the next deadline, which may move to an earlier time meanwhile. There is no tick."""
-        alarm = self.alarm
+        timers = self.timers
         while True:
-            with trio.CancelScope(deadline=alarm.next_deadline()) as scope:
-                alarm.on_earlier = partial(_move, scope, alarm)
+            with trio.CancelScope(deadline=timers.next_deadline()) as scope:
+                timers.on_earlier = partial(_move, scope, timers)
                 await trio.sleep_forever()
-            alarm.on_earlier = _nothing
-            alarm.on_deadline(trio.current_time())
+            timers.on_earlier = _nothing
+            timers.on_deadline(trio.current_time())
 
     async def _end_on_signal(self, signals: AsyncIterator[int], mount: Mount, scope: trio.CancelScope) -> None:
         async for number in signals:
@@ -216,8 +216,8 @@ def _device(text: str) -> str:
     return f"{kind.upper()} {name}"
 
 
-def _move(scope: trio.CancelScope, alarm: Alarm) -> None:
-    scope.deadline = alarm.next_deadline()
+def _move(scope: trio.CancelScope, timers: Timers) -> None:
+    scope.deadline = timers.next_deadline()
 
 
 def _nothing() -> None:

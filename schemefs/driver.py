@@ -16,13 +16,13 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, ClassVar
 
+from schemefs.net.drop_samples import Samples
 from schemefs.net.offload import NO_OFFLOAD, Offload, split
-from schemefs.net.samples import Samples
 
 if TYPE_CHECKING:
     from ipaddress import IPv4Address, IPv4Interface
 
-    from schemefs.errands import Errand
+    from schemefs.call_soon import Callback
     from schemefs.log import LogRings
     from schemefs.net.buffer import Buffer, Chunks
 
@@ -98,8 +98,8 @@ class Link(ABC):
         """Return the counters that `network/<if>/stats` and `netcfg/ifaces/<if>/stats` show, in order."""
 
 
-def _no_daemon(_errand: Errand) -> None:
-    message = "there is no daemon that runs errands"
+def _no_daemon(_callback: Callback) -> None:
+    message = "there is no daemon that runs callbacks"
     raise RuntimeError(message)
 
 
@@ -111,7 +111,7 @@ class DriverContext:
     options: Mapping[str, object] = field(default_factory=dict)  # from the command line: tap, mac, mtu, offload, …
     logs: LogRings | None = None
     # Have something called, with now, once whatever runs now is done: for what can't be done in the middle of `send`
-    soon: Callable[[Errand], None] = _no_daemon
+    call_soon: Callable[[Callback], None] = _no_daemon
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,11 +50,11 @@ from schemefs.nodes import (
 if TYPE_CHECKING:
     import random
 
-    from schemefs.alarm import Alarm
     from schemefs.config import Config, InterfaceConfig
     from schemefs.driver import Link
     from schemefs.log import LogRings
     from schemefs.names import Names
+    from schemefs.timers import Timers
 
 Service = TypeVar("Service")
 
@@ -84,7 +84,7 @@ def _not_while_running(_interface: InterfaceConfig | str, _now: float) -> None:
 class SchemeContext:
     """What the daemon hands to the constructor of every scheme."""
 
-    alarm: Alarm
+    timers: Timers
     random: random.Random
     config: Config
     names: Names

@@ -38,7 +38,7 @@ class LoopbackDriver(Driver):
     def _deliver_soon(self) -> None:
         if not self._is_due:
             self._is_due = True
-            self.context.soon(self._deliver)
+            self.context.call_soon(self._deliver)
 
     def _deliver(self, now: float) -> None:
         try:

@@ -20,7 +20,7 @@ from drivers.virtio.device import RECEIVE, TRANSMIT, SharedQueue
 from drivers.virtio.features import Feature
 from drivers.virtio.queue import DeviceQueue
 from schemefs.log import TRACE
-from schemefs.net.samples import Samples
+from schemefs.net.drop_samples import Samples
 
 if TYPE_CHECKING:
     from schemefs.net.buffer import Buffer

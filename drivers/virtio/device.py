@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 if TYPE_CHECKING:
     from drivers.virtio.features import Feature
     from schemefs.net.buffer import Buffer
-    from schemefs.net.samples import Samples
+    from schemefs.net.drop_samples import Samples
 
 RECEIVE: Final = 0  # §5.1.2: receiveq1, transmitq1
 TRANSMIT: Final = 1

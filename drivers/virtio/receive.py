@@ -16,7 +16,7 @@ from drivers.virtio.header import SHORT, decode, real_header_length
 from drivers.virtio.queue import DriverQueue
 from drivers.virtio.rings import memory_size
 from schemefs.log import TRACE
-from schemefs.net.lending import Pool, is_lent
+from schemefs.net.buffer_pool import Pool, is_lent
 from schemefs.net.offload import NEEDS_CHECKSUM, Offload
 
 if TYPE_CHECKING:

@@ -14,7 +14,8 @@ everything a scheme is made of.
     numbered    the directory of a conversation
 """
 
-from schemefs.conversation.contract import (
+from schemefs.conversation.datagrams import DatagramEngine
+from schemefs.conversation.protocol import (
     ConversationProtocol,
     Engine,
     ListenerEngine,
@@ -24,8 +25,7 @@ from schemefs.conversation.contract import (
     Verb,
     no_value,
 )
-from schemefs.conversation.datagrams import DatagramEngine
-from schemefs.conversation.tree import ConversationScheme
+from schemefs.conversation.scheme import ConversationScheme
 
 __all__ = [
     "ConversationProtocol",

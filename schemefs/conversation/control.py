@@ -10,8 +10,8 @@ from schemefs.errors import SchemeError
 from schemefs.net.addresses import parse_endpoint
 
 if TYPE_CHECKING:
-    from schemefs.conversation.contract import ConversationProtocol, Setting
-    from schemefs.conversation.life import Conversation
+    from schemefs.conversation.conversation import Conversation
+    from schemefs.conversation.protocol import ConversationProtocol, Setting
     from schemefs.scheme import Caller
 
 Action = Callable[["Conversation", str, "Caller", float], bool]
@@ -73,7 +73,7 @@ class Control:
             return True
         verb, argument = words[0], words[1].strip() if len(words) > 1 else ""
         if not conversation.connecting:  # else it is the same line, asked again
-            conversation.note(now, f"ctl: {verb} {argument}".rstrip())
+            conversation.log_event(now, f"ctl: {verb} {argument}".rstrip())
         action = self._verbs.get(verb)
         if action is not None:
             return action(conversation, argument, caller, now)

@@ -17,7 +17,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
-from schemefs.conversation.contract import Setting
+from schemefs.conversation.protocol import Setting
 from schemefs.errors import SchemeError
 from schemefs.net.addresses import parse_number
 from schemefs.scheme import Event

@@ -21,9 +21,9 @@ from schemefs.scheme import O_ACCMODE, O_RDONLY, O_WRONLY, Caller, Event, Handle
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from schemefs.conversation.contract import Engine
     from schemefs.conversation.control import Control
-    from schemefs.conversation.life import Conversation
+    from schemefs.conversation.conversation import Conversation
+    from schemefs.conversation.protocol import Engine
     from schemefs.net.buffer import Buffer, Chunks
 
 Taken = TypeVar("Taken")
@@ -102,13 +102,13 @@ class DataHandle(_Holding):
             taken = act(conversation.connected())
         except SchemeError as error:
             conversation.fail(error.sentence)
-            conversation.note(now, f"{verb} of {size}: {error}")
+            conversation.log_event(now, f"{verb} of {size}: {error}")
             raise
         finally:
             if conversation.watchers:
                 conversation.used(event)
         if conversation.journal is not None:
-            conversation.note(now, f"{verb} of {size}: {'would block' if taken is None else _amount(taken)}")
+            conversation.log_event(now, f"{verb} of {size}: {'would block' if taken is None else _amount(taken)}")
         return taken
 
     def fevent(self, interest: int) -> int:
@@ -119,7 +119,7 @@ class DataHandle(_Holding):
         """Keep a record of it, if one is kept."""
         if self.conversation.journal is not None:
             parked = ", parked" if waits and not events else ""
-            self.conversation.note(now, f"poll pid {caller.pid} -> {events_text(events)}{parked}")
+            self.conversation.log_event(now, f"poll pid {caller.pid} -> {events_text(events)}{parked}")
 
     def queued(self) -> int | None:
         """Ask the engine."""
@@ -131,19 +131,19 @@ class DataHandle(_Holding):
         conversation = self.conversation
         synced = conversation.connected().synced(now)
         if conversation.journal is not None:
-            conversation.note(now, f"fsync: {'all is acknowledged' if synced else 'would block'}")
+            conversation.log_event(now, f"fsync: {'all is acknowledged' if synced else 'would block'}")
         return synced
 
     def reopen(self, flags: int, caller: Caller, now: float) -> Handle:
         """Join: /dev/fd/3 is the same conversation."""
         reads, writes = access_of(flags)
         if self.conversation.journal is not None:
-            self.conversation.note(now, open_text(caller, flags))
+            self.conversation.log_event(now, open_text(caller, flags))
         return DataHandle(self.conversation, now, reads=reads, writes=writes)
 
     def interrupted(self, now: float) -> None:
         """A connect that was given up is aborted; a write that was interrupted has just not happened."""
-        self.conversation.note(now, "interrupted by a signal")
+        self.conversation.log_event(now, "interrupted by a signal")
         if self._is_connecting(now):
             self.conversation.connected().abort(now)
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import inspect
 from typing import TYPE_CHECKING
 
-from schemefs.conversation.contract import Option, Use
 from schemefs.conversation.control import help_of
-from schemefs.conversation.numbered import FILES
+from schemefs.conversation.directory import FILES
+from schemefs.conversation.protocol import Option, Use
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from schemefs.conversation.contract import ConversationProtocol, Option
+    from schemefs.conversation.protocol import ConversationProtocol, Option
 
 
 def readme(protocol: ConversationProtocol, options: Mapping[str, Option], summary: str) -> str:

@@ -9,7 +9,7 @@
     +0.020840 poll pid 4711 -> OUT
 
 Nothing is recorded, and nothing paid but a look at an attribute, until somebody opens the file; or from the first call
-on with the option `,events` in the address. The newest 64 KiB are kept. Who records is given `Journal.note`; what is
+on with the option `,events` in the address. The newest 64 KiB are kept. Who records is given `Journal.sink`; what is
 worth a line is theirs to say.
 """
 
@@ -19,7 +19,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
 
 from schemefs.log import LogRing
-from schemefs.net.layers import Note
+from schemefs.net.network_layer import Sink
 from schemefs.scheme import O_NONBLOCK, Event
 
 if TYPE_CHECKING:
@@ -30,18 +30,18 @@ EARLY_LINES: Final = 256
 
 
 @runtime_checkable
-class Narrator(Protocol):
+class EventSource(Protocol):
     """An engine that tells what it does."""
 
     @property
-    def note(self) -> Note | None:
+    def sink(self) -> Sink | None:
         """Who is told; None: nobody."""
 
-    def narrate(self, note: Note) -> None:
-        """Tell *note* from now on."""
+    def record_to(self, sink: Sink) -> None:
+        """Send every line to *sink* from now on."""
 
 
-class Beginning:
+class EarlyEvents:
     """Whom an engine tells before its conversation has it: what `connect` has done, and a handshake not accepted yet.
 
     Bounded, as all that a peer can cause: the newest lines.
@@ -51,7 +51,7 @@ class Beginning:
 
     def __init__(self) -> None:
         self.lines: deque[tuple[float | None, str]] = deque(maxlen=EARLY_LINES)
-        self.heir: Note | None = None  # who is told instead, once the conversation has the engine
+        self.heir: Sink | None = None  # who is told instead, once the conversation has the engine
 
     def __call__(self, now: float | None, text: str) -> None:
         """Keep a line, or pass it on."""
@@ -60,7 +60,7 @@ class Beginning:
         else:
             self.lines.append((now, text))
 
-    def pass_on(self, heir: Note) -> None:
+    def forward_to(self, heir: Sink) -> None:
         """Tell *heir* what was kept, and all that comes: whoever was given this, a neighbor that is asked, goes on."""
         for now, text in self.lines:
             heir(now, text)
@@ -81,19 +81,19 @@ class Journal:
 
     def follow(self, engine: object) -> bool:
         """Have *engine*, if it is one that can, tell what it does; True: it has told what it did before."""
-        if not isinstance(engine, Narrator):
+        if not isinstance(engine, EventSource):
             return False
-        earlier = engine.note
-        engine.narrate(self.note)
-        if not isinstance(earlier, Beginning):
+        earlier = engine.sink
+        engine.record_to(self.log_event)
+        if not isinstance(earlier, EarlyEvents):
             return False
         if earlier.lines and not self.ring.end:
             # A handshake comes before its accept; who told the first line may not have known the time.
             self._began_at = self._last_at = next((at for at, _ in earlier.lines if at is not None), self._began_at)
-        earlier.pass_on(self.note)
+        earlier.forward_to(self.log_event)
         return True
 
-    def note(self, now: float | None, text: str) -> None:
+    def log_event(self, now: float | None, text: str) -> None:
         """Add a line; *now* None: whoever calls is not told the time, and it is still that of the last line.
 
         A time before that of the last line is that of the last line: an event is told when it was seen.
@@ -106,7 +106,7 @@ class Journal:
         """Add what is ready now, and how many that waited were told; nothing when neither is news."""
         if woken or events != self._events:
             self._events = events
-            self.note(None, f"fevent {events_text(events)} -> {woken} waker{'' if woken == 1 else 's'}")
+            self.log_event(None, f"fevent {events_text(events)} -> {woken} waker{'' if woken == 1 else 's'}")
 
 
 def events_text(events: int) -> str:

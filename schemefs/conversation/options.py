@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from schemefs.conversation.contract import Option, Use, no_value
+from schemefs.conversation.protocol import Option, Use, no_value
 from schemefs.net.addresses import AddressPath, parse_options, parse_seconds
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ import errno
 from struct import Struct
 from typing import TYPE_CHECKING, Final
 
-from schemefs.conversation.contract import Setting
 from schemefs.conversation.control import apply, check_length
+from schemefs.conversation.protocol import Setting
 from schemefs.errors import SchemeError
 from schemefs.net.addresses import parse_seconds
 from schemefs.scheme import Caller, Directory, Node, TextFile
@@ -19,7 +19,7 @@ from schemefs.scheme import Caller, Directory, Node, TextFile
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from schemefs.conversation.life import Conversation
+    from schemefs.conversation.conversation import Conversation
 
 _TIMESPEC: Final = Struct("=qi4x")
 
@@ -74,7 +74,7 @@ class SettingFile(TextFile):
         try:
             check_length(data)
             value = data.decode(errors="replace").strip()
-            self._conversation.note(now, f"settings/{self._name}: {value}")
+            self._conversation.log_event(now, f"settings/{self._name}: {value}")
             apply(self._setting(), self._name, value)
         except SchemeError as error:
             self._conversation.fail(error.sentence)

@@ -6,7 +6,7 @@ import time
 from typing import Any, Final
 
 from schemefs.fs.inodes import Inode
-from schemefs.fs.seam import pyfuse3
+from schemefs.fs.libfuse_hooks import pyfuse3
 from schemefs.scheme import Directory, StreamFile, SymbolicLink
 
 STREAM_BLOCK: Final = 1 << 20  # what cat and cp read at once: the most one request carries

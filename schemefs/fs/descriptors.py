@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from schemefs.mountpoint import parse
+from schemefs.fs.mountinfo import parse
 
 
 def inode_of(pid: int, descriptor: int, device: int) -> int:

@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING, Final
 import trio
 
 from schemefs.errors import StartError
-from schemefs.fs import dropping, seam, statistics
+from schemefs.fs import inode_eviction, libfuse_hooks, statistics
+from schemefs.fs.libfuse_hooks import pyfuse3
+from schemefs.fs.mountinfo import detach_own, own_device, source
 from schemefs.fs.operations import Operations
-from schemefs.fs.seam import pyfuse3
-from schemefs.fs.turn import install, turn
+from schemefs.fs.trio_shim import install, turn
 from schemefs.fs.waiting import Waiting
-from schemefs.mountpoint import detach_own, own_device, source
 from schemefs.scheme import Node, Scheme, StaticDirectory, TextFile
 
 if TYPE_CHECKING:
-    from schemefs.alarm import Alarm
-    from schemefs.errands import Errands
+    from schemefs.call_soon import CallSoonQueue
+    from schemefs.timers import Timers
 
 log = logging.getLogger("schemefs.fs")
 
@@ -38,19 +38,19 @@ class Mount:
         self,
         schemes: Sequence[Scheme],
         extra: Mapping[str, Node],
-        alarm: Alarm,
-        errands: Errands,
+        timers: Timers,
+        callbacks: CallSoonQueue,
         clock: Callable[[], float] = trio.current_time,
     ) -> None:
-        self._errands = errands
-        self.waiting = Waiting(alarm, self._give_up_turn, clock)
-        stats = TextFile(lambda: statistics.text(self.operations, alarm, errands))
+        self._callbacks = callbacks
+        self.waiting = Waiting(timers, self._give_up_turn, clock)
+        stats = TextFile(lambda: statistics.text(self.operations, timers, callbacks))
         root = StaticDirectory({**{scheme.name: scheme.root for scheme in schemes}, **extra, "stats": stats})
         self.operations = Operations(root, schemes, self.waiting)
 
     def open(self, mount_point: Path, *, allow_other: bool) -> None:
         """Mount. StartError: it can't be; nothing is left mounted."""
-        install(self.waiting.end_all, self._errands)
+        install(self.waiting.end_all, self._callbacks)
         options = {f"fsname={source(os.getpid())}", "subtype=schemefs"} | ({"allow_other"} if allow_other else set())
         path = os.path.realpath(mount_point)  # as the kernel will show it; afterwards this would ask ourselves
         try:
@@ -59,13 +59,13 @@ class Mount:
             message = f"{mount_point} can't be mounted: {error}"
             raise StartError(message) from error
         self.operations.device = own_device(path)
-        seam.on_interrupt(self.waiting.interrupt)
+        libfuse_hooks.on_interrupt(self.waiting.interrupt)
 
     async def serve(self) -> None:
         """Answer the kernel until the mount is gone."""
         try:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(dropping.drop_when_many, self.operations.inodes, name="dropping names")
+                nursery.start_soon(inode_eviction.drop_when_many, self.operations.inodes, name="dropping names")
                 await pyfuse3.main(min_tasks=SPARE_WORKERS, max_tasks=UNLIMITED)
                 nursery.cancel_scope.cancel()
         finally:
@@ -75,12 +75,12 @@ class Mount:
 
     def _give_up_turn(self) -> None:
         """A call parks: its worker will not be back soon."""
-        self._errands.leave_call()
+        self._callbacks.leave_call()
         turn.give_up()
 
     def close(self) -> None:
         """Unmount, if that has not happened yet."""
-        seam.closing()
+        libfuse_hooks.closing()
         # Closes the device, so nobody can hang in the mount from here on. To unmount is ours: libfuse does it by the
         # path it was given, which is another one, or another's, once a folder above was renamed.
         pyfuse3.close(unmount=False)

@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Final
 
 from schemefs.errors import SchemeError
-from schemefs.fs import foreign
+from schemefs.fs import caller_files
 from schemefs.fs.waiting import Waiters
 from schemefs.net.buffer import total_length
 from schemefs.scheme import Event, FilesWanted
@@ -149,7 +149,7 @@ class OpenStream(OpenFile):
         while True:
             try:
                 if wanted:
-                    handle.files = await foreign.read_for(self.caller, wanted, self.waiting, unique)
+                    handle.files = await caller_files.read_for(self.caller, wanted, self.waiting, unique)
                     wanted = ()
                     now = self.waiting.clock()
                 count = await self.waiting.until(

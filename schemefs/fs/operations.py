@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from schemefs import following, readme
 from schemefs.errors import SchemeError
-from schemefs.fs import foreign, permissions, seam
+from schemefs.fs import caller_files, libfuse_hooks, permissions
 from schemefs.fs.attributes import attributes_of, statfs
 from schemefs.fs.descriptors import inode_of
 from schemefs.fs.inodes import Inode, Inodes
+from schemefs.fs.libfuse_hooks import pyfuse3
 from schemefs.fs.open_files import OpenFile, OpenFollowed, OpenStream, OpenText
-from schemefs.fs.seam import pyfuse3
 from schemefs.scheme import (
     Caller,
     Directory,
@@ -220,7 +220,7 @@ class Operations(pyfuse3.Operations):
     @answering
     async def open(self, inode: int, flags: int, ctx: Any) -> Any:
         """Open: text and logs at once; a stream may wait (connect, accept) and can be interrupted."""
-        unique = seam.request()[0]
+        unique = libfuse_hooks.request()[0]
         found = self.inodes[inode]
         caller = _caller(ctx)
         if self.closing:
@@ -256,7 +256,7 @@ class Operations(pyfuse3.Operations):
             try:
                 handle = inode.handle = node.open(flags, caller, now)
             except FilesWanted as wanted:
-                files = await foreign.read_for(caller, wanted.names, self.waiting, unique)
+                files = await caller_files.read_for(caller, wanted.names, self.waiting, unique)
                 caller = replace(caller, files={**caller.files, **files})
                 return await self._open_stream(inode, node, flags, caller, unique)
         else:
@@ -281,17 +281,17 @@ class Operations(pyfuse3.Operations):
     @answering
     async def read(self, fh: int, offset: int, size: int) -> Any:
         """Read; the request's own flags say whether it may wait."""
-        unique, flags, _, _ = seam.request()
+        unique, flags, _, _ = libfuse_hooks.request()
         answer = await self.files[fh].read(offset, size, unique, flags, self.waiting.clock())
         if type(answer) is tuple:
-            seam.answer_with(answer)
+            libfuse_hooks.answer_with(answer)
             return b""
         return answer
 
     @answering
     async def write(self, fh: int, offset: int, data: bytes) -> int:
         """Write; a failure's sentence is kept for `err`."""
-        unique, flags, _, _ = seam.request()
+        unique, flags, _, _ = libfuse_hooks.request()
         file = self.files[fh]
         try:
             return await file.write(offset, data, unique, flags, self.waiting.clock())
@@ -317,7 +317,7 @@ class Operations(pyfuse3.Operations):
     @answering
     async def fsync(self, fh: int, datasync: bool) -> None:
         """Wait until what was written has arrived."""
-        await self.files[fh].fsync(seam.request()[0], self.waiting.clock())
+        await self.files[fh].fsync(libfuse_hooks.request()[0], self.waiting.clock())
 
     @answering
     async def release(self, fh: int) -> None:

@@ -22,14 +22,14 @@ import trio
 from schemefs.fs.open_files import OpenStream
 
 if TYPE_CHECKING:
-    from schemefs.alarm import Alarm
-    from schemefs.errands import Errands
+    from schemefs.call_soon import CallSoonQueue
     from schemefs.fs.operations import Operations
+    from schemefs.timers import Timers
 
 _PAGE: Final = os.sysconf("SC_PAGE_SIZE")
 
 
-def text(operations: Operations, alarm: Alarm, errands: Errands) -> str:
+def text(operations: Operations, timers: Timers, callbacks: CallSoonQueue) -> str:
     """Return `name=value` lines."""
     files = operations.files.values()
     values = {
@@ -40,8 +40,8 @@ def text(operations: Operations, alarm: Alarm, errands: Errands) -> str:
         "parked": len(operations.waiting.by_unique),
         "polled": sum(file.waiters.poll_handle is not None for file in files),
         "tasks": trio.lowlevel.current_statistics().tasks_living,
-        "timers": alarm.pending,
-        "unexpected": operations.unexpected + alarm.failed + errands.failed,
+        "timers": timers.pending,
+        "unexpected": operations.unexpected + timers.failed + callbacks.failed,
         "blocks": sys.getallocatedblocks(),
         "resident": int(Path("/proc/self/statm").read_text().split()[1]) * _PAGE,
     }

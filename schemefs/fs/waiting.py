@@ -31,7 +31,7 @@ from schemefs.errors import SchemeError
 from schemefs.log import TRACE
 
 if TYPE_CHECKING:
-    from schemefs.alarm import Alarm, Timer
+    from schemefs.timers import Timer, Timers
 
 log = logging.getLogger("schemefs.waiting")
 
@@ -118,10 +118,10 @@ class Waiters:
 class Waiting:
     """All parked calls of a mount."""
 
-    def __init__(self, alarm: Alarm, give_up_turn: Callable[[], None], clock: Callable[[], float]) -> None:
+    def __init__(self, timers: Timers, give_up_turn: Callable[[], None], clock: Callable[[], float]) -> None:
         self.by_unique: dict[int, _Parked] = {}
         self.ended = False
-        self._alarm = alarm
+        self._timers = timers
         self._give_up_turn = give_up_turn
         self.clock = clock
 
@@ -133,7 +133,7 @@ class Waiting:
         now: float,
         *,
         nonblocking: int = 0,
-        timeout: float = 0.0,  # noqa: ASYNC109 - on the daemon's own alarm: a scope per call costs 20 µs
+        timeout: float = 0.0,  # noqa: ASYNC109 - on the daemon's own timers: a scope per call costs 20 µs
     ) -> Answer:
         """Return what *attempt* answers once that is not None; it is given the time, at first *now*.
 
@@ -151,7 +151,7 @@ class Waiting:
             while answer is None:
                 parked = _Parked(trio.lowlevel.current_task(), unique, waiters)
                 if timeout and timer is None:
-                    timer = self._alarm.timer(lambda _now: self._time_out(waiters, unique), f"call {unique}")
+                    timer = self._timers.timer(lambda _now: self._time_out(waiters, unique), f"call {unique}")
                     timer.set(now + timeout)
                 why = await self._park(parked)
                 if why is not Why.TIMED_OUT:

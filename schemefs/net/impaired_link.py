@@ -1,4 +1,4 @@
-"""A link with bad weather: what an `Impairment` says, done to real frames. Sans-IO: an Alarm's timers, a seed.
+"""A link with bad weather: what an `Impairment` says, done to real frames. Sans-IO: an Timers's timers, a seed.
 
     ip ──send──> ImpairedLink ── lose, delay, cut, turn… ──> link ──> wire
     ip <─receive── ImpairedLink <── the same, the other way ─ link <── wire
@@ -18,13 +18,13 @@ from typing import TYPE_CHECKING, Final
 from schemefs.driver import Link, Medium
 from schemefs.net.impairment import IN, OUT, Impairment
 from schemefs.net.offload import NO_OFFLOAD, split
-from schemefs.net.seeded import SplitMix64
+from schemefs.net.splitmix64 import SplitMix64
 
 if TYPE_CHECKING:
-    from schemefs.alarm import Alarm
     from schemefs.net.buffer import Chunks
+    from schemefs.net.drop_samples import Samples
     from schemefs.net.offload import Offload
-    from schemefs.net.samples import Samples
+    from schemefs.timers import Timers
 
 HELD_OCTETS: Final = 64 << 20  # what one direction keeps at most, whatever the delay
 _TYPE_IPV4: Final = b"\x08\0"
@@ -44,7 +44,7 @@ _COUNTED: Final = (
 class ImpairedLink(Link):
     """Stands for *inner* from construction until `remove`."""
 
-    def __init__(self, inner: Link, impairments: tuple[Impairment, ...], alarm: Alarm) -> None:
+    def __init__(self, inner: Link, impairments: tuple[Impairment, ...], timers: Timers) -> None:
         """Take the place of *inner* before whoever receives from it. Every impairment must have its seed."""
         super().__init__()
         self.inner = inner
@@ -59,7 +59,7 @@ class ImpairedLink(Link):
         for impairment in impairments:
             for direction in impairment.directions:
                 self._directions[direction] = _Weather(
-                    impairment, direction, alarm, deliver[direction], inner, self.samples
+                    impairment, direction, timers, deliver[direction], inner, self.samples
                 )
         self._out = self._directions.get(OUT)
         self.receive = inner.receive
@@ -133,7 +133,7 @@ class _Weather:
         self,
         impairment: Impairment,
         direction: str,
-        alarm: Alarm,
+        timers: Timers,
         deliver: Callable[[bytearray, float], bool],
         link: Link,
         samples: Samples,
@@ -145,7 +145,7 @@ class _Weather:
         self._samples = samples
         # The directions must not share their luck: a frame and its answer would always be lost together.
         self._luck = SplitMix64((impairment.seed or 0) << 1 | (direction == OUT))
-        self._timer = alarm.timer(self.flush, f"weather {direction} {link.name}")
+        self._timer = timers.timer(self.flush, f"weather {direction} {link.name}")
         self._held: list[tuple[float, int, bytearray]] = []  # when it goes on, a serial number, the frame
         self._octets = 0
         self._serial = 0

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from schemefs.net.buffer import Buffer, Chunks
-from schemefs.net.layers import DeliveryError
+from schemefs.net.network_layer import DeliveryError
 
 Received = Callable[[bytes, float], None]
 """Is given each datagram of the peer's, and `now`."""

@@ -22,10 +22,10 @@ from typing import Any, ClassVar, Final
 
 import trio
 
-from schemefs.attachments import Attachments, run_errands
+from schemefs.attachments import Attachments, run_callbacks
+from schemefs.call_soon import CallSoonQueue
 from schemefs.config import InterfaceConfig
 from schemefs.driver import Driver, Link, Medium
-from schemefs.errands import Errands
 from schemefs.log import LogRings
 from schemefs.net.offload import NO_OFFLOAD, Offload
 
@@ -84,13 +84,13 @@ class DriverContract:
         """Run the driver as the daemon does; nothing of it is left."""
         before = sorted(os.listdir("/proc/self/fd"))
         logs = LogRings(trio.current_time)
-        errands = Errands()
-        attachments = Attachments({self.driver.name: self.driver}, logs, [], errands)
+        callbacks = CallSoonQueue()
+        attachments = Attachments({self.driver.name: self.driver}, logs, [], callbacks)
         try:
             link = attachments.open(InterfaceConfig("eth0", self.driver.name, None, dict(self.options))).link
             async with trio.open_nursery() as nursery:
                 attachments.start(nursery)
-                nursery.start_soon(run_errands, errands)
+                nursery.start_soon(run_callbacks, callbacks)
                 yield link
                 nursery.cancel_scope.cancel()
         finally:

@@ -18,7 +18,8 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
-from schemefs import mountpoint
+from schemefs.command import mountpoint
+from schemefs.fs import mountinfo
 
 KILL_TIMEOUT: Final = 10.0  # seconds; a killed process is gone at once unless the kernel holds it
 
@@ -83,7 +84,7 @@ def _remove(folder: Path) -> None:
         if entry[0] == "mount":
             mountpoint.remove_stale(" ".join(entry[1:]))
     # Never through a mount that is still there: it would be the user's network that is removed.
-    if not any(entry[0] == "mount" and mountpoint.mounted_at(" ".join(entry[1:])) for entry in entries):
+    if not any(entry[0] == "mount" and mountinfo.mounted_at(" ".join(entry[1:])) for entry in entries):
         shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -1,8 +1,8 @@
 """A simulated wire: two links joined by weather, under virtual time and a seed. Sans-IO, so a failure replays exactly.
 
-    wire = SimulatedWire(alarm, random.Random(7), Weather(loss=0.1, delay=0.02))
+    wire = SimulatedWire(timers, random.Random(7), Weather(loss=0.1, delay=0.02))
     wire.left, wire.right     two driver.Link objects, for one stack each
-    run(alarm, until=60.0)    virtual time: from deadline to deadline, in no time at all
+    run(timers, until=60.0)    virtual time: from deadline to deadline, in no time at all
 
 A frame that goes on this wire is finished first, as on any real one: its checksum completed, a super-segment cut. So
 loss and reordering strike single segments, and a wrong partial sum can't hide.
@@ -22,9 +22,9 @@ from schemefs.net.offload import NO_OFFLOAD, split
 if TYPE_CHECKING:
     import random
 
-    from schemefs.alarm import Alarm
     from schemefs.net.buffer import Chunks
     from schemefs.net.offload import Offload
+    from schemefs.timers import Timers
 
 
 @dataclass(slots=True)
@@ -83,7 +83,7 @@ class SimulatedWire:
 
     def __init__(
         self,
-        alarm: Alarm,
+        timers: Timers,
         random: random.Random,
         weather: Weather | None = None,
         *,
@@ -98,7 +98,7 @@ class SimulatedWire:
         self.watchers: list[Callable[[WireLink, bytes, float], None]] = []  # (from, frame, now), before any loss
         self.mourners: list[Callable[[WireLink, bytes, float], None]] = []  # the same, for what is lost or damaged
         self._random = random
-        self._timer = alarm.timer(self._deliver, "simulated wire")
+        self._timer = timers.timer(self._deliver, "simulated wire")
         self._flying: list[tuple[float, int, WireLink, bytes]] = []
         self._serial = 0
 
@@ -161,12 +161,12 @@ class SimulatedWire:
             self._timer.set(flying[0][0])
 
 
-def run(alarm: Alarm, *, until: float, stop: Callable[[], bool] = lambda: False, now: float = 0.0) -> float:
+def run(timers: Timers, *, until: float, stop: Callable[[], bool] = lambda: False, now: float = 0.0) -> float:
     """Let virtual time pass from deadline to deadline, to *until* or until *stop* says so; return what time it is."""
     while not stop():
-        deadline = alarm.next_deadline()
+        deadline = timers.next_deadline()
         if deadline > until:
             return until
         now = max(now, deadline)
-        alarm.on_deadline(now)
+        timers.on_deadline(now)
     return now

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import click
 
-from schemefs.completion import interfaces
-from schemefs.tools.ending import Tool, end, tell
-from schemefs.tools.tree import mount_option
+from schemefs.command.completion import interfaces
+from schemefs.tools.exit_status import Tool, end, tell
+from schemefs.tools.find_mount import mount_option
 
 EXAMPLES = """
 \b

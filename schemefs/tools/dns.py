@@ -6,10 +6,10 @@ from pathlib import Path
 
 import click
 
-from schemefs.completion import words
+from schemefs.command.completion import words
 from schemefs.net.addresses import packed
-from schemefs.tools.ending import Tool, text_of
-from schemefs.tools.tree import mount_option
+from schemefs.tools.exit_status import Tool, text_of
+from schemefs.tools.find_mount import mount_option
 
 TYPES = ("a", "aaaa", "any", "mx", "txt", "ptr", "srv", "ns", "cname", "soa")
 

@@ -17,10 +17,10 @@ from typing import Final
 import click
 import h11
 
-from schemefs.completion import files
-from schemefs.tools.ending import OUTPUT, Tool, end, end_by, give_up_output
+from schemefs.command.completion import files
+from schemefs.tools.exit_status import OUTPUT, Tool, end, end_by, give_up_output
+from schemefs.tools.find_mount import mount_option
 from schemefs.tools.http import Exchange, Url, parse_url, redirected
-from schemefs.tools.tree import mount_option
 
 REDIRECTIONS: Final = 10
 STDOUT: Final = "-"

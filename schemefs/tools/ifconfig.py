@@ -7,10 +7,10 @@ from pathlib import Path
 
 import click
 
-from schemefs.completion import interfaces
-from schemefs.completion import words as completing
-from schemefs.tools.ending import Tool, end, tell
-from schemefs.tools.tree import mount_option
+from schemefs.command.completion import interfaces
+from schemefs.command.completion import words as completing
+from schemefs.tools.exit_status import Tool, end, tell
+from schemefs.tools.find_mount import mount_option
 
 EXAMPLES = """
 \b

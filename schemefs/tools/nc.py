@@ -25,8 +25,8 @@ import click
 
 from schemefs.errors import StartError
 from schemefs.net.addresses import parse_seconds
-from schemefs.tools.ending import OUTPUT, Tool, end, end_by
-from schemefs.tools.tree import conversation_of, mount_option
+from schemefs.tools.exit_status import OUTPUT, Tool, end, end_by
+from schemefs.tools.find_mount import conversation_of, mount_option
 
 CHUNK = 65536
 DATAGRAM = 65507

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import click
 
-from schemefs.tools.ending import Tool, end_by
-from schemefs.tools.tree import mount_option
+from schemefs.tools.exit_status import Tool, end_by
+from schemefs.tools.find_mount import mount_option
 
 EXAMPLES = """
 \b

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import click
 
-from schemefs.completion import words as completing
-from schemefs.tools.ending import Tool, end, tell, text_of
-from schemefs.tools.tree import mount_option
+from schemefs.command.completion import words as completing
+from schemefs.tools.exit_status import Tool, end, tell, text_of
+from schemefs.tools.find_mount import mount_option
 
 EXAMPLES = """
 \b

@@ -18,8 +18,8 @@ import click
 
 from schemefs.errors import StartError
 from schemefs.net.addresses import parse_address_path
-from schemefs.tools.ending import Tool
-from schemefs.tools.tree import VARIABLE, conversation_of, failure, mount_option
+from schemefs.tools.exit_status import Tool
+from schemefs.tools.find_mount import VARIABLE, conversation_of, failure, mount_option
 
 DEFAULT_LIMIT: Final = 40  # tcpserver's own
 SILENCE: Final = 30  # seconds after which a sender of datagrams is taken to have said all: nothing tells its end

@@ -9,8 +9,8 @@ from typing import Any, Final
 
 import click
 
-from schemefs.tools.ending import Tool
-from schemefs.tools.tree import mount_option
+from schemefs.tools.exit_status import Tool
+from schemefs.tools.find_mount import mount_option
 
 EXAMPLES = """
 \b

@@ -28,9 +28,9 @@ from schemes.dns.stream import StreamQuestion
 if TYPE_CHECKING:
     import random
 
-    from schemefs.alarm import Alarm
-    from schemefs.net.layers import DeliveryError
+    from schemefs.net.network_layer import DeliveryError
     from schemefs.net.transports import DatagramService, DatagramSocket, StreamService
+    from schemefs.timers import Timers
     from schemes.dns.counters import Counters
     from schemes.dns.wire import Question, Reply
 
@@ -49,7 +49,7 @@ class Means:
 
     udp: DatagramService
     tcp: StreamService
-    alarm: Alarm
+    timers: Timers
     random: random.Random
     counters: Counters
 
@@ -72,7 +72,7 @@ class Exchange:
         self._without_edns: set[bytes] = set()
         self._sockets: list[DatagramSocket] = []
         self._stream: StreamQuestion | None = None
-        self._timer = means.alarm.timer(self._silence, f"dns: {question.name} {question.type}")
+        self._timer = means.timers.timer(self._silence, f"dns: {question.name} {question.type}")
         self._has_refused = False
         self._is_over = False
 
@@ -137,7 +137,7 @@ class Exchange:
         self._current = server
         self._timer.set(now + STREAM_WAIT)
         answered = partial(self._receive_by_stream, server, identifier)
-        self._stream = StreamQuestion(stream, octets, means.alarm, answered)
+        self._stream = StreamQuestion(stream, octets, means.timers, answered)
 
     def _silence(self, now: float) -> None:
         self._means.counters.timeouts += 1

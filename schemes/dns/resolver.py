@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 from schemefs.errors import SchemeError
 from schemes.dns.cache import Cache
-from schemes.dns.chain import follow
+from schemes.dns.cname_chain import follow
 from schemes.dns.exchange import Exchange, Means
 from schemes.dns.wire import Question, Reply
 

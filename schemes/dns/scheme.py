@@ -61,7 +61,7 @@ class DnsScheme(Scheme):
         means = Means(
             udp=context.service("udp", DatagramService),  # type: ignore[type-abstract]
             tcp=context.service("tcp", StreamService),  # type: ignore[type-abstract]
-            alarm=context.alarm,
+            timers=context.timers,
             random=context.random,
             counters=Counters(),
         )

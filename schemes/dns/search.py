@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 from schemefs.errors import SchemeError
 from schemefs.net.addresses import packed, presentation
 from schemes.dns import wire
-from schemes.dns.chain import Negative
+from schemes.dns.cname_chain import Negative
 from schemes.dns.resolver import Outcome, Resolver, Told, Waiter
 
 if TYPE_CHECKING:

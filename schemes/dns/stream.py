@@ -9,8 +9,8 @@ from schemefs.errors import SchemeError
 from schemefs.net.buffer import joined
 
 if TYPE_CHECKING:
-    from schemefs.alarm import Alarm
     from schemefs.net.transports import Stream
+    from schemefs.timers import Timers
 
 _CHUNK: Final = 65536
 
@@ -19,15 +19,15 @@ class StreamQuestion:
     """A query on its way through a connection of its own. *answered* is told the reply, or None when there is none."""
 
     def __init__(
-        self, stream: Stream, query: bytes, alarm: Alarm, answered: Callable[[bytes | None, float], None]
+        self, stream: Stream, query: bytes, timers: Timers, answered: Callable[[bytes | None, float], None]
     ) -> None:
         self._stream = stream
         self._rest = memoryview(len(query).to_bytes(2, "big") + query)
         self._reply = bytearray()
         self._answered = answered
-        self._timer = alarm.timer(self._look, "dns: question over tcp")
+        self._timer = timers.timer(self._look, "dns: question over tcp")
         self._is_over = False
-        stream.on_changed = self._timer.soon
+        stream.on_changed = self._timer.call_soon
 
     def close(self, now: float) -> None:
         """Nobody waits any more. Harmless the second time."""

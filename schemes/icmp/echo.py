@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Final
 from schemefs.conversation import DatagramEngine
 from schemefs.errors import SchemeError
 from schemefs.net.addresses import presentation
+from schemes.icmp.error_meaning import words_of
 from schemes.icmp.grammar import LARGEST_PAYLOAD
-from schemes.icmp.meaning import words_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from schemefs.net.layers import DeliveryError, Path
+    from schemefs.net.network_layer import DeliveryError, Path
     from schemes.icmp.icmp import Icmp
 
 _SEQUENCE: Final = Struct(">H")

@@ -10,12 +10,12 @@ from __future__ import annotations
 from struct import Struct
 from typing import TYPE_CHECKING, Final
 
-from schemefs.net.layers import UDP
-from schemes.icmp.lines import Lines
-from schemes.icmp.meaning import about, reporter_of, words_of
+from schemefs.net.network_layer import UDP
+from schemes.icmp.error_meaning import about, reporter_of, words_of
+from schemes.icmp.text_stream import Lines
 
 if TYPE_CHECKING:
-    from schemefs.net.layers import DeliveryError
+    from schemefs.net.network_layer import DeliveryError
     from schemes.icmp.icmp import Icmp
 
 _PORTS: Final = Struct(">HH")

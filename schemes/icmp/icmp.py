@@ -21,16 +21,16 @@ from schemefs.errors import SchemeError
 from schemefs.log import TRACE
 from schemefs.net.addresses import is_multicast, presentation
 from schemefs.net.checksum import is_valid
-from schemefs.net.layers import ICMP, DeliveryError
-from schemefs.net.samples import Samples
+from schemefs.net.drop_samples import Samples
+from schemefs.net.network_layer import ICMP, DeliveryError
 from schemes.icmp import wire
-from schemes.icmp.meaning import about, meaning_of, words_of
-from schemes.icmp.reports import ErrorReports
+from schemes.icmp.error_meaning import about, meaning_of, words_of
+from schemes.icmp.error_sender import ErrorReports
 
 if TYPE_CHECKING:
     import random
 
-    from schemefs.net.layers import NetworkLayer, Path
+    from schemefs.net.network_layer import NetworkLayer, Path
     from schemefs.net.offload import Offload
 
 log = logging.getLogger("schemefs.icmp")

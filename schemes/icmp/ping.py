@@ -20,12 +20,12 @@ from typing import TYPE_CHECKING, Final
 
 from schemefs.errors import SchemeError
 from schemefs.net.addresses import presentation
-from schemes.icmp.lines import Lines
-from schemes.icmp.meaning import reporter_of, words_of
+from schemes.icmp.error_meaning import reporter_of, words_of
+from schemes.icmp.text_stream import Lines
 
 if TYPE_CHECKING:
-    from schemefs.alarm import Alarm
-    from schemefs.net.layers import DeliveryError, Path
+    from schemefs.net.network_layer import DeliveryError, Path
+    from schemefs.timers import Timers
     from schemes.icmp.grammar import PingOptions
     from schemes.icmp.icmp import Icmp
 
@@ -36,7 +36,7 @@ _HEADERS: Final = 28  # octets of IP and ICMP header, which the first line adds 
 class Ping(Lines):
     """One run of probes to one destination."""
 
-    def __init__(self, icmp: Icmp, path: Path, options: PingOptions, alarm: Alarm, now: float) -> None:
+    def __init__(self, icmp: Icmp, path: Path, options: PingOptions, timers: Timers, now: float) -> None:
         super().__init__()
         self.destination = path.destination
         self._icmp = icmp
@@ -54,8 +54,8 @@ class Ping(Lines):
         self._rtt_sum = self._rtt_max = 0.0
         self._rtt_min = float("inf")
         self._identifier = icmp.register(self)
-        self._next_probe = alarm.timer(self._probe, f"icmp/ping/{self._address}")
-        self._oldest_timeout = alarm.timer(self._give_up_oldest, f"icmp/ping/{self._address} timeout")
+        self._next_probe = timers.timer(self._probe, f"icmp/ping/{self._address}")
+        self._oldest_timeout = timers.timer(self._give_up_oldest, f"icmp/ping/{self._address} timeout")
         self.say(f"PING {self._address} ({self._address}) {options.size}({options.size + _HEADERS}) bytes of data.")
         self._probe(now)
 

@@ -10,7 +10,7 @@ from schemefs.conversation import ConversationProtocol, ConversationScheme, Opti
 from schemefs.conversation.help import options_and_verbs
 from schemefs.errors import SchemeError
 from schemefs.net.addresses import is_multicast, parse_number, presentation
-from schemefs.net.layers import NetworkLayer, Path
+from schemefs.net.network_layer import NetworkLayer, Path
 from schemefs.scheme import (
     Caller,
     Directory,
@@ -25,7 +25,7 @@ from schemes.icmp.echo import Echo
 from schemes.icmp.errors import Errors
 from schemes.icmp.grammar import parse_ping, parse_trace
 from schemes.icmp.icmp import Icmp
-from schemes.icmp.named import Named
+from schemes.icmp.lookup_then import Named
 from schemes.icmp.ping import Ping
 from schemes.icmp.trace import Trace
 
@@ -111,11 +111,11 @@ class IcmpScheme(ConversationScheme):
 
     def _parse_ping(self, text: str) -> Opener:
         host, options = parse_ping(text)
-        return self._to(host, lambda path, now: Ping(self.engine, path, options, self.context.alarm, now))
+        return self._to(host, lambda path, now: Ping(self.engine, path, options, self.context.timers, now))
 
     def _parse_trace(self, text: str) -> Opener:
         host, options = parse_trace(text)
-        return self._to(host, lambda path, now: Trace(self.engine, path, options, self.context.alarm, now))
+        return self._to(host, lambda path, now: Trace(self.engine, path, options, self.context.timers, now))
 
     def _parse_udp_port(self, text: str) -> Opener:
         port = parse_number(text, 1, 65535)

@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Final
 
 from schemefs.errors import SchemeError
 from schemefs.net.addresses import presentation
-from schemes.icmp.lines import Lines
-from schemes.icmp.meaning import reporter_of, words_of
+from schemes.icmp.error_meaning import reporter_of, words_of
+from schemes.icmp.text_stream import Lines
 from schemes.icmp.wire import TIME_EXCEEDED
 
 if TYPE_CHECKING:
-    from schemefs.alarm import Alarm
-    from schemefs.net.layers import DeliveryError, Path
+    from schemefs.net.network_layer import DeliveryError, Path
+    from schemefs.timers import Timers
     from schemes.icmp.grammar import TraceOptions
     from schemes.icmp.icmp import Icmp
 
@@ -32,7 +32,7 @@ _HEADERS: Final = 28  # octets of IP and ICMP header
 class Trace(Lines):
     """One walk to one destination; a single probe is under way at any time."""
 
-    def __init__(self, icmp: Icmp, path: Path, options: TraceOptions, alarm: Alarm, now: float) -> None:
+    def __init__(self, icmp: Icmp, path: Path, options: TraceOptions, timers: Timers, now: float) -> None:
         super().__init__()
         self.destination = path.destination
         self._icmp = icmp
@@ -47,7 +47,7 @@ class Trace(Lines):
         self._refused = False  # the link had no room for the probe that is due
         self._identifier = icmp.register(self)
         address = presentation(path.destination)
-        self._timeout = alarm.timer(self._missed, f"icmp/trace/{address}")
+        self._timeout = timers.timer(self._missed, f"icmp/trace/{address}")
         size = f"{options.size}({options.size + _HEADERS})"
         self.say(f"trace to {address} ({address}), {options.hops} hops max, {size} bytes")
         self._probe(now)

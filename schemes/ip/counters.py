@@ -6,7 +6,7 @@ import logging
 from typing import TYPE_CHECKING, Final
 
 from schemefs.log import TRACE
-from schemefs.net.samples import Samples
+from schemefs.net.drop_samples import Samples
 
 if TYPE_CHECKING:
     from schemefs.net.buffer import Buffer

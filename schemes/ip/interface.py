@@ -14,15 +14,15 @@ from schemefs.net.addresses import is_multicast, mac_text, network_of, presentat
 from schemefs.net.impaired_link import ImpairedLink
 from schemefs.net.offload import Offload
 from schemes.ip import ethernet, wire
+from schemes.ip.address_conflict import Claims
 from schemes.ip.addresses import check_assignable
 from schemes.ip.arp import Arp
-from schemes.ip.claims import Claims
 from schemes.ip.neighbors import NeighborTable
 
 if TYPE_CHECKING:
     from schemefs.driver import Link
     from schemefs.net.impairment import Impairment
-    from schemefs.net.layers import Note
+    from schemefs.net.network_layer import Sink
     from schemes.ip.neighbor import Neighbor, Queued
     from schemes.ip.network import Network
 
@@ -44,13 +44,13 @@ class Interface:
         self.is_up = True
         self.configured: list[tuple[bytes, int]] = []
         self.addresses: list[tuple[bytes, int]] = []  # those of them that are not given up
-        self.alarm = network.alarm
+        self.timers = network.timers
         self.random = network.random
         self.counters = network.counters
         self.waiting_octets = 0
         self.neighbor_table = NeighborTable(self)
         key = f"ifaces/{self.name}/neighbors/list"
-        self._neighbors_changed = network.alarm.timer(lambda _now: network.tell(key), key)
+        self._neighbors_changed = network.timers.timer(lambda _now: network.tell(key), key)
         self.arp = Arp(self)
         self.claims = Claims(self)
         self.refused: set[int] = set()  # protocols to which the link said no
@@ -145,11 +145,11 @@ class Interface:
         """Tell whether another gateway leads where this one does."""
         return (self.name, address) in self.network.routes.replaceable
 
-    def suspect(self, next_hop: bytes, now: float, note: Note | None = None) -> None:
+    def suspect(self, next_hop: bytes, now: float, sink: Sink | None = None) -> None:
         """Whoever sends by *next_hop* gets no answer: have that asked whether it is there."""
         neighbor = self.neighbor_table.get(next_hop)
         if neighbor is not None:
-            neighbor.suspect(now, note)
+            neighbor.suspect(now, sink)
 
     def neighbor_silent(self, address: bytes, now: float) -> None:
         """Have routes that do without this neighbor preferred."""
@@ -162,7 +162,7 @@ class Interface:
     def neighbor_changed(self) -> None:
         """Tell those who watch the list, once for all that happens now."""
         if self.network.on_change:
-            self._neighbors_changed.soon()
+            self._neighbors_changed.call_soon()
 
     def neighbor_moved(self) -> None:
         """Have every path look its link header up again."""
@@ -305,7 +305,7 @@ class Interface:
             seeded = (
                 replace(one, seed=self.random.getrandbits(32)) if one.seed is None else one for one in impairments
             )
-            self.link = ImpairedLink(self.link, tuple(seeded), self.alarm)
+            self.link = ImpairedLink(self.link, tuple(seeded), self.timers)
         self.network.invalidate(f"ifaces/{self.name}/impair")
 
     def impairment_effects(self) -> Iterable[str]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from schemefs.net.addresses import ANY_V4
 from schemefs.net.offload import NEEDS_CHECKSUM, NO_OFFLOAD, Offload
 from schemes.ip import wire
-from schemes.ip.groups import ALL_HOSTS
+from schemes.ip.igmp import ALL_HOSTS
 from schemes.ip.reassembly import Reassembly
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class Ipv4:
         self._local = network.addresses.local
         self._transports = network.transports
         self._moved: dict[Offload, Offload] = {}
-        self.reassembly = Reassembly(network.alarm, network.counters, self._reassembly_expired)
+        self.reassembly = Reassembly(network.timers, network.counters, self._reassembly_expired)
         self.raw: dict[int, list[RawReceiver]] = {}  # protocol -> who gets a copy of every datagram
 
     def receive_datagram(

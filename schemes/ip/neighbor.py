@@ -27,13 +27,13 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 from schemefs.log import TRACE
 from schemefs.net.addresses import mac_text, presentation
 from schemefs.net.buffer import Chunks, total_length
-from schemefs.net.layers import Note
+from schemefs.net.network_layer import Sink
 
 if TYPE_CHECKING:
     import random
 
-    from schemefs.alarm import Alarm
     from schemefs.net.offload import Offload
+    from schemefs.timers import Timers
 
 log = logging.getLogger("schemefs.arp")
 
@@ -71,7 +71,7 @@ class Queued(NamedTuple):
 class Attachment(Protocol):
     """What a neighbor needs of its interface."""
 
-    alarm: Alarm
+    timers: Timers
     random: random.Random
     waiting_octets: int  # in the queues of all its neighbors
 
@@ -118,9 +118,9 @@ class Neighbor:
         "octets",
         "queue",
         "refused",
+        "sinks",
         "state",
         "timer",
-        "told",
     )
 
     def __init__(self, address: bytes, attachment: Attachment) -> None:
@@ -136,8 +136,8 @@ class Neighbor:
         self.queue: deque[Queued] = deque()
         self.octets = 0
         self.refused: set[int] = set()  # protocols
-        self.told: list[Note] = []  # whoever wants to know how the question ends
-        self.timer = attachment.alarm.timer(self._on_timer, f"neighbor {presentation(address)}")
+        self.sinks: list[Sink] = []  # whoever wants to know how the question ends
+        self.timer = attachment.timers.timer(self._on_timer, f"neighbor {presentation(address)}")
 
     def usable_mac(self, now: float) -> bytes:
         """Return the hardware address for somebody who sends now and keeps it, or nothing: then `enqueue`.
@@ -156,7 +156,7 @@ class Neighbor:
             self.cached = True
         return self.mac
 
-    def enqueue(self, queued: Queued, now: float, note: Note | None = None) -> bool:
+    def enqueue(self, queued: Queued, now: float, sink: Sink | None = None) -> bool:
         """Keep a datagram until the address is known, asking for it when nobody does; False: the queue is full."""
         size = total_length(queued.chunks)
         is_full = len(self.queue) >= QUEUE_DATAGRAMS or self.octets + size > QUEUE_OCTETS
@@ -165,7 +165,7 @@ class Neighbor:
             return False
         self.queue.append(queued)
         self._count(size)
-        self._tell_from_now(note)
+        self._record_to(sink)
         if self.state in (NEW, FAILED):
             self._become(INCOMPLETE)
             self.attempts = 0
@@ -199,11 +199,11 @@ class Neighbor:
             self._tell(now, f"ARP {presentation(self.address)} is still at {mac_text(mac)}")
             self._confirm(now)
 
-    def suspect(self, now: float, note: Note | None = None) -> None:
+    def suspect(self, now: float, sink: Sink | None = None) -> None:
         """Somebody's datagrams that leave here get no answer: ask whether it is there, unless it has just said so."""
         if self.state in (REACHABLE, STALE, DELAY) and now - self.confirmed_at >= RETRANSMIT:
             log.log(TRACE, "%s is suspected to be gone: asked", presentation(self.address))
-            self._tell_from_now(note)
+            self._record_to(sink)
             self._probe(now)
 
     def make_permanent(self, mac: bytes, now: float) -> None:
@@ -211,7 +211,7 @@ class Neighbor:
         self.timer.clear()
         self.challenger = b""
         self._tell(now, f"ARP {presentation(self.address)} is at {mac_text(mac)}, set by hand")
-        self.told.clear()
+        self.sinks.clear()
         if not self.mac:
             self.attachment.neighbor_heard(self.address)
         self._become(PERMANENT)
@@ -234,7 +234,7 @@ class Neighbor:
             self._confirm(now)
         else:
             self._become(STALE)
-            self.told.clear()
+            self.sinks.clear()
             self.timer.clear()
             self.flush(now)
 
@@ -243,7 +243,7 @@ class Neighbor:
         self.challenger = b""
         self.confirmed_at = now
         base = REPLACEABLE_TIME if self.attachment.can_do_without(self.address) else REACHABLE_TIME
-        self.told.clear()
+        self.sinks.clear()
         # RFC 4861 §6.3.2: uniformly between half and one and a half, so that entries don't expire together.
         self.timer.set(now + self.attachment.random.uniform(0.5, 1.5) * base)
         self.flush(now)
@@ -287,17 +287,17 @@ class Neighbor:
             self.attachment.neighbor_silent(self.address, now)
             self._fail(now)
 
-    def _tell_from_now(self, note: Note | None) -> None:
-        if note is not None and note not in self.told:
-            self.told.append(note)
+    def _record_to(self, sink: Sink | None) -> None:
+        if sink is not None and sink not in self.sinks:
+            self.sinks.append(sink)
 
     def _tell(self, now: float, text: str) -> None:
-        for note in self.told:
-            note(now, text)
+        for sink in self.sinks:
+            sink(now, text)
 
     def _fail(self, now: float) -> None:
         self._tell(now, f"ARP {presentation(self.address)} does not answer ({self.attempts} tries)")
-        self.told.clear()
+        self.sinks.clear()
         self._become(FAILED)
         self.challenger = b""
         self._set_mac(b"")

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from schemefs.errors import SchemeError
 from schemefs.net.addresses import ANY_V4, BROADCAST_V4, is_loopback, is_multicast, mac_text, network_of, presentation
-from schemefs.net.layers import DeliveryError, ErrorReporter, Transport
+from schemefs.net.network_layer import DeliveryError, ErrorReporter, Transport
 from schemes.ip import wire
 from schemes.ip.addresses import LOOPBACK, AddressTable
 from schemes.ip.counters import Counters
+from schemes.ip.dead_gateways import Gateways
 from schemes.ip.forwarding import Forwarder
-from schemes.ip.gateways import Gateways
-from schemes.ip.groups import Groups
 from schemes.ip.identification import Identifications
+from schemes.ip.igmp import Groups
 from schemes.ip.interface import LOOPBACK_NAME, Interface
 from schemes.ip.ipv4 import Ipv4
 from schemes.ip.path import Path
@@ -26,10 +26,10 @@ from schemes.ip.routes import Route, RouteTable
 if TYPE_CHECKING:
     import random
 
-    from schemefs.alarm import Alarm
     from schemefs.driver import Link
     from schemefs.net.buffer import Chunks
     from schemefs.net.offload import Offload
+    from schemefs.timers import Timers
 
 log = logging.getLogger("schemefs.ip")
 
@@ -50,9 +50,9 @@ class Hop(NamedTuple):
 class Network:
     """One host's IP; satisfies `layers.NetworkLayer`. Links, time and randomness come from outside."""
 
-    def __init__(self, alarm: Alarm, random: random.Random, *, detects_conflicts: bool = False) -> None:
+    def __init__(self, timers: Timers, random: random.Random, *, detects_conflicts: bool = False) -> None:
         """With *detects_conflicts*, an address that is given to us is looked for on its network first (RFC 5227)."""
-        self.alarm = alarm
+        self.timers = timers
         self.random = random
         self.detects_conflicts = detects_conflicts
         self.counters = Counters()
@@ -62,7 +62,7 @@ class Network:
         self.interfaces = self.addresses.interfaces
         self.transports: dict[int, Transport] = {}
         self.reporter: ErrorReporter | None = None
-        self.path_mtus = PathMtus(alarm, self.invalidate)
+        self.path_mtus = PathMtus(timers, self.invalidate)
         self.routes = RouteTable(
             self.addresses, self._carries, lambda: self.invalidate("route/list"), self.path_mtus.learned
         )

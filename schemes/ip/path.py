@@ -21,7 +21,7 @@ from schemefs.errors import SchemeError
 from schemefs.net.addresses import is_multicast, presentation
 from schemefs.net.buffer import Chunks, total_length
 from schemefs.net.checksum import ones_complement_sum
-from schemefs.net.layers import UDP, Note
+from schemefs.net.network_layer import UDP, Sink
 from schemefs.net.offload import GSO_NONE, GSO_TCPV4, GSO_UDP_L4, NEEDS_CHECKSUM, NO_OFFLOAD, Offload, complete
 from schemes.ip import wire
 from schemes.ip.neighbor import Queued
@@ -61,7 +61,7 @@ class Path:
         "_traffic_class",
         "_ttl_protocol",
         "destination",
-        "note",
+        "sink",
         "source",
     )
 
@@ -74,7 +74,7 @@ class Path:
         self._network = network
         self.destination = destination
         self.source = source
-        self.note: Note | None = None
+        self.sink: Sink | None = None
         self._kind: tuple[int, int, bool] | None = None
         self._traffic_class = 0
         self._generation = -1  # of the network, when everything down to the hardware address was up to date
@@ -165,7 +165,7 @@ class Path:
 
     def suspect(self, now: float) -> None:
         """Have the first neighbor on the way asked whether it is there; see `layers.Path.suspect`."""
-        self._interface.suspect(self._next_hop, now, self.note)
+        self._interface.suspect(self._next_hop, now, self.sink)
 
     def _follow_route(self) -> None:
         """Look up everything but the hardware address."""
@@ -228,7 +228,7 @@ class Path:
     def _enqueue(self, chunks: Chunks, offload: Offload, protocol: int, now: float) -> bool:
         """Leave a datagram with its neighbor until that is resolved."""
         neighbor = self._interface.neighbor_table.use(self._next_hop, now)
-        taken = neighbor.enqueue(Queued(chunks, offload, protocol), now, self.note)
+        taken = neighbor.enqueue(Queued(chunks, offload, protocol), now, self.sink)
         if taken:
             self._network.counters.out_requests += 1
             self._network.counters.out_octets += total_length(chunks)

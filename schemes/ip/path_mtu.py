@@ -10,7 +10,7 @@ from schemefs.log import TRACE
 from schemefs.net.addresses import presentation
 
 if TYPE_CHECKING:
-    from schemefs.alarm import Alarm
+    from schemefs.timers import Timers
 
 log = logging.getLogger("schemefs.ip")
 
@@ -24,10 +24,10 @@ PLATEAUS: Final = (32000, 17914, 8166, 4352, 2002, 1492, 1006, SMALLEST)  # RFC 
 class PathMtus:
     """Destination -> MTU, where it is smaller than the link's."""
 
-    def __init__(self, alarm: Alarm, changed: Callable[[], None]) -> None:
+    def __init__(self, timers: Timers, changed: Callable[[], None]) -> None:
         self._changed = changed
         self._learned: dict[bytes, tuple[int, float]] = {}  # MTU, when to forget it; the oldest first
-        self._timer = alarm.timer(self._on_timer, "path MTU cache")
+        self._timer = timers.timer(self._on_timer, "path MTU cache")
 
     def learned(self, destination: bytes) -> int:
         """Return the MTU that was learned towards *destination*; 0: none was."""

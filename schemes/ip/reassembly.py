@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from schemes.ip import wire
 
 if TYPE_CHECKING:
-    from schemefs.alarm import Alarm
+    from schemefs.timers import Timers
     from schemes.ip.counters import Counters
 
 TIMEOUT: Final = 30.0  # seconds from the first fragment on; RFC 1122 §3.3.2 says 60 to 120, Linux lives well with 30
@@ -70,12 +70,12 @@ class Reassembly:
 
     __slots__ = ("_counters", "_expired", "_incomplete", "_timer", "held")
 
-    def __init__(self, alarm: Alarm, counters: Counters, expired: Callable[[memoryview, float], None]) -> None:
+    def __init__(self, timers: Timers, counters: Counters, expired: Callable[[memoryview, float], None]) -> None:
         """*expired* is given header and first octets of a datagram whose time is over, if they have come."""
         self._counters = counters
         self._expired = expired
         self._incomplete: dict[Key, _Incomplete] = {}  # the oldest first
-        self._timer = alarm.timer(self._on_timer, "ip reassembly")
+        self._timer = timers.timer(self._on_timer, "ip reassembly")
         self.held = 0
 
     def __len__(self) -> int:

@@ -11,7 +11,7 @@ from schemefs.conversation import ConversationProtocol, ConversationScheme, Opti
 from schemefs.conversation.help import options_and_verbs
 from schemefs.errors import SchemeError
 from schemefs.net.addresses import ANY_V4, AddressPath, Endpoint
-from schemefs.net.layers import NetworkLayer
+from schemefs.net.network_layer import NetworkLayer
 from schemefs.scheme import Caller, Directory, Node, SchemeContext, StaticDirectory, TextFile
 from schemes.ip.network import Network
 from schemes.ip.protocols import NUMBERS, protocol_number
@@ -71,7 +71,7 @@ class IpScheme(ConversationScheme):
     name: ClassVar[str] = "ip"
 
     def __init__(self, context: SchemeContext) -> None:
-        self.network = Network(context.alarm, context.random, detects_conflicts=True)
+        self.network = Network(context.timers, context.random, detects_conflicts=True)
         super().__init__(context, RawProtocol(context, self.network))
         self._gateway_wanted = context.config.gateway is not None
         self.root = _IpDirectory(self)

@@ -17,14 +17,14 @@ from typing import TYPE_CHECKING, Any
 from schemefs.document import LOOPBACK, NOTHING, TAP, Document, InterfaceDocument, parse, text_of
 from schemefs.errors import SchemeError
 from schemefs.net.addresses import mac_text, presentation
-from schemes.netcfg.levels import current_levels
+from schemes.netcfg.log_levels import current_levels
 from schemes.netcfg.plan import Plan
-from schemes.netcfg.texts import rule_line
+from schemes.netcfg.rendering import rule_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from schemefs.net.layers import Interface, NetworkLayer
+    from schemefs.net.network_layer import Interface, NetworkLayer
     from schemefs.scheme import SchemeContext
     from schemes.netcfg.dhcp import Dhcp
 

@@ -12,7 +12,7 @@ from schemefs.driver import Medium
 from schemefs.errors import SchemeError
 from schemefs.net.addresses import ANY_V4
 from schemefs.net.checksum import pseudo_header_sum
-from schemefs.net.layers import UDP
+from schemefs.net.network_layer import UDP
 from schemefs.net.offload import NO_OFFLOAD
 from schemes.netcfg import dhcp_wire as wire
 from schemes.netcfg.commands import Command, CommandFile, each_line
@@ -21,7 +21,7 @@ from schemes.netcfg.grammar import is_unicast
 
 if TYPE_CHECKING:
     from schemefs.driver import Link
-    from schemefs.net.layers import NetworkLayer, RouteEntry
+    from schemefs.net.network_layer import NetworkLayer, RouteEntry
     from schemefs.net.transports import DatagramService, OpenPort
     from schemefs.scheme import Caller, SchemeContext
 
@@ -44,7 +44,7 @@ class Dhcp:
         self._clients: dict[str, DhcpClient] = {}
         self._hosts: dict[str, _InterfaceHost] = {}
         self._port: OpenPort | None = None
-        self._duplicates = context.alarm.timer(self._decline_duplicates, "dhcp duplicates")
+        self._duplicates = context.timers.timer(self._decline_duplicates, "dhcp duplicates")
         network.on_change.append(self._network_changed)
 
     def client(self, name: str) -> DhcpClient | None:
@@ -62,7 +62,7 @@ class Dhcp:
             if self._port is None:
                 self._port = self._udp().open_port(wire.CLIENT_PORT, self._receive)
             host = self._hosts[name] = _InterfaceHost(self, link)
-            client = self._clients[name] = DhcpClient(host, self.context.alarm, self.context.random, name)
+            client = self._clients[name] = DhcpClient(host, self.context.timers, self.context.random, name)
             client.start(now)
             self._switched(name)
 
@@ -121,7 +121,7 @@ class Dhcp:
 
     def _network_changed(self, key: str) -> None:
         if self._clients and key.endswith("/duplicates"):
-            self._duplicates.soon()
+            self._duplicates.call_soon()
 
     def _decline_duplicates(self, now: float) -> None:
         for name, client in self._clients.items():

@@ -19,7 +19,7 @@ from schemes.netcfg import dhcp_wire as wire
 if TYPE_CHECKING:
     import random
 
-    from schemefs.alarm import Alarm
+    from schemefs.timers import Timers
 
 log = logging.getLogger("schemefs.dhcp")
 
@@ -64,12 +64,12 @@ class Host(Protocol):
 class DhcpClient:
     """`start` once; `stop` at the end."""
 
-    def __init__(self, host: Host, alarm: Alarm, randomness: random.Random, name: str) -> None:
+    def __init__(self, host: Host, timers: Timers, randomness: random.Random, name: str) -> None:
         self.state = INIT
         self.lease: wire.Reply | None = None
         self._host = host
         self._random = randomness
-        self._timer = alarm.timer(self._on_timer, f"dhcp {name}")
+        self._timer = timers.timer(self._on_timer, f"dhcp {name}")
         self._xid = 0
         self._began_at = 0.0
         self._attempts = 0

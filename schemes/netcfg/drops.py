@@ -15,7 +15,7 @@ from schemefs.errors import SchemeError
 from schemefs.scheme import Caller, TextFile
 
 if TYPE_CHECKING:
-    from schemefs.net.layers import Interface, NetworkLayer
+    from schemefs.net.network_layer import Interface, NetworkLayer
     from schemefs.scheme import Scheme, SchemeContext
 
 _PREFIX: Final = "dropped_"

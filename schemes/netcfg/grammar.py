@@ -23,7 +23,7 @@ from schemefs.net.addresses import (
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from schemefs.net.layers import Routes
+    from schemefs.net.network_layer import Routes
 
 
 @dataclass(frozen=True, slots=True)

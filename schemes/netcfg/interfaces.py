@@ -10,7 +10,7 @@ from schemefs.errors import SchemeError
 from schemefs.net.addresses import parse_number
 from schemefs.net.impairment import NOTHING, parse_impairments
 from schemefs.scheme import Caller, Directory, Node, StaticDirectory, TextFile
-from schemes.netcfg import texts
+from schemes.netcfg import rendering
 from schemes.netcfg.commands import Command, CommandFile, each_line
 from schemes.netcfg.dhcp import Dhcp, DhcpFile
 from schemes.netcfg.grammar import (
@@ -22,7 +22,7 @@ from schemes.netcfg.grammar import (
 )
 
 if TYPE_CHECKING:
-    from schemefs.net.layers import Interface, NetworkLayer
+    from schemefs.net.network_layer import Interface, NetworkLayer
     from schemefs.scheme import SchemeContext
 
 Build = Callable[["SchemeContext", "Interface"], Directory]
@@ -78,7 +78,7 @@ def _end(directory: Directory) -> None:
 
 
 def redox_directory(context: SchemeContext, interface: Interface, dhcp: Dhcp) -> Directory:
-    """`ifaces/<if>/`: Redox's nodes and their texts, and what Redox lacks in the same manner."""
+    """`ifaces/<if>/`: Redox's nodes and their rendering, and what Redox lacks in the same manner."""
 
     def add(line: str) -> Command:
         address, length = parse_unicast_cidr(line)
@@ -93,14 +93,18 @@ def redox_directory(context: SchemeContext, interface: Interface, dhcp: Dhcp) ->
             "mac": _mac_file(context, interface, "-"),
             "mtu": _mtu_file(context, interface),
             "state": _state_file(context, interface),
-            "stats": TextFile(lambda: texts.counters_text(interface.statistics())).described("counters, name=value"),
+            "stats": TextFile(lambda: rendering.counters_text(interface.statistics())).described(
+                "counters, name=value"
+            ),
             "addr": StaticDirectory(
                 {
-                    "list": TextFile(lambda: texts.addresses_text(interface)).described("ADDRESS/LENGTH, one per line"),
+                    "list": TextFile(lambda: rendering.addresses_text(interface)).described(
+                        "ADDRESS/LENGTH, one per line"
+                    ),
                     "set": CommandFile(context, _set_addresses(interface)).described("ADDRESS/LENGTH in place of all"),
                     "add": CommandFile(context, each_line(add)).described("ADDRESS/LENGTH: one more"),
                     "rm": CommandFile(context, each_line(remove)).described("ADDRESS/LENGTH: one less"),
-                    "duplicates": TextFile(lambda: texts.duplicates_text(interface)).described(
+                    "duplicates": TextFile(lambda: rendering.duplicates_text(interface)).described(
                         "ADDRESS/LENGTH MAC: given up, because somebody else has it"
                     ),
                 }
@@ -116,9 +120,9 @@ def plain_directory(context: SchemeContext, interface: Interface) -> Directory:
     """`iface/<if>/`: four files to read and write."""
     return StaticDirectory(
         {
-            "addr": CommandFile(context, _set_addresses(interface), lambda: texts.addresses_text(interface)).described(
-                "ADDRESS/LENGTH, one per line; what is written takes the place of all"
-            ),
+            "addr": CommandFile(
+                context, _set_addresses(interface), lambda: rendering.addresses_text(interface)
+            ).described("ADDRESS/LENGTH, one per line; what is written takes the place of all"),
             "mac": _mac_file(context, interface, ":"),
             "mtu": _mtu_file(context, interface),
             "state": _state_file(context, interface),
@@ -145,7 +149,7 @@ def _mac_file(context: SchemeContext, interface: Interface, separator: str) -> T
         mac = parse_unicast_mac(line)
         return lambda now: interface.set_mac(mac, now)
 
-    return CommandFile(context, each_line(parse), lambda: texts.mac_line(interface, separator)).described(
+    return CommandFile(context, each_line(parse), lambda: rendering.mac_line(interface, separator)).described(
         "the hardware address"
     )
 
@@ -194,7 +198,7 @@ def _neighbors_directory(context: SchemeContext, interface: Interface) -> Direct
 
     return StaticDirectory(
         {
-            "list": TextFile(lambda: texts.neighbors_text(interface.neighbors())).described(
+            "list": TextFile(lambda: rendering.neighbors_text(interface.neighbors())).described(
                 "ADDRESS MAC STATE, a line each"
             ),
             "add": CommandFile(context, each_line(add)).described("ADDRESS MAC: an entry that stays"),

@@ -21,12 +21,12 @@ from schemes.netcfg.grammar import (
     parse_unicast_cidr,
     parse_unicast_mac,
 )
-from schemes.netcfg.levels import level_lines, parse_level
+from schemes.netcfg.log_levels import level_lines, parse_level
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from schemefs.net.layers import Interface, NetworkLayer, RouteEntry
+    from schemefs.net.network_layer import Interface, NetworkLayer, RouteEntry
     from schemefs.scheme import SchemeContext
     from schemes.netcfg.dhcp import Dhcp
 

@@ -10,7 +10,7 @@ from schemefs.net.addresses import parse_host, presentation
 from schemefs.scheme import StaticDirectory
 from schemes.netcfg.commands import Command, CommandFile
 from schemes.netcfg.grammar import parse_unicast
-from schemes.netcfg.texts import NOT_CONFIGURED
+from schemes.netcfg.rendering import NOT_CONFIGURED
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,10 +12,10 @@ from schemefs.net.addresses import packed
 from schemefs.scheme import Caller, Directory, Node, StaticDirectory, TextFile
 from schemes.netcfg.commands import Command, CommandFile, each_line
 from schemes.netcfg.grammar import parse_rule_to_add, parse_rule_to_remove
-from schemes.netcfg.texts import rule_text
+from schemes.netcfg.rendering import rule_text
 
 if TYPE_CHECKING:
-    from schemefs.net.layers import NetworkLayer
+    from schemefs.net.network_layer import NetworkLayer
     from schemefs.scheme import SchemeContext
 
 

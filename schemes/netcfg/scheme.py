@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING, ClassVar, Final
 
 from schemefs.errors import SchemeError
 from schemefs.net.addresses import mac_text, parse_number, presentation
-from schemefs.net.layers import NetworkLayer
+from schemefs.net.network_layer import NetworkLayer
 from schemefs.scheme import Caller, Scheme, SchemeContext, StaticDirectory, TextFile
-from schemes.netcfg.attaching import attaching_files
 from schemes.netcfg.commands import Command, CommandFile, check_privileged, each_line
 from schemes.netcfg.configuration import Configuration
 from schemes.netcfg.dhcp import Dhcp
 from schemes.netcfg.drops import drops_text
+from schemes.netcfg.interface_lines import attaching_files
 from schemes.netcfg.interfaces import InterfaceDirectories, plain_directory, redox_directory
-from schemes.netcfg.levels import levels_text, parse_level
+from schemes.netcfg.log_levels import levels_text, parse_level
+from schemes.netcfg.rendering import counters_text, route_table
 from schemes.netcfg.resolv import resolv_directory
 from schemes.netcfg.routing import route_directory
-from schemes.netcfg.texts import counters_text, route_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -169,15 +169,15 @@ class NetcfgScheme(Scheme):
         return apply
 
     def _timers_text(self) -> str:
-        alarm = self.context.alarm
+        timers = self.context.timers
         return counters_text(
             {
-                "armed": alarm.armed,
-                "fired": alarm.fired,
-                "cancelled": alarm.cancelled,
-                "pending": alarm.pending,
-                "failed": alarm.failed,
-                "latest_lateness": f"{alarm.latest_lateness:.6f}",
+                "armed": timers.armed,
+                "fired": timers.fired,
+                "cancelled": timers.cancelled,
+                "pending": timers.pending,
+                "failed": timers.failed,
+                "latest_lateness": f"{timers.latest_lateness:.6f}",
             }
         )
 

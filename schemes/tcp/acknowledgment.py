@@ -84,7 +84,7 @@ def _advance(c: ControlBlock, segment: Segment, acked: int, now: float) -> None:
         is_duplicate=False, is_limited=c.is_limited, echoed=_echoed(c, segment, now),
     )  # fmt: skip
     if c.recovery.decision:
-        ecn.tell_decision(c, now)
+        ecn.log_decision(c, now)
     if ack == snd.nxt:
         c.retransmission.clear()  # RFC 6298 (5.2); `transmit` arms it again when there is more
     else:
@@ -103,7 +103,7 @@ def _same_ack(c: ControlBlock, segment: Segment, now: float) -> None:
             is_duplicate=is_duplicate, is_limited=False, echoed=_echoed(c, segment, now),
         )  # fmt: skip
         if c.recovery.decision:
-            ecn.tell_decision(c, now)
+            ecn.log_decision(c, now)
 
 
 def _echoed(c: ControlBlock, segment: Segment, now: float) -> int:
@@ -126,7 +126,7 @@ def _update_window(c: ControlBlock, segment: Segment, now: float) -> None:
         c.retransmission.clear()
         c.stalled_at = -1.0
         c.unanswered = 0
-        c.tell(now, f"window opens -> {wnd}")
+        c.log_event(now, f"window opens -> {wnd}")
         if snd.nxt > snd.una:
             c.recovery.send_all_again()
     snd.wnd = wnd

@@ -45,7 +45,7 @@ def segment_arrives(connection: ControlBlock, segment: Segment, now: float) -> N
     una = c.snd.una
     if segment.flags & ACK:
         segment.ack = unwrap(segment.ack, una)
-    if c.note is not None or log.isEnabledFor(TRACE):
+    if c.sink is not None or log.isEnabledFor(TRACE):
         _tell(c, segment, now)
     if c.state == SYN_SENT:
         if not _arrives_in_syn_sent(c, segment, now):
@@ -87,8 +87,8 @@ def _tell(c: ControlBlock, segment: Segment, now: float) -> None:
     for left, right in segment.sack:
         text += f", sack {unwrap(left, c.snd.una) - c.snd.iss}:{unwrap(right, c.snd.una) - c.snd.iss}"
     log.log(TRACE, "%s", text)
-    if c.note is not None:
-        c.note(now, text)
+    if c.sink is not None:
+        c.sink(now, text)
 
 
 def _arrives_in_syn_sent(c: ControlBlock, segment: Segment, now: float) -> bool:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from schemes.tcp.receive_buffer import ReceiveBuffer
-    from schemes.tcp.spaces import ReceiveSpace
+    from schemes.tcp.sequence_spaces import ReceiveSpace
 
 MAX_CAPACITY: Final = 6 << 20
 
@@ -41,7 +41,7 @@ class WindowTuning:
             self._measured_at = now
 
     def read(self, inbox: ReceiveBuffer, srtt: float, octets: int, now: float) -> str:
-        """The user has read; once a round trip, look whether more room would be used. Return what was decided, in words."""
+        """The user has read; once a round trip, decide whether to grow the buffer. Return the decision, in words."""
         self._taken += octets
         rtt = srtt or self.rtt
         if not rtt or now - self._epoch_at < rtt:

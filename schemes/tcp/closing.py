@@ -1,6 +1,6 @@
 """The end of a connection: FIN, linger, reset, failure, TIME-WAIT (RFC 9293 §3.6, §3.10.4, §3.10.5).
 
-Closing never waits: what is left to do goes on in the background, driven by ACKs and timers, until `ControlBlock.ended`.
+Closing never waits: ACKs and timers do the rest in the background, until `ControlBlock.ended`.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ def fail(connection: ControlBlock, number: int, sentence: str, reason: str, now:
     if c.alternatives and c.state == SYN_SENT and c.tcp.try_next(c, now):
         return
     c.error = sentence
-    c.tell(now, sentence)
+    c.log_event(now, sentence)
     if not c.closed:
         c.failure = SchemeError(number, sentence)
     c.tcp.statistics.abort(reason)
@@ -146,7 +146,7 @@ def fin_acknowledged_in_fin_wait_1(connection: ControlBlock, now: float) -> None
 
 
 def _stop_timers(c: ControlBlock) -> None:
-    """For good: the alarm may remember a timer for a while, but must not remember the connection with it."""
+    """For good: the timers may remember a timer for a while, but must not remember the connection with it."""
     for timer in (c.retransmission, c.delayed_ack, c.life, c.loss_timer):
         timer.clear()
         timer.callback = _nothing

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING
 from schemefs.errors import SchemeError
 from schemefs.scheme import Event
 from schemes.tcp import closing, ecn, output, settings, status, timeouts
-from schemes.tcp.control_block import QUICK_ACKS as QUICK_ACKS
 from schemes.tcp.control_block import ControlBlock
 from schemes.tcp.states import CLOSED, OPENING, TIME_WAIT, WRITABLE
 
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
 
     from schemefs.conversation import Setting
     from schemefs.net.buffer import Buffer, Chunks
-    from schemefs.net.layers import Note, Path
+    from schemefs.net.network_layer import Path, Sink
     from schemes.tcp.control_block import Owner
 
 log = logging.getLogger("schemefs.tcp")
@@ -40,12 +39,12 @@ class Connection(ControlBlock):
 
     def __init__(self, tcp: Owner, path: Path, ports: tuple[int, int], iss: int, timestamp_offset: int) -> None:
         super().__init__(tcp, path, ports, iss, timestamp_offset)
-        alarm = tcp.alarm
+        timers = tcp.timers
         name = f"tcp {self.ports[0]}-{self.ports[1]}"
-        self.retransmission = alarm.timer(lambda now: timeouts.retransmission_due(self, now), name)
-        self.loss_timer = alarm.timer(lambda now: timeouts.loss_timer_due(self, now), name)
-        self.delayed_ack = alarm.timer(lambda now: output.send_ack(self, now), name)
-        self.life = alarm.timer(lambda now: timeouts.life_due(self, now), name)
+        self.retransmission = timers.timer(lambda now: timeouts.retransmission_due(self, now), name)
+        self.loss_timer = timers.timer(lambda now: timeouts.loss_timer_due(self, now), name)
+        self.delayed_ack = timers.timer(lambda now: output.send_ack(self, now), name)
+        self.life = timers.timer(lambda now: timeouts.life_due(self, now), name)
 
     @property
     def dscp(self) -> int:
@@ -88,7 +87,7 @@ class Connection(ControlBlock):
             data = inbox.take(size)
             decision = self.tuning.read(inbox, self.rtt.srtt, waiting - inbox.size, now)
             if decision:
-                self.tell(now, decision)
+                self.log_event(now, decision)
             output.update_window(self, now)
             return data
         if self.failure is not None:
@@ -201,7 +200,7 @@ class Connection(ControlBlock):
 
     # For the modules named above
 
-    def narrate(self, note: Note) -> None:
-        """Tell *note* from now on what happens, what neighbors are asked included."""
-        self.note = self.path.note = note
+    def record_to(self, sink: Sink) -> None:
+        """Send every event of the connection, its neighbor's questions included, to *sink* from now on."""
+        self.sink = self.path.sink = sink
         ecn.follow_path(self)

@@ -13,23 +13,23 @@ from schemefs.net.addresses import endpoint_text
 from schemes.tcp.autotuning import WindowTuning
 from schemes.tcp.congestion import CONTROLS
 from schemes.tcp.duplicate_acks import DuplicateAckRecovery
-from schemes.tcp.limits import ReplyLimit
 from schemes.tcp.options import TIMESTAMPS_LENGTH
 from schemes.tcp.reassembly import ReassemblyQueue
 from schemes.tcp.receive_buffer import ReceiveBuffer
+from schemes.tcp.reply_limit import ReplyLimit
 from schemes.tcp.rtt import RoundTripTime
 from schemes.tcp.send_buffer import SendBuffer
-from schemes.tcp.spaces import ReceiveSpace, SendSpace
+from schemes.tcp.sequence_spaces import ReceiveSpace, SendSpace
 from schemes.tcp.states import CLOSED
 from schemes.tcp.wire import HEADER_LENGTH
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from schemefs.alarm import Alarm, Timer
     from schemefs.errors import SchemeError
-    from schemefs.net.layers import DeliveryError, NetworkLayer, Note, Path
+    from schemefs.net.network_layer import DeliveryError, NetworkLayer, Path, Sink
     from schemefs.net.ports import Claim
+    from schemefs.timers import Timer, Timers
     from schemes.tcp.recovery import Recovery
     from schemes.tcp.statistics import Statistics
     from schemes.tcp.wire import Segment
@@ -56,19 +56,34 @@ def nothing_listens() -> None:
 class Owner(Protocol):
     """What a connection asks of TCP as a whole: `Tcp` satisfies it."""
 
-    alarm: Alarm
+    timers: Timers
     network: NetworkLayer
     statistics: Statistics
     default_congestion: str
 
-    def forget(self, connection: ControlBlock) -> None: ...
-    def enter_time_wait(self, connection: ControlBlock, now: float) -> None: ...
-    def try_next(self, connection: ControlBlock, now: float) -> bool: ...
-    def reset_for(self, connection: ControlBlock, segment: Segment, now: float) -> None: ...
-    def transmit_soon(self, connection: ControlBlock) -> None: ...
-    def acknowledge_after_burst(self, connection: ControlBlock, now: float) -> None: ...
-    def wait_for_space(self, connection: ControlBlock) -> None: ...
-    def forget_listener(self, listener: Opener) -> None: ...
+    def forget(self, connection: ControlBlock) -> None:
+        """The connection is over: remove it from the table."""
+
+    def enter_time_wait(self, connection: ControlBlock, now: float) -> None:
+        """Replace the connection by an entry of the TIME-WAIT table (RFC 9293 §3.6.1)."""
+
+    def try_next(self, connection: ControlBlock, now: float) -> bool:
+        """Try the name's next address; True: there is one."""
+
+    def reset_for(self, connection: ControlBlock, segment: Segment, now: float) -> None:
+        """Answer *segment* with RST (RFC 9293 §3.10.7.1)."""
+
+    def transmit_soon(self, connection: ControlBlock) -> None:
+        """Send what is queued as soon as the current callback returns."""
+
+    def acknowledge_after_burst(self, connection: ControlBlock, now: float) -> None:
+        """Send the pending ACK when the burst of frames is over."""
+
+    def wait_for_space(self, connection: ControlBlock) -> None:
+        """Send again when the link has room."""
+
+    def forget_listener(self, listener: Opener) -> None:
+        """The listener is closed: remove it from the table."""
 
 
 class Opener(Protocol):
@@ -78,9 +93,14 @@ class Opener(Protocol):
     overflows: int
 
     @property
-    def has_room(self) -> bool: ...
-    def established(self, connection: ControlBlock) -> None: ...
-    def lost(self, connection: ControlBlock) -> None: ...
+    def has_room(self) -> bool:
+        """Whether the backlog takes one more connection."""
+
+    def established(self, connection: ControlBlock) -> None:
+        """The handshake is complete: the connection can be accepted."""
+
+    def lost(self, connection: ControlBlock) -> None:
+        """The connection ended before it was accepted."""
 
 
 class EcnState:
@@ -101,17 +121,85 @@ class ControlBlock:
     """The variables, and what follows from them alone."""
 
     __slots__ = (
-        "__weakref__", "ack_now", "advertised_timeout", "alternatives", "blocked", "closed", "congestion",
-        "connect_timeout", "delayed_ack", "discarding", "dsack", "ecn", "error", "established_at", "failure",
-        "fin_queued", "fin_sent", "header_length", "heard_at", "held_back", "hop_limit", "inbox",
-        "ip_header_length", "is_limited", "is_timeout_fixed", "keepalive", "keepalive_count",
-        "keepalive_interval", "key", "life", "linger", "lingering", "listener", "loss_timer", "max_payload",
-        "mss", "nodelay", "note", "notification", "on_changed", "opened_at", "out", "path", "path_mtu",
-        "peer_closed", "peer_mss", "ports", "probes", "pseudo_sum", "quick_acks", "rcv", "read_shut",
-        "reassembly", "recovery", "remote_timeout", "replies", "retransmission", "retransmissions", "rtt", "sack_on",
-        "segments_in", "segments_out", "sent_at", "small_end", "snd", "soft_error", "stalled_at", "state",
-        "syn_retries", "tcp", "timeout_due", "timestamp_offset", "timestamps_on", "ts_recent", "ts_recent_at",
-        "tuning", "unanswered", "unsendable", "user_timeout",
+        "__weakref__",
+        "ack_now",
+        "advertised_timeout",
+        "alternatives",
+        "blocked",
+        "closed",
+        "congestion",
+        "connect_timeout",
+        "delayed_ack",
+        "discarding",
+        "dsack",
+        "ecn",
+        "error",
+        "established_at",
+        "failure",
+        "fin_queued",
+        "fin_sent",
+        "header_length",
+        "heard_at",
+        "held_back",
+        "hop_limit",
+        "inbox",
+        "ip_header_length",
+        "is_limited",
+        "is_timeout_fixed",
+        "keepalive",
+        "keepalive_count",
+        "keepalive_interval",
+        "key",
+        "life",
+        "linger",
+        "lingering",
+        "listener",
+        "loss_timer",
+        "max_payload",
+        "mss",
+        "nodelay",
+        "notification",
+        "on_changed",
+        "opened_at",
+        "out",
+        "path",
+        "path_mtu",
+        "peer_closed",
+        "peer_mss",
+        "ports",
+        "probes",
+        "pseudo_sum",
+        "quick_acks",
+        "rcv",
+        "read_shut",
+        "reassembly",
+        "recovery",
+        "remote_timeout",
+        "replies",
+        "retransmission",
+        "retransmissions",
+        "rtt",
+        "sack_on",
+        "segments_in",
+        "segments_out",
+        "sent_at",
+        "sink",
+        "small_end",
+        "snd",
+        "soft_error",
+        "stalled_at",
+        "state",
+        "syn_retries",
+        "tcp",
+        "timeout_due",
+        "timestamp_offset",
+        "timestamps_on",
+        "ts_recent",
+        "ts_recent_at",
+        "tuning",
+        "unanswered",
+        "unsendable",
+        "user_timeout",
     )  # fmt: skip
 
     retransmission: Timer
@@ -127,7 +215,7 @@ class ControlBlock:
         self.state: str = CLOSED
         self.listener: Opener | None = None  # set while the connection belongs to one, not yet accepted
         self.on_changed: Callable[[], None] = nothing_listens
-        self.note: Note | None = None  # told every segment and decision, when somebody follows `events`
+        self.sink: Sink | None = None  # told every segment and decision, when somebody follows `events`
 
         self.snd = SendSpace(iss)
         self.rcv = ReceiveSpace()
@@ -162,7 +250,7 @@ class ControlBlock:
         """Use *path* from now on: what follows from its ends and its MTU."""
         if path is not self.path:
             path.traffic_class = self.path.traffic_class
-            path.note = self.note
+            path.sink = self.sink
         self.path = path
         source, destination = path.source, path.destination
         self.ip_header_length = 20 if len(source) == 4 else 40
@@ -243,17 +331,17 @@ class ControlBlock:
         rcv = self.rcv
         return max(0, rcv.up - (rcv.nxt - self.peer_closed - self.inbox.size))
 
-    def tell(self, now: float | None, text: str) -> None:
-        """Tell who follows `events`, if anybody does; where a text costs more than this call, look at `note` first."""
-        if self.note is not None:
-            self.note(now, text)
+    def log_event(self, now: float | None, text: str) -> None:
+        """Tell who follows `events`, if anybody does; where a text costs more than this call, look at `sink` first."""
+        if self.sink is not None:
+            self.sink(now, text)
 
     def become(self, state: str) -> None:
         """Enter *state*; every change comes through here."""
         if log.isEnabledFor(TRACE):
             log.log(TRACE, "%s: %s -> %s", self.remote, self.state, state)
-        if self.note is not None:
-            self.note(None, f"{self.state} -> {state}")
+        if self.sink is not None:
+            self.sink(None, f"{self.state} -> {state}")
         self.state = state
 
     def agree_on_timestamps(self) -> None:

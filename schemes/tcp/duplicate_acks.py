@@ -15,7 +15,7 @@ from schemes.tcp.reordering import DUPLICATE_THRESHOLD
 
 if TYPE_CHECKING:
     from schemes.tcp.congestion import CongestionControl
-    from schemes.tcp.spaces import SendSpace
+    from schemes.tcp.sequence_spaces import SendSpace
 
 
 class DuplicateAckRecovery(Recovery):

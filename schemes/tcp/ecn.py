@@ -59,7 +59,7 @@ def follow_path(connection: ControlBlock) -> None:
     if connection.notification is not None:
         path = connection.notification.path
         path.traffic_class = connection.path.traffic_class | ECT_0
-        path.note = connection.path.note
+        path.sink = connection.path.sink
 
 
 def arrives(notification: EcnState, connection: ControlBlock, segment: Segment) -> None:
@@ -82,7 +82,7 @@ def echoed(notification: EcnState, connection: ControlBlock, ack: int, now: floa
     c.congestion.marked(c.snd.in_flight, now)
     c.recovery.marked_until = c.snd.nxt
     notification.reductions += 1
-    c.tell(now, f"ECN-echo: a router was full -> cwnd {c.congestion.cwnd} instead of {before}")
+    c.log_event(now, f"ECN-echo: a router was full -> cwnd {c.congestion.cwnd} instead of {before}")
     reduced(notification, c)
 
 
@@ -92,11 +92,11 @@ def reduced(notification: EcnState, connection: ControlBlock) -> None:
     notification.point = connection.snd.nxt
 
 
-def tell_decision(c: ControlBlock, now: float) -> None:
+def log_decision(c: ControlBlock, now: float) -> None:
     """Tell what loss recovery has decided: a router that marks, and who follows `events`."""
     recovery = c.recovery
     if c.notification is not None and (recovery.has_reduced or recovery.phase is not OPEN):
         reduced(c.notification, c)
     recovery.has_reduced = False
-    c.tell(now, c.recovery.decision)
+    c.log_event(now, c.recovery.decision)
     c.recovery.decision = ""

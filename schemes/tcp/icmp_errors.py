@@ -16,7 +16,7 @@ from schemes.tcp.sequence import unwrap
 from schemes.tcp.states import SYN_RECEIVED, SYN_SENT
 
 if TYPE_CHECKING:
-    from schemefs.net.layers import DeliveryError
+    from schemefs.net.network_layer import DeliveryError
     from schemes.tcp.control_block import ControlBlock
 
 _UNREACHABLE: Final = 3
@@ -42,7 +42,7 @@ def error_arrives(connection: ControlBlock, error: DeliveryError, now: float) ->
         closing.end(c)
     else:
         c.soft_error = error
-        c.tell(now, error.sentence)
+        c.log_event(now, error.sentence)
         c.on_changed()
 
 
@@ -66,7 +66,7 @@ def _mtu_fell(c: ControlBlock, now: float) -> None:
     """
     before = c.mss
     c.measure_path()
-    c.tell(now, f"path MTU {c.path_mtu} -> segments of {c.mss} instead of {before}")
+    c.log_event(now, f"path MTU {c.path_mtu} -> segments of {c.mss} instead of {before}")
     if c.mss < before and c.snd.nxt > c.snd.una:
         c.recovery.send_all_again()
         output.transmit(c, now)

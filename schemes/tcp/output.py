@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Final
 
 from schemefs.errors import SchemeError
 from schemefs.log import TRACE
-from schemefs.net.layers import TCP
-from schemes.tcp import ecn, held_back, user_timeout
+from schemefs.net.network_layer import TCP
+from schemes.tcp import ecn, stall_reason, user_timeout
 from schemes.tcp.options import ack_options, syn_options, user_timeout_option
 from schemes.tcp.recovery import OPEN
 from schemes.tcp.states import RECEIVING, SENDING, SYN_RECEIVED, SYN_SENT
@@ -36,7 +36,7 @@ from schemes.tcp.wire import (
 
 if TYPE_CHECKING:
     from schemefs.net.buffer import Chunks
-    from schemefs.net.layers import Path
+    from schemefs.net.network_layer import Path
     from schemes.tcp.control_block import ControlBlock
 
 log = logging.getLogger("schemefs.tcp")
@@ -68,8 +68,8 @@ def transmit(connection: ControlBlock, now: float) -> None:
     wakes_at = c.recovery.wakes_at
     if wakes_at != c.loss_timer.deadline:
         c.loss_timer.set(min(wakes_at, c.retransmission.deadline))
-    if c.note is not None:
-        held_back.tell(c, now)
+    if c.sink is not None:
+        stall_reason.tell(c, now)
 
 
 def _send_lost(c: ControlBlock, now: float) -> bool:
@@ -326,7 +326,7 @@ def _send(
         c.quick_acks = 0
     rcv.acked = rcv.nxt
     c.delayed_ack.clear()
-    if c.note is not None or log.isEnabledFor(TRACE):
+    if c.sink is not None or log.isEnabledFor(TRACE):
         again = f", again ({c.recovery.phase})" if size and seq < c.snd.nxt else ""
         ends = f"seq {seq - c.snd.iss}, {size} octets{again}, ack {rcv.nxt - rcv.irs}, window {rcv.wnd}"
         _tell(c, f"{flags_text(flags)} out to {c.remote}: {ends}", now)
@@ -335,8 +335,8 @@ def _send(
 
 def _tell(c: ControlBlock, text: str, now: float) -> None:
     log.log(TRACE, "%s", text)
-    if c.note is not None:
-        c.note(now, text)
+    if c.sink is not None:
+        c.sink(now, text)
 
 
 def _sack_blocks(c: ControlBlock) -> list[tuple[int, int]]:

@@ -14,19 +14,19 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from schemes.tcp import probe
+from schemes.tcp import tail_loss_probe
 from schemes.tcp.congestion.reduction import ProportionalRateReduction
-from schemes.tcp.flight import ARRIVED, Flight, Range
-from schemes.tcp.probe import TailLossProbe
 from schemes.tcp.recovery import FAST, LOSS, NO_ECHO, OPEN, Recovery
 from schemes.tcp.reordering import DUPLICATE_THRESHOLD, ReorderingWindow
+from schemes.tcp.scoreboard import ARRIVED, Flight, Range
 from schemes.tcp.sequence import unwrap
 from schemes.tcp.spurious import SpuriousLoss
+from schemes.tcp.tail_loss_probe import TailLossProbe
 
 if TYPE_CHECKING:
     from schemes.tcp.congestion import CongestionControl
     from schemes.tcp.rtt import RoundTripTime
-    from schemes.tcp.spaces import SendSpace
+    from schemes.tcp.sequence_spaces import SendSpace
 
 
 class RackRecovery(Recovery):
@@ -282,7 +282,7 @@ class RackRecovery(Recovery):
 
     def _plan_probe(self, now: float, srtt: float) -> None:
         if self._may_probe and srtt > 0:
-            self.wakes_at = now + probe.wait(srtt, self.flight.in_flight, self.congestion.smss)
+            self.wakes_at = now + tail_loss_probe.wait(srtt, self.flight.in_flight, self.congestion.smss)
         else:
             self.wakes_at = math.inf
 

@@ -1,8 +1,8 @@
 """Octets in order that the user has not read yet: a deque of arrived segments, which a read hands out unjoined.
 
 A large segment is kept where it arrived, in the driver's buffer, which is lent as long as a view of it lives
-(schemefs.net.lending): no octet of a bulk transfer is copied between TAP and `cat`. Smaller ones are copied, or a peer
-that sends little could make us keep a 64 KiB buffer for each; small ones are gathered.
+(schemefs.net.buffer_pool): no octet of a bulk transfer is copied between TAP and `cat`. Smaller ones are copied, or a
+peer that sends little could make us keep a 64 KiB buffer for each; small ones are gathered.
 """
 
 from __future__ import annotations

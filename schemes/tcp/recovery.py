@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from schemes.tcp.congestion import CongestionControl
-    from schemes.tcp.spaces import SendSpace
+    from schemes.tcp.sequence_spaces import SendSpace
 
 OPEN: Final = "open"
 FAST: Final = "fast recovery"

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 from schemefs.errors import SchemeError
 from schemefs.net.checksum import pseudo_header_sum
-from schemefs.net.layers import TCP
+from schemefs.net.network_layer import TCP
 from schemes.tcp.wire import ACK, CHECKSUM_OFFSET, HEADER_LENGTH, RST, Segment, header
 
 if TYPE_CHECKING:
-    from schemefs.net.layers import Path
+    from schemefs.net.network_layer import Path
 
 
 def reset_for(path: Path, ports: tuple[int, int], segment: Segment, now: float) -> bool:

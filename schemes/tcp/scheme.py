@@ -6,13 +6,13 @@ import errno
 from typing import TYPE_CHECKING
 
 from schemefs.conversation import ConversationProtocol, ConversationScheme, Option, Use
-from schemefs.conversation.journal import Beginning
+from schemefs.conversation.journal import EarlyEvents
 from schemefs.errors import SchemeError
 from schemefs.net.addresses import ANY_V4, AddressPath, parse_endpoint, parse_seconds
-from schemefs.net.layers import NetworkLayer
+from schemefs.net.network_layer import NetworkLayer
 from schemefs.net.ports import LOWEST_UNPRIVILEGED
 from schemes.tcp import settings
-from schemes.tcp.demultiplexer import Tcp
+from schemes.tcp.tcp import Tcp
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -127,7 +127,7 @@ class TcpProtocol(ConversationProtocol):
     def _begin_with(self, connection: Connection, options: Mapping[str, str]) -> None:
         """Have a new connection what was asked for in the path, from its SYN on."""
         if "events" in options:
-            connection.narrate(Beginning())
+            connection.record_to(EarlyEvents())
         self._configure(connection, options)
 
     @staticmethod
@@ -150,7 +150,7 @@ class TcpScheme(ConversationScheme):
 
     def __init__(self, context: SchemeContext) -> None:
         network: NetworkLayer = context.service("ip", NetworkLayer)  # type: ignore[type-abstract]
-        self.tcp = Tcp(network, context.alarm, context.random)
+        self.tcp = Tcp(network, context.timers, context.random)
         super().__init__(context, TcpProtocol(context, self.tcp))
 
     def drop_samples(self) -> Mapping[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from schemefs.net.samples import Samples
+from schemefs.net.drop_samples import Samples
 from schemes.tcp.rtt import MAX_RTO, MIN_RTO
 
 if TYPE_CHECKING:

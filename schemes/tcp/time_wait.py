@@ -16,10 +16,10 @@ from weakref import ref
 
 from schemefs.errors import SchemeError
 from schemefs.net.checksum import pseudo_header_sum
-from schemefs.net.layers import TCP
+from schemefs.net.network_layer import TCP
 from schemes.tcp import closing
-from schemes.tcp.limits import ReplyLimit
 from schemes.tcp.options import ack_options
+from schemes.tcp.reply_limit import ReplyLimit
 from schemes.tcp.sequence import WIRE, unwrap
 from schemes.tcp.states import TIME_WAIT
 from schemes.tcp.wire import ACK, CHECKSUM_OFFSET, FIN, HEADER_LENGTH, RST, SYN, Segment, flags_text, header
@@ -92,7 +92,7 @@ class TimeWaits:
     def __init__(self, tcp: Owner) -> None:
         self._tcp = tcp
         self._waiting: OrderedDict[bytes, TimeWait] = OrderedDict()
-        self._timer = tcp.alarm.timer(self._expire, "tcp: TIME-WAIT")
+        self._timer = tcp.timers.timer(self._expire, "tcp: TIME-WAIT")
 
     def __len__(self) -> int:
         """How many there are."""
@@ -132,7 +132,7 @@ class TimeWaits:
                 self._timer.set(oldest.expires_at)
                 return
             self.end(oldest)
-        self._timer.soon()
+        self._timer.call_soon()
 
     def segment_arrives(self, old: TimeWait, segment: Segment, now: float, *, may_open: bool) -> bool:
         """Process *segment* (§3.10.7.4, as far as TIME-WAIT goes).
@@ -208,5 +208,5 @@ class TimeWaits:
 
     def _tell(self, old: TimeWait, text: str, now: float) -> None:
         connection = old.connection()
-        if connection is not None and connection.note is not None:
-            connection.note(now, f"{text} in TIME_WAIT")
+        if connection is not None and connection.sink is not None:
+            connection.sink(now, f"{text} in TIME_WAIT")

@@ -34,7 +34,7 @@ def loss_timer_due(connection: ControlBlock, now: float) -> None:
         _tell(c, "tail loss probe", now)
         output.send_tail_probe(c, now)
     if c.recovery.decision:
-        ecn.tell_decision(c, now)
+        ecn.log_decision(c, now)
     output.transmit(c, now)
 
 
@@ -69,7 +69,7 @@ def retransmission_due(connection: ControlBlock, now: float) -> None:
     else:
         _tell(c, "retransmission time-out", now)
         c.recovery.timed_out(now)
-        ecn.tell_decision(c, now)
+        ecn.log_decision(c, now)
         c.unanswered += 1
     output.transmit(c, now)
     if c.unanswered >= R1 and not window_closed and _past_r1(c, now):
@@ -135,8 +135,8 @@ def _give_up(c: ControlBlock, sentence: str, reason: str, now: float) -> None:
 def life_due(connection: ControlBlock, now: float) -> None:
     """Whatever the life timer was set for, by the state."""
     c = connection
-    if c.note is not None:
-        c.note(now, f"time is up in {c.state}")
+    if c.sink is not None:
+        c.sink(now, f"time is up in {c.state}")
     if c.state in OPENING:
         waited = now - c.opened_at
         c.alternatives = ()
@@ -156,7 +156,7 @@ def start_keepalive(connection: ControlBlock) -> None:
     c = connection
     if c.state in _KEPT_ALIVE and not c.closed:
         if c.keepalive:
-            c.life.soon()  # looks how long ago that was
+            c.life.call_soon()  # looks how long ago that was
         else:
             c.life.clear()
 
@@ -180,8 +180,8 @@ def _keepalive_due(c: ControlBlock, now: float) -> None:
 
 
 def _tell(c: ControlBlock, text: str, now: float) -> None:
-    if c.note is not None or log.isEnabledFor(TRACE):
+    if c.sink is not None or log.isEnabledFor(TRACE):
         text = f"{c.remote}: {text} (rto {c.rtt.rto:.3f} s)"
         log.log(TRACE, "%s", text)
-        if c.note is not None:
-            c.note(now, text)
+        if c.sink is not None:
+            c.sink(now, text)

@@ -63,4 +63,4 @@ def _adapt(c: ControlBlock, now: float | None) -> None:
     ours, remote = c.advertised_timeout, c.remote_timeout
     considered = min(remote, USER_TIMEOUT) if c.closed else remote
     c.user_timeout = min(U_LIMIT, max(ours, considered, L_LIMIT)) if ours else USER_TIMEOUT
-    c.tell(now, f"user timeout {c.user_timeout:g} s: ours {ours:g}, the peer's {remote or 'not told'}")
+    c.log_event(now, f"user timeout {c.user_timeout:g} s: ours {ours:g}, the peer's {remote or 'not told'}")

@@ -18,7 +18,7 @@ import ssl
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
-from schemefs.conversation.journal import Narrator
+from schemefs.conversation.journal import EventSource
 from schemefs.errors import SchemeError
 from schemefs.net.buffer import joined
 from schemefs.scheme import Event
@@ -28,10 +28,10 @@ from schemes.tls.layer import sentence
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from schemefs.alarm import Alarm
     from schemefs.conversation import Engine, Setting
     from schemefs.net.buffer import Buffer, Chunks
-    from schemefs.net.layers import Note
+    from schemefs.net.network_layer import Sink
+    from schemefs.timers import Timers
     from schemes.tls.layer import Layer
 
 INBOX: Final = 1 << 18
@@ -52,7 +52,7 @@ class TlsEngine:
         self,
         stream: Engine,
         layer: Layer,
-        alarm: Alarm,
+        timers: Timers,
         now: float,
         seconds: float,
         handshake_ended: Callable[[bool], None],
@@ -72,10 +72,10 @@ class TlsEngine:
         self._told: tuple[object, ...] = ()  # what was true when somebody was last told
         self._stream_shut = self._stream_closed = False
         self._handshake_ended = handshake_ended
-        self._look = alarm.timer(self._move, f"tls {stream.remote}")
-        self._limit = alarm.timer(self._too_late, f"tls handshake {stream.remote}")
+        self._look = timers.timer(self._move, f"tls {stream.remote}")
+        self._limit = timers.timer(self._too_late, f"tls handshake {stream.remote}")
         self._limit.set(now + seconds)
-        stream.on_changed = self._look.soon
+        stream.on_changed = self._look.call_soon
         self._advance(now)
         self._move(now)
 
@@ -106,14 +106,14 @@ class TlsEngine:
         return status.of_engine(self, now)
 
     @property
-    def note(self) -> Note | None:
+    def sink(self) -> Sink | None:
         """The stream's."""
-        return self.stream.note if isinstance(self.stream, Narrator) else None
+        return self.stream.sink if isinstance(self.stream, EventSource) else None
 
-    def narrate(self, note: Note) -> None:
+    def record_to(self, sink: Sink) -> None:
         """Have the stream tell what happens: handshake and records are segments to it."""
-        if isinstance(self.stream, Narrator):
-            self.stream.narrate(note)
+        if isinstance(self.stream, EventSource):
+            self.stream.record_to(sink)
 
     # The user's calls
 
@@ -163,7 +163,7 @@ class TlsEngine:
             self._fail(error.errno, error.sentence, now)
         else:
             return
-        self._look.soon()  # who reads must hear of it, too
+        self._look.call_soon()  # who reads must hear of it, too
 
     def fevent(self, interest: int) -> int:
         """Return what is true now: of the plain text, not of the stream's octets."""

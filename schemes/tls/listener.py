@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from schemefs.alarm import Alarm
     from schemefs.conversation import Engine, ListenerEngine, Setting
+    from schemefs.timers import Timers
     from schemes.tls.engine import TlsEngine
 
 AT_ONCE: Final = 128
@@ -25,7 +25,7 @@ AT_ONCE: Final = 128
 class TlsListener:
     """Satisfies `schemefs.conversation.ListenerEngine`. *wrap* makes the TLS end of a connection that has come."""
 
-    def __init__(self, below: ListenerEngine, wrap: Callable[[Engine, float], TlsEngine], alarm: Alarm) -> None:
+    def __init__(self, below: ListenerEngine, wrap: Callable[[Engine, float], TlsEngine], timers: Timers) -> None:
         self.on_changed: Callable[[], None] = _nothing
         self.below = below
         self.handshaking: list[TlsEngine] = []
@@ -34,8 +34,8 @@ class TlsListener:
         self.failed = 0
         self.last_failure = ""
         self._wrap = wrap
-        self._timer = alarm.timer(self._look, f"tls listener {below.local}")
-        below.on_changed = self._timer.soon
+        self._timer = timers.timer(self._look, f"tls listener {below.local}")
+        below.on_changed = self._timer.call_soon
 
     def _look(self, now: float) -> None:
         while len(self.handshaking) + len(self.waiting) < AT_ONCE:
@@ -43,7 +43,7 @@ class TlsListener:
             if stream is None:
                 break
             engine = self._wrap(stream, now)
-            engine.on_changed = self._timer.soon
+            engine.on_changed = self._timer.call_soon
             self.handshaking.append(engine)
         under_way, self.handshaking = self.handshaking, []
         for engine in under_way:
@@ -89,7 +89,7 @@ class TlsListener:
         del now
         if not self.waiting:
             return None
-        self._timer.soon()  # there is room for another
+        self._timer.call_soon()  # there is room for another
         self.accepted += 1
         return self.waiting.popleft()
 

@@ -53,7 +53,7 @@ class TlsProtocol(ConversationProtocol):
         below: ListenerEngine = self.stream.announce(self._below(address), caller, now)  # type: ignore[assignment]
         options = address.options
         return TlsListener(
-            below, lambda stream, now: self._wrap(stream, context, None, options, now), self.context.alarm
+            below, lambda stream, now: self._wrap(stream, context, None, options, now), self.context.timers
         )
 
     def configure(self, engine: Engine, address: AddressPath) -> None:
@@ -68,7 +68,7 @@ class TlsProtocol(ConversationProtocol):
         self, stream: Engine, context: ssl.SSLContext, name: str | None, options: Mapping[str, str], now: float
     ) -> TlsEngine:
         seconds = parse_seconds(options.get("timeout") or "0") or HANDSHAKE
-        return TlsEngine(stream, Layer(context, name), self.context.alarm, now, seconds, self._handshake_ended)
+        return TlsEngine(stream, Layer(context, name), self.context.timers, now, seconds, self._handshake_ended)
 
     def _handshake_ended(self, succeeded: bool) -> None:
         if succeeded:

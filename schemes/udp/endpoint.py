@@ -21,14 +21,14 @@ from schemefs.conversation import DatagramEngine, Setting
 from schemefs.errors import SchemeError
 from schemefs.net.addresses import endpoint_text, is_multicast
 from schemefs.net.checksum import pseudo_header_sum
-from schemefs.net.layers import UDP, DeliveryError
+from schemefs.net.network_layer import UDP, DeliveryError
 from schemefs.scheme import Event
 from schemes.udp import groups, wire
 from schemes.udp.udp import Udp, key_of
 
 if TYPE_CHECKING:
     from schemefs.net.buffer import Buffer
-    from schemefs.net.layers import NetworkLayer, Path
+    from schemefs.net.network_layer import NetworkLayer, Path
     from schemefs.net.ports import Claim
 
 QUEUE_OCTETS: Final = 1 << 20

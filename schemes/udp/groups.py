@@ -9,7 +9,7 @@ from schemefs.errors import SchemeError
 from schemefs.net.addresses import is_multicast, packed, presentation
 
 if TYPE_CHECKING:
-    from schemefs.net.layers import NetworkLayer
+    from schemefs.net.network_layer import NetworkLayer
 
 
 class Member(Protocol):

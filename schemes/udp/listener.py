@@ -13,7 +13,7 @@ from schemes.udp import groups
 from schemes.udp.endpoint import Endpoint, Modes, Resolve
 
 if TYPE_CHECKING:
-    from schemefs.net.layers import DeliveryError, NetworkLayer
+    from schemefs.net.network_layer import DeliveryError, NetworkLayer
     from schemefs.net.ports import Claim
     from schemes.udp.udp import Udp
 

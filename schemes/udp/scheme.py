@@ -16,7 +16,7 @@ from schemefs.net.addresses import (
     parse_number,
     presentation,
 )
-from schemefs.net.layers import NetworkLayer
+from schemefs.net.network_layer import NetworkLayer
 from schemefs.net.ports import LOWEST_UNPRIVILEGED
 from schemes.udp import groups
 from schemes.udp.endpoint import Endpoint, Modes

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from schemefs.net.addresses import ANY_V4
 from schemefs.net.checksum import pseudo_header_sum
-from schemefs.net.layers import UDP, DeliveryError, Path
+from schemefs.net.network_layer import UDP, DeliveryError, Path
 from schemes.udp import wire
 
 if TYPE_CHECKING:

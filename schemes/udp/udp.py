@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Final, Protocol
 from schemefs.log import TRACE
 from schemefs.net.addresses import ANY_V4, endpoint_text
 from schemefs.net.checksum import ones_complement_sum, pseudo_header_sum
-from schemefs.net.layers import UDP, DeliveryError, NetworkLayer
+from schemefs.net.drop_samples import Samples
+from schemefs.net.network_layer import UDP, DeliveryError, NetworkLayer
 from schemefs.net.offload import GSO_ECN, GSO_UDP_L4, Offload
 from schemefs.net.ports import Claim, EphemeralPorts, PortTable
-from schemefs.net.samples import Samples
 from schemes.udp import wire
 from schemes.udp.socket import PortSocket, Socket
 

@@ -21,8 +21,8 @@ from typing import Final
 TESTS: Final = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(TESTS.parent), str(TESTS)]
 
-from many_connections import Crowd  # noqa: E402 # the paths above are pytest's when it runs
-from tcp_trace import established  # noqa: E402
+from tests.support.many_connections import Crowd  # noqa: E402 # the paths above are pytest's when it runs
+from tests.support.tcp_trace import established  # noqa: E402
 
 SEGMENTS: Final = 5000
 ROUNDS: Final = 7

@@ -30,15 +30,15 @@ TESTS: Final = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(TESTS.parent), str(TESTS), str(TESTS / "bench")]
 
 from bare_scheme import BareScheme  # noqa: E402 # the paths above are pytest's when it runs
-from crowd import Crowd  # noqa: E402
 
 from drivers.loopback.link import LoopbackLink  # noqa: E402
-from schemefs.alarm import Alarm  # noqa: E402
 from schemefs.net.addresses import packed  # noqa: E402
 from schemefs.testing.mount import SchemeMount  # noqa: E402
+from schemefs.timers import Timers  # noqa: E402
 from schemes.ip.network import Network  # noqa: E402
 from schemes.tcp import TcpScheme  # noqa: E402
-from schemes.tcp.demultiplexer import Tcp  # noqa: E402
+from schemes.tcp.tcp import Tcp  # noqa: E402
+from tests.support.crowd import Crowd  # noqa: E402
 
 GOAL: Final = 1.3
 CROWD_GOAL: Final = 1.2
@@ -89,12 +89,12 @@ class Stack:
     """The engine on loopback in this process: what is sent is delivered at once, timers run as they are due."""
 
     def __init__(self) -> None:
-        self.alarm = Alarm()
+        self.timers = Timers()
         self.link = LoopbackLink()
-        network = Network(self.alarm, random.Random(1))
+        network = Network(self.timers, random.Random(1))
         here = packed("127.0.0.1") or b""
         network.attach(self.link, 0.0)  # lo has its address
-        tcp = Tcp(network, self.alarm, random.Random(1))
+        tcp = Tcp(network, self.timers, random.Random(1))
         listener = tcp.listen(bytes(4), 80)
         self.client = tcp.connect(here, 80, time.monotonic())
         tcp.begin(self.client, time.monotonic())
@@ -120,8 +120,8 @@ class Stack:
             took.append(clock() - began)
             assert taken
             there, here = here, there
-            if self.alarm.next_deadline() <= time.monotonic():
-                self.alarm.on_deadline(time.monotonic())
+            if self.timers.next_deadline() <= time.monotonic():
+                self.timers.on_deadline(time.monotonic())
         return statistics.median(took)
 
 

@@ -43,7 +43,7 @@ def seed(corpus: Path) -> None:
 def main() -> None:
     asked = arguments()
     if asked.replay is not None:
-        import tcp_fuzz
+        from tests.support import tcp_fuzz
 
         tcp_fuzz.run(asked.replay.read_bytes())
         print(f"{asked.replay} holds")
@@ -53,7 +53,7 @@ def main() -> None:
     except ImportError:
         sys.exit(NO_ATHERIS)
     with atheris.instrument_imports(include=["schemes.tcp"], enable_loader_override=False):
-        import tcp_fuzz
+        from tests.support import tcp_fuzz
     seed(asked.corpus)
     FOUND.mkdir(exist_ok=True)
     atheris.Setup(

@@ -1,6 +1,6 @@
 """Whatever is written into paths, options, verbs and values of a real mount: an errno of docs/errors.md or success.
 
-Never a hang (each step has an alarm), never a failure of the daemon's own (`unexpected` stays 0), and no
+Never a hang (each step has an timers), never a failure of the daemon's own (`unexpected` stays 0), and no
 conversation that was not there before when all is closed.
 """
 
@@ -116,7 +116,7 @@ class Hang(BaseException):
 
 
 @pytest.fixture(autouse=True)
-def _alarm() -> Iterator[None]:
+def _timers() -> Iterator[None]:
     def hang(*_: object) -> None:
         raise Hang
 

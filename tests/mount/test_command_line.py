@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from schemefs import mountpoint
+from schemefs.command import mountpoint
+from schemefs.fs import mountinfo
 from schemefs.testing.leftovers import Place
 
 pytestmark = pytest.mark.needs("fuse")
@@ -34,7 +35,7 @@ def directory(_no_leftovers: None) -> Iterator[Path]:
     path.mkdir()
     place.note_mount(path)
     yield path
-    mount = mountpoint.mounted_at(str(path))
+    mount = mountinfo.mounted_at(str(path))
     if mount is not None and mount.daemon_lives:
         os.kill(mount.pid, signal.SIGKILL)
         wait_gone(mount.pid)
@@ -45,7 +46,7 @@ def mounted(directory: Path, *options: str) -> int:
     """Mount, and return the daemon's process id."""
     done = schemefs("mount", directory, *(options or LOOPBACK))
     assert (done.returncode, done.stderr) == (0, "")
-    mount = mountpoint.mounted_at(str(directory))
+    mount = mountinfo.mounted_at(str(directory))
     assert mount is not None
     return mount.pid
 
@@ -72,14 +73,14 @@ def test_mount_returns_when_ready_and_umount_when_the_daemon_is_gone(directory: 
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith(f"mounted {directory} (")
     assert done.stdout.endswith(f". Try: cat {directory}/icmp/ping/127.0.0.1,count=3\n")
-    mount = mountpoint.mounted_at(str(directory))
+    mount = mountinfo.mounted_at(str(directory))
     assert mount is not None
     assert "schemefs" in Path(f"/proc/{mount.pid}/cmdline").read_text()
     assert (directory / "README").read_text()
     done = schemefs("umount", directory)
     assert (done.returncode, done.stdout, done.stderr) == (0, f"unmounted {directory}\n", "")
     assert not mount.daemon_lives
-    assert mountpoint.mounted_at(str(directory)) is None
+    assert mountinfo.mounted_at(str(directory)) is None
     assert list(directory.iterdir()) == []
 
 
@@ -102,13 +103,13 @@ def moved(directory: Path) -> Path:
 
 
 def left_of(pid: int) -> list[str]:
-    return [mount.path for mount in mountpoint.mounts() if mount.source == mountpoint.source(pid)]
+    return [mount.path for mount in mountinfo.mounts() if mount.source == mountinfo.source(pid)]
 
 
 @pytest.mark.parametrize("how", ["signal", "umount", "force", "fusermount3"])
 def test_a_mount_whose_folder_was_renamed_ends_without_a_trace(directory: Path, how: str) -> None:
     path = moved(directory)
-    mount = mountpoint.mounted_at(str(path))
+    mount = mountinfo.mounted_at(str(path))
     assert mount is not None
     assert (path / "README").read_text()
     if how == "signal":
@@ -125,7 +126,7 @@ def test_a_mount_whose_folder_was_renamed_ends_without_a_trace(directory: Path, 
 @pytest.mark.needs("root")
 def test_the_end_of_a_renamed_mount_spares_what_took_its_place(directory: Path) -> None:
     path = moved(directory)
-    first = mountpoint.mounted_at(str(path))
+    first = mountinfo.mounted_at(str(path))
     assert first is not None
     old = directory.parent / "folder"
     (old / "m").mkdir(parents=True)
@@ -152,7 +153,7 @@ def test_the_end_of_a_daemon_spares_that_of_another_pid_namespace(directory: Pat
             assert (path / "README").read_text()
             os.kill(int(Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text()), signal.SIGTERM)
             assert process.wait(15) == 0
-            assert [other for other in paths if mountpoint.mounted_at(str(other))] == left
+            assert [other for other in paths if mountinfo.mounted_at(str(other))] == left
     finally:
         for process in outer:
             process.kill()
@@ -165,9 +166,9 @@ def test_the_end_of_a_daemon_spares_what_is_mounted_over_it(directory: Path, tmp
     subprocess.run(["mount", "-t", "tmpfs", "over", directory], check=True, timeout=10)
     os.kill(pid, signal.SIGTERM)
     wait_gone(pid)
-    over = mountpoint.mounted_at(str(directory))
+    over = mountinfo.mounted_at(str(directory))
     subprocess.run(["umount", directory], check=True, timeout=10)
-    left = mountpoint.mounted_at(str(directory))
+    left = mountinfo.mounted_at(str(directory))
     mountpoint.remove_stale(str(directory))
     assert (over and over.kind, left and left.pid) == ("tmpfs", pid)
     assert f"over (tmpfs) is mounted over {directory}" in (tmp_path / "log").read_text()
@@ -176,7 +177,7 @@ def test_the_end_of_a_daemon_spares_what_is_mounted_over_it(directory: Path, tmp
 @pytest.mark.needs("root")
 def test_an_aborted_connection_leaves_no_mount(directory: Path) -> None:
     pid = mounted(directory)
-    mount = mountpoint.mounted_at(str(directory))
+    mount = mountinfo.mounted_at(str(directory))
     assert mount is not None
     abort = Path(f"/sys/fs/fuse/connections/{mount.device}/abort")
     if not abort.exists():
@@ -228,7 +229,7 @@ def test_a_pid_file_that_cannot_be_written(directory: Path) -> None:
     failed(
         schemefs("mount", directory, *LOOPBACK, "--pid-file", "/nothing/pid"), "the pid file /nothing/pid can't be .*"
     )
-    assert mountpoint.mounted_at(str(directory)) is None
+    assert mountinfo.mounted_at(str(directory)) is None
 
 
 def test_log_file(directory: Path, tmp_path: Path) -> None:
@@ -239,7 +240,7 @@ def test_log_file(directory: Path, tmp_path: Path) -> None:
 
 def test_a_log_file_that_cannot_be_written(directory: Path) -> None:
     failed(schemefs("mount", directory, *LOOPBACK, "--log-file", "/nothing/log"), ".*/nothing/log can't be written.*")
-    assert mountpoint.mounted_at(str(directory)) is None
+    assert mountinfo.mounted_at(str(directory)) is None
 
 
 def test_already_mounted(directory: Path) -> None:
@@ -260,7 +261,7 @@ def test_a_killed_daemons_mount_is_replaced(directory: Path) -> None:
     mounted(directory)
     assert (directory / "README").exists()
     schemefs("umount", directory)
-    assert mountpoint.mounted_at(str(directory)) is None, "one mount lay on another"
+    assert mountinfo.mounted_at(str(directory)) is None, "one mount lay on another"
 
 
 def test_a_killed_daemons_mount_is_unmounted(directory: Path) -> None:
@@ -269,7 +270,7 @@ def test_a_killed_daemons_mount_is_unmounted(directory: Path) -> None:
     wait_gone(pid)
     done = schemefs("umount", directory)
     assert (done.returncode, done.stdout) == (0, f"unmounted {directory}, which a killed daemon had left\n")
-    assert mountpoint.mounted_at(str(directory)) is None
+    assert mountinfo.mounted_at(str(directory)) is None
 
 
 def test_umount_of_a_busy_mount_names_who_uses_it_and_the_daemon_goes_on(directory: Path) -> None:
@@ -296,7 +297,7 @@ def test_signals_end_the_daemon_in_order(directory: Path, number: signal.Signals
     pid = mounted(directory)
     os.kill(pid, number)
     wait_gone(pid)
-    assert mountpoint.mounted_at(str(directory)) is None
+    assert mountinfo.mounted_at(str(directory)) is None
 
 
 def test_a_signal_ends_a_busy_mount_too(directory: Path) -> None:
@@ -304,7 +305,7 @@ def test_a_signal_ends_a_busy_mount_too(directory: Path) -> None:
     with subprocess.Popen(["sleep", "60"], cwd=directory) as user:
         os.kill(pid, signal.SIGTERM)
         wait_gone(pid)
-        assert mountpoint.mounted_at(str(directory)) is None
+        assert mountinfo.mounted_at(str(directory)) is None
         user.kill()
 
 
@@ -322,7 +323,7 @@ def test_foreground(directory: Path, number: signal.Signals) -> None:
     ) as command:  # fmt: skip
         assert command.stdout is not None
         assert command.stdout.readline().startswith(f"mounted {directory} (")
-        mount = mountpoint.mounted_at(str(directory))
+        mount = mountinfo.mounted_at(str(directory))
         assert mount is not None
         assert mount.pid == command.pid
         command.send_signal(number)
@@ -330,14 +331,14 @@ def test_foreground(directory: Path, number: signal.Signals) -> None:
     assert command.returncode == 0
     assert "INFO daemon: " in errors
     assert "Traceback" not in errors
-    assert mountpoint.mounted_at(str(directory)) is None
+    assert mountinfo.mounted_at(str(directory)) is None
 
 
 def test_unknown_driver(directory: Path) -> None:
     failed(
         schemefs("mount", directory, "--driver", "carrier-pigeon"), "there is no driver 'carrier-pigeon'; there are: .*"
     )
-    assert mountpoint.mounted_at(str(directory)) is None
+    assert mountinfo.mounted_at(str(directory)) is None
 
 
 @pytest.mark.needs("root")

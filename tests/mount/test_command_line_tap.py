@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from schemefs import mountpoint
+from schemefs.fs import mountinfo
 from schemefs.testing.leftovers import Place
 from schemefs.testing.network import Namespace
 
@@ -42,7 +42,7 @@ class Command:
         assert (done.returncode, done.stdout) == (1, "")
         assert re.fullmatch(f"schemefs: {sentence}\n", done.stderr), done.stderr
         assert self.devices() == before
-        assert mountpoint.mounted_at(str(self.directory)) is None
+        assert mountinfo.mounted_at(str(self.directory)) is None
         listed = subprocess.run(["pgrep", "-f", str(self.directory)], check=False, capture_output=True, text=True)
         assert listed.stdout == ""
 
@@ -59,7 +59,7 @@ def command(namespace: Namespace) -> Iterator[Command]:
     directory.mkdir()
     place.note_mount(directory)
     yield Command(namespace, directory)
-    mount = mountpoint.mounted_at(str(directory))
+    mount = mountinfo.mounted_at(str(directory))
     if mount is not None and mount.daemon_lives:
         kill(mount.pid, signal.SIGKILL)
     place.remove()
@@ -93,7 +93,7 @@ def test_the_line_says_what_it_did(command: Command) -> None:
 def test_a_signal_puts_everything_back(command: Command, number: signal.Signals) -> None:
     before = command.devices()
     command.mount()
-    mount = mountpoint.mounted_at(str(command.directory))
+    mount = mountinfo.mounted_at(str(command.directory))
     assert mount is not None
     kill(mount.pid, number)
     assert command.devices() == before
@@ -103,7 +103,7 @@ def test_after_a_kill_the_next_mount_starts_clean(command: Command) -> None:
     before = command.devices()
     for _ in range(2):
         assert command.mount().returncode == 0
-        mount = mountpoint.mounted_at(str(command.directory))
+        mount = mountinfo.mounted_at(str(command.directory))
         assert mount is not None
         kill(mount.pid, signal.SIGKILL)
     assert command.mount().returncode == 0

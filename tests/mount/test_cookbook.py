@@ -15,11 +15,8 @@ from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
-from tls_certificates import Authority
-
 from schemefs.testing.network import TapNetwork
+from tests.support.tls_certificates import Authority
 
 pytestmark = pytest.mark.needs("fuse", "tap", "root")
 

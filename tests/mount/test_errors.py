@@ -50,7 +50,7 @@ os.read = read
 def sentence(scheme, operation):
     try: print(text((name(last_read) if operation == 'read' else scheme) + '/err'))
     except OSError: pass
-def alarm(): signal.signal(signal.SIGALRM, handle); signal.setitimer(signal.ITIMER_REAL, 0.1)
+def timers(): signal.signal(signal.SIGALRM, handle); signal.setitimer(signal.ITIMER_REAL, 0.1)
 def handle(*_): raise InterruptedError(errno.EINTR, 'by the test')
 def unconnected():
     global clone
@@ -58,7 +58,7 @@ def unconnected():
     return name(clone)
 def happens(file):
     poller = select.poll(); poller.register(file, select.POLLIN); assert poller.poll(10_000); return file
-def soon(call, file):
+def call_soon(call, file):
     while True:
         try: return call()
         except BlockingIOError: happens(file)
@@ -110,9 +110,9 @@ CASES: dict[str, list[str]] = {
     "tls open ENOENT": ["os.open('tls/127.0.0.1:1,ca=%2Fnothing%2Fhere', RW)"],
     "tls open EFBIG": ["os.open('tls/127.0.0.1:1,ca=' + big(), RW)"],
     "tls open EACCES": ["nobody: os.open('tls/127.0.0.1:1,ca=%2Fetc%2Fshadow', RW)"],
-    "tls read EPROTO": ["client, _ = tls(b'no TLS at all'); soon(lambda: os.read(client, 1), client)"],
+    "tls read EPROTO": ["client, _ = tls(b'no TLS at all'); call_soon(lambda: os.read(client, 1), client)"],
     "tls read ECONNRESET": [
-        "client, peer = tls(b''); os.read(peer, 4096); os.close(peer); soon(lambda: os.read(client, 1), client)",
+        "client, peer = tls(b''); os.read(peer, 4096); os.close(peer); call_soon(lambda: os.read(client, 1), client)",
     ],
     "all lookup ENOENT": ["os.stat('tcp/nothing')", "os.stat('tcp/99999')", "os.stat('nothing')"],
     "all lookup EINVAL": [
@@ -126,16 +126,16 @@ CASES: dict[str, list[str]] = {
     ],
     "all open ENOENT": ["os.open('tcp/new', WO | os.O_CREAT)", "os.open('new', WO | os.O_CREAT)"],
     "all open EISDIR": ["os.open('tcp', RW)"],
-    "all open EINTR": ["alarm(); os.open('tcp/:0,accept', RW)"],
+    "all open EINTR": ["timers(); os.open('tcp/:0,accept', RW)"],
     "all read EISDIR": ["os.read(os.open('tcp', RO), 10)"],
     "all read EAGAIN": [
         "os.read(os.open('udp/:0', RW | NB), 10)", "os.read(os.open('udp/:0,read_timeout=0.05', RW), 10)",
         "os.read(os.open('tcp/:0', RW | NB), 10)", "os.read(os.open('icmp/echo/127.0.0.1', RW | NB), 10)",
         "os.read(os.open('event/queue', RW | NB), 10)",
     ],
-    "all read EINTR": ["alarm(); os.read(os.open('udp/:0', RW), 10)"],
+    "all read EINTR": ["timers(); os.read(os.open('udp/:0', RW), 10)"],
     "all write EAGAIN": ["fill(pair()[0])"],
-    "all write EINTR": ["a, b = pair(); alarm()\nwhile True: os.write(a, bytes(1 << 20))"],
+    "all write EINTR": ["a, b = pair(); timers()\nwhile True: os.write(a, bytes(1 << 20))"],
     "all write EACCES": ["write(name(pair()[0]) + '/status', 'x')", "write('stats', 'x')"],
     "all seek ESPIPE": ["os.lseek(os.open('udp/:0', RW), 1, 0)", "os.lseek(os.open('event/queue', RW), 1, 0)"],
     "all make EPERM": [
@@ -156,7 +156,7 @@ CASES: dict[str, list[str]] = {
     "tcp open EAGAIN": [
         "os.open('tcp/:0,accept', RW | NB)", "os.open('tcp/:0,accept,read_timeout=0.1', RW)",
         "os.open(name(listener()[0]) + '/listen', RW | NB)"],
-    "tcp read ECONNREFUSED": ["file = os.open('tcp/127.0.0.1:9', RW | NB); soon(lambda: os.read(file, 1), file)"],
+    "tcp read ECONNREFUSED": ["file = os.open('tcp/127.0.0.1:9', RW | NB); call_soon(lambda: os.read(file, 1), file)"],
     "tcp read ECONNRESET": ["os.read(reset(), 1)"],
     "tcp read ECONNABORTED": [
         "file = os.open(f'tcp/127.0.0.1:{full()}', RW | NB); ctl(file, 'hangup'); os.read(file, 1)"

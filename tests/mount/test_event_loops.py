@@ -10,9 +10,9 @@ import time
 from pathlib import Path
 
 import pytest
-from crowd import Crowd
 
 from schemefs.testing.mount import SchemeMount
+from tests.support.crowd import Crowd
 
 pytestmark = pytest.mark.needs("fuse")
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 from contract_scheme import ContractScheme
-from tls_certificates import Authority
 
 from schemefs.testing.contract import Opened, SchemeContract, TreeContract, opened
+from tests.support.tls_certificates import Authority
 
 pytestmark = pytest.mark.needs("fuse")
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from contract_scheme import ContractScheme
 
-from schemefs import mountpoint
+from schemefs.fs import mountinfo
 from schemefs.testing import observing
 from schemefs.testing.mount import SchemeMount
 from schemefs.testing.observing import wait_until
@@ -178,7 +178,7 @@ def test_end_by_signal_gives_parked_readers_enotconn(mounted: SchemeMount) -> No
     out, _ = readers.communicate(timeout=SOON)
     assert out == "{'ENOTCONN': 20}\n"
     mounted.close()  # checks the exit status
-    assert mountpoint.mounted_at(str(mounted.path)) is None
+    assert mountinfo.mounted_at(str(mounted.path)) is None
 
 
 def umount(*arguments: str | Path) -> int:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from schemefs import mountpoint
+from schemefs.fs import mountinfo
 from schemefs.testing import leftovers
 from schemefs.testing.mount import MountFailed, SchemeMount
 
@@ -63,7 +63,7 @@ def test_a_failure_shows_the_log_and_leaves_nothing(tmp_path: Path) -> None:
     assert f"log of the schemefs on {path[1]}" in done.stdout
     assert re.search(r"^\+\d+\.\d+ [A-Z]+ ", done.stdout, re.MULTILINE)
     assert not os.path.lexists(path[1])
-    assert mountpoint.mounted_at(path[1]) is None
+    assert mountinfo.mounted_at(path[1]) is None
 
 
 def test_a_daemon_that_died_is_an_error_of_the_test(tmp_path: Path) -> None:
@@ -107,10 +107,10 @@ def test_a_killed_run_is_cleaned_up(tmp_path: Path, daemon_first: bool) -> None:
     # A daemon that was left alone ends with its pytest, and unmounts; a killed one leaves a dead mount.
     assert select.select([daemon], [], [], 15)[0]
     os.close(daemon)
-    assert (mountpoint.mounted_at(path) is not None) is daemon_first
+    assert (mountinfo.mounted_at(path) is not None) is daemon_first
     assert Path(path).parent.is_dir()
     assert any(str(Path(path).parent) in line for line in leftovers.remove_leftovers())
-    assert mountpoint.mounted_at(path) is None
+    assert mountinfo.mounted_at(path) is None
     assert not Path(path).parent.exists()
 
 

@@ -6,18 +6,14 @@ import errno
 import os
 import signal
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
-from tls_certificates import Authority
-
 from schemefs.testing.mount import SchemeMount
+from tests.support.tls_certificates import Authority
 
 pytestmark = pytest.mark.needs("fuse")
 NOBODY = 65534

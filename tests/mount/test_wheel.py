@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from schemefs import mountpoint
+from schemefs.fs import mountinfo
 from schemefs.testing.leftovers import Place
 
 ROOT = Path(__file__).parent.parent.parent
@@ -65,7 +65,7 @@ def test_it_has_every_package_and_no_test(wheel: Path) -> None:
         str(path.relative_to(ROOT)) for top in ("schemefs", "schemes", "drivers") for path in (ROOT / top).rglob("*.py")
     }
     assert {name for name in names if name.endswith(".py")} == in_tree
-    assert any(name.startswith("schemefs/fs/_seam.") and name.endswith(".so") for name in names)
+    assert any(name.startswith("schemefs/fs/_libfuse_hooks.") and name.endswith(".so") for name in names)
     assert {"schemefs/py.typed", "schemes/py.typed", "drivers/py.typed"} <= set(names)
 
 
@@ -94,7 +94,7 @@ def test_it_mounts_from_a_directory_that_has_drivers_and_schemes_of_its_own(
     schemefs = (environment / "bin" / program[0], *program[1:])
     try:
         run(*schemefs, "mount", directory, "--driver", "loopback", cwd=tmp_path)
-        mount = mountpoint.mounted_at(str(directory))
+        mount = mountinfo.mounted_at(str(directory))
         assert mount is not None
         place.note_process(mount.pid)
         # What the daemon has mapped is the wheel's seam, not the checkout's.

@@ -10,7 +10,7 @@ import pytest
 
 from schemefs.errors import SchemeError
 from schemefs.testing.wire import Weather
-from tests.dns_host import DnsHost, Query, Server, reply
+from tests.support.dns_host import DnsHost, Query, Server, reply
 
 WEATHER = Weather(loss=0.2, duplication=0.1, corruption=0.05, reordering=0.2, delay=0.05, jitter=0.05)
 LONGEST = 40.0  # seconds: two servers, seven each, and their exchanges over TCP
@@ -48,4 +48,4 @@ def test_every_open_ends_and_nothing_is_left(seed: int) -> None:
     assert host.stats().get("under_way", 0) == 0
     assert not list(host.udp.udp.ports)
     assert not host.tcp.tcp.connections, seed
-    assert host.alarm.failed == 0
+    assert host.timers.failed == 0

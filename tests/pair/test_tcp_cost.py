@@ -6,7 +6,7 @@ import gc
 import sys
 import tracemalloc
 
-from many_connections import Crowd
+from tests.support.many_connections import Crowd
 
 SEGMENTS = 400
 IDLE_LIMIT = 10 << 10  # octets
@@ -58,4 +58,4 @@ def test_nothing_is_left_of_closed_connections() -> None:
     crowd.take(crowd.segments(500))
     crowd.close()
     assert not crowd.tcp.connections
-    assert crowd.alarm.pending == 0
+    assert crowd.timers.pending == 0

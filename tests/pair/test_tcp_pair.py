@@ -6,7 +6,8 @@ import errno
 import random
 
 import pytest
-from tcp_pair import Pair, User, Weather, converse, sha256
+
+from tests.support.tcp_pair import Pair, User, Weather, converse, sha256
 
 STORM = Weather(loss=0.05, delay=0.01, jitter=0.004, reordering=0.05, duplication=0.05, corruption=0.02)
 HURRICANE = Weather(loss=0.3, delay=0.01, jitter=0.01, reordering=0.3, detour=0.03, duplication=0.2, corruption=0.05)
@@ -29,7 +30,7 @@ def exchange(pair: Pair, octets: int, answer: int, *, seconds: float = 600.0, re
     assert client.state == server.state == "CLOSED"
     assert not pair.left.connections
     assert not pair.right.connections
-    assert pair.alarm.pending == 0
+    assert pair.timers.pending == 0
 
 
 @pytest.mark.parametrize("seed", range(100))
@@ -129,7 +130,7 @@ def test_the_peer_reboots() -> None:
 @pytest.mark.parametrize("seed", range(30))
 def test_simultaneous_open(seed: int) -> None:
     """Both connect to each other, from and to the same ports, in bad weather."""
-    from tcp_pair import LEFT, RIGHT
+    from tests.support.tcp_pair import LEFT, RIGHT
 
     pair = Pair(seed, Weather(loss=0.2, delay=0.02, jitter=0.02, duplication=0.2))
     one = pair.left.connect(RIGHT, 1111, 0.0, local_port=2222)
@@ -160,14 +161,14 @@ def test_ten_thousand_connections_cost_each_segment_no_more() -> None:
     pair = Pair(1)
     pair.listen().backlog = 4096
     client, server = pair.established()
-    pushes = pair.alarm.fired
+    pushes = pair.timers.fired
     for _ in range(2000):
         other = pair.connect()
         assert other
     pair.passes(1.0)
     assert len(pair.left.connections) == 2001
-    fired = pair.alarm.fired - pushes
+    fired = pair.timers.fired - pushes
     assert fired < 2000 * 6
-    before = pair.alarm.fired
+    before = pair.timers.fired
     converse(pair, User(pair, client, bytes(100_000)), User(pair, server))
-    assert pair.alarm.fired - before < 200
+    assert pair.timers.fired - before < 200

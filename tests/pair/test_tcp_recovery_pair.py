@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from tcp_pair import Pair, User, Weather, converse
 
 from schemes.tcp.connection import Connection
+from tests.support.tcp_pair import Pair, User, Weather, converse
 
 MIB = 1 << 20
 

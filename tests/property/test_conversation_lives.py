@@ -8,10 +8,10 @@ from __future__ import annotations
 import hypothesis.strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from schemefs.conversation.life import ACCEPT_WAIT
+from schemefs.conversation.conversation import ACCEPT_WAIT
 from schemefs.errors import SchemeError
 from schemefs.scheme import Event, Handle
-from tests.pipe_world import RDONLY, RDWR, USER, WRONLY, World
+from tests.support.pipe_world import RDONLY, RDWR, USER, WRONLY, World
 
 PORTS = st.sampled_from(["8080", "8081", "9"])
 FLAGS = st.sampled_from([RDONLY, WRONLY, RDWR])

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from schemefs.errors import SchemeError
 from schemes.dns import wire
 from schemes.dns.wire import Question, Reply
-from tests.dns_host import DnsHost, Query, Server, reply
+from tests.support.dns_host import DnsHost, Query, Server, reply
 
 QUESTION = Question("example.com", "A")
 GOOD = reply(
@@ -60,8 +60,8 @@ def test_any_server_ends_in_an_answer_or_an_errno(answers: list[bytes]) -> None:
         assert handle.read(65536, host.now) is not None
     handle.close(host.now)
     host.passes(300.0)
-    assert host.alarm.failed == 0
-    assert host.alarm.pending == 0
+    assert host.timers.failed == 0
+    assert host.timers.pending == 0
     assert not list(host.udp.udp.ports)
     assert not host.tcp.tcp.connections
 

@@ -7,7 +7,6 @@ import dpkt
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemefs.alarm import Alarm
 from schemefs.config import Config
 from schemefs.errors import SchemeError
 from schemefs.log import LogRings
@@ -16,6 +15,7 @@ from schemefs.net.addresses import presentation
 from schemefs.net.checksum import is_valid
 from schemefs.net.offload import CHECKED, NO_OFFLOAD
 from schemefs.scheme import Caller, SchemeContext
+from schemefs.timers import Timers
 from schemes.icmp import IcmpScheme, wire
 from schemes.ip.network import Network
 
@@ -23,9 +23,9 @@ US = bytes((127, 0, 0, 1))
 
 
 def stack():
-    alarm, randomness = Alarm(), random.Random(1)
-    network = Network(alarm, randomness)
-    context = SchemeContext(alarm, randomness, Config(), Names(), LogRings(lambda: 0.0), services={"ip": network})
+    timers, randomness = Timers(), random.Random(1)
+    network = Network(timers, randomness)
+    context = SchemeContext(timers, randomness, Config(), Names(), LogRings(lambda: 0.0), services={"ip": network})
     return IcmpScheme(context)
 
 

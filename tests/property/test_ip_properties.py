@@ -13,7 +13,7 @@ from schemefs.errors import SchemeError
 from schemefs.net.addresses import network_of
 from schemefs.net.offload import CHECKED
 from schemes.ip import wire
-from tests.ip_host import MAC, PEER, PEER_MAC, US, IpHost, datagram
+from tests.support.ip_host import MAC, PEER, PEER_MAC, US, IpHost, datagram
 
 ADDRESSES = st.binary(min_size=4, max_size=4)
 

@@ -10,12 +10,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from drivers.loopback.link import LoopbackLink
-from schemefs.alarm import Alarm
 from schemefs.config import Config
 from schemefs.errors import SchemeError
 from schemefs.log import LogRings
 from schemefs.names import Names
 from schemefs.scheme import Caller, SchemeContext, TextFile
+from schemefs.timers import Timers
 from schemes.ip import IpScheme
 from schemes.netcfg import NetcfgScheme
 
@@ -52,7 +52,7 @@ def log_levels():
 
 
 def stack():
-    context = SchemeContext(Alarm(), random.Random(1), Config(), Names(), LogRings(lambda: 0.0))
+    context = SchemeContext(Timers(), random.Random(1), Config(), Names(), LogRings(lambda: 0.0))
     ip = IpScheme(context)
     context.services["ip"] = ip.provides
     netcfg = NetcfgScheme(context)

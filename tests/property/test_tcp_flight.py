@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemes.tcp.flight import ARRIVED, IN_FLIGHT, LOST, Flight
+from schemes.tcp.scoreboard import ARRIVED, IN_FLIGHT, LOST, Flight
 
 STEPS = st.lists(
     st.tuples(

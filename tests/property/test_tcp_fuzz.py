@@ -7,9 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
-import tcp_fuzz
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from tests.support import tcp_fuzz
 
 FUZZER = Path(__file__).parents[1] / "fuzz" / "fuzz_segments.py"
 FOUND = sorted((FUZZER.parent / "found").glob("*"))

@@ -6,8 +6,6 @@ import random
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tcp_states import STATES
-from tcp_trace import PEER, US
 
 from schemefs.net.buffer import joined
 from schemefs.net.offload import CHECKED
@@ -16,6 +14,8 @@ from schemes.tcp.reassembly import ReassemblyQueue
 from schemes.tcp.receive_buffer import ReceiveBuffer
 from schemes.tcp.send_buffer import SendBuffer
 from schemes.tcp.sequence import unwrap
+from tests.support.tcp_states import STATES
+from tests.support.tcp_trace import PEER, US
 
 
 def around(number: int) -> st.SearchStrategy[int]:
@@ -43,7 +43,7 @@ def test_any_segment_in_any_state(make, arriving, pause: float) -> None:
         offset = (20 + len(option_octets)) << 10
         octets = wire.HEADER.pack(*tcp.ports, seq, ack, offset | flags, wnd, 0, 0) + option_octets + payload
         tcp.tcp.receive_datagram(PEER, US, memoryview(bytes(20) + octets), 20, CHECKED, tcp.now)
-        tcp.alarm.on_deadline(tcp.now)
+        tcp.timers.on_deadline(tcp.now)
         sent = list(tcp.taken())
         if flags & wire.RST:
             assert not any(one.flags & wire.RST for one in sent)

@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import random
-import sys
-from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
-from tls_certificates import AllFiles, Authority
-
-from schemefs.alarm import Alarm
 from schemefs.errors import SchemeError
 from schemefs.net.buffer import joined
 from schemefs.testing.pipes import PipeEngine
+from schemefs.timers import Timers
 from schemes.tls.credentials import client_context, server_context
 from schemes.tls.engine import TlsEngine
 from schemes.tls.layer import Layer
+from tests.support.tls_certificates import AllFiles, Authority
 
 CONTEXTS = []
 
@@ -42,13 +37,13 @@ def pipe() -> tuple[PipeEngine, PipeEngine]:
     return left, right
 
 
-def engine(stream: PipeEngine, alarm: Alarm, name: str | None) -> TlsEngine:
-    return TlsEngine(stream, Layer(CONTEXTS[name is None], name), alarm, 0.0, 30.0, lambda _succeeded: None)
+def engine(stream: PipeEngine, timers: Timers, name: str | None) -> TlsEngine:
+    return TlsEngine(stream, Layer(CONTEXTS[name is None], name), timers, 0.0, 30.0, lambda _succeeded: None)
 
 
-def settle(alarm: Alarm) -> None:
+def settle(timers: Timers) -> None:
     for _ in range(30):
-        alarm.on_deadline(0.0)
+        timers.on_deadline(0.0)
 
 
 def read_all(end: TlsEngine) -> bytes | None:
@@ -64,12 +59,12 @@ def read_all(end: TlsEngine) -> bytes | None:
 
 @given(st.binary(max_size=200), st.booleans())
 def test_any_octets_instead_of_a_handshake(octets, as_server):
-    alarm = Alarm()
+    timers = Timers()
     left, right = pipe()
-    end = engine(left, alarm, None if as_server else "here")
+    end = engine(left, timers, None if as_server else "here")
     right.write(memoryview(octets), 0.0)
     right.shutdown(read=False, write=True, now=0.0)
-    settle(alarm)
+    settle(timers)
     assert end.failed
     with pytest.raises(SchemeError):
         end.opening(0.0)
@@ -77,36 +72,36 @@ def test_any_octets_instead_of_a_handshake(octets, as_server):
 
 @given(st.binary(min_size=1, max_size=20_000), st.randoms(use_true_random=False))
 def test_a_changed_record_is_never_believed(octets, seeded: random.Random):
-    alarm = Alarm()
+    timers = Timers()
     left, right = pipe()
-    client, server = engine(left, alarm, "here"), engine(right, alarm, None)
-    settle(alarm)
+    client, server = engine(left, timers, "here"), engine(right, timers, None)
+    settle(timers)
     assert client.established
     assert server.established
-    settle(alarm)
+    settle(timers)
     left.on_changed = lambda: None  # what comes is changed before the client sees it
     server.write(memoryview(octets), 0.0)
     server.shutdown(read=False, write=True, now=0.0)
     left.received[seeded.randrange(len(left.received))] ^= 1 << seeded.randrange(8)
-    client._look.soon()
-    settle(alarm)
+    client._look.call_soon()
+    settle(timers)
     with pytest.raises(SchemeError):
         read_all(client)
 
 
 @given(st.binary(min_size=1, max_size=20_000), st.integers(1, 40_000))
 def test_a_stream_cut_off_anywhere_is_never_a_whole_one(octets, kept):
-    alarm = Alarm()
+    timers = Timers()
     left, right = pipe()
-    client, server = engine(left, alarm, "here"), engine(right, alarm, None)
-    settle(alarm)
+    client, server = engine(left, timers, "here"), engine(right, timers, None)
+    settle(timers)
     left.on_changed = lambda: None
     server.write(memoryview(octets), 0.0)
     server.shutdown(read=False, write=True, now=0.0)
     whole = kept >= len(left.received)
     del left.received[kept:]
-    client._look.soon()
-    settle(alarm)
+    client._look.call_soon()
+    settle(timers)
     if whole:
         assert read_all(client) == octets
     else:

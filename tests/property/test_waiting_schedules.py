@@ -21,12 +21,12 @@ import trio
 from trio.lowlevel import checkpoint
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from schemefs.alarm import Alarm
 from schemefs.errors import SchemeError
 from schemefs.fs.inodes import Inode
 from schemefs.fs.open_files import OpenStream
 from schemefs.fs.waiting import Waiting
 from schemefs.scheme import Caller, Event, Handle, StreamFile
+from schemefs.timers import Timers
 
 QUICK, FULL = 10_000, 100_000
 ROOM = 10  # octets that a pipe holds
@@ -90,8 +90,8 @@ class Schedule:
     def __init__(self, seed: int, nursery: trio.Nursery) -> None:
         self.random = random.Random(seed)
         self.nursery = nursery
-        self.alarm = Alarm()
-        self.waiting = Waiting(self.alarm, lambda: None, trio.current_time)
+        self.timers = Timers()
+        self.waiting = Waiting(self.timers, lambda: None, trio.current_time)
         self.pipe = Pipe()
         self.file = OpenStream(Inode(2, Node(), None, None), CALLER, self.pipe, self.waiting)
         self.unique = 0
@@ -167,8 +167,8 @@ class Schedule:
             self.polled_state = self.file.poll(trio.current_time())
         elif kind == "time":
             self.nursery_clock.jump(self.random.choice((0.5, 1.0, 2.0)))
-            if self.alarm.next_deadline() <= trio.current_time():
-                self.alarm.on_deadline(trio.current_time())
+            if self.timers.next_deadline() <= trio.current_time():
+                self.timers.on_deadline(trio.current_time())
         elif kind == "end" and self.random.random() < 0.05:
             self.pipe.ended = True
             self.pipe.changed()
@@ -182,7 +182,7 @@ class Schedule:
         assert set(self.parked) == set(self.waiting.by_unique)
         assert not self.interrupted & set(self.parked), "interrupted, and still parked"
         late = {unique for unique, due in self.timeouts.items() if due <= trio.current_time()}
-        assert self.alarm.next_deadline() > trio.current_time() or not late & set(self.parked)
+        assert self.timers.next_deadline() > trio.current_time() or not late & set(self.parked)
         if self.polled is not None:
             assert self.polled.notified <= 1
             news = state & ~self.polled_state
@@ -222,7 +222,7 @@ async def run_schedule(seed: int, clock: MockClock) -> None:
         assert not schedule.parked
     assert not schedule.waiting.by_unique
     assert not schedule.file.waiters.calls
-    assert schedule.alarm.pending == 0
+    assert schedule.timers.pending == 0
     assert schedule.received + schedule.pipe.queue == schedule.accepted
 
 

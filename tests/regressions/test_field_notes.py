@@ -18,17 +18,17 @@ from drivers.virtio.device import RECEIVE, TRANSMIT, SharedQueue
 from drivers.virtio.features import Feature
 from drivers.virtio.net import VirtioNetLink
 from drivers.virtio.queue import DeviceQueue
-from schemefs.alarm import Alarm
 from schemefs.config import Config, InterfaceConfig
 from schemefs.log import LogRings
 from schemefs.names import Names
 from schemefs.net.offload import NO_OFFLOAD
 from schemefs.scheme import Caller, Event, SchemeContext
+from schemefs.timers import Timers
 from schemes.icmp import IcmpScheme
 from schemes.ip import IpScheme
 from schemes.netcfg import NetcfgScheme
 from schemes.tcp import TcpScheme
-from tests.ip_host import MAC, PEER, PEER_MAC, US, MemoryLink
+from tests.support.ip_host import MAC, PEER, PEER_MAC, US, MemoryLink
 
 ROOT = Caller(0)
 NOTES = Path(__file__).parents[2] / "docs/field-notes.md"
@@ -91,9 +91,9 @@ class Stack:
     """ip, icmp and netcfg over one link in memory."""
 
     def __init__(self, config: Config | None = None) -> None:
-        self.alarm = Alarm()
+        self.timers = Timers()
         self.context = SchemeContext(
-            self.alarm, random.Random(1), config or Config([InterfaceConfig()]), Names(), LogRings(lambda: 0.0)
+            self.timers, random.Random(1), config or Config([InterfaceConfig()]), Names(), LogRings(lambda: 0.0)
         )
         self.ip = IpScheme(self.context)
         self.context.services["ip"] = self.ip.provides
@@ -126,33 +126,33 @@ class TestTimers:
 
     def test_timer_never_delivered(self) -> None:
         earlier: list[float] = []
-        alarm = Alarm()
-        alarm.on_earlier = lambda: earlier.append(alarm.next_deadline())
+        timers = Timers()
+        timers.on_earlier = lambda: earlier.append(timers.next_deadline())
         fired: list[float] = []
-        # Armed from anywhere, not only by a timer event as in the original: whoever drives the alarm is told at once.
-        late, soon = alarm.timer(fired.append, "late"), alarm.timer(fired.append, "soon")
+        # Armed from anywhere, not only by a timer event as in the original: whoever drives the timers is told at once.
+        late, soon = timers.timer(fired.append, "late"), timers.timer(fired.append, "soon")
         late.set(5.0)
         soon.set(1.0)
         assert earlier == [5.0, 1.0]
-        while alarm.next_deadline() <= 5.0:
-            alarm.on_deadline(alarm.next_deadline())
+        while timers.next_deadline() <= 5.0:
+            timers.on_deadline(timers.next_deadline())
         assert fired == [1.0, 5.0]
 
     def test_timeout_registry_grows(self) -> None:
-        alarm = Alarm()
-        timers = [alarm.timer(lambda _now: None, "test") for _ in range(10_000)]
-        for timer in timers:
+        timers = Timers()
+        made = [timers.timer(lambda _now: None, "test") for _ in range(10_000)]
+        for timer in made:
             timer.set(1000.0)
-        for timer in timers:
+        for timer in made:
             timer.clear()
-        assert (alarm.armed, alarm.cancelled, alarm.pending) == (10_000, 10_000, 0)
-        assert len(alarm._heap) <= 64
+        assert (timers.armed, timers.cancelled, timers.pending) == (10_000, 10_000, 0)
+        assert len(timers._heap) <= 64
         for deadline in range(10_000):
-            timers[0].set(2000.0 + deadline)  # moved with every segment, as a retransmission timer is
-        assert len(alarm._heap) <= 65
+            made[0].set(2000.0 + deadline)  # moved with every segment, as a retransmission timer is
+        assert len(timers._heap) <= 65
 
     def test_lock_held_while_triggering(self) -> None:
-        alarm = Alarm()
+        timers = Timers()
         order: list[str] = []
 
         def trigger(_now: float) -> None:
@@ -161,15 +161,15 @@ class TestTimers:
             first.set(3.0)
             third.clear()
 
-        first = alarm.timer(trigger, "first")
-        second = alarm.timer(lambda _now: order.append("second"), "second")
-        third = alarm.timer(lambda _now: order.append("third"), "third")
+        first = timers.timer(trigger, "first")
+        second = timers.timer(lambda _now: order.append("second"), "second")
+        third = timers.timer(lambda _now: order.append("third"), "third")
         first.set(1.0)
         third.set(1.0)
-        alarm.on_deadline(1.0)
-        alarm.on_deadline(1.0)
+        timers.on_deadline(1.0)
+        timers.on_deadline(1.0)
         assert order == ["first", "second"]
-        assert alarm.next_deadline() == 3.0
+        assert timers.next_deadline() == 3.0
 
 
 class TestDriver:

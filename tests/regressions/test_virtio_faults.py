@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from virtio_devices import Bench
-
 from schemefs.net.offload import NO_OFFLOAD
+from tests.support.virtio_devices import Bench
 
 
 def test_tx_does_not_wait_for_its_completion() -> None:

@@ -6,12 +6,11 @@ import errno
 from functools import partial
 from typing import TYPE_CHECKING
 
-from schemefs.net.layers import DeliveryError
+from schemefs.net.network_layer import DeliveryError
 
 if TYPE_CHECKING:
-    from tcp_pair import Pair
-
     from schemefs.testing.wire import WireLink
+    from tests.support.tcp_pair import Pair
 
 ROUTER_DELAY = 0.001  # seconds until the error is back
 
@@ -22,7 +21,7 @@ class NarrowPath:
     def __init__(self, pair: Pair, mtu: int, at: float, *, is_told: bool) -> None:
         self.pair = pair
         self.mtu = mtu
-        pair.alarm.timer(self._narrow, "path becomes narrow").set(at)
+        pair.timers.timer(self._narrow, "path becomes narrow").set(at)
         if is_told:
             pair.wire.mourners.append(self._lost)
 
@@ -33,7 +32,7 @@ class NarrowPath:
 
     def _lost(self, link: WireLink, frame: bytes, now: float) -> None:
         if len(frame) > self.pair.wire.weather.largest:
-            self.pair.alarm.timer(partial(self._tell, link, frame), "fragmentation needed").set(now + ROUTER_DELAY)
+            self.pair.timers.timer(partial(self._tell, link, frame), "fragmentation needed").set(now + ROUTER_DELAY)
 
     def _tell(self, link: WireLink, frame: bytes, now: float) -> None:
         """RFC 792, RFC 1191 §4: the error quotes the datagram's first octets and says what would fit."""

@@ -22,11 +22,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from narrow_path import NarrowPath
-from tcp_pair import Pair, User, Weather, sha256
 from trace_lines import line_of, payload_of
 
 from schemes.tcp.congestion import CONTROLS
 from schemes.tcp.connection import Connection
+from tests.support.tcp_pair import Pair, User, Weather, sha256
 
 if TYPE_CHECKING:
     from schemefs.testing.wire import WireLink
@@ -178,7 +178,7 @@ class Simulation:
         pair.passes(2000.0)
         self._check(client.state == server.state == "CLOSED", f"close: {client.state}, {server.state}")
         self._check(not pair.left.connections and not pair.right.connections, "connections are left")
-        self._check(pair.alarm.pending == 0, f"{pair.alarm.pending} timers are left")
+        self._check(pair.timers.pending == 0, f"{pair.timers.pending} timers are left")
         del client, server, listener, left, right, users
         self._check_memory()
 
@@ -198,18 +198,18 @@ class Simulation:
         raise AssertionError
 
     def _converse(self, users: tuple[User, User]) -> None:
-        pair, alarm = self.pair, self.pair.alarm
+        pair, timers = self.pair, self.pair.timers
         ends = [user.connection for user in users]
         slowest = self._slowest_transit()
         self.last_frame_at = pair.now
         while not all([user.acts() for user in users]) and not any(end.error for end in ends):
-            deadline = alarm.next_deadline()
+            deadline = timers.next_deadline()
             allowed = max(end.rtt.rto for end in ends) + slowest + DELAYED_ACK
             silence = deadline - self.last_frame_at
             self._check(silence <= allowed + 1e-6, f"silent for {silence:.3f} s where {allowed:.3f} s are explained")
             self._check(deadline < MAX_SECONDS, "too slow")
             pair.now = max(deadline, pair.now)
-            alarm.on_deadline(pair.now)
+            timers.on_deadline(pair.now)
             for end in ends:
                 # What has been offered is taken, up to a unit of the window scale and one of RFC 7323's roundings.
                 kept = end.inbox.size + end.reassembly.size
@@ -234,7 +234,7 @@ class Simulation:
     def _check_memory(self) -> None:
         """Whatever of a connection's still refers to it would keep it: a timer, a table, a link's queue."""
         gc.collect()
-        kept = [one for one in gc.get_objects() if type(one) is Connection and one.tcp.alarm is self.pair.alarm]
+        kept = [one for one in gc.get_objects() if type(one) is Connection and one.tcp.timers is self.pair.timers]
         self._check(not kept, f"{len(kept)} connections are kept in memory")
 
     def _check_storm(self, name: str, end: Connection, octets: int, arriving: int) -> None:

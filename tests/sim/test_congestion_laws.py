@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 
 import pytest
-from tcp_pair import Pair, Weather
 
 from schemes.tcp.connection import Connection
+from tests.support.tcp_pair import Pair, Weather
 
 CHUNK = memoryview(bytes(1 << 18))
 
@@ -37,12 +37,12 @@ def flow(pair: Pair, seconds: float, *connections: Connection) -> None:
         for connection in connections:
             while connection.out.free:
                 connection.write(CHUNK, pair.now)
-        deadline = pair.alarm.next_deadline()
+        deadline = pair.timers.next_deadline()
         if deadline > end:
             pair.now = end
             return
         pair.now = max(pair.now, deadline)
-        pair.alarm.on_deadline(pair.now)
+        pair.timers.on_deadline(pair.now)
 
 
 def mean_window(pair: Pair, client: Connection, seconds: float, step: float) -> float:

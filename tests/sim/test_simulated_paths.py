@@ -6,9 +6,9 @@ import errno
 import random
 
 import pytest
-from tcp_pair import LEFT, RIGHT, Pair, User, Weather, converse, sha256
 
-from schemefs.net.layers import DeliveryError
+from schemefs.net.network_layer import DeliveryError
+from tests.support.tcp_pair import LEFT, RIGHT, Pair, User, Weather, converse, sha256
 
 
 def test_an_mtu_that_falls_on_the_way() -> None:

@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from ipaddress import IPv4Interface
 
 import pytest
-from namespaces import private_network
 
 from drivers.loopback import LoopbackDriver
 from drivers.tap import TapDriver
 from schemefs.driver import Link
 from schemefs.testing.driver_contract import DriverContract
 from schemes.ip import wire
+from tests.support.namespaces import private_network
 
 HERE = bytes([127, 0, 0, 1])
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from schemefs import mountpoint
+from schemefs.fs import mountinfo
 from schemefs.testing.leftovers import Place
 from schemefs.testing.mount import SchemeMount
 from schemefs.testing.network import Namespace
@@ -136,7 +136,7 @@ def test_a_users_mount_on_a_tap_of_its_own(namespace: Namespace) -> None:
     assert "1 packets received" in done.stdout
     assert "ended the daemon" in done.stdout
     assert "detached /mnt/m" in done.stdout
-    assert mountpoint.mounted_at("/mnt/m") is None
+    assert mountinfo.mounted_at("/mnt/m") is None
     namespace.run(["ip", "link", "show", "mine0"])
 
 

@@ -15,12 +15,9 @@ from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
-from tls_certificates import Authority
-from uplink_host import Host
-
 from schemefs.testing.mount import SchemeMount
+from tests.support.tls_certificates import Authority
+from tests.support.uplink_host import Host
 
 pytestmark = pytest.mark.needs("fuse", "tap", "root", "nft", "dnsmasq")
 

@@ -14,7 +14,6 @@ from ipaddress import IPv4Interface
 import pytest
 import trio
 import trio.testing
-from namespaces import private_network
 from pyroute2 import IPRoute
 
 from drivers.tap import TapDriver
@@ -22,6 +21,7 @@ from schemefs.driver import DriverContext
 from schemefs.log import LogRings
 from schemefs.net.checksum import checksum, is_valid, pseudo_header_sum
 from schemefs.net.offload import GSO_UDP_L4, NEEDS_CHECKSUM, NO_OFFLOAD, Offload
+from tests.support.namespaces import private_network
 
 pytestmark = pytest.mark.needs("root", "tap")
 

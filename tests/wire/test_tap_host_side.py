@@ -15,12 +15,12 @@ from ipaddress import IPv4Address, IPv4Interface
 from pathlib import Path
 
 import pytest
-from namespaces import private_network
 from pyroute2 import IPRoute
 
 from drivers.tap import TapDriver
 from drivers.tap.record import Record
 from schemefs.driver import DriverContext, DriverError
+from tests.support.namespaces import private_network
 
 pytestmark = pytest.mark.needs("root", "tap")
 

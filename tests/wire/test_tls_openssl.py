@@ -7,16 +7,12 @@ import errno
 import os
 import signal
 import subprocess
-import sys
 import time
-from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
-from tls_certificates import Authority
-from tls_peer import NAME, certificates, named, python, quoted, s_server, shell
+from tests.support.tls_certificates import Authority
+from tests.support.tls_peer import NAME, certificates, named, python, quoted, s_server, shell
 
 pytestmark = pytest.mark.needs("fuse", "tap", "root")
 

@@ -7,15 +7,11 @@ import hashlib
 import os
 import re
 import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
-from tls_certificates import Authority
-from tls_peer import NAME, certificates, named, python, quoted, s_server, shell
+from tests.support.tls_certificates import Authority
+from tests.support.tls_peer import NAME, certificates, named, python, quoted, s_server, shell
 
 pytestmark = pytest.mark.needs("fuse", "tap", "root")
 

@@ -16,11 +16,8 @@ from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
-from uplink_host import Host
-
 from schemefs.testing.mount import MountFailed, SchemeMount
+from tests.support.uplink_host import Host
 
 pytestmark = pytest.mark.needs("fuse", "tap", "root", "nft", "dnsmasq")
 

@@ -6,15 +6,15 @@ import errno
 import random
 from struct import pack
 
-from schemefs.alarm import Alarm
 from schemefs.config import Config
 from schemefs.errors import SchemeError
 from schemefs.log import LogRings
 from schemefs.names import Names
 from schemefs.net.addresses import packed
-from schemefs.net.layers import UDP, DeliveryError
+from schemefs.net.network_layer import UDP, DeliveryError
 from schemefs.net.offload import NO_OFFLOAD
 from schemefs.scheme import Caller, SchemeContext
+from schemefs.timers import Timers
 from schemes.icmp import IcmpScheme, wire
 
 ROOT = Caller(0)
@@ -114,13 +114,13 @@ class MemoryNetwork:
 
 
 class Host:
-    """An icmp scheme on a network in memory, with its alarm and a clock that tests turn by hand."""
+    """An icmp scheme on a network in memory, with its timers and a clock that tests turn by hand."""
 
     def __init__(self, address="10.0.2.15", hosts=""):
         self.network = MemoryNetwork(address)
-        self.alarm = Alarm()
+        self.timers = Timers()
         context = SchemeContext(
-            alarm=self.alarm,
+            timers=self.timers,
             random=random.Random(1),
             config=Config(),
             names=Names(hosts),
@@ -141,8 +141,8 @@ class Host:
 
     def run_until(self, end):
         """Let every timer until *end* fire at its own time; returns the last one's."""
-        while (deadline := self.alarm.next_deadline()) <= end:
-            self.alarm.on_deadline(deadline)
+        while (deadline := self.timers.next_deadline()) <= end:
+            self.timers.on_deadline(deadline)
 
     def knows(self, other):
         self.network.peers[other.network.address] = other.network

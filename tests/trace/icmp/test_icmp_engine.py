@@ -8,7 +8,7 @@ from icmp_network import PEER, US, Host, datagram, echo_request, error_message, 
 
 from schemefs.errors import SchemeError
 from schemefs.net.checksum import is_valid
-from schemefs.net.layers import UDP
+from schemefs.net.network_layer import UDP
 from schemefs.net.offload import CHECKED, NO_OFFLOAD
 
 

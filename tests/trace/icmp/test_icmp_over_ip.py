@@ -9,11 +9,11 @@ from icmp_network import ROOT, lines
 from schemefs.config import Config
 from schemefs.log import LogRings
 from schemefs.names import Names
-from schemefs.net.layers import UDP
+from schemefs.net.network_layer import UDP
 from schemefs.net.offload import NO_OFFLOAD
 from schemefs.scheme import SchemeContext
 from schemes.icmp import IcmpScheme
-from tests.ip_host import MAC, PEER, PEER_MAC, US, IpHost
+from tests.support.ip_host import MAC, PEER, PEER_MAC, US, IpHost
 
 LOOP_TIME = 0.000250  # seconds from `send` on lo to its delivery, in these tests
 
@@ -22,7 +22,7 @@ class Stack(IpHost):
     def __init__(self):
         super().__init__()
         context = SchemeContext(
-            self.alarm, random.Random(1), Config(), Names(), LogRings(lambda: 0.0), services={"ip": self.network}
+            self.timers, random.Random(1), Config(), Names(), LogRings(lambda: 0.0), services={"ip": self.network}
         )
         self.scheme = IcmpScheme(context)
 
@@ -31,8 +31,8 @@ class Stack(IpHost):
 
     def run_until(self, end):
         """Timers at their times; what is sent on lo arrives LOOP_TIME later."""
-        while (deadline := self.alarm.next_deadline()) <= end:
-            self.alarm.on_deadline(deadline)
+        while (deadline := self.timers.next_deadline()) <= end:
+            self.timers.on_deadline(deadline)
             self.loop(deadline)
 
     def loop(self, now):
@@ -69,7 +69,7 @@ def test_ping_of_lo_is_answered_by_ourselves():
         "3 packets transmitted, 3 packets received, 0.00% packet loss",
         "rtt min/avg/max = 0.500/0.500/0.500 ms",
     ]
-    assert stack.alarm.pending == 0
+    assert stack.timers.pending == 0
 
 
 def test_our_own_address_answers_too():

@@ -45,7 +45,7 @@ def test_ping_of_a_peer_prints_replies_and_statistics():
     ]
     assert ended
     ping.close(10.0)
-    assert host.alarm.pending == 0
+    assert host.timers.pending == 0
 
 
 def test_times_are_measured_and_a_lost_probe_times_out():
@@ -91,7 +91,7 @@ def test_the_first_probe_goes_out_at_open_and_none_after_close():
     host.run_until(2.5)
     assert len(host.network.sent) == 3
     ping.close(2.5)
-    assert host.alarm.pending == 0
+    assert host.timers.pending == 0
     host.run_until(100.0)
     assert len(host.network.sent) == 3
 
@@ -261,7 +261,7 @@ def test_a_second_descriptor_joins_and_the_last_one_ends_it():
     host.run_until(3.0)
     assert len(host.network.sent) == 4
     second.close(3.0)
-    assert host.alarm.pending == 0
+    assert host.timers.pending == 0
     with pytest.raises(SchemeError) as caught:
         second.reopen(0, ROOT, 3.0)
     assert caught.value.errno == errno.ENOTCONN
@@ -300,7 +300,7 @@ def test_trace_names_the_routers():
     ]
     assert ended
     trace.close(4.0)
-    assert host.alarm.pending == 0
+    assert host.timers.pending == 0
 
 
 def test_trace_ends_at_another_error():

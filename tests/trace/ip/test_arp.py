@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 
-from tests.ip_host import EVERYBODY, MAC, PEER, PEER_MAC, US, IpHost, address, datagram
+from tests.support.ip_host import EVERYBODY, MAC, PEER, PEER_MAC, US, IpHost, address, datagram
 
 STRANGER_MAC = bytes.fromhex("0a00000000bb")
 OTHER = address("10.0.2.77")
@@ -131,7 +131,7 @@ def test_a_neighbor_that_went_away_is_asked_for_three_times_and_then_everybody_i
 def test_an_unused_stale_entry_arms_no_timer() -> None:
     host = IpHost()
     host.resolve_peer()
-    assert host.alarm.pending == 0
+    assert host.timers.pending == 0
 
 
 def test_an_answer_nobody_asked_for_makes_no_entry() -> None:
@@ -266,7 +266,7 @@ def test_who_watches_the_list_is_told_once_for_all_that_happens_at_a_time() -> N
     host.network.on_change.append(changes.append)
 
     def told() -> list[str]:
-        host.alarm.on_deadline(0.0)
+        host.timers.on_deadline(0.0)
         seen, changes[:] = list(changes), []
         return seen
 
@@ -311,7 +311,7 @@ def test_whoever_waits_is_told_that_the_address_was_set_by_hand_and_then_nothing
     host = IpHost()
     told: list[str] = []
     path = host.network.path(OTHER)
-    path.note = lambda _now, text: told.append(text)
+    path.sink = lambda _now, text: told.append(text)
     path.send(host.PROTOCOL, b"x" * 8, (), 0.0)
     host.eth0.add_neighbor(OTHER, PEER_MAC, 0.1)
     host.eth0.remove_neighbor(OTHER, 0.2)

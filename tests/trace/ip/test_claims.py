@@ -8,10 +8,10 @@ from itertools import pairwise
 
 import pytest
 
-from schemefs.alarm import Alarm
 from schemefs.errors import SchemeError
+from schemefs.timers import Timers
 from schemes.ip.network import Network
-from tests.ip_host import MAC, PEER, PEER_MAC, US, IpHost, MemoryLink, address, datagram
+from tests.support.ip_host import MAC, PEER, PEER_MAC, US, IpHost, MemoryLink, address, datagram
 
 PROBE = "arp who-has 10.0.2.15 tell 0.0.0.0 > everybody"
 ANNOUNCEMENT = "arp who-has 10.0.2.15 tell 10.0.2.15 > everybody"
@@ -21,17 +21,17 @@ class Claimant(IpHost):
     """A host that looks first whether its address is somebody else's."""
 
     def __init__(self) -> None:
-        self.alarm = Alarm()
-        self.network = Network(self.alarm, random.Random(1), detects_conflicts=True)
+        self.timers = Timers()
+        self.network = Network(self.timers, random.Random(1), detects_conflicts=True)
         self.link = MemoryLink()
         self.eth0 = self.network.attach(self.link, 0.0)
         self.eth0.add_address(US, 24, 0.0)
 
     def history(self, until: float) -> list[tuple[float, str]]:
         seen = [(0.0, line) for line in self.sends()]
-        while self.alarm.next_deadline() <= until:
-            now = self.alarm.next_deadline()
-            self.alarm.on_deadline(now)
+        while self.timers.next_deadline() <= until:
+            now = self.timers.next_deadline()
+            self.timers.on_deadline(now)
             seen += [(now, line) for line in self.sends()]
         return seen
 
@@ -44,7 +44,7 @@ def test_three_probes_then_two_announcements_at_the_times_of_the_rfc() -> None:
     assert 1.0 <= gaps[0] <= 2.0
     assert 1.0 <= gaps[1] <= 2.0
     assert gaps[2:] == [pytest.approx(2.0), pytest.approx(2.0)]
-    assert host.alarm.pending == 0
+    assert host.timers.pending == 0
 
 
 def test_it_answers_from_the_beginning() -> None:
@@ -153,7 +153,7 @@ def test_what_was_given_up_is_asked_for_every_minute_and_taken_when_nobody_has_i
     host.sends()
     host.receives_arp("reply", US, bytes(4), 1.0)
     assert host.history(61.0) == []
-    [(asked_at, line)] = host.history(host.alarm.next_deadline())
+    [(asked_at, line)] = host.history(host.timers.next_deadline())
     assert line == PROBE
     assert 61.0 <= asked_at <= 71.0
     host.receives_arp("reply", US, bytes(4), asked_at + 0.1)
@@ -163,14 +163,14 @@ def test_what_was_given_up_is_asked_for_every_minute_and_taken_when_nobody_has_i
     assert [line for _, line in seen] == [PROBE] * 3 + [ANNOUNCEMENT] * 2
     assert host.eth0.addresses == [(US, 24)]
     assert host.eth0.duplicates == {}
-    assert host.alarm.pending == 0
+    assert host.timers.pending == 0
 
 
 def test_whoever_probes_for_it_too_is_left_it() -> None:
     host = Claimant()
     host.receives_arp("reply", US, bytes(4), 1.0)
     host.sends()
-    [(asked_at, _)] = host.history(host.alarm.next_deadline())
+    [(asked_at, _)] = host.history(host.timers.next_deadline())
     host.receives_arp("request", bytes(4), US, asked_at + 0.1)
     assert host.history(asked_at + 60.0) == []
     assert host.eth0.addresses == []
@@ -215,7 +215,7 @@ def test_an_address_that_is_given_up_is_not_announced_any_more() -> None:
     host.sends()
     host.eth0.remove_address(US, 24, 0.5)
     assert host.history(60.0) == []
-    assert host.alarm.pending == 0
+    assert host.timers.pending == 0
 
 
 def test_an_interface_that_comes_up_again_claims_again() -> None:

@@ -8,10 +8,10 @@ from itertools import pairwise
 import dpkt
 import pytest
 
-from schemefs.alarm import Alarm
+from schemefs.timers import Timers
 from schemes.netcfg import dhcp_wire as wire
 from schemes.netcfg.dhcp_client import DhcpClient
-from tests.ip_host import MAC, address
+from tests.support.ip_host import MAC, address
 
 SERVER = address("10.0.2.2")
 OTHER_SERVER = address("10.0.2.3")
@@ -25,10 +25,10 @@ class Place:
     mac = MAC
 
     def __init__(self) -> None:
-        self.alarm = Alarm()
+        self.timers = Timers()
         self.said: list[tuple[float, str, dpkt.dhcp.DHCP]] = []
         self.configured: list[str] = []
-        self.client = DhcpClient(self, self.alarm, random.Random(5), "eth0")
+        self.client = DhcpClient(self, self.timers, random.Random(5), "eth0")
 
     def broadcast(self, message: bytes, source: bytes, now: float) -> None:
         octets = wire.frame(MAC, source, message)
@@ -63,8 +63,8 @@ class Place:
         return words
 
     def until(self, deadline: float) -> None:
-        while self.alarm.next_deadline() <= deadline:
-            self.alarm.on_deadline(self.alarm.next_deadline())
+        while self.timers.next_deadline() <= deadline:
+            self.timers.on_deadline(self.timers.next_deadline())
 
     def hears(
         self, kind: int, now: float, *, server: bytes = SERVER, ours: bytes = OURS, **changes: int | bytes
@@ -268,7 +268,7 @@ def test_the_end_gives_the_lease_back() -> None:
     place.client.stop(3.0)
     assert place.says() == ["unicast release"]
     assert place.configured == ["+55", "-55"]
-    assert place.alarm.pending == 0
+    assert place.timers.pending == 0
 
 
 def test_renewing_on_demand() -> None:
@@ -289,6 +289,6 @@ def test_a_lease_for_ever_is_never_renewed() -> None:
     assert reply is not None
     place.client.receive(reply, 0.1)
     assert place.client.state == "BOUND"
-    assert place.alarm.pending == 0
+    assert place.timers.pending == 0
     assert "lease=infinite" in place.client.text(1.0)
     assert "address=10.0.2.55/8" in place.client.text(1.0)

@@ -8,7 +8,7 @@ import pytest
 from schemefs.net.checksum import ones_complement_sum
 from schemefs.net.offload import GSO_ECN, GSO_TCPV4, NEEDS_CHECKSUM, NO_OFFLOAD, Offload, split
 from schemes.ip.fragmentation import fragments
-from tests.ip_host import MAC, PEER, IpHost, MemoryLink, address, datagram
+from tests.support.ip_host import MAC, PEER, IpHost, MemoryLink, address, datagram
 
 FAR = address("10.1.0.2")
 FAR_MAC = bytes.fromhex("0a0000000012")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from schemes.ip.neighbors import CAPACITY
-from tests.ip_host import PEER, PEER_MAC, US, IpHost, MemoryLink, address
+from tests.support.ip_host import PEER, PEER_MAC, US, IpHost, MemoryLink, address
 
 SECOND = address("10.0.2.3")
 SECOND_MAC = bytes.fromhex("0a0000000003")
@@ -59,7 +59,7 @@ def test_the_only_gateway_is_tried_each_time_and_nobody_asks_in_the_background()
     host.network.path(FAR).send(host.PROTOCOL, b"x" * 8, (), 0.0)
     host.until(3.0)
     assert len(host.transport.errors) == 1
-    assert host.alarm.pending == 0
+    assert host.timers.pending == 0
 
 
 def test_both_dead_is_the_error_of_a_dead_one_and_the_first_stays_preferred() -> None:
@@ -82,7 +82,7 @@ def test_a_dead_gateway_that_is_set_by_hand_is_used_again() -> None:
     host.eth0.add_neighbor(PEER, PEER_MAC, 4.0)
     host.network.path(FAR).send(host.PROTOCOL, b"x" * 8, (), 4.1)
     assert next_hops(host) == [PEER_MAC.hex(":")]
-    assert host.alarm.pending == 0
+    assert host.timers.pending == 0
 
 
 def test_a_more_special_route_does_not_fall_back_to_a_shorter_prefix() -> None:
@@ -102,7 +102,7 @@ def test_a_removed_route_ends_the_questions() -> None:
     host.until(3.0)
     host.network.routes.remove(bytes(4), 0, via=PEER)
     host.until(13.0)
-    assert host.alarm.pending == 0
+    assert host.timers.pending == 0
 
 
 def test_an_interface_that_goes_takes_its_dead_gateways_along() -> None:
@@ -110,7 +110,7 @@ def test_an_interface_that_goes_takes_its_dead_gateways_along() -> None:
     host.network.path(FAR).send(host.PROTOCOL, b"x" * 8, (), 0.0)
     host.until(3.0)
     host.eth0.set_up(False, 4.0)
-    assert host.alarm.pending == 0
+    assert host.timers.pending == 0
     assert host.network.routes.dead == set()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dpkt
 
-from tests.ip_host import IpHost, address, datagram
+from tests.support.ip_host import IpHost, address, datagram
 
 GROUP = address("239.1.2.3")
 MAC_OF_GROUP = bytes.fromhex("01005e010203")
@@ -48,7 +48,7 @@ def test_the_first_report_is_repeated_once() -> None:
     host.network.join_group(GROUP, 0.0)
     host.until(100.0)
     assert sent(host) == [(0x16, GROUP, GROUP, 1)] * 2
-    assert host.alarm.pending == 0
+    assert host.timers.pending == 0
 
 
 def test_a_query_is_answered_in_time_unless_another_was_faster() -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from tcp_trace import Trace
+
+from tests.support.tcp_trace import Trace
 
 
 @pytest.fixture(autouse=True, params=[0, 2**32 - 2500], ids=["", "wraps"])

@@ -5,10 +5,10 @@ from __future__ import annotations
 import errno
 
 import pytest
-from tcp_trace import Trace, accepted, established
 
 from schemefs.errors import SchemeError
 from schemefs.scheme import Event
+from tests.support.tcp_trace import Trace, accepted, established
 
 WRAP = pytest.mark.parametrize(("iss", "irs"), [(0, 0), (2**32 - 2, 2**32 - 2), (2**32 - 1, 2**31 - 1)])
 
@@ -29,7 +29,7 @@ def test_normal_close_by_us(iss: int, irs: int) -> None:
     tcp.until(61.2)
     assert tcp.state == "CLOSED"
     assert not tcp.tcp.connections
-    assert tcp.alarm.pending == 0
+    assert tcp.timers.pending == 0
 
 
 @WRAP
@@ -45,7 +45,7 @@ def test_normal_close_by_the_peer(iss: int, irs: int) -> None:
     assert tcp.state == "LAST_ACK"
     tcp.receives(". ack 2", now=1.2)
     assert tcp.state == "CLOSED"
-    assert tcp.alarm.pending == 0
+    assert tcp.timers.pending == 0
 
 
 @WRAP
@@ -191,7 +191,7 @@ def test_lingering_close_ends_after_two_seconds_of_silence() -> None:
     tcp.until(4.5)
     assert tcp.state == "CLOSED"
     assert [one.flags & 4 for one in tcp.taken()] == [0]  # the delayed ACK; no RST
-    assert tcp.alarm.pending == 0
+    assert tcp.timers.pending == 0
 
 
 def test_a_closed_connection_does_not_wait_for_ever_for_the_peers_fin() -> None:
@@ -214,7 +214,7 @@ def test_linger_bounds_the_close(linger: float, at: float) -> None:
     *_, last = tcp.taken()
     assert last.flags & 4
     assert tcp.state == "CLOSED"
-    assert tcp.alarm.pending == 0
+    assert tcp.timers.pending == 0
 
 
 def test_abort() -> None:
@@ -239,7 +239,7 @@ def test_close_in_syn_sent_forgets_the_connection() -> None:
     assert tcp.state == "CLOSED"
     tcp.receives("S. 0:0(0) ack 1 mss 1460", now=2.0)  # it comes after the client gave up
     tcp.sends("R 1:1(0)")
-    assert tcp.alarm.pending == 0
+    assert tcp.timers.pending == 0
 
 
 def test_shutdown_while_connecting_happens_once_connected() -> None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from tcp_trace import Trace, accepted, established
 
-from schemes.tcp.connection import QUICK_ACKS
+from schemes.tcp.control_block import QUICK_ACKS
+from tests.support.tcp_trace import Trace, accepted, established
 
 WRAP = pytest.mark.parametrize(("iss", "irs"), [(0, 0), (2**32 - 1, 2**32 - 1), (2**32 - 2000, 2**31 - 2000)])
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from tcp_trace import Trace
+
+from tests.support.tcp_trace import Trace
 
 CE, ECT_0 = 3, 2
 

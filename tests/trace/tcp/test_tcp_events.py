@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import sys
 
-from tcp_pair import PORT, RIGHT, Pair
-from tcp_trace import PEER, PEER_PORT, Trace, established
-
-from schemefs.conversation.journal import EARLY_LINES, Beginning, Journal, Narrator
+from schemefs.conversation.journal import EARLY_LINES, EarlyEvents, EventSource, Journal
+from tests.support.tcp_pair import PORT, RIGHT, Pair
+from tests.support.tcp_trace import PEER, PEER_PORT, Trace, established
 
 
 def test_every_segment_decision_and_state_is_a_line() -> None:
     tcp = established(mss=1000, options_text="sackOK", cwnd=10_000)
     journal = Journal(0.0)
-    assert isinstance(tcp.connection, Narrator)
-    tcp.connection.narrate(journal.note)
+    assert isinstance(tcp.connection, EventSource)
+    tcp.connection.record_to(journal.log_event)
     tcp.write(bytes(4000), now=0.5)
     tcp.receives(". ack 1 sack 1001:4001", now=0.6)
     tcp.until(0.7)
     tcp.receives(". ack 4001", now=0.8)
-    journal.note(0.9, "close: 0 files are left")  # as the conversation does
+    journal.log_event(0.9, "close: 0 files are left")  # as the conversation does
     tcp.connection.close(0.9)
     tcp.until(2.0)
     lines = journal.ring.read(0, 1 << 16)[0].decode().splitlines()
@@ -37,7 +36,7 @@ def test_every_segment_decision_and_state_is_a_line() -> None:
 def test_a_failure_is_the_last_word() -> None:
     tcp = established()
     journal = Journal(0.0)
-    tcp.connection.narrate(journal.note)
+    tcp.connection.record_to(journal.log_event)
     tcp.receives("R 1:1(0)", now=1.0)
     lines = journal.ring.read(0, 1 << 16)[0].decode().splitlines()
     assert "+1.000000 RST from 10.0.2.2:80 in state ESTABLISHED" in lines
@@ -46,7 +45,7 @@ def test_a_failure_is_the_last_word() -> None:
 def test_the_journal_is_bounded() -> None:
     journal = Journal(0.0)
     for number in range(10_000):
-        journal.note(number / 10, "a line of some length, as they are")
+        journal.log_event(number / 10, "a line of some length, as they are")
     assert len(journal.ring.read(0, 1 << 20)[0]) <= 64 << 10
     assert journal.ring.end > 64 << 10
 
@@ -55,11 +54,11 @@ def test_nobody_pays_for_events_that_nobody_reads() -> None:
     """RFC 9293 §3.9.1.8 SHLD-20: no text is made of a segment, a decision or a state."""
     tcp = established(mss=1000, options_text="sackOK")
     made: list[str] = []
-    tcp.connection.note = lambda _now, text: made.append(text)
+    tcp.connection.sink = lambda _now, text: made.append(text)
     tcp.write(bytes(3000), now=1.0)
     assert made
     made.clear()
-    tcp.connection.note = None
+    tcp.connection.sink = None
     calls: list[str] = []
     sys.setprofile(lambda frame, event, _argument: calls.append(frame.f_code.co_name) if event == "call" else None)
     try:
@@ -76,7 +75,7 @@ def test_nobody_pays_for_events_that_nobody_reads() -> None:
 def told(tcp: Trace) -> list[str]:
     """Return the list that every line will be in."""
     lines: list[str] = []
-    tcp.connection.narrate(lambda _now, text: lines.append(text))
+    tcp.connection.record_to(lambda _now, text: lines.append(text))
     return lines
 
 
@@ -135,11 +134,11 @@ def test_what_is_asked_of_neighbors_is_a_line_too() -> None:
     pair.listen()
     lines: list[str] = []
     connection = pair.left.connect(RIGHT, PORT, 0.0)
-    connection.narrate(lambda _now, text: lines.append(text))
+    connection.record_to(lambda _now, text: lines.append(text))
     pair.left.begin(connection, 0.0)
     assert lines[0] == "CLOSED -> SYN_SENT"
     pair.passes(1.0)
-    assert connection.path.note is not None
+    assert connection.path.sink is not None
     assert connection.state == "ESTABLISHED"
 
 
@@ -155,7 +154,7 @@ def test_the_way_of_what_may_be_marked_is_followed_too() -> None:
             told(tcp)
         notification = tcp.connection.notification
         assert notification is not None
-        assert notification.path.note is tcp.connection.note is not None
+        assert notification.path.sink is tcp.connection.sink is not None
 
 
 def test_the_way_stays_followed_when_another_address_is_tried() -> None:
@@ -165,7 +164,7 @@ def test_the_way_stays_followed_when_another_address_is_tried() -> None:
     tcp.connection.alternatives = (PEER[:3] + b"\7",)
     tcp.receives("R. 0:0(0) ack 1", now=0.1)
     assert tcp.connection.remote.startswith("10.0.2.7:")
-    assert tcp.connection.path.note is not None
+    assert tcp.connection.path.sink is not None
     assert any("SYN out to 10.0.2.7:80" in line for line in lines)
 
 
@@ -173,12 +172,12 @@ def test_what_happened_before_the_conversation_had_it_is_told() -> None:
     """`,events`: a connect sends its SYN before it returns, and a handshake comes before its accept."""
     tcp = Trace()
     connection = tcp.tcp.connect(PEER, PEER_PORT, 5.0)
-    connection.narrate(Beginning())
+    connection.record_to(EarlyEvents())
     tcp.tcp.begin(connection, 5.0)
     journal = Journal(5.0)
-    journal.note(5.0, "open pid 1")
+    journal.log_event(5.0, "open pid 1")
     assert journal.follow(connection)
-    assert connection.note == journal.note
+    assert connection.sink == journal.log_event
     lines = journal.ring.read(0, 1 << 16)[0].decode().splitlines()
     assert lines == [
         "+0.000000 open pid 1",
@@ -186,9 +185,9 @@ def test_what_happened_before_the_conversation_had_it_is_told() -> None:
         "+0.000000 SYN out to 10.0.2.2:80 (try 1)",
     ]
     late = Journal(7.0)
-    connection.narrate(Beginning())
-    connection.tell(6.0, "SYN in")
-    connection.tell(6.5, "ACK in")
+    connection.record_to(EarlyEvents())
+    connection.log_event(6.0, "SYN in")
+    connection.log_event(6.5, "ACK in")
     late.follow(connection)
     assert late.ring.read(0, 1 << 16)[0].decode().splitlines() == ["+0.000000 SYN in", "+0.500000 ACK in"]
 
@@ -197,31 +196,31 @@ def test_the_clock_of_an_accepted_one_begins_with_its_syn_and_never_steps_back()
     """Its first line is told without a time, since `become` has none."""
     tcp = Trace()
     listener = tcp.listen()
-    listener.configure = lambda connection: connection.narrate(Beginning())
+    listener.configure = lambda connection: connection.record_to(EarlyEvents())
     tcp.receives("S 0:0(0) mss 1460", now=1000.0)
     tcp.receives(". 1:1(0) ack 1", now=1000.5)
     connection = listener.accept(1002.0)
     assert connection is not None
     journal = Journal(1002.0)
     assert journal.follow(connection)
-    journal.note(1002.0, "open pid 1")
-    journal.note(1001.0, "late")
+    journal.log_event(1002.0, "open pid 1")
+    journal.log_event(1001.0, "late")
     times = [line.split()[0] for line in journal.ring.read(0, 1 << 16)[0].decode().splitlines()]
     assert times == ["+0.000000", "+0.000000", "+0.500000", "+0.500000", "+2.000000", "+2.000000"]
 
 
 def test_a_clock_that_begins_at_zero_is_a_clock() -> None:
-    beginning = Beginning()
+    beginning = EarlyEvents()
     beginning(0.0, "SYN in")
     tcp = established()
-    tcp.connection.narrate(beginning)
+    tcp.connection.record_to(beginning)
     journal = Journal(3.0)
     journal.follow(tcp.connection)
     assert journal.ring.read(0, 100)[0] == b"+0.000000 SYN in\n"
 
 
 def test_lines_before_an_accept_are_bounded() -> None:
-    beginning = Beginning()
+    beginning = EarlyEvents()
     for number in range(10_000):
         beginning(0.0, str(number))
     assert len(beginning.lines) == EARLY_LINES

@@ -5,9 +5,9 @@ from __future__ import annotations
 import errno
 
 import pytest
-from tcp_trace import Trace, established
 
 from schemes.tcp.timeouts import R1
+from tests.support.tcp_trace import Trace, established
 
 
 def test_after_r1_retransmissions_ip_is_warned_and_the_user_can_see() -> None:
@@ -15,13 +15,13 @@ def test_after_r1_retransmissions_ip_is_warned_and_the_user_can_see() -> None:
     assert R1 >= 3
     tcp = established()
     told: list[str] = []
-    tcp.connection.note = lambda _now, text: told.append(text)
+    tcp.connection.sink = lambda _now, text: told.append(text)
     tcp.write(b"x", now=1.0)
     times = []
     for _ in range(R1):
         assert not tcp.network.suspected
         changes = tcp.changes
-        tcp.until(tcp.alarm.next_deadline())
+        tcp.until(tcp.timers.next_deadline())
         times.append(tcp.now)
     assert tcp.network.suspected == [times[-1]]
     assert tcp.changes > changes  # a poll of `status` ends
@@ -47,7 +47,7 @@ def test_a_closed_window_is_no_failure_of_the_way() -> None:
     tcp.write(bytes(2000), now=0.0)
     tcp.receives(". ack 1001 win 0", now=0.1)
     for _ in range(10):
-        tcp.until(tcp.alarm.next_deadline())
+        tcp.until(tcp.timers.next_deadline())
         tcp.receives(". ack 1001 win 0", now=tcp.now + 0.01)
     assert not tcp.network.suspected
 
@@ -62,9 +62,9 @@ def test_a_hard_error_ends_a_connection_that_is_silent_too(code: int) -> None:
     assert tcp.state == "ESTABLISHED"
     assert tcp.connection.status(0.5)["soft_error"] == "10.0.2.2 says: port unreachable"
     while tcp.connection.unanswered < R1 - 1:
-        tcp.until(tcp.alarm.next_deadline())
+        tcp.until(tcp.timers.next_deadline())
     assert tcp.state == "ESTABLISHED"
-    tcp.until(tcp.alarm.next_deadline())
+    tcp.until(tcp.timers.next_deadline())
     assert tcp.state == "CLOSED"
     expected = "10.0.2.2 says: port unreachable, and no answer to 3 retransmissions"
     assert tcp.fails() == (errno.ECONNREFUSED, expected)
@@ -101,5 +101,5 @@ def test_the_end_of_patience_comes_at_whatever_time_it_began(at: float) -> None:
         for _ in range(60):
             if tcp.state == "CLOSED":
                 break
-            tcp.until(tcp.alarm.next_deadline())
+            tcp.until(tcp.timers.next_deadline())
         assert tcp.state == "CLOSED"

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from tcp_trace import OUR_PORT, PEER, PEER_PORT, US, Trace, accepted, established
 
 from schemefs.net.addresses import packed
 from schemefs.net.offload import CHECKED
 from schemes.tcp import wire
 from schemes.tcp.connection import Connection
+from tests.support.tcp_trace import OUR_PORT, PEER, PEER_PORT, US, Trace, accepted, established
 
 MSS_1000 = b"\x02\x04\x03\xe8"
 
@@ -17,7 +17,7 @@ def receives_with(tcp: Trace, flags: int, seq: int, ack: int, options: bytes, pa
     """The peer's segment arrives with exactly these octets of options."""
     header = wire.header((PEER_PORT, OUR_PORT), seq + tcp.irs, ack + tcp.iss, flags, 65535, 0, options)
     tcp.tcp.receive_datagram(PEER, US, memoryview(bytes(20) + header + payload), 20, CHECKED, tcp.now)
-    tcp.alarm.on_deadline(tcp.now)
+    tcp.timers.on_deadline(tcp.now)
 
 
 @pytest.mark.parametrize(

@@ -5,10 +5,10 @@ from __future__ import annotations
 import errno
 
 import pytest
-from tcp_trace import Trace, established
 
-from schemes.tcp.flight import Flight
 from schemes.tcp.rack import RackRecovery
+from schemes.tcp.scoreboard import Flight
+from tests.support.tcp_trace import Trace, established
 
 
 def flight_of(tcp: Trace) -> Flight:
@@ -194,7 +194,7 @@ def test_a_peer_that_vanishes() -> None:
     number, sentence = tcp.fails()
     assert number == errno.ETIMEDOUT
     assert sentence.startswith("no answer from 10.0.2.2:80 for 9")
-    assert tcp.alarm.pending == 0
+    assert tcp.timers.pending == 0
     assert not tcp.tcp.connections
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import errno
 
 import pytest
-from tcp_trace import Trace, accepted, established
 
 from schemefs.errors import SchemeError
+from tests.support.tcp_trace import Trace, accepted, established
 
 
 def test_active_open() -> None:
@@ -150,7 +150,7 @@ def test_syn_is_sent_again_with_back_off_until_time_is_out() -> None:
     list(tcp.taken())
     times = []
     while tcp.state == "SYN_SENT":
-        tcp.until(tcp.alarm.next_deadline())
+        tcp.until(tcp.timers.next_deadline())
         for segment in tcp.taken():
             assert segment.text().startswith("S 0:0(0)")
             times.append(tcp.now)
@@ -208,7 +208,7 @@ def test_half_open_connections_of_a_listener_are_given_up() -> None:
     assert len(list(tcp.taken())) == 5  # and no RST
     assert not tcp.tcp.connections
     assert not tcp.listener.opening
-    assert tcp.alarm.pending == 0
+    assert tcp.timers.pending == 0
 
 
 def test_rst_in_syn_received_returns_to_listen() -> None:
@@ -265,7 +265,7 @@ def test_closed_listener_resets_what_waits() -> None:
     tcp.sends("R. 1:1(0) ack 1")
     assert not tcp.tcp.connections
     assert not tcp.tcp.ports.is_claimed(40000)
-    assert tcp.alarm.pending == 0
+    assert tcp.timers.pending == 0
 
 
 @pytest.mark.parametrize(
@@ -324,7 +324,7 @@ def test_a_syn_that_can_not_be_sent_fails_at_once() -> None:
     tcp.connect()
     with pytest.raises(SchemeError, match="eth0 is down"):
         tcp.connection.opening(0.0)
-    assert tcp.alarm.pending == 0
+    assert tcp.timers.pending == 0
     assert not tcp.tcp.connections
 
 

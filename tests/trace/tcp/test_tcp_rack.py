@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from tcp_trace import Trace, established
 
 from schemes.tcp.rack import RackRecovery
+from tests.support.tcp_trace import Trace, established
 
 WRAP = pytest.mark.parametrize("iss", [0, 2**32 - 1, 2**32 - 4500])
 
@@ -37,7 +37,7 @@ def test_what_was_overtaken_is_lost_after_a_quarter_of_a_round_trip(iss: int) ->
     assert rack(tcp).phase == "fast recovery"
     tcp.receives(". ack 4001", now=1.226)
     assert rack(tcp).phase == "open"
-    assert tcp.alarm.pending == 0
+    assert tcp.timers.pending == 0
 
 
 def test_three_segments_later_there_is_no_doubt() -> None:

@@ -6,18 +6,18 @@ import errno
 import random
 
 import pytest
-from tcp_pair import LEFT, PORT, RIGHT, Pair
-from tcp_trace import OUR_PORT, PEER, PEER_PORT, US, Trace, accepted, established
 
 from schemefs.errors import SchemeError
 from schemefs.net.addresses import packed
 from schemefs.net.checksum import ones_complement_sum, pseudo_header_sum
 from schemefs.net.offload import CHECKED
 from schemes.tcp import reassembly, wire
-from schemes.tcp.initial_numbers import TICKS_PER_SECOND, InitialNumbers
+from schemes.tcp.isn import TICKS_PER_SECOND, InitialNumbers
 from schemes.tcp.listener import SYN_QUEUE
 from schemes.tcp.settings import CHECKS
 from schemes.tcp.user_timeout import USER_TIMEOUT
+from tests.support.tcp_pair import LEFT, PORT, RIGHT, Pair
+from tests.support.tcp_trace import OUR_PORT, PEER, PEER_PORT, US, Trace, accepted, established
 
 
 def test_windows_are_unsigned() -> None:
@@ -35,7 +35,7 @@ def test_octets_beyond_a_shrunken_window_do_not_end_the_connection() -> None:
     tcp.write(bytes(4000))
     tcp.receives(". ack 1001 win 0", now=0.1)
     while tcp.now < 1000:
-        tcp.until(tcp.alarm.next_deadline())
+        tcp.until(tcp.timers.next_deadline())
         if any(one.size for one in tcp.taken()):
             tcp.receives(". ack 1001 win 0", now=tcp.now + 0.01)
     assert tcp.state == "ESTABLISHED"
@@ -277,7 +277,7 @@ def test_keepalive_is_off_and_two_hours_when_no_time_is_said() -> None:
     tcp = established()
     tcp.until(30 * 86400.0)
     tcp.sends_nothing()
-    assert tcp.alarm.pending == 0
+    assert tcp.timers.pending == 0
     assert CHECKS["keepalive"]("") == 7200.0
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import errno
 
 import pytest
-from tcp_trace import established
 
 from schemefs.errors import SchemeError
 from schemefs.scheme import Event
+from tests.support.tcp_trace import established
 
 
 def test_connection_reset_by_peer() -> None:
@@ -208,7 +208,7 @@ def test_keepalive_can_be_turned_on_and_off() -> None:
     put("0")
     tcp.until(500.0)
     tcp.sends_nothing()
-    assert tcp.alarm.pending == 0
+    assert tcp.timers.pending == 0
 
 
 def test_bad_settings_say_what_is_wrong() -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from tcp_trace import Trace, established
+
+from tests.support.tcp_trace import Trace, established
 
 WRAP = pytest.mark.parametrize("iss", [0, 2**32 - 3500])
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from tcp_trace import PEER, US, Trace, accepted, established
 
 from schemefs.net.offload import CHECKED
 from schemes.ip import wire as ip_wire
+from tests.support.tcp_trace import PEER, US, Trace, accepted, established
 
 
 def hang_up(tcp: Trace) -> None:

@@ -8,12 +8,12 @@ import weakref
 from collections import OrderedDict
 
 import pytest
-from tcp_trace import OUR_PORT, PEER, PEER_PORT, US, Trace, accepted, established
 
 from schemefs.errors import SchemeError
 from schemefs.net.offload import CHECKED
 from schemes.tcp import time_wait, wire
 from schemes.tcp.time_wait import LENGTH
+from tests.support.tcp_trace import OUR_PORT, PEER, PEER_PORT, US, Trace, accepted, established
 
 
 def in_time_wait(options_text: str = "", **attributes: float) -> Trace:
@@ -60,7 +60,7 @@ def test_a_user_who_still_holds_it_sees_it_end() -> None:
     tcp.until(1.0 + LENGTH)
     assert tcp.state == "CLOSED"
     assert tcp.tcp.stats()["time_wait"] == 0
-    assert tcp.alarm.pending == 0
+    assert tcp.timers.pending == 0
 
 
 def test_unread_octets_stay_readable_and_closing_does_not_end_the_wait() -> None:
@@ -255,8 +255,8 @@ def test_those_that_expire_together_are_ended_some_at_a_time(monkeypatch: pytest
     monkeypatch.setattr(time_wait, "AT_ONCE", 4, raising=False)
     left = []
     while len(waits):
-        assert tcp.alarm.next_deadline() <= 1.0 + LENGTH
-        tcp.alarm.on_deadline(1.0 + LENGTH)
+        assert tcp.timers.next_deadline() <= 1.0 + LENGTH
+        tcp.timers.on_deadline(1.0 + LENGTH)
         left.append(len(waits))
     assert left == [6, 2, 0]
     assert isinstance(waits._waiting, OrderedDict)  # a dict would look at all that are gone, for each

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from tcp_trace import PEER, US, Trace, accepted, established
 
 from schemefs.net.offload import CHECKED
 from schemefs.scheme import Event
 from schemes.tcp import wire
+from tests.support.tcp_trace import PEER, US, Trace, accepted, established
 
 WRAP = pytest.mark.parametrize(("iss", "irs"), [(0, 0), (2**32 - 3, 2**32 - 3)])
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from tcp_trace import OUR_PORT, PEER, US, Trace, established
 
 from schemefs.net.offload import CHECKED
 from schemes.tcp import options, wire
 from schemes.tcp.user_timeout import decode, encode
+from tests.support.tcp_trace import OUR_PORT, PEER, US, Trace, established
 
 
 def told(tcp: Trace) -> list[int]:
@@ -30,14 +30,14 @@ def says(tcp: Trace, text: str, seconds: float, now: float = 1.0) -> None:
     octets[12] += 0x10
     tcp._at(now)
     tcp.tcp.receive_datagram(PEER, US, memoryview(bytes(20) + octets), 20, CHECKED, now)
-    tcp.alarm.on_deadline(now)
+    tcp.timers.on_deadline(now)
 
 
 def put(tcp: Trace, name: str, value: str) -> None:
     setter = tcp.connection.settings[name].set
     assert setter is not None
     setter(value)
-    tcp.alarm.on_deadline(tcp.now)
+    tcp.timers.on_deadline(tcp.now)
 
 
 @pytest.mark.parametrize(
@@ -134,7 +134,7 @@ def test_what_the_peer_says_does_not_hold_what_its_user_has_closed() -> None:
     assert tcp.connection.user_timeout == 900
     tcp.until(903.0)
     assert tcp.state == "CLOSED"
-    assert tcp.alarm.pending == 0
+    assert tcp.timers.pending == 0
 
 
 def test_what_the_user_tells_holds_it_also_when_closed() -> None:
@@ -150,7 +150,7 @@ def test_it_is_told_when_it_is_known() -> None:
     tcp = Trace()
     lines: list[tuple[float | None, str]] = []
     tcp.connection = tcp.tcp.connect(PEER, 80, 0.0)
-    tcp.connection.narrate(lambda now, text: lines.append((now, text)))
+    tcp.connection.record_to(lambda now, text: lines.append((now, text)))
     put(tcp, "advertise_timeout", "300")
     assert lines == [(None, "user timeout 300 s: ours 300, the peer's not told")]
     tcp.tcp.begin(tcp.connection, 0.0)

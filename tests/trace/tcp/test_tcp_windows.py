@@ -6,9 +6,9 @@ import errno
 from itertools import pairwise
 
 import pytest
-from tcp_trace import established
 
 from schemes.tcp.send_buffer import CAPACITY, LOW_WATER
+from tests.support.tcp_trace import established
 
 
 def test_no_more_is_sent_than_the_window_allows() -> None:
@@ -49,7 +49,7 @@ def test_zero_window_is_probed_with_one_octet() -> None:
     list(tcp.taken())
     times = []
     while tcp.now < 1000:
-        tcp.until(tcp.alarm.next_deadline())
+        tcp.until(tcp.timers.next_deadline())
         for one in tcp.taken():
             assert (one.seq, one.size) == (1001, 1)
             times.append(tcp.now)
@@ -226,7 +226,7 @@ def test_no_room_on_the_link_keeps_an_ack_owed() -> None:
 
 
 def test_no_room_for_the_syn() -> None:
-    from tcp_trace import Trace
+    from tests.support.tcp_trace import Trace
 
     tcp = Trace()
     tcp.network.room = 0

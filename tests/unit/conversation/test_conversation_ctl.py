@@ -9,7 +9,7 @@ import pytest
 
 from schemefs.errors import SchemeError
 from schemefs.scheme import Event, Handle, TextFile
-from tests.pipe_world import RDONLY, ROOT, World
+from tests.support.pipe_world import RDONLY, ROOT, World
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import pytest
 
 from schemefs.following import Following
 from schemefs.scheme import FollowedFile, TextFile
-from tests.pipe_world import USER, World
+from tests.support.pipe_world import USER, World
 
 
 @pytest.fixture

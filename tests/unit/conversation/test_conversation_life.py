@@ -8,7 +8,7 @@ import pytest
 
 from schemefs.errors import SchemeError
 from schemefs.scheme import Event
-from tests.pipe_world import NONBLOCK, RDONLY, RDWR, ROOT, USER, WRONLY, World
+from tests.support.pipe_world import NONBLOCK, RDONLY, RDWR, ROOT, USER, WRONLY, World
 
 
 @pytest.fixture
@@ -241,7 +241,7 @@ def test_accepted_and_never_opened_waits_while_the_listener_lives_then_30_s(worl
     assert world.read(client) == b""
     world.close(client)
     assert world.numbers() == []
-    assert world.alarm.pending == 0
+    assert world.timers.pending == 0
 
 
 def test_one_opened_in_time_is_kept(world: World) -> None:
@@ -253,7 +253,7 @@ def test_one_opened_in_time_is_kept(world: World) -> None:
     data = world.open(f"{number}/data")
     world.pass_time(100.0)
     assert world.read(data) is None
-    assert world.alarm.pending == 0
+    assert world.timers.pending == 0
 
 
 def test_tx_alone_waits_for_who_reads_and_then_ends_without_a_reset(world: World) -> None:

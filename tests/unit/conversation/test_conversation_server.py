@@ -8,7 +8,7 @@ import pytest
 
 from schemefs.errors import SchemeError
 from schemefs.scheme import Event
-from tests.pipe_world import NONBLOCK, OTHER, RDONLY, RDWR, USER, WRONLY, World
+from tests.support.pipe_world import NONBLOCK, OTHER, RDONLY, RDWR, USER, WRONLY, World
 
 
 @pytest.fixture

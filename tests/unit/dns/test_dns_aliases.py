@@ -6,7 +6,7 @@ import errno
 
 import pytest
 
-from tests.dns_host import ADDRESS, SOA, DnsHost, Query, Server, answers, reply
+from tests.support.dns_host import ADDRESS, SOA, DnsHost, Query, Server, answers, reply
 
 
 def test_aliases_in_one_answer_are_followed() -> None:

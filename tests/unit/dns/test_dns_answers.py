@@ -9,7 +9,7 @@ import dns.flags
 import dns.message
 import pytest
 
-from tests.dns_host import ADDRESS, ROOT, SERVER, SOA, DnsHost, Query, Server, answers, reply, silent
+from tests.support.dns_host import ADDRESS, ROOT, SERVER, SOA, DnsHost, Query, Server, answers, reply, silent
 
 
 def test_no_such_name_is_enoent_and_says_so() -> None:
@@ -29,7 +29,7 @@ def test_silence_is_a_time_out_after_three_tries() -> None:
     assert host.now == pytest.approx(7.0, abs=0.01)
     assert host.sentence == f"no address is known for 'example.com': no answer from {SERVER}"
     assert len(host.servers[0].queries) == 3
-    assert host.alarm.pending == 0
+    assert host.timers.pending == 0
 
 
 def test_a_lost_query_is_asked_again() -> None:

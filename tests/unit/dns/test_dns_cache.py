@@ -11,7 +11,7 @@ from schemefs.errors import SchemeError
 from schemes.dns.cache import ENTRIES, LONGEST, LONGEST_NEGATIVE, OCTETS, Cache
 from schemes.dns.resolver import PURSUITS
 from schemes.dns.wire import Question
-from tests.dns_host import ADDRESS, SECOND, DnsHost, address, only, reply
+from tests.support.dns_host import ADDRESS, SECOND, DnsHost, address, only, reply
 
 
 def test_an_answer_holds_for_its_ttl() -> None:
@@ -75,7 +75,7 @@ def test_questions_under_way_are_bounded() -> None:
     assert host.fails("dns/one-more.com") == errno.ENOBUFS
     for handle in handles:
         handle.close(host.now)
-    assert host.alarm.pending <= 1  # the wire's own
+    assert host.timers.pending <= 1  # the wire's own
 
 
 def test_the_cache_is_bounded_in_entries_and_octets() -> None:

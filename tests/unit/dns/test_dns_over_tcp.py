@@ -6,7 +6,7 @@ import dns.flags
 import dns.message
 import pytest
 
-from tests.dns_host import ADDRESS, DnsHost, Query, Server, answers, reply
+from tests.support.dns_host import ADDRESS, DnsHost, Query, Server, answers, reply
 
 
 def truncated(server: Server, query: Query) -> None:

@@ -12,7 +12,7 @@ import pytest
 from schemefs.errors import SchemeError
 from schemefs.scheme import Event
 from schemes.dns.scheme import README
-from tests.dns_host import ADDRESS, ROOT, SOA, DnsHost, Query, Server, answers, reply, silent
+from tests.support.dns_host import ADDRESS, ROOT, SOA, DnsHost, Query, Server, answers, reply, silent
 
 
 def test_one_address_per_line() -> None:
@@ -124,7 +124,7 @@ def test_closing_gives_up_the_question() -> None:
     handle.interrupted(host.now)
     handle.close(host.now)
     assert "under_way" not in host.stats()
-    assert host.alarm.pending == 0
+    assert host.timers.pending == 0
     assert list(host.udp.udp.ports) == []
 
 

@@ -7,7 +7,7 @@ import os
 
 import pytest
 
-from tests.dns_host import SOA, DnsHost, Query, Server, name_of, only, reply
+from tests.support.dns_host import SOA, DnsHost, Query, Server, name_of, only, reply
 
 
 @pytest.mark.parametrize(

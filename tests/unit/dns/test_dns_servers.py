@@ -6,7 +6,19 @@ import errno
 
 import pytest
 
-from tests.dns_host import ADDRESS, SECOND, SERVER, DnsHost, Query, Server, address, answers, name_of, reply, silent
+from tests.support.dns_host import (
+    ADDRESS,
+    SECOND,
+    SERVER,
+    DnsHost,
+    Query,
+    Server,
+    address,
+    answers,
+    name_of,
+    reply,
+    silent,
+)
 
 
 def test_the_second_server_answers_when_the_first_is_silent_and_is_asked_first_from_then_on() -> None:

@@ -7,10 +7,10 @@ import os
 
 import pytest
 
-from schemefs.conversation.seeking import ATTEMPT_DELAY
+from schemefs.conversation.connecting import ATTEMPT_DELAY
 from schemefs.errors import SchemeError
 from schemefs.scheme import Event, FollowedFile
-from tests.dns_host import ROOT, DnsHost, Query, Server, address, reply
+from tests.support.dns_host import ROOT, DnsHost, Query, Server, address, reply
 
 
 def knows(*addresses: str):
@@ -186,7 +186,7 @@ def test_giving_up_leaves_nothing(seconds: float) -> None:
     assert len(host.tcp.conversations) == 0
     assert not host.tcp.tcp.connections
     assert "under_way" not in host.stats()
-    assert host.alarm.pending == 0
+    assert host.timers.pending == 0
 
 
 def test_nobody_else_waits_meanwhile() -> None:
@@ -312,7 +312,7 @@ def test_ping_asks_for_the_name_first() -> None:
     assert lines[0].startswith("PING 10.0.2.2")
     assert lines[-2] == "2 packets transmitted, 2 packets received, 0.00% packet loss"
     handle.close(host.now)
-    assert host.alarm.pending == 0
+    assert host.timers.pending == 0
 
 
 def test_echo_in_redox_form_by_name() -> None:
@@ -342,5 +342,5 @@ def test_a_ping_given_up_while_its_name_is_looked_up_leaves_nothing() -> None:
     host.passes(0.1)
     handle.close(host.now)
     host.passes(0.1)
-    assert host.alarm.pending == 0
+    assert host.timers.pending == 0
     assert "under_way" not in host.stats()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from drivers.loopback import LoopbackDriver, LoopbackLink
 from drivers.loopback.link import BURST_FRAMES, QUEUE_FRAMES
+from schemefs.call_soon import CallSoonQueue
 from schemefs.driver import DriverContext, Medium
-from schemefs.errands import Errands
 from schemefs.net.checksum import is_valid, pseudo_header_sum
 from schemefs.net.offload import NEEDS_CHECKSUM, NO_OFFLOAD, Offload
 
@@ -107,26 +107,26 @@ def test_observers_see_complete_checksums_and_whole_segments_only() -> None:
 
 
 def test_the_driver_delivers_a_burst_as_soon_as_what_sent_it_is_done() -> None:
-    errands = Errands()
-    driver = LoopbackDriver(DriverContext("lo", soon=errands.soon))
+    callbacks = CallSoonQueue()
+    driver = LoopbackDriver(DriverContext("lo", call_soon=callbacks.call_soon))
     driver.open()
     times: list[float] = []
     driver.link.receive = lambda _frame, _offload, now: times.append(now)
     for _ in range(BURST_FRAMES + 1):
         driver.link.send((b"x",), NO_OFFLOAD, 0.0)
     assert times == []
-    errands.run(1.0)
+    callbacks.run(1.0)
     assert times == [1.0] * BURST_FRAMES
-    errands.run(2.0)
+    callbacks.run(2.0)
     assert times == [1.0] * BURST_FRAMES + [2.0]
-    assert not errands
+    assert not callbacks
     driver.close()
 
 
 def test_what_is_sent_while_a_burst_is_delivered_belongs_to_the_next() -> None:
     """Two ends that answer each other can't hold up everybody else."""
-    errands = Errands()
-    driver = LoopbackDriver(DriverContext("lo", soon=errands.soon))
+    callbacks = CallSoonQueue()
+    driver = LoopbackDriver(DriverContext("lo", call_soon=callbacks.call_soon))
     times: list[float] = []
 
     def answer(_frame: memoryview, _offload: Offload, now: float) -> None:
@@ -136,6 +136,6 @@ def test_what_is_sent_while_a_burst_is_delivered_belongs_to_the_next() -> None:
     driver.link.receive = answer
     driver.link.send((b"x",), NO_OFFLOAD, 0.0)
     for now in (1.0, 2.0, 3.0):
-        errands.run(now)
+        callbacks.run(now)
     assert times == [1.0, 2.0, 3.0]
-    assert errands
+    assert callbacks

@@ -11,8 +11,8 @@ import pytest
 from drivers.tap import relay
 from drivers.tap.relay import Relay, server_failure
 from drivers.tap.uplink import Changes, _load, _rules, begin
+from schemefs.command.mount_options import MountOptions, configuration
 from schemefs.driver import DriverError
-from schemefs.options import MountOptions, configuration
 
 NETWORK = IPv4Network("10.0.2.0/24")
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 
 import pytest
-from virtio_devices import EVERYTHING, Bench
 
 from drivers.virtio.features import Feature, negotiate
 from drivers.virtio.header import decode, encode
 from drivers.virtio.transmit import LONGEST_CHAIN
 from schemefs.net.checksum import is_valid, pseudo_header_sum
 from schemefs.net.offload import CHECKED, DATA_VALID, GSO_ECN, NEEDS_CHECKSUM, NO_OFFLOAD, Offload
+from tests.support.virtio_devices import EVERYTHING, Bench
 
 PLAIN = Feature.EVENT_IDX | Feature.VERSION_1
 SOURCE, DESTINATION = b"\x0a\0\2\x0f", b"\x0a\0\2\2"

@@ -7,12 +7,12 @@ import errno
 import pytest
 import trio
 
-from schemefs.alarm import Alarm
 from schemefs.errors import SchemeError
+from schemefs.fs.libfuse_hooks import pyfuse3
 from schemefs.fs.operations import Operations, answering
-from schemefs.fs.seam import pyfuse3
 from schemefs.fs.waiting import Waiting
 from schemefs.scheme import StaticDirectory
+from schemefs.timers import Timers
 
 
 @answering
@@ -32,7 +32,7 @@ async def handler(_operations: Operations, failure: Exception) -> None:
     ],
 )
 async def test_a_failure_is_an_errno_that_the_kernel_takes(failure: Exception, number: int, unexpected: int) -> None:
-    operations = Operations(StaticDirectory({}), [], Waiting(Alarm(), lambda: None, trio.current_time))
+    operations = Operations(StaticDirectory({}), [], Waiting(Timers(), lambda: None, trio.current_time))
     with pytest.raises(pyfuse3.FUSEError) as caught:
         await handler(operations, failure)
     assert caught.value.errno == number

@@ -10,15 +10,15 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from schemefs.alarm import Alarm
 from schemefs.errors import SchemeError
 from schemefs.following import Following
-from schemefs.fs import foreign
+from schemefs.fs import caller_files
 from schemefs.fs.inodes import Inode
 from schemefs.fs.open_files import BRIM, PIECES, OpenFollowed, OpenStream, OpenText
 from schemefs.fs.waiting import Waiting
 from schemefs.log import TRACE, LogRing, LogRings
 from schemefs.scheme import Caller, Event, FilesWanted, FollowedFile, Handle, TextFile
+from schemefs.timers import Timers
 
 CALLER = Caller(1000)
 MEBIBYTE = 1 << 20
@@ -61,7 +61,7 @@ class Source(Handle):
 
 
 def stream(handle: Handle) -> OpenStream:
-    waiting = Waiting(Alarm(), lambda: None, trio.current_time)
+    waiting = Waiting(Timers(), lambda: None, trio.current_time)
     return OpenStream(Inode(2, TextFile(), None, None), CALLER, handle, waiting)
 
 
@@ -202,7 +202,7 @@ async def test_write_that_had_files_read_is_given_the_time_after_it(monkeypatch:
         return {}
 
     time = [1.0]
-    monkeypatch.setattr(foreign, "read_for", read_for)
+    monkeypatch.setattr(caller_files, "read_for", read_for)
     file = stream(Wanting())
     file.waiting.clock = lambda: time[0]
     assert await file.write(0, b"x", 1, 0, 1.0) == 1
@@ -289,7 +289,7 @@ async def test_who_follows_the_log_is_not_in_it(followers: int) -> None:
     logger.setLevel(TRACE)
     rings = LogRings(lambda: 0.0)
     node = Following(FollowedFile(rings.ring("schemefs.log", "schemefs")))
-    waiting = Waiting(Alarm(), lambda: None, trio.current_time)
+    waiting = Waiting(Timers(), lambda: None, trio.current_time)
     inode = Inode(2, node, None, None)
     files = [OpenStream(inode, CALLER, node.open(0, CALLER, 0.0), waiting) for _ in range(followers)]
     read: list[bytes] = []

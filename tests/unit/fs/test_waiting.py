@@ -9,9 +9,9 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from schemefs.alarm import Alarm
 from schemefs.errors import SchemeError
 from schemefs.fs.waiting import Waiters, Waiting
+from schemefs.timers import Timers
 
 
 class Box:
@@ -31,9 +31,9 @@ class Calls:
     """Calls on one open file, started as the mount starts them, and what became of each."""
 
     def __init__(self) -> None:
-        self.alarm = Alarm()
+        self.timers = Timers()
         self.turns_given_up = 0
-        self.waiting = Waiting(self.alarm, self._give_up, trio.current_time)
+        self.waiting = Waiting(self.timers, self._give_up, trio.current_time)
         self.waiters = Waiters()
         self.box = Box()
         self.answers: dict[int, str | int] = {}
@@ -54,7 +54,7 @@ class Calls:
         self.waiters.wake()
 
     def nothing_left(self) -> bool:
-        return not self.waiters.calls and not self.waiting.by_unique and self.alarm.pending == 0
+        return not self.waiters.calls and not self.waiting.by_unique and self.timers.pending == 0
 
 
 class FakePollHandle:
@@ -185,19 +185,19 @@ async def test_value_left_by_an_interrupted_call_is_for_the_other_that_is_parked
     assert calls.answers == {1: errno.EINTR, 2: "x"}
 
 
-async def run_alarm(alarm: Alarm) -> None:
+async def run_timers(timers: Timers) -> None:
     """As the daemon drives it."""
-    while alarm.pending:
-        with trio.CancelScope(deadline=alarm.next_deadline()):
+    while timers.pending:
+        with trio.CancelScope(deadline=timers.next_deadline()):
             await trio.sleep_forever()
-        alarm.on_deadline(trio.current_time())
+        timers.on_deadline(trio.current_time())
 
 
 async def test_time_out_is_eagain_once_the_time_has_passed(calls: Calls, autojump_clock: MockClock) -> None:
     async with trio.open_nursery() as nursery:
         await start(nursery, calls, 1, timeout=2.5)
         began = trio.current_time()
-        await run_alarm(calls.alarm)
+        await run_timers(calls.timers)
     assert calls.answers == {1: errno.EAGAIN}
     assert trio.current_time() - began == 2.5
     assert calls.nothing_left()
@@ -210,7 +210,7 @@ async def test_time_out_counts_from_the_call_not_from_the_last_wake(calls: Calls
         await trio.sleep(1.5)
         calls.waiters.wake()
         await wait_all_tasks_blocked()
-        await run_alarm(calls.alarm)
+        await run_timers(calls.timers)
         assert trio.current_time() - began == 2.0
     assert calls.answers == {1: errno.EAGAIN}
 
@@ -220,14 +220,14 @@ async def test_answer_leaves_no_timer(calls: Calls) -> None:
         await start(nursery, calls, 1, timeout=60.0)
         calls.put("x")
     assert calls.nothing_left()
-    assert calls.alarm.cancelled == 1
+    assert calls.timers.cancelled == 1
 
 
 async def test_value_that_came_just_before_the_time_out_is_answered(calls: Calls, autojump_clock: MockClock) -> None:
     async with trio.open_nursery() as nursery:
         await start(nursery, calls, 1, timeout=2.0)
         calls.put("x")
-        calls.alarm.on_deadline(trio.current_time() + 3.0)
+        calls.timers.on_deadline(trio.current_time() + 3.0)
     assert calls.answers == {1: "x"}
 
 
@@ -236,7 +236,7 @@ async def test_signal_counts_more_than_a_time_out_at_the_same_moment(calls: Call
         await start(nursery, calls, 1, timeout=2.0)
         calls.waiting.interrupt(1)
         calls.box.value = "x"
-        calls.alarm.on_deadline(trio.current_time() + 3.0)
+        calls.timers.on_deadline(trio.current_time() + 3.0)
     assert calls.answers == {1: errno.EINTR}
     assert calls.box.value == "x"
 

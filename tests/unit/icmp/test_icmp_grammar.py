@@ -5,11 +5,11 @@ import errno
 import dpkt
 import pytest
 
-from schemefs.net.layers import DeliveryError
+from schemefs.net.network_layer import DeliveryError
 from schemes.icmp import wire
-from schemes.icmp.bucket import TokenBucket
+from schemes.icmp.error_meaning import meaning_of, reporter_of, words_of
 from schemes.icmp.grammar import PingOptions, TraceOptions, parse_ping, parse_trace
-from schemes.icmp.meaning import meaning_of, reporter_of, words_of
+from schemes.icmp.token_bucket import TokenBucket
 
 
 @pytest.mark.parametrize(

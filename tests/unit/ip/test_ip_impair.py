@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from schemefs.net.impaired_link import ImpairedLink
 from schemefs.net.impairment import parse_impairment
-from tests.ip_host import PEER, IpHost, datagram
+from tests.support.ip_host import PEER, IpHost, datagram
 
 
 def test_a_path_that_is_in_use_meets_the_weather_and_its_end() -> None:
@@ -61,7 +61,7 @@ def test_an_interface_that_goes_leaves_no_timer() -> None:
     host.eth0.impair([parse_impairment("delay 5s seed 1")], 0.0)
     host.network.path(PEER).send(host.PROTOCOL, b"x" * 8, (), 0.0)
     host.network.detach("eth0", 1.0)
-    assert host.alarm.pending == 0
+    assert host.timers.pending == 0
 
 
 def test_what_the_weather_swallowed_last_is_kept_in_words() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from schemefs.errors import SchemeError
 from schemefs.log import TRACE
-from tests.ip_host import PEER, US, IpHost, MemoryLink, address, datagram
+from tests.support.ip_host import PEER, US, IpHost, MemoryLink, address, datagram
 
 OTHER = address("10.0.9.1")
 
@@ -153,7 +153,7 @@ def test_removing_a_neighbor_tells_who_waits_for_it() -> None:
     host.network.path(PEER).send(253, bytes(8), (), 0.0)
     host.eth0.remove_neighbor(PEER, 1.0)
     assert [error.errno for error in host.transport.errors] == [errno.EHOSTUNREACH]
-    assert host.alarm.pending == 0
+    assert host.timers.pending == 0
 
 
 def test_a_connection_whose_address_is_taken_away_is_told_so() -> None:

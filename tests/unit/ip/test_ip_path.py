@@ -10,10 +10,10 @@ import pytest
 from schemefs.driver import Medium
 from schemefs.errors import SchemeError
 from schemefs.net.checksum import pseudo_header_sum
-from schemefs.net.layers import UDP, DeliveryError
+from schemefs.net.network_layer import UDP, DeliveryError
 from schemefs.net.offload import GSO_TCPV4, GSO_UDP_L4, NEEDS_CHECKSUM, split
 from schemes.ip.raw import Filter, RawConversation
-from tests.ip_host import MAC, PEER, PEER_MAC, US, IpHost, MemoryLink, Recorder, address, datagram
+from tests.support.ip_host import MAC, PEER, PEER_MAC, US, IpHost, MemoryLink, Recorder, address, datagram
 
 FAR = address("192.0.2.1")
 
@@ -179,7 +179,7 @@ def test_the_path_mtu_is_learned_never_raised_and_forgotten() -> None:
         path.send(253, bytes(8), (bytes(600),), 3.0)
     host.until(700.0)
     assert path.mtu == 1500
-    assert host.alarm.pending == 0
+    assert host.timers.pending == 0
 
 
 def test_no_path_mtu_is_learned_from_an_error_about_nothing_that_was_sent() -> None:

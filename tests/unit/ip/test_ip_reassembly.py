@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from schemes.ip import wire
-from tests.ip_host import PEER, US, IpHost
+from tests.support.ip_host import PEER, US, IpHost
 
 
 def fragment(units: int, payload: bytes, more: bool = True, identification: int = 1) -> bytes:
@@ -46,7 +46,7 @@ def test_after_30_seconds_time_exceeded_is_reported_once_for_a_first_fragment() 
     assert host.reports.reported == [(11, 1)]
     assert host.reports.quoted[0][20:] == b"12345678"
     assert host.dropped == {"reassembly_timeout": 2}
-    assert host.alarm.pending == 0
+    assert host.timers.pending == 0
 
 
 def test_memory_is_bounded_and_the_oldest_go_first() -> None:

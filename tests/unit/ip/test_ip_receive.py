@@ -6,7 +6,7 @@ import dpkt
 import pytest
 
 from schemefs.net.offload import CHECKED, NEEDS_CHECKSUM, Offload
-from tests.ip_host import EVERYBODY, MAC, PEER, PEER_MAC, US, IpHost, address, datagram
+from tests.support.ip_host import EVERYBODY, MAC, PEER, PEER_MAC, US, IpHost, address, datagram
 
 BROADCAST = address("255.255.255.255")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from schemes.ip.routes import Route
-from tests.ip_host import IpHost, address
+from tests.support.ip_host import IpHost, address
 
 
 class Counting(dict):  # type: ignore[type-arg]

@@ -11,7 +11,6 @@ import dpkt
 import pytest
 
 from drivers.loopback.link import LoopbackLink
-from schemefs.alarm import Alarm
 from schemefs.config import Config, InterfaceConfig
 from schemefs.errors import SchemeError
 from schemefs.log import LogRings
@@ -19,8 +18,9 @@ from schemefs.names import Names
 from schemefs.net.checksum import pseudo_header_sum
 from schemefs.net.offload import GSO_TCPV4, NEEDS_CHECKSUM, NO_OFFLOAD, Offload
 from schemefs.scheme import Caller, Directory, Event, SchemeContext, TextFile
+from schemefs.timers import Timers
 from schemes.ip import IpScheme
-from tests.ip_host import MAC, PEER, PEER_MAC, US, MemoryLink, datagram
+from tests.support.ip_host import MAC, PEER, PEER_MAC, US, MemoryLink, datagram
 
 ROOT = Caller(0)
 USER = Caller(1000)
@@ -29,7 +29,7 @@ USER = Caller(1000)
 def scheme(gateway: str | None = "10.0.2.2") -> tuple[IpScheme, MemoryLink, LoopbackLink]:
     interfaces = [InterfaceConfig(), InterfaceConfig("eth1", address=IPv4Interface("10.0.3.15/24"))]
     config = Config(interfaces=interfaces, gateway=IPv4Address(gateway) if gateway else None)
-    ip = IpScheme(SchemeContext(Alarm(), random.Random(1), config, Names(), LogRings(lambda: 0.0), uid=7))
+    ip = IpScheme(SchemeContext(Timers(), random.Random(1), config, Names(), LogRings(lambda: 0.0), uid=7))
     lo, eth0 = LoopbackLink("lo"), MemoryLink()
     for link in (lo, eth0, MemoryLink("eth1")):
         ip.link_attached(link, 0.0)

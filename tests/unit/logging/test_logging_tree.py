@@ -6,12 +6,12 @@ import random
 
 import pytest
 
-from schemefs.alarm import Alarm
 from schemefs.config import Config
 from schemefs.errors import SchemeError
 from schemefs.log import TRACE, LogRings
 from schemefs.names import Names
 from schemefs.scheme import Caller, FollowedFile, SchemeContext, SymbolicLink
+from schemefs.timers import Timers
 from schemes.logging import LoggingScheme
 
 ROOT = Caller(0)
@@ -29,7 +29,7 @@ def logs():
 
 @pytest.fixture
 def scheme(logs):
-    return LoggingScheme(SchemeContext(Alarm(), random.Random(1), Config(), Names(), logs))
+    return LoggingScheme(SchemeContext(Timers(), random.Random(1), Config(), Names(), logs))
 
 
 def names(scheme, path):

@@ -7,26 +7,26 @@ from itertools import pairwise
 
 import dpkt
 
-from schemefs.alarm import Alarm
 from schemefs.net.impaired_link import ImpairedLink
 from schemefs.net.impairment import parse_impairments
 from schemefs.net.offload import GSO_TCPV4, NEEDS_CHECKSUM, NO_OFFLOAD, Offload
-from schemefs.net.seeded import SplitMix64
-from tests.ip_host import MAC, PEER_MAC, MemoryLink
+from schemefs.net.splitmix64 import SplitMix64
+from schemefs.timers import Timers
+from tests.support.ip_host import MAC, PEER_MAC, MemoryLink
 
 
 class Weather:
     """An impaired link with both its ends in hand: what was sent on and what was received, with the time."""
 
     def __init__(self, *lines: str) -> None:
-        self.alarm = Alarm()
+        self.timers = Timers()
         self.link = MemoryLink()
         self.link.room = 100_000
         self.arrived: list[tuple[float, bytes]] = []
         self.space: list[float] = []
         self.link.receive = lambda frame, offload, now: self.arrived.append((now, bytes(frame)))
         self.link.on_space = self.space.append
-        self.impaired = ImpairedLink(self.link, parse_impairments(list(lines)), self.alarm)
+        self.impaired = ImpairedLink(self.link, parse_impairments(list(lines)), self.timers)
 
     def sends(self, count: int, now: float = 0.0, size: int = 100) -> None:
         for number in range(count):
@@ -36,8 +36,8 @@ class Weather:
         return [int.from_bytes(octets[14:18], "big") for octets, _ in self.link.sent]
 
     def until(self, deadline: float) -> None:
-        while self.alarm.next_deadline() <= deadline:
-            self.alarm.on_deadline(self.alarm.next_deadline())
+        while self.timers.next_deadline() <= deadline:
+            self.timers.on_deadline(self.timers.next_deadline())
 
 
 def frame(number: int, size: int = 100) -> bytes:
@@ -100,7 +100,7 @@ def test_a_delayed_frame_goes_on_when_its_time_has_come_and_not_before():
     assert counts(weather)["held"] == 1
     weather.until(1.0201)
     assert weather.sent() == [0]
-    assert weather.alarm.next_deadline() == math.inf
+    assert weather.timers.next_deadline() == math.inf
 
 
 def test_jitter_varies_the_delay_and_keeps_the_order():
@@ -215,4 +215,4 @@ def test_when_the_weather_ends_the_link_is_as_it_was_and_what_was_delayed_arrive
     assert weather.sent() == [0, 1, 2]
     assert weather.arrived == [(1.0, frame(9))]
     assert weather.link.receive is before
-    assert weather.alarm.next_deadline() == math.inf
+    assert weather.timers.next_deadline() == math.inf

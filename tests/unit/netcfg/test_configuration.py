@@ -4,12 +4,12 @@ import errno
 import tomllib
 
 import pytest
-from memory_layer import ROOT, SOMEBODY, Netcfg
 
 from schemefs.config import Config, InterfaceConfig
 from schemefs.document import parse
 from schemefs.errors import SchemeError
 from schemefs.net.addresses import packed
+from tests.support.memory_layer import ROOT, SOMEBODY, Netcfg
 
 CONFIG = "config"
 

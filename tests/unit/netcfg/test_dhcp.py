@@ -9,7 +9,7 @@ from test_configuration import Attaching
 from schemefs.errors import SchemeError
 from schemefs.net.addresses import packed
 from schemes.netcfg import dhcp_wire as wire
-from tests.ip_host import MemoryLink
+from tests.support.ip_host import MemoryLink
 
 DHCP = "ifaces/eth0/dhcp"
 SERVER = packed("10.0.2.2")

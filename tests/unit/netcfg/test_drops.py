@@ -1,9 +1,8 @@
 """`stats/drops` gathers what every scheme and every link discarded."""
 
-from memory_layer import Netcfg
-
 from schemefs.net.impairment import Impairment
 from schemefs.scheme import Scheme, StaticDirectory, TextFile
+from tests.support.memory_layer import Netcfg
 
 
 class Dropping(Scheme):

@@ -5,9 +5,9 @@ from __future__ import annotations
 import errno
 
 import pytest
-from memory_layer import SOMEBODY, Netcfg
 
 from schemefs.errors import SchemeError
+from tests.support.memory_layer import SOMEBODY, Netcfg
 
 
 def test_several_name_servers_are_one_text() -> None:

@@ -3,10 +3,10 @@
 import errno
 
 import pytest
-from memory_layer import ROOT, SOMEBODY, Netcfg
 
 from schemefs.errors import SchemeError
 from schemefs.scheme import Caller
+from tests.support.memory_layer import ROOT, SOMEBODY, Netcfg
 
 
 def fails(number, netcfg, text, path, caller=ROOT):
@@ -155,13 +155,13 @@ def test_names():
 
 def test_timers_are_counted():
     netcfg = Netcfg()
-    timers = [netcfg.alarm.timer(lambda _now: None, "test") for _ in range(10_000)]
+    timers = [netcfg.timers.timer(lambda _now: None, "test") for _ in range(10_000)]
     for timer in timers:
         timer.set(5.0)
     for timer in timers:
         timer.clear()
     timers[0].set(2.0)
-    netcfg.alarm.on_deadline(2.000125)
+    netcfg.timers.on_deadline(2.000125)
     assert netcfg.cat("stats/timers").splitlines() == [
         "armed=10001",
         "fired=1",

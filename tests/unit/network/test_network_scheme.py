@@ -10,7 +10,6 @@ from collections.abc import Mapping
 import pytest
 
 from drivers.loopback import LoopbackLink
-from schemefs.alarm import Alarm
 from schemefs.config import Config
 from schemefs.driver import Link, Medium
 from schemefs.errors import SchemeError
@@ -20,6 +19,7 @@ from schemefs.net.buffer import Chunks
 from schemefs.net.checksum import is_valid, pseudo_header_sum
 from schemefs.net.offload import NEEDS_CHECKSUM, NO_OFFLOAD, Offload
 from schemefs.scheme import Caller, Event, SchemeContext, TextFile
+from schemefs.timers import Timers
 from schemes.network import NetworkScheme
 from schemes.network.frames import QUEUE_OCTETS
 
@@ -61,7 +61,9 @@ class KeptLink(Link):
 
 def scheme_with(link: Link) -> NetworkScheme:
     """Return the scheme with *link* attached."""
-    scheme = NetworkScheme(SchemeContext(Alarm(), random.Random(1), Config(), Names(), LogRings(lambda: 0.0), uid=1001))
+    scheme = NetworkScheme(
+        SchemeContext(Timers(), random.Random(1), Config(), Names(), LogRings(lambda: 0.0), uid=1001)
+    )
     scheme.link_attached(link, 0.0)
     return scheme
 

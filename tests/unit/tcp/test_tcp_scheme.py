@@ -7,16 +7,16 @@ import os
 import random
 
 import pytest
-from ip_host import IpHost
 
-from schemefs.alarm import Alarm
 from schemefs.config import Config
 from schemefs.errors import SchemeError
 from schemefs.log import LogRings
 from schemefs.names import Names
 from schemefs.net.buffer import joined
 from schemefs.scheme import Caller, Handle, SchemeContext
+from schemefs.timers import Timers
 from schemes.tcp import TcpScheme
+from tests.support.ip_host import IpHost
 
 ROOT, USER = Caller(0), Caller(1000)
 
@@ -27,7 +27,7 @@ class Machine(IpHost):
     def __init__(self) -> None:
         super().__init__()
         names = Names("127.0.0.1 here\n127.0.0.1 several\n127.0.0.2 several\n127.0.0.3 several\n")
-        context = SchemeContext(self.alarm, random.Random(1), Config(), names, LogRings(lambda: 0.0))
+        context = SchemeContext(self.timers, random.Random(1), Config(), names, LogRings(lambda: 0.0))
         context.services["ip"] = self.network
         self.scheme = TcpScheme(context)
         self.tcp = self.scheme.tcp
@@ -238,13 +238,13 @@ def test_nothing_is_left_of_connections_that_ended() -> None:
     assert len(machine.scheme.conversations) == 0
 
 
-def test_an_idle_alarm() -> None:
+def test_an_idle_timers() -> None:
     """No tick: an idle established connection arms nothing."""
     machine = Machine()
     machine.open(":8080")
     machine.open("127.0.0.1:8080")
     machine.until(1.0)
     machine.settle(1.0)
-    assert isinstance(machine.alarm, Alarm)
+    assert isinstance(machine.timers, Timers)
     assert not any(connection.retransmission.armed for connection in machine.tcp.connections.values())
     assert not any(connection.life.armed for connection in machine.tcp.connections.values())

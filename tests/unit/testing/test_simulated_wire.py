@@ -7,22 +7,22 @@ from struct import pack
 
 import dpkt
 
-from schemefs.alarm import Alarm
 from schemefs.net.checksum import pseudo_header_sum
 from schemefs.net.offload import GSO_TCPV4, NEEDS_CHECKSUM, NO_OFFLOAD, Offload
 from schemefs.testing.wire import SimulatedWire, Weather, run
+from schemefs.timers import Timers
 
 US, PEER = b"\x0a\0\2\x0f", b"\x0a\0\2\2"
 
 
 def carried(weather: Weather, frames: int, seed: int = 1) -> list[tuple[float, bytes]]:
-    alarm = Alarm()
-    wire = SimulatedWire(alarm, random.Random(seed), weather)
+    timers = Timers()
+    wire = SimulatedWire(timers, random.Random(seed), weather)
     got: list[tuple[float, bytes]] = []
     wire.right.receive = lambda frame, _offload, now: got.append((now, bytes(frame)))
     for number in range(frames):
         assert wire.left.send((pack(">I", number), bytes(96)), NO_OFFLOAD, 0.0)
-    run(alarm, until=100.0)
+    run(timers, until=100.0)
     return got
 
 
@@ -74,12 +74,12 @@ def test_a_super_segment_goes_in_finished_pieces() -> None:
     tcp = bytearray(dpkt.tcp.TCP(sport=1, dport=2, seq=1000, flags=dpkt.tcp.TH_ACK).pack_hdr())
     tcp[16:18] = pseudo_header_sum(US, PEER, 6, 20 + len(payload)).to_bytes(2, "big")
     ip = dpkt.ip.IP(src=US, dst=PEER, p=6, len=40 + len(payload)).pack_hdr()
-    alarm = Alarm()
-    wire = SimulatedWire(alarm, random.Random(1))
+    timers = Timers()
+    wire = SimulatedWire(timers, random.Random(1))
     got: list[bytes] = []
     wire.right.receive = lambda frame, _offload, _now: got.append(bytes(frame))
     wire.left.send((ip + tcp, payload), Offload(NEEDS_CHECKSUM, GSO_TCPV4, 40, 1000, 20, 16), 0.0)
-    run(alarm, until=1.0)
+    run(timers, until=1.0)
     segments = [dpkt.ip.IP(frame) for frame in got]
     assert [len(ip.data.data) for ip in segments] == [1000, 1000, 500]
     assert [ip.data.seq for ip in segments] == [1000, 2000, 3000]

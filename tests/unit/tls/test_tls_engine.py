@@ -4,23 +4,18 @@ from __future__ import annotations
 
 import errno
 import random
-import sys
-from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[2]))
-
-from tcp_pair import Pair, Weather
-from tls_certificates import AllFiles, Authority, self_signed
-
-from schemefs.conversation.journal import Narrator
+from schemefs.conversation.journal import EventSource
 from schemefs.errors import SchemeError
 from schemefs.net.buffer import joined
 from schemefs.scheme import Event
 from schemes.tls.credentials import client_context, server_context
 from schemes.tls.engine import INBOX, TlsEngine
 from schemes.tls.layer import Layer
+from tests.support.tcp_pair import Pair, Weather
+from tests.support.tls_certificates import AllFiles, Authority, self_signed
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +44,7 @@ class World:
         self.server = self._engine(streams[1], Layer(theirs, None))
 
     def _engine(self, stream, layer) -> TlsEngine:
-        return TlsEngine(stream, layer, self.pair.alarm, self.pair.now, 30.0, self.outcomes.append)
+        return TlsEngine(stream, layer, self.pair.timers, self.pair.now, 30.0, self.outcomes.append)
 
     @property
     def now(self) -> float:
@@ -207,7 +202,7 @@ def test_bulk_through_loss_with_a_slow_reader_is_bounded_and_whole(authority):
 def test_a_peer_that_says_nothing_is_given_up(authority):
     pair = Pair()
     stream, _ = pair.established()
-    engine = TlsEngine(stream, Layer(client_context({}), "example.com"), pair.alarm, pair.now, 5.0, lambda _ok: None)
+    engine = TlsEngine(stream, Layer(client_context({}), "example.com"), pair.timers, pair.now, 5.0, lambda _ok: None)
     pair.passes(4.0)
     assert engine.opening(pair.now)
     pair.passes(2.0)
@@ -219,7 +214,7 @@ def test_a_peer_that_says_nothing_is_given_up(authority):
 def test_garbage_instead_of_tls_is_a_failure_not_an_exception(authority):
     pair = Pair()
     stream, peer = pair.established()
-    engine = TlsEngine(stream, Layer(client_context({}), "example.com"), pair.alarm, pair.now, 5.0, lambda _ok: None)
+    engine = TlsEngine(stream, Layer(client_context({}), "example.com"), pair.timers, pair.now, 5.0, lambda _ok: None)
     peer.write(memoryview(b"HTTP/1.0 400 Bad Request\r\n\r\n"), pair.now)
     pair.passes(1.0)
     with pytest.raises(SchemeError) as caught:
@@ -282,9 +277,9 @@ def test_its_story_is_the_streams(authority: Authority) -> None:
     """`events`: handshake and records are segments."""
     world = World(authority)
     lines: list[str] = []
-    assert isinstance(world.client, Narrator)
-    world.client.narrate(lambda _now, text: lines.append(text))
-    assert world.client.note is world.client.stream.note is not None  # type: ignore[attr-defined]
+    assert isinstance(world.client, EventSource)
+    world.client.record_to(lambda _now, text: lines.append(text))
+    assert world.client.sink is world.client.stream.sink is not None  # type: ignore[attr-defined]
     world.client.write(memoryview(b"hello"), world.pair.now)
     world.pair.passes(1.0)
     assert any("PSH-ACK out" in line for line in lines)

@@ -5,15 +5,9 @@ from __future__ import annotations
 import errno
 import os
 import random
-import sys
 from pathlib import Path
 
 import pytest
-from ip_host import IpHost
-
-sys.path.insert(0, str(Path(__file__).parents[2]))
-
-from tls_certificates import AllFiles, Authority
 
 from schemefs.config import Config
 from schemefs.errors import SchemeError
@@ -23,6 +17,8 @@ from schemefs.net.buffer import joined
 from schemefs.scheme import Caller, FilesWanted, SchemeContext
 from schemes.tcp import TcpScheme
 from schemes.tls import TlsScheme
+from tests.support.ip_host import IpHost
+from tests.support.tls_certificates import AllFiles, Authority
 
 ROOT, USER = Caller(0, files=AllFiles()), Caller(1000)
 
@@ -33,7 +29,7 @@ class Machine(IpHost):
     def __init__(self) -> None:
         super().__init__()
         names = Names("127.0.0.1 here\n127.0.0.1 several\n127.0.0.2 several\n")
-        context = SchemeContext(self.alarm, random.Random(1), Config(), names, LogRings(lambda: 0.0))
+        context = SchemeContext(self.timers, random.Random(1), Config(), names, LogRings(lambda: 0.0))
         context.services["ip"] = self.network
         context.tree.schemes["tcp"] = TcpScheme(context)
         self.scheme = TlsScheme(context)

@@ -4,21 +4,16 @@ from __future__ import annotations
 
 import errno
 import random
-import sys
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[2]))
-
-from tcp_pair import Weather
 from test_tls_engine import World
-from tls_certificates import Authority
 
 from schemefs.errors import SchemeError
 from schemefs.scheme import Event
 from schemes.tls.engine import TlsEngine
+from tests.support.tcp_pair import Weather
+from tests.support.tls_certificates import Authority
 
 
 class Parked:

@@ -7,10 +7,10 @@ import os
 
 import pytest
 
-from schemefs.net.layers import DeliveryError
+from schemefs.net.network_layer import DeliveryError
 from schemefs.scheme import Event
-from tests.ip_host import EVERYBODY, PEER, US, address
-from tests.udp_host import ROOT, USER, UdpHost, fails, read, write
+from tests.support.ip_host import EVERYBODY, PEER, US, address
+from tests.support.udp_host import ROOT, USER, UdpHost, fails, read, write
 
 OTHER = address("10.0.2.77")
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import errno
 
-from tests.ip_host import address
-from tests.udp_host import UdpHost, fails, read, write
+from tests.support.ip_host import address
+from tests.support.udp_host import UdpHost, fails, read, write
 
 
 def test_a_group_is_joined_heard_and_left() -> None:

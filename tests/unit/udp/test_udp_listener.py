@@ -8,8 +8,8 @@ import pytest
 
 from schemefs.errors import SchemeError
 from schemefs.scheme import Event
-from tests.ip_host import address
-from tests.udp_host import UdpHost, read, write
+from tests.support.ip_host import address
+from tests.support.udp_host import UdpHost, read, write
 
 OTHER = address("10.0.2.77")
 

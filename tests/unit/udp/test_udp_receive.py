@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemefs.net.offload import CHECKED, GSO_UDP_L4, NEEDS_CHECKSUM, Offload
-from tests.ip_host import PEER, US, address, datagram
-from tests.udp_host import UdpHost, read
+from tests.support.ip_host import PEER, US, address, datagram
+from tests.support.udp_host import UdpHost, read
 
 
 def udp(payload: bytes = b"payload", port: int = 5000, **fields: int) -> bytes:

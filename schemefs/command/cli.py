@@ -1,0 +1,279 @@
+"""The command line: `schemefs mount DIR`, `schemefs umount DIR`, and the small commands beside them.
+
+Every failure is one sentence on standard error and status 1. trio, pyfuse3 and the plugins are imported only in the
+daemon, after the fork (background.py); mount_options.py has the
+options, mountpoint.py the checks of a mount point.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+from click.core import ParameterSource
+
+from schemefs import __version__, tools
+from schemefs.command import completion, force_umount, mount_command, mount_options, mountpoint, wait_which
+from schemefs.command import doctor as diagnosis
+from schemefs.config import Config
+from schemefs.errors import StartError
+
+CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
+
+MOUNT_EXAMPLES = """
+\b
+Examples:
+  schemefs mount /scheme                          a TAP device schemefs0, 10.0.2.15/24 on it
+  schemefs mount /tmp/s --driver loopback         no root, no TAP: only lo, 127.0.0.1/8
+  schemefs mount /scheme --address 192.168.7.2/24 --gateway 192.168.7.1
+  schemefs mount /scheme --config lab.toml        several interfaces, routes, weather: cp /scheme/netcfg/config lab.toml
+  schemefs mount /scheme --uplink                 the way out: the host forwards, masquerades, answers for names
+  nsenter --net=/run/netns/lab schemefs mount /scheme
+  cat /scheme/icmp/ping/10.0.2.2,count=3          the first thing to try
+"""
+
+
+COMPLETION_EXAMPLES = """
+\b
+Examples:
+  eval "$(schemefs completion bash)"               in ~/.bashrc
+  eval "$(schemefs completion zsh)"                in ~/.zshrc, after compinit
+  schemefs completion fish >~/.config/fish/completions/schemefs.fish
+"""
+
+
+WAIT_EXAMPLE = """
+\b
+Example:
+  exec 3<>/scheme/tcp/10.0.2.2:7
+  schemefs wait --in -t 2.5 3 && read -r line <&3
+"""
+
+
+def checked(read: Callable[[str], object]) -> Callable[[str], object]:
+    """Return an option's type: one of mount_options.py's functions, whose ValueError becomes click's message."""
+
+    def convert(text: str) -> object:
+        try:
+            return read(text)
+        except ValueError as error:
+            raise click.BadParameter(str(error)) from None
+
+    return convert
+
+
+NO_ADDRESS = "none"
+CIDR = checked(mount_options.interface)
+CIDR_OR_NONE = checked(lambda text: text if text == NO_ADDRESS else mount_options.interface(text))
+ADDRESS = checked(mount_options.address)
+MAC = checked(mount_options.mac)
+MTU = checked(mount_options.mtu)
+
+
+class CommandLine(click.Group):
+    """Our own commands and the tools', each of which is imported when it is used, or when help lists it."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names, ours first."""
+        return [*super().list_commands(ctx), *tools.COMMANDS]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return a command; None: there is none of that name."""
+        module = tools.COMMANDS.get(cmd_name)
+        if module is None:
+            return super().get_command(ctx, cmd_name)
+        command: click.Command = importlib.import_module(module).command
+        return command
+
+
+@click.group(cls=CommandLine, context_settings=CONTEXT, invoke_without_command=True)
+@click.version_option(__version__, message="schemefs %(version)s")
+@click.pass_context
+def cli(context: click.Context) -> None:
+    """Mount Redox's /scheme: the network as files, with a TCP/IP stack of its own."""
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
+
+
+@cli.command(epilog=MOUNT_EXAMPLES)
+@click.argument("directory", metavar="DIR", shell_complete=completion.directories)
+@click.option("-f", "--foreground", is_flag=True, help="Stay, log to standard error; end with Ctrl-C.")
+@click.option(
+    "--driver",
+    default="tap",
+    show_default=True,
+    metavar="NAME",
+    help="What moves frames: tap, loopback…",
+    shell_complete=completion.drivers,
+)
+@click.option("--tap", default="schemefs0", show_default=True, metavar="NAME", help="The TAP: created, or attached to.")
+@click.option("--address", type=CIDR, metavar="CIDR", help="Our address.  [default: 10.0.2.15/24]")
+@click.option("--gateway", type=ADDRESS, metavar="IP", help="The default route.  [default: 10.0.2.2]")
+@click.option("--nameserver", type=ADDRESS, metavar="IP", help="Whom to ask for names.  [default: 10.0.2.3]")
+@click.option(
+    "--host-address",
+    type=CIDR_OR_NONE,
+    metavar="CIDR",
+    help="The kernel's address on the TAP; none leaves it alone.  [default: 10.0.2.2/24]",
+)
+@click.option("--mac", type=MAC, metavar="MAC", help="Our hardware address.  [default: from the TAP's name]")
+@click.option("--mtu", type=MTU, metavar="OCTETS", help="The largest IP datagram.  [default: 1500]")
+@click.option(
+    "--offload",
+    type=click.Choice(["on", "off", "auto"]),
+    default="auto",
+    show_default=True,
+    help="Checksums and segmentation left to the kernel.",
+)
+@click.option("--uplink", is_flag=True, help="The host forwards and masquerades for us, and answers for names. Root.")
+@click.option("--resolver", type=ADDRESS, metavar="IP", help="Whom it asks for names.  [default: the host's resolvers]")
+@click.option(
+    "--config",
+    "config_file",
+    metavar="FILE",
+    default="",
+    help="The network as DIR/netcfg/config shows it, in TOML.",
+    shell_complete=completion.files,
+)
+@click.option("--private", is_flag=True, help="For the user who mounts alone, also when that is root.")
+@click.option("--allow-other", is_flag=True, help="For all users (root's default; others need user_allow_other).")
+@click.option("--log-level", type=click.Choice(list(mount_options.LOG_LEVELS)), default="info", show_default=True)
+@click.option("--log-file", metavar="FILE", default="", help="Log there, beside DIR/logging/net/schemefs.log.")
+@click.option("--pid-file", metavar="FILE", default="", help="Where to write the daemon's process id.")
+def mount(directory: str, *, foreground: bool, allow_other: bool, pid_file: str, **rest: Any) -> None:
+    """Mount on DIR, an existing directory, and return when the mount is ready."""
+    config = _configuration(rest, foreground=foreground)
+    path = mountpoint.resolve(directory)
+    pid_path = Path(pid_file).absolute() if pid_file else None
+    if foreground:
+        status = mount_command.mount_in_foreground(config, path, click.echo, allow_other=allow_other, pid_file=pid_path)
+        sys.stdout.flush()
+        # Everything is taken down. The interpreter's own end would reset the signal handlers first, and a second Ctrl-C
+        # in those 20 ms would turn the status of an orderly end into "killed".
+        os._exit(status)
+    click.echo(mount_command.mount_in_background(config, path, allow_other=allow_other, pid_file=pid_path))
+
+
+def _configuration(values: dict[str, Any], *, foreground: bool) -> Config:
+    """Return what the daemon is told. Paths become absolute, since it changes its directory."""
+    if values["host_address"] == NO_ADDRESS:
+        values |= {"host_address": None, "host_address_alone": True}
+    if values["log_file"]:
+        values["log_file"] = str(Path(values["log_file"]).absolute())
+    elif foreground:
+        values["log_file"] = "-"
+    config_file = values.pop("config_file")
+    try:
+        if config_file:
+            return _configuration_of_file(config_file, values)
+        return mount_options.configuration(mount_options.MountOptions(**values))
+    except ValueError as error:
+        raise StartError(str(error)) from None
+
+
+def _configuration_of_file(path: str, values: dict[str, Any]) -> Config:
+    """Return what a configuration file says. The options that say the same things can't be given beside it."""
+    source = click.get_current_context().get_parameter_source
+    given = [name for name in values if source(name) is ParameterSource.COMMANDLINE]
+    for name in mount_options.SAID_BY_CONFIG:
+        if name in given:
+            raise StartError(f"--{name.replace('_', '-')} and --config can't be given together: the file says it all")
+    try:
+        text = Path(path).read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise StartError(f"the configuration {path} can't be read: {error}") from None
+    try:
+        return mount_options.configuration_of_text(
+            text,
+            private=values["private"],
+            log_file=values["log_file"],
+            log_level=values["log_level"] if "log_level" in given else "",
+        )
+    except ValueError as error:
+        raise StartError(f"{path}: {error}") from None
+
+
+@cli.command()
+@click.argument("directory", metavar="DIR", shell_complete=completion.mounts)
+@click.option("--force", is_flag=True, help="End it also when its daemon does not answer and calls hang in it.")
+def umount(directory: str, *, force: bool) -> None:
+    """End the mount on DIR in order; return when its daemon is gone."""
+    path = mountpoint.resolve(directory)
+    if not force:
+        click.echo(mountpoint.end_mount(path))
+        return
+    for step in force_umount.end_by_force(path):
+        click.echo(step)
+
+
+@cli.command(epilog=WAIT_EXAMPLE)
+@click.argument("descriptor", metavar="FD", type=click.IntRange(min=0))
+@click.option("--in", "readable", is_flag=True, help="Until a read would not wait (the default).")
+@click.option("--out", "writable", is_flag=True, help="Until a write would not wait.")
+@click.option(
+    "-t", "timeout", type=click.FloatRange(min=0), metavar="SECONDS", help="At most so long.  [default: for ever]"
+)
+def wait(descriptor: int, *, readable: bool, writable: bool, timeout: float | None) -> None:
+    """Wait until FD, an open file of the calling shell, is ready; status 124 when the time is up.
+
+    An error or the end of file counts as ready: the next read or write will tell.
+    """
+    ready = wait_which.wait(descriptor, readable=readable or not writable, writable=writable, timeout=timeout)
+    sys.exit(0 if ready else wait_which.TIMED_OUT)
+
+
+@cli.command()
+@click.argument("descriptor", metavar="FD", type=click.IntRange(min=0))
+def which(descriptor: int) -> None:
+    """Print which conversation FD, an open file of the calling shell, is: tcp/7."""
+    click.echo(wait_which.which(descriptor))
+
+
+@cli.command()
+def doctor() -> None:
+    """Look at what this machine has and lacks, stale mounts and TAPs too; say how each can be fixed.
+
+    Status 1 if something is wrong.
+    """
+    good = True
+    for finding in diagnosis.examine():
+        good &= finding.good
+        mark, colour = ("ok  ", "green") if finding.good else ("FAIL", "red")
+        click.echo(f"{click.style(mark, fg=colour)}  {finding.subject}: {finding.sentence}")
+        if finding.fix:
+            click.echo(f"      fix: {finding.fix}")
+    sys.exit(not good)
+
+
+@cli.command("completion", epilog=COMPLETION_EXAMPLES)
+@click.argument("shell", type=click.Choice(completion.SHELLS))
+def print_completion(shell: str) -> None:
+    """Print what SHELL is to read so that it completes commands, options and values."""
+    click.echo(completion.script(cli, shell))
+
+
+def main() -> NoReturn:
+    """Run the command line and exit."""
+    try:
+        sys.exit(cli.main(prog_name="schemefs", standalone_mode=False))
+    except click.UsageError as error:
+        command = error.ctx.info_name or "" if error.ctx else ""
+        hint = f"; see {error.ctx.command_path} --help" if error.ctx else ""
+        _fail(f"{error.format_message().rstrip('.')}{hint}", tools.WRONG_USAGE.get(command, 1))
+    except click.ClickException as error:
+        _fail(error.format_message())
+    except StartError as error:
+        _fail(str(error))
+    except (click.Abort, KeyboardInterrupt):
+        sys.exit(130)
+
+
+def _fail(sentence: str, status: int = 1) -> NoReturn:
+    click.secho("schemefs: ", nl=False, err=True, fg="red")
+    click.echo(sentence, err=True)
+    sys.exit(status)

@@ -1,0 +1,107 @@
+"""`schemefs doctor`: what this machine has and lacks for a mount, each thing with its fix. It changes nothing."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from schemefs.command import mountpoint
+from schemefs.driver import Finding
+from schemefs.errors import StartError
+from schemefs.fs import mountinfo
+
+KERNEL: Final = (5, 11)  # pidfds for select, fuse's poll and stream files all are in it
+
+
+def examine() -> Iterator[Finding]:
+    """Yield what was found, the most basic first."""
+    yield _kernel()
+    yield _fuse()
+    yield _fusermount()
+    yield _seam()
+    yield _others()
+    yield from _plugins()
+    yield from _mounts()
+
+
+def _kernel() -> Finding:
+    release = os.uname().release
+    numbers = re.match(r"(\d+)\.(\d+)", release)
+    if numbers is not None and (int(numbers[1]), int(numbers[2])) >= KERNEL:
+        return Finding("kernel", f"Linux {release}")
+    needed = ".".join(map(str, KERNEL))
+    return Finding("kernel", f"Linux {release} is older than {needed}", fix=f"a kernel from {needed} on", good=False)
+
+
+def _fuse() -> Finding:
+    try:
+        mountpoint.check_fuse()
+    except StartError as error:
+        sentence, _, fix = str(error).partition(": ")
+        return Finding("fuse", sentence, fix=fix, good=False)
+    return Finding("fuse", f"{mountpoint.FUSE_DEVICE} can be used")
+
+
+def _fusermount() -> Finding:
+    if shutil.which("fusermount3"):
+        return Finding("fusermount3", "is installed: users may mount")
+    needed = os.geteuid() != 0
+    return Finding("fusermount3", "is not installed: only root can mount", fix="apt-get install fuse3", good=not needed)
+
+
+def _seam() -> Finding:
+    try:
+        importlib.import_module("schemefs.fs.libfuse_hooks")
+    except ImportError as error:
+        fix = "reinstall with a C compiler and libfuse3-dev; unset LD_PRELOAD"
+        return Finding("seam", f"the C part does not work: {error}", fix=fix, good=False)
+    return Finding("seam", "libfuse is interposed: blocked calls can be interrupted")
+
+
+def _others() -> Finding:
+    if os.geteuid() == 0:
+        return Finding("other users", "may use root's mounts (unless --private)")
+    name = mountpoint.user_name(os.geteuid())
+    if mountpoint.others_allowed(asked=True, private=False):
+        return Finding("other users", f"may use {name}'s mounts with --allow-other")
+    fix = f"as root: echo user_allow_other >>{mountpoint.FUSE_CONF}; then mount with --allow-other"
+    return Finding("other users", f"not even root can use a mount of {name}", fix=fix)
+
+
+def _plugins() -> Iterator[Finding]:
+    from schemefs import plugins  # noqa: PLC0415 - what it imports may be what is broken; the lines above are out by now
+
+    found = plugins.load()
+    yield Finding("schemes", ", ".join(scheme.name for scheme in found.schemes), good=bool(found.schemes))
+    for name, reason in found.missing.items():
+        yield Finding(name, reason, fix="reinstall the package it is from, or remove it", good=False)
+    for driver in found.drivers.values():
+        yield from driver.examine()
+
+
+def _mounts() -> Iterator[Finding]:
+    for mount in [mount for mount in mountinfo.mounts() if mount.kind == mountinfo.TYPE]:
+        state = mountpoint.state_of(mount.path)
+        if state is mountpoint.State.ANSWERS:
+            yield Finding("mount", f"{mount.path} (process {mount.pid}) answers")
+        elif state is mountpoint.State.DEAD:
+            fix = f"schemefs umount {mount.path}"
+            yield Finding("mount", f"{mount.path} was left by a daemon that is no more", fix=fix, good=False)
+        else:
+            fix = f"schemefs umount --force {mount.path}"
+            yield Finding("mount", f"{mount.path} does not answer{_why(mount)}", fix=fix, good=False)
+
+
+def _why(mount: mountinfo.Mount) -> str:
+    """Say what state the daemon is in: proc(5), State in status."""
+    try:
+        status = Path(f"/proc/{mount.pid}/status").read_text()
+    except OSError:
+        return ""
+    state = re.search(r"^State:\s+\S+ \((.*)\)", status, re.MULTILINE)
+    return f": its daemon (process {mount.pid}) is {state[1]}" if state else ""

@@ -1,0 +1,98 @@
+"""The mount command once its options are read: checks, the daemon in front or in the background, what is said about it.
+
+Nothing is left behind by a mount that fails: what the daemon made it takes down itself, and what a crashed one leaves
+on the mount point is removed here.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import FrameType
+
+from schemefs.command import background, mountpoint, systemd
+from schemefs.config import Config
+from schemefs.errors import StartError
+
+Report = Callable[[str], None]
+
+
+def mount_in_foreground(config: Config, path: str, say: Report, *, allow_other: bool, pid_file: Path | None) -> int:
+    """Serve until unmounted; *say* gets the line when the mount is ready. Return the exit status."""
+    with mountpoint.reserved(path):
+        mountpoint.check_fuse()
+        return _serve(config, path, say, allow_other=allow_other, pid_file=pid_file)
+
+
+def mount_in_background(config: Config, path: str, *, allow_other: bool, pid_file: Path | None) -> str:
+    """Start a daemon that serves *path* and return its line when the mount is ready."""
+
+    def serve(report: Report) -> int:
+        return _serve(config, path, report, allow_other=allow_other, pid_file=pid_file)
+
+    with mountpoint.reserved(path):
+        mountpoint.check_fuse()
+        try:
+            return background.run(serve, config.log_file)
+        except StartError:
+            mountpoint.remove_stale(path)  # a daemon that crashed could not do it itself
+            raise
+
+
+def _serve(config: Config, path: str, report: Report, *, allow_other: bool, pid_file: Path | None) -> int:
+    from schemefs import daemon  # noqa: PLC0415 - trio and pyfuse3 must not be imported before the fork
+
+    everyone = mountpoint.others_allowed(asked=allow_other, private=config.private)
+    audience = mountpoint.audience(asked=allow_other, private=config.private)
+    signals = _SignalsOutsideService()
+
+    def report_ready(line: str) -> None:
+        signals.ignored = True
+        line = _with_audience(line, audience)
+        systemd.notify(f"READY=1\nMAINPID={os.getpid()}\nSTATUS={line}")
+        report(line)
+
+    with _pid_file(pid_file):
+        return daemon.serve(config, Path(path), allow_other=everyone, report=report_ready)
+
+
+class _SignalsOutsideService:
+    """Before the daemon listens for signals they end the start; after it has stopped listening they change nothing.
+
+    A second SIGTERM must not kill a daemon that is just putting the host's settings back.
+    """
+
+    def __init__(self) -> None:
+        self.ignored = False
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, self._receive)
+
+    def _receive(self, number: int, _frame: FrameType | None) -> None:
+        if not self.ignored:
+            raise StartError(f"ended by {signal.Signals(number).name} before it was ready")
+
+
+def _with_audience(line: str, audience: str) -> str:
+    """Say who may use the mount, before the `. Try: …` that ends the line for people to copy."""
+    head, separator, invitation = line.partition(". Try: ")
+    return f"{head}{f', {audience}' if audience else ''}{separator}{invitation}"
+
+
+@contextmanager
+def _pid_file(path: Path | None) -> Iterator[None]:
+    """Keep this process's id in *path* while it serves; complete before the mount is reported as ready."""
+    if path is None:
+        yield
+        return
+    try:
+        path.write_text(f"{os.getpid()}\n")
+    except OSError as error:
+        raise StartError(f"the pid file {path} can't be written: {error.strerror}") from None
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            path.unlink()

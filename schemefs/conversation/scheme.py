@@ -1,0 +1,269 @@
+"""The directory of a protocol, declared here once; README is made from the declarations. Below it: `numbered`.
+
+tcp/README  stats  err  clone  <address>[,option…]  <n>/
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, TypeGuard, cast
+
+from schemefs.conversation.connecting import Seeking
+from schemefs.conversation.control import Control
+from schemefs.conversation.conversation import Conversation, Conversations
+from schemefs.conversation.directory import ConversationDirectory, Stream, lines
+from schemefs.conversation.handles import (
+    AcceptHandle,
+    CtlHandle,
+    DataHandle,
+    ListenerHandle,
+    access_of,
+)
+from schemefs.conversation.help import readme
+from schemefs.conversation.journal import open_text
+from schemefs.conversation.options import ACCEPT, FILE_OPTIONS, parse_with_options
+from schemefs.conversation.protocol import ConversationProtocol, Use
+from schemefs.conversation.settings import settings_of
+from schemefs.errors import SchemeError
+from schemefs.net.addresses import AddressPath, Endpoint, parse_seconds, presentation
+from schemefs.scheme import (
+    Caller,
+    Directory,
+    Event,
+    FilesWanted,
+    Handle,
+    Node,
+    Scheme,
+    SchemeContext,
+    TextFile,
+)
+
+if TYPE_CHECKING:
+    from schemefs.conversation.protocol import Engine, ListenerEngine
+
+
+class ConversationScheme(Scheme):
+    """A scheme that is a directory of conversations. A subclass names its protocol in `protocol_of`."""
+
+    def __init__(self, context: SchemeContext, protocol: ConversationProtocol) -> None:
+        super().__init__(context)
+        self.protocol = protocol
+        place = protocol.place or protocol.name
+        self.conversations = Conversations(place, context.timers, datagrams=protocol.datagrams)
+        self.options = {**FILE_OPTIONS, **protocol.options}
+        self.path_options = {**self.options, **ACCEPT} if protocol.ports else self.options
+        self.control = Control(self._begin, self._announce, settings_of, protocol)
+        self._listeners: dict[tuple[str, int], Conversation] = {}
+        self.clone = Stream(self.open_clone)
+        self.root = _ProtocolDirectory(self)
+
+    def shutdown(self, now: float) -> bool:
+        """Close every conversation in order."""
+        return all([conversation.finish(now) for conversation in self.conversations])  # noqa: C419 - close every one
+
+    # Names, for whoever arranges them in another way than `tcp/`
+
+    def numbered(self, name: str) -> Directory:
+        """Return the directory of the live conversation with that number. ENOENT: there is none."""
+        conversation = self.conversations.get(int(name)) if name.isdecimal() and name.isascii() else None
+        if conversation is None or str(conversation.number) != name:
+            raise SchemeError(errno.ENOENT, f"no conversation {self.conversations.protocol}/{name} lives")
+        return self.directory(conversation)
+
+    def all_numbered(self) -> Iterable[tuple[str, Node]]:
+        """Yield the directories of the live conversations."""
+        return [(str(conversation.number), self.directory(conversation)) for conversation in self.conversations]
+
+    def address_file(self, text: str, mode: int = 0o666) -> Node:
+        """Return what opens the conversation of an address with options. EINVAL: malformed."""
+        address = self.parse(text)
+        return Stream(lambda flags, caller, now: self.open_address(address, flags, caller, now), mode=mode)
+
+    # Addresses
+
+    def parse(self, text: str, use: Use = Use.BOTH) -> AddressPath:
+        """Parse and check an address with options. EINVAL, with a sentence: malformed.
+
+        *use* is what a verb of ctl wants it for; a path is for what it says, and may say `accept`.
+        """
+        options = self.path_options if use is Use.BOTH else self.options
+        try:
+            return parse_with_options(text, self.protocol.parse, options, use)
+        except ValueError as error:
+            raise SchemeError(errno.EINVAL, f"{self.protocol.name}/{text}: {error}") from None
+
+    def _begin(self, conversation: Conversation, text: str, caller: Caller, now: float) -> None:
+        address = self.parse(text, Use.CONNECT)
+        self._require_files(address, caller)
+        self._connect(conversation, address, caller, now)
+
+    def _announce(self, conversation: Conversation, text: str, caller: Caller, now: float) -> None:
+        address = self.parse("*:0" if text == "*" else text, Use.LISTEN)
+        self._require_files(address, caller)
+        self._listen(conversation, address, caller, now)
+
+    def _require_files(self, address: AddressPath, caller: Caller) -> None:
+        """Raise FilesWanted unless the files that options name were read for *caller*."""
+        options = [(self.path_options[name], value) for name, value in address.options.items()]
+        names = [str(option.check(value)) for option, value in options if option.is_file]
+        if not all(name in caller.files for name in names):
+            raise FilesWanted(names)
+
+    def _connect(self, conversation: Conversation, address: AddressPath, caller: Caller, now: float) -> None:
+        if self.protocol.ports and not address.endpoint.host:
+            raise SchemeError(errno.EINVAL, "connect to whom? the address has no host")
+        self._apply_file_options(conversation, address)
+        names = self.context.names
+        if not self.protocol.hosts or len(names.known(address.endpoint.host)) == 1:
+            conversation.begin(self.protocol.connect(address, caller, now), now)
+            return
+        if self.protocol.ports:  # a bad one is said before anybody is asked for the host
+            names.port(address.endpoint.port, self.protocol.name)
+
+        def connect(destination: bytes, now: float) -> Engine:
+            endpoint = Endpoint(presentation(destination), address.endpoint.port)
+            return self.protocol.connect(AddressPath(endpoint, address.options), caller, now)
+
+        seeking = Seeking(address.endpoint.host, connect, conversation.begin, self.context.timers)
+        conversation.begin(seeking, now)
+        try:
+            seeking.start(names, now, timeout=parse_seconds(address.options.get("timeout") or "0"))
+        except SchemeError:
+            conversation.engine = None  # as if nothing had begun: a ctl may try another address
+            raise
+
+    def _listen(self, conversation: Conversation, address: AddressPath, caller: Caller, now: float) -> None:
+        made: ListenerEngine | Engine = self.protocol.announce(address, caller, now)
+        self._apply_file_options(conversation, address)
+        if _is_listener(made):
+            conversation.announce(made)
+            self._listeners = {key: other for key, other in self._listeners.items() if not other.closed}
+            self._listeners[self._listener_key(address)] = conversation
+        else:
+            conversation.announced = True
+            conversation.begin(cast("Engine", made), now)
+
+    def _apply_file_options(self, conversation: Conversation, address: AddressPath) -> None:
+        # What ctl has set before stays unless the address says otherwise.
+        if "events" in address.options:
+            conversation.record()
+        for name in ("read_timeout", "write_timeout"):
+            if name in address.options:
+                setattr(conversation, name, parse_seconds(address.options[name]))
+
+    def _listener_key(self, address: AddressPath) -> tuple[str, int]:
+        return address.endpoint.host, self.context.names.port(address.endpoint.port, self.protocol.name)
+
+    # Opening
+
+    def open_address(self, address: AddressPath, flags: int, caller: Caller, now: float) -> Handle:
+        """Make the conversation an address path stands for."""
+        self._require_files(address, caller)
+        if "accept" in address.options:
+            return self._open_accept(address, flags, caller, now)
+        conversation = self.conversations.make(caller.uid, caller.gid)
+        conversation.unnamed = True
+        conversation.began_at = now
+        if "events" in address.options:
+            conversation.record().log_event(now, open_text(caller, flags))
+        try:
+            if address.endpoint.host or not self.protocol.ports:
+                self._connect(conversation, address, caller, now)
+            else:
+                self._listen(conversation, address, caller, now)
+        except BaseException:
+            self.conversations.forget(conversation)
+            raise
+        if conversation.listener is not None:
+            return ListenerHandle(conversation, now, self.accept)
+        reads, writes = access_of(flags)
+        return DataHandle(conversation, now, reads=reads, writes=writes)
+
+    def _open_accept(self, address: AddressPath, flags: int, caller: Caller, now: float) -> Handle:
+        """Take from this uid's listener on that port, else listen for as long as somebody waits."""
+        key = self._listener_key(address)
+        listener = self._listeners.get(key) if key[1] else None  # port 0 is one of its own each time
+        if listener is None or listener.closed or listener.uid != caller.uid:
+            listener = self.conversations.make(caller.uid, caller.gid)
+            try:
+                self._listen(listener, address, caller, now)
+            except BaseException:
+                self.conversations.forget(listener)
+                raise
+
+        def accept(listening: Conversation, now: float) -> Conversation | None:
+            accepted = self.accept(listening, now)
+            if accepted is not None:  # of a listener with other options, perhaps
+                self._apply_file_options(accepted, address)
+                self.protocol.configure(accepted.connected(), address)
+            return accepted
+
+        handle = AcceptHandle(listener, flags, now, accept)
+        handle.open_timeout = parse_seconds(address.options.get("read_timeout") or "0") or listener.read_timeout
+        return handle
+
+    def open_clone(self, _flags: int, caller: Caller, now: float) -> Handle:
+        """Make a conversation that does nothing yet; the file is its ctl."""
+        return CtlHandle(self.conversations.make(caller.uid, caller.gid), now, self.control)
+
+    def accept(self, listening: Conversation, now: float) -> Conversation | None:
+        """Take the next connection of a listener as a conversation of the listener's owner. ENOTCONN: it has ended.
+
+        It has the listener's time-outs, as on Linux, and records its events if the listener does.
+        """
+        if listening.listener is None or listening.closed:
+            raise SchemeError(errno.ENOTCONN, f"{listening.name} has stopped listening")
+        engine = listening.listener.accept(now)
+        listening.used(Event.IN)
+        if engine is None:
+            return None
+        conversation = self.conversations.make(listening.uid, listening.gid)
+        conversation.parent = listening
+        conversation.read_timeout, conversation.write_timeout = listening.read_timeout, listening.write_timeout
+        if listening.journal is not None:
+            conversation.began_at = now
+            conversation.record()
+        listening.children.add(conversation)
+        conversation.begin(engine, now)
+        return conversation
+
+    def directory(self, conversation: Conversation) -> Directory:
+        """Return the numbered directory, always the same one for the same conversation."""
+        if conversation.directory is None:
+            ports = self.protocol.ports
+            conversation.directory = ConversationDirectory(conversation, self.control, self.accept, listens=ports)
+        return cast("ConversationDirectory", conversation.directory)
+
+
+def _is_listener(made: ListenerEngine | Engine) -> TypeGuard[ListenerEngine]:
+    return hasattr(made, "accept")
+
+
+class _ProtocolDirectory(Directory):
+    """`tcp/`."""
+
+    def __init__(self, scheme: ConversationScheme) -> None:
+        self._scheme = scheme
+        self._fixed: dict[str, Node] = {
+            "README": TextFile(lambda: readme(scheme.protocol, scheme.path_options, type(scheme).__doc__ or "")),
+            "stats": TextFile(lambda: lines(scheme.protocol.stats())),
+            "err": scheme.err,
+            "clone": scheme.clone,
+        }
+
+    def lookup(self, name: str, caller: Caller) -> Node:
+        """Find a fixed name, a number or an address; an address is checked, nothing is made."""
+        scheme = self._scheme
+        if name in self._fixed:
+            return self._fixed[name]
+        if name.isdecimal() and name.isascii():
+            return scheme.numbered(name)
+        if ":" in name or "!" in name:
+            return scheme.address_file(name)
+        raise SchemeError(errno.ENOENT, f"no {name!r} here: an address is HOST:PORT or :PORT; README says more")
+
+    def list(self, caller: Caller) -> Iterable[tuple[str, Node]]:
+        """Yield the fixed names and the live conversations."""
+        yield from self._fixed.items()
+        yield from self._scheme.all_numbered()

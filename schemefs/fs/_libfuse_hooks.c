@@ -1,0 +1,352 @@
+/* The seam between libfuse and pyfuse3: five things a network file needs and pyfuse3's Python API can't say.
+ *
+ *   who asks           unique, opcode, pid, uid of the request being handled, and its O_NONBLOCK *now*
+ *   interrupts         FUSE_INTERRUPT calls a Python function with the unique it is about
+ *   FOPEN_STREAM       a file opened "nonseekable" is a stream: reads and writes on one open file at the same time
+ *   chunks             a read may be answered with several buffers, which one writev gathers: no join
+ *   never blocking     the device is read without blocking and without splice; an empty device is reported as EINTR,
+ *                      which pyfuse3 answers by waiting again. (Between "readable" and read, the kernel may withdraw a
+ *                      request whose caller was killed: a blocking read would then stop the whole daemon.)
+ *
+ * How: this extension defines four of libfuse's public functions and is loaded before pyfuse3 with RTLD_GLOBAL, so the
+ * dynamic linker gives pyfuse3 these; where the original is wanted they call it (RTLD_NEXT). Nothing private to
+ * libfuse or pyfuse3 is touched. schemefs/fs/libfuse_hooks.py loads it and checks that it took.
+ */
+#define PY_SSIZE_T_CLEAN
+#define _GNU_SOURCE
+#define FUSE_USE_VERSION 314
+#include <Python.h>
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fuse.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
+#include <fuse3/fuse_lowlevel.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#ifndef FOPEN_STREAM
+#define FOPEN_STREAM (1 << 4)
+#endif
+
+#define EXPORTED __attribute__((visibility("default")))
+
+static struct {
+    uint64_t unique;
+    uint32_t opcode, pid, uid, gid, flags;
+} request;
+
+static PyObject *interrupt_callback;
+static size_t buffer_size; /* what one read of the device must have room for */
+static int prepared_fd = -1;
+static int drained;        /* the last read of the device found nothing */
+static struct fuse_session *volatile current_session; /* NULL again once it is about to be destroyed */
+static int ended;          /* unmounted, or the connection was aborted: no request will come any more */
+
+/* The kernel refuses reads into a buffer smaller than header and max_write; libfuse negotiates at most this many pages. */
+static size_t device_buffer_size(void)
+{
+    long pages = 256, limit;
+    FILE *file = fopen("/proc/sys/fs/fuse/max_pages_limit", "re");
+    if (file) {
+        if (fscanf(file, "%ld", &limit) == 1 && limit > pages && limit <= 65535)
+            pages = limit;
+        fclose(file);
+    }
+    return (size_t)(pages + 2) * (size_t)sysconf(_SC_PAGESIZE);
+}
+
+EXPORTED int fuse_session_receive_buf(struct fuse_session *session, struct fuse_buf *buf)
+{
+    int fd = fuse_session_fd(session);
+    ssize_t count;
+
+    if (fd != prepared_fd) {
+        fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
+        prepared_fd = fd;
+        buffer_size = device_buffer_size();
+    }
+    if (!buf->mem && !(buf->mem = malloc(buffer_size)))
+        return -ENOMEM;
+    do
+        count = read(fd, buf->mem, buffer_size);
+    while (count < 0 && errno == ENOENT); /* withdrawn while it was being read: the next one, please */
+    drained = count < 0 && errno == EAGAIN;
+    if (fuse_session_exited(session))
+        return 0;
+    if (count < 0) {
+        if (errno == EINTR || errno == EAGAIN)
+            return -EINTR;
+        if (errno == ENODEV || errno == ECONNABORTED) {
+            ended = 1;
+            fuse_session_exit(session);
+            return 0;
+        }
+        return -errno;
+    }
+    if ((size_t)count < sizeof(struct fuse_in_header))
+        return -EIO;
+    buf->size = (size_t)count;
+    buf->flags = 0;
+    return (int)count;
+}
+
+static void tell_interrupt(uint64_t unique)
+{
+    PyObject *result;
+
+    if (!interrupt_callback)
+        return;
+    result = PyObject_CallFunction(interrupt_callback, "K", (unsigned long long)unique);
+    if (!result)
+        PyErr_WriteUnraisable(interrupt_callback);
+    else
+        Py_DECREF(result);
+}
+
+EXPORTED void fuse_session_process_buf(struct fuse_session *session, const struct fuse_buf *buf)
+{
+    static void (*original)(struct fuse_session *, const struct fuse_buf *);
+    const struct fuse_in_header *header = buf->mem;
+
+    if (!original)
+        *(void **)&original = dlsym(RTLD_NEXT, "fuse_session_process_buf");
+    current_session = session;
+    request.unique = header->unique;
+    request.opcode = header->opcode;
+    request.pid = header->pid;
+    request.uid = header->uid;
+    request.gid = header->gid;
+    request.flags = 0;
+    if (header->opcode == FUSE_READ)
+        request.flags = ((const struct fuse_read_in *)(header + 1))->flags;
+    else if (header->opcode == FUSE_WRITE)
+        request.flags = ((const struct fuse_write_in *)(header + 1))->flags;
+    else if (header->opcode == FUSE_INTERRUPT)
+        tell_interrupt(((const struct fuse_interrupt_in *)(header + 1))->unique);
+    original(session, buf);
+}
+
+static int reply_stream(fuse_req_t req, uint64_t file_handle)
+{
+    struct fuse_open_out out;
+
+    memset(&out, 0, sizeof out);
+    out.fh = file_handle;
+    out.open_flags = FOPEN_DIRECT_IO | FOPEN_NONSEEKABLE | FOPEN_STREAM;
+    return fuse_reply_buf(req, (const char *)&out, sizeof out);
+}
+
+EXPORTED int fuse_reply_open(fuse_req_t req, const struct fuse_file_info *info)
+{
+    static int (*original)(fuse_req_t, const struct fuse_file_info *);
+
+    if (info->nonseekable)
+        return reply_stream(req, info->fh);
+    if (!original)
+        *(void **)&original = dlsym(RTLD_NEXT, "fuse_reply_open");
+    return original(req, info);
+}
+
+/* What Operations.read returned is several buffers: pyfuse3 replies right after, with no other reply in between. */
+static PyObject *chunks;
+
+static int reply_chunks(fuse_req_t req, PyObject *tuple)
+{
+    Py_ssize_t count = PyTuple_GET_SIZE(tuple), filled = 0;
+    Py_buffer *views = PyMem_Calloc((size_t)count + 1, sizeof *views);
+    struct iovec *iov = PyMem_Calloc((size_t)count + 1, sizeof *iov);
+    int result = -ENOMEM;
+
+    if (views && iov) {
+        while (filled < count && PyObject_GetBuffer(PyTuple_GET_ITEM(tuple, filled), &views[filled], PyBUF_SIMPLE) == 0) {
+            iov[filled].iov_base = views[filled].buf;
+            iov[filled].iov_len = (size_t)views[filled].len;
+            filled++;
+        }
+        if (filled == count) {
+            result = fuse_reply_iov(req, iov, (int)count);
+        } else {
+            PyErr_WriteUnraisable(tuple);
+            result = fuse_reply_err(req, EIO);
+        }
+        while (filled)
+            PyBuffer_Release(&views[--filled]);
+    }
+    PyMem_Free(views);
+    PyMem_Free(iov);
+    return result;
+}
+
+EXPORTED int fuse_reply_buf(fuse_req_t req, const char *buf, size_t size)
+{
+    static int (*original)(fuse_req_t, const char *, size_t);
+    PyObject *tuple = chunks;
+    int result;
+
+    if (!original)
+        *(void **)&original = dlsym(RTLD_NEXT, "fuse_reply_buf");
+    if (!tuple)
+        return original(req, buf, size);
+    chunks = NULL;
+    result = reply_chunks(req, tuple);
+    Py_DECREF(tuple);
+    return result;
+}
+
+static PyObject *hooks_answer_with(PyObject *self, PyObject *tuple)
+{
+    (void)self;
+    if (!PyTuple_Check(tuple)) {
+        PyErr_SetString(PyExc_TypeError, "a tuple of buffers");
+        return NULL;
+    }
+    Py_INCREF(tuple);
+    Py_XSETREF(chunks, tuple);
+    Py_RETURN_NONE;
+}
+
+static PyObject *hooks_request(PyObject *self, PyObject *unused)
+{
+    (void)self, (void)unused;
+    return Py_BuildValue("KIII", (unsigned long long)request.unique, request.flags, request.pid, request.uid);
+}
+
+static PyObject *hooks_drained(PyObject *self, PyObject *unused)
+{
+    (void)self, (void)unused;
+    return PyBool_FromLong(drained);
+}
+
+static PyObject *hooks_ended(PyObject *self, PyObject *unused)
+{
+    (void)self, (void)unused;
+    return PyBool_FromLong(ended);
+}
+
+/* Without the interpreter's lock for the whole list: a thread that took it for each name would wait 5 ms each time. */
+static PyObject *hooks_drop_names(PyObject *self, PyObject *list)
+{
+    Py_ssize_t count, filled;
+    int failure = 0;
+    struct name {
+        uint64_t parent;
+        const char *text;
+        Py_ssize_t length;
+    } *names;
+
+    (void)self;
+    if (!PyList_Check(list))
+        return PyErr_Format(PyExc_TypeError, "a list of (parent, name)");
+    count = PyList_GET_SIZE(list);
+    names = PyMem_Calloc((size_t)count + 1, sizeof *names);
+    if (!names)
+        return PyErr_NoMemory();
+    for (filled = 0; filled < count; filled++) {
+        unsigned long long parent;
+        struct name *name = &names[filled];
+        if (!PyArg_ParseTuple(PyList_GET_ITEM(list, filled), "Ky#", &parent, &name->text, &name->length)) {
+            PyMem_Free(names);
+            return NULL;
+        }
+        name->parent = parent;
+    }
+    Py_BEGIN_ALLOW_THREADS
+    for (Py_ssize_t i = 0; i < count; i++) {
+        struct fuse_session *session = current_session;
+        int result;
+        if (!session)
+            break;
+        result = fuse_lowlevel_notify_inval_entry(session, names[i].parent, names[i].text, (size_t)names[i].length);
+        if (result != 0 && result != -ENOENT && result != -ENOTDIR) /* these: gone meanwhile, by itself */
+            failure = -result;
+    }
+    Py_END_ALLOW_THREADS
+    PyMem_Free(names);
+    return PyLong_FromLong(failure);
+}
+
+static PyObject *hooks_closing(PyObject *self, PyObject *unused)
+{
+    (void)self, (void)unused;
+    current_session = NULL;
+    Py_RETURN_NONE;
+}
+
+static PyObject *hooks_on_interrupt(PyObject *self, PyObject *callback)
+{
+    (void)self;
+    Py_INCREF(callback);
+    Py_XSETREF(interrupt_callback, callback);
+    Py_RETURN_NONE;
+}
+
+/* Whether everybody who calls *name* gets the one in this library. Comparing with its address as seen from here would say
+   yes always: from here, too, it is the dynamic linker that says what the name means. */
+static int is_ours(const char *name)
+{
+    Dl_info theirs, ours;
+    void *found = dlsym(RTLD_DEFAULT, name);
+
+    return found && dladdr(found, &theirs) && dladdr((void *)is_ours, &ours) && theirs.dli_fbase == ours.dli_fbase;
+}
+
+static PyObject *hooks_not_interposed(PyObject *self, PyObject *unused)
+{
+    static const char *const names[] = {
+        "fuse_session_receive_buf", "fuse_session_process_buf", "fuse_reply_open", "fuse_reply_buf",
+    };
+    PyObject *missing = PyList_New(0);
+
+    (void)self, (void)unused;
+    for (size_t i = 0; missing && i < sizeof names / sizeof *names; i++) {
+        PyObject *name;
+        if (is_ours(names[i]))
+            continue;
+        name = PyUnicode_FromString(names[i]);
+        if (!name || PyList_Append(missing, name) < 0)
+            Py_CLEAR(missing);
+        Py_XDECREF(name);
+    }
+    return missing;
+}
+
+static PyMethodDef methods[] = {
+    {"request", hooks_request, METH_NOARGS,
+     "request() -> (unique, flags, pid, uid) of the request whose handler is about to run; flags: open(2)'s, for read and write"},
+    {"drained", hooks_drained, METH_NOARGS, "drained() -> whether the last look at the device found nothing"},
+    {"ended", hooks_ended, METH_NOARGS, "ended() -> whether the mount is gone: unmounted, or the connection was aborted"},
+    {"closing", hooks_closing, METH_NOARGS, "closing(): the session is about to go; a drop_names that still runs stops"},
+    {"drop_names", hooks_drop_names, METH_O,
+     "drop_names([(parent, name)]) -> errno or 0: have the kernel forget names; may wait for locks, so call it in a thread"},
+    {"on_interrupt", hooks_on_interrupt, METH_O, "on_interrupt(f): f(unique) is called for each FUSE_INTERRUPT"},
+    {"answer_with", hooks_answer_with, METH_O,
+     "answer_with(buffers): the reply that follows is these (a tuple, 1000 at most), whatever the handler returns"},
+    {"not_interposed", hooks_not_interposed, METH_NOARGS, "not_interposed() -> names of libfuse functions that are not ours"},
+    {NULL, NULL, 0, NULL},
+};
+
+static struct PyModuleDef module = {
+    PyModuleDef_HEAD_INIT, "_libfuse_hooks", "The seam between libfuse and pyfuse3.", -1, methods, NULL, NULL, NULL, NULL,
+};
+
+/* Each write(2) makes pyfuse3 allocate 128 KiB or more. glibc would give them back to the kernel when they are freed, and
+   take them again for the next, at a page fault for each page: a third of the system time of a bulk transfer. */
+static void keep_freed_memory(void)
+{
+#ifdef __GLIBC__
+    mallopt(M_MMAP_THRESHOLD, 4 << 20);
+    mallopt(M_TRIM_THRESHOLD, 16 << 20);
+#endif
+}
+
+PyMODINIT_FUNC PyInit__libfuse_hooks(void)
+{
+    keep_freed_memory();
+    return PyModule_Create(&module);
+}

@@ -1,0 +1,155 @@
+"""What is mounted, as the kernel shows it, and how a mount is taken away.
+
+/proc/self/mountinfo is the only record: a mount of ours has the type `fuse.schemefs` and the source `schemefs:PID`. A
+process that sees the mount can find its daemon, and no file of ours can be stale or wrong. A daemon knows its own mount
+by the device number as well: in another PID namespace another daemon has the same process id. Nothing here touches the
+mounted tree itself, which may not answer.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import re
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from schemefs.errors import StartError
+
+TYPE: Final = "fuse.schemefs"
+MNT_DETACH: Final = 2  # mount(2)
+UMOUNT_NOFOLLOW: Final = 8
+
+
+def source(pid: int) -> str:
+    """Return the mount's source (FUSE's option `fsname`) for the daemon *pid*."""
+    return f"schemefs:{pid}"
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """One line of mountinfo."""
+
+    path: str
+    kind: str
+    source: str
+    uid: int  # FUSE's user_id: whoever mounted it
+    device: int = 0  # the minor device number, by which the kernel's fusectl knows the connection
+
+    @property
+    def pid(self) -> int:
+        """The daemon's process id; 0 where the source does not say."""
+        name, _, pid = self.source.partition(":")
+        return int(pid) if name == "schemefs" and pid.isdecimal() else 0
+
+    @property
+    def daemon_lives(self) -> bool:
+        """Whether the daemon is still a process. The kernel reuses ids, so its command line is looked at too."""
+        try:
+            return self.pid != 0 and b"schemefs" in Path(f"/proc/{self.pid}/cmdline").read_bytes()
+        except OSError:
+            return False
+
+    def is_own(self, device: int) -> bool:
+        """Whether it is the mount that this process has made, which has *device*."""
+        return (self.kind, self.source, self.device) == (TYPE, source(os.getpid()), device)
+
+
+def mounts() -> Iterator[Mount]:
+    """Return everything that is mounted, what lies on top of something later than that."""
+    return map(parse, Path("/proc/self/mountinfo").read_text().splitlines())
+
+
+def parse(line: str) -> Mount:
+    """Return what a line of mountinfo says."""
+    left, _, right = line.partition(" - ")
+    _, _, device, _, escaped = left.split()[:5]
+    path = re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), escaped)
+    kind, name, options = right.split(" ", 2)
+    user = re.search(r"\buser_id=(\d+)", options)
+    return Mount(path, kind, name, int(user[1]) if user else 0, int(device.partition(":")[2]))
+
+
+def mounted_at(path: str) -> Mount | None:
+    """Return the topmost mount at exactly *path*."""
+    found = None
+    for mount in mounts():
+        if mount.path == path:
+            found = mount
+    return found
+
+
+def own_device(path: str) -> int:
+    """Return the device number of what this process has just mounted at *path*; 0, which no mount has: it has gone.
+
+    The kernel's record tells; stat(2) would ask this very process.
+    """
+    ours = source(os.getpid())
+    devices = [mount.device for mount in mounts() if (mount.path, mount.kind, mount.source) == (path, TYPE, ours)]
+    return devices[-1] if devices else 0
+
+
+def detach_own(device: int) -> Iterator[str]:
+    """Unmount this process's mount, which has *device*, wherever it is by now; yield a sentence for what could not be.
+
+    A folder above the mount may have another name since, and the path it was made at may be somebody else's.
+    """
+    # The latest first: of two at one path it is the one that an unmount takes away.
+    for mount in reversed([mount for mount in mounts() if mount.is_own(device)]):
+        top = mounted_at(mount.path)
+        if top is not None and not top.is_own(device):
+            yield f"{top.source} ({top.kind}) is mounted over {mount.path}, where our own mount stays below it"
+            continue
+        try:
+            unmount(mount.path, lazy=True)
+        except StartError as error:
+            yield str(error)
+
+
+def unmount(path: str, *, lazy: bool) -> None:
+    """Unmount *path*; *lazy* detaches it at once and leaves open files as they are. StartError: why it can't be."""
+    if os.geteuid() == 0:
+        _unmount_as_root(path, MNT_DETACH if lazy else 0)
+        return
+    command = ["fusermount3", "-u", *(["-z"] if lazy else []), path]
+    try:
+        subprocess.run(command, check=True, capture_output=True, text=True)
+    except FileNotFoundError:
+        raise StartError("fusermount3 is not installed (apt-get install fuse3)") from None
+    except subprocess.CalledProcessError as error:
+        if "busy" in error.stderr:
+            raise StartError(_busy(path)) from None
+        raise StartError(f"{path} can't be unmounted: {error.stderr.strip()}") from None
+
+
+def _unmount_as_root(path: str, flags: int) -> None:
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.umount2(os.fsencode(path), flags | UMOUNT_NOFOLLOW) == 0:
+        return
+    number = ctypes.get_errno()
+    raise StartError(_busy(path) if number == errno.EBUSY else f"{path} can't be unmounted: {os.strerror(number)}")
+
+
+def _busy(path: str) -> str:
+    users = ", ".join(f"{name} ({pid})" for pid, name in _users(path))
+    mount = mounted_at(path)
+    by_force = f"; kill {mount.pid} ends it all the same" if mount is not None and mount.pid else ""
+    return f"{path} is in use{f' by {users}' if users else ''}{by_force}"
+
+
+def _users(path: str) -> Iterator[tuple[int, str]]:
+    """Yield the processes that have their directory or an open file below *path*, as far as we may look."""
+    inside = (path, path.rstrip("/") + "/")
+    for process in Path("/proc").iterdir():
+        if not process.name.isdecimal():
+            continue
+        try:
+            links = [process / "cwd", process / "root", *(process / "fd").iterdir()]
+            if any(os.readlink(link) == inside[0] or os.readlink(link).startswith(inside[1]) for link in links):
+                yield int(process.name), (process / "comm").read_text().strip()
+        except OSError:
+            continue

@@ -1,0 +1,87 @@
+"""Sending ICMP errors: when one may be sent, how much it quotes, how many a second (RFC 1122 §3.2.2, RFC 1812 §4.3.2).
+
+What has gone wrong is found by the network layer and by transports, which call `Icmp.report_error`.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from typing import TYPE_CHECKING, Final
+
+from schemefs.errors import SchemeError
+from schemefs.net.addresses import is_loopback, is_multicast, presentation
+from schemefs.net.network_layer import ICMP
+from schemes.icmp import wire
+from schemes.icmp.token_bucket import TokenBucket
+
+if TYPE_CHECKING:
+    from schemefs.net.network_layer import NetworkLayer
+
+log = logging.getLogger("schemefs.icmp")
+
+# RFC 1812 §4.3.2.3: as much of the datagram as fits without the error being longer than 576 octets.
+_QUOTE_LENGTH: Final = 576 - wire.IP_HEADER_LENGTH - wire.HEADER_LENGTH
+# Linux's icmp_msgs_per_sec and icmp_msgs_burst.
+_RATE: Final = 1000.0
+_BURST: Final = 50.0
+# The types that ask or answer; about any other (an error, or one we don't know) no error may be sent.
+_QUERY_TYPES: Final = frozenset((0, 8, 9, 10, 13, 14, 15, 16, 17, 18))
+
+
+class ErrorReports:
+    """The errors that this host sends. `withheld` counts those it did not, by reason."""
+
+    def __init__(self, network: NetworkLayer) -> None:
+        self.withheld: Counter[str] = Counter()
+        self._network = network
+        self._bucket = TokenBucket(_RATE, _BURST)
+
+    def send(self, icmp_type: int, code: int, datagram: memoryview, now: float, *, mtu: int) -> bool:
+        """Send an error about *datagram*, which was received and is borrowed; tell whether it went out."""
+        quoted = wire.parse_quoted(datagram)
+        reason = self._objection(datagram, quoted)
+        if reason or quoted is None:
+            self.withheld[reason] += 1
+            return False
+        # What never leaves the machine needs no limit, as in Linux; so a refused call on lo always fails the same way.
+        if not self._network.is_local(quoted.source) and not self._bucket.take(now):
+            self.withheld["withheld_rate_limited"] += 1
+            return False
+        quote = bytes(datagram[: min(quoted.total_length, _QUOTE_LENGTH)])
+        header = wire.error_header(icmp_type, code, mtu, quote)
+        # RFC 1122 §3.2.2: from the address the datagram was sent to; a forwarder's own, where that is not ours.
+        source = quoted.destination if self._network.is_local(quoted.destination) else b""
+        try:
+            sent = self._network.path(quoted.source, source).send(ICMP, header, (quote,), now)
+        except SchemeError as error:
+            log.debug("no ICMP error to %s: %s", presentation(quoted.source), error.sentence)
+            self.withheld["withheld_unreachable"] += 1
+            return False
+        if not sent:
+            self.withheld["withheld_no_room"] += 1
+            return False
+        log.debug("sent ICMP error %d/%d to %s", icmp_type, code, presentation(quoted.source))
+        return True
+
+    def _objection(self, datagram: memoryview, quoted: wire.QuotedDatagram | None) -> str:
+        """Return the counter of the rule of RFC 1122 §3.2.2 that forbids an error; empty: none does."""
+        if quoted is None:
+            return "withheld_about_garbage"
+        if quoted.fragment_offset:
+            return "withheld_about_fragment"
+        if is_multicast(quoted.destination) or self._network.is_broadcast(quoted.destination):
+            return "withheld_about_broadcast"
+        if not self._is_single_host(quoted.source, quoted.destination):
+            return "withheld_about_source"
+        if quoted.protocol == ICMP:
+            after = datagram[quoted.header_length : quoted.header_length + 1]
+            if not after or after[0] not in _QUERY_TYPES:
+                return "withheld_about_icmp_error"
+        return ""
+
+    def _is_single_host(self, source: bytes, destination: bytes) -> bool:
+        """Tell whether *source* is one host: not zero, loopback from outside, broadcast, multicast, class E."""
+        if source[0] == 0 or source[0] >= 240 or is_multicast(source) or self._network.is_broadcast(source):
+            return False
+        return not is_loopback(source) or self._network.is_local(destination)

@@ -1,0 +1,157 @@
+"""Multicast groups that we have joined (RFC 1112), and what routers are told of it: IGMPv2 (RFC 2236), the host's half.
+
+join  ──> report at once, and once more within 10 s in case that one was lost
+query ──> report after a random time, unless another host of the group was faster
+leave ──> leave message to all routers
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+from struct import Struct
+from typing import TYPE_CHECKING, Final
+
+from schemefs.errors import SchemeError
+from schemefs.log import TRACE
+from schemefs.net.addresses import is_multicast, presentation
+from schemefs.net.checksum import checksum, is_valid
+from schemes.ip import wire
+
+if TYPE_CHECKING:
+    from schemefs.net.network_layer import DeliveryError
+    from schemefs.net.offload import Offload
+    from schemefs.timers import Timer
+    from schemes.ip.network import Network
+
+log = logging.getLogger("schemefs.ip")
+
+PROTOCOL: Final = 2
+ALL_HOSTS: Final = bytes((224, 0, 0, 1))
+ALL_ROUTERS: Final = bytes((224, 0, 0, 2))
+QUERY: Final = 0x11
+REPORT: Final = 0x16
+REPORT_V1: Final = 0x12
+LEAVE: Final = 0x17
+UNSOLICITED_INTERVAL: Final = 10.0  # seconds, RFC 2236 §8.10
+_MESSAGE: Final = Struct(">BBH4s")  # type, max response time in tenths of a second, checksum, group
+_ROUTER_ALERT: Final = bytes((148, 4, 0, 0))  # RFC 2113; RFC 2236 §2 wants it in every message
+
+
+class _Membership:
+    __slots__ = ("count", "interface", "repeat", "timer")
+
+    def __init__(self, interface: str, timer: Timer) -> None:
+        self.interface = interface
+        self.timer = timer
+        self.count = 0
+        self.repeat = True  # the report of the join is to be sent once more
+
+
+class Groups:
+    """Satisfies `layers.Transport` for IGMP."""
+
+    def __init__(self, network: Network) -> None:
+        self._network = network
+        self._memberships: dict[bytes, _Membership] = {}
+        network.register_transport(PROTOCOL, self)
+
+    def join(self, group: bytes, now: float) -> None:
+        """Hear *group* where a datagram to it would leave. EINVAL: no group; ENETUNREACH: no interface."""
+        if len(group) != 4 or not is_multicast(group):
+            raise SchemeError(errno.EINVAL, f"{presentation(group)} is no multicast group of IPv4")
+        member = self._memberships.get(group)
+        if member is None:
+            interface = self._network.hop(group, b"").interface
+            timers = self._network.timers
+            timer = timers.timer(lambda now: self._report(group, now), f"group {presentation(group)}")
+            member = self._memberships[group] = _Membership(interface.name, timer)
+            self._network.addresses.groups[group] = interface.name
+            self._network.invalidate()
+            self._report(group, now)
+        member.count += 1
+
+    def leave(self, group: bytes, now: float) -> None:
+        """Undo one `join`; harmless when the interface has gone meanwhile."""
+        member = self._memberships.get(group)
+        if member is None:
+            return
+        member.count -= 1
+        if not member.count:
+            self._forget(group, now)
+
+    def report_again(self, name: str, now: float) -> None:
+        """The interface is up again: whoever passes groups on there may have forgotten ours, or be another one."""
+        for group, member in self._memberships.items():
+            if member.interface == name:
+                member.repeat = True
+                self._report(group, now)
+
+    def forget_interface(self, name: str, now: float) -> None:
+        """Nothing is heard there any more."""
+        for group, member in tuple(self._memberships.items()):
+            if member.interface == name:
+                self._forget(group, now)
+
+    def receive_datagram(
+        self, source: bytes, destination: bytes, datagram: memoryview, start: int, offload: Offload, now: float
+    ) -> bool:
+        """Take a query, or another host's report."""
+        del destination, offload
+        if len(datagram) - start < 8 or not is_valid(datagram[start:]):
+            self._network.counters.drop("bad_igmp", datagram)
+            return True
+        kind, response, _, group = _MESSAGE.unpack_from(datagram, start)
+        if kind == QUERY:
+            # An IGMPv1 router says zero, and means ten seconds (RFC 2236 §4).
+            self._receive_query(group, response / 10 or UNSOLICITED_INTERVAL, now)
+        elif kind in (REPORT, REPORT_V1) and group in self._memberships and not self._network.is_local(source):
+            self._memberships[group].timer.clear()
+        return True
+
+    def expects(self, error: DeliveryError) -> bool:
+        """No report is so large that it would not fit."""
+        del error
+        return False
+
+    def receive_error(self, error: DeliveryError, now: float) -> None:
+        """Reports go to groups, and errors about those are never sent."""
+
+    def transmit_space(self, now: float) -> None:
+        """A report that was lost is asked for again."""
+
+    def _receive_query(self, group: bytes, within: float, now: float) -> None:
+        for joined, member in self._memberships.items():
+            if group in (bytes(4), joined) and joined != ALL_HOSTS:
+                deadline = now + self._network.random.uniform(0, within)
+                if deadline < member.timer.deadline:
+                    member.timer.set(deadline)
+
+    def _report(self, group: bytes, now: float) -> None:
+        if group == ALL_HOSTS:  # RFC 2236 §6: never reported
+            return
+        member = self._memberships[group]
+        self._send(REPORT, group, group, now)
+        if member.repeat:
+            member.repeat = False
+            member.timer.set(now + self._network.random.uniform(0, UNSOLICITED_INTERVAL))
+
+    def _forget(self, group: bytes, now: float) -> None:
+        member = self._memberships.pop(group)
+        member.timer.clear()
+        if group != ALL_HOSTS:
+            self._send(LEAVE, group, ALL_ROUTERS, now)
+        self._network.addresses.groups.pop(group, None)
+        self._network.invalidate()
+
+    def _send(self, kind: int, group: bytes, destination: bytes, now: float) -> None:
+        message = bytearray(_MESSAGE.pack(kind, 0, 0, group))
+        message[2:4] = checksum(message).to_bytes(2, "big")
+        try:
+            path = self._network.path(destination)
+            header = wire.header(
+                path.source, destination, PROTOCOL, len(message), hop_limit=1, fragment=0, options=_ROUTER_ALERT
+            )
+            path.send_whole(header + message, PROTOCOL, now)
+        except SchemeError as error:
+            log.log(TRACE, "group %s: %s", presentation(group), error)

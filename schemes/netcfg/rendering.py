@@ -1,0 +1,106 @@
+"""What netcfg shows: Redox's texts where it has the same node, `name=value` lines and a table where it has not."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from schemefs.net.addresses import mac_text, presentation
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from schemefs.net.network_layer import Interface, NeighborEntry, RouteEntry
+
+NOT_CONFIGURED: Final = "Not configured\n"
+
+
+def addresses_text(interface: Interface) -> str:
+    """`10.0.2.15/24`, one per line."""
+    return "".join(f"{cidr}\n" for cidr in _cidrs(interface)) or NOT_CONFIGURED
+
+
+def duplicates_text(interface: Interface) -> str:
+    """`10.0.2.15/24 52-55-0a-00-02-02`: a configured address that is not ours, and who has it; one per line."""
+    return "".join(
+        f"{presentation(address)}/{length} {mac_text(interface.duplicates[address], '-')}\n"
+        for address, length in interface.configured
+        if address in interface.duplicates
+    )
+
+
+def mac_line(interface: Interface, separator: str) -> str:
+    """`52-54-00-12-34-56` as Redox has it, or with colons as Linux has."""
+    return f"{mac_text(interface.mac, separator)}\n" if interface.mac else NOT_CONFIGURED
+
+
+def rule_text(rule: RouteEntry, interfaces: Mapping[str, Interface]) -> str:
+    """`default via 10.0.2.2 dev eth0 src 10.0.2.15`, and `10.0.2.0/24  dev …` with the two blanks that Redox prints."""
+    words = ["default" if not rule.prefix_length else f"{_prefix(rule)} "]
+    if rule.via:
+        words.append(f"via {presentation(rule.via)}")
+    words.append(f"dev {rule.interface}")
+    source = _source(rule, interfaces)
+    if source:
+        words.append(f"src {source}")
+    if rule.metric:
+        words.append(f"metric {rule.metric}")
+    return " ".join(words)
+
+
+def rule_line(rule: RouteEntry) -> str:
+    """`10.9.0.0/16 via 10.0.2.2 dev eth0 metric 5`: what was said of it, and nothing that follows from elsewhere."""
+    words = [_prefix(rule) if rule.prefix_length else "default"]
+    if rule.via:
+        words.append(f"via {presentation(rule.via)}")
+    words.append(f"dev {rule.interface}")
+    if rule.source:
+        words.append(f"src {presentation(rule.source)}")
+    if rule.metric:
+        words.append(f"metric {rule.metric}")
+    return " ".join(words)
+
+
+def route_table(rules: Iterable[RouteEntry], interfaces: Mapping[str, Interface]) -> str:
+    """The rules in columns, the most specific first: the order in which they are tried."""
+    rows = [("DESTINATION", "GATEWAY", "INTERFACE", "SOURCE", "METRIC")]
+    rows += [
+        (
+            _prefix(rule) if rule.prefix_length else "default",
+            presentation(rule.via) if rule.via else "-",
+            rule.interface,
+            _source(rule, interfaces) or "-",
+            str(rule.metric),
+        )
+        for rule in reversed(list(rules))
+    ]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)
+    return "".join(f"{line}\n" for line in lines)
+
+
+def neighbors_text(neighbors: Iterable[NeighborEntry]) -> str:
+    """`10.0.2.2 52-55-0a-00-02-02 REACHABLE`, `-` where the hardware address is not known."""
+    return "".join(
+        f"{presentation(entry.address)} {mac_text(entry.mac, '-') or '-'} {entry.state}\n" for entry in neighbors
+    )
+
+
+def counters_text(counters: Mapping[str, int | float | str]) -> str:
+    """`name=value`, one per line, in the order given."""
+    return "".join(f"{name}={value}\n" for name, value in counters.items())
+
+
+def _cidrs(interface: Interface) -> list[str]:
+    return [f"{presentation(address)}/{length}" for address, length in interface.addresses]
+
+
+def _prefix(rule: RouteEntry) -> str:
+    return f"{presentation(rule.destination)}/{rule.prefix_length}"
+
+
+def _source(rule: RouteEntry, interfaces: Mapping[str, Interface]) -> str:
+    """The address our datagrams get on this route: the rule's, or the first of its interface."""
+    if rule.source:
+        return presentation(rule.source)
+    interface = interfaces.get(rule.interface)
+    return presentation(interface.addresses[0][0]) if interface and interface.addresses else ""

@@ -1,0 +1,321 @@
+"""All of TCP's connections and listeners, and which of them a segment is for (RFC 9293 §3.10.7.1, §3.10.7.2).
+
+The key of a connection is the twelve octets that tell it from all others, as they come: remote address, local address,
+and the two ports right out of the header. One dict, one look-up, however many there are.
+"""
+
+from __future__ import annotations
+
+import errno
+from typing import TYPE_CHECKING, Final
+
+from schemefs.errors import SchemeError
+from schemefs.net.addresses import endpoint_text, is_multicast, presentation
+from schemefs.net.checksum import ones_complement_sum, pseudo_header_sum
+from schemefs.net.network_layer import TCP
+from schemefs.net.ports import EphemeralPorts, PortTable
+from schemes.tcp import opening, output
+from schemes.tcp.arrival import segment_arrives
+from schemes.tcp.connection import Connection
+from schemes.tcp.control_block import ControlBlock, Opener
+from schemes.tcp.ecn import CE
+from schemes.tcp.icmp_errors import error_arrives, quotes_what_is_in_flight
+from schemes.tcp.isn import InitialNumbers
+from schemes.tcp.listener import Listener
+from schemes.tcp.resets import reset_for
+from schemes.tcp.sequence import WIRE
+from schemes.tcp.states import CLOSE_WAIT, CLOSED, ESTABLISHED, OPENING
+from schemes.tcp.statistics import Statistics
+from schemes.tcp.time_wait import ISN_STEP, TimeWaits
+from schemes.tcp.wire import ACK, HEADER, HEADER_LENGTH, RST, SYN, URG, Segment, parse_options
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import Mapping
+
+    from schemefs.net.network_layer import DeliveryError, NetworkLayer, Path
+    from schemefs.net.offload import Offload
+    from schemefs.timers import Timers
+
+_FLAGS: Final = 0x1FF
+
+
+class Tcp:
+    """Satisfies `layers.Transport`. *random* is asked for secrets once."""
+
+    def __init__(self, network: NetworkLayer, timers: Timers, random: random.Random) -> None:
+        self.network = network
+        self.timers = timers
+        self.statistics = Statistics()
+        self.ports = PortTable()
+        self.default_congestion = "cubic"
+        self.connections: dict[bytes, ControlBlock] = {}
+        self.time_waits = TimeWaits(self)
+        self.listeners: dict[tuple[bytes, int], Listener] = {}
+        self._ephemeral = EphemeralPorts(random)
+        self._numbers = InitialNumbers(random)
+        self._owing: set[ControlBlock] = set()  # an ACK at the end of the burst
+        self._sending: set[ControlBlock] = set()  # something may be sent that might not before
+        self._waiting: set[ControlBlock] = set()  # for room on the link
+        self._end_of_burst = timers.timer(self.burst_ended, "tcp: end of burst")
+        network.register_transport(TCP, self)
+
+    # The user's OPEN (§3.10.1)
+
+    def connect(
+        self, destination: bytes, port: int, now: float, *, source: bytes = b"", local_port: int = 0
+    ) -> Connection:
+        """Return a connection that is still CLOSED: set it up, then `begin`.
+
+        ENETUNREACH: no route; EADDRNOTAVAIL: *source* is not ours, or no port is free; EADDRINUSE: it exists.
+        """
+        if self._is_everybody(destination):
+            # RFC 9293 MUST-46
+            raise SchemeError(errno.ENETUNREACH, f"{presentation(destination)} is not one host's address")
+        path = self.network.path(destination, source)
+        ends = destination + path.source + port.to_bytes(2, "big")
+        if not local_port:
+            local_port = self._ephemeral.allocate(
+                path.source,
+                destination,
+                port,
+                lambda candidate: (
+                    self._is_used(ends + candidate.to_bytes(2, "big")) or self.ports.is_claimed(candidate)
+                ),
+            )
+        key = ends + local_port.to_bytes(2, "big")
+        if self._is_used(key):
+            local, remote = endpoint_text(path.source, local_port), endpoint_text(destination, port)
+            which = "one in TIME-WAIT" if key in self.time_waits else "a connection"
+            raise SchemeError(errno.EADDRINUSE, f"there is {which} from {local} to {remote} already")
+        connection = Connection(self, path, (local_port, port), *self._numbers.choose(key, now))
+        connection.key = key
+        return connection
+
+    def begin(self, connection: Connection, now: float) -> None:
+        """Send the SYN of a connection that `connect` made."""
+        self.connections[connection.key] = connection
+        self.statistics.active_opens += 1
+        opening.open_actively(connection, now)
+
+    def open_stream(self, remote: bytes, port: int, now: float) -> Connection:
+        """Satisfies `transports.StreamService`: connect for another scheme of this process."""
+        connection = self.connect(remote, port, now)
+        self.begin(connection, now)
+        return connection
+
+    def try_next(self, connection: ControlBlock, now: float) -> bool:
+        """Send the SYN to the next of the peer's addresses that there is a way to; False: there is none left."""
+        while connection.alternatives:
+            destination, *rest = connection.alternatives
+            connection.alternatives = tuple(rest)
+            try:
+                path = self.network.path(destination)
+            except SchemeError:
+                continue
+            local_port, port = (number.to_bytes(2, "big") for number in connection.ports)
+            key = destination + path.source + port + local_port
+            if not self._is_used(key):
+                self.forget(connection)
+                connection.key = key
+                connection.take_path(path)
+                connection.unsendable = None
+                self.connections[key] = connection
+                opening.open_actively(connection, now)
+                return True
+        return False
+
+    def listen(self, address: bytes, port: int, *, uid: int = 0) -> Listener:
+        """Return a listener on *address* (zeros: any) and *port* (0: one is picked). EADDRINUSE: somebody has it."""
+        if not port:
+            port = self._ephemeral.allocate_random(self.ports.is_claimed)
+        claim = self.ports.claim(address, port, uid=uid)
+        listener = self.listeners[address, port] = Listener(self, claim)
+        return listener
+
+    # Transport: from the network layer
+
+    def receive_datagram(
+        self, source: bytes, destination: bytes, datagram: memoryview, start: int, offload: Offload, now: float
+    ) -> bool:
+        """Take one segment. Never raises for what it says; what is wrong with it is counted."""
+        statistics = self.statistics
+        statistics.in_segments += 1
+        length = len(datagram) - start
+        if length < HEADER_LENGTH:
+            statistics.drop("short_header")
+            statistics.keep_sample(datagram)
+            return True
+        remote_port, local_port, seq, ack, word, wnd, _, urgent = HEADER.unpack_from(datagram, start)
+        header_length = word >> 12 << 2
+        if not HEADER_LENGTH <= header_length <= length:
+            statistics.drop("bad_header_length")
+            statistics.keep_sample(datagram)
+            return True
+        if not offload.flags:
+            pseudo_header = pseudo_header_sum(source, destination, TCP, length)
+            if ones_complement_sum(datagram[start:], pseudo_header) != 0xFFFF:
+                statistics.drop("bad_checksum")
+                statistics.keep_sample(datagram)
+                return True
+        payload = datagram[start + header_length :]
+        gso_size = offload.gso_size
+        if gso_size:
+            statistics.in_segments += max(-(-len(payload) // gso_size) - 1, 0)
+        segment = Segment(seq, ack, word & _FLAGS, wnd, payload, gso_size or length - header_length)
+        if word & URG:
+            segment.urgent = urgent
+        if header_length > HEADER_LENGTH:
+            parse_options(segment, datagram, start + HEADER_LENGTH, start + header_length)
+        key = source + destination + datagram[start : start + 4]
+        connection = self.connections.get(key)
+        if connection is not None:
+            if connection.notification is not None:
+                segment.is_marked = datagram[1] & CE == CE  # the IPv4 header's second octet
+            segment_arrives(connection, segment, now)
+        else:
+            self._arrives_unconnected(source, destination, key, (local_port, remote_port), segment, now)
+        if statistics.latest:
+            statistics.keep_sample(datagram)
+        return True
+
+    def expects(self, error: DeliveryError) -> bool:
+        """Tell whether it quotes a segment that is in flight."""
+        connection = self._sender(error)
+        return connection is not None and quotes_what_is_in_flight(connection, error)
+
+    def receive_error(self, error: DeliveryError, now: float) -> None:
+        """A segment of ours was not delivered."""
+        connection = self._sender(error)
+        if connection is not None:
+            error_arrives(connection, error, now)
+
+    def _sender(self, error: DeliveryError) -> ControlBlock | None:
+        ports = error.transport
+        return self.connections.get(error.destination + error.source + ports[2:4] + ports[:2])
+
+    def transmit_space(self, now: float) -> None:
+        """The link has room: those that wait go on, in no order, until it is full again."""
+        waiting, self._waiting = self._waiting, set()
+        for connection in waiting:
+            connection.blocked = False
+            if connection.state in OPENING:
+                output.send_syn(connection, now)
+                continue
+            output.transmit(connection, now)
+            if connection.ack_now and connection.state != CLOSED:
+                output.send_ack(connection, now)
+
+    def burst_ended(self, now: float) -> None:
+        """Every segment of a burst was processed: one ACK for each connection that owes one, however many came."""
+        owing, self._owing = self._owing, set()
+        for connection in owing:
+            if connection.rcv.acked != connection.rcv.nxt and connection.state != CLOSED:
+                output.send_ack(connection, now)
+        sending, self._sending = self._sending, set()
+        for connection in sending:
+            output.transmit(connection, now)
+            if connection.ack_now and connection.state != CLOSED:
+                output.send_ack(connection, now)
+
+    # For connections and listeners
+
+    def acknowledge_after_burst(self, connection: ControlBlock, now: float) -> None:
+        """Have an ACK sent once everything that came together was processed, if nothing sent meanwhile carried it.
+
+        A timer without delay is the end of a burst: timers run when the driver has drained its queue.
+        """
+        self._owing.add(connection)
+        if not self._end_of_burst.armed:
+            self._end_of_burst.set(now)
+
+    def transmit_soon(self, connection: ControlBlock) -> None:
+        """Have a connection look whether it may send, where nobody knows what time it is."""
+        self._sending.add(connection)
+        self._end_of_burst.call_soon()
+
+    def wait_for_space(self, connection: ControlBlock) -> None:
+        """The link had no room for a segment: go on when it has."""
+        self._waiting.add(connection)
+
+    def enter_time_wait(self, connection: ControlBlock, now: float) -> None:
+        """Both FINs are acknowledged: keep what old duplicates have to be told apart by."""
+        self.time_waits.add(connection, now)
+
+    def forget(self, connection: ControlBlock) -> None:
+        """The connection has ended."""
+        if self.connections.get(connection.key) is connection:
+            del self.connections[connection.key]
+        self._owing.discard(connection)
+        self._sending.discard(connection)
+        self._waiting.discard(connection)
+
+    def forget_listener(self, listener: Opener) -> None:
+        """The listener was closed."""
+        claim = listener.claim
+        if self.listeners.pop((claim.address, claim.port), None) is not None:
+            self.ports.release(claim)
+
+    def reset_for(self, connection: ControlBlock, segment: Segment, now: float) -> None:
+        """Answer a segment that this opening connection can't have provoked (§3.5.2, group 2)."""
+        self._reset(connection.path, connection.ports, segment, now)
+
+    def _reset(self, path: Path, ports: tuple[int, int], segment: Segment, now: float) -> None:
+        if reset_for(path, ports, segment, now):
+            self.statistics.out_resets += 1
+            self.statistics.out_segments += 1
+
+    def stats(self) -> Mapping[str, int | float | str]:
+        """Return what `tcp/stats` shows."""
+        states = [connection.state for connection in self.connections.values()]
+        return self.statistics.rows(states.count(ESTABLISHED) + states.count(CLOSE_WAIT), len(self.time_waits))
+
+    # No connection (any more): TIME-WAIT, CLOSED (§3.10.7.1) or LISTEN (§3.10.7.2)
+
+    def _arrives_unconnected(
+        self, source: bytes, destination: bytes, key: bytes, ports: tuple[int, int], segment: Segment, now: float
+    ) -> None:
+        if self._is_everybody(destination) or self._is_everybody(source):
+            self.statistics.drop("broadcast")  # RFC 9293 MUST-57, MUST-63: silently
+            return
+        listener = self._listener_for(destination, ports[0])
+        old = self.time_waits.get(key)
+        if old is not None and self.time_waits.segment_arrives(old, segment, now, may_open=listener is not None):
+            return
+        try:
+            path = self.network.path(source, destination)
+        except SchemeError:
+            self.statistics.drop("no_route")
+            return
+        if listener is None or segment.flags & ACK:
+            self.statistics.drop("no_connection")
+            self._reset(path, ports, segment, now)
+        elif segment.flags & (SYN | RST) != SYN:
+            self.statistics.drop("no_connection")
+        elif listener.takes_syn():
+            iss, timestamp_offset = self._numbers.choose(key, now)
+            if old is not None:  # RFC 9293 MAY-2: beyond all that the old one has sent
+                iss, timestamp_offset = (old.snd_nxt + ISN_STEP) & WIRE, old.timestamp_offset
+                self.time_waits.end(old)
+            connection = Connection(self, path, ports, iss, timestamp_offset)
+            self._open_passively(listener, connection, key, segment, now)
+
+    def _is_used(self, key: bytes) -> bool:
+        return key in self.connections or key in self.time_waits
+
+    def _is_everybody(self, address: bytes) -> bool:
+        return is_multicast(address) or self.network.is_broadcast(address)
+
+    def _listener_for(self, address: bytes, port: int) -> Listener | None:
+        return self.listeners.get((address, port)) or self.listeners.get((bytes(len(address)), port))
+
+    def _open_passively(
+        self, listener: Listener, connection: Connection, key: bytes, segment: Segment, now: float
+    ) -> None:
+        connection.key = key
+        connection.listener = listener
+        listener.configure(connection)
+        listener.begins(connection)
+        self.connections[key] = connection
+        self.statistics.passive_opens += 1
+        opening.open_passively(connection, segment, now)

@@ -1,0 +1,227 @@
+"""A network layer in memory, as netcfg sees one: tables and nothing that moves."""
+
+import errno
+import random
+from dataclasses import dataclass
+
+from schemefs.config import Config
+from schemefs.errors import SchemeError
+from schemefs.log import LogRings
+from schemefs.names import Names
+from schemefs.net.addresses import network_of, packed, presentation
+from schemefs.scheme import Caller, SchemeContext
+from schemefs.timers import Timers
+from schemes.netcfg import NetcfgScheme
+
+ROOT = Caller(0)
+SOMEBODY = Caller(1000)
+
+
+@dataclass
+class Rule:
+    destination: bytes
+    prefix_length: int
+    via: bytes
+    interface: str
+    source: bytes = b""
+    metric: int = 0
+    connected: bool = False
+
+
+@dataclass
+class Neighbor:
+    address: bytes
+    mac: bytes
+    state: str
+
+
+class MemoryRoutes:
+    def __init__(self, network):
+        self.rules = []
+        self.network = network
+
+    def list(self):
+        return sorted(self.rules, key=lambda rule: rule.prefix_length)
+
+    def add(self, destination, prefix_length, *, via=b"", interface="", metric=0, source=b""):
+        if interface and interface not in self.network.interfaces:
+            raise SchemeError(errno.ENODEV, f"no {interface}")
+        if via and not interface:
+            interface = self.network.interface_of(via)
+        if any((r.destination, r.prefix_length, r.metric) == (destination, prefix_length, metric) for r in self.rules):
+            raise SchemeError(errno.EEXIST, "there is one already")
+        self.rules.append(Rule(destination, prefix_length, via, interface, source, metric))
+        self.network.tell("route/list")
+
+    def connect(self, destination, prefix_length, interface):
+        rule = Rule(destination, prefix_length, b"", interface, connected=True)
+        if rule not in self.rules:
+            self.rules.append(rule)
+            self.network.tell("route/list")
+
+    def disconnect(self, interface):
+        near = {(network_of(address, length), length) for address, length in interface.addresses}
+        self.rules = [
+            rule
+            for rule in self.rules
+            if not rule.connected or rule.interface != interface.name or (rule.destination, rule.prefix_length) in near
+        ]
+        self.network.tell("route/list")
+
+    def remove(self, destination, prefix_length, *, via=b"", interface="", metric=None):
+        kept = [
+            r
+            for r in self.rules
+            if (r.destination, r.prefix_length) != (destination, prefix_length)
+            or via not in (b"", r.via)
+            or interface not in ("", r.interface)
+            or metric not in (None, r.metric)
+        ]
+        if len(kept) == len(self.rules):
+            raise SchemeError(errno.ESRCH, "no such rule")
+        self.rules = kept
+        self.network.tell("route/list")
+
+    def explain(self, destination):
+        for rule in reversed(self.list()):
+            if network_of(destination, rule.prefix_length) == rule.destination:
+                return f"{presentation(destination)} dev {rule.interface}"
+        raise SchemeError(errno.ENETUNREACH, "no rule")
+
+
+class MemoryInterface:
+    def __init__(self, network, name, mac=b""):
+        self.network, self.name, self.mac, self.device = network, name, mac, "memory"
+        self.mtu = 1500
+        self.is_up = True
+        self.addresses = []
+        self.table = {}
+        self.impairments = ()
+        self.duplicates = {}
+        self.samples = {}
+
+    @property
+    def configured(self):
+        return self.addresses
+
+    def set_mac(self, mac, now):
+        if not self.mac:
+            raise SchemeError(errno.EOPNOTSUPP, "no hardware address here")
+        self.mac = mac
+        self.network.tell(f"ifaces/{self.name}/mac")
+
+    def set_mtu(self, mtu, now):
+        self.mtu = mtu
+        self.network.tell(f"ifaces/{self.name}/mtu")
+
+    def set_up(self, up, now):
+        self.is_up = up
+        self.network.tell(f"ifaces/{self.name}/state")
+
+    def add_address(self, address, prefix_length, now):
+        if any(address == other for other, _ in self.addresses):
+            raise SchemeError(errno.EEXIST, "ours already")
+        self.addresses.append((address, prefix_length))
+        self.network.routes.connect(network_of(address, prefix_length), prefix_length, self.name)
+        self.network.tell(f"ifaces/{self.name}/addr/list")
+
+    def remove_address(self, address, prefix_length, now):
+        if (address, prefix_length) not in self.addresses:
+            raise SchemeError(errno.EADDRNOTAVAIL, "not on this interface")
+        self.addresses.remove((address, prefix_length))
+        self.network.routes.disconnect(self)
+        self.network.tell(f"ifaces/{self.name}/addr/list")
+
+    def set_addresses(self, addresses, now):
+        for old in tuple(self.addresses):
+            self.remove_address(*old, now)
+        for address, prefix_length in addresses:
+            self.add_address(address, prefix_length, now)
+
+    def impair(self, impairments, now):
+        self.impairments = tuple(impairments)
+        self.network.tell(f"ifaces/{self.name}/impair")
+
+    def impairment_effects(self):
+        return [f"# {way}: frames=0" for one in self.impairments for way in one.directions]
+
+    def neighbors(self):
+        return tuple(self.table.values())
+
+    def add_neighbor(self, address, mac, now):
+        self.table[address] = Neighbor(address, mac, "PERMANENT" if mac else "INCOMPLETE")
+
+    def remove_neighbor(self, address, now):
+        if self.table.pop(address, None) is None:
+            raise SchemeError(errno.ENOENT, "no such neighbor")
+
+    def drop_samples(self):
+        return self.samples
+
+    def statistics(self):
+        return {"received_frames": 3, "dropped_bad_checksum": 1}
+
+
+class MemoryLayer:
+    """lo, and eth0 as QEMU's user network has it."""
+
+    def __init__(self):
+        self.on_change = []
+        self.forwarding = False
+        self.interfaces = {}
+        self.routes = MemoryRoutes(self)
+        for name, mac, cidr in (("lo", b"", "127.0.0.1/8"), ("eth0", bytes.fromhex("525400123456"), "10.0.2.15/24")):
+            self.interfaces[name] = MemoryInterface(self, name, mac)
+            address, _, length = cidr.partition("/")
+            self.interfaces[name].add_address(packed(address), int(length), 0.0)
+        self.routes.add(bytes(4), 0, via=packed("10.0.2.2"))
+
+    def make(self, name):
+        self.interfaces[name] = MemoryInterface(self, name, bytes.fromhex("525400123457"))
+
+    def set_forwarding(self, on, now):
+        self.forwarding = on
+        self.tell("ip/forward")
+
+    def interface_of(self, gateway):
+        for name, interface in self.interfaces.items():
+            if any(
+                network_of(gateway, length) == network_of(address, length) for address, length in interface.addresses
+            ):
+                return name
+        raise SchemeError(errno.ENETUNREACH, "on no network of ours")
+
+    def tell(self, key):
+        for told in self.on_change:
+            told(key)
+
+
+class Netcfg:
+    """The scheme on such a layer, driven as a shell does."""
+
+    def __init__(self, hosts="", uid=0):
+        self.layer = MemoryLayer()
+        self.timers = Timers()
+        self.context = SchemeContext(
+            timers=self.timers,
+            random=random.Random(1),
+            config=Config(),
+            names=Names(hosts),
+            logs=LogRings(lambda: 0.0),
+            uid=uid,
+            services={"ip": self.layer},
+        )
+        self.scheme = NetcfgScheme(self.context)
+
+    def node(self, path):
+        return self.scheme.lookup(path, ROOT)
+
+    def cat(self, path, caller=ROOT, now=1.0):
+        return self.node(path).read(caller, now).decode()
+
+    def echo(self, text, path, caller=ROOT, now=1.0):
+        """`printf '%s\\n' text >path`."""
+        self.node(path).write(f"{text}\n".encode(), caller, now)
+
+    def ls(self, path):
+        return [name for name, _ in self.node(path).list(ROOT)]

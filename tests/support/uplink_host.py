@@ -1,0 +1,58 @@
+"""A host with a way out, for tests of --uplink: its namespace, and the world's with a web and a name server.
+
+daemon 10.0.2.15 ── TAP ── host ── veth 192.0.2.1 ── 192.0.2.2 world: www.example, by dnsmasq
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from schemefs.testing.mount import SchemeMount
+from schemefs.testing.network import Namespace
+
+WEB = Path(__file__).parents[2] / "examples/hello_server.py"
+MOUNT = ("--driver", "tap", "--uplink", "--resolver", "192.0.2.2")
+
+
+class Host:
+    """The host's namespace and the world's."""
+
+    def __init__(self) -> None:
+        self.namespace = Namespace()
+        self.world = Namespace()
+        world = self.world.prefix[1].split("/")[2]
+        self.namespace.run(["ip", "link", "add", "up0", "type", "veth", "peer", "name", "up1", "netns", world])
+        self.namespace.run(["ip", "addr", "add", "192.0.2.1/24", "dev", "up0"])
+        self.namespace.run(["ip", "link", "set", "up0", "up"])
+        self.world.run(["ip", "addr", "add", "192.0.2.2/24", "dev", "up1"])
+        self.world.run(["ip", "link", "set", "up1", "up"])
+        self.serve("80")
+        self.world.start(
+            ["dnsmasq", "--keep-in-foreground", "--no-resolv", "--no-hosts", "--conf-file=/dev/null", "--user=root",
+             "--pid-file", "--listen-address=192.0.2.2", "--bind-interfaces", "--address=/www.example/192.0.2.2",
+             "--txt-record=long.example," + ",".join(["x" * 250] * 8)],
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+
+    def serve(self, port: str, *certificate: str) -> None:
+        web = self.world.start([sys.executable, str(WEB), "192.0.2.2", port, *certificate], stdout=subprocess.PIPE)
+        assert web.stdout.readline() == "ready\n"
+
+    def mount(self, *arguments: str, trusting: Path | None = None) -> SchemeMount:
+        """Mount with *arguments* (by default MOUNT); *trusting*: a PEM file in place of the system's trust store."""
+        prefix = self.namespace.prefix
+        if trusting is not None:
+            prefix = (*prefix, "env", f"SSL_CERT_FILE={trusting}", "SSL_CERT_DIR=/nonexistent")
+        return SchemeMount(*(arguments or MOUNT), log_level="trace" if trusting else "debug", prefix=prefix)
+
+    def forwards(self) -> str:
+        return self.namespace.run(["cat", "/proc/sys/net/ipv4/ip_forward"]).stdout.strip()
+
+    def rules(self) -> str:
+        return self.namespace.run(["nft", "list", "ruleset"]).stdout
+
+    def close(self) -> None:
+        self.world.close()
+        self.namespace.close()

@@ -1,0 +1,130 @@
+"""What the mount command's options mean, and what follows when they are left out."""
+
+import logging
+
+import pytest
+
+from schemefs.command.mount_options import MountOptions, address, configuration, interface, mac, mtu
+
+
+def test_defaults_are_qemus_user_network() -> None:
+    config = configuration(MountOptions())
+    (eth0,) = config.interfaces
+    assert (eth0.name, eth0.driver, str(eth0.address)) == ("eth0", "tap", "10.0.2.15/24")
+    assert (str(config.gateway), str(config.nameserver)) == ("10.0.2.2", "10.0.2.3")
+    assert str(eth0.options["host_address"]) == "10.0.2.2/24"
+    assert eth0.options["address_is_default"] is True
+    assert eth0.options["tap"] == "schemefs0"
+    assert config.log_level == logging.INFO
+
+
+def test_loopback_has_no_interface_beside_lo() -> None:
+    config = configuration(MountOptions(driver="loopback"))
+    assert config.interfaces == []
+    assert config.gateway is None
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"address": interface("10.0.2.15/24")},
+        {"gateway": address("10.0.2.9")},
+        {"host_address": interface("10.0.2.9/24")},
+    ],
+)
+def test_any_address_that_was_asked_for_may_not_move(given: dict[str, object]) -> None:
+    assert configuration(MountOptions(**given)).interfaces[0].options["address_is_default"] is False
+
+
+@pytest.mark.parametrize(
+    ("ours", "host", "nameserver"),
+    [
+        ("192.168.7.5/24", "192.168.7.2/24", "192.168.7.3"),
+        ("192.168.7.2/24", "192.168.7.1/24", "192.168.7.3"),
+        ("192.168.7.2/30", "192.168.7.1/30", "10.0.2.3"),
+        ("192.168.7.1/30", "192.168.7.2/30", "10.0.2.3"),
+        ("192.168.7.0/31", "192.168.7.1/31", "10.0.2.3"),
+        ("192.168.7.1/31", "192.168.7.0/31", "10.0.2.3"),
+    ],
+)
+def test_the_host_is_found_in_our_subnet(ours: str, host: str, nameserver: str) -> None:
+    config = configuration(MountOptions(address=interface(ours)))
+    assert str(config.interfaces[0].options["host_address"]) == host
+    assert config.gateway == interface(host).ip
+    assert str(config.nameserver) == nameserver
+
+
+def test_the_gateway_is_the_host_unless_it_is_named() -> None:
+    assert str(configuration(MountOptions(host_address=interface("10.0.2.77/24"))).gateway) == "10.0.2.77"
+    assert str(configuration(MountOptions(gateway=address("10.0.2.78"))).gateway) == "10.0.2.78"
+
+
+def test_no_host_address_leaves_the_gateway() -> None:
+    config = configuration(MountOptions(host_address_alone=True))
+    assert config.interfaces[0].options["host_address"] is None
+    assert str(config.gateway) == "10.0.2.2"
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ({"gateway": address("10.9.9.9")}, "10.9.9.9 is no neighbor of 10.0.2.15/24"),
+        ({"gateway": address("10.0.2.15")}, "no neighbor"),
+        ({"host_address": interface("10.0.2.15/24")}, "both 10.0.2.15"),
+        ({"address": interface("10.0.2.15/32")}, "no room for a neighbor"),
+    ],
+)
+def test_contradictions_are_refused(given: dict[str, object], sentence: str) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        configuration(MountOptions(**given))
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("10.0.2.15", r"lacks its prefix length \(such as 10.0.2.15/24\)"),
+        ("10.0.2/24", "not ADDRESS/PREFIX"),
+        ("10.0.2.15/33", "not ADDRESS/PREFIX"),
+        ("10.0.2.15/x", "not ADDRESS/PREFIX"),
+        ("10.0.2.0/24", "network or the broadcast address"),
+        ("10.0.2.255/24", "network or the broadcast address"),
+        ("127.0.0.1/8", "no address for a host"),
+        ("224.0.0.1/4", "no address for a host"),
+        ("0.0.0.0/32", "no address for a host"),
+        ("240.0.0.1/8", "no address for a host"),
+        ("", "lacks"),
+        ("fe80::1/64", "not ADDRESS/PREFIX"),
+    ],
+)
+def test_bad_interfaces(text: str, sentence: str) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        interface(text)
+
+
+@pytest.mark.parametrize("text", ["", "10.0.2", "10.0.2.256", "gateway", "127.0.0.1", "255.255.255.255"])
+def test_bad_addresses(text: str) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        address(text)
+
+
+def test_mac() -> None:
+    assert mac("52:54:00:12:34:5f") == bytes.fromhex("52540012345f")
+    assert mac("52-54-00-12-34-5F") == bytes.fromhex("52540012345f")
+
+
+@pytest.mark.parametrize(
+    "text", ["", "52:54:00:12:34", "52:54:00:12:34:5g", "01:00:5e:00:00:01", "ff:ff:ff:ff:ff:ff", "00:00:00:00:00:00"]
+)
+def test_bad_macs(text: str) -> None:
+    with pytest.raises(ValueError, match="hardware address"):
+        mac(text)
+
+
+def test_mtu() -> None:
+    assert [mtu("68"), mtu("1500"), mtu("65535")] == [68, 1500, 65535]
+
+
+@pytest.mark.parametrize("text", ["", "67", "65536", "-1", "1500.0", "many"])
+def test_bad_mtus(text: str) -> None:
+    with pytest.raises(ValueError, match="68 to 65535"):
+        mtu(text)
