@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 ROUNDS: Final = 3
+CONGESTION_CONTROL: Final = "cubic"
 PEER: Final = Path(__file__).with_name("peer.py")
 OCTET: Final = Path(__file__).with_name("octet.py")
 SOURCE_PORT, SINK_PORT, ECHO_PORT = 9001, 9002, 9003
@@ -25,10 +26,15 @@ def run(*command: object) -> str:
 
 @contextmanager
 def namespace(name: str) -> Iterator[str]:
-    """Make a network namespace, and remove it."""
+    """Make a network namespace, and remove it.
+
+    Linux's TCP runs cubic there: that is Linux's default and what our stack runs. The machine's default may be another
+    (BBR doubles or halves the figures of a sender), and a comparison would then be one of congestion controls.
+    """
     run("ip", "netns", "add", name)
     try:
         run("ip", "-n", name, "link", "set", "lo", "up")
+        run("ip", "netns", "exec", name, "sysctl", "-qw", f"net.ipv4.tcp_congestion_control={CONGESTION_CONTROL}")
         yield name
     finally:
         run("ip", "netns", "del", name)
