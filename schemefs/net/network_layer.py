@@ -44,12 +44,22 @@ class Transport(Protocol):
     """What tcp, udp and icmp give to the network layer. None of these ever raises for what the octets say."""
 
     def receive_datagram(
-        self, source: bytes, destination: bytes, datagram: memoryview, start: int, offload: Offload, now: float
+        self,
+        source: bytes,
+        destination: bytes,
+        datagram: memoryview,
+        start: int,
+        traffic_class: int,
+        hop_limit: int,
+        offload: Offload,
+        now: float,
     ) -> bool:
-        """Take the payload `datagram[start:]`, borrowed for the call; `datagram[:start]` is the IP header.
+        """Take the payload `datagram[start:]`, borrowed for the call.
 
-        The destination is ours (unicast, broadcast or joined multicast). False: nobody is there, so the network
-        layer answers "port unreachable" where the rules allow it.
+        *traffic_class* is the header's octet of DSCP and ECN, *hop_limit* its remaining hops. The header itself,
+        `datagram[:start]`, may be quoted or kept as a sample, but a transport must not parse it. The destination is
+        ours (unicast, broadcast or joined multicast). False: the port is closed; the network layer then sends
+        "port unreachable" where RFC 1122 §3.2.2 allows it.
         """
 
     def expects(self, error: DeliveryError) -> bool:

@@ -100,7 +100,15 @@ class Icmp:
         return sent
 
     def receive_datagram(
-        self, source: bytes, destination: bytes, datagram: memoryview, start: int, offload: Offload, now: float
+        self,
+        source: bytes,
+        destination: bytes,
+        datagram: memoryview,
+        start: int,
+        traffic_class: int,
+        hop_limit: int,
+        offload: Offload,
+        now: float,
     ) -> bool:
         """Take an ICMP message. Always True: there is no error about ICMP that could be sent (RFC 1122 §3.2.2)."""
         message = datagram[start:]
@@ -114,7 +122,7 @@ class Icmp:
         if icmp_type == wire.ECHO_REQUEST:
             self._answer(source, destination, high_word, low_word, payload, now)
         elif icmp_type == wire.ECHO_REPLY:
-            self._receive_reply(source, high_word, low_word, payload, datagram[8], now)
+            self._receive_reply(source, high_word, low_word, payload, hop_limit, now)
         elif icmp_type in _ERROR_TYPES:
             self._receive_error_message(source, icmp_type, code, low_word, payload, now)
         else:

@@ -94,10 +94,18 @@ class Groups:
                 self._forget(group, now)
 
     def receive_datagram(
-        self, source: bytes, destination: bytes, datagram: memoryview, start: int, offload: Offload, now: float
+        self,
+        source: bytes,
+        destination: bytes,
+        datagram: memoryview,
+        start: int,
+        traffic_class: int,
+        hop_limit: int,
+        offload: Offload,
+        now: float,
     ) -> bool:
         """Take a query, or another host's report."""
-        del destination, offload
+        del destination, traffic_class, hop_limit, offload
         if len(datagram) - start < 8 or not is_valid(datagram[start:]):
             self._network.counters.drop("bad_igmp", datagram)
             return True

@@ -30,6 +30,7 @@ REASSEMBLY_TIME_EXCEEDED: Final = 1
 _MARTIAN: Final = frozenset((0, 127, *range(224, 256)))
 _FRAGMENT: Final = wire.MORE_FRAGMENTS | wire.OFFSET
 _MOVED: Final = 512  # different offloads remembered
+_unpack: Final = wire.HEADER.unpack_from
 
 
 class RawReceiver(Protocol):
@@ -67,7 +68,7 @@ class Ipv4:
         counters.in_octets += length
         if length < 20:
             return self._drop("truncated_header", frame)
-        version_ihl, _, total, _, fragment, _, protocol, _, source, destination = wire.HEADER.unpack_from(frame)
+        version_ihl, traffic_class, total, _, fragment, hop_limit, protocol, _, source, destination = _unpack(frame)
         header_length = (version_ihl & 15) * 4
         if version_ihl != 0x45 or total != length:
             reason = _why_not_whole(version_ihl, header_length, total, length, offload, start)
@@ -95,10 +96,12 @@ class Ipv4:
             if whole is None:
                 return None
             frame, offload = whole, NO_OFFLOAD
-            header_length = (frame[0] & 15) * 4
+            header_length, traffic_class, hop_limit = (frame[0] & 15) * 4, frame[1], frame[8]
         elif start and (offload.flags & NEEDS_CHECKSUM or offload.gso_type):
             offload = self._moved.get(offload) or self._move(offload, start)
-        return self._deliver(frame, header_length, offload, protocol, source, destination, unicast, now)
+        return self._deliver(
+            frame, header_length, traffic_class, hop_limit, offload, protocol, source, destination, unicast, now
+        )
 
     def _why_not_from_outside(self, header: memoryview, source: bytes, destination: bytes) -> str:
         """Return what is wrong with a header that a network brought; empty: nothing."""
@@ -116,6 +119,8 @@ class Ipv4:
         self,
         datagram: memoryview,
         header_length: int,
+        traffic_class: int,
+        hop_limit: int,
         offload: Offload,
         protocol: int,
         source: bytes,
@@ -131,7 +136,10 @@ class Ipv4:
         transport = self._transports.get(protocol)
         if transport is not None:
             self._counters.in_delivers += 1
-            if not transport.receive_datagram(source, destination, datagram, header_length, offload, now) and unicast:
+            taken = transport.receive_datagram(
+                source, destination, datagram, header_length, traffic_class, hop_limit, offload, now
+            )
+            if unicast and not taken:
                 self._report(PORT_UNREACHABLE, datagram, now)
         elif receivers:
             self._counters.in_delivers += 1

@@ -136,7 +136,15 @@ class Tcp:
     # Transport: from the network layer
 
     def receive_datagram(
-        self, source: bytes, destination: bytes, datagram: memoryview, start: int, offload: Offload, now: float
+        self,
+        source: bytes,
+        destination: bytes,
+        datagram: memoryview,
+        start: int,
+        traffic_class: int,
+        hop_limit: int,
+        offload: Offload,
+        now: float,
     ) -> bool:
         """Take one segment. Never raises for what it says; what is wrong with it is counted."""
         statistics = self.statistics
@@ -171,7 +179,7 @@ class Tcp:
         connection = self.connections.get(key)
         if connection is not None:
             if connection.notification is not None:
-                segment.is_marked = datagram[1] & CE == CE  # the IPv4 header's second octet
+                segment.is_marked = traffic_class & CE == CE
             segment_arrives(connection, segment, now)
         else:
             self._arrives_unconnected(source, destination, key, (local_port, remote_port), segment, now)

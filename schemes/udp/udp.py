@@ -76,7 +76,15 @@ class Udp:
     # What arrives
 
     def receive_datagram(
-        self, source: bytes, destination: bytes, datagram: memoryview, start: int, offload: Offload, now: float
+        self,
+        source: bytes,
+        destination: bytes,
+        datagram: memoryview,
+        start: int,
+        traffic_class: int,
+        hop_limit: int,
+        offload: Offload,
+        now: float,
     ) -> bool:
         """Take a datagram, or a super-segment of several. False: nobody has the port."""
         size = len(datagram) - start

@@ -34,7 +34,7 @@ def test_any_octets_are_taken(message, trusted):
     scheme = stack()
     offload = CHECKED if trusted else NO_OFFLOAD
     datagram = memoryview(bytes(20) + message)
-    assert scheme.engine.receive_datagram(US, US, datagram, 20, offload, 1.0) is True
+    assert scheme.engine.receive_datagram(US, US, datagram, 20, 0, 64, offload, 1.0) is True
     scheme.engine.statistics()
 
 
@@ -53,7 +53,7 @@ def test_any_error_message_is_taken(icmp_type, code, low_word, quote, plausible,
         quote = b"\x45" + quote[1:2].ljust(1) + bytes((0, total_length)) + quote[4:12].ljust(8) + US + quote[16:]
     message = wire.error_header(icmp_type, code, low_word, quote) + quote
     assert is_valid(message)
-    scheme.engine.receive_datagram(US, US, memoryview(bytes(20) + message), 20, NO_OFFLOAD, 1.0)
+    scheme.engine.receive_datagram(US, US, memoryview(bytes(20) + message), 20, 0, 64, NO_OFFLOAD, 1.0)
     errors.read(65536, 1.0)
 
 

@@ -42,7 +42,7 @@ def test_any_segment_in_any_state(make, arriving, pause: float) -> None:
         option_octets = option_octets[: len(option_octets) // 4 * 4][:40]
         offset = (20 + len(option_octets)) << 10
         octets = wire.HEADER.pack(*tcp.ports, seq, ack, offset | flags, wnd, 0, 0) + option_octets + payload
-        tcp.tcp.receive_datagram(PEER, US, memoryview(bytes(20) + octets), 20, CHECKED, tcp.now)
+        tcp.tcp.receive_datagram(PEER, US, memoryview(bytes(20) + octets), 20, 0, 64, CHECKED, tcp.now)
         tcp.timers.on_deadline(tcp.now)
         sent = list(tcp.taken())
         if flags & wire.RST:
@@ -63,9 +63,9 @@ def test_any_segment_in_any_state(make, arriving, pause: float) -> None:
 def test_any_octets(make, octets: bytes) -> None:
     tcp = make()
     datagram = memoryview(bytes(20) + octets)
-    assert tcp.tcp.receive_datagram(PEER, US, datagram, 20, CHECKED, tcp.now)
+    assert tcp.tcp.receive_datagram(PEER, US, datagram, 20, 0, 64, CHECKED, tcp.now)
     header = bytes((0, tcp.ports[0], tcp.ports[1] >> 8, tcp.ports[1] & 255))
-    assert tcp.tcp.receive_datagram(PEER, US, memoryview(bytes(20) + header + octets), 20, CHECKED, tcp.now)
+    assert tcp.tcp.receive_datagram(PEER, US, memoryview(bytes(20) + header + octets), 20, 0, 64, CHECKED, tcp.now)
 
 
 @given(number=st.integers(0, 0xFFFFFFFF), near=st.integers(-(2**40), 2**40))

@@ -64,15 +64,27 @@ class Recorder:
         self.received: list[tuple[bytes, bytes, bytes]] = []  # source, destination, payload
         self.datagrams: list[bytes] = []
         self.offloads: list[Offload] = []
+        self.traffic_classes: list[int] = []
+        self.hop_limits: list[int] = []
         self.errors: list[DeliveryError] = []
         self.space = 0
 
     def receive_datagram(
-        self, source: bytes, destination: bytes, datagram: memoryview, start: int, offload: Offload, now: float
+        self,
+        source: bytes,
+        destination: bytes,
+        datagram: memoryview,
+        start: int,
+        traffic_class: int,
+        hop_limit: int,
+        offload: Offload,
+        now: float,
     ) -> bool:
         self.received.append((source, destination, bytes(datagram[start:])))
         self.datagrams.append(bytes(datagram))
         self.offloads.append(offload)
+        self.traffic_classes.append(traffic_class)
+        self.hop_limits.append(hop_limit)
         return self.takes
 
     def expects(self, error: DeliveryError) -> bool:

@@ -220,9 +220,9 @@ class Story:
         trace = self.trace
         self._take_sent()
         traffic_class = len(octets) & 3  # ECN's field, without an octet of its own in the story
-        datagram = memoryview(bytes((0x45, traffic_class)) + bytes(18) + octets)
+        datagram = memoryview(bytes(20) + octets)
         offload = CHECKED._replace(gso_size=1000) if len(octets) > 2000 else CHECKED
-        assert trace.tcp.receive_datagram(PEER, US, datagram, 20, offload, trace.now)
+        assert trace.tcp.receive_datagram(PEER, US, datagram, 20, traffic_class, 64, offload, trace.now)
         trace.timers.on_deadline(trace.now)
         flags = self._take_sent()
         assert len(flags) <= STORM, len(flags)

@@ -290,9 +290,9 @@ class Trace:
             if shown.seq is not None and self.follows:
                 self.peer_seq = max(self.peer_seq, shown.seq + (shown.size or 0) + bool(shown.flags & wire.SYN))
                 self.peer_seq += bool(shown.flags & wire.FIN)
-            octets = bytes((0x45, tos)) + bytes(18) + self.octets(text, payload)
+            octets = bytes(20) + self.octets(text, payload)
             offload = CHECKED._replace(gso_size=gso)
-            assert self.tcp.receive_datagram(PEER, US, memoryview(octets), 20, offload, now)
+            assert self.tcp.receive_datagram(PEER, US, memoryview(octets), 20, tos, 64, offload, now)
         self.timers.on_deadline(now)
 
     def icmp(

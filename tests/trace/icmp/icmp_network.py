@@ -108,9 +108,10 @@ class MemoryNetwork:
         return address in (self.broadcast, b"\xff" * 4)
 
     def receive(self, octets, now, offload=NO_OFFLOAD):
-        view = memoryview(octets)
+        view = memoryview(bytes(20) + octets[20:])  # a transport does not parse the IP header
         protocol, source, destination = octets[9], octets[12:16], octets[16:20]
-        return self.transports[protocol].receive_datagram(source, destination, view, 20, offload, now)
+        transport = self.transports[protocol]
+        return transport.receive_datagram(source, destination, view, 20, octets[1], octets[8], offload, now)
 
 
 class Host:

@@ -278,7 +278,7 @@ def test_urgent_data_stays_in_line() -> None:
     octets[20 + 19] = 1
     from schemefs.net.offload import CHECKED
 
-    tcp.tcp.receive_datagram(b"\x0a\0\2\2", b"\x0a\0\2\x0f", memoryview(octets), 20, CHECKED, 1.0)
+    tcp.tcp.receive_datagram(b"\x0a\0\2\2", b"\x0a\0\2\x0f", memoryview(octets), 20, 0, 64, CHECKED, 1.0)
     assert tcp.read() == b"!ab"
 
 

@@ -16,7 +16,7 @@ MSS_1000 = b"\x02\x04\x03\xe8"
 def receives_with(tcp: Trace, flags: int, seq: int, ack: int, options: bytes, payload: bytes = b"") -> None:
     """The peer's segment arrives with exactly these octets of options."""
     header = wire.header((PEER_PORT, OUR_PORT), seq + tcp.irs, ack + tcp.iss, flags, 65535, 0, options)
-    tcp.tcp.receive_datagram(PEER, US, memoryview(bytes(20) + header + payload), 20, CHECKED, tcp.now)
+    tcp.tcp.receive_datagram(PEER, US, memoryview(bytes(20) + header + payload), 20, 0, 64, CHECKED, tcp.now)
     tcp.timers.on_deadline(tcp.now)
 
 

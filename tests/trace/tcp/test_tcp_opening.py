@@ -32,7 +32,7 @@ def test_options_the_peer_does_not_have_are_not_used() -> None:
     octets = bytearray(tcp.octets("S. 0:0(0) ack 1"))
     del octets[20:]
     octets[12] = 5 << 4
-    tcp.tcp.receive_datagram(b"\x0a\0\2\2", b"\x0a\0\2\x0f", memoryview(bytes(20) + octets), 20, _checked(), 0.0)
+    tcp.tcp.receive_datagram(b"\x0a\0\2\2", b"\x0a\0\2\x0f", memoryview(bytes(20) + octets), 20, 0, 64, _checked(), 0.0)
     tcp.sends(". 1:1(0) ack 1")
     connection = tcp.connection
     assert (connection.mss, connection.timestamps_on, connection.sack_on, connection.rcv.scale) == (
@@ -303,7 +303,7 @@ def test_syn_to_a_broadcast_address_is_dropped_silently() -> None:
     tcp = Trace()
     tcp.listen()
     octets = bytes(20) + tcp.octets("S 0:0(0)")
-    tcp.tcp.receive_datagram(b"\x0a\0\2\2", b"\x0a\0\2\xff", memoryview(octets), 20, _checked(), 0.0)
+    tcp.tcp.receive_datagram(b"\x0a\0\2\2", b"\x0a\0\2\xff", memoryview(octets), 20, 0, 64, _checked(), 0.0)
     tcp.sends_nothing()
     assert tcp.tcp.statistics.dropped_broadcast == 1
 

@@ -59,7 +59,7 @@ def test_reset_and_urgent_pointer_count_while_the_window_is_closed(flags: str) -
     octets = bytearray(bytes(20) + tcp.octets(f". {seq}:{seq + 1}(1) ack 1"))
     octets[33] |= wire.URG
     octets[39] = 1
-    tcp.tcp.receive_datagram(PEER, US, memoryview(octets), 20, CHECKED, tcp.now)
+    tcp.tcp.receive_datagram(PEER, US, memoryview(octets), 20, 0, 64, CHECKED, tcp.now)
     assert connection.status(tcp.now)["urgent"] == seq  # all that waits is before the pointer
 
 
@@ -171,7 +171,7 @@ def test_syns_from_everybody_are_dropped(address: str) -> None:
     tcp = Trace()
     tcp.listen()
     octets = bytes(20) + tcp.octets("S 0:0(0) mss 1460")
-    tcp.tcp.receive_datagram(packed(address) or b"", US, memoryview(octets), 20, CHECKED, 0.0)
+    tcp.tcp.receive_datagram(packed(address) or b"", US, memoryview(octets), 20, 0, 64, CHECKED, 0.0)
     tcp.sends_nothing()
     assert not tcp.listener.opening
     assert tcp.tcp.statistics.dropped_broadcast == 1

@@ -124,7 +124,7 @@ def test_a_segment_without_ack_is_dropped() -> None:
     octets[20 + 13] = 0x08
     from schemefs.net.offload import CHECKED
 
-    tcp.tcp.receive_datagram(b"\x0a\0\2\2", b"\x0a\0\2\x0f", memoryview(octets), 20, CHECKED, 1.0)
+    tcp.tcp.receive_datagram(b"\x0a\0\2\2", b"\x0a\0\2\x0f", memoryview(octets), 20, 0, 64, CHECKED, 1.0)
     assert tcp.read() is None
     assert tcp.tcp.statistics.dropped_no_ack == 1
 
@@ -162,10 +162,10 @@ def test_damaged_segments_are_counted_by_reason(change, reason: str) -> None:
     octets = bytearray(tcp.octets("P. 1:6(5) ack 1"))
     octets[16:18] = checksum(octets, pseudo_header_sum(peer, us, 6, len(octets))).to_bytes(2, "big")
     good = bytes(octets)
-    tcp.tcp.receive_datagram(peer, us, memoryview(bytes(20) + change(good)), 20, NO_OFFLOAD, 1.0)
+    tcp.tcp.receive_datagram(peer, us, memoryview(bytes(20) + change(good)), 20, 0, 64, NO_OFFLOAD, 1.0)
     assert getattr(tcp.tcp.statistics, reason) == 1
     assert tcp.read() is None
-    tcp.tcp.receive_datagram(peer, us, memoryview(bytes(20) + good), 20, NO_OFFLOAD, 1.0)
+    tcp.tcp.receive_datagram(peer, us, memoryview(bytes(20) + good), 20, 0, 64, NO_OFFLOAD, 1.0)
     assert len(tcp.read() or b"") == 5
 
 

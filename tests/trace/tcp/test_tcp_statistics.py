@@ -116,9 +116,9 @@ def test_the_last_segment_of_each_reason_is_kept() -> None:
     tcp = established(options_text="ts 1:0")
     segment = tcp.octets("P. 1:6(5) ack 1", payload=b"hello")  # without the timestamp that was agreed on
     datagram = ip_wire.header(PEER, US, 6, len(segment)) + segment
-    tcp.tcp.receive_datagram(PEER, US, memoryview(datagram), 20, CHECKED, 0.0)
+    tcp.tcp.receive_datagram(PEER, US, memoryview(datagram), 20, 0, 64, CHECKED, 0.0)
     short = datagram[:30]
-    tcp.tcp.receive_datagram(PEER, US, memoryview(short), 20, CHECKED, 0.0)
+    tcp.tcp.receive_datagram(PEER, US, memoryview(short), 20, 0, 64, CHECKED, 0.0)
     samples = tcp.tcp.statistics.samples.summaries()
     assert set(samples) == {"no_timestamp", "short_header"}
     assert samples["no_timestamp"].startswith("10.0.2.2 > 10.0.2.15 tcp 80 > 40000, 45 octets: 45")

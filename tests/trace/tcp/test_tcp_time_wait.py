@@ -264,5 +264,5 @@ def test_those_that_expire_together_are_ended_some_at_a_time(monkeypatch: pytest
 
 def test_damaged_segments_change_nothing() -> None:
     tcp = in_time_wait()
-    tcp.tcp.receive_datagram(PEER, US, memoryview(bytes(30)), 20, CHECKED, 2.0)
+    tcp.tcp.receive_datagram(PEER, US, memoryview(bytes(30)), 20, 0, 64, CHECKED, 2.0)
     assert tcp.state == "TIME_WAIT"

@@ -16,7 +16,7 @@ def receives_urgent(tcp: Trace, text: str, pointer: int, payload: bytes) -> None
     octets = bytearray(bytes(20) + tcp.octets(text, payload))
     octets[33] |= wire.URG
     octets[38:40] = pointer.to_bytes(2, "big")
-    tcp.tcp.receive_datagram(PEER, US, memoryview(octets), 20, CHECKED, tcp.now)
+    tcp.tcp.receive_datagram(PEER, US, memoryview(octets), 20, 0, 64, CHECKED, tcp.now)
 
 
 def urgent(tcp: Trace) -> object:

@@ -29,7 +29,7 @@ def says(tcp: Trace, text: str, seconds: float, now: float = 1.0) -> None:
     octets[header_length:header_length] = options.user_timeout_option(value)
     octets[12] += 0x10
     tcp._at(now)
-    tcp.tcp.receive_datagram(PEER, US, memoryview(bytes(20) + octets), 20, CHECKED, now)
+    tcp.tcp.receive_datagram(PEER, US, memoryview(bytes(20) + octets), 20, 0, 64, CHECKED, now)
     tcp.timers.on_deadline(now)
 
 

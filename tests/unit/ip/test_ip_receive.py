@@ -19,6 +19,17 @@ def test_a_datagram_reaches_its_transport_without_ethernet_padding() -> None:
     assert host.transport.datagrams == [whole]
 
 
+def test_the_traffic_class_and_the_hop_limit_are_handed_to_the_transport() -> None:
+    host = IpHost()
+    host.receives_datagram(datagram(tos=0xB9, ttl=7))
+    # A reassembled datagram has the header of its first fragment, which may come last.
+    host.receives_datagram(datagram(bytes(8), tos=0, ttl=8, offset=1))
+    host.receives_datagram(datagram(bytes(8), tos=0x03, ttl=9, mf=1))
+    host.receives_datagram(datagram(bytes(8), tos=0x02, ttl=5, mf=1))
+    host.receives_datagram(datagram(bytes(8), tos=0, ttl=4, offset=1))
+    assert (host.transport.traffic_classes, host.transport.hop_limits) == ([0xB9, 0x03, 0x02], [7, 9, 5])
+
+
 def test_the_offload_of_a_frame_is_told_relative_to_the_datagram() -> None:
     host = IpHost()
     for _ in range(2):

@@ -23,7 +23,7 @@ def udp(payload: bytes = b"payload", port: int = 5000, **fields: int) -> bytes:
 
 def arrives(host: UdpHost, octets: bytes, offload: Offload = CHECKED) -> bool:
     header = datagram(b"", p=17)[:20]
-    return host.scheme.udp.receive_datagram(PEER, US, memoryview(header + octets), 20, offload, 0.0)
+    return host.scheme.udp.receive_datagram(PEER, US, memoryview(header + octets), 20, 0, 64, offload, 0.0)
 
 
 @pytest.mark.parametrize(
