@@ -1,4 +1,4 @@
-"""DNS as a scheme: names to addresses and other records, on this stack's own udp and tcp."""
+"""The dns scheme: a stub resolver (RFC 1034 §5.3.1) over this stack's own udp and tcp."""
 
 from schemes.dns.scheme import DnsScheme
 

@@ -1,4 +1,4 @@
-"""An open file of `dns/`: the open waits for the answer, or fails with the reason; then the answer is read."""
+"""An open file of `dns/`: open waits for the answer or fails with the reason; read returns the answer."""
 
 from __future__ import annotations
 
@@ -11,75 +11,75 @@ from schemefs.scheme import Event, Handle
 if TYPE_CHECKING:
     from schemefs.names import Lookup
     from schemefs.scheme import Caller
-    from schemes.dns.resolver import Outcome, Told
+    from schemes.dns.stub_resolver import Callback, Outcome
 
-Ask = Callable[["Told", float], "Lookup"]
-"""Begins to ask, given whom to tell and `now`."""
+Ask = Callable[["Callback", float], "Lookup"]
+"""Starts a query at time `now` and reports its outcome to the callback."""
 
 
-class Asking:
-    """What is behind one inode: a question, then its answer, read by one or several open files in turn."""
+class Answer:
+    """The answer behind one inode, pending at first. All open files of the inode share one read position."""
 
     def __init__(self, ask: Ask, now: float) -> None:
-        self.holders: list[AnswerHandle] = []
-        self.rest: bytes | None = None  # what of the answer is still to be read; None: there is none yet
-        self.failure: SchemeError | None = None  # to be raised once
+        self.handles: list[AnswerHandle] = []
+        self.unread: bytes | None = None  # text not read yet; None: the query is pending
+        self.failure: SchemeError | None = None  # raised once
         self._lookup = ask(self._receive, now)
 
     def _receive(self, outcome: Outcome, now: float) -> None:
         del now
         if isinstance(outcome, SchemeError):
             self.failure = SchemeError(outcome.errno, outcome.sentence)
-            self.rest = b""
+            self.unread = b""
         else:
-            self.rest = "".join(f"{line}\n" for line in outcome).encode()
-        for holder in self.holders:
-            holder.changed()
+            self.unread = "".join(f"{line}\n" for line in outcome).encode()
+        for handle in self.handles:
+            handle.changed()
 
-    def let_go(self, holder: AnswerHandle) -> None:
-        """*holder* was closed: with the last one, the question is dropped."""
-        self.holders.remove(holder)
-        if not self.holders:
+    def release(self, handle: AnswerHandle) -> None:
+        """Remove a closed handle. The last one cancels the query."""
+        self.handles.remove(handle)
+        if not self.handles:
             self._lookup.cancel()
 
 
 class AnswerHandle(Handle):
-    """One descriptor of it."""
+    """One open file of an answer."""
 
-    def __init__(self, asking: Asking) -> None:
-        self._asking = asking
-        asking.holders.append(self)
+    def __init__(self, answer: Answer) -> None:
+        self._answer = answer
+        answer.handles.append(self)
 
     def opening(self, now: float) -> bool:
-        """Wait for the answer."""
+        """Return True while the query is pending. Raises its failure, once."""
         self._raise_failure()
-        return self._asking.rest is None
+        return self._answer.unread is None
 
     def read(self, size: int, now: float) -> bytes | None:
-        """Read what is left of the answer."""
+        """Return unread text; None: the query is pending. Raises its failure, once."""
         self._raise_failure()
-        rest = self._asking.rest
-        if rest is None:
+        unread = self._answer.unread
+        if unread is None:
             return None
-        taken, self._asking.rest = rest[:size], rest[size:]
+        taken, self._answer.unread = unread[:size], unread[size:]
         return taken
 
     def fevent(self, interest: int) -> int:
-        """Readable once the answer is there; ERR when the next read says why there is none."""
-        events = Event.IN if self._asking.rest is not None else 0
-        if self._asking.failure is not None:
+        """IN: the query has ended. ERR: the next read raises its failure."""
+        events = Event.IN if self._answer.unread is not None else 0
+        if self._answer.failure is not None:
             events |= Event.ERR
         return events & (interest | Event.ERR)
 
     def reopen(self, flags: int, caller: Caller, now: float) -> Handle:
-        """Read the same answer on: /dev/stdin."""
-        return AnswerHandle(self._asking)
+        """Return a handle that continues the same answer (an open of /dev/stdin)."""
+        return AnswerHandle(self._answer)
 
     def close(self, now: float) -> None:
-        """Let go."""
-        self._asking.let_go(self)
+        """Cancel a pending query if no other handle waits for it."""
+        self._answer.release(self)
 
     def _raise_failure(self) -> None:
-        failure, self._asking.failure = self._asking.failure, None
+        failure, self._answer.failure = self._answer.failure, None
         if failure is not None:
             raise failure

@@ -1,4 +1,4 @@
-"""What was answered, for as long as it holds: by TTL (RFC 1035 §3.2.1), "there is none" too (RFC 2308 §5). Bounded."""
+"""A bounded cache of answers, kept for their TTL (RFC 1035 §3.2.1); negative answers too (RFC 2308 §5)."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ if TYPE_CHECKING:
     from schemefs.errors import SchemeError
     from schemes.dns.wire import Question
 
-ENTRIES: Final = 1000
-OCTETS: Final = 1 << 20  # of texts, so that a thousand long TXT records don't fill the memory
-LONGEST: Final = 86_400  # seconds; a larger TTL counts as this (RFC 8767 §4 lets a cache choose)
-LONGEST_NEGATIVE: Final = 10_800  # RFC 2308 §5: one to three hours work well
+MAX_ENTRIES: Final = 1000
+MAX_OCTETS: Final = 1 << 20  # names and texts together: a thousand long TXT records could be 64 MB
+MAX_TTL: Final = 86_400  # seconds; RFC 8767 §4 lets a cache cap the TTL
+MAX_NEGATIVE_TTL: Final = 10_800  # seconds; RFC 2308 §5 recommends one to three hours
 
 
 class Cache:
-    """Answers by question; the ones not asked for longest go first."""
+    """Answers by question. A full cache drops the least recently used entry."""
 
     __slots__ = ("_entries", "_octets")
 
@@ -26,7 +26,7 @@ class Cache:
         self._octets = 0
 
     def get(self, question: Question, now: float) -> tuple[str, ...] | SchemeError | None:
-        """Return what is known and still holds."""
+        """Return the cached answer; None: none, or its TTL has expired."""
         entry = self._entries.get(question)
         if entry is None:
             return None
@@ -38,29 +38,29 @@ class Cache:
         return answer
 
     def put(self, question: Question, answer: tuple[str, ...] | SchemeError, ttl: float, now: float) -> None:
-        """Keep *answer* for *ttl* seconds; 0: not at all."""
-        longest = LONGEST if isinstance(answer, tuple) else LONGEST_NEGATIVE
+        """Keep *answer* for *ttl* seconds; 0: do not keep it."""
+        limit = MAX_TTL if isinstance(answer, tuple) else MAX_NEGATIVE_TTL
         if ttl <= 0:
             return
         self._remove(question)
-        self._entries[question] = (now + min(ttl, longest), answer)
+        self._entries[question] = (now + min(ttl, limit), answer)
         self._octets += _cost(question, answer)
-        while len(self._entries) > ENTRIES or self._octets > OCTETS:
+        while len(self._entries) > MAX_ENTRIES or self._octets > MAX_OCTETS:
             self._remove(next(iter(self._entries)))
 
     def clear(self) -> None:
-        """Forget everything: there are other servers now."""
+        """Drop all entries, after a change of the name servers."""
         self._entries.clear()
         self._octets = 0
 
     def rows(self, now: float) -> Iterator[tuple[Question, float, tuple[str, ...] | SchemeError]]:
-        """Yield what holds still, with the seconds that are left of it."""
+        """Yield question, remaining seconds and answer of each entry that has not expired."""
         for question, (expires, answer) in self._entries.items():
             if expires > now:
                 yield question, expires - now, answer
 
     def __len__(self) -> int:
-        """How many answers are kept, stale ones included."""
+        """Count the entries, expired ones included."""
         return len(self._entries)
 
     def _remove(self, question: Question) -> None:

@@ -1,4 +1,4 @@
-"""The files of dns: a name is a file, its text is the answer."""
+"""The files of dns: each domain name is a file that contains its records."""
 
 from __future__ import annotations
 
@@ -11,42 +11,42 @@ from schemefs.net.addresses import packed, parse_options
 from schemefs.net.transports import DatagramService, StreamService
 from schemefs.scheme import Caller, Directory, Handle, Node, Scheme, SchemeContext, StreamFile, TextFile
 from schemes.dns import wire
-from schemes.dns.answer import AnswerHandle, Asking
-from schemes.dns.counters import Counters
-from schemes.dns.exchange import Means
-from schemes.dns.resolver import Resolver
+from schemes.dns.answer import Answer, AnswerHandle
+from schemes.dns.counters import DnsCounters
+from schemes.dns.query_exchange import Services
 from schemes.dns.search import Search
+from schemes.dns.stub_resolver import StubResolver
 
 if TYPE_CHECKING:
     from schemefs.names import Lookup
-    from schemes.dns.resolver import Told
+    from schemes.dns.stub_resolver import Callback
 
-# `any` is both kinds of address: servers no longer answer the query type of that name (RFC 8482).
+# `any` means A and AAAA: servers no longer answer the query type ANY (RFC 8482).
 TYPES: Final = {
     **{type_.lower(): (type_,) for type_ in ("A", "AAAA", "MX", "TXT", "PTR", "SRV", "NS", "CNAME", "SOA")},
     "any": ("A", "AAAA"),
 }
 
 README: Final = f"""\
-dns: ask for names.
+dns: look up names.
 
-NAME               read it: one address per line: cat dns/example.com
-NAME,type=TYPE     other records: {" ".join(TYPES)}; any is both kinds of address
+NAME               one address per line: cat dns/example.com
+NAME,type=TYPE     other records: {" ".join(TYPES)}; any means a and aaaa
 ADDRESS,type=ptr   the name of an address: cat dns/10.0.2.2,type=ptr
 stats              counters
-cache              what is known, and for how many seconds still
+cache              cached answers: NAME TYPE SECONDS-LEFT ANSWER
 err                why your last open or read here failed
 
-The open waits for the answer. It fails with
-  No such file or directory          there is no such name, or no name server to ask
+The open waits for the answer. Its errors:
+  No such file or directory          the name does not exist, or no name server can be reached
   No data available                  the name has no such record
   Connection timed out               no server answers
-  Remote I/O error                   the servers can't tell
-  Too many levels of symbolic links  its aliases go in a circle
+  Remote I/O error                   the servers answer with an error, such as SERVFAIL or REFUSED
+  Too many levels of symbolic links  the name's CNAMEs form a loop
 
-The hosts file comes first (netcfg/resolv/hosts), then the servers of netcfg/resolv/nameserver, one per line, in turn.
-A name without a dot is tried in the domains of netcfg/resolv/search first. The same answers serve names in addresses:
-tcp/example.com:80, udp/example.com:53, icmp/ping/example.com.
+The hosts file comes first (netcfg/resolv/hosts), then the servers of netcfg/resolv/nameserver, in their order.
+A name without a dot is looked up in the domains of netcfg/resolv/search first. Names in addresses are looked up in the
+same way: tcp/example.com:80, udp/example.com:53, icmp/ping/example.com.
 """
 
 
@@ -58,28 +58,28 @@ class DnsScheme(Scheme):
 
     def __init__(self, context: SchemeContext) -> None:
         super().__init__(context)
-        means = Means(
+        services = Services(
             udp=context.service("udp", DatagramService),  # type: ignore[type-abstract]
             tcp=context.service("tcp", StreamService),  # type: ignore[type-abstract]
             timers=context.timers,
             random=context.random,
-            counters=Counters(),
+            counters=DnsCounters(),
         )
-        self.resolver = Resolver(means, context.names)
+        self.resolver = StubResolver(services, context.names)
         self.search = Search(self.resolver, context.names)
         context.names.resolver = self.search
         self.root = _Root(self)
 
     @property
     def provides(self) -> Search:
-        """What answers questions, for other schemes."""
+        """The name service, for other schemes."""
         return self.search
 
     def statistics(self) -> str:
-        """Return what `dns/stats` shows."""
+        """Return the text of `dns/stats`."""
         resolver = self.resolver
         rows = {
-            **resolver.means.counters.rows(),
+            **resolver.services.counters.rows(),
             "under_way": resolver.under_way,
             "cached": len(resolver.cache),
         }
@@ -87,7 +87,7 @@ class DnsScheme(Scheme):
 
 
 class _Root(Directory):
-    """`dns/`: four fixed names, and every domain name there could be."""
+    """`dns/`: four fixed names, and every valid domain name."""
 
     def __init__(self, scheme: DnsScheme) -> None:
         self._scheme = scheme
@@ -99,7 +99,7 @@ class _Root(Directory):
         }
 
     def lookup(self, name: str, caller: Caller) -> Node:
-        """Return the file of a name. EINVAL: no domain name, no such type or option; nothing is asked."""
+        """Return the file of a name; a lookup sends no query. EINVAL: not a domain name, unknown type or option."""
         del caller
         if name in self._fixed:
             return self._fixed[name]
@@ -109,18 +109,18 @@ class _Root(Directory):
             raise SchemeError(errno.EINVAL, f"dns/{name}: {error}") from None
 
     def list(self, caller: Caller) -> Iterable[tuple[str, Node]]:
-        """Yield the fixed names."""
+        """Return the fixed names only."""
         del caller
         return self._fixed.items()
 
 
 def _parse(text: str) -> tuple[str, tuple[str, ...]]:
-    """Parse NAME[,type=TYPE] into the name to ask for and the types."""
+    """Parse NAME[,type=TYPE] into the name to look up and the record types."""
     name, comma, rest = text.partition(",")
     options = parse_options(rest) if comma else {}
     for option in options:
         if option != "type":
-            message = f"there is no option {option!r}; there is: type"
+            message = f"there is no option {option!r}; the only option is type"
             raise ValueError(message)
     types = TYPES.get(options.get("type", "a").lower())
     if types is None:
@@ -134,7 +134,7 @@ def _parse(text: str) -> tuple[str, tuple[str, ...]]:
 
 
 class _NameFile(StreamFile):
-    """Opening it asks."""
+    """The file of one name. Each open starts a lookup."""
 
     mode = 0o444
 
@@ -144,23 +144,23 @@ class _NameFile(StreamFile):
         self._types = types
 
     def open(self, flags: int, caller: Caller, now: float) -> Handle:
-        """Ask, and hold the answer."""
+        """Start the lookup."""
         del flags, caller
-        return AnswerHandle(Asking(self._ask, now))
+        return AnswerHandle(Answer(self._ask, now))
 
-    def _ask(self, told: Told, now: float) -> Lookup:
-        return self._search.find(self._name, self._types, told, now)
+    def _ask(self, callback: Callback, now: float) -> Lookup:
+        return self._search.find(self._name, self._types, callback, now)
 
 
 class _CacheFile(TextFile):
-    """`dns/cache`: NAME TYPE SECONDS ANSWER, a line each."""
+    """`dns/cache`: one line per answer, NAME TYPE SECONDS ANSWER."""
 
-    def __init__(self, resolver: Resolver) -> None:
+    def __init__(self, resolver: StubResolver) -> None:
         super().__init__()
         self._resolver = resolver
 
     def read(self, caller: Caller, now: float) -> bytes:
-        """Return what holds now."""
+        """Return the answers that have not expired."""
         del caller
         return "".join(
             f"{question.name} {question.type} {left:.0f} {_shown(answer)}\n"

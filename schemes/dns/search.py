@@ -1,8 +1,8 @@
-"""From what a user writes to questions: the hosts file first, then the search list, as resolv.conf(5) describes it.
+"""From a user's name to questions: the hosts file first, then the search list, as in resolv.conf(5).
 
 "www", search example.com   www.example.com, then www
 "www.dev"                   www.dev, then www.dev.example.com
-"www.dev."                  www.dev and nothing else
+"www.dev."                  www.dev only
 """
 
 from __future__ import annotations
@@ -15,51 +15,51 @@ from typing import TYPE_CHECKING, Final
 from schemefs.errors import SchemeError
 from schemefs.net.addresses import packed, presentation
 from schemes.dns import wire
-from schemes.dns.cname_chain import Negative
-from schemes.dns.resolver import Outcome, Resolver, Told, Waiter
+from schemes.dns.cname_chain import NegativeAnswer
+from schemes.dns.stub_resolver import Callback, Outcome, StubResolver, Waiter
 
 if TYPE_CHECKING:
     from schemefs.names import Answered, Names
 
-# What conversations can go to: the ip scheme carries IPv4 only, so other addresses would be asked for in vain.
+# The record types of addresses that conversations can use: the ip scheme carries IPv4 only.
 HOST_TYPES: Final = ("A",)
-_LENGTHS: Final = {"A": 4, "AAAA": 16}  # octets of the addresses that a type means
+_ADDRESS_OCTETS: Final = {"A": 4, "AAAA": 16}
 
 
 class Search:
-    """Satisfies `names.Resolver`."""
+    """Looks up names with the hosts file, the search list and the resolver. Satisfies `names.Resolver`."""
 
-    def __init__(self, resolver: Resolver, names: Names) -> None:
+    def __init__(self, resolver: StubResolver, names: Names) -> None:
         self._resolver = resolver
         self._names = names
 
-    def lookup(self, host: str, answered: Answered, now: float) -> Quest:
-        """Ask for the addresses of a host."""
+    def lookup(self, host: str, answered: Answered, now: float) -> SearchQuery:
+        """Look up the addresses of *host*. An invalid name is EINVAL, as an answer."""
 
-        def told(outcome: Outcome, now: float) -> None:
+        def callback(outcome: Outcome, now: float) -> None:
             answered(outcome if isinstance(outcome, SchemeError) else _addresses(outcome), now)
 
         try:
-            return self.find(host, HOST_TYPES, told, now)
+            return self.find(host, HOST_TYPES, callback, now)
         except ValueError as error:
-            told(SchemeError(errno.EINVAL, str(error)), now)
-            return Quest(self._resolver, [], told)
+            callback(SchemeError(errno.EINVAL, str(error)), now)
+            return SearchQuery(self._resolver, [], callback)
 
-    def find(self, name: str, types: Sequence[str], told: Told, now: float) -> Quest:
-        """Ask for the records of each of *types* that *name* has. ValueError: it is no name."""
-        self._resolver.means.counters.questions += 1
+    def find(self, name: str, types: Sequence[str], callback: Callback, now: float) -> SearchQuery:
+        """Look up the records of all *types*. ValueError: *name* is not a domain name."""
+        self._resolver.services.counters.questions += 1
         known = self._known(name, types)
-        quest = Quest(self._resolver, [] if known else self._candidates(name, types), told)
+        query = SearchQuery(self._resolver, [] if known else self._candidates(name, types), callback)
         if known:
-            self._resolver.means.counters.from_hosts_file += 1
-            told(known, now)
+            self._resolver.services.counters.from_hosts_file += 1
+            callback(known, now)
         else:
-            quest.start(now)
-        return quest
+            query.start(now)
+        return query
 
     def _known(self, name: str, types: Sequence[str]) -> tuple[str, ...]:
-        """Return the addresses that the hosts file has, or that the name is."""
-        lengths = [_LENGTHS[type_] for type_ in types if type_ in _LENGTHS]
+        """Return the addresses in the hosts file, or *name* itself if it is an address."""
+        lengths = [_ADDRESS_OCTETS[type_] for type_ in types if type_ in _ADDRESS_OCTETS]
         addresses = self._names.known(name) if lengths else ()
         return tuple(presentation(address) for length in lengths for address in addresses if len(address) == length)
 
@@ -70,30 +70,30 @@ class Search:
         return [tuple(wire.Question(candidate, type_) for type_ in types) for candidate in dict.fromkeys(names)]
 
 
-class Quest:
-    """Asks for one candidate after another until one has an answer. Satisfies `names.Lookup`."""
+class SearchQuery:
+    """Looks up one candidate after another until one has records. Satisfies `names.Lookup`."""
 
-    def __init__(self, resolver: Resolver, candidates: list[tuple[wire.Question, ...]], told: Told) -> None:
+    def __init__(self, resolver: StubResolver, candidates: list[tuple[wire.Question, ...]], callback: Callback) -> None:
         self._resolver = resolver
-        self._candidates = candidates  # those not asked for yet
-        self._told = told
+        self._candidates = candidates  # not looked up yet
+        self._callback = callback
         self._waiters: list[Waiter] = []
-        self._outcomes: dict[wire.Question, Outcome] = {}  # of the candidate that is being asked for
+        self._outcomes: dict[wire.Question, Outcome] = {}  # of the current candidate
         self._failure: SchemeError | None = None
         self._is_over = False
 
     def start(self, now: float) -> None:
-        """Ask for the first candidate."""
+        """Look up the next candidate."""
         candidate = self._candidates.pop(0)
         self._outcomes = {}
         self._waiters = []
         for question in candidate:
-            # An answer that is there already may begin the next candidate in the middle of this.
+            # A cached outcome calls back at once, and may start the next candidate inside this loop.
             waiter = self._resolver.resolve(question, partial(self._receive, candidate, question), now)
             self._waiters.append(waiter)
 
     def cancel(self) -> None:
-        """Nobody wants to know any more."""
+        """Drop the callback and leave all pending questions."""
         self._is_over = True
         for waiter in self._waiters:
             waiter.cancel()
@@ -107,23 +107,23 @@ class Quest:
         outcomes = [self._outcomes[each] for each in candidate]
         texts = tuple(text for outcome in outcomes if isinstance(outcome, tuple) for text in outcome)
         if texts:
-            self._told(texts, now)
+            self._callback(texts, now)
             return
         failures = [outcome for outcome in outcomes if isinstance(outcome, SchemeError)]
         self._remember(candidate, failures)
-        # Servers that can't tell of one name may know the next; servers that are silent will be silent again.
-        goes_on = all(isinstance(failure, Negative) or failure.errno == errno.EREMOTEIO for failure in failures)
+        # A server that refuses one name may answer for the next one. A silent server is silent for all names.
+        goes_on = all(isinstance(failure, NegativeAnswer) or failure.errno == errno.EREMOTEIO for failure in failures)
         if goes_on and self._candidates:
             self.start(now)
         else:
-            self._told(self._failure or failures[0], now)
+            self._callback(self._failure or failures[0], now)
 
     def _remember(self, candidate: tuple[wire.Question, ...], failures: list[SchemeError]) -> None:
-        """Keep what is to be said if nothing is found: that nobody could tell, else about the name as written."""
-        doubt = next((failure for failure in failures if not isinstance(failure, Negative)), None)
-        if doubt is not None:
-            self._failure = doubt
-        elif self._failure is None or (isinstance(self._failure, Negative) and "." not in candidate[0].name):
+        """Keep the failure to report at the end: a refusal, else the negative answer of the name as written."""
+        refusal = next((failure for failure in failures if not isinstance(failure, NegativeAnswer)), None)
+        if refusal is not None:
+            self._failure = refusal
+        elif self._failure is None or (isinstance(self._failure, NegativeAnswer) and "." not in candidate[0].name):
             self._failure = failures[0]
 
 

@@ -1,7 +1,7 @@
-"""DNS messages (RFC 1035 §4, RFC 6891): built and parsed by dnspython, which nothing else of this scheme imports.
+"""DNS messages (RFC 1035 §4, RFC 6891), built and parsed by dnspython. Only this module of the scheme imports it.
 
-Names are kept in one notation: lower case, no dot at the end, special characters escaped (RFC 1035 §5.1); "" is the
-root. What a server sent never raises: `parse` says what is wrong with it by the word under which it is counted.
+Names have one notation: lower case, no dot at the end, special characters escaped (RFC 1035 §5.1); "" is the root.
+Octets from the network never raise an exception: `parse` returns the reason under which a bad message is counted.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ _QUERY_HEADER: Final = 12
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What is asked: a name in the notation above, and a type in capital letters."""
+    """A name in the notation above, and a type in capital letters."""
 
     name: str
     type: str
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
-    """One resource record, its data as text: an address, a name, `10 mail.example.com`."""
+class ResourceRecord:
+    """A resource record; *text* is its data: an address, a name, `10 mail.example.com`."""
 
     owner: str
     type: str
@@ -47,31 +47,31 @@ class Record:
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
-    """What a server answered."""
+class Response:
+    """A server's response to a question."""
 
     rcode: str  # NOERROR, NXDOMAIN, SERVFAIL…
-    records: tuple[Record, ...] = ()  # of the answer section, in order
-    negative_ttl: int = 0  # seconds that "there is none" holds (RFC 2308 §5); 0: not said
-    truncated: bool = False  # then the records are left out
+    records: tuple[ResourceRecord, ...] = ()  # the answer section, in its order
+    negative_ttl: int = 0  # seconds for which a negative answer is valid (RFC 2308 §5); 0: no SOA record
+    truncated: bool = False  # True: records is empty
 
 
 def canonical(name: str) -> str:
-    """Return *name* in our notation. ValueError, with a sentence: too long, an empty label, not to be encoded."""
+    """Return *name* in this module's notation. ValueError, with a sentence: too long, an empty label, no encoding."""
     try:
         return _text(dns.name.from_text(name))
     except (dns.exception.DNSException, UnicodeError, ValueError) as error:
-        message = f"{name!r} is no domain name: {str(error) or type(error).__name__}"
+        message = f"{name!r} is not a domain name: {str(error) or type(error).__name__}"
         raise ValueError(message) from None
 
 
 def reverse_name(address: bytes) -> str:
-    """Return the name under which PTR records of an address are: 2.2.0.10.in-addr.arpa (RFC 1035 §3.5)."""
+    """Return the owner name of an address's PTR records: 2.2.0.10.in-addr.arpa (RFC 1035 §3.5)."""
     return _text(dns.reversename.from_address(presentation(address)))
 
 
 def query(question: Question, identifier: int, *, edns: bool) -> bytes:
-    """Return a query that asks for recursion."""
+    """Return a query with the RD bit set (recursion desired)."""
     message = dns.message.make_query(
         dns.name.from_text(question.name),
         question.type,
@@ -82,8 +82,8 @@ def query(question: Question, identifier: int, *, edns: bool) -> bytes:
     return message.to_wire()
 
 
-def parse(octets: bytes, question: Question, identifier: int) -> Reply | str:
-    """Return what *octets* answer to *question*; a word when they are no answer to it: what to count them as."""
+def parse(octets: bytes, question: Question, identifier: int) -> Response | str:
+    """Return the response to *question* in *octets*, or the drop counter's name if they are no such response."""
     if len(octets) < _QUERY_HEADER:
         return "short"
     if int.from_bytes(octets[:2], "big") != identifier:
@@ -94,26 +94,26 @@ def parse(octets: bytes, question: Question, identifier: int) -> Reply | str:
     truncated = bool(flags & dns.flags.TC)
     try:
         message = dns.message.from_wire(octets, question_only=truncated, ignore_trailing=truncated)
-        return _judge(message, question, truncated=truncated)
-    except Exception:  # noqa: BLE001 - the parser's own errors are not all of one family, and none may get out
+        return _checked(message, question, truncated=truncated)
+    except Exception:  # noqa: BLE001 - dnspython's parse errors have no common base class
         return "malformed"
 
 
-def _judge(message: dns.message.Message, question: Question, *, truncated: bool) -> Reply | str:
+def _checked(message: dns.message.Message, question: Question, *, truncated: bool) -> Response | str:
     rcode = dns.rcode.to_text(message.rcode())
     asked = [(_text(rrset.name), dns.rdatatype.to_text(rrset.rdtype), rrset.rdclass) for rrset in message.question]
-    # RFC 5452 §9.1. A server that can't read the question (FORMERR) may not repeat it.
+    # RFC 5452 §9.1. A FORMERR response may leave the question out.
     if asked != [(question.name, question.type, dns.rdataclass.IN)] and not (rcode == "FORMERR" and not asked):
         return "wrong_question"
     if truncated:
-        return Reply(rcode, truncated=True)
+        return Response(rcode, truncated=True)
     records = tuple(
-        Record(_text(rrset.name), dns.rdatatype.to_text(rrset.rdtype), rrset.ttl, _data(rdata))
+        ResourceRecord(_text(rrset.name), dns.rdatatype.to_text(rrset.rdtype), rrset.ttl, _data(rdata))
         for rrset in message.answer
         if rrset.rdclass == dns.rdataclass.IN
         for rdata in rrset
     )
-    return Reply(rcode, records, _negative_ttl(message))
+    return Response(rcode, records, _negative_ttl(message))
 
 
 def _negative_ttl(message: dns.message.Message) -> int:
@@ -125,7 +125,7 @@ def _negative_ttl(message: dns.message.Message) -> int:
 
 
 def _data(rdata: dns.rdata.Rdata) -> str:
-    """Return a record's data as a line: names without the dot at the end, TXT as the octets that were put in."""
+    """Return a record's data as one line: names without final dot, TXT strings joined, control characters escaped."""
     if isinstance(rdata, dns.rdtypes.ANY.TXT.TXT):
         text = b"".join(rdata.strings).decode(errors="backslashreplace")
         return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)

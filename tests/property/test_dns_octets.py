@@ -1,4 +1,4 @@
-"""Any octets from a name server: nothing raises, the open ends with an answer or an errno, nothing is left."""
+"""Any octets from a name server: no exception, the open ends with an answer or an errno, and leaves nothing."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from schemefs.errors import SchemeError
 from schemes.dns import wire
-from schemes.dns.wire import Question, Reply
+from schemes.dns.wire import Question, Response
 from tests.support.dns_host import DnsHost, Query, Server, reply
 
 QUESTION = Question("example.com", "A")
@@ -24,7 +24,7 @@ GOOD = reply(
 
 @st.composite
 def damaged(draw: st.DrawFn) -> bytes:
-    """A good answer with some octets changed and its end cut or grown."""
+    """A valid response with some octets changed, cut off or appended."""
     octets = bytearray(GOOD)
     for place, value in draw(st.lists(st.tuples(st.integers(2, len(octets) - 1), st.integers(0, 255)), max_size=8)):
         octets[place] = value
@@ -32,15 +32,15 @@ def damaged(draw: st.DrawFn) -> bytes:
 
 
 @given(octets=st.one_of(st.binary(max_size=200), damaged()))
-def test_any_octets_are_a_reply_or_a_reason(octets: bytes) -> None:
+def test_any_octets_are_a_response_or_a_drop_reason(octets: bytes) -> None:
     parsed = wire.parse(octets, QUESTION, 7)
-    assert isinstance(parsed, Reply) or parsed in DnsHost().dns.resolver.means.counters.dropped
+    assert isinstance(parsed, Response) or parsed in DnsHost().dns.resolver.services.counters.dropped
 
 
 @given(octets=st.binary(max_size=100))
 def test_any_answer_section_is_parsed_or_malformed(octets: bytes) -> None:
     message = b"\0\7\x81\x80\0\1\0\1\0\0\0\0\7example\3com\0\0\1\0\1" + octets
-    assert isinstance(wire.parse(message, QUESTION, 7), (Reply, str))
+    assert isinstance(wire.parse(message, QUESTION, 7), (Response, str))
 
 
 @settings(max_examples=60, deadline=None)

@@ -1,6 +1,6 @@
-"""dns on two whole stacks in virtual time: on the left the schemes, on the right name servers that do as a test says.
+"""dns on two complete stacks in virtual time: the schemes on the left, scripted name servers on the right.
 
-The servers' messages are built by dnspython by hand, so that they can be late, wrong, forged or garbage.
+The servers build their messages with dnspython, so that a test can make them late, wrong, forged or malformed.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def address(text: str) -> bytes:
 
 
 def reply(query: Query, *records: str, rcode: str = "NOERROR", authority: str = "") -> Query:
-    """Return the answer to *query*; a record is `example.com 60 IN A 10.0.2.80`."""
+    """Return a response to *query*; a record is `example.com 60 IN A 10.0.2.80`."""
     message = dns.message.make_response(query, recursion_available=True)
     message.set_rcode(dns.rcode.from_text(rcode))
     for section, lines in ((message.answer, records), (message.authority, (authority,) if authority else ())):
@@ -57,7 +57,7 @@ def reply(query: Query, *records: str, rcode: str = "NOERROR", authority: str = 
 
 
 class Server:
-    """One name server: *answers* is given each query that comes."""
+    """One name server. It calls *answers* with each query."""
 
     def __init__(self, host: DnsHost, text: str, answers: Answers) -> None:
         self.host = host
@@ -84,12 +84,12 @@ class Server:
             self.answers(self, query)
 
     def sends(self, message: Query | bytes, to: str = "") -> None:
-        """Send a datagram to whoever asked last, or to *to*."""
+        """Send a datagram to the sender of the last query, or to *to*."""
         octets = message if isinstance(message, bytes) else message.to_wire()
         self.handle.write(memoryview(f"{to or self._sender}\n".encode() + octets), self.host.now)
 
     def later(self, seconds: float, message: Query | bytes) -> None:
-        """Send it after a while, to who asks now."""
+        """Send *message* after *seconds*, to the sender of the current query."""
         sender = self._sender
         self.host.after(seconds, lambda: self.sends(message, sender))
 
@@ -111,7 +111,7 @@ class Server:
         return look
 
     def tcp_answers(self, connection: Connection, query: Query) -> None:
-        """Answer over TCP; a test may put another function here."""
+        """Answer over TCP with 300 addresses. A test may replace this method."""
         name = query.question[0].name.to_text(omit_final_dot=True)
         octets = reply(query, *[f"{name} 60 IN A 10.9.{n // 250}.{n % 250 + 1}" for n in range(300)]).to_wire(
             max_size=65535
@@ -120,7 +120,7 @@ class Server:
 
 
 class _Woken:
-    """Calls back from a timer, as the mount's tasks do, never from the middle of a segment's processing."""
+    """Calls back from a timer, as the mount's tasks do, never while a segment is processed."""
 
     def __init__(self, timers: Timers) -> None:
         self._timers = timers
@@ -136,7 +136,7 @@ class _Woken:
 
 
 class DnsHost:
-    """`left` has dns, tcp, udp and icmp; `servers` are on the right."""
+    """dns, tcp, udp and icmp on the left; `servers` on the right."""
 
     def __init__(self, *answers: Answers, hosts: str = "", seed: int = 1, weather: Weather | None = None) -> None:
         self.random = random.Random(seed)
@@ -171,18 +171,18 @@ class DnsHost:
         return SchemeContext(self.timers, self.random, Config(), self.names, logs, services=services)
 
     def open(self, path: str, flags: int = os.O_RDONLY) -> Handle:
-        """Open `dns/example.com`, `tcp/…`: returned while it may still be opening."""
+        """Open `dns/example.com`, `tcp/…`. The handle may still be opening."""
         scheme, _, rest = path.partition("/")
         return getattr(self, scheme).open(rest, flags, ROOT, self.now)  # type: ignore[no-any-return]
 
     def opened(self, handle: Handle, seconds: float = 60.0) -> Handle:
-        """Let time pass until the open is done; raises what it fails with."""
+        """Advance the clock until the open is complete. Raises the open's failure."""
         self.until(lambda: not handle.opening(self.now), seconds)
         assert not handle.opening(self.now), f"still opening at {self.now}"
         return handle
 
     def cat(self, path: str) -> list[str]:
-        """Return the lines of a file of dns; raises what its open fails with. The file is closed."""
+        """Return the lines of a file of dns and close it. Raises the open's failure."""
         handle = self.open(path)
         try:
             self.opened(handle)
@@ -194,7 +194,7 @@ class DnsHost:
             handle.close(self.now)
 
     def fails(self, path: str) -> int:
-        """Return the errno that opening *path* fails with; its sentence is in `sentence`."""
+        """Return the errno of a failing open of *path*, and keep its sentence in `sentence`."""
         try:
             lines = self.cat(path)
         except SchemeError as error:
@@ -225,7 +225,7 @@ class DnsHost:
 
 
 def answers(*records: str, rcode: str = "NOERROR", authority: str = "") -> Answers:
-    """Return a server that always answers so."""
+    """Return a server that gives every query this response."""
     return lambda server, query: server.sends(reply(query, *records, rcode=rcode, authority=authority))
 
 
@@ -238,7 +238,7 @@ def name_of(query: Query) -> str:
 
 
 def only(*names: str) -> Answers:
-    """Return a server that knows these names and no other."""
+    """Return a server that has these names only."""
 
     def answer(server: Server, query: Query) -> None:
         name = name_of(query)

@@ -1,7 +1,7 @@
 """A scripted name server for the peer's side of a TAP, run as a program: `dns_server.py ADDRESS…`, prints "ready".
 
-What it does is in the first label of the name asked for: silent, late, wrongid, wrongaddress, loop, garbage, truncated,
-nxdomain, servfail; anything else has the address 10.0.2.2. UDP and TCP, on port 53 of each ADDRESS.
+The first label of the queried name selects the behavior: silent, late, wrongid, wrongaddress, loop, garbage, truncated,
+nxdomain, servfail. All other names have the address 10.0.2.2. UDP and TCP, on port 53 of each ADDRESS.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""dns in virtual time: what counts as an answer, and what becomes of everything else."""
+"""dns in virtual time: which messages count as a response, and how others are dropped."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.support.dns_host import ADDRESS, ROOT, SERVER, SOA, DnsHost, Query, S
 def test_no_such_name_is_enoent_and_says_so() -> None:
     host = DnsHost(answers(rcode="NXDOMAIN", authority=SOA))
     assert host.fails("dns/example.com") == errno.ENOENT
-    assert host.sentence == "there is no name example.com, say the name servers"
+    assert host.sentence == "the name example.com does not exist"
 
 
 def test_no_such_record_is_enodata() -> None:
@@ -23,7 +23,7 @@ def test_no_such_record_is_enodata() -> None:
     assert host.fails("dns/example.com,type=mx") == errno.ENODATA
 
 
-def test_silence_is_a_time_out_after_three_tries() -> None:
+def test_a_silent_server_times_out_after_three_queries() -> None:
     host = DnsHost(silent)
     assert host.fails("dns/example.com") == errno.ETIMEDOUT
     assert host.now == pytest.approx(7.0, abs=0.01)
@@ -78,7 +78,7 @@ def test_another_question_is_dropped() -> None:
     assert host.stats()["dropped_wrong_question"] == 1
 
 
-def test_somebody_else_is_not_heard() -> None:
+def test_a_response_from_another_address_is_dropped() -> None:
     def forged_first(server: Server, query: Query) -> None:
         port = server.ports[-1].rpartition(":")[2]
         forger = server.host.right_udp.open(f"10.0.2.15:{port},from=10.0.2.2:53", os.O_RDWR, ROOT, server.host.now)
@@ -94,7 +94,7 @@ def test_somebody_else_is_not_heard() -> None:
     ("octets", "counted"),
     [(b"", "dropped_short"), (b"x" * 11, "dropped_short"), (None, "dropped_malformed")],
 )
-def test_garbage_is_dropped_and_the_wait_goes_on(octets: bytes | None, counted: str) -> None:
+def test_malformed_messages_are_dropped_and_the_time_out_keeps_running(octets: bytes | None, counted: str) -> None:
     def garbage(server: Server, query: Query) -> None:
         server.sends(query.id.to_bytes(2, "big") + b"\x81\x80\0\1\0\1\0\0\0\0\xff\xff" if octets is None else octets)
         server.later(0.5, reply(query, ADDRESS))

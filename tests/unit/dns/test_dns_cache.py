@@ -1,4 +1,4 @@
-"""The cache, joined questions and bounds, in virtual time."""
+"""dns in virtual time: the cache, joined questions and bounds."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import os
 import pytest
 
 from schemefs.errors import SchemeError
-from schemes.dns.cache import ENTRIES, LONGEST, LONGEST_NEGATIVE, OCTETS, Cache
-from schemes.dns.resolver import PURSUITS
+from schemes.dns.cache import MAX_ENTRIES, MAX_NEGATIVE_TTL, MAX_OCTETS, MAX_TTL, Cache
+from schemes.dns.stub_resolver import MAX_LOOKUPS
 from schemes.dns.wire import Question
 from tests.support.dns_host import ADDRESS, SECOND, DnsHost, address, only, reply
 
@@ -26,13 +26,13 @@ def test_an_answer_holds_for_its_ttl() -> None:
     assert len(host.servers[0].queries) == 2
 
 
-def test_that_there_is_none_holds_as_long_as_the_soa_says() -> None:
+def test_a_negative_answer_is_cached_for_the_ttl_of_the_soa() -> None:
     host = DnsHost(only())
     host.fails("dns/example.com")
     host.passes(89.0)
     host.fails("dns/example.com")
     assert len(host.servers[0].queries) == 1
-    assert "none: there is no name example.com" in host.text("cache")
+    assert "none: the name example.com does not exist" in host.text("cache")
     host.passes(2.0)
     host.fails("dns/example.com")
     assert len(host.servers[0].queries) == 2
@@ -46,7 +46,7 @@ def test_without_a_soa_nothing_negative_is_kept(rcode: str) -> None:
     assert len(host.servers[0].queries) == 2
 
 
-def test_a_ttl_of_0_is_for_who_asked_only() -> None:
+def test_an_answer_with_ttl_0_is_not_cached() -> None:
     host = DnsHost(lambda server, query: server.sends(reply(query, "example.com 0 IN A 10.0.2.80")))
     host.cat("dns/example.com")
     host.cat("dns/example.com")
@@ -69,9 +69,9 @@ def test_other_servers_begin_with_an_empty_cache() -> None:
     assert host.cat("dns/example.com") == ["1.2.3.4"]
 
 
-def test_questions_under_way_are_bounded() -> None:
+def test_pending_questions_are_bounded() -> None:
     host = DnsHost(lambda server, query: None)
-    handles = [host.open(f"dns/n{number}.com", os.O_NONBLOCK) for number in range(PURSUITS)]
+    handles = [host.open(f"dns/n{number}.com", os.O_NONBLOCK) for number in range(MAX_LOOKUPS)]
     assert host.fails("dns/one-more.com") == errno.ENOBUFS
     for handle in handles:
         handle.close(host.now)
@@ -80,20 +80,20 @@ def test_questions_under_way_are_bounded() -> None:
 
 def test_the_cache_is_bounded_in_entries_and_octets() -> None:
     cache = Cache()
-    for number in range(2 * ENTRIES):
+    for number in range(2 * MAX_ENTRIES):
         cache.put(Question(f"n{number}", "A"), ("10.0.2.1",), 60, 0.0)
-    assert len(cache) == ENTRIES
+    assert len(cache) == MAX_ENTRIES
     assert cache.get(Question("n0", "A"), 0.0) is None
     for number in range(100):
         cache.put(Question(f"t{number}", "TXT"), ("x" * 60_000,), 60, 0.0)
-    assert sum(len(text) for _, _, texts in cache.rows(0.0) for text in texts) <= OCTETS
-    cache.put(Question("huge", "TXT"), ("x" * (OCTETS + 1),), 60, 0.0)
+    assert sum(len(text) for _, _, texts in cache.rows(0.0) for text in texts) <= MAX_OCTETS
+    cache.put(Question("huge", "TXT"), ("x" * (MAX_OCTETS + 1),), 60, 0.0)
     assert len(cache) == 0
 
 
 def test_the_entry_used_last_stays() -> None:
     cache = Cache()
-    for number in range(ENTRIES):
+    for number in range(MAX_ENTRIES):
         cache.put(Question(f"n{number}", "A"), ("10.0.2.1",), 60, 0.0)
     cache.get(Question("n0", "A"), 1.0)
     cache.put(Question("new", "A"), ("10.0.2.1",), 60, 1.0)
@@ -101,9 +101,9 @@ def test_the_entry_used_last_stays() -> None:
     assert cache.get(Question("n1", "A"), 1.0) is None
 
 
-def test_no_ttl_is_longer_than_the_longest() -> None:
+def test_ttls_are_capped() -> None:
     cache = Cache()
     cache.put(Question("a", "A"), ("10.0.2.1",), 2**31, 0.0)
     cache.put(Question("b", "A"), SchemeError(errno.ENOENT, "none"), 2**31, 0.0)
-    assert [left for _, left, _ in cache.rows(0.0)] == [LONGEST, LONGEST_NEGATIVE]
-    assert cache.get(Question("a", "A"), LONGEST) is None
+    assert [left for _, left, _ in cache.rows(0.0)] == [MAX_TTL, MAX_NEGATIVE_TTL]
+    assert cache.get(Question("a", "A"), MAX_TTL) is None

@@ -1,4 +1,4 @@
-"""dns in virtual time: answers that no datagram takes come over TCP."""
+"""dns in virtual time: truncated responses are repeated over TCP."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_a_truncated_answer_is_asked_for_over_tcp() -> None:
     assert not host.tcp.tcp.connections
 
 
-def test_when_tcp_says_nothing_the_next_server_is_asked() -> None:
+def test_a_silent_tcp_server_is_followed_by_the_next_server() -> None:
     host = DnsHost(truncated, answers(ADDRESS))
     host.servers[0].tcp_answers = lambda connection, query: None  # type: ignore[method-assign]
     assert host.cat("dns/example.com") == ["10.0.2.80"]
@@ -34,7 +34,7 @@ def test_when_tcp_says_nothing_the_next_server_is_asked() -> None:
 
 
 @pytest.mark.parametrize("octets", [b"", b"\0\5abc", b"\0\3abc", b"\0\0"])
-def test_garbage_over_tcp_is_passed_over(octets: bytes) -> None:
+def test_a_malformed_tcp_response_is_followed_by_the_next_server(octets: bytes) -> None:
     def garbage(connection, _query) -> None:
         connection.write(memoryview(octets), 0.0) if octets else None
         connection.close(0.0)
@@ -44,7 +44,7 @@ def test_garbage_over_tcp_is_passed_over(octets: bytes) -> None:
     assert host.cat("dns/example.com") == ["10.0.2.80"]
 
 
-def test_a_refused_connection_is_passed_over() -> None:
+def test_a_refused_connection_is_followed_by_the_next_server() -> None:
     host = DnsHost(truncated, answers(ADDRESS))
     host.servers[0].listener.close(0.0)
     assert host.cat("dns/example.com") == ["10.0.2.80"]

@@ -1,4 +1,4 @@
-"""dns in virtual time: what is asked, and what a user reads."""
+"""dns in virtual time: the queries sent, and the text that a reader gets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The search list, in virtual time: which names a short one becomes, and what is said when there is none."""
+"""dns in virtual time: the candidates of a short name, and the error when none exists."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ def test_the_search_list(known: str, asked: str, questions: list[str]) -> None:
 
 
 @pytest.mark.parametrize("asked", ["www", "www.dev"])
-def test_when_none_is_there_the_sentence_is_about_the_name_as_written(asked: str) -> None:
+def test_the_error_names_the_name_as_written(asked: str) -> None:
     host = DnsHost(only())
     host.names.search = ("one.org",)
     assert host.fails(f"dns/{asked}") == errno.ENOENT
-    assert host.sentence == f"there is no name {asked}, say the name servers"
+    assert host.sentence == f"the name {asked} does not exist"
 
 
 def test_the_search_ends_where_no_server_answers() -> None:
@@ -61,7 +61,7 @@ def test_a_domain_that_the_server_does_not_serve_ends_no_search() -> None:
     assert host.cat("dns/www") == ["10.0.2.80"]
 
 
-def test_that_a_server_could_not_tell_is_said_in_the_end() -> None:
+def test_a_refusal_is_the_error_when_no_candidate_exists() -> None:
     def partial(server: Server, query: Query) -> None:
         refused = name_of(query).endswith("one.org")
         server.sends(reply(query, rcode="REFUSED" if refused else "NXDOMAIN"))
@@ -78,7 +78,7 @@ def test_giving_up_in_the_middle_of_the_search_list_leaves_nothing() -> None:
 
     host = DnsHost(first_only)
     host.names.search = ("one.org",)
-    for _ in range(2):  # the second time, the first name's answer comes from the cache, in the middle of asking
+    for _ in range(2):  # in the second round the first candidate's answer comes from the cache, inside start()
         handle = host.open("dns/www", os.O_NONBLOCK)
         host.passes(0.1)
         assert host.stats()["under_way"] == 1

@@ -1,4 +1,4 @@
-"""dns in virtual time: who is asked when several could answer, and one that can't is passed over."""
+"""dns in virtual time: the order of the name servers, and the failover from one to the next."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ def test_the_second_server_answers_when_the_first_is_silent_and_is_asked_first_f
 
 
 @pytest.mark.parametrize("rcode", ["SERVFAIL", "REFUSED"])
-def test_a_server_that_can_not_tell_is_passed_over_at_once(rcode: str) -> None:
+def test_a_server_with_an_error_code_is_followed_by_the_next_at_once(rcode: str) -> None:
     host = DnsHost(answers(rcode=rcode), answers(ADDRESS))
     assert host.cat("dns/example.com") == ["10.0.2.80"]
     assert host.now < 0.1
 
 
-def test_when_no_server_can_tell_it_is_eremoteio() -> None:
+def test_error_codes_from_all_servers_are_eremoteio() -> None:
     host = DnsHost(answers(rcode="SERVFAIL"), answers(rcode="REFUSED"))
     assert host.fails("dns/example.com") == errno.EREMOTEIO
     assert f"{SERVER}: answers SERVFAIL; {SECOND}: answers REFUSED" in host.sentence
 
 
-def test_a_closed_port_is_passed_over_at_once() -> None:
+def test_a_closed_port_is_followed_by_the_next_server_at_once() -> None:
     host = DnsHost(answers(ADDRESS))
     host.names.nameservers = (address("10.0.2.2"), address(SERVER))
     assert host.cat("dns/example.com") == ["10.0.2.80"]
@@ -51,7 +51,7 @@ def test_a_closed_port_is_passed_over_at_once() -> None:
     assert host.stats()["not_delivered"] == 1
 
 
-def test_nobody_at_the_servers_port_is_no_name_server() -> None:
+def test_a_closed_port_of_the_only_server_is_enoent() -> None:
     host = DnsHost()
     host.names.nameservers = (address("10.0.2.2"),)
     assert host.fails("dns/example.com") == errno.ENOENT

@@ -1,4 +1,4 @@
-"""Names in the addresses of tcp, udp and icmp: the open waits, tries the addresses, and can be given up."""
+"""Names in the addresses of tcp, udp and icmp: the open waits, tries all addresses, and can be cancelled."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_a_refused_address_is_followed_by_the_next_at_once() -> None:
     handle.close(host.now)
 
 
-def test_a_silent_address_holds_nobody_up() -> None:
+def test_a_silent_address_delays_the_next_attempt_by_250_ms() -> None:
     host = DnsHost(knows("10.0.2.77", "10.0.2.2"))
     listen(host)
     handle = host.opened(host.open("tcp/example.com:80", os.O_RDWR))
@@ -130,7 +130,7 @@ def test_the_time_out_of_a_connect_counts_from_the_open() -> None:
     assert not host.tcp.tcp.connections
 
 
-def test_a_bad_port_is_said_before_anybody_is_asked() -> None:
+def test_a_bad_port_is_reported_before_a_query_is_sent() -> None:
     host = DnsHost(silent)
     with pytest.raises(SchemeError) as caught:
         host.open("tcp/example.com:nosuch")
@@ -169,7 +169,7 @@ def test_an_open_that_does_not_wait_is_told_once_why_it_failed() -> None:
     with pytest.raises(SchemeError) as caught:
         handle.write(memoryview(b"x"), host.now)
     assert caught.value.errno == errno.EPIPE
-    assert "there is no name" in host.tcp.lookup("0/err", ROOT).read(ROOT, host.now).decode()
+    assert "does not exist" in host.tcp.lookup("0/err", ROOT).read(ROOT, host.now).decode()
     handle.close(host.now)
     assert len(host.tcp.conversations) == 0
 
@@ -189,7 +189,7 @@ def test_giving_up_leaves_nothing(seconds: float) -> None:
     assert host.timers.pending == 0
 
 
-def test_nobody_else_waits_meanwhile() -> None:
+def test_a_pending_lookup_delays_no_other_open() -> None:
     host = DnsHost(silent)
     listen(host)
     host.open("tcp/example.com:80", os.O_RDWR)
@@ -236,8 +236,8 @@ def in_order(lines: list[str], *parts: str) -> bool:
     return all(any(part in line for line in rest) for part in parts)
 
 
-def test_events_tell_what_was_found_and_what_became_of_every_address() -> None:
-    # They told of the address that connected alone, after a line about nobody.
+def test_events_show_the_lookup_and_the_outcome_of_every_address() -> None:
+    # Regression: events showed only the address that connected, after a line without an address.
     host = DnsHost(knows("10.0.2.77", "10.0.2.2", "10.0.2.3"))
     listen(host, on="10.0.2.3")
     host.opened(host.open("tcp/example.com:80,events", os.O_RDWR))
@@ -258,11 +258,11 @@ def test_events_tell_what_was_found_and_what_became_of_every_address() -> None:
     )
 
 
-def test_events_opened_later_tell_of_the_way_too() -> None:
+def test_events_opened_later_show_the_earlier_steps() -> None:
     host = DnsHost(lambda server, query: server.sends(reply(query, rcode="NXDOMAIN")))
     host.open("tcp/example.com:80", os.O_RDWR | os.O_NONBLOCK)
     host.passes(1.0)
-    assert in_order(events(host, 0), "lookup of example.com", "there is no name", "recording begins")
+    assert in_order(events(host, 0), "lookup of example.com", "does not exist", "recording begins")
     host = DnsHost(knows("10.0.2.77"))
     host.open("tcp/example.com:80", os.O_RDWR | os.O_NONBLOCK)
     host.passes(0.5)

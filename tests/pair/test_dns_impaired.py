@@ -1,4 +1,4 @@
-"""dns through bad weather, many seeds: each open ends with the right answer or ETIMEDOUT, and nothing is left."""
+"""dns over an impaired path, many seeds: each open ends with the right answer or ETIMEDOUT, and leaves nothing."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from schemefs.testing.wire import Weather
 from tests.support.dns_host import DnsHost, Query, Server, reply
 
 WEATHER = Weather(loss=0.2, duplication=0.1, corruption=0.05, reordering=0.2, delay=0.05, jitter=0.05)
-LONGEST = 40.0  # seconds: two servers, seven each, and their exchanges over TCP
+LONGEST = 40.0  # seconds: two servers, seven seconds each, and their exchanges over TCP
 
 
 def answers(server: Server, query: Query) -> None:
