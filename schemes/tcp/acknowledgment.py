@@ -72,7 +72,7 @@ def _advance(c: ControlBlock, segment: Segment, acked: int, now: float) -> None:
     if not rtt.acknowledged(ack, now):
         if c.timestamps_on and segment.echo:
             rtt.echoed((c.timestamp(now) - segment.echo & 0xFFFFFFFF) / 1000, now)
-        rtt.restore()
+        rtt.update_rto()
     was_full = not out.free
     if ack > out.start:
         out.release(min(ack, out.end))
@@ -122,13 +122,13 @@ def _update_window(c: ControlBlock, segment: Segment, now: float) -> None:
     if wnd and snd.wnd == 0:
         # The window has opened. What was sent into the closed one as a probe was dropped there: it goes again now,
         # not when the timer, which has backed off, comes round.
-        c.rtt.restore()
+        c.rtt.update_rto()
         c.retransmission.clear()
         c.stalled_at = -1.0
         c.unanswered = 0
         c.log_event(now, f"window opens -> {wnd}")
         if snd.nxt > snd.una:
-            c.recovery.send_all_again()
+            c.recovery.mark_all_lost()
     snd.wnd = wnd
     snd.max_wnd = max(snd.max_wnd, wnd)
     snd.wl1, snd.wl2 = segment.seq, segment.ack

@@ -1,9 +1,9 @@
-"""Loss recovery for peers without SACK: three duplicate ACKs, then hole by hole (RFC 5681 §3.2, RFC 6582).
+"""Loss recovery for peers without SACK: NewReno (RFC 5681 §3.2, RFC 6582).
 
-A loss makes `[SND.UNA, lost)` eligible for retransmission, and `high_rxt` walks through it:
+Three duplicate ACKs mark the first segment as lost, each partial ACK the next one. Retransmission advances HighRxt:
 
-    SND.UNA        high_rxt                 lost                         SND.NXT
-       |  sent again  |  lost, to be sent again |   in flight, or arrived   |
+    SND.UNA          high_rxt                 lost_end                      SND.NXT
+       | retransmitted  | lost, not yet sent again |  in flight, or arrived    |
 """
 
 from __future__ import annotations
@@ -19,47 +19,53 @@ if TYPE_CHECKING:
 
 
 class DuplicateAckRecovery(Recovery):
-    """Every duplicate ACK stands for one segment that has arrived, nobody knows which."""
+    """Loss recovery without SACK. Each duplicate ACK counts as one full segment that has arrived."""
 
-    __slots__ = ("_arrived", "_duplicates", "_high_rxt", "_lost", "_timed_out_una")
+    __slots__ = (
+        "_duplicates",  # duplicate ACKs since SND.UNA has moved
+        "_high_rxt",  # HighRxt: end of what this recovery has retransmitted
+        "_lost_end",  # end of what is lost
+        "_sacked",  # octets that the duplicate ACKs stand for
+        "_timed_out_una",  # SND.UNA at the last time-out
+    )
 
     def __init__(self, snd: SendSpace, congestion: CongestionControl) -> None:
         super().__init__(snd, congestion)
-        self._arrived = 0  # octets
+        self._sacked = 0
         self._duplicates = 0
         self._high_rxt = snd.iss
-        self._lost = snd.iss
+        self._lost_end = snd.iss
         self._timed_out_una = snd.iss - 1
 
     @property
     def pipe(self) -> int:
-        """What is in flight, less what must have arrived and what is lost."""
-        # Never below zero: nobody knows whether duplicate ACKs stand for octets that count as lost.
-        return max(self.snd.in_flight - self._arrived - self.lost, 0)
+        """Octets sent and not acknowledged, less those that duplicate ACKs stand for and those that are lost."""
+        # Never below zero: the octets that duplicate ACKs stand for may be among those that count as lost.
+        return max(self.snd.in_flight - self._sacked - self.lost, 0)
 
     @property
-    def arrived(self) -> int:
-        """A segment for each duplicate ACK."""
-        return self._arrived
+    def sacked(self) -> int:
+        """One segment for each duplicate ACK."""
+        return self._sacked
 
     @property
     def lost(self) -> int:
-        """What is lost and not sent again yet."""
-        return max(self._lost - max(self._high_rxt, self.snd.una), 0)
+        """Octets lost and not retransmitted yet."""
+        return max(self._lost_end - max(self._high_rxt, self.snd.una), 0)
 
     def next_hole(self) -> tuple[int, int] | None:
-        """All that is lost and not sent again yet."""
+        """Return all octets that are lost and not retransmitted yet, as one hole."""
         start = max(self._high_rxt, self.snd.una)
-        return (start, self._lost - start) if start < self._lost else None
+        return (start, self._lost_end - start) if start < self._lost_end else None
 
     def sent(self, start: int, end: int, now: float, srtt: float) -> None:
-        """Nothing to remember: only ACKs count here."""
+        """Keep no record: without SACK only ACKs detect losses."""
 
     def retransmitted(self, start: int, end: int, now: float) -> None:
-        """Everything lost up to *end* has been sent again."""
+        """Advance HighRxt to *end*."""
         del start, now
         self._high_rxt = max(self._high_rxt, end)
-        self.force = False
+        self.retransmit_one_now = False
 
     def acknowledged(
         self,
@@ -72,77 +78,77 @@ class DuplicateAckRecovery(Recovery):
         is_limited: bool,
         echoed: int,
     ) -> None:
-        """Count duplicates; go on hole by hole."""
+        """Count duplicates, detect a loss, or continue the recovery at a partial ACK."""
         del blocks, echoed
         snd = self.snd
         if acked:
             self._advance(acked)
         elif is_duplicate and self.phase is not LOSS and snd.nxt > snd.una:
             self._duplicates += 1
-            self._count_as_arrived(self._arrived + self.congestion.smss)
-        if self.phase is not OPEN and snd.una >= self.point:
-            self._end_episode()
+            self._set_sacked(self._sacked + self.congestion.smss)
+        if self.phase is not OPEN and snd.una >= self.recovery_point:
+            self._end_recovery()
         if self.phase is OPEN:
             if acked and is_limited:
                 self.congestion.acknowledged(acked, now, srtt)
-            self._look_for_loss(now)
+            self._detect_loss(now)
         elif acked:
-            self._go_on(acked, now, srtt)
+            self._partial_ack(acked, now, srtt)
 
     def _advance(self, acked: int) -> None:
-        """The ACK covers the segment that was missing and, if more, some of those counted (RFC 6582 §3.2 step 3)."""
+        """Deduct what the ACK covers beyond the missing segment from the counted octets (RFC 6582 §3.2 step 3)."""
         self._duplicates = 0
-        self._count_as_arrived(self._arrived - max(0, acked - self.congestion.smss))
+        self._set_sacked(self._sacked - max(0, acked - self.congestion.smss))
 
-    def _count_as_arrived(self, octets: int) -> None:
-        """Never as much as all that is in flight: something must be missing, however many duplicates there were."""
-        self._arrived = max(0, min(octets, self.snd.in_flight - self.congestion.smss))
+    def _set_sacked(self, octets: int) -> None:
+        """Set the counted octets, at least one segment less than is in flight: one segment must be missing."""
+        self._sacked = max(0, min(octets, self.snd.in_flight - self.congestion.smss))
 
-    def _look_for_loss(self, now: float) -> None:
+    def _detect_loss(self, now: float) -> None:
         snd = self.snd
-        # Duplicate ACKs after an episode may be answers to what was sent twice (RFC 6582 §3.2 step 2).
-        if self._duplicates < DUPLICATE_THRESHOLD or snd.una <= self.point:
+        # Duplicate ACKs after a recovery may answer needless retransmissions (RFC 6582 §3.2 step 2).
+        if self._duplicates < DUPLICATE_THRESHOLD or snd.una <= self.recovery_point:
             return
         self.phase = FAST
-        self.point = snd.nxt
+        self.recovery_point = snd.nxt
         self._high_rxt = snd.una
-        self._lost = min(snd.una + self.congestion.smss, snd.nxt)
-        self.force = True
+        self._lost_end = min(snd.una + self.congestion.smss, snd.nxt)
+        self.retransmit_one_now = True
         self.reduce(snd.una, now)
-        self.decide(f"dupack {self._duplicates}", f"fast retransmit {self.relative(snd.una, self._lost)}")
+        self.note_decision(f"dupack {self._duplicates}", f"fast retransmit {self.relative(snd.una, self._lost_end)}")
 
-    def _go_on(self, acked: int, now: float, srtt: float) -> None:
-        """A partial ACK within an episode."""
+    def _partial_ack(self, acked: int, now: float, srtt: float) -> None:
+        """Process an ACK that does not cover the recovery point."""
         snd = self.snd
         if self.phase is LOSS:
             self.congestion.acknowledged(acked, now, srtt)
             return
-        # RFC 6582 §3.2 step 3: what follows a partial ACK is lost, and is sent now.
-        self._lost = max(self._lost, min(snd.una + self.congestion.smss, snd.nxt))
-        self.force = True
-        self.decide("partial ack", f"retransmit {self.relative(snd.una, self._lost)}")
+        # RFC 6582 §3.2 step 3: the segment after a partial ACK is lost and is retransmitted at once.
+        self._lost_end = max(self._lost_end, min(snd.una + self.congestion.smss, snd.nxt))
+        self.retransmit_one_now = True
+        self.note_decision("partial ack", f"retransmit {self.relative(snd.una, self._lost_end)}")
 
-    def _end_episode(self) -> None:
-        self.decide(f"all of the {self.phase} is acknowledged", "open")
+    def _end_recovery(self) -> None:
+        self.note_decision(f"all of the {self.phase} is acknowledged", "open")
         self.phase = OPEN
-        self._lost = self._high_rxt = self.snd.una
-        self.force = False
+        self._lost_end = self._high_rxt = self.snd.una
+        self.retransmit_one_now = False
 
     def timed_out(self, now: float) -> None:
-        """Everything counts as lost."""
+        """Mark everything as lost; two time-outs for the same segment reduce ssthresh once (RFC 5681 §3.1)."""
         snd = self.snd
         self._duplicates = 0
-        again = self._timed_out_una == snd.una or self.phase is FAST  # one reduction for one episode
+        again = self._timed_out_una == snd.una or self.phase is FAST  # one reduction per recovery
         self.congestion.timed_out(snd.in_flight, now, again=again)
         self._timed_out_una = snd.una
         self.phase = LOSS
-        self.point = snd.nxt
-        self.send_all_again()
-        self.decide("retransmission time-out", f"{self.relative(snd.una, snd.nxt)} again")
+        self.recovery_point = snd.nxt
+        self.mark_all_lost()
+        self.note_decision("retransmission time-out", f"{self.relative(snd.una, snd.nxt)} again")
 
-    def send_all_again(self) -> None:
-        """From SND.UNA on, what duplicate ACKs stood for included: nobody knows which that was."""
-        self._arrived = 0
+    def mark_all_lost(self) -> None:
+        """Mark everything from SND.UNA on, including the octets of duplicate ACKs: their numbers are not known."""
+        self._sacked = 0
         self._high_rxt = self.snd.una
-        self._lost = self.snd.nxt
-        self.force = True
+        self._lost_end = self.snd.nxt
+        self.retransmit_one_now = True

@@ -68,5 +68,5 @@ def _mtu_fell(c: ControlBlock, now: float) -> None:
     c.measure_path()
     c.log_event(now, f"path MTU {c.path_mtu} -> segments of {c.mss} instead of {before}")
     if c.mss < before and c.snd.nxt > c.snd.una:
-        c.recovery.send_all_again()
+        c.recovery.mark_all_lost()
         output.transmit(c, now)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 TICKS_PER_SECOND: Final = 250_000
 
 
-class InitialNumbers:
+class InitialSequenceNumbers:
     """The secret, and what is made with it."""
 
     __slots__ = ("_key",)

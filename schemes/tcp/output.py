@@ -81,7 +81,7 @@ def _send_lost(c: ControlBlock, now: float) -> bool:
     seq, length = hole
     room = c.congestion.cwnd - recovery.pipe
     if room < min(c.mss, length):
-        if not recovery.force:
+        if not recovery.retransmit_one_now:
             return False
         room = c.mss
     length = min(length, room, c.max_payload, snd.una + snd.wnd - seq)

@@ -1,12 +1,17 @@
-"""RACK-TLP (RFC 8985): a segment is lost when one that was sent later has arrived, and a little time has passed.
+"""RACK-TLP (RFC 8985): a segment is lost if a later one has arrived and enough time has passed.
 
     sent    1    2    3    4             time ->
-    SACK                       of 4:     1, 2 and 3 were sent before it. Each is lost as soon as a round trip and the
-                                         reordering window have passed since it was sent; sent again, it can be found
-                                         lost again in the same way.
+    SACK                       of 4:     1, 2 and 3 were sent before it. Each is lost when RACK.rtt plus the reordering
+                                         window have passed since it was sent. A retransmission can be detected as lost
+                                         in the same way.
 
-What was sent when is `flight`'s, the reordering window `reordering`'s, the probe for a lost tail `probe`'s, the window
-during recovery PRR's (`congestion.reduction`), and the second thoughts `spurious`'s. Here they meet.
+This class combines the parts, each of which keeps one record:
+
+    scoreboard            the ranges that were sent, their states and send times
+    reordering            the reordering window (§6.2)
+    tail_loss_probe       the probe for a loss at the end of a flight (§7)
+    congestion.reduction  the congestion window during recovery (RFC 6937)
+    spurious              evidence that a recovery was not needed
 """
 
 from __future__ import annotations
@@ -18,7 +23,7 @@ from schemes.tcp import tail_loss_probe
 from schemes.tcp.congestion.reduction import ProportionalRateReduction
 from schemes.tcp.recovery import FAST, LOSS, NO_ECHO, OPEN, Recovery
 from schemes.tcp.reordering import DUPLICATE_THRESHOLD, ReorderingWindow
-from schemes.tcp.scoreboard import ARRIVED, Flight, Range
+from schemes.tcp.scoreboard import SACKED, Scoreboard, SentRange
 from schemes.tcp.sequence import unwrap
 from schemes.tcp.spurious import SpuriousLoss
 from schemes.tcp.tail_loss_probe import TailLossProbe
@@ -30,33 +35,33 @@ if TYPE_CHECKING:
 
 
 class RackRecovery(Recovery):
-    """For peers with SACK."""
+    """Loss recovery for peers with SACK."""
 
     __slots__ = (
-        "_end",
-        "_fack",
-        "_probe",
-        "_reduction",
-        "_rtt",
-        "_sent_at",
-        "_spurious",
-        "_timed_out_una",
-        "_waits_for_reordered",
-        "flight",
-        "reordering",
-        "times",
+        "_awaits_reordered",  # `wakes_at` is the reordering timer (§6.2 step 5), not the probe timer
+        "_end_seq",  # RACK.end_seq: end of the segment of RACK.xmit_ts
+        "_fack",  # RACK.fack: the highest sequence number known to have arrived
+        "_probe",  # the tail loss probe
+        "_reduction",  # PRR of the current fast recovery
+        "_rtt",  # RACK.rtt: the latest round trip, seconds
+        "_spurious",  # evidence that the recovery is not needed
+        "_timed_out_una",  # SND.UNA at the last time-out
+        "_xmit_at",  # RACK.xmit_ts: send time of the segment sent last of all that have arrived, seconds
+        "reordering",  # the reordering window
+        "round_trip",  # the RTT estimator of the connection
+        "scoreboard",  # what was sent
     )
 
-    def __init__(self, snd: SendSpace, congestion: CongestionControl, times: RoundTripTime) -> None:
+    def __init__(self, snd: SendSpace, congestion: CongestionControl, round_trip: RoundTripTime) -> None:
         super().__init__(snd, congestion)
-        self.flight = Flight()
+        self.scoreboard = Scoreboard()
         self.reordering = ReorderingWindow()
-        self.times = times
-        self._sent_at = -math.inf  # RACK.xmit_ts and RACK.end_seq: what was sent last of all that has arrived
-        self._end = snd.iss
-        self._rtt = 0.0  # RACK.rtt: the latest round trip
-        self._fack = snd.iss  # RACK.fack: the highest number known to have arrived
-        self._waits_for_reordered = False  # `wakes_at` is for the reordering timer, not for a probe
+        self.round_trip = round_trip
+        self._xmit_at = -math.inf
+        self._end_seq = snd.iss
+        self._rtt = 0.0
+        self._fack = snd.iss
+        self._awaits_reordered = False
         self._probe = TailLossProbe()
         self._reduction = ProportionalRateReduction()
         self._spurious = SpuriousLoss()
@@ -66,39 +71,39 @@ class RackRecovery(Recovery):
 
     @property
     def pipe(self) -> int:
-        """What is in flight, by the book."""
-        return self.flight.in_flight
+        """Octets in flight: the scoreboard counts exactly RFC 6675's pipe."""
+        return self.scoreboard.in_flight
 
     @property
-    def arrived(self) -> int:
-        """What SACK blocks have told."""
-        return self.flight.arrived
+    def sacked(self) -> int:
+        """Octets that SACK blocks have reported."""
+        return self.scoreboard.sacked
 
     @property
     def lost(self) -> int:
-        """What RACK has found, or a time-out."""
-        return self.flight.lost
+        """Octets that RACK or a time-out has marked as lost."""
+        return self.scoreboard.lost
 
     def next_hole(self) -> tuple[int, int] | None:
-        """The lowest of what is lost."""
-        if not self.flight.lost:
+        """Return the lost range with the lowest sequence number."""
+        if not self.scoreboard.lost:
             return None
-        lost = self.flight.first_lost()
+        lost = self.scoreboard.first_lost()
         return None if lost is None else (lost.start, lost.end - lost.start)
 
     def sent(self, start: int, end: int, now: float, srtt: float) -> None:
-        """Enter it, and start the clock of the probe."""
-        self.flight.sent(start, end, now)
+        """Record the range and arm the probe timer (§7.2)."""
+        self.scoreboard.sent(start, end, now)
         if self.phase is OPEN:
-            self._plan_probe(now, srtt)
+            self._arm_probe(now, srtt)
         elif self.phase is FAST:
             self._reduction.sent(end - start)
 
     def retransmitted(self, start: int, end: int, now: float) -> None:
-        """It is in flight again, and what was sent last."""
-        self.flight.resent(start, end, now)
-        self.force = False
-        self._spurious.resent(end - start, now)
+        """Return the range to flight with *now* as its send time."""
+        self.scoreboard.retransmitted(start, end, now)
+        self.retransmit_one_now = False
+        self._spurious.retransmitted(end - start, now)
         if self.phase is FAST:
             self._reduction.sent(end - start)
 
@@ -115,9 +120,9 @@ class RackRecovery(Recovery):
         is_limited: bool,
         echoed: int,
     ) -> None:
-        """Take in what has arrived (§6.2 steps 1 to 4), look for what is lost (step 5), adapt the window."""
-        snd, flight = self.snd, self.flight
-        delivered = flight.advance(snd.una) if acked else []
+        """Record what has arrived (§6.2 steps 1 to 4), detect losses (step 5), adapt the window."""
+        snd, scoreboard = self.snd, self.scoreboard
+        delivered = scoreboard.advance(snd.una) if acked else []
         duplicate = 0
         if blocks:
             duplicate = self._duplicate_in(blocks)
@@ -125,38 +130,38 @@ class RackRecovery(Recovery):
         octets = 0
         for one in delivered:
             octets += one.end - one.start
-            self._arrived(one, now, echoed)
-        first = flight.first()
-        if first is not None and first.state == ARRIVED:
-            flight.renege()  # the peer has the octets at its RCV.NXT and doesn't acknowledge them
-        self._doubt(acked, duplicate, delivered, echoed)
-        probed = self._probe.end
+            self._update_rack(one, now, echoed)
+        first = scoreboard.first()
+        if first is not None and first.state == SACKED:
+            scoreboard.reneged()  # RFC 2018 §8: a peer that still had these octets would acknowledge them
+        self._check_spurious(acked, duplicate, delivered, echoed)
+        probed = self._probe.end_seq
         if self._probe.acknowledged(
             snd.una,
             is_reported_duplicate=duplicate > 0,
             is_plain_duplicate=is_duplicate and not blocks and not acked,
         ):
-            self.reduce(probed - 1, now)  # the probe has repaired a loss: it counts all the same
-            self.decide("the tail loss probe has repaired a loss", "smaller window")
-        if self.phase is not OPEN and snd.una >= self.point:
-            self._end_episode()
+            self.reduce(probed - 1, now)  # §7.4: the loss that the probe has repaired is a sign of congestion
+            self.note_decision("the tail loss probe has repaired a loss", "smaller window")
+        if self.phase is not OPEN and snd.una >= self.recovery_point:
+            self._end_recovery()
         if octets and (self.phase is LOSS or (self.phase is OPEN and acked and is_limited)):
             self.congestion.acknowledged(octets, now, srtt)
-        newly_lost = self._detect(now, srtt)
-        self._react(newly_lost, octets, now, is_safe=bool(acked) and not newly_lost)
-        if not self._waits_for_reordered and (acked or flight.arrived):
-            self._plan_probe(now, srtt)
+        newly_lost = self._detect_loss(now, srtt)
+        self._recover(newly_lost, octets, now, is_safe=bool(acked) and not newly_lost)
+        if not self._awaits_reordered and (acked or scoreboard.sacked):
+            self._arm_probe(now, srtt)
 
-    def _mark(self, blocks: tuple[tuple[int, int], ...], delivered: list[Range]) -> list[Range]:
-        """Enter the blocks, lowest first; one below SND.UNA (DSACK) or that makes no sense is passed over."""
+    def _mark(self, blocks: tuple[tuple[int, int], ...], delivered: list[SentRange]) -> list[SentRange]:
+        """Record the blocks, lowest first; skip a DSACK below SND.UNA and a block outside of what was sent."""
         snd = self.snd
         for left, right in sorted((unwrap(left, snd.una), unwrap(right, snd.una)) for left, right in blocks):
             if snd.una < left < right <= snd.nxt:
-                delivered += self.flight.mark(left, right)
+                delivered += self.scoreboard.mark_sacked(left, right)
         return delivered
 
     def _duplicate_in(self, blocks: tuple[tuple[int, int], ...]) -> int:
-        """Return how many octets the first block reports as duplicates (RFC 2883 §4): it lies below what is known."""
+        """Return how many octets the first block reports as duplicates: those of a DSACK (RFC 2883 §4), else 0."""
         snd = self.snd
         left, right = unwrap(blocks[0][0], snd.una), unwrap(blocks[0][1], snd.una)
         if left >= right or left < snd.una - max(snd.max_wnd, 1 << 16):
@@ -169,165 +174,165 @@ class RackRecovery(Recovery):
         self.reordering.duplicate_reported(snd.una, snd.nxt)
         return right - left
 
-    def _arrived(self, one: Range, now: float, echoed: int) -> None:
-        """A range has arrived: remember the latest round trip, and whether it was overtaken (§6.2 steps 1 to 3)."""
+    def _update_rack(self, one: SentRange, now: float, echoed: int) -> None:
+        """Update RACK's variables for a range that has arrived, and detect reordering (§6.2 steps 1 to 3)."""
         rtt = now - one.sent_at
-        if one.is_resent:
-            # It may be the original that has arrived; then this would be a round trip too short to be true.
-            if rtt < self.times.minimum or 0 <= echoed < int(one.sent_at * 1000):
+        if one.is_retransmitted:
+            # §6.2 step 1: if the original has arrived, the time since the retransmission is not a round trip.
+            if rtt < self.round_trip.rtt_min or 0 <= echoed < int(one.sent_at * 1000):
                 return
-            # And on a path of microseconds neither can tell. So it may raise the round trip, but not lower it: all
-            # that is on its way would look late, be sent again, and be acknowledged for the originals even sooner.
+            # With a round trip of microseconds neither check is reliable. So this RTT may raise RACK.rtt but not lower
+            # it. A lower value would mark segments in flight as lost, and their ACKs would lower it further.
             rtt = max(rtt, self._rtt)
         elif one.end < self._fack:
             self.reordering.is_seen = True
         self._fack = max(self._fack, one.end)
         self._rtt = rtt
-        if one.sent_at > self._sent_at or (one.sent_at == self._sent_at and one.end > self._end):
-            self._sent_at = one.sent_at
-            self._end = one.end
+        if one.sent_at > self._xmit_at or (one.sent_at == self._xmit_at and one.end > self._end_seq):
+            self._xmit_at = one.sent_at
+            self._end_seq = one.end
 
-    def _doubt(self, acked: int, duplicate: int, delivered: list[Range], echoed: int) -> None:
-        """Was the loss that this episode is about none?"""
+    def _check_spurious(self, acked: int, duplicate: int, delivered: list[SentRange], echoed: int) -> None:
+        """Check whether this recovery's loss was spurious; if so, undo the recovery."""
         spurious = self._spurious
         is_spurious = acked > 0 and spurious.is_echo_too_old(echoed)
         if duplicate and spurious.duplicate_reported(duplicate):
             is_spurious = True
-        if spurious.may_be_early and echoed == NO_ECHO and self.phase is LOSS and self.snd.una < self.point:
-            is_spurious = is_spurious or any(not one.is_resent for one in delivered)
+        if spurious.frto_applies and echoed == NO_ECHO and self.phase is LOSS and self.snd.una < self.recovery_point:
+            is_spurious = is_spurious or any(not one.is_retransmitted for one in delivered)
         if acked:
-            spurious.may_be_early = False
+            spurious.frto_applies = False
             spurious.acknowledged(self.snd.una)
         if not is_spurious:
             return
-        spurious.settle()
+        spurious.decide()
         if self.phase is not LOSS:
-            self.reordering.is_seen = True  # overtaken, sent again and arrived all the same; §6.2 step 3 can't see that
+            self.reordering.is_seen = True  # §6.2 step 3 can't detect reordering of a range that was retransmitted
         self.congestion.undo()
-        self.flight.recall()
-        self.decide("what was sent again had only been late", "as before")
+        self.scoreboard.unmark_lost()
+        self.note_decision("the loss was spurious", "window restored")
         if self.phase is not OPEN:
-            self._end_episode(is_undone=True)
+            self._end_recovery(is_undone=True)
 
     # What is lost
 
-    def _detect(self, now: float, srtt: float) -> int:
-        """Find what was sent before the latest that has arrived, and too long ago; return its octets (step 5)."""
-        flight = self.flight
+    def _detect_loss(self, now: float, srtt: float) -> int:
+        """Mark ranges sent before RACK.xmit_ts as lost when their time is over; return their octets (§6.2 step 5)."""
+        scoreboard = self.scoreboard
         newly_lost = 0
         wakes_at = -math.inf
-        oldest = flight.oldest
-        if oldest is not None and oldest.sent_at <= self._sent_at:
-            is_certain = self.phase is not OPEN or flight.arrived > (DUPLICATE_THRESHOLD - 1) * self.congestion.smss
-            patience = self._rtt + self.reordering.length(self.times.minimum, srtt, is_certain=is_certain)
-            for one in flight.in_order_of_transmission():
-                if one.sent_at > self._sent_at or (one.sent_at == self._sent_at and one.end >= self._end):
+        oldest = scoreboard.oldest
+        if oldest is not None and oldest.sent_at <= self._xmit_at:
+            is_certain = self.phase is not OPEN or scoreboard.sacked > (DUPLICATE_THRESHOLD - 1) * self.congestion.smss
+            timeout = self._rtt + self.reordering.length(self.round_trip.rtt_min, srtt, is_certain=is_certain)
+            for one in scoreboard.in_transmission_order():
+                if one.sent_at > self._xmit_at or (one.sent_at == self._xmit_at and one.end >= self._end_seq):
                     break
-                lost_at = one.sent_at + patience
+                lost_at = one.sent_at + timeout
                 if lost_at <= now:
                     newly_lost += one.end - one.start
-                    flight.lose(one)
+                    scoreboard.mark_lost(one)
                 else:
                     wakes_at = max(wakes_at, lost_at)
-        self._waits_for_reordered = wakes_at > now
-        if self._waits_for_reordered:
+        self._awaits_reordered = wakes_at > now
+        if self._awaits_reordered:
             self.wakes_at = wakes_at
         elif newly_lost or not self._may_probe:
             self.wakes_at = math.inf
         return newly_lost
 
-    def _react(self, newly_lost: int, delivered: int, now: float, *, is_safe: bool) -> None:
-        """Begin a recovery, or go on with one; PRR sets the pace."""
-        flight, congestion = self.flight, self.congestion
+    def _recover(self, newly_lost: int, delivered: int, now: float, *, is_safe: bool) -> None:
+        """Enter fast recovery after a loss; during fast recovery set cwnd by PRR (RFC 6937)."""
+        scoreboard, congestion = self.scoreboard, self.congestion
         if self.phase is OPEN and newly_lost:
-            self._probe.forget()
+            self._probe.clear()
             self.phase = FAST
-            self.point = self.snd.nxt
-            self.force = True
-            first = flight.first_lost()
+            self.recovery_point = self.snd.nxt
+            self.retransmit_one_now = True
+            first = scoreboard.first_lost()
             self.reduce(first.start if first is not None else self.snd.una, now)
             self._spurious.begin(by_time_out=False)
-            self._reduction.begin(flight.in_flight + newly_lost + delivered)
+            self._reduction.begin(scoreboard.in_flight + newly_lost + delivered)
             lost = self.relative(first.start, first.end) if first is not None else ""
-            overtaken = f"overtaken by {self._end - self.snd.iss}"
-            self.decide(f"sack, {newly_lost} octets {overtaken}", f"fast retransmit {lost}")
+            overtaken = f"overtaken by {self._end_seq - self.snd.iss}"
+            self.note_decision(f"sack, {newly_lost} octets {overtaken}", f"fast retransmit {lost}")
         if self.phase is FAST:
             slack = congestion.smss if is_safe else 0
-            window = self._reduction.window(delivered, flight.in_flight, congestion.ssthresh, slack)
-            congestion.cwnd = max(window, congestion.smss)  # or nothing would ever come back
+            window = self._reduction.window(delivered, scoreboard.in_flight, congestion.ssthresh, slack)
+            congestion.cwnd = max(window, congestion.smss)  # with less, nothing would be sent and no ACK would arrive
 
-    def _end_episode(self, *, is_undone: bool = False) -> None:
+    def _end_recovery(self, *, is_undone: bool = False) -> None:
         if self.phase is FAST and not is_undone:
             self.congestion.cwnd = self.congestion.ssthresh
         if not is_undone:
-            self.decide(f"all of the {self.phase} is acknowledged", "open")
+            self.note_decision(f"all of the {self.phase} is acknowledged", "open")
         self.phase = OPEN
-        self.force = False
+        self.retransmit_one_now = False
         self.reordering.recovery_ended()
-        self._spurious.ends(self.snd.nxt)
+        self._spurious.end(self.snd.nxt)
 
     # What time does
 
     @property
     def _may_probe(self) -> bool:
-        """RFC 8985 §7.2: something is in flight, all is well as far as we know, and no probe is unanswered."""
-        flight = self.flight
+        """Whether §7.2 allows a probe: octets in flight, no recovery, nothing sacked or lost, no probe outstanding."""
+        scoreboard = self.scoreboard
         return (
             self.phase is OPEN
-            and flight.in_flight > 0
-            and not flight.arrived
-            and not flight.lost
+            and scoreboard.in_flight > 0
+            and not scoreboard.sacked
+            and not scoreboard.lost
             and not self._probe.is_unanswered
         )
 
-    def _plan_probe(self, now: float, srtt: float) -> None:
+    def _arm_probe(self, now: float, srtt: float) -> None:
         if self._may_probe and srtt > 0:
-            self.wakes_at = now + tail_loss_probe.wait(srtt, self.flight.in_flight, self.congestion.smss)
+            self.wakes_at = now + tail_loss_probe.probe_timeout(srtt, self.scoreboard.in_flight, self.congestion.smss)
         else:
             self.wakes_at = math.inf
 
     def due(self, now: float, srtt: float) -> bool:
-        """The reordering window is over for what was waited for; or else it is time for a probe."""
-        if not self._waits_for_reordered:
+        """Detect losses if the reordering timer has expired; else return whether a probe is due."""
+        if not self._awaits_reordered:
             self.wakes_at = math.inf
             return self._may_probe
-        newly_lost = self._detect(now, srtt)
+        newly_lost = self._detect_loss(now, srtt)
         if self.phase is OPEN:
-            # PRR counts what ACKs deliver; here none has come, and the first segment goes by force. Within a recovery
-            # what was just found lost has made its own room, as on Linux.
-            self._react(newly_lost, 0, now, is_safe=False)
+            # No ACK has arrived, so PRR has nothing delivered to count; `retransmit_one_now` sends the first segment.
+            # Within a recovery the new losses have left the pipe and so have made room for themselves, as on Linux.
+            self._recover(newly_lost, 0, now, is_safe=False)
         return False
 
     def probed(self, nxt: int, *, is_retransmission: bool) -> None:
-        """One probe at a time."""
+        """Record the probe; no timer runs until the next ACK or transmission."""
         self._probe.sent(nxt, is_retransmission=is_retransmission)
         self.wakes_at = math.inf
 
     def timed_out(self, now: float) -> None:
-        """The first range is lost, and what was sent before the last round trip too (§6.3); the rest may yet arrive."""
-        snd, flight, congestion = self.snd, self.flight, self.congestion
+        """Mark the first range as lost, and those that were sent more than a round trip ago (§6.3)."""
+        snd, scoreboard, congestion = self.snd, self.scoreboard, self.congestion
         again = self._timed_out_una == snd.una
         self._timed_out_una = snd.una
         if not again:
             self._spurious.begin(by_time_out=self.phase is OPEN)
         congestion.timed_out(snd.in_flight, now, again=again or self.phase is FAST)
         self.phase = LOSS
-        self.point = snd.nxt
-        self.force = True
-        self._probe.forget()
-        self._waits_for_reordered = False
+        self.recovery_point = snd.nxt
+        self.retransmit_one_now = True
+        self._probe.clear()
+        self._awaits_reordered = False
         self.wakes_at = math.inf
-        first = flight.first()
-        patience = self._rtt + self.reordering.length(self.times.minimum, self.times.srtt, is_certain=False)
-        for one in flight.in_order_of_transmission():
-            if one is first or one.sent_at + patience <= now:
-                flight.lose(one)
-        congestion.cwnd = max(congestion.cwnd, flight.in_flight + congestion.smss)
+        first = scoreboard.first()
+        timeout = self._rtt + self.reordering.length(self.round_trip.rtt_min, self.round_trip.srtt, is_certain=False)
+        for one in scoreboard.in_transmission_order():
+            if one is first or one.sent_at + timeout <= now:
+                scoreboard.mark_lost(one)
+        congestion.cwnd = max(congestion.cwnd, scoreboard.in_flight + congestion.smss)
         if first is not None:
-            self.decide("retransmission time-out", f"{self.relative(first.start, first.end)} again")
+            self.note_decision("retransmission time-out", f"{self.relative(first.start, first.end)} again")
 
-    def send_all_again(self) -> None:
-        """All that has not arrived."""
-        for one in self.flight.in_order_of_transmission():
-            self.flight.lose(one)
-        self.force = True
+    def mark_all_lost(self) -> None:
+        """Mark everything that is in flight."""
+        for one in self.scoreboard.in_transmission_order():
+            self.scoreboard.mark_lost(one)
+        self.retransmit_one_now = True

@@ -1,12 +1,14 @@
-"""Loss recovery: what connections ask of it, whichever way losses are found.
+"""The interface of loss recovery. Two classes implement it.
 
-    rack             with SACK: by time (RFC 8985), which is nearly every connection
-    duplicate_acks   without: by three duplicate ACKs (RFC 5681, RFC 6582)
+    rack             the peer has SACK: losses are detected by time (RFC 8985); nearly every connection
+    duplicate_acks   the peer has no SACK: by three duplicate ACKs (RFC 5681, RFC 6582)
 
-SND.NXT never goes back. One rule covers fast retransmit, limited transmit (RFC 3042: what has arrived is out of the
-pipe, so new octets may go) and the time-out:
+SND.NXT never goes back. One rule covers fast retransmit, limited transmit (RFC 3042: octets that have arrived leave the
+pipe, so new octets may be sent) and the time-out:
 
     send while pipe + SMSS <= cwnd: first what is lost, then new octets
+
+This module sends nothing; `schemes.tcp.output` asks it what to send.
 """
 
 from __future__ import annotations
@@ -27,47 +29,57 @@ NO_ECHO: Final = -1
 
 
 class Recovery(ABC):
-    """The retransmission state of one connection. Every method is told what happened; none sends anything."""
+    """The retransmission state of one connection. Each method records an event; none sends a segment."""
 
-    __slots__ = ("congestion", "decision", "force", "has_reduced", "marked_until", "phase", "point", "snd", "wakes_at")
+    __slots__ = (
+        "congestion",  # the congestion control whose window it reduces
+        "decision",  # the latest decisions in words, for `events`; the reader clears it
+        "has_reduced",  # the window was reduced for a loss; the reader clears it
+        "marked_until",  # sequence number: an ECN mark has reduced the window for everything sent before it
+        "phase",  # OPEN, FAST or LOSS
+        "recovery_point",  # RecoveryPoint of RFC 6675: an ACK of this sequence number ends the recovery
+        "retransmit_one_now",  # the next retransmission is sent even if the pipe is full
+        "snd",  # the send sequence space of the connection
+        "wakes_at",  # when `due` is to be called, seconds; inf: never
+    )
 
     def __init__(self, snd: SendSpace, congestion: CongestionControl) -> None:
         self.snd = snd
         self.congestion = congestion
         self.phase = OPEN
-        self.point = snd.iss  # RecoveryPoint: an ACK of it ends the episode
-        self.force = False  # the next retransmission goes whatever the pipe says
-        self.wakes_at = math.inf  # when `due` is to be called
-        self.marked_until = snd.iss  # a router's mark has reduced the window for what was sent before this
-        self.has_reduced = False  # for a loss, since somebody has looked
-        self.decision = ""  # the latest and why, in words, until somebody has told it
+        self.recovery_point = snd.iss
+        self.retransmit_one_now = False
+        self.wakes_at = math.inf
+        self.marked_until = snd.iss
+        self.has_reduced = False
+        self.decision = ""
 
     @property
     @abstractmethod
     def pipe(self) -> int:
-        """Octets believed to be in the network (RFC 6675 §4 SetPipe): sent, not arrived, not lost; or sent again."""
+        """Octets believed to be in the network (RFC 6675 §4 SetPipe): neither acknowledged nor sacked nor lost."""
 
     @property
     @abstractmethod
-    def arrived(self) -> int:
-        """Octets beyond SND.UNA that the peer has, as far as is known."""
+    def sacked(self) -> int:
+        """Octets above SND.UNA that the peer has reported as received."""
 
     @property
     @abstractmethod
     def lost(self) -> int:
-        """Octets that are to be sent again."""
+        """Octets that wait for retransmission."""
 
     @abstractmethod
     def next_hole(self) -> tuple[int, int] | None:
-        """Return (sequence number, length) of what is to be sent again first (RFC 6675 §4 NextSeg (1))."""
+        """Return (sequence number, length) of the lowest lost octets; None: nothing is lost (RFC 6675 §4 NextSeg)."""
 
     @abstractmethod
     def sent(self, start: int, end: int, now: float, srtt: float) -> None:
-        """`[start, end)` was sent for the first time."""
+        """Record the first transmission of `[start, end)`."""
 
     @abstractmethod
     def retransmitted(self, start: int, end: int, now: float) -> None:
-        """`[start, end)` was sent again."""
+        """Record the retransmission of `[start, end)`."""
 
     @abstractmethod
     def acknowledged(
@@ -81,39 +93,43 @@ class Recovery(ABC):
         is_limited: bool,
         echoed: int,
     ) -> None:
-        """An ACK moved SND.UNA by *acked* octets (0: not at all) and carried SACK *blocks* as in the header.
+        """Process an ACK that moved SND.UNA by *acked* octets (0: not at all) and carried *blocks*.
 
-        *is_duplicate*: it is one in the sense of RFC 5681 §2. *is_limited*: the congestion window was in full use.
-        *echoed*: when the segment was sent whose timestamp came back, in whole milliseconds of our clock.
+        *blocks*: the SACK blocks as in the header, not unwrapped.
+        *is_duplicate*: the ACK is a duplicate by RFC 5681 §2. *is_limited*: the congestion window was in full use.
+        *echoed*: the send time of the segment whose timestamp the ACK echoes, in ms of the local clock, or NO_ECHO.
         """
 
     @abstractmethod
     def timed_out(self, now: float) -> None:
-        """The retransmission timer fired (RFC 6298 (5.4), RFC 5681)."""
+        """Record that the retransmission timer fired (RFC 6298 (5.4), RFC 5681 §3.1)."""
 
     @abstractmethod
-    def send_all_again(self) -> None:
-        """Count all that is in flight as lost, without a verdict on congestion (a window reopened, the MTU fell)."""
+    def mark_all_lost(self) -> None:
+        """Mark everything in flight as lost without a congestion reaction: a window reopened, or the MTU fell."""
 
     def reduce(self, lost: int, now: float) -> None:
-        """*lost* was: a smaller window, but only one for all that a window lost or had marked (RFC 3168 §6.1.2)."""
+        """Reduce the window for the loss of *lost*, at most once per window of data with losses or marks.
+
+        RFC 3168 §6.1.2: a loss in a window that a mark has reduced already leaves ssthresh as it is.
+        """
         self.congestion.lost(self.snd.in_flight, now, again=lost < self.marked_until)
         self.has_reduced = True
 
-    def decide(self, reason: str, outcome: str) -> None:
-        """Note a decision for `events`: rare enough to be put into words always."""
+    def note_decision(self, reason: str, outcome: str) -> None:
+        """Add a decision to the text for `events`. It is formatted always, since decisions are rare."""
         more = f"{self.decision}; " if self.decision else ""
         self.decision = f"{more}{reason} -> {outcome}, cwnd {self.congestion.cwnd}"
 
     def relative(self, start: int, end: int) -> str:
-        """Return `1:1461`: sequence numbers as people count them, from the SYN on."""
+        """Return `1:1461`: sequence numbers relative to the ISS."""
         return f"{start - self.snd.iss}:{end - self.snd.iss}"
 
     def due(self, now: float, srtt: float) -> bool:
-        """`wakes_at` has come. True: send a probe, and say so with `probed`."""
+        """Process the passing of `wakes_at`. True: the caller sends a probe and then calls `probed`."""
         del now, srtt
         self.wakes_at = math.inf
         return False
 
     def probed(self, nxt: int, *, is_retransmission: bool) -> None:
-        """A probe was sent; SND.NXT is *nxt* with it."""
+        """Record that a probe was sent; *nxt* is SND.NXT after it."""

@@ -1,11 +1,11 @@
-"""What is in flight, as ranges that know when they were sent last: the scoreboard of RFC 6675 with RFC 8985's times.
+"""The scoreboard: all octets from SND.UNA to SND.NXT as ranges with a state (RFC 6675) and a send time (RFC 8985).
 
-    SND.UNA                                                        SND.NXT
-       | lost | in flight | arrived (SACK) | in flight | arrived | in flight |     by sequence number, none missing
+    SND.UNA                                            SND.NXT
+       | lost | in flight | sacked | in flight | sacked | in flight |     by sequence number, without gaps
 
-A range is whatever was sent in one piece, a super-segment mostly, and is cut only where the peer's ACKs cut it. Those
-in flight are also a list in the order of their transmission, so that RACK looks at no more of them than it has to. What
-follows from all this is `schemes.tcp.rack`'s to decide.
+A range is what was sent in one piece, mostly a super-segment. It is split only at an edge that an ACK reports. The
+ranges in flight also form a list in transmission order, so RACK stops at the first range that was sent too late to be
+lost. This file keeps the record; `schemes.tcp.rack` decides what is lost.
 """
 
 from __future__ import annotations
@@ -18,67 +18,84 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 IN_FLIGHT: Final = 0
-ARRIVED: Final = 1  # the peer has said so in a SACK block
-LOST: Final = 2  # to be sent again
+SACKED: Final = 1  # a SACK block reports it as received
+LOST: Final = 2  # waits for retransmission
 
 
-class Range:
-    """`[start, end)`, sent last at `sent_at`."""
+class SentRange:
+    """The sequence numbers `[start, end)`, which were last sent together."""
 
-    __slots__ = ("end", "is_resent", "newer", "older", "sent_at", "start", "state")
+    __slots__ = (
+        "end",  # unwrapped sequence number, exclusive
+        "is_retransmitted",  # it was sent more than once
+        "newer",  # the next range in transmission order; None: none, or not in flight
+        "older",  # the previous range in transmission order; None: none, or not in flight
+        "sent_at",  # time of the last transmission, seconds
+        "start",  # unwrapped sequence number
+        "state",  # IN_FLIGHT, SACKED or LOST
+    )
 
-    def __init__(self, start: int, end: int, sent_at: float, state: int, *, is_resent: bool) -> None:
+    def __init__(self, start: int, end: int, sent_at: float, state: int, *, is_retransmitted: bool) -> None:
         self.start = start
         self.end = end
         self.sent_at = sent_at
         self.state = state
-        self.is_resent = is_resent
-        self.older: Range | None = None  # neighbors in the order of transmission, while in flight
-        self.newer: Range | None = None
+        self.is_retransmitted = is_retransmitted
+        self.older: SentRange | None = None
+        self.newer: SentRange | None = None
 
 
-class Flight:
-    """The ranges of one connection and their sums, in octets."""
+class Scoreboard:
+    """The ranges of one connection and the octets in each state."""
 
-    __slots__ = ("_lost_starts", "_ranges", "_starts", "arrived", "in_flight", "lost", "newest", "oldest")
+    __slots__ = (
+        "_lost_starts",  # a heap with the start of every lost range; some starts are out of date
+        "_ranges",  # by sequence number
+        "_starts",  # the start of each range, for bisect
+        "in_flight",  # octets in state IN_FLIGHT: RFC 6675's pipe
+        "lost",  # octets in state LOST
+        "newest",  # the range in flight that was sent last
+        "oldest",  # the range in flight that was sent first
+        "sacked",  # octets in state SACKED
+    )
 
     def __init__(self) -> None:
-        self.in_flight = 0  # RFC 6675's pipe: neither arrived nor lost
-        self.arrived = 0
+        self.in_flight = 0
+        self.sacked = 0
         self.lost = 0
-        self.oldest: Range | None = None
-        self.newest: Range | None = None
-        self._ranges: list[Range] = []
-        self._starts: list[int] = []  # of the ranges, so that bisect, in C, does the searching
-        self._lost_starts: list[int] = []  # a heap; some may not be lost any more
+        self.oldest: SentRange | None = None
+        self.newest: SentRange | None = None
+        self._ranges: list[SentRange] = []
+        self._starts: list[int] = []
+        self._lost_starts: list[int] = []
 
     def sent(self, start: int, end: int, now: float) -> None:
-        """`[start, end)`, which follows all that was sent before, goes out for the first time."""
+        """Record the first transmission of `[start, end)`; *start* is SND.NXT."""
         last = self.newest
-        if last is not None and last.end == start and last.sent_at == now and not last.is_resent:
+        if last is not None and last.end == start and last.sent_at == now and not last.is_retransmitted:
             last.end = end
         else:
-            sent = Range(start, end, now, IN_FLIGHT, is_resent=False)
+            sent = SentRange(start, end, now, IN_FLIGHT, is_retransmitted=False)
             self._ranges.append(sent)
             self._starts.append(start)
             self._link(sent, last)
         self.in_flight += end - start
 
-    def resent(self, start: int, end: int, now: float) -> None:
-        """`[start, end)` goes out again, whether it counts as lost or not."""
+    def retransmitted(self, start: int, end: int, now: float) -> None:
+        """Record another transmission of `[start, end)`: what of it is not sacked is in flight again, lost or not."""
         first = self._cut(start)
         for again in self._ranges[first : self._cut(end)]:
-            if again.state == ARRIVED:
+            if again.state == SACKED:
                 continue
-            self._leave(again)
+            self._detach(again)
             again.state = IN_FLIGHT
             again.sent_at = now
-            again.is_resent = True
+            again.is_retransmitted = True
             self.in_flight += again.end - again.start
             self._link(again, self.newest)
 
-    def advance(self, una: int) -> list[Range]:
-        """Everything before *una* is acknowledged: forget it, and return what of it was not known to have arrived."""
+    def advance(self, una: int) -> list[SentRange]:
+        """Remove everything below *una*, which is acknowledged; return the removed ranges that were not sacked."""
         ranges, delivered, count = self._ranges, [], 0
         for acknowledged in ranges:
             if acknowledged.end > una:
@@ -88,44 +105,44 @@ class Flight:
                 self._ranges.insert(count + 1, rest)
                 self._starts.insert(count + 1, una)
             count += 1
-            if acknowledged.state != ARRIVED:
+            if acknowledged.state != SACKED:
                 delivered.append(acknowledged)
-            self._leave(acknowledged)
+            self._detach(acknowledged)
             if acknowledged.end >= una:
                 break
         del ranges[:count], self._starts[:count]
         return delivered
 
-    def mark(self, left: int, right: int) -> list[Range]:
-        """A SACK block says that `[left, right)` has arrived; return what was not known to."""
+    def mark_sacked(self, left: int, right: int) -> list[SentRange]:
+        """Record the SACK block `[left, right)`; return the ranges in it that were not sacked before."""
         index = bisect_right(self._starts, left) - 1
         known = self._ranges[index]
-        if known.state == ARRIVED and known.end >= right:
+        if known.state == SACKED and known.end >= right:
             return []
         first, stop = self._cut(left), self._cut(right)
         ranges = self._ranges
-        delivered = [one for one in ranges[first:stop] if one.state != ARRIVED]
+        delivered = [one for one in ranges[first:stop] if one.state != SACKED]
         for one in ranges[first:stop]:
-            self._leave(one)
-        if first and ranges[first - 1].state == ARRIVED:
+            self._detach(one)
+        if first and ranges[first - 1].state == SACKED:
             first -= 1
             left = ranges[first].start
-            self.arrived -= ranges[first].end - left
-        if stop < len(ranges) and ranges[stop].state == ARRIVED:
+            self.sacked -= ranges[first].end - left
+        if stop < len(ranges) and ranges[stop].state == SACKED:
             right = ranges[stop].end
-            self.arrived -= right - ranges[stop].start
+            self.sacked -= right - ranges[stop].start
             stop += 1
-        ranges[first:stop] = [Range(left, right, 0.0, ARRIVED, is_resent=False)]
+        ranges[first:stop] = [SentRange(left, right, 0.0, SACKED, is_retransmitted=False)]
         self._starts[first:stop] = [left]
-        self.arrived += right - left
+        self.sacked += right - left
         return delivered
 
-    def lose(self, lost: Range) -> None:
-        """*lost*, which is in flight, must be sent again."""
-        self._leave(lost)
-        self._count_as_lost(lost)
+    def mark_lost(self, lost: SentRange) -> None:
+        """Change the state of *lost* from in flight to lost."""
+        self._detach(lost)
+        self._attach_lost(lost)
 
-    def first_lost(self) -> Range | None:
+    def first_lost(self) -> SentRange | None:
         """Return the lost range with the lowest sequence number."""
         heap = self._lost_starts
         while heap:
@@ -135,29 +152,29 @@ class Flight:
             heappop(heap)
         return None
 
-    def first(self) -> Range | None:
-        """Return the range at SND.UNA; None: nothing was sent that is not acknowledged."""
+    def first(self) -> SentRange | None:
+        """Return the range at SND.UNA; None: all that was sent is acknowledged."""
         return self._ranges[0] if self._ranges else None
 
-    def in_order_of_transmission(self) -> Iterator[Range]:
-        """Yield what is in flight, oldest first; the one yielded last may be lost meanwhile."""
+    def in_transmission_order(self) -> Iterator[SentRange]:
+        """Yield the ranges in flight, oldest first. The caller may mark the yielded range as lost."""
         following = self.oldest
         while following is not None:
             current, following = following, following.newer
             yield current
 
-    def renege(self) -> None:
-        """The peer has thrown away what it had said to have (RFC 2018 §8): it is lost."""
+    def reneged(self) -> None:
+        """Mark all sacked ranges as lost: the peer has discarded octets that it had reported (RFC 2018 §8)."""
         for one in self._ranges:
-            if one.state == ARRIVED:
-                self._leave(one)
-                self._count_as_lost(one)
+            if one.state == SACKED:
+                self._detach(one)
+                self._attach_lost(one)
 
-    def recall(self) -> None:
-        """What counts as lost never was: it is in flight since it was sent last."""
+    def unmark_lost(self) -> None:
+        """Return all lost ranges to flight, each at its last send time: the loss was spurious."""
         for one in self._ranges:
             if one.state == LOST:
-                self._leave(one)
+                self._detach(one)
                 one.state = IN_FLIGHT
                 self.in_flight += one.end - one.start
         self._lost_starts.clear()
@@ -166,13 +183,13 @@ class Flight:
         for one in sorted(flying, key=lambda each: (each.sent_at, each.end)):
             self._link(one, self.newest)
 
-    def _count_as_lost(self, one: Range) -> None:
+    def _attach_lost(self, one: SentRange) -> None:
         one.state = LOST
         self.lost += one.end - one.start
         heappush(self._lost_starts, one.start)
 
     def _cut(self, seq: int) -> int:
-        """Make *seq* a boundary between two ranges; return the index of the one that begins there."""
+        """Make *seq* a boundary between two ranges; return the index of the range that begins there."""
         index = bisect_left(self._starts, seq)
         if index and self._ranges[index - 1].end > seq:
             rest = self._split(index - 1, seq)
@@ -180,10 +197,10 @@ class Flight:
             self._starts.insert(index, seq)
         return index
 
-    def _split(self, index: int, seq: int) -> Range:
-        """Cut a range in two; return the second, which is in the order of transmission but not yet among the ranges."""
+    def _split(self, index: int, seq: int) -> SentRange:
+        """Split a range at *seq*; return the second half. It is in transmission order but not yet in `_ranges`."""
         first = self._ranges[index]
-        rest = Range(seq, first.end, first.sent_at, first.state, is_resent=first.is_resent)
+        rest = SentRange(seq, first.end, first.sent_at, first.state, is_retransmitted=first.is_retransmitted)
         first.end = seq
         if first.state == IN_FLIGHT:
             self._link(rest, first)
@@ -191,8 +208,8 @@ class Flight:
             heappush(self._lost_starts, seq)
         return rest
 
-    def _link(self, one: Range, older: Range | None) -> None:
-        """Enter *one* after *older* in the order of transmission; None: as the oldest."""
+    def _link(self, one: SentRange, older: SentRange | None) -> None:
+        """Insert *one* after *older* in transmission order; None: as the oldest."""
         newer = self.oldest if older is None else older.newer
         one.older, one.newer = older, newer
         if older is None:
@@ -204,11 +221,11 @@ class Flight:
         else:
             newer.older = one
 
-    def _leave(self, one: Range) -> None:
-        """Take *one* out of the sum of its state and, if it is in flight, out of the order of transmission."""
+    def _detach(self, one: SentRange) -> None:
+        """Subtract *one* from the octets of its state and, if it is in flight, remove it from transmission order."""
         size = one.end - one.start
-        if one.state == ARRIVED:
-            self.arrived -= size
+        if one.state == SACKED:
+            self.sacked -= size
             return
         if one.state == LOST:
             self.lost -= size

@@ -20,7 +20,7 @@ from schemes.tcp.connection import Connection
 from schemes.tcp.control_block import ControlBlock, Opener
 from schemes.tcp.ecn import CE
 from schemes.tcp.icmp_errors import error_arrives, quotes_what_is_in_flight
-from schemes.tcp.isn import InitialNumbers
+from schemes.tcp.isn import InitialSequenceNumbers
 from schemes.tcp.listener import Listener
 from schemes.tcp.resets import reset_for
 from schemes.tcp.sequence import WIRE
@@ -53,7 +53,7 @@ class Tcp:
         self.time_waits = TimeWaits(self)
         self.listeners: dict[tuple[bytes, int], Listener] = {}
         self._ephemeral = EphemeralPorts(random)
-        self._numbers = InitialNumbers(random)
+        self._numbers = InitialSequenceNumbers(random)
         self._owing: set[ControlBlock] = set()  # an ACK at the end of the burst
         self._sending: set[ControlBlock] = set()  # something may be sent that might not before
         self._waiting: set[ControlBlock] = set()  # for room on the link

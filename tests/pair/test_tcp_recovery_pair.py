@@ -32,7 +32,7 @@ def test_a_mebibyte_through_30_percent_loss_each_way(seed: int) -> None:
     began = pair.now
     converse(pair, User(pair, client, bytes(MIB)), User(pair, server), seconds=20_000.0)
     needed = -(-MIB // client.mss)
-    rounds = 3 * needed * client.rtt.minimum  # were every segment sent for itself, and three times
+    rounds = 3 * needed * client.rtt.rtt_min  # were every segment sent for itself, and three times
     assert pair.now - began <= sum(waits) + rounds
     assert pair.wire.left.sent <= 1.5 * (needed + pair.wire.left.lost)
 

@@ -7,14 +7,14 @@ import errno
 import pytest
 
 from schemes.tcp.rack import RackRecovery
-from schemes.tcp.scoreboard import Flight
+from schemes.tcp.scoreboard import Scoreboard
 from tests.support.tcp_trace import Trace, established
 
 
-def flight_of(tcp: Trace) -> Flight:
+def scoreboard_of(tcp: Trace) -> Scoreboard:
     recovery = tcp.connection.recovery
     assert isinstance(recovery, RackRecovery)
-    return recovery.flight
+    return recovery.scoreboard
 
 
 WRAP = pytest.mark.parametrize("iss", [0, 2**32 - 1, 2**32 - 2500, 2**31 - 1500])
@@ -149,7 +149,7 @@ def test_a_receiver_that_reneges_gets_everything_again() -> None:
     tcp.receives(". ack 1 sack 1001:5001", now=1.1)
     tcp.sends(". 1:1001(1000)")
     tcp.receives(". ack 1001", now=1.2)
-    assert flight_of(tcp).arrived == 0
+    assert scoreboard_of(tcp).sacked == 0
     tcp.until(1.3)
     tcp.receives(". ack 2001", now=1.3)
     again = {at for one in tcp.taken() for at in range(one.seq or 0, (one.seq or 0) + (one.size or 0))}
@@ -162,7 +162,7 @@ def test_nonsense_in_sack_blocks_is_passed_over() -> None:
     list(tcp.taken())
     tcp.receives(". ack 1 sack 9001:9999,3001:2001,0:5001", now=1.1)
     tcp.receives(". ack 1 sack 4294960000:1001", now=1.1)
-    assert flight_of(tcp).arrived == 0
+    assert scoreboard_of(tcp).sacked == 0
 
 
 def test_a_lost_fin_is_sent_again() -> None:

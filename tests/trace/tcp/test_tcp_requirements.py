@@ -12,7 +12,7 @@ from schemefs.net.addresses import packed
 from schemefs.net.checksum import ones_complement_sum, pseudo_header_sum
 from schemefs.net.offload import CHECKED
 from schemes.tcp import reassembly, wire
-from schemes.tcp.isn import TICKS_PER_SECOND, InitialNumbers
+from schemes.tcp.isn import TICKS_PER_SECOND, InitialSequenceNumbers
 from schemes.tcp.listener import SYN_QUEUE
 from schemes.tcp.settings import CHECKS
 from schemes.tcp.user_timeout import USER_TIMEOUT
@@ -94,7 +94,7 @@ def test_checksums_on_the_wire_are_right() -> None:
 def test_initial_numbers_follow_a_clock_and_a_secret() -> None:
     """§3.4.1 MUST-8, MUST-9, SHLD-1; RFC 6528 §3."""
     ends, others = bytes(12), bytes(11) + b"\1"
-    numbers, elsewhere = InitialNumbers(random.Random(1)), InitialNumbers(random.Random(2))
+    numbers, elsewhere = InitialSequenceNumbers(random.Random(1)), InitialSequenceNumbers(random.Random(2))
     first = numbers.choose(ends, 5.0)[0]
     assert numbers.choose(ends, 7.0)[0] == (first + 2 * TICKS_PER_SECOND) % 2**32
     assert abs(numbers.choose(others, 5.0)[0] - first) > 1000
