@@ -1,6 +1,13 @@
-"""An open file, as a plugin makes it: Handle, who calls it (Caller), what is ready (Event), who watches. Sans-IO.
+"""The contract of an open file: what a scheme returns from `open`, and what the mount calls on it. Sans-IO.
 
-Plugins import these from `schemefs.scheme`, where the rest of the contract is.
+    Handle            read, write, fevent, close; None means "would block", b"" means end of file
+    Event             the bits of fevent, which are poll(2)'s
+    Caller            uid, gid and pid of the process that calls
+    FilesWanted       raised by a call that needs files of the machine
+    Watcher           what the event scheme registers at a conversation (Watchable)
+
+Plugins import these names from `schemefs.scheme`. Waiting is not here: `schemefs/fs/waiting.py` parks a call that would
+block and repeats it after `Handle.changed`.
 """
 
 from __future__ import annotations
@@ -17,7 +24,7 @@ from schemefs.errors import SchemeError
 if TYPE_CHECKING:
     from schemefs.net.buffer import Buffer, Chunks
 
-# The access mode in the flags of an open, as fcntl.h has them (this module imports nothing that does I/O).
+# Flags of open(2), as fcntl.h defines them; the module `os` is not imported, since this module does no I/O.
 O_RDONLY: Final = 0
 O_WRONLY: Final = 1
 O_RDWR: Final = 2
@@ -26,11 +33,11 @@ O_NONBLOCK: Final = 0o4000
 
 
 class Event:
-    """The bits of `fevent`, which are poll(2)'s own. Plain integers: an IntFlag's `&` costs 1 µs."""
+    """The bits of `fevent`, with the values of poll(2). Plain integers: an IntFlag's `&` costs 1 µs."""
 
     IN: Final = 0x0001  # a read would not block: octets, a datagram, an accepted connection, or end of file
     PRI: Final = 0x0002  # urgent data; on text files: changed since it was read
-    OUT: Final = 0x0004  # a write would take something
+    OUT: Final = 0x0004  # a write would take at least one octet
     ERR: Final = 0x0008  # the next read or write fails
     HUP: Final = 0x0010  # both directions are closed
     RDHUP: Final = 0x2000  # the peer has closed its direction
@@ -38,16 +45,16 @@ class Event:
 
 
 class FileCopy(Protocol):
-    """What a file of the machine held, in memory."""
+    """The contents of a file of the machine, in memory."""
 
     @property
     def path(self) -> str:
-        """Where it can be opened, without waiting, for as long as this object lives."""
+        """A path that opens the copy without waiting, valid as long as this object lives."""
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who makes a call: the uid, gid and pid of the FUSE request; and the files that were read for it (FilesWanted)."""
+    """The process that calls: uid, gid and pid of the FUSE request, and the files read for it after FilesWanted."""
 
     uid: int
     gid: int = 0
@@ -56,9 +63,10 @@ class Caller:
 
 
 class FilesWanted(Exception):
-    """Raised by an open, or a write, that needs files of the machine; it has done nothing then.
+    """Raised by an open or a write that needs files of the machine, before it has any effect.
 
-    Who called reads them with the caller's rights, and calls again: with them in `Caller.files`, or `Handle.files`.
+    The mount reads the files with the caller's rights and repeats the call. Their copies are then in `Caller.files`
+    (open) or `Handle.files` (write), by name. A file that can't be read fails the call with that errno.
     """
 
     def __init__(self, names: Sequence[str]) -> None:
@@ -67,65 +75,66 @@ class FilesWanted(Exception):
 
 
 class Handle(ABC):
-    """One open stream file, as the plugin sees it. The mount owns it from `open` until `close`.
+    """One open stream file. The mount owns it from `open` until `close`; every open file has a handle of its own.
 
-    `read` and `write` act once, without waiting. What they would answer is what `fevent` says: IN exactly when `read`
-    would not return None, OUT exactly when `write` of one octet (one small datagram) would not.
+    `fevent` must be defined; `read`, `write` and `close` where the file has them. `read` and `write` act once and never
+    wait. `fevent` predicts them: IN exactly when `read` would not return None, OUT exactly when `write` of one octet
+    (one small datagram) would not.
     """
 
-    open_timeout: float = 0.0  # seconds a blocking open waits before EAGAIN; 0: for ever
-    read_timeout: float = 0.0  # likewise a read (as SO_RCVTIMEO)
-    write_timeout: float = 0.0
+    open_timeout: float = 0.0  # seconds until a blocking open fails with EAGAIN; 0: none
+    read_timeout: float = 0.0  # likewise for a read (as SO_RCVTIMEO)
+    write_timeout: float = 0.0  # likewise for a write (as SO_SNDTIMEO)
     name: str = ""  # what `schemefs which` prints: "tcp/7"
-    would_block: int = errno.EAGAIN  # what a write that can't wait is told
-    files: Mapping[str, FileCopy] = MappingProxyType({})  # what was read because a write raised FilesWanted
+    would_block: int = errno.EAGAIN  # errno of a write with O_NONBLOCK that would block
+    files: Mapping[str, FileCopy] = MappingProxyType({})  # read because a write raised FilesWanted
     must_open_at_once: bool = False  # with O_NONBLOCK, an open that is still `opening` fails with EAGAIN
-    is_log: bool = False  # what it reads is the daemon's log: nothing is logged about who waits for it
-    on_changed: Callable[[], int | None] | None = None
+    is_log: bool = False  # reads return the daemon's log: calls that wait here are not logged
+    on_changed: Callable[[], int | None] | None = None  # set by the mount while the file is open
 
     def changed(self) -> int:
-        """Say "look again": something that `opening`, `read`, `write`, `fevent` or `synced` depends on has changed.
+        """Report that what `opening`, `read`, `write`, `fevent` or `synced` depends on may have changed.
 
-        Cheap, and safe in the middle of anything: whoever listens only makes a note and looks later. Returns how many
-        waited for it, for who keeps a record; nothing else may depend on that.
+        Cheap, and safe in the middle of anything: the mount makes a note and repeats parked calls later. A report
+        without a change is harmless. Returns how many calls were parked, for statistics only.
         """
         return (self.on_changed() or 0) if self.on_changed is not None else 0
 
     def opening(self, now: float) -> bool:
-        """Tell whether a blocking open has still to wait (connect, accept). Raises SchemeError when it has failed."""
+        """Return whether a blocking open must wait longer (connect, accept). SchemeError: the open has failed."""
         del now
         return False
 
     def read(self, size: int, now: float) -> Buffer | Chunks | None:
-        """Return at most *size* octets; None: would block; b"": end of file. What is returned is consumed.
+        """Return at most *size* octets, which count as consumed. None: would block. b"": end of file.
 
-        A tuple of chunks, 1000 at most and none of them empty, spares joining them: one writev gathers them.
+        A tuple of at most 1000 chunks, none of them empty, is sent by one writev and saves joining them.
         """
         raise SchemeError(errno.EACCES, "this file can't be read")
 
     def write(self, data: memoryview, now: float) -> int | None:
-        """Take some of *data* and return how many octets, never more than were taken; None: would block.
+        """Take at least one octet of *data* and return how many were taken. None: would block.
 
-        The octets stay valid and unchanged after the call: *data* may be kept without copying.
+        *data* stays valid and unchanged after the call, so it may be kept without a copy.
         """
         raise SchemeError(errno.EACCES, "this file can't be written")
 
     @abstractmethod
     def fevent(self, interest: int) -> int:
-        """Return which of the `Event` bits in *interest* are true now (ERR and HUP always count as asked for)."""
+        """Return which of the `Event` bits in *interest* are true now. ERR and HUP are always part of *interest*."""
 
     def polled(self, caller: Caller, events: int, now: float, *, waits: bool) -> None:
-        """*caller* was told *events* by poll(2) or select(2), and, if it *waits*, is to hear of the next change.
+        """Note that poll(2) or select(2) reported *events* to *caller*; *waits*: it sleeps until the next change.
 
-        For who keeps a record; nothing else may depend on it.
+        For records only: no other behaviour may depend on it.
         """
 
     def queued(self) -> int | None:
-        """Return how many octets a read could get now, for a stream of octets; None where reads are messages."""
+        """Return how many octets a read could return now; None where reads are messages."""
         return None
 
     def synced(self, now: float) -> bool:
-        """Tell whether everything written was acknowledged; fsync waits for it. Raises SchemeError when it can't be."""
+        """Return whether everything written is acknowledged; fsync waits for it. SchemeError: it never will be."""
         del now
         return True
 
@@ -134,35 +143,37 @@ class Handle(ABC):
         raise SchemeError(errno.ENXIO, "this file can be opened only once")
 
     def interrupted(self, now: float) -> None:
-        """An open or write that was waiting was interrupted by a signal: give up what it was doing (a connect)."""
+        """Give up what a waiting open or write had begun (a connect): a signal ended the call."""
 
-    @abstractmethod
     def close(self, now: float) -> None:
-        """The last descriptor is gone. Never waits and never fails; what is left to do goes on in the background."""
+        """Release what the handle holds: its last descriptor is closed. Never waits, never fails.
+
+        Work that remains (a FIN, a retransmission) continues in the background.
+        """
 
 
 class Watcher(Protocol):
-    """Who watches something from outside its open files.
+    """An observer of a conversation that has none of its files open: a queue of the event scheme.
 
-    All three only make a note and look later: they may come in the middle of anything.
+    The methods are called in the middle of anything, so they only make a note.
     """
 
     def changed(self) -> None:
-        """Look again."""
+        """What `fevent` depends on may have changed."""
 
     def used(self, events: int) -> None:
-        """A read (IN) or a write (OUT) was made: what is true of these after it counts as new."""
+        """A read (IN) or a write (OUT) was made: the next report of these events is a new one."""
 
     def ended(self) -> None:
-        """It is gone; nothing more will come."""
+        """The watched object is gone; no further call follows."""
 
 
 class Watchable(Protocol):
-    """What can be watched from outside its open files: a conversation. Whoever is in `watchers` is told."""
+    """An object that watchers can observe: a conversation, or the changes of a text."""
 
     @property
     def watchers(self) -> set[Watcher]:
-        """Who watches; to be added to and removed from."""
+        """The set to add a watcher to and to remove it from; each member is called."""
 
     def fevent(self, interest: int) -> int:
         """As Handle.fevent."""

@@ -1,12 +1,13 @@
-"""Nodes: what a name in the tree is, and what can be asked of it without opening it. Part of a scheme's contract.
+"""The contract of a name: the nodes that a scheme's tree is made of. Sans-IO.
 
-    Directory      names: StaticDirectory is declared in the source, others look up as they like
-    StreamFile     opening makes a Handle; every lookup is another one
-    TextFile       a snapshot to read, whole commands to write; FailureFile is `err`
-    FollowedFile   a log with a growing end
+    Directory      StaticDirectory has fixed children; PathDirectory passes every name to a scheme's `open`
+    StreamFile     opening it makes a Handle
+    TextFile       reads return a snapshot, a write carries whole commands; FailureFile is `err`
+    FollowedFile   a log that grows at its end
     SymbolicLink   another name
 
-Plugins import these from `schemefs.scheme`, where the rest of the contract is.
+Plugins import these from `schemefs.scheme`. `lookup`, `list` and the attributes have no side effects: only opening,
+reading and writing do.
 """
 
 from __future__ import annotations
@@ -25,54 +26,55 @@ if TYPE_CHECKING:
 
 
 class Node(ABC):
-    """What a name in the tree is. Nodes are kept by their parents: the same thing is the same object."""
+    """A named object of the tree.
 
-    watchable: Watchable | None = None  # what the event scheme watches under this name
+    A directory returns the same object for the same name as long as the name means the same: the object is the inode.
+    Streams are the exception, since each lookup of a stream gets an inode of its own.
+    """
+
+    watchable: Watchable | None = None  # what the event scheme observes under this name
     kind: ClassVar[int]  # S_IFDIR, S_IFREG, S_IFLNK
-    mode: int = 0o444  # permission bits; the mount enforces them for uid and gid, 0 included for a direction nobody has
+    mode: int = 0o444  # permission bits, enforced by the mount; a direction without any bit is refused to root, too
     uid: int = 0
     gid: int = 0
-    help: str = ""  # a few words for the README of its directory; of a directory, also the first line of its own
+    help: str = ""  # a few words for the README of its directory; of a directory, the first line of its own README
 
     @property
     def size(self) -> int:
-        """What stat shows as the size in octets."""
+        """The size in octets that stat shows."""
         return 0
 
     def described(self, words: str) -> Self:
-        """Say what it is, where it is declared; return it."""
+        """Set `help` and return the node, for use in a declaration."""
         self.help = words
         return self
 
 
 class Directory(Node):
-    """Names and what they are. `lookup` and `list` have no side effects.
-
-    One that lists no README gets one from the mount (`schemefs/readme.py`), made of the `help` of what it lists.
-    """
+    """A set of names. The mount adds a README made of their `help`, unless `list` has one (`schemefs/readme.py`)."""
 
     kind = 0o040000
     mode = 0o555
-    readme: Node | None = None  # the one it was given
+    readme: Node | None = None  # the README that the mount made
 
     @abstractmethod
     def lookup(self, name: str, caller: Caller) -> Node:
-        """Return what *name* is here. ENOENT: nothing; EINVAL: a malformed address or option."""
+        """Return the node called *name*. ENOENT: there is none; EINVAL: a malformed address or option."""
 
     @abstractmethod
     def list(self, caller: Caller) -> Iterable[tuple[str, Node]]:
-        """Yield the names that `ls` shows."""
+        """Yield the names that `ls` shows; `lookup` may know more."""
 
 
 class StaticDirectory(Directory):
-    """A declared directory: the tree in the source is the tree on screen."""
+    """A directory with fixed children, in the order of their declaration."""
 
     def __init__(self, children: Mapping[str, Node], *, mode: int = 0o555) -> None:
         self.children = dict(children)
         self.mode = mode
 
     def lookup(self, name: str, caller: Caller) -> Node:
-        """Return the child, or ENOENT."""
+        """Return the child; ENOENT names those there are."""
         del caller
         try:
             return self.children[name]
@@ -80,27 +82,64 @@ class StaticDirectory(Directory):
             raise SchemeError(errno.ENOENT, f"no {name!r} here; there is: {', '.join(self.children)}") from None
 
     def list(self, caller: Caller) -> Iterable[tuple[str, Node]]:
-        """Yield the children in declared order."""
+        """Yield all children."""
         del caller
         return self.children.items()
 
 
 class StreamFile(Node):
-    """A file read in order, that may block. Every lookup is an inode of its own, so two opens are two conversations."""
+    """A file that is read and written in order, and may block.
+
+    Every lookup gets an inode of its own, so two opens of one path are two conversations.
+    """
 
     kind = 0o100000
     mode = 0o666
 
     @abstractmethod
     def open(self, flags: int, caller: Caller, now: float) -> Handle:
-        """Make what the file stands for. *flags* are open(2)'s; the handle may still be `opening`."""
+        """Return a new handle, which may still be `opening`. *flags* are open(2)'s. SchemeError: the open fails."""
+
+
+class PathDirectory(Directory):
+    """The directory of a scheme that overrides only `Scheme.open`: every name but README and `err` is a stream.
+
+    The kernel splits a path at each `/` and must know whether a part is a directory before it asks for the next one. So
+    a name here is one part of a path, and `%2F` in it stands for `/`, as it does in the options of other schemes.
+    """
+
+    def __init__(self, open_path: Callable[[str, int, Caller, float], Handle], err: FailureFile) -> None:
+        self._open_path = open_path
+        self._err = err
+
+    def lookup(self, name: str, caller: Caller) -> Node:
+        """Return `err`, or a stream: whether the scheme accepts the path is decided when it is opened."""
+        del caller
+        return self._err if name == "err" else PathFile(self._open_path, name.replace("%2F", "/"))
+
+    def list(self, caller: Caller) -> Iterable[tuple[str, Node]]:
+        """Yield `err`; the paths that a scheme accepts are not known."""
+        del caller
+        return [("err", self._err)]
+
+
+class PathFile(StreamFile):
+    """A path of a scheme that overrides only `Scheme.open`."""
+
+    def __init__(self, open_path: Callable[[str, int, Caller, float], Handle], path: str) -> None:
+        self._open_path = open_path
+        self.path = path
+
+    def open(self, flags: int, caller: Caller, now: float) -> Handle:
+        """Return what the scheme opens."""
+        return self._open_path(self.path, flags, caller, now)
 
 
 class TextFile(Node):
-    """A small text, read as a snapshot, written in whole commands. Never blocks.
+    """A small text, read as a snapshot and written in whole commands. Never blocks.
 
-    *read* returns the text now. *write* is given everything one write(2) carried, and applies all of it or raises.
-    Poll on it: always readable and writable; PRI and ERR after `changed`. The event scheme tells each change as `read`.
+    *read* returns the current text. *write* receives all octets of one write(2), and applies all of them or raises.
+    poll(2) reports IN and OUT always, and PRI and ERR after `changed`. The event scheme reports each change as `read`.
     """
 
     kind = 0o100000
@@ -121,28 +160,28 @@ class TextFile(Node):
         self.gid = gid
         self.version = 0
         self.watchers: set[Callable[[], object]] = set()
-        self._changes: Changes | None = None
+        self._changes: TextChanges | None = None
 
     @property
-    def watchable(self) -> Changes:  # type: ignore[override] # made for the few files that somebody watches
+    def watchable(self) -> TextChanges:  # type: ignore[override] # made on demand: few texts are watched
         """Its changes, for the event scheme."""
         if self._changes is None:
-            self._changes = Changes()
+            self._changes = TextChanges()
         return self._changes
 
     @property
     def is_read(self) -> bool:
-        """Whether there is anything to read; a node that is only written reads as empty."""
+        """Whether the file has a text to read; a file that is only written reads as empty."""
         return self._read is not None or type(self).read is not TextFile.read
 
     def read(self, caller: Caller, now: float) -> bytes:
-        """Return the text now, encoded; empty for a node that is only written."""
+        """Return the current text in UTF-8; empty for a file that is only written."""
         del caller, now
         text = self._read() if self._read else b""
         return text.encode() if isinstance(text, str) else text
 
     def write(self, data: bytes, caller: Caller, now: float) -> None:
-        """Apply the commands in *data* (one write(2)), or raise SchemeError and apply nothing of the failing one."""
+        """Apply the commands in *data* (one write(2)). SchemeError: the first bad command, which has no effect."""
         if self._write is None:
             raise SchemeError(errno.EACCES, "this file can't be written")
         try:
@@ -152,64 +191,66 @@ class TextFile(Node):
         self._write(text, caller, now)
 
     def changed(self) -> None:
-        """Tell whoever polls this file that its text has changed."""
+        """Report a new text to pollers and to the event scheme."""
         self.version += 1
         for watcher in tuple(self.watchers):
             watcher()
         if self._changes is not None:
-            self._changes.happen()
+            self._changes.report_new_text()
 
     def ended(self) -> None:
-        """Tell whoever watches that what it was about is gone: pollers as of a change, the event scheme for good."""
+        """Report that the subject of the text is gone: pollers see a change, the event scheme drops the name."""
         self.changed()
         if self._changes is not None:
-            self._changes.end()
+            self._changes.report_end()
 
 
-class Changes:
-    """The changes of a text as the event scheme watches them: always to be read, and news after each change."""
+class TextChanges:
+    """The changes of a text as the event scheme observes them: always readable, and news after each change."""
 
     def __init__(self) -> None:
         self.watchers: set[Watcher] = set()
 
     def fevent(self, interest: int) -> int:
-        """A text never blocks."""
+        """Return IN and OUT: a text never blocks."""
         return interest & (Event.IN | Event.OUT)
 
-    def happen(self) -> None:
-        """What can be read is another text now."""
+    def report_new_text(self) -> None:
+        """Make IN news again for every watcher."""
         for watcher in tuple(self.watchers):
             watcher.used(Event.IN)
 
-    def end(self) -> None:
-        """There is nothing to be read any more."""
+    def report_end(self) -> None:
+        """End every watcher's registration."""
         for watcher in tuple(self.watchers):
             watcher.ended()
 
 
 class FailureFile(TextFile):
-    """`err`: why this uid's last open or write in a scheme failed. The mount records, whoever asks sees its own."""
+    """`err`: the sentence of the last lookup, open or write in a scheme that failed, kept for each uid apart."""
+
+    help = "why your last call here failed"
 
     def __init__(self) -> None:
         super().__init__(mode=0o444)
         self._sentences: dict[int, str] = {}
 
     def record(self, caller: Caller, sentence: str) -> None:
-        """Keep *sentence* as the last failure of the caller's uid."""
+        """Replace the sentence of the caller's uid."""
         self._sentences[caller.uid] = sentence
         self.changed()
 
     def read(self, caller: Caller, now: float) -> bytes:
-        """Return the sentence, or nothing when all went well so far."""
+        """Return the sentence of the caller's uid; empty before its first failure."""
         del now
         sentence = self._sentences.get(caller.uid)
         return f"{sentence}\n".encode() if sentence else b""
 
 
 class FollowedFile(Node):
-    """A log: a ring of text with a growing end, seekable. `cat` ends at the newest line, `tail -f` follows.
+    """A log: a ring of text that grows at its end, seekable. `cat` ends at the newest line; `tail -f` follows.
 
-    Beside it is `NAME,follow`, a stream (`schemefs/following.py`).
+    The mount adds `NAME,follow`, a stream of the same text (`schemefs/readme.py`).
     """
 
     kind = 0o100000
@@ -220,12 +261,12 @@ class FollowedFile(Node):
 
     @property
     def size(self) -> int:
-        """All octets ever written, so that a seek to the end is the end."""
+        """All octets ever written, so that a seek to the end finds the end."""
         return self.ring.end
 
 
 class SymbolicLink(Node):
-    """Another name for something in the tree."""
+    """Another name for a node of the tree."""
 
     kind = 0o120000
     mode = 0o777

@@ -1,35 +1,83 @@
-"""README of a directory that lists none: what the directory says it is, and a line for each name in it.
+"""What every directory has by itself: README, and `NAME,follow` beside each followed file.
 
-Made at the moment it is read, from the nodes themselves (`Node.help`, their kind, their mode), so it can't lie.
+    README         `Directory.help`, and a line for each name that `list` yields, from the nodes' help, kind and mode
+    NAME,follow    the text of a followed file as a stream: a read waits where `cat NAME` would end
+
+The mount adds both; a scheme's own `lookup` and `list` do not mention them. A directory that lists a README keeps it.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from schemefs.errors import SchemeError
+from schemefs.handle import Event, Handle
 from schemefs.nodes import Directory, FollowedFile, Node, StreamFile, SymbolicLink, TextFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from schemefs.handle import Caller
+    from schemefs.log import LogRing
 
 NAME: Final = "README"
+FOLLOW: Final = ",follow"
+
+
+def lookup(directory: Directory, name: str, caller: Caller) -> Node:
+    """Return the node called *name* in *directory*, README and `NAME,follow` included, without side effects."""
+    before = name.removesuffix(FOLLOW)
+    if before != name:
+        try:
+            followed = _without_follow(directory, before, caller)
+        except SchemeError:
+            followed = None
+        if isinstance(followed, FollowedFile):
+            return FollowingStream(followed)
+        if isinstance(followed, SymbolicLink):
+            return SymbolicLink(followed.target + FOLLOW)
+    return _without_follow(directory, name, caller)
+
+
+def listing(directory: Directory, caller: Caller) -> list[tuple[str, Node]]:
+    """Return the names that `ls` shows, README included; `NAME,follow` is not listed."""
+    entries = list(directory.list(caller))
+    if _has_readme(entries):
+        return entries
+    return [(NAME, _readme_of(directory)), *entries]
+
+
+def _without_follow(directory: Directory, name: str, caller: Caller) -> Node:
+    if name == NAME and not _has_readme(directory.list(caller)):
+        return _readme_of(directory)
+    return directory.lookup(name, caller)
+
+
+def _has_readme(entries: Iterable[tuple[str, Node]]) -> bool:
+    return any(name == NAME for name, _ in entries)
+
+
+def _readme_of(directory: Directory) -> Node:
+    """Return the same node every time: a text has one inode."""
+    if directory.readme is None:
+        directory.readme = Readme(directory)
+    return directory.readme
 
 
 class Readme(TextFile):
-    """The help of one directory."""
+    """The README of a directory without one, made when it is read."""
 
     def __init__(self, directory: Directory) -> None:
         super().__init__()
         self._directory = directory
 
     def read(self, caller: Caller, now: float) -> bytes:
-        """Return the text now."""
+        """Return the help of the directory, and a row for each name that *caller* would see."""
         del now
         text = [self._directory.help] if self._directory.help else []
         rows = [
-            (name + "/" * isinstance(node, Directory), *_words(node)) for name, node in self._directory.list(caller)
+            (name + "/" * isinstance(node, Directory), *_use_and_help(node))
+            for name, node in self._directory.list(caller)
         ]
         width = max((len(name) for name, _, _ in rows), default=0)
         if text and rows:
@@ -38,29 +86,7 @@ class Readme(TextFile):
         return "".join(f"{line}\n" for line in text or ["Nothing is here now."]).encode()
 
 
-def lookup(directory: Directory, name: str, caller: Caller) -> Node:
-    """Return what *name* is in *directory*; README where it lists none of its own, always the same node."""
-    if name == NAME and not _has_its_own(directory.list(caller)):
-        if directory.readme is None:
-            directory.readme = Readme(directory)
-        return directory.readme
-    return directory.lookup(name, caller)
-
-
-def listing(directory: Directory, caller: Caller) -> list[tuple[str, Node]]:
-    """Return what `ls` shows, README among it."""
-    entries = list(directory.list(caller))
-    if _has_its_own(entries):
-        return entries
-    return [(NAME, lookup(directory, NAME, caller)), *entries]
-
-
-def _has_its_own(entries: Iterable[tuple[str, Node]]) -> bool:
-    return any(name == NAME for name, _ in entries)
-
-
-def _words(node: Node) -> tuple[str, str]:
-    """Return how a node is used, and its help."""
+def _use_and_help(node: Node) -> tuple[str, str]:
     if isinstance(node, Directory):
         return "", node.help
     if isinstance(node, SymbolicLink):
@@ -71,3 +97,58 @@ def _words(node: Node) -> tuple[str, str]:
     if isinstance(node, TextFile) and not node.is_read:
         directions = ["write"]
     return "stream" if isinstance(node, StreamFile) and len(directions) > 1 else "/".join(directions), node.help
+
+
+class FollowingStream(StreamFile):
+    """A followed file as a stream.
+
+    It begins with the oldest line kept. A reader that falls behind continues with the oldest line there is. End of file
+    follows the last line when the log is finished: that of a conversation's `events` ends with the conversation.
+    """
+
+    def __init__(self, file: FollowedFile) -> None:
+        self._file = file
+        self.mode = file.mode
+        self.uid = file.uid
+        self.gid = file.gid
+
+    def open(self, flags: int, caller: Caller, now: float) -> Handle:
+        """Return a handle at the oldest line."""
+        del flags, caller, now
+        return _FollowingHandle(self._file.ring, _Position())
+
+
+class _Position:
+    """The ring position of the next read, shared by all open files of one inode."""
+
+    at = 0
+
+
+class _FollowingHandle(Handle):
+    is_log = True
+
+    def __init__(self, ring: LogRing, position: _Position) -> None:
+        self._ring = ring
+        self._position = position
+        ring.watchers.add(self.changed)
+
+    def read(self, size: int, now: float) -> bytes | None:
+        """Return the octets after the position; end of file if the log is finished."""
+        del now
+        octets, begin = self._ring.read(self._position.at, size)
+        self._position.at = begin + len(octets)
+        return octets or (b"" if self._ring.finished else None)
+
+    def fevent(self, interest: int) -> int:
+        """Return IN when there are octets after the position, or the log is finished."""
+        return Event.IN & interest if self._ring.end > self._position.at or self._ring.finished else 0
+
+    def reopen(self, flags: int, caller: Caller, now: float) -> Handle:
+        """Return another handle with the same position."""
+        del flags, caller, now
+        return _FollowingHandle(self._ring, self._position)
+
+    def close(self, now: float) -> None:
+        """Stop watching the ring."""
+        del now
+        self._ring.watchers.discard(self.changed)

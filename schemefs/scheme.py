@@ -1,15 +1,15 @@
-"""The contract of a scheme: what a plugin gives, and what it may rely on. Sans-IO: no clock, no descriptor, no task.
+"""The contract of a scheme: what a plugin defines, and what the daemon gives it. Sans-IO: no clock, descriptor or task.
 
-    Scheme.root            a Directory: the tree a user sees, made of nodes
-    Node                   what a name is: Directory, StreamFile, TextFile, FollowedFile, SymbolicLink
-    StreamFile.open(...)   makes (or finds) what is behind the file and returns a Handle
-    Handle                 read, write, fevent, close: `None` is "would block", b"" is end of file
+    Scheme.open            a scheme without a tree: opens every path, as on Redox
+    Scheme.root            a scheme with a tree: a Directory made of nodes (`schemefs/nodes.py`)
+    Handle                 what an open returns: read, write, fevent, close (`schemefs/handle.py`)
+    SchemeContext          the timers, names, logs and services that a scheme is constructed with
 
-Waiting, O_NONBLOCK, time-outs, signals and poll are not here and not in any scheme: they live once, in
-`schemefs/fs/waiting.py`, which calls these methods again whenever a handle says that something changed.
+Waiting, O_NONBLOCK, time-outs, signals and poll are in no scheme: `schemefs/fs/waiting.py` implements them once. It
+calls a handle's method, parks the caller if the method would block, and calls it again after `Handle.changed`.
 
-Looking (lookup, list, attributes) never has a side effect; opening does. Times are seconds on the daemon's clock and
-come in as `now`. A method that fails raises SchemeError(errno, sentence).
+Lookup, list and attributes have no side effects; open has. `now` is the time on the daemon's clock, in seconds. A
+method fails by raising SchemeError(errno, sentence).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import errno
 from abc import ABC
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar, TypeVar
+from typing import TYPE_CHECKING, ClassVar, TypeVar, cast
 
 from schemefs import readme
 from schemefs.errors import SchemeError
@@ -41,6 +41,8 @@ from schemefs.nodes import (
     FailureFile,
     FollowedFile,
     Node,
+    PathDirectory,
+    PathFile,
     StaticDirectory,
     StreamFile,
     SymbolicLink,
@@ -56,15 +58,15 @@ if TYPE_CHECKING:
     from schemefs.names import Names
     from schemefs.timers import Timers
 
-Service = TypeVar("Service")
+Provided = TypeVar("Provided")
 
 
 class Tree:
-    """All that is mounted, for a scheme that looks at others. Complete once every scheme was made."""
+    """All schemes of the mount, for a scheme that looks up names of others. Complete once all schemes are made."""
 
     def __init__(self) -> None:
         self.schemes: dict[str, Scheme] = {}
-        # (process id, descriptor) -> `Handle.name` of what the process has open there, empty when it is none of ours
+        # (process id, descriptor) -> `Handle.name` of that open file; empty if it is not a file of this mount
         self.name_of: Callable[[int, int], str] = lambda _pid, _descriptor: ""
 
     def lookup(self, path: str, caller: Caller) -> Node:
@@ -82,34 +84,41 @@ def _not_while_running(_interface: InterfaceConfig | str, _now: float) -> None:
 
 @dataclass(slots=True)
 class SchemeContext:
-    """What the daemon hands to the constructor of every scheme."""
+    """What the daemon gives to the constructor of every scheme."""
 
     timers: Timers
     random: random.Random
     config: Config
     names: Names
     logs: LogRings
-    uid: int = 0  # whom the daemon runs as; with uid 0, who counts as privileged
-    services: dict[str, object] = field(default_factory=dict)  # what the schemes made before this one provide
+    uid: int = 0  # the daemon's, which is privileged beside 0
+    services: dict[str, object] = field(default_factory=dict)  # by name of scheme; complete for those in `requires`
     tree: Tree = field(default_factory=Tree)
-    # Add and remove an interface beside lo while running. SchemeError: it can't be done; what was is there again.
+    # Add or remove an interface beside lo while running. SchemeError: it fails, and nothing has changed.
     attach: Callable[[InterfaceConfig, float], None] = _not_while_running
     detach: Callable[[str, float], None] = _not_while_running
 
-    def service(self, name: str, kind: type[Service]) -> Service:
-        """Return what the scheme *name* (which must be in `requires`) provides; *kind* is for the type checker."""
+    def service(self, name: str, kind: Callable[..., Provided]) -> Provided:
+        """Return what the scheme *name*, one of `requires`, provides; *kind* is its class or Protocol, as a type only.
+
+        Annotated as a Callable, which is never called, because `type[T]` admits no Protocol (PEP 544).
+        """
         del kind
-        return self.services[name]  # type: ignore[return-value]
+        return cast("Provided", self.services[name])
 
     def is_privileged(self, caller: Caller) -> bool:
-        """Tell whether *caller* may configure: root, or whom the daemon runs as."""
+        """Return whether *caller* may configure the network: root, or the daemon's own user."""
         return caller.uid in (0, self.uid)
 
 
 class Scheme(ABC):
-    """A plugin: one top-level directory of the mount.
+    """A plugin: one top-level directory of the mount, named *name*.
 
-    Constructed once, with the context; the schemes named in `requires` exist already. Everything else is `root`.
+    A scheme without a tree overrides `open`; the framework then makes its directory, README and `err`. A scheme with a
+    tree sets `root` in its constructor and shows `err` in it. The first line of the class's docstring describes the
+    scheme in the README of the mount.
+
+    Constructed once, after the schemes named in *requires*.
     """
 
     name: ClassVar[str]
@@ -119,30 +128,32 @@ class Scheme(ABC):
 
     def __init__(self, context: SchemeContext) -> None:
         self.context = context
-        self.err = FailureFile()  # a scheme shows it in its tree as `err`
+        self.err = FailureFile()  # the mount records failures here
+        summary = (type(self).__doc__ or self.name).partition("\n")[0]
+        self.root = PathDirectory(self.open, self.err).described(f"{summary}\nOpen any other name; write %2F for a /.")
 
     @property
     def provides(self) -> object:
-        """What schemes that require this one get from `context.service`."""
+        """The object that `context.service` returns to schemes that require this one."""
         return self
 
     def drop_samples(self) -> Mapping[str, str]:
-        """Return, for reasons of the `dropped_…` counters in `stats`, what the last one of each was, in words."""
+        """Return, by reason of the `dropped_…` counters in `stats`, a description of the last packet dropped."""
         return {}
 
     def link_attached(self, link: Link, now: float) -> None:
-        """A driver has a link: an interface for ip, a directory for network. Every scheme is told."""
+        """Use a new link of a driver: an interface for ip, a directory for network. Every scheme is called."""
 
     def link_detached(self, link: Link, now: float) -> None:
-        """The link is gone."""
+        """Drop a link that is gone."""
 
     def shutdown(self, now: float) -> bool:
-        """The mount ends: close in order. Called again as things change; True: nothing more to wait for."""
+        """Close everything in order, since the mount ends. False: call again; True: there is nothing to wait for."""
         del now
         return True
 
     def lookup(self, path: str, caller: Caller) -> Node:
-        """Walk *path* (relative to this scheme, '' is its directory) without side effects."""
+        """Return the node at *path*, relative to this scheme ('' is its directory), without side effects."""
         node: Node = self.root
         for part in filter(None, path.split("/")):
             if not isinstance(node, Directory):
@@ -151,8 +162,15 @@ class Scheme(ABC):
         return node
 
     def open(self, path: str, flags: int, caller: Caller, now: float) -> Handle:
-        """Open the stream file at *path*, as the mount does; for tests and programs in this process."""
+        """Open *path*, relative to this scheme, and return a new handle, which may still be `opening`.
+
+        Overridden by a scheme without a tree: the mount calls it for every name but README and `err`. *flags* are
+        open(2)'s. It may raise FilesWanted, and SchemeError if the open fails. In a scheme with a tree it walks to the
+        stream at *path* and opens that, for programs in this process; the mount opens the nodes themselves.
+        """
         node = self.lookup(path, caller)
+        if isinstance(node, PathFile):
+            raise SchemeError(errno.EOPNOTSUPP, f"the scheme {self.name!r} defines neither `open` nor `root`")
         if not isinstance(node, StreamFile):
             raise SchemeError(errno.EISDIR if isinstance(node, Directory) else errno.EINVAL, f"{path!r} is no stream")
         return node.open(flags, caller, now)

@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
-from schemefs import following, readme
+from schemefs import readme
 from schemefs.errors import SchemeError
 from schemefs.fs import caller_files, libfuse_hooks, permissions
 from schemefs.fs.attributes import attributes_of, statfs
@@ -118,7 +118,7 @@ class Operations(pyfuse3.Operations):
                 return up.node, up.scheme
             if name == b".":
                 return directory, parent.scheme
-            node = following.lookup(directory, name.decode(), caller)
+            node = readme.lookup(directory, name.decode(), caller)
         except UnicodeDecodeError:
             raise SchemeError(errno.ENOENT, "no name here is anything but UTF-8") from None
         except SchemeError as error:

@@ -59,8 +59,8 @@ class DnsScheme(Scheme):
     def __init__(self, context: SchemeContext) -> None:
         super().__init__(context)
         services = Services(
-            udp=context.service("udp", DatagramService),  # type: ignore[type-abstract]
-            tcp=context.service("tcp", StreamService),  # type: ignore[type-abstract]
+            udp=context.service("udp", DatagramService),
+            tcp=context.service("tcp", StreamService),
             timers=context.timers,
             random=context.random,
             counters=DnsCounters(),

@@ -85,7 +85,7 @@ class IcmpScheme(ConversationScheme):
     requires: ClassVar[tuple[str, ...]] = ("ip",)
 
     def __init__(self, context: SchemeContext) -> None:
-        self._network: NetworkLayer = context.service("ip", NetworkLayer)  # type: ignore[type-abstract]
+        self._network: NetworkLayer = context.service("ip", NetworkLayer)
         self.engine = Icmp(self._network, context.random)
         super().__init__(context, EchoProtocol(self.engine, self._path, context.names))
         self.root = _IcmpDirectory(

@@ -69,7 +69,7 @@ class NetcfgScheme(Scheme):
 
     def __init__(self, context: SchemeContext) -> None:
         super().__init__(context)
-        network: NetworkLayer = context.service("ip", NetworkLayer)  # type: ignore[type-abstract]
+        network: NetworkLayer = context.service("ip", NetworkLayer)
         self._network = network
         self._dhcp = Dhcp(context, network)
         self._configuration = Configuration(context, network, self._dhcp, lambda: self._changed("log/level"))

@@ -149,7 +149,7 @@ class TcpScheme(ConversationScheme):
     requires = ("ip",)
 
     def __init__(self, context: SchemeContext) -> None:
-        network: NetworkLayer = context.service("ip", NetworkLayer)  # type: ignore[type-abstract]
+        network: NetworkLayer = context.service("ip", NetworkLayer)
         self.tcp = Tcp(network, context.timers, context.random)
         super().__init__(context, TcpProtocol(context, self.tcp))
 

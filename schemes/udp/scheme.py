@@ -157,7 +157,7 @@ class UdpScheme(ConversationScheme):
     requires: ClassVar[tuple[str, ...]] = ("ip",)
 
     def __init__(self, context: SchemeContext) -> None:
-        network: NetworkLayer = context.service("ip", NetworkLayer)  # type: ignore[type-abstract]
+        network: NetworkLayer = context.service("ip", NetworkLayer)
         self.udp = Udp(network, context.random)
         super().__init__(context, UdpProtocol(context, self.udp))
 

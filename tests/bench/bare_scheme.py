@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
-from schemefs.scheme import Caller, Directory, Event, Handle, Node, Scheme, SchemeContext, StreamFile
+from schemefs.scheme import Caller, Event, Handle, Scheme
 
 
 class BareHandle(Handle):
@@ -19,32 +17,11 @@ class BareHandle(Handle):
     def fevent(self, interest: int) -> int:
         return interest & (Event.IN | Event.OUT)
 
-    def close(self, now: float) -> None:
-        pass
-
-
-class BareFile(StreamFile):
-    """Every open is another."""
-
-    def open(self, flags: int, caller: Caller, now: float) -> Handle:
-        return BareHandle()
-
-
-class BareDirectory(Directory):
-    """Any name is a file."""
-
-    def lookup(self, name: str, caller: Caller) -> Node:
-        return BareFile()
-
-    def list(self, caller: Caller) -> Iterable[tuple[str, Node]]:
-        return ()
-
 
 class BareScheme(Scheme):
     """no protocol"""
 
     name = "bare"
 
-    def __init__(self, context: SchemeContext) -> None:
-        super().__init__(context)
-        self.root = BareDirectory()
+    def open(self, path: str, flags: int, caller: Caller, now: float) -> Handle:
+        return BareHandle()

@@ -9,12 +9,7 @@ import os
 from pathlib import Path
 from typing import ClassVar
 
-from schemefs.scheme import Caller, Event, Handle, Scheme, SchemeContext, StaticDirectory, StreamFile
-
-
-class Forever(StreamFile):
-    def open(self, flags: int, caller: Caller, now: float) -> Handle:
-        return SpinningHandle()
+from schemefs.scheme import Caller, Event, Handle, Scheme
 
 
 class SpinningHandle(Handle):
@@ -26,14 +21,11 @@ class SpinningHandle(Handle):
     def fevent(self, interest: int) -> int:
         return interest & Event.IN
 
-    def close(self, now: float) -> None: ...
-
 
 class SpinningScheme(Scheme):
     """A fault to test with."""
 
     name: ClassVar[str] = "spin"
 
-    def __init__(self, context: SchemeContext) -> None:
-        super().__init__(context)
-        self.root = StaticDirectory({"forever": Forever()})
+    def open(self, path: str, flags: int, caller: Caller, now: float) -> Handle:
+        return SpinningHandle()

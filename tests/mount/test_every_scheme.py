@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from contract_scheme import ContractScheme
+from path_scheme import PathScheme
 
 from schemefs.testing.contract import Opened, SchemeContract, TreeContract, opened
 from tests.support.tls_certificates import Authority
@@ -165,6 +166,18 @@ class TestAPlugin(SchemeContract):
     streams = {"pipe": pipe}
     fill = ("pipe",)
     waiting_opens = ("pipe/opening-x",)
+
+
+def path_of_a_scheme(mount: Path, closing: ExitStack) -> Opened:
+    return Opened(file := opened(mount / "paths/any", closing), writes_to(file))
+
+
+class TestOnlyOpen(SchemeContract):
+    """A scheme that overrides `open` alone."""
+
+    schemes = (PathScheme,)
+    streams = {"any": path_of_a_scheme}
+    waiting_opens = ("paths/opening:0",)
 
 
 class TestConfiguration(TreeContract):

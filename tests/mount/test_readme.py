@@ -58,7 +58,8 @@ def test_the_session(tmp_path: Path) -> None:
 
 def test_the_scheme_of_your_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source, _ = blocks("python")
-    assert len(source.splitlines()) <= 36
+    assert len([line for line in source.splitlines() if line.strip()]) <= 20
+    assert re.findall(r"^class (\w+)", source, re.MULTILINE) == ["UpperHandle", "UpperScheme"]
     (tmp_path / "upper.py").write_text(source)
     monkeypatch.syspath_prepend(tmp_path)
     specification = importlib.util.spec_from_file_location("upper", tmp_path / "upper.py")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from schemefs.following import Following
+from schemefs.readme import FollowingStream
 from schemefs.scheme import FollowedFile, TextFile
 from tests.support.pipe_world import USER, World
 
@@ -71,6 +71,6 @@ def test_following_what_has_ended_ends(world: World) -> None:
     world.close(client)
     peer.abort(world.now)
     assert number not in world.numbers()
-    follower = Following(node).open(0, USER, world.now)
+    follower = FollowingStream(node).open(0, USER, world.now)
     assert b"recording begins" in bytes(follower.read(1000, world.now) or b"")  # type: ignore[arg-type]
     assert follower.read(1000, world.now) == b""

@@ -11,12 +11,12 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from schemefs.errors import SchemeError
-from schemefs.following import Following
 from schemefs.fs import caller_files
 from schemefs.fs.inodes import Inode
 from schemefs.fs.open_files import BRIM, PIECES, OpenFollowed, OpenStream, OpenText
 from schemefs.fs.waiting import Waiting
 from schemefs.log import TRACE, LogRing, LogRings
+from schemefs.readme import FollowingStream
 from schemefs.scheme import Caller, Event, FilesWanted, FollowedFile, Handle, TextFile
 from schemefs.timers import Timers
 
@@ -288,7 +288,7 @@ async def test_who_follows_the_log_is_not_in_it(followers: int) -> None:
     level = logger.level
     logger.setLevel(TRACE)
     rings = LogRings(lambda: 0.0)
-    node = Following(FollowedFile(rings.ring("schemefs.log", "schemefs")))
+    node = FollowingStream(FollowedFile(rings.ring("schemefs.log", "schemefs")))
     waiting = Waiting(Timers(), lambda: None, trio.current_time)
     inode = Inode(2, node, None, None)
     files = [OpenStream(inode, CALLER, node.open(0, CALLER, 0.0), waiting) for _ in range(followers)]
