@@ -1,9 +1,9 @@
-"""Initial sequence numbers (RFC 6528) and timestamp offsets (RFC 7323 §5.4): secret, and rising for each pair of ends.
+"""Initial sequence numbers (RFC 6528) and timestamp offsets (RFC 7323 §5.4).
 
     ISN = M + F(localip, localport, remoteip, remoteport, secretkey)
 
-M is a clock that ticks every 4 µs, F a keyed hash. So a new connection between the same ends begins beyond the old
-one, and nobody else can tell where.
+M is a clock with a tick of 4 µs, F a keyed hash. So a new connection between the same two endpoints begins above the
+old one, and an attacker without the key can't compute where.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ TICKS_PER_SECOND: Final = 250_000
 
 
 class InitialSequenceNumbers:
-    """The secret, and what is made with it."""
+    """Computes ISNs and timestamp offsets from one secret key."""
 
     __slots__ = ("_key",)
 
@@ -28,7 +28,7 @@ class InitialSequenceNumbers:
         self._key = random.randbytes(32)
 
     def choose(self, ends: bytes, now: float) -> tuple[int, int]:
-        """Return the ISN and the timestamp offset for a connection between *ends* (its key)."""
+        """Return the ISN and the timestamp offset for a connection; *ends* is its key: addresses and ports."""
         digest = blake2s(ends, key=self._key, digest_size=8).digest()
         isn = int(now * TICKS_PER_SECOND) + int.from_bytes(digest[:4], "big")
         return isn & WIRE, int.from_bytes(digest[4:], "big")

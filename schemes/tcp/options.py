@@ -1,7 +1,7 @@
-"""TCP options (RFC 9293 §3.2, RFC 7323, RFC 2018): walking over received ones, building ours.
+"""TCP options (RFC 9293 §3.2, RFC 7323, RFC 2018): parsing received lists and building lists to send.
 
-A list with a wrong length ends where it goes wrong: what came before is used, the rest ignored, the segment kept
-(RFC 9293 MUST-7 asks for no crash, and the field's practice is not to punish the data for it).
+Parsing stops at the first option with an invalid length. The options before it are used and the segment is kept, as
+other stacks do; RFC 9293 MUST-7 requires only that an invalid length does no harm.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ TIMESTAMPS: Final = 8
 USER_TIMEOUT: Final = 28
 
 MAX_SCALE: Final = 14
-TIMESTAMPS_LENGTH: Final = 12  # octets that the Timestamps option takes in every segment, padding included
+TIMESTAMPS_LENGTH: Final = 12  # octets of the Timestamps option with its padding
 
 _HALF = Struct(">H")
 _TWO_WORDS = Struct(">II")
@@ -67,7 +67,7 @@ def sack_blocks(datagram: memoryview, at: int, length: int) -> tuple[tuple[int, 
 def syn_options(
     mss: int, scale: int | None, timestamps: tuple[int, int] | None, *, sack_permitted: bool, user_timeout: int = 0
 ) -> bytes:
-    """Return the options of a SYN or SYN-ACK; None leaves an option out, and so does a *user_timeout* of 0."""
+    """Return the options of a SYN or SYN-ACK. None, or a *user_timeout* of 0, omits the option."""
     octets = _MSS.pack(MSS, 4, mss)
     if timestamps is not None:
         lead = SACK_PERMITTED << 8 | 2 if sack_permitted else NO_OPERATION << 8 | NO_OPERATION
@@ -82,12 +82,12 @@ def syn_options(
 
 
 def user_timeout_option(value: int) -> bytes:
-    """Return the option of RFC 5482 with its 16 bits."""
+    """Return the User Timeout option (RFC 5482) with the 16 bits of *value*."""
     return _MSS.pack(USER_TIMEOUT, 4, value)
 
 
 def ack_options(timestamps: tuple[int, int] | None, blocks: Sequence[tuple[int, int]], room: int = 40) -> bytes:
-    """Return Timestamps and as many SACK blocks as 40 octets, or *room*, hold (RFC 2018 §3: four, or three)."""
+    """Return Timestamps and as many SACK blocks as fit 40 octets and *room* (RFC 2018 §3: four, or three)."""
     octets = b""
     if timestamps is not None:
         octets = _TIMESTAMPS.pack(NO_OPERATION << 8 | NO_OPERATION, TIMESTAMPS, 10, *timestamps)

@@ -1,7 +1,7 @@
-"""Segments that came out of order (RFC 9293 §3.10.7.4, seventh step), and the SACK blocks that tell of them (RFC 2018).
+"""The queue of out-of-order segments (RFC 9293 §3.10.7.4, seventh step), and the SACK blocks that report it (RFC 2018).
 
-Kept as blocks: runs of octets without a hole, sorted, never touching each other. What came first stays; of an
-overlapping segment only the new parts are copied. Bounded by the window, in blocks and in pieces.
+A block is a run of octets without a hole. Blocks are sorted and never touch each other. Octets received first stay;
+only the new parts of an overlapping segment are copied. The window, MAX_BLOCKS and MAX_PIECES limit the memory.
 """
 
 from __future__ import annotations
@@ -10,33 +10,43 @@ from operator import attrgetter
 from typing import Final
 
 MAX_BLOCKS: Final = 256
-"""An attacker who leaves a hole after every octet costs this much, and a path that does so has other problems."""
+"""Limits the work that an attacker causes with a hole after every octet. A path with so many holes gains nothing."""
 
 MAX_PIECES: Final = 4096
-"""Copies kept, over all blocks: bounds the memory that many tiny segments take."""
+"""Copies kept, over all blocks: limits the memory that many tiny segments take."""
 
 _touched = attrgetter("touched")
 
 
 class Block:
-    """Octets `[start, end)`, in the pieces that they came in."""
+    """The octets `[start, end)`."""
 
-    __slots__ = ("end", "pieces", "start", "touched")
+    __slots__ = (
+        "end",  # unwrapped sequence number, exclusive
+        "pieces",  # the octets, in the pieces in which they arrived
+        "start",  # unwrapped sequence number
+        "touched",  # serial number of the last segment that changed the block
+    )
 
     def __init__(self, start: int, end: int, pieces: list[bytes]) -> None:
         self.start = start
         self.end = end
         self.pieces = pieces
-        self.touched = 0  # serial number of the last segment that changed it
+        self.touched = 0
 
 
 class ReassemblyQueue:
-    """What lies beyond RCV.NXT."""
+    """The octets received beyond RCV.NXT."""
 
-    __slots__ = ("_blocks", "_pieces", "_serial", "size")
+    __slots__ = (
+        "_blocks",  # sorted by sequence number
+        "_pieces",  # number of pieces in all blocks
+        "_serial",  # number of segments put so far
+        "size",  # octets kept
+    )
 
     def __init__(self) -> None:
-        self.size = 0  # octets kept
+        self.size = 0
         self._blocks: list[Block] = []
         self._pieces = 0
         self._serial = 0
@@ -46,7 +56,7 @@ class ReassemblyQueue:
         return bool(self._blocks)
 
     def put(self, start: int, payload: memoryview) -> bool:
-        """Copy what is new of *payload*, which begins at sequence number *start*. False: no room, it was dropped."""
+        """Copy the new octets of *payload*, which begins at *start*. False: the queue is full and nothing was kept."""
         if self._pieces >= MAX_PIECES or len(self._blocks) >= MAX_BLOCKS:
             return False
         self._serial += 1
@@ -61,7 +71,10 @@ class ReassemblyQueue:
         return True
 
     def _touching(self, start: int, end: int) -> tuple[int, int]:
-        """Return the range of blocks that overlap or touch `[start, end)`. From the end: arrivals are mostly newest."""
+        """Return the index range of the blocks that overlap or touch `[start, end)`.
+
+        The search begins at the end, because most segments arrive after those that are kept.
+        """
         blocks = self._blocks
         stop = len(blocks)
         while stop and blocks[stop - 1].start > end:
@@ -72,7 +85,7 @@ class ReassemblyQueue:
         return first, stop
 
     def _merge(self, start: int, payload: memoryview, first: int, stop: int) -> Block:
-        """Make one block of `blocks[first:stop]` and of what *payload* fills between, before and after them."""
+        """Join `blocks[first:stop]` to one block; *payload* fills the holes between, before and after them."""
         blocks, at = self._blocks, start
         into = blocks[first]
         if into.start > start:
@@ -96,7 +109,7 @@ class ReassemblyQueue:
         return bytes(octets)
 
     def take(self, nxt: int) -> list[bytes | memoryview]:
-        """Remove and return what continues at *nxt*, in pieces; older octets are forgotten."""
+        """Remove and return the octets that continue at *nxt*, in pieces; octets below *nxt* are dropped."""
         taken: list[bytes | memoryview] = []
         while self._blocks and self._blocks[0].start <= nxt:
             block = self._blocks.pop(0)
@@ -112,7 +125,7 @@ class ReassemblyQueue:
         return taken
 
     def sack_blocks(self) -> list[tuple[int, int]]:
-        """Return (left, right) of at most four blocks, the one that changed last first (RFC 2018 §4)."""
+        """Return (left, right) of at most four blocks, the most recently changed block first (RFC 2018 §4)."""
         if len(self._blocks) == 1:
             block = self._blocks[0]
             return [(block.start, block.end)]

@@ -1,8 +1,8 @@
-"""Octets in order that the user has not read yet: a deque of arrived segments, which a read hands out unjoined.
+"""The receive buffer: octets in order that are not read yet, as a deque of chunks. A read does not join them.
 
-A large segment is kept where it arrived, in the driver's buffer, which is lent as long as a view of it lives
-(schemefs.net.buffer_pool): no octet of a bulk transfer is copied between TAP and `cat`. Smaller ones are copied, or a
-peer that sends little could make us keep a 64 KiB buffer for each; small ones are gathered.
+A large segment stays in the driver's buffer as long as a view of it exists (schemefs.net.buffer_pool). So no octet of
+a bulk transfer is copied between TAP and `cat`. Smaller segments are copied: a view of each would keep a buffer of
+64 KiB. Segments below GATHERED are appended to one chunk.
 """
 
 from __future__ import annotations
@@ -14,36 +14,43 @@ if TYPE_CHECKING:
     from schemefs.net.buffer import Buffer, Chunks
 
 GATHERED: Final = 2048
-"""Segments smaller than this are appended to the last chunk, as long as that was gathered too and is below BLOCK."""
+"""Octets: a smaller segment is appended to the last chunk, if that is a gathered one of at most BLOCK octets."""
 
 BLOCK: Final = 16384
+"""Octets: a gathered chunk that is longer takes no further segment."""
 
 KEPT: Final = 32768
-"""Segments at least this long stay in the driver's buffer: at most twice what the window allows is held."""
+"""Octets: a segment at least this long stays in the driver's buffer, so at most twice the window is allocated."""
 
-MOST_CHUNKS: Final = 512
-"""What one read hands out at most; the reply is one writev, and the next read gets the rest."""
+CHUNKS_PER_READ: Final = 512
+"""Chunks that one read returns at most: the reply is one writev."""
 
 
 class ReceiveBuffer:
-    """A queue of octets; `capacity` is what the window is computed from, nothing is allocated for it."""
+    """A queue of octets with a limit. Nothing is allocated in advance."""
 
-    __slots__ = ("_chunks", "_gathering", "_offset", "capacity", "size")
+    __slots__ = (
+        "_chunks",  # oldest first
+        "_gathering",  # the last chunk, if a small segment may be appended to it; else None
+        "_offset",  # octets of the first chunk that were read already
+        "capacity",  # octets: the receive window is computed from it
+        "size",  # octets not read yet
+    )
 
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity
         self.size = 0
         self._chunks: deque[Buffer] = deque()
-        self._offset = 0  # octets of the first chunk that were read
-        self._gathering: bytearray | None = None  # the last chunk, when more may be appended to it
+        self._offset = 0
+        self._gathering: bytearray | None = None
 
     @property
     def free(self) -> int:
-        """Octets of room, which may be negative after the capacity was lowered."""
+        """Octets of room; negative after the capacity was lowered below `size`."""
         return self.capacity - self.size
 
     def put(self, payload: Buffer) -> None:
-        """Append *payload*, which is borrowed: kept when large, else copied unless it is bytes already."""
+        """Append *payload*, a view of the driver's buffer: the view is kept if large, else the octets are copied."""
         size = len(payload)
         self.size += size
         if size >= GATHERED:
@@ -56,15 +63,15 @@ class ReceiveBuffer:
             self._gathering += payload
 
     def take(self, size: int) -> Buffer | Chunks:
-        """Remove and return at most *size* octets: as many as there are, in as few chunks as they came in."""
+        """Remove and return at most *size* octets, as one chunk or a tuple of at most CHUNKS_PER_READ chunks."""
         chunks, rest = self._chunks, size
         parts: list[Buffer] = []
-        while chunks and rest and len(parts) < MOST_CHUNKS:
+        while chunks and rest and len(parts) < CHUNKS_PER_READ:
             chunk = chunks[0]
             begin, end = self._offset, min(len(chunk), self._offset + rest)
             if begin or end < len(chunk):
                 part = memoryview(chunk)[begin:end]
-                # A chunk that still grows must not be exported: those are small.
+                # A bytearray with an exported view can't grow, so a part of a gathered chunk is copied.
                 chunk = bytes(part) if isinstance(chunk, bytearray) else part
             parts.append(chunk)
             rest -= end - begin
@@ -78,7 +85,7 @@ class ReceiveBuffer:
         return parts[0] if len(parts) == 1 else tuple(parts)
 
     def clear(self) -> int:
-        """Drop everything and return how many octets that was."""
+        """Drop everything; return the number of dropped octets."""
         size = self.size
         self._chunks.clear()
         self._gathering = None

@@ -1,7 +1,7 @@
-"""How often a connection answers segments that are not its own conversation (RFC 5961 §7, RFC 9293 §3.10.7.4).
+"""The rate limit of challenge ACKs and of ACKs for unacceptable segments (RFC 5961 §7, RFC 9293 §3.10.7.4).
 
-Challenge ACKs and ACKs of unacceptable segments are counted for each connection by itself: a shared count would tell
-an attacker off the path what others receive (CVE-2016-5696), and two confused ends can't keep each other busy.
+Each connection has a limit of its own. A shared counter would show an off-path attacker how many ACKs other
+connections send (CVE-2016-5696). The limit also ends ACK loops between two peers that are out of step.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ REPLIES_PER_SECOND: Final = 10
 
 
 class ReplyLimit:
-    """At most REPLIES_PER_SECOND in each second that began with one."""
+    """Allows REPLIES_PER_SECOND replies in each second; a second begins with its first reply."""
 
     __slots__ = ("_began_at", "_sent")
 
@@ -21,7 +21,7 @@ class ReplyLimit:
         self._sent = 0
 
     def allows(self, now: float) -> bool:
-        """Count one more reply; False: there were enough."""
+        """Count a reply; False: the limit of this second is reached and the reply must not be sent."""
         if now - self._began_at >= 1.0 or self._began_at < 0:
             self._began_at = now
             self._sent = 0

@@ -1,13 +1,13 @@
-"""The send queue, which is the retransmission queue too: what was written and is not acknowledged, as a row of chunks.
+"""The send buffer and retransmission queue: octets written and not acknowledged, as a list of chunks.
 
-Nothing is joined: large writes are kept as they came, small ones are copied into blocks, so that neither a copy of a
-MiB nor a chunk of one octet is ever made. Segments are slices, found by bisection over the chunks' sequence numbers.
+A large write is one chunk and is not copied. Small writes are copied into blocks, so that no chunk is very short. A
+segment is a slice of the chunks, found by bisection over their sequence numbers.
 
     starts   [1000,         5096,                  70632]
     chunks   [block 4096 ,  a write of 65536    ,  block…]
               ^ SND.UNA may lie inside the first
 
-A block is never resized and never written where it was already sliced: a frame on its way keeps pointing at it.
+A block is never resized, and octets in it are written once: frames in flight refer to them.
 """
 
 from __future__ import annotations
@@ -16,28 +16,36 @@ from bisect import bisect_right
 from typing import Final
 
 BLOCK: Final = 4096
-"""Writes shorter than this are copied. So 64 KiB never take more than about 32 chunks."""
+"""Octets: shorter writes are copied. So 64 KiB take about 32 chunks at most."""
 
 MAX_CHUNKS: Final = 60
-"""Of one segment: readv, writev and rings of descriptors have limits, and the headers need some."""
+"""Chunks of one segment at most: writev and virtqueues limit the number of buffers, and the headers take some too."""
 
-CAPACITY: Final = 4 << 20
+CAPACITY: Final = 4 << 20  # octets
 LOW_WATER: Final = CAPACITY // 4
-"""Octets that must be free before a full buffer takes more: writers wake for a quarter, not for every ACK."""
+"""Octets that must be free before a full buffer takes more: writers wake once a quarter, not at every ACK."""
 
 
 class SendBuffer:
-    """Octets from `start` (SND.UNA, the SYN and FIN apart) to `end`."""
+    """The octets with sequence numbers `[start, end)`."""
 
-    __slots__ = ("_block", "_chunks", "_filled", "_head", "_starts", "end", "start")
+    __slots__ = (
+        "_block",  # the block that takes small writes; None: allocated by the next one
+        "_chunks",  # the octets; each chunk is a view of a write or of a block
+        "_filled",  # octets of `_block` that are in use
+        "_head",  # released chunks at the front of the lists that are not deleted yet
+        "_starts",  # the sequence number of each chunk
+        "end",  # sequence number after the last octet, unwrapped
+        "start",  # SND.UNA, unwrapped; SYN and FIN are not counted
+    )
 
     def __init__(self, start: int) -> None:
         self.start = start
         self.end = start
         self._starts: list[int] = []
         self._chunks: list[memoryview] = []
-        self._head = 0  # how many chunks at the front are released, until they are worth deleting
-        self._block: bytearray | None = None  # the one that small writes go to
+        self._head = 0
+        self._block: bytearray | None = None
         self._filled = 0
 
     def __len__(self) -> int:
@@ -46,12 +54,12 @@ class SendBuffer:
 
     @property
     def free(self) -> int:
-        """Octets that `put` would take; 0 from full until LOW_WATER are free."""
+        """Octets that `put` would take; 0 as long as less than LOW_WATER is free."""
         free = CAPACITY - (self.end - self.start)
         return free if free >= LOW_WATER else 0
 
     def put(self, data: memoryview) -> int:
-        """Take as much of *data* as there is room for, and return how much. *data* may be kept: it must not change."""
+        """Append as much of *data* as fits; return the number of octets. *data* is kept and must not change."""
         size = min(len(data), self.free)
         if not size:
             return 0
@@ -74,7 +82,7 @@ class SendBuffer:
             self._filled = begin + size
             last = len(self._chunks) - 1
             if begin and last >= self._head and self._chunks[last].obj is block:
-                # Lengthen the last chunk: it ends where this begins. Slices of it that are on their way stay valid.
+                # Lengthen the last chunk, which ends where this one begins. Slices of it stay valid.
                 self._chunks[last] = memoryview(block)[begin - (self.end - self._starts[last]) : begin + size]
             else:
                 self._starts.append(self.end)
@@ -83,7 +91,7 @@ class SendBuffer:
             data = data[size:]
 
     def slices(self, seq: int, length: int) -> tuple[tuple[memoryview, ...], int]:
-        """Return chunks that hold `[seq, seq + length)`, and how many octets they are: fewer if they'd be too many."""
+        """Return the chunks of `[seq, seq + length)`, at most MAX_CHUNKS, and the number of octets in them."""
         index = bisect_right(self._starts, seq, self._head) - 1
         chunk = self._chunks[index]
         begin = seq - self._starts[index]
@@ -101,7 +109,7 @@ class SendBuffer:
         return tuple(parts), length - rest
 
     def release(self, una: int) -> None:
-        """Forget everything before *una*: it is acknowledged."""
+        """Drop everything below *una*, which is acknowledged."""
         self.start = una
         if una >= self.end:
             self.clear()
@@ -117,7 +125,7 @@ class SendBuffer:
         self._head = head
 
     def clear(self) -> None:
-        """Forget everything, the block included: an idle connection keeps no memory."""
+        """Drop everything, the block included: an idle connection keeps no memory."""
         self.start = self.end
         self._starts.clear()
         self._chunks.clear()

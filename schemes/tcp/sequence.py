@@ -1,9 +1,8 @@
-"""Sequence numbers (RFC 9293 §3.4): 32 bits on the wire, unbounded integers in here.
+"""Sequence numbers (RFC 9293 §3.4): 32 bits on the wire, unbounded integers in memory.
 
-A number from the wire is turned at once into the integer nearest to one we know that is congruent to it modulo 2**32.
-From there on `<` and `-` are exact, nothing else in TCP knows about the wrap, and only `& WIRE` in the header builder
-leads back. It is the same comparison as the RFC's (a window is at most 2**30, so "nearest" is never in doubt), made
-once per number instead of at every comparison.
+`unwrap` turns a number from the wire into the congruent integer modulo 2**32 that is nearest to a known number. From
+then on `<` and `-` are exact, and no other part of TCP deals with the wrap; the header builder applies `& WIRE`. The
+result equals that of the RFC's comparison, since a window is at most 2**30 octets.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-r"""The states of a connection (RFC 9293 §3.3.2), spelled as `status` shows them, and the sets the rules speak of.
+r"""The states of a connection (RFC 9293 §3.3.2), spelled as in `status`, and the sets of states that the rules use.
 
                               +---------+ ---------\\      active OPEN
                               |  CLOSED |            \\    create TCB, send SYN
@@ -40,13 +40,13 @@ TIME_WAIT: Final = "TIME_WAIT"
 OPENING: Final = frozenset({SYN_SENT, SYN_RECEIVED})
 
 SYNCHRONIZED: Final = frozenset({ESTABLISHED, FIN_WAIT_1, FIN_WAIT_2, CLOSE_WAIT, CLOSING, LAST_ACK, TIME_WAIT})
-"""Both sides know each other's sequence numbers."""
+"""Both sides know each other's sequence numbers (RFC 9293 §3.5.3)."""
 
 RECEIVING: Final = frozenset({ESTABLISHED, FIN_WAIT_1, FIN_WAIT_2})
-"""The peer's FIN has not come in order yet: text is accepted."""
+"""The peer's FIN has not arrived in order: payload is accepted."""
 
 SENDING: Final = frozenset({ESTABLISHED, CLOSE_WAIT, FIN_WAIT_1, CLOSING, LAST_ACK})
 """Octets, or our FIN, may be unsent or unacknowledged."""
 
 WRITABLE: Final = frozenset({ESTABLISHED, CLOSE_WAIT})
-"""The user may queue more octets."""
+"""The writer may queue more octets."""

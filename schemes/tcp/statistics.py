@@ -1,4 +1,4 @@
-"""Counters of the whole protocol: RFC 4022's names where it has one; every drop, and every abort, by its reason."""
+"""Counters of all of TCP, shown with the names of RFC 4022; each drop and each abort is counted by its reason."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ if TYPE_CHECKING:
 
 
 class Statistics:
-    """Plain integers; whoever counts does `statistics.name += 1`, and `drop` for a segment that is to be remembered."""
+    """Plain integer attributes. Callers add to them directly; `drop` also names the reason for a sample."""
 
     def __init__(self) -> None:
         self.active_opens = 0
         self.passive_opens = 0
         self.attempt_fails = 0
         self.established_resets = 0
-        self.in_segments = 0  # as they were on the wire, before they were joined to super-segments; so are the next two
+        self.in_segments = 0  # segments on the wire, not super-segments; the next two as well
         self.out_segments = 0
         self.retransmitted_segments = 0
         self.out_resets = 0
         self.out_of_order_segments = 0
         self.challenge_acks = 0
-        self.time_wait_overflows = 0  # waits that were cut short because there were too many
-        self.excessive_retransmissions = 0  # R1 of RFC 9293 §3.8.3 was reached
+        self.time_wait_overflows = 0  # TIME-WAIT entries that were removed early because the table was full
+        self.excessive_retransmissions = 0  # connections that reached R1 of RFC 9293 §3.8.3
 
         self.dropped_ack_too_far = 0
         self.dropped_bad_checksum = 0
@@ -46,7 +46,7 @@ class Statistics:
         self.dropped_syn_queue_full = 0
         self.dropped_text_after_fin = 0
 
-        self.aborted_by_user = 0  # hangup, or an open that was interrupted
+        self.aborted_by_user = 0  # `hangup`, or an interrupted open
         self.aborted_connect_timeout = 0
         self.aborted_icmp_error = 0
         self.aborted_keepalive = 0
@@ -60,28 +60,28 @@ class Statistics:
         self.aborted_user_timeout = 0
 
         self.samples = Samples()
-        self.latest = ""  # why the segment that is being processed was dropped
+        self.latest = ""  # the reason for which the current segment was dropped
 
     def drop(self, reason: str) -> None:
-        """Count the segment that is being processed as dropped for *reason*; `keep_sample` follows."""
+        """Count the current segment as dropped for *reason*; the caller calls `keep_sample` later."""
         name = f"dropped_{reason}"
         setattr(self, name, getattr(self, name) + 1)
         self.latest = reason
 
     def keep_sample(self, datagram: Buffer) -> None:
-        """Remember *datagram* as the last that was dropped for the latest reason."""
+        """Keep *datagram* as the sample of the latest reason."""
         self.samples.keep(self.latest, datagram)
         self.latest = ""
 
     def abort(self, reason: str) -> None:
-        """Count a connection that ends in another way than by two FINs."""
+        """Count a connection that ends without two FINs, by *reason*."""
         name = f"aborted_{reason}"
         setattr(self, name, getattr(self, name) + 1)
 
     def rows(self, current_established: int, time_wait: int) -> dict[str, int | str]:
-        """Return what `tcp/stats` shows, in order: RFC 4022's scalars first.
+        """Return the rows of `tcp/stats` in order: RFC 4022's scalars first.
 
-        Its tcpOutSegs leaves out what was sent again; the HC ones are those that don't wrap, as none does here.
+        tcpOutSegs does not count retransmissions. The HC counters are the 64-bit ones; here no counter wraps.
         """
         out_segments = self.out_segments - self.retransmitted_segments
         rows: dict[str, int | str] = {

@@ -1,4 +1,4 @@
-"""The TCP header on the wire (RFC 9293 §3.1): octets to a Segment and back. No state, no decisions.
+"""The TCP header on the wire (RFC 9293 §3.1): parsing to a Segment, and building. It knows no connection.
 
  0                   1                   2                   3
  0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1
@@ -34,62 +34,62 @@ HEADER: Final = Struct(">HHIIHHHH")
 HEADER_LENGTH: Final = 20
 CHECKSUM_OFFSET: Final = 16
 
-# The header with the only options of nearly every segment: NOP, NOP, Timestamps (RFC 7323 appendix A).
+# The header with the options that most segments have: NOP, NOP, Timestamps (RFC 7323 appendix A).
 _WITH_TIMESTAMPS: Final = Struct(">HHIIHHHHIII")
 _TIMESTAMPS_KIND: Final = 0x0101080A
 _THREE_WORDS: Final = Struct(">III")
 
 
 class Segment:
-    """A segment that arrived; lives while it is processed. `seq` and `ack` are unwrapped once its connection is known.
+    """A received segment, valid while it is processed. `seq` and `ack` are unwrapped once its connection is found.
 
-    One small object a segment costs 0.4 µs, and spares every step of §3.10.7 eight arguments.
+    One object per segment costs 0.4 µs; without it each step of §3.10.7 would take eight more arguments.
     """
 
     __slots__ = (
-        "ack",
-        "echo",
-        "flags",
-        "full_size",
-        "is_marked",
-        "mss",
-        "payload",
-        "sack",
-        "sack_permitted",
-        "scale",
-        "seq",
-        "size",
-        "timestamp",
-        "urgent",
-        "user_timeout",
-        "wnd",
+        "ack",  # SEG.ACK
+        "echo",  # TSecr
+        "flags",  # the control bits
+        "full_size",  # payload octets of each segment that was joined into this super-segment
+        "is_marked",  # CE in the IP header; read only with ECN negotiated
+        "mss",  # octets; 0: no MSS option
+        "payload",  # a view of the driver's buffer, valid while the segment is processed
+        "sack",  # (left, right) of each SACK block as in the header, not unwrapped
+        "sack_permitted",  # the SACK-Permitted option is present
+        "scale",  # shift count; -1: no Window Scale option
+        "seq",  # SEG.SEQ
+        "size",  # octets of payload
+        "timestamp",  # TSval; -1: no Timestamps option
+        "urgent",  # SEG.UP as in the header; once `seq` is unwrapped, the first number that is not urgent
+        "user_timeout",  # the 16 bits of the option (RFC 5482); 0: absent
+        "wnd",  # SEG.WND as in the header, not scaled
     )
 
     def __init__(self, seq: int, ack: int, flags: int, wnd: int, payload: memoryview, full_size: int) -> None:
         self.seq = seq
         self.ack = ack
         self.flags = flags
-        self.wnd = wnd  # SEG.WND as in the header: not scaled
-        self.payload = payload  # borrowed: valid while the segment is processed
+        self.wnd = wnd
+        self.payload = payload
         self.size = len(payload)
-        self.full_size = full_size  # octets of payload in each segment that a super-segment was made of
-        self.is_marked = False  # CE in the IP header; looked at where ECN was agreed on
-        self.urgent = 0  # SEG.UP as in the header; from `seq` on unwrapped, the first number that is not urgent
-        self.timestamp = -1  # TSval; -1: no Timestamps option
-        self.echo = 0  # TSecr
-        self.sack: tuple[tuple[int, int], ...] = ()  # as in the header: not unwrapped
-        self.mss = 0  # 0: no MSS option
-        self.scale = -1  # -1: no Window Scale option
+        self.full_size = full_size
+        self.is_marked = False
+        self.urgent = 0
+        self.timestamp = -1
+        self.echo = 0
+        self.sack: tuple[tuple[int, int], ...] = ()
+        self.mss = 0
+        self.scale = -1
         self.sack_permitted = False
-        self.user_timeout = 0  # its 16 bits (RFC 5482); 0: none
+        self.user_timeout = 0
 
     @property
     def seg_len(self) -> int:
-        """SEG.LEN: the octets of sequence space it takes, SYN and FIN included."""
+        """SEG.LEN: the sequence numbers that the segment takes, SYN and FIN included."""
         return self.size + (self.flags & FIN) + (self.flags >> 1 & 1)
 
     def trim_front(self, octets: int) -> None:
-        """Drop what lies before the window; a SYN counts as the first octet (RFC 9293 §3.10.7.4, first step)."""
+        """Drop *octets* before the window; a SYN counts as the first octet (RFC 9293 §3.10.7.4, first step)."""
         self.seq += octets
         if self.flags & SYN:
             self.flags &= ~SYN
@@ -98,7 +98,7 @@ class Segment:
         self.size = len(self.payload)
 
     def trim_back(self, octets: int) -> None:
-        """Drop what lies beyond the window; a FIN counts as the last octet."""
+        """Drop *octets* beyond the window; a FIN counts as the last octet."""
         if self.flags & FIN:
             self.flags &= ~FIN
             octets -= 1
@@ -107,7 +107,7 @@ class Segment:
 
 
 def parse_options(segment: Segment, datagram: memoryview, start: int, end: int) -> None:
-    """Put what the options in `datagram[start:end]` say into *segment*; malformed ones end the list."""
+    """Set the option fields of *segment* from `datagram[start:end]`; a malformed option ends the list."""
     if end - start == 12:
         kind, timestamp, echo = _THREE_WORDS.unpack_from(datagram, start)
         if kind == _TIMESTAMPS_KIND:
@@ -122,7 +122,7 @@ def parse_options(segment: Segment, datagram: memoryview, start: int, end: int) 
         elif kind == options.MSS and length == 4:
             segment.mss = options.one_half(datagram, at)
         elif kind == options.WINDOW_SCALE and length == 3:
-            # RFC 7323 §2.3: a shift above 14 is used as 14.
+            # RFC 7323 §2.3: a shift count above 14 counts as 14.
             segment.scale = min(datagram[at], options.MAX_SCALE)
         elif kind == options.SACK_PERMITTED and length == 2:
             segment.sack_permitted = True
@@ -133,7 +133,7 @@ def parse_options(segment: Segment, datagram: memoryview, start: int, end: int) 
 def header(
     ports: tuple[int, int], seq: int, ack: int, flags: int, wnd: int, partial_sum: int, option_octets: Buffer
 ) -> bytes:
-    """Return a header whose checksum field holds *partial_sum*; the options must be a multiple of four octets."""
+    """Return a header with *partial_sum* in its checksum field; the options must be a multiple of four octets."""
     offset = (HEADER_LENGTH + len(option_octets)) << 10  # in words, in the upper four bits
     fixed = HEADER.pack(*ports, seq & WIRE, ack & WIRE, offset | flags, wnd, partial_sum, 0)
     return fixed + option_octets
@@ -142,7 +142,7 @@ def header(
 def header_with_timestamps(
     ports: tuple[int, int], seq: int, ack: int, flags: int, wnd: int, partial_sum: int, timestamp: int, echo: int
 ) -> bytes:
-    """Return the header of a segment that has no option but Timestamps, in one call of `pack`."""
+    """Return the header of a segment whose only option is Timestamps, with one call of `pack`."""
     return _WITH_TIMESTAMPS.pack(
         *ports, seq & WIRE, ack & WIRE, 0x8000 | flags, wnd, partial_sum, 0, _TIMESTAMPS_KIND, timestamp, echo
     )

@@ -1,4 +1,4 @@
-"""Congestion control: how much may be in flight. What was lost, and what to send again, is `schemes.tcp.recovery`."""
+"""Congestion control: the limit of octets in flight. Loss detection is in `schemes.tcp.recovery`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,6 @@ from schemes.tcp.congestion.cubic import Cubic
 from schemes.tcp.congestion.newreno import NewReno
 
 CONTROLS: Final[dict[str, type[CongestionControl]]] = {"cubic": Cubic, "newreno": NewReno}
-"""What the setting `congestion` may be; the first is the default."""
+"""The values of the setting `congestion`; the first is the default."""
 
 __all__ = ["CONTROLS", "CongestionControl", "Cubic", "NewReno"]

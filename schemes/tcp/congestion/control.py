@@ -1,4 +1,4 @@
-"""What a congestion control is asked, and what all of them share: slow start, time-outs, idle restart (RFC 5681)."""
+"""The interface of congestion controls, and their common part: slow start, time-outs, idle restart (RFC 5681)."""
 
 from __future__ import annotations
 
@@ -10,9 +10,14 @@ NO_THRESHOLD: Final = 1 << 40  # "arbitrarily high" (RFC 5681 §3.1)
 
 
 class CongestionControl(ABC):
-    """One connection's congestion window, in octets. Every method is told what happened; none sends anything."""
+    """One connection's congestion window. Each method records an event; none sends a segment."""
 
-    __slots__ = ("_before", "cwnd", "smss", "ssthresh")
+    __slots__ = (
+        "_undo_state",  # the state before the last loss, for `undo`; empty: nothing to undo
+        "cwnd",  # octets
+        "smss",  # octets
+        "ssthresh",  # octets
+    )
 
     name: ClassVar[str]
 
@@ -20,22 +25,22 @@ class CongestionControl(ABC):
         self.smss = smss
         self.cwnd = INITIAL_SEGMENTS * smss
         self.ssthresh = NO_THRESHOLD
-        self._before: tuple[float, ...] = ()  # what `undo` goes back to
+        self._undo_state: tuple[float, ...] = ()
 
     def set_smss(self, smss: int) -> None:
-        """The segment size is known, or has changed; an initial window stays one of ten segments."""
+        """Set the segment size. A window that is still the initial window stays at ten segments."""
         if self.cwnd == INITIAL_SEGMENTS * self.smss:
             self.cwnd = INITIAL_SEGMENTS * smss
         self.smss = smss
 
     def handshake_lost(self) -> None:
-        """The SYN or SYN-ACK had to be sent again: begin with one segment (RFC 5681 §3.1)."""
+        """Begin with a window of one segment: the SYN or SYN-ACK was retransmitted (RFC 5681 §3.1)."""
         self.cwnd = self.smss
 
     def acknowledged(self, octets: int, now: float, srtt: float) -> None:
-        """*octets* left the network while the window was in full use, and nothing is being recovered.
+        """Grow the window: *octets* were acknowledged outside of fast recovery with the window in full use.
 
-        Slow start counts octets, not ACKs (RFC 3465): one ACK may be for a super-segment of 44 segments.
+        Slow start counts octets, not ACKs (RFC 3465): one ACK may cover a super-segment of 44 segments.
         """
         if self.cwnd < self.ssthresh:
             grown = min(octets, self.ssthresh - self.cwnd)
@@ -50,46 +55,46 @@ class CongestionControl(ABC):
 
     @abstractmethod
     def reduced_window(self, in_flight: int, now: float) -> int:
-        """Return what ssthresh becomes after a loss with *in_flight* octets on the way."""
+        """Return the new ssthresh after a loss with *in_flight* octets in flight."""
 
     def lost(self, in_flight: int, now: float, *, again: bool = False) -> None:
-        """Duplicate ACKs or SACK tell of a loss: the window for the recovery, and after it (RFC 6675 §5 (4.2)).
+        """Reduce cwnd and ssthresh: fast recovery begins (RFC 6675 §5 (4.2)).
 
-        *again*: in a window that was reduced for a mark, ssthresh stays.
+        *again*: ssthresh stays, because a mark in the same window of data has reduced it.
         """
-        self._before = self.state()
+        self._undo_state = self.state()
         if not again:
             self.ssthresh = max(self.reduced_window(in_flight, now), 2 * self.smss)
         self.cwnd = self.ssthresh
 
     def marked(self, in_flight: int, now: float) -> None:
-        """A router says that it is full (RFC 3168 §6.1.2): as a loss, but there can be no mistake to undo."""
+        """Reduce the window for an ECN mark as for a loss (RFC 3168 §6.1.2); it can't be undone."""
         self.lost(in_flight, now)
-        self._before = ()
+        self._undo_state = ()
 
     def timed_out(self, in_flight: int, now: float, *, again: bool) -> None:
-        """The retransmission timer fired (RFC 5681 §3.1); *again*: for the same segment, ssthresh stays."""
+        """Reduce the window to one segment (RFC 5681 §3.1). *again*: for the same segment, so ssthresh stays."""
         if not again:
-            self._before = self.state()
+            self._undo_state = self.state()
             self.ssthresh = max(self.reduced_window(in_flight, now), 2 * self.smss)
         self.cwnd = self.smss
 
     def undo(self) -> None:
-        """The loss was none: go on where it seemed to happen (RFC 9438 §4.9)."""
-        if self._before:
+        """Restore the state before a loss that was spurious (RFC 9438 §4.9); a cwnd that has grown since stays."""
+        if self._undo_state:
             window = self.cwnd
-            self.restore(self._before)
+            self.restore(self._undo_state)
             self.cwnd = max(self.cwnd, window)
-            self._before = ()
+            self._undo_state = ()
 
     def state(self) -> tuple[float, ...]:
-        """Return what a loss changes, for `restore`."""
+        """Return the values that a loss changes, for `restore`."""
         return (self.cwnd, self.ssthresh)
 
     def restore(self, state: tuple[float, ...]) -> None:
-        """Go back to what `state` returned."""
+        """Set the values that `state` returned."""
         self.cwnd, self.ssthresh = int(state[0]), int(state[1])
 
     def idle(self) -> None:
-        """Nothing was sent for longer than an RTO: what we know of the path is old (RFC 5681 §4.1)."""
+        """Reduce cwnd to the restart window: nothing was sent for longer than an RTO (RFC 5681 §4.1)."""
         self.cwnd = min(self.cwnd, INITIAL_SEGMENTS * self.smss)

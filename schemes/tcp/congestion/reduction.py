@@ -1,17 +1,21 @@
-"""Proportional Rate Reduction (RFC 6937): from the window before a loss to the one after it, evenly, ACK by ACK.
+"""Proportional Rate Reduction (RFC 6937): the window falls to ssthresh evenly, in proportion to what ACKs deliver.
 
-Halving the window at once would mean silence for half a round trip and then, should the pipe run empty, a burst. Here
-what the ACKs say was delivered sets the pace: so much may be sent that the pipe has come down to ssthresh when the
-recovery ends, and never more than was delivered while it is below.
+A window that falls at once stops the sender for half a round trip, and a pipe that runs empty then causes a burst. PRR
+lets the sender send a share of what each ACK reports as delivered. The pipe reaches ssthresh at the end of the
+recovery. While the pipe is below ssthresh, no more is sent than was delivered.
 """
 
 from __future__ import annotations
 
 
 class ProportionalRateReduction:
-    """One recovery's sums, in octets: prr_delivered, prr_out, RecoverFS."""
+    """The counters of one recovery."""
 
-    __slots__ = ("_delivered", "_flight_size", "_out")
+    __slots__ = (
+        "_delivered",  # prr_delivered, octets
+        "_flight_size",  # RecoverFS, octets
+        "_out",  # prr_out, octets
+    )
 
     def __init__(self) -> None:
         self._delivered = 0
@@ -19,19 +23,19 @@ class ProportionalRateReduction:
         self._out = 0
 
     def begin(self, flight_size: int) -> None:
-        """A recovery begins; *flight_size* was on the way before the ACK that began it."""
+        """Start a recovery; *flight_size* octets were in flight before the ACK that began it."""
         self._delivered = self._out = 0
         self._flight_size = max(flight_size, 1)
 
     def sent(self, octets: int) -> None:
-        """So many were sent, new or again."""
+        """Count *octets* sent, new or retransmitted."""
         self._out += octets
 
     def window(self, delivered: int, pipe: int, ssthresh: int, slack: int) -> int:
-        """Return the window after an ACK that told of *delivered* octets.
+        """Return the window in octets after an ACK that reports *delivered* octets as received.
 
-        *slack*: 0, or one segment for an ACK that shows progress without a further loss, so that the window can grow
-        back to ssthresh as in slow start (§3, PRR-SSRB; RFC 9937 says when that is safe).
+        *slack*: one segment if the ACK shows progress without a further loss, else 0. With it the window grows back to
+        ssthresh as in slow start (§3, PRR-SSRB; RFC 9937 defines when that is safe).
         """
         self._delivered += delivered
         allowed = self._delivered - self._out
