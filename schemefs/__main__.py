@@ -1,7 +1,7 @@
-"""`python -m schemefs`: the same program, whatever lies in the working directory.
+"""`python -m schemefs`: the same program as `schemefs`, whatever the working directory holds.
 
-`-m` puts the working directory first on the path, and people have folders called `drivers` and `schemes` of their own:
-it must be gone before a plugin is looked for.
+`-m` puts the working directory first on the module path. A directory there called `drivers` or `schemes` would hide the
+plugins, so it is removed before the first import.
 """
 
 import os
@@ -10,7 +10,7 @@ import sys
 if not sys.flags.safe_path and sys.path[:1] in ([""], [os.getcwd()]):
     del sys.path[0]
 
-from schemefs.command.cli import main  # after the path is put right
+from schemefs.command.cli import main  # after the module path is corrected
 
 if __name__ == "__main__":
     main()

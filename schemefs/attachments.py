@@ -30,18 +30,6 @@ if TYPE_CHECKING:
 log = logging.getLogger("schemefs.daemon")
 
 
-async def run_callbacks(callbacks: CallSoonQueue) -> None:
-    """Do what is due at once and was not asked for by a call of the mount, which does its own; until cancelled."""
-    while True:
-        if callbacks:
-            callbacks.run(trio.current_time())
-            await trio.lowlevel.checkpoint()
-        else:
-            woken = trio.Event()
-            callbacks.wake = woken.set
-            await woken.wait()
-
-
 @dataclass(slots=True)
 class _Attachment:
     config: InterfaceConfig

@@ -1,8 +1,8 @@
-"""The daemon: plugins put together around one clock, one timers and one mount, and taken apart in order.
+"""The daemon: it starts the plugins around one clock, one `Timers` and one mount, and ends them in reverse order.
 
     drivers ──frames──> schemes (ip, tcp, …) <──calls── mount <── kernel <── cat
                             │
-                          timers ── one task sleeps until its next deadline
+                          timers ── one task sleeps until the next deadline
 
 It knows no protocol and no device: it reaches them through `plugins` only.
 """
@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Final
 import trio
 
 from schemefs import plugins
-from schemefs.attachments import Attachments, run_callbacks
+from schemefs.attachments import Attachments
 from schemefs.call_soon import CallSoonQueue
 from schemefs.config import InterfaceConfig
 from schemefs.driver import Driver, DriverError
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("schemefs.daemon")
 
 ENDING: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-DRAIN: Final = 3.0  # seconds that connections have to close in order when the mount ends
+DRAIN: Final = 3.0  # seconds in which connections can close in order at the end of the mount
 
 
 def serve(
@@ -52,15 +52,15 @@ def serve(
     report: Callable[[str], None],
     load: Callable[[], plugins.Plugins] = plugins.load,
 ) -> int:
-    """Mount, call *report* with one line when ready, and serve until unmounted or told to end.
+    """Mount, call *report* with one line when ready, and serve until unmounted or ended by a signal.
 
-    *load* says which plugins there are. StartError: it can't be done; nothing is left behind. Returns the exit status.
+    *load* returns the plugins. StartError: the start failed, and nothing is left behind. Returns the exit status.
     """
     return trio.run(Daemon(config, mount_point, allow_other=allow_other, report=report, load=load).run)
 
 
 class Daemon:
-    """One stack behind one mount."""
+    """One network stack behind one mount."""
 
     def __init__(
         self,
@@ -76,17 +76,17 @@ class Daemon:
         self.allow_other = allow_other
         self.report = report
         self.load = load
-        self.moved = ""  # why the subnet is not the default one, for the line that says "mounted"
+        self.moved = ""  # for the ready line: why the subnet is not the default one
         self.timers = Timers()
         self.callbacks = CallSoonQueue()
-        self.devices: list[str] = []  # where the interfaces beside lo lead, for the line that says "mounted"
+        self.devices: list[str] = []  # for the ready line: the devices of the interfaces except lo
         self.schemes: list[Scheme] = []
         self.tree = Tree()
 
     async def run(self) -> int:
-        """Live from start to end; every step that was made is undone, whatever fails, however often it is told to."""
-        # The end takes its time, and who asks for it twice must not leave a stale mount: this is what the receiver goes
-        # back to when it closes and hands on what it has not delivered; the default action is to die at once.
+        """Start, serve and end. Every step of the start is undone, whatever fails and however many signals arrive."""
+        # Ending takes time, and a second signal must not leave a stale mount. The receiver restores this disposition
+        # when it closes, and sends again the signals that it has not delivered: the default action would kill.
         for number in ENDING:
             signal.signal(number, signal.SIG_IGN)
         with trio.open_signal_receiver(*ENDING) as signals:
@@ -120,7 +120,7 @@ class Daemon:
             raise StartError(str(error)) from error
 
     def _take_over_choice(self, driver: Driver, interface: InterfaceConfig) -> None:
-        """Use the addresses that the driver has chosen, because the default ones were taken."""
+        """Use the addresses that the driver has chosen because the default ones were in use."""
         config, asked, chosen = self.config, interface.address, driver.chosen_address
         if asked is None or chosen is None or chosen == asked:
             return
@@ -169,7 +169,7 @@ class Daemon:
             nursery.cancel_scope.cancel()
 
     async def _drive_timers(self) -> None:
-        """Sleep until the next deadline, which may move to an earlier time meanwhile. There is no tick."""
+        """Sleep until the next deadline, which may move to an earlier time meanwhile, and fire the timers; for ever."""
         timers = self.timers
         while True:
             with trio.CancelScope(deadline=timers.next_deadline()) as scope:
@@ -186,13 +186,13 @@ class Daemon:
             return
 
     async def _drain(self, mount: Mount) -> None:
-        """No new opens; connections get their FIN; whoever waits is told ENOTCONN."""
+        """Refuse new opens, end parked calls with ENOTCONN, and have the connections close."""
         mount.operations.closing = True
         mount.waiting.end_all()
         deadline = trio.current_time() + DRAIN
         while [scheme for scheme in self.schemes if not scheme.shutdown(trio.current_time())]:
             if trio.current_time() >= deadline:
-                log.warning("not everything had closed after %s s", DRAIN)
+                log.warning("not every connection has closed within %s s", DRAIN)
                 return
             await trio.sleep(DRAIN / 100)
 
@@ -210,8 +210,20 @@ class Daemon:
         )
 
 
+async def run_callbacks(callbacks: CallSoonQueue) -> None:
+    """Run the callbacks that no call of the mount runs itself; until cancelled."""
+    while True:
+        if callbacks:
+            callbacks.run(trio.current_time())
+            await trio.lowlevel.checkpoint()
+        else:
+            woken = trio.Event()
+            callbacks.wake = woken.set
+            await woken.wait()
+
+
 def _device(text: str) -> str:
-    """`tap:schemefs0` as people say it: TAP schemefs0."""
+    """Return `TAP schemefs0` for `tap:schemefs0`."""
     kind, _, name = text.partition(":")
     return f"{kind.upper()} {name}"
 
@@ -221,7 +233,7 @@ def _move(scope: trio.CancelScope, timers: Timers) -> None:
 
 
 def _nothing() -> None:
-    """While timers fire, nobody sleeps that would have to be told."""
+    """Stand in for `on_earlier` while timers fire: no task sleeps until a deadline then."""
 
 
 def _start_logging(logs: LogRings, config: Config) -> None:
@@ -237,7 +249,7 @@ def _start_logging(logs: LogRings, config: Config) -> None:
 
 
 def _names(config: Config) -> Names:
-    """Read the machine's own files once; from then on netcfg is where names are edited."""
+    """Return the names of the host's own files, read once: afterwards names are edited through netcfg."""
     names = Names(_text(config.hosts_file), _text(config.services_file))
     names.nameserver = config.nameserver.packed
     return names
@@ -247,7 +259,7 @@ def _text(path: str) -> str:
     try:
         return Path(path).read_text()
     except OSError as error:
-        log.warning("%s can't be read, so it counts as empty: %s", path, error.strerror)
+        log.warning("%s can't be read and counts as empty: %s", path, error.strerror)
         return ""
 
 

@@ -1,9 +1,9 @@
-"""Timers: every timer of the daemon, in one heap with lazy deadlines. Sans-IO: who drives it says what time it is.
+"""Timers: every timer of the daemon, in one heap with lazy deadlines. Sans-IO: the caller passes the time.
 
-Why one place: the original's timers were re-armed in one code path only and never delivered on another, and its
-time-out registry grew without end. Here a timer is an object that its owner keeps and moves; the heap may hold an
-older entry for it, which is dropped or pushed again when it surfaces. So moving a deadline later, which is what nearly
-every segment does, costs one assignment; there is no tick; and a cancelled timer can't fire.
+Why one place: in the stack of docs/field-notes.md, timers were re-armed in one code path only and not delivered in
+another, and the registry of time-outs grew without limit. Here a timer is an object that its owner keeps and moves. The
+heap may hold an older entry of it, which is dropped or pushed again when it reaches the top. So moving a deadline to a
+later time, which nearly every segment does, costs one assignment. There is no tick, and a cleared timer can't fire.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from typing import Final
 
 log = logging.getLogger("schemefs.timers")
 
-OVERDUE: Final = 0.050  # seconds; a timer that fires later than this is logged with its owner
+OVERDUE: Final = 0.050  # seconds; a timer that fires later than that is logged with its owner
 
 
 class Timer:
-    """One deadline with a callback; made by `Timers.timer`, kept and moved by its owner."""
+    """One deadline with a callback: made by `Timers.timer`, kept and moved by its owner."""
 
     __slots__ = ("_at_once", "_queued", "_timers", "callback", "deadline", "owner")
 
     def __init__(self, timers: Timers, callback: Callable[[float], None], owner: str) -> None:
         self._timers = timers
-        self._at_once = False  # armed by `soon`
+        self._at_once = False  # armed by `call_soon`
         self._queued = math.inf  # the deadline of this timer's live heap entry
         self.callback = callback
         self.owner = owner
@@ -34,11 +34,11 @@ class Timer:
 
     @property
     def armed(self) -> bool:
-        """Whether the callback will be called."""
+        """Whether it has a deadline."""
         return self.deadline != math.inf
 
     def set(self, deadline: float) -> None:
-        """Arm, or move, to *deadline* (seconds on the daemon's clock); `math.inf` disarms."""
+        """Arm the timer, or move it, to *deadline* (seconds of the daemon's clock); `math.inf` disarms it."""
         if deadline == math.inf:
             self.clear()
             return
@@ -48,15 +48,15 @@ class Timer:
         self._at_once = False
         self.deadline = deadline
         if deadline < self._queued:
-            self._timers._push(self)  # noqa: SLF001 - the two classes are one idea
+            self._timers._push(self)  # noqa: SLF001 - the two classes share the heap
 
     def call_soon(self) -> None:
-        """Fire as soon as whatever runs now is done: for callbacks that come without `now`, like `on_changed`."""
+        """Fire as soon as the current callback returns. For callers that have no `now`, such as `on_changed`."""
         self.set(min(self.deadline, self._timers.latest))
         self._at_once = True
 
     def clear(self) -> None:
-        """Disarm; harmless when not armed."""
+        """Disarm the timer; harmless when it is not armed."""
         self._at_once = False
         if self.deadline != math.inf:
             self.deadline = math.inf
@@ -66,7 +66,7 @@ class Timer:
 
 
 class Timers:
-    """The heap of timers. `on_earlier` is called whenever the next deadline moved to an earlier time."""
+    """The heap of timers. `on_earlier` is called each time the next deadline moves to an earlier time."""
 
     def __init__(self, on_earlier: Callable[[], None] = lambda: None) -> None:
         self.on_earlier = on_earlier
@@ -75,17 +75,17 @@ class Timers:
         self.cancelled = 0
         self.failed = 0  # callbacks that raised
         self.pending = 0
-        self.latest = 0.0  # the time of the latest on_deadline
-        self.latest_lateness = 0.0  # seconds between the deadline of the timer that fired last and its call
+        self.latest = 0.0  # the time of the latest `on_deadline`
+        self.latest_lateness = 0.0  # seconds from the deadline of the timer that fired last to its call
         self._heap: list[tuple[float, int, Timer]] = []
         self._serial = 0
 
     def timer(self, callback: Callable[[float], None], owner: str) -> Timer:
-        """Return a timer, not armed. *callback* is given `now`; *owner* names it in the log."""
+        """Return a new timer, not armed. *callback* is given the time; *owner* names the timer in the log."""
         return Timer(self, callback, owner)
 
     def next_deadline(self) -> float:
-        """Return when `on_deadline` is to be called next; `math.inf` when nothing is armed."""
+        """Return when to call `on_deadline` next; `math.inf`: no timer is armed."""
         heap = self._heap
         while heap:
             queued, _, timer = heap[0]
@@ -101,8 +101,8 @@ class Timers:
         return math.inf
 
     def on_deadline(self, now: float) -> None:
-        """Call every timer whose deadline is not after *now*; each may arm itself again."""
-        # Those armed by the callbacks for a time already past wait for the next call, so this one always ends.
+        """Fire every timer whose deadline is not after *now*. Its callback may arm it again."""
+        # Timers that the callbacks arm for a past time wait for the next call, so this one always ends.
         due: list[Timer] = []
         self.latest = now
         while self.next_deadline() <= now:
@@ -112,11 +112,11 @@ class Timers:
         if due and now - due[0].deadline > OVERDUE:
             _warn_of_lateness(due, now)
         for timer in due:
-            if timer.deadline <= now:  # not cleared or moved by one that fired before it
+            if timer.deadline <= now:  # not cleared or moved by a callback before it
                 self._fire(timer, now)
 
     def _fire(self, timer: Timer, now: float) -> None:
-        # One armed by `soon` has a deadline in the past, since nobody could tell it the time.
+        # A timer armed by `call_soon` has a deadline in the past, because it was armed without the time.
         self.latest_lateness = 0.0 if timer._at_once else now - timer.deadline  # noqa: SLF001
         timer._at_once = False  # noqa: SLF001
         timer.deadline = math.inf
@@ -125,7 +125,7 @@ class Timers:
         try:
             timer.callback(now)
         except Exception:
-            # One owner's fault must not cost the others their timers, nor end the daemon.
+            # The fault of one owner must not cost the others their timers, nor end the daemon.
             self.failed += 1
             log.exception("timer of %s failed", timer.owner)
 
@@ -140,9 +140,9 @@ class Timers:
             self.on_earlier()
 
     def _forget_stale(self) -> None:
-        """Rebuild the heap when most of it is entries of timers that were cleared or moved: it must not grow for ever.
+        """Rebuild the heap when most entries belong to cleared or moved timers, so that it can't grow without limit.
 
-        In place, since `next_deadline` may be at work on it.
+        In place, because `next_deadline` may be iterating over it.
         """
         heap = self._heap
         if len(heap) <= 64 or len(heap) <= 4 * self.pending:
@@ -150,14 +150,14 @@ class Timers:
         live = {timer: None for _, _, timer in heap if timer.armed}
         for _, _, timer in heap:
             timer._queued = timer.deadline  # noqa: SLF001 - inf for the cleared ones
-        # A new serial per entry keeps the order of equal deadlines total: timers themselves can't be compared.
+        # A new serial for each entry decides between equal deadlines: timers can't be compared.
         heap[:] = [(timer.deadline, self._serial + number, timer) for number, timer in enumerate(live, 1)]
         self._serial += len(heap)
         heapify(heap)
 
 
 def _warn_of_lateness(due: list[Timer], now: float) -> None:
-    """Say it once, however many are late: a line for each would make a busy daemon later still."""
+    """Log one line, however many timers are late: a line for each would delay a busy daemon further."""
     late = [timer for timer in due if not timer._at_once and now - timer.deadline > OVERDUE]  # noqa: SLF001
     if late:
         others = f", and {len(late) - 1} others" if len(late) > 1 else ""

@@ -22,9 +22,10 @@ from typing import Any, ClassVar, Final
 
 import trio
 
-from schemefs.attachments import Attachments, run_callbacks
+from schemefs.attachments import Attachments
 from schemefs.call_soon import CallSoonQueue
 from schemefs.config import InterfaceConfig
+from schemefs.daemon import run_callbacks
 from schemefs.driver import Driver, Link, Medium
 from schemefs.log import LogRings
 from schemefs.net.offload import NO_OFFLOAD, Offload
