@@ -1,4 +1,4 @@
-"""The one part of the build that pyproject.toml can't say: the C seam, compiled against libfuse3."""
+"""The part of the build that pyproject.toml can't declare: the libfuse hooks, compiled against libfuse3."""
 
 import subprocess
 

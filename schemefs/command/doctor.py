@@ -23,7 +23,7 @@ def examine() -> Iterator[Finding]:
     yield _kernel()
     yield _fuse()
     yield _fusermount()
-    yield _seam()
+    yield _libfuse_hooks()
     yield _others()
     yield from _plugins()
     yield from _mounts()
@@ -54,13 +54,13 @@ def _fusermount() -> Finding:
     return Finding("fusermount3", "is not installed: only root can mount", fix="apt-get install fuse3", good=not needed)
 
 
-def _seam() -> Finding:
+def _libfuse_hooks() -> Finding:
     try:
         importlib.import_module("schemefs.fs.libfuse_hooks")
     except ImportError as error:
         fix = "reinstall with a C compiler and libfuse3-dev; unset LD_PRELOAD"
-        return Finding("seam", f"the C part does not work: {error}", fix=fix, good=False)
-    return Finding("seam", "libfuse is interposed: blocked calls can be interrupted")
+        return Finding("libfuse hooks", f"the C part does not work: {error}", fix=fix, good=False)
+    return Finding("libfuse hooks", "libfuse is interposed: blocked calls can be interrupted")
 
 
 def _others() -> Finding:
@@ -97,7 +97,7 @@ def _mounts() -> Iterator[Finding]:
             yield Finding("mount", f"{mount.path} does not answer{_why(mount)}", fix=fix, good=False)
 
 
-def _why(mount: mountinfo.Mount) -> str:
+def _why(mount: mountinfo.MountEntry) -> str:
     """Say what state the daemon is in: proc(5), State in status."""
     try:
         status = Path(f"/proc/{mount.pid}/status").read_text()

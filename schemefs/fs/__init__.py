@@ -1,1 +1,1 @@
-"""The FUSE face: it knows the contract of a scheme, and everything about waiting; it knows no protocol."""
+"""The FUSE mount. It knows the contract of a scheme and everything about waiting, and no protocol."""

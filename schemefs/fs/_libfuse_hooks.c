@@ -1,16 +1,16 @@
-/* The seam between libfuse and pyfuse3: five things a network file needs and pyfuse3's Python API can't say.
+/* Hooks between libfuse and pyfuse3: five things that a network file needs and pyfuse3's Python API does not offer.
  *
- *   who asks           unique, opcode, pid, uid of the request being handled, and its O_NONBLOCK *now*
- *   interrupts         FUSE_INTERRUPT calls a Python function with the unique it is about
+ *   request            unique of the request being handled, and the open file's flags at this moment (O_NONBLOCK)
+ *   interrupts         FUSE_INTERRUPT calls a Python function with the unique of the interrupted request
  *   FOPEN_STREAM       a file opened "nonseekable" is a stream: reads and writes on one open file at the same time
- *   chunks             a read may be answered with several buffers, which one writev gathers: no join
- *   never blocking     the device is read without blocking and without splice; an empty device is reported as EINTR,
- *                      which pyfuse3 answers by waiting again. (Between "readable" and read, the kernel may withdraw a
- *                      request whose caller was killed: a blocking read would then stop the whole daemon.)
+ *   chunks             a read may be answered with several buffers, which one writev gathers without a copy
+ *   non-blocking       the device is read without blocking and without splice. An empty device is reported as EINTR,
+ *                      and pyfuse3 waits again. (Between "readable" and read, the kernel may withdraw a request whose
+ *                      caller was killed: a blocking read would then stop the whole daemon.)
  *
- * How: this extension defines four of libfuse's public functions and is loaded before pyfuse3 with RTLD_GLOBAL, so the
- * dynamic linker gives pyfuse3 these; where the original is wanted they call it (RTLD_NEXT). Nothing private to
- * libfuse or pyfuse3 is touched. schemefs/fs/libfuse_hooks.py loads it and checks that it took.
+ * This extension defines four of libfuse's public functions and is loaded before pyfuse3 with RTLD_GLOBAL, so the
+ * dynamic linker binds pyfuse3 to them. They call the originals through RTLD_NEXT. Nothing private to libfuse or
+ * pyfuse3 is used. schemefs/fs/libfuse_hooks.py loads it and checks that the four are bound.
  */
 #define PY_SSIZE_T_CLEAN
 #define _GNU_SOURCE
@@ -38,17 +38,17 @@
 
 static struct {
     uint64_t unique;
-    uint32_t opcode, pid, uid, gid, flags;
+    uint32_t flags;
 } request;
 
 static PyObject *interrupt_callback;
-static size_t buffer_size; /* what one read of the device must have room for */
-static int prepared_fd = -1;
-static int drained;        /* the last read of the device found nothing */
-static struct fuse_session *volatile current_session; /* NULL again once it is about to be destroyed */
-static int ended;          /* unmounted, or the connection was aborted: no request will come any more */
+static size_t buffer_size; /* octets that one read of the device must have room for */
+static int prepared_fd = -1; /* the device that was made non-blocking */
+static int drained;        /* the last read of the device found no request */
+static struct fuse_session *volatile current_session; /* NULL from the moment when it may be destroyed */
+static int ended;          /* unmounted, or the connection was aborted: no further request can arrive */
 
-/* The kernel refuses reads into a buffer smaller than header and max_write; libfuse negotiates at most this many pages. */
+/* The kernel refuses a read into a buffer smaller than header and max_write. libfuse negotiates at most so many pages. */
 static size_t device_buffer_size(void)
 {
     long pages = 256, limit;
@@ -75,7 +75,7 @@ EXPORTED int fuse_session_receive_buf(struct fuse_session *session, struct fuse_
         return -ENOMEM;
     do
         count = read(fd, buf->mem, buffer_size);
-    while (count < 0 && errno == ENOENT); /* withdrawn while it was being read: the next one, please */
+    while (count < 0 && errno == ENOENT); /* this request was withdrawn during the read */
     drained = count < 0 && errno == EAGAIN;
     if (fuse_session_exited(session))
         return 0;
@@ -96,7 +96,7 @@ EXPORTED int fuse_session_receive_buf(struct fuse_session *session, struct fuse_
     return (int)count;
 }
 
-static void tell_interrupt(uint64_t unique)
+static void call_interrupt_callback(uint64_t unique)
 {
     PyObject *result;
 
@@ -118,17 +118,13 @@ EXPORTED void fuse_session_process_buf(struct fuse_session *session, const struc
         *(void **)&original = dlsym(RTLD_NEXT, "fuse_session_process_buf");
     current_session = session;
     request.unique = header->unique;
-    request.opcode = header->opcode;
-    request.pid = header->pid;
-    request.uid = header->uid;
-    request.gid = header->gid;
     request.flags = 0;
     if (header->opcode == FUSE_READ)
         request.flags = ((const struct fuse_read_in *)(header + 1))->flags;
     else if (header->opcode == FUSE_WRITE)
         request.flags = ((const struct fuse_write_in *)(header + 1))->flags;
     else if (header->opcode == FUSE_INTERRUPT)
-        tell_interrupt(((const struct fuse_interrupt_in *)(header + 1))->unique);
+        call_interrupt_callback(((const struct fuse_interrupt_in *)(header + 1))->unique);
     original(session, buf);
 }
 
@@ -153,7 +149,8 @@ EXPORTED int fuse_reply_open(fuse_req_t req, const struct fuse_file_info *info)
     return original(req, info);
 }
 
-/* What Operations.read returned is several buffers: pyfuse3 replies right after, with no other reply in between. */
+/* The buffers of the next reply, when Operations.read has several. pyfuse3 replies right after it returns, with no
+   other reply in between. */
 static PyObject *chunks;
 
 static int reply_chunks(fuse_req_t req, PyObject *tuple)
@@ -203,7 +200,7 @@ static PyObject *hooks_answer_with(PyObject *self, PyObject *tuple)
 {
     (void)self;
     if (!PyTuple_Check(tuple)) {
-        PyErr_SetString(PyExc_TypeError, "a tuple of buffers");
+        PyErr_SetString(PyExc_TypeError, "expected a tuple of buffers");
         return NULL;
     }
     Py_INCREF(tuple);
@@ -214,7 +211,7 @@ static PyObject *hooks_answer_with(PyObject *self, PyObject *tuple)
 static PyObject *hooks_request(PyObject *self, PyObject *unused)
 {
     (void)self, (void)unused;
-    return Py_BuildValue("KIII", (unsigned long long)request.unique, request.flags, request.pid, request.uid);
+    return Py_BuildValue("KI", (unsigned long long)request.unique, request.flags);
 }
 
 static PyObject *hooks_drained(PyObject *self, PyObject *unused)
@@ -229,8 +226,8 @@ static PyObject *hooks_ended(PyObject *self, PyObject *unused)
     return PyBool_FromLong(ended);
 }
 
-/* Without the interpreter's lock for the whole list: a thread that took it for each name would wait 5 ms each time. */
-static PyObject *hooks_drop_names(PyObject *self, PyObject *list)
+/* The interpreter's lock is released for the whole list: taking it again after each name would cost up to 5 ms each. */
+static PyObject *hooks_invalidate_names(PyObject *self, PyObject *list)
 {
     Py_ssize_t count, filled;
     int failure = 0;
@@ -242,7 +239,7 @@ static PyObject *hooks_drop_names(PyObject *self, PyObject *list)
 
     (void)self;
     if (!PyList_Check(list))
-        return PyErr_Format(PyExc_TypeError, "a list of (parent, name)");
+        return PyErr_Format(PyExc_TypeError, "expected a list of (parent, name)");
     count = PyList_GET_SIZE(list);
     names = PyMem_Calloc((size_t)count + 1, sizeof *names);
     if (!names)
@@ -263,7 +260,7 @@ static PyObject *hooks_drop_names(PyObject *self, PyObject *list)
         if (!session)
             break;
         result = fuse_lowlevel_notify_inval_entry(session, names[i].parent, names[i].text, (size_t)names[i].length);
-        if (result != 0 && result != -ENOENT && result != -ENOTDIR) /* these: gone meanwhile, by itself */
+        if (result != 0 && result != -ENOENT && result != -ENOTDIR) /* these two: the name has gone meanwhile */
             failure = -result;
     }
     Py_END_ALLOW_THREADS
@@ -286,14 +283,14 @@ static PyObject *hooks_on_interrupt(PyObject *self, PyObject *callback)
     Py_RETURN_NONE;
 }
 
-/* Whether everybody who calls *name* gets the one in this library. Comparing with its address as seen from here would say
-   yes always: from here, too, it is the dynamic linker that says what the name means. */
-static int is_ours(const char *name)
+/* Whether every caller of *name* is bound to the function in this library. Comparing with the address as seen from here
+   would always say yes, because the dynamic linker binds the name here as well. */
+static int is_interposed(const char *name)
 {
-    Dl_info theirs, ours;
+    Dl_info bound, own;
     void *found = dlsym(RTLD_DEFAULT, name);
 
-    return found && dladdr(found, &theirs) && dladdr((void *)is_ours, &ours) && theirs.dli_fbase == ours.dli_fbase;
+    return found && dladdr(found, &bound) && dladdr((void *)is_interposed, &own) && bound.dli_fbase == own.dli_fbase;
 }
 
 static PyObject *hooks_not_interposed(PyObject *self, PyObject *unused)
@@ -306,7 +303,7 @@ static PyObject *hooks_not_interposed(PyObject *self, PyObject *unused)
     (void)self, (void)unused;
     for (size_t i = 0; missing && i < sizeof names / sizeof *names; i++) {
         PyObject *name;
-        if (is_ours(names[i]))
+        if (is_interposed(names[i]))
             continue;
         name = PyUnicode_FromString(names[i]);
         if (!name || PyList_Append(missing, name) < 0)
@@ -318,25 +315,27 @@ static PyObject *hooks_not_interposed(PyObject *self, PyObject *unused)
 
 static PyMethodDef methods[] = {
     {"request", hooks_request, METH_NOARGS,
-     "request() -> (unique, flags, pid, uid) of the request whose handler is about to run; flags: open(2)'s, for read and write"},
-    {"drained", hooks_drained, METH_NOARGS, "drained() -> whether the last look at the device found nothing"},
-    {"ended", hooks_ended, METH_NOARGS, "ended() -> whether the mount is gone: unmounted, or the connection was aborted"},
-    {"closing", hooks_closing, METH_NOARGS, "closing(): the session is about to go; a drop_names that still runs stops"},
-    {"drop_names", hooks_drop_names, METH_O,
-     "drop_names([(parent, name)]) -> errno or 0: have the kernel forget names; may wait for locks, so call it in a thread"},
-    {"on_interrupt", hooks_on_interrupt, METH_O, "on_interrupt(f): f(unique) is called for each FUSE_INTERRUPT"},
+     "request() -> (unique, flags) of the request whose handler is about to run; flags: open(2)'s, for read and write"},
+    {"drained", hooks_drained, METH_NOARGS, "drained() -> whether the last read of the device found no request"},
+    {"ended", hooks_ended, METH_NOARGS, "ended() -> whether the mount has ended: unmounted, or the connection was aborted"},
+    {"closing", hooks_closing, METH_NOARGS,
+     "closing(): the session may be destroyed from now on; an invalidate_names that still runs stops"},
+    {"invalidate_names", hooks_invalidate_names, METH_O,
+     "invalidate_names([(parent, name)]) -> errno or 0: the kernel drops the names; may wait for locks: call it in a thread"},
+    {"on_interrupt", hooks_on_interrupt, METH_O, "on_interrupt(f): call f(unique) for each FUSE_INTERRUPT"},
     {"answer_with", hooks_answer_with, METH_O,
-     "answer_with(buffers): the reply that follows is these (a tuple, 1000 at most), whatever the handler returns"},
-    {"not_interposed", hooks_not_interposed, METH_NOARGS, "not_interposed() -> names of libfuse functions that are not ours"},
+     "answer_with(buffers): the next reply is these (a tuple, 1000 at most), whatever the handler returns"},
+    {"not_interposed", hooks_not_interposed, METH_NOARGS,
+     "not_interposed() -> names of libfuse functions that are bound to another library"},
     {NULL, NULL, 0, NULL},
 };
 
 static struct PyModuleDef module = {
-    PyModuleDef_HEAD_INIT, "_libfuse_hooks", "The seam between libfuse and pyfuse3.", -1, methods, NULL, NULL, NULL, NULL,
+    PyModuleDef_HEAD_INIT, "_libfuse_hooks", "Hooks between libfuse and pyfuse3.", -1, methods, NULL, NULL, NULL, NULL,
 };
 
-/* Each write(2) makes pyfuse3 allocate 128 KiB or more. glibc would give them back to the kernel when they are freed, and
-   take them again for the next, at a page fault for each page: a third of the system time of a bulk transfer. */
+/* pyfuse3 allocates 128 KiB or more for each write(2). glibc would return the memory to the kernel when it is freed and
+   request it again for the next write, with a page fault for each page: a third of the system time of a bulk transfer. */
 static void keep_freed_memory(void)
 {
 #ifdef __GLIBC__

@@ -1,4 +1,4 @@
-"""What stat shows of a node."""
+"""The attributes of a node as stat(2) shows them, and those of the file system."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from schemefs.fs.inodes import Inode
 from schemefs.fs.libfuse_hooks import pyfuse3
 from schemefs.scheme import Directory, StreamFile, SymbolicLink
 
-STREAM_BLOCK: Final = 1 << 20  # what cat and cp read at once: the most one request carries
+STREAM_BLOCK: Final = 1 << 20  # octets that cat and cp read at once: the largest FUSE request
 TEXT_BLOCK: Final = 4096
 
-# Nodes have no times of their own: they show when the daemon started.
+# Nodes have no times of their own: all show the start of the daemon.
 _STARTED: Final = time.time_ns()
 
 
 def attributes_of(inode: Inode) -> Any:
-    """Return the attributes of *inode*, not to be cached: names and values live."""
+    """Return the attributes of *inode*. The kernel must not cache them, since names and sizes change at any time."""
     node = inode.node
     entry = pyfuse3.EntryAttributes()
     entry.st_ino = inode.number
@@ -34,7 +34,7 @@ def attributes_of(inode: Inode) -> Any:
 
 
 def statfs() -> Any:
-    """Return a file system without blocks, with names up to 255 octets."""
+    """Return the figures of a file system without blocks, with names up to 255 octets."""
     data = pyfuse3.StatvfsData()
     data.f_bsize = data.f_frsize = TEXT_BLOCK
     data.f_namemax = 255

@@ -1,12 +1,11 @@
-"""Files of the machine that an option names (`cert=`, `ca=`): read for who opens, with that one's rights, not ours.
+"""Host files that an option names (`cert=`, `ca=`), read with the rights of the caller that opens, not of the daemon.
 
     open tls/:8443,cert=…  ──> FilesWanted ──> a process with the caller's uid, gid and groups reads them
                                                  └── their copies, in memory ──> the open again, with Caller.files
 
-A process of its own, so that nothing a name can lead to holds the daemon up: not a FIFO, a network file system that is
-gone, or a file of this very mount, for which the daemon would wait for itself. Only the caller waits; the process is
-killed when its time is up, or when the caller is interrupted. Names are looked up where the daemon is, in its root
-directory and mount namespace.
+A separate process reads them, so that no name can block the daemon: not a FIFO, not a dead network file system, and not
+a file of this mount, for which the daemon would wait for itself. Only the caller waits. The process is killed after
+`TIMEOUT` and when the caller is interrupted. Names are looked up in the daemon's root directory and mount namespace.
 """
 
 from __future__ import annotations
@@ -31,13 +30,13 @@ if TYPE_CHECKING:
     from schemefs.scheme import Caller
 
 READER: Final = Path(__file__).with_name("read_as_caller.py")
-TIMEOUT: Final = 5.0  # seconds for all files of an open
-AT_ONCE: Final = 8  # processes; more have to wait
-_slots = trio.CapacityLimiter(AT_ONCE)
+TIMEOUT: Final = 5.0  # seconds for all files of one open
+MAX_READERS: Final = 8  # processes at a time; further opens wait for one to end
+_reader_slots = trio.CapacityLimiter(MAX_READERS)
 
 
-class Copy:
-    """A file's octets, in memory; `path` can be opened for as long as this object lives. Satisfies `FileCopy`."""
+class MemoryCopy:
+    """A copy of a file in memory. `path` can be opened while this object lives. Satisfies `FileCopy`."""
 
     def __init__(self, octets: bytes) -> None:
         self._descriptor = os.memfd_create("schemefs-copy", os.MFD_CLOEXEC)
@@ -45,13 +44,13 @@ class Copy:
         os.write(self._descriptor, octets)
 
     def __del__(self) -> None:
-        """Forget the octets."""
+        """Free the memory."""
         os.close(self._descriptor)
 
 
-async def read_for(caller: Caller, names: Sequence[str], waiting: Waiting, unique: int) -> Mapping[str, Copy]:
-    """Return a copy of each file. ENOENT, EACCES…: as the caller would be told; EINTR: a signal came."""
-    found: Mapping[str, Copy] | Exception | None = None
+async def read_for(caller: Caller, names: Sequence[str], waiting: Waiting, unique: int) -> Mapping[str, MemoryCopy]:
+    """Return a copy of each file, by name. ENOENT, EACCES…: as the caller's own open would fail; EINTR: a signal."""
+    found: Mapping[str, MemoryCopy] | Exception | None = None
     waiters = Waiters()
     scope = trio.CancelScope()
 
@@ -64,8 +63,8 @@ async def read_for(caller: Caller, names: Sequence[str], waiting: Waiting, uniqu
                 found = error
             waiters.wake()
 
-    # No nursery of this call's own: to leave it takes turns of the event loop, and a signal that comes in these finds
-    # nobody parked; the call would park for what it wants next with nobody left to interrupt it.
+    # A nursery of this call's own would take turns of the event loop to leave. A signal in these turns would find no
+    # parked call, and the call could then park without an interrupt to end it.
     trio.lowlevel.spawn_system_task(read, name=f"files for call {unique}")
     try:
         await waiting.until(lambda _now: found, waiters, unique, waiting.clock())
@@ -77,18 +76,20 @@ async def read_for(caller: Caller, names: Sequence[str], waiting: Waiting, uniqu
     return found
 
 
-async def _read(caller: Caller, names: Sequence[str]) -> Mapping[str, Copy]:
-    ours = os.geteuid()
-    if ours != 0 and caller.uid not in (0, ours):
-        raise SchemeError(errno.EACCES, f"{names[0]} can't be read with your rights: this daemon does not run as root")
-    rights = [] if caller.uid == ours or ours else [caller.uid, caller.gid, *_groups(caller)]
+async def _read(caller: Caller, names: Sequence[str]) -> Mapping[str, MemoryCopy]:
+    own_uid = os.geteuid()
+    if own_uid != 0 and caller.uid not in (0, own_uid):
+        raise SchemeError(
+            errno.EACCES, f"{names[0]} can't be read as uid {caller.uid}: this daemon does not run as root"
+        )
+    rights = [] if caller.uid == own_uid or own_uid else [caller.uid, caller.gid, *_groups(caller)]
     with trio.move_on_after(TIMEOUT):  # the wait for a slot included
-        async with _slots:
+        async with _reader_slots:
             return await _run([sys.executable, "-I", "-S", str(READER), ",".join(map(str, rights)), *names], names)
-    raise SchemeError(errno.ETIMEDOUT, f"{', '.join(names)}: not read within {TIMEOUT:.0f} s")
+    raise SchemeError(errno.ETIMEDOUT, f"{', '.join(names)} could not be read within {TIMEOUT:.0f} s")
 
 
-async def _run(command: Sequence[str], names: Sequence[str]) -> Mapping[str, Copy]:
+async def _run(command: Sequence[str], names: Sequence[str]) -> Mapping[str, MemoryCopy]:
     process = await trio.lowlevel.open_process(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={}
     )
@@ -96,41 +97,41 @@ async def _run(command: Sequence[str], names: Sequence[str]) -> Mapping[str, Cop
     assert process.stderr is not None
     try:
         octets = b"".join([chunk async for chunk in process.stdout])
-        complaint = b"".join([chunk async for chunk in process.stderr])
+        report = b"".join([chunk async for chunk in process.stderr])
         if await process.wait():
-            raise _failure(names, complaint)
+            raise _failure(names, report)
         return _copies(names, octets)
     finally:
         if process.returncode is None:
             process.kill()
-            # A file of a FUSE or NFS server that has died holds its reader even so, maybe for ever: it is reaped if it
-            # ends, but neither the caller nor the daemon's end waits for that.
+            # A file of a dead FUSE or NFS server can hold its reader even so, maybe for ever. The reader is reaped when
+            # it ends; neither the caller nor the end of the daemon waits for that.
             trio.lowlevel.spawn_system_task(process.wait, name=f"reaping {process.pid}")
         for pipe in (process.stdout, process.stderr):
             await trio.aclose_forcefully(pipe)
 
 
-def _failure(names: Sequence[str], complaint: bytes) -> SchemeError:
-    """Return what the reader told. It tells no name: one may have a newline, and what looks like an errno after it."""
-    told = re.fullmatch(r"(\d+) (\d+) (.*)\n", complaint.decode(errors="replace"))
-    if told is None:  # it did not come so far as to say so
-        last = "".join(complaint.decode(errors="replace").splitlines()[-1:])
+def _failure(names: Sequence[str], report: bytes) -> SchemeError:
+    """Return the reader's failure. It reports an index, since a name may hold a newline and look like a report."""
+    match = re.fullmatch(r"(\d+) (\d+) (.*)\n", report.decode(errors="replace"))
+    if match is None:  # it failed before it could read
+        last = "".join(report.decode(errors="replace").splitlines()[-1:])
         return SchemeError(errno.EIO, f"{', '.join(names)}: the reading process failed: {last}")
-    number, index, sentence = told.groups()
+    number, index, sentence = match.groups()
     return SchemeError(int(number), f"{names[int(index)]} can't be read: {sentence}")
 
 
-def _copies(names: Sequence[str], octets: bytes) -> Mapping[str, Copy]:
+def _copies(names: Sequence[str], octets: bytes) -> Mapping[str, MemoryCopy]:
     copies = {}
     rest = octets
     for name in names:
         length, _, rest = rest.partition(b"\n")
-        copies[name], rest = Copy(rest[: int(length)]), rest[int(length) :]
+        copies[name], rest = MemoryCopy(rest[: int(length)]), rest[int(length) :]
     return copies
 
 
 def _groups(caller: Caller) -> list[int]:
-    """Return the caller's supplementary groups; none where the process has gone, or is somebody else's by now."""
+    """Return the caller's supplementary groups; none if the process has ended or has another uid by now."""
     fields: dict[str, list[int]] = {}
     with suppress(OSError):
         for line in Path(f"/proc/{caller.pid}/status").read_text().splitlines():

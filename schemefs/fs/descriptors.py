@@ -1,10 +1,9 @@
-"""What a descriptor of some process is: the number of its inode in our mount, found without asking the mount.
+"""The inode number of a process's descriptor in this mount, found without a request to the mount.
 
-    /proc/PID/fdinfo/FD    `ino:` the inode number, `mnt_id:` the mount
-    /proc/PID/mountinfo    what device that mount is, in that process's own view
+    /proc/PID/fdinfo/FD    `ino:` the inode number (since Linux 5.14), `mnt_id:` the mount; proc_pid_fdinfo(5)
+    /proc/PID/mountinfo    the device number of that mount, as the process sees it
 
-stat(2) of /proc/PID/fd/FD would ask this very daemon for attributes, and so wait for itself. proc(5); `ino` since Linux
-5.14.
+stat(2) of /proc/PID/fd/FD would ask this daemon for attributes: it would wait for itself.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from schemefs.fs.mountinfo import parse
 
 
 def inode_of(pid: int, descriptor: int, device: int) -> int:
-    """Return the inode number in our mount, which has *device*; 0: it is something else, or can't be looked at."""
+    """Return the inode number in this process's mount, which has *device*. 0: another file, or one of no access."""
     try:
         fields = dict(_field(line) for line in Path(f"/proc/{pid}/fdinfo/{descriptor}").read_text().splitlines())
         mounts = Path(f"/proc/{pid}/mountinfo").read_text().splitlines()

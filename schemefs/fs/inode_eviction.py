@@ -1,7 +1,7 @@
-"""Has the kernel drop names that were looked up and that nobody uses any more, when there are many of them.
+"""Inode eviction: makes the kernel drop unused names from its cache when there are many.
 
-The kernel keeps them in its cache until memory gets short (FUSE has no "delete when unused" but for virtiofs), and
-every one keeps an inode here.
+The kernel keeps a name that was looked up until memory gets short, and every name keeps an inode in this process.
+FUSE's "delete when unused" exists for virtiofs only.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from schemefs.fs.inodes import Inodes
 log = logging.getLogger("schemefs.fs")
 
 
-async def drop_when_many(inodes: Inodes) -> None:
-    """Drop unused names whenever *inodes* says that there are many; for as long as the mount lives."""
-    many = trio.Event()
-    inodes.on_many = many.set
+async def evict_unused(inodes: Inodes) -> None:
+    """Have the kernel drop unused names each time *inodes* reports too many. Runs until cancelled."""
+    due = trio.Event()
+    inodes.on_eviction_due = due.set
     while True:
-        await many.wait()
-        many = trio.Event()  # before the thread runs: more may come meanwhile
-        inodes.on_many = many.set
-        # In a thread: the kernel takes the parent's lock, which a caller may hold who waits for our answer.
-        # Abandoned when the mount ends: what the thread waits for then ends with the connection.
-        failure = await trio.to_thread.run_sync(libfuse_hooks.drop_names, inodes.unused(), abandon_on_cancel=True)
+        await due.wait()
+        due = trio.Event()  # before the thread runs: more names may come meanwhile
+        inodes.on_eviction_due = due.set
+        # In a thread: the kernel takes the parent directory's lock, and its holder may wait for this daemon's answer.
+        # The thread is abandoned at the end of the mount: the lock is released when the connection ends.
+        failure = await trio.to_thread.run_sync(libfuse_hooks.invalidate_names, inodes.unused(), abandon_on_cancel=True)
         if failure:
             log.warning("the kernel does not drop names: %s", os.strerror(failure))

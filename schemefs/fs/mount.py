@@ -1,4 +1,4 @@
-"""The mount itself: pyfuse3's session around `Operations`, from mounting to the last reply."""
+"""The mount: pyfuse3's session around `Operations`, from mounting to the last reply."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from schemefs.fs import inode_eviction, libfuse_hooks, statistics
 from schemefs.fs.libfuse_hooks import pyfuse3
 from schemefs.fs.mountinfo import detach_own, own_device, source
 from schemefs.fs.operations import Operations
-from schemefs.fs.trio_shim import install, turn
+from schemefs.fs.trio_shim import device_lock, install
 from schemefs.fs.waiting import Waiting
 from schemefs.scheme import Node, Scheme, StaticDirectory, TextFile
 
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("schemefs.fs")
 
-# Every parked request holds one of pyfuse3's worker tasks; its default of 99 would let 99 readers stop the mount.
+# Every parked request holds one of pyfuse3's worker tasks. With the default of 99, 99 readers would stop the mount.
 UNLIMITED: Final = 1_000_000
-# Idle workers above this many end; two are enough, a few more save making them anew.
+# Idle workers above this number end. Two are enough; a few more save starting new ones.
 SPARE_WORKERS: Final = 8
 
 
 class Mount:
-    """One mounted tree. pyfuse3 allows one per process."""
+    """One mounted tree. pyfuse3 allows one in a process."""
 
     def __init__(
         self,
@@ -43,16 +43,16 @@ class Mount:
         clock: Callable[[], float] = trio.current_time,
     ) -> None:
         self._callbacks = callbacks
-        self.waiting = Waiting(timers, self._give_up_turn, clock)
+        self.waiting = Waiting(timers, self._on_park, clock)
         stats = TextFile(lambda: statistics.text(self.operations, timers, callbacks))
         root = StaticDirectory({**{scheme.name: scheme.root for scheme in schemes}, **extra, "stats": stats})
         self.operations = Operations(root, schemes, self.waiting)
 
     def open(self, mount_point: Path, *, allow_other: bool) -> None:
-        """Mount. StartError: it can't be; nothing is left mounted."""
+        """Mount. StartError: it failed, and nothing is left mounted."""
         install(self.waiting.end_all, self._callbacks)
         options = {f"fsname={source(os.getpid())}", "subtype=schemefs"} | ({"allow_other"} if allow_other else set())
-        path = os.path.realpath(mount_point)  # as the kernel will show it; afterwards this would ask ourselves
+        path = os.path.realpath(mount_point)  # as the kernel shows it; later this would ask the mount itself
         try:
             pyfuse3.init(self.operations, path, options)
         except RuntimeError as error:
@@ -62,27 +62,27 @@ class Mount:
         libfuse_hooks.on_interrupt(self.waiting.interrupt)
 
     async def serve(self) -> None:
-        """Answer the kernel until the mount is gone."""
+        """Answer the kernel's requests until the mount has ended."""
         try:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(inode_eviction.drop_when_many, self.operations.inodes, name="dropping names")
+                nursery.start_soon(inode_eviction.evict_unused, self.operations.inodes, name="inode eviction")
                 await pyfuse3.main(min_tasks=SPARE_WORKERS, max_tasks=UNLIMITED)
                 nursery.cancel_scope.cancel()
         finally:
-            # What the kernel did not give back: many inodes here would be a leak of ours.
+            # What the kernel has not released. Many inodes here would show a leak.
             operations = self.operations
             log.info("served: %d inodes and %d open files were left", len(operations.inodes), len(operations.files))
 
-    def _give_up_turn(self) -> None:
-        """A call parks: its worker will not be back soon."""
+    def _on_park(self) -> None:
+        """Let another worker read on: the current one parks."""
         self._callbacks.leave_call()
-        turn.give_up()
+        device_lock.wake_next()
 
     def close(self) -> None:
-        """Unmount, if that has not happened yet."""
+        """Unmount, if the mount is still there."""
         libfuse_hooks.closing()
-        # Closes the device, so nobody can hang in the mount from here on. To unmount is ours: libfuse does it by the
-        # path it was given, which is another one, or another's, once a folder above was renamed.
+        # This closes the device, so no call can hang in the mount from here on. It must not unmount: libfuse does so by
+        # the path of the start, which can name another mount once a directory above was renamed.
         pyfuse3.close(unmount=False)
         for sentence in detach_own(self.operations.device):
             log.warning("%s", sentence)

@@ -1,9 +1,9 @@
-"""What is mounted, as the kernel shows it, and how a mount is taken away.
+"""The kernel's list of mounts, and unmounting.
 
-/proc/self/mountinfo is the only record: a mount of ours has the type `fuse.schemefs` and the source `schemefs:PID`. A
-process that sees the mount can find its daemon, and no file of ours can be stale or wrong. A daemon knows its own mount
-by the device number as well: in another PID namespace another daemon has the same process id. Nothing here touches the
-mounted tree itself, which may not answer.
+/proc/self/mountinfo is the only record: a schemefs mount has the type `fuse.schemefs` and the source `schemefs:PID`.
+Each process that sees the mount can find its daemon, and there is no state file that could be stale. A daemon finds its
+own mount by the device number too: a daemon in another PID namespace may have the same process id. Nothing here touches
+the mounted tree itself, which may not answer.
 """
 
 from __future__ import annotations
@@ -26,56 +26,56 @@ UMOUNT_NOFOLLOW: Final = 8
 
 
 def source(pid: int) -> str:
-    """Return the mount's source (FUSE's option `fsname`) for the daemon *pid*."""
+    """Return the source (FUSE's option `fsname`) of a mount whose daemon is process *pid*."""
     return f"schemefs:{pid}"
 
 
 @dataclass(frozen=True, slots=True)
-class Mount:
-    """One line of mountinfo."""
+class MountEntry:
+    """One line of mountinfo (proc_pid_mountinfo(5))."""
 
     path: str
     kind: str
     source: str
-    uid: int  # FUSE's user_id: whoever mounted it
-    device: int = 0  # the minor device number, by which the kernel's fusectl knows the connection
+    uid: int  # FUSE's user_id: the user that mounted it
+    device: int = 0  # the minor device number, which is the connection's name in fusectl
 
     @property
     def pid(self) -> int:
-        """The daemon's process id; 0 where the source does not say."""
+        """The daemon's process id; 0 if the source has none."""
         name, _, pid = self.source.partition(":")
         return int(pid) if name == "schemefs" and pid.isdecimal() else 0
 
     @property
     def daemon_lives(self) -> bool:
-        """Whether the daemon is still a process. The kernel reuses ids, so its command line is looked at too."""
+        """Whether the daemon still runs. Process ids are reused, so the command line must name schemefs."""
         try:
             return self.pid != 0 and b"schemefs" in Path(f"/proc/{self.pid}/cmdline").read_bytes()
         except OSError:
             return False
 
     def is_own(self, device: int) -> bool:
-        """Whether it is the mount that this process has made, which has *device*."""
+        """Whether it is the mount of this process, which has *device*."""
         return (self.kind, self.source, self.device) == (TYPE, source(os.getpid()), device)
 
 
-def mounts() -> Iterator[Mount]:
-    """Return everything that is mounted, what lies on top of something later than that."""
+def mounts() -> Iterator[MountEntry]:
+    """Return every mount; of several at one path the topmost comes last."""
     return map(parse, Path("/proc/self/mountinfo").read_text().splitlines())
 
 
-def parse(line: str) -> Mount:
-    """Return what a line of mountinfo says."""
+def parse(line: str) -> MountEntry:
+    """Parse one line of mountinfo. Octal escapes in the path are decoded."""
     left, _, right = line.partition(" - ")
     _, _, device, _, escaped = left.split()[:5]
     path = re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), escaped)
     kind, name, options = right.split(" ", 2)
     user = re.search(r"\buser_id=(\d+)", options)
-    return Mount(path, kind, name, int(user[1]) if user else 0, int(device.partition(":")[2]))
+    return MountEntry(path, kind, name, int(user[1]) if user else 0, int(device.partition(":")[2]))
 
 
-def mounted_at(path: str) -> Mount | None:
-    """Return the topmost mount at exactly *path*."""
+def mounted_at(path: str) -> MountEntry | None:
+    """Return the topmost mount at exactly *path*; None: nothing is mounted there."""
     found = None
     for mount in mounts():
         if mount.path == path:
@@ -84,9 +84,9 @@ def mounted_at(path: str) -> Mount | None:
 
 
 def own_device(path: str) -> int:
-    """Return the device number of what this process has just mounted at *path*; 0, which no mount has: it has gone.
+    """Return the device number of this process's new mount at *path*. 0, which no mount has: it has gone already.
 
-    The kernel's record tells; stat(2) would ask this very process.
+    It is read from mountinfo: stat(2) would ask this process itself.
     """
     ours = source(os.getpid())
     devices = [mount.device for mount in mounts() if (mount.path, mount.kind, mount.source) == (path, TYPE, ours)]
@@ -94,15 +94,15 @@ def own_device(path: str) -> int:
 
 
 def detach_own(device: int) -> Iterator[str]:
-    """Unmount this process's mount, which has *device*, wherever it is by now; yield a sentence for what could not be.
+    """Unmount this process's mount, which has *device*, wherever it is by now; yield a sentence for each failure.
 
-    A folder above the mount may have another name since, and the path it was made at may be somebody else's.
+    A directory above it may have been renamed, and another mount may be at its old path.
     """
-    # The latest first: of two at one path it is the one that an unmount takes away.
+    # The latest first: of two mounts at one path, umount(2) removes the topmost.
     for mount in reversed([mount for mount in mounts() if mount.is_own(device)]):
         top = mounted_at(mount.path)
         if top is not None and not top.is_own(device):
-            yield f"{top.source} ({top.kind}) is mounted over {mount.path}, where our own mount stays below it"
+            yield f"{top.source} ({top.kind}) is mounted over {mount.path}: the mount below it stays"
             continue
         try:
             unmount(mount.path, lazy=True)
@@ -111,7 +111,7 @@ def detach_own(device: int) -> Iterator[str]:
 
 
 def unmount(path: str, *, lazy: bool) -> None:
-    """Unmount *path*; *lazy* detaches it at once and leaves open files as they are. StartError: why it can't be."""
+    """Unmount *path*; *lazy* detaches it at once and leaves open files as they are. StartError: it failed."""
     if os.geteuid() == 0:
         _unmount_as_root(path, MNT_DETACH if lazy else 0)
         return
@@ -137,12 +137,12 @@ def _unmount_as_root(path: str, flags: int) -> None:
 def _busy(path: str) -> str:
     users = ", ".join(f"{name} ({pid})" for pid, name in _users(path))
     mount = mounted_at(path)
-    by_force = f"; kill {mount.pid} ends it all the same" if mount is not None and mount.pid else ""
+    by_force = f"; kill {mount.pid} ends it nevertheless" if mount is not None and mount.pid else ""
     return f"{path} is in use{f' by {users}' if users else ''}{by_force}"
 
 
 def _users(path: str) -> Iterator[tuple[int, str]]:
-    """Yield the processes that have their directory or an open file below *path*, as far as we may look."""
+    """Yield (process id, command) of each visible process with its directory or an open file in *path*."""
     inside = (path, path.rstrip("/") + "/")
     for process in Path("/proc").iterdir():
         if not process.name.isdecimal():

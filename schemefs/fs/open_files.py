@@ -1,6 +1,6 @@
-"""Open files as the mount serves them: one class for each class of files (stream, text, followed).
+"""Open files as the mount serves them: one class for each kind of file (stream, text, followed).
 
-Each offers the same four: `read`, `write`, `poll`, `release`. Only a stream can park.
+Each offers `read`, `write`, `poll` and `release`. Only a stream can park.
 """
 
 from __future__ import annotations
@@ -24,61 +24,59 @@ if TYPE_CHECKING:
     from schemefs.net.buffer import Buffer, Chunks
     from schemefs.scheme import Caller, FollowedFile, Handle, TextFile
 
-# A read(2) larger than the kernel's 1 MiB limit arrives as several requests, and the kernel asks on only while each was
-# filled to the brim. One this large (255 pages, an unaligned buffer costs one) that would empty the queue exactly is
-# answered one octet short, or read(2) would sleep for more with a megabyte in its hands.
-BRIM: Final = 255 * 4096
+# A read(2) larger than the kernel's 1 MiB limit arrives as several requests; the kernel sends the next one only if the
+# answer filled the one before. A request this large (255 pages: an unaligned buffer costs one) that would empty the
+# queue exactly is answered one octet short. Otherwise read(2) would block for more data while it holds a mebibyte.
+LARGE_READ: Final = 255 * 4096
 
-# A ctl takes a write line by line, and in a mebibyte there can be a million: nobody else would get a turn meanwhile.
-PIECES: Final = 1000  # of one write in a row, before it is answered with what was taken; the program writes the rest
+# A ctl takes a write line by line. A mebibyte can hold a million lines, and no other task would run meanwhile.
+WRITES_PER_CALL: Final = 1000  # calls of Handle.write in a row; then the count so far answers write(2)
 
-CHUNKS: Final = 1000  # what one writev takes (UIO_MAXIOV 1024), less libfuse's header
+CHUNKS: Final = 1000  # in one answer: writev takes 1024 (UIO_MAXIOV), of which libfuse's header needs one
 
 
 class OpenFile(ABC):
-    """What one open(2) made."""
+    """One open file description. The `caller` is the process that opened it, not the one that calls now."""
 
     def __init__(self, inode: Inode, caller: Caller) -> None:
         self.inode = inode
-        self.caller = caller  # who opened it: rights are the opener's, also when the descriptor is passed on
+        self.caller = caller  # the opener: its rights apply, also when the descriptor is passed on
         self.waiters = Waiters()
 
     @abstractmethod
     async def read(self, offset: int, size: int, unique: int, flags: int, now: float) -> Buffer | Chunks:
-        """Answer a read."""
+        """Return up to *size* octets; none at the end of the file."""
 
     @abstractmethod
     async def write(self, offset: int, data: bytes, unique: int, flags: int, now: float) -> int:
-        """Answer a write with how much was taken."""
+        """Return how many octets of *data* were taken."""
 
     @abstractmethod
     def poll(self, now: float) -> int:
-        """Return what is true now."""
+        """Return the events that are true now, of `Event`."""
 
     def polled(self, caller: Caller, events: int, now: float, *, waits: bool) -> None:
-        """*caller* was told so."""
+        """Note that *caller* was answered *events*; *waits*: it wants to know of the next change."""
 
     def keep_poll_handle(self, poll_handle: PollHandle) -> None:
-        """The kernel wants one notification at the next change."""
+        """Notify the kernel once, at the next change."""
         self.waiters.poll_handle = poll_handle
 
     async def fsync(self, unique: int, now: float) -> None:
-        """Wait until what was written has arrived."""
+        """Wait until everything written has been acknowledged."""
 
     @abstractmethod
     def release(self, now: float) -> None:
-        """The last descriptor is gone."""
+        """Let go of everything: the last descriptor was closed."""
 
 
 class OpenStream(OpenFile):
-    """A handle of a scheme."""
+    """An open handle of a scheme: the only open file whose calls can park."""
 
     def __init__(self, inode: Inode, caller: Caller, handle: Handle, waiting: Waiting) -> None:
         super().__init__(inode, caller)
         if handle.on_changed is not None:
-            message = (
-                f"{handle!r} is open already; every open file needs a handle of its own, or a change wakes one only"
-            )
+            message = f"{handle!r} is open already: every open file needs its own handle, or a change wakes only one"
             raise ValueError(message)
         self.handle = handle
         self.waiting = waiting
@@ -86,11 +84,11 @@ class OpenStream(OpenFile):
         handle.on_changed = self.waiters.wake
 
     async def wait_opened(self, unique: int, now: float, *, nonblocking: bool) -> None:
-        """Wait while a connect or an accept is under way; an interrupted one is given up."""
+        """Wait until a connect or an accept is done. A signal ends it: SchemeError EINTR."""
         handle = self.handle
         if nonblocking:
             if handle.must_open_at_once and handle.opening(now):
-                raise SchemeError(errno.EAGAIN, "nobody waits to be accepted")
+                raise SchemeError(errno.EAGAIN, "no connection waits to be accepted")
             return
         try:
             await self.waiting.until(
@@ -104,16 +102,16 @@ class OpenStream(OpenFile):
             if error.errno == errno.EINTR:
                 handle.interrupted(self.waiting.clock())
             if error.errno == errno.EAGAIN:
-                raise SchemeError(errno.EAGAIN, f"nobody came within {handle.open_timeout:g} s") from None
+                raise SchemeError(errno.EAGAIN, f"no peer connected within {handle.open_timeout:g} s") from None
             raise
 
     async def read(self, offset: int, size: int, unique: int, flags: int, now: float) -> Buffer | Chunks:
-        """Read in order; the offset means nothing."""
+        """Read in order; *offset* is ignored."""
         handle = self.handle
 
         def attempt(now: float) -> Buffer | Chunks | None:
             wanted = size
-            if size >= BRIM and handle.queued() == size:
+            if size >= LARGE_READ and handle.queued() == size:
                 wanted -= 1
             return _checked(handle.read(wanted, now), wanted)
 
@@ -127,19 +125,19 @@ class OpenStream(OpenFile):
         )
 
     async def write(self, offset: int, data: bytes, unique: int, flags: int, now: float) -> int:
-        """Write everything, waiting for room; what was taken before a failure or a signal is what is answered.
+        """Write everything, waiting for room; return how much was taken.
 
-        So is what was taken in so many pieces that others must have a turn.
+        That is less than everything after a failure, after a signal, and after `WRITES_PER_CALL` writes in a row.
         """
         handle = self.handle
         rest = memoryview(data)
         nonblocking = bool(flags & os.O_NONBLOCK)
-        taken = row = 0
+        taken = in_a_row = 0
 
         def attempt(now: float) -> int | None:
-            nonlocal row
+            nonlocal in_a_row
             count = handle.write(rest, now)
-            row = 0 if count is None else row + 1
+            in_a_row = 0 if count is None else in_a_row + 1
             if count is not None and not 0 < count <= len(rest):
                 message = f"{handle.name or handle}: write of {len(rest)} octets took {count}"
                 raise ValueError(message)
@@ -160,8 +158,8 @@ class OpenStream(OpenFile):
                     nonblocking=handle.would_block if nonblocking else 0,
                     timeout=handle.write_timeout,
                 )
-            except FilesWanted as wish:
-                wanted = wish.names
+            except FilesWanted as request:
+                wanted = request.names
                 continue
             except SchemeError as error:
                 if taken:
@@ -170,32 +168,32 @@ class OpenStream(OpenFile):
                     handle.interrupted(self.waiting.clock())
                 raise
             taken += count
-            if taken == len(data) or row == PIECES:
+            if taken == len(data) or in_a_row == WRITES_PER_CALL:
                 return taken
             rest = rest[count:]
-            now = self.waiting.clock()  # it may have waited
+            now = self.waiting.clock()  # the call may have waited
 
     def poll(self, now: float) -> int:
-        """Ask the handle."""
-        return self.handle.fevent(Event.ALL) & Event.ALL  # what is no such integer is EIO here, not in pyfuse3
+        """Return the handle's readiness."""
+        return self.handle.fevent(Event.ALL) & Event.ALL  # an answer that is no integer raises here, not in pyfuse3
 
     def polled(self, caller: Caller, events: int, now: float, *, waits: bool) -> None:
-        """Tell the handle."""
+        """Call `Handle.polled`."""
         self.handle.polled(caller, events, now, waits=waits)
 
     async def fsync(self, unique: int, now: float) -> None:
-        """Wait until everything written was acknowledged."""
+        """Wait for `Handle.synced`."""
         handle = self.handle
         await self.waiting.until(lambda now: handle.synced(now) or None, self.waiters, unique, now)
 
     def release(self, now: float) -> None:
-        """Close the handle."""
+        """Close the handle, which wakes no waiter from now on."""
         self.handle.on_changed = None
         self.handle.close(now)
 
 
 def _checked(answer: Buffer | Chunks | None, size: int) -> Buffer | Chunks | None:
-    """Return what a plugin answered a read with. What pyfuse3 could not send would end the mount, so it is EIO here."""
+    """Return a plugin's answer to a read. ValueError: pyfuse3 could not send it, and would end the mount."""
     if answer is None or (isinstance(answer, (bytes, bytearray)) and len(answer) <= size):
         return answer
     if isinstance(answer, memoryview) and answer.c_contiguous and answer.nbytes <= size:
@@ -207,7 +205,7 @@ def _checked(answer: Buffer | Chunks | None, size: int) -> Buffer | Chunks | Non
 
 
 class OpenText(OpenFile):
-    """A snapshot of a text, taken at open and again by every read at offset 0 (as sysfs)."""
+    """A snapshot of a text, taken at open and again by every read at offset 0, as in sysfs."""
 
     def __init__(self, inode: Inode, caller: Caller, node: TextFile, now: float) -> None:
         super().__init__(inode, caller)
@@ -217,19 +215,19 @@ class OpenText(OpenFile):
         node.watchers.add(self.waiters.wake)
 
     async def read(self, offset: int, size: int, unique: int, flags: int, now: float) -> bytes:
-        """Read by position."""
+        """Read from the snapshot at *offset*."""
         if offset == 0:
             self._snapshot = self.node.read(self.caller, now)
             self._seen = self.node.version
         return self._snapshot[offset : offset + size]
 
     async def write(self, offset: int, data: bytes, unique: int, flags: int, now: float) -> int:
-        """Apply whole commands: what one write(2) carried, wherever in the file it was aimed."""
+        """Apply the commands of one write(2), whatever its *offset*."""
         self.node.write(data, self.caller, now)
         return len(data)
 
     def poll(self, now: float) -> int:
-        """Never blocks; PRI and ERR once the text has changed since it was read here."""
+        """Return IN and OUT, with PRI and ERR if the text has changed since this open file read it (as in sysfs)."""
         changed = Event.PRI | Event.ERR if self.node.version != self._seen else 0
         return Event.IN | Event.OUT | changed
 
@@ -241,20 +239,21 @@ class OpenText(OpenFile):
 class OpenFollowed(OpenFile):
     """A log: positioned reads that end at the newest line.
 
-    The kernel keeps the file position. A reader that fell behind is answered from the oldest line kept, and reads on at
-    its own position plus what it was given: the distance is remembered here, or it would get the same octets again.
+    The kernel keeps the file position. A reader whose position has left the ring is answered from the oldest line kept.
+    Its next read comes at its old position plus the octets it got, so the distance to the ring's position is kept here:
+    otherwise it would get the same octets again.
     """
 
     def __init__(self, inode: Inode, caller: Caller, node: FollowedFile) -> None:
         super().__init__(inode, caller)
         self.ring = node.ring
         self.waiters.silent = True
-        self._next = 0  # the file position of a read that continues the last one
-        self._skipped = 0  # octets that were no longer there, between its file position and the ring's
+        self._next = 0  # the file position of a read that continues the previous one
+        self._skipped = 0  # octets between the file position and the ring's: they had left the ring
         self.ring.watchers.add(self.waiters.wake)
 
     async def read(self, offset: int, size: int, unique: int, flags: int, now: float) -> bytes:
-        """Read from the ring."""
+        """Read from the ring at *offset*, or from the oldest line kept."""
         wanted = offset + self._skipped if offset == self._next else offset
         octets, begin = self.ring.read(wanted, size)
         self._next = offset + len(octets)
@@ -262,11 +261,11 @@ class OpenFollowed(OpenFile):
         return octets
 
     async def write(self, offset: int, data: bytes, unique: int, flags: int, now: float) -> int:
-        """A log is not written through its file."""
-        raise SchemeError(errno.EACCES, "a log can't be written")
+        """Refuse: EACCES."""
+        raise SchemeError(errno.EACCES, "a log can only be read")
 
     def poll(self, now: float) -> int:
-        """Readable when there is more than was read."""
+        """Return IN if the ring has more than was read."""
         return Event.IN if self.ring.end > self._next + self._skipped else 0
 
     def release(self, now: float) -> None:

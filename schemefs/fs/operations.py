@@ -1,8 +1,8 @@
-"""What the kernel asks, answered from the tree of schemes: the handlers of the mount.
+"""The handlers of the mount: they answer the kernel's requests from the tree of schemes.
 
-Every handler is short: find the inode or the open file, check rights, ask the plugin, turn SchemeError into an errno.
-Nothing here waits but through `waiting.until`, and no exception gets out but an errno: anything else a handler raises
-is ours, so it is logged with its traceback, counted, and answered EIO; the mount lives on.
+Every handler finds the inode or the open file, checks the caller's rights and calls the plugin. It waits only through
+`Waiting.until`. `answering` turns a SchemeError into its errno. Any other exception is a fault of this program or of a
+plugin: it is logged with its traceback, counted and answered with EIO, and the mount goes on.
 """
 
 from __future__ import annotations
@@ -42,18 +42,20 @@ log = logging.getLogger("schemefs.fs")
 
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
-Handler = Callable[Concatenate["Operations", Arguments], Awaitable[Result]]
+Request = tuple[int, int]  # FUSE's unique; the flags of the open file at this moment, for read and write
+Handler = Callable[Concatenate["Operations", Request, Arguments], Awaitable[Result]]
 CONVERSATION = b"user.conversation"
-MAX_ERRNO = 511  # the kernel refuses a reply with more: its caller would wait for ever
+MAX_ERRNO = 511  # the kernel refuses a reply with a larger one, and the caller would wait for ever
 
 
 def answering(handler: Handler[Arguments, Result]) -> Callable[..., Coroutine[Any, Any, Result]]:
-    """Turn what *handler* raises into an errno for the kernel."""
+    """Give *handler* the current request, and turn what it raises into an errno for the kernel."""
 
     @functools.wraps(handler)
     async def answer(self: Operations, *args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
         try:
-            return await handler(self, *args, **kwargs)
+            # The hooks hold the current request only until the first await, so it is read here and passed on.
+            return await handler(self, libfuse_hooks.request(), *args, **kwargs)
         except pyfuse3.FUSEError:
             raise
         except Exception as error:
@@ -67,7 +69,7 @@ def answering(handler: Handler[Arguments, Result]) -> Callable[..., Coroutine[An
 
 
 def _refuse(name: str) -> Any:
-    """Make the handler of an operation that this tree does not have."""
+    """Return the handler of an operation that this tree does not have: it answers EPERM."""
 
     async def refuse(_self: object, *_args: object) -> None:
         raise pyfuse3.FUSEError(errno.EPERM)
@@ -77,7 +79,7 @@ def _refuse(name: str) -> Any:
 
 
 class Operations(pyfuse3.Operations):
-    """The handlers. pyfuse3 calls each with what the kernel sent."""
+    """The handlers that pyfuse3 calls, one for each kind of request."""
 
     supports_dot_lookup = False
     enable_writeback_cache = False
@@ -87,21 +89,21 @@ class Operations(pyfuse3.Operations):
         self.inodes = Inodes(root)
         self.files: dict[int, OpenFile] = {}
         self.waiting = waiting
-        self.unexpected = 0  # failures that were ours
-        self.closing = False  # no new opens
-        self.device = 0  # the mount's number, once it is made
+        self.unexpected = 0  # exceptions other than SchemeError
+        self.closing = False  # new opens are refused
+        self.device = 0  # the mount's device number, once it is mounted
         self._schemes = {scheme.root: scheme for scheme in schemes}
         self._last_file = 0
-        self._opens: dict[int, int] = {}  # directories: which listing an opendir took
+        self._opens: dict[int, int] = {}  # open directory -> inode number
         self._listings: dict[int, list[tuple[str, Node]]] = {}
 
     @property
     def open_directories(self) -> int:
-        """How many directories are open."""
+        """The number of open directories."""
         return len(self._listings)
 
     def name_of(self, pid: int, descriptor: int) -> str:
-        """Return the name of the conversation that a process has open there; empty: it is none."""
+        """Return the conversation (`tcp/7`) that *descriptor* of process *pid* is; empty if it is none of ours."""
         inode = self.inodes.get(inode_of(pid, descriptor, self.device))
         return inode.handle.name if inode is not None and inode.handle is not None else ""
 
@@ -120,36 +122,36 @@ class Operations(pyfuse3.Operations):
                 return directory, parent.scheme
             node = readme.lookup(directory, name.decode(), caller)
         except UnicodeDecodeError:
-            raise SchemeError(errno.ENOENT, "no name here is anything but UTF-8") from None
+            raise SchemeError(errno.ENOENT, "names are UTF-8") from None
         except SchemeError as error:
-            # What open was for can't be told from what stat was for; but names with a dot are asked for by shells and
-            # tools of their own accord (.git), and must not take the place of a failure that somebody wants explained.
+            # A lookup for open looks like a lookup for stat, so both are recorded. Shells and tools look up names with
+            # a leading dot by themselves (.git): those must not replace a failure that a user wants explained.
             if parent.scheme is not None and not (error.errno == errno.ENOENT and name.startswith(b".")):
                 parent.scheme.err.record(caller, error.sentence)
             raise
         return node, self._schemes.get(node) or parent.scheme if isinstance(node, Directory) else parent.scheme
 
     @answering
-    async def lookup(self, parent: int, name: bytes, ctx: Any) -> Any:
-        """Find a name: no side effect but an inode number."""
+    async def lookup(self, request: Request, parent: int, name: bytes, ctx: Any) -> Any:
+        """Find a name and give it an inode number. There is no other side effect."""
         directory = self.inodes[parent]
         node, scheme = self._find(directory, name, _caller(ctx))
         return attributes_of(self.inodes.remember(node, directory, scheme, name))
 
     async def forget(self, inode_list: Sequence[tuple[int, int]]) -> None:
-        """Drop inode numbers."""
+        """Take lookups back: each of *inode_list* is (inode number, lookups)."""
         for number, lookups in inode_list:
             if not self.inodes.forget(number, lookups):
-                log.error("the kernel forgot inode %d, which it has not been given", number)
+                log.error("the kernel forgot inode %d, which it does not have", number)
 
     @answering
-    async def getattr(self, inode: int, ctx: Any) -> Any:
-        """Answer stat."""
+    async def getattr(self, request: Request, inode: int, ctx: Any) -> Any:
+        """Return what stat(2) shows."""
         return attributes_of(self.inodes[inode])
 
     @answering
-    async def setattr(self, inode: int, attr: Any, fields: Any, fh: int | None, ctx: Any) -> Any:
-        """Accept what a redirection and touch do to a file; owners and modes are what they are."""
+    async def setattr(self, request: Request, inode: int, attr: Any, fields: Any, fh: int | None, ctx: Any) -> Any:
+        """Accept truncation (a shell's `>`) and new times (touch) without effect. EPERM: a new mode or owner."""
         if fields.update_mode or fields.update_uid or fields.update_gid:
             raise SchemeError(errno.EPERM, "modes and owners can't be changed")
         node = self.inodes[inode].node
@@ -158,37 +160,37 @@ class Operations(pyfuse3.Operations):
         return attributes_of(self.inodes[inode])
 
     @answering
-    async def readlink(self, inode: int, ctx: Any) -> bytes:
-        """Answer where a symbolic link leads."""
+    async def readlink(self, request: Request, inode: int, ctx: Any) -> bytes:
+        """Return the target of a symbolic link."""
         node = self.inodes[inode].node
         if not isinstance(node, SymbolicLink):
             raise SchemeError(errno.EINVAL, "not a symbolic link")
         return node.target.encode()
 
     @answering
-    async def access(self, inode: int, mode: int, ctx: Any) -> bool:
-        """Answer access(2), as open would."""
+    async def access(self, request: Request, inode: int, mode: int, ctx: Any) -> bool:
+        """Answer access(2) by the rules of open."""
         return permissions.permits(self.inodes[inode].node, _caller(ctx), mode)
 
     @answering
-    async def getxattr(self, inode: int, name: bytes, ctx: Any) -> bytes:
-        """Answer which conversation an open stream is."""
+    async def getxattr(self, request: Request, inode: int, name: bytes, ctx: Any) -> bytes:
+        """Return the name of the conversation (`tcp/7`) that an open stream is. ENODATA: no such attribute."""
         handle = self.inodes[inode].handle
         if name != CONVERSATION or handle is None or not handle.name:
             raise pyfuse3.FUSEError(errno.ENODATA)
         return handle.name.encode()
 
     @answering
-    async def listxattr(self, inode: int, ctx: Any) -> Sequence[bytes]:
-        """List the attribute of a stream that is open."""
+    async def listxattr(self, request: Request, inode: int, ctx: Any) -> Sequence[bytes]:
+        """List `user.conversation` for an open stream of a conversation."""
         handle = self.inodes[inode].handle
         return [CONVERSATION] if handle is not None and handle.name else []
 
     # Directories
 
     @answering
-    async def opendir(self, inode: int, ctx: Any) -> int:
-        """Take the listing, so that a long readdir sees one moment."""
+    async def opendir(self, request: Request, inode: int, ctx: Any) -> int:
+        """Take the listing once, so that all readdir calls of one open see the same state."""
         directory = self.inodes[inode].node
         if not isinstance(directory, Directory):
             raise SchemeError(errno.ENOTDIR, "not a directory")
@@ -200,8 +202,8 @@ class Operations(pyfuse3.Operations):
         return self._last_file
 
     @answering
-    async def readdir(self, fh: int, start_id: int, token: Any) -> None:
-        """List names from *start_id* on."""
+    async def readdir(self, request: Request, fh: int, start_id: int, token: Any) -> None:
+        """Reply with the names from *start_id* on, as many as fit."""
         parent = self.inodes[self._opens[fh]]
         for number, (name, node) in enumerate(self._listings[fh][start_id:], start_id + 1):
             scheme = self._schemes.get(node, parent.scheme) if isinstance(node, Directory) else parent.scheme
@@ -211,22 +213,21 @@ class Operations(pyfuse3.Operations):
                 return
 
     async def releasedir(self, fh: int) -> None:
-        """Drop the listing."""
+        """Drop the listing that `opendir` took."""
         self._listings.pop(fh, None)
         self._opens.pop(fh, None)
 
     # Files
 
     @answering
-    async def open(self, inode: int, flags: int, ctx: Any) -> Any:
-        """Open: text and logs at once; a stream may wait (connect, accept) and can be interrupted."""
-        unique = libfuse_hooks.request()[0]
+    async def open(self, request: Request, inode: int, flags: int, ctx: Any) -> Any:
+        """Open a file. Only a stream may wait (connect, accept), and a signal ends that wait."""
         found = self.inodes[inode]
         caller = _caller(ctx)
         if self.closing:
-            raise SchemeError(errno.ENOTCONN, "the mount is ending")
+            raise SchemeError(errno.ENOTCONN, "the mount is ending: it opens no more files")
         try:
-            file = await self._open(found, flags, caller, unique)
+            file = await self._open(found, flags, caller, request[0])
         except SchemeError as error:
             if found.scheme is not None:
                 found.scheme.err.record(caller, error.sentence)
@@ -246,7 +247,7 @@ class Operations(pyfuse3.Operations):
             return OpenText(inode, caller, node, self.waiting.clock())
         if isinstance(node, FollowedFile):
             return OpenFollowed(inode, caller, node)
-        raise SchemeError(errno.EISDIR, "a directory")
+        raise SchemeError(errno.EISDIR, "it is a directory")
 
     async def _open_stream(self, inode: Inode, node: StreamFile, flags: int, caller: Caller, unique: int) -> OpenStream:
         now = self.waiting.clock()
@@ -273,15 +274,15 @@ class Operations(pyfuse3.Operations):
         return stream
 
     @answering
-    async def create(self, parent: int, name: bytes, mode: int, flags: int, ctx: Any) -> Any:
-        """O_CREAT of a name that was not there: it never makes a file."""
+    async def create(self, request: Request, parent: int, name: bytes, mode: int, flags: int, ctx: Any) -> Any:
+        """Refuse O_CREAT for a name that does not exist: EACCES, or the error of the lookup."""
         self._find(self.inodes[parent], name, _caller(ctx))
-        raise SchemeError(errno.EACCES, "files can't be made here")
+        raise SchemeError(errno.EACCES, "files can't be created here")
 
     @answering
-    async def read(self, fh: int, offset: int, size: int) -> Any:
-        """Read; the request's own flags say whether it may wait."""
-        unique, flags, _, _ = libfuse_hooks.request()
+    async def read(self, request: Request, fh: int, offset: int, size: int) -> Any:
+        """Read. The request's flags say whether it may wait: O_NONBLOCK may have been set after open."""
+        unique, flags = request
         answer = await self.files[fh].read(offset, size, unique, flags, self.waiting.clock())
         if type(answer) is tuple:
             libfuse_hooks.answer_with(answer)
@@ -289,9 +290,9 @@ class Operations(pyfuse3.Operations):
         return answer
 
     @answering
-    async def write(self, fh: int, offset: int, data: bytes) -> int:
-        """Write; a failure's sentence is kept for `err`."""
-        unique, flags, _, _ = libfuse_hooks.request()
+    async def write(self, request: Request, fh: int, offset: int, data: bytes) -> int:
+        """Write. The sentence of a failure is recorded in the scheme's `err`."""
+        unique, flags = request
         file = self.files[fh]
         try:
             return await file.write(offset, data, unique, flags, self.waiting.clock())
@@ -301,8 +302,8 @@ class Operations(pyfuse3.Operations):
             raise
 
     @answering
-    async def poll(self, inode: int, fh: int, poll_handle: Any, ctx: Any) -> int:
-        """Answer what is true now; keep the handle to tell of the next change."""
+    async def poll(self, request: Request, inode: int, fh: int, poll_handle: Any, ctx: Any) -> int:
+        """Return the events that are true now; keep *poll_handle* to report the next change."""
         file = self.files[fh]
         if poll_handle is not None:
             file.keep_poll_handle(poll_handle)
@@ -312,16 +313,16 @@ class Operations(pyfuse3.Operations):
         return events
 
     async def flush(self, fh: int) -> None:
-        """A close of one descriptor of several: nothing happens, and nothing ever waits here."""
+        """Do nothing at the close of one descriptor: it never waits, and the others stay open."""
 
     @answering
-    async def fsync(self, fh: int, datasync: bool) -> None:
-        """Wait until what was written has arrived."""
-        await self.files[fh].fsync(libfuse_hooks.request()[0], self.waiting.clock())
+    async def fsync(self, request: Request, fh: int, datasync: bool) -> None:
+        """Wait until everything written has been acknowledged."""
+        await self.files[fh].fsync(request[0], self.waiting.clock())
 
     @answering
-    async def release(self, fh: int) -> None:
-        """The last descriptor of an open file is gone."""
+    async def release(self, request: Request, fh: int) -> None:
+        """Close an open file: its last descriptor was closed."""
         file = self.files.pop(fh)
         try:
             file.release(self.waiting.clock())
@@ -330,7 +331,7 @@ class Operations(pyfuse3.Operations):
                 file.inode.closed()
 
     async def statfs(self, ctx: Any) -> Any:
-        """Answer df."""
+        """Return what statfs(2) and df show."""
         return statfs()
 
     mkdir = _refuse("mkdir")

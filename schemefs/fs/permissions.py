@@ -1,7 +1,7 @@
-"""Who may do what: the mode of a node against the uid and gid of the caller. The kernel's own checks are off.
+"""Permission checks: the mode of a node against the uid and gid of the caller.
 
-They have to be: the mount is for every user (allow_other), ownership is per conversation, and a direction that nobody
-has (writing `rx`, reading `tx`) is refused to root too, which the kernel would not do.
+The kernel's own checks are off. The mount is for every user (allow_other), each conversation has its own owner, and
+access that no mode bit allows (writing `rx`, reading `tx`) is refused to root too, which the kernel would not do.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ _WANTED: Final = {os.O_RDONLY: READ, os.O_WRONLY: WRITE, os.O_RDWR: READ | WRITE
 
 
 def wanted_by(flags: int) -> int:
-    """Return the access that open(2)'s *flags* ask for."""
+    """Return the access (`READ | WRITE`) that open(2)'s *flags* ask for."""
     return _WANTED.get(flags & os.O_ACCMODE, READ | WRITE)
 
 
 def permits(node: Node, caller: Caller, wanted: int) -> bool:
-    """Tell whether *caller* has every *wanted* access to *node*."""
+    """Return whether *caller* has every *wanted* access to *node*; root has what any mode bit allows."""
     mode = node.mode
-    anybody = (mode >> 6 | mode >> 3 | mode) & 7
-    if wanted & ~anybody:
+    any_class = (mode >> 6 | mode >> 3 | mode) & 7
+    if wanted & ~any_class:
         return False
     if caller.uid == 0:
         return True
@@ -40,7 +40,7 @@ def permits(node: Node, caller: Caller, wanted: int) -> bool:
 
 
 def require(node: Node, caller: Caller, wanted: int, name: str) -> None:
-    """Raise EACCES unless *caller* has the *wanted* access."""
+    """Raise EACCES unless *caller* has every *wanted* access to *node*, which its sentence calls *name*."""
     if not permits(node, caller, wanted):
         verb = {READ: "read", WRITE: "written", READ | WRITE: "read and written"}.get(wanted, "entered")
         raise SchemeError(errno.EACCES, f"{name} may not be {verb} by uid {caller.uid} (mode {node.mode:04o})")

@@ -1,8 +1,8 @@
-"""What caller_files.py runs: `read_as_caller.py UID,GID,GROUP… NAME…` prints each file, its length on a line before it.
+"""The process that caller_files.py starts: `read_as_caller.py UID,GID,GROUP… NAME…`.
 
-Without rights to take on, the first argument is empty. A failure is `ERRNO INDEX sentence` on standard error, and
-status 1; INDEX is the name's.
-It imports as little as there is: it starts in 10 ms.
+It prints each file, with its length on a line before it. With an empty first argument it keeps its own rights. A
+failure is `ERRNO INDEX sentence` on standard error and status 1; INDEX counts the names from 0. It imports few modules,
+so that it starts in 10 ms.
 """
 
 import errno
@@ -11,11 +11,11 @@ import stat
 import sys
 
 LARGEST = 1 << 20  # octets
-OURS = "fuse.schemefs"
+OWN_TYPE = "fuse.schemefs"
 
 
 def main(rights: str, *names: str) -> int:
-    """Take on *rights*, then read."""
+    """Take on *rights*, then print every file; return the exit status."""
     if rights:
         uid, gid, *groups = map(int, rights.split(","))
         os.setgroups(groups)
@@ -33,19 +33,19 @@ def main(rights: str, *names: str) -> int:
 
 
 def read(name: str) -> bytes:
-    """Return what is in an ordinary file. OSError: it is none, or may not be read."""
-    # To find it is not to open it: opening a file of a mount like ours could connect somewhere.
+    """Return the octets of a regular file. OSError: it is not one, or may not be read."""
+    # O_PATH finds the file without opening it: opening a file of a schemefs could connect to a peer.
     place = os.open(name, os.O_PATH | os.O_CLOEXEC)
     if not stat.S_ISREG(os.fstat(place).st_mode):
-        raise OSError(errno.EINVAL, "it is no ordinary file")
-    if kind_of_mount(place) == OURS:
+        raise OSError(errno.EINVAL, "it is not a regular file")
+    if kind_of_mount(place) == OWN_TYPE:
         raise OSError(errno.EINVAL, "it is a file of a schemefs")
     file = os.open(f"/proc/self/fd/{place}", os.O_RDONLY | os.O_CLOEXEC)
     octets = b""
     while chunk := os.read(file, LARGEST + 1 - len(octets)):
         octets += chunk
     if len(octets) > LARGEST:
-        raise OSError(errno.EFBIG, f"it has more than {LARGEST} octets")
+        raise OSError(errno.EFBIG, f"it is larger than {LARGEST} octets")
     return octets
 
 

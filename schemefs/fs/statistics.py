@@ -1,13 +1,13 @@
-"""`stats` at the top of the mount: the daemon's own objects. What it holds for others, it must let go of with them:
+"""`stats` at the top of the mount: the numbers of the daemon's own objects, which show a leak.
 
-inodes        the kernel has a number for; it forgets names when it needs the memory, streams with their last close
-files         open, of them `streams` with a handle of a scheme
-listings      directories that are being read
+inodes        that the kernel has a number for: a name until the kernel needs its memory, a stream until its last close
+files         open files; `streams` of them have a handle of a scheme
+listings      open directories
 parked        calls that wait
-polled        files on which the kernel waits to be told
-tasks timers  of the event loop, and of everything that has a deadline
-unexpected    failures of ours, each logged with its traceback; a call gets EIO
-blocks        of memory that Python has handed out: steady where resident memory is not
+polled        files whose next change the kernel wants to know
+tasks timers  tasks of the event loop; armed timers
+unexpected    exceptions that are faults of the program, each logged with its traceback; a call gets EIO
+blocks        memory blocks that Python has allocated: a steadier figure than `resident` memory
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _PAGE: Final = os.sysconf("SC_PAGE_SIZE")
 
 
 def text(operations: Operations, timers: Timers, callbacks: CallSoonQueue) -> str:
-    """Return `name=value` lines."""
+    """Return one line `name=value` for each number."""
     files = operations.files.values()
     values = {
         "inodes": len(operations.inodes),

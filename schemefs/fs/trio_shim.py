@@ -1,15 +1,15 @@
-"""Whose turn it is to read requests: the part of Trio that pyfuse3 sees, made for thousands of parked requests.
+"""The `trio` module as pyfuse3 sees it, made for thousands of parked requests.
 
-pyfuse3 runs worker tasks that take turns with a lock: wait for the device, read one request, run its handler, reply.
-A worker whose handler waits is gone until it ends, so another must take the turn. With Trio's own lock the turn is
-handed over after every single request, at two task switches each (a switch costs as much as 20 packets). Here a worker
-keeps the turn for as long as its handlers answer at once; it is given up exactly when a handler parks (`give_up`) or a
-worker ends. While the device still has requests the worker reads on without asking epoll, a few at a time.
+A pyfuse3 worker takes a lock, waits for the device, reads one request, releases the lock, runs the handler and replies.
+While a handler waits, its worker reads no requests, so another worker must take the lock. Trio's own lock passes to the
+next worker after every request, at two task switches each (a switch costs as much as 20 packets). Here a worker keeps
+the device lock until a request blocks: another worker is woken only when a handler parks or a worker ends
+(`wake_next`). While the device has more requests, the worker reads up to `BUDGET` of them without asking epoll.
 
-Between two requests a worker does what the first has left to be done at once (`schemefs/call_soon.py`): its caller has
-the answer already, and takes as long to come back as the callback takes.
+Between two requests a worker runs the callbacks that the first one queued (`schemefs/call_soon.py`). The caller already
+has its answer by then, and needs as long for its next request as the callbacks take.
 
-pyfuse3 looks its Trio up in its module's global `trio`, documented for replacing (its asyncio mode does it).
+pyfuse3 looks Trio up in its module's global `trio`, which may be replaced (its asyncio mode does so).
 """
 
 from __future__ import annotations
@@ -28,29 +28,29 @@ if TYPE_CHECKING:
 
     from schemefs.call_soon import CallSoonQueue
 
-BUDGET: Final = 32  # requests in a row before everyone else in the daemon gets a turn
+BUDGET: Final = 32  # requests in a row before the daemon's other tasks run
 
 
-class Turn:
-    """The lock of pyfuse3's workers: unfair on purpose, handed on by `give_up` only."""
+class DeviceLock:
+    """The lock around reading the device. Releasing it wakes no worker: only `wake_next` does."""
 
     def __init__(self) -> None:
         self._held = False
         self._waiting: deque[trio.lowlevel.Task] = deque()
 
     async def __aenter__(self) -> None:
-        """Take the turn, or wait until somebody gives it up."""
+        """Take the lock, or wait until `wake_next` resumes this worker while the lock is free."""
         while self._held:
             self._waiting.append(trio.lowlevel.current_task())
             await trio.lowlevel.wait_task_rescheduled(self._abort(trio.lowlevel.current_task()))
         self._held = True
 
     async def __aexit__(self, *_exception: object) -> None:
-        """Let go, but tell nobody: most often the same worker is back at once."""
+        """Release without waking another worker: most often the same worker is back at once."""
         self._held = False
 
-    def give_up(self) -> None:
-        """Wake the next worker: the one that has the turn will not be back soon."""
+    def wake_next(self) -> None:
+        """Wake a waiting worker, because the current one parks or ends."""
         if self._waiting and not self._held:
             trio.lowlevel.reschedule(self._waiting.popleft())
 
@@ -62,11 +62,11 @@ class Turn:
         return abort
 
 
-turn = Turn()
+device_lock = DeviceLock()
 
 
-class _Nursery:
-    """Starts workers such that one that ends gives up the turn, and says so when it ended because the mount is gone."""
+class NurseryShim:
+    """Stands in for trio.Nursery. A worker that ends wakes the next; *on_end* is called if the mount has gone."""
 
     def __init__(self, nursery: trio.Nursery, on_end: Callable[[], None], callbacks: CallSoonQueue) -> None:
         self._nursery = nursery
@@ -74,73 +74,74 @@ class _Nursery:
         self._callbacks = callbacks
 
     def start_soon(self, worker: Callable[..., Awaitable[None]], *args: object, name: str) -> None:
-        """Start one more worker; *args* begin with this nursery."""
+        """Start a worker. pyfuse3 passes this nursery first in *args*, to start more workers."""
 
         async def work() -> None:
             try:
                 await worker(*args)
             finally:
                 self._callbacks.leave_call()
-                turn.give_up()
+                device_lock.wake_next()
                 if libfuse_hooks.ended():
                     self._on_end()
 
         self._nursery.start_soon(work, name=name)
 
 
-class _LowLevel:
-    """The four functions of trio.lowlevel that pyfuse3 calls."""
+class LowlevelShim:
+    """Stands in for trio.lowlevel: the four functions that pyfuse3 calls."""
 
     current_task = staticmethod(trio.lowlevel.current_task)
     current_trio_token = staticmethod(trio.lowlevel.current_trio_token)
     notify_closing = staticmethod(trio.lowlevel.notify_closing)
 
     def __init__(self, callbacks: CallSoonQueue) -> None:
-        self._row = 0
+        self._in_a_row = 0
         self._callbacks = callbacks
 
     async def wait_readable(self, descriptor: int) -> None:
-        """Do what the last request left to be done; then wait for the next, unless there may be one already."""
+        """Run the callbacks that the last request queued, then wait, unless the device may have another request."""
         callbacks = self._callbacks
         if callbacks:
             callbacks.run(trio.current_time())
-        self._row += 1
+        self._in_a_row += 1
         if libfuse_hooks.drained():
-            self._row = 0
+            self._in_a_row = 0
             callbacks.leave_call()
             await trio.lowlevel.wait_readable(descriptor)
-        elif self._row >= BUDGET:
-            self._row = 0
+        elif self._in_a_row >= BUDGET:
+            self._in_a_row = 0
             callbacks.leave_call()
             await trio.lowlevel.checkpoint()
         callbacks.enter_call()
 
 
-class Trio:
-    """What pyfuse3 finds under the name `trio`."""
+class TrioShim:
+    """Stands in for the module `trio`."""
 
     ClosedResourceError = trio.ClosedResourceError
 
     def __init__(self, on_end: Callable[[], None], callbacks: CallSoonQueue) -> None:
-        self.lowlevel = _LowLevel(callbacks)
+        self.lowlevel = LowlevelShim(callbacks)
         self._on_end = on_end
         self._callbacks = callbacks
 
     @staticmethod
-    def Lock() -> Turn:  # noqa: N802 - Trio's name
-        """There is one device, so there is one turn."""
-        return turn
+    def Lock() -> DeviceLock:  # noqa: N802 - Trio's name
+        """Return the one lock: there is one device."""
+        return device_lock
 
     @asynccontextmanager
-    async def open_nursery(self) -> AsyncIterator[_Nursery]:
-        """Open the nursery of the workers."""
+    async def open_nursery(self) -> AsyncIterator[NurseryShim]:
+        """Open the nursery in which pyfuse3 starts its workers."""
         async with trio.open_nursery() as nursery:
-            yield _Nursery(nursery, self._on_end, self._callbacks)
+            yield NurseryShim(nursery, self._on_end, self._callbacks)
 
 
 def install(on_end: Callable[[], None], callbacks: CallSoonQueue) -> None:
-    """Give pyfuse3 this Trio; before its `main`. *on_end* is called once no request can come any more.
+    """Replace pyfuse3's Trio; to be called before `pyfuse3.main`.
 
-    It has to end the calls that are parked: after `umount -f` their callers are gone, and pyfuse3 waits for workers.
+    *on_end* is called once no request can arrive any more. It must end the parked calls: after `umount -f` their
+    callers are gone, and pyfuse3 waits for their workers.
     """
-    vars(libfuse_hooks.pyfuse3)["trio"] = Trio(on_end, callbacks)
+    vars(libfuse_hooks.pyfuse3)["trio"] = TrioShim(on_end, callbacks)

@@ -4,17 +4,17 @@
         │                                                        woken by
         └─ park ──────────────────────────────────────────┐      Waiters.wake      the handle said "changed"
               ▲                                           │      interrupt         FUSE_INTERRUPT: a signal
-              └── look again <── CHANGED                  │      a timer           read_timeout, write_timeout
+              └── look again <── CHANGED                  │      a timer           open_, read_, write_timeout
                   EINTR      <── INTERRUPTED              │      end_all           the mount ends
                   EAGAIN     <── TIMED_OUT, a last look   │
                   ENOTCONN   <── ENDED  <─────────────────┘
 
-Why nothing gets lost: everything runs in one thread, and between an attempt that would block and the parking there is
-no await; so a change comes either before the attempt (which sees it) or after the parking (which it ends). Waking is
-only "look again": it carries no data, so nothing can go astray with it, and a wake too many is harmless. An
-interrupted call has taken nothing, because taking and answering happen in the same breath.
+Why no wake-up is lost: everything runs in one thread, and between an attempt that would block and the parking there is
+no await. A change comes either before the attempt, which sees it, or after the parking, which it ends. Waking means
+only "look again": it carries no data, so a late or superfluous wake-up is harmless. An interrupted call has consumed
+nothing, because no await separates taking data from answering with it.
 
-EINTR is answered to nothing but a FUSE_INTERRUPT: anyone else would be told to try again for ever.
+Only a FUSE_INTERRUPT is answered with EINTR: programs repeat a call that fails so, without a signal for ever.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ log = logging.getLogger("schemefs.waiting")
 Answer = TypeVar("Answer")
 
 
-class Why(Enum):
-    """Why a parked call goes on."""
+class WakeReason(Enum):
+    """What ended the parking of a call."""
 
     CHANGED = "changed"
     INTERRUPTED = "interrupted"
@@ -47,60 +47,60 @@ class Why(Enum):
     ENDED = "ended"
 
 
-class _Parked:
-    """One call that sleeps."""
+class _ParkedCall:
+    """One parked call."""
 
-    __slots__ = ("task", "unique", "waiters", "why")
+    __slots__ = ("reason", "task", "unique", "waiters")
 
     def __init__(self, task: trio.lowlevel.Task, unique: int, waiters: Waiters) -> None:
         self.task = task
         self.unique = unique
         self.waiters = waiters
-        self.why = Why.CHANGED
+        self.reason = WakeReason.CHANGED
 
-    def resume(self, why: Why) -> None:
-        """Let the call go on.
+    def resume(self, reason: WakeReason) -> None:
+        """Reschedule the call.
 
-        It runs later; what comes in between still counts: a signal that arrives after a change, but before the call has
-        looked, must not be lost, or the call would park again with nobody left to interrupt it. Nor may a time-out that
-        comes after the signal take its place: the call's last look could find room for a part, and go on.
+        Its task runs later, and a reason that arrives before it runs still counts. A signal after a change must not be
+        lost: the call could park again, and no second FUSE_INTERRUPT would come. A time-out after a signal must not
+        replace it: the call's last attempt could succeed in part, and the call would continue.
         """
-        if why is not Why.CHANGED and self.why in (Why.CHANGED, Why.TIMED_OUT):
-            self.why = why
+        if reason is not WakeReason.CHANGED and self.reason in (WakeReason.CHANGED, WakeReason.TIMED_OUT):
+            self.reason = reason
         if self in self.waiters.calls:
             del self.waiters.calls[self]
             trio.lowlevel.reschedule(self.task)
 
 
 class PollHandle(Protocol):
-    """What of pyfuse3.PollHandle is used here."""
+    """The part of pyfuse3.PollHandle that is used here."""
 
     def notify(self) -> None:
-        """Wake whoever polls, in the kernel."""
+        """Wake the kernel's waiters of poll, select and epoll. OSError (ENOENT): the file was closed."""
 
 
 class Waiters:
-    """Who waits for one open file: parked calls, and the kernel's poll."""
+    """What waits for one open file: parked calls, and the kernel's poll."""
 
     __slots__ = ("calls", "poll_handle", "silent")
 
     def __init__(self) -> None:
-        # Nothing is logged about who waits for a log: each such line would be one more for them to read.
+        # Readers of a log are not logged: each line about them would be one more line for them to read.
         self.silent = False
-        self.calls: dict[_Parked, None] = {}  # in order of parking
-        # One is enough: the kernel's handle stands for the open file, and one notification wakes all that poll it.
+        self.calls: dict[_ParkedCall, None] = {}  # in order of parking
+        # One is enough: the handle stands for the open file, and one notification wakes every poll on it.
         self.poll_handle: PollHandle | None = None
 
     def wake(self) -> int:
-        """Have everyone look again, and return how many that is: the kernel's poll is one.
+        """Have every waiter look again, and return their number (the kernel's poll counts as one).
 
-        Safe from anywhere: the looking happens later, in the callers' own tasks.
+        Safe to call from anywhere: the attempts run later, in the callers' own tasks.
         """
         woken = len(self.calls)
         if woken:
             for parked in tuple(self.calls):
-                parked.resume(Why.CHANGED)
-            # Only now: the line may come back here, to who waits for it.
+                parked.resume(WakeReason.CHANGED)
+            # Logged last: the line itself may wake readers of a log through this method.
             if not self.silent and log.isEnabledFor(TRACE):
                 log.log(TRACE, "fevent to %d waiters", woken)
         if self.poll_handle is not None:
@@ -109,7 +109,7 @@ class Waiters:
             try:
                 poll_handle.notify()
             except OSError as error:
-                # ENOENT: the file was closed meanwhile; nobody is there to be told.
+                # ENOENT: the file was closed meanwhile.
                 if not self.silent:
                     log.debug("poll notification: %s", error)
         return woken
@@ -118,11 +118,11 @@ class Waiters:
 class Waiting:
     """All parked calls of a mount."""
 
-    def __init__(self, timers: Timers, give_up_turn: Callable[[], None], clock: Callable[[], float]) -> None:
-        self.by_unique: dict[int, _Parked] = {}
+    def __init__(self, timers: Timers, on_park: Callable[[], None], clock: Callable[[], float]) -> None:
+        self.by_unique: dict[int, _ParkedCall] = {}
         self.ended = False
         self._timers = timers
-        self._give_up_turn = give_up_turn
+        self._on_park = on_park
         self.clock = clock
 
     async def until(
@@ -135,41 +135,41 @@ class Waiting:
         nonblocking: int = 0,
         timeout: float = 0.0,  # noqa: ASYNC109 - on the daemon's own timers: a scope per call costs 20 µs
     ) -> Answer:
-        """Return what *attempt* answers once that is not None; it is given the time, at first *now*.
+        """Return the first answer of *attempt* that is not None. *attempt* is given the time, at first *now*.
 
-        *nonblocking* is the errno for a caller that can't wait (0: it can). EAGAIN: *timeout* seconds (0: none) have
-        passed; EINTR: interrupted; ENOTCONN: the mount ends.
+        *nonblocking* is the errno for a caller that must not wait (0: it may). SchemeError EAGAIN: *timeout* seconds
+        (0: no limit) have passed; EINTR: a signal; ENOTCONN: the mount ends.
         """
         answer = attempt(now)
         if answer is not None:
             return answer
         if nonblocking:
-            goes_on = nonblocking == errno.EINPROGRESS
-            raise SchemeError(nonblocking, "it goes on: POLLOUT tells when it is done" if goes_on else "it would block")
+            in_progress = nonblocking == errno.EINPROGRESS
+            raise SchemeError(nonblocking, "in progress: POLLOUT reports its end" if in_progress else "it would block")
         timer: Timer | None = None
         try:
             while answer is None:
-                parked = _Parked(trio.lowlevel.current_task(), unique, waiters)
+                parked = _ParkedCall(trio.lowlevel.current_task(), unique, waiters)
                 if timeout and timer is None:
                     timer = self._timers.timer(lambda _now: self._time_out(waiters, unique), f"call {unique}")
                     timer.set(now + timeout)
-                why = await self._park(parked)
-                if why is not Why.TIMED_OUT:
-                    _raise_for(why)
+                reason = await self._park(parked)
+                if reason is not WakeReason.TIMED_OUT:
+                    _raise_for(reason)
                 answer = attempt(self.clock())
-                if answer is None:  # one last look for who timed out: what came just before counts
-                    _raise_for(why)
+                if answer is None:  # the last attempt of a timed-out call: data that came just before counts
+                    _raise_for(reason)
         finally:
             if timer is not None:
                 timer.clear()
         return answer
 
-    async def _park(self, parked: _Parked) -> Why:
+    async def _park(self, parked: _ParkedCall) -> WakeReason:
         if self.ended:
-            return Why.ENDED
+            return WakeReason.ENDED
         self.by_unique[parked.unique] = parked
         parked.waiters.calls[parked] = None
-        self._give_up_turn()
+        self._on_park()
         if not parked.waiters.silent and log.isEnabledFor(TRACE):
             log.log(TRACE, "call %d parked", parked.unique)
 
@@ -182,36 +182,36 @@ class Waiting:
         finally:
             self._forget(parked)
         if not parked.waiters.silent and log.isEnabledFor(TRACE):
-            log.log(TRACE, "call %d woken: %s", parked.unique, parked.why.value)
-        return parked.why
+            log.log(TRACE, "call %d woken: %s", parked.unique, parked.reason.value)
+        return parked.reason
 
-    def _forget(self, parked: _Parked) -> None:
+    def _forget(self, parked: _ParkedCall) -> None:
         parked.waiters.calls.pop(parked, None)
         if self.by_unique.get(parked.unique) is parked:
             del self.by_unique[parked.unique]
 
     def interrupt(self, unique: int) -> None:
-        """The kernel says: the caller of *unique* got a signal. Too late or twice is harmless."""
+        """End the parked call *unique* with EINTR: its caller got a signal. Harmless when it is not parked."""
         parked = self.by_unique.get(unique)
         if parked is not None:
-            parked.resume(Why.INTERRUPTED)
+            parked.resume(WakeReason.INTERRUPTED)
 
     def end_all(self) -> None:
-        """The mount ends: every parked call, and every one that would park from now on, gets ENOTCONN."""
+        """End every parked call, and every call that would park from now on, with ENOTCONN."""
         self.ended = True
         for parked in tuple(self.by_unique.values()):
-            parked.resume(Why.ENDED)
+            parked.resume(WakeReason.ENDED)
 
     def _time_out(self, waiters: Waiters, unique: int) -> None:
         parked = self.by_unique.get(unique)
         if parked is not None and parked.waiters is waiters:
-            parked.resume(Why.TIMED_OUT)
+            parked.resume(WakeReason.TIMED_OUT)
 
 
-def _raise_for(why: Why) -> None:
-    if why is Why.INTERRUPTED:
+def _raise_for(reason: WakeReason) -> None:
+    if reason is WakeReason.INTERRUPTED:
         raise SchemeError(errno.EINTR, "interrupted by a signal")
-    if why is Why.TIMED_OUT:
+    if reason is WakeReason.TIMED_OUT:
         raise SchemeError(errno.EAGAIN, "timed out")
-    if why is Why.ENDED:
+    if reason is WakeReason.ENDED:
         raise SchemeError(errno.ENOTCONN, "the mount has ended")

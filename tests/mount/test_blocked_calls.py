@@ -1,6 +1,6 @@
 """Every blocked call ends when its caller is signalled: Ctrl-C, timeout, SIGKILL; and takes nothing with it.
 
-Without the C seam each of these hangs in state D (schemefs/fs/libfuse_hooks.py says why).
+Without the libfuse hooks each of these hangs in state D (schemefs/fs/libfuse_hooks.py says why).
 """
 
 from __future__ import annotations

@@ -64,12 +64,12 @@ def test_what_is_wrong_is_named_with_its_fix(before: str, prefix: str, told: str
     assert "Traceback" not in done.stderr
 
 
-def test_a_broken_seam(tmp_path: Path) -> None:
+def test_libfuse_functions_that_are_not_ours(tmp_path: Path) -> None:
     """Another library defines libfuse's functions first, as LD_PRELOAD can make it."""
     source = tmp_path / "other.c"
     source.write_text("int fuse_session_process_buf(void) { return 0; } int fuse_reply_open(void) { return 0; }\n")
     subprocess.run(["gcc", "-shared", "-fPIC", "-o", tmp_path / "other.so", source], check=True, timeout=60)
     done = doctor("true", f"env LD_PRELOAD={tmp_path}/other.so")
     assert done.returncode == 1
-    assert "FAIL  seam: the C part does not work: libfuse's " in done.stdout
+    assert "FAIL  libfuse hooks: the C part does not work: libfuse's " in done.stdout
     assert "fix: reinstall with a C compiler and libfuse3-dev; unset LD_PRELOAD" in done.stdout

@@ -95,7 +95,7 @@ def test_who_does_not_want_to_wait_is_told_that_nobody_came(tcp: Path) -> None:
 def test_accept_waits_as_long_as_it_says(tcp: Path) -> None:
     before = set(os.listdir(tcp))
     number, sentence = refused(tcp / ":7195,accept,read_timeout=0.2")
-    assert (number, sentence) == (errno.EAGAIN, "nobody came within 0.2 s\n")
+    assert (number, sentence) == (errno.EAGAIN, "no peer connected within 0.2 s\n")
     assert set(os.listdir(tcp)) <= before
 
 

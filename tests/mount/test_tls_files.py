@@ -54,7 +54,7 @@ def test_a_fifo_is_none(module_scheme_mount: SchemeMount, tmp_path: Path) -> Non
     os.mkfifo(tmp_path / "fifo")
     scheme = module_scheme_mount.path
     assert refused(scheme / f"tls/127.0.0.1:8443,ca={quoted(tmp_path / 'fifo')}") == errno.EINVAL
-    assert "it is no ordinary file" in (scheme / "tls/err").read_text()
+    assert "it is not a regular file" in (scheme / "tls/err").read_text()
 
 
 def test_what_is_missing_is_said_by_open_and_by_ctl(module_scheme_mount: SchemeMount, tmp_path: Path) -> None:

@@ -97,7 +97,7 @@ def test_it_mounts_from_a_directory_that_has_drivers_and_schemes_of_its_own(
         mount = mountinfo.mounted_at(str(directory))
         assert mount is not None
         place.note_process(mount.pid)
-        # What the daemon has mapped is the wheel's seam, not the checkout's.
+        # The daemon has mapped the wheel's libfuse hooks, not the checkout's.
         maps = Path(f"/proc/{mount.pid}/maps").read_text()
         assert f"{environment}/lib" in maps
         assert str(ROOT / "schemefs") not in maps

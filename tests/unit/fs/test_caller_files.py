@@ -26,7 +26,7 @@ root = pytest.mark.needs("root")
 
 
 def read_for(caller: Caller, *names: Path) -> dict[str, str]:
-    async def read() -> Mapping[str, caller_files.Copy]:
+    async def read() -> Mapping[str, caller_files.MemoryCopy]:
         return await caller_files.read_for(caller, [str(name) for name in names], here(), 1)
 
     return {Path(name).name: Path(copy.path).read_text() for name, copy in trio.run(read).items()}
@@ -51,7 +51,7 @@ def test_several_files_are_read_at_once(tmp_path: Path) -> None:
 
 
 def test_a_copy_goes_with_who_has_it() -> None:
-    copy = caller_files.Copy(b"secret")
+    copy = caller_files.MemoryCopy(b"secret")
     path = copy.path
     assert Path(path).read_bytes() == b"secret"
     del copy
@@ -180,7 +180,7 @@ async def test_what_can_not_even_be_killed_is_given_up(hanging: Path, monkeypatc
 async def test_the_wait_for_a_slot_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(caller_files, "TIMEOUT", 0.1)
     slots = trio.CapacityLimiter(1)
-    monkeypatch.setattr(caller_files, "_slots", slots)
+    monkeypatch.setattr(caller_files, "_reader_slots", slots)
     async with slots:
         with trio.fail_after(10), refusal() as caught:
             await caller_files.read_for(myself(), [str(tmp_path)], here(), 1)
@@ -207,7 +207,7 @@ async def test_a_signal_ends_it_at_once(hanging: Path) -> None:
 async def test_a_signal_right_after_the_files_were_read_finds_the_call(monkeypatch: pytest.MonkeyPatch) -> None:
     waiting, waiters = here(), Waiters()
 
-    async def read(*_args: object) -> Mapping[str, caller_files.Copy]:
+    async def read(*_args: object) -> Mapping[str, caller_files.MemoryCopy]:
         return {}
 
     monkeypatch.setattr(caller_files, "_read", read)

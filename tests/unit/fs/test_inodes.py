@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from schemefs.fs.inodes import MANY, ROOT, Inodes
+from schemefs.fs.inodes import EVICTION_THRESHOLD, ROOT, Inodes
 from schemefs.scheme import Caller, Handle, StaticDirectory, StreamFile, TextFile
 
 
@@ -68,16 +68,16 @@ def test_handle_goes_with_the_last_open_file(inodes: Inodes) -> None:
 
 def test_many_unused_names_are_offered_once_and_never_what_is_in_use(inodes: Inodes) -> None:
     told: list[int] = []
-    inodes.on_many = lambda: told.append(len(inodes))
+    inodes.on_eviction_due = lambda: told.append(len(inodes))
     directory = inodes.remember(StaticDirectory({}), inodes.root, None, b"d")
     opened = inodes.remember(Stream(), directory, None, b"open")
     opened.opens = 1
-    for number in range(MANY):
+    for number in range(EVICTION_THRESHOLD):
         inodes.remember(Stream(), directory, None, b"%d" % number)
-    assert told == [MANY + 1]
+    assert told == [EVICTION_THRESHOLD + 1]
     names = inodes.unused()
-    assert names == [(directory.number, b"%d" % number) for number in range(MANY)]
+    assert names == [(directory.number, b"%d" % number) for number in range(EVICTION_THRESHOLD)]
     assert inodes.unused() == []
-    for number in range(2 * MANY):
+    for number in range(2 * EVICTION_THRESHOLD):
         inodes.remember(Stream(), directory, None, b"more %d" % number)
     assert 2 <= len(told) <= 3

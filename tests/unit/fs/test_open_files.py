@@ -13,7 +13,7 @@ from trio.testing import wait_all_tasks_blocked
 from schemefs.errors import SchemeError
 from schemefs.fs import caller_files
 from schemefs.fs.inodes import Inode
-from schemefs.fs.open_files import BRIM, PIECES, OpenFollowed, OpenStream, OpenText
+from schemefs.fs.open_files import LARGE_READ, WRITES_PER_CALL, OpenFollowed, OpenStream, OpenText
 from schemefs.fs.waiting import Waiting
 from schemefs.log import TRACE, LogRing, LogRings
 from schemefs.readme import FollowingStream
@@ -69,7 +69,7 @@ def stream(handle: Handle) -> OpenStream:
     ("queued", "size", "expected"),
     [
         (MEBIBYTE, MEBIBYTE, MEBIBYTE - 1),  # to the brim, and nothing more is there: the kernel must not ask on
-        (BRIM, BRIM, BRIM - 1),
+        (LARGE_READ, LARGE_READ, LARGE_READ - 1),
         (MEBIBYTE + 1, MEBIBYTE, MEBIBYTE),
         (MEBIBYTE - 1, MEBIBYTE, MEBIBYTE - 1),
         (4096, 4096, 4096),  # a small read is one request: exact
@@ -166,25 +166,25 @@ class Lines(Source):
 async def test_write_of_many_pieces_is_answered_short_so_that_others_have_a_turn() -> None:
     lines = Lines()
     file = stream(lines)
-    assert await file.write(0, bytes(PIECES + 7), 1, 0, 0.0) == PIECES
-    assert lines.taken == PIECES
+    assert await file.write(0, bytes(WRITES_PER_CALL + 7), 1, 0, 0.0) == WRITES_PER_CALL
+    assert lines.taken == WRITES_PER_CALL
     assert await file.write(0, bytes(7), 1, 0, 0.0) == 7
 
 
 async def test_write_that_waits_between_its_pieces_is_answered_whole() -> None:
-    lines = Lines(waits_every=PIECES // 2)
+    lines = Lines(waits_every=WRITES_PER_CALL // 2)
     file = stream(lines)
     counts: list[int] = []
 
     async def write() -> None:
-        counts.append(await file.write(0, bytes(2 * PIECES), 1, 0, 0.0))
+        counts.append(await file.write(0, bytes(2 * WRITES_PER_CALL), 1, 0, 0.0))
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(write)
         while not counts:
             await wait_all_tasks_blocked()
             lines.changed()
-    assert counts == [2 * PIECES]
+    assert counts == [2 * WRITES_PER_CALL]
 
 
 async def test_write_that_had_files_read_is_given_the_time_after_it(monkeypatch: pytest.MonkeyPatch) -> None:
