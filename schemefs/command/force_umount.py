@@ -54,7 +54,7 @@ def end_by_force(path: str) -> Iterator[str]:
                 os.close(descriptor)
 
 
-def _abort(mount: mountinfo.Mount) -> bool:
+def _abort(mount: mountinfo.MountEntry) -> bool:
     """Abort the connection (Documentation/filesystems/fuse.rst, "Control filesystem"). False: it can't be."""
     file = CONNECTIONS / str(mount.device) / "abort"
     if not file.exists() and not any(CONNECTIONS.glob("*")):
@@ -67,7 +67,7 @@ def _abort(mount: mountinfo.Mount) -> bool:
     return True
 
 
-def _open_daemon(mount: mountinfo.Mount) -> int:
+def _open_daemon(mount: mountinfo.MountEntry) -> int:
     """Return a pidfd of the daemon; -1: it is gone, or the process with its number is another one."""
     try:
         pidfd = os.pidfd_open(mount.pid)
@@ -79,7 +79,7 @@ def _open_daemon(mount: mountinfo.Mount) -> int:
     return -1
 
 
-def _is_ours(mount: mountinfo.Mount) -> bool:
+def _is_ours(mount: mountinfo.MountEntry) -> bool:
     """Check that the process is a schemefs and has /dev/fuse open (unless it is dying and has nothing open)."""
     if not mount.daemon_lives:
         return False

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Final
 
 from schemefs.errors import StartError
-from schemefs.fs.mountinfo import TYPE, Mount, mounted_at, unmount
+from schemefs.fs.mountinfo import TYPE, MountEntry, mounted_at, unmount
 
 FUSE_DEVICE: Final = Path("/dev/fuse")
 FUSE_CONF: Final = Path("/etc/fuse.conf")
@@ -127,7 +127,7 @@ def end_mount(path: str) -> str:
     return f"unmounted {path}"
 
 
-def ours_at(path: str) -> Mount:
+def ours_at(path: str) -> MountEntry:
     """Return the mount at *path*, which must be a schemefs that this user may end. StartError: why it is not."""
     mount = mounted_at(path)
     if mount is None:
@@ -219,7 +219,7 @@ def state_of(path: str) -> State:
     return State.DEAD if any(os.strerror(number) in complaint for number in gone) else State.ANSWERS
 
 
-def _open_process(mount: Mount) -> int:
+def _open_process(mount: MountEntry) -> int:
     try:
         return os.pidfd_open(mount.pid) if mount.daemon_lives else -1
     except OSError:

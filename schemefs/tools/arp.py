@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from schemefs.command.completion import interfaces
-from schemefs.tools.exit_status import Tool, end, tell
+from schemefs.tools.exit_status import Tool, fail, write_to
 from schemefs.tools.find_mount import mount_option
 
 EXAMPLES = """
@@ -37,12 +37,12 @@ def _entries(tree: Path, interface: str | None) -> Iterator[tuple[str, str, str,
 def command(tree: Path, interface: str | None, entry: tuple[str, str] | None, gone: str | None) -> None:
     """Print the neighbors that are known, or add or remove one."""
     if entry:
-        tell(tree, f"netcfg/ifaces/{interface or 'eth0'}/neighbors/add", f"{entry[0]} {entry[1]}")
+        write_to(tree, f"netcfg/ifaces/{interface or 'eth0'}/neighbors/add", f"{entry[0]} {entry[1]}")
     elif gone:
         where = [name for address, _, _, name in _entries(tree, interface) if address == gone]
         if not where:
-            end(1, f"no neighbor {gone} is known")
-        tell(tree, f"netcfg/ifaces/{where[0]}/neighbors/rm", gone)
+            fail(1, f"no neighbor {gone} is known")
+        write_to(tree, f"netcfg/ifaces/{where[0]}/neighbors/rm", gone)
     else:
         click.echo(f"{'ADDRESS':16} {'HARDWARE ADDRESS':18} {'STATE':11} INTERFACE")
         for address, mac, state, name in _entries(tree, interface):

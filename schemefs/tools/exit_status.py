@@ -43,37 +43,37 @@ def _output() -> Iterator[None]:
         yield
     except OSError as error:
         if error.filename is None:
-            give_up_output()
-        end(1, f"{error.filename or OUTPUT}: {error.strerror}")
+            discard_output()
+        fail(1, f"{error.filename or OUTPUT}: {error.strerror}")
 
 
-def give_up_output() -> None:
+def discard_output() -> None:
     """Send what is left nowhere: Python flushes it once more at its end, and tells a failure in words of its own."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def end(status: int, sentence: str) -> NoReturn:
+def fail(status: int, sentence: str) -> NoReturn:
     """Say why, and exit."""
     click.echo(f"schemefs: {sentence}", err=True)
     sys.exit(status)
 
 
-def end_by(status: int, tree: Path, path: str, error: OSError) -> NoReturn:
+def fail_with(status: int, tree: Path, path: str, error: OSError) -> NoReturn:
     """Say why *path* in *tree* failed, in the scheme's own words, and exit."""
-    end(status, str(failure(tree, path, error)))
+    fail(status, str(failure(tree, path, error)))
 
 
-def text_of(tree: Path, path: str) -> str:
+def read_from(tree: Path, path: str) -> str:
     """Return what *path* in *tree* says; if it can't be read, say why, and exit with status 1."""
     try:
         return (tree / path).read_text()
     except OSError as error:
-        end_by(1, tree, path, error)
+        fail_with(1, tree, path, error)
 
 
-def tell(tree: Path, path: str, line: str) -> None:
+def write_to(tree: Path, path: str, line: str) -> None:
     """Write a line to *path* in *tree*; if it isn't taken, say why, and exit with status 1."""
     try:
         (tree / path).write_text(f"{line}\n")
     except OSError as error:
-        end_by(1, tree, path, error)
+        fail_with(1, tree, path, error)

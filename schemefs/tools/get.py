@@ -18,9 +18,9 @@ import click
 import h11
 
 from schemefs.command.completion import files
-from schemefs.tools.exit_status import OUTPUT, Tool, end, end_by, give_up_output
+from schemefs.tools.exit_status import OUTPUT, Tool, discard_output, fail, fail_with
 from schemefs.tools.find_mount import mount_option
-from schemefs.tools.http import Exchange, Url, parse_url, redirected
+from schemefs.tools.http import HttpExchange, Url, parse_url, redirected
 
 REDIRECTIONS: Final = 10
 STDOUT: Final = "-"
@@ -56,7 +56,7 @@ def command(tree: Path, url: str, output: str | None, timeout: float, *, resume:
     """Fetch URL and print it. Redirections are followed."""
     output = None if output == STDOUT else output
     if resume and not output:
-        end(3, "-c goes on with a file: give -o FILE")
+        fail(3, "-c goes on with a file: give -o FILE")
     have = os.path.getsize(output) if resume and output and os.path.exists(output) else 0
     options = f",timeout={timeout:.6f},read_timeout={timeout:.6f}" if timeout else ""
     with _fetch(tree, url, {"Range": f"bytes={have}-"} if have else {}, options) as exchange:
@@ -66,14 +66,14 @@ def command(tree: Path, url: str, output: str | None, timeout: float, *, resume:
             return  # the whole of it is there
         if exchange.status >= 400:
             reason = exchange.head.reason.decode("latin-1")
-            end(22, f"{url}: {exchange.status} {reason}")
+            fail(22, f"{url}: {exchange.status} {reason}")
         goes_on = have > 0 and exchange.status == 206
         if goes_on and not exchange.field("Content-Range").startswith(f"bytes {have}-"):
-            end(56, f"{url}: asked for octets from {have} on, the server gives {exchange.field('Content-Range')!r}")
+            fail(56, f"{url}: asked for octets from {have} on, the server gives {exchange.field('Content-Range')!r}")
         _save(exchange, url, output, have if goes_on else 0)
 
 
-def _fetch(tree: Path, text: str, fields: dict[str, str], options: str) -> Exchange:
+def _fetch(tree: Path, text: str, fields: dict[str, str], options: str) -> HttpExchange:
     """Return the response at the end of all redirections."""
     try:
         url = parse_url(text)
@@ -85,24 +85,24 @@ def _fetch(tree: Path, text: str, fields: dict[str, str], options: str) -> Excha
             with exchange:
                 url = redirected(url, location)
     except ValueError as error:
-        end(3, str(error))
-    return end(47, f"{text} leads from one place to another more than {REDIRECTIONS} times")
+        fail(3, str(error))
+    return fail(47, f"{text} leads from one place to another more than {REDIRECTIONS} times")
 
 
-def _exchange(tree: Path, url: Url, fields: dict[str, str], options: str) -> Exchange:
+def _exchange(tree: Path, url: Url, fields: dict[str, str], options: str) -> HttpExchange:
     if url.scheme == "https" and not (tree / "tls").exists():
-        end(35, f"{url.text}: there is no tls scheme on {tree}")
+        fail(35, f"{url.text}: there is no tls scheme on {tree}")
     try:
-        return Exchange(tree, url, fields, options)
+        return HttpExchange(tree, url, fields, options)
     except BlockingIOError:
-        end(28, f"{url.text}: no answer within the time-out")
+        fail(28, f"{url.text}: no answer within the time-out")
     except OSError as error:
-        end_by(_STATUSES.get(error.errno or 0, 35 if url.scheme == "https" else 7), tree, url.path, error)
+        fail_with(_STATUSES.get(error.errno or 0, 35 if url.scheme == "https" else 7), tree, url.path, error)
     except h11.RemoteProtocolError as error:
-        end(52, f"{url.text}: {error}")
+        fail(52, f"{url.text}: {error}")
 
 
-def _head(exchange: Exchange) -> str:
+def _head(exchange: HttpExchange) -> str:
     lines = [f"HTTP/{exchange.head.http_version.decode()} {exchange.status} {exchange.head.reason.decode('latin-1')}"]
     lines += [
         f"{name.decode('latin-1')}: {value.decode('latin-1')}" for name, value in exchange.head.headers.raw_items()
@@ -110,7 +110,7 @@ def _head(exchange: Exchange) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _save(exchange: Exchange, url: str, output: str | None, have: int) -> None:
+def _save(exchange: HttpExchange, url: str, output: str | None, have: int) -> None:
     """Write the body; what has come stays when it breaks off."""
     try:
         with ExitStack() as undo:
@@ -126,8 +126,8 @@ def _save(exchange: Exchange, url: str, output: str | None, have: int) -> None:
             file.flush()
     except OSError as error:  # of a write, or of what was still to be written: flush and close
         if output is None:
-            give_up_output()
-        end(23, f"{output or OUTPUT}: {error.strerror}")
+            discard_output()
+        fail(23, f"{output or OUTPUT}: {error.strerror}")
 
 
 def _progress(output: str, total: int, have: int, undo: ExitStack) -> Callable[[int], None]:
@@ -152,8 +152,8 @@ def _next(body: Iterator[bytes], url: str) -> bytes:
     try:
         return next(body, b"")
     except BlockingIOError:
-        end(28, f"{url}: nothing more came within the time-out")
+        fail(28, f"{url}: nothing more came within the time-out")
     except OSError as error:
-        end(56, f"{url}: {error.strerror}")
+        fail(56, f"{url}: {error.strerror}")
     except h11.RemoteProtocolError as error:
-        end(18, f"{url}: cut off: {error}")
+        fail(18, f"{url}: cut off: {error}")

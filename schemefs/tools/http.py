@@ -69,7 +69,7 @@ def redirected(url: Url, location: str) -> Url:
     return parse_url(urljoin(url.text, location))
 
 
-class Exchange:
+class HttpExchange:
     """One request and its response. OSError: the file failed; h11.RemoteProtocolError: what came is no HTTP."""
 
     def __init__(self, tree: Path, url: Url, fields: Mapping[str, str], options: str = "") -> None:

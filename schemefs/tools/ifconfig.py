@@ -9,7 +9,7 @@ import click
 
 from schemefs.command.completion import interfaces
 from schemefs.command.completion import words as completing
-from schemefs.tools.exit_status import Tool, end, tell
+from schemefs.tools.exit_status import Tool, fail, write_to
 from schemefs.tools.find_mount import mount_option
 
 EXAMPLES = """
@@ -39,10 +39,10 @@ def command(tree: Path, interface: str | None, words: Sequence[str]) -> None:
     ifaces = tree / "netcfg/ifaces"
     names = sorted(directory.name for directory in ifaces.iterdir() if directory.is_dir())
     if interface is not None and interface not in names:
-        end(1, f"there is no interface {interface!r}; there are: {', '.join(names)}")
+        fail(1, f"there is no interface {interface!r}; there are: {', '.join(names)}")
     if words:
         for path, value in _changes(words):
-            tell(tree, f"netcfg/ifaces/{interface}/{path}", value)
+            write_to(tree, f"netcfg/ifaces/{interface}/{path}", value)
         return
     for name in [interface] if interface else names:
         click.echo(_shown(ifaces / name))
@@ -60,7 +60,7 @@ def _changes(words: Sequence[str]) -> Iterator[tuple[str, str]]:
         elif "/" in word:
             yield "addr/set", word
         else:
-            end(
+            fail(
                 2, f"{word!r} is nothing that an interface can be told: CIDR, up, down, mtu N, mac MAC, add or del CIDR"
             )
 

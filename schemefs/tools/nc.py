@@ -25,7 +25,7 @@ import click
 
 from schemefs.errors import StartError
 from schemefs.net.addresses import parse_seconds
-from schemefs.tools.exit_status import OUTPUT, Tool, end, end_by
+from schemefs.tools.exit_status import OUTPUT, Tool, fail, fail_with
 from schemefs.tools.find_mount import conversation_of, mount_option
 
 CHUNK = 65536
@@ -45,7 +45,7 @@ Examples:
 """
 
 
-class Joined:
+class StdioRelay:
     """One conversation joined to standard input and output. *wait* seconds of silence both ways end it; 0: never."""
 
     def __init__(self, tree: Path, descriptor: int, *, datagrams: bool, wait: float) -> None:
@@ -121,7 +121,7 @@ def _show(octets: bytes) -> None:
     try:
         _write_all(sys.stdout.fileno(), octets)
     except OSError as error:
-        end(1, f"{OUTPUT}: {error.strerror}")
+        fail(1, f"{OUTPUT}: {error.strerror}")
 
 
 def _write_all(descriptor: int, octets: bytes) -> None:
@@ -151,9 +151,9 @@ def command(
 ) -> None:
     """Connect standard input and output with HOST:PORT, or with whoever connects to PORT."""
     if len(words) != (1 if listen else 2):
-        end(1, "whom to connect to? HOST PORT; to listen: -l PORT")
+        fail(1, "whom to connect to? HOST PORT; to listen: -l PORT")
     if tls and (listen or udp):
-        end(1, "-c connects by TLS; to serve it: schemefs serve tls/:PORT,cert=FILE -- COMMAND")
+        fail(1, "-c connects by TLS; to serve it: schemefs serve tls/:PORT,cert=FILE -- COMMAND")
     scheme = "udp" if udp else "tls" if tls else "tcp"
     if listen:
         _serve(tree, f"{scheme}/:{words[0]}" + (",listen" if udp else ""), keep=keep, udp=udp, wait=wait)
@@ -163,7 +163,7 @@ def command(
     try:
         descriptor = os.open(tree / path, os.O_RDWR)
     except OSError as error:
-        end_by(1, tree, path, error)
+        fail_with(1, tree, path, error)
     if not probe:
         _join(tree, path, descriptor, udp=udp, writes=True, wait=wait)
 
@@ -172,7 +172,7 @@ def _serve(tree: Path, path: str, *, keep: bool, udp: bool, wait: float) -> None
     try:
         listener = os.open(tree / path, os.O_RDONLY)
     except OSError as error:
-        end_by(1, tree, path, error)
+        fail_with(1, tree, path, error)
     while True:
         descriptor = _accepted(tree, path, listener)
         if not keep:
@@ -193,12 +193,12 @@ def _accepted(tree: Path, path: str, listener: int) -> int:
             return os.open(tree / name / "data", os.O_RDWR)
         except OSError as error:  # it was gone before we came
             click.echo(f"schemefs: {name}: {error.strerror}", err=True)
-    return end(1, f"{path}: the listener has ended")
+    return fail(1, f"{path}: the listener has ended")
 
 
 def _join(tree: Path, path: str, descriptor: int, *, udp: bool, writes: bool, wait: float) -> None:
     try:
-        Joined(tree, descriptor, datagrams=udp, wait=wait).run(writes=writes)
+        StdioRelay(tree, descriptor, datagrams=udp, wait=wait).run(writes=writes)
     except OSError as error:
         raise StartError(f"{path}: {error.strerror}") from None
     finally:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import click
 
-from schemefs.tools.exit_status import Tool, end_by
+from schemefs.tools.exit_status import Tool, fail_with
 from schemefs.tools.find_mount import mount_option
 
 EXAMPLES = """
@@ -25,7 +25,7 @@ Examples:
 """
 
 
-class Tally:
+class PingStatistics:
     """What the lines printed so far say, for who interrupts."""
 
     def __init__(self, host: str) -> None:
@@ -34,7 +34,7 @@ class Tally:
         self.times: list[float] = []  # milliseconds, of the replies
         self.is_complete = False
 
-    def note(self, line: str) -> None:
+    def count_line(self, line: str) -> None:
         """Count one line of the file."""
         if "icmp_seq=" in line:
             self.sent += 1
@@ -66,15 +66,15 @@ class Tally:
 def command(tree: Path, host: str, count: int, interval: float, size: int, ttl: int, timeout: float) -> None:
     """Send echo requests to HOST and print a line for each."""
     path = f"icmp/ping/{host},count={count},interval={interval:.6f},size={size},ttl={ttl},timeout={timeout:.6f}"
-    tally = Tally(host)
+    statistics = PingStatistics(host)
     try:
         for line in _lines(tree, path):
-            tally.note(line)
+            statistics.count_line(line)
             click.echo(line, nl=False)
     except KeyboardInterrupt:
-        if not tally.is_complete:
-            click.echo(tally.lines(), nl=False)
-    sys.exit(os.EX_OK if tally.times else 1)
+        if not statistics.is_complete:
+            click.echo(statistics.lines(), nl=False)
+    sys.exit(os.EX_OK if statistics.times else 1)
 
 
 def _lines(tree: Path, path: str) -> Iterator[str]:
@@ -82,4 +82,4 @@ def _lines(tree: Path, path: str) -> Iterator[str]:
         with open(tree / path, encoding="utf-8") as lines:
             yield from lines
     except OSError as error:
-        end_by(2, tree, path, error)
+        fail_with(2, tree, path, error)

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from schemefs.command.completion import words as completing
-from schemefs.tools.exit_status import Tool, end, tell, text_of
+from schemefs.tools.exit_status import Tool, fail, read_from, write_to
 from schemefs.tools.find_mount import mount_option
 
 EXAMPLES = """
@@ -32,9 +32,9 @@ def command(tree: Path, words: Sequence[str]) -> None:
     verb, rest = (words[0], words[1:]) if words else ("", ())
     path = {"": "routes", "add": "route/add", "del": "route/rm", "get": f"route/get/{''.join(rest)}"}.get(verb)
     if path is None or (verb and not rest):
-        end(2, f"route what? add RULE…, del RULE… or get IP, not {' '.join(words)!r}")
+        fail(2, f"route what? add RULE…, del RULE… or get IP, not {' '.join(words)!r}")
     path = f"netcfg/{path}"
     if verb in ("", "get"):
-        click.echo(text_of(tree, path), nl=False)
+        click.echo(read_from(tree, path), nl=False)
         return
-    tell(tree, path, " ".join(rest))
+    write_to(tree, path, " ".join(rest))

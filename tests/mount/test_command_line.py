@@ -277,7 +277,7 @@ def test_umount_of_a_busy_mount_names_who_uses_it_and_the_daemon_goes_on(directo
     pid = mounted(directory)
     with subprocess.Popen(["sleep", "60"], cwd=directory) as user:
         done = schemefs("umount", directory)
-        failed(done, rf"{directory} is in use by sleep \({user.pid}\); kill {pid} ends it all the same")
+        failed(done, rf"{directory} is in use by sleep \({user.pid}\); kill {pid} ends it nevertheless")
         assert (directory / "README").exists()
         user.kill()
     assert schemefs("umount", directory).returncode == 0

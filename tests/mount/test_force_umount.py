@@ -137,7 +137,7 @@ def test_another_process_with_the_daemons_number_is_left_alone(mount: SchemeMoun
     from schemefs.command import force_umount
 
     with subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()", "schemefs"]) as other:
-        stranger = mountinfo.Mount(str(mount.path), mountinfo.TYPE, mountinfo.source(other.pid), 0)
+        stranger = mountinfo.MountEntry(str(mount.path), mountinfo.TYPE, mountinfo.source(other.pid), 0)
         assert force_umount._open_daemon(stranger) == -1
         assert other.poll() is None
         other.kill()

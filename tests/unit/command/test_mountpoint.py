@@ -13,20 +13,20 @@ from schemefs.fs import mountinfo
 
 
 def test_the_source_names_the_daemon() -> None:
-    mount = mountinfo.Mount("/scheme", mountinfo.TYPE, mountinfo.source(os.getpid()), 0)
+    mount = mountinfo.MountEntry("/scheme", mountinfo.TYPE, mountinfo.source(os.getpid()), 0)
     assert mount.pid == os.getpid()
 
 
 @pytest.mark.parametrize("source", ["schemefs", "schemefs:", "schemefs:x", "/dev/sda1", "other:1"])
 def test_other_sources_name_nobody(source: str) -> None:
-    mount = mountinfo.Mount("/scheme", mountinfo.TYPE, source, 0)
+    mount = mountinfo.MountEntry("/scheme", mountinfo.TYPE, source, 0)
     assert mount.pid == 0
     assert not mount.daemon_lives
 
 
 def test_a_process_that_is_not_ours_is_no_daemon() -> None:
     with subprocess.Popen(["sleep", "60"]) as other:
-        mount = mountinfo.Mount("/scheme", mountinfo.TYPE, mountinfo.source(other.pid), 0)
+        mount = mountinfo.MountEntry("/scheme", mountinfo.TYPE, mountinfo.source(other.pid), 0)
         assert not mount.daemon_lives
         other.kill()
 
@@ -43,7 +43,7 @@ def test_of_two_daemons_with_one_process_id_each_ends_its_own(
     monkeypatch: pytest.MonkeyPatch, unmounted: list[str]
 ) -> None:
     name = mountinfo.source(os.getpid())
-    shown = [mountinfo.Mount(f"/{device}", mountinfo.TYPE, name, 0, device) for device in (41, 42)]
+    shown = [mountinfo.MountEntry(f"/{device}", mountinfo.TYPE, name, 0, device) for device in (41, 42)]
     monkeypatch.setattr(mountinfo, "mounts", lambda: iter(shown))
     assert mountinfo.own_device("/42") == 42
     assert list(mountinfo.detach_own(41)) == []
@@ -53,11 +53,11 @@ def test_of_two_daemons_with_one_process_id_each_ends_its_own(
 
 
 def test_what_is_mounted_over_ours_stays(monkeypatch: pytest.MonkeyPatch, unmounted: list[str]) -> None:
-    ours = mountinfo.Mount("/scheme", mountinfo.TYPE, mountinfo.source(os.getpid()), 0, 41)
-    over = mountinfo.Mount("/scheme", "tmpfs", "none", 0, 42)
+    ours = mountinfo.MountEntry("/scheme", mountinfo.TYPE, mountinfo.source(os.getpid()), 0, 41)
+    over = mountinfo.MountEntry("/scheme", "tmpfs", "none", 0, 42)
     monkeypatch.setattr(mountinfo, "mounts", lambda: iter([ours, over]))
     assert mountinfo.own_device("/scheme") == 41
-    sentence = "none (tmpfs) is mounted over /scheme, where our own mount stays below it"
+    sentence = "none (tmpfs) is mounted over /scheme: the mount below it stays"
     assert list(mountinfo.detach_own(41)) == [sentence]
     assert unmounted == []
 
