@@ -32,14 +32,14 @@ class Calls:
 
     def __init__(self) -> None:
         self.timers = Timers()
-        self.turns_given_up = 0
-        self.waiting = Waiting(self.timers, self._give_up, trio.current_time)
+        self.parkings = 0
+        self.waiting = Waiting(self.timers, self._on_park, trio.current_time)
         self.waiters = Waiters()
         self.box = Box()
         self.answers: dict[int, str | int] = {}
 
-    def _give_up(self) -> None:
-        self.turns_given_up += 1
+    def _on_park(self) -> None:
+        self.parkings += 1
 
     async def run(self, unique: int, *, timeout: float = 0.0, nonblocking: int = 0) -> None:
         try:
@@ -87,7 +87,7 @@ async def test_what_is_there_is_taken_without_parking(calls: Calls) -> None:
     calls.box.value = "x"
     await calls.run(1)
     assert calls.answers == {1: "x"}
-    assert calls.turns_given_up == 0
+    assert calls.parkings == 0
     assert calls.nothing_left()
 
 
@@ -95,13 +95,13 @@ async def test_what_is_there_is_taken_without_parking(calls: Calls) -> None:
 async def test_who_cannot_wait_gets_the_errno(calls: Calls, number: int) -> None:
     await calls.run(1, nonblocking=number)
     assert calls.answers == {1: number}
-    assert calls.turns_given_up == 0
+    assert calls.parkings == 0
 
 
 async def test_parked_call_gives_up_the_turn_and_goes_on_when_something_changed(calls: Calls) -> None:
     async with trio.open_nursery() as nursery:
         await start(nursery, calls, 1)
-        assert calls.turns_given_up == 1
+        assert calls.parkings == 1
         calls.put("x")
     assert calls.answers == {1: "x"}
     assert calls.nothing_left()

@@ -10,16 +10,16 @@ from schemefs.tools import find_mount
 
 
 @pytest.fixture
-def mounted(monkeypatch: pytest.MonkeyPatch) -> list[mountinfo.Mount]:
+def mounted(monkeypatch: pytest.MonkeyPatch) -> list[mountinfo.MountEntry]:
     """What is mounted, as far as the finder can see."""
-    mounts: list[mountinfo.Mount] = [mountinfo.Mount("/", "ext4", "/dev/sda1", 0)]
+    mounts: list[mountinfo.MountEntry] = [mountinfo.MountEntry("/", "ext4", "/dev/sda1", 0)]
     monkeypatch.setattr(mountinfo, "mounts", lambda: iter(mounts))
     monkeypatch.delenv("SCHEME", raising=False)
     return mounts
 
 
-def ours(path: str) -> mountinfo.Mount:
-    return mountinfo.Mount(path, mountinfo.TYPE, mountinfo.source(1), 0)
+def ours(path: str) -> mountinfo.MountEntry:
+    return mountinfo.MountEntry(path, mountinfo.TYPE, mountinfo.source(1), 0)
 
 
 def a_tree(path: Path) -> Path:
@@ -28,24 +28,24 @@ def a_tree(path: Path) -> Path:
     return path
 
 
-def test_the_only_one(mounted: list[mountinfo.Mount]) -> None:
+def test_the_only_one(mounted: list[mountinfo.MountEntry]) -> None:
     mounted.append(ours("/scheme"))
     assert find_mount.find() == Path("/scheme")
 
 
-def test_none(mounted: list[mountinfo.Mount]) -> None:
+def test_none(mounted: list[mountinfo.MountEntry]) -> None:
     with pytest.raises(StartError, match="no schemefs is mounted"):
         find_mount.find()
 
 
-def test_several_must_be_told_apart(mounted: list[mountinfo.Mount]) -> None:
+def test_several_must_be_told_apart(mounted: list[mountinfo.MountEntry]) -> None:
     mounted += [ours("/b"), ours("/a")]
     with pytest.raises(StartError, match=r"--mount DIR, or set \$SCHEME: /a, /b"):
         find_mount.find()
 
 
 def test_what_is_given_wins_over_the_variable_and_that_over_what_is_mounted(
-    mounted: list[mountinfo.Mount], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    mounted: list[mountinfo.MountEntry], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mounted.append(ours("/scheme"))
     monkeypatch.setenv("SCHEME", str(a_tree(tmp_path / "variable")))
@@ -53,6 +53,6 @@ def test_what_is_given_wins_over_the_variable_and_that_over_what_is_mounted(
     assert find_mount.find(str(a_tree(tmp_path / "given"))) == tmp_path / "given"
 
 
-def test_a_directory_that_is_no_tree(mounted: list[mountinfo.Mount], tmp_path: Path) -> None:
+def test_a_directory_that_is_no_tree(mounted: list[mountinfo.MountEntry], tmp_path: Path) -> None:
     with pytest.raises(StartError, match=f"no schemefs is mounted on {tmp_path}"):
         find_mount.find(str(tmp_path))
