@@ -58,7 +58,19 @@ class Attachments:
         if driver_class is None:
             message = f"there is no driver {config.driver!r}; there are: {', '.join(self._drivers)}"
             raise DriverError(message)
-        driver = driver_class(DriverContext(config.name, config.options, self._logs, self._callbacks.call_soon))
+        driver = driver_class(
+            DriverContext(
+                interface=config.name,
+                options=config.options,
+                logs=self._logs,
+                call_soon=self._callbacks.call_soon,
+                address=config.address,
+                address_may_move=config.address_may_move,
+                mac=config.mac,
+                mtu=config.mtu,
+                nameserver=config.nameserver,
+            )
+        )
         driver.open()
         driver.link.name = config.name
         self._attached[config.name] = _Attachment(config, driver)

@@ -1,4 +1,4 @@
-"""What a daemon is told at start: the values behind `schemefs mount`'s options, checked and with defaults.
+"""The configuration that a daemon starts with: the values of `schemefs mount`'s options, checked and with defaults.
 
 The defaults are QEMU's user network, which the project's notes and Redox's documents use: 10.0.2.15/24, gateway
 10.0.2.2, name server 10.0.2.3.
@@ -10,22 +10,23 @@ import logging
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Interface
 
-from schemefs.document import LOOPBACK, NOTHING, TAP, Document, InterfaceDocument
-from schemefs.net.addresses import parse_mac
+from schemefs.document import LOOPBACK, Document, InterfaceDocument
+from schemefs.driver_option import Tables
+from schemefs.net.addresses import packed, parse_cidr, parse_mac
 
 
 @dataclass(slots=True)
 class InterfaceConfig:
-    """One interface beside lo."""
+    """One interface beside lo, as its driver gets it: see DriverContext."""
 
     name: str = "eth0"
     driver: str = "tap"
     address: IPv4Interface | None = field(default_factory=lambda: IPv4Interface("10.0.2.15/24"))
-    # For the driver: tap (str), mac (bytes | None), mtu (int | None), offload (on, off, auto), address (IPv4Interface),
-    # host_address (IPv4Interface | None), address_is_default (bool: the subnet may move),
-    # uplink (bool), relay, resolver (IPv4Address | None)
-    options: dict[str, object] = field(default_factory=dict)
-    said: dict[str, str] = field(default_factory=dict)  # those that only a driver of another package knows
+    options: dict[str, object] = field(default_factory=dict)  # the values of the driver's table
+    mac: bytes = b""
+    mtu: int = 0
+    address_may_move: bool = False
+    nameserver: IPv4Address | None = None
 
 
 @dataclass(slots=True)
@@ -40,14 +41,19 @@ class Config:
     services_file: str = "/etc/services"
     log_level: int = logging.INFO
     log_file: str = ""  # appended to, as well as logging/net/schemefs.log; "-" is standard error
-    document: Document | None = None  # all of it once more as text, with what is not said above: netcfg applies it
+    document: Document | None = None  # the configuration file; netcfg applies what the fields above do not have
+    tables: Tables = field(default_factory=dict)  # the options of the drivers that are there
 
 
-def from_document(document: Document) -> Config:
-    """Return what the daemon is told by a configuration file. ValueError: a word means nothing to a driver."""
-    named = {name: interface for name, interface in document.interfaces.items() if name != LOOPBACK}
-    interfaces = [interface_config(name, interface) for name, interface in named.items()]
-    config = Config(interfaces=interfaces, document=document)
+def from_document(document: Document, tables: Tables) -> Config:
+    """Return the configuration that a file describes. ValueError: a text in it is bad."""
+    nameserver = _ipv4(next(iter(document.nameservers or ()), ""))
+    interfaces = [
+        interface_config(name, interface, nameserver)
+        for name, interface in document.interfaces.items()
+        if name != LOOPBACK
+    ]
+    config = Config(interfaces=interfaces, document=document, tables=tables)
     for line in document.routes:
         words = line.split()
         if words[:2] == ["default", "via"] and config.gateway is None:
@@ -55,21 +61,32 @@ def from_document(document: Document) -> Config:
     return config
 
 
-def interface_config(name: str, document: InterfaceDocument) -> InterfaceConfig:
-    """Return what the daemon and the driver are told about one interface. ValueError: a word means nothing."""
+def interface_config(name: str, document: InterfaceDocument, nameserver: IPv4Address | None) -> InterfaceConfig:
+    """Return what the driver of one interface gets. ValueError: an address is bad."""
     first = next(iter(document.addresses), "")
     try:
-        address = IPv4Interface(first) if first else None
-        options: dict[str, object] = {"address": address, "address_is_default": False}
-        if document.driver == TAP:
-            host = None if document.host_address == NOTHING else IPv4Interface(document.host_address)
-            options |= {"tap": document.tap, "offload": document.offload, "host_address": host}
-        if document.mac:
-            options["mac"] = parse_mac(document.mac)
+        return InterfaceConfig(
+            name=name,
+            driver=document.driver,
+            address=_interface(first) if first else None,
+            options=dict(document.options),
+            mac=parse_mac(document.mac) if document.mac else b"",
+            mtu=document.mtu,
+            nameserver=nameserver,
+        )
     except ValueError as error:
         message = f"interface.{name}: {error}"
         raise ValueError(message) from None
-    if document.mtu:
-        options["mtu"] = document.mtu
-    said = dict(document.options)
-    return InterfaceConfig(name, document.driver, address, said | options, said)
+
+
+def _interface(text: str) -> IPv4Interface:
+    address, length = parse_cidr(text)
+    if len(address) != 4:
+        message = f"{text!r} is not an IPv4 ADDRESS/PREFIXLENGTH"
+        raise ValueError(message)
+    return IPv4Interface((address, length))
+
+
+def _ipv4(text: str) -> IPv4Address | None:
+    address = packed(text)
+    return IPv4Address(address) if address is not None and len(address) == 4 else None

@@ -16,7 +16,6 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
-from ipaddress import IPv4Interface
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -99,6 +98,7 @@ class Daemon:
             undo.callback(logs.close)
             _start_logging(logs, self.config)
             found = self.load()
+            self.config.tables = {name: driver.options for name, driver in found.drivers.items()}
             attachments = Attachments(found.drivers, logs, self.schemes, self.callbacks)
             undo.callback(attachments.close)
             self._open_drivers(attachments)
@@ -127,7 +127,7 @@ class Daemon:
         interface.address = chosen
         if driver.chosen_gateway is not None:
             config.gateway = driver.chosen_gateway
-            interface.options["host_address"] = IPv4Interface((driver.chosen_gateway, chosen.network.prefixlen))
+        interface.options |= driver.chosen_options
         if config.nameserver in asked.network:
             config.nameserver = chosen.network[int(config.nameserver) - int(asked.network.network_address)]
         self.moved = f", because {asked.network} is in use here"

@@ -8,9 +8,10 @@
 
     [interface.eth0]
     driver = "tap"
-    tap = "schemefs0"
+    tap = "schemefs0"                 # the options of this driver: `schemefs mount --help` lists those of each
     host_address = "10.0.2.2/24"      # the kernel's on the other side; "none" leaves it alone
-    offload = "auto"                  # another driver than tap has, instead of these three: options = { NAME = "TEXT" }
+    offload = "auto"
+    uplink = true                     # an option without a value is true or false
     mac = "02:52:54:00:12:34"
     mtu = 1500
     state = "up"
@@ -23,8 +24,11 @@
     level = "info"
     tcp = "trace"
 
-Interfaces, addresses, neighbors, impairments and routes that are left out are not to be there. What else is left out is
-left as it is. Only the shape is checked here; what the words mean is for who applies them.
+A driver that declares no options takes any texts: options = { NAME = "TEXT" }.
+
+Interfaces, addresses, neighbors, impairments and routes that are left out are removed. Other keys that are left out
+change nothing; an option of a driver then has its default. This module checks keys, kinds of values and the options of
+drivers; netcfg parses the other texts.
 """
 
 from __future__ import annotations
@@ -32,29 +36,26 @@ from __future__ import annotations
 import json
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from schemefs.driver_option import OptionValueError, Tables, option_texts, read_options
+
 LOOPBACK: Final = "lo"
-TAP: Final = "tap"
-NOTHING: Final = "none"  # as host_address
+LOOPBACK_DRIVER: Final = "loopback"
+DEFAULT_DRIVER: Final = "tap"
 NAME: Final = re.compile(r"eth(0|[1-9][0-9]{0,2})", re.ASCII)
+INTERFACE_WORDS: Final = ("address", "mtu", "dhcp", "mac", "state")  # words of `ifaces/add` that every interface has
 _NAMES: Final = ("nameservers", "search", "hosts")
-_TAP_KEYS: Final = ("tap", "host_address", "offload")
-INTERFACE_WORDS: Final = ("address", "mtu", "dhcp", "mac", "state")  # a line of `ifaces/add` says them of any
-_DEVICE_KEYS: Final = ("driver", *_TAP_KEYS, "options")
 
 
 @dataclass(frozen=True, slots=True)
 class InterfaceDocument:
-    """One `[interface.<name>]`. Empty and 0: nothing is said."""
+    """One `[interface.<name>]`. An empty text, 0: the file does not say it."""
 
-    driver: str = "tap"
-    tap: str = ""
-    host_address: str = ""
-    offload: str = ""
-    options: Mapping[str, str] = field(default_factory=dict)
+    driver: str = DEFAULT_DRIVER
+    options: Mapping[str, object] = field(default_factory=dict)  # a value for each option of the driver's table
     mac: str = ""
     mtu: int = 0
     state: str = "up"
@@ -64,9 +65,9 @@ class InterfaceDocument:
     impair: tuple[str, ...] = ()
 
     @property
-    def device(self) -> tuple[object, ...]:
-        """What can't be changed while the interface is there: another one takes its place."""
-        return (self.driver, self.tap, self.host_address, self.offload, dict(self.options))
+    def device(self) -> tuple[str, Mapping[str, object]]:
+        """What an interface can't change: with another device it is detached, and attached anew."""
+        return (self.driver, dict(self.options))
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +83,8 @@ class Document:
     log: Mapping[str, str] = field(default_factory=dict)
 
 
-def parse(text: str) -> Document:
-    """Return what *text* says. ValueError with a sentence: no TOML, an unknown key, a value of the wrong kind."""
+def parse(text: str, tables: Tables) -> Document:
+    """Return the configuration in *text*. ValueError with a sentence: no TOML, an unknown key, a bad value."""
     try:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -91,9 +92,9 @@ def parse(text: str) -> Document:
         raise ValueError(message) from None
     like = {"nameservers": [], "search": [], "hosts": [], "forward": False, "routes": [], "interface": {}, "log": {}}
     _check(table, like, "")
-    interfaces = {name: interface_document(name, values) for name, values in table.get("interface", {}).items()}
+    interfaces = {name: interface_document(name, values, tables) for name, values in table.get("interface", {}).items()}
     if LOOPBACK not in interfaces:
-        interfaces = {LOOPBACK: interface_document(LOOPBACK, {}), **interfaces}
+        interfaces = {LOOPBACK: interface_document(LOOPBACK, {}, tables), **interfaces}
     levels = table.get("log", {})
     _check(levels, dict.fromkeys(levels, ""), "log.")
     names = {key: tuple(table[key]) for key in _NAMES if key in table}
@@ -106,51 +107,73 @@ def parse(text: str) -> Document:
     )
 
 
-def text_of(document: Document) -> str:
+def text_of(document: Document, tables: Tables) -> str:
     """Return the TOML that `parse` reads *document* from."""
     names = {key: getattr(document, key) for key in _NAMES}
     lines = [f"{key} = {_toml(value)}" for key, value in names.items() if value is not None]
     lines += [f"forward = {_toml(document.forward)}", f"routes = {_toml(document.routes)}"]
     for name, interface in document.interfaces.items():
         lines += ["", f"[interface.{name}]"]
-        hidden = _DEVICE_KEYS if name == LOOPBACK else ()
-        values = {key: getattr(interface, key) for key in InterfaceDocument.__slots__ if key not in hidden}
-        lines += [f"{key} = {_toml(value)}" for key, value in values.items() if value not in ("", 0, {})]
+        lines += [f"{key} = {_toml(value)}" for key, value in _keys(name, interface, tables) if value not in ("", 0)]
     if document.log:
         lines += ["", "[log]", *(f"{_key(key)} = {_toml(value)}" for key, value in document.log.items())]
     return "".join(f"{line}\n" for line in lines)
 
 
-def interface_document(name: str, values: Any) -> InterfaceDocument:
+def _keys(name: str, interface: InterfaceDocument, tables: Tables) -> Iterator[tuple[str, object]]:
+    if name != LOOPBACK:
+        table = tables.get(interface.driver)
+        texts = option_texts(table, interface.options)
+        yield "driver", interface.driver
+        if table is not None:
+            yield from texts.items()
+        elif texts:
+            yield "options", texts
+    for key in InterfaceDocument.__slots__[2:]:
+        yield key, getattr(interface, key)
+
+
+def interface_document(name: str, values: Any, tables: Tables) -> InterfaceDocument:
     """Return what a table `[interface.<name>]` says, with the defaults. ValueError with a sentence."""
     where = f"interface.{name}."
     if name != LOOPBACK and not NAME.fullmatch(name):
-        message = f"{name!r} is no name of an interface here: lo, eth0, eth1…"
+        message = f"{name!r} is no name of an interface; there are lo, eth0, eth1…"
         raise ValueError(message)
-    driver = values.get("driver", TAP) if isinstance(values, dict) else TAP
-    device: dict[str, Any] = dict.fromkeys(_TAP_KEYS, "") if driver == TAP else {"options": {}}
-    like: dict[str, Any] = {} if name == LOOPBACK else {"driver": "", **device}
-    like |= {"mac": "", "mtu": 0, "state": "", "dhcp": False, "addresses": [], "neighbors": [], "impair": []}
-    _check(values, like, where)
-    given: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
+    like: dict[str, Any] = {"mac": "", "mtu": 0, "state": "", "dhcp": False}
+    like |= {"addresses": [], "neighbors": [], "impair": []}
     if name == LOOPBACK:
-        return InterfaceDocument(**{"driver": "loopback", "addresses": ("127.0.0.1/8",), **given})
-    if driver == TAP:
-        given = {"tap": f"schemefs{name.removeprefix('eth')}", "host_address": NOTHING, "offload": "auto", **given}
-    options = given.get("options", {})
-    _check(options, dict.fromkeys(options, ""), f"{where}options.")
-    _check_options(options, f"{where}options.")
-    return InterfaceDocument(**given)
+        _check(values, like, where)
+        return InterfaceDocument(**{"driver": LOOPBACK_DRIVER, "addresses": ("127.0.0.1/8",), **_frozen(values)})
+    driver = values.get("driver", DEFAULT_DRIVER) if isinstance(values, dict) else DEFAULT_DRIVER
+    table = tables.get(driver) if isinstance(driver, str) else ()
+    kinds: dict[str, Any] = {option.name: False if option.is_flag else "" for option in table or ()}
+    _check(values, {"driver": "", **({"options": {}} if table is None else kinds), **like}, where)
+    given = values.get("options", {}) if table is None else {key: values[key] for key in kinds if key in values}
+    _check_texts(given, f"{where}options." if table is None else where, is_free=table is None)
+    try:
+        options = read_options(table, name, given)
+    except OptionValueError as error:
+        message = f"{where}{error.option}: {error}"
+        raise ValueError(message) from None
+    return InterfaceDocument(
+        options=options, **_frozen({key: values[key] for key in values if key in ("driver", *like)})
+    )
 
 
-def _check_options(options: Mapping[str, str], where: str) -> None:
-    """Raise ValueError unless a line of `ifaces/list` can say each of them too."""
+def _frozen(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
+
+
+def _check_texts(options: Mapping[str, str | bool], where: str, *, is_free: bool) -> None:
+    """Raise ValueError unless each option fits on a line of `ifaces/list`. *is_free*: no table names the options."""
+    if is_free:
+        _check(options, dict.fromkeys(options, ""), where)
     for key, value in options.items():
-        if key in INTERFACE_WORDS:
+        if is_free and key in INTERFACE_WORDS:
             message = f"{where}{key} is no option of a driver's: every interface has its {key}"
             raise ValueError(message)
         for text in (key, value):
-            if text.splitlines() not in ([], [text]):
+            if isinstance(text, str) and text.splitlines() not in ([], [text]):
                 message = f"{where}{key}: {text!r} does not fit on one line"
                 raise ValueError(message)
 

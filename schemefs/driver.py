@@ -11,11 +11,13 @@ is an `Offload`: a link that can't hand it on does it itself (`schemefs.net.offl
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from enum import Enum
-from typing import TYPE_CHECKING, ClassVar
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, ClassVar
 
+from schemefs.driver_option import DriverOption, with_defaults
 from schemefs.net.drop_samples import Samples
 from schemefs.net.offload import NO_OFFLOAD, Offload, split
 
@@ -25,6 +27,18 @@ if TYPE_CHECKING:
     from schemefs.call_soon import Callback
     from schemefs.log import LogRings
     from schemefs.net.buffer import Buffer, Chunks
+
+__all__ = [
+    "Driver",
+    "DriverContext",
+    "DriverError",
+    "DriverOption",
+    "Finding",
+    "Link",
+    "Medium",
+    "OptionError",
+    "Receive",
+]
 
 _VLAN_TAGS = (b"\x81\x00", b"\x88\xa8")  # IEEE 802.1Q: four octets more in front of the EtherType
 
@@ -107,11 +121,16 @@ def _no_daemon(_callback: Callback) -> None:
 class DriverContext:
     """What the daemon hands to the constructor of a driver."""
 
-    interface: str  # the name its link gets
-    options: Mapping[str, object] = field(default_factory=dict)  # from the command line: tap, mac, mtu, offload, …
+    interface: str  # the name of the link
+    options: Mapping[str, Any] = field(default_factory=dict)  # a value for each option of `Driver.options`
     logs: LogRings | None = None
-    # Have something called, with now, once whatever runs now is done: for what can't be done in the middle of `send`
+    # Call a function, with now, as soon as the current callback returns: for work that `send` must not do itself
     call_soon: Callable[[Callback], None] = _no_daemon
+    address: IPv4Interface | None = None  # ours; None: none yet
+    address_may_move: bool = False  # nothing was chosen: another subnet may be taken when this one is in use
+    mac: bytes = b""  # 6 octets; empty: the driver chooses
+    mtu: int = 0  # octets of the largest IP datagram; 0: the driver chooses
+    nameserver: IPv4Address | None = None  # the server that the schemes ask for names
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,9 +153,15 @@ class Driver(ABC):
 
     name: ClassVar[str]
 
-    # What became of the addresses at `open`, if the driver has a say in it (the default subnet was taken); else None
+    # None: it declares no table; the texts of `options = { … }` in a configuration file reach the constructor unread.
+    # `schemefs mount` reads the tables of all drivers. An entry point's module that defines `OPTIONS` is not asked for
+    # the class: its import can then do without an event loop (see drivers/tap/__init__.py).
+    options: ClassVar[Sequence[DriverOption] | None] = None
+
+    # Set by `open` where it has taken other addresses than asked (`DriverContext.address_may_move`)
     chosen_address: IPv4Interface | None = None
     chosen_gateway: IPv4Address | None = None
+    chosen_options: Mapping[str, object] = MappingProxyType({})  # options with another value than asked
 
     @classmethod
     def examine(cls) -> Iterable[Finding]:
@@ -144,7 +169,7 @@ class Driver(ABC):
         return ()
 
     def __init__(self, context: DriverContext) -> None:
-        self.context = context
+        self.context = replace(context, options=with_defaults(self.options, context.interface, context.options))
 
     @property
     @abstractmethod

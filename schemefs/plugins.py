@@ -11,14 +11,19 @@ import json
 import logging
 import sys
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import Distribution, EntryPoint, entry_points
 from pathlib import Path
-from typing import Final, TypeVar
+from types import ModuleType
+from typing import TYPE_CHECKING, Final, TypeVar
 from urllib.parse import unquote, urlparse
 
 from schemefs.driver import Driver
-from schemefs.scheme import Scheme
+from schemefs.driver_option import Table, Tables, table_faults
+
+if TYPE_CHECKING:
+    from schemefs.scheme import Scheme
 
 log = logging.getLogger("schemefs.plugins")
 
@@ -43,12 +48,32 @@ class Plugins:
 
 def load() -> Plugins:
     """Load every plugin that is installed; one that fails is named in `missing` and in the log, the others serve."""
+    from schemefs.scheme import Scheme  # noqa: PLC0415 - `option_tables` runs in the command line, and needs no scheme
+
     missing: dict[str, str] = {}
     schemes = dict(_load_group(SCHEMES, Scheme, missing))
     drivers = dict(_load_group(DRIVERS, Driver, missing))  # type: ignore[type-abstract]
+    for name, fault in table_faults({name: driver.options for name, driver in drivers.items()}).items():
+        del drivers[name]
+        missing[name] = fault
     for name, reason in missing.items():
         log.error("plugin %s: %s", name, reason)
     return Plugins(in_order(schemes, missing), drivers, missing)
+
+
+def option_tables() -> Tables:
+    """Return the options of each driver that can be used; importing a module that defines `OPTIONS` is enough for its.
+
+    A driver that can't be imported, or whose table can't be used, is left out: `load` says why.
+    """
+    tables: dict[str, Table] = {}
+    for point in _points(DRIVERS):
+        with suppress(Exception):  # whatever a third party's module raises is about that driver only
+            module = _module_of(point)
+            tables[point.name] = module.OPTIONS if hasattr(module, "OPTIONS") else _load_one(point, Driver).options  # type: ignore[type-abstract]
+    for name in table_faults(tables):
+        del tables[name]
+    return tables
 
 
 def in_order(schemes: Mapping[str, type[Scheme]], missing: dict[str, str]) -> tuple[type[Scheme], ...]:
@@ -76,7 +101,7 @@ def in_order(schemes: Mapping[str, type[Scheme]], missing: dict[str, str]) -> tu
 
 
 def _load_group(group: str, kind: type[Kind], missing: dict[str, str]) -> Iterable[tuple[str, type[Kind]]]:
-    for point in entry_points(group=group):
+    for point in _points(group):
         try:
             yield point.name, _load_one(point, kind)
         except Exception as error:  # noqa: BLE001 - whatever a third party's module raises is about that plugin only
@@ -84,11 +109,21 @@ def _load_group(group: str, kind: type[Kind], missing: dict[str, str]) -> Iterab
             missing[point.name] = f"{point.value} of {distribution} can't be used: {error}"
 
 
-def _load_one(point: EntryPoint, kind: type[Kind]) -> type[Kind]:
-    package = importlib.import_module(point.module)
-    if point.dist is not None and not _belongs(package.__name__, point.dist):
-        message = f"{point.module} was found at {package.__file__}, which is not of {point.dist.name}"
+def _points(group: str) -> list[EntryPoint]:
+    """Return the entry points of *group*, this distribution's first: its drivers' options have precedence."""
+    return sorted(entry_points(group=group), key=lambda point: point.dist is None or point.dist.name != "schemefs")
+
+
+def _module_of(point: EntryPoint) -> ModuleType:
+    module = importlib.import_module(point.module)
+    if point.dist is not None and not _belongs(module.__name__, point.dist):
+        message = f"{point.module} was found at {module.__file__}, which is not of {point.dist.name}"
         raise PluginError(message)
+    return module
+
+
+def _load_one(point: EntryPoint, kind: type[Kind]) -> type[Kind]:
+    _module_of(point)
     loaded = point.load()
     if not (isinstance(loaded, type) and issubclass(loaded, kind)):
         message = f"{point.value} is no {kind.__name__}"

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-import trio
-
 from drivers.loopback.link import LoopbackLink
 from schemefs.driver import Driver
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from schemefs.driver import DriverContext
+    from schemefs.driver_option import DriverOption
 
 
 class LoopbackDriver(Driver):
     """Needs no device and no privilege."""
 
     name: ClassVar[str] = "loopback"
+    options: ClassVar[Sequence[DriverOption] | None] = ()
 
     def __init__(self, context: DriverContext) -> None:
         super().__init__(context)
@@ -33,6 +35,8 @@ class LoopbackDriver(Driver):
 
     async def run(self) -> None:
         """Nothing to wait for: there is no device."""
+        import trio  # noqa: PLC0415 - `schemefs mount` imports the class for its options, before it forks
+
         await trio.sleep_forever()
 
     def _deliver_soon(self) -> None:

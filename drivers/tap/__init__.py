@@ -1,5 +1,23 @@
-"""The TAP driver: a virtual Ethernet cable to this machine's own kernel."""
+"""The TAP driver: a virtual Ethernet cable to this machine's own kernel.
 
-from drivers.tap.driver import TapDriver
+Importing this package imports no event loop: `schemefs mount` reads OPTIONS here before it forks, and the class is
+imported when it is used.
+"""
 
-__all__ = ["TapDriver"]
+from typing import TYPE_CHECKING
+
+from drivers.tap.options import OPTIONS
+
+if TYPE_CHECKING:
+    from drivers.tap.driver import TapDriver
+
+__all__ = ["OPTIONS", "TapDriver"]
+
+
+def __getattr__(name: str) -> object:
+    if name != "TapDriver":
+        message = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(message)
+    from drivers.tap.driver import TapDriver  # noqa: PLC0415 - see the module's text
+
+    return TapDriver

@@ -20,29 +20,33 @@ import trio
 
 from drivers.tap import examination, host, tun, uplink
 from drivers.tap.device import DeviceGoneError, TapDevice
-from drivers.tap.options import TapOptions, default_mac, parse
+from drivers.tap.options import DEFAULT_MTU, OPTIONS, check, default_mac
 from drivers.tap.record import Record
 from drivers.tap.relay import Relay
 from drivers.tap.subnet import moved, next_free, overlapping, refuse_overlap
 from drivers.virtio.net import VirtioNetLink
-from schemefs.driver import Driver, DriverError
+from schemefs.driver import Driver, DriverError, OptionError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from schemefs.driver import DriverContext, Finding
+    from schemefs.driver_option import DriverOption
 
 
 class TapDriver(Driver):
     """After `open`, `chosen_*` say what became of the addresses: other ones, if the defaults were taken already."""
 
     name: ClassVar[str] = "tap"
+    options: ClassVar[Sequence[DriverOption] | None] = OPTIONS
 
     def __init__(self, context: DriverContext) -> None:
         super().__init__(context)
         self.log = logging.getLogger(f"schemefs.virtio.{context.interface}")
         if context.logs is not None:
             context.logs.ring(f"virtio/{context.interface}.log", self.log.name)
+        self._tap: str = self.context.options["tap"]
+        self._mtu = context.mtu or DEFAULT_MTU
         self.chosen_address: IPv4Interface | None = None
         self.chosen_host_address: IPv4Interface | None = None
         self.chosen_gateway: IPv4Address | None = None  # only when the defaults moved: the kernel's new address
@@ -74,15 +78,17 @@ class TapDriver(Driver):
 
     def open(self) -> None:
         """Create the TAP or attach to a persistent one, configure the kernel's side, start the queues."""
-        options = parse(self.context.options)
+        fault = check(self.context)
+        if fault:
+            raise OptionError(fault)
         try:
             self._fd = tun.open_tun()
-            self._choose_addresses(options)
-            self._attach(options.tap)
+            self._choose_addresses()
+            self._attach()
             if self.chosen_host_address is not None:
-                self._configure_host(options, self.chosen_host_address)
-            self._open_uplink(options)
-            self._start_link(options)
+                self._configure_host(self.chosen_host_address)
+            self._open_uplink()
+            self._start_link()
         except BaseException:
             self.close()
             raise
@@ -108,23 +114,25 @@ class TapDriver(Driver):
                 tun.reset_offload(fd)
             os.close(fd)
 
-    def _choose_addresses(self, options: TapOptions) -> None:
+    def _choose_addresses(self) -> None:
         """Refuse a subnet that this namespace uses already; move the defaults to a free one."""
-        ours, theirs = options.address, options.host_address
+        ours, theirs = self.context.address, self.context.options["host_address"]
         if theirs is not None:
-            used = host.used_subnets(ignoring=options.tap)
+            used = host.used_subnets(ignoring=self._tap)
             wanted = [address for address in (ours, theirs) if address is not None]
-            may_move = options.address_is_default and ours is not None and ours.network == theirs.network
+            may_move = self.context.address_may_move and ours is not None and ours.network == theirs.network
             if ours is not None and may_move and overlapping(ours.network, used):
                 network = next_free(used)
                 ours, theirs = moved(ours, network), moved(theirs, network)
                 self.chosen_gateway = theirs.ip
+                self.chosen_options = {"host_address": theirs}
             else:
                 for address in wanted:
                     refuse_overlap(address, used)
         self.chosen_address, self.chosen_host_address = ours, theirs
 
-    def _attach(self, tap: str) -> None:
+    def _attach(self) -> None:
+        tap = self._tap
         found = host.existing(tap)
         if found is not None:
             _refuse_other_kind(tap, found)
@@ -136,38 +144,48 @@ class TapDriver(Driver):
         self.created = found is None
         self.log.info("%s the TAP %s", "created" if self.created else "attached to", tap)
 
-    def _configure_host(self, options: TapOptions, address: IPv4Interface) -> None:
-        record = Record(options.tap)
+    def _configure_host(self, address: IPv4Interface) -> None:
+        record = Record(self._tap)
         left_behind = record.read()
-        if left_behind is not None:  # whoever wrote it is dead: a TAP has one owner, and that is us now
+        if left_behind is not None:  # its writer is dead: a TAP has one owner, which is this process now
             host.restore(left_behind)
             record.remove()
-        side = self._side = host.with_address(host.found(options.tap), address)
+        side = self._side = host.with_address(host.found(self._tap), address)
         if not self.created:
             self._record = record
             try:
                 record.write(side)
             except OSError as error:
                 self.log.warning("can't note how %s was found (%s): SIGKILL would leave it as it is", side.name, error)
-        host.configure(side, options.mtu, ours=self.created)
+        host.configure(side, self._mtu, ours=self.created)
 
-    def _open_uplink(self, options: TapOptions) -> None:
-        """Have the host forward for us, if we were told to; what a killed daemon has left is put back in any case."""
-        uplink.end(options.tap)
-        theirs, asked = self.chosen_host_address, options.host_address
-        if not options.uplink or theirs is None or asked is None:
+    def _open_uplink(self) -> None:
+        """Have the host forward for us, if `uplink` is on. What a killed daemon has left is put back in any case."""
+        uplink.end(self._tap)
+        options, theirs = self.context.options, self.chosen_host_address
+        if not options["uplink"] or theirs is None:
             return
-        relay = options.relay
-        if relay is not None:  # the same place in the subnet that was chosen
-            relay = theirs.network[int(relay) - int(asked.network.network_address)]
-        self._uplink = options.tap
-        changes = uplink.begin(options.tap, theirs.network, relay)
+        relay = self._relay_address(theirs, options["host_address"])
+        self._uplink = self._tap
+        changes = uplink.begin(self._tap, theirs.network, relay)
         self.log.info("the host forwards and masquerades for %s", theirs.network)
         if relay is not None:
             try:
-                self._relay = Relay(relay, options.tap, options.resolver)
+                self._relay = Relay(relay, self._tap, options["resolver"])
             except OSError as error:  # a server of the host's on all its addresses answers at this one too
-                self.log.warning("nobody of ours answers for names at %s: %s", changes.relay_address, error.strerror)
+                self.log.warning("no relay answers for names at %s: %s", changes.relay_address, error.strerror)
+
+    def _relay_address(self, theirs: IPv4Interface, asked: IPv4Interface) -> IPv4Address | None:
+        """Return where the host answers for names: our name server's place in the subnet of the TAP.
+
+        None: our name server is elsewhere, or the kernel's address, or our own.
+        """
+        nameserver, ours = self.context.nameserver, self.context.address
+        if nameserver is None or nameserver not in asked.network:
+            return None
+        if nameserver == asked.ip or (ours is not None and nameserver == ours.ip):
+            return None
+        return theirs.network[int(nameserver) - int(asked.network.network_address)]
 
     def _close_uplink(self) -> None:
         tap, self._uplink = self._uplink, ""
@@ -180,12 +198,13 @@ class TapDriver(Driver):
             except (DriverError, OSError) as error:
                 self.log.warning("the host still forwards for %s, which could not be put back: %s", tap, error)
 
-    def _start_link(self, options: TapOptions) -> None:
+    def _start_link(self) -> None:
+        tap, mac = self._tap, self.context.mac
         header_length = tun.set_header_length(self._fd, self.log)
-        features = tun.set_offload(self._fd, options.offload, self.log)
-        kernels = tun.hardware_address(options.tap)
-        if options.mac == kernels:
-            message = f"{kernels.hex(':')} is the kernel's own address on {options.tap}; ours must be another"
+        features = tun.set_offload(self._fd, self.context.options["offload"], self.log)
+        kernels = tun.hardware_address(tap)
+        if mac == kernels:
+            message = f"{kernels.hex(':')} is the kernel's own address on {tap}; ours must be another"
             raise DriverError(message)
         device = self._device = TapDevice(
             self._fd, features, header_length, self.log, on_blocked=self._on_blocked, on_posted=self._on_posted
@@ -193,12 +212,12 @@ class TapDriver(Driver):
         link = self._link = VirtioNetLink(
             device,
             self.context.interface,
-            mac=options.mac or default_mac(options.tap, kernels),
-            mtu=options.mtu,
+            mac=mac or default_mac(tap, kernels),
+            mtu=self._mtu,
             clock=_clock,
             on_behind=self._on_behind,
         )
-        link.device = f"tap:{options.tap}"
+        link.device = f"tap:{tap}"
         link.start()
 
     async def run(self) -> None:

@@ -1,96 +1,96 @@
-"""What a TAP driver is told, checked: the values of `DriverContext.options`."""
+"""The options of the TAP driver, and the checks that need more than one of them."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Interface
-from typing import Final, TypeVar
+from ipaddress import IPv4Interface
+from typing import TYPE_CHECKING, Final
 
-from schemefs.driver import OptionError
+from schemefs.driver_option import DriverOption, one_of
+from schemefs.net.host_address import parse_host_address, parse_host_interface
 
-DEFAULT_TAP: Final = "schemefs0"
+if TYPE_CHECKING:
+    from schemefs.driver import DriverContext
+
 NAME_OCTETS: Final = 15  # IFNAMSIZ, without the final zero
+DEFAULT_MTU: Final = 1500
 SMALLEST_MTU: Final = 68  # RFC 791 §3.2
 LARGEST_MTU: Final = 65521  # Linux: 65535 less the Ethernet header
-
-Value = TypeVar("Value")
-
-
-@dataclass(frozen=True, slots=True)
-class TapOptions:
-    """One field for each option; `address_is_default` is the daemon's, the rest what was asked for."""
-
-    tap: str
-    mac: bytes  # empty: made from the TAP's name
-    mtu: int
-    offload: str
-    host_address: IPv4Interface | None  # None: the kernel's side is left alone
-    address: IPv4Interface | None
-    address_is_default: bool
-    uplink: bool  # the host forwards and masquerades for us
-    relay: IPv4Address | None  # then: where the host answers for names
-    resolver: IPv4Address | None  # and whom it asks; None: its own resolvers
+_NO_ADDRESS: Final = "none"
 
 
-def parse(options: Mapping[str, object]) -> TapOptions:
-    """Return the options, or raise OptionError with a sentence."""
-    tap = _get(options, "tap", str, DEFAULT_TAP)
-    is_word = tap.isprintable() and not any(c in "/:%" or c.isspace() for c in tap)
-    if not is_word or not 0 < len(tap.encode()) <= NAME_OCTETS or tap in (".", ".."):
+def tap_name(text: str) -> str:
+    """Return *text*, if a network interface of Linux can have that name."""
+    is_word = text.isprintable() and not any(c in "/:%" or c.isspace() for c in text)
+    if not is_word or not 0 < len(text.encode()) <= NAME_OCTETS or text in (".", ".."):
         message = (
-            f"{tap!r} is no name for a TAP: 1 to {NAME_OCTETS} octets, printable, without '/', ':', '%' and blanks"
+            f"{text!r} is no name for a TAP: 1 to {NAME_OCTETS} octets, printable, without '/', ':', '%' and blanks"
         )
-        raise OptionError(message)
-    mac = _get(options, "mac", bytes, b"")
-    if mac and (len(mac) != 6 or mac[0] & 1):
-        message = f"{mac.hex(':')} is no address for an interface: six octets, the first one even"
-        raise OptionError(message)
-    mtu = _get(options, "mtu", int, 1500)
-    if not SMALLEST_MTU <= mtu <= LARGEST_MTU:
-        message = f"an MTU of {mtu} is not possible here: {SMALLEST_MTU} to {LARGEST_MTU}"
-        raise OptionError(message)
-    offload = _get(options, "offload", str, "auto")
-    if offload not in ("on", "off", "auto"):
-        message = f"offload is on, off or auto, not {offload!r}"
-        raise OptionError(message)
-    host_address = _given(options, "host_address", IPv4Interface)
-    address = _given(options, "address", IPv4Interface)
+        raise ValueError(message)
+    return text
+
+
+def _host_address(text: str) -> IPv4Interface | None:
+    return None if text == _NO_ADDRESS else parse_host_interface(text)
+
+
+def _host_address_text(address: object) -> str:
+    return _NO_ADDRESS if address is None else str(address)
+
+
+OPTIONS: Final = (
+    DriverOption("tap", tap_name, "The TAP: created, or attached to.", default="schemefs%d", metavar="NAME"),
+    DriverOption(
+        "host_address",
+        _host_address,
+        "The kernel's address on the TAP; none leaves it alone.",
+        default=_NO_ADDRESS,
+        metavar="CIDR",
+        completion=(_NO_ADDRESS,),
+        is_peer=True,
+        show=_host_address_text,
+    ),
+    DriverOption(
+        "offload",
+        one_of("on", "off", "auto"),
+        "Checksums and segmentation left to the kernel.",
+        default="auto",
+        metavar="[on|off|auto]",
+        completion=("on", "off", "auto"),
+    ),
+    DriverOption(
+        "uplink",
+        str,
+        "The host forwards and masquerades for us, and answers for names. Root.",
+        is_flag=True,
+        overrides_file=True,
+    ),
+    DriverOption(
+        "resolver",
+        parse_host_address,
+        "The server that --uplink asks for names.  [default: the host's resolvers]",
+        metavar="IP",
+        overrides_file=True,
+    ),
+)
+
+
+def check(context: DriverContext) -> str:
+    """Return what is wrong with the options together; empty: nothing."""
+    options, address = context.options, context.address
+    host_address = options["host_address"]
+    if context.mtu and not SMALLEST_MTU <= context.mtu <= LARGEST_MTU:
+        return f"an MTU of {context.mtu} is not possible on a TAP: {SMALLEST_MTU} to {LARGEST_MTU}"
     if host_address is not None and address is not None and host_address.ip == address.ip:
-        message = f"{address.ip} can't be both our address and the kernel's on the other side of the TAP"
-        raise OptionError(message)
-    if host_address is None and options.get("uplink"):
-        message = "--uplink needs an address of the kernel's on the TAP: leave out --host-address none"
-        raise OptionError(message)
-    return TapOptions(
-        tap=tap,
-        mac=mac,
-        mtu=mtu,
-        offload=offload,
-        host_address=host_address,
-        address=address,
-        address_is_default=_get(options, "address_is_default", bool, False),
-        uplink=_get(options, "uplink", bool, False),
-        relay=_given(options, "relay", IPv4Address),
-        resolver=_given(options, "resolver", IPv4Address),
-    )
+        return f"{address.ip} can't be both our address and the kernel's on the other side of the TAP"
+    if options["uplink"] and host_address is None:
+        return "uplink needs an address of the kernel's on the TAP: give a host_address other than none"
+    if options["resolver"] is not None and not options["uplink"]:
+        return "resolver is the server that uplink asks for names: give uplink too"
+    return ""
 
 
 def default_mac(tap: str, kernels: bytes) -> bytes:
     """Return a locally administered address that is the same each time for one TAP, and never the kernel's own."""
     mac = b"\x02" + hashlib.sha256(tap.encode()).digest()[:5]
     return mac if mac != kernels else mac[:5] + bytes([mac[5] ^ 1])
-
-
-def _get(options: Mapping[str, object], name: str, kind: type[Value], default: Value) -> Value:
-    value = _given(options, name, kind)
-    return default if value is None else value
-
-
-def _given(options: Mapping[str, object], name: str, kind: type[Value]) -> Value | None:
-    value = options.get(name)
-    if value is None or isinstance(value, kind):
-        return value
-    message = f"the tap driver's option {name} is {value!r}, which is no {kind.__name__}"
-    raise OptionError(message)

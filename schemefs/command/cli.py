@@ -20,8 +20,11 @@ from click.core import ParameterSource
 from schemefs import __version__, tools
 from schemefs.command import completion, force_umount, mount_command, mount_options, mountpoint, wait_which
 from schemefs.command import doctor as diagnosis
+from schemefs.command.driver_parameters import MountCommand
 from schemefs.config import Config
+from schemefs.driver_option import OptionValueError
 from schemefs.errors import StartError
+from schemefs.net.host_address import parse_host_address, parse_host_interface
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 
@@ -67,10 +70,8 @@ def checked(read: Callable[[str], object]) -> Callable[[str], object]:
     return convert
 
 
-NO_ADDRESS = "none"
-CIDR = checked(mount_options.interface)
-CIDR_OR_NONE = checked(lambda text: text if text == NO_ADDRESS else mount_options.interface(text))
-ADDRESS = checked(mount_options.address)
+CIDR = checked(parse_host_interface)
+ADDRESS = checked(parse_host_address)
 MAC = checked(mount_options.mac)
 MTU = checked(mount_options.mtu)
 
@@ -100,7 +101,7 @@ def cli(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-@cli.command(epilog=MOUNT_EXAMPLES)
+@click.command("mount", cls=MountCommand, epilog=MOUNT_EXAMPLES)
 @click.argument("directory", metavar="DIR", shell_complete=completion.directories)
 @click.option("-f", "--foreground", is_flag=True, help="Stay, log to standard error; end with Ctrl-C.")
 @click.option(
@@ -111,33 +112,17 @@ def cli(context: click.Context) -> None:
     help="What moves frames: tap, loopback…",
     shell_complete=completion.drivers,
 )
-@click.option("--tap", default="schemefs0", show_default=True, metavar="NAME", help="The TAP: created, or attached to.")
 @click.option("--address", type=CIDR, metavar="CIDR", help="Our address.  [default: 10.0.2.15/24]")
 @click.option("--gateway", type=ADDRESS, metavar="IP", help="The default route.  [default: 10.0.2.2]")
 @click.option("--nameserver", type=ADDRESS, metavar="IP", help="Whom to ask for names.  [default: 10.0.2.3]")
-@click.option(
-    "--host-address",
-    type=CIDR_OR_NONE,
-    metavar="CIDR",
-    help="The kernel's address on the TAP; none leaves it alone.  [default: 10.0.2.2/24]",
-)
 @click.option("--mac", type=MAC, metavar="MAC", help="Our hardware address.  [default: from the TAP's name]")
 @click.option("--mtu", type=MTU, metavar="OCTETS", help="The largest IP datagram.  [default: 1500]")
-@click.option(
-    "--offload",
-    type=click.Choice(["on", "off", "auto"]),
-    default="auto",
-    show_default=True,
-    help="Checksums and segmentation left to the kernel.",
-)
-@click.option("--uplink", is_flag=True, help="The host forwards and masquerades for us, and answers for names. Root.")
-@click.option("--resolver", type=ADDRESS, metavar="IP", help="Whom it asks for names.  [default: the host's resolvers]")
 @click.option(
     "--config",
     "config_file",
     metavar="FILE",
     default="",
-    help="The network as DIR/netcfg/config shows it, in TOML.",
+    help="The network as DIR/netcfg/config shows it, in TOML. --uplink, --resolver, --log-level beside it win over it.",
     shell_complete=completion.files,
 )
 @click.option("--private", is_flag=True, help="For the user who mounts alone, also when that is root.")
@@ -159,10 +144,13 @@ def mount(directory: str, *, foreground: bool, allow_other: bool, pid_file: str,
     click.echo(mount_command.mount_in_background(config, path, allow_other=allow_other, pid_file=pid_path))
 
 
+cli.add_command(mount)
+
+
 def _configuration(values: dict[str, Any], *, foreground: bool) -> Config:
-    """Return what the daemon is told. Paths become absolute, since it changes its directory."""
-    if values["host_address"] == NO_ADDRESS:
-        values |= {"host_address": None, "host_address_alone": True}
+    """Return the daemon's configuration. Paths become absolute, since the daemon changes its directory."""
+    context = click.get_current_context()
+    options = mount.given_driver_options(context, values)
     if values["log_file"]:
         values["log_file"] = str(Path(values["log_file"]).absolute())
     elif foreground:
@@ -170,19 +158,23 @@ def _configuration(values: dict[str, Any], *, foreground: bool) -> Config:
     config_file = values.pop("config_file")
     try:
         if config_file:
-            return _configuration_of_file(config_file, values)
-        return mount_options.configuration(mount_options.MountOptions(**values))
+            return _configuration_of_file(config_file, values, options)
+        return mount_options.configuration(mount_options.MountOptions(options=options, **values), mount.tables)
+    except OptionValueError as error:
+        word = f"--{error.option.replace('_', '-')}"
+        raise click.BadParameter(str(error), context, param_hint=f"'{word}'") from None
     except ValueError as error:
         raise StartError(str(error)) from None
 
 
-def _configuration_of_file(path: str, values: dict[str, Any]) -> Config:
-    """Return what a configuration file says. The options that say the same things can't be given beside it."""
+def _configuration_of_file(path: str, values: dict[str, Any], options: dict[str, str | bool]) -> Config:
+    """Return the configuration of a file, which has precedence over no option: those that it says are refused."""
     source = click.get_current_context().get_parameter_source
     given = [name for name in values if source(name) is ParameterSource.COMMANDLINE]
-    for name in mount_options.SAID_BY_CONFIG:
-        if name in given:
-            raise StartError(f"--{name.replace('_', '-')} and --config can't be given together: the file says it all")
+    said = [name for name in given if name in mount_options.SAID_BY_FILE]
+    said += [name for name in options if not mount_options.overrides_file(name, mount.tables)]
+    for name in said:
+        raise StartError(f"--{name.replace('_', '-')} and --config can't be given together: the file says it all")
     try:
         text = Path(path).read_text()
     except (OSError, UnicodeDecodeError) as error:
@@ -190,10 +182,14 @@ def _configuration_of_file(path: str, values: dict[str, Any]) -> Config:
     try:
         return mount_options.configuration_of_text(
             text,
+            mount.tables,
+            options,
             private=values["private"],
             log_file=values["log_file"],
             log_level=values["log_level"] if "log_level" in given else "",
         )
+    except OptionValueError:
+        raise
     except ValueError as error:
         raise StartError(f"{path}: {error}") from None
 

@@ -1,19 +1,21 @@
 """The mount command's options: text in, a Config out, or a ValueError that says in a sentence what is wrong.
 
-No click here (that is cli.py) and no look at the machine (that is the drivers'): only what the words mean, and what
-follows from them when they are left out.
+This module knows what the words mean and the defaults. It has no click (cli.py has), and does not look at the machine
+(drivers do).
 """
 
 from __future__ import annotations
 
 import logging
 import re
-from dataclasses import dataclass, replace
-from ipaddress import AddressValueError, IPv4Address, IPv4Interface, NetmaskValueError
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from ipaddress import IPv4Address, IPv4Interface
 from typing import Final
 
 from schemefs.config import Config, InterfaceConfig, from_document
-from schemefs.document import parse
+from schemefs.document import DEFAULT_DRIVER, LOOPBACK_DRIVER, Document, parse
+from schemefs.driver_option import OptionValueError, Table, Tables, option_named, read_options
 from schemefs.log import TRACE
 
 LOG_LEVELS: Final = {
@@ -28,132 +30,133 @@ LOG_LEVELS: Final = {
 MTU_MIN: Final = 68
 MTU_MAX: Final = 65535
 
-# What a configuration file says, so that no option beside it may.
-SAID_BY_CONFIG: Final = (
-    "driver", "tap", "address", "gateway", "nameserver", "host_address", "mac", "mtu", "offload",
-    "uplink", "resolver",
-)  # fmt: skip
+# Options of `schemefs mount` that a configuration file says, so that they are refused beside --config. The options of
+# drivers are refused too, but for those with `overrides_file`.
+SAID_BY_FILE: Final = ("driver", "address", "gateway", "nameserver", "mac", "mtu")
 
 DEFAULT_ADDRESS: Final = IPv4Interface("10.0.2.15/24")
-LOOPBACK: Final = "loopback"
 
 
 @dataclass(frozen=True, slots=True)
 class MountOptions:
-    """The options of `schemefs mount` as they were given; None and "" mean that they were not."""
+    """The options of `schemefs mount` as they were given. None and "": not given."""
 
-    driver: str = "tap"
-    tap: str = "schemefs0"
+    driver: str = DEFAULT_DRIVER
+    options: Mapping[str, str | bool] = field(default_factory=dict)  # of drivers: what was given, unread
     address: IPv4Interface | None = None
     gateway: IPv4Address | None = None
     nameserver: IPv4Address | None = None
-    host_address: IPv4Interface | None = None
-    host_address_alone: bool = False  # --host-address none
     mac: bytes | None = None
     mtu: int | None = None
-    offload: str = "auto"
-    uplink: bool = False
-    resolver: IPv4Address | None = None
     private: bool = False
     log_level: str = "info"
     log_file: str = ""
 
 
-def configuration(options: MountOptions) -> Config:
-    """Return the daemon's configuration. ValueError: values that contradict each other."""
+def configuration(options: MountOptions, tables: Tables) -> Config:
+    """Return the daemon's configuration. ValueError: contradictions; OptionValueError: a bad value of a driver's."""
     config = Config(
         private=options.private,
         log_level=LOG_LEVELS[options.log_level],
         log_file=options.log_file,
+        tables=tables,
     )
-    if options.resolver is not None and not options.uplink:
-        message = "--resolver is whom the relay of --uplink asks: without that there is none"
-        raise ValueError(message)
-    if options.driver == LOOPBACK:
-        if options.uplink:
-            message = "--uplink is the way out of a TAP; with --driver loopback there is none"
-            raise ValueError(message)
+    _check_driver_has(options, tables)
+    if options.driver == LOOPBACK_DRIVER:
         if options.nameserver is not None:
             config.nameserver = options.nameserver
         return config
     address = options.address or DEFAULT_ADDRESS
-    host_address = None if options.host_address_alone else options.host_address or _neighbor(address)
-    if host_address is not None and host_address.ip == address.ip:
-        message = f"--host-address and --address are both {address.ip}"
-        raise ValueError(message)
-    config.gateway = options.gateway or (host_address or _neighbor(address)).ip
+    table = tables.get(options.driver)
+    values = read_options(table, "eth0", options.options)
+    peer, is_peer_chosen = _peer(table, values, options, address)
+    config.gateway = options.gateway or (peer or _neighbor(address)).ip
     if config.gateway not in address.network or config.gateway == address.ip:
         message = f"the gateway {config.gateway} is no neighbor of {address} (--gateway: one of {address.network})"
         raise ValueError(message)
     config.nameserver = options.nameserver or _nameserver(address)
-    chosen = (options.address, options.gateway, options.host_address)
     config.interfaces.append(
         InterfaceConfig(
             driver=options.driver,
             address=address,
-            options={
-                "tap": options.tap,
-                "mac": options.mac,
-                "mtu": options.mtu,
-                "offload": options.offload,
-                "host_address": host_address,
-                "address": address,
-                "address_is_default": chosen == (None, None, None),
-                **(_uplink(options, address, host_address, config.nameserver) if options.uplink else {}),
-            },
+            options=values,
+            mac=options.mac or b"",
+            mtu=options.mtu or 0,
+            address_may_move=options.address is None and options.gateway is None and not is_peer_chosen,
+            nameserver=config.nameserver,
         )
     )
     return config
 
 
-def _uplink(
-    options: MountOptions, address: IPv4Interface, host_address: IPv4Interface | None, nameserver: IPv4Address
-) -> dict[str, object]:
-    """Return what the driver is told of the way out: the host answers for names where the name server would be."""
-    taken = (address.ip, host_address.ip if host_address else None)
-    ours = host_address is not None and nameserver in host_address.network and nameserver not in taken
-    return {"uplink": True, "relay": nameserver if ours else None, "resolver": options.resolver}
+def _check_driver_has(options: MountOptions, tables: Tables) -> None:
+    """Raise ValueError for an option that only other drivers have. A driver that is not there is for the daemon."""
+    if options.driver not in tables:
+        return
+    for name in options.options:
+        if option_named(tables[options.driver], name) is None:
+            others = {driver: option for driver, table in tables.items() if (option := option_named(table, name))}
+            word = next(option.word for option in others.values())
+            has = " or ".join(others)
+            message = f"{word} is an option of the driver {has}, which {options.driver} does not have"
+            raise ValueError(message)
 
 
-def configuration_of_text(text: str, *, private: bool, log_level: str, log_file: str) -> Config:
-    """Return the daemon's configuration by a TOML text. ValueError with a sentence. A *log_level* given here wins."""
-    document = parse(text)
+def _peer(
+    table: Table, values: dict[str, object], options: MountOptions, address: IPv4Interface
+) -> tuple[IPv4Interface | None, bool]:
+    """Return the address at the other end of the link, and whether it was chosen. Where it was not, set its option."""
+    option = next((option for option in table or () if option.is_peer), None)
+    if option is None:
+        return None, False
+    is_chosen = option.name in options.options
+    peer = values[option.name] if is_chosen else _neighbor(address)
+    values[option.name] = peer
+    if not isinstance(peer, IPv4Interface):
+        return None, is_chosen and peer is not None
+    if peer.ip == address.ip:
+        message = f"{option.word} and --address are both {address.ip}"
+        raise ValueError(message)
+    return peer, is_chosen
+
+
+def configuration_of_text(
+    text: str, tables: Tables, given: Mapping[str, str | bool], *, private: bool, log_level: str, log_file: str
+) -> Config:
+    """Return the daemon's configuration by a TOML text. ValueError with a sentence.
+
+    A *log_level* and the options of drivers that are *given* replace what the text says. OptionValueError: one of them
+    is bad, or no interface of the text has it.
+    """
+    document = parse(text, tables)
     if log_level:
         document = replace(document, log={**document.log, "level": log_level})
-    config = from_document(document)
+    for name, value in given.items():
+        document = _with_option(document, tables, name, value)
+    config = from_document(document, tables)
     config.private, config.log_file = private, log_file
     config.log_level = LOG_LEVELS.get(document.log.get("level", "info"), logging.INFO)
     return config
 
 
-def interface(text: str) -> IPv4Interface:
-    """Return ADDRESS/PREFIX; the prefix may not be left out, and the address must be one that a host can have."""
-    if "/" not in text:
-        message = f"{text!r} lacks its prefix length (such as {text}/24)"
-        raise ValueError(message)
-    try:
-        value = IPv4Interface(text)
-    except (AddressValueError, NetmaskValueError) as error:
-        message = f"{text!r} is not ADDRESS/PREFIX, such as 10.0.2.15/24 ({error})"
-        raise ValueError(message) from None
-    network = value.network
-    # RFC 3021: both addresses of a /31 are hosts'; a /32 has but one.
-    if network.prefixlen < 31 and value.ip in (network.network_address, network.broadcast_address):
-        message = f"{value.ip} is the network or the broadcast address of {network}, no host's"
-        raise ValueError(message)
-    _check_unicast(value.ip)
-    return value
+def _with_option(document: Document, tables: Tables, name: str, value: str | bool) -> Document:
+    """Return *document* with that option of the first interface whose driver has it."""
+    for interface_name, interface in document.interfaces.items():
+        option = option_named(tables.get(interface.driver), name)
+        if option is not None:
+            try:
+                options = {**interface.options, name: option.read(value)}
+            except ValueError as error:
+                raise OptionValueError(name, str(error)) from None
+            return replace(
+                document, interfaces={**document.interfaces, interface_name: replace(interface, options=options)}
+            )
+    raise OptionValueError(name, "no interface of the configuration file has a driver with this option")
 
 
-def address(text: str) -> IPv4Address:
-    """Return a host's address."""
-    try:
-        value = IPv4Address(text)
-    except AddressValueError as error:
-        message = f"{text!r} is not an IPv4 address ({error})"
-        raise ValueError(message) from None
-    _check_unicast(value)
-    return value
+def overrides_file(name: str, tables: Tables) -> bool:
+    """Tell whether an option of a driver may be given beside --config."""
+    return any(option.overrides_file for table in tables.values() if (option := option_named(table, name)))
 
 
 def mac(text: str) -> bytes:
@@ -174,12 +177,6 @@ def mtu(text: str) -> int:
         message = f"{text!r} is not an MTU: {MTU_MIN} to {MTU_MAX}"
         raise ValueError(message)
     return int(text)
-
-
-def _check_unicast(value: IPv4Address) -> None:
-    if value.is_multicast or value.is_loopback or value.is_unspecified or int(value) >> 28 == 0xF:
-        message = f"{value} is no address for a host on this network"
-        raise ValueError(message)
 
 
 def _neighbor(value: IPv4Interface) -> IPv4Interface:

@@ -16,8 +16,10 @@ counted. The driver runs as the daemon runs it (`schemefs/attachments.py`), in t
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
+from ipaddress import IPv4Interface
 from typing import Any, ClassVar, Final
 
 import trio
@@ -27,6 +29,7 @@ from schemefs.call_soon import CallSoonQueue
 from schemefs.config import InterfaceConfig
 from schemefs.daemon import run_callbacks
 from schemefs.driver import Driver, Link, Medium
+from schemefs.driver_option import option_texts, read_options, table_faults, with_defaults
 from schemefs.log import LogRings
 from schemefs.net.offload import NO_OFFLOAD, Offload
 
@@ -74,7 +77,8 @@ class DriverContract:
     """The tests."""
 
     driver: ClassVar[type[Driver]]
-    options: ClassVar[Mapping[str, object]] = {}
+    options: ClassVar[Mapping[str, object]] = {}  # values, as DriverContext.options has them
+    address: ClassVar[IPv4Interface | None] = None
 
     def question(self, link: Link) -> bytes:
         """Return a frame that, sent, has at least one frame received: the device's other end answers it."""
@@ -88,7 +92,7 @@ class DriverContract:
         callbacks = CallSoonQueue()
         attachments = Attachments({self.driver.name: self.driver}, logs, [], callbacks)
         try:
-            link = attachments.open(InterfaceConfig("eth0", self.driver.name, None, dict(self.options))).link
+            link = attachments.open(InterfaceConfig("eth0", self.driver.name, self.address, dict(self.options))).link
             async with trio.open_nursery() as nursery:
                 attachments.start(nursery)
                 nursery.start_soon(run_callbacks, callbacks)
@@ -107,6 +111,15 @@ class DriverContract:
                 await test(link)
 
         trio.run(main)
+
+    def test_its_options_can_be_written_and_read_back(self) -> None:
+        """Files and lists show a value as a text that the same option reads."""
+        table = self.driver.options
+        assert not table_faults({self.driver.name: table})
+        module = sys.modules[self.driver.__module__.rpartition(".")[0] or self.driver.__module__]
+        assert getattr(module, "OPTIONS", table) is table, "OPTIONS beside the class must be its table"
+        values = with_defaults(table, "eth1", self.options)
+        assert read_options(table, "eth1", option_texts(table, values)) == values
 
     def test_it_is_had_again_and_again(self) -> None:
         """What `close` left can be opened; a run that was cancelled at once does no harm."""

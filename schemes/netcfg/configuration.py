@@ -12,9 +12,9 @@ from __future__ import annotations
 import errno
 import logging
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from schemefs.document import LOOPBACK, NOTHING, TAP, Document, InterfaceDocument, parse, text_of
+from schemefs.document import LOOPBACK, LOOPBACK_DRIVER, Document, InterfaceDocument, parse, text_of
 from schemefs.errors import SchemeError
 from schemefs.net.addresses import mac_text, presentation
 from schemes.netcfg.log_levels import current_levels
@@ -24,6 +24,7 @@ from schemes.netcfg.rendering import rule_line
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from schemefs.driver_option import Tables
     from schemefs.net.network_layer import Interface, NetworkLayer
     from schemefs.scheme import SchemeContext
     from schemes.netcfg.dhcp import Dhcp
@@ -42,14 +43,19 @@ class Configuration:
         self._network = network
         self._levels_changed = levels_changed
 
+    @property
+    def tables(self) -> Tables:
+        """The options of the drivers that are there."""
+        return self._context.config.tables
+
     def text(self) -> str:
         """Return what is in force."""
-        return text_of(self.current())
+        return text_of(self.current(), self.tables)
 
     def apply(self, text: str, now: float) -> None:
         """Put *text* in force, all of it. SchemeError: nothing of it is in force, and all is as it was."""
         try:
-            document = parse(text)
+            document = parse(text, self.tables)
         except ValueError as error:
             raise SchemeError(errno.EINVAL, str(error)) from None
         self.apply_document(document, now)
@@ -97,7 +103,7 @@ class Configuration:
 
     def _interface(self, interface: Interface) -> InterfaceDocument:
         described = InterfaceDocument(
-            driver="loopback",
+            driver=LOOPBACK_DRIVER,
             mac=mac_text(interface.mac) if interface.mac else "",
             mtu=interface.mtu,
             state="up" if interface.is_up else "down",
@@ -116,12 +122,7 @@ class Configuration:
         )
         for config in self._context.config.interfaces:
             if config.name == interface.name:
-                options = {key: config.options.get(key) for key in ("tap", "host_address", "offload")}
-                device: dict[str, Any] = {
-                    key: NOTHING if value is None else str(value) for key, value in options.items()
-                }
-                known = device if config.driver == TAP else {"options": config.said}
-                described = replace(described, driver=config.driver, **known)
+                described = replace(described, driver=config.driver, options=dict(config.options))
         return described
 
     def _carry_out(self, plan: Plan, before: Document, now: float) -> None:

@@ -4,9 +4,10 @@
     eth3 tap lab3 mtu 1280 dhcp on
     [NAME] DRIVER [DEVICE] [KEY VALUE]…
 
-The keys are those of `config`; `address`, which may come several times, stands for its list. Whatever else a line says
-to a driver that is no TAP is an option of its. Without a NAME it is the first eth<n> that is free. A word with blanks
-is in quotes, as a shell has it. A line of `list` can be added again.
+The keys are those of `config`; `address`, which may come several times, stands for its list. An option of the driver
+without a value in `config` (true) is `on` here. DEVICE is the value of the option that is named as its driver. A driver
+that declares no options takes any keys. Without a NAME it is the first eth<n> that is free. A word with blanks is in
+quotes, as in a shell. A line of `list` can be added again.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ import shlex
 from itertools import count
 from typing import TYPE_CHECKING, Any, Final
 
-from schemefs.document import INTERFACE_WORDS, LOOPBACK, NAME, TAP, InterfaceDocument, interface_document
+from schemefs.document import INTERFACE_WORDS, LOOPBACK, NAME, InterfaceDocument, interface_document
+from schemefs.driver_option import Table, Tables, option_named, option_texts, switch
 from schemefs.errors import SchemeError
 from schemefs.net.addresses import parse_number
 from schemefs.scheme import Node, TextFile
@@ -29,26 +31,26 @@ if TYPE_CHECKING:
     from schemes.netcfg.configuration import Configuration
 
 _ADDRESS: Final = "address"
-_SWITCH: Final = {"on": True, "off": False}
 _WORDS: Final = ("mac", "state")
-_TAP_WORDS: Final = ("host_address", "offload")
 
 
-def attaching_files(context: SchemeContext, configuration: Configuration) -> Mapping[str, Node]:
+def interface_line_files(context: SchemeContext, configuration: Configuration) -> Mapping[str, Node]:
     """Return the three files."""
 
     def listed() -> str:
         interfaces = configuration.current().interfaces
-        lines = (line_of(name, interface) for name, interface in interfaces.items() if name != LOOPBACK)
+        lines = (
+            line_of(name, interface, configuration.tables) for name, interface in interfaces.items() if name != LOOPBACK
+        )
         return "".join(f"{line}\n" for line in lines)
 
     def add(line: str) -> Command:
-        name, values = parse_interface(line)
-        interface_document(name or "eth0", values)
+        name, values = parse_interface(line, configuration.tables)
+        interface_document(name or "eth0", values, configuration.tables)
 
         def apply(now: float) -> None:
             free = name or free_name(configuration.current().interfaces)
-            configuration.add_interface(free, interface_document(free, values), now)
+            configuration.add_interface(free, interface_document(free, values, configuration.tables), now)
 
         return apply
 
@@ -67,55 +69,69 @@ def attaching_files(context: SchemeContext, configuration: Configuration) -> Map
     }
 
 
-def parse_interface(line: str) -> tuple[str, dict[str, Any]]:
-    """Return the name, empty where none was given, and the table of `config` that the line means. ValueError: none."""
+def parse_interface(line: str, tables: Tables) -> tuple[str, dict[str, Any]]:
+    """Return the name, empty where none was given, and the table of `config` that the line means.
+
+    ValueError: a key is unknown or comes twice, or a switch is neither on nor off. Other values are not parsed here.
+    """
     words = shlex.split(line)
     name = words.pop(0) if NAME.fullmatch(words[0]) else ""
     if not words:
         message = f"{line!r} names no driver: [NAME] DRIVER [DEVICE] [KEY VALUE]…"
         raise ValueError(message)
-    values: dict[str, Any] = {"driver": words.pop(0)}
+    driver = words.pop(0)
+    values: dict[str, Any] = {"driver": driver}
+    table = tables.get(driver)
     if len(words) % 2:
-        if values["driver"] != TAP:
+        if option_named(table, driver) is None:
             message = f"{words[-1]!r} at the end of {line!r} has no value"
             raise ValueError(message)
-        values["tap"] = words.pop(0)
+        values[driver] = words.pop(0)
     for key, value in zip(words[::2], words[1::2], strict=True):
-        _say(values, key, value)
+        _put(values, table, key, value)
     return name, values
 
 
-def _say(values: dict[str, Any], key: str, value: str) -> None:
+def _put(values: dict[str, Any], table: Table, key: str, value: str) -> None:
     if key == _ADDRESS:
         values.setdefault("addresses", []).append(value)
         return
-    is_tap = values["driver"] == TAP
-    is_option = not is_tap and key not in INTERFACE_WORDS
-    table = values.setdefault("options", {}) if is_option else values
-    if key in table:
+    is_free = table is None and key not in INTERFACE_WORDS
+    place = values.setdefault("options", {}) if is_free else values
+    if key in place:
         message = f"{key} is said twice"
         raise ValueError(message)
-    if key == "mtu":
+    option = option_named(table, key)
+    if is_free or key in _WORDS:
+        place[key] = value
+    elif key == "mtu":
         values[key] = parse_number(value, 68, 65535)
-    elif key == "dhcp":
-        if value not in _SWITCH:
-            message = f"dhcp is on or off, not {value!r}"
-            raise ValueError(message)
-        values[key] = _SWITCH[value]
-    elif is_option or key in _WORDS or (is_tap and key in _TAP_WORDS):
-        table[key] = value
+    elif key == "dhcp" or (option is not None and option.is_flag):
+        values[key] = _switch(key, value)
+    elif option is not None:
+        values[key] = value
     else:
-        known = (*INTERFACE_WORDS, *_TAP_WORDS)
+        known = (*INTERFACE_WORDS, *(option.name for option in table or ()))
         message = f"{key!r} is not one of: {', '.join(known)}"
         raise ValueError(message)
 
 
-def line_of(name: str, document: InterfaceDocument) -> str:
-    """Return the line that makes the interface again; what the weather does to it is in its `impair`."""
+def _switch(key: str, text: str) -> bool:
+    try:
+        return switch(text)
+    except ValueError:
+        message = f"{key} is on or off, not {text!r}"
+        raise ValueError(message) from None
+
+
+def line_of(name: str, document: InterfaceDocument, tables: Tables) -> str:
+    """Return the line that makes the interface again; its impairments are in the file `impair` of it."""
     words = [name, document.driver]
-    if document.driver == TAP:
-        words += [document.tap, "host_address", document.host_address, "offload", document.offload]
-    words += [word for pair in document.options.items() for word in pair]
+    table = tables.get(document.driver)
+    texts = option_texts(table, document.options)
+    if table is not None and document.driver in texts:
+        words.append(str(texts.pop(document.driver)))
+    words += [word for key, value in texts.items() for word in (key, "on" if value is True else str(value))]
     words += ["mac", document.mac] if document.mac else []
     words += ["mtu", str(document.mtu)] if document.mtu else []
     words += ["state", document.state] if document.state != "up" else []

@@ -6,6 +6,7 @@ Each part compares what is with what is wanted and changes only what differs.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from ipaddress import IPv4Address
 from typing import TYPE_CHECKING
 
 from schemefs.config import interface_config
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class _Wanted:
+class _Target:
     """One interface, as it is to be. No address and 0: as it is."""
 
     mac: bytes
@@ -49,12 +50,11 @@ class Plan:
 
     def __init__(self, document: Document, context: SchemeContext, network: NetworkLayer, dhcp: Dhcp) -> None:
         self.document = document
-        self.interfaces = {name: interface_config(name, interface) for name, interface in document.interfaces.items()}
         self._names = context.names
         self._network = network
         self._dhcp = dhcp
-        self._wanted = {name: _wanted(name, interface) for name, interface in document.interfaces.items()}
-        ours = [address for wanted in self._wanted.values() for address, _ in wanted.addresses]
+        self._targets = {name: _target(name, interface) for name, interface in document.interfaces.items()}
+        ours = [address for target in self._targets.values() for address, _ in target.addresses]
         for address in ours:
             if ours.count(address) > 1:
                 message = f"{presentation(address)} is given twice"
@@ -62,28 +62,33 @@ class Plan:
         self._rules = list(map(parse_rule_to_add, document.routes))
         self._levels = list(map(parse_level, level_lines(document.log)))
         self._nameservers = tuple(map(parse_unicast, document.nameservers or ()))
+        nameserver = next(iter(self._nameservers or context.names.nameservers), b"")
+        self.interfaces = {
+            name: interface_config(name, interface, IPv4Address(nameserver) if len(nameserver) == 4 else None)
+            for name, interface in document.interfaces.items()
+        }
         self._search = tuple(map(parse_host, document.search or ()))
 
     def carry_out(self, now: float) -> None:
         """Bring about everything but the names. SchemeError: one step failed, those before it are done."""
-        interfaces = {name: self._network.interfaces[name] for name in self._wanted}
-        for name, wanted in self._wanted.items():
-            if not wanted.dhcp:
+        interfaces = {name: self._network.interfaces[name] for name in self._targets}
+        for name, target in self._targets.items():
+            if not target.dhcp:
                 self._dhcp.switch_off(name, now)
-        for name, wanted in self._wanted.items():
-            _settle(interfaces[name], wanted, now)
+        for name, target in self._targets.items():
+            _settle(interfaces[name], target, now)
         # An address may move from one interface to another: all that leave go first.
-        for name, wanted in self._wanted.items():
-            _remove_addresses(interfaces[name], wanted.addresses, self._dhcp, now)
-        for name, wanted in self._wanted.items():
-            _add_addresses(interfaces[name], wanted.addresses, now)
-            _set_neighbors(interfaces[name], wanted.neighbors, now)
+        for name, target in self._targets.items():
+            _remove_addresses(interfaces[name], target.addresses, self._dhcp, now)
+        for name, target in self._targets.items():
+            _add_addresses(interfaces[name], target.addresses, now)
+            _set_neighbors(interfaces[name], target.neighbors, now)
         self._set_routes()
         self._network.set_forwarding(self.document.forward, now)
         for command in self._levels:
             command(now)
-        for name, wanted in self._wanted.items():
-            if wanted.dhcp:
+        for name, target in self._targets.items():
+            if target.dhcp:
                 self._dhcp.switch_on(name, now)
 
     def set_names(self) -> None:
@@ -110,9 +115,9 @@ class Plan:
                 new.add_to(routes)
 
 
-def _wanted(name: str, document: InterfaceDocument) -> _Wanted:
+def _target(name: str, document: InterfaceDocument) -> _Target:
     try:
-        return _Wanted(
+        return _Target(
             mac=parse_unicast_mac(document.mac) if document.mac else b"",
             mtu=document.mtu,
             is_up=parse_state(document.state),
@@ -126,16 +131,16 @@ def _wanted(name: str, document: InterfaceDocument) -> _Wanted:
         raise ValueError(message) from None
 
 
-def _settle(interface: Interface, wanted: _Wanted, now: float) -> None:
+def _settle(interface: Interface, target: _Target, now: float) -> None:
     """Hardware address, MTU, state, weather."""
-    if wanted.mac and wanted.mac != interface.mac:
-        interface.set_mac(wanted.mac, now)
-    if wanted.mtu and wanted.mtu != interface.mtu:
-        interface.set_mtu(wanted.mtu, now)
-    if wanted.is_up != interface.is_up:
-        interface.set_up(wanted.is_up, now)
-    if wanted.impairments != tuple(interface.impairments):
-        interface.impair(wanted.impairments, now)
+    if target.mac and target.mac != interface.mac:
+        interface.set_mac(target.mac, now)
+    if target.mtu and target.mtu != interface.mtu:
+        interface.set_mtu(target.mtu, now)
+    if target.is_up != interface.is_up:
+        interface.set_up(target.is_up, now)
+    if target.impairments != tuple(interface.impairments):
+        interface.impair(target.impairments, now)
 
 
 def _remove_addresses(interface: Interface, wanted: list[tuple[bytes, int]], dhcp: Dhcp, now: float) -> None:

@@ -17,7 +17,7 @@ from schemes.netcfg.commands import Command, CommandFile, check_privileged, each
 from schemes.netcfg.configuration import Configuration
 from schemes.netcfg.dhcp import Dhcp
 from schemes.netcfg.drops import drops_text
-from schemes.netcfg.interface_lines import attaching_files
+from schemes.netcfg.interface_lines import interface_line_files
 from schemes.netcfg.interfaces import InterfaceDirectories, plain_directory, redox_directory
 from schemes.netcfg.log_levels import levels_text, parse_level
 from schemes.netcfg.rendering import counters_text, route_table
@@ -80,7 +80,7 @@ class NetcfgScheme(Scheme):
             context,
             network,
             partial(redox_directory, dhcp=self._dhcp),
-            attaching_files(context, self._configuration),
+            interface_line_files(context, self._configuration),
         )
         self.root = StaticDirectory(
             {

@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from drivers.loopback.link import LoopbackLink
+from drivers.tap import OPTIONS
 from schemefs.config import Config
 from schemefs.errors import SchemeError
 from schemefs.log import LogRings
@@ -52,7 +53,9 @@ def log_levels():
 
 
 def stack():
-    context = SchemeContext(Timers(), random.Random(1), Config(), Names(), LogRings(lambda: 0.0))
+    context = SchemeContext(
+        Timers(), random.Random(1), Config(tables={"tap": OPTIONS, "loopback": ()}), Names(), LogRings(lambda: 0.0)
+    )
     ip = IpScheme(context)
     context.services["ip"] = ip.provides
     netcfg = NetcfgScheme(context)

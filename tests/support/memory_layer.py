@@ -4,6 +4,7 @@ import errno
 import random
 from dataclasses import dataclass
 
+from drivers.tap import OPTIONS
 from schemefs.config import Config
 from schemefs.errors import SchemeError
 from schemefs.log import LogRings
@@ -196,6 +197,9 @@ class MemoryLayer:
             told(key)
 
 
+TABLES = {"tap": OPTIONS, "loopback": ()}
+
+
 class Netcfg:
     """The scheme on such a layer, driven as a shell does."""
 
@@ -205,7 +209,7 @@ class Netcfg:
         self.context = SchemeContext(
             timers=self.timers,
             random=random.Random(1),
-            config=Config(),
+            config=Config(tables=TABLES),
             names=Names(hosts),
             logs=LogRings(lambda: 0.0),
             uid=uid,

@@ -1,11 +1,17 @@
 """The configuration as a text: what is understood, what is refused and in which words, and that it comes back."""
 
+from ipaddress import IPv4Interface
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from drivers.tap import OPTIONS
+from schemefs import document as documents
 from schemefs.config import interface_config
-from schemefs.document import Document, InterfaceDocument, parse, text_of
+from schemefs.document import Document, InterfaceDocument
+
+TABLES = {"tap": OPTIONS, "loopback": ()}
 
 EXAMPLE = """\
 nameservers = ["10.0.2.3"]
@@ -41,6 +47,14 @@ tcp = "trace"
 """
 
 
+def parse(text):
+    return documents.parse(text, TABLES)
+
+
+def text_of(document):
+    return documents.text_of(document, TABLES)
+
+
 def test_the_example_comes_back_letter_by_letter():
     assert text_of(parse(EXAMPLE)) == EXAMPLE
 
@@ -53,7 +67,21 @@ def test_an_empty_text_is_lo_alone():
 
 def test_the_second_interface_is_on_the_second_tap():
     document = parse("[interface.eth1]\n")
-    assert document.interfaces["eth1"].device == ("tap", "schemefs1", "none", "auto", {})
+    assert document.interfaces["eth1"].device == (
+        "tap",
+        {"tap": "schemefs1", "host_address": None, "offload": "auto", "uplink": False, "resolver": None},
+    )
+
+
+def test_the_way_out_is_a_key_of_the_file_and_comes_back():
+    text = '[interface.eth0]\nhost_address = "10.0.2.2/24"\nuplink = true\nresolver = "192.0.2.2"\n'
+    options = parse(text).interfaces["eth0"].options
+    assert (options["uplink"], str(options["resolver"])) == (True, "192.0.2.2")
+    assert options["host_address"] == IPv4Interface("10.0.2.2/24")
+    written = text_of(parse(text))
+    assert 'uplink = true\nresolver = "192.0.2.2"\n' in written
+    assert parse(written) == parse(text)
+    assert "uplink" not in text_of(parse(text.replace("true", "false")))
 
 
 def test_a_driver_of_another_package_has_options_of_its_own():
@@ -61,7 +89,7 @@ def test_a_driver_of_another_package_has_options_of_its_own():
     interface = parse(text).interfaces["eth1"]
     assert interface.options == {"socket": '/run/a "b"', "no word": "7"}
     assert parse(text_of(parse(text))) == parse(text)
-    config = interface_config("eth1", interface)
+    config = interface_config("eth1", interface, None)
     assert config.options["socket"] == '/run/a "b"'
     assert "tap" not in config.options
 
@@ -76,6 +104,12 @@ def test_a_driver_of_another_package_has_options_of_its_own():
         ("[interface.eth0]\nmtu = true", "interface.eth0.mtu is a number, not True"),
         ("[interface.eth0]\naddresses = '10.0.2.15/24'", "interface.eth0.addresses is a list of texts"),
         ("routes = [1]", "routes is a list of texts"),
+        ("[interface.eth0]\nuplink = 'yes'", "interface.eth0.uplink is true or false, not 'yes'"),
+        ("[interface.eth0]\ntap = 3", "interface.eth0.tap is a text in quotes, not 3"),
+        ("[interface.eth0]\ntap = 'a b'", "interface.eth0.tap: 'a b' is no name for a TAP"),
+        ("[interface.eth0]\noffload = 'some'", "interface.eth0.offload: 'some' is not one of: on, off, auto"),
+        ("[interface.eth0]\ndriver = 3", "interface.eth0.driver is a text in quotes, not 3"),
+        ("[interface.eth1]\ndriver = 'loopback'\ntap = 'x'", "unknown key interface.eth1.tap"),
         ("forward = 1", "forward is true or false, not 1"),
         ("[interface.lo]\ntap = 'x'", "unknown key interface.lo.tap"),
         ("[interface.eth1]\ndriver = 'wire'\ntap = 'x'", "unknown key interface.eth1.tap"),

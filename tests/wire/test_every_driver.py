@@ -27,7 +27,8 @@ class TestLoopback(DriverContract):
 @pytest.mark.needs("root", "tap")
 class TestTap(DriverContract):
     driver = TapDriver
-    options = {"address": IPv4Interface("10.0.2.15/24"), "host_address": IPv4Interface("10.0.2.2/24")}
+    address = IPv4Interface("10.0.2.15/24")
+    options = {"host_address": IPv4Interface("10.0.2.2/24")}
 
     @pytest.fixture(autouse=True)
     def network(self) -> Iterator[None]:

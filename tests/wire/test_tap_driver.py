@@ -79,12 +79,11 @@ class Node:
 async def running(offload: str = "auto") -> AsyncIterator[Node]:
     """Run a TAP driver; at its end nothing of it is left."""
     options = {
-        "address": IPv4Interface("10.0.2.15/24"),
         "host_address": IPv4Interface("10.0.2.2/24"),
         "offload": offload,
     }
     logs = LogRings(trio.current_time)
-    driver = TapDriver(DriverContext("eth0", options, logs))
+    driver = TapDriver(DriverContext("eth0", options, logs, address=IPv4Interface("10.0.2.15/24")))
     driver.open()
     try:
         async with trio.open_nursery() as nursery:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import os
 import shutil
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
 import pytest
 
-from drivers.tap import relay
+from drivers.tap import TapDriver, relay
 from drivers.tap.relay import Relay, server_failure
 from drivers.tap.uplink import Changes, _load, _rules, begin
-from schemefs.command.mount_options import MountOptions, configuration
-from schemefs.driver import DriverError
+from schemefs.driver import DriverContext, DriverError, OptionError
 
 NETWORK = IPv4Network("10.0.2.0/24")
 
@@ -48,13 +47,24 @@ def test_the_resolvers_are_those_of_resolv_conf_but_never_the_relay_itself(tmp_p
     assert asked.resolvers() == []
 
 
-def test_the_driver_is_told_where_names_are_answered():
-    options = configuration(MountOptions(uplink=True)).interfaces[0].options
-    assert (options["uplink"], options["relay"]) == (True, IPv4Address("10.0.2.3"))
-    elsewhere = configuration(MountOptions(uplink=True, nameserver=IPv4Address("192.0.2.53")))
-    assert elsewhere.interfaces[0].options["relay"] is None
-    with pytest.raises(ValueError, match="--resolver"):
-        configuration(MountOptions(resolver=IPv4Address("192.0.2.53")))
+def relay_address(nameserver: str, theirs: str = "10.0.2.2/24") -> IPv4Address | None:
+    context = DriverContext("eth0", address=IPv4Interface("10.0.2.15/24"), nameserver=IPv4Address(nameserver))
+    return TapDriver(context)._relay_address(IPv4Interface(theirs), IPv4Interface("10.0.2.2/24"))
+
+
+def test_names_are_answered_at_the_name_servers_place_in_the_subnet_of_the_tap():
+    assert relay_address("10.0.2.3") == IPv4Address("10.0.2.3")
+    assert relay_address("10.0.2.3", "10.0.7.2/24") == IPv4Address("10.0.7.3")
+    assert relay_address("192.0.2.53") is None
+    assert relay_address("10.0.2.2") is None
+    assert relay_address("10.0.2.15") is None
+
+
+def test_a_resolver_without_uplink_and_uplink_without_a_host_address_are_refused():
+    with pytest.raises(OptionError, match="resolver is the server that uplink asks for names: give uplink too"):
+        TapDriver(DriverContext("eth0", {"resolver": IPv4Address("192.0.2.53")})).open()
+    with pytest.raises(OptionError, match="give a host_address other than none"):
+        TapDriver(DriverContext("eth0", {"uplink": True})).open()
 
 
 def test_who_is_not_root_is_told_so(monkeypatch):

@@ -5,11 +5,13 @@ import tomllib
 
 import pytest
 
+from drivers.tap import OPTIONS
 from schemefs.config import Config, InterfaceConfig
 from schemefs.document import parse
+from schemefs.driver_option import read_options
 from schemefs.errors import SchemeError
 from schemefs.net.addresses import packed
-from tests.support.memory_layer import ROOT, SOMEBODY, Netcfg
+from tests.support.memory_layer import ROOT, SOMEBODY, TABLES, Netcfg
 
 CONFIG = "config"
 
@@ -20,9 +22,7 @@ class Attaching(Netcfg):
     def __init__(self):
         super().__init__("127.0.0.1 localhost\n")
         self.asked = []
-        self.context.config.interfaces.append(
-            InterfaceConfig("eth0", options={"tap": "schemefs0", "offload": "auto", "host_address": None})
-        )
+        self.context.config.interfaces.append(InterfaceConfig("eth0", options=read_options(OPTIONS, "eth0", {})))
         self.context.names.nameservers = (packed("10.0.2.3"),)
         self.context.attach = self._attach
         self.context.detach = self._detach
@@ -136,7 +136,7 @@ def test_only_the_privileged_write():
 
 def test_the_document_of_the_start_waits_until_its_interfaces_are_there():
     netcfg = Attaching()
-    document = parse('forward = true\n[interface.eth0]\naddresses = ["10.0.2.99/24"]\n')
+    document = parse('forward = true\n[interface.eth0]\naddresses = ["10.0.2.99/24"]\n', TABLES)
     netcfg.scheme._to_apply = document
     lo = netcfg.layer.interfaces["lo"]
     eth0 = netcfg.layer.interfaces.pop("eth0")

@@ -59,7 +59,7 @@ def test_options_of_any_text_are_quoted_so_that_the_line_can_be_added_again():
     netcfg.echo("eth3", "ifaces/rm")
     netcfg.echo(listed.splitlines()[-1], "ifaces/add")
     assert netcfg.cat("ifaces/list") == listed
-    assert netcfg.context.config.interfaces[-1].said == options
+    assert netcfg.context.config.interfaces[-1].options == options
 
 
 def test_an_interface_that_cannot_be_had_leaves_all_as_it_was():
