@@ -40,17 +40,17 @@ class WindowTuning:
             self._measured_edge = rcv.edge
             self._measured_at = now
 
-    def read(self, inbox: ReceiveBuffer, srtt: float, octets: int, now: float) -> str:
+    def read(self, buffer: ReceiveBuffer, srtt: float, octets: int, now: float) -> str:
         """The user has read; once a round trip, decide whether to grow the buffer. Return the decision, in words."""
         self._taken += octets
         rtt = srtt or self.rtt
         if not rtt or now - self._epoch_at < rtt:
             return ""
         decision = ""
-        if self._epoch_at and self._taken * 2 > inbox.capacity and inbox.capacity < MAX_CAPACITY:
+        if self._epoch_at and self._taken * 2 > buffer.capacity and buffer.capacity < MAX_CAPACITY:
             elapsed = now - self._epoch_at
             decision = f"{self._taken} octets read in {elapsed:.4f} s -> twice the receive buffer"
-            inbox.capacity = min(inbox.capacity * 2, MAX_CAPACITY)
+            buffer.capacity = min(buffer.capacity * 2, MAX_CAPACITY)
         self._epoch_at = now
         self._taken = 0
         return decision

@@ -9,7 +9,7 @@ import errno
 from typing import TYPE_CHECKING, Final
 
 from schemefs.errors import SchemeError
-from schemes.tcp import output, user_timeout
+from schemes.tcp import output, segments, user_timeout
 from schemes.tcp.states import (
     CLOSE_WAIT,
     CLOSED,
@@ -31,123 +31,116 @@ FIN_WAIT_2_LENGTH: Final = 60.0  # seconds that a closed connection waits for th
 LINGER_SILENCE: Final = 2.0  # seconds without a segment after which close_lingering gives up on the peer's FIN
 
 
-def queue_fin(connection: ControlBlock, now: float) -> None:
+def queue_fin(tcb: ControlBlock, now: float) -> None:
     """The user will write no more: FIN after what is queued (§3.10.4). In SYN-SENT it waits for the handshake."""
-    c = connection
-    if c.fin_queued:
+    if tcb.fin_queued:
         return
-    c.fin_queued = True
-    if c.state == ESTABLISHED:
-        c.become(FIN_WAIT_1)
-    elif c.state == CLOSE_WAIT:
-        c.become(LAST_ACK)
-    output.transmit(c, now)
+    tcb.fin_queued = True
+    if tcb.state == ESTABLISHED:
+        tcb.become(FIN_WAIT_1)
+    elif tcb.state == CLOSE_WAIT:
+        tcb.become(LAST_ACK)
+    output.transmit(tcb, now)
 
 
-def close(connection: ControlBlock, now: float) -> None:
+def close(tcb: ControlBlock, now: float) -> None:
     """The last holder has gone. Unread octets, or a linger time of 0, reset the peer; else FIN, in the background."""
-    c = connection
-    c.closed = True
-    user_timeout.user_closes(c, now)
-    if c.state in (SYN_SENT, CLOSED):
-        end(c)
-    elif c.linger == 0 or (c.inbox.size and not c.discarding):
+    tcb.closed = True
+    user_timeout.user_closes(tcb, now)
+    if tcb.state in (SYN_SENT, CLOSED):
+        end(tcb)
+    elif tcb.linger == 0 or (tcb.receive_buffer.size and not tcb.discarding):
         # RFC 9293 §3.10.4 permits it, RFC 2525 §2.17 asks for it: the peer must learn that octets were not read.
-        abort(c, "by_user" if c.linger == 0 else "unread_at_close", now)
+        abort(tcb, "by_user" if tcb.linger == 0 else "unread_at_close", now)
     else:
-        queue_fin(c, now)
-        if c.linger > 0:
-            c.life.set(now + c.linger)
-        elif c.state == FIN_WAIT_2:
-            c.life.set(now + FIN_WAIT_2_LENGTH)
+        queue_fin(tcb, now)
+        if tcb.linger > 0:
+            tcb.state_timer.set(now + tcb.linger)
+        elif tcb.state == FIN_WAIT_2:
+            tcb.state_timer.set(now + FIN_WAIT_2_LENGTH)
 
 
-def close_lingering(connection: ControlBlock, now: float) -> None:
+def close_lingering(tcb: ControlBlock, now: float) -> None:
     """The last holder has gone, and it only wrote: FIN, but never a reset for what was not read."""
-    c = connection
-    if c.linger != 0:
-        c.lingering = c.state in SYNCHRONIZED
-    close(c, now)
-    if c.lingering and c.state == FIN_WAIT_2:
-        c.life.set(now + LINGER_SILENCE)
+    if tcb.linger != 0:
+        tcb.lingering = tcb.state in SYNCHRONIZED
+    close(tcb, now)
+    if tcb.lingering and tcb.state == FIN_WAIT_2:
+        tcb.state_timer.set(now + LINGER_SILENCE)
 
 
-def abort(connection: ControlBlock, reason: str, now: float) -> None:
+def abort(tcb: ControlBlock, reason: str, now: float) -> None:
     """Reset the peer and forget everything (§3.10.5); counted as `aborted_` *reason*."""
-    c = connection
-    if c.state not in (CLOSED, TIME_WAIT):
-        c.tcp.statistics.abort(reason)
-        output.send_reset(c, now)
-    if c.state != CLOSED and not c.closed:
-        c.error = "reset from this side"
-        if c.state in OPENING:
-            c.failure = SchemeError(errno.ECONNABORTED, c.error)
-    c.inbox.clear()
-    end(c)
+    if tcb.state not in (CLOSED, TIME_WAIT):
+        tcb.tcp.statistics.abort(reason)
+        segments.send_reset(tcb, now)
+    if tcb.state != CLOSED and not tcb.closed:
+        tcb.error = "reset from this side"
+        if tcb.state in OPENING:
+            tcb.failure = SchemeError(errno.ECONNABORTED, tcb.error)
+    tcb.receive_buffer.clear()
+    end(tcb)
 
 
-def fail(connection: ControlBlock, number: int, sentence: str, reason: str, now: float) -> None:
+def fail(tcb: ControlBlock, number: int, sentence: str, reason: str, now: float) -> None:
     """The connection has failed: errno *number* for the next read or write, *sentence* for people.
 
     Counted as `aborted_` *reason*.
     One that was still to be opened goes on when the peer's name has another address.
     """
-    c = connection
-    if c.alternatives and c.state == SYN_SENT and c.tcp.try_next(c, now):
+    if tcb.alternatives and tcb.state == SYN_SENT and tcb.tcp.try_next(tcb, now):
         return
-    c.error = sentence
-    c.log_event(now, sentence)
-    if not c.closed:
-        c.failure = SchemeError(number, sentence)
-    c.tcp.statistics.abort(reason)
-    end(c)
+    tcb.error = sentence
+    tcb.log_event(now, sentence)
+    if not tcb.closed:
+        tcb.failure = SchemeError(number, sentence)
+    tcb.tcp.statistics.abort(reason)
+    end(tcb)
 
 
-def end(connection: ControlBlock) -> None:
+def end(tcb: ControlBlock) -> None:
     """Enter CLOSED: no timer, no memory but what the user may still read."""
-    c, statistics = connection, connection.tcp.statistics
+    statistics = tcb.tcp.statistics
     # RFC 4022: from these states CLOSED, or LISTEN, is not where a connection should go.
-    statistics.attempt_fails += c.state in OPENING
-    statistics.established_resets += c.state in WRITABLE
-    if c.state != CLOSED:
-        c.become(CLOSED)
-    _stop_timers(c)
-    c.out.clear()
-    c.reassembly.clear()
-    if c.closed:
-        c.inbox.clear()
-    c.tcp.forget(c)
-    if c.listener is not None:
-        c.listener.lost(c)
-    c.on_changed()
+    statistics.attempt_fails += tcb.state in OPENING
+    statistics.established_resets += tcb.state in WRITABLE
+    if tcb.state != CLOSED:
+        tcb.become(CLOSED)
+    _stop_timers(tcb)
+    tcb.send_buffer.clear()
+    tcb.reassembly.clear()
+    if tcb.closed:
+        tcb.receive_buffer.clear()
+    tcb.tcp.forget(tcb)
+    if tcb.listener is not None:
+        tcb.listener.lost(tcb)
+    tcb.on_changed()
 
 
-def enter_time_wait(connection: ControlBlock, now: float) -> None:
+def enter_time_wait(tcb: ControlBlock, now: float) -> None:
     """Both FINs are acknowledged: `time_wait` waits for old duplicates to die (§3.6.1), the connection may go."""
-    c = connection
-    c.become(TIME_WAIT)
-    _stop_timers(c)
-    c.out.clear()
-    c.reassembly.clear()
-    c.lingering = False
-    c.tcp.forget(c)
-    c.tcp.enter_time_wait(c, now)
-    c.on_changed()
+    tcb.become(TIME_WAIT)
+    _stop_timers(tcb)
+    tcb.send_buffer.clear()
+    tcb.reassembly.clear()
+    tcb.lingering = False
+    tcb.tcp.forget(tcb)
+    tcb.tcp.enter_time_wait(tcb, now)
+    tcb.on_changed()
 
 
-def fin_acknowledged_in_fin_wait_1(connection: ControlBlock, now: float) -> None:
+def fin_acknowledged_in_fin_wait_1(tcb: ControlBlock, now: float) -> None:
     """Enter FIN-WAIT-2; a closed connection doesn't wait there for ever."""
-    c = connection
-    c.become(FIN_WAIT_2)
-    c.retransmission.clear()
-    c.loss_timer.clear()
-    if c.closed:
-        c.life.set(now + (LINGER_SILENCE if c.lingering else FIN_WAIT_2_LENGTH))
+    tcb.become(FIN_WAIT_2)
+    tcb.retransmission.clear()
+    tcb.loss_timer.clear()
+    if tcb.closed:
+        tcb.state_timer.set(now + (LINGER_SILENCE if tcb.lingering else FIN_WAIT_2_LENGTH))
 
 
-def _stop_timers(c: ControlBlock) -> None:
+def _stop_timers(tcb: ControlBlock) -> None:
     """For good: the timers may remember a timer for a while, but must not remember the connection with it."""
-    for timer in (c.retransmission, c.delayed_ack, c.life, c.loss_timer):
+    for timer in (tcb.retransmission, tcb.delayed_ack, tcb.state_timer, tcb.loss_timer):
         timer.clear()
         timer.callback = _nothing
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from schemefs.errors import SchemeError
 from schemefs.scheme import Event
-from schemes.tcp import closing, ecn, output, settings, status, timeouts
+from schemes.tcp import closing, ecn, output, segments, settings, status, timeouts
 from schemes.tcp.control_block import ControlBlock
 from schemes.tcp.states import CLOSED, OPENING, TIME_WAIT, WRITABLE
 
@@ -43,8 +43,8 @@ class Connection(ControlBlock):
         name = f"tcp {self.ports[0]}-{self.ports[1]}"
         self.retransmission = timers.timer(lambda now: timeouts.retransmission_due(self, now), name)
         self.loss_timer = timers.timer(lambda now: timeouts.loss_timer_due(self, now), name)
-        self.delayed_ack = timers.timer(lambda now: output.send_ack(self, now), name)
-        self.life = timers.timer(lambda now: timeouts.life_due(self, now), name)
+        self.delayed_ack = timers.timer(lambda now: segments.send_ack(self, now), name)
+        self.state_timer = timers.timer(lambda now: timeouts.state_timer_due(self, now), name)
 
     @property
     def dscp(self) -> int:
@@ -59,7 +59,7 @@ class Connection(ControlBlock):
     @property
     def ended(self) -> bool:
         """Closed or in TIME-WAIT, and nothing left that a user could read."""
-        return self.state in (CLOSED, TIME_WAIT) and (self.closed or not self.inbox.size)
+        return self.state in (CLOSED, TIME_WAIT) and (self.closed or not self.receive_buffer.size)
 
     @property
     def settings(self) -> Mapping[str, Setting]:
@@ -81,14 +81,14 @@ class Connection(ControlBlock):
 
     def read(self, size: int, now: float) -> Buffer | Chunks | None:
         """Return what has arrived in order; what came before a failure is delivered first, then the failure, once."""
-        inbox = self.inbox
+        inbox = self.receive_buffer
         if inbox.size and size:
             waiting = inbox.size
             data = inbox.take(size)
             decision = self.tuning.read(inbox, self.rtt.srtt, waiting - inbox.size, now)
             if decision:
                 self.log_event(now, decision)
-            output.update_window(self, now)
+            segments.update_window(self, now)
             return data
         if self.failure is not None:
             raise self._take_failure()
@@ -110,7 +110,7 @@ class Connection(ControlBlock):
             if self.state in OPENING and not self.fin_queued:
                 return None
             raise SchemeError(errno.EPIPE, self._why_not_writable())
-        taken = self.out.put(data)
+        taken = self.send_buffer.put(data)
         if taken:
             output.transmit(self, now)
             return taken
@@ -139,13 +139,13 @@ class Connection(ControlBlock):
         events = 0
         gone = self.state in (CLOSED, TIME_WAIT)
         at_end = self.peer_closed or self.read_shut or gone
-        if self.inbox.size or at_end or self.discarding:
+        if self.receive_buffer.size or at_end or self.discarding:
             events |= Event.IN
         if at_end:
             events |= Event.RDHUP
         if self.rcv.up > self.rcv.irs and self.urgent:
             events |= Event.PRI
-        if self.fin_queued or gone or self.out.free:
+        if self.fin_queued or gone or self.send_buffer.free:
             events |= Event.OUT
         if gone or (at_end and self.fin_queued):
             events |= Event.HUP
@@ -153,14 +153,14 @@ class Connection(ControlBlock):
 
     def queued(self) -> int | None:
         """Return how many octets wait to be read."""
-        return self.inbox.size
+        return self.receive_buffer.size
 
     def synced(self, now: float) -> bool:
         """Tell whether the peer has acknowledged everything written."""
         del now
         if self.failure is not None:
             raise self._take_failure()
-        return not len(self.out)
+        return not len(self.send_buffer)
 
     def shutdown(self, *, read: bool, write: bool, now: float) -> None:
         """Close directions. ENOTCONN: there is no connection (any more)."""
@@ -182,8 +182,8 @@ class Connection(ControlBlock):
             self.on_changed()
 
     def _drop_input(self, now: float) -> None:
-        if self.inbox.clear():
-            output.update_window(self, now)
+        if self.receive_buffer.clear():
+            segments.update_window(self, now)
 
     def close(self, now: float) -> None:
         """End as a socket does: unread octets reset the peer, else FIN after what was written."""

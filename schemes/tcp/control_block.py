@@ -1,6 +1,7 @@
-"""The transmission control block (RFC 9293 §3.3.1): all that is known of one connection. Functions act on it, by file.
+"""The transmission control block (RFC 9293 §3.3.1): the state of one connection, and nothing that acts on it.
 
-It knows none of them: what it asks of TCP as a whole, and of the listener that it belongs to, is said by two protocols.
+The modules that act on it take it as `tcb`; it imports none of them. Two protocols say what it needs of its
+surroundings: `Owner` is TCP as a whole, `Opener` the listener that a connection belongs to until it is accepted.
 """
 
 from __future__ import annotations
@@ -38,19 +39,28 @@ log = logging.getLogger("schemefs.tcp")
 
 INITIAL_CAPACITY: Final = 256 << 10
 WINDOW_SCALE: Final = 7  # 65535 << 7 is 8 MiB
-USER_TIMEOUT: Final = 900.0  # seconds, until somebody says otherwise: R2 of RFC 9293 §3.8.3; Linux takes 924
-MIN_MSS: Final = 48  # a peer that asks for less asks for a flood of headers; Linux has the same floor
+MAX_SYN_WINDOW: Final = 0xFFFF  # SEG.WND of a SYN is never scaled (RFC 7323 §2.2)
+USER_TIMEOUT: Final = 900.0  # seconds, the default: R2 of RFC 9293 §3.8.3; Linux takes 924
+MIN_MSS: Final = 48  # octets; a smaller MSS makes more headers than payload; Linux has the same floor
 
 QUICK_ACKS: Final = 16
-"""At first no ACK is delayed, as on Linux: a peer in slow start needs them, and one that writes a request in two pieces
-would wait for the first one's. An answer that carries the ACK shows that both take turns, and ends it."""
+"""Segments: at first no ACK is delayed, as on Linux. A peer in slow start needs the ACKs, and a peer that writes a
+request in two pieces would wait for the ACK of the first. An answer that carries the ACK ends it: both take turns."""
 
-DEFAULT_MSS: Final = 536  # of a peer that sends no option (RFC 9293 §3.7.1)
+DEFAULT_MSS: Final = 536  # octets, of a peer that sends no option (RFC 9293 §3.7.1)
 DEFAULT_MSS_V6: Final = 1220
+
+# Replies that a segment makes due: a step of arrival notes one, `reply.send` sends it. A larger one replaces a smaller.
+NO_REPLY: Final = 0
+ACK_DUE: Final = 1  # an ACK, unless text that leaves first carries it
+PURE_ACK: Final = 2  # an ACK without payload, whatever else leaves: a duplicate ACK, or an answer to what is dropped
+SYN_DUE: Final = 3  # our SYN-ACK, again or for the first time
+RESET_DUE: Final = 4  # RST with the numbers that the segment asks for (RFC 9293 §3.5.2)
+ABORT_DUE: Final = 5  # RST, and the connection ends
 
 
 def nothing_listens() -> None:
-    """`on_changed` until somebody wants to know."""
+    """`on_changed` until a user sets it."""
 
 
 class Owner(Protocol):
@@ -104,123 +114,142 @@ class Opener(Protocol):
 
 
 class EcnState:
-    """What a connection on which both sides have agreed on ECN remembers."""
+    """What a connection keeps when both sides have agreed on ECN (RFC 3168 §6.1)."""
 
-    __slots__ = ("echoes", "is_due", "marks", "path", "point", "reductions")
+    __slots__ = ("cwr_due", "echoes", "marks", "path", "reduced_until", "reductions")
 
     def __init__(self, path: Path, iss: int) -> None:
-        self.path = path  # as the connection's own, but what leaves by it is ECT(0)
+        self.path = path  # the connection's own path, but what leaves by it is ECT(0)
         self.echoes = False  # CE has come: ECE in every ACK until CWR comes
-        self.is_due = False  # CWR, with the next new text
-        self.point = iss  # until this is acknowledged, an ECE is about a reduction already made
-        self.marks = 0
-        self.reductions = 0
+        self.cwr_due = False  # CWR goes with the next new text
+        self.reduced_until = iss  # sequence number; an ECE in an ACK up to it is about a reduction already made
+        self.marks = 0  # segments that came with CE
+        self.reductions = 0  # of the congestion window, for an ECE
 
 
 class ControlBlock:
-    """The variables, and what follows from them alone."""
+    """The variables of one connection, and what follows from them alone.
 
-    __slots__ = (
+    Times are seconds of the daemon's clock where a name ends in `_at`, and durations in seconds elsewhere. Sequence
+    numbers are unwrapped integers (`sequence`). Sizes are octets.
+    """
+
+    __slots__ = (  # noqa: RUF023 # by what they belong to, not by the alphabet
         "__weakref__",
-        "ack_now",
-        "advertised_timeout",
-        "alternatives",
-        "blocked",
-        "closed",
-        "congestion",
-        "connect_timeout",
-        "delayed_ack",
-        "discarding",
-        "dsack",
-        "ecn",
-        "error",
-        "established_at",
-        "failure",
-        "fin_queued",
-        "fin_sent",
-        "header_length",
-        "heard_at",
-        "held_back",
-        "hop_limit",
-        "inbox",
-        "ip_header_length",
-        "is_limited",
-        "is_timeout_fixed",
-        "keepalive",
-        "keepalive_count",
-        "keepalive_interval",
-        "key",
-        "life",
-        "linger",
-        "lingering",
-        "listener",
-        "loss_timer",
-        "max_payload",
-        "mss",
-        "nodelay",
-        "notification",
-        "on_changed",
-        "opened_at",
-        "out",
-        "path",
-        "path_mtu",
-        "peer_closed",
-        "peer_mss",
-        "ports",
-        "probes",
-        "pseudo_sum",
-        "quick_acks",
-        "rcv",
-        "read_shut",
-        "reassembly",
-        "recovery",
-        "remote_timeout",
-        "replies",
-        "retransmission",
-        "retransmissions",
-        "rtt",
-        "sack_on",
-        "segments_in",
-        "segments_out",
-        "sent_at",
-        "sink",
-        "small_end",
-        "snd",
-        "soft_error",
-        "stalled_at",
-        "state",
-        "syn_retries",
-        "tcp",
-        "timeout_due",
-        "timestamp_offset",
-        "timestamps_on",
-        "ts_recent",
-        "ts_recent_at",
-        "tuning",
-        "unanswered",
-        "unsendable",
-        "user_timeout",
+        # The connection and its surroundings.
+        "tcp",  # Owner: timers, network layer, counters, tables
+        "path",  # the way to the peer: both addresses, MTU, traffic class
+        "ports",  # (local, remote)
+        "key",  # 12 octets: its place in the owner's table
+        "state",  # one of `states`; `become` changes it
+        "listener",  # Opener from the SYN until accept; None else
+        "on_changed",  # called after each change that a reader, writer or poll may wait for
+        "sink",  # takes each segment and decision while `events` is followed; None else
+        #
+        # The two directions (RFC 9293 §3.3.1).
+        "snd",  # SND.UNA, SND.NXT, SND.WND …
+        "rcv",  # RCV.NXT, RCV.WND …
+        "send_buffer",  # octets from SND.UNA on that the user has written
+        "receive_buffer",  # octets in order that the user has not read
+        "reassembly",  # octets out of order
+        "tuning",  # measures how fast the user reads, and with it the receive buffer
+        "rtt",  # SRTT, RTTVAR, RTO
+        "congestion",  # cwnd, ssthresh
+        "recovery",  # what is in flight, and what of it is lost
+        #
+        # What both sides agreed on in their SYNs, and what the path allows.
+        "peer_mss",  # octets, from the peer's SYN, or the default
+        "timestamps_on",  # both SYNs had the option (RFC 7323 §3.2)
+        "timestamp_offset",  # milliseconds added to the clock for TSval (RFC 7323 §5.4)
+        "ts_recent",  # TS.Recent: the TSval to echo, milliseconds of the peer's clock
+        "ts_recent_at",  # when it was taken over
+        "sack_on",  # both SYNs had the option (RFC 2018)
+        "ecn_state",  # EcnState when both SYNs agreed on ECN; None else
+        "header_length",  # octets of a header with text: 20, or 32 with timestamps
+        "ip_header_length",  # octets: 20 or 40
+        "pseudo_sum",  # the part of the pseudo-header's sum that is the same for every segment
+        "path_mtu",  # octets: the path's MTU that `mss` was computed from
+        "mss",  # octets of payload in one segment on the wire
+        "max_payload",  # octets of payload in one super-segment: a multiple of `mss`
+        #
+        # Replies: what the peer is owed.
+        "reply",  # NO_REPLY, ACK_DUE …; ACK_DUE stays until an ACK has left
+        "quick_acks",  # segments that are still acknowledged without delay
+        "dsack",  # (left, right) of a duplicate to report with the next ACK (RFC 2883); None: none
+        "timeout_due",  # the user timeout option goes with the next ACK
+        "replies",  # ReplyLimit: challenge ACKs and the like in this second (RFC 5961 §7)
+        #
+        # Sending.
+        "blocked",  # the link had no room; the owner calls when it has
+        "is_limited",  # the last transmit stopped at the congestion window
+        "stall_reason",  # why octets are unsent, as last logged; empty: none are
+        "small_end",  # sequence number: end of the last segment sent that was shorter than the MSS
+        "sent_at",  # when text was sent last
+        "fin_queued",  # the user writes no more: FIN follows the send buffer
+        "fin_sent",  # FIN has been sent; SND.NXT is beyond it
+        "unsendable",  # SchemeError of the network layer for a segment sent since the last ACK; None: none
+        #
+        # Receiving.
+        "peer_closed",  # the peer's FIN has come in order
+        "last_segment_at",  # when an acceptable segment came last
+        "soft_error",  # DeliveryError of ICMP that explains a later time-out (RFC 1122 §4.2.3.9); None: none
+        #
+        # Timers, and what they count.
+        "retransmission",  # Timer: something is in flight, or the peer's window is closed
+        "loss_timer",  # Timer: the reordering window or the tail loss probe of `recovery`
+        "delayed_ack",  # Timer: an ACK waits for text to carry it
+        "state_timer",  # Timer: connect, keepalive, linger or FIN-WAIT-2, by the state
+        "opened_at",  # when the first SYN was sent or came
+        "established_at",  # -1: never
+        "stalled_at",  # since when the first octet in flight is being sent again; -1: it is not
+        "backoffs",  # time-outs in a row: retransmissions of one segment (RFC 9293 §3.8.3)
+        "syn_retries",  # SYNs or SYN-ACKs sent again
+        "probes",  # keepalive probes without an answer
+        "segments_in",  # segments and super-segments received
+        "segments_out",  # segments and super-segments sent
+        "retransmissions",  # segments and super-segments sent again
+        #
+        # What the user asked for, and is to be told.
+        "failure",  # SchemeError that the next call raises, once; None: none
+        "error",  # sentence: why the connection ended; empty: it did not, or by two FINs
+        "alternatives",  # more addresses of the peer, tried when this one does not answer
+        "closed",  # the last holder has closed
+        "lingering",  # close_lingering: wait for the peer's FIN until LINGER_SILENCE has passed
+        "read_shut",  # the user reads no more
+        "discarding",  # the user takes nothing: what arrives is acknowledged and dropped
+        "nodelay",  # setting: no Nagle
+        "ecn_requested",  # setting `ecn`: the SYN asks for ECN
+        "hop_limit",  # setting
+        "linger",  # setting, seconds; -1: as long as it takes, 0: reset at once
+        "keepalive",  # setting, seconds of silence until the first probe; 0: none
+        "keepalive_interval",  # setting, seconds
+        "keepalive_count",  # setting: probes
+        "user_timeout",  # setting, seconds
+        "is_timeout_fixed",  # `user_timeout` was set by hand: the peer's option does not change it
+        "advertised_timeout",  # setting, seconds that the peer is told (RFC 5482); 0: nothing
+        "remote_timeout",  # seconds that the peer has told; 0: nothing
+        "connect_timeout",  # option `timeout`, seconds; 0: the default
     )  # fmt: skip
 
     retransmission: Timer
     loss_timer: Timer
     delayed_ack: Timer
-    life: Timer
+    state_timer: Timer
 
     def __init__(self, tcp: Owner, path: Path, ports: tuple[int, int], iss: int, timestamp_offset: int) -> None:
         self.tcp = tcp
         self.path = path
-        self.ports = ports  # local, remote
+        self.ports = ports
         self.key = b""
         self.state: str = CLOSED
-        self.listener: Opener | None = None  # set while the connection belongs to one, not yet accepted
+        self.listener: Opener | None = None
         self.on_changed: Callable[[], None] = nothing_listens
-        self.sink: Sink | None = None  # told every segment and decision, when somebody follows `events`
+        self.sink: Sink | None = None
 
         self.snd = SendSpace(iss)
         self.rcv = ReceiveSpace()
-        self.out = SendBuffer(iss + 1)
-        self.inbox = ReceiveBuffer(INITIAL_CAPACITY)
+        self.send_buffer = SendBuffer(iss + 1)
+        self.receive_buffer = ReceiveBuffer(INITIAL_CAPACITY)
         self.reassembly = ReassemblyQueue()
         self.tuning = WindowTuning()
         self.rtt = RoundTripTime()
@@ -228,23 +257,64 @@ class ControlBlock:
         self.recovery: Recovery = DuplicateAckRecovery(self.snd, self.congestion)
 
         self._init_agreements(timestamp_offset)
-        self._init_conduct()
+        self._init_exchange()
         self._init_user()
 
     def _init_agreements(self, timestamp_offset: int) -> None:
-        """What the two sides told each other in their SYNs, and what the path allows."""
         self.peer_mss = DEFAULT_MSS if len(self.path.source) == 4 else DEFAULT_MSS_V6
         self.timestamps_on = False
         self.timestamp_offset = timestamp_offset
         self.ts_recent = 0
         self.ts_recent_at = 0.0
         self.sack_on = False
-        self.notification: EcnState | None = None  # both sides speak ECN
+        self.ecn_state: EcnState | None = None
         self.header_length = HEADER_LENGTH
         self.path_mtu = 0
-        self.mss = DEFAULT_MSS  # octets of payload in one segment on the wire
-        self.max_payload = DEFAULT_MSS  # octets of payload in one super-segment
+        self.mss = DEFAULT_MSS
+        self.max_payload = DEFAULT_MSS
         self.take_path(self.path)
+
+    def _init_exchange(self) -> None:
+        self.reply = NO_REPLY
+        self.quick_acks = QUICK_ACKS
+        self.dsack: tuple[int, int] | None = None
+        self.timeout_due = False
+        self.replies = ReplyLimit()
+        self.blocked = False
+        self.is_limited = False
+        self.stall_reason = ""
+        self.small_end = self.snd.iss
+        self.fin_queued = False
+        self.fin_sent = False
+        self.unsendable: SchemeError | None = None
+        self.peer_closed = False
+        self.soft_error: DeliveryError | None = None
+        self.opened_at = self.sent_at = self.last_segment_at = 0.0
+        self.established_at = -1.0
+        self.stalled_at = -1.0
+        self.backoffs = self.syn_retries = self.probes = 0
+        self.segments_in = self.segments_out = self.retransmissions = 0
+
+    def _init_user(self) -> None:
+        self.failure: SchemeError | None = None
+        self.error = ""
+        self.alternatives: tuple[bytes, ...] = ()
+        self.closed = False
+        self.lingering = False
+        self.read_shut = False
+        self.discarding = False
+        self.nodelay = False
+        self.ecn_requested = False
+        self.hop_limit = 64
+        self.linger = -1.0
+        self.keepalive = 0.0
+        self.keepalive_interval = 75.0
+        self.keepalive_count = 9
+        self.user_timeout = USER_TIMEOUT
+        self.is_timeout_fixed = False
+        self.advertised_timeout = 0.0
+        self.remote_timeout = 0
+        self.connect_timeout = 0.0
 
     def take_path(self, path: Path) -> None:
         """Use *path* from now on: what follows from its ends and its MTU."""
@@ -264,56 +334,10 @@ class ControlBlock:
         self.path_mtu = path.mtu
         headers = self.ip_header_length + self.header_length
         options = self.header_length - HEADER_LENGTH
-        # RFC 6691: the peer's MSS doesn't know of options, so what they take is ours to subtract.
+        # RFC 6691: the peer's MSS does not know of options, so what they take is ours to subtract.
         self.mss = min(max(self.peer_mss, MIN_MSS), self.path_mtu - self.ip_header_length - HEADER_LENGTH) - options
         self.max_payload = max((path.gso_max - headers) // self.mss, 1) * self.mss
         self.congestion.set_smss(self.mss)
-
-    def _init_conduct(self) -> None:
-        """How the exchange goes: timers, what is owed, what was counted."""
-        self.held_back = ""  # why octets are unsent, as far as that was told
-        self.ack_now = False  # an ACK is owed at the latest at the end of this burst
-        self.quick_acks = QUICK_ACKS  # segments that are still acknowledged without delay
-        self.dsack: tuple[int, int] | None = None  # a duplicate to report (RFC 2883) with the next ACK
-        self.blocked = False  # the link had no room; Tcp calls when it has
-        self.is_limited = False  # the last transmit stopped at the congestion window
-        self.small_end = self.snd.iss  # end of the last segment sent that was shorter than the MSS
-        self.fin_queued = False
-        self.fin_sent = False
-        self.peer_closed = False  # the peer's FIN has come, in order
-        self.replies = ReplyLimit()
-        self.syn_retries = 0
-        self.probes = 0
-        self.opened_at = self.sent_at = self.heard_at = 0.0
-        self.established_at = -1.0  # -1: never
-        self.stalled_at = -1.0  # since when the first octet in flight is being sent again; -1: it isn't
-        self.unanswered = 0  # time-outs in a row, that is retransmissions of one segment (§3.8.3)
-        self.retransmissions = self.segments_in = self.segments_out = 0
-
-    def _init_user(self) -> None:
-        """What the user asked for, and is to be told."""
-        self.failure: SchemeError | None = None  # to be raised once
-        self.error = ""
-        self.soft_error: DeliveryError | None = None
-        self.unsendable: SchemeError | None = None  # why the network layer would not take a segment, since the last ACK
-        self.alternatives: tuple[bytes, ...] = ()  # more addresses of the peer, for when this one doesn't answer
-        self.closed = False
-        self.lingering = False
-        self.read_shut = False
-        self.discarding = False
-        self.nodelay = False
-        self.ecn = False  # the SYN asks for it
-        self.hop_limit = 64
-        self.linger = -1.0  # seconds; -1: as long as it takes, 0: reset at once
-        self.keepalive = 0.0  # seconds of silence until the first probe; 0: none
-        self.keepalive_interval = 75.0
-        self.keepalive_count = 9
-        self.user_timeout = USER_TIMEOUT
-        self.is_timeout_fixed = False  # it was set by hand
-        self.advertised_timeout = 0.0  # what the peer is told (RFC 5482); 0: nothing
-        self.remote_timeout = 0  # what the peer has told; 0: nothing
-        self.timeout_due = False  # with the next ACK
-        self.connect_timeout = 0.0
 
     @property
     def local(self) -> str:
@@ -329,20 +353,17 @@ class ControlBlock:
     def urgent(self) -> int:
         """How many octets, of those waiting and those still to come, are urgent (RFC 9293 MUST-33)."""
         rcv = self.rcv
-        return max(0, rcv.up - (rcv.nxt - self.peer_closed - self.inbox.size))
+        return max(0, rcv.up - (rcv.nxt - self.peer_closed - self.receive_buffer.size))
 
-    def log_event(self, now: float | None, text: str) -> None:
-        """Tell who follows `events`, if anybody does; where a text costs more than this call, look at `sink` first."""
-        if self.sink is not None:
-            self.sink(now, text)
+    @property
+    def syn_window(self) -> int:
+        """SEG.WND of a SYN."""
+        return min(self.receive_buffer.capacity, MAX_SYN_WINDOW)
 
-    def become(self, state: str) -> None:
-        """Enter *state*; every change comes through here."""
-        if log.isEnabledFor(TRACE):
-            log.log(TRACE, "%s: %s -> %s", self.remote, self.state, state)
-        if self.sink is not None:
-            self.sink(None, f"{self.state} -> {state}")
-        self.state = state
+    @property
+    def window_scale(self) -> int:
+        """Rcv.Wind.Shift of our SYN: enough for the largest buffer (RFC 7323 §2.2)."""
+        return WINDOW_SCALE
 
     def agree_on_timestamps(self) -> None:
         """Both SYNs had the option: every segment carries it from now on (RFC 7323 §3.2)."""
@@ -353,7 +374,15 @@ class ControlBlock:
         """TSval: milliseconds, from an offset of this connection's own (RFC 7323 §5.4, §7.1)."""
         return (int(now * 1000) + self.timestamp_offset) & 0xFFFFFFFF
 
-    @property
-    def window_scale(self) -> int:
-        """What we offer as Rcv.Wind.Shift: enough for the largest buffer."""
-        return WINDOW_SCALE
+    def become(self, state: str) -> None:
+        """Enter *state*; every change of `state` is made here."""
+        if log.isEnabledFor(TRACE):
+            log.log(TRACE, "%s: %s -> %s", self.remote, self.state, state)
+        if self.sink is not None:
+            self.sink(None, f"{self.state} -> {state}")
+        self.state = state
+
+    def log_event(self, now: float | None, text: str) -> None:
+        """Give *text* to the sink, if there is one. Where a text costs more than this call, look at `sink` first."""
+        if self.sink is not None:
+            self.sink(now, text)

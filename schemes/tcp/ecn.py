@@ -1,4 +1,4 @@
-"""Explicit congestion notification (RFC 3168): a router that would soon drop marks instead, and nothing has to be lost.
+"""Explicit congestion state (RFC 3168): a router that would soon drop marks instead, and nothing has to be lost.
 
     we send       ECT(0) on new text ──> a full router: CE ──> peer: ECE in every ACK ──> we: window down, CWR
     we receive                           CE ──> we: ECE in every ACK, until CWR comes
@@ -26,77 +26,75 @@ ECT_0: Final = 0b10  # in the traffic class
 CE: Final = 0b11
 
 
-def asks(connection: ControlBlock) -> bool:
+def asks(tcb: ControlBlock) -> bool:
     """Tell whether the SYN asks for it."""
-    return connection.ecn and not connection.syn_retries
+    return tcb.ecn_requested and not tcb.syn_retries
 
 
-def agree(connection: ControlBlock, flags: int) -> None:
+def agree(tcb: ControlBlock, flags: int) -> None:
     """The peer's SYN (ECE and CWR: it asks) or SYN-ACK (ECE alone: it agrees) came (§6.1.1)."""
-    c = connection
     if flags & ACK:
-        agreed = asks(c) and flags & (ECE | CWR) == ECE
+        agreed = asks(tcb) and flags & (ECE | CWR) == ECE
     else:
-        agreed = flags & (ECE | CWR) == ECE | CWR and (c.state != SYN_SENT or asks(c))
+        agreed = flags & (ECE | CWR) == ECE | CWR and (tcb.state != SYN_SENT or asks(tcb))
     if not agreed:
         return
     try:
-        path = c.tcp.network.path(c.path.destination, c.path.source)
+        path = tcb.tcp.network.path(tcb.path.destination, tcb.path.source)
     except SchemeError:
         return
-    c.notification = EcnState(path, c.snd.iss)
-    follow_path(c)
+    tcb.ecn_state = EcnState(path, tcb.snd.iss)
+    follow_path(tcb)
 
 
-def syn_again(connection: ControlBlock, flags: int) -> None:
+def syn_again(tcb: ControlBlock, flags: int) -> None:
     """The SYN came again. Without asking: the way drops what asks or what agrees, so the answer is no (§6.1.1.1)."""
     if not flags & ACK and flags & (ECE | CWR) != ECE | CWR:
-        connection.notification = None
+        tcb.ecn_state = None
 
 
-def follow_path(connection: ControlBlock) -> None:
+def follow_path(tcb: ControlBlock) -> None:
     """The Diffserv field, and who is told of what neighbors are asked, are those of the connection's own path."""
-    if connection.notification is not None:
-        path = connection.notification.path
-        path.traffic_class = connection.path.traffic_class | ECT_0
-        path.sink = connection.path.sink
+    if tcb.ecn_state is not None:
+        path = tcb.ecn_state.path
+        path.traffic_class = tcb.path.traffic_class | ECT_0
+        path.sink = tcb.path.sink
 
 
-def arrives(notification: EcnState, connection: ControlBlock, segment: Segment) -> None:
+def arrives(state: EcnState, tcb: ControlBlock, segment: Segment) -> None:
     """A segment within the window came: is it marked, or does it say that the peer has reacted (§6.1.3)?"""
     if segment.flags & CWR:
-        notification.echoes = False
+        state.echoes = False
     if segment.is_marked and segment.size:
-        notification.marks += 1
-        notification.echoes = True
-        connection.quick_acks = max(connection.quick_acks, 2)  # the sooner it hears, as Linux
+        state.marks += 1
+        state.echoes = True
+        tcb.quick_acks = max(tcb.quick_acks, 2)  # the sooner it hears, as Linux
 
 
-def echoed(notification: EcnState, connection: ControlBlock, ack: int, now: float) -> None:
+def echoed(state: EcnState, tcb: ControlBlock, ack: int, now: float) -> None:
     """An ACK with ECE came: one reduction for each window of data (§6.1.2), and no growth by this ACK."""
-    c = connection
-    c.is_limited = False
-    if ack <= notification.point or c.recovery.phase is not OPEN or c.snd.nxt == c.snd.una:
+    tcb.is_limited = False
+    if ack <= state.reduced_until or tcb.recovery.phase is not OPEN or tcb.snd.nxt == tcb.snd.una:
         return
-    before = c.congestion.cwnd
-    c.congestion.marked(c.snd.in_flight, now)
-    c.recovery.marked_until = c.snd.nxt
-    notification.reductions += 1
-    c.log_event(now, f"ECN-echo: a router was full -> cwnd {c.congestion.cwnd} instead of {before}")
-    reduced(notification, c)
+    before = tcb.congestion.cwnd
+    tcb.congestion.marked(tcb.snd.in_flight, now)
+    tcb.recovery.marked_until = tcb.snd.nxt
+    state.reductions += 1
+    tcb.log_event(now, f"ECN-echo: a router was full -> cwnd {tcb.congestion.cwnd} instead of {before}")
+    reduced(state, tcb)
 
 
-def reduced(notification: EcnState, connection: ControlBlock) -> None:
+def reduced(state: EcnState, tcb: ControlBlock) -> None:
     """The window was reduced, whatever for: the peer hears of it with the next new text, and ECE is about this."""
-    notification.is_due = True
-    notification.point = connection.snd.nxt
+    state.cwr_due = True
+    state.reduced_until = tcb.snd.nxt
 
 
-def log_decision(c: ControlBlock, now: float) -> None:
+def log_decision(tcb: ControlBlock, now: float) -> None:
     """Tell what loss recovery has decided: a router that marks, and who follows `events`."""
-    recovery = c.recovery
-    if c.notification is not None and (recovery.has_reduced or recovery.phase is not OPEN):
-        reduced(c.notification, c)
+    recovery = tcb.recovery
+    if tcb.ecn_state is not None and (recovery.has_reduced or recovery.phase is not OPEN):
+        reduced(tcb.ecn_state, tcb)
     recovery.has_reduced = False
-    c.log_event(now, c.recovery.decision)
-    c.recovery.decision = ""
+    tcb.log_event(now, tcb.recovery.decision)
+    tcb.recovery.decision = ""

@@ -24,33 +24,32 @@ _HARD_CODES: Final = (2, 3)  # 4, fragmentation needed, is about sizes (RFC 1191
 QUOTED: Final = Struct(">HHI")  # ports and sequence number: the eight octets that every ICMP error quotes
 
 
-def error_arrives(connection: ControlBlock, error: DeliveryError, now: float) -> None:
+def error_arrives(tcb: ControlBlock, error: DeliveryError, now: float) -> None:
     """A segment of *connection* was not delivered."""
-    c = connection
-    if not quotes_what_is_in_flight(c, error):
-        c.tcp.statistics.dropped_icmp_out_of_window += 1
+    if not quotes_what_is_in_flight(tcb, error):
+        tcb.tcp.statistics.dropped_icmp_out_of_window += 1
         return
     if error.errno == errno.EMSGSIZE:
-        _mtu_fell(c, now)
-    elif c.state == SYN_SENT:
-        after = f"{(now - c.opened_at) * 1000:.1f} ms"
+        _mtu_fell(tcb, now)
+    elif tcb.state == SYN_SENT:
+        after = f"{(now - tcb.opened_at) * 1000:.1f} ms"
         closing.fail(
-            c, error.errno, f"{error.sentence} (in answer to SYN to {c.remote}, after {after})", "icmp_error", now
+            tcb, error.errno, f"{error.sentence} (in answer to SYN to {tcb.remote}, after {after})", "icmp_error", now
         )
-    elif c.state == SYN_RECEIVED and c.listener is not None and error.hard:
-        c.tcp.statistics.abort("icmp_error")
-        closing.end(c)
+    elif tcb.state == SYN_RECEIVED and tcb.listener is not None and error.hard:
+        tcb.tcp.statistics.abort("icmp_error")
+        closing.end(tcb)
     else:
-        c.soft_error = error
-        c.log_event(now, error.sentence)
-        c.on_changed()
+        tcb.soft_error = error
+        tcb.log_event(now, error.sentence)
+        tcb.on_changed()
 
 
-def quotes_what_is_in_flight(connection: ControlBlock, error: DeliveryError) -> bool:
+def quotes_what_is_in_flight(tcb: ControlBlock, error: DeliveryError) -> bool:
     """Tell whether *error* is about octets that are on their way (RFC 5927 §4.1); one found out here says no number."""
     if len(error.transport) < QUOTED.size:
         return True
-    snd = connection.snd
+    snd = tcb.snd
     return snd.una <= unwrap(QUOTED.unpack_from(error.transport)[2], snd.una) <= snd.nxt
 
 
@@ -59,14 +58,14 @@ def is_hard(error: DeliveryError) -> bool:
     return error.icmp_type == _UNREACHABLE and error.icmp_code in _HARD_CODES
 
 
-def _mtu_fell(c: ControlBlock, now: float) -> None:
+def _mtu_fell(tcb: ControlBlock, now: float) -> None:
     """The network layer has noted the new path MTU: send what didn't fit again, in smaller segments (RFC 1191 §6.4).
 
     It says nothing about congestion, so the window stays.
     """
-    before = c.mss
-    c.measure_path()
-    c.log_event(now, f"path MTU {c.path_mtu} -> segments of {c.mss} instead of {before}")
-    if c.mss < before and c.snd.nxt > c.snd.una:
-        c.recovery.mark_all_lost()
-        output.transmit(c, now)
+    before = tcb.mss
+    tcb.measure_path()
+    tcb.log_event(now, f"path MTU {tcb.path_mtu} -> segments of {tcb.mss} instead of {before}")
+    if tcb.mss < before and tcb.snd.nxt > tcb.snd.una:
+        tcb.recovery.mark_all_lost()
+        output.transmit(tcb, now)

@@ -87,53 +87,54 @@ CHECKS: Mapping[str, Callable[[str], object]] = {
 """What turns a setting's text into its value; raises ValueError with a sentence."""
 
 
-def of_connection(connection: ControlBlock) -> Mapping[str, Setting]:
+def of_connection(tcb: ControlBlock) -> Mapping[str, Setting]:
     """Return the settings of a connection."""
-    found = {name: _value(connection, name) for name in CHECKS if name not in ("congestion", "advertise_timeout")}
+    found = {name: _value(tcb, name) for name in CHECKS if name not in ("congestion", "advertise_timeout")}
     found["advertise_timeout"] = Setting(
-        lambda: f"{connection.advertised_timeout:g}",
-        lambda text: user_timeout.advertise(connection, float(str(CHECKS["advertise_timeout"](text)))),
+        lambda: f"{tcb.advertised_timeout:g}",
+        lambda text: user_timeout.advertise(tcb, float(str(CHECKS["advertise_timeout"](text)))),
         HELP["advertise_timeout"],
     )
     found["congestion"] = Setting(
-        lambda: connection.congestion.name, lambda text: _set_congestion(connection, text), HELP["congestion"]
+        lambda: tcb.congestion.name, lambda text: _set_congestion(tcb, text), HELP["congestion"]
     )
     found["urgent"] = Setting(
-        lambda: str(int(connection.snd.up > connection.snd.una)),
-        lambda text: _set_urgent(connection, text),
+        lambda: str(int(tcb.snd.up > tcb.snd.una)),
+        lambda text: _set_urgent(tcb, text),
         HELP["urgent"],
     )
-    found["mss"] = Setting(lambda: str(connection.mss), None, HELP["mss"])
+    found["mss"] = Setting(lambda: str(tcb.mss), None, HELP["mss"])
     return found
 
 
-def _value(connection: ControlBlock, name: str) -> Setting:
+def _value(tcb: ControlBlock, name: str) -> Setting:
     """Return a setting that is an attribute of the connection."""
+    attribute = "ecn_requested" if name == "ecn" else name
 
     def get() -> str:
-        current = getattr(connection, name)
+        current = getattr(tcb, attribute)
         return f"{current:d}" if isinstance(current, int) else f"{current:g}"
 
     def put(text: str) -> None:
-        setattr(connection, name, CHECKS[name](text))
+        setattr(tcb, attribute, CHECKS[name](text))
         if name == "user_timeout":
-            connection.is_timeout_fixed = True
+            tcb.is_timeout_fixed = True
         elif name == "keepalive":
-            timeouts.start_keepalive(connection)
+            timeouts.start_keepalive(tcb)
         elif name == "nodelay":
-            connection.tcp.transmit_soon(connection)  # what Nagle held back goes now, as on Linux
+            tcb.tcp.transmit_soon(tcb)  # what Nagle held back goes now, as on Linux
 
     return Setting(get, put, HELP[name])
 
 
-def _set_congestion(connection: ControlBlock, text: str) -> None:
+def _set_congestion(tcb: ControlBlock, text: str) -> None:
     """Change the congestion control; the window goes on as it is."""
-    before = connection.congestion
-    control = _congestion(text)(connection.mss)
+    before = tcb.congestion
+    control = _congestion(text)(tcb.mss)
     control.cwnd, control.ssthresh = before.cwnd, before.ssthresh
-    connection.congestion = connection.recovery.congestion = control
+    tcb.congestion = tcb.recovery.congestion = control
 
 
-def _set_urgent(connection: ControlBlock, text: str) -> None:
+def _set_urgent(tcb: ControlBlock, text: str) -> None:
     """Mark what is queued (RFC 9293 §3.8.5): segments sent from now on say so."""
-    connection.snd.up = connection.out.end if _flag(text) else connection.snd.una
+    tcb.snd.up = tcb.send_buffer.end if _flag(text) else tcb.snd.una

@@ -8,29 +8,28 @@ if TYPE_CHECKING:
     from schemes.tcp.control_block import ControlBlock
 
 
-def tell(connection: ControlBlock, now: float) -> None:
+def log_stall(tcb: ControlBlock, now: float) -> None:
     """Note the reason, unless it is the one noted last. To be called when as much was sent as may be."""
-    c = connection
-    why = reason(c)
-    if why != c.held_back:
-        c.held_back = why
+    why = reason(tcb)
+    if why != tcb.stall_reason:
+        tcb.stall_reason = why
         if why:
-            windows = f"window {c.snd.wnd}, cwnd {c.congestion.cwnd}, in flight {c.snd.in_flight}"
-            c.log_event(now, f"{c.out.end - c.snd.nxt} octets wait: {why} ({windows})")
+            windows = f"window {tcb.snd.wnd}, cwnd {tcb.congestion.cwnd}, in flight {tcb.snd.in_flight}"
+            tcb.log_event(now, f"{tcb.send_buffer.end - tcb.snd.nxt} octets wait: {why} ({windows})")
 
 
-def reason(connection: ControlBlock) -> str:
+def reason(tcb: ControlBlock) -> str:
     """Return what unsent octets wait for; empty: there are none. Without numbers: they change with every segment."""
-    c, snd = connection, connection.snd
-    if c.out.end <= snd.nxt:
+    snd = tcb.snd
+    if tcb.send_buffer.end <= snd.nxt:
         return ""
-    if c.blocked:
+    if tcb.blocked:
         return "the link has no room"
     usable = snd.una + snd.wnd - snd.nxt
     if usable <= 0:
         return "the peer's window is full"
-    if c.congestion.cwnd - c.recovery.pipe < min(c.mss, c.out.end - snd.nxt):
+    if tcb.congestion.cwnd - tcb.recovery.pipe < min(tcb.mss, tcb.send_buffer.end - snd.nxt):
         return "the congestion window is full"
-    if usable < min(c.mss, c.out.end - snd.nxt):
+    if usable < min(tcb.mss, tcb.send_buffer.end - snd.nxt):
         return "too little of the peer's window is open"
     return "Nagle: a short segment is in flight already"

@@ -10,56 +10,61 @@ if TYPE_CHECKING:
     from schemes.tcp.control_block import ControlBlock
 
 
-def of_connection(connection: ControlBlock, now: float) -> Mapping[str, str | int | float]:
+def of_connection(tcb: ControlBlock, now: float) -> Mapping[str, str | int | float]:
     """Return the rows of a connection's status."""
-    c, snd, rcv = connection, connection.snd, connection.rcv
+    snd, rcv = tcb.snd, tcb.rcv
     return {
-        "state": c.state,
-        "local": c.local,
-        "remote": c.remote,
-        "age": round(now - c.opened_at, 6),
-        "rtt": round(c.rtt.srtt, 6),
-        "rttvar": round(c.rtt.rttvar, 6),
-        "rtt_min": round(c.rtt.rtt_min, 6),
-        "rto": round(c.rtt.rto, 6),
-        "congestion": c.congestion.name,
-        "cwnd": c.congestion.cwnd,
-        "ssthresh": min(c.congestion.ssthresh, 0x7FFFFFFF),
-        "recovery": c.recovery.phase,
+        "state": tcb.state,
+        "local": tcb.local,
+        "remote": tcb.remote,
+        "age": round(now - tcb.opened_at, 6),
+        "rtt": round(tcb.rtt.srtt, 6),
+        "rttvar": round(tcb.rtt.rttvar, 6),
+        "rtt_min": round(tcb.rtt.rtt_min, 6),
+        "rto": round(tcb.rtt.rto, 6),
+        "congestion": tcb.congestion.name,
+        "cwnd": tcb.congestion.cwnd,
+        "ssthresh": min(tcb.congestion.ssthresh, 0x7FFFFFFF),
+        "recovery": tcb.recovery.phase,
         "in_flight": snd.in_flight,
-        "sacked": c.recovery.sacked,
-        "lost": c.recovery.lost,
+        "sacked": tcb.recovery.sacked,
+        "lost": tcb.recovery.lost,
         "snd_wnd": snd.wnd,
         "snd_scale": snd.scale,
         "rcv_wnd": rcv.wnd,
         "rcv_scale": rcv.scale,
-        "mss": c.mss,
-        "path_mtu": c.path_mtu,
-        "timestamps": "yes" if c.timestamps_on else "no",
-        "sack": "yes" if c.sack_on else "no",
-        "ecn": "yes" if c.notification is not None else "no",
-        "ecn_marks": c.notification.marks if c.notification is not None else 0,
-        "ecn_reductions": c.notification.reductions if c.notification is not None else 0,
-        "send_queue": len(c.out),
-        "receive_queue": c.inbox.size,
-        "receive_capacity": c.inbox.capacity,
-        "out_of_order": c.reassembly.size,
-        "sack_blocks": " ".join(f"{left - rcv.irs}:{right - rcv.irs}" for left, right in c.reassembly.sack_blocks()),
-        "urgent": c.urgent,
-        "segments_in": c.segments_in,
-        "segments_out": c.segments_out,
-        "retransmissions": c.retransmissions,
-        "unanswered": c.unanswered,
-        "soft_error": c.soft_error.sentence if c.soft_error is not None else "",
-        "syn_retries": c.syn_retries,
-        "user_timeout": c.user_timeout,
-        "timers": " ".join(_timers(c, now)),
+        "mss": tcb.mss,
+        "path_mtu": tcb.path_mtu,
+        "timestamps": "yes" if tcb.timestamps_on else "no",
+        "sack": "yes" if tcb.sack_on else "no",
+        "ecn": "yes" if tcb.ecn_state is not None else "no",
+        "ecn_marks": tcb.ecn_state.marks if tcb.ecn_state is not None else 0,
+        "ecn_reductions": tcb.ecn_state.reductions if tcb.ecn_state is not None else 0,
+        "send_queue": len(tcb.send_buffer),
+        "receive_queue": tcb.receive_buffer.size,
+        "receive_capacity": tcb.receive_buffer.capacity,
+        "out_of_order": tcb.reassembly.size,
+        "sack_blocks": " ".join(f"{left - rcv.irs}:{right - rcv.irs}" for left, right in tcb.reassembly.sack_blocks()),
+        "urgent": tcb.urgent,
+        "segments_in": tcb.segments_in,
+        "segments_out": tcb.segments_out,
+        "retransmissions": tcb.retransmissions,
+        "unanswered": tcb.backoffs,
+        "soft_error": tcb.soft_error.sentence if tcb.soft_error is not None else "",
+        "syn_retries": tcb.syn_retries,
+        "user_timeout": tcb.user_timeout,
+        "timers": " ".join(_timers(tcb, now)),
     }
 
 
-def _timers(c: ControlBlock, now: float) -> Iterator[str]:
+def _timers(tcb: ControlBlock, now: float) -> Iterator[str]:
     """Yield those that run, as `name:seconds left`."""
-    for name in ("retransmission", "loss_timer", "delayed_ack", "life"):
-        timer = getattr(c, name)
+    timers = {
+        "retransmission": tcb.retransmission,
+        "loss": tcb.loss_timer,
+        "delayed_ack": tcb.delayed_ack,
+        "life": tcb.state_timer,
+    }
+    for name, timer in timers.items():
         if timer.armed:
-            yield f"{name.removesuffix('_timer')}:{max(timer.deadline - now, 0.0):.3f}"
+            yield f"{name}:{max(timer.deadline - now, 0.0):.3f}"

@@ -14,7 +14,7 @@ from schemefs.net.addresses import endpoint_text, is_multicast, presentation
 from schemefs.net.checksum import ones_complement_sum, pseudo_header_sum
 from schemefs.net.network_layer import TCP
 from schemefs.net.ports import EphemeralPorts, PortTable
-from schemes.tcp import opening, output
+from schemes.tcp import opening, output, segments
 from schemes.tcp.arrival import segment_arrives
 from schemes.tcp.connection import Connection
 from schemes.tcp.control_block import ControlBlock, Opener
@@ -178,7 +178,7 @@ class Tcp:
         key = source + destination + datagram[start : start + 4]
         connection = self.connections.get(key)
         if connection is not None:
-            if connection.notification is not None:
+            if connection.ecn_state is not None:
                 segment.is_marked = traffic_class & CE == CE
             segment_arrives(connection, segment, now)
         else:
@@ -208,23 +208,19 @@ class Tcp:
         for connection in waiting:
             connection.blocked = False
             if connection.state in OPENING:
-                output.send_syn(connection, now)
-                continue
-            output.transmit(connection, now)
-            if connection.ack_now and connection.state != CLOSED:
-                output.send_ack(connection, now)
+                segments.send_syn(connection, now)
+            else:
+                output.send_due(connection, now)
 
     def burst_ended(self, now: float) -> None:
         """Every segment of a burst was processed: one ACK for each connection that owes one, however many came."""
         owing, self._owing = self._owing, set()
         for connection in owing:
             if connection.rcv.acked != connection.rcv.nxt and connection.state != CLOSED:
-                output.send_ack(connection, now)
+                segments.send_ack(connection, now)
         sending, self._sending = self._sending, set()
         for connection in sending:
-            output.transmit(connection, now)
-            if connection.ack_now and connection.state != CLOSED:
-                output.send_ack(connection, now)
+            output.send_due(connection, now)
 
     # For connections and listeners
 

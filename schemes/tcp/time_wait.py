@@ -48,7 +48,7 @@ class TimeWait:
     def __init__(self, c: ControlBlock, now: float) -> None:
         self.connection = ref(c)
         self.expires_at = now + LENGTH
-        self.answered_at = now if c.ack_now else -1.0  # the ACK of the peer's FIN is just about to go
+        self.answered_at = now if c.reply else -1.0  # the ACK of the peer's FIN is just about to go
         self.key = c.key
         self.ports = c.ports
         self.snd_nxt = c.snd.nxt
@@ -142,7 +142,7 @@ class TimeWaits:
         flags, statistics = segment.flags, self._tcp.statistics
         if may_open and flags & (SYN | ACK | RST) == SYN and old.is_newer(segment):
             return False
-        self._tell(old, f"{flags_text(flags)} in", now)
+        self._log_event(old, f"{flags_text(flags)} in", now)
         seq = unwrap(segment.seq, old.rcv_nxt)
         if old.timestamps_on and not flags & RST:
             if segment.timestamp < 0:
@@ -204,9 +204,9 @@ class TimeWaits:
         except SchemeError:
             return
         self._tcp.statistics.out_segments += sent
-        self._tell(old, "ACK out", now)
+        self._log_event(old, "ACK out", now)
 
-    def _tell(self, old: TimeWait, text: str, now: float) -> None:
+    def _log_event(self, old: TimeWait, text: str, now: float) -> None:
         connection = old.connection()
         if connection is not None and connection.sink is not None:
             connection.sink(now, f"{text} in TIME_WAIT")

@@ -2,7 +2,7 @@
 
 retransmission   something is in flight, or the peer's window is closed
 loss_timer       the reordering window is over, or a tail loss probe is due: what `recovery` waits for
-delayed_ack      `output.send_ack` itself
+delayed_ack      `segments.send_ack` itself
 life             time-out of the connect, keepalive, linger, FIN-WAIT-2: one at a time, told by the state
 """
 
@@ -13,7 +13,7 @@ import logging
 from typing import TYPE_CHECKING, Final
 
 from schemefs.log import TRACE
-from schemes.tcp import closing, ecn, icmp_errors, output
+from schemes.tcp import closing, ecn, icmp_errors, output, segments
 from schemes.tcp.states import CLOSE_WAIT, ESTABLISHED, FIN_WAIT_2, OPENING, SYN_RECEIVED
 
 if TYPE_CHECKING:
@@ -27,161 +27,158 @@ SYN_TIMEOUT: Final = 180.0  # seconds; RFC 9293 MUST-23: at least three minutes
 SYN_ACK_RETRIES: Final = 5  # as Linux: about a minute; a listener must not keep strangers for long
 
 
-def loss_timer_due(connection: ControlBlock, now: float) -> None:
+def loss_timer_due(tcb: ControlBlock, now: float) -> None:
     """What was overtaken has had its time, or nothing has come back for long enough to ask (RFC 8985 §6.3, §7.3)."""
-    c = connection
-    if c.recovery.due(now, c.rtt.srtt) and not c.blocked:
-        _tell(c, "tail loss probe", now)
-        output.send_tail_probe(c, now)
-    if c.recovery.decision:
-        ecn.log_decision(c, now)
-    output.transmit(c, now)
+    if tcb.recovery.due(now, tcb.rtt.srtt) and not tcb.blocked:
+        _log_timer(tcb, "tail loss probe", now)
+        output.send_tail_loss_probe(tcb, now)
+    if tcb.recovery.decision:
+        ecn.log_decision(tcb, now)
+    output.transmit(tcb, now)
 
 
-def retransmission_due(connection: ControlBlock, now: float) -> None:
+def retransmission_due(tcb: ControlBlock, now: float) -> None:
     """Send again what was not acknowledged, or probe a closed window, and back off; give up when it is time."""
-    c, snd = connection, connection.snd
-    if c.state in OPENING:
-        _handshake_due(c, now)
+    snd = tcb.snd
+    if tcb.state in OPENING:
+        _handshake_due(tcb, now)
         return
-    if c.loss_timer.deadline <= now and not c.blocked and c.recovery.due(now, c.rtt.srtt):
-        output.send_tail_probe(c, now)  # RFC 8985 §7.2: planned for later, it takes the time-out's place
+    if tcb.loss_timer.deadline <= now and not tcb.blocked and tcb.recovery.due(now, tcb.rtt.srtt):
+        output.send_tail_loss_probe(tcb, now)  # RFC 8985 §7.2: planned for later, it takes the time-out's place
         return
-    if c.stalled_at < 0:
+    if tcb.stalled_at < 0:
         # Since when nothing has moved: for what is in flight, the time-out that has just passed counts.
-        c.stalled_at = now - c.rtt.rto
+        tcb.stalled_at = now - tcb.rtt.rto
     window_closed = snd.wnd == 0
     # A closed window may stay so for as long as the peer says it is there (§3.8.6.1, MUST-37); unless the user has
     # gone too, and nobody would ever miss the connection.
-    since = max(c.stalled_at, c.heard_at) if window_closed and not c.closed else c.stalled_at
-    if now >= since + c.user_timeout:  # as the timer is set below: `now - since` may be less by a rounding
-        _give_up(c, f"no answer from {c.remote} for {now - since:.0f} s", "user_timeout", now)
+    since = max(tcb.stalled_at, tcb.last_segment_at) if window_closed and not tcb.closed else tcb.stalled_at
+    if now >= since + tcb.user_timeout:  # as the timer is set below: `now - since` may be less by a rounding
+        _give_up(tcb, f"no answer from {tcb.remote} for {now - since:.0f} s", "user_timeout", now)
         return
-    c.rtt.retransmitted(now)
-    c.rtt.back_off()
-    c.loss_timer.clear()
+    tcb.rtt.retransmitted(now)
+    tcb.rtt.back_off()
+    tcb.loss_timer.clear()
     if window_closed:
-        _tell(c, "window closed: probe of one octet", now)
-        output.send_probe(c, now)
+        _log_timer(tcb, "window closed: probe of one octet", now)
+        output.send_window_probe(tcb, now)
     elif snd.una == snd.nxt:
         # Nothing in flight and yet not sent: too little for SWS avoidance, for too long (§3.8.6.2.1 rule (4)).
         snd.max_wnd = min(snd.max_wnd, snd.wnd)
     else:
-        _tell(c, "retransmission time-out", now)
-        c.recovery.timed_out(now)
-        ecn.log_decision(c, now)
-        c.unanswered += 1
-    output.transmit(c, now)
-    if c.unanswered >= R1 and not window_closed and _past_r1(c, now):
+        _log_timer(tcb, "retransmission time-out", now)
+        tcb.recovery.timed_out(now)
+        ecn.log_decision(tcb, now)
+        tcb.backoffs += 1
+    output.transmit(tcb, now)
+    if tcb.backoffs >= R1 and not window_closed and _past_r1(tcb, now):
         return
-    again_at = now + c.rtt.rto
-    c.retransmission.set(again_at if window_closed else min(again_at, since + c.user_timeout))
+    again_at = now + tcb.rtt.rto
+    tcb.retransmission.set(again_at if window_closed else min(again_at, since + tcb.user_timeout))
 
 
-def _handshake_due(c: ControlBlock, now: float) -> None:
+def _handshake_due(tcb: ControlBlock, now: float) -> None:
     """Send the SYN or SYN-ACK again, with exponential back-off (§3.8.3, RFC 6298 (5.5))."""
-    waited = now - c.opened_at
-    if c.state == SYN_RECEIVED and c.listener is not None:
-        if c.syn_retries >= SYN_ACK_RETRIES:
-            c.tcp.statistics.dropped_handshake_timed_out += 1
-            closing.end(c)
+    waited = now - tcb.opened_at
+    if tcb.state == SYN_RECEIVED and tcb.listener is not None:
+        if tcb.syn_retries >= SYN_ACK_RETRIES:
+            tcb.tcp.statistics.dropped_handshake_timed_out += 1
+            closing.end(tcb)
             return
     elif waited >= SYN_TIMEOUT:
-        sentence = f"no answer from {c.remote} to {c.syn_retries + 1} SYNs in {waited:.0f} s"
-        _give_up(c, sentence, "connect_timeout", now)
+        sentence = f"no answer from {tcb.remote} to {tcb.syn_retries + 1} SYNs in {waited:.0f} s"
+        _give_up(tcb, sentence, "connect_timeout", now)
         return
-    c.syn_retries += 1
-    c.rtt.retransmitted(now)
-    c.rtt.back_off()
-    c.retransmissions += 1
-    c.tcp.statistics.retransmitted_segments += 1
-    output.send_syn(c, now)
-    c.retransmission.set(now + c.rtt.rto)
-    c.unanswered = c.syn_retries
-    if c.unanswered >= R1:
-        _past_r1(c, now)
+    tcb.syn_retries += 1
+    tcb.rtt.retransmitted(now)
+    tcb.rtt.back_off()
+    tcb.retransmissions += 1
+    tcb.tcp.statistics.retransmitted_segments += 1
+    segments.send_syn(tcb, now)
+    tcb.retransmission.set(now + tcb.rtt.rto)
+    tcb.backoffs = tcb.syn_retries
+    if tcb.backoffs >= R1:
+        _past_r1(tcb, now)
 
 
-def _past_r1(c: ControlBlock, now: float) -> bool:
+def _past_r1(tcb: ControlBlock, now: float) -> bool:
     """Doubt the way to the peer, and say so (§3.8.3 (b), (e)); True: what ICMP has told explains it, and ended it.
 
     A hard error alone may be forged, so it ends no open connection (RFC 5927 §5.2); with silence it is believable.
     """
-    if c.unanswered == R1:
-        c.tcp.statistics.excessive_retransmissions += 1
-        _tell(c, f"{R1} retransmissions without an answer: is the way still there?", now)
-        c.on_changed()
-    c.path.suspect(now)
-    error = c.soft_error
+    if tcb.backoffs == R1:
+        tcb.tcp.statistics.excessive_retransmissions += 1
+        _log_timer(tcb, f"{R1} retransmissions without an answer: is the way still there?", now)
+        tcb.on_changed()
+    tcb.path.suspect(now)
+    error = tcb.soft_error
     if error is None or not icmp_errors.is_hard(error):
         return False
-    sentence = f"{error.sentence}, and no answer to {c.unanswered} retransmissions"
-    closing.fail(c, error.errno, sentence, "icmp_error", now)
+    sentence = f"{error.sentence}, and no answer to {tcb.backoffs} retransmissions"
+    closing.fail(tcb, error.errno, sentence, "icmp_error", now)
     return True
 
 
-def _give_up(c: ControlBlock, sentence: str, reason: str, now: float) -> None:
+def _give_up(tcb: ControlBlock, sentence: str, reason: str, now: float) -> None:
     """End the connection: ETIMEDOUT, or what an ICMP error has told since (RFC 1122 §4.2.3.9)."""
     number = errno.ETIMEDOUT
-    if c.soft_error is not None:
-        number = c.soft_error.errno
-        sentence += f"; {c.soft_error.sentence}"
-    elif c.unsendable is not None:
-        number = c.unsendable.errno
-        sentence += f"; {c.unsendable.sentence}"
-    closing.fail(c, number, sentence, reason, now)
+    if tcb.soft_error is not None:
+        number = tcb.soft_error.errno
+        sentence += f"; {tcb.soft_error.sentence}"
+    elif tcb.unsendable is not None:
+        number = tcb.unsendable.errno
+        sentence += f"; {tcb.unsendable.sentence}"
+    closing.fail(tcb, number, sentence, reason, now)
 
 
-def life_due(connection: ControlBlock, now: float) -> None:
+def state_timer_due(tcb: ControlBlock, now: float) -> None:
     """Whatever the life timer was set for, by the state."""
-    c = connection
-    if c.sink is not None:
-        c.sink(now, f"time is up in {c.state}")
-    if c.state in OPENING:
-        waited = now - c.opened_at
-        c.alternatives = ()
-        sentence = f"no answer from {c.remote} to {c.syn_retries + 1} SYN(s) within {waited:g} s"
-        _give_up(c, sentence, "connect_timeout", now)
-    elif c.closed and c.linger > 0:
-        _tell(c, "linger time is over", now)
-        closing.abort(c, "linger_timeout", now)
-    elif c.closed and c.state == FIN_WAIT_2:
-        closing.end(c)
-    elif c.keepalive and c.state in _KEPT_ALIVE:
-        _keepalive_due(c, now)
+    if tcb.sink is not None:
+        tcb.sink(now, f"time is up in {tcb.state}")
+    if tcb.state in OPENING:
+        waited = now - tcb.opened_at
+        tcb.alternatives = ()
+        sentence = f"no answer from {tcb.remote} to {tcb.syn_retries + 1} SYN(s) within {waited:g} s"
+        _give_up(tcb, sentence, "connect_timeout", now)
+    elif tcb.closed and tcb.linger > 0:
+        _log_timer(tcb, "linger time is over", now)
+        closing.abort(tcb, "linger_timeout", now)
+    elif tcb.closed and tcb.state == FIN_WAIT_2:
+        closing.end(tcb)
+    elif tcb.keepalive and tcb.state in _KEPT_ALIVE:
+        _keepalive_due(tcb, now)
 
 
-def start_keepalive(connection: ControlBlock) -> None:
+def start_keepalive(tcb: ControlBlock) -> None:
     """Keepalive was turned on or off, or the connection established: count from when the peer was heard last."""
-    c = connection
-    if c.state in _KEPT_ALIVE and not c.closed:
-        if c.keepalive:
-            c.life.call_soon()  # looks how long ago that was
+    if tcb.state in _KEPT_ALIVE and not tcb.closed:
+        if tcb.keepalive:
+            tcb.state_timer.call_soon()  # looks how long ago that was
         else:
-            c.life.clear()
+            tcb.state_timer.clear()
 
 
-def _keepalive_due(c: ControlBlock, now: float) -> None:
+def _keepalive_due(tcb: ControlBlock, now: float) -> None:
     """Probe a silent peer; the timer is not moved for every segment but looks here when it last spoke."""
-    idle_until = c.heard_at + c.keepalive
-    if idle_until > now or c.snd.una != c.snd.nxt:
-        c.probes = 0
+    idle_until = tcb.last_segment_at + tcb.keepalive
+    if idle_until > now or tcb.snd.una != tcb.snd.nxt:
+        tcb.probes = 0
         # Octets in flight have a timer of their own, which finds out sooner.
-        c.life.set(idle_until if idle_until > now else now + c.keepalive_interval)
+        tcb.state_timer.set(idle_until if idle_until > now else now + tcb.keepalive_interval)
         return
-    if c.probes >= c.keepalive_count:
-        _give_up(c, f"no answer from {c.remote} to {c.probes} keepalive probes", "keepalive", now)
-        output.send_reset(c, now)
+    if tcb.probes >= tcb.keepalive_count:
+        _give_up(tcb, f"no answer from {tcb.remote} to {tcb.probes} keepalive probes", "keepalive", now)
+        segments.send_reset(tcb, now)
         return
-    c.probes += 1
-    _tell(c, f"keepalive probe {c.probes}", now)
-    output.send_keepalive(c, now)
-    c.life.set(now + c.keepalive_interval)
+    tcb.probes += 1
+    _log_timer(tcb, f"keepalive probe {tcb.probes}", now)
+    segments.send_keepalive(tcb, now)
+    tcb.state_timer.set(now + tcb.keepalive_interval)
 
 
-def _tell(c: ControlBlock, text: str, now: float) -> None:
-    if c.sink is not None or log.isEnabledFor(TRACE):
-        text = f"{c.remote}: {text} (rto {c.rtt.rto:.3f} s)"
+def _log_timer(tcb: ControlBlock, text: str, now: float) -> None:
+    if tcb.sink is not None or log.isEnabledFor(TRACE):
+        text = f"{tcb.remote}: {text} (rto {tcb.rtt.rto:.3f} s)"
         log.log(TRACE, "%s", text)
-        if c.sink is not None:
-            c.sink(now, text)
+        if tcb.sink is not None:
+            tcb.sink(now, text)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from schemes.tcp.control_block import USER_TIMEOUT
+from schemes.tcp.control_block import ACK_DUE, USER_TIMEOUT
 
 if TYPE_CHECKING:
     from schemes.tcp.control_block import ControlBlock
@@ -32,35 +32,33 @@ def decode(value: int) -> int:
     return (value & LARGEST) * (60 if value & 0x8000 else 1)
 
 
-def advertise(connection: ControlBlock, seconds: float) -> None:
+def advertise(tcb: ControlBlock, seconds: float) -> None:
     """Tell the peer of *seconds* from now on, and listen to what it says; 0: neither."""
-    c = connection
-    c.advertised_timeout = seconds
-    c.timeout_due = seconds > 0
-    _adapt(c, None)
-    if seconds and c.established_at >= 0:
-        c.ack_now = True
-        c.tcp.transmit_soon(c)
+    tcb.advertised_timeout = seconds
+    tcb.timeout_due = seconds > 0
+    _adapt(tcb, None)
+    if seconds and tcb.established_at >= 0:
+        tcb.reply = ACK_DUE
+        tcb.tcp.transmit_soon(tcb)
 
 
-def arrives(connection: ControlBlock, seconds: int, now: float) -> None:
+def arrives(tcb: ControlBlock, seconds: int, now: float) -> None:
     """The peer's option came: §3.1, unless it is 0, which means nothing, or what it has said already."""
-    c = connection
-    if c.advertised_timeout and seconds not in (0, c.remote_timeout):
-        c.remote_timeout = seconds
-        _adapt(c, now)
+    if tcb.advertised_timeout and seconds not in (0, tcb.remote_timeout):
+        tcb.remote_timeout = seconds
+        _adapt(tcb, now)
 
 
-def user_closes(connection: ControlBlock, now: float) -> None:
+def user_closes(tcb: ControlBlock, now: float) -> None:
     """Nobody waits any more: what the peer asks for must not keep the connection for a day."""
-    if connection.remote_timeout > USER_TIMEOUT:
-        _adapt(connection, now)
+    if tcb.remote_timeout > USER_TIMEOUT:
+        _adapt(tcb, now)
 
 
-def _adapt(c: ControlBlock, now: float | None) -> None:
-    if c.is_timeout_fixed:
+def _adapt(tcb: ControlBlock, now: float | None) -> None:
+    if tcb.is_timeout_fixed:
         return
-    ours, remote = c.advertised_timeout, c.remote_timeout
-    considered = min(remote, USER_TIMEOUT) if c.closed else remote
-    c.user_timeout = min(U_LIMIT, max(ours, considered, L_LIMIT)) if ours else USER_TIMEOUT
-    c.log_event(now, f"user timeout {c.user_timeout:g} s: ours {ours:g}, the peer's {remote or 'not told'}")
+    ours, remote = tcb.advertised_timeout, tcb.remote_timeout
+    considered = min(remote, USER_TIMEOUT) if tcb.closed else remote
+    tcb.user_timeout = min(U_LIMIT, max(ours, considered, L_LIMIT)) if ours else USER_TIMEOUT
+    tcb.log_event(now, f"user timeout {tcb.user_timeout:g} s: ours {ours:g}, the peer's {remote or 'not told'}")

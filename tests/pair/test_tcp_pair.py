@@ -84,7 +84,7 @@ def test_a_long_path_is_filled() -> None:
     client, server = pair.established()
     began = pair.now
     converse(pair, User(pair, client, bytes(30_000_000)), User(pair, server))
-    assert server.inbox.capacity > 1 << 20
+    assert server.receive_buffer.capacity > 1 << 20
     assert pair.now - began < 2 * 30_000_000 / 12_500_000
 
 
@@ -98,7 +98,7 @@ def test_a_reader_that_stops_stops_the_writer_and_goes_on() -> None:
     pair.passes(3600.0)
     left.acts()
     assert client.state == "ESTABLISHED"
-    assert server.inbox.size <= server.inbox.capacity + 127
+    assert server.receive_buffer.size <= server.receive_buffer.capacity + 127
     began = pair.now
     converse(pair, left, right)
     assert right.digest.digest() == sha256(octets)

@@ -55,7 +55,7 @@ def test_any_segment_in_any_state(make, arriving, pause: float) -> None:
         assert snd.una <= snd.nxt
         assert rcv.nxt <= rcv.edge
         assert connection.recovery.pipe >= 0
-        assert connection.inbox.size <= connection.inbox.capacity + 127
+        assert connection.receive_buffer.size <= connection.receive_buffer.capacity + 127
 
 
 @settings(max_examples=300, deadline=None)

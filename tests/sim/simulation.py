@@ -212,8 +212,11 @@ class Simulation:
             timers.on_deadline(pair.now)
             for end in ends:
                 # What has been offered is taken, up to a unit of the window scale and one of RFC 7323's roundings.
-                kept = end.inbox.size + end.reassembly.size
-                self._check(kept <= end.inbox.capacity + 256, f"{kept} octets wait, for {end.inbox.capacity} allowed")
+                kept = end.receive_buffer.size + end.reassembly.size
+                self._check(
+                    kept <= end.receive_buffer.capacity + 256,
+                    f"{kept} octets wait, for {end.receive_buffer.capacity} allowed",
+                )
 
     def _slowest_transit(self) -> float:
         slowest = 0.0

@@ -25,7 +25,7 @@ def reno_window(p: float) -> float:
 def endless(pair: Pair) -> Connection:
     """Return a connection whose peer takes everything; `flow` keeps it busy."""
     client, server = pair.established()
-    server.inbox.capacity = 4 << 20
+    server.receive_buffer.capacity = 4 << 20
     server.discard_input(discard=True, now=pair.now)
     return client
 
@@ -35,7 +35,7 @@ def flow(pair: Pair, seconds: float, *connections: Connection) -> None:
     end = pair.now + seconds
     while True:
         for connection in connections:
-            while connection.out.free:
+            while connection.send_buffer.free:
                 connection.write(CHUNK, pair.now)
         deadline = pair.timers.next_deadline()
         if deadline > end:

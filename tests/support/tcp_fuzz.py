@@ -275,21 +275,21 @@ class Story:
         snd, rcv = c.snd, c.rcv
         assert c.state in _NEXT
         assert c.state not in (states.CLOSED, states.TIME_WAIT)
-        assert snd.iss <= snd.una <= snd.nxt <= c.out.end + 1
+        assert snd.iss <= snd.una <= snd.nxt <= c.send_buffer.end + 1
         assert rcv.nxt <= rcv.edge
         assert rcv.offered <= rcv.edge
-        assert c.out.start <= max(snd.una, snd.iss + 1)
+        assert c.send_buffer.start <= max(snd.una, snd.iss + 1)
         assert 0 <= c.recovery.pipe <= snd.nxt - snd.una + c.mss
         assert c.congestion.cwnd >= 1
         window = 0xFFFF << rcv.scale
-        assert c.inbox.size <= c.inbox.capacity + (1 << rcv.scale)
+        assert c.receive_buffer.size <= c.receive_buffer.capacity + (1 << rcv.scale)
         assert c.reassembly.size <= window
         assert len(c.reassembly._blocks) <= MAX_BLOCKS
         assert c.reassembly._pieces <= MAX_PIECES + MAX_BLOCKS
         assert c.rtt.rto <= 60
         assert c.fevent(Event.ALL) | Event.ALL == Event.ALL
         c.status(self.trace.now)
-        if (snd.nxt > snd.una or c.out.end > snd.nxt) and c.state in states.SENDING and not c.blocked:
+        if (snd.nxt > snd.una or c.send_buffer.end > snd.nxt) and c.state in states.SENDING and not c.blocked:
             assert c.retransmission.armed, "octets that nobody would ever send again"
 
     def _end(self) -> None:

@@ -110,7 +110,7 @@ def timed_out(iss: int = 0, irs: int = 0) -> Trace:
 def marked(iss: int = 0, irs: int = 0) -> Trace:
     """Both speak ECN, a router has marked something, and so has one on the other way."""
     tcp = Trace(iss=iss, irs=irs)
-    tcp.connect(ecn=True)
+    tcp.connect(ecn_requested=True)
     tcp.receives(f"SE. 0:0(0) ack 1 mss 1000 {OPTIONS}")
     tcp.write(bytes(30_000))
     tcp.receives("PE. 1:1001(1000) ack 1001 ts 2:0", tos=3)

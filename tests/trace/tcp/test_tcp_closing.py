@@ -225,7 +225,7 @@ def test_abort() -> None:
     tcp.connection.abort(1.0)
     tcp.sends("R. 2:2(0) ack 1")
     assert tcp.state == "CLOSED"
-    assert len(tcp.connection.out) == 0
+    assert len(tcp.connection.send_buffer) == 0
     assert tcp.connection.error == "reset from this side"
 
 

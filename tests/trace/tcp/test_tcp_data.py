@@ -18,7 +18,7 @@ def test_a_write_goes_out_as_one_super_segment(iss: int, irs: int) -> None:
     assert not tcp.connection.synced(0.0)
     tcp.receives(". ack 4001", now=0.1)
     assert tcp.connection.synced(0.1)
-    assert len(tcp.connection.out) == 0
+    assert len(tcp.connection.send_buffer) == 0
 
 
 def test_a_super_segment_is_at_most_64_kib_of_whole_segments() -> None:

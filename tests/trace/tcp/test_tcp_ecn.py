@@ -12,7 +12,7 @@ CE, ECT_0 = 3, 2
 def capable(*, mss: int = 1000, cwnd: int = 10_000, options_text: str = "") -> Trace:
     """A connection just opened by us on which both have agreed on ECN."""
     tcp = Trace()
-    tcp.connect(ecn=True)
+    tcp.connect(ecn_requested=True)
     tcp.receives(f"SE. 0:0(0) ack 1 mss {mss} {options_text}")
     list(tcp.taken())
     tcp.connection.quick_acks = 0
@@ -34,7 +34,7 @@ def test_it_is_asked_for_only_by_who_wants_it() -> None:
     tcp.connect()
     tcp.sends("S 0:0(0)")
     tcp = Trace()
-    tcp.connect(ecn=True)
+    tcp.connect(ecn_requested=True)
     tcp.sends("SEW 0:0(0)")
     tcp.receives("SE. 0:0(0) ack 1 mss 1000")
     tcp.sends(". 1:1(0) ack 1")
@@ -46,7 +46,7 @@ def test_it_is_asked_for_only_by_who_wants_it() -> None:
 def test_any_other_answer_is_a_no(answer: str) -> None:
     """§6.1.1: also one that only mirrors what we sent."""
     tcp = Trace()
-    tcp.connect(ecn=True)
+    tcp.connect(ecn_requested=True)
     tcp.receives(f"{answer} 0:0(0) ack 1 mss 1000")
     assert tcp.connection.status(0.0)["ecn"] == "no"
     tcp.write(bytes(1000))
@@ -56,7 +56,7 @@ def test_any_other_answer_is_a_no(answer: str) -> None:
 def test_a_syn_without_an_answer_goes_again_without_asking() -> None:
     """§6.1.1.1: something on the way may drop what it doesn't know."""
     tcp = Trace()
-    tcp.connect(ecn=True)
+    tcp.connect(ecn_requested=True)
     tcp.sends("SEW 0:0(0)")
     tcp.until(1.0)
     tcp.sends("S 0:0(0)")
@@ -180,7 +180,7 @@ def test_a_mark_and_a_loss_in_one_window_reduce_it_once(options_text: str) -> No
 def test_a_loss_that_the_tail_loss_probe_has_repaired_is_answered_with_cwr() -> None:
     """§6.1.2: the window was reduced, though nothing is being recovered."""
     tcp = Trace()
-    tcp.connect(ecn=True)
+    tcp.connect(ecn_requested=True)
     tcp.receives("SE. 0:0(0) ack 1 mss 1000 sackOK", now=0.1)
     tcp.write(bytes(2000), now=0.2)
     tcp.receives(". ack 1001", now=0.3)

@@ -146,13 +146,13 @@ def test_the_way_of_what_may_be_marked_is_followed_too() -> None:
     """Whoever is told before or after both agree on ECN: new text leaves by a way of its own."""
     for is_early in (True, False):
         tcp = Trace()
-        tcp.connect(ecn=True)
+        tcp.connect(ecn_requested=True)
         if is_early:
             told(tcp)
         tcp.receives("SE. 0:0(0) ack 1 mss 1000")
         if not is_early:
             told(tcp)
-        notification = tcp.connection.notification
+        notification = tcp.connection.ecn_state
         assert notification is not None
         assert notification.path.sink is tcp.connection.sink is not None
 

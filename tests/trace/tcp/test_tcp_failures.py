@@ -61,7 +61,7 @@ def test_a_hard_error_ends_a_connection_that_is_silent_too(code: int) -> None:
     tcp.icmp(errno.ECONNREFUSED, hard=True, seq=1, code=code, now=0.5, sentence="10.0.2.2 says: port unreachable")
     assert tcp.state == "ESTABLISHED"
     assert tcp.connection.status(0.5)["soft_error"] == "10.0.2.2 says: port unreachable"
-    while tcp.connection.unanswered < R1 - 1:
+    while tcp.connection.backoffs < R1 - 1:
         tcp.until(tcp.timers.next_deadline())
     assert tcp.state == "ESTABLISHED"
     tcp.until(tcp.timers.next_deadline())

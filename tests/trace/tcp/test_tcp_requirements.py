@@ -46,7 +46,7 @@ def test_reset_and_urgent_pointer_count_while_the_window_is_closed(flags: str) -
     """§3.4 MUST-66."""
     tcp = accepted()
     connection = tcp.connection
-    connection.inbox.capacity = 1000
+    connection.receive_buffer.capacity = 1000
     seq = 1
     while connection.rcv.wnd:
         size = min(connection.rcv.wnd, 30_000)

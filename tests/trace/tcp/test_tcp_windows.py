@@ -29,7 +29,7 @@ def test_scaled_window() -> None:
     tcp.until(1.0)
     (ack,) = tcp.taken()
     assert ack.win is not None
-    assert ack.win << 7 >= tcp.connection.inbox.capacity - 1
+    assert ack.win << 7 >= tcp.connection.receive_buffer.capacity - 1
 
 
 def test_an_old_segment_does_not_change_the_window() -> None:
@@ -184,7 +184,7 @@ def test_a_full_send_queue_would_block_until_a_quarter_is_free() -> None:
     acked = 1
     while acked < LOW_WATER:
         assert not tcp.changes
-        assert not connection.out.free
+        assert not connection.send_buffer.free
         acked = min(acked + 500_000, connection.snd.nxt)
         tcp.receives(f". ack {acked} win 65535", now=tcp.now + 0.1)
     assert tcp.changes == 1
@@ -201,7 +201,7 @@ def test_discarded_input_never_closes_the_window() -> None:
         seq += 50_000
     assert tcp.connection.rcv.nxt - tcp.irs == seq
     assert tcp.connection.rcv.wnd > 60_000
-    assert tcp.connection.inbox.size == 0
+    assert tcp.connection.receive_buffer.size == 0
 
 
 def test_no_room_on_the_link_holds_text_back_and_loses_none() -> None:

@@ -247,4 +247,4 @@ def test_an_idle_timers() -> None:
     machine.settle(1.0)
     assert isinstance(machine.timers, Timers)
     assert not any(connection.retransmission.armed for connection in machine.tcp.connections.values())
-    assert not any(connection.life.armed for connection in machine.tcp.connections.values())
+    assert not any(connection.state_timer.armed for connection in machine.tcp.connections.values())
