@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from schemefs.conversation.protocol import Option, Use, no_value
-from schemefs.net.addresses import AddressPath, parse_options, parse_seconds
+from schemefs.net.addresses import AddressPath, parse_options, parse_seconds, unknown_option
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -44,8 +44,7 @@ def parse_with_options(
     for name, value in address.options.items():
         option = options.get(name)
         if option is None:
-            message = f"there is no option {name!r}; there are: {', '.join(sorted(options))}"
-            raise ValueError(message)
+            raise unknown_option(name, sorted(options))
         try:
             option.check(value)
         except ValueError as error:

@@ -5,6 +5,7 @@ Parsing never resolves a name; it only tells what was written. Errors are ValueE
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
@@ -117,6 +118,11 @@ def parse_options(text: str) -> dict[str, str]:
             raise ValueError(message)
         options[name] = value
     return options
+
+
+def unknown_option(name: str, known: Iterable[str]) -> ValueError:
+    """Return the error for an option that is not among *known*."""
+    return ValueError(f"there is no option {name!r}; there are: {', '.join(known)}")
 
 
 def parse_address_path(text: str) -> AddressPath:

@@ -7,10 +7,13 @@ table, one address table.
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
+from schemefs.errors import SchemeError
+from schemefs.net.addresses import presentation
 from schemefs.net.buffer import Chunks
 from schemefs.net.impairment import Impairment
 from schemefs.net.offload import Offload
@@ -19,8 +22,21 @@ ICMP = 1
 TCP = 6
 UDP = 17
 
+LARGEST_PAYLOAD: Final = 65535 - 20 - 8  # octets of payload in an IPv4 datagram after the header of UDP or ICMP
+
 Sink = Callable[[float | None, str], None]
 """Adds a line to somebody's record of a conversation: when (None: at the time of the line before it), and what."""
+
+
+def not_local(address: bytes, detail: str = "") -> SchemeError:
+    """Return the error for a packed source address that is not local; *detail* is added to the sentence."""
+    return SchemeError(errno.EADDRNOTAVAIL, f"{presentation(address)} is not a local address{detail}")
+
+
+def check_payload_size(octets: int) -> None:
+    """Raise EMSGSIZE for more than LARGEST_PAYLOAD octets."""
+    if octets > LARGEST_PAYLOAD:
+        raise SchemeError(errno.EMSGSIZE, f"{octets} octets do not fit a datagram; at most {LARGEST_PAYLOAD} do")
 
 
 @dataclass(frozen=True, slots=True)

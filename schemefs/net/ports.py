@@ -20,9 +20,16 @@ from schemefs.net.addresses import endpoint_text
 LOWEST_EPHEMERAL: Final = 32768
 HIGHEST_EPHEMERAL: Final = 65535
 LOWEST_UNPRIVILEGED: Final = 1024
+PORT_ZERO: Final = "port 0 is not a valid destination"
 
 _COUNT: Final = HIGHEST_EPHEMERAL - LOWEST_EPHEMERAL + 1
 _INCREMENTS: Final = 256  # RFC 6056 §3.3.4: the table of counters; any power of two
+
+
+def check_privilege(port: int, *, is_privileged: bool) -> None:
+    """Raise EACCES if the caller may not use local *port*; 0 stands for any port and is free for all."""
+    if 0 < port < LOWEST_UNPRIVILEGED and not is_privileged:
+        raise SchemeError(errno.EACCES, f"port {port} is for root; other users may use {LOWEST_UNPRIVILEGED} and above")
 
 
 @dataclass(slots=True, eq=False)

@@ -1,4 +1,4 @@
-"""icmp: echo, ping and trace as files, and the errors of IPv4 (RFC 792)."""
+"""ICMP (RFC 792): echo, ping and trace as files, and the ICMP errors of IPv4."""
 
 from schemes.icmp.scheme import IcmpScheme
 

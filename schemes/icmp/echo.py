@@ -1,7 +1,7 @@
-"""`icmp/echo/HOST`, Redox's binary form: each write is one Echo Request, each read the reply to one.
+"""`icmp/echo/HOST`, Redox's binary form: each write sends one Echo Request, each read returns one Echo Reply.
 
-Written and read alike: 2 octets of sequence number, big-endian, then the payload. A reply is matched by its source,
-identifier and sequence number, and given once.
+Both consist of a sequence number of 2 octets, big-endian, and the payload. A reply is matched by source, identifier
+and sequence number, and is delivered once.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Final
 from schemefs.conversation import DatagramEngine
 from schemefs.errors import SchemeError
 from schemefs.net.addresses import presentation
-from schemes.icmp.error_meaning import words_of
-from schemes.icmp.grammar import LARGEST_PAYLOAD
+from schemefs.net.network_layer import check_payload_size
+from schemes.icmp.error_meaning import describe
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,13 +23,20 @@ if TYPE_CHECKING:
     from schemes.icmp.icmp import Icmp
 
 _SEQUENCE: Final = Struct(">H")
-_QUEUE_OCTETS: Final = 190_208  # Redox's socket buffers
+_QUEUE_OCTETS: Final = 190_208  # size of Redox's socket buffers
 
 
 class Echo(DatagramEngine[bytes]):
-    """One identifier and one destination. Satisfies `schemefs.conversation.Engine` and the engine's `Echoer`."""
+    """One identifier and one destination. Satisfies `schemefs.conversation.Engine` and `icmp.EchoClient`."""
 
-    __slots__ = ("_asked", "_icmp", "_identifier", "_path", "destination", "dropped_unmatched")
+    __slots__ = (
+        "_icmp",
+        "_identifier",
+        "_path",
+        "_pending",  # sequence numbers of requests without a reply
+        "destination",  # packed
+        "dropped_unmatched",  # replies to no pending request
+    )
 
     def __init__(self, icmp: Icmp, path: Path) -> None:
         super().__init__(_QUEUE_OCTETS)
@@ -37,75 +44,74 @@ class Echo(DatagramEngine[bytes]):
         self.dropped_unmatched = 0
         self._icmp = icmp
         self._path = path
-        self._asked: set[int] = set()  # sequence numbers without an answer yet
+        self._pending: set[int] = set()
         self._identifier = icmp.register(self)
 
-    # The user's side
+    # Calls from the conversation
 
     def write(self, data: memoryview, now: float) -> int | None:
-        """Send one request. EINVAL: shorter than a sequence number; EMSGSIZE: longer than a datagram."""
+        """Send one request. EINVAL: *data* is shorter than a sequence number; EMSGSIZE: it is too long."""
         if len(data) < _SEQUENCE.size:
             raise SchemeError(errno.EINVAL, "an echo request begins with 2 octets of sequence number, big-endian")
-        if len(data) - _SEQUENCE.size > LARGEST_PAYLOAD:
-            raise SchemeError(errno.EMSGSIZE, f"at most {LARGEST_PAYLOAD} octets of payload fit an IP datagram")
+        check_payload_size(len(data) - _SEQUENCE.size)
         self.check_writable()
         (sequence,) = _SEQUENCE.unpack_from(data)
         payload = data[_SEQUENCE.size :]
-        self._asked.add(sequence)  # before sending: on lo the reply is there before `send_echo` returns
+        self._pending.add(sequence)  # before sending: on lo the reply arrives before `send_echo` returns
         sent = False
         try:
             sent = self._icmp.send_echo(self._path, self._identifier, sequence, payload, now, hop_limit=self.hop_limit)
         finally:
             if not sent:
-                self._asked.discard(sequence)
+                self._pending.discard(sequence)
         self.was_sent(sent=sent)
         return len(data) if sent else None
 
     def leave(self, now: float) -> None:
-        """Give the identifier back."""
+        """Release the identifier."""
         del now
         self._icmp.release(self._identifier)
 
-    # The network's side
+    # Calls from the ICMP engine
 
     def receive_reply(self, sequence: int, payload: memoryview, hop_limit: int, now: float) -> bool:
-        """Queue the reply to a request of ours."""
+        """Queue the reply to a pending request. False: no such request is pending."""
         del hop_limit, now
-        if sequence not in self._asked:
+        if sequence not in self._pending:
             self.dropped_unmatched += 1
             return False
-        self._asked.remove(sequence)
+        self._pending.remove(sequence)
         self.arrived(_SEQUENCE.pack(sequence) + bytes(payload), _SEQUENCE.size + len(payload))
         return True
 
     def receive_error(self, sequence: int, error: DeliveryError, now: float) -> None:
-        """Fail the next read or write, once."""
+        """Fail the next read or write, if the request is pending."""
         del now
-        if sequence in self._asked:
-            self._asked.remove(sequence)
-            self.fail(error.errno, f"echo request {sequence}: {error.sentence or words_of(error)}")
+        if sequence in self._pending:
+            self._pending.remove(sequence)
+            self.fail(error.errno, f"echo request {sequence}: {error.sentence or describe(error)}")
 
     # What is shown
 
     @property
     def local(self) -> str:
-        """Our address."""
+        """The local address."""
         return presentation(self._path.source)
 
     @property
     def remote(self) -> str:
-        """The address that is asked."""
+        """The address to which requests go."""
         return presentation(self.destination)
 
     def status(self, now: float) -> Mapping[str, str | int | float]:
-        """State, ends and counters."""
+        """Return state, local and remote address, and counters."""
         del now
         return {
             "state": "CLOSED" if self.ended else "CONNECTED",
             "local": self.local,
             "remote": self.remote,
             "identifier": self._identifier,
-            "unanswered": len(self._asked),
+            "unanswered": len(self._pending),
             "dropped_unmatched": self.dropped_unmatched,
             **self.counters(),
         }

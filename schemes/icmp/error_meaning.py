@@ -1,7 +1,7 @@
-"""What an ICMP error means: the errno of the failed call, whether it is hard, and the words people know from ping.
+"""The meaning of an ICMP error: the errno of the failed call, hard or soft, and the text that ping(8) prints.
 
-The errnos and the division into hard and soft are Linux's (icmp_err_convert), which follow RFC 1122 §3.2.2 and
-§4.2.3.9. Codes that are not in the table are dropped, as there.
+The errnos and the division into hard and soft errors are those of Linux (icmp_err_convert), which follow RFC 1122
+§3.2.2 and §4.2.3.9. As on Linux, an error with a code that is not in the table is dropped.
 """
 
 from __future__ import annotations
@@ -18,42 +18,42 @@ if TYPE_CHECKING:
     from schemefs.net.network_layer import DeliveryError
 
 
-class Meaning(NamedTuple):
-    """One kind of error."""
+class ErrorMeaning(NamedTuple):
+    """The meaning of one type and code."""
 
     errno: int
-    hard: bool
-    words: str
+    hard: bool  # the call fails at once; a soft error counts only if nothing else arrives
+    text: str
 
 
 _UNREACHABLE: Final = (
-    Meaning(errno.ENETUNREACH, hard=False, words="Destination Net Unreachable"),
-    Meaning(errno.EHOSTUNREACH, hard=False, words="Destination Host Unreachable"),
-    Meaning(errno.ENOPROTOOPT, hard=True, words="Destination Protocol Unreachable"),
-    Meaning(errno.ECONNREFUSED, hard=True, words="Destination Port Unreachable"),
-    Meaning(errno.EMSGSIZE, hard=False, words="Fragmentation Needed"),
-    Meaning(errno.EOPNOTSUPP, hard=False, words="Source Route Failed"),
-    Meaning(errno.ENETUNREACH, hard=True, words="Destination Net Unknown"),
-    Meaning(errno.EHOSTDOWN, hard=True, words="Destination Host Unknown"),
-    Meaning(errno.ENONET, hard=True, words="Source Host Isolated"),
-    Meaning(errno.ENETUNREACH, hard=True, words="Destination Net Prohibited"),
-    Meaning(errno.EHOSTUNREACH, hard=True, words="Destination Host Prohibited"),
-    Meaning(errno.ENETUNREACH, hard=False, words="Destination Net Unreachable for Type of Service"),
-    Meaning(errno.EHOSTUNREACH, hard=False, words="Destination Host Unreachable for Type of Service"),
-    Meaning(errno.EHOSTUNREACH, hard=True, words="Packet filtered"),
-    Meaning(errno.EHOSTUNREACH, hard=True, words="Precedence Violation"),
-    Meaning(errno.EHOSTUNREACH, hard=True, words="Precedence Cutoff"),
+    ErrorMeaning(errno.ENETUNREACH, hard=False, text="Destination Net Unreachable"),
+    ErrorMeaning(errno.EHOSTUNREACH, hard=False, text="Destination Host Unreachable"),
+    ErrorMeaning(errno.ENOPROTOOPT, hard=True, text="Destination Protocol Unreachable"),
+    ErrorMeaning(errno.ECONNREFUSED, hard=True, text="Destination Port Unreachable"),
+    ErrorMeaning(errno.EMSGSIZE, hard=False, text="Fragmentation Needed"),
+    ErrorMeaning(errno.EOPNOTSUPP, hard=False, text="Source Route Failed"),
+    ErrorMeaning(errno.ENETUNREACH, hard=True, text="Destination Net Unknown"),
+    ErrorMeaning(errno.EHOSTDOWN, hard=True, text="Destination Host Unknown"),
+    ErrorMeaning(errno.ENONET, hard=True, text="Source Host Isolated"),
+    ErrorMeaning(errno.ENETUNREACH, hard=True, text="Destination Net Prohibited"),
+    ErrorMeaning(errno.EHOSTUNREACH, hard=True, text="Destination Host Prohibited"),
+    ErrorMeaning(errno.ENETUNREACH, hard=False, text="Destination Net Unreachable for Type of Service"),
+    ErrorMeaning(errno.EHOSTUNREACH, hard=False, text="Destination Host Unreachable for Type of Service"),
+    ErrorMeaning(errno.EHOSTUNREACH, hard=True, text="Packet filtered"),
+    ErrorMeaning(errno.EHOSTUNREACH, hard=True, text="Precedence Violation"),
+    ErrorMeaning(errno.EHOSTUNREACH, hard=True, text="Precedence Cutoff"),
 )
 
 _MEANINGS: Final = {
     **{(DESTINATION_UNREACHABLE, code): meaning for code, meaning in enumerate(_UNREACHABLE)},
-    (TIME_EXCEEDED, 0): Meaning(errno.EHOSTUNREACH, hard=False, words="Time to live exceeded"),
-    (TIME_EXCEEDED, 1): Meaning(errno.EHOSTUNREACH, hard=False, words="Fragment reassembly time exceeded"),
-    **{(PARAMETER_PROBLEM, code): Meaning(errno.EPROTO, hard=True, words="Parameter problem") for code in range(3)},
+    (TIME_EXCEEDED, 0): ErrorMeaning(errno.EHOSTUNREACH, hard=False, text="Time to live exceeded"),
+    (TIME_EXCEEDED, 1): ErrorMeaning(errno.EHOSTUNREACH, hard=False, text="Fragment reassembly time exceeded"),
+    **{(PARAMETER_PROBLEM, code): ErrorMeaning(errno.EPROTO, hard=True, text="Parameter problem") for code in range(3)},
 }
 
-# Errors found out on this machine: a neighbor that doesn't answer, a route that is not there.
-_FOUND_HERE: Final = {
+# Errors that this machine has detected itself: a neighbor does not answer, there is no route.
+_LOCAL_ERRORS: Final = {
     errno.EHOSTUNREACH: "Destination Host Unreachable",
     errno.ENETUNREACH: "Destination Net Unreachable",
     errno.EMSGSIZE: "Message too long",
@@ -61,24 +61,24 @@ _FOUND_HERE: Final = {
 
 
 _PORTS: Final = Struct(">HH")
-_NAMES: Final = {ICMP: "icmp", TCP: "tcp", UDP: "udp"}
+_PROTOCOLS: Final = {ICMP: "icmp", TCP: "tcp", UDP: "udp"}
 
 
-def meaning_of(icmp_type: int, code: int) -> Meaning | None:
-    """Return what the error means; None: not an error that is known."""
+def meaning_of(icmp_type: int, code: int) -> ErrorMeaning | None:
+    """Return the meaning of an error; None: unknown type or code."""
     return _MEANINGS.get((icmp_type, code))
 
 
-def words_of(error: DeliveryError) -> str:
-    """Return `Destination Host Unreachable`, with the MTU where one is told."""
+def describe(error: DeliveryError) -> str:
+    """Return `Destination Host Unreachable`, with the MTU of the next hop if the error carries one."""
     meaning = meaning_of(error.icmp_type, error.icmp_code)
-    words = meaning.words if meaning else _FOUND_HERE.get(error.errno, error.sentence)
-    return f"{words} (mtu = {error.mtu})" if error.errno == errno.EMSGSIZE and error.mtu else words
+    text = meaning.text if meaning else _LOCAL_ERRORS.get(error.errno, error.sentence)
+    return f"{text} (mtu = {error.mtu})" if error.errno == errno.EMSGSIZE and error.mtu else text
 
 
-def about(protocol: int, source: bytes, destination: bytes, transport: bytes) -> str:
-    """Return which datagram an error is about: `udp 10.0.2.15:49152 -> 10.0.2.2:9`."""
-    name = _NAMES.get(protocol, f"protocol {protocol}")
+def describe_datagram(protocol: int, source: bytes, destination: bytes, transport: bytes) -> str:
+    """Return `udp 10.0.2.15:49152 -> 10.0.2.2:9` for the datagram that an error quotes."""
+    name = _PROTOCOLS.get(protocol, f"protocol {protocol}")
     if protocol not in (TCP, UDP):
         return f"{name} {presentation(source)} -> {presentation(destination)}"
     local, remote = _PORTS.unpack_from(transport)
@@ -86,5 +86,5 @@ def about(protocol: int, source: bytes, destination: bytes, transport: bytes) ->
 
 
 def reporter_of(error: DeliveryError) -> str:
-    """Return the address of who says so; where it was found out here, our own, as ping(8) does."""
+    """Return the address of the reporting router; for an error detected here, the local address, as ping(8) does."""
     return presentation(error.reporter or error.source)

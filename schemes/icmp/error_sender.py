@@ -1,6 +1,6 @@
-"""Sending ICMP errors: when one may be sent, how much it quotes, how many a second (RFC 1122 §3.2.2, RFC 1812 §4.3.2).
+"""Sending of ICMP errors: when one may be sent, what it quotes, how many per second (RFC 1122 §3.2.2, RFC 1812 §4.3.2).
 
-What has gone wrong is found by the network layer and by transports, which call `Icmp.report_error`.
+The network layer and transports detect the errors and call `Icmp.report_error`.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("schemefs.icmp")
 
-# RFC 1812 §4.3.2.3: as much of the datagram as fits without the error being longer than 576 octets.
+# RFC 1812 §4.3.2.3: as much of the datagram as fits into an error of 576 octets.
 _QUOTE_LENGTH: Final = 576 - wire.IP_HEADER_LENGTH - wire.HEADER_LENGTH
 # Linux's icmp_msgs_per_sec and icmp_msgs_burst.
 _RATE: Final = 1000.0
 _BURST: Final = 50.0
-# The types that ask or answer; about any other (an error, or one we don't know) no error may be sent.
+# Queries and replies. RFC 1122 §3.2.2: no error may be sent about an ICMP error; nor is one about an unknown type.
 _QUERY_TYPES: Final = frozenset((0, 8, 9, 10, 13, 14, 15, 16, 17, 18))
 
 
-class ErrorReports:
-    """The errors that this host sends. `withheld` counts those it did not, by reason."""
+class ErrorSender:
+    """Sends ICMP errors. `withheld` counts the errors that were not sent, by reason."""
 
     def __init__(self, network: NetworkLayer) -> None:
         self.withheld: Counter[str] = Counter()
@@ -38,19 +38,19 @@ class ErrorReports:
         self._bucket = TokenBucket(_RATE, _BURST)
 
     def send(self, icmp_type: int, code: int, datagram: memoryview, now: float, *, mtu: int) -> bool:
-        """Send an error about *datagram*, which was received and is borrowed; tell whether it went out."""
+        """Send an error about *datagram*, a view valid during the call; return whether it was sent."""
         quoted = wire.parse_quoted(datagram)
-        reason = self._objection(datagram, quoted)
+        reason = self._reason_to_withhold(datagram, quoted)
         if reason or quoted is None:
             self.withheld[reason] += 1
             return False
-        # What never leaves the machine needs no limit, as in Linux; so a refused call on lo always fails the same way.
+        # As on Linux, no limit for errors to local addresses: a refused call on lo always fails in the same way.
         if not self._network.is_local(quoted.source) and not self._bucket.take(now):
             self.withheld["withheld_rate_limited"] += 1
             return False
         quote = bytes(datagram[: min(quoted.total_length, _QUOTE_LENGTH)])
         header = wire.error_header(icmp_type, code, mtu, quote)
-        # RFC 1122 §3.2.2: from the address the datagram was sent to; a forwarder's own, where that is not ours.
+        # RFC 1122 §3.2.2: the source is the destination of the datagram; for a forwarded datagram, the path's source.
         source = quoted.destination if self._network.is_local(quoted.destination) else b""
         try:
             sent = self._network.path(quoted.source, source).send(ICMP, header, (quote,), now)
@@ -64,7 +64,7 @@ class ErrorReports:
         log.debug("sent ICMP error %d/%d to %s", icmp_type, code, presentation(quoted.source))
         return True
 
-    def _objection(self, datagram: memoryview, quoted: wire.QuotedDatagram | None) -> str:
+    def _reason_to_withhold(self, datagram: memoryview, quoted: wire.QuotedDatagram | None) -> str:
         """Return the counter of the rule of RFC 1122 §3.2.2 that forbids an error; empty: none does."""
         if quoted is None:
             return "withheld_about_garbage"
@@ -81,7 +81,7 @@ class ErrorReports:
         return ""
 
     def _is_single_host(self, source: bytes, destination: bytes) -> bool:
-        """Tell whether *source* is one host: not zero, loopback from outside, broadcast, multicast, class E."""
+        """Return whether *source* is one host: not zero, broadcast, multicast, class E or loopback from outside."""
         if source[0] == 0 or source[0] >= 240 or is_multicast(source) or self._network.is_broadcast(source):
             return False
         return not is_loopback(source) or self._network.is_local(destination)

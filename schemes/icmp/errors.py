@@ -1,8 +1,8 @@
-"""`icmp/errors` and `icmp/udp/PORT`: ICMP errors that were received, a line each, from the moment of the open on.
+"""`icmp/errors` and `icmp/udp/PORT`: ICMP errors received since the open, one line each.
 
     10.0.2.2 Destination Port Unreachable udp 10.0.2.15:49152 -> 10.0.2.2:9
 
-An error found out on this machine (a neighbor that doesn't answer) is not among them: it came from no message.
+Errors that this machine has detected itself (a neighbor does not answer) are not shown: no message reported them.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from struct import Struct
 from typing import TYPE_CHECKING, Final
 
 from schemefs.net.network_layer import UDP
-from schemes.icmp.error_meaning import about, reporter_of, words_of
-from schemes.icmp.text_stream import Lines
+from schemes.icmp.error_meaning import describe, describe_datagram, reporter_of
+from schemes.icmp.text_stream import TextStream
 
 if TYPE_CHECKING:
     from schemefs.net.network_layer import DeliveryError
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 _PORTS: Final = Struct(">HH")
 
 
-class Errors(Lines):
-    """All errors, or those about one local UDP port. A reader that sleeps is told how many it missed."""
+class Errors(TextStream):
+    """All errors, or those about one local UDP port. A line gives the number of errors that a slow reader missed."""
 
     def __init__(self, icmp: Icmp, udp_port: int | None = None) -> None:
         super().__init__()
@@ -39,13 +39,13 @@ class Errors(Lines):
             self._missed += 1
             return
         if self._missed:
-            self.say(f"{self._missed} errors were not read in time")
+            self.add_line(f"{self._missed} errors were not read in time")
             self._missed = 0
-        datagram = about(error.protocol, error.source, error.destination, error.transport)
-        self.say(f"{reporter_of(error)} {words_of(error)} {datagram}")
+        datagram = describe_datagram(error.protocol, error.source, error.destination, error.transport)
+        self.add_line(f"{reporter_of(error)} {describe(error)} {datagram}")
 
     def end(self, now: float) -> None:
-        """Listen no more."""
+        """Stop observing errors."""
         del now
         self._icmp.error_observers.remove(self._observe)
 

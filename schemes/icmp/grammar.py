@@ -1,6 +1,6 @@
-"""What may be written after `icmp/ping/` and `icmp/trace/`: HOST[,option=value…].
+"""The addresses below `icmp/ping/` and `icmp/trace/`: HOST[,option=value…].
 
-Parsing never resolves a name. Errors are ValueError with a sentence.
+Parsing never resolves a name. A malformed address is a ValueError with a sentence.
 """
 
 from __future__ import annotations
@@ -8,36 +8,36 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from schemefs.net.addresses import parse_host, parse_number, parse_options, parse_seconds
+from schemefs.net.addresses import parse_host, parse_number, parse_options, parse_seconds, unknown_option
+from schemefs.net.network_layer import LARGEST_PAYLOAD
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
 Value = TypeVar("Value", int, float)
 
-LARGEST_PAYLOAD: Final = 65535 - 20 - 8  # octets that an IP datagram can carry beside its header and ICMP's
 _SHORTEST_INTERVAL: Final = 0.001  # seconds
 
 
 @dataclass(frozen=True, slots=True)
 class PingOptions:
-    """How to ping. Times are seconds, sizes octets of payload; `count` 0 is for ever."""
+    """The options of a ping."""
 
-    count: int = 4
-    interval: float = 1.0
-    size: int = 56
+    count: int = 4  # probes; 0: no limit
+    interval: float = 1.0  # seconds between probes
+    size: int = 56  # octets of payload
     ttl: int = 64
-    timeout: float = 5.0
+    timeout: float = 5.0  # seconds
 
 
 @dataclass(frozen=True, slots=True)
 class TraceOptions:
-    """How to trace: at most `hops` routers, each asked up to `tries` times, `timeout` seconds at a time."""
+    """The options of a trace."""
 
-    hops: int = 30
-    tries: int = 3
-    timeout: float = 1.0
-    size: int = 32
+    hops: int = 30  # the largest hop limit
+    tries: int = 3  # probes per hop at most
+    timeout: float = 1.0  # seconds per probe
+    size: int = 32  # octets of payload
 
 
 def parse_ping(text: str) -> tuple[str, PingOptions]:
@@ -46,7 +46,7 @@ def parse_ping(text: str) -> tuple[str, PingOptions]:
     default = PingOptions()
     interval = _seconds(given, "interval", default.interval)
     if interval < _SHORTEST_INTERVAL:
-        message = f"an interval of {interval:g} s is a flood; at least {_SHORTEST_INTERVAL:g}"
+        message = f"interval: {interval:g} s is too short; the shortest is {_SHORTEST_INTERVAL:g} s"
         raise ValueError(message)
     return host, PingOptions(
         count=_number(given, "count", default.count, 0, 10**9),
@@ -75,21 +75,20 @@ def _split(text: str, allowed: Collection[str]) -> tuple[str, dict[str, str]]:
     options = parse_options(rest) if comma else {}
     for name in options:
         if name not in allowed:
-            message = f"no option is called {name!r}; there is: {', '.join(allowed)}"
-            raise ValueError(message)
+            raise unknown_option(name, allowed)
     return host, options
 
 
 def _number(given: dict[str, str], name: str, default: int, low: int, high: int) -> int:
-    return _named(name, lambda: parse_number(given[name], low, high)) if name in given else default
+    return _with_name(name, lambda: parse_number(given[name], low, high)) if name in given else default
 
 
 def _seconds(given: dict[str, str], name: str, default: float) -> float:
-    return _named(name, lambda: parse_seconds(given[name])) if name in given else default
+    return _with_name(name, lambda: parse_seconds(given[name])) if name in given else default
 
 
-def _named(name: str, parse: Callable[[], Value]) -> Value:
-    """Parse; an error names the option."""
+def _with_name(name: str, parse: Callable[[], Value]) -> Value:
+    """Call *parse*; a ValueError gets the name of the option."""
     try:
         return parse()
     except ValueError as error:
@@ -100,6 +99,6 @@ def _named(name: str, parse: Callable[[], Value]) -> Value:
 def _timeout(given: dict[str, str], default: float) -> float:
     timeout = _seconds(given, "timeout", default)
     if timeout <= 0:
-        message = "a timeout of 0 would wait for ever; give seconds"
+        message = f"timeout: {timeout:g} s is not allowed; give a positive number of seconds"
         raise ValueError(message)
     return timeout

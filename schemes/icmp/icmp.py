@@ -1,12 +1,12 @@
-"""The ICMP engine (RFC 792, RFC 1122 §3.2.2): answers echo requests, hands on replies and errors to whoever waits.
+"""The ICMP engine (RFC 792, RFC 1122 §3.2.2): answers echo requests, dispatches echo replies and errors.
 
-    ip ── receive_datagram ──> echo request ──> reply, at once
-                               echo reply ────> the Echoer with its identifier, from the address it probes
-                               error ─────────> ip.deliver_error ──> the transport whose datagram it was
-    ip ── receive_error ─────> an echo request of ours was not delivered ──> its Echoer
-    ip ── report_error ──────> ErrorReports, which applies the rules
+    ip ── receive_datagram ──> echo request ──> an echo reply is sent at once
+                               echo reply ────> the EchoClient with this identifier and destination
+                               error ─────────> ip.deliver_error ──> the transport that sent the datagram
+    ip ── receive_error ─────> error about an echo request ──> its EchoClient
+    ip ── report_error ──────> ErrorSender, which decides whether to send an error
 
-Files are not here; nor is routing.
+Files and routing do not belong here.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from schemefs.net.checksum import is_valid
 from schemefs.net.drop_samples import Samples
 from schemefs.net.network_layer import ICMP, DeliveryError
 from schemes.icmp import wire
-from schemes.icmp.error_meaning import about, meaning_of, words_of
-from schemes.icmp.error_sender import ErrorReports
+from schemes.icmp.error_meaning import describe, describe_datagram, meaning_of
+from schemes.icmp.error_sender import ErrorSender
 
 if TYPE_CHECKING:
     import random
@@ -36,35 +36,35 @@ if TYPE_CHECKING:
 log = logging.getLogger("schemefs.icmp")
 
 _ERROR_TYPES: Final = frozenset((wire.DESTINATION_UNREACHABLE, wire.TIME_EXCEEDED, wire.PARAMETER_PROBLEM))
-# Heard of, and rightly ignored: source quench (RFC 6633), redirects (a host with one gateway gains nothing from them).
+# Ignored on purpose: source quench (RFC 6633), and redirects, which are of no use to a host with one gateway.
 _IGNORED_TYPES: Final = {wire.SOURCE_QUENCH: "source_quench", wire.REDIRECT: "redirect"}
-_REPLY_PATHS: Final = 64  # how many ways back are kept; they are looked up again after that
+_REPLY_PATHS: Final = 64  # paths of replies that are kept
 
 
-class Echoer(Protocol):
-    """Somebody who sends echo requests under an identifier of its own."""
+class EchoClient(Protocol):
+    """A sender of echo requests with an identifier of its own."""
 
-    destination: bytes
+    destination: bytes  # packed
 
     def receive_reply(self, sequence: int, payload: memoryview, hop_limit: int, now: float) -> bool:
-        """Take a reply from the destination, *payload* borrowed. False: nobody waits for that sequence number."""
+        """Take a reply from the destination; *payload* is valid during the call. False: no such request is pending."""
 
     def receive_error(self, sequence: int, error: DeliveryError, now: float) -> None:
-        """The request with that sequence number was not delivered."""
+        """Process an error about the request with this sequence number."""
 
     def transmit_space(self, now: float) -> None:
-        """A request that was refused would be taken now."""
+        """Send again if the last request was refused: the link has room."""
 
 
 class Icmp:
-    """ICMP for IPv4: a Transport, and the ErrorReporter of the network layer."""
+    """ICMP for IPv4. Satisfies `network_layer.Transport` and `network_layer.ErrorReporter`."""
 
     def __init__(self, network: NetworkLayer, randomness: random.Random) -> None:
         self.network = network
-        self.reports = ErrorReports(network)
-        self.error_observers: list[Callable[[DeliveryError, float], None]] = []  # told of every error that was received
+        self.error_sender = ErrorSender(network)
+        self.error_observers: list[Callable[[DeliveryError, float], None]] = []  # called for every received error
         self._randomness = randomness
-        self._echoers: dict[int, Echoer] = {}
+        self._clients: dict[int, EchoClient] = {}
         self._reply_paths: dict[tuple[bytes, bytes], Path] = {}
         self._in: Counter[int] = Counter()  # messages by type
         self._out: Counter[int] = Counter()
@@ -73,24 +73,24 @@ class Icmp:
         network.register_transport(ICMP, self)
         network.register_error_reporter(self)
 
-    def register(self, echoer: Echoer) -> int:
-        """Return an identifier that is *echoer*'s until `release`. EADDRINUSE: all are taken."""
+    def register(self, client: EchoClient) -> int:
+        """Return an identifier that is *client*'s until `release`. EADDRINUSE: all are taken."""
         first = self._randomness.randrange(1, 0x10000)
         for step in range(0xFFFF):
             identifier = (first + step - 1) % 0xFFFF + 1
-            if identifier not in self._echoers:
-                self._echoers[identifier] = echoer
+            if identifier not in self._clients:
+                self._clients[identifier] = client
                 return identifier
         raise SchemeError(errno.EADDRINUSE, "all 65535 ICMP identifiers are in use")
 
     def release(self, identifier: int) -> None:
-        """Give the identifier back; what still comes for it is dropped."""
-        del self._echoers[identifier]
+        """Release the identifier; later replies to it are dropped."""
+        del self._clients[identifier]
 
     def send_echo(
         self, path: Path, identifier: int, sequence: int, payload: bytes | memoryview, now: float, hop_limit: int = 64
     ) -> bool:
-        """Send an echo request; False: no room now. The payload must stay unchanged. Raises what `Path.send` raises."""
+        """Send an echo request; False: the link has no room. *payload* must not change. Raises as `Path.send` does."""
         header = wire.echo_header(wire.ECHO_REQUEST, identifier, sequence, payload)
         sent = path.send(ICMP, header, (payload,), now, hop_limit=hop_limit, may_fragment=True)
         if sent:
@@ -110,7 +110,7 @@ class Icmp:
         offload: Offload,
         now: float,
     ) -> bool:
-        """Take an ICMP message. Always True: there is no error about ICMP that could be sent (RFC 1122 §3.2.2)."""
+        """Take an ICMP message. Always True: no "port unreachable" is sent about ICMP (RFC 1122 §3.2.2)."""
         message = datagram[start:]
         if len(message) < wire.HEADER_LENGTH:
             return self._drop("truncated", datagram)
@@ -131,7 +131,7 @@ class Icmp:
         return True
 
     def _drop(self, reason: str, datagram: memoryview) -> bool:
-        """Count, and keep a sample; True, because nothing is answered."""
+        """Count a discarded message and keep a sample; True, because no error answers it."""
         self._dropped[f"dropped_{reason}"] += 1
         self.samples.keep(reason, datagram)
         return True
@@ -139,7 +139,7 @@ class Icmp:
     def _answer(
         self, source: bytes, destination: bytes, identifier: int, sequence: int, payload: memoryview, now: float
     ) -> None:
-        # RFC 1122 §3.2.2.6 lets us discard those to a broadcast or multicast address; else one request makes a storm.
+        # RFC 1122 §3.2.2.6 permits this: a reply from every host to one broadcast request would be a storm.
         if is_multicast(destination) or self.network.is_broadcast(destination):
             self._dropped["dropped_echo_to_broadcast"] += 1
             return
@@ -172,11 +172,11 @@ class Icmp:
     ) -> None:
         if log.isEnabledFor(TRACE):
             log.log(TRACE, "echo reply from %s id %d seq %d", presentation(source), identifier, sequence)
-        echoer = self._echoers.get(identifier)
+        client = self._clients.get(identifier)
         if (
-            echoer is None
-            or echoer.destination != source
-            or not echoer.receive_reply(sequence, payload, hop_limit, now)
+            client is None
+            or client.destination != source
+            or not client.receive_reply(sequence, payload, hop_limit, now)
         ):
             self._dropped["dropped_unmatched_reply"] += 1
 
@@ -188,7 +188,7 @@ class Icmp:
         if meaning is None:
             self._dropped["dropped_unknown_code"] += 1
             return
-        # RFC 792: header and 64 bits of the datagram; with less, nobody can tell whose it was.
+        # RFC 792: an error quotes the header and 64 bits of the datagram; with less, its sender is unknown.
         if quoted is None or min(len(payload), quoted.total_length) < quoted.header_length + 8:
             self._dropped["dropped_bad_quote"] += 1
             return
@@ -196,11 +196,11 @@ class Icmp:
             self._dropped["dropped_quote_not_ours"] += 1
             return
         transport = bytes(payload[quoted.header_length : quoted.total_length])
-        datagram = about(quoted.protocol, quoted.source, quoted.destination, transport)
+        datagram = describe_datagram(quoted.protocol, quoted.source, quoted.destination, transport)
         error = DeliveryError(
             errno=meaning.errno,
             hard=meaning.hard,
-            sentence=f"ICMP {meaning.words} from {presentation(source)}, about {datagram}",
+            sentence=f"ICMP {meaning.text} from {presentation(source)}, about {datagram}",
             protocol=quoted.protocol,
             source=quoted.source,
             destination=quoted.destination,
@@ -216,46 +216,46 @@ class Icmp:
         self.network.deliver_error(error, now)
 
     def expects(self, error: DeliveryError) -> bool:
-        """Tell whether it quotes a request of somebody who is there; answers may be cut, so they always fit."""
+        """Return whether *error* quotes an echo request of a registered client."""
         if len(error.transport) < wire.HEADER_LENGTH:
             return False
         icmp_type, _, _, identifier, _ = wire.HEADER.unpack_from(error.transport)
-        echoer = self._echoers.get(identifier) if icmp_type == wire.ECHO_REQUEST else None
-        return echoer is not None and echoer.destination == error.destination
+        client = self._clients.get(identifier) if icmp_type == wire.ECHO_REQUEST else None
+        return client is not None and client.destination == error.destination
 
     def receive_error(self, error: DeliveryError, now: float) -> None:
-        """Take an error about a message of ours; only echo requests have somebody who wants to know."""
+        """Pass an error about an echo request to its client; errors about other messages are counted only."""
         if len(error.transport) < wire.HEADER_LENGTH:
             self._dropped["dropped_bad_quote"] += 1
             return
         icmp_type, _, _, identifier, sequence = wire.HEADER.unpack_from(error.transport)
-        echoer = self._echoers.get(identifier) if icmp_type == wire.ECHO_REQUEST else None
-        if echoer is None or echoer.destination != error.destination:
+        client = self._clients.get(identifier) if icmp_type == wire.ECHO_REQUEST else None
+        if client is None or client.destination != error.destination:
             self._dropped["dropped_unmatched_error"] += 1
             return
         if log.isEnabledFor(TRACE):
-            log.log(TRACE, "echo request id %d seq %d failed: %s", identifier, sequence, words_of(error))
-        echoer.receive_error(sequence, error, now)
+            log.log(TRACE, "echo request id %d seq %d failed: %s", identifier, sequence, describe(error))
+        client.receive_error(sequence, error, now)
 
     def transmit_space(self, now: float) -> None:
-        """Tell everybody who sends; those who were not refused ignore it."""
-        for echoer in tuple(self._echoers.values()):
-            echoer.transmit_space(now)
+        """Notify all clients; a client without a refused request ignores it."""
+        for client in tuple(self._clients.values()):
+            client.transmit_space(now)
 
     def report_error(self, icmp_type: int, code: int, datagram: memoryview, now: float, *, mtu: int = 0) -> None:
-        """Send an error about a received *datagram*, if the rules allow."""
-        if self.reports.send(icmp_type, code, datagram, now, mtu=mtu):
+        """Send an error about a received *datagram*, if ErrorSender's rules permit it."""
+        if self.error_sender.send(icmp_type, code, datagram, now, mtu=mtu):
             self._out[icmp_type] += 1
 
     def statistics(self) -> Mapping[str, int]:
-        """Return RFC 4293's icmpStatsTable and icmpMsgStatsTable, then what was dropped, by reason."""
+        """Return RFC 4293's icmpStatsTable and icmpMsgStatsTable, then the drops by reason."""
         errors = self._dropped["dropped_truncated"] + self._dropped["dropped_bad_checksum"]
         counted = {
             "icmpStatsInMsgs": sum(self._in.values()) + errors,
             "icmpStatsInErrors": errors,
             "icmpStatsOutMsgs": sum(self._out.values()),
-            "icmpStatsOutErrors": sum(self.reports.withheld.values()),
+            "icmpStatsOutErrors": sum(self.error_sender.withheld.values()),
         }
         counted |= {f"icmpMsgStatsInPkts.{kind}": count for kind, count in sorted(self._in.items())}
         counted |= {f"icmpMsgStatsOutPkts.{kind}": count for kind, count in sorted(self._out.items())}
-        return counted | dict(sorted(self._dropped.items())) | dict(sorted(self.reports.withheld.items()))
+        return counted | dict(sorted(self._dropped.items())) | dict(sorted(self.error_sender.withheld.items()))

@@ -1,7 +1,6 @@
-"""A conversation with a host of which only the name is known: the open waits for its address, then it begins.
+"""A stream to a host that is known by name only: the open waits for the address, then the real stream begins.
 
-Looking up is the resolver's (schemefs/names.py); here is what waits for it, and what passes everything on to the
-conversation that came out.
+schemefs/names.py looks the name up. This class waits for the answer and then passes every call on to the real stream.
 """
 
 from __future__ import annotations
@@ -11,19 +10,19 @@ from typing import TYPE_CHECKING
 
 from schemefs.errors import SchemeError
 from schemefs.scheme import Event
-from schemes.icmp.conversation import Conversation
+from schemes.icmp.shared_stream import SharedStream
 
 if TYPE_CHECKING:
     from schemefs.names import Lookup, Names
     from schemefs.net.buffer import Buffer
     from schemefs.scheme import Handle
 
-Begin = Callable[[tuple[bytes, ...], float], Conversation]
-"""Begins the conversation with the first fitting of a host's addresses, given `now`."""
+Begin = Callable[[tuple[bytes, ...], float], SharedStream]
+"""Makes the real stream from the addresses of the host and `now`."""
 
 
-class Named(Conversation):
-    """Stands in for the conversation that *begin* makes once the address is there. Raises what is known at once."""
+class LookupThen(SharedStream):
+    """Takes the place of the stream that *begin* makes when the address is known. Raises a failure known at once."""
 
     def __init__(self, names: Names, host: str, begin: Begin, now: float) -> None:
         super().__init__()
@@ -46,13 +45,13 @@ class Named(Conversation):
         self.changed()
 
     def opening(self, now: float) -> bool:
-        """Wait for the address."""
+        """Return True until the address is known or the lookup has failed."""
         del now
         self._raise_failure()
         return self._inner is None and not self._has_failed
 
     def read(self, size: int, now: float) -> Buffer | None:
-        """Read, once there is something to read from; end of file after a failure."""
+        """Read from the real stream; before it exists, None; after a failure, end of file."""
         self._raise_failure()
         if self._inner is None:
             return b"" if self._has_failed else None
@@ -61,14 +60,14 @@ class Named(Conversation):
         return taken
 
     def write(self, data: memoryview, now: float) -> int | None:
-        """Write, once there is somebody to write to."""
+        """Write to the real stream; before it exists, None; after a failure, 0."""
         self._raise_failure()
         if self._inner is None:
             return 0 if self._has_failed else None
         return self._inner.write(data, now)
 
     def fevent(self, interest: int) -> int:
-        """Nothing until the address is there, or why it is not."""
+        """Return no event until the address is known; after a failure ERR with IN, OUT and HUP."""
         if self._inner is not None:
             return self._inner.fevent(interest)
         events = (Event.IN | Event.OUT | Event.HUP) if self._has_failed else 0
@@ -77,11 +76,11 @@ class Named(Conversation):
         return events & (interest | Event.ERR | Event.HUP)
 
     def queued(self) -> int | None:
-        """Ask the conversation."""
+        """As SharedStream.queued."""
         return self._inner.queued() if self._inner is not None else None
 
     def end(self, now: float) -> None:
-        """Nobody holds it any more."""
+        """Cancel the lookup and close the real stream."""
         self._lookup.cancel()
         if self._inner is not None:
             self._inner.close(now)

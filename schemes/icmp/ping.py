@@ -1,4 +1,4 @@
-"""`icmp/ping/HOST`: ping(8) as a text that is read. Probes begin when the file is opened and stop when it is closed.
+"""`icmp/ping/HOST`: the output of ping(8) as a file. Probes begin when the file is opened and stop when it is closed.
 
     PING 10.0.2.2 (10.0.2.2) 56(84) bytes of data.
     From 10.0.2.2 icmp_seq=0 ttl=64 time=0.214ms
@@ -10,7 +10,7 @@
     3 packets transmitted, 1 packets received, +1 duplicates, +1 late, 66.67% packet loss
     rtt min/avg/max = 0.214/0.214/0.214 ms
 
-Two timers, no tick: one for the next probe, one for the oldest probe without an answer.
+It uses two timers: one for the next probe, one for the oldest probe without an answer.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Final
 
 from schemefs.errors import SchemeError
 from schemefs.net.addresses import presentation
-from schemes.icmp.error_meaning import reporter_of, words_of
-from schemes.icmp.text_stream import Lines
+from schemes.icmp.error_meaning import describe, reporter_of
+from schemes.icmp.text_stream import TextStream
 
 if TYPE_CHECKING:
     from schemefs.net.network_layer import DeliveryError, Path
@@ -29,11 +29,11 @@ if TYPE_CHECKING:
     from schemes.icmp.grammar import PingOptions
     from schemes.icmp.icmp import Icmp
 
-_REMEMBERED: Final = 1024  # probes that are over, of which another reply is still told apart
-_HEADERS: Final = 28  # octets of IP and ICMP header, which the first line adds in parentheses
+_MAX_FINISHED: Final = 1024  # finished probes that are kept, to recognize late replies and duplicates
+_HEADERS: Final = 28  # octets of IP and ICMP header, part of the size in parentheses
 
 
-class Ping(Lines):
+class Ping(TextStream):
     """One run of probes to one destination."""
 
     def __init__(self, icmp: Icmp, path: Path, options: PingOptions, timers: Timers, now: float) -> None:
@@ -45,29 +45,31 @@ class Ping(Lines):
         self._address = presentation(path.destination)
         self._payload = bytes(octet & 0xFF for octet in range(options.size))
         self._transmitted = 0
-        self._refused = False  # the link had no room for the probe that is due
-        # By sequence number, oldest first: the probes without an answer. Not a dict, whose first item takes the longer
-        # to find the more before it were deleted: 65,536 probes may wait, and 1,000 be given up in a second.
+        self._refused = False  # the link had no room for the next probe
+        # Send time by sequence number of the probes without an answer, oldest first. In a dict, finding the first item
+        # takes longer the more items before it were deleted; 65,536 probes may wait and 1,000 a second time out.
         self._sent_at: OrderedDict[int, float] = OrderedDict()
-        self._over: dict[int, tuple[float, bool]] = {}  # oldest first: when it was sent, whether it was answered
+        self._finished_probes: dict[int, tuple[float, bool]] = {}  # oldest first: send time, whether it was answered
         self._received = self._duplicates = self._late = 0
         self._rtt_sum = self._rtt_max = 0.0
         self._rtt_min = float("inf")
         self._identifier = icmp.register(self)
         self._next_probe = timers.timer(self._probe, f"icmp/ping/{self._address}")
         self._oldest_timeout = timers.timer(self._give_up_oldest, f"icmp/ping/{self._address} timeout")
-        self.say(f"PING {self._address} ({self._address}) {options.size}({options.size + _HEADERS}) bytes of data.")
+        self.add_line(
+            f"PING {self._address} ({self._address}) {options.size}({options.size + _HEADERS}) bytes of data."
+        )
         self._probe(now)
 
     def _probe(self, now: float) -> None:
         """Send the next probe and arm the timer of the one after it."""
-        if self.is_full:  # nobody reads: wait with the probes, rather than make the daemon grow
+        if self.is_full:  # the reader does not read: send no probes, to limit the daemon's memory
             self._next_probe.set(now + self._options.interval)
             return
         sequence = self._transmitted & 0xFFFF
-        self._over.pop(sequence, None)  # the numbers have come round
-        self._sent_at.pop(sequence, None)  # else it would keep its old place among them
-        self._sent_at[sequence] = now  # before sending: on lo the reply is there before `send_echo` returns
+        self._finished_probes.pop(sequence, None)  # the sequence numbers have wrapped
+        self._sent_at.pop(sequence, None)  # else it would keep its old place in the order
+        self._sent_at[sequence] = now  # before sending: on lo the reply arrives before `send_echo` returns
         try:
             sent = self._icmp.send_echo(
                 self._path, self._identifier, sequence, self._payload, now, hop_limit=self._options.ttl
@@ -75,7 +77,7 @@ class Ping(Lines):
         except SchemeError as error:
             del self._sent_at[sequence]
             sent = True
-            self.say(f"From {presentation(self._path.source)} icmp_seq={sequence} {error.sentence}")
+            self.add_line(f"From {presentation(self._path.source)} icmp_seq={sequence} {error.sentence}")
         if not sent:
             del self._sent_at[sequence]
             self._refused = True
@@ -87,7 +89,7 @@ class Ping(Lines):
         self._finish_if_done()
 
     def receive_reply(self, sequence: int, payload: memoryview, hop_limit: int, now: float) -> bool:
-        """Say how long it took. False: a reply to nothing that was asked."""
+        """Add a line with the round-trip time. False: the reply belongs to no probe."""
         sent_at = self._sent_at.pop(sequence, None)
         if sent_at is None:
             return self._receive_another(sequence, hop_limit, now)
@@ -98,38 +100,38 @@ class Ping(Lines):
         self._rtt_min = min(self._rtt_min, rtt)
         self._rtt_max = max(self._rtt_max, rtt)
         differs = "" if payload == self._payload else " (payload differs)"
-        self.say(f"From {self._address} icmp_seq={sequence} ttl={hop_limit} time={rtt:.3f}ms{differs}")
+        self.add_line(f"From {self._address} icmp_seq={sequence} ttl={hop_limit} time={rtt:.3f}ms{differs}")
         self._arm_timeout()
         self._finish_if_done()
         return True
 
     def _receive_another(self, sequence: int, hop_limit: int, now: float) -> bool:
-        """Tell a second reply, and one after its probe was given up, from one that was never asked for."""
-        if sequence not in self._over or self._finished:
+        """Add a line for a duplicate or late reply. False: the reply belongs to no probe."""
+        if sequence not in self._finished_probes or self._finished:
             return False
-        sent_at, answered = self._over[sequence]
+        sent_at, answered = self._finished_probes[sequence]
         if answered:
             self._duplicates += 1
         else:
             self._late += 1
-            self._over[sequence] = sent_at, True
+            self._finished_probes[sequence] = sent_at, True
         rtt = (now - sent_at) * 1000
         word = "DUP!" if answered else "late"
-        if not self.is_full:  # how many come is the peer's affair
-            self.say(f"From {self._address} icmp_seq={sequence} ttl={hop_limit} time={rtt:.3f}ms ({word})")
+        if not self.is_full:  # the peer decides how many duplicates arrive
+            self.add_line(f"From {self._address} icmp_seq={sequence} ttl={hop_limit} time={rtt:.3f}ms ({word})")
         return True
 
     def _remember(self, sequence: int, sent_at: float, *, answered: bool) -> None:
-        self._over[sequence] = sent_at, answered
-        if len(self._over) > _REMEMBERED:
-            del self._over[next(iter(self._over))]
+        self._finished_probes[sequence] = sent_at, answered
+        if len(self._finished_probes) > _MAX_FINISHED:
+            del self._finished_probes[next(iter(self._finished_probes))]
 
     def receive_error(self, sequence: int, error: DeliveryError, now: float) -> None:
-        """Say who reported what about a probe."""
+        """Add a line with the error about a probe and the host that reported it."""
         del now
         if self._sent_at.pop(sequence, None) is None:
             return
-        self.say(f"From {reporter_of(error)} icmp_seq={sequence} {words_of(error)}")
+        self.add_line(f"From {reporter_of(error)} icmp_seq={sequence} {describe(error)}")
         self._arm_timeout()
         self._finish_if_done()
 
@@ -140,7 +142,7 @@ class Ping(Lines):
             self._probe(now)
 
     def end(self, now: float) -> None:
-        """Stop probing."""
+        """Stop probing and release the identifier."""
         del now
         self._next_probe.clear()
         self._oldest_timeout.clear()
@@ -153,12 +155,12 @@ class Ping(Lines):
                 break
             del self._sent_at[sequence]
             self._remember(sequence, sent_at, answered=False)
-            self.say(f"From {self._address} icmp_seq={sequence} timeout")
+            self.add_line(f"From {self._address} icmp_seq={sequence} timeout")
         self._arm_timeout()
         self._finish_if_done()
 
     def _arm_timeout(self) -> None:
-        # All probes wait equally long, so the oldest is the first to be given up.
+        # All probes have the same timeout, so the oldest expires first.
         oldest = next(iter(self._sent_at.values()), None)
         if oldest is None:
             self._oldest_timeout.clear()
@@ -169,12 +171,12 @@ class Ping(Lines):
         if self._finished or self._sent_at or not 0 < self._transmitted == self._options.count:
             return
         loss = 100 * (1 - self._received / self._transmitted)
-        self.say(f"--- {self._address} ping statistics ---")
+        self.add_line(f"--- {self._address} ping statistics ---")
         extra = f", +{self._duplicates} duplicates" if self._duplicates else ""
         extra += f", +{self._late} late" if self._late else ""
         received = f"{self._received} packets received{extra}"
-        self.say(f"{self._transmitted} packets transmitted, {received}, {loss:.2f}% packet loss")
+        self.add_line(f"{self._transmitted} packets transmitted, {received}, {loss:.2f}% packet loss")
         if self._received:
             average = self._rtt_sum / self._received
-            self.say(f"rtt min/avg/max = {self._rtt_min:.3f}/{average:.3f}/{self._rtt_max:.3f} ms")
+            self.add_line(f"rtt min/avg/max = {self._rtt_min:.3f}/{average:.3f}/{self._rtt_max:.3f} ms")
         self.finish()

@@ -1,4 +1,4 @@
-"""The files of icmp: what is where, and what opening each of them makes. The engine is in icmp.py."""
+"""The files of icmp, and the streams and conversations that an open makes. The engine is in icmp.py."""
 
 from __future__ import annotations
 
@@ -25,29 +25,29 @@ from schemes.icmp.echo import Echo
 from schemes.icmp.errors import Errors
 from schemes.icmp.grammar import parse_ping, parse_trace
 from schemes.icmp.icmp import Icmp
-from schemes.icmp.lookup_then import Named
+from schemes.icmp.lookup_then import LookupThen
 from schemes.icmp.ping import Ping
 from schemes.icmp.trace import Trace
 
 if TYPE_CHECKING:
     from schemefs.names import Names
     from schemefs.net.addresses import AddressPath
-    from schemes.icmp.conversation import Conversation
+    from schemes.icmp.shared_stream import SharedStream
 
-Opener = Callable[[float], "Conversation"]
-"""Makes what an address stands for, given `now`."""
+Opener = Callable[[float], "SharedStream"]
+"""Makes the stream of an address, given `now`."""
 
 README: Final = """\
-icmp: ask whether somebody is there, and hear why something did not arrive (RFC 792).
+icmp: test whether a host answers, and read ICMP errors (RFC 792).
 
 ping/HOST    read it: cat ping/10.0.2.2,count=3
-             options: count=4 (0: for ever) interval=1 size=56 ttl=64 timeout=5 (seconds, octets)
-trace/HOST   read it: the routers on the way; options: hops=30 tries=3 timeout=1 size=32
-echo/HOST    Redox's binary form: write 2 octets of sequence number, big-endian, and a payload; read the reply's
+             options: count=4 (0: no limit) interval=1 size=56 ttl=64 timeout=5 (seconds, octets)
+trace/HOST   read it: the routers on the path; options: hops=30 tries=3 timeout=1 size=32
+echo/HOST    Redox's binary form: write 2 octets of sequence number, big-endian, and a payload; read the same back
 clone        a new echo conversation; the file is its ctl: connect HOST
-<n>/         one directory per live echo conversation, its owner's
+<n>/         one directory per live echo conversation; it belongs to its owner
 errors       read it: ICMP errors as they arrive, one line each
-udp/PORT     the same, those about datagrams sent from one local UDP port
+udp/PORT     the same, errors about datagrams sent from one local UDP port
 stats        counters
 err          why your last open or write here failed
 """
@@ -69,7 +69,7 @@ class EchoProtocol(ConversationProtocol):
         self._names = names
 
     def connect(self, address: AddressPath, caller: Caller, now: float) -> Echo:
-        """Begin; nothing is sent before the first write."""
+        """Make an echo conversation. It sends nothing before the first write."""
         del caller, now
         host = address.endpoint.host
         echo = Echo(self._icmp, self._path(host, self._names.addresses(host)))
@@ -79,7 +79,7 @@ class EchoProtocol(ConversationProtocol):
 
 
 class IcmpScheme(ConversationScheme):
-    """Ask whether somebody is there, and hear why something did not arrive (RFC 792)."""
+    """Test whether a host answers, and read ICMP errors (RFC 792)."""
 
     name: ClassVar[str] = "icmp"
     requires: ClassVar[tuple[str, ...]] = ("ip",)
@@ -96,17 +96,17 @@ class IcmpScheme(ConversationScheme):
                 ),
                 "stats": TextFile(self._statistics),
                 "err": self.err,
-                "errors": _Stream(lambda _now: Errors(self.engine), mode=0o444),
+                "errors": _SharedStreamFile(lambda _now: Errors(self.engine), mode=0o444),
                 "clone": self.clone,
                 "echo": _Addresses(self.address_file).described("echo/HOST: requests and replies in Redox's octets"),
                 "ping": _Addresses(_streams(self._parse_ping)).described("ping/HOST[,count=4,…]: read it"),
-                "trace": _Addresses(_streams(self._parse_trace)).described("trace/HOST[,hops=30,…]: read the way"),
+                "trace": _Addresses(_streams(self._parse_trace)).described("trace/HOST[,hops=30,…]: read the path"),
                 "udp": _Addresses(_streams(self._parse_udp_port)).described("udp/PORT: errors about that local port"),
             },
         )
 
     def drop_samples(self) -> Mapping[str, str]:
-        """Return what was discarded last, by reason."""
+        """Return a sample of the last discarded message for each reason."""
         return self.engine.samples.summaries()
 
     def _parse_ping(self, text: str) -> Opener:
@@ -121,26 +121,25 @@ class IcmpScheme(ConversationScheme):
         port = parse_number(text, 1, 65535)
         return lambda _now: Errors(self.engine, port)
 
-    def _to(self, host: str, begin: Callable[[Path, float], Conversation]) -> Opener:
-        """Return what begins a conversation with *host*: at once, or when its address is known."""
+    def _to(self, host: str, begin: Callable[[Path, float], SharedStream]) -> Opener:
+        """Return an opener for a stream to *host* that begins when the address is known: at once, or after a lookup."""
         names = self.context.names
 
-        def begin_at(addresses: tuple[bytes, ...], now: float) -> Conversation:
+        def begin_at(addresses: tuple[bytes, ...], now: float) -> SharedStream:
             return begin(self._path(host, addresses), now)
 
-        def opener(now: float) -> Conversation:
+        def opener(now: float) -> SharedStream:
             known = names.known(host)
-            return begin_at(known, now) if known else Named(names, host, begin_at, now)
+            return begin_at(known, now) if known else LookupThen(names, host, begin_at, now)
 
         return opener
 
     def _path(self, host: str, addresses: tuple[bytes, ...]) -> Path:
-        """Return the way to the first IPv4 address. EAFNOSUPPORT: there is none; ENETUNREACH: no route."""
-        destination = next((address for address in addresses if len(address) == 4), None)
-        if destination is None:
-            raise SchemeError(errno.EAFNOSUPPORT, f"{host} has no IPv4 address, and icmp is ICMP for IPv4")
-        if is_multicast(destination) or self._network.is_broadcast(destination):
-            raise SchemeError(errno.EACCES, f"{presentation(destination)} is everybody; one host is asked at a time")
+        """Return the path to the first IPv4 address. EAFNOSUPPORT: there is none; ENETUNREACH: no route."""
+        destination = next((address for address in addresses if len(address) == 4), addresses[0])
+        if len(destination) == 4 and (is_multicast(destination) or self._network.is_broadcast(destination)):
+            sentence = f"{presentation(destination)} is a broadcast or multicast address; icmp needs one host"
+            raise SchemeError(errno.EACCES, sentence)
         return self._network.path(destination)
 
     def _statistics(self) -> str:
@@ -148,27 +147,27 @@ class IcmpScheme(ConversationScheme):
 
 
 class _IcmpDirectory(StaticDirectory):
-    """`icmp/`: what is declared, and the live echo conversations by number."""
+    """`icmp/`: the declared files, and a directory for each live echo conversation."""
 
     def __init__(self, scheme: IcmpScheme, children: Mapping[str, Node]) -> None:
         super().__init__(children)
         self._scheme = scheme
 
     def lookup(self, name: str, caller: Caller) -> Node:
-        """Find a declared name or a number."""
+        """Return the declared file or the conversation with this number."""
         return self._scheme.numbered(name) if name.isdecimal() else super().lookup(name, caller)
 
     def list(self, caller: Caller) -> Iterable[tuple[str, Node]]:
-        """Yield the declared names and the live conversations."""
+        """Return the declared files and the live conversations."""
         return [*super().list(caller), *self._scheme.all_numbered()]
 
 
 def _streams(parse: Callable[[str], Opener]) -> Callable[[str], Node]:
-    """Return what makes the read-only file of an address."""
+    """Return a function that makes the read-only file of an address."""
 
     def file(text: str) -> Node:
         try:
-            return _Stream(parse(text), mode=0o444)
+            return _SharedStreamFile(parse(text), mode=0o444)
         except ValueError as error:
             raise SchemeError(errno.EINVAL, str(error)) from None
 
@@ -176,30 +175,30 @@ def _streams(parse: Callable[[str], Opener]) -> Callable[[str], Node]:
 
 
 class _Addresses(Directory):
-    """A directory of all addresses that could be written: nothing to list, everything well-formed is there."""
+    """A directory with a file for every well-formed address; its listing is empty."""
 
     def __init__(self, file: Callable[[str], Node]) -> None:
         self._file = file
 
     def lookup(self, name: str, caller: Caller) -> Node:
-        """Return the file of an address. EINVAL: it is malformed; nothing is resolved or sent."""
+        """Return the file of an address; nothing is resolved or sent. EINVAL: the address is malformed."""
         del caller
         return self._file(name)
 
     def list(self, caller: Caller) -> Iterable[tuple[str, Node]]:
-        """Yield nothing."""
+        """Return nothing: the addresses can't be listed."""
         del caller
         return ()
 
 
-class _Stream(StreamFile):
-    """Opening it makes a conversation."""
+class _SharedStreamFile(StreamFile):
+    """A file whose open makes a shared stream."""
 
     def __init__(self, opener: Opener, *, mode: int) -> None:
         self._opener = opener
         self.mode = mode
 
     def open(self, flags: int, caller: Caller, now: float) -> Handle:
-        """Make the conversation and hold it."""
+        """Make a stream and return its first handle."""
         del flags, caller
         return self._opener(now).hold()

@@ -1,20 +1,20 @@
-"""A conversation that is read as text: lines are said as things happen, and the text may end."""
+"""A shared stream of text lines: events add lines, and the text may have an end."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
 from schemefs.scheme import Event
-from schemes.icmp.conversation import Conversation
+from schemes.icmp.shared_stream import SharedStream
 
 if TYPE_CHECKING:
     from schemefs.net.buffer import Buffer
 
-UNREAD_LIMIT: Final = 1 << 16  # octets; a reader that sleeps must not make the daemon grow
+UNREAD_LIMIT: Final = 1 << 16  # octets; limits the daemon's memory while a reader does not read
 
 
-class Lines(Conversation):
-    """Base of ping, trace and errors: `say` and `finish` on the one side, `read` on the other."""
+class TextStream(SharedStream):
+    """Base class of ping, trace and errors: the subclass calls `add_line` and `finish`."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -23,21 +23,21 @@ class Lines(Conversation):
 
     @property
     def is_full(self) -> bool:
-        """Whether so much is unread that nothing more should be said."""
+        """Whether UNREAD_LIMIT octets are unread: the subclass then adds no lines."""
         return len(self._text) >= UNREAD_LIMIT
 
-    def say(self, line: str) -> None:
-        """Add a line."""
+    def add_line(self, line: str) -> None:
+        """Append *line* and a newline."""
         self._text += line.encode() + b"\n"
         self.changed()
 
     def finish(self) -> None:
-        """Nothing more will be said: end of file after what is there."""
+        """Mark the end of the text: after the unread lines a reader gets end of file."""
         self._finished = True
         self.changed()
 
     def read(self, size: int, now: float) -> Buffer | None:
-        """Return what was said and not read yet."""
+        """Return at most *size* unread octets."""
         del now
         if not self._text:
             return b"" if self._finished else None
@@ -46,12 +46,12 @@ class Lines(Conversation):
         return taken
 
     def fevent(self, interest: int) -> int:
-        """Readable when there is text or it has ended; never writable."""
+        """Return IN for unread text or end of file, RDHUP after the end; never OUT."""
         events = Event.IN if self._text or self._finished else 0
         if self._finished:
             events |= Event.RDHUP
         return events & interest
 
     def queued(self) -> int:
-        """Return the octets that are unread."""
+        """Return the number of unread octets."""
         return len(self._text)

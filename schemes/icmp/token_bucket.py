@@ -1,21 +1,26 @@
-"""A token bucket (RFC 1812 §4.3.2.8): how many messages a second may go out, with room for a burst."""
+"""A token bucket (RFC 1812 §4.3.2.8): limits the messages per second and allows a burst."""
 
 from __future__ import annotations
 
 
 class TokenBucket:
-    """Starts full. Time is whatever `now` says; a clock that stands still gives nothing."""
+    """Starts full. A clock that goes back adds no tokens."""
 
-    __slots__ = ("_at", "_tokens", "burst", "rate")
+    __slots__ = (
+        "_at",  # time of the last call, seconds
+        "_tokens",  # tokens left
+        "burst",  # tokens at most
+        "rate",  # tokens per second
+    )
 
     def __init__(self, rate: float, burst: float) -> None:
-        self.rate = rate  # tokens a second
+        self.rate = rate
         self.burst = burst
         self._tokens = burst
         self._at = 0.0
 
     def take(self, now: float) -> bool:
-        """Take one token; False: there is none."""
+        """Take one token; False: the bucket is empty."""
         self._tokens = min(self.burst, self._tokens + max(0.0, now - self._at) * self.rate)
         self._at = now
         if self._tokens < 1:

@@ -1,4 +1,4 @@
-"""`icmp/trace/HOST`: the routers on the way, one line a hop, found by echo requests with a rising hop limit.
+"""`icmp/trace/HOST`: the routers on the path, one line per hop, found by echo requests with increasing hop limits.
 
     trace to 10.9.0.7 (10.9.0.7), 30 hops max, 32(60) bytes
      1  10.0.2.2  0.214ms
@@ -6,8 +6,8 @@
      3  *  *  *
      4  10.9.0.7  4.002ms
 
-A `*` is a probe without an answer in time; a hop is asked up to `tries` times. It ends at the destination, at an error
-other than "time to live exceeded", or after `hops` routers.
+A `*` is a probe without an answer in time; each hop is probed up to `tries` times. The trace ends at the destination,
+at an error other than "time to live exceeded", or after `hops` routers.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Final
 
 from schemefs.errors import SchemeError
 from schemefs.net.addresses import presentation
-from schemes.icmp.error_meaning import reporter_of, words_of
-from schemes.icmp.text_stream import Lines
+from schemes.icmp.error_meaning import describe, reporter_of
+from schemes.icmp.text_stream import TextStream
 from schemes.icmp.wire import TIME_EXCEEDED
 
 if TYPE_CHECKING:
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 _HEADERS: Final = 28  # octets of IP and ICMP header
 
 
-class Trace(Lines):
-    """One walk to one destination; a single probe is under way at any time."""
+class Trace(TextStream):
+    """One trace to one destination, with one probe at a time."""
 
     def __init__(self, icmp: Icmp, path: Path, options: TraceOptions, timers: Timers, now: float) -> None:
         super().__init__()
@@ -44,12 +44,12 @@ class Trace(Lines):
         self._sequence = -1
         self._sent_at = now
         self._waiting = False
-        self._refused = False  # the link had no room for the probe that is due
+        self._refused = False  # the link had no room for the next probe
         self._identifier = icmp.register(self)
         address = presentation(path.destination)
         self._timeout = timers.timer(self._missed, f"icmp/trace/{address}")
         size = f"{options.size}({options.size + _HEADERS})"
-        self.say(f"trace to {address} ({address}), {options.hops} hops max, {size} bytes")
+        self.add_line(f"trace to {address} ({address}), {options.hops} hops max, {size} bytes")
         self._probe(now)
 
     def _probe(self, now: float) -> None:
@@ -61,29 +61,29 @@ class Trace(Lines):
                 self._path, self._identifier, self._sequence, self._payload, now, hop_limit=self._hop
             )
         except SchemeError as error:
-            self._end_walk(f"{self._line_start()}  {error.sentence}")
+            self._end_trace(f"{self._line_start()}  {error.sentence}")
             return
         if not sent:
             self._timeout.clear()
             self._waiting, self._refused = False, True
 
     def receive_reply(self, sequence: int, payload: memoryview, hop_limit: int, now: float) -> bool:
-        """Take the answer of the destination itself: the walk is over."""
+        """End the trace: the destination has answered. False: the reply belongs to no probe."""
         del payload, hop_limit
         if not self._waiting or sequence != self._sequence:
             return False
-        self._end_walk(self._answered(presentation(self.destination), now))
+        self._end_trace(self._answered(presentation(self.destination), now))
         return True
 
     def receive_error(self, sequence: int, error: DeliveryError, now: float) -> None:
-        """Take a router's "time to live exceeded", which is what was asked for, or the error that ends the walk."""
+        """Go on to the next hop after "time to live exceeded"; end the trace at any other error."""
         if not self._waiting or sequence != self._sequence:
             return
         line = self._answered(reporter_of(error), now)
         if (error.icmp_type, error.icmp_code) == (TIME_EXCEEDED, 0):
             self._next_hop(line, now)
         else:
-            self._end_walk(f"{line}  {words_of(error)}")
+            self._end_trace(f"{line}  {describe(error)}")
 
     def transmit_space(self, now: float) -> None:
         """Send the probe that was refused."""
@@ -92,7 +92,7 @@ class Trace(Lines):
             self._probe(now)
 
     def end(self, now: float) -> None:
-        """Stop."""
+        """Stop probing and release the identifier."""
         del now
         self._timeout.clear()
         self._icmp.release(self._identifier)
@@ -106,23 +106,23 @@ class Trace(Lines):
 
     def _next_hop(self, line: str, now: float) -> None:
         if self._hop == self._options.hops:
-            self._end_walk(line)
+            self._end_trace(line)
             return
         self._timeout.clear()
         self._waiting = False
-        self.say(line)
+        self.add_line(line)
         self._hop += 1
         self._misses = 0
         self._probe(now)
 
-    def _end_walk(self, line: str) -> None:
+    def _end_trace(self, line: str) -> None:
         self._timeout.clear()
         self._waiting = False
-        self.say(line)
+        self.add_line(line)
         self.finish()
 
-    def _answered(self, who: str, now: float) -> str:
-        return f"{self._line_start()}  {who}  {(now - self._sent_at) * 1000:.3f}ms"
+    def _answered(self, address: str, now: float) -> str:
+        return f"{self._line_start()}  {address}  {(now - self._sent_at) * 1000:.3f}ms"
 
     def _line_start(self) -> str:
         return f"{self._hop:2d}" + "  *" * self._misses

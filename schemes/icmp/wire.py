@@ -1,16 +1,14 @@
-"""ICMP messages as octets (RFC 792): headers built and taken apart, nothing decided.
+"""ICMP messages on the wire (RFC 792): building and parsing of headers. The engine decides what to do with them.
 
-     0                   1                   2                   3
-     0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1
-    +---------------+---------------+-------------------------------+
-    |     Type      |     Code      |           Checksum            |
-    +---------------+---------------+-------------------------------+
-    |  Identifier (echo)            |  Sequence Number (echo)       |
-    |  Unused or pointer (errors)   |  Next-hop MTU (3/4, RFC 1191) |
-    +-------------------------------+-------------------------------+
-    |  Payload (echo), or IP header + first octets of the datagram (errors)
-
-What a message means, and who is told, is in the engine.
+ 0                   1                   2                   3
+ 0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1
++---------------+---------------+-------------------------------+
+|     Type      |     Code      |           Checksum            |
++---------------+---------------+-------------------------------+
+|  Identifier (echo)            |  Sequence Number (echo)       |
+|  Unused or pointer (errors)   |  Next-hop MTU (3/4, RFC 1191) |
++-------------------------------+-------------------------------+
+|  Payload (echo), or IP header + first octets of the datagram (errors)
 """
 
 from __future__ import annotations
@@ -38,7 +36,7 @@ FRAGMENTATION_NEEDED: Final = 4
 HEADER_LENGTH: Final = 8
 IP_HEADER_LENGTH: Final = 20
 
-# Type, code, checksum, and the second word as the two halves that echo uses.
+# Type, code, checksum, and the two halves of the second word.
 HEADER: Final = Struct(">BBHHH")
 # Version and header length, total length, flags and fragment offset, protocol, source, destination.
 _IP_HEADER: Final = Struct(">BxH2xHxB2x4s4s")
@@ -47,30 +45,30 @@ _FRAGMENT_OFFSET: Final = 0x1FFF
 
 
 class QuotedDatagram(NamedTuple):
-    """The datagram that an ICMP error is about: what its IP header says, and as much of the rest as there is."""
+    """The fields of the IPv4 header that an ICMP error quotes."""
 
     protocol: int
-    source: bytes
-    destination: bytes
-    fragment_offset: int
-    header_length: int
-    total_length: int
+    source: bytes  # packed
+    destination: bytes  # packed
+    fragment_offset: int  # units of 8 octets
+    header_length: int  # octets
+    total_length: int  # octets; the quote may be shorter
 
 
 def echo_header(icmp_type: int, identifier: int, sequence: int, payload: Buffer) -> bytes:
-    """Return the 8 octets that go before *payload*, with the checksum over both."""
+    """Return the 8 octets before *payload*, with the checksum over both."""
     total = checksum(payload, (icmp_type << 8) + identifier + sequence)
     return HEADER.pack(icmp_type, 0, total, identifier, sequence)
 
 
 def error_header(icmp_type: int, code: int, low_word: int, quote: Buffer) -> bytes:
-    """Return the 8 octets that go before *quote*; *low_word* is the next hop's MTU, or 0."""
+    """Return the 8 octets before *quote*, with the checksum over both; *low_word* is the next hop's MTU, or 0."""
     total = checksum(quote, (icmp_type << 8 | code) + low_word)
     return HEADER.pack(icmp_type, code, total, 0, low_word)
 
 
 def parse_quoted(datagram: memoryview) -> QuotedDatagram | None:
-    """Take the IPv4 header of *datagram*, which may be cut short after it; None: it is none."""
+    """Parse the IPv4 header of *datagram*, which may be truncated after it; None: it has no valid IPv4 header."""
     if len(datagram) < IP_HEADER_LENGTH:
         return None
     version_ihl, total_length, fragment, protocol, source, destination = _IP_HEADER.unpack_from(datagram)

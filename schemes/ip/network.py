@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from schemefs.errors import SchemeError
 from schemefs.net.addresses import ANY_V4, BROADCAST_V4, is_loopback, is_multicast, mac_text, network_of, presentation
-from schemefs.net.network_layer import DeliveryError, ErrorReporter, Transport
+from schemefs.net.network_layer import DeliveryError, ErrorReporter, Transport, not_local
 from schemes.ip import wire
 from schemes.ip.addresses import LOOPBACK, AddressTable
 from schemes.ip.counters import Counters
@@ -146,7 +146,7 @@ class Network:
             raise SchemeError(errno.EAFNOSUPPORT, f"{presentation(destination)}: this stack speaks IPv4")
         shown = presentation(destination)
         if source and not self.is_local(source):
-            raise SchemeError(errno.EADDRNOTAVAIL, f"{presentation(source)} is not an address of ours{self._taken()}")
+            raise not_local(source, self._taken())
         if self.is_local(destination):
             if not self._carries(LOOPBACK_NAME):
                 raise self._unreachable(f"no route to {shown}: lo is not up")

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from schemefs.errors import SchemeError
 from schemefs.net.addresses import is_loopback, is_multicast, network_of, presentation
+from schemefs.net.network_layer import not_local
 
 if TYPE_CHECKING:
     from schemes.ip.addresses import AddressTable
@@ -114,7 +115,7 @@ class RouteTable:
         """Add a rule. EEXIST, ENETUNREACH, ENODEV, EADDRNOTAVAIL, EINVAL with a sentence."""
         _check_prefix(destination, prefix_length)
         if source and source not in self._addresses.local:
-            raise SchemeError(errno.EADDRNOTAVAIL, f"{presentation(source)} is not an address of ours")
+            raise not_local(source)
         if via:
             interface = self._interface_of_gateway(via, interface)
         elif not interface:

@@ -9,8 +9,8 @@ from schemefs.conversation import ConversationProtocol, ConversationScheme, Opti
 from schemefs.conversation.journal import EarlyEvents
 from schemefs.errors import SchemeError
 from schemefs.net.addresses import ANY_V4, AddressPath, parse_endpoint, parse_seconds
-from schemefs.net.network_layer import NetworkLayer
-from schemefs.net.ports import LOWEST_UNPRIVILEGED
+from schemefs.net.network_layer import NetworkLayer, not_local
+from schemefs.net.ports import PORT_ZERO, check_privilege
 from schemes.tcp import settings
 from schemes.tcp.tcp import Tcp
 
@@ -56,7 +56,7 @@ class TcpProtocol(ConversationProtocol):
         options, endpoint = address.options, address.endpoint
         port = self._port(endpoint.port)
         if not port:
-            raise SchemeError(errno.EADDRNOTAVAIL, "nobody can be reached at port 0")
+            raise SchemeError(errno.EADDRNOTAVAIL, PORT_ZERO)
         source, local_port = self._local_end(options.get("from", ""), caller)
         addresses = self.context.names.addresses(endpoint.host)
         connection = self._connect_to_one_of(addresses, port, source, local_port, now)
@@ -86,9 +86,9 @@ class TcpProtocol(ConversationProtocol):
         host = address.endpoint.host
         local = self.context.names.addresses(host)[0] if host else ANY_V4
         if any(local) and not self.tcp.network.is_local(local):
-            raise SchemeError(errno.EADDRNOTAVAIL, f"{host} is no address of ours")
+            raise not_local(local)
         port = self._port(address.endpoint.port)
-        self._check_privilege(port, caller)
+        check_privilege(port, is_privileged=self.context.is_privileged(caller))
         listener = self.tcp.listen(local, port, uid=caller.uid)
         if "backlog" in address.options:
             listener.backlog = settings.backlog(address.options["backlog"])
@@ -117,12 +117,8 @@ class TcpProtocol(ConversationProtocol):
             return b"", 0
         endpoint = parse_endpoint(text)
         port = self._port(endpoint.port)
-        self._check_privilege(port, caller)
+        check_privilege(port, is_privileged=self.context.is_privileged(caller))
         return (self.context.names.addresses(endpoint.host)[0] if endpoint.host else b""), port
-
-    def _check_privilege(self, port: int, caller: Caller) -> None:
-        if 0 < port < LOWEST_UNPRIVILEGED and not self.context.is_privileged(caller):
-            raise SchemeError(errno.EACCES, f"ports below {LOWEST_UNPRIVILEGED} are for root, and {port} is one")
 
     def _begin_with(self, connection: Connection, options: Mapping[str, str]) -> None:
         """Have a new connection what was asked for in the path, from its SYN on."""

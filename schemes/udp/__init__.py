@@ -1,4 +1,4 @@
-"""UDP: connected, bound and listening endpoints as files."""
+"""UDP (RFC 768): connected, bound and listening endpoints as files."""
 
 from schemes.udp.scheme import UdpScheme
 

@@ -1,13 +1,13 @@
-"""A UDP endpoint: a bounded queue of datagrams, and who may fill it. It is the engine behind `udp/<n>`.
+"""A UDP endpoint: a queue of received datagrams and the way to send. It is the engine behind `udp/<n>`.
 
-    connected   hears and writes to one peer; an ICMP error is raised once, by the next call
-    bound       hears anybody; writes need a peer, which `headers` gives
+    connected   receives from one peer and sends to it; the next call raises an ICMP error, once
+    bound       receives from any sender; can send only with `headers`, where each write names the destination
 
-How a datagram meets read(2) is said by the modes:
+The modes define how datagrams appear to read(2) and write(2):
 
-    plain       one per read, what does not fit is lost; an empty one is a read of 0
-    bytes       the rest is kept for the next reads; an empty one has nothing to read
-    headers     a line `HOST:PORT LENGTH`, then the octets; each write begins with a line `HOST:PORT`
+    plain       one datagram per read; what does not fit is lost; a read of 0 octets is an empty datagram
+    bytes       the rest of a datagram is kept for the next read; an empty datagram is not delivered
+    headers     a line `HOST:PORT LENGTH`, then the payload; each write begins with a line `HOST:PORT`
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from schemefs.conversation import DatagramEngine, Setting
 from schemefs.errors import SchemeError
 from schemefs.net.addresses import endpoint_text, is_multicast
 from schemefs.net.checksum import pseudo_header_sum
-from schemefs.net.network_layer import UDP, DeliveryError
+from schemefs.net.network_layer import UDP, DeliveryError, check_payload_size
 from schemefs.scheme import Event
 from schemes.udp import groups, wire
 from schemes.udp.udp import Udp, key_of
@@ -32,56 +32,56 @@ if TYPE_CHECKING:
     from schemefs.net.ports import Claim
 
 QUEUE_OCTETS: Final = 1 << 20
-GROUP_HOP_LIMIT: Final = 1  # RFC 1112 §6.1: what is sent to a group leaves the network only when somebody says so
-PATHS: Final = 256  # ways to peers that a bound endpoint remembers
+GROUP_HOP_LIMIT: Final = 1  # RFC 1112 §6.1: by default a datagram to a group does not leave the local network
+MAX_PATHS: Final = 256  # peers of a bound endpoint whose paths are kept
 
 Resolve = Callable[[str], tuple[bytes, int]]
-"""`HOST:PORT` to packed address and port; SchemeError or ValueError when it can't be."""
+"""Turns `HOST:PORT` into packed address and port. SchemeError: unknown host or port; ValueError: malformed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Modes:
-    """How datagrams meet read and write."""
+    """How datagrams appear to read and write."""
 
     bytes: bool = False
     headers: bool = False
-    hop_limit: int = 0  # 0: nobody has said
+    hop_limit: int = 0  # 0: the default, 64, and 1 for groups
 
 
-class Datagram(NamedTuple):
-    """What has arrived, from whom, and which address of ours (or group) it was sent to."""
+class UserDatagram(NamedTuple):
+    """A received user datagram."""
 
     payload: bytes
-    source: bytes
-    port: int
-    destination: bytes
+    source: bytes  # packed
+    port: int  # the sender's
+    destination: bytes  # packed: a local address, a broadcast address or a group
 
 
-class Endpoint(DatagramEngine[Datagram]):
-    """Satisfies `conversation.Engine`, and `udp.Receiver`."""
+class Endpoint(DatagramEngine[UserDatagram]):
+    """Satisfies `conversation.Engine` and `udp.Receiver`."""
 
     __slots__ = (
-        "_address",
-        "_claim",
-        "_group_hop_limit",
-        "_heard_at",
-        "_key",
-        "_path",
-        "_paths",
-        "_port",
-        "_remote",
+        "_address",  # local address, packed; zeros: any
+        "_claim",  # the claim of the port; None: the listener's claim covers it
+        "_destinations",  # sender -> the local address to which it last sent
+        "_group_hop_limit",  # hop limit of what is sent to groups
+        "_key",  # the key of a connected endpoint; empty: not connected
+        "_path",  # the path of a connected endpoint
+        "_paths",  # peer -> its path, of a bound endpoint
+        "_port",  # local port
+        "_remote",  # address of the peer, packed; empty: not connected
         "_remote_port",
-        "_resolve",
-        "_rest",
+        "_resolve",  # parses the destination in a write with `headers`
+        "_rest",  # the unread part of a datagram, in the modes that keep it
         "_udp",
-        "groups",
+        "groups",  # multicast groups joined, packed
         "modes",
     )
 
     def __init__(
         self, udp: Udp, address: bytes, port: int, modes: Modes, resolve: Resolve, claim: Claim | None
     ) -> None:
-        """Make an endpoint at a local address (zeros: any) and port; `connect` or `bind` comes next."""
+        """Make an endpoint at a local address (zeros: any) and port; the caller then calls `connect` or `bind`."""
         super().__init__(QUEUE_OCTETS)
         self.groups: set[bytes] = set()
         self.modes = modes
@@ -96,13 +96,13 @@ class Endpoint(DatagramEngine[Datagram]):
         self._key = b""
         self._path: Path | None = None
         self._paths: dict[bytes, Path] = {}
-        self._heard_at: dict[bytes, bytes] = {}  # peer -> the address of ours that it knows
+        self._destinations: dict[bytes, bytes] = {}
         self._rest: Buffer = b""
         if modes.hop_limit:
             self.set_hop_limit(str(modes.hop_limit))
 
     def connect(self, path: Path, remote_port: int) -> bool:
-        """Speak with one peer only; False: another endpoint has exactly these addresses and ports."""
+        """Receive from one peer only and send to it; False: another endpoint has the same addresses and ports."""
         self._path = path
         self._address = path.source
         self._remote = path.destination
@@ -111,27 +111,27 @@ class Endpoint(DatagramEngine[Datagram]):
         return self._udp.connect(self._key, self)
 
     def bind(self) -> None:
-        """Hear anybody."""
+        """Receive from any sender."""
         self._udp.bind(self._address, self._port, self)
 
     # What arrives
 
     def receive(self, payload: bytes, source: bytes, port: int, destination: bytes, now: float) -> None:
-        """Queue a datagram; over the bound it is counted and dropped."""
+        """Queue a datagram; if the queue is full, drop and count it."""
         del now
         if not payload and self.modes.bytes and not self.modes.headers:
-            # A read of 0 would be the end of file to whoever reads octets: anybody could end a shell's `while read`.
+            # A read of 0 is the end of file to a reader of octets: any sender could end a shell's `while read`.
             self.received += 1
             return
-        if not self.arrived(Datagram(payload, source, port, destination), len(payload)):
+        if not self.arrived(UserDatagram(payload, source, port, destination), len(payload)):
             self._udp.dropped["queue_full"] += 1
 
     def has_sent_to(self, destination: bytes) -> bool:
-        """Tell whether it is the peer, or one that was written to lately."""
+        """Return whether *destination* is the peer, or has a path kept from a recent write."""
         return destination == self._remote or destination in self._paths
 
     def receive_error(self, error: DeliveryError, now: float) -> None:
-        """Keep an error for the next call; a bound endpoint has no call that it would belong to, only `err`."""
+        """Fail the next call of a connected endpoint with a hard error; only `err` shows any other error."""
         del now
         if self._path is not None and error.hard:
             self.fail(error.errno, error.sentence)
@@ -142,7 +142,7 @@ class Endpoint(DatagramEngine[Datagram]):
     # Files
 
     def read(self, size: int, now: float) -> Buffer | None:
-        """Return a datagram, or some of it in the modes that keep the rest."""
+        """Return a datagram, or at most *size* octets of it in the modes that keep the rest."""
         if not (self.modes.bytes or self.modes.headers):
             return super().read(size, now)
         if not self._rest:
@@ -153,28 +153,26 @@ class Endpoint(DatagramEngine[Datagram]):
         taken, self._rest = self._rest[:size], self._rest[size:]
         return taken
 
-    def payload(self, datagram: Datagram) -> Buffer:
-        """Return what a read gives of it: with `headers`, a line before it."""
+    def payload(self, datagram: UserDatagram) -> Buffer:
+        """Return what a read gives of *datagram*: its payload, with `headers` after a line HOST:PORT LENGTH."""
         if not self.modes.headers:
             return datagram.payload
-        if len(self._heard_at) >= PATHS:
-            self._heard_at.clear()
-        self._heard_at[datagram.source] = datagram.destination
+        if len(self._destinations) >= MAX_PATHS:
+            self._destinations.clear()
+        self._destinations[datagram.source] = datagram.destination
         line = f"{endpoint_text(datagram.source, datagram.port)} {len(datagram.payload)}\n"
         return line.encode() + datagram.payload
 
     def write(self, data: memoryview, now: float) -> int | None:
-        """Send one datagram. EDESTADDRREQ: to whom? EMSGSIZE: more than UDP can carry."""
+        """Send one datagram. EDESTADDRREQ: no destination; EMSGSIZE: *data* is too long for UDP."""
         self.check_writable()
         payload: memoryview = data
         path, remote_port = self._path, self._remote_port
         if self.modes.headers:
             path, remote_port, payload = self._addressed(data)
         if path is None:
-            raise SchemeError(errno.EDESTADDRREQ, f"udp :{self._port} has no peer: connect, or open it with ,headers")
-        if len(payload) > wire.LARGEST_PAYLOAD:
-            sentence = f"{len(payload)} octets are more than a datagram carries ({wire.LARGEST_PAYLOAD})"
-            raise SchemeError(errno.EMSGSIZE, sentence)
+            raise SchemeError(errno.EDESTADDRREQ, f"udp :{self._port} has no peer; connect it or open it with ,headers")
+        check_payload_size(len(payload))
         length = wire.HEADER_LENGTH + len(payload)
         partial = pseudo_header_sum(path.source, path.destination, UDP, length)
         header = wire.HEADER.pack(self._port, remote_port, length, partial)
@@ -195,21 +193,21 @@ class Endpoint(DatagramEngine[Datagram]):
         return len(data)
 
     def fevent(self, interest: int) -> int:
-        """Readable with the rest of a datagram too."""
+        """Add IN for the unread rest of a datagram."""
         return super().fevent(interest) | (Event.IN & interest if self._rest else 0)
 
     def set_hop_limit(self, text: str) -> None:
-        """Set it for groups too."""
+        """Set the hop limit of unicast and of groups."""
         super().set_hop_limit(text)
         self._group_hop_limit = self.hop_limit
 
     def forget(self) -> None:
-        """Drop what was not read, the rest of a datagram too."""
+        """Drop the queue and the rest of a datagram."""
         super().forget()
         self._rest = b""
 
     def leave(self, now: float) -> None:
-        """Give the port back."""
+        """Release the port and leave all groups."""
         self._udp.blocked.discard(self)
         if self._key:
             self._udp.disconnect(self._key, self)
@@ -222,32 +220,32 @@ class Endpoint(DatagramEngine[Datagram]):
 
     @property
     def local(self) -> str:
-        """Our address and port; zeros: any of ours."""
+        """Local address and port; the address is zeros for "any"."""
         return endpoint_text(self._address, self._port)
 
     @property
     def remote(self) -> str:
-        """The peer, when there is one."""
+        """Address and port of the peer; empty: not connected."""
         return endpoint_text(self._remote, self._remote_port) if self._remote else ""
 
     @property
     def network(self) -> NetworkLayer:
-        """Where groups are joined."""
+        """The network layer in which groups are joined."""
         return self._udp.network
 
     @property
     def settings(self) -> Mapping[str, Setting]:
-        """The groups beside what every datagram conversation has."""
+        """The settings of every datagram conversation, and `groups`."""
         return {**super().settings, "groups": groups.setting_of(self)}
 
     def status(self, now: float) -> Mapping[str, str | int | float]:
-        """State, ends and counters."""
+        """Return state, local and remote endpoint, and counters."""
         del now
         state = "CLOSED" if self.ended else "CONNECTED" if self._remote else "BOUND"
         return {"state": state, "local": self.local, "remote": self.remote, **self.counters()}
 
     def _addressed(self, data: memoryview) -> tuple[Path, int, memoryview]:
-        """Split a line HOST:PORT from the payload after it; return the way there."""
+        """Split a line HOST:PORT from the payload after it; return the path, the port and the payload."""
         line, newline, _ = bytes(data[:300]).partition(b"\n")
         if not newline:
             raise SchemeError(errno.EDESTADDRREQ, "with ,headers each write begins with a line HOST:PORT")
@@ -258,19 +256,19 @@ class Endpoint(DatagramEngine[Datagram]):
         payload = data[len(line) + 1 :]
         if self._path is not None:
             if (remote, port) != (self._remote, self._remote_port):
-                raise SchemeError(errno.EISCONN, f"this conversation is with {self.remote}")
+                raise SchemeError(errno.EISCONN, f"this conversation is connected to {self.remote}")
             return self._path, port, payload
         return self._path_to(remote), port, payload
 
     def _path_to(self, remote: bytes) -> Path:
-        """Return the way to a peer, from the address that it knows us by."""
+        """Return the path to a peer; its source is the local address to which the peer last sent."""
         path = self._paths.get(remote)
-        source = self._address if any(self._address) else self._heard_at.get(remote, b"")
+        source = self._address if any(self._address) else self._destinations.get(remote, b"")
         network = self._udp.network
-        if not network.is_local(source):  # it wrote to a group, or to everybody
+        if not network.is_local(source):  # the peer sent to a group or to a broadcast address
             source = b""
         if path is None or (source and path.source != source):
-            if len(self._paths) >= PATHS:
+            if len(self._paths) >= MAX_PATHS:
                 self._paths.clear()
             path = self._paths[remote] = network.path(remote, source)
         return path

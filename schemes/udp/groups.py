@@ -1,4 +1,4 @@
-"""Multicast groups of a bound endpoint or a listener: `join=GROUP[+GROUP…]`, and ctl's `join` and `leave`."""
+"""Multicast groups of a bound endpoint or a listener: option `join=GROUP[+GROUP…]`, ctl verbs `join` and `leave`."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ if TYPE_CHECKING:
 
 
 class Member(Protocol):
-    """Who has joined groups."""
+    """An endpoint or listener that can join groups."""
 
     groups: set[bytes]
 
     @property
     def network(self) -> NetworkLayer:
-        """Where it has."""
+        """The network layer in which it joins them."""
 
 
 def parse_groups(text: str) -> set[bytes]:
-    """Return the packed addresses of GROUP[+GROUP…]. ValueError: one is no group."""
+    """Return the packed addresses of GROUP[+GROUP…]. ValueError: an address is not a multicast group."""
     groups = {group: packed(group) for group in text.split("+")}
     for group, address in groups.items():
         if address is None or not is_multicast(address):
-            message = f"{group!r} is no multicast group"
+            message = f"{group!r} is not a multicast group"
             raise ValueError(message)
     return {address for address in groups.values() if address is not None}
 
 
 def join(member: Member, groups: set[bytes], now: float) -> None:
-    """Hear *groups* too, all or none of them."""
+    """Join *groups*, all or none of them."""
     joined: set[bytes] = set()
     try:
         for group in groups - member.groups:
@@ -46,9 +46,9 @@ def join(member: Member, groups: set[bytes], now: float) -> None:
 
 
 def leave(member: Member, groups: set[bytes], now: float) -> None:
-    """Hear *groups* no more. ValueError: one was not joined."""
+    """Leave *groups*. ValueError: one is not joined, and none is left."""
     for group in groups - member.groups:
-        message = f"{presentation(group)} was not joined"
+        message = f"{presentation(group)} is not joined"
         raise ValueError(message)
     member.groups -= groups
     _leave(member.network, groups, now)
@@ -60,14 +60,14 @@ def _leave(network: NetworkLayer, groups: set[bytes], now: float) -> None:
 
 
 def setting_of(member: Member) -> Setting:
-    """Return what `settings/groups` shows."""
-    return Setting(lambda: " ".join(map(presentation, sorted(member.groups))), None, "groups it has joined")
+    """Return the setting `groups`, which is read-only."""
+    return Setting(lambda: " ".join(map(presentation, sorted(member.groups))), None, "multicast groups joined")
 
 
-def _hears_anybody(side: object) -> Member:
+def _announced(side: object) -> Member:
     groups, remote = getattr(side, "groups", None), getattr(side, "remote", "")
     if groups is None or remote:
-        message = f"it hears {remote or 'one peer'} alone; who is announced can join groups"
+        message = f"it is connected to {remote or 'a peer'}; only an announced conversation can join groups"
         raise ValueError(message)
     return cast("Member", side)
 
@@ -75,10 +75,10 @@ def _hears_anybody(side: object) -> Member:
 VERBS: Final = {
     "join": Verb(
         "GROUP",
-        "hear a multicast group as well",
-        lambda side, text, now: join(_hears_anybody(side), parse_groups(text), now),
+        "join a multicast group",
+        lambda side, text, now: join(_announced(side), parse_groups(text), now),
     ),
     "leave": Verb(
-        "GROUP", "hear it no more", lambda side, text, now: leave(_hears_anybody(side), parse_groups(text), now)
+        "GROUP", "leave a multicast group", lambda side, text, now: leave(_announced(side), parse_groups(text), now)
     ),
 }

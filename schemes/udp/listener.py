@@ -1,4 +1,4 @@
-"""`udp/:PORT,listen`: one conversation for each sender, made by its first datagram."""
+"""`udp/:PORT,listen`: one conversation for each sender. The first datagram of a sender makes it."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 BACKLOG: Final = 128
 
 
-class Listener:
-    """Satisfies `conversation.ListenerEngine`, and `udp.Receiver`."""
+class UdpListener:
+    """Satisfies `conversation.ListenerEngine` and `udp.Receiver`."""
 
     def __init__(self, udp: Udp, claim: Claim, modes: Modes, resolve: Resolve, backlog: int = BACKLOG) -> None:
         self.on_changed: Callable[[], None] = _nothing
@@ -37,7 +37,7 @@ class Listener:
         udp.bind(claim.address, claim.port, self)
 
     def receive(self, payload: bytes, source: bytes, port: int, destination: bytes, now: float) -> None:
-        """Make an endpoint for a new sender; the following datagrams go there directly."""
+        """Make an endpoint for a new sender; UDP delivers later datagrams of this sender to the endpoint."""
         while self._pending and self._pending[0].ended:
             self._pending.popleft()
         if len(self._pending) >= self.backlog:
@@ -48,7 +48,7 @@ class Listener:
         local = destination if network.is_local(destination) else b""
         try:
             path = network.path(source, local)
-        except SchemeError:  # no way to answer: who would talk with it?
+        except SchemeError:  # no route back: a conversation could not send
             self.dropped += 1
             return
         endpoint = Endpoint(self._udp, path.source, self._claim.port, self._modes, self._resolve, None)
@@ -60,38 +60,38 @@ class Listener:
         self.on_changed()
 
     def has_sent_to(self, destination: bytes) -> bool:
-        """Nothing was sent from here: the conversations have their own peers."""
+        """Return False: only the accepted endpoints send."""
         del destination
         return False
 
     def receive_error(self, error: DeliveryError, now: float) -> None:
-        """Nothing was sent from here."""
+        """Ignore the error: a listener has sent nothing."""
 
     def transmit_space(self, now: float) -> None:
-        """Nothing was refused here."""
+        """Do nothing: a listener does not send."""
 
     @property
     def local(self) -> str:
-        """Our address and port; zeros: any of ours."""
+        """Local address and port; the address is zeros for "any"."""
         return endpoint_text(self._claim.address, self._claim.port)
 
     @property
     def network(self) -> NetworkLayer:
-        """Where groups are joined."""
+        """The network layer in which groups are joined."""
         return self._udp.network
 
     @property
     def settings(self) -> Mapping[str, Setting]:
-        """The backlog, and groups."""
-        backlog = Setting(lambda: str(self.backlog), self._set_backlog, "senders that may wait, 1 to 4096")
+        """The settings `backlog` and `groups`."""
+        backlog = Setting(lambda: str(self.backlog), self._set_backlog, "new senders that may wait, 1 to 4096")
         return {"backlog": backlog, "groups": groups.setting_of(self)}
 
     def pending(self) -> int:
-        """How many new senders wait."""
+        """Return the number of new senders that wait for accept."""
         return len(self._pending)
 
     def accept(self, now: float) -> Endpoint | None:
-        """Take the conversation with the sender that waits longest."""
+        """Return the endpoint of the sender that has waited longest; None: no sender waits."""
         del now
         if not self._pending:
             return None
@@ -99,7 +99,7 @@ class Listener:
         return self._pending.popleft()
 
     def close(self, now: float) -> None:
-        """Stop; the conversations that were accepted go on."""
+        """Stop listening; accepted conversations continue, waiting senders are dropped."""
         self._udp.unbind(self._claim.address, self._claim.port, self)
         self._udp.ports.release(self._claim)
         while self._pending:
@@ -107,7 +107,7 @@ class Listener:
         groups.leave(self, set(self.groups), now)
 
     def status(self, now: float) -> Mapping[str, str | int | float]:
-        """State and counters."""
+        """Return state, local endpoint and counters."""
         del now
         return {
             "state": "LISTEN",

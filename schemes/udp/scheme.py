@@ -1,4 +1,4 @@
-"""udp as files: what an address and its options make."""
+"""udp as files: addresses and options, and the endpoints and listeners that they make."""
 
 from __future__ import annotations
 
@@ -14,13 +14,12 @@ from schemefs.net.addresses import (
     is_multicast,
     parse_endpoint,
     parse_number,
-    presentation,
 )
-from schemefs.net.network_layer import NetworkLayer
-from schemefs.net.ports import LOWEST_UNPRIVILEGED
+from schemefs.net.network_layer import NetworkLayer, not_local
+from schemefs.net.ports import PORT_ZERO, check_privilege
 from schemes.udp import groups
 from schemes.udp.endpoint import Endpoint, Modes
-from schemes.udp.listener import BACKLOG, Listener
+from schemes.udp.listener import BACKLOG, UdpListener
 from schemes.udp.udp import Udp
 
 if TYPE_CHECKING:
@@ -29,21 +28,21 @@ if TYPE_CHECKING:
 
 
 OPTIONS: Final[Mapping[str, Option]] = {
-    "from": Option(parse_endpoint, "HOST:PORT: the local end; HOST may be empty", Use.CONNECT),
-    "ttl": Option(lambda value: parse_number(value, 1, 255), "hop limit of what is sent (64; to a group 1)"),
-    "bytes": Option(no_value, "what of a datagram did not fit a read is kept for the next"),
-    "headers": Option(no_value, "reads give `HOST:PORT LENGTH` and a datagram; writes begin with `HOST:PORT`"),
-    "listen": Option(no_value, "one conversation for each sender, as tcp's listener", Use.LISTEN),
-    "join": Option(groups.parse_groups, "GROUP[+GROUP…]: hear these multicast groups as well", Use.LISTEN),
-    "reuse": Option(no_value, "share the local port with others of the same uid that say so too"),
+    "from": Option(parse_endpoint, "HOST:PORT: the local address and port; HOST may be empty", Use.CONNECT),
+    "ttl": Option(lambda value: parse_number(value, 1, 255), "hop limit of sent datagrams (default 64, for groups 1)"),
+    "bytes": Option(no_value, "the rest of a datagram that does not fit a read is kept for the next read"),
+    "headers": Option(no_value, "a read gives `HOST:PORT LENGTH` and a datagram; a write begins with `HOST:PORT`"),
+    "listen": Option(no_value, "one conversation for each sender, as with tcp", Use.LISTEN),
+    "join": Option(groups.parse_groups, "GROUP[+GROUP…]: join these multicast groups", Use.LISTEN),
+    "reuse": Option(no_value, "share the local port with other conversations of the same uid that have `reuse` too"),
     "backlog": Option(
-        lambda value: parse_number(value, 1, 4096), "how many new senders may wait", Use.LISTEN, ("listen", "accept")
+        lambda value: parse_number(value, 1, 4096), "new senders that may wait", Use.LISTEN, ("listen", "accept")
     ),
 }
 
 
 class UdpProtocol(ConversationProtocol):
-    """Turns addresses into endpoints."""
+    """Makes endpoints and listeners for addresses."""
 
     name = "udp"
     datagrams = True
@@ -55,11 +54,11 @@ class UdpProtocol(ConversationProtocol):
         self._udp = udp
 
     def connect(self, address: AddressPath, caller: Caller, now: float) -> Engine:
-        """Make an endpoint that speaks with one peer."""
+        """Make an endpoint with one peer."""
         del now
         remote, port = self._resolve_endpoint(address.endpoint.host, address.endpoint.port)
         if not port:
-            raise SchemeError(errno.EINVAL, "port 0 is nobody's")
+            raise SchemeError(errno.EINVAL, PORT_ZERO)
         local, local_port = self._local_end(address, caller)
         path = self._udp.network.path(remote, local)
         claim = self._udp.claim(path.source, local_port, caller.uid, shared="reuse" in address.options)
@@ -67,18 +66,18 @@ class UdpProtocol(ConversationProtocol):
         if not endpoint.connect(path, port):
             self._udp.ports.release(claim)
             raise SchemeError(
-                errno.EADDRINUSE, f"there is a conversation {endpoint.local} to {endpoint.remote} already"
+                errno.EADDRINUSE, f"a conversation from {endpoint.local} to {endpoint.remote} exists already"
             )
         return endpoint
 
     def announce(self, address: AddressPath, caller: Caller, now: float) -> ListenerEngine | Engine:
-        """Make an endpoint that hears anybody, or a listener."""
+        """Make a listener with `listen` or `accept`; else an endpoint that receives from any sender."""
         host, port = address.endpoint.host, address.endpoint.port
         local, number = self._own(host, port, caller)
         claim = self._udp.claim(local, number, caller.uid, shared="reuse" in address.options)
         if "listen" in address.options or "accept" in address.options:
             backlog = int(address.options.get("backlog", BACKLOG))
-            made: Listener | Endpoint = Listener(self._udp, claim, _modes(address), self._resolve, backlog)
+            made: UdpListener | Endpoint = UdpListener(self._udp, claim, _modes(address), self._resolve, backlog)
         else:
             made = Endpoint(self._udp, local, claim.port, _modes(address), self._resolve, claim)
             made.bind()
@@ -91,7 +90,7 @@ class UdpProtocol(ConversationProtocol):
         return made
 
     def configure(self, engine: Engine, address: AddressPath) -> None:
-        """Give what a listener has accepted the modes of *address*, if it says any."""
+        """Give an accepted endpoint the modes that *address* names; without any it keeps those of the listener."""
         assert isinstance(engine, Endpoint)
         if {"bytes", "headers"} & address.options.keys():
             engine.modes = _modes(address)
@@ -99,11 +98,11 @@ class UdpProtocol(ConversationProtocol):
             engine.set_hop_limit(address.options["ttl"])
 
     def stats(self) -> Mapping[str, int | float | str]:
-        """Return the counters of RFC 4113 and the drops."""
+        """Return the counters of RFC 4113 and the drops by reason."""
         return self._udp.statistics()
 
     def _local_end(self, address: AddressPath, caller: Caller) -> tuple[bytes, int]:
-        """Return address (empty: any) and port (0: any) of `from=`."""
+        """Return address (empty: not given) and port (0: not given) of the option `from`."""
         text = address.options.get("from")
         if text is None:
             return b"", 0
@@ -112,16 +111,15 @@ class UdpProtocol(ConversationProtocol):
         return local if any(local) else b"", port
 
     def _own(self, host: str, port: str, caller: Caller) -> tuple[bytes, int]:
-        """Return a local address and port that *caller* may use. EADDRNOTAVAIL, EACCES."""
+        """Return local address and port. EADDRNOTAVAIL: not a local address; EACCES: *caller* may not use the port."""
         number = self._context.names.port(port, self.name)
-        if 0 < number < LOWEST_UNPRIVILEGED and not self._context.is_privileged(caller):
-            raise SchemeError(errno.EACCES, f"ports below {LOWEST_UNPRIVILEGED} are for root; this is {number}")
+        check_privilege(number, is_privileged=self._context.is_privileged(caller))
         if not host:
             return ANY_V4, number
         local = self._context.names.addresses(host)[0]
         network = self._udp.network
         if not (network.is_local(local) or is_multicast(local) or network.is_broadcast(local)):
-            raise SchemeError(errno.EADDRNOTAVAIL, f"{presentation(local)} is not an address of ours")
+            raise not_local(local)
         return local, number
 
     def _resolve(self, text: str) -> tuple[bytes, int]:
@@ -131,7 +129,10 @@ class UdpProtocol(ConversationProtocol):
         return self._resolve_endpoint(end.host, end.port)
 
     def _resolve_endpoint(self, host: str, port: str) -> tuple[bytes, int]:
-        """Return packed address and port. The first IPv4 address: datagrams can't tell which answers."""
+        """Return packed address and port.
+
+        It takes the first IPv4 address, because without a handshake no other address can be tried.
+        """
         addresses = self._context.names.addresses(host)
         number = self._context.names.port(port, self.name)
         return next((address for address in addresses if len(address) == 4), addresses[0]), number
@@ -145,12 +146,12 @@ def _modes(address: AddressPath) -> Modes:
 class UdpScheme(ConversationScheme):
     """UDP: one datagram per read and write.
 
-    udp/HOST:PORT is connected: other senders are not heard, and "port unreachable" fails the next call.
-    udp/:PORT is bound: reads give datagrams from anyone; writes need ,headers, which says to whom.
-    What of a datagram does not fit a read is lost, and shells read an octet at a time: they want ,bytes or ,headers.
-    An empty datagram is a read of 0, with ,headers a line `HOST:PORT 0`, with ,bytes nothing (it would look like the
-    end of the file); only with ,headers one can be sent.
-    With ,headers a write is a line and the payload at once; bash's printf writes line by line: pipe it through dd.
+    udp/HOST:PORT is connected: it receives from this peer only, and "port unreachable" fails the next call.
+    udp/:PORT is bound: it receives from any sender; a write needs ,headers, which names the destination.
+    The part of a datagram that does not fit a read is lost. Shells read one octet at a time: use ,bytes or ,headers.
+    An empty datagram is a read of 0; with ,headers it is a line `HOST:PORT 0`; with ,bytes it is not delivered, since
+    it would look like the end of the file. Only a write with ,headers can send one.
+    With ,headers a write holds the line and the payload. bash's printf writes line by line: pipe it through dd.
     """
 
     name: ClassVar[str] = "udp"
@@ -162,10 +163,10 @@ class UdpScheme(ConversationScheme):
         super().__init__(context, UdpProtocol(context, self.udp))
 
     def drop_samples(self) -> Mapping[str, str]:
-        """Return what was discarded last, by reason."""
+        """Return a sample of the last discarded datagram for each reason."""
         return self.udp.samples.summaries()
 
     @property
     def provides(self) -> Udp:
-        """The transport, for schemes that speak over UDP themselves (`transports.DatagramService`)."""
+        """The transport, for schemes that use UDP (`transports.DatagramService`)."""
         return self.udp

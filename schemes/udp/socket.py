@@ -1,4 +1,4 @@
-"""A UDP endpoint for other schemes of this process: no file, no queue; what arrives is handed on at once."""
+"""UDP sockets for other schemes of this process: no file and no queue; a callback receives each datagram."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Socket:
-    """Satisfies `transports.DatagramSocket`, and `udp.Receiver`. Made by `Udp.open_socket`."""
+    """Satisfies `transports.DatagramSocket` and `udp.Receiver`. `Udp.open_socket` makes it."""
 
     __slots__ = ("_claim", "_failed", "_path", "_port", "_received", "_udp", "groups", "key")
 
@@ -33,7 +33,7 @@ class Socket:
         self._failed = failed
 
     def send(self, payload: bytes, now: float) -> bool:
-        """Send one datagram."""
+        """Send one datagram; False: the link has no room."""
         assert self._claim is not None, "the socket is closed"
         length = wire.HEADER_LENGTH + len(payload)
         partial = pseudo_header_sum(self._path.source, self._path.destination, UDP, length)
@@ -45,7 +45,7 @@ class Socket:
         return True
 
     def close(self, now: float) -> None:
-        """Give the port back."""
+        """Release the port; harmless when it was done before."""
         del now
         claim, self._claim = self._claim, None
         if claim is not None:
@@ -55,24 +55,24 @@ class Socket:
     # From udp
 
     def receive(self, payload: bytes, source: bytes, port: int, destination: bytes, now: float) -> None:
-        """Hand a datagram on."""
+        """Pass the payload to the callback."""
         del source, port, destination
         self._received(payload, now)
 
     def has_sent_to(self, destination: bytes) -> bool:
-        """Tell whether it is the peer."""
+        """Return whether *destination* is the peer."""
         return destination == self._path.destination
 
     def receive_error(self, error: DeliveryError, now: float) -> None:
-        """Hand an error on."""
+        """Pass the error to the callback."""
         self._failed(error, now)
 
     def transmit_space(self, now: float) -> None:
-        """Who sends here does not wait for room."""
+        """Do nothing: the user of this socket sends again by its own timer."""
 
 
 class PortSocket:
-    """Satisfies `transports.OpenPort`, and `udp.Receiver`. Made by `Udp.open_port`."""
+    """Satisfies `transports.OpenPort` and `udp.Receiver`. `Udp.open_port` makes it. It only receives."""
 
     __slots__ = ("_claim", "_received", "_udp", "groups")
 
@@ -83,7 +83,7 @@ class PortSocket:
         self._received = received
 
     def close(self, now: float) -> None:
-        """Give the port back."""
+        """Release the port; harmless when it was done before."""
         del now
         claim, self._claim = self._claim, None
         if claim is not None:
@@ -93,17 +93,17 @@ class PortSocket:
     # From udp
 
     def receive(self, payload: bytes, source: bytes, port: int, destination: bytes, now: float) -> None:
-        """Hand a datagram on."""
+        """Pass the payload to the callback."""
         del source, port, destination
         self._received(payload, now)
 
     def has_sent_to(self, destination: bytes) -> bool:
-        """Nothing is sent here."""
+        """Return False: this socket does not send."""
         del destination
         return False
 
     def receive_error(self, error: DeliveryError, now: float) -> None:
-        """What is said elsewhere from this port has its own retries."""
+        """Ignore the error: a sender on this port has a socket of its own."""
 
     def transmit_space(self, now: float) -> None:
-        """Nothing is sent here."""
+        """Do nothing: this socket does not send."""

@@ -1,9 +1,9 @@
-"""UDP as a transport (RFC 768, RFC 1122 §4.1): checks what arrives and finds whose it is.
+"""UDP as a transport (RFC 768, RFC 1122 §4.1): checks received datagrams and finds their receivers.
 
-    connected endpoints   by the twelve octets remote address, local address, both ports
-    bound receivers       by port; one bound to the address goes before one bound to any
+    connected endpoints   by key: remote address, local address, remote port, local port
+    bound receivers       by port; a receiver bound to the address goes before one bound to any address
 
-Unicast goes to one receiver; what was sent to a group or to everybody goes to each that is bound to the port.
+A unicast datagram goes to one receiver, a multicast or broadcast datagram to every receiver bound to the port.
 """
 
 from __future__ import annotations
@@ -38,25 +38,25 @@ _DROPS: Final = ("truncated", "bad_length", "bad_checksum", "no_port", "queue_fu
 
 
 class Receiver(Protocol):
-    """What a port leads to: an endpoint or a listener."""
+    """The user of a port: an endpoint, a listener or a socket."""
 
-    groups: set[bytes]  # multicast groups it has joined
+    groups: set[bytes]  # multicast groups joined, packed
 
     def receive(self, payload: bytes, source: bytes, port: int, destination: bytes, now: float) -> None:
         """Take a datagram from *source*:*port* that was sent to *destination*."""
 
     def has_sent_to(self, destination: bytes) -> bool:
-        """Tell whether an error about a datagram to *destination* may be about one of its own."""
+        """Return whether an error about a datagram to *destination* may concern this receiver."""
 
     def receive_error(self, error: DeliveryError, now: float) -> None:
-        """One of its datagrams was not delivered."""
+        """Process an error about a datagram of this receiver."""
 
     def transmit_space(self, now: float) -> None:
-        """A send that was refused would succeed."""
+        """Send again: the link that refused a datagram has room."""
 
 
 class Udp:
-    """Satisfies `layers.Transport`; knows every endpoint."""
+    """Satisfies `network_layer.Transport`; holds the tables of ports and receivers."""
 
     def __init__(self, network: NetworkLayer, random: random.Random) -> None:
         self.network = network
@@ -68,7 +68,7 @@ class Udp:
         self.out_datagrams = 0
         self.dropped = dict.fromkeys(_DROPS, 0)
         self.samples = Samples()
-        self.blocked: set[Receiver] = set()  # those whose send was refused
+        self.blocked: set[Receiver] = set()  # receivers whose last send was refused
         self._connected: dict[bytes, Receiver] = {}
         self._bound: dict[int, list[tuple[bytes, Receiver]]] = {}  # port -> (address or zeros, receiver), newest first
         network.register_transport(UDP, self)
@@ -86,7 +86,7 @@ class Udp:
         offload: Offload,
         now: float,
     ) -> bool:
-        """Take a datagram, or a super-segment of several. False: nobody has the port."""
+        """Take a datagram, or a super-segment of several (UDP GSO). False: the port is not in use."""
         size = len(datagram) - start
         if size < 8:
             return self._drop("truncated", datagram)
@@ -119,7 +119,7 @@ class Udp:
         return True
 
     def expects(self, error: DeliveryError) -> bool:
-        """Tell whether there is an endpoint that may have sent the datagram: to be bound to the port is not enough."""
+        """Return whether an endpoint may have sent the quoted datagram; a bound port alone proves nothing."""
         if len(error.transport) < 4:
             return False
         local, remote = bytes(error.transport[:2]), bytes(error.transport[2:4])
@@ -131,7 +131,7 @@ class Udp:
         )
 
     def receive_error(self, error: DeliveryError, now: float) -> None:
-        """Tell the endpoint whose datagram it was, which an error quotes back with its ports."""
+        """Pass the error to the endpoint whose ports it quotes."""
         sender = self._sender(error)
         local = int.from_bytes(error.transport[:2], "big")
         log.log(TRACE, "error for %s: %s", endpoint_text(error.source, local), error.sentence)
@@ -139,7 +139,7 @@ class Udp:
             sender.receive_error(error, now)
 
     def _sender(self, error: DeliveryError) -> Receiver | None:
-        """Return the endpoint whose datagram *error* quotes; None: nobody has sent it."""
+        """Return the endpoint that sent the quoted datagram; None: there is none."""
         if len(error.transport) < 4:
             return None
         local, remote = bytes(error.transport[:2]), bytes(error.transport[2:4])
@@ -148,7 +148,7 @@ class Udp:
         return connected or (bound[0] if bound else None)
 
     def transmit_space(self, now: float) -> None:
-        """Let everybody who was refused try again."""
+        """Let all blocked receivers send again."""
         blocked, self.blocked = self.blocked, set()
         for receiver in blocked:
             receiver.transmit_space(now)
@@ -166,25 +166,25 @@ class Udp:
         return tuple(receiver for _, receiver in bound if destination in receiver.groups)
 
     def _drop(self, reason: str, datagram: memoryview) -> bool:
-        """Count; True, because a damaged datagram is answered by nothing."""
+        """Count a damaged datagram; True, because no ICMP error answers it (RFC 1122 §4.1.3.4)."""
         self.samples.keep(reason, datagram)
         self.in_errors += 1
         self.dropped[reason] += 1
         return True
 
-    # Who has which port
+    # Ports and keys
 
     def claim(self, address: bytes, port: int, uid: int, *, shared: bool) -> Claim:
-        """Take a local port, a random free one for 0 (RFC 6056). EADDRINUSE, EADDRNOTAVAIL."""
+        """Claim a local port; 0: a random free one (RFC 6056). EADDRINUSE, EADDRNOTAVAIL."""
         chosen = port or self.ephemeral.allocate_random(self.ports.is_claimed)
         return self.ports.claim(address, chosen, uid=uid, shared=shared)
 
     def bind(self, address: bytes, port: int, receiver: Receiver) -> None:
-        """Have *receiver* hear what is sent to the port."""
+        """Deliver datagrams to *address* (zeros: any) and *port* to *receiver*."""
         self._bound.setdefault(port, []).insert(0, (address, receiver))
 
     def unbind(self, address: bytes, port: int, receiver: Receiver) -> None:
-        """Undo `bind`."""
+        """Undo `bind`; harmless if it was not bound."""
         bound = self._bound.get(port, [])
         if (address, receiver) in bound:
             bound.remove((address, receiver))
@@ -192,11 +192,11 @@ class Udp:
                 del self._bound[port]
 
     def connect(self, key: bytes, receiver: Receiver) -> bool:
-        """Have *receiver* hear one peer (see `key_of`); False: another does already."""
+        """Deliver datagrams with *key* (see `key_of`) to *receiver*; False: another receiver has the key."""
         return self._connected.setdefault(key, receiver) is receiver
 
     def disconnect(self, key: bytes, receiver: Receiver) -> None:
-        """Undo `connect`."""
+        """Undo `connect`; harmless if another receiver has the key."""
         if self._connected.get(key) is receiver:
             del self._connected[key]
 
@@ -207,7 +207,7 @@ class Udp:
         path = self.network.path(remote)
         claim = self.claim(path.source, 0, 0, shared=False)
         socket = Socket(self, path, port, claim, key_of(remote, port, path.source, claim.port), received, failed)
-        self.connect(socket.key, socket)  # the port was free, so nobody else has the key
+        self.connect(socket.key, socket)  # the port was free, so the key is free too
         return socket
 
     def open_port(self, port: int, received: Received) -> PortSocket:
@@ -217,11 +217,11 @@ class Udp:
         return socket
 
     def statistics(self) -> dict[str, int | float | str]:
-        """Return the counters by their RFC 4113 names, then the drops."""
+        """Return the counters by their RFC 4113 names, then the drops by reason."""
         shown: dict[str, int | float | str] = {name: getattr(self, field) for field, name in _RFC_4113.items()}
         return shown | {f"dropped_{reason}": count for reason, count in self.dropped.items()}
 
 
 def key_of(remote: bytes, remote_port: int, local: bytes, local_port: int) -> bytes:
-    """Return what a datagram from *remote* to *local* is looked up by: addresses, then ports, as on the wire."""
+    """Return the lookup key of a datagram from *remote* to *local*: addresses, then ports, in network byte order."""
     return remote + local + remote_port.to_bytes(2, "big") + local_port.to_bytes(2, "big")

@@ -1,10 +1,10 @@
-"""The octets of UDP (RFC 768).
+"""The UDP header on the wire (RFC 768).
 
  0      7 8     15 16    23 24    31
 +--------+--------+--------+--------+
 |     Source      |   Destination   |
 +--------+--------+--------+--------+
-|     Length      |    Checksum     |   0: the sender made none
+|     Length      |    Checksum     |   0: the sender computed none
 +--------+--------+--------+--------+
 """
 
@@ -16,4 +16,3 @@ from typing import Final
 HEADER: Final = Struct(">HHHH")
 HEADER_LENGTH: Final = 8
 CHECKSUM_OFFSET: Final = 6
-LARGEST_PAYLOAD: Final = 65535 - 20 - HEADER_LENGTH

@@ -274,7 +274,7 @@ def test_any_value_of_any_setting(tree: Tree, request: pytest.FixtureRequest) ->
     [
         ("tcp/127.0.0.1:80,colour=red", "there is no option 'colour'; there are: accept, "),
         ("udp/:0,ttl=0", "'0' is no number from 1 to 255"),
-        ("icmp/ping/127.0.0.1,colour=red", "no option is called 'colour'; there is: count, interval"),
+        ("icmp/ping/127.0.0.1,colour=red", "there is no option 'colour'; there are: count, interval"),
         ("icmp/echo/127.0.0.1,colour=red", "there is no option 'colour'; there are: "),
         ("ip/udp,colour=red", "there is no option 'colour'; there are: events, from, "),
         ("tcp/10.9.9.9:80", "no route to 10.9.9.9"),

@@ -79,7 +79,7 @@ def test_an_address_given_up_is_neither_answered_for_nor_sent_from() -> None:
     assert not host.network.is_local(US)
     assert host.dropped == {"not_ours": 1}
     with pytest.raises(
-        SchemeError, match=r"not an address of ours: 10\.0\.2\.15 is in use by 0a:00:00:00:00:02"
+        SchemeError, match=r"not a local address: 10\.0\.2\.15 is in use by 0a:00:00:00:00:02"
     ) as raised:
         path.send(253, b"", (), 0.4)
     assert raised.value.errno == errno.EADDRNOTAVAIL

@@ -7,7 +7,7 @@ import pytest
 
 from schemefs.net.network_layer import DeliveryError
 from schemes.icmp import wire
-from schemes.icmp.error_meaning import meaning_of, reporter_of, words_of
+from schemes.icmp.error_meaning import describe, meaning_of, reporter_of
 from schemes.icmp.grammar import PingOptions, TraceOptions, parse_ping, parse_trace
 from schemes.icmp.token_bucket import TokenBucket
 
@@ -79,10 +79,10 @@ def test_every_unreachable_code_has_a_meaning_and_no_other():
 
 def test_what_was_found_here_has_words_too():
     error = DeliveryError(errno.EHOSTUNREACH, True, "no ARP reply", 1, bytes((10, 0, 2, 15)), bytes(4), bytes(8))
-    assert words_of(error) == "Destination Host Unreachable"
+    assert describe(error) == "Destination Host Unreachable"
     assert reporter_of(error) == "10.0.2.15"
     other = DeliveryError(errno.EPERM, True, "a sentence", 1, bytes((10, 0, 2, 15)), bytes(4), bytes(8))
-    assert words_of(other) == "a sentence"
+    assert describe(other) == "a sentence"
 
 
 def test_a_bucket_gives_its_burst_and_then_its_rate():

@@ -101,7 +101,7 @@ def test_nobody_listens() -> None:
 
 def test_ports_below_1024_are_for_root() -> None:
     machine = Machine()
-    assert refused(machine, ":80", USER) == (errno.EACCES, "ports below 1024 are for root, and 80 is one")
+    assert refused(machine, ":80", USER) == (errno.EACCES, "port 80 is for root; other users may use 1024 and above")
     assert refused(machine, "127.0.0.1:8080,from=127.0.0.1:80", USER)[0] == errno.EACCES
     machine.open(":80")
     assert not machine.open("127.0.0.1:80", caller=USER).opening(0.0)

@@ -83,4 +83,4 @@ def test_only_who_hears_anybody_joins_groups() -> None:
     assert "announce" in host.text("0/err")
     fails(errno.EINVAL, write, ctl, b"dance")
     assert "close, join GROUP, leave GROUP, read_timeout" in host.text("0/err")
-    assert "join GROUP                 hear a multicast group as well" in host.text("README")
+    assert "join GROUP                 join a multicast group" in host.text("README")

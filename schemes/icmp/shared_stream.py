@@ -1,7 +1,7 @@
-"""One open conversation of this scheme, and the descriptors that hold it.
+"""A stream that several open files of one inode share.
 
-A second open of the same inode (/dev/fd/3, /dev/stdin) joins the conversation; it ends when the last holder closes.
-What it says and hears is in the subclasses.
+A second open of the same inode (/dev/fd/3, /dev/stdin) returns a handle on the same stream. The stream ends when its
+last handle is closed. Subclasses define what is read and written.
 """
 
 from __future__ import annotations
@@ -18,32 +18,32 @@ if TYPE_CHECKING:
     from schemefs.scheme import Caller
 
 
-class Conversation(ABC):
-    """What is behind one or more handles. The methods mean what they mean in Handle."""
+class SharedStream(ABC):
+    """The object behind one or more handles. Methods with the names of Handle's have the same contract."""
 
     def __init__(self) -> None:
         self._holders: list[Handle] = []
 
     def hold(self) -> Handle:
-        """Return one more handle. ENOTCONN: the last one was closed before."""
-        holder = _Holder(self)
+        """Return a new handle on this stream."""
+        holder = _StreamHandle(self)
         self._holders.append(holder)
         return holder
 
     def changed(self) -> None:
-        """Have every holder look again."""
+        """Notify the readers and writers of every handle."""
         for holder in self._holders:
             holder.changed()
 
     def release(self, holder: Handle, now: float) -> None:
-        """Let one holder go, and end with the last."""
+        """Remove a handle that was closed; end the stream with the last one."""
         self._holders.remove(holder)
         if not self._holders:
             self.end(now)
 
     @property
     def is_held(self) -> bool:
-        """Whether anybody holds it still."""
+        """Whether a handle is open."""
         return bool(self._holders)
 
     def opening(self, now: float) -> bool:
@@ -57,7 +57,7 @@ class Conversation(ABC):
 
     def write(self, data: memoryview, now: float) -> int | None:
         """As Handle.write."""
-        raise SchemeError(errno.EACCES, "this file is only read")
+        raise SchemeError(errno.EACCES, "this file can't be written")
 
     @abstractmethod
     def fevent(self, interest: int) -> int:
@@ -69,42 +69,42 @@ class Conversation(ABC):
 
     @abstractmethod
     def end(self, now: float) -> None:
-        """Nobody holds it any more: stop timers, give identifiers back."""
+        """Stop timers and release identifiers: the last handle was closed."""
 
 
-class _Holder(Handle):
-    """One descriptor's share of a conversation."""
+class _StreamHandle(Handle):
+    """One open file of a shared stream; passes every call on."""
 
-    def __init__(self, conversation: Conversation) -> None:
-        self._conversation = conversation
+    def __init__(self, stream: SharedStream) -> None:
+        self._stream = stream
 
     def opening(self, now: float) -> bool:
-        """Ask the conversation."""
-        return self._conversation.opening(now)
+        """As SharedStream.opening."""
+        return self._stream.opening(now)
 
     def read(self, size: int, now: float) -> Buffer | None:
-        """Read from the conversation."""
-        return self._conversation.read(size, now)
+        """As SharedStream.read."""
+        return self._stream.read(size, now)
 
     def write(self, data: memoryview, now: float) -> int | None:
-        """Write to the conversation."""
-        return self._conversation.write(data, now)
+        """As SharedStream.write."""
+        return self._stream.write(data, now)
 
     def fevent(self, interest: int) -> int:
-        """Ask the conversation."""
-        return self._conversation.fevent(interest)
+        """As SharedStream.fevent."""
+        return self._stream.fevent(interest)
 
     def queued(self) -> int | None:
-        """Ask the conversation."""
-        return self._conversation.queued()
+        """As SharedStream.queued."""
+        return self._stream.queued()
 
     def reopen(self, flags: int, caller: Caller, now: float) -> Handle:
-        """Join the conversation. ENOTCONN: it has ended."""
+        """Return another handle on the stream. ENOTCONN: the stream has ended."""
         del flags, caller, now
-        if not self._conversation.is_held:
+        if not self._stream.is_held:
             raise SchemeError(errno.ENOTCONN, "the conversation of this file has ended")
-        return self._conversation.hold()
+        return self._stream.hold()
 
     def close(self, now: float) -> None:
-        """Let go."""
-        self._conversation.release(self, now)
+        """Release this handle; the last one ends the stream."""
+        self._stream.release(self, now)
