@@ -1,13 +1,13 @@
-"""One TLS conversation over a stream: the handshake, what waits in between, and its ends (RFC 8446).
+"""One TLS conversation over a stream: the handshake, the buffers in both directions, and the ends (RFC 8446).
 
-    stream.read ──> layer ──> inbox ──> the user's read          at most INBOX, then the stream is left alone
-    stream.write <── unsent <── layer <── the user's write       taken only while nothing is unsent
+    stream.read ──> layer ──> receive_buffer ──> the caller's read    a full receive buffer stops stream.read
+    stream.write <── unsent_records <── layer <── the caller's write    blocks while records are unsent
 
-What is readable is in `inbox`, never only inside the layer: so readiness is what it says, also for octets that came in
-the record of others. The stream's changes come as one timer, which moves what can be moved.
+All readable plaintext is in `receive_buffer`, never only inside the record layer, so readiness follows from its length.
+Changes of the stream wake one timer, which reads, decrypts and sends as far as possible.
 
-Ends:  close_notify            end of file (RFC 8446 §6.1)
-       the stream's end alone  ECONNRESET, after what had arrived: it may have been cut off by anybody
+Ends:  close_notify                                end of file (RFC 8446 §6.1)
+       the stream's end alone                      ECONNRESET after the data: an attacker may have truncated it
        a bad certificate, a bad record, an alert   EPROTO
 """
 
@@ -23,7 +23,7 @@ from schemefs.errors import SchemeError
 from schemefs.net.buffer import joined
 from schemefs.scheme import Event
 from schemes.tls import status
-from schemes.tls.layer import sentence
+from schemes.tls.record_layer import sentence
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -32,26 +32,45 @@ if TYPE_CHECKING:
     from schemefs.net.buffer import Buffer, Chunks
     from schemefs.net.network_layer import Sink
     from schemefs.timers import Timers
-    from schemes.tls.layer import Layer
+    from schemes.tls.record_layer import RecordLayer
 
-INBOX: Final = 1 << 18
-CHUNK: Final = 1 << 16
-WRITE: Final = 1 << 18  # octets of plain text made into records at once
+RECEIVE_BUFFER: Final = 1 << 18  # octets of plaintext; one read of the stream may exceed it
+READ_SIZE: Final = 1 << 16
+MAX_WRITE: Final = 1 << 18  # octets of plaintext encrypted in one call
 
 
 class TlsEngine:
-    """Satisfies `schemefs.conversation.Engine`. *handshake_ended* is told once whether it succeeded."""
+    """Satisfies `schemefs.conversation.Engine`. *handshake_ended* is called once, with True on success."""
 
     __slots__ = (
-        "_failure", "_handshake_ended", "_limit", "_look", "_stream_closed", "_stream_shut", "_told", "at_end",
-        "closed", "discarding", "error", "established", "failed", "inbox", "layer", "on_changed", "plain_in",
-        "plain_out", "read_shut", "stream", "unsent", "write_shut",
-    )  # fmt: skip
+        "_failure",  # raised once; None: none, or raised already
+        "_handshake_ended",
+        "_handshake_timer",
+        "_reported",  # the visible state at the last call of on_changed
+        "_stream_closed",  # the stream's close or abort was called
+        "_stream_shut",  # the stream's FIN was requested
+        "_wakeup",  # runs _move after a change of the stream
+        "at_end",  # the peer has sent close_notify
+        "closed",  # close was called; input is dropped
+        "discarding",  # discard_input(True) is in force
+        "error",  # the sentence of the failure; empty: none
+        "established",  # the handshake is complete
+        "failed",  # the errno of the failure; 0: none
+        "layer",
+        "on_changed",
+        "plain_in",  # octets of plaintext received
+        "plain_out",  # octets of plaintext sent
+        "read_shut",
+        "receive_buffer",  # plaintext that the caller has not read
+        "stream",
+        "unsent_records",  # encrypted, not accepted by the stream yet
+        "write_shut",
+    )
 
     def __init__(
         self,
         stream: Engine,
-        layer: Layer,
+        layer: RecordLayer,
         timers: Timers,
         now: float,
         seconds: float,
@@ -60,74 +79,74 @@ class TlsEngine:
         self.on_changed: Callable[[], None] = _nothing
         self.stream = stream
         self.layer = layer
-        self.inbox = bytearray()
-        self.unsent = memoryview(b"")  # records that the stream has not taken
+        self.receive_buffer = bytearray()
+        self.unsent_records = memoryview(b"")
         self.established = False
-        self.at_end = False  # the peer's close_notify
+        self.at_end = False
         self.write_shut = self.read_shut = self.discarding = self.closed = False
-        self.failed = 0  # errno, once it has
+        self.failed = 0
         self.error = ""
         self.plain_in = self.plain_out = 0
-        self._failure: SchemeError | None = None  # to be raised once
-        self._told: tuple[object, ...] = ()  # what was true when somebody was last told
+        self._failure: SchemeError | None = None
+        self._reported: tuple[object, ...] = ()
         self._stream_shut = self._stream_closed = False
         self._handshake_ended = handshake_ended
-        self._look = timers.timer(self._move, f"tls {stream.remote}")
-        self._limit = timers.timer(self._too_late, f"tls handshake {stream.remote}")
-        self._limit.set(now + seconds)
-        stream.on_changed = self._look.call_soon
+        self._wakeup = timers.timer(self._move, f"tls {stream.remote}")
+        self._handshake_timer = timers.timer(self._time_out, f"tls handshake {stream.remote}")
+        self._handshake_timer.set(now + seconds)
+        stream.on_changed = self._wakeup.call_soon
         self._advance(now)
         self._move(now)
 
-    # What the peer is called
+    # Properties, most of them of the stream
 
     @property
     def local(self) -> str:
-        """The stream's."""
+        """The stream's local address."""
         return self.stream.local
 
     @property
     def remote(self) -> str:
-        """The stream's."""
+        """The stream's remote address."""
         return self.stream.remote
 
     @property
     def ended(self) -> bool:
-        """The stream has, and nothing is left to read."""
-        return self.stream.ended and (self.closed or not self.inbox)
+        """True: the stream has ended, and no plaintext is left to read."""
+        return self.stream.ended and (self.closed or not self.receive_buffer)
 
     @property
     def settings(self) -> Mapping[str, Setting]:
-        """The stream's."""
+        """The stream's settings; TLS has none of its own."""
         return self.stream.settings
 
     def status(self, now: float) -> Mapping[str, str | int | float]:
-        """`state` first."""
+        """Return the TLS rows first, `state` at the top, then the stream's."""
         return status.of_engine(self, now)
 
     @property
     def sink(self) -> Sink | None:
-        """The stream's."""
+        """The stream's sink; None: no recording, or a stream without events."""
         return self.stream.sink if isinstance(self.stream, EventSource) else None
 
     def record_to(self, sink: Sink) -> None:
-        """Have the stream tell what happens: handshake and records are segments to it."""
+        """Record the stream's events. Handshake messages and records appear as its segments."""
         if isinstance(self.stream, EventSource):
             self.stream.record_to(sink)
 
-    # The user's calls
+    # Calls of the conversation
 
     def opening(self, now: float) -> bool:
-        """Tell whether connect or handshake is under way; raises what ended it."""
+        """Return True during connect and handshake. Raises their failure, once."""
         del now
         self._raise_failure()
         return not (self.established or self.failed or self.closed)
 
     def read(self, size: int, now: float) -> Buffer | Chunks | None:
-        """Return what has arrived; after a failure, that: once, but a stream that was cut off never ends well."""
-        if self.inbox and size:
-            taken = bytes(self.inbox[:size])
-            del self.inbox[:size]
+        """Return plaintext; None: none yet. A failure is raised again by each later read: it is never end of file."""
+        if self.receive_buffer and size:
+            taken = bytes(self.receive_buffer[:size])
+            del self.receive_buffer[:size]
             self._move(now)
             return taken
         self._raise_failure()
@@ -138,14 +157,14 @@ class TlsEngine:
         return None
 
     def write(self, data: memoryview, now: float) -> int | None:
-        """Encrypt some and send what the stream takes; None while records of before are unsent."""
+        """Encrypt up to MAX_WRITE octets; None during the handshake and while earlier records are unsent."""
         self._raise_failure()
         if self.write_shut or self.closed or self.failed:
             why = self.error or f"writing to {self.remote} was shut down"
             raise SchemeError(errno.EPIPE, why)
-        if not self.established or self.unsent:
+        if not self.established or self.unsent_records:
             return None
-        data = data[:WRITE]
+        data = data[:MAX_WRITE]
         if data:
             self._encrypt(data, now)
             self._raise_failure()
@@ -163,61 +182,61 @@ class TlsEngine:
             self._fail(error.errno, error.sentence, now)
         else:
             return
-        self._look.call_soon()  # who reads must hear of it, too
+        self._wakeup.call_soon()  # wakes readers: they must see the failure too
 
     def fevent(self, interest: int) -> int:
-        """Return what is true now: of the plain text, not of the stream's octets."""
+        """Return the readiness of the plaintext, not of the stream."""
         if self._failure is not None:
             return Event.ERR | ((Event.IN | Event.OUT | Event.HUP | Event.RDHUP) & (interest | Event.HUP))
         if not (self.established or self.failed or self.closed):
             return 0
-        over = self.closed or bool(self.failed)  # closed by a ctl, perhaps, while others hold its files
+        over = self.closed or bool(self.failed)  # a ctl may have closed it while other files are open
         finished = self.at_end or self.read_shut or over
         shut = self.write_shut or over
         events = 0
-        if self.inbox or finished or self.discarding:
+        if self.receive_buffer or finished or self.discarding:
             events |= Event.IN
         if finished:
             events |= Event.RDHUP
-        if shut or not self.unsent:
+        if shut or not self.unsent_records:
             events |= Event.OUT
         if finished and shut:
             events |= Event.HUP
         return events & (interest | Event.HUP)
 
     def queued(self) -> int | None:
-        """Return how many octets of plain text wait."""
-        return len(self.inbox)
+        """Return the number of readable octets of plaintext."""
+        return len(self.receive_buffer)
 
     def synced(self, now: float) -> bool:
-        """Tell whether the peer's tcp has acknowledged everything written."""
+        """Return True once the peer's tcp has acknowledged all written octets."""
         self._raise_failure()
-        return not self.unsent and self.stream.synced(now)
+        return not self.unsent_records and self.stream.synced(now)
 
     def shutdown(self, *, read: bool, write: bool, now: float) -> None:
-        """Close directions: write sends close_notify, then FIN (RFC 8446 §6.1: the peer may go on sending)."""
+        """Close directions. *write* sends close_notify, then FIN; the peer may continue to send (RFC 8446 §6.1)."""
         if read and not self.read_shut:
             self.read_shut = True
-            self.inbox.clear()
+            self.receive_buffer.clear()
         if write and not self.write_shut:
             self.write_shut = True
             if self.established:
-                self._say_close_notify()
+                self._send_close_notify()
         self._move(now)
         self.on_changed()
 
     def discard_input(self, discard: bool, now: float) -> None:
-        """Take and drop what arrives."""
+        """Drop the plaintext that has arrived and will arrive, until *discard* is False again."""
         if discard != self.discarding:
             self.discarding = discard
             if discard:
-                self.inbox.clear()
+                self.receive_buffer.clear()
             self._move(now)
             self.on_changed()
 
     def close(self, now: float) -> None:
-        """As a socket: unread octets reset the peer; else close_notify and FIN, in the background."""
-        if self.inbox and not self._drops:
+        """Reset the connection if plaintext is unread, as a socket does; else send close_notify and FIN."""
+        if self.receive_buffer and not self._drops_input:
             self.closed = True
             self._close_stream(now, self.stream.abort)
             self.on_changed()
@@ -225,35 +244,35 @@ class TlsEngine:
             self.close_lingering(now)
 
     def close_lingering(self, now: float) -> None:
-        """close_notify and FIN after what was written; the peer's own close_notify must find no closed door."""
+        """Send close_notify and FIN after all written data. Input is dropped, so a late close_notify meets no reset."""
         self.closed = True
-        self._limit.clear()
+        self._handshake_timer.clear()
         if self.established and not self.failed:
             self.shutdown(read=False, write=True, now=now)
         else:
-            self.unsent = self.unsent if self.failed else memoryview(b"")
+            self.unsent_records = self.unsent_records if self.failed else memoryview(b"")
             self._move(now)
             self.on_changed()
 
     def abort(self, now: float) -> None:
-        """Forget what is unsent and reset the peer."""
+        """Drop unsent records and reset the connection."""
         if not (self.failed or self.closed):
             self.failed, self.error = errno.ECONNABORTED, "reset from this side"
             if not self.established:
                 self._failure = SchemeError(self.failed, self.error)
-        self.inbox.clear()
+        self.receive_buffer.clear()
         self._close_stream(now, self.stream.abort)
         self.on_changed()
 
-    # What happens
+    # Progress
 
     @property
-    def _drops(self) -> bool:
+    def _drops_input(self) -> bool:
         return self.read_shut or self.discarding or self.closed
 
     def _move(self, now: float) -> None:
-        """Move what can be moved, and say so if that, or anything since anybody was told, has changed what is true."""
-        before = self._truth()
+        """Send and receive as far as possible. Call on_changed if the visible state differs from the reported one."""
+        before = self._visible_state()
         if not (self.failed or self._stream_closed):
             try:
                 self._flush(now)
@@ -261,61 +280,68 @@ class TlsEngine:
             except SchemeError as error:
                 self._fail(error.errno, error.sentence, now)
         self._finish(now)
-        after = self._truth()
-        if not before == after == self._told:
-            self._told = after
+        after = self._visible_state()
+        if not before == after == self._reported:
+            self._reported = after
             self.on_changed()
 
-    def _truth(self) -> tuple[object, ...]:
-        return self.established, len(self.inbox), self.at_end, self.failed, bool(self.unsent), self.stream.ended
+    def _visible_state(self) -> tuple[object, ...]:
+        return (
+            self.established,
+            len(self.receive_buffer),
+            self.at_end,
+            self.failed,
+            bool(self.unsent_records),
+            self.stream.ended,
+        )
 
     def _receive(self, now: float) -> None:
-        while not self.failed and (self._drops or len(self.inbox) < INBOX):
-            data = self.stream.read(CHUNK, now)
+        while not self.failed and (self._drops_input or len(self.receive_buffer) < RECEIVE_BUFFER):
+            data = self.stream.read(READ_SIZE, now)
             if data is None:
                 return
             octets = joined(data)
             if not octets:
                 self._stream_ended(now)
                 return
-            if not self.at_end:  # after close_notify nothing counts
+            if not self.at_end:  # RFC 8446 §6.1: data after close_notify is ignored
                 self.layer.receive(octets)
                 self._advance(now)
 
     def _advance(self, now: float) -> None:
-        """Go on with the handshake, then decrypt everything that is complete: the layer keeps nothing back."""
+        """Continue the handshake, then decrypt all complete records: no plaintext stays inside the layer."""
         try:
             if not self.established:
                 self.established = self.layer.handshake()
                 if self.established:
-                    self._limit.clear()
+                    self._handshake_timer.clear()
                     self._handshake_ended(True)
             if self.established:
                 plain = self.layer.decrypt()
                 self.plain_in += len(plain)
-                if not self._drops:
-                    self.inbox += plain
+                if not self._drops_input:
+                    self.receive_buffer += plain
                 self.at_end = self.layer.ended
                 if self.write_shut and not self._stream_shut:
-                    self._say_close_notify()
+                    self._send_close_notify()
         except ssl.SSLError as error:
             self._fail(errno.EPROTO, f"{self.remote}: {sentence(error)}", now)
         else:
             self._flush(now)
 
-    def _say_close_notify(self) -> None:
-        with suppress(ssl.SSLError):  # it has failed in another way: there is nobody to be told
+    def _send_close_notify(self) -> None:
+        with suppress(ssl.SSLError):  # the session has failed in another way, so close_notify is not needed
             self.layer.close_notify()
 
     def _stream_ended(self, now: float) -> None:
         if self.at_end:
             return
         if self.established:
-            self._fail(errno.ECONNRESET, f"{self.remote} ended without close_notify: what came may be cut off", now)
+            self._fail(errno.ECONNRESET, f"{self.remote} ended without close_notify: data may be missing", now)
         else:
             self._fail(errno.ECONNRESET, f"{self.remote} closed the connection during the TLS handshake", now)
 
-    def _too_late(self, now: float) -> None:
+    def _time_out(self, now: float) -> None:
         if not (self.established or self.failed):
             self._fail(errno.ETIMEDOUT, f"{self.remote}: no TLS handshake within the time-out", now)
             self.on_changed()
@@ -326,10 +352,10 @@ class TlsEngine:
         self.failed, self.error = number, why
         if not self.closed:
             self._failure = SchemeError(number, why)
-        self._limit.clear()
+        self._handshake_timer.clear()
         if not self.established:
             self._handshake_ended(False)
-        with suppress(SchemeError):  # the alert that tells the peer why; the stream may be what has failed
+        with suppress(SchemeError):  # sends the alert; the stream itself may have failed
             self._flush(now)
         self._finish(now)
 
@@ -339,22 +365,22 @@ class TlsEngine:
             raise failure
 
     def _flush(self, now: float) -> None:
-        """Hand records to the stream as far as it takes them."""
+        """Write records to the stream until it would block."""
         records = self.layer.take()
         if records:
-            self.unsent = memoryview(bytes(self.unsent) + records)
-        while self.unsent and not self._stream_shut:
-            taken = self.stream.write(self.unsent, now)
+            self.unsent_records = memoryview(bytes(self.unsent_records) + records)
+        while self.unsent_records and not self._stream_shut:
+            taken = self.stream.write(self.unsent_records, now)
             if not taken:
                 return
-            self.unsent = self.unsent[taken:]
+            self.unsent_records = self.unsent_records[taken:]
 
     def _finish(self, now: float) -> None:
-        """Once the stream has all records: its FIN where we have said close_notify, its end where we have ended."""
+        """Once all records are written: send FIN after close_notify, and close the stream of an ended conversation."""
         over = self.closed or bool(self.failed)
         if self.failed or (self.closed and not self.established):
-            self.unsent = memoryview(b"")
-        if self.unsent or self._stream_closed:
+            self.unsent_records = memoryview(b"")
+        if self.unsent_records or self._stream_closed:
             return
         if over:
             self._close_stream(now, self.stream.close_lingering)
@@ -364,12 +390,12 @@ class TlsEngine:
                 self.stream.shutdown(read=False, write=True, now=now)
 
     def _close_stream(self, now: float, close: Callable[[float], None]) -> None:
-        self._limit.clear()
-        self.unsent = memoryview(b"")
+        self._handshake_timer.clear()
+        self.unsent_records = memoryview(b"")
         if not self._stream_closed:
             self._stream_closed = True
             close(now)
 
 
 def _nothing() -> None:
-    """Nobody looks."""
+    """Ignore changes until a handle sets on_changed."""

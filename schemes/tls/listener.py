@@ -1,10 +1,10 @@
-"""A listener: connections whose handshakes are under way, and those that wait to be accepted.
+"""A listener: connections in their handshake, and connections to accept.
 
-    tcp's accept ──> handshaking ── done ──> waiting ── accept ──> the user's
+    tcp's accept ──> handshaking ── done ──> waiting ── accept ──> the caller
                           └── failed: counted, its sentence kept in `status`
 
-Both together are bounded, so that a peer who connects and says nothing fills up tcp's backlog, not our memory; it is
-given up after the handshake's time-out.
+The two lists together are bounded: silent peers fill tcp's backlog, not this daemon's memory. The handshake's time-out
+ends them.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from schemefs.timers import Timers
     from schemes.tls.engine import TlsEngine
 
-AT_ONCE: Final = 128
+MAX_PENDING: Final = 128  # connections in both lists
 
 
 class TlsListener:
-    """Satisfies `schemefs.conversation.ListenerEngine`. *wrap* makes the TLS end of a connection that has come."""
+    """Satisfies `schemefs.conversation.ListenerEngine`. *wrap* starts TLS on an accepted stream."""
 
     def __init__(self, below: ListenerEngine, wrap: Callable[[Engine, float], TlsEngine], timers: Timers) -> None:
         self.on_changed: Callable[[], None] = _nothing
@@ -34,11 +34,11 @@ class TlsListener:
         self.failed = 0
         self.last_failure = ""
         self._wrap = wrap
-        self._timer = timers.timer(self._look, f"tls listener {below.local}")
+        self._timer = timers.timer(self._advance_handshakes, f"tls listener {below.local}")
         below.on_changed = self._timer.call_soon
 
-    def _look(self, now: float) -> None:
-        while len(self.handshaking) + len(self.waiting) < AT_ONCE:
+    def _advance_handshakes(self, now: float) -> None:
+        while len(self.handshaking) + len(self.waiting) < MAX_PENDING:
             stream = self.below.accept(now)
             if stream is None:
                 break
@@ -61,16 +61,16 @@ class TlsListener:
 
     @property
     def local(self) -> str:
-        """`0.0.0.0:8443`."""
+        """The address of the tcp listener: `0.0.0.0:8443`."""
         return self.below.local
 
     @property
     def settings(self) -> Mapping[str, Setting]:
-        """Those of the listener below."""
+        """The settings of the tcp listener."""
         return self.below.settings
 
     def status(self, now: float) -> Mapping[str, str | int | float]:
-        """`state=LISTEN` first."""
+        """Return the tcp listener's rows, `state=LISTEN` first, then the rows of TLS."""
         return {
             **self.below.status(now),
             "handshaking": len(self.handshaking),
@@ -81,20 +81,20 @@ class TlsListener:
         }
 
     def pending(self) -> int:
-        """How many connections wait."""
+        """Return the number of connections that `accept` can return now."""
         return len(self.waiting)
 
     def accept(self, now: float) -> TlsEngine | None:
-        """Take the oldest connection whose handshake is complete; None: none waits."""
+        """Return the oldest connection with a complete handshake; None: there is none."""
         del now
         if not self.waiting:
             return None
-        self._timer.call_soon()  # there is room for another
+        self._timer.call_soon()  # the bound allows another handshake now
         self.accepted += 1
         return self.waiting.popleft()
 
     def close(self, now: float) -> None:
-        """Stop listening; connections that wait, or are opening, are reset."""
+        """Stop listening, and reset the connections of both lists."""
         self._timer.clear()
         self.below.on_changed = _nothing
         self.below.close(now)
@@ -106,4 +106,4 @@ class TlsListener:
 
 
 def _nothing() -> None:
-    """Nobody looks."""
+    """Ignore changes until a handle sets on_changed."""

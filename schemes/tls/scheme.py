@@ -1,8 +1,7 @@
-"""The tls scheme: what a user's address and options mean. tcp's own options are handed on to it.
+"""The tls scheme: its addresses and options. tcp's own options are passed to tcp.
 
-tls is made of tcp's conversations, not of its files: the tcp scheme's protocol connects and announces, and each
-connection is wrapped. Names resolve as for tcp; the name that was written goes along as the option `sni`, since what
-connects is given only the address that was found.
+tls uses tcp's conversations, not its files: the tcp scheme's protocol connects and announces, and each connection gets
+a TlsEngine. Names resolve as for tcp. `connect` gets the resolved address only, so the name goes along as option `sni`.
 """
 
 from __future__ import annotations
@@ -13,8 +12,8 @@ from schemefs.conversation import ConversationProtocol, ConversationScheme, Opti
 from schemefs.net.addresses import AddressPath, Endpoint, parse_seconds
 from schemes.tls import credentials
 from schemes.tls.engine import TlsEngine
-from schemes.tls.layer import Layer
 from schemes.tls.listener import TlsListener
+from schemes.tls.record_layer import RecordLayer
 
 if TYPE_CHECKING:
     import ssl
@@ -23,12 +22,12 @@ if TYPE_CHECKING:
     from schemefs.conversation import Engine, ListenerEngine
     from schemefs.scheme import Caller, SchemeContext
 
-HANDSHAKE: Final = 30.0  # seconds that connect and handshake may take, where timeout= says nothing
-_TIMEOUT: Final = Option(parse_seconds, "seconds that connect and handshake may take; 0: 30")
+HANDSHAKE: Final = 30.0  # seconds for connect and handshake without timeout=
+_TIMEOUT: Final = Option(parse_seconds, "seconds for connect and handshake together; 0: 30")
 
 
 class TlsProtocol(ConversationProtocol):
-    """Addresses and options of tls, over *stream*, the protocol below."""
+    """Addresses and options of tls. *stream* is the protocol below: tcp."""
 
     name = "tls"
 
@@ -40,7 +39,7 @@ class TlsProtocol(ConversationProtocol):
         self.handshakes_failed = 0
 
     def connect(self, address: AddressPath, caller: Caller, now: float) -> TlsEngine:
-        """Begin a connection and its handshake. EINVAL: a file that an option names is of no use."""
+        """Start a connection and its handshake. EINVAL: a file has no usable certificate or key."""
         options = address.options
         context = credentials.client_context(options, caller.files)
         name = credentials.server_name(options.get("sni") or address.endpoint.host)
@@ -48,7 +47,7 @@ class TlsProtocol(ConversationProtocol):
         return self._wrap(stream, context, name, options, now)
 
     def announce(self, address: AddressPath, caller: Caller, now: float) -> TlsListener:
-        """Listen. EINVAL: without a certificate."""
+        """Start to listen. EINVAL: no cert= option, or a file has no usable certificate or key."""
         context = credentials.server_context(address.options, caller.files)
         below: ListenerEngine = self.stream.announce(self._below(address), caller, now)  # type: ignore[assignment]
         options = address.options
@@ -57,18 +56,18 @@ class TlsProtocol(ConversationProtocol):
         )
 
     def configure(self, engine: Engine, address: AddressPath) -> None:
-        """Apply what is tcp's."""
+        """Apply tcp's options."""
         self.stream.configure(engine, self._below(address))
 
     def stats(self) -> Mapping[str, int | float | str]:
-        """Return the counters."""
+        """Return the numbers of completed and failed handshakes, on both sides."""
         return {"handshakes": self.handshakes, "handshakes_failed": self.handshakes_failed}
 
     def _wrap(
         self, stream: Engine, context: ssl.SSLContext, name: str | None, options: Mapping[str, str], now: float
     ) -> TlsEngine:
         seconds = parse_seconds(options.get("timeout") or "0") or HANDSHAKE
-        return TlsEngine(stream, Layer(context, name), self.context.timers, now, seconds, self._handshake_ended)
+        return TlsEngine(stream, RecordLayer(context, name), self.context.timers, now, seconds, self._handshake_ended)
 
     def _handshake_ended(self, succeeded: bool) -> None:
         if succeeded:
@@ -77,24 +76,24 @@ class TlsProtocol(ConversationProtocol):
             self.handshakes_failed += 1
 
     def _below(self, address: AddressPath) -> AddressPath:
-        """Return the address without what is ours."""
+        """Return the address without the options of tls."""
         options = {name: value for name, value in address.options.items() if name not in credentials.OPTIONS}
         return AddressPath(address.endpoint, options)
 
 
 class TlsScheme(ConversationScheme):
-    """Streams of octets that nobody else can read, with a peer that has proven who it is (RFC 8446)."""
+    """Encrypted streams of octets, with an authenticated peer (RFC 8446)."""
 
     name = "tls"
     requires = ("tcp",)
 
     def __init__(self, context: SchemeContext) -> None:
         below = context.tree.schemes["tcp"]
-        assert isinstance(below, ConversationScheme), "what is called tcp has no conversations"
+        assert isinstance(below, ConversationScheme), "the tcp scheme has no conversations"
         super().__init__(context, TlsProtocol(context, below.protocol))
 
     def parse(self, text: str, use: Use = Use.BOTH) -> AddressPath:
-        """Parse an address; a service name is tcp's, and HOST is who the peer's certificate must be for."""
+        """Parse an address. A service name is tcp's; HOST is the name that the peer's certificate must have."""
         address = super().parse(text, use)
         endpoint, options = address.endpoint, dict(address.options)
         port = self.context.names.port(endpoint.port, "tcp")

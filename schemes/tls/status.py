@@ -1,4 +1,4 @@
-"""What `status` of a TLS conversation shows: the agreement first, then the connection below it."""
+"""The rows of a TLS conversation's `status`: the TLS session first, then the tcp connection."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ if TYPE_CHECKING:
 
 
 def of_engine(engine: TlsEngine, now: float) -> Mapping[str, str | int | float]:
-    """Return the rows; what the stream calls `state` is `stream_state` here."""
+    """Return the rows. The stream's `state` is `stream_state` here."""
     below = dict(engine.stream.status(now))
     rows: dict[str, str | int | float] = {"state": _state(engine), "error": engine.error}
     if engine.established:
-        rows |= _agreement(engine)
+        rows |= _session(engine)
     rows |= {
-        "plain_receive_queue": len(engine.inbox),
+        "plain_receive_queue": len(engine.receive_buffer),
         "plain_in": engine.plain_in,
         "plain_out": engine.plain_out,
-        "unsent_records": len(engine.unsent),
+        "unsent_records": len(engine.unsent_records),
         "stream_state": below.pop("state", ""),
     }
     return {**rows, **below}
@@ -37,11 +37,11 @@ def _state(engine: TlsEngine) -> str:
     return "WRITE_CLOSED" if engine.write_shut else "ESTABLISHED"
 
 
-def _agreement(engine: TlsEngine) -> Mapping[str, str | int | float]:
+def _session(engine: TlsEngine) -> Mapping[str, str | int | float]:
     tls = engine.layer.tls
     cipher = tls.cipher()
-    whole = tls.getpeercert(binary_form=True)
-    peer = tls.getpeercert() or {}  # empty where nobody has verified it
+    certificate = tls.getpeercert(binary_form=True)
+    peer = tls.getpeercert() or {}  # empty unless the certificate was verified
     return {
         "version": tls.version() or "",
         "cipher": cipher[0] if cipher else "",
@@ -51,12 +51,12 @@ def _agreement(engine: TlsEngine) -> Mapping[str, str | int | float]:
         "peer_subject": _name(peer.get("subject")),
         "peer_issuer": _name(peer.get("issuer")),
         "peer_not_after": str(peer.get("notAfter", "")),
-        "peer_sha256": hashlib.sha256(whole).hexdigest() if whole else "",
+        "peer_sha256": hashlib.sha256(certificate).hexdigest() if certificate else "",
     }
 
 
 def _name(relative_names: object) -> str:
-    """Return `CN=example.com, O=…` of what ssl gives: a tuple of tuples of pairs."""
+    """Format ssl's tuple of tuples of pairs as `CN=example.com, O=…`."""
     if not isinstance(relative_names, tuple):
         return ""
     return ", ".join(f"{_short(key)}={value}" for group in relative_names for key, value in group)

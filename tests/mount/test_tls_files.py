@@ -1,4 +1,4 @@
-"""The files that tls is given by name, on a real mount: whose rights count, and that none of them stops the daemon."""
+"""The files of tls options, on a mount: the caller's rights apply, and no file blocks the daemon."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def refused(path: Path) -> int:
 
 
 @pytest.mark.parametrize("name", ["netcfg/resolv/hosts", "tcp/127.0.0.1:5000", "README"])
-def test_a_file_of_the_mount_itself_is_none(module_scheme_mount: SchemeMount, name: str) -> None:
+def test_a_file_of_the_mount_itself_is_refused(module_scheme_mount: SchemeMount, name: str) -> None:
     scheme = module_scheme_mount.path
     listener = os.open(scheme / "tcp/:5000", os.O_RDWR)
     try:
@@ -50,14 +50,14 @@ def test_a_file_of_the_mount_itself_is_none(module_scheme_mount: SchemeMount, na
         os.close(listener)
 
 
-def test_a_fifo_is_none(module_scheme_mount: SchemeMount, tmp_path: Path) -> None:
+def test_a_fifo_is_refused(module_scheme_mount: SchemeMount, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo")
     scheme = module_scheme_mount.path
     assert refused(scheme / f"tls/127.0.0.1:8443,ca={quoted(tmp_path / 'fifo')}") == errno.EINVAL
     assert "it is not a regular file" in (scheme / "tls/err").read_text()
 
 
-def test_what_is_missing_is_said_by_open_and_by_ctl(module_scheme_mount: SchemeMount, tmp_path: Path) -> None:
+def test_a_missing_file_is_an_error_of_open_and_of_ctl(module_scheme_mount: SchemeMount, tmp_path: Path) -> None:
     scheme = module_scheme_mount.path
     assert refused(scheme / f"tls/:8443,cert={quoted(tmp_path / 'none')}") == errno.ENOENT
     with open(scheme / "tls/clone", "r+b", buffering=0) as ctl:
@@ -67,7 +67,7 @@ def test_what_is_missing_is_said_by_open_and_by_ctl(module_scheme_mount: SchemeM
 
 
 def talk(scheme: Path, authority: Authority, server: str, user: int | None = None) -> str:
-    """Run *server*, bash that prints what a client says, for a client that trusts the authority; as *user*, both."""
+    """Run *server* and a client in bash, both as *user*; the server prints the client's line. Return the output."""
     client = f"exec 5<>tls/localhost:8443,ca={quoted(authority.ca)} || exit 1\necho 'said through TLS' >&5; exec 5>&-\n"
     done = subprocess.run(
         ["bash", "-c", server.replace("CLIENT", client)],
@@ -93,7 +93,7 @@ SERVERS = {
 
 @pytest.mark.parametrize("how", SERVERS)
 @pytest.mark.parametrize("user", [None, pytest.param(NOBODY, marks=pytest.mark.needs("root"))])
-def test_whoever_can_read_the_files_serves_and_connects(
+def test_a_caller_that_can_read_the_files_serves_and_connects(
     module_scheme_mount: SchemeMount, authority: Authority, how: str, user: int | None
 ) -> None:
     pem = authority.folder / "here.pem"
@@ -105,7 +105,9 @@ def test_whoever_can_read_the_files_serves_and_connects(
 
 
 @pytest.mark.needs("root")
-def test_who_can_not_read_a_key_is_not_served_with_it(module_scheme_mount: SchemeMount, authority: Authority) -> None:
+def test_a_caller_that_can_not_read_a_key_is_refused(
+    module_scheme_mount: SchemeMount, authority: Authority
+) -> None:
     pem = authority.folder / "here.pem"
     pem.chmod(0o600)
     os.chown(pem, 0, 0)
@@ -114,7 +116,7 @@ def test_who_can_not_read_a_key_is_not_served_with_it(module_scheme_mount: Schem
 
 
 def test_an_open_that_waits_for_a_file_is_interrupted(module_scheme_mount: SchemeMount, tmp_path: Path) -> None:
-    """The directory of another mount, whose daemon is stopped, hangs whoever looks into it."""
+    """A lookup in a mount with a stopped daemon hangs."""
     dead = SchemeMount("--driver", "loopback")
     try:
         os.kill(dead.pid, signal.SIGSTOP)

@@ -1,4 +1,4 @@
-"""Whatever comes instead of TLS, or of a record of it: an error of the conversation, never an exception of ours."""
+"""Any octets instead of TLS or of a record: the conversation fails, without an internal exception."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from schemefs.testing.pipes import PipeEngine
 from schemefs.timers import Timers
 from schemes.tls.credentials import client_context, server_context
 from schemes.tls.engine import TlsEngine
-from schemes.tls.layer import Layer
+from schemes.tls.record_layer import RecordLayer
 from tests.support.tls_certificates import AllFiles, Authority
 
 CONTEXTS = []
@@ -38,7 +38,7 @@ def pipe() -> tuple[PipeEngine, PipeEngine]:
 
 
 def engine(stream: PipeEngine, timers: Timers, name: str | None) -> TlsEngine:
-    return TlsEngine(stream, Layer(CONTEXTS[name is None], name), timers, 0.0, 30.0, lambda _succeeded: None)
+    return TlsEngine(stream, RecordLayer(CONTEXTS[name is None], name), timers, 0.0, 30.0, lambda _succeeded: None)
 
 
 def settle(timers: Timers) -> None:
@@ -47,7 +47,7 @@ def settle(timers: Timers) -> None:
 
 
 def read_all(end: TlsEngine) -> bytes | None:
-    """Return what came before the end of file; None: it never ended."""
+    """Return the octets before end of file; None: no end of file."""
     got = bytearray()
     while (data := end.read(1 << 16, 0.0)) is not None:
         octets = joined(data)
@@ -71,7 +71,7 @@ def test_any_octets_instead_of_a_handshake(octets, as_server):
 
 
 @given(st.binary(min_size=1, max_size=20_000), st.randoms(use_true_random=False))
-def test_a_changed_record_is_never_believed(octets, seeded: random.Random):
+def test_a_changed_record_is_never_accepted(octets, seeded: random.Random):
     timers = Timers()
     left, right = pipe()
     client, server = engine(left, timers, "here"), engine(right, timers, None)
@@ -79,18 +79,18 @@ def test_a_changed_record_is_never_believed(octets, seeded: random.Random):
     assert client.established
     assert server.established
     settle(timers)
-    left.on_changed = lambda: None  # what comes is changed before the client sees it
+    left.on_changed = lambda: None  # the test changes the octets before the client reads them
     server.write(memoryview(octets), 0.0)
     server.shutdown(read=False, write=True, now=0.0)
     left.received[seeded.randrange(len(left.received))] ^= 1 << seeded.randrange(8)
-    client._look.call_soon()
+    client._wakeup.call_soon()
     settle(timers)
     with pytest.raises(SchemeError):
         read_all(client)
 
 
 @given(st.binary(min_size=1, max_size=20_000), st.integers(1, 40_000))
-def test_a_stream_cut_off_anywhere_is_never_a_whole_one(octets, kept):
+def test_a_truncated_stream_is_never_accepted_as_complete(octets, kept):
     timers = Timers()
     left, right = pipe()
     client, server = engine(left, timers, "here"), engine(right, timers, None)
@@ -100,7 +100,7 @@ def test_a_stream_cut_off_anywhere_is_never_a_whole_one(octets, kept):
     server.shutdown(read=False, write=True, now=0.0)
     whole = kept >= len(left.received)
     del left.received[kept:]
-    client._look.call_soon()
+    client._wakeup.call_soon()
     settle(timers)
     if whole:
         assert read_all(client) == octets

@@ -1,4 +1,4 @@
-"""Certificates for tests: an authority, what it signs, well and badly, and what nobody signs."""
+"""Certificates for tests: an authority, valid and expired certificates of it, and self-signed ones."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ import trustme
 
 @dataclass(frozen=True)
 class OnDisk:
-    """A file that is where its name says: satisfies `FileCopy`."""
+    """The file itself instead of a copy. Satisfies `FileCopy`."""
 
     path: str
 
 
 class AllFiles(dict[str, OnDisk]):
-    """`Caller.files` with whatever is asked for."""
+    """A `Caller.files` that has every file."""
 
     def __missing__(self, name: str) -> OnDisk:
         return OnDisk(name)
@@ -28,7 +28,7 @@ class AllFiles(dict[str, OnDisk]):
 
 
 class Authority:
-    """A certificate authority in *folder*: `ca` is its certificate, to be trusted."""
+    """A certificate authority in *folder*. `ca` is the file of its certificate."""
 
     def __init__(self, folder: Path, name: str = "ca") -> None:
         self.folder = folder
@@ -51,7 +51,7 @@ class Authority:
 
 
 def self_signed(folder: Path, name: str) -> Path:
-    """Return a PEM file with a certificate for *name* that nobody else has signed, and its key."""
+    """Return a PEM file with a self-signed certificate for *name*, and its key."""
     path = folder / f"{name}.pem"
     extension = ("-addext", f"subjectAltName=DNS:{name}")
     made = ("req", "-x509", "-newkey", "ed25519", "-noenc", "-days", "2", "-subj", f"/CN={name}", *extension)

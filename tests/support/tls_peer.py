@@ -1,4 +1,4 @@
-"""What the wire tests of tls share: certificates, and openssl or python as the peer on the Linux side of a TAP."""
+"""Shared by the wire tests of tls: certificates, and openssl or python as the peer on the Linux side of a TAP."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ NAME = "peer.example"
 
 
 def certificates(folder: Path) -> Authority:
-    """Return an authority that has signed good.pem, client.pem, expired.pem and other.pem; NAME.pem signs itself."""
+    """Return an authority with good.pem, client.pem, expired.pem and other.pem. NAME.pem is self-signed."""
     made = Authority(folder)
     made.certificate("good", NAME, "10.0.2.2", "10.0.2.15")
     made.certificate("client", "client.example")
@@ -25,13 +25,13 @@ def certificates(folder: Path) -> Authority:
 
 
 def named(network: TapNetwork) -> TapNetwork:
-    """Have the peer called NAME."""
+    """Give the peer the name NAME, in the hosts file."""
     (network.mount.path / "netcfg/resolv/hosts").write_text(f"10.0.2.2 {NAME}\n")
     return network
 
 
 def quoted(path: Path) -> str:
-    """Return a path as it goes into a component of a path."""
+    """Return *path* with %2F for each '/', for use inside a component of a path."""
     return str(path).replace("/", "%2F")
 
 
@@ -50,7 +50,7 @@ def s_server(network: TapNetwork, certificate: Path, *options: str) -> subproces
 
 
 def python(network: TapNetwork, program: str, *arguments: str) -> subprocess.Popen[str]:
-    """Start a program that says "ready"."""
+    """Start a Python program and wait until it prints "ready"."""
     server = network.start_peer([sys.executable, "-c", program, *arguments], stdout=subprocess.PIPE)
     assert server.stdout is not None
     assert server.stdout.readline() == "ready\n"

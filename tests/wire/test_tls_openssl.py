@@ -1,4 +1,4 @@
-"""TLS with Linux's openssl and curl as peers: certificates of clients, alpn, many at once, bulk, and giving up."""
+"""TLS with Linux's openssl and curl as peers: client certificates, alpn, many connections, bulk, time-outs."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ else:
 print((taken if sys.argv[2] == "sink" else given).hexdigest(), flush=True)
 tls.unwrap()
 """
-# Takes connections and says nothing, ever.
+# Accepts connections and never sends.
 SILENT = """
 import socket, sys
 listener = socket.create_server(("10.0.2.2", 4435)); print("ready", flush=True)
@@ -60,7 +60,7 @@ def network(tap_network):
 
 @contextlib.contextmanager
 def serving(network, options: str):
-    """Run HELLO."""
+    """Run HELLO until the block ends."""
     command = ["bash", "-c", HELLO, "bash", options]
     with subprocess.Popen(command, cwd=network.mount.path, stdout=subprocess.PIPE, text=True) as server:
         try:
@@ -71,13 +71,13 @@ def serving(network, options: str):
 
 
 def s_client(network, authority, *options: str) -> subprocess.CompletedProcess[str]:
-    """Say a line to us; return what we answer."""
+    """Send a request from the peer; return the result, with the response in stdout."""
     command = ["openssl", "s_client", "-connect", "10.0.2.15:8443", "-CAfile", str(authority.ca), "-quiet"]
     command += ["-verify_ip", "10.0.2.15", "-verify_return_error", *options]
     return network.run_peer(command, input="GET / HTTP/1.0\n", check=False)
 
 
-def test_openssl_as_a_client_verifies_us(network, authority):
+def test_openssl_as_a_client_verifies_the_certificate(network, authority):
     with serving(network, f"cert={quoted(authority.folder / 'good.pem')},alpn=h2+http%2F1.1"):
         done = s_client(network, authority, "-alpn", "http/1.1", "-tls1_3")
         assert done.stdout == "http/1.1\n\nGET / HTTP/1.0\n", done.stderr
@@ -87,7 +87,7 @@ def test_openssl_as_a_client_verifies_us(network, authority):
         assert "alert" in old.stderr
 
 
-def test_a_server_with_ca_wants_a_certificate_of_the_client(network, authority):
+def test_a_server_with_ca_requires_a_client_certificate(network, authority):
     good, client = authority.folder / "good.pem", authority.folder / "client.pem"
     with serving(network, f"cert={quoted(good)},ca={quoted(authority.ca)}"):
         known = s_client(network, authority, "-cert", str(client), "-key", str(client))
@@ -95,7 +95,7 @@ def test_a_server_with_ca_wants_a_certificate_of_the_client(network, authority):
         assert "GET /" not in s_client(network, authority).stdout
 
 
-def test_we_show_our_certificate_to_who_wants_it(network, authority):
+def test_a_client_sends_its_certificate_on_request(network, authority):
     good, client = authority.folder / "good.pem", authority.folder / "client.pem"
     s_server(network, good, "-CAfile", str(authority.ca), "-Verify", "1", "-verify_return_error", "-www", "-tls1_2")
     path = f"tls/{NAME}:4433,ca={quoted(authority.ca)}"
@@ -125,7 +125,7 @@ def test_many_clients_are_served_at_once(network, authority):
 
 
 @pytest.mark.parametrize("direction", ["sink", "source"])
-def test_a_hundred_mebibytes_arrive_whole(network, authority, direction):
+def test_a_hundred_mebibytes_arrive_complete(network, authority, direction):
     server = python(network, SINK_AND_SOURCE, str(authority.folder / "good.pem"), direction, str(MEBIBYTES))
     path = f"tls/{NAME}:4434,ca={quoted(authority.ca)}"
     if direction == "source":
@@ -135,7 +135,7 @@ def test_a_hundred_mebibytes_arrive_whole(network, authority, direction):
     assert server.stdout.readline().strip() == (moved.stdout + moved.stderr).split()[0]
 
 
-def test_a_handshake_that_does_not_end_is_interrupted_or_given_up(network):
+def test_a_handshake_without_an_answer_is_interruptible_and_times_out(network):
     server = python(network, SILENT)
     mount = network.mount.path
     opening = subprocess.Popen(["cat", mount / f"tls/{NAME}:4435,verify=no"], stderr=subprocess.DEVNULL)

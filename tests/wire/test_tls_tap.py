@@ -1,4 +1,4 @@
-"""TLS against Linux's own: openssl s_server, s_client and curl on the other end of the TAP."""
+"""TLS against Linux programs: openssl s_server, s_client and curl on the other end of the TAP."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ while True:
     raw, _ = listener.accept()
     tls = context.wrap_socket(raw, server_side=True)
     tls.sendall(b"some of it\\n")
-    if sys.argv[2] == "politely":
+    if sys.argv[2] == "close_notify":
         tls.unwrap().close()
     else:
         raw = tls.detach(); os.close(raw)
@@ -81,20 +81,20 @@ def test_a_bad_certificate_is_an_error_of_open(network, authority, certificate, 
     os.close(os.open(network.mount.path / f"tls/{NAME}:4433,verify=no", os.O_RDWR))
 
 
-def test_the_system_does_not_trust_our_authority(network, authority):
+def test_the_system_does_not_trust_the_tests_authority(network, authority):
     s_server(network, authority.folder / "good.pem")
     with pytest.raises(OSError) as caught:
         os.open(network.mount.path / f"tls/{NAME}:4433", os.O_RDWR)
     assert caught.value.errno == errno.EPROTO
 
 
-@pytest.mark.parametrize("manner", ["politely", "rudely"])
-def test_close_notify_is_the_end_and_truncation_is_a_reset(network, authority, manner):
-    python(network, CLOSING, str(authority.folder / "good.pem"), manner)
+@pytest.mark.parametrize("ending", ["close_notify", "fin_only"])
+def test_close_notify_is_end_of_file_and_truncation_is_a_reset(network, authority, ending):
+    python(network, CLOSING, str(authority.folder / "good.pem"), ending)
     read = shell(network, f"cat tls/{NAME}:4433,ca={quoted(authority.ca)}")
     assert read.stdout == "some of it\n"
-    assert (read.returncode == 0) == (manner == "politely")
-    assert ("Connection reset by peer" in read.stderr) == (manner == "rudely")
+    assert (read.returncode == 0) == (ending == "close_notify")
+    assert ("Connection reset by peer" in read.stderr) == (ending == "fin_only")
 
 
 def test_ten_mebibytes_there_and_back(network, authority, tmp_path):
@@ -143,10 +143,10 @@ def test_a_shell_serves_curl_over_https(network, authority, program, slash):
             server.kill()
 
 
-def test_poll_says_in_while_octets_wait_inside_the_layer(network, authority):
+def test_poll_reports_in_while_octets_of_a_record_are_unread(network, authority):
     import select
 
-    python(network, CLOSING, str(authority.folder / "good.pem"), "politely")
+    python(network, CLOSING, str(authority.folder / "good.pem"), "close_notify")
     descriptor = os.open(network.mount.path / f"tls/{NAME}:4433,ca={quoted(authority.ca)}", os.O_RDWR)
     try:
         waiting = select.poll()

@@ -1,4 +1,4 @@
-"""Two TLS engines over tcp over a simulated wire, under virtual time: ends, readiness, failures."""
+"""Two TLS engines over tcp over a simulated wire, in virtual time: ends, readiness, failures."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from schemefs.errors import SchemeError
 from schemefs.net.buffer import joined
 from schemefs.scheme import Event
 from schemes.tls.credentials import client_context, server_context
-from schemes.tls.engine import INBOX, TlsEngine
-from schemes.tls.layer import Layer
+from schemes.tls.engine import RECEIVE_BUFFER, TlsEngine
+from schemes.tls.record_layer import RecordLayer
 from tests.support.tcp_pair import Pair, Weather
 from tests.support.tls_certificates import AllFiles, Authority, self_signed
 
@@ -29,7 +29,7 @@ def authority(tmp_path_factory) -> Authority:
 
 
 class World:
-    """A client and a server over tcp; `certificate` names the server's."""
+    """A client and a server over tcp. *certificate* is the name of the server's."""
 
     def __init__(
         self, authority: Authority, certificate="good", name="example.com", *, weather=None, client=None, server=None
@@ -40,8 +40,8 @@ class World:
         streams = self.pair.established()
         mine = client_context({**trust, **(client or {})}, AllFiles())
         theirs = server_context({"cert": str(authority.folder / f"{certificate}.pem"), **(server or {})}, AllFiles())
-        self.client = self._engine(streams[0], Layer(mine, name))
-        self.server = self._engine(streams[1], Layer(theirs, None))
+        self.client = self._engine(streams[0], RecordLayer(mine, name))
+        self.server = self._engine(streams[1], RecordLayer(theirs, None))
 
     def _engine(self, stream, layer) -> TlsEngine:
         return TlsEngine(stream, layer, self.pair.timers, self.pair.now, 30.0, self.outcomes.append)
@@ -53,7 +53,7 @@ class World:
     def passes(self, seconds: float = 1.0) -> None:
         self.pair.passes(seconds)
 
-    def shake_hands(self):
+    def handshake(self):
         assert self.pair.until(lambda: self.client.established and self.server.established, 10.0), self.client.error
         self.passes()
         return self
@@ -70,8 +70,8 @@ class World:
         return None if data is None else joined(data)
 
 
-def test_octets_go_both_ways_and_the_end_is_the_end(authority):
-    world = World(authority).shake_hands()
+def test_octets_go_both_ways_and_close_notify_is_end_of_file(authority):
+    world = World(authority).handshake()
     client, server = world.client, world.server
     assert client.fevent(Event.ALL) == Event.OUT
     assert client.write(memoryview(b"question"), world.now) == 8
@@ -92,8 +92,8 @@ def test_octets_go_both_ways_and_the_end_is_the_end(authority):
     assert world.outcomes == [True, True]
 
 
-def test_octets_of_the_same_record_that_were_not_read_are_readable(authority):
-    world = World(authority).shake_hands()
+def test_unread_octets_of_a_record_are_readable(authority):
+    world = World(authority).handshake()
     world.server.write(memoryview(b"abcdef"), world.now)
     world.passes()
     assert world.read(world.client, 2) == b"ab"
@@ -104,7 +104,7 @@ def test_octets_of_the_same_record_that_were_not_read_are_readable(authority):
     assert world.client.fevent(Event.IN) == 0
 
 
-def test_a_bad_certificate_fails_the_open_and_says_why(authority):
+def test_a_bad_certificate_fails_the_open_with_the_reason(authority):
     expired = World(authority, "expired")
     refusal = expired.refused()
     assert refusal.errno == errno.EPROTO
@@ -115,7 +115,7 @@ def test_a_bad_certificate_fails_the_open_and_says_why(authority):
     assert "not valid for 'other.example.com'" in wrong.sentence
 
 
-def test_the_peer_of_who_refuses_hears_an_alert(authority):
+def test_a_refusal_sends_an_alert_to_the_peer(authority):
     world = World(authority, "expired")
     world.refused()
     world.passes()
@@ -128,14 +128,14 @@ def test_the_peer_of_who_refuses_hears_an_alert(authority):
     assert world.server.ended
 
 
-def test_verify_no_takes_anybody_and_an_address_can_be_a_name(authority):
-    assert World(authority, "expired", "nobody.example", client={"verify": "no"}).shake_hands().client.established
-    by_address = World(authority, "good", "10.0.2.2").shake_hands()
+def test_verify_no_accepts_any_certificate_and_a_certificate_may_be_for_an_address(authority):
+    assert World(authority, "expired", "other.example", client={"verify": "no"}).handshake().client.established
+    by_address = World(authority, "good", "10.0.2.2").handshake()
     assert by_address.client.status(by_address.now)["peer_subject"].endswith(", CN=good")
 
 
-def test_truncation_is_a_reset_after_what_had_arrived_and_never_an_end(authority):
-    world = World(authority).shake_hands()
+def test_truncation_is_a_reset_after_the_data_and_never_end_of_file(authority):
+    world = World(authority).handshake()
     world.server.write(memoryview(b"half a li"), world.now)
     world.server.stream.close_lingering(world.now)  # FIN, without close_notify
     world.passes()
@@ -149,7 +149,7 @@ def test_truncation_is_a_reset_after_what_had_arrived_and_never_an_end(authority
 
 
 def test_half_close_lets_the_answer_through(authority):
-    world = World(authority).shake_hands()
+    world = World(authority).handshake()
     world.client.write(memoryview(b"all of it"), world.now)
     world.client.shutdown(read=False, write=True, now=world.now)
     with pytest.raises(SchemeError) as caught:
@@ -170,7 +170,7 @@ def test_half_close_lets_the_answer_through(authority):
     assert got == answer
 
 
-def test_half_close_before_the_handshake_is_done(authority):
+def test_half_close_during_the_handshake(authority):
     world = World(authority)
     world.client.shutdown(read=False, write=True, now=world.now)
     world.passes()
@@ -180,29 +180,30 @@ def test_half_close_before_the_handshake_is_done(authority):
     assert world.read(world.client) == b"hello"
 
 
-def test_bulk_through_loss_with_a_slow_reader_is_bounded_and_whole(authority):
+def test_bulk_through_loss_with_a_slow_reader_is_bounded_and_complete(authority):
     weather = Weather(loss=0.03, reordering=0.05)
-    world = World(authority, weather=weather).shake_hands()
+    world = World(authority, weather=weather).handshake()
     octets = random.Random(2).randbytes(3 << 20)
     rest, got = memoryview(octets), bytearray()
     largest = 0
     for _ in range(4000):
         while rest and (taken := world.server.write(rest[:131072], world.now)):
             rest = rest[taken:]
-        largest = max(largest, len(world.client.inbox))
+        largest = max(largest, len(world.client.receive_buffer))
         if data := world.read(world.client, 50_000):
             got += data
         if len(got) == len(octets):
             break
         world.passes(0.05)
     assert got == octets
-    assert largest <= INBOX + (1 << 17)
+    assert largest <= RECEIVE_BUFFER + (1 << 17)
 
 
-def test_a_peer_that_says_nothing_is_given_up(authority):
+def test_a_silent_peer_times_out(authority):
     pair = Pair()
     stream, _ = pair.established()
-    engine = TlsEngine(stream, Layer(client_context({}), "example.com"), pair.timers, pair.now, 5.0, lambda _ok: None)
+    layer = RecordLayer(client_context({}), "example.com")
+    engine = TlsEngine(stream, layer, pair.timers, pair.now, 5.0, lambda _succeeded: None)
     pair.passes(4.0)
     assert engine.opening(pair.now)
     pair.passes(2.0)
@@ -211,10 +212,11 @@ def test_a_peer_that_says_nothing_is_given_up(authority):
     assert caught.value.errno == errno.ETIMEDOUT
 
 
-def test_garbage_instead_of_tls_is_a_failure_not_an_exception(authority):
+def test_plain_text_instead_of_tls_is_eproto(authority):
     pair = Pair()
     stream, peer = pair.established()
-    engine = TlsEngine(stream, Layer(client_context({}), "example.com"), pair.timers, pair.now, 5.0, lambda _ok: None)
+    layer = RecordLayer(client_context({}), "example.com")
+    engine = TlsEngine(stream, layer, pair.timers, pair.now, 5.0, lambda _succeeded: None)
     peer.write(memoryview(b"HTTP/1.0 400 Bad Request\r\n\r\n"), pair.now)
     pair.passes(1.0)
     with pytest.raises(SchemeError) as caught:
@@ -223,7 +225,7 @@ def test_garbage_instead_of_tls_is_a_failure_not_an_exception(authority):
 
 
 def test_a_reset_is_a_reset(authority):
-    world = World(authority).shake_hands()
+    world = World(authority).handshake()
     world.server.abort(world.now)
     world.passes()
     with pytest.raises(SchemeError) as caught:
@@ -231,8 +233,8 @@ def test_a_reset_is_a_reset(authority):
     assert caught.value.errno == errno.ECONNRESET
 
 
-def test_unread_octets_reset_the_peer_as_with_a_socket(authority):
-    world = World(authority).shake_hands()
+def test_close_with_unread_octets_resets_the_peer_as_with_a_socket(authority):
+    world = World(authority).handshake()
     world.server.write(memoryview(b"never read"), world.now)
     world.passes()
     world.client.close(world.now)
@@ -242,9 +244,9 @@ def test_unread_octets_reset_the_peer_as_with_a_socket(authority):
     assert caught.value.errno == errno.ECONNRESET
 
 
-def test_a_server_with_ca_wants_a_certificate(authority):
+def test_a_server_with_ca_requires_a_certificate(authority):
     trust = {"ca": str(authority.ca)}
-    known = World(authority, client={"cert": str(authority.folder / "client.pem")}, server=trust).shake_hands()
+    known = World(authority, client={"cert": str(authority.folder / "client.pem")}, server=trust).handshake()
     assert known.server.status(known.now)["peer_subject"].endswith(", CN=client")
     unknown = World(authority, server=trust)
     assert unknown.refused(unknown.server).errno == errno.EPROTO
@@ -254,8 +256,8 @@ def test_a_server_with_ca_wants_a_certificate(authority):
     assert "certificate required" in caught.value.sentence
 
 
-def test_status_shows_the_agreement(authority):
-    world = World(authority, client={"alpn": "h2+http%2F1.1"}, server={"alpn": "http%2F1.1"}).shake_hands()
+def test_status_shows_the_session(authority):
+    world = World(authority, client={"alpn": "h2+http%2F1.1"}, server={"alpn": "http%2F1.1"}).handshake()
     shown = world.client.status(world.now)
     assert next(iter(shown)) == "state"
     assert (shown["state"], shown["version"], shown["alpn"]) == ("ESTABLISHED", "TLSv1.3", "http/1.1")
@@ -263,7 +265,7 @@ def test_status_shows_the_agreement(authority):
     assert shown["stream_state"] == "ESTABLISHED"
 
 
-def test_files_that_cannot_be_used_are_named(tmp_path):
+def test_unusable_files_are_named(tmp_path):
     (tmp_path / "bad.pem").write_text("no certificate")
     with pytest.raises(SchemeError) as bad:
         client_context({"ca": str(tmp_path / "bad.pem").replace("/", "%2F")}, AllFiles())
@@ -273,8 +275,8 @@ def test_files_that_cannot_be_used_are_named(tmp_path):
     assert "cert=FILE" in none.value.sentence
 
 
-def test_its_story_is_the_streams(authority: Authority) -> None:
-    """`events`: handshake and records are segments."""
+def test_events_are_those_of_the_stream(authority: Authority) -> None:
+    """Handshake messages and records appear as segments."""
     world = World(authority)
     lines: list[str] = []
     assert isinstance(world.client, EventSource)

@@ -24,7 +24,7 @@ ROOT, USER = Caller(0, files=AllFiles()), Caller(1000)
 
 
 class Machine(IpHost):
-    """One host whose programs talk through lo."""
+    """One host with programs that communicate through lo."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -62,8 +62,8 @@ def refused(machine, path, caller=ROOT) -> SchemeError:
     return raised.value
 
 
-@pytest.mark.parametrize("host", ["here", "several"])  # the second has two addresses, so it is sought
-def test_two_programs_talk_and_the_name_that_was_written_is_verified(files, host):
+@pytest.mark.parametrize("host", ["here", "several"])  # the second has two addresses, so several connects compete
+def test_the_certificate_must_have_the_name_of_the_path(files, host):
     machine = Machine()
     listener = machine.open(f":https,cert={quoted(files.folder / 'here.pem')}")
     client = machine.open(f"{host}:https,ca={quoted(files.ca)}")
@@ -76,7 +76,7 @@ def test_two_programs_talk_and_the_name_that_was_written_is_verified(files, host
     assert machine.scheme.protocol.stats() == {"handshakes": 2, "handshakes_failed": 0}
 
 
-def test_another_name_than_the_certificates_is_refused(files):
+def test_a_certificate_for_another_name_is_refused(files):
     machine = Machine()
     machine.open(f":8443,cert={quoted(files.folder / 'here.pem')}")
     client = machine.open(f"127.0.0.1:8443,ca={quoted(files.ca)}")
@@ -87,7 +87,7 @@ def test_another_name_than_the_certificates_is_refused(files):
 
 
 @pytest.mark.parametrize("path", ["here:443,ca=%2Fca.pem,cert=%2Fcert.pem", ":443,ca=%2Fca.pem,cert=%2Fcert.pem"])
-def test_files_are_asked_for_before_anything_is_done(path):
+def test_files_are_requested_before_a_conversation_starts(path):
     machine = Machine()
     with pytest.raises(FilesWanted) as wanted:
         machine.open(path, caller=USER)
@@ -95,7 +95,7 @@ def test_files_are_asked_for_before_anything_is_done(path):
     assert not list(machine.scheme.conversations)
 
 
-def test_a_ctl_asks_for_the_files_of_its_verb(files):
+def test_a_ctl_requests_the_files_of_its_verb(files):
     machine = Machine()
     ctl = machine.open("clone", caller=USER)
     line = memoryview(f"announce :8443,cert={files.folder / 'here.pem'}\n".encode())
@@ -107,23 +107,26 @@ def test_a_ctl_asks_for_the_files_of_its_verb(files):
     assert not ctl.files
 
 
-def test_what_is_malformed_says_so():
-    machine = Machine()
-    for path, word in (
-        ("here:443,ca=relative.pem", "absolute"),
-        ("here:443,verify=maybe", "verify"),
-        ("here:443,alpn=", "list of protocols"),
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("here:443,ca=relative.pem", "'relative.pem' is not an absolute path"),
+        ("here:443,verify=maybe", "verify is 'maybe'; it must be yes or no"),
+        ("here:443,alpn=", "'' is not a list of protocols"),
         ("here:443,sni=a b", "host name"),
         ("here:nosuchservice", "service"),
         (":8443", "cert=FILE"),
         ("here:443,unknown", "option"),
-    ):
-        refusal = refused(machine, path)
-        assert refusal.errno == errno.EINVAL, path
-        assert word in refusal.sentence, path
+        ("here:443,key=%2Fkey.pem", "key= has no cert=; a key needs its certificate"),
+    ],
+)
+def test_a_malformed_path_is_einval_with_a_sentence(path, words):
+    refusal = refused(Machine(), path)
+    assert refusal.errno == errno.EINVAL
+    assert words in refusal.sentence
 
 
-def test_tcps_own_failures_come_through():
+def test_failures_of_tcp_are_failures_of_tls():
     machine = Machine()
     client = machine.open("here:9,verify=no")
     with pytest.raises(SchemeError) as caught:
@@ -131,7 +134,7 @@ def test_tcps_own_failures_come_through():
     assert caught.value.errno == errno.ECONNREFUSED
 
 
-def test_a_listener_that_fails_handshakes_counts_them_and_goes_on(files):
+def test_a_listener_counts_failed_handshakes_and_continues(files):
     machine = Machine()
     listener = machine.open(f":8443,cert={quoted(files.folder / 'here.pem')}")
     plain = machine.scheme.context.tree.schemes["tcp"].open("here:8443", os.O_RDWR, ROOT, 0.0)

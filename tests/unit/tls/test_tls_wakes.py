@@ -1,4 +1,4 @@
-"""Nobody sleeps for ever: users of two TLS engines who look only when they are told to, as parked calls do."""
+"""No lost wakeup: calls on two TLS engines that retry only after on_changed, as parked calls do."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from tests.support.tls_certificates import Authority
 
 
 class Parked:
-    """A call that is tried, parks, and is tried again once the engine says "look again"."""
+    """A call that parks when it would block, and is retried after on_changed."""
 
     def __init__(self, engine: TlsEngine, attempt: Callable[[], object | None]) -> None:
         self._attempt = attempt
-        self._told = True
+        self._awake = True
         self.done = False
         engine.on_changed = self._wake
 
     def _wake(self) -> None:
-        self._told = True
+        self._awake = True
 
-    def looks(self) -> None:
-        """Try, if there was a reason to, until it would park."""
-        while self._told and not self.done:
-            self._told = False
+    def run(self) -> None:
+        """Repeat the call until it is done or parks again. Without a wakeup since the last run: do nothing."""
+        while self._awake and not self.done:
+            self._awake = False
             while not self.done and self._attempt() is not None:
                 pass
 
@@ -44,20 +44,20 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 
 
 def converse(world: World, *calls: Parked, seconds: float = 300.0) -> None:
-    """Let time pass until all calls are done. Nobody looks but those who were told to."""
+    """Advance the clock until all calls are done."""
 
     def all_done() -> bool:
         for call in calls:
-            call.looks()
+            call.run()
         return all(call.done for call in calls)
 
-    assert world.pair.until(all_done, seconds), "somebody sleeps for ever"
+    assert world.pair.until(all_done, seconds), "a call stays parked"
 
 
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("chunk", [1 << 17, 20_000, 1000])
-def test_a_writer_and_a_reader_who_wait_to_be_told_come_to_the_end(authority: Authority, seed: int, chunk: int) -> None:
-    world = World(authority, weather=Weather(loss=0.01 * seed)).shake_hands()
+def test_a_parked_writer_and_a_parked_reader_complete(authority: Authority, seed: int, chunk: int) -> None:
+    world = World(authority, weather=Weather(loss=0.01 * seed)).handshake()
     octets = random.Random(seed).randbytes(chunk * 30)
     rest, got = memoryview(octets), bytearray()
 
@@ -80,9 +80,9 @@ def test_a_writer_and_a_reader_who_wait_to_be_told_come_to_the_end(authority: Au
 
 
 @pytest.mark.parametrize("unread", [b"", b"unread"])
-def test_who_reads_what_a_ctl_closes_is_told_of_the_end(authority: Authority, unread: bytes) -> None:
-    """Whoever holds its files: once the stream was left alone, nothing else would ever come."""
-    world = World(authority).shake_hands()
+def test_a_close_by_ctl_wakes_a_parked_reader(authority: Authority, unread: bytes) -> None:
+    """After the close the stream wakes no reader any more, so the close itself must."""
+    world = World(authority).handshake()
     got: list[bytes] = []
 
     def read() -> bytes | None:
@@ -93,7 +93,7 @@ def test_who_reads_what_a_ctl_closes_is_told_of_the_end(authority: Authority, un
         return data
 
     reader = Parked(world.client, read)
-    reader.looks()
+    reader.run()
     if unread:
         world.server.write(memoryview(unread), world.now)
         world.passes()
@@ -104,7 +104,7 @@ def test_who_reads_what_a_ctl_closes_is_told_of_the_end(authority: Authority, un
     assert world.client.read(10, world.now) == b""
 
 
-def test_who_waits_for_a_handshake_that_a_ctl_closes_is_told_of_the_end(authority: Authority) -> None:
+def test_a_close_by_ctl_wakes_a_parked_open(authority: Authority) -> None:
     world = World(authority)
     opener = Parked(world.client, lambda: None if world.client.opening(world.now) else finish())
 
@@ -112,7 +112,7 @@ def test_who_waits_for_a_handshake_that_a_ctl_closes_is_told_of_the_end(authorit
         opener.done = True
         return True
 
-    opener.looks()
+    opener.run()
     assert not opener.done
     world.client.close(world.now)
     converse(world, opener, seconds=5.0)
@@ -120,9 +120,9 @@ def test_who_waits_for_a_handshake_that_a_ctl_closes_is_told_of_the_end(authorit
     assert world.client.fevent(Event.ALL) & Event.HUP
 
 
-def test_a_reader_is_told_of_what_a_writer_has_run_into(authority: Authority) -> None:
-    """The stream's failure is raised once, at the write that meets it; who reads must hear of it, too."""
-    world = World(authority).shake_hands()
+def test_a_failed_write_wakes_a_parked_reader(authority: Authority) -> None:
+    """The stream raises its failure once, in the write. The reader must see it too."""
+    world = World(authority).handshake()
     failures = []
 
     def read() -> bytes | None:
@@ -134,7 +134,7 @@ def test_a_reader_is_told_of_what_a_writer_has_run_into(authority: Authority) ->
         return None
 
     reader = Parked(world.client, read)
-    reader.looks()
+    reader.run()
     world.client.stream.abort(world.now)
     with pytest.raises(SchemeError):
         world.client.write(memoryview(b"x"), world.now)

@@ -1,10 +1,10 @@
-"""Octets in and out of OpenSSL, in memory: records from the stream become plain text, plain text becomes records.
+"""TLS records in memory: OpenSSL decrypts the stream's octets to plaintext and encrypts plaintext to records.
 
     receive ──> incoming ──> SSLObject ──> decrypt
     take    <── outgoing <── SSLObject <── encrypt, handshake, close_notify
 
-Nothing here waits, and nothing is left inside that could be had: `decrypt` gives everything that is complete, so an
-empty answer means that more must arrive. Errors are ssl.SSLError; what is to be told to the peer is in `take` then.
+No call blocks. `decrypt` returns the plaintext of all complete records, so an empty result means that more octets must
+arrive. Errors are ssl.SSLError; after one, `take` returns the alert for the peer.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from typing import Final
 _RECORD: Final = 16384  # RFC 8446 §5.1
 
 
-class Layer:
-    """One end of one TLS connection. *name*: whom a client wants; None: a server."""
+class RecordLayer:
+    """One end of a TLS connection. *name*: the server name that a client verifies; None: this end is the server."""
 
     __slots__ = ("_incoming", "_outgoing", "ended", "name", "tls")
 
@@ -25,18 +25,18 @@ class Layer:
         self._outgoing = ssl.MemoryBIO()
         self.name = name
         self.tls = context.wrap_bio(self._incoming, self._outgoing, server_side=name is None, server_hostname=name)
-        self.ended = False  # the peer's close_notify was read: nothing more comes
+        self.ended = False  # the peer's close_notify was read
 
     def receive(self, octets: bytes) -> None:
-        """Take what has arrived."""
+        """Add octets of the stream."""
         self._incoming.write(octets)
 
     def take(self) -> bytes:
-        """Return what is to be sent."""
+        """Return the records to send, and remove them."""
         return self._outgoing.read()
 
     def handshake(self) -> bool:
-        """Go on with the handshake; True: it is complete."""
+        """Continue the handshake; True: it is complete."""
         try:
             self.tls.do_handshake()
         except ssl.SSLWantReadError:
@@ -44,7 +44,7 @@ class Layer:
         return True
 
     def decrypt(self) -> bytes:
-        """Return the plain text of all records that are complete."""
+        """Return the plaintext of all complete records."""
         plain: list[bytes] = []
         try:
             while not self.ended:
@@ -60,23 +60,23 @@ class Layer:
         return b"".join(plain)
 
     def encrypt(self, data: memoryview) -> None:
-        """Make records of all of *data*, which is not empty."""
+        """Encrypt all of *data*, which must not be empty."""
         while data:
             data = data[self.tls.write(data) :]
 
     def close_notify(self) -> None:
-        """Say that no more is sent (RFC 8446 §6.1). `decrypt` must have been called: nothing complete may be inside."""
+        """Write a close_notify alert (RFC 8446 §6.1). Call `decrypt` first: no complete record may be inside."""
         try:
             self.tls.unwrap()
         except ssl.SSLWantReadError:
-            pass  # unwrap would wait for the peer's, which may take its time: it can still send
+            pass  # unwrap waits for the peer's close_notify, but the peer may still send data
         except ssl.SSLError:
             if not self.ended:
                 raise
 
 
 def sentence(error: ssl.SSLError) -> str:
-    """Return what went wrong, in OpenSSL's words without its decoration."""
+    """Return OpenSSL's reason without its prefixes and capitals."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"its certificate was refused: {error.verify_message.rstrip('.')}"
     reason = (error.reason or str(error)).lower().replace("_", " ")
