@@ -105,9 +105,7 @@ def test_a_caller_that_can_read_the_files_serves_and_connects(
 
 
 @pytest.mark.needs("root")
-def test_a_caller_that_can_not_read_a_key_is_refused(
-    module_scheme_mount: SchemeMount, authority: Authority
-) -> None:
+def test_a_caller_that_can_not_read_a_key_is_refused(module_scheme_mount: SchemeMount, authority: Authority) -> None:
     pem = authority.folder / "here.pem"
     pem.chmod(0o600)
     os.chown(pem, 0, 0)
