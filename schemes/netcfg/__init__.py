@@ -1,4 +1,4 @@
-"""netcfg: configuration as files, one line a command."""
+"""The netcfg scheme: the network configuration as files; each line that is written is a command."""
 
 from schemes.netcfg.scheme import NetcfgScheme
 

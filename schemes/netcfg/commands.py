@@ -1,8 +1,8 @@
-"""A text file that takes commands: each write(2) carries whole ones, a line each, applied before it is answered.
+"""A text file that takes commands: each write(2) has complete lines, and returns after they are applied.
 
-All lines of a write are parsed before the first is applied, so a malformed one changes nothing; then they are applied
-in order, and one that fails is the write's error (those before it stay). flush, fsync and close apply nothing: a shell
-doesn't see their errors.
+All lines of a write are parsed before the first is applied, so a malformed line changes nothing. They are applied in
+order. The first one that fails is the write's error; earlier ones stay applied. flush, fsync and close apply nothing,
+because a shell ignores their errors.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ if TYPE_CHECKING:
     from schemefs.scheme import Caller, SchemeContext
 
 Command = Callable[[float], None]
-"""Applies what a line says, given `now`; raises SchemeError when that can't be done."""
+"""Applies a parsed line at time `now`. SchemeError: the line can't be applied."""
 
 Parse = Callable[[list[str]], list[Command]]
-"""Takes the lines of one write, which are not empty; raises ValueError with a sentence for a malformed one."""
+"""Parses the non-empty lines of one write. ValueError, with a sentence: a line is malformed."""
 
 
 def each_line(parse: Callable[[str], Command]) -> Parse:
-    """Return a Parse for lines that don't depend on each other."""
+    """Return a Parse for lines that are independent of each other."""
     return lambda lines: [parse(line) for line in lines]
 
 
 class CommandFile(TextFile):
-    """Privileged to write. A node without *read* is only written, and reads as empty."""
+    """A file of commands for privileged callers. Without *read* it reads as empty."""
 
     def __init__(self, context: SchemeContext, parse: Parse, read: Callable[[], str] | None = None) -> None:
         super().__init__(read, self._apply, uid=context.uid)
@@ -41,7 +41,7 @@ class CommandFile(TextFile):
         check_privileged(self._context, caller)
         lines = [line.strip() for line in text.splitlines() if line.strip()]
         if not lines:
-            raise SchemeError(errno.EINVAL, "an empty line is no command")
+            raise SchemeError(errno.EINVAL, "the write has no command; a command is a non-empty line")
         try:
             commands = self._parse(lines)
         except ValueError as error:
@@ -51,6 +51,6 @@ class CommandFile(TextFile):
 
 
 def check_privileged(context: SchemeContext, caller: Caller) -> None:
-    """EACCES: *caller* may only look."""
+    """Raise EACCES unless *caller* is root or the daemon's user."""
     if not context.is_privileged(caller):
-        raise SchemeError(errno.EACCES, "only root, and whom the daemon runs as, may configure the network")
+        raise SchemeError(errno.EACCES, "only root and the daemon's user may configure the network")

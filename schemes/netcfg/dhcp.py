@@ -1,4 +1,4 @@
-"""`ifaces/<if>/dhcp`: write `on`, `off` or `renew`, read the lease. The clients, and what they need of the stack."""
+"""`ifaces/<if>/dhcp`: write `on`, `off` or `renew`, read the lease. Connects the DHCP clients to the stack."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ if TYPE_CHECKING:
 log = logging.getLogger("schemefs.dhcp")
 
 OFF: Final = "off"
-_WORDS: Final = ("on", OFF, "renew")
+_COMMANDS: Final = ("on", OFF, "renew")
 _UDP_HEADER: Final = Struct(">HHHH")
 _CHECKSUM_OFFSET: Final = 6
 
 
 class Dhcp:
-    """The clients of all interfaces, which share port 68."""
+    """The clients of all interfaces. They share port 68."""
 
     def __init__(self, context: SchemeContext, network: NetworkLayer) -> None:
         self.context = context
@@ -48,16 +48,14 @@ class Dhcp:
         network.on_change.append(self._network_changed)
 
     def client(self, name: str) -> DhcpClient | None:
-        """Return the client of an interface; None: it is off."""
+        """Return the client of an interface; None: DHCP is off there."""
         return self._clients.get(name)
 
     def switch_on(self, name: str, now: float) -> None:
-        """Begin on one interface. EOPNOTSUPP: no Ethernet, or no udp; EADDRINUSE: somebody has port 68."""
+        """Start a client. EOPNOTSUPP: not an Ethernet link, or no udp scheme. EADDRINUSE: port 68 is taken."""
         link = self.links.get(name)
         if link is None or link.medium is not Medium.ETHERNET:
-            raise SchemeError(
-                errno.EOPNOTSUPP, f"{name} has no hardware address, so no DHCP server could tell us apart"
-            )
+            raise SchemeError(errno.EOPNOTSUPP, f"{name} has no hardware address; DHCP needs an Ethernet interface")
         if name not in self._clients:
             if self._port is None:
                 self._port = self._udp().open_port(wire.CLIENT_PORT, self._receive)
@@ -67,7 +65,7 @@ class Dhcp:
             self._switched(name)
 
     def switch_off(self, name: str, now: float) -> None:
-        """Give the lease back; harmless when it is off."""
+        """Release the lease and stop the client. No effect if DHCP is off."""
         client = self._clients.pop(name, None)
         if client is None:
             return
@@ -79,38 +77,38 @@ class Dhcp:
         self._switched(name)
 
     def renew(self, name: str, now: float) -> None:
-        """ENOTCONN: it is off."""
+        """Renew the lease now. ENOTCONN: DHCP is off."""
         client = self._clients.get(name)
         if client is None:
-            raise SchemeError(errno.ENOTCONN, f"there is no DHCP on {name}: write 'on' first")
+            raise SchemeError(errno.ENOTCONN, f"DHCP is off on {name}; write 'on' first")
         client.renew(now)
 
     def is_leased(self, interface: str, address: bytes) -> bool:
-        """Tell whether a lease brought this address: it goes with the lease."""
+        """Return True if a lease has added this address. The lease's end removes it."""
         host = self._hosts.get(interface)
         return host is not None and bool(host.address) and address == host.address
 
     def is_leased_route(self, rule: RouteEntry) -> bool:
-        """Tell whether a lease brought this rule: it goes with the lease."""
+        """Return True if a lease has added this rule. The lease's end removes it."""
         host = self._hosts.get(rule.interface)
         is_default = (rule.prefix_length, rule.metric, rule.source) == (0, 0, b"")
         return host is not None and bool(host.router) and is_default and rule.via == host.router
 
     def changed(self, name: str) -> None:
-        """Tell who polls the file."""
+        """Wake the pollers of the interface's `dhcp` file."""
         if name in self.files:
             self.files[name].changed()
 
     def _switched(self, name: str) -> None:
-        """Tell who polls the file, or another that shows whether it is on."""
-        for told in tuple(self.network.on_change):
-            told(f"ifaces/{name}/dhcp")
+        """Wake the pollers of all files that show whether DHCP is on."""
+        for callback in tuple(self.network.on_change):
+            callback(f"ifaces/{name}/dhcp")
 
     def _udp(self) -> DatagramService:
-        # Looked up when it is needed: netcfg is of use without udp.
+        # Looked up here, not required: netcfg works without udp.
         scheme = self.context.tree.schemes.get("udp")
         if scheme is None:
-            raise SchemeError(errno.EOPNOTSUPP, "DHCP needs the udp scheme, which is not there")
+            raise SchemeError(errno.EOPNOTSUPP, "there is no udp scheme; DHCP needs it")
         return cast("DatagramService", scheme.provides)
 
     def _receive(self, octets: bytes, now: float) -> None:
@@ -137,21 +135,21 @@ class _InterfaceHost:
         self._dhcp = dhcp
         self._network = dhcp.network
         self._link = link
-        # What `configure` added; empty: nothing, or it was there before, and then it stays when the lease goes.
+        # Added by `configure` and removed by `deconfigure`; empty: nothing was added, or it existed before.
         self.address = b""
         self.router = b""
 
     @property
     def mac(self) -> bytes:
-        """As it is now."""
+        """The link's current hardware address."""
         return self._link.mac
 
     def broadcast(self, message: bytes, source: bytes, now: float) -> None:
-        """Send a frame of our own making: without an address no route leads to everybody on this link."""
+        """Send a complete frame: an interface without an address has no route for a broadcast."""
         self._link.send((wire.frame(self.mac, source, message),), NO_OFFLOAD, now)
 
     def unicast(self, message: bytes, server: bytes, now: float) -> None:
-        """Send by the routing table."""
+        """Send over the routing table. Without a route the message is dropped."""
         try:
             path = self._network.path(server)
             length = 8 + len(message)
@@ -159,24 +157,24 @@ class _InterfaceHost:
             header = _UDP_HEADER.pack(wire.CLIENT_PORT, wire.SERVER_PORT, length, partial)
             path.send(UDP, header, (message,), now, checksum_offset=_CHECKSUM_OFFSET, may_fragment=True)
         except SchemeError as error:
-            log.debug("a request was not sent: %s", error.sentence)
+            log.debug("a DHCP request was not sent: %s", error.sentence)
 
     def configure(self, lease: wire.Reply, now: float) -> None:
-        """Address, default route, name servers: what of them is not there yet."""
+        """Add address and default route if they do not exist, and set the name servers."""
         name = self._link.name
         interface = self._network.interfaces[name]
         if (lease.address, prefix_length(lease)) not in interface.configured:
             try:
                 interface.add_address(lease.address, prefix_length(lease), now)
             except SchemeError as error:
-                log.warning("the leased address can't be used: %s", error.sentence)
+                log.warning("the leased address can't be added: %s", error.sentence)
                 return
             self.address = lease.address
         for router in lease.routers[:1]:
             try:
                 self._network.routes.add(ANY_V4, 0, via=router, interface=name)
             except SchemeError as error:
-                log.warning("no default route by the lease: %s", error.sentence)
+                log.warning("the lease's default route can't be added: %s", error.sentence)
             else:
                 self.router = router
         nameservers = tuple(filter(is_unicast, lease.nameservers))
@@ -184,7 +182,7 @@ class _InterfaceHost:
             self._dhcp.context.names.nameservers = nameservers
 
     def deconfigure(self, lease: wire.Reply, now: float) -> None:
-        """Take away what is still there of what `configure` added."""
+        """Remove the address and the route that `configure` added, if they still exist."""
         address, self.address = self.address, b""
         router, self.router = self.router, b""
         interface = self._network.interfaces.get(self._link.name)
@@ -198,28 +196,28 @@ class _InterfaceHost:
                 interface.remove_address(address, prefix_length(lease), now)
 
     def changed(self) -> None:
-        """Tell who polls the file."""
+        """Wake the pollers of the interface's `dhcp` file."""
         self._dhcp.changed(self._link.name)
 
 
 class DhcpFile(CommandFile):
-    """The node."""
+    """`ifaces/<if>/dhcp`."""
 
     def __init__(self, dhcp: Dhcp, name: str) -> None:
-        super().__init__(dhcp.context, each_line(self._parse_word))
+        super().__init__(dhcp.context, each_line(self._parse_command))
         self._dhcp = dhcp
         self._name = name
         dhcp.files[name] = self
 
     def read(self, caller: Caller, now: float) -> bytes:
-        """Return `off`, or the client's state and lease."""
+        """Return `off`, or the state and the lease of the client."""
         del caller
         client = self._dhcp.client(self._name)
         return client.text(now).encode() if client is not None else f"{OFF}\n".encode()
 
-    def _parse_word(self, line: str) -> Command:
-        if line not in _WORDS:
-            message = f"{line!r} is not {' or '.join(_WORDS)}"
+    def _parse_command(self, line: str) -> Command:
+        if line not in _COMMANDS:
+            message = f"there is no DHCP command {line!r}; there are: {', '.join(_COMMANDS)}"
             raise ValueError(message)
         command = {"on": self._dhcp.switch_on, OFF: self._dhcp.switch_off, "renew": self._dhcp.renew}[line]
         return lambda now: command(self._name, now)

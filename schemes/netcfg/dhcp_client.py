@@ -1,10 +1,10 @@
-"""A DHCP client for one interface (RFC 2131 §4.4). Sans-IO: its timer, and a host that sends and configures for it.
+"""A DHCP client for one interface (RFC 2131 §4.4). Sans-IO: it has a timer; its host sends and configures.
 
     INIT ──discover──> SELECTING ──offer──> REQUESTING ──ack──> BOUND ──T1──> RENEWING ──T2──> REBINDING
       ^                                         | nak             ^  <──ack──────'  <──ack──────'    |
-      '───────────────── nak, expired, somebody else has the address (decline, 10 s) ────────────────'
+      '───────────────── nak, expired, address in use by another host (decline, 10 s) ───────────────'
 
-What a lease configures is gone when the lease is: address, default route; name servers stay, they harm nobody.
+The end of a lease removes its address and its default route. Its name servers stay.
 """
 
 from __future__ import annotations
@@ -30,39 +30,39 @@ BOUND: Final = "BOUND"
 RENEWING: Final = "RENEWING"
 REBINDING: Final = "REBINDING"
 
-FIRST_RETRY: Final = 4.0  # seconds; doubled to the longest, one second more or less each time: RFC 2131 §4.1
-LONGEST_RETRY: Final = 64.0
-REQUESTS: Final = 4  # unanswered ones before another server may be better
-LEAST_RENEWAL_RETRY: Final = 60.0  # RFC 2131 §4.4.5
-AFTER_DECLINE: Final = 10.0  # RFC 2131 §3.1 (5)
-_SMALLEST_LEASE: Final = 10  # a server that says less would keep us busy with nothing else
+FIRST_RETRY: Final = 4.0  # seconds; doubled up to MAX_RETRY, each ±1 s at random (RFC 2131 §4.1)
+MAX_RETRY: Final = 64.0
+MAX_REQUESTS: Final = 4  # requests without an answer; then another server may answer a discover
+MIN_RENEWAL_RETRY: Final = 60.0  # RFC 2131 §4.4.5
+DECLINE_WAIT: Final = 10.0  # RFC 2131 §3.1 (5)
+_MIN_LEASE: Final = 10  # seconds; a shorter lease counts as this, to bound the rate of renewals
 
 
 class Host(Protocol):
-    """What the client needs of its interface."""
+    """The client's access to its interface."""
 
     @property
     def mac(self) -> bytes:
-        """Who we are to a server."""
+        """The hardware address, by which a server identifies the client."""
 
     def broadcast(self, message: bytes, source: bytes, now: float) -> None:
-        """Send to every server."""
+        """Send to all servers, from the address *source*."""
 
     def unicast(self, message: bytes, server: bytes, now: float) -> None:
-        """Send to one server, by the way that leads there; lost when none does."""
+        """Send to one server. Without a route the message is lost."""
 
     def configure(self, lease: wire.Reply, now: float) -> None:
-        """Take address, route and name servers of *lease* into use."""
+        """Add the address, the route and the name servers of *lease*."""
 
     def deconfigure(self, lease: wire.Reply, now: float) -> None:
-        """Give address and route up."""
+        """Remove the address and the route of *lease*."""
 
     def changed(self) -> None:
-        """What `text` says is different."""
+        """Wake the readers of `text`."""
 
 
 class DhcpClient:
-    """`start` once; `stop` at the end."""
+    """The state machine of one interface. Call `start` once, and `stop` at the end."""
 
     def __init__(self, host: Host, timers: Timers, randomness: random.Random, name: str) -> None:
         self.state = INIT
@@ -77,7 +77,7 @@ class DhcpClient:
         self._renew_at = self._rebind_at = self._expires_at = math.inf
 
     def start(self, now: float) -> None:
-        """Look for a server."""
+        """Send the first discover."""
         self._offer = None
         self._xid = self._random.getrandbits(32)
         self._began_at = now
@@ -86,7 +86,7 @@ class DhcpClient:
         self._discover(now)
 
     def stop(self, now: float) -> None:
-        """Give a lease back, politely, and forget it."""
+        """Release the lease (RFC 2131 §4.4.6) and stop the timer."""
         self._timer.clear()
         lease = self.lease
         if lease is not None:
@@ -96,14 +96,14 @@ class DhcpClient:
         self._enter(INIT)
 
     def renew(self, now: float) -> None:
-        """Ask now for what would be asked for at T1; without a lease, begin anew."""
+        """Start the renewal of T1 now. Without a lease: start again."""
         if self.lease is None:
             self.start(now)
         else:
-            self._begin_renewal(now)
+            self._start_renewal(now)
 
     def receive(self, reply: wire.Reply, now: float) -> None:
-        """Take a server's message to somebody, perhaps to us."""
+        """Process a server's message. A message for another client or another transaction is ignored."""
         if reply.xid != self._xid or reply.mac != self._host.mac:
             return
         if reply.kind == wire.OFFER and self.state == SELECTING:
@@ -114,21 +114,21 @@ class DhcpClient:
         elif reply.kind == wire.NAK and self.state in (REQUESTING, RENEWING, REBINDING):
             log.warning("%s refused: %s", presentation(reply.server or ANY_V4), reply.message or "no reason given")
             self._drop_lease(now)
-            self._restart(now, 1.0)  # not at once: a server that refuses everything must not make a loop
+            self._restart(now, 1.0)  # after a delay: a server that refuses every request would cause a loop
 
     def decline(self, now: float) -> None:
-        """Somebody else has the address of our lease."""
+        """Decline the lease: another host uses its address (RFC 2131 §4.4.4)."""
         lease = self.lease
         if lease is None:
             return
-        log.warning("%s is in use by somebody else; declined", presentation(lease.address))
+        log.warning("%s is in use by another host; declined", presentation(lease.address))
         message = wire.build(wire.DECLINE, self._xid, self._host.mac, 0, requested=lease.address, server=lease.server)
         self._host.broadcast(message, ANY_V4, now)
         self._drop_lease(now)
-        self._restart(now, AFTER_DECLINE)
+        self._restart(now, DECLINE_WAIT)
 
     def text(self, now: float) -> str:
-        """Return what is known, `name=value` lines."""
+        """Return state, lease and times as `name=value` lines."""
         lines = [f"state={self.state}"]
         lease = self.lease
         if lease is not None:
@@ -143,7 +143,7 @@ class DhcpClient:
             lines += [f"{name}={max(0.0, at - now):.1f}" for name, at in times.items() if at != math.inf]
         return "".join(f"{line}\n" for line in lines)
 
-    # The way to a lease
+    # Getting a lease
 
     def _discover(self, now: float) -> None:
         self._attempts += 1
@@ -169,8 +169,8 @@ class DhcpClient:
         if expected is None or not _is_usable(ack) or (ack.server != expected.server and self.state != REBINDING):
             return
         previous, self.lease, self._offer = self.lease, ack, None
-        lease = math.inf if ack.lease == wire.INFINITE else max(ack.lease, _SMALLEST_LEASE)
-        # RFC 2131 §4.4.5; a server's own times count when they make sense.
+        lease = math.inf if ack.lease == wire.INFINITE else max(ack.lease, _MIN_LEASE)
+        # RFC 2131 §4.4.5: the server's T1 and T2 if 0 < T1 < T2 < lease, else 0.5 and 0.875 of the lease.
         renewal = ack.renewal if 0 < ack.renewal < lease else lease * 0.5
         rebinding = ack.rebinding if renewal < ack.rebinding < lease else max(renewal, lease * 0.875)
         self._renew_at, self._rebind_at, self._expires_at = now + renewal, now + rebinding, now + lease
@@ -180,19 +180,19 @@ class DhcpClient:
         if previous is None:
             log.info("%s/%d from %s", presentation(ack.address), prefix_length(ack), presentation(ack.server))
             self._host.configure(ack, now)
-        if self.lease is ack:  # not declined meanwhile
+        if self.lease is ack:  # configure may have declined it
             self._enter(BOUND)
             self._timer.set(self._renew_at)
 
-    # Keeping it
+    # Renewing the lease
 
-    def _begin_renewal(self, now: float) -> None:
+    def _start_renewal(self, now: float) -> None:
         self._xid = self._random.getrandbits(32)
         self._began_at = now
         self._enter(RENEWING)
-        self._ask_for_more(now)
+        self._request_extension(now)
 
-    def _ask_for_more(self, now: float) -> None:
+    def _request_extension(self, now: float) -> None:
         lease = self.lease
         assert lease is not None
         if now >= self._expires_at:
@@ -208,25 +208,25 @@ class DhcpClient:
         else:
             self._host.broadcast(message, lease.address, now)
         end = self._rebind_at if self.state == RENEWING else self._expires_at
-        self._timer.set(min(end, now + max((end - now) / 2, LEAST_RENEWAL_RETRY)))
+        self._timer.set(min(end, now + max((end - now) / 2, MIN_RENEWAL_RETRY)))
 
     def _on_timer(self, now: float) -> None:
         if self.state == INIT:
             self.start(now)
         elif self.state == SELECTING:
             self._discover(now)
-        elif self.state == REQUESTING and self._offer is not None and self._attempts < REQUESTS:
+        elif self.state == REQUESTING and self._offer is not None and self._attempts < MAX_REQUESTS:
             self._request(self._offer, now)
         elif self.state == REQUESTING:
             self.start(now)
         elif self.state == BOUND:
-            self._begin_renewal(now)
+            self._start_renewal(now)
         else:
-            self._ask_for_more(now)
+            self._request_extension(now)
 
     def _retry_after(self) -> float:
-        longest = min(FIRST_RETRY * 2.0 ** (self._attempts - 1), LONGEST_RETRY)
-        return longest + self._random.uniform(-1.0, 1.0)
+        delay = min(FIRST_RETRY * 2.0 ** (self._attempts - 1), MAX_RETRY)
+        return delay + self._random.uniform(-1.0, 1.0)
 
     def _restart(self, now: float, seconds: float) -> None:
         self._offer = None
@@ -247,7 +247,7 @@ class DhcpClient:
 
 
 def prefix_length(lease: wire.Reply) -> int:
-    """Return the length of a lease's netmask; without one, its class's (RFC 2131 leaves no other way)."""
+    """Return the prefix length of a lease: its netmask's, else that of its address class."""
     if lease.netmask:
         return int.from_bytes(lease.netmask, "big").bit_count()
     first = lease.address[0]
@@ -259,9 +259,9 @@ def _configured(lease: wire.Reply) -> tuple[bytes, bytes, tuple[bytes, ...], tup
 
 
 def _is_usable(reply: wire.Reply) -> bool:
-    """Tell whether an offer or acknowledgment has all that a lease needs."""
+    """Check that an offer or acknowledgment has a host address, a server, a lease time and a contiguous netmask."""
     address = reply.address
     mask = int.from_bytes(reply.netmask or b"\xff\0\0\0", "big")
-    holes = mask | mask - 1  # of a mask without holes, all ones
+    is_contiguous = mask != 0 and mask | mask - 1 == 0xFFFFFFFF
     is_host = address[0] not in (0, 255) and not is_multicast(address) and not is_loopback(address)
-    return is_host and bool(reply.server) and reply.lease > 0 and mask != 0 and holes == 0xFFFFFFFF
+    return is_host and bool(reply.server) and reply.lease > 0 and is_contiguous

@@ -1,7 +1,7 @@
-"""The octets of DHCP (RFC 2131 §2, RFC 2132), by dpkt: what a client says and what it hears. Nothing here decides.
+"""The octets of DHCP messages (RFC 2131 §2, RFC 2132), built and parsed by dpkt. No protocol decisions here.
 
-As a client without an address speaks (RFC 2131 §4.1): from 0.0.0.0 port 68 to everybody's port 67, in a frame of its
-own making, since no route leads there yet.
+A client without an address sends from 0.0.0.0 port 68 to 255.255.255.255 port 67 (RFC 2131 §4.1). It builds the whole
+frame, because there is no route yet.
 """
 
 from __future__ import annotations
@@ -32,24 +32,24 @@ NAMESERVERS: Final = 6
 HOST_NAME: Final = 12
 REQUESTED: Final = 50
 LEASE: Final = 51
-KIND: Final = 53
+MESSAGE_TYPE: Final = 53
 SERVER: Final = 54
-WANTED: Final = 55
+PARAMETER_REQUEST_LIST: Final = 55
 MESSAGE: Final = 56
 RENEWAL: Final = 58
 REBINDING: Final = 59
 CLIENT: Final = 61
 
 INFINITE: Final = 0xFFFFFFFF
-_BROADCAST_FLAG: Final = 0x8000  # RFC 2131 §4.1: the stack takes no unicast for an address that it has not yet
-_SMALLEST: Final = 300  # octets: RFC 1542 §2.1, some relays drop shorter ones
-_EVERYBODY: Final = b"\xff" * 6
+_BROADCAST_FLAG: Final = 0x8000  # RFC 2131 §4.1: the stack accepts no unicast to an address that it does not have
+_MIN_MESSAGE: Final = 300  # octets: RFC 1542 §2.1; some relays drop shorter messages
+_BROADCAST_MAC: Final = b"\xff" * 6
 _U32: Final = Struct(">I")
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What a server said. Empty and 0: it did not."""
+    """A server's message. Empty or 0: the option is absent."""
 
     kind: int
     xid: int
@@ -75,14 +75,15 @@ def build(
     requested: bytes = b"",
     server: bytes = b"",
 ) -> bytes:
-    """Return a client's message: *own* is an address it has (ciaddr), *requested* one that it wants."""
-    options = [(KIND, bytes((kind,))), (CLIENT, b"\x01" + mac)]
+    """Return a client's message. *own*: an address in use (ciaddr). *requested*: the address to request (option 50)."""
+    options = [(MESSAGE_TYPE, bytes((kind,))), (CLIENT, b"\x01" + mac)]
     if requested:
         options.append((REQUESTED, requested))
     if server:
         options.append((SERVER, server))
     if kind in (DISCOVER, REQUEST):
-        options.append((WANTED, bytes((NETMASK, ROUTERS, NAMESERVERS, LEASE, RENEWAL, REBINDING))))
+        wanted = bytes((NETMASK, ROUTERS, NAMESERVERS, LEASE, RENEWAL, REBINDING))
+        options.append((PARAMETER_REQUEST_LIST, wanted))
     message = dpkt.dhcp.DHCP(
         xid=xid,
         secs=min(seconds, 0xFFFF),
@@ -91,26 +92,26 @@ def build(
         chaddr=mac.ljust(16, b"\0"),
         opts=options,
     )
-    return bytes(message).ljust(_SMALLEST, b"\0")
+    return bytes(message).ljust(_MIN_MESSAGE, b"\0")
 
 
 def frame(mac: bytes, source: bytes, message: bytes) -> bytes:
-    """Return the Ethernet frame that takes *message* to every server, from *source* (0.0.0.0 before there is one)."""
+    """Return an Ethernet broadcast with *message*. *source* is 0.0.0.0 before there is an address."""
     udp = dpkt.udp.UDP(sport=CLIENT_PORT, dport=SERVER_PORT, data=message)
     udp.ulen = len(udp)
     ip = dpkt.ip.IP(src=source, dst=b"\xff" * 4, p=dpkt.ip.IP_PROTO_UDP, ttl=64, data=udp)
     ip.len = len(ip)
-    return bytes(dpkt.ethernet.Ethernet(dst=_EVERYBODY, src=mac, type=dpkt.ethernet.ETH_TYPE_IP, data=ip))
+    return bytes(dpkt.ethernet.Ethernet(dst=_BROADCAST_MAC, src=mac, type=dpkt.ethernet.ETH_TYPE_IP, data=ip))
 
 
 def parse(octets: Buffer) -> Reply | None:
-    """Return what a server's message says; None: it is no such message, or truncated."""
+    """Parse a server's message; None: it is malformed or not a server's."""
     try:
         message = dpkt.dhcp.DHCP(bytes(octets))
     except (dpkt.UnpackError, IndexError):
         return None
-    options = dict(reversed(message.opts))  # the first of a kind counts
-    kind = options.get(KIND, b"")
+    options = dict(reversed(message.opts))  # the first of several equal options counts
+    kind = options.get(MESSAGE_TYPE, b"")
     if (message.op, message.hln, message.magic, len(kind)) != (2, 6, dpkt.dhcp.DHCP_MAGIC, 1):
         return None
     return Reply(

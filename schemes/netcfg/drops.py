@@ -1,9 +1,9 @@
-"""`stats/drops`: every frame that was discarded, by whom and for which reason, with what the last one was.
+"""`stats/drops`: the drop counters of all schemes and links, by reason, each with a sample: the last dropped frame.
 
     ip bad_checksum=3 10.0.2.2 > 10.0.2.15 udp 9 > 9, 48 octets: 45000030…
     eth0 link_down=2 02:52:54:00:12:34 > ff:ff:ff:ff:ff:ff type 0x0806, 42 octets: ffffffffffff…
 
-A scheme takes part by counters called `dropped_…` in its `stats`, a driver by those in its statistics.
+The counters are those called `dropped_…` in a scheme's `stats` and in a driver's statistics.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _ROOT: Final = Caller(0)
 
 
 def drops_text(context: SchemeContext, network: NetworkLayer) -> str:
-    """Return a line for each reason for which anything was discarded."""
+    """Return one line per scheme or link and reason with a count above 0."""
     lines: list[str] = []
     for name, scheme in context.tree.schemes.items():
         samples = scheme.drop_samples()
@@ -31,8 +31,8 @@ def drops_text(context: SchemeContext, network: NetworkLayer) -> str:
     for name, interface in network.interfaces.items():
         samples = interface.drop_samples()
         lines += _lines(name, _reasons(interface.statistics()), samples)
-        weather = ((f"weather_{reason}", count) for reason, count in _reasons(_weather(interface)))
-        lines += _lines(name, weather, samples)
+        impaired = ((f"weather_{reason}", count) for reason, count in _reasons(_impairment_drops(interface)))
+        lines += _lines(name, impaired, samples)
     return "".join(f"{line}\n" for line in lines)
 
 
@@ -42,7 +42,7 @@ def _lines(name: str, reasons: Iterable[tuple[str, int]], samples: Mapping[str, 
 
 
 def _statistics(scheme: Scheme) -> dict[str, str]:
-    """Return what the scheme shows as `stats`, if it has such a text."""
+    """Return the rows of the scheme's `stats` file; empty: it has none."""
     try:
         node = scheme.lookup("stats", _ROOT)
     except SchemeError:
@@ -53,8 +53,8 @@ def _statistics(scheme: Scheme) -> dict[str, str]:
     return dict(line.partition("=")[::2] for line in lines)
 
 
-def _weather(interface: Interface) -> dict[str, int]:
-    """Return what bad weather swallowed, both directions together."""
+def _impairment_drops(interface: Interface) -> dict[str, int]:
+    """Return the counters of the interface's impairments, both directions together."""
     counts: dict[str, int] = {}
     for line in interface.impairment_effects():
         for name, _, value in (word.partition("=") for word in line.split()):

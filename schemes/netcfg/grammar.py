@@ -1,4 +1,4 @@
-"""The lines that netcfg understands (Redox's formats, with a few words more). Errors are ValueError with a sentence.
+"""The syntax of netcfg's lines: Redox's formats, with a few more words. Errors are ValueError with a sentence.
 
 CIDR        10.0.2.15/24
 rule        default via 10.0.2.2 | 10.9.0.0/16 via 10.0.2.2 [dev eth0] [src 10.0.2.15] [metric 5] | 10.8.0.0/16 dev eth0
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What a line for route/add or route/rm says; empty and 0 where it says nothing."""
+    """A line of route/add or route/rm. Empty or 0: the line has no such word."""
 
     destination: bytes
     prefix_length: int
@@ -38,7 +38,7 @@ class Rule:
     metric: int = 0
 
     def add_to(self, routes: Routes) -> None:
-        """Have it in the routing table. SchemeError: as `Routes.add`."""
+        """Add the rule to the routing table. SchemeError: as `Routes.add`."""
         routes.add(
             self.destination,
             self.prefix_length,
@@ -50,43 +50,43 @@ class Rule:
 
 
 def parse_rule_to_add(line: str) -> Rule:
-    """Parse PREFIX via ADDRESS, with `dev`, `src`, `metric`; `dev` alone makes a route on the link."""
+    """Parse PREFIX with `via`, `dev`, `src`, `metric`. `dev` without `via` makes a route to the link itself."""
     rule = _parse_rule(line, ("via", "dev", "src", "metric"))
     if not rule.via and not rule.interface:
-        message = f"{line!r} says neither 'via GATEWAY' nor 'dev INTERFACE'"
+        message = f"{line!r} has neither 'via GATEWAY' nor 'dev INTERFACE'; one of them is needed"
         raise ValueError(message)
     return rule
 
 
 def parse_rule_to_remove(line: str) -> Rule:
-    """Parse PREFIX, which `via` and `dev` may narrow."""
+    """Parse PREFIX. `via` and `dev` select among several rules of the prefix."""
     return _parse_rule(line, ("via", "dev"))
 
 
 def parse_unicast_cidr(line: str) -> tuple[bytes, int]:
-    """Parse the address and prefix length of an interface."""
+    """Parse ADDRESS/LENGTH of an interface: a unicast address."""
     address, length = parse_cidr(line)
     _check_unicast(address, line)
     return address, length
 
 
 def parse_unicast(text: str) -> bytes:
-    """Parse the address of one host; never a name."""
+    """Parse a numeric unicast address. Names are not resolved."""
     address = packed(text)
     if address is None:
-        message = f"{text!r} is no address"
+        message = f"{text!r} is not an IP address; names are not resolved here"
         raise ValueError(message)
     _check_unicast(address, text)
     return address
 
 
 def is_unicast(address: bytes) -> bool:
-    """Tell whether *address* may be one host's: what `parse_unicast` takes."""
+    """Return True if *address* can be the address of one host. `parse_unicast` accepts only these."""
     return not is_multicast(address) and any(address) and (len(address) != 4 or address[0] not in (0, 255))
 
 
 def parse_unicast_mac(line: str) -> bytes:
-    """Parse the hardware address of one station."""
+    """Parse a unicast hardware address."""
     mac = parse_mac(line)
     if mac[0] & 1 or not any(mac):
         message = f"{line!r} is not the address of one station"
@@ -95,18 +95,18 @@ def parse_unicast_mac(line: str) -> bytes:
 
 
 def parse_neighbor(line: str) -> tuple[bytes, bytes]:
-    """Parse ADDRESS MAC."""
+    """Parse a line `ADDRESS MAC`."""
     words = line.split()
     if len(words) != 2:
-        message = f"{line!r} is not ADDRESS MAC, like 10.0.2.2 52-55-0a-00-02-02"
+        message = f"{line!r} is not ADDRESS MAC, such as 10.0.2.2 52-55-0a-00-02-02"
         raise ValueError(message)
     return parse_unicast(words[0]), parse_unicast_mac(words[1])
 
 
 def parse_state(line: str) -> bool:
-    """Return whether `up` or `down` was written."""
+    """Return True for `up`, False for `down`."""
     if line not in ("up", "down"):
-        message = f"{line!r} is neither up nor down"
+        message = f"{line!r} is not a state; a state is up or down"
         raise ValueError(message)
     return line == "up"
 
@@ -117,18 +117,21 @@ def _parse_rule(line: str, allowed: Collection[str]) -> Rule:
     if len(words) % 2:
         message = f"{words[-1]!r} at the end of {line!r} has no value"
         raise ValueError(message)
-    said = dict(zip(words[::2], words[1::2], strict=True))
+    values = dict(zip(words[::2], words[1::2], strict=True))
     for word in words[::2]:
-        if word not in allowed or words[::2].count(word) > 1:
-            message = f"{word!r} in {line!r} is not one of: {', '.join(allowed)}, each once"
+        if word not in allowed:
+            message = f"{word!r} in {line!r} is not known here; known are: {', '.join(allowed)}"
+            raise ValueError(message)
+        if words[::2].count(word) > 1:
+            message = f"{word!r} is given twice in {line!r}; once is allowed"
             raise ValueError(message)
     return Rule(
         destination,
         length,
-        via=parse_unicast(said["via"]) if "via" in said else b"",
-        interface=said.get("dev", ""),
-        source=parse_unicast(said["src"]) if "src" in said else b"",
-        metric=parse_number(said["metric"], 0, 0xFFFFFFFF) if "metric" in said else 0,
+        via=parse_unicast(values["via"]) if "via" in values else b"",
+        interface=values.get("dev", ""),
+        source=parse_unicast(values["src"]) if "src" in values else b"",
+        metric=parse_number(values["metric"], 0, 0xFFFFFFFF) if "metric" in values else 0,
     )
 
 
@@ -138,7 +141,7 @@ def _parse_prefix(text: str) -> tuple[bytes, int]:
     address, length = parse_cidr(text)
     network = network_of(address, length)
     if network != address:
-        message = f"{text!r} is an address in a network; the network is {presentation(network)}/{length}"
+        message = f"{text!r} has host bits set; the network is {presentation(network)}/{length}"
         raise ValueError(message)
     return network, length
 

@@ -1,4 +1,4 @@
-"""`ifaces/` in Redox's form and `iface/` for people: one directory per interface, of those there are now."""
+"""`ifaces/`, as in Redox, and the shorter `iface/`: one directory per attached interface."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Build = Callable[["SchemeContext", "Interface"], Directory]
 
 
 class InterfaceDirectories(Directory):
-    """The interfaces by name, beside *files*. One that went and came back is another, with files of its own."""
+    """The interfaces by name, beside *files*. An interface that is attached again gets new files."""
 
     def __init__(
         self, context: SchemeContext, network: NetworkLayer, build: Build, files: Mapping[str, Node] | None = None
@@ -49,20 +49,20 @@ class InterfaceDirectories(Directory):
         if interface is None:
             self._built.pop(name, None)
             known = ", ".join(self._network.interfaces)
-            raise SchemeError(errno.ENOENT, f"there is no interface {name!r}; there is: {known}")
+            raise SchemeError(errno.ENOENT, f"there is no interface {name!r}; there are: {known}")
         built = self._built.get(name)
         if built is None or built[0] is not interface:
             built = self._built[name] = (interface, self._build(self._context, interface))
         return built[1]
 
     def forget(self, name: str) -> None:
-        """The interface goes: whoever watches its files is told nothing more."""
+        """Drop the files of a removed interface, and end the watches on them."""
         built = self._built.pop(name, None)
         if built is not None:
             _end(built[1])
 
     def list(self, caller: Caller) -> Iterable[tuple[str, Node]]:
-        """Yield the files and all interfaces."""
+        """Return the files first, then all interfaces."""
         return [*self._files.items(), *self._interfaces(caller)]
 
     def _interfaces(self, caller: Caller) -> Iterable[tuple[str, Node]]:
@@ -78,7 +78,7 @@ def _end(directory: Directory) -> None:
 
 
 def redox_directory(context: SchemeContext, interface: Interface, dhcp: Dhcp) -> Directory:
-    """`ifaces/<if>/`: Redox's nodes and their rendering, and what Redox lacks in the same manner."""
+    """Return `ifaces/<if>/`: Redox's nodes in Redox's formats, and more nodes in the same form."""
 
     def add(line: str) -> Command:
         address, length = parse_unicast_cidr(line)
@@ -101,11 +101,11 @@ def redox_directory(context: SchemeContext, interface: Interface, dhcp: Dhcp) ->
                     "list": TextFile(lambda: rendering.addresses_text(interface)).described(
                         "ADDRESS/LENGTH, one per line"
                     ),
-                    "set": CommandFile(context, _set_addresses(interface)).described("ADDRESS/LENGTH in place of all"),
-                    "add": CommandFile(context, each_line(add)).described("ADDRESS/LENGTH: one more"),
-                    "rm": CommandFile(context, each_line(remove)).described("ADDRESS/LENGTH: one less"),
+                    "set": CommandFile(context, _set_addresses(interface)).described("ADDRESS/LENGTH: replaces all"),
+                    "add": CommandFile(context, each_line(add)).described("ADDRESS/LENGTH: adds one"),
+                    "rm": CommandFile(context, each_line(remove)).described("ADDRESS/LENGTH: removes one"),
                     "duplicates": TextFile(lambda: rendering.duplicates_text(interface)).described(
-                        "ADDRESS/LENGTH MAC: given up, because somebody else has it"
+                        "ADDRESS/LENGTH MAC: not used, because another host has the address"
                     ),
                 }
             ).described("the addresses of this interface"),
@@ -113,30 +113,30 @@ def redox_directory(context: SchemeContext, interface: Interface, dhcp: Dhcp) ->
             "dhcp": DhcpFile(dhcp, interface.name),
             "impair": _impair_file(context, interface),
         }
-    ).described(f"interface {interface.name}, in Redox's words")
+    ).described(f"interface {interface.name}, as in Redox")
 
 
 def plain_directory(context: SchemeContext, interface: Interface) -> Directory:
-    """`iface/<if>/`: four files to read and write."""
+    """Return `iface/<if>/`: four files to read and write."""
     return StaticDirectory(
         {
             "addr": CommandFile(
                 context, _set_addresses(interface), lambda: rendering.addresses_text(interface)
-            ).described("ADDRESS/LENGTH, one per line; what is written takes the place of all"),
+            ).described("ADDRESS/LENGTH, one per line; a write replaces all"),
             "mac": _mac_file(context, interface, ":"),
             "mtu": _mtu_file(context, interface),
             "state": _state_file(context, interface),
         }
-    ).described(f"interface {interface.name}: read what is, write what shall be")
+    ).described(f"interface {interface.name}: read and write its configuration")
 
 
 def _set_addresses(interface: Interface) -> Callable[[list[str]], list[Command]]:
-    """Parse what one write says the addresses are from now on: usually one, so what was read can be written back."""
+    """Return a Parse for a write that replaces all addresses. The text of a read can be written back."""
 
     def parse(lines: list[str]) -> list[Command]:
         cidrs = [parse_unicast_cidr(line) for line in lines]
         if len({address for address, _ in cidrs}) != len(cidrs):
-            message = "an address is given twice"
+            message = "an address is given twice; once is allowed"
             raise ValueError(message)
 
         return [lambda now: interface.set_addresses(cidrs, now)]
@@ -156,7 +156,7 @@ def _mac_file(context: SchemeContext, interface: Interface, separator: str) -> T
 
 def _mtu_file(context: SchemeContext, interface: Interface) -> TextFile:
     def parse(line: str) -> Command:
-        mtu = parse_number(line, 68, 65535)  # RFC 791: every link carries 68 octets; no datagram is longer than 65535
+        mtu = parse_number(line, 68, 65535)  # RFC 791 §3.2: 68 is the minimum of every link, 65535 the longest datagram
         return lambda now: interface.set_mtu(mtu, now)
 
     return CommandFile(context, each_line(parse), lambda: f"{interface.mtu}\n").described(
@@ -176,7 +176,7 @@ def _state_file(context: SchemeContext, interface: Interface) -> TextFile:
 
 def _impair_file(context: SchemeContext, interface: Interface) -> TextFile:
     def parse(lines: list[str]) -> list[Command]:
-        # What was read can be written back: the counters are comments.
+        # The text of a read can be written back: its counters are comment lines.
         impairments = parse_impairments([line for line in lines if not line.startswith("#")])
         return [lambda now: interface.impair(impairments, now)]
 
@@ -184,7 +184,7 @@ def _impair_file(context: SchemeContext, interface: Interface) -> TextFile:
         lines = [*map(str, interface.impairments), *interface.impairment_effects()]
         return "".join(f"{line}\n" for line in lines or [NOTHING])
 
-    return CommandFile(context, parse, read).described("bad weather: loss 1% delay 20ms …; none")
+    return CommandFile(context, parse, read).described("impairments: loss 1% delay 20ms …; none")
 
 
 def _neighbors_directory(context: SchemeContext, interface: Interface) -> Directory:
@@ -199,9 +199,9 @@ def _neighbors_directory(context: SchemeContext, interface: Interface) -> Direct
     return StaticDirectory(
         {
             "list": TextFile(lambda: rendering.neighbors_text(interface.neighbors())).described(
-                "ADDRESS MAC STATE, a line each"
+                "ADDRESS MAC STATE, one per line"
             ),
-            "add": CommandFile(context, each_line(add)).described("ADDRESS MAC: an entry that stays"),
-            "rm": CommandFile(context, each_line(remove)).described("ADDRESS: forget it"),
+            "add": CommandFile(context, each_line(add)).described("ADDRESS MAC: adds a permanent entry"),
+            "rm": CommandFile(context, each_line(remove)).described("ADDRESS: removes its entry"),
         }
-    ).described("hardware addresses of those on the same link")
+    ).described("hardware addresses of the hosts on the same link")

@@ -1,7 +1,7 @@
-"""`log/level`: how much each subsystem writes into the logs, at run time.
+"""`log/level`: the log level of each subsystem, at run time.
 
-Read: `schemefs INFO`, and a line for each subsystem that has a level of its own. Write: `trace` for all that have none
-of their own, `tcp trace` for one, `tcp inherit` to end that.
+Read: `schemefs INFO`, and a line for each subsystem with a level of its own. Write: `trace` for all subsystems without
+a level of their own, `tcp trace` for one subsystem, `tcp inherit` to remove its level.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from schemes.netcfg.commands import Command
 
 _ROOT: Final = "schemefs"
-_LEVELS: Final = ("TRACE", "DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")  # of logging, and our own TRACE
+_LEVELS: Final = ("TRACE", "DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")  # of logging, and schemefs' own TRACE
 _INHERIT: Final = "inherit"
-_WHOLE: Final = "level"  # in a configuration: the level of all that have none of their own
+_GENERAL: Final = "level"  # key in a configuration: the level of all subsystems without one of their own
 
 
 def levels_text() -> str:
-    """Return the level of the whole, then those set for one subsystem."""
+    """Return the text of `log/level`: the general level, then the levels of single subsystems."""
     root = logging.getLogger(_ROOT)
     text = f"{_ROOT} {logging.getLevelName(root.getEffectiveLevel())}\n"
     for subsystem in _subsystems():
@@ -35,8 +35,8 @@ def levels_text() -> str:
 
 
 def current_levels() -> dict[str, str]:
-    """Return the same as words: `level` for the whole, then subsystems."""
-    levels = {_WHOLE: logging.getLevelName(logging.getLogger(_ROOT).getEffectiveLevel()).lower()}
+    """Return the levels in lower case by subsystem; key `level`: the general level."""
+    levels = {_GENERAL: logging.getLevelName(logging.getLogger(_ROOT).getEffectiveLevel()).lower()}
     for subsystem in _subsystems():
         level = logging.getLogger(f"{_ROOT}.{subsystem}").level
         if level:
@@ -45,22 +45,22 @@ def current_levels() -> dict[str, str]:
 
 
 def level_lines(levels: Mapping[str, str]) -> list[str]:
-    """Return the lines that bring such levels about: subsystems that are not among them have none of their own."""
-    lines = [level if name == _WHOLE else f"{name} {level}" for name, level in levels.items()]
+    """Return the lines that set exactly *levels*: a subsystem that is not in it inherits. Empty: no line."""
+    lines = [level if name == _GENERAL else f"{name} {level}" for name, level in levels.items()]
     if levels:
-        lines += [f"{name} {_INHERIT}" for name in current_levels() if name != _WHOLE and name not in levels]
+        lines += [f"{name} {_INHERIT}" for name in current_levels() if name != _GENERAL and name not in levels]
     return lines
 
 
 def parse_level(line: str) -> Command:
-    """Parse [SUBSYSTEM] LEVEL; ValueError with the words there are. ENOENT: no such subsystem."""
+    """Parse [SUBSYSTEM] LEVEL. ENOENT: no such subsystem."""
     *named, word = line.split()
     subsystem = named[0].removeprefix(f"{_ROOT}.") if named else _ROOT
     if len(named) > 1 or (word.upper() not in _LEVELS and (word != _INHERIT or subsystem == _ROOT)):
         message = f"{line!r} is not [SUBSYSTEM] LEVEL; levels: {', '.join(_LEVELS).lower()}; {_INHERIT} for a subsystem"
         raise ValueError(message)
     if subsystem != _ROOT and subsystem not in _subsystems():
-        raise SchemeError(errno.ENOENT, f"no subsystem logs as {subsystem!r}; there is: {', '.join(_subsystems())}")
+        raise SchemeError(errno.ENOENT, f"there is no subsystem {subsystem!r}; there are: {', '.join(_subsystems())}")
     logger = logging.getLogger(_ROOT if subsystem == _ROOT else f"{_ROOT}.{subsystem}")
     level = logging.NOTSET if word == _INHERIT else logging.getLevelNamesMapping()[word.upper()]
     return lambda _now: logger.setLevel(level)

@@ -1,4 +1,4 @@
-"""What netcfg shows: Redox's texts where it has the same node, `name=value` lines and a table where it has not."""
+"""The texts of netcfg's files: Redox's formats for Redox's nodes, `name=value` lines and a table for the others."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ NOT_CONFIGURED: Final = "Not configured\n"
 
 
 def addresses_text(interface: Interface) -> str:
-    """`10.0.2.15/24`, one per line."""
+    """Return the addresses in use: `10.0.2.15/24`, one per line."""
     return "".join(f"{cidr}\n" for cidr in _cidrs(interface)) or NOT_CONFIGURED
 
 
 def duplicates_text(interface: Interface) -> str:
-    """`10.0.2.15/24 52-55-0a-00-02-02`: a configured address that is not ours, and who has it; one per line."""
+    """Return the configured addresses that another host uses, with its MAC: `10.0.2.15/24 52-55-0a-00-02-02`."""
     return "".join(
         f"{presentation(address)}/{length} {mac_text(interface.duplicates[address], '-')}\n"
         for address, length in interface.configured
@@ -29,12 +29,12 @@ def duplicates_text(interface: Interface) -> str:
 
 
 def mac_line(interface: Interface, separator: str) -> str:
-    """`52-54-00-12-34-56` as Redox has it, or with colons as Linux has."""
+    """Return the hardware address: `52-54-00-12-34-56` as in Redox, or with ':' as in Linux."""
     return f"{mac_text(interface.mac, separator)}\n" if interface.mac else NOT_CONFIGURED
 
 
 def rule_text(rule: RouteEntry, interfaces: Mapping[str, Interface]) -> str:
-    """`default via 10.0.2.2 dev eth0 src 10.0.2.15`, and `10.0.2.0/24  dev …` with the two blanks that Redox prints."""
+    """Return `default via 10.0.2.2 dev eth0 src 10.0.2.15`, or `10.0.2.0/24  dev …` with Redox's two blanks."""
     words = ["default" if not rule.prefix_length else f"{_prefix(rule)} "]
     if rule.via:
         words.append(f"via {presentation(rule.via)}")
@@ -48,7 +48,7 @@ def rule_text(rule: RouteEntry, interfaces: Mapping[str, Interface]) -> str:
 
 
 def rule_line(rule: RouteEntry) -> str:
-    """`10.9.0.0/16 via 10.0.2.2 dev eth0 metric 5`: what was said of it, and nothing that follows from elsewhere."""
+    """Return the configured words of a rule, without derived ones: `10.9.0.0/16 via 10.0.2.2 dev eth0 metric 5`."""
     words = [_prefix(rule) if rule.prefix_length else "default"]
     if rule.via:
         words.append(f"via {presentation(rule.via)}")
@@ -61,7 +61,7 @@ def rule_line(rule: RouteEntry) -> str:
 
 
 def route_table(rules: Iterable[RouteEntry], interfaces: Mapping[str, Interface]) -> str:
-    """The rules in columns, the most specific first: the order in which they are tried."""
+    """Return the rules in columns, the most specific first: the order of the lookup."""
     rows = [("DESTINATION", "GATEWAY", "INTERFACE", "SOURCE", "METRIC")]
     rows += [
         (
@@ -79,14 +79,14 @@ def route_table(rules: Iterable[RouteEntry], interfaces: Mapping[str, Interface]
 
 
 def neighbors_text(neighbors: Iterable[NeighborEntry]) -> str:
-    """`10.0.2.2 52-55-0a-00-02-02 REACHABLE`, `-` where the hardware address is not known."""
+    """Return `10.0.2.2 52-55-0a-00-02-02 REACHABLE`, one per line; `-` for an unknown hardware address."""
     return "".join(
         f"{presentation(entry.address)} {mac_text(entry.mac, '-') or '-'} {entry.state}\n" for entry in neighbors
     )
 
 
 def counters_text(counters: Mapping[str, int | float | str]) -> str:
-    """`name=value`, one per line, in the order given."""
+    """Return `name=value`, one per line, in the order of *counters*."""
     return "".join(f"{name}={value}\n" for name, value in counters.items())
 
 
@@ -99,7 +99,7 @@ def _prefix(rule: RouteEntry) -> str:
 
 
 def _source(rule: RouteEntry, interfaces: Mapping[str, Interface]) -> str:
-    """The address our datagrams get on this route: the rule's, or the first of its interface."""
+    """Return the source address on this route: the rule's own, else the first address of its interface."""
     if rule.source:
         return presentation(rule.source)
     interface = interfaces.get(rule.interface)

@@ -1,4 +1,4 @@
-"""`netcfg/resolv/`: whom to ask for names, where short names may be, and the hosts file. A write replaces the whole."""
+"""`netcfg/resolv/`: name servers, search list and hosts file. A write replaces the whole text."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
     from schemefs.scheme import SchemeContext
 
-NONE: Final = "none"  # what empties the search list: an empty write is nothing
+NONE: Final = "none"  # empties the search list: an empty write is an error
 
 
 def resolv_directory(context: SchemeContext) -> StaticDirectory:
-    """Return the directory."""
+    """Return `resolv/`. A change of a file takes effect with the next lookup."""
     names = context.names
 
     def nameservers_text() -> str:
@@ -41,19 +41,19 @@ def resolv_directory(context: SchemeContext) -> StaticDirectory:
 
     return StaticDirectory(
         {
-            "nameserver": _Replaced(context, set_nameservers, nameservers_text).described(
-                "addresses, the first one first"
+            "nameserver": _ReplacedFile(context, set_nameservers, nameservers_text).described(
+                "addresses of name servers, in the order of use"
             ),
-            "search": _Replaced(
+            "search": _ReplacedFile(
                 context, set_search, lambda: "".join(f"{domain}\n" for domain in names.search)
-            ).described("domains that a short name may be in"),
-            "hosts": _Replaced(context, set_hosts, lambda: names.hosts).described("ADDRESS NAME…, as /etc/hosts"),
+            ).described("domains in which a short name is looked up"),
+            "hosts": _ReplacedFile(context, set_hosts, lambda: names.hosts).described("ADDRESS NAME…, as /etc/hosts"),
         }
-    ).described("how names become addresses; each write takes the place of the whole")
+    ).described("name servers, search list and hosts file; a write replaces the whole text")
 
 
-class _Replaced(CommandFile):
-    """A text that each write replaces. *prepare* checks its lines and returns what puts them in force."""
+class _ReplacedFile(CommandFile):
+    """A text that each write replaces. *prepare* checks the lines and returns a function that applies them."""
 
     def __init__(
         self, context: SchemeContext, prepare: Callable[[list[str]], Callable[[], None]], read: Callable[[], str]

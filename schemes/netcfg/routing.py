@@ -1,4 +1,4 @@
-"""`route/`: the one routing table, listed and edited in Redox's words, and asked which rule wins."""
+"""`route/`: the routing table, listed and edited in Redox's format, and the route of a single address."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def route_directory(context: SchemeContext, network: NetworkLayer) -> StaticDirectory:
-    """`list`, `add`, `rm` and `get/<address>`."""
+    """Return `route/`: `list`, `add`, `rm` and `get/<address>`."""
 
     def add(line: str) -> Command:
         rule = parse_rule_to_add(line)
@@ -37,7 +37,7 @@ def route_directory(context: SchemeContext, network: NetworkLayer) -> StaticDire
             try:
                 network.routes.remove(rule.destination, rule.prefix_length, via=rule.via, interface=rule.interface)
             except SchemeError as error:
-                # A routing socket says ESRCH, "No such process", which makes no sense to who writes a file.
+                # ESRCH, "No such process", is the errno of routing sockets; for a file ENOENT is clearer.
                 raise SchemeError(errno.ENOENT if error.errno == errno.ESRCH else error.errno, error.sentence) from None
 
         return apply
@@ -52,32 +52,32 @@ def route_directory(context: SchemeContext, network: NetworkLayer) -> StaticDire
                 "default|PREFIX/LENGTH via GATEWAY|dev IF [src] [metric]"
             ),
             "rm": CommandFile(context, each_line(remove)).described("default|PREFIX/LENGTH [via] [dev]"),
-            "get": _Explanations(network),
+            "get": _RouteLookups(network),
         }
     ).described("the routing table, one rule per line")
 
 
-class _Explanations(Directory):
-    """A text for every address there could be; nothing to list."""
+class _RouteLookups(Directory):
+    """`route/get/`: a file for every address; the directory lists none."""
 
-    help = "get/ADDRESS: the rule that wins for an address, and why"
+    help = "get/ADDRESS: the rule that applies to an address, and why"
 
     def __init__(self, network: NetworkLayer) -> None:
         self._network = network
-        self._files: WeakValueDictionary[bytes, TextFile] = WeakValueDictionary()  # those that the kernel knows now
+        self._files: WeakValueDictionary[bytes, TextFile] = WeakValueDictionary()  # files that have an inode now
 
     def lookup(self, name: str, caller: Caller) -> Node:
-        """Return the text for an address. EINVAL: it is none; names are not resolved here."""
+        """Return the file of an address. EINVAL: *name* is not an address."""
         del caller
         address = packed(name)
         if address is None:
-            raise SchemeError(errno.EINVAL, f"{name!r} is no address; names are not resolved here")
+            raise SchemeError(errno.EINVAL, f"{name!r} is not an IP address; names are not resolved here")
         file = self._files.get(address)
         if file is None:
             file = self._files[address] = TextFile(lambda: f"{self._network.routes.explain(address)}\n")
         return file
 
     def list(self, caller: Caller) -> Iterable[tuple[str, Node]]:
-        """Yield nothing."""
+        """Return no entry: there are too many addresses."""
         del caller
         return ()

@@ -1,7 +1,7 @@
-"""The tree of netcfg: declared here as it is on the screen. It edits the ip scheme's own objects and keeps no copy.
+"""The tree of netcfg, declared in the order of `ls`. It edits the ip scheme's objects and keeps no copy of them.
 
-A file whose text has changed, by whomever, tells those who poll it: the network layer says what changed by its name
-here (`route/list`), and this module knows which files show the same thing.
+A change of a file's text wakes its pollers, whatever caused the change. The network layer reports a change by the name
+of a file here (`route/list`); this module maps the name to all files that show the same state.
 """
 
 from __future__ import annotations
@@ -30,39 +30,39 @@ if TYPE_CHECKING:
     from schemefs.driver import Link
 
 README: Final = """\
-netcfg: the configuration of the running network. Read what is; write one line to change it. Only root writes.
+netcfg: the configuration of the running network. Read a file to see it, write a line to change it. Only root writes.
 
 iface/<if>/{addr,mac,mtu,state}   cat iface/eth0/addr; echo 10.0.2.15/24 >iface/eth0/addr; echo down >iface/eth0/state
 ifaces/{list,add,rm}              echo 'tap lab1 host_address 10.1.0.2/24 address 10.1.0.1/24' >ifaces/add
                                   echo eth1 >ifaces/rm; more words: mac, mtu, offload, state, dhcp on
-ifaces/<if>/                      the same as Redox has it: mac mtu state stats addr/{list,set,add,rm}
-                                  addr/duplicates: those given up, because somebody else has them
+ifaces/<if>/                      the same as in Redox: mac mtu state stats addr/{list,set,add,rm}
+                                  addr/duplicates: addresses not used, because another host has them
                                   neighbors/{list,add,rm}   echo '10.0.2.9 52-55-0a-00-02-09' >neighbors/add
-ifaces/<if>/impair                bad weather: echo 'loss 1% delay 20ms jitter 5ms' >impair; echo none >impair
+ifaces/<if>/impair                impairments: echo 'loss 1% delay 20ms jitter 5ms' >impair; echo none >impair
                                   loss burst delay jitter reorder detour duplicate corrupt rate queue mtu
                                   blackhole icmp, direction in|out|both, seed (a line for each direction, or one)
 ifaces/<if>/dhcp                  an address by DHCP: echo on >dhcp; off, renew; read the lease
 route/{list,add,rm}               echo 'default via 10.0.2.2' >route/add; dev, src, metric may follow
                                   echo default >route/rm
-route/get/ADDRESS                 which rule wins for an address, and why
+route/get/ADDRESS                 the rule that applies to an address, and why
 routes                            the table, most specific rule first
-resolv/{nameserver,search,hosts}  a write replaces the whole: name servers, one per line; domains in which short names
-                                  may be (or none); the text of hosts, in the form of /etc/hosts
-ip/forward                        1: pass on datagrams for others, as a router; 0: don't
+resolv/{nameserver,search,hosts}  a write replaces the whole text: name servers, one per line; domains in which short
+                                  names are looked up (or none); hosts, in the form of /etc/hosts
+ip/forward                        1: forward datagrams to other hosts, as a router; 0: don't
 log/level                         echo trace >log/level; echo 'tcp debug' >log/level; echo 'tcp inherit' >log/level
-config                            everything here as one TOML text: read, edit, write back; all of it or nothing
-stats/drops                       what was discarded, by whom and for which reason, and what the last one was
-stats/log                         lines left out, because there were many like them
+config                            the whole configuration as TOML: read, edit, write back; all of it applies or nothing
+stats/drops                       counters of dropped frames by scheme and reason, with a sample: the last one
+stats/log                         log lines that the rate limit left out
 stats/timers                      armed, fired, cancelled, pending, latest lateness in seconds
 err                               why your last open or write here failed
 
-Each write(2) carries whole lines and is answered when they are applied, with their error. Polling a file says POLLPRI
-when its text has changed.
+Each write(2) has complete lines. It returns after they are applied, with their error. Polling a file returns POLLPRI
+after a change of its text.
 """
 
 
 class NetcfgScheme(Scheme):
-    """Interfaces, addresses, routes, name servers, logs: read what is, write one line to change it."""
+    """Interfaces, addresses, routes, name servers and log levels as files."""
 
     name: ClassVar[str] = "netcfg"
     requires: ClassVar[tuple[str, ...]] = ("ip",)
@@ -85,7 +85,7 @@ class NetcfgScheme(Scheme):
         self.root = StaticDirectory(
             {
                 "README": TextFile(lambda: README),
-                "iface": self._iface.described("interfaces, for people"),
+                "iface": self._iface.described("interfaces, four files each"),
                 "ifaces": self._ifaces.described("interfaces, as in Redox"),
                 "route": route_directory(context, network),
                 "routes": TextFile(lambda: route_table(network.routes.list(), network.interfaces)),
@@ -93,7 +93,7 @@ class NetcfgScheme(Scheme):
                 "ip": StaticDirectory({"forward": self._forward_file()}),
                 "log": StaticDirectory(
                     {"level": self._level.described("[SUBSYSTEM] LEVEL: trace, debug, info, warning, error")}
-                ).described("how much is logged; the log itself is in logging/"),
+                ).described("log levels; the logs are in logging/"),
                 "stats": StaticDirectory(
                     {
                         "timers": TextFile(self._timers_text),
@@ -109,7 +109,7 @@ class NetcfgScheme(Scheme):
         context.names.on_change.append(lambda what: self._changed(f"resolv/{what}"))
 
     def link_attached(self, link: Link, now: float) -> None:
-        """Put the configuration that the daemon was started with in force, once all its interfaces are there."""
+        """Apply the daemon's configuration file once all its interfaces are attached."""
         self._dhcp.links[link.name] = link
         document = self._to_apply
         if document is not None and set(document.interfaces) <= set(self._network.interfaces):
@@ -117,7 +117,7 @@ class NetcfgScheme(Scheme):
             self._configuration.apply_document(document, now)
 
     def link_detached(self, link: Link, now: float) -> None:
-        """Forget how the interface came to be, and its lease."""
+        """Drop the interface's lease, files and configuration."""
         self._dhcp.switch_off(link.name, now)
         self._dhcp.links.pop(link.name, None)
         for directory in (self._iface, self._ifaces):
@@ -137,23 +137,23 @@ class NetcfgScheme(Scheme):
         self._configuration.apply(text, now)
 
     def _changed(self, key: str) -> None:
-        """Tell the pollers of the file *key*, and of every other file that shows the same."""
+        """Wake the pollers of the file *key*, and of all other files that show the same state."""
         if key.endswith("/addr/duplicates"):
             self._record_duplicates(key.split("/")[1])
         for path in _showing(key):
             try:
                 node = self.lookup(path, Caller(0))
-            except SchemeError:  # an interface that is just coming or going: nobody can have its file open
+            except SchemeError:  # the interface is being attached or detached: no file of it is open
                 continue
             if isinstance(node, TextFile):
                 node.changed()
 
     def _record_duplicates(self, name: str) -> None:
-        """Nobody's write has failed, but who configures is to find it in `err`."""
+        """Write the conflict into `err` of root and of the daemon's user, though no write of theirs has failed."""
         interface = self._network.interfaces.get(name)
         if interface is not None and interface.duplicates:
             sentence = "; ".join(
-                f"{presentation(address)} on {name} is given up: {mac_text(mac)} uses it"
+                f"{presentation(address)} on {name} is no longer used; {mac_text(mac)} has it too"
                 for address, mac in interface.duplicates.items()
             )
             for uid in {0, self.context.uid}:
@@ -183,9 +183,9 @@ class NetcfgScheme(Scheme):
 
 
 def _showing(key: str) -> Iterator[str]:
-    """Yield the paths of the files whose text changes with *key*."""
+    """Yield the paths of all files that change with *key*."""
     yield key
-    if key.endswith("/neighbors/list"):  # what was learned is not configured
+    if key.endswith("/neighbors/list"):  # learned entries are not part of the configuration
         return
     yield "config"
     parts = key.split("/")
@@ -194,7 +194,7 @@ def _showing(key: str) -> Iterator[str]:
     if key == "route/list":
         yield "routes"
     elif parts[0] == "ifaces" and len(parts) > 2:
-        # ifaces/eth0/addr/list is iface/eth0/addr; an address is also the source that the rules show.
+        # ifaces/eth0/addr/list is iface/eth0/addr. The rules show an interface's first address as their source.
         yield f"iface/{parts[1]}/{parts[2]}"
         if parts[2] == "addr":
             yield from ("route/list", "routes")

@@ -1,4 +1,4 @@
-"""The network scheme: a driver's raw frames, hardware address and counters as files."""
+"""The network scheme: raw frames, hardware address and counters of each driver, as files."""
 
 from schemes.network.scheme import NetworkScheme
 

@@ -1,8 +1,8 @@
 """`network/<if>/frames`: raw frames, one per read and one per write.
 
-A reader sees what is received, the stack sees it too: nothing is taken away from anybody. What is read is whole, as it
-was on the wire: `Link.observe` has cut super-segments and completed checksums. A reader that is behind loses frames,
-which are counted, and never holds up the stack.
+A reader gets a copy of each received frame; the stack gets the frame too. A frame is read as it was on the wire:
+`Link.observe` has cut super-segments and completed checksums. A slow reader loses frames, which are counted, and never
+delays the stack.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
     from schemefs.net.buffer import Buffer, Chunks
     from schemefs.scheme import Caller
 
-QUEUE_OCTETS: Final = 4 << 20
-QUEUE_OVERHEAD: Final = 256  # what a queued frame costs beside its octets
+QUEUE_OCTETS: Final = 4 << 20  # per reader, with the overhead
+QUEUE_OVERHEAD: Final = 256  # octets of memory that a queued frame costs beside its own
 
 _O_ACCMODE: Final = 3
 _O_WRONLY: Final = 1
-_SMALLEST: Final = {Medium.ETHERNET: 14, Medium.IP: 20}  # the header alone
-_LARGEST_HEADER: Final = {Medium.ETHERNET: 18, Medium.IP: 0}  # with an 802.1Q tag
+_MIN_FRAME: Final = {Medium.ETHERNET: 14, Medium.IP: 20}  # octets: the header alone
+_MAX_HEADER: Final = {Medium.ETHERNET: 18, Medium.IP: 0}  # octets beside the MTU: an 802.1Q tag is allowed
 
 
 class LinkFrames:
@@ -42,7 +42,7 @@ class LinkFrames:
         self.dropped_reader_behind = 0
 
     def open(self, flags: int) -> FramesHandle:
-        """Return a new handle. A file that is only written costs the receive path nothing."""
+        """Return a new handle. A write-only handle adds no cost to the receive path."""
         handle = FramesHandle(self)
         if flags & _O_ACCMODE != _O_WRONLY:
             if not self.readers:
@@ -54,7 +54,7 @@ class LinkFrames:
         return handle
 
     def close(self, handle: FramesHandle) -> None:
-        """Forget a handle, and stop looking with the last one."""
+        """Remove a handle. The last reader ends the observation of the link."""
         if handle in self.readers:
             self.readers.remove(handle)
             if not self.readers:
@@ -64,7 +64,7 @@ class LinkFrames:
             self.link.space_observers.remove(self._space)
 
     def detach(self) -> None:
-        """The link is gone: readers get end of file."""
+        """Mark the link as removed: readers get end of file after their queued frames."""
         self.attached = False
         for handle in self.handles:
             handle.changed()
@@ -86,50 +86,53 @@ class LinkFrames:
 
 
 class FramesHandle(Handle):
-    """One open `frames`, with its own queue."""
+    """One open `frames` file, with a queue of its own."""
 
     def __init__(self, frames: LinkFrames) -> None:
         self._frames = frames
         self._queue: deque[bytes] = deque()
-        self._held = 0
-        self.refused = False  # the link's ring was full at the last write
+        self._queued_octets = 0
+        self.refused = False  # the link had no space for the last write
         self.name = f"network/{frames.link.name}/frames"
 
     def queue_frame(self, frame: bytes) -> bool:
-        """Keep a received frame for `read`. False: too many wait."""
+        """Queue a received frame for `read`. False: the queue is full, and the frame is dropped."""
         cost = len(frame) + QUEUE_OVERHEAD
-        if self._held + cost > QUEUE_OCTETS:
+        if self._queued_octets + cost > QUEUE_OCTETS:
             return False
-        self._held += cost
+        self._queued_octets += cost
         self._queue.append(frame)
         if len(self._queue) == 1:
             self.changed()
         return True
 
     def read(self, size: int, now: float) -> Buffer | None:
-        """Return one frame; what of it did not fit is lost, as with a packet socket."""
+        """Return one frame, cut to *size*: the rest is lost, as with a packet socket."""
         del now
         if not self._queue:
             return None if self._frames.attached else b""
         frame = self._queue.popleft()
-        self._held -= len(frame) + QUEUE_OVERHEAD
+        self._queued_octets -= len(frame) + QUEUE_OVERHEAD
         return frame[:size]
 
     def write(self, data: memoryview, now: float) -> int | None:
-        """Send one frame. EINVAL: shorter than its header; EMSGSIZE: longer than the link takes."""
+        """Send one frame; None: the link has no space. EINVAL: no complete header. EMSGSIZE: above the MTU."""
         link = self._frames.link
         if not self._frames.attached:
-            raise SchemeError(errno.ENODEV, f"{link.name} is gone")
-        if len(data) < _SMALLEST[link.medium]:
-            raise SchemeError(errno.EINVAL, f"{len(data)} octets are no frame: the header has {_SMALLEST[link.medium]}")
-        largest = link.mtu + _LARGEST_HEADER[link.medium]
+            raise SchemeError(errno.ENODEV, f"the interface {link.name} was removed")
+        smallest = _MIN_FRAME[link.medium]
+        if len(data) < smallest:
+            sentence = f"a frame of {len(data)} octets is too short; the header alone has {smallest}"
+            raise SchemeError(errno.EINVAL, sentence)
+        largest = link.mtu + _MAX_HEADER[link.medium]
         if total_length((data,)) > largest:
-            raise SchemeError(errno.EMSGSIZE, f"a frame of {len(data)} octets is too long for {link.name}: {largest}")
+            sentence = f"a frame of {len(data)} octets is too long for {link.name}; at most {largest} are allowed"
+            raise SchemeError(errno.EMSGSIZE, sentence)
         self.refused = not link.send((data,), NO_OFFLOAD, now)
         return None if self.refused else len(data)
 
     def fevent(self, interest: int) -> int:
-        """IN: a frame waits, or the link is gone; OUT: the link has not just refused one."""
+        """IN: a frame is queued, or the link was removed. OUT: the link had space for the last write."""
         events = 0
         if self._queue or not self._frames.attached:
             events |= Event.IN
@@ -140,12 +143,12 @@ class FramesHandle(Handle):
         return events & (interest | Event.ERR | Event.HUP)
 
     def reopen(self, flags: int, caller: Caller, now: float) -> Handle:
-        """Return another reader of the same link, which sees every frame too."""
+        """Return another handle of the same link, with a queue of its own."""
         del caller, now
         return self._frames.open(flags)
 
     def close(self, now: float) -> None:
-        """Stop looking."""
+        """Drop the queued frames."""
         del now
         self._frames.close(self)
         self._queue.clear()

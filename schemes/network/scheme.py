@@ -1,7 +1,7 @@
-"""The network scheme: `network/<if>/{mac,frames,stats}` for each link that a driver has attached.
+"""The network scheme: `network/<if>/{mac,frames,stats}` for each attached link.
 
-Redox has one scheme per driver (`network.<device>_virtio_net`) with `mac` and the frames at its root; here it is one
-directory per interface. Only root and whom the daemon runs as may open `frames`.
+Redox has one scheme per driver (`network.<device>_virtio_net`) with `mac` and the frames at its root. This scheme has
+one directory per interface. Only root and the daemon's user may open `frames`.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
 README: Final = """\
 network: the drivers, one directory per interface.
 
-<if>/mac      its hardware address; empty where the medium has none (lo)
+<if>/mac      hardware address; empty if the medium has none (lo)
 <if>/stats    counters and ring indices, key=value
-<if>/frames   raw frames, one per read and one per write: what is received, and a way to send. For root.
+<if>/frames   raw frames: a read returns one received frame, a write sends one. For root.
 
-    timeout 1 head -c 60 frames | od -A d -t x1     the beginning of the next frame
+    timeout 1 head -c 60 frames | od -A d -t x1     the first octets of the next frame
 """
 
 
 class NetworkScheme(Scheme):
-    """The drivers: raw frames, hardware addresses, what the rings did."""
+    """The drivers: raw frames, hardware addresses and ring counters."""
 
     name: ClassVar[str] = "network"
 
@@ -39,7 +39,7 @@ class NetworkScheme(Scheme):
         self._links = self.root = StaticDirectory({"README": TextFile(lambda: README), "err": self.err})
 
     def link_attached(self, link: Link, now: float) -> None:
-        """Show the link."""
+        """Add the link's directory."""
         del now
         frames = self._frames[link.name] = LinkFrames(link)
         self._links.children[link.name] = StaticDirectory(
@@ -51,14 +51,14 @@ class NetworkScheme(Scheme):
         ).described(f"the driver of {link.name}: {link.device}")
 
     def link_detached(self, link: Link, now: float) -> None:
-        """Take it away; its readers get end of file."""
+        """Remove the link's directory. Readers of its `frames` get end of file."""
         del now
         del self._links.children[link.name]
         self._frames.pop(link.name).detach()
 
 
 class FramesFile(StreamFile):
-    """`frames`: a reader and writer of its own for each open."""
+    """`frames`: each open has a queue of its own."""
 
     mode = 0o600
 
@@ -68,15 +68,15 @@ class FramesFile(StreamFile):
         self.uid = context.uid
 
     def open(self, flags: int, caller: Caller, now: float) -> FramesHandle:
-        """Begin to look. EACCES: not for everybody."""
+        """Open raw frames. EACCES: the caller is neither root nor the daemon's user."""
         del now
         if not self._context.is_privileged(caller):
-            raise SchemeError(errno.EACCES, "raw frames are for root and for whom the daemon runs as")
+            raise SchemeError(errno.EACCES, "only root and the daemon's user may open raw frames")
         return self._frames.open(flags)
 
 
 def stats(link: Link, frames: LinkFrames) -> str:
-    """Return the link's statistics and those of its open `frames`, one `key=value` per line."""
+    """Return the statistics of the link and of its open `frames` files, one `key=value` per line."""
     values = {
         "device": link.device,
         **link.statistics(),

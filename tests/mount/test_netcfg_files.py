@@ -1,4 +1,4 @@
-"""netcfg through a real mount: shells read and write it, errors are the write's, polling tells of a change."""
+"""netcfg through a mount: reads and writes of a shell, errors of write, polling for a change."""
 
 import os
 import select
@@ -13,7 +13,7 @@ def run(command, **options):
     return subprocess.run(["bash", "-c", command], check=False, capture_output=True, text=True, timeout=20, **options)
 
 
-def test_an_address_is_set_and_answers_at_once(scheme_mount):
+def test_a_new_address_answers_at_once(scheme_mount):
     netcfg = scheme_mount.path / "netcfg"
     done = run(f"echo 127.0.0.5/8 >{netcfg}/ifaces/lo/addr/set; cat {netcfg}/iface/lo/addr {netcfg}/route/list")
     assert done.stdout == "127.0.0.5/8\n127.0.0.0/8  dev lo src 127.0.0.5\n"
@@ -21,7 +21,7 @@ def test_an_address_is_set_and_answers_at_once(scheme_mount):
     assert "1 packets received" in done.stdout
 
 
-def test_a_route_added_is_the_one_that_sends(scheme_mount):
+def test_a_new_route_is_used_at_once(scheme_mount):
     netcfg, ping = scheme_mount.path / "netcfg", f"cat {scheme_mount.path}/icmp/ping/10.66.0.1,count=1,timeout=0.2"
     assert "Network is unreachable" in run(ping).stderr
     assert run(f"echo '10.66.0.0/16 dev lo' >{netcfg}/route/add").returncode == 0
@@ -45,7 +45,7 @@ def test_a_route_added_is_the_one_that_sends(scheme_mount):
         ("loud", "log/level", "Invalid argument"),
     ],
 )
-def test_errors_are_the_writes_and_have_a_sentence(module_scheme_mount, line, node, words):
+def test_an_error_is_returned_by_the_write_and_has_a_sentence(module_scheme_mount, line, node, words):
     netcfg = module_scheme_mount.path / "netcfg"
     done = run(f"echo '{line}' >{netcfg}/{node}")
     assert done.returncode == 1
@@ -53,7 +53,7 @@ def test_errors_are_the_writes_and_have_a_sentence(module_scheme_mount, line, no
     assert len((netcfg / "err").read_text()) > 10
 
 
-def test_a_directory_is_a_directory_at_once(module_scheme_mount):
+def test_cat_of_a_directory_fails_at_once(module_scheme_mount):
     for name in ("netcfg/route", "netcfg", "netcfg/ifaces/lo"):
         done = run(f"timeout 2 cat {module_scheme_mount.path}/{name}")
         assert (done.returncode, "Is a directory" in done.stderr) == (1, True)
@@ -64,7 +64,7 @@ def test_write_only_nodes_read_as_empty(module_scheme_mount):
     assert (done.returncode, done.stdout) == (0, "")
 
 
-def test_polling_says_that_the_text_has_changed(scheme_mount):
+def test_poll_reports_a_change_of_the_text(scheme_mount):
     netcfg = scheme_mount.path / "netcfg"
     descriptor = os.open(netcfg / "route/list", os.O_RDONLY)
     try:
@@ -80,7 +80,7 @@ def test_polling_says_that_the_text_has_changed(scheme_mount):
         os.close(descriptor)
 
 
-def test_the_event_scheme_tells_of_a_changed_text(scheme_mount):
+def test_the_event_scheme_reports_a_change_of_the_text(scheme_mount):
     netcfg = scheme_mount.path / "netcfg"
     script = f"""
         exec 5<>{scheme_mount.path}/event/queue
@@ -93,7 +93,7 @@ def test_the_event_scheme_tells_of_a_changed_text(scheme_mount):
 
 
 def test_many_writers_at_once_lose_nothing(scheme_mount):
-    """Each write(2) is a whole: eight processes, each adding 40 routes of its own and taking half of them away."""
+    """Each write(2) is atomic: eight processes add 40 routes each and remove half of them."""
     netcfg = scheme_mount.path / "netcfg"
     writer = f"""
         for n in $(seq 40); do echo "10.$1.$n.0/24 dev lo" >{netcfg}/route/add; done
@@ -102,8 +102,8 @@ def test_many_writers_at_once_lose_nothing(scheme_mount):
     writers = [subprocess.Popen(["bash", "-ec", writer, "bash", str(number)]) for number in range(8)]
     assert [process.wait(timeout=60) for process in writers] == [0] * 8
     listed = (netcfg / "route/list").read_text().splitlines()
-    ours = {line.split()[0] for line in listed if line.startswith(tuple(f"10.{n}." for n in range(8)))}
-    assert ours == {f"10.{number}.{n}.0/24" for number in range(8) for n in range(21, 41)}
+    added = {line.split()[0] for line in listed if line.startswith(tuple(f"10.{n}." for n in range(8)))}
+    assert added == {f"10.{number}.{n}.0/24" for number in range(8) for n in range(21, 41)}
 
 
 def test_the_log_level_changes_at_run_time(scheme_mount):
@@ -118,8 +118,8 @@ def test_the_log_level_changes_at_run_time(scheme_mount):
 
 
 @pytest.mark.needs("root")
-def test_others_read_but_do_not_write(scheme_mount):
-    # The way to the mount is closed to others, the mount is not: so begin inside.
+def test_other_users_read_but_do_not_write(scheme_mount):
+    # Other users can't traverse the mount point's parent, but they can use the mount: so the shell starts inside.
     route = scheme_mount.path / "netcfg/route"
     done = run("cat list; echo '10.66.0.0/16 dev lo' >add", user=65534, cwd=route)
     assert "127.0.0.0/8" in done.stdout

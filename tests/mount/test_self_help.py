@@ -36,10 +36,10 @@ def test_one_that_is_made_names_all_that_is_there_and_what_it_is(module_scheme_m
         "the addresses of this interface",
         "",
         "list        read        ADDRESS/LENGTH, one per line",
-        "set         write       ADDRESS/LENGTH in place of all",
-        "add         write       ADDRESS/LENGTH: one more",
-        "rm          write       ADDRESS/LENGTH: one less",
-        "duplicates  read        ADDRESS/LENGTH MAC: given up, because somebody else has it",
+        "set         write       ADDRESS/LENGTH: replaces all",
+        "add         write       ADDRESS/LENGTH: adds one",
+        "rm          write       ADDRESS/LENGTH: removes one",
+        "duplicates  read        ADDRESS/LENGTH MAC: not used, because another host has the address",
     ]
     assert (directory / "README").stat().st_ino == (directory / "README").stat().st_ino
 

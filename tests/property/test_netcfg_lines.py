@@ -1,4 +1,4 @@
-"""Whatever is written into a file of netcfg: it is applied or a SchemeError, and the running tables stay sound."""
+"""Any write into a file of netcfg is applied or a SchemeError, and the tables stay consistent."""
 
 import errno
 import logging
@@ -44,7 +44,7 @@ WRITES = st.one_of(st.binary(max_size=60), st.lists(LINES, max_size=4).map(lambd
 
 @pytest.fixture(autouse=True)
 def log_levels():
-    """Put every level back: loggers outlive the scheme."""
+    """Restore all levels: loggers outlive the scheme."""
     names = ("schemefs", *(name for name in logging.root.manager.loggerDict if name.startswith("schemefs.")))
     levels = {name: logging.getLogger(name).level for name in names}
     yield
@@ -102,7 +102,7 @@ def test_any_write_is_applied_or_a_scheme_error(writes):
     assert all(line.partition(" dev ")[2].split()[0] in names for line in routes)
     config = netcfg.lookup("config", ROOT)
     text = config.read(ROOT, 1.0)
-    config.write(text, ROOT, 1.0)  # what is in force can always be written back
+    config.write(text, ROOT, 1.0)  # the current configuration can always be written back
     assert config.read(ROOT, 1.0) == text
 
 

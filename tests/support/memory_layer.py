@@ -1,4 +1,4 @@
-"""A network layer in memory, as netcfg sees one: tables and nothing that moves."""
+"""A network layer in memory for netcfg: the tables, without datagrams."""
 
 import errno
 import random
@@ -15,7 +15,7 @@ from schemefs.timers import Timers
 from schemes.netcfg import NetcfgScheme
 
 ROOT = Caller(0)
-SOMEBODY = Caller(1000)
+USER = Caller(1000)
 
 
 @dataclass
@@ -164,7 +164,7 @@ class MemoryInterface:
 
 
 class MemoryLayer:
-    """lo, and eth0 as QEMU's user network has it."""
+    """lo, and eth0 as in QEMU's user network."""
 
     def __init__(self):
         self.on_change = []
@@ -193,15 +193,15 @@ class MemoryLayer:
         raise SchemeError(errno.ENETUNREACH, "on no network of ours")
 
     def tell(self, key):
-        for told in self.on_change:
-            told(key)
+        for callback in self.on_change:
+            callback(key)
 
 
 TABLES = {"tap": OPTIONS, "loopback": ()}
 
 
 class Netcfg:
-    """The scheme on such a layer, driven as a shell does."""
+    """The netcfg scheme on a MemoryLayer, with the operations of a shell."""
 
     def __init__(self, hosts="", uid=0):
         self.layer = MemoryLayer()

@@ -1,4 +1,4 @@
-"""An address by DHCP from dnsmasq on the other side of a TAP: had, used, renewed, declined, given back, saved."""
+"""DHCP with dnsmasq on the other side of a TAP: an address is leased, used, renewed, declined, released, saved."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CONFIG = """\
 tap = "lab0"
 host_address = "10.0.2.2/24"
 """
-# Answers every ARP question for one address, as its owner would.
+# Answers every ARP request for one address, as its owner would.
 OWNER = """
 import socket, sys, dpkt
 raw = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
@@ -36,7 +36,7 @@ while True:
 
 
 class Lab:
-    """eth0 without an address, dnsmasq on the kernel's side."""
+    """A mount with eth0 without an address, and dnsmasq on the kernel's side."""
 
     def __init__(self, namespace: Namespace, directory: Path, config: str = CONFIG) -> None:
         self.namespace = namespace
@@ -70,7 +70,7 @@ def lab(namespace: Namespace, tmp_path: Path) -> Iterator[Lab]:
     made.mount.close()
 
 
-def test_an_address_is_had_used_renewed_and_given_back(lab: Lab) -> None:
+def test_an_address_is_leased_used_renewed_and_released(lab: Lab) -> None:
     netcfg = lab.mount.path / "netcfg"
     assert lab.dhcp.read_text() == "off\n"
     assert (netcfg / "iface/eth0/addr").read_text() == "Not configured\n"
@@ -96,7 +96,7 @@ def test_an_address_is_had_used_renewed_and_given_back(lab: Lab) -> None:
     assert "icmpMsgStatsOutPkts.3=" not in (lab.mount.path / "icmp/stats").read_text()  # no port unreachable
 
 
-def test_an_address_that_somebody_uses_is_declined(lab: Lab) -> None:
+def test_an_address_of_another_host_is_declined(lab: Lab) -> None:
     for address in ("10.0.2.100", "10.0.2.101"):
         owner = lab.namespace.start([sys.executable, "-c", OWNER, address], stdout=subprocess.PIPE)
         assert owner.stdout is not None
@@ -108,9 +108,7 @@ def test_an_address_that_somebody_uses_is_declined(lab: Lab) -> None:
     wait_until(lambda: "declined" in lab.mount.log(), lab.mount.log)
 
 
-def test_the_saved_configuration_asks_again_instead_of_keeping_the_lease(
-    lab: Lab, namespace: Namespace, tmp_path: Path
-) -> None:
+def test_a_saved_configuration_has_dhcp_and_no_lease(lab: Lab, namespace: Namespace, tmp_path: Path) -> None:
     lab.dhcp.write_text("on\n")
     lab.wait_for("BOUND")
     saved = (lab.mount.path / "netcfg/config").read_text()
@@ -129,7 +127,7 @@ def test_the_saved_configuration_asks_again_instead_of_keeping_the_lease(
     again.mount.close()
 
 
-def test_words_and_places_where_it_cannot_be(lab: Lab) -> None:
+def test_unknown_words_and_interfaces_without_dhcp_are_refused(lab: Lab) -> None:
     for path, word in (("ifaces/eth0/dhcp", "maybe"), ("ifaces/lo/dhcp", "on"), ("ifaces/eth0/dhcp", "renew")):
         with pytest.raises(OSError, match=r"."):
             (lab.mount.path / "netcfg" / path).write_text(word)

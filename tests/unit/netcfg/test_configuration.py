@@ -11,7 +11,7 @@ from schemefs.document import parse
 from schemefs.driver_option import read_options
 from schemefs.errors import SchemeError
 from schemefs.net.addresses import packed
-from tests.support.memory_layer import ROOT, SOMEBODY, TABLES, Netcfg
+from tests.support.memory_layer import ROOT, TABLES, USER, Netcfg
 
 CONFIG = "config"
 
@@ -130,7 +130,7 @@ def test_a_write_that_fails_changes_nothing(old, new, words):
 def test_only_the_privileged_write():
     netcfg = Attaching()
     with pytest.raises(SchemeError) as caught:
-        netcfg.write(netcfg.cat(CONFIG), SOMEBODY)
+        netcfg.write(netcfg.cat(CONFIG), USER)
     assert caught.value.errno == errno.EACCES
 
 

@@ -1,4 +1,4 @@
-"""`ifaces/<if>/dhcp` on tables in memory: what a lease brings, what goes with it, and who is told."""
+"""`ifaces/<if>/dhcp` on tables in memory: what a lease adds, what its end removes, and which pollers wake."""
 
 from types import SimpleNamespace
 
@@ -16,7 +16,7 @@ SERVER = packed("10.0.2.2")
 
 
 class Leasing(Attaching):
-    """A netcfg whose eth0 leads to a DHCP server that grants what a test says."""
+    """A netcfg with a scripted DHCP server on eth0."""
 
     def __init__(self, address="10.0.2.55", router="10.0.2.2", nameservers=()):
         super().__init__()
@@ -50,13 +50,13 @@ class Leasing(Attaching):
                 xid=request.xid,
                 yiaddr=int.from_bytes(self.granted, "big"),
                 chaddr=request.chaddr,
-                opts=[(wire.KIND, bytes((kind,))), *self.options],
+                opts=[(wire.MESSAGE_TYPE, bytes((kind,))), *self.options],
             )
             self.received(bytes(reply), 1.0)
         assert "state=BOUND" in self.cat(DHCP)
 
 
-def test_what_a_lease_brought_is_not_in_the_configuration_and_goes_with_it():
+def test_a_lease_is_not_in_the_configuration_and_its_end_removes_it():
     netcfg = Leasing()
     netcfg.echo("default", "route/rm")
     before = netcfg.cat("config")
@@ -70,7 +70,7 @@ def test_what_a_lease_brought_is_not_in_the_configuration_and_goes_with_it():
     assert "default" not in netcfg.cat("route/list")
 
 
-def test_what_was_there_before_the_lease_is_no_part_of_it():
+def test_what_existed_before_the_lease_stays_after_it():
     netcfg = Leasing(address="10.0.2.15")
     before = netcfg.cat("config")
     netcfg.lease()
@@ -98,20 +98,20 @@ def test_other_routes_by_the_router_of_a_lease_are_configured_ones():
 
 
 @pytest.mark.parametrize("bad", ["224.0.0.1", "0.0.0.0", "255.255.255.255"])
-def test_a_name_server_that_is_no_host_is_not_used(bad):
+def test_a_name_server_without_a_unicast_address_is_not_used(bad):
     netcfg = Leasing(nameservers=(bad, "10.0.2.4"))
     netcfg.lease()
     assert netcfg.cat("resolv/nameserver") == "10.0.2.4\n"
     netcfg.write(netcfg.cat("config"))
 
 
-def test_a_lease_with_no_name_server_of_use_leaves_those_that_are_there():
+def test_a_lease_without_a_usable_name_server_keeps_the_old_ones():
     netcfg = Leasing(nameservers=("224.0.0.1",))
     netcfg.lease()
     assert netcfg.cat("resolv/nameserver") == "10.0.2.3\n"
 
 
-def test_who_polls_the_configuration_is_told_when_dhcp_is_switched():
+def test_switching_dhcp_wakes_the_pollers_of_the_configuration():
     netcfg = Leasing()
     for word in ("on", "off"):
         before = [netcfg.node(path).version for path in ("config", "ifaces/list", DHCP)]

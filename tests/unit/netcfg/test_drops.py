@@ -1,4 +1,4 @@
-"""`stats/drops` gathers what every scheme and every link discarded."""
+"""`stats/drops`: the drop counters of all schemes and links."""
 
 from schemefs.net.impairment import Impairment
 from schemefs.scheme import Scheme, StaticDirectory, TextFile
@@ -37,7 +37,7 @@ def test_each_reason_of_each_scheme_and_each_link_is_a_line():
     ]
 
 
-def test_weather_counts_both_directions_together():
+def test_impairments_count_both_directions_together():
     netcfg = netcfg_with()
     eth0 = netcfg.layer.interfaces["eth0"]
     eth0.impairments = (Impairment(loss=0.5),)

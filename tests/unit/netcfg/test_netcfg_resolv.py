@@ -1,4 +1,4 @@
-"""netcfg/resolv: name servers, search list, hosts; a write replaces the whole."""
+"""netcfg/resolv: name servers, search list, hosts; a write replaces the whole text."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import errno
 import pytest
 
 from schemefs.errors import SchemeError
-from tests.support.memory_layer import SOMEBODY, Netcfg
+from tests.support.memory_layer import USER, Netcfg
 
 
 def test_several_name_servers_are_one_text() -> None:
@@ -36,7 +36,7 @@ def test_the_search_list() -> None:
         netcfg.echo("exa/mple", "resolv/search")
     assert caught.value.errno == errno.EINVAL
     with pytest.raises(SchemeError) as caught:
-        netcfg.echo("example.net", "resolv/search", SOMEBODY)
+        netcfg.echo("example.net", "resolv/search", USER)
     assert caught.value.errno == errno.EACCES
     netcfg.echo("none", "resolv/search")
     assert netcfg.cat("resolv/search") == ""

@@ -1,4 +1,4 @@
-"""netcfg read and written as a shell does, on tables in memory."""
+"""netcfg, read and written as by a shell, on tables in memory."""
 
 import errno
 
@@ -6,7 +6,7 @@ import pytest
 
 from schemefs.errors import SchemeError
 from schemefs.scheme import Caller
-from tests.support.memory_layer import ROOT, SOMEBODY, Netcfg
+from tests.support.memory_layer import ROOT, USER, Netcfg
 
 
 def fails(number, netcfg, text, path, caller=ROOT):
@@ -17,7 +17,7 @@ def fails(number, netcfg, text, path, caller=ROOT):
     return caught.value.sentence
 
 
-def test_the_tree_on_the_screen_is_the_declared_one():
+def test_directories_list_their_files():
     netcfg = Netcfg()
     assert netcfg.ls("") == [
         "README",
@@ -100,7 +100,7 @@ def test_the_other_files_of_an_interface_are_written():
     fails(errno.EOPNOTSUPP, netcfg, "52-54-00-12-34-57", "iface/lo/mac")
 
 
-def test_routes_come_and_go_in_redox_words():
+def test_routes_are_added_and_removed_in_redox_format():
     netcfg = Netcfg()
     netcfg.echo("default", "route/rm")
     assert "default" not in netcfg.cat("route/list")
@@ -117,7 +117,7 @@ def test_routes_come_and_go_in_redox_words():
     assert len(netcfg.cat("route/list").splitlines()) == 2
 
 
-def test_a_route_says_which_rule_wins():
+def test_route_get_shows_the_rule_that_applies():
     netcfg = Netcfg()
     assert netcfg.cat("route/get/10.0.2.7") == "10.0.2.7 dev eth0\n"
     netcfg.echo("default", "route/rm")
@@ -215,11 +215,43 @@ def test_malformed_lines_are_einval_and_change_nothing(path, line):
     assert (netcfg.cat("route/list"), netcfg.cat("iface/eth0/addr"), netcfg.cat("iface/eth0/mtu")) == before
 
 
-def test_a_write_is_whole_commands():
+@pytest.mark.parametrize(
+    ("path", "line", "sentence"),
+    [
+        ("iface/eth0/addr", "", "the write has no command; a command is a non-empty line"),
+        ("iface/eth0/addr", "10.0.2.16/24\n10.0.2.16/16", "an address is given twice; once is allowed"),
+        ("iface/eth0/state", "on", "'on' is not a state; a state is up or down"),
+        ("route/add", "default", "'default' has neither 'via GATEWAY' nor 'dev INTERFACE'; one of them is needed"),
+        ("route/add", "default via", "'via' at the end of 'default via' has no value"),
+        ("route/add", "default via peer", "'peer' is not an IP address; names are not resolved here"),
+        (
+            "route/add",
+            "default through 10.0.2.2",
+            "'through' in 'default through 10.0.2.2' is not known here; known are: via, dev, src, metric",
+        ),
+        (
+            "route/add",
+            "default via 10.0.2.2 via 10.0.2.3",
+            "'via' is given twice in 'default via 10.0.2.2 via 10.0.2.3'; once is allowed",
+        ),
+        ("route/add", "10.9.1.1/16 via 10.0.2.2", "'10.9.1.1/16' has host bits set; the network is 10.9.0.0/16"),
+        (
+            "ifaces/eth0/neighbors/add",
+            "10.0.2.9",
+            "'10.0.2.9' is not ADDRESS MAC, such as 10.0.2.2 52-55-0a-00-02-02",
+        ),
+        ("ifaces/eth0/dhcp", "maybe", "there is no DHCP command 'maybe'; there are: on, off, renew"),
+    ],
+)
+def test_malformed_lines_get_a_sentence(path, line, sentence):
+    assert fails(errno.EINVAL, Netcfg(), line, path) == sentence
+
+
+def test_a_write_is_complete_commands():
     netcfg = Netcfg()
     netcfg.node("route/add").write(b"10.8.0.0/16 via 10.0.2.2\n\n10.9.0.0/16 via 10.0.2.2", ROOT, 1.0)
     assert len(netcfg.cat("route/list").splitlines()) == 5
-    # A malformed line: nothing of the write is applied. One that fails: those before it stay.
+    # A malformed line: nothing of the write is applied. A line that fails: earlier lines stay applied.
     fails(errno.EINVAL, netcfg, "10.7.0.0/16 via 10.0.2.2\nnonsense", "route/add")
     assert len(netcfg.cat("route/list").splitlines()) == 5
     fails(errno.EEXIST, netcfg, "10.7.0.0/16 via 10.0.2.2\n10.8.0.0/16 via 10.0.2.2", "route/add")
@@ -230,17 +262,17 @@ def test_a_write_is_whole_commands():
 
 
 @pytest.mark.parametrize("path", ["iface/eth0/addr", "route/add", "route/rm", "resolv/hosts", "log/level"])
-def test_others_may_read_but_not_write(path):
+def test_other_users_may_read_but_not_write(path):
     netcfg = Netcfg()
-    netcfg.cat(path, SOMEBODY)
-    fails(errno.EACCES, netcfg, "anything", path, SOMEBODY)
+    netcfg.cat(path, USER)
+    fails(errno.EACCES, netcfg, "anything", path, USER)
     assert netcfg.node(path).mode == 0o644
 
 
-def test_whom_the_daemon_runs_as_may_write_and_owns_the_files():
+def test_the_daemons_user_may_write_and_owns_the_files():
     netcfg = Netcfg(uid=1000)
     assert netcfg.node("ifaces/eth0/mtu").uid == 1000
-    netcfg.echo("1400", "iface/eth0/mtu", SOMEBODY)
+    netcfg.echo("1400", "iface/eth0/mtu", USER)
     assert netcfg.cat("iface/eth0/mtu") == "1400\n"
 
 
@@ -252,7 +284,7 @@ def test_an_unknown_name_is_enoent(path):
 
 
 @pytest.mark.parametrize(
-    ("text", "path", "told"),
+    ("text", "path", "changed"),
     [
         ("10.9.0.0/16 via 10.0.2.2", "route/add", {"route/list", "routes"}),
         ("10.0.2.99/24", "iface/eth0/addr", {"iface/eth0/addr", "ifaces/eth0/addr/list", "route/list", "routes"}),
@@ -265,7 +297,7 @@ def test_an_unknown_name_is_enoent(path):
         ("1", "ip/forward", {"ip/forward"}),
     ],
 )
-def test_who_polls_a_file_is_told_of_its_change(text, path, told):
+def test_a_change_wakes_the_pollers_of_all_files_that_show_it(text, path, changed):
     netcfg = Netcfg()
     watched = [
         "route/list", "routes", "iface/eth0/addr", "ifaces/eth0/addr/list", "iface/eth0/mac", "ifaces/eth0/mac",
@@ -274,11 +306,11 @@ def test_who_polls_a_file_is_told_of_its_change(text, path, told):
     ]  # fmt: skip
     before = {path: netcfg.node(path).version for path in [*watched, "config"]}
     netcfg.echo(text, path)
-    assert netcfg.node("config").version > before["config"]  # it has everything
-    assert {path for path in watched if netcfg.node(path).version != before[path]} == told
+    assert netcfg.node("config").version > before["config"]  # every change is part of the configuration
+    assert {path for path in watched if netcfg.node(path).version != before[path]} == changed
 
 
-def test_an_address_that_was_given_up_is_in_a_file_of_its_own_and_in_err():
+def test_a_duplicate_address_is_in_a_file_of_its_own_and_in_err():
     netcfg = Netcfg(uid=1000)
     interface = netcfg.layer.interfaces["eth0"]
     watched = netcfg.node("ifaces/eth0/addr/duplicates")
@@ -290,11 +322,11 @@ def test_an_address_that_was_given_up_is_in_a_file_of_its_own_and_in_err():
     assert netcfg.cat("ifaces/eth0/addr/duplicates") == "10.0.2.15/24 52-55-0a-00-02-02\n"
     assert watched.version > before
     for caller in (ROOT, Caller(1000)):
-        assert netcfg.cat("err", caller) == "10.0.2.15 on eth0 is given up: 52:55:0a:00:02:02 uses it\n"
+        assert netcfg.cat("err", caller) == "10.0.2.15 on eth0 is no longer used; 52:55:0a:00:02:02 has it too\n"
     assert netcfg.cat("err", Caller(2000)) == ""
 
 
-def test_an_interface_that_came_back_is_another():
+def test_an_interface_that_is_attached_again_has_new_files():
     netcfg = Netcfg()
     file = netcfg.node("iface/eth0/addr")
     assert netcfg.node("iface/eth0/addr") is file

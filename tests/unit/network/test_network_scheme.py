@@ -1,4 +1,4 @@
-"""The network scheme on a loopback link and on an Ethernet one that keeps what it is given."""
+"""The network scheme on a loopback link and on an Ethernet link in memory."""
 
 from __future__ import annotations
 
@@ -49,13 +49,13 @@ class KeptLink(Link):
         return True
 
     def arrive(self, frame: bytes, offload: Offload = NO_OFFLOAD) -> None:
-        """Receive as a driver does."""
+        """Receive a frame as a driver does."""
         if self.observers:
             self.observe((memoryview(frame),), offload, outgoing=False, now=0.0)
         self.receive(memoryview(frame), offload, 0.0)
 
     def statistics(self) -> Mapping[str, int | float | str]:
-        """Count."""
+        """Return the number of frames sent."""
         return {"sent_frames": len(self.sent)}
 
 
@@ -69,7 +69,6 @@ def scheme_with(link: Link) -> NetworkScheme:
 
 
 def text(scheme: NetworkScheme, path: str) -> str:
-    """Read a text file."""
     node = scheme.lookup(path, ROOT)
     assert isinstance(node, TextFile)
     return node.read(ROOT, 0.0).decode()
@@ -89,28 +88,35 @@ def test_a_link_without_hardware_address_has_an_empty_mac() -> None:
 def test_a_frame_per_write_and_a_frame_per_read() -> None:
     link = KeptLink()
     handle = scheme_with(link).open("eth0/frames", os.O_RDWR, ROOT, 0.0)
-    looks: list[int] = []
-    handle.on_changed = lambda: looks.append(handle.fevent(Event.ALL))
+    events: list[int] = []
+    handle.on_changed = lambda: events.append(handle.fevent(Event.ALL))
     assert handle.read(2000, 0.0) is None
     assert handle.fevent(Event.ALL) == Event.OUT
     link.arrive(b"a" * 60)
     link.arrive(b"b" * 70)
-    assert looks == [Event.IN | Event.OUT]
+    assert events == [Event.IN | Event.OUT]
     assert handle.read(2000, 0.0) == b"a" * 60
     assert handle.read(10, 0.0) == b"b" * 10
     assert handle.read(2000, 0.0) is None
     assert handle.write(memoryview(b"c" * 14), 0.0) == 14
     assert link.sent == [b"c" * 14]
-    assert handle.read(2000, 0.0) is None, "what we send is not received"
+    assert handle.read(2000, 0.0) is None, "a sent frame was received"
 
 
-@pytest.mark.parametrize(("length", "number"), [(13, errno.EINVAL), (0, errno.EINVAL), (1519, errno.EMSGSIZE)])
-def test_what_is_no_frame_is_refused(length: int, number: int) -> None:
+@pytest.mark.parametrize(
+    ("length", "number", "sentence"),
+    [
+        (13, errno.EINVAL, "a frame of 13 octets is too short; the header alone has 14"),
+        (0, errno.EINVAL, "a frame of 0 octets is too short; the header alone has 14"),
+        (1519, errno.EMSGSIZE, "a frame of 1519 octets is too long for eth0; at most 1518 are allowed"),
+    ],
+)
+def test_too_short_and_too_long_frames_are_refused(length: int, number: int, sentence: str) -> None:
     link = KeptLink()
     handle = scheme_with(link).open("eth0/frames", os.O_WRONLY, ROOT, 0.0)
     with pytest.raises(SchemeError) as failure:
         handle.write(memoryview(bytes(length)), 0.0)
-    assert failure.value.errno == number
+    assert (failure.value.errno, failure.value.sentence) == (number, sentence)
     assert link.sent == []
 
 
@@ -139,7 +145,7 @@ def test_only_root_and_the_daemons_user_may_open_frames() -> None:
     assert failure.value.errno == errno.EACCES
 
 
-def test_a_reader_that_is_behind_loses_frames_that_are_counted() -> None:
+def test_a_slow_reader_loses_frames_which_are_counted() -> None:
     link = KeptLink()
     scheme = scheme_with(link)
     handle = scheme.open("eth0/frames", os.O_RDONLY, ROOT, 0.0)
@@ -154,7 +160,7 @@ def test_a_reader_that_is_behind_loses_frames_that_are_counted() -> None:
     assert read == fits
 
 
-def test_observing_ends_with_the_last_reader_and_writers_never_begin_it() -> None:
+def test_readers_alone_observe_the_link() -> None:
     link = KeptLink()
     scheme = scheme_with(link)
     writer = scheme.open("eth0/frames", os.O_WRONLY, ROOT, 0.0)
@@ -170,7 +176,7 @@ def test_observing_ends_with_the_last_reader_and_writers_never_begin_it() -> Non
     assert link.space_observers == []
 
 
-def test_super_segments_and_partial_sums_never_leak() -> None:
+def test_super_segments_are_cut_and_checksums_completed() -> None:
     link = KeptLink()
     handle = scheme_with(link).open("eth0/frames", os.O_RDONLY, ROOT, 0.0)
     source, destination, payload = b"\x0a\0\2\2", b"\x0a\0\2\x0f", b"x" * 2500
@@ -186,7 +192,7 @@ def test_super_segments_and_partial_sums_never_leak() -> None:
     assert lengths == [1000, 1000, 500]
 
 
-def test_a_link_that_goes_ends_its_readers() -> None:
+def test_a_removed_link_ends_its_readers() -> None:
     link = KeptLink()
     scheme = scheme_with(link)
     handle = scheme.open("eth0/frames", os.O_RDWR, ROOT, 0.0)
