@@ -61,7 +61,8 @@ def canonical(name: str) -> str:
     try:
         return _text(dns.name.from_text(name))
     except (dns.exception.DNSException, UnicodeError, ValueError) as error:
-        message = f"{name!r} is not a domain name: {str(error) or type(error).__name__}"
+        reason = str(error).rstrip(".") or type(error).__name__
+        message = f"{name!r} is not a domain name: {reason[0].lower()}{reason[1:]}"
         raise ValueError(message) from None
 
 

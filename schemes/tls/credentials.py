@@ -48,7 +48,7 @@ def _alpn(text: str) -> list[str]:
 
 def _yes_or_no(text: str) -> bool:
     if text not in ("yes", "no"):
-        message = f"verify is {text!r}; it must be yes or no"
+        message = f"{text!r} is neither yes nor no"
         raise ValueError(message)
     return text == "yes"
 

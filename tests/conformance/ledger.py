@@ -1,10 +1,10 @@
-"""The conformance ledger: what is required of TCP and which test shows it. *.toml here becomes docs/conformance.md.
+"""The conformance ledger: the requirements of TCP, each with its tests. The *.toml files become docs/conformance.md.
 
-    ./dev conformance       write the page anew
+    ./dev conformance       generate the page
 
-A requirement has a test, or a reason why it is not met, or both: then it is met in part. A note explains one that is
-met. test_conformance_ledger.py fails when one has neither, when a test doesn't exist, or when the page is not what this
-would write.
+A requirement has tests, or a reason why it is not met, or both: then it is met in part. A note explains a requirement
+that is met. test_conformance_ledger.py fails for a requirement without tests and reason, for a test that does not
+exist, and for a stale page.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ TABLES = ("rfc9293.toml", "modern.toml", "scenarios.toml")
 _INTRODUCTION = """\
 # Conformance of the tcp scheme
 
-Made by `./dev conformance` from the tables in `tests/conformance/`; a test fails when it is stale. Each line names the
-tests that show it. **partly** and **no** say why. All of these tests are part of `./dev test`, the
-longest of `./dev test --full`.
+`./dev conformance` generates this page from the tables in `tests/conformance/`: edit the tables, not the page. A test
+fails if the page is stale. Each line names the tests that show the requirement; **partly** and **no** have a reason.
+All of these tests are part of `./dev test`, the longest ones of `./dev test --full`.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Requirement:
-    """One line of a table."""
+    """One line of a table. An empty *reason*: the requirement is met."""
 
     id: str
     section: str
@@ -56,7 +56,7 @@ class Table:
 
 
 def load(name: str) -> Table:
-    """Read one table. TypeError: a line has a field that there is none of."""
+    """Read one table. TypeError: a line has an unknown field."""
     with (HERE / name).open("rb") as file:
         octets = tomllib.load(file)
     lines = [{**line, "tests": tuple(line.get("tests", ()))} for line in octets["requirements"]]
@@ -69,13 +69,13 @@ def tables() -> list[Table]:
 
 @functools.cache
 def test_files() -> dict[str, Path]:
-    """Return where each test file is: their names are unique."""
+    """Return the path of each test file by its name; the names are unique."""
     return {path.name: path for path in sorted(TESTS.rglob("test_*.py"))}
 
 
 @functools.cache
 def functions_of(path: Path) -> frozenset[str]:
-    """Return the names of the tests in a file, without importing it."""
+    """Return the names of the tests in a file. The file is parsed, not imported."""
     names = {
         node.name
         for node in ast.walk(ast.parse(path.read_text()))
@@ -85,7 +85,7 @@ def functions_of(path: Path) -> frozenset[str]:
 
 
 def missing_tests(requirement: Requirement) -> list[str]:
-    """Return the tests of a requirement that don't exist."""
+    """Return those tests of a requirement that do not exist."""
     missing = []
     for node in requirement.tests:
         file, _, function = node.partition("::")
@@ -96,7 +96,7 @@ def missing_tests(requirement: Requirement) -> list[str]:
 
 
 def render() -> str:
-    """Return the page."""
+    """Return the text of docs/conformance.md."""
     parts = [_INTRODUCTION]
     for table in tables():
         states = [requirement.state for requirement in table.requirements]
@@ -109,9 +109,9 @@ def render() -> str:
 def _row(requirement: Requirement) -> str:
     shown = "<br>".join(f"[{node.partition('::')[2]}]({_link(node)})" for node in requirement.tests)
     state = requirement.state if requirement.state == "yes" else f"**{requirement.state}**"
-    told = ": ".join(filter(None, (state, requirement.reason or requirement.note)))
+    remark = ": ".join(filter(None, (state, requirement.reason or requirement.note)))
     section = requirement.section if re.search(r"[A-Za-z]", requirement.section) else f"§{requirement.section}"
-    cells = (requirement.id, section, requirement.text, "<br>".join(filter(None, (told, shown))))
+    cells = (requirement.id, section, requirement.text, "<br>".join(filter(None, (remark, shown))))
     return "| " + " | ".join(cells) + " |\n"
 
 

@@ -1,4 +1,4 @@
-"""The ledger is complete, true as far as names go, and its page is not stale."""
+"""The ledger is complete, names existing tests only, and its page is not stale."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ def test_appendix_b_of_rfc_9293_is_complete(level: str, count: int) -> None:
     assert sorted(numbers) == list(range(1, count + 1))
 
 
-def test_a_requirement_is_met_or_not() -> None:
+def test_a_requirement_has_a_reason_or_a_note_not_both() -> None:
     for _, requirement in ALL:
         assert not (requirement.reason and requirement.note), requirement.id
         assert requirement.tests or not requirement.note, requirement.id
 
 
-def test_test_files_have_names_of_their_own() -> None:
+def test_names_of_test_files_are_unique() -> None:
     names = [path.name for path in ledger.TESTS.rglob("test_*.py")]
     assert len(names) == len(set(names))
 
 
-def test_the_page_is_what_the_tables_say() -> None:
+def test_the_page_is_not_stale() -> None:
     assert ledger.PAGE.read_text() == ledger.render(), "run ./dev conformance"

@@ -81,12 +81,23 @@ def test_txt_can_not_forge_lines() -> None:
     assert host.cat("dns/example.com,type=txt") == ["one\\x0atwo"]
 
 
-@pytest.mark.parametrize("name", ["a..b", "x" * 64, "a,type=nosuch", "a,kind=a", "a,type=a,type=a", ","])
-def test_what_is_no_name_is_invalid_at_lookup(name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("a..b", "'a..b' is not a domain name: a DNS label is empty"),
+        ("x" * 64, f"'{'x' * 64}' is not a domain name: a DNS label is > 63 octets long"),
+        ("a,type=nosuch", "there is no type 'nosuch'; there are: a, aaaa, mx, txt, ptr, srv, ns, cname, soa, any"),
+        ("a,kind=a", "there is no option 'kind'; the only option is type"),
+        ("a,type=a,type=a", "option 'type' is given twice"),
+        (",", "an option is empty"),
+    ],
+)
+def test_a_malformed_name_is_einval_at_lookup(name: str, sentence: str) -> None:
     host = DnsHost(silent)
     with pytest.raises(SchemeError) as caught:
         host.dns.lookup(name, ROOT)
     assert caught.value.errno == errno.EINVAL
+    assert caught.value.sentence == f"dns/{name}: {sentence}"
 
 
 def test_the_hosts_file_comes_first() -> None:

@@ -111,7 +111,7 @@ def test_a_ctl_requests_the_files_of_its_verb(files):
     ("path", "words"),
     [
         ("here:443,ca=relative.pem", "'relative.pem' is not an absolute path"),
-        ("here:443,verify=maybe", "verify is 'maybe'; it must be yes or no"),
+        ("here:443,verify=maybe", "verify: 'maybe' is neither yes nor no"),
         ("here:443,alpn=", "'' is not a list of protocols"),
         ("here:443,sni=a b", "host name"),
         ("here:nosuchservice", "service"),
