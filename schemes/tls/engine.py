@@ -138,7 +138,6 @@ class TlsEngine:
 
     def opening(self, now: float) -> bool:
         """Return True during connect and handshake. Raises their failure, once."""
-        del now
         self._raise_failure()
         return not (self.established or self.failed or self.closed)
 
@@ -160,8 +159,7 @@ class TlsEngine:
         """Encrypt up to MAX_WRITE octets; None during the handshake and while earlier records are unsent."""
         self._raise_failure()
         if self.write_shut or self.closed or self.failed:
-            why = self.error or f"writing to {self.remote} was shut down"
-            raise SchemeError(errno.EPIPE, why)
+            raise SchemeError(errno.EPIPE, self.error or f"writing to {self.remote} was shut down")
         if not self.established or self.unsent_records:
             return None
         data = data[:MAX_WRITE]
