@@ -1,6 +1,6 @@
-"""Whom the cookbook's recipes talk to, all in one process: on 10.0.2.2, at the ports the recipes name.
+"""The peers of the cookbook's recipes, all in one process: on 10.0.2.2, at the ports of the recipes.
 
-Says `ready`, then a line for what was heard by those that only listen: `514 <13>…`.
+Prints `ready`, then a line for each message that a silent peer has received: `514 <13>…`.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ def upper(connection: socket.socket) -> None:
 
 
 def in_turn(turn: int, text: bytes) -> Talk:
-    """When those whose turn was before were thanked, say *text*; stay."""
+    """Send *text* after all peers with an earlier turn have received their thanks; keep the connection open."""
 
     def talk(connection: socket.socket) -> None:
         if turn:
@@ -108,8 +108,8 @@ def name_server(question: bytes) -> bytes:
 
 def knocked(port: int) -> Callable[[bytes], bytes]:
     def knock(_octets: bytes) -> bytes:
-        knocks.append(port)  # in one thread each, so the order is not known
-        if len(knocks) == 3:  # and from then on it is open
+        knocks.append(port)  # each port has a thread of its own, so the order is not known
+        if len(knocks) == 3:  # opens the port
             stream(2222, lambda connection: connection.sendall(b"the door is open\n"))
         return b""
 

@@ -1,6 +1,6 @@
-"""docs/cookbook.md, run as it stands: each recipe in bash and, where it is marked POSIX, in dash.
+"""Runs all recipes of docs/cookbook.md: each in bash and, if it is marked `sh`, in dash.
 
-What a recipe prints is compared with the block that follows it, `…` matching anything; `$ ` blocks run on the peer.
+The output of a recipe is compared with the block that follows it; `…` matches any text. `$ ` blocks run on the peer.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ HEARD = {
     "Send a line to syslog": ["514 <13>cookbook: the cake is ready"],
     "Wake a machine up": ["9 " + "ff" * 6 + "525400123456" * 16],
 }
-"""What the peers that only listen must have heard."""
+"""The lines that cookbook_peers.py must print, by recipe."""
 
 
 @dataclass
@@ -64,7 +64,7 @@ RUNS = [(recipe, program) for recipe in RECIPES for program in INTERPRETERS[reci
 
 
 class Peers:
-    """The process of peers, and what it says."""
+    """The process cookbook_peers.py, and its output."""
 
     def __init__(self, network: TapNetwork, pem: Path) -> None:
         self.network = network
@@ -88,7 +88,7 @@ def network(module_tap_network: TapNetwork) -> TapNetwork:
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a home directory with ca.pem, server.pem for us, and peer.pem."""
+    """Return a home directory with ca.pem, server.pem for the recipes, and peer.example.pem for the peer."""
     authority = Authority(tmp_path_factory.mktemp("home"))
     authority.certificate("server", "10.0.2.15")
     authority.certificate("peer.example", "10.0.2.2")
@@ -108,7 +108,7 @@ def matches(expected: str, output: str) -> bool:
 
 
 def wait_until_listening(network: TapNetwork, started: subprocess.Popen[str]) -> None:
-    """Wait until a conversation of the tree listens: a recipe without peers' help has no other sign."""
+    """Wait until a conversation of the mount listens: a recipe prints no message when it is ready."""
     while started.poll() is None:
         for status in network.mount.path.glob("t[cl][ps]/*/status"):
             try:
@@ -160,12 +160,12 @@ def test_recipe(recipe: Recipe, program: str, network: TapNetwork, peers: Peers,
         assert (started.returncode, complaints if "nonsense" not in recipe.script else "") == (0, "")
     for expected in HEARD.get(recipe.title, []):
         line = peers.next_line()
-        while not line.startswith(expected.split()[0]):  # "9000 …" of a recipe that has no expectation
+        while not line.startswith(expected.split()[0]):  # "9000 …" of a recipe without an entry in HEARD
             line = peers.next_line()
         assert line == expected
 
 
-def test_there_are_recipes_enough_and_no_forgotten_expectation() -> None:
+def test_there_are_enough_recipes_and_all_entries_of_heard_have_one() -> None:
     assert len(RECIPES) >= 15
     assert set(HEARD) <= {recipe.title for recipe in RECIPES}
     assert all(recipe.script for recipe in RECIPES)

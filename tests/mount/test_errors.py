@@ -1,4 +1,4 @@
-"""docs/errors.md, row by row: each operation is made to fail in a process of its own, which tells its errno."""
+"""docs/errors.md, row by row: each operation fails in a process of its own, which prints its errno."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def closed_udp():
     file = os.open('udp/127.0.0.1:9', RW | NB); os.write(file, b'x'); return happens(file)
 """
 
-# "scheme operation errno": what fails so; `nobody:` in front: as another user than root.
+# "scheme operation errno": code that fails with it; `nobody:` in front: run as user nobody.
 CASES: dict[str, list[str]] = {
     "tls open EPROTO": ["tls_open(b'HTTP/1.0 400 Bad Request\\r\\n\\r\\n')"],
     "tls open ECONNRESET": ["tls_open(b'', hang_up=True)"],
@@ -238,7 +238,7 @@ CASES: dict[str, list[str]] = {
 
 
 def rows() -> dict[str, tuple[str, str]]:
-    """Return what the page lists: "scheme operation errno" -> when, and what `err` says (`…` is anything)."""
+    """Return the rows of the page: "scheme operation errno" -> its cause and the sentence (`…` is any text)."""
     found = re.findall(r"^\| (\w+) \| (\w+) \| (E\w+) \| (.*?)(?: \| (?:`(.*)`)?)? \|$", PAGE.read_text(), re.MULTILINE)
     return {f"{scheme} {operation} {name}": (when, sentence) for scheme, operation, name, when, sentence in found}
 
@@ -251,7 +251,7 @@ def test_every_row_is_tried() -> None:
     assert set(CASES) - set(ROWS) == set()
 
 
-# Never a caller's: soft errors that are in `err` alone, what one part tells another, what becomes another errno.
+# Errnos that no caller gets: soft errors in `err` only, errors between schemes, errors that become another errno.
 INSIDE = {
     "dns": {"EMSGSIZE"},
     "icmp": {"ECONNREFUSED", "EHOSTDOWN", "EHOSTUNREACH", "ENONET", "ENOPROTOOPT", "ENOTSUP", "EPROTO"},  # udp's, tcp's
@@ -270,17 +270,18 @@ def test_every_errno_in_a_schemes_source_has_a_row(scheme: str) -> None:
 
 
 def test_every_row_is_in_a_table() -> None:
-    """After a blank line, a row would be a paragraph with bars in it."""
+    """A row after a blank line would be a paragraph, not a row."""
     assert re.findall(r"\n\n(\|.*)\n(?!\|---)", PAGE.read_text()) == []
 
 
 def test_every_row_of_a_scheme_has_its_sentence() -> None:
-    assert [row for row, (_, said) in ROWS.items() if not (said or row.startswith("all "))] == ["event read EINVAL"]
+    without = [row for row, (_, sentence) in ROWS.items() if not (sentence or row.startswith("all "))]
+    assert without == ["event read EINVAL"]
 
 
 @pytest.fixture(scope="module")
 def held(module_scheme_mount: SchemeMount) -> Iterator[None]:
-    """Conversation tcp/0 is root's."""
+    """Keep tcp/0 open: a conversation of root."""
     with open(module_scheme_mount.path / "tcp/:8000", "r+b", buffering=0):
         yield
 
@@ -294,19 +295,19 @@ def test_it_fails_with(module_scheme_mount: SchemeMount, held: None, row: str, c
     told = f"except OSError as error: print(errno.errorcode[error.errno]); sentence({scheme!r}, {operation!r})"
     told += "\nelse: print('none')"
     program = f"{SETUP}\n{drop}try:\n{body}\n{told}"
-    # A handler that raises InterruptedError stands for the EINTR that Python would hide by trying again.
+    # The handler raises InterruptedError, because Python itself repeats a call after EINTR.
     done = subprocess.run(
         [sys.executable, "-S", "-c", program], cwd=module_scheme_mount.path, check=True, capture_output=True, text=True,
         timeout=20,
     )  # fmt: skip
     said, _, sentence = done.stdout.strip().partition("\n")
     assert said == name, done.stderr
-    if ROWS[row][1] and code == CASES[row][0]:  # of the others the page says as much as fits
+    if ROWS[row][1] and code == CASES[row][0]:  # the page has one sentence per row, that of the first case
         assert re.fullmatch(".*".join(map(re.escape, ROWS[row][1].split("…"))), sentence), sentence
 
 
 def test_a_name_that_is_not_there_is_explained_but_not_what_tools_look_for(module_scheme_mount: SchemeMount) -> None:
-    # `cat tcp/10.0.2.2`, the port forgotten, left the sentence of an older failure to be read.
+    # Regression: after `cat tcp/10.0.2.2`, without a port, `err` had the sentence of an older failure.
     tcp = module_scheme_mount.path / "tcp"
     for missing in ("10.0.2.2", ".git"):
         with pytest.raises(FileNotFoundError):

@@ -1,4 +1,4 @@
-"""docs/redox.md: what it shows is what happens, and the nodes it names are there."""
+"""docs/redox.md: its scripts print what the page shows, and the nodes it names exist."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ SHOWN = re.findall(r"^```sh\n(.*?)^```\n\n```text\n(.*?)^```$", DOCUMENT, re.MUL
 
 @pytest.mark.parametrize("shell", ["dash", "bash"])
 @pytest.mark.parametrize(("script", "output"), SHOWN)
-def test_what_is_shown(script: str, output: str, shell: str, module_scheme_mount: SchemeMount) -> None:
+def test_a_script_prints_the_shown_output(
+    script: str, output: str, shell: str, module_scheme_mount: SchemeMount
+) -> None:
     environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     done = subprocess.run(
         [shell, "-c", script],
@@ -49,6 +51,6 @@ def test_every_block_is_run() -> None:
         "event/queue",
     ],
 )
-def test_nodes_it_names_are_there(name: str, module_scheme_mount: SchemeMount) -> None:
+def test_the_named_nodes_exist(name: str, module_scheme_mount: SchemeMount) -> None:
     assert f"{name.partition('/')[0]}/" in DOCUMENT
     assert (module_scheme_mount.path / name).exists()

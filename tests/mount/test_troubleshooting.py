@@ -1,4 +1,4 @@
-"""docs/troubleshooting.md points at files that are there, and at options and commands that exist."""
+"""The files, options and commands in docs/troubleshooting.md exist."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PATHS = sorted({path.rstrip(".,:;`)") for path in re.findall(r"/scheme/([\w./,<>
 
 @pytest.mark.needs("fuse")
 @pytest.mark.parametrize("path", PATHS)
-def test_the_files_it_names_are_there(module_scheme_mount: SchemeMount, path: str) -> None:
+def test_the_named_files_exist(module_scheme_mount: SchemeMount, path: str) -> None:
     if "<n>" in path:
         pytest.skip("one conversation's own")
     assert (module_scheme_mount.path / path.replace("eth0", "lo")).exists()
@@ -32,13 +32,13 @@ def test_the_files_it_names_are_there(module_scheme_mount: SchemeMount, path: st
         (r"""text=$'10.0.0.1 a\n10.0.0.2 b'; cat <<<"$text" >hosts""", 2),
     ],
 )
-def test_which_way_of_writing_hosts_is_one_write(module_scheme_mount: SchemeMount, script: str, lines: int) -> None:
+def test_which_commands_write_hosts_in_one_write(module_scheme_mount: SchemeMount, script: str, lines: int) -> None:
     resolv = module_scheme_mount.path / "netcfg/resolv"
     subprocess.run(["bash", "-c", script], cwd=resolv, check=True)
     assert len((resolv / "hosts").read_text().splitlines()) == lines
 
 
 @pytest.mark.parametrize("command", sorted(set(re.findall(r"schemefs (mount|umount|wait|which|doctor)\b", PAGE))))
-def test_the_commands_it_names_exist(command: str) -> None:
+def test_the_named_commands_exist(command: str) -> None:
     done = subprocess.run([sys.executable, "-m", "schemefs", command, "--help"], check=False, capture_output=True)
     assert done.returncode == 0

@@ -35,7 +35,7 @@ NOTES = Path(__file__).parents[2] / "docs/field-notes.md"
 
 
 class MemoryDevice:
-    """A virtio-net device whose other end is the test: it completes, delivers and interrupts when it is told to."""
+    """A virtio-net device that the test controls: it completes, delivers and interrupts on command."""
 
     features = Feature.VERSION_1 | Feature.MAC | Feature.EVENT_IDX
     mac = MAC
@@ -52,7 +52,7 @@ class MemoryDevice:
         self._interrupt = interrupt
 
     def notify(self, queue: int, now: float) -> None:
-        """Do nothing until the test says so: this device is slow."""
+        """Do nothing: the test completes the chains later."""
 
     def statistics(self) -> Mapping[str, int]:
         return {}
@@ -67,7 +67,7 @@ class MemoryDevice:
         self.receive_queue.push(head, len(octets))
 
     def complete_all(self) -> int:
-        """Return every transmit chain."""
+        """Complete all transmit chains."""
         count = 0
         while (chain := self.transmit_queue.pop()) is not None:
             self.transmit_queue.push(chain[0], 0)
@@ -101,7 +101,7 @@ class Stack:
         self.netcfg = NetcfgScheme(self.context)
         self.link = MemoryLink()
         self.ip.link_attached(self.link, 0.0)
-        self.link.sent.clear()  # the announcement of our address
+        self.link.sent.clear()  # the ARP announcement of the address
 
     def cat(self, path: str) -> str:
         node = self.netcfg.lookup(path, ROOT)
@@ -129,7 +129,7 @@ class TestTimers:
         timers = Timers()
         timers.on_earlier = lambda: earlier.append(timers.next_deadline())
         fired: list[float] = []
-        # Armed from anywhere, not only by a timer event as in the original: whoever drives the timers is told at once.
+        # Set outside a timer callback, which the original did not support: the loop learns the deadline at once.
         late, soon = timers.timer(fired.append, "late"), timers.timer(fired.append, "soon")
         late.set(5.0)
         soon.set(1.0)
@@ -157,7 +157,7 @@ class TestTimers:
 
         def trigger(_now: float) -> None:
             order.append("first")
-            second.set(1.0)  # a callback may arm, move and cancel any timer, itself too
+            second.set(1.0)  # a callback may set, move and clear any timer, its own too
             first.set(3.0)
             third.clear()
 
@@ -173,7 +173,7 @@ class TestTimers:
 
 
 class TestDriver:
-    """The catalogue of virtio-netd: what each of its halves forgot."""
+    """The faults of virtio-netd, in both directions."""
 
     def test_second_tx_blocks(self) -> None:
         device, link, _ = virtio(sizes=(8, 16))
@@ -207,7 +207,7 @@ class TestDriver:
         assert received == frames
 
     def test_interrupt_not_wired_to_the_loop(self) -> None:
-        """A frame reaches its reader in the call of the interrupt itself: no timer and no tick comes between."""
+        """The interrupt's call delivers a frame to its reader, without a timer."""
         stack = Stack()
         stack.arp_reply(0.5)
         echo = stack.icmp.open("echo/10.0.2.2", 0, ROOT, 1.0)
@@ -227,7 +227,7 @@ class TestDriver:
         assert echo.read(100, 1.002) == b"\x00\x01hello"
 
     def test_shared_vector_for_rx_and_tx(self) -> None:
-        """Each queue's interrupt serves that queue, and neither takes away the other's."""
+        """Each queue's interrupt serves that queue only."""
         device, link, received = virtio(sizes=(8, 16))
         for number in range(200):
             assert link.send((b"out",), NO_OFFLOAD, 1.0)
@@ -246,7 +246,7 @@ class TestRouting:
         stack.echo("10.9.0.0/16 via 10.0.2.2", "route/add")
         assert "10.9.0.0/16  via 10.0.2.2 dev eth0 src 10.0.2.15\n" in stack.cat("route/list")
         ping = stack.icmp.open("ping/10.9.1.1,count=1", 0, ROOT, 1.0)
-        assert stack.sent(0).data.tpa == PEER  # ARP for the gateway: what is listed is what routes
+        assert stack.sent(0).data.tpa == PEER  # ARP for the gateway: the listed table is the one in use
         stack.arp_reply(1.001)
         assert stack.sent(1).data.dst == bytes((10, 9, 1, 1))
         ping.close(1.002)
@@ -256,7 +256,7 @@ class TestRouting:
             stack.icmp.open("ping/10.9.1.1", 0, ROOT, 2.0)
 
     def test_device_missing_when_an_unrelated_option_is_off(self) -> None:
-        """No gateway, no name server, no address: eth0 is there all the same, with its MAC."""
+        """Without gateway, name server and address eth0 still exists, with its MAC."""
         stack = Stack(Config([InterfaceConfig(address=None)], gateway=None))
         assert stack.cat("iface/eth0/state") == "up\n"
         assert stack.cat("ifaces/eth0/mac") == MAC.hex("-") + "\n"
@@ -266,7 +266,7 @@ class TestRouting:
 
 
 def test_reply_received_but_not_delivered() -> None:
-    """The second echo's reply reaches the reader as the first did; what fevent says is what read does."""
+    """The reply to the second echo reaches the reader too, and fevent agrees with read."""
     stack = Stack()
     echo = stack.icmp.open("echo/10.0.2.2", 0, ROOT, 1.0)
     stack.arp_reply(1.0)
@@ -293,7 +293,7 @@ def test_syn_ack_after_the_client_gave_up() -> None:
     assert syn.flags == dpkt.tcp.TH_SYN
     woken: list[bool] = []
     handle.on_changed = lambda: woken.append(True)
-    for call in range(10):  # asking is no event: it neither ends the connecting nor reports a state that is not there
+    for call in range(10):  # polling changes nothing: it neither ends the connect nor reports a wrong state
         assert handle.opening(53.988 + call / 1000)
         assert handle.fevent(Event.ALL) == 0
         assert handle.read(100, 53.988 + call / 1000) is None
@@ -308,7 +308,7 @@ def test_syn_ack_after_the_client_gave_up() -> None:
 
 
 def test_the_table_names_tests_that_exist() -> None:
-    """A row of docs/field-notes.md whose test was renamed or dropped is a row without proof."""
+    """Each row of docs/field-notes.md names an existing test."""
     named = set(re.findall(r"`(test_\w+)`", NOTES.read_text()))
     defined = {
         node.name

@@ -1,4 +1,4 @@
-"""The faults of docs/field-notes.md that only a real mount can show, and the commands of the notes as typed here."""
+"""The faults of docs/field-notes.md that need a mount, and the commands of its second table."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NOTES = Path(__file__).parents[2] / "docs/field-notes.md"
 
 
 def shell(command: str, mount: Path, **options: object) -> subprocess.CompletedProcess[str]:
-    """Run a line of the notes with the mount in the place of /scheme."""
+    """Run a line of the notes, with the mount's path instead of /scheme."""
     line = re.sub(r"/scheme(?=[/ ])", str(mount), command)
     return subprocess.run(
         ["bash", "-c", line],
@@ -34,7 +34,7 @@ def test_caller_can_not_be_killed(module_scheme_mount, number) -> None:
     """ "kill and kill -9 do not work on processes in UB state… Reboot is the only way."""
     reader = subprocess.Popen(["cat", module_scheme_mount.path / "icmp/errors"], stdout=subprocess.PIPE)
     try:
-        # Blocked: the kernel says so. A signal before that would prove nothing.
+        # Send the signal only after the kernel shows the call as blocked.
         stat = Path(f"/proc/{reader.pid}/wchan")
         wait_until(lambda: "request_wait" in stat.read_text(), stat.read_text)
         reader.send_signal(number)
@@ -52,7 +52,7 @@ def test_cat_of_route_hangs(module_scheme_mount) -> None:
 
 
 def test_requests_from_a_login_shell_never_arrive(mount_scheme) -> None:
-    """A session begun before the daemon, one begun after it, a background job: each gets its answer."""
+    """A session from before the daemon's start, one from after it, and a background job: each gets its answer."""
     before = subprocess.Popen(["bash", "-l"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     mounted = mount_scheme("--driver", "loopback")
     path = mounted.path / "netcfg/iface/lo/addr"
@@ -66,7 +66,7 @@ def test_requests_from_a_login_shell_never_arrive(mount_scheme) -> None:
 
 @pytest.mark.needs("root", "tap")
 def test_device_missing_when_an_unrelated_option_is_off(namespace, mount_scheme) -> None:
-    """The notes' eth0 was there only when a port was forwarded. Here it needs nothing of the host's side."""
+    """In the notes eth0 existed only with a forwarded port. Here it needs no configuration of the host's side."""
     from schemefs.testing.mount import SchemeMount
 
     with SchemeMount("--driver", "tap", "--host-address", "none", prefix=namespace.prefix) as mounted:
@@ -74,7 +74,7 @@ def test_device_missing_when_an_unrelated_option_is_off(namespace, mount_scheme)
         assert (mounted.path / "netcfg/iface/eth0/addr").read_text() == "10.0.2.15/24\n"
 
 
-COMMANDS = {  # what the notes' author typed: what it must say
+COMMANDS = {  # a command of the page: the pattern of its output
     "ls /scheme | grep -E 'ip|tcp|udp|icmp|netcfg'": r"icmp\nip\nnetcfg\ntcp\nudp\n",
     "cat /scheme/netcfg/iface/lo/addr": r"127\.0\.0\.1/8\n",
     "cat /scheme/netcfg/routes": r"DESTINATION .*127\.0\.0\.0/8 ",
@@ -99,7 +99,7 @@ def matches(pattern: str, said: subprocess.CompletedProcess[str]) -> bool:
 
 
 def test_commands_of_the_notes(scheme_mount) -> None:
-    for command, pattern in COMMANDS.items():  # in this order: the log has lines of the pings after the level is set
+    for command, pattern in COMMANDS.items():  # in this order: the log has the pings after the level is set
         done = shell(command, scheme_mount.path)
         assert matches(pattern, done), (command, done.stdout + done.stderr)
 
@@ -131,7 +131,7 @@ def test_a_page_of_the_notes(tap_network, tmp_path) -> None:
 
 @pytest.mark.needs("root", "tap")
 def test_the_steps_that_the_notes_had_to_add_by_hand(tap_network) -> None:
-    """ARP asked for, written, answered with its MAC, the queued packet sent, the caller parked and woken; one clock."""
+    """ARP request, write, ARP reply with its MAC, the queued packet, the caller parked and woken; on one clock."""
     shell("echo trace >/scheme/netcfg/log/level", tap_network.mount.path)
     tap_network.run_peer(["ip", "neigh", "flush", "all"])
     shell("cat /scheme/icmp/ping/10.0.2.2,count=2,interval=0.2", tap_network.mount.path)
@@ -159,7 +159,7 @@ def test_the_steps_that_the_notes_had_to_add_by_hand(tap_network) -> None:
 
 
 def test_the_notes_show_these_commands() -> None:
-    """What is documented is what is tested."""
+    """The page's second table has exactly the commands that the tests run."""
     text = NOTES.read_text()
     for command in (*COMMANDS, *TAP_COMMANDS, FETCH):
         assert f"`{command}`" in text.replace("\\|", "|"), command

@@ -1,4 +1,4 @@
-"""The faults of the original's virtio-net driver, one test each: what happened there can't happen here."""
+"""The faults of another project's virtio-net driver (docs/field-notes.md), one test each."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from tests.support.virtio_devices import Bench
 
 
 def test_tx_does_not_wait_for_its_completion() -> None:
-    # There: `write` blocked until the device had used the chain, and nothing woke it.
+    # There: `write` blocked until the device had used the chain, without a wakeup.
     bench = Bench()
     bench.device.holding = True
     for number in range(10):
@@ -17,7 +17,7 @@ def test_tx_does_not_wait_for_its_completion() -> None:
 
 
 def test_a_completion_that_comes_without_an_interrupt_is_found() -> None:
-    # There: a completion whose wake-up was lost was never seen, and the descriptors never came back.
+    # There: a completion with a lost wakeup was never processed, and its descriptors were never free again.
     bench = Bench()
     bench.device.holding = True
     bench.link.send((bytes(60),), NO_OFFLOAD, 0.0)
@@ -38,7 +38,7 @@ def test_rx_descriptors_are_recycled() -> None:
     assert (statistics["rx_posted"], statistics["rx_recycled"], statistics["rx_in_flight"]) == (1008, 1000, 8)
 
 
-def test_every_used_element_of_a_burst_is_looked_at() -> None:
+def test_every_used_element_of_a_burst_is_processed() -> None:
     # There: only the newest used element was read, so a burst lost all frames but its last.
     bench = Bench(sizes=(8, 64))
     bench.device.arrive(*(bytes([number]) * 60 for number in range(8)))
@@ -47,14 +47,14 @@ def test_every_used_element_of_a_burst_is_looked_at() -> None:
 
 
 def test_the_interrupt_delivers_at_once() -> None:
-    # There: the interrupt was not wired to the scheme, so a packet waited for the next timer.
+    # There: the interrupt was not connected to the scheme, so a packet waited for the next timer.
     bench = Bench()
     bench.device.arrive(bytes(60), now=3.25)
     assert [now for _, _, now in bench.received] == [3.25]
 
 
 def test_rx_and_tx_interrupts_do_not_shadow_each_other() -> None:
-    # There: both queues shared a vector, and whoever was woken looked at one of them.
+    # There: both queues shared a vector, and the woken task processed only one of them.
     bench = Bench()
     bench.device.holding = True
     bench.link.send((bytes(60),), NO_OFFLOAD, 0.0)
