@@ -199,7 +199,7 @@ class ControlBlock:
         "loss_timer",  # Timer: the reordering window or the tail loss probe of `recovery`
         "delayed_ack",  # Timer: an ACK waits for text to carry it
         "state_timer",  # Timer: connect, keepalive, linger or FIN-WAIT-2, by the state
-        "opened_at",  # when the first SYN was sent or came
+        "opened_at",  # when the first SYN was sent or came; -1: none yet
         "established_at",  # -1: never
         "stalled_at",  # since when the first octet in flight is being sent again; -1: it is not
         "backoffs",  # time-outs in a row: retransmissions of one segment (RFC 9293 §3.8.3)
@@ -289,8 +289,8 @@ class ControlBlock:
         self.unsendable: SchemeError | None = None
         self.peer_closed = False
         self.soft_error: DeliveryError | None = None
-        self.opened_at = self.sent_at = self.last_segment_at = 0.0
-        self.established_at = -1.0
+        self.sent_at = self.last_segment_at = 0.0
+        self.opened_at = self.established_at = -1.0
         self.stalled_at = -1.0
         self.backoffs = self.syn_retries = self.probes = 0
         self.segments_in = self.segments_out = self.retransmissions = 0

@@ -12,10 +12,12 @@ answer our SYN-ACK. So a real client is served as long as its round trip is shor
 
 from __future__ import annotations
 
+import errno
 from collections import OrderedDict, deque
 from typing import TYPE_CHECKING, Final, cast
 
 from schemefs.conversation import Setting
+from schemefs.errors import SchemeError
 from schemefs.net.addresses import endpoint_text
 from schemes.tcp import closing, settings
 from schemes.tcp.control_block import nothing_listens
@@ -49,6 +51,7 @@ class Listener:
         self.waiting: deque[Connection] = deque()
         self.accepted = 0
         self.overflows = 0
+        self.closed = False
 
     @property
     def local(self) -> str:
@@ -61,7 +64,10 @@ class Listener:
         return {"backlog": Setting(lambda: str(self.backlog), self._set_backlog, settings.HELP["backlog"])}
 
     def _set_backlog(self, text: str) -> None:
-        self.backlog = settings.backlog(text)
+        number = settings.backlog(text)
+        if self.closed:
+            raise SchemeError(errno.ENOTCONN, "backlog has no effect: the listener is closed")
+        self.backlog = number
 
     def status(self, now: float) -> Mapping[str, str | int | float]:
         """`state=LISTEN` first."""
@@ -122,6 +128,7 @@ class Listener:
 
     def close(self, now: float) -> None:
         """Stop listening; connections that wait, or are opening, are reset."""
+        self.closed = True
         self.tcp.forget_listener(self)
         for connection in (*self.waiting, *self.opening):
             connection.listener = None

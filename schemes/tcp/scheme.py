@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 from typing import TYPE_CHECKING
 
@@ -134,7 +135,10 @@ class TcpProtocol(ConversationProtocol):
         values = connection.settings
         for option, text in options.items():
             put = values[_SETTINGS[option]].set if option in _SETTINGS else None
-            if put is not None:
+            if put is None:
+                continue
+            # An accepted connection may have ended: its octets can still be read, and the setting has no effect.
+            with contextlib.suppress(SchemeError):
                 put(text)
 
 

@@ -1,26 +1,32 @@
-"""The values a user may read and change while a connection or listener lives: `settings/`, ctl verbs, path options."""
+"""The values a user may read and change while a connection or listener lives: `settings/`, ctl verbs, path options.
+
+A change that can have no effect any more is refused: EISCONN for `ecn` once the SYN has been sent, ENOTCONN else.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import errno
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from schemefs.conversation import Setting
+from schemefs.errors import SchemeError
 from schemefs.net.addresses import parse_number, parse_seconds
 from schemes.tcp import timeouts, user_timeout
 from schemes.tcp.congestion import CONTROLS, CongestionControl
 from schemes.tcp.control_block import USER_TIMEOUT
+from schemes.tcp.states import CLOSED, CLOSING, FIN_WAIT_2, LAST_ACK, SYN_SENT, TIME_WAIT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from schemes.tcp.control_block import ControlBlock
 
-MAX_BACKLOG = 4096
-KEEPALIVE_TIME = 7200.0  # when only the word is said (RFC 9293 MUST-28)
+MAX_BACKLOG: Final = 4096
+KEEPALIVE_TIME: Final = 7200.0  # seconds, for the word `keepalive` without a value (RFC 9293 MUST-28)
 
-HELP = {
+HELP: Final = {
     "nodelay": "1: send short segments at once; 0: Nagle's algorithm",
-    "ecn": "1: ask for explicit congestion notification when connecting (RFC 3168); who asks us is answered always",
+    "ecn": "1: ask for explicit congestion notification when connecting (RFC 3168); a peer that asks is answered",
     "hop_limit": "TTL of outgoing datagrams, 1 to 255",
     "dscp": "Diffserv field of outgoing datagrams, 0 to 63",
     "keepalive": "seconds of silence until the peer is probed; 0: never",
@@ -71,7 +77,7 @@ def _congestion(text: str) -> type[CongestionControl]:
     return kind
 
 
-CHECKS: Mapping[str, Callable[[str], object]] = {
+CHECKS: Final[Mapping[str, Callable[[str], object]]] = {
     "nodelay": _flag,
     "ecn": _flag,
     "hop_limit": lambda text: parse_number(text, 1, 255),
@@ -83,40 +89,111 @@ CHECKS: Mapping[str, Callable[[str], object]] = {
     "advertise_timeout": lambda text: parse_seconds(text) if text else USER_TIMEOUT,
     "linger": _seconds_or_minus_one,
     "congestion": _congestion,
+    "urgent": _flag,
 }
 """What turns a setting's text into its value; raises ValueError with a sentence."""
 
 
+class _Span(NamedTuple):
+    """How long a setting has an effect, once the SYN has been sent or has come."""
+
+    holds: Callable[[ControlBlock], bool]
+    words: str
+
+
+def _may_ask_again(tcb: ControlBlock) -> bool:
+    """Tell whether a SYN may still ask for ECN: the one to the next address."""
+    return tcb.state == SYN_SENT and bool(tcb.alternatives)
+
+
+def _is_alive(tcb: ControlBlock) -> bool:
+    return tcb.state not in (CLOSED, TIME_WAIT)
+
+
+def _may_be_probed(tcb: ControlBlock) -> bool:
+    return _is_alive(tcb) and tcb.state not in (CLOSING, LAST_ACK)
+
+
+def _may_await_ack(tcb: ControlBlock) -> bool:
+    return _is_alive(tcb) and tcb.state != FIN_WAIT_2
+
+
+def _may_send_text(tcb: ControlBlock) -> bool:
+    return _may_await_ack(tcb) and (not tcb.fin_queued or len(tcb.send_buffer) > 0)
+
+
+def _may_send_new_text(tcb: ControlBlock) -> bool:
+    return _may_await_ack(tcb) and not tcb.fin_sent
+
+
+_BEFORE_SYN: Final = _Span(_may_ask_again, "in the path that connects")
+_ALIVE: Final = _Span(_is_alive, "until the connection ends")
+_PROBED: Final = _Span(_may_be_probed, "until both sides have closed")
+_AWAITS_ACK: Final = _Span(_may_await_ack, "until all that was sent is acknowledged")
+_SENDS_TEXT: Final = _Span(_may_send_text, "until all that was written is acknowledged")
+_SENDS_NEW_TEXT: Final = _Span(_may_send_new_text, "until the FIN is sent")
+
+_SPANS: Final[Mapping[str, _Span]] = {
+    "nodelay": _SENDS_NEW_TEXT,
+    "ecn": _BEFORE_SYN,
+    "hop_limit": _ALIVE,
+    "dscp": _ALIVE,
+    "keepalive": _PROBED,
+    "keepalive_interval": _PROBED,
+    "keepalive_count": _PROBED,
+    "user_timeout": _AWAITS_ACK,
+    "advertise_timeout": _ALIVE,
+    "linger": _ALIVE,
+    "congestion": _AWAITS_ACK,
+    "urgent": _SENDS_TEXT,
+}
+
+
 def of_connection(tcb: ControlBlock) -> Mapping[str, Setting]:
-    """Return the settings of a connection."""
-    found = {name: _value(tcb, name) for name in CHECKS if name not in ("congestion", "advertise_timeout")}
-    found["advertise_timeout"] = Setting(
-        lambda: f"{tcb.advertised_timeout:g}",
-        lambda text: user_timeout.advertise(tcb, float(str(CHECKS["advertise_timeout"](text)))),
-        HELP["advertise_timeout"],
-    )
-    found["congestion"] = Setting(
-        lambda: tcb.congestion.name, lambda text: _set_congestion(tcb, text), HELP["congestion"]
-    )
-    found["urgent"] = Setting(
-        lambda: str(int(tcb.snd.up > tcb.snd.una)),
-        lambda text: _set_urgent(tcb, text),
-        HELP["urgent"],
-    )
+    """Return the settings of a connection; `mss` can only be read."""
+    found = {name: _setting(tcb, name) for name in CHECKS}
     found["mss"] = Setting(lambda: str(tcb.mss), None, HELP["mss"])
     return found
 
 
-def _value(tcb: ControlBlock, name: str) -> Setting:
-    """Return a setting that is an attribute of the connection."""
-    attribute = "ecn_requested" if name == "ecn" else name
+def _setting(tcb: ControlBlock, name: str) -> Setting:
+    def change(text: str) -> None:
+        CHECKS[name](text)  # a bad value is that in every state
+        _check_effect(tcb, name)
+        _put(tcb, name, text)
 
-    def get() -> str:
-        current = getattr(tcb, attribute)
-        return f"{current:d}" if isinstance(current, int) else f"{current:g}"
+    return Setting(lambda: _get(tcb, name), change, HELP[name])
 
-    def put(text: str) -> None:
-        setattr(tcb, attribute, CHECKS[name](text))
+
+def _check_effect(tcb: ControlBlock, name: str) -> None:
+    span = _SPANS[name]
+    if tcb.opened_at >= 0 and not span.holds(tcb):
+        number = errno.EISCONN if name == "ecn" and _is_alive(tcb) else errno.ENOTCONN
+        raise SchemeError(number, f"{name} has no effect in state {tcb.state}; it can be set {span.words}")
+
+
+def _get(tcb: ControlBlock, name: str) -> str:
+    if name == "congestion":
+        return tcb.congestion.name
+    if name == "urgent":
+        return str(int(tcb.snd.up > tcb.snd.una))
+    current = getattr(tcb, _ATTRIBUTES.get(name, name))
+    return f"{current:d}" if isinstance(current, int) else f"{current:g}"
+
+
+_ATTRIBUTES: Final = {"ecn": "ecn_requested", "advertise_timeout": "advertised_timeout"}
+
+
+def _put(tcb: ControlBlock, name: str, text: str) -> None:
+    if name == "congestion":
+        _set_congestion(tcb, _congestion(text))
+    elif name == "urgent":
+        # RFC 9293 §3.8.5: segments sent from now on say so.
+        tcb.snd.up = tcb.send_buffer.end if _flag(text) else tcb.snd.una
+    elif name == "advertise_timeout":
+        user_timeout.advertise(tcb, parse_seconds(text) if text else USER_TIMEOUT)
+    else:
+        setattr(tcb, _ATTRIBUTES.get(name, name), CHECKS[name](text))
         if name == "user_timeout":
             tcb.is_timeout_fixed = True
         elif name == "keepalive":
@@ -124,17 +201,10 @@ def _value(tcb: ControlBlock, name: str) -> Setting:
         elif name == "nodelay":
             tcb.tcp.transmit_soon(tcb)  # what Nagle held back goes now, as on Linux
 
-    return Setting(get, put, HELP[name])
 
-
-def _set_congestion(tcb: ControlBlock, text: str) -> None:
+def _set_congestion(tcb: ControlBlock, kind: type[CongestionControl]) -> None:
     """Change the congestion control; the window goes on as it is."""
     before = tcb.congestion
-    control = _congestion(text)(tcb.mss)
+    control = kind(tcb.mss)
     control.cwnd, control.ssthresh = before.cwnd, before.ssthresh
     tcb.congestion = tcb.recovery.congestion = control
-
-
-def _set_urgent(tcb: ControlBlock, text: str) -> None:
-    """Mark what is queued (RFC 9293 §3.8.5): segments sent from now on say so."""
-    tcb.snd.up = tcb.send_buffer.end if _flag(text) else tcb.snd.una

@@ -180,6 +180,10 @@ CASES: dict[str, list[str]] = {
     "tcp ctl EINPROGRESS": ["write('tcp/clone', f'connect 127.0.0.1:{full()}', WO | NB)"],
     "tcp ctl EACCES": ["ctl(pair()[0], 'mss 500')"],
     "tcp settings EINVAL": ["write(name(pair()[0]) + '/settings/hop_limit', '999')"],
+    "tcp settings EISCONN": ["write(name(pair()[0]) + '/settings/ecn', '1')"],
+    "tcp settings ENOTCONN": [
+        "client, other = pair(); ctl(other, 'hangup'); happens(client); write(name(client) + '/settings/linger', '1')",
+    ],
     "udp open ENETUNREACH": ["os.open('udp/192.0.2.1:53', RW)"],
     "udp open ENOENT": ["os.open('udp/no-such-host.invalid:53', RW)"],
     "udp open EAFNOSUPPORT": ["os.open('udp/[::1]:53', RW)"],

@@ -196,7 +196,8 @@ class Story:
         )[self.octets.one() % 10]  # fmt: skip
         put = c.settings[name].set
         assert put is not None
-        put(value)
+        with contextlib.suppress(SchemeError):  # no effect in this state
+            put(value)
 
     def _icmp(self) -> None:
         code, number = self.octets.one() & 7, (errno.EHOSTUNREACH, errno.ECONNREFUSED, errno.EMSGSIZE)

@@ -271,7 +271,7 @@ def test_text_beyond_the_window_is_not_taken() -> None:
 
 
 def test_urgent_data_stays_in_line() -> None:
-    """RFC 6093: the urgent pointer is not used; the octets are part of the stream."""
+    """RFC 6093: urgent octets are part of the stream; the pointer only marks where they end (test_tcp_urgent)."""
     tcp = accepted()
     octets = bytearray(bytes(20) + tcp.octets("P. 1:4(3) ack 1", b"!ab"))
     octets[20 + 13] |= 0x20
