@@ -33,10 +33,9 @@ def not_local(address: bytes, detail: str = "") -> SchemeError:
     return SchemeError(errno.EADDRNOTAVAIL, f"{presentation(address)} is not a local address{detail}")
 
 
-def check_payload_size(octets: int) -> None:
-    """Raise EMSGSIZE for more than LARGEST_PAYLOAD octets."""
-    if octets > LARGEST_PAYLOAD:
-        raise SchemeError(errno.EMSGSIZE, f"{octets} octets do not fit a datagram; at most {LARGEST_PAYLOAD} do")
+def payload_too_long(octets: int) -> SchemeError:
+    """Return the error for a payload of *octets*, more than LARGEST_PAYLOAD."""
+    return SchemeError(errno.EMSGSIZE, f"{octets} octets do not fit a datagram; at most {LARGEST_PAYLOAD} do")
 
 
 @dataclass(frozen=True, slots=True)

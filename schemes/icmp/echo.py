@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from schemefs.conversation import DatagramEngine
 from schemefs.errors import SchemeError
 from schemefs.net.addresses import presentation
-from schemefs.net.network_layer import check_payload_size
+from schemefs.net.network_layer import LARGEST_PAYLOAD, payload_too_long
 from schemes.icmp.error_meaning import describe
 
 if TYPE_CHECKING:
@@ -53,7 +53,8 @@ class Echo(DatagramEngine[bytes]):
         """Send one request. EINVAL: *data* is shorter than a sequence number; EMSGSIZE: it is too long."""
         if len(data) < _SEQUENCE.size:
             raise SchemeError(errno.EINVAL, "an echo request begins with 2 octets of sequence number, big-endian")
-        check_payload_size(len(data) - _SEQUENCE.size)
+        if len(data) - _SEQUENCE.size > LARGEST_PAYLOAD:
+            raise payload_too_long(len(data) - _SEQUENCE.size)
         self.check_writable()
         (sequence,) = _SEQUENCE.unpack_from(data)
         payload = data[_SEQUENCE.size :]

@@ -21,7 +21,7 @@ from schemefs.conversation import DatagramEngine, Setting
 from schemefs.errors import SchemeError
 from schemefs.net.addresses import endpoint_text, is_multicast
 from schemefs.net.checksum import pseudo_header_sum
-from schemefs.net.network_layer import UDP, DeliveryError, check_payload_size
+from schemefs.net.network_layer import LARGEST_PAYLOAD, UDP, DeliveryError, payload_too_long
 from schemefs.scheme import Event
 from schemes.udp import groups, wire
 from schemes.udp.udp import Udp, key_of
@@ -172,7 +172,8 @@ class Endpoint(DatagramEngine[UserDatagram]):
             path, remote_port, payload = self._addressed(data)
         if path is None:
             raise SchemeError(errno.EDESTADDRREQ, f"udp :{self._port} has no peer; connect it or open it with ,headers")
-        check_payload_size(len(payload))
+        if len(payload) > LARGEST_PAYLOAD:
+            raise payload_too_long(len(payload))
         length = wire.HEADER_LENGTH + len(payload)
         partial = pseudo_header_sum(path.source, path.destination, UDP, length)
         header = wire.HEADER.pack(self._port, remote_port, length, partial)

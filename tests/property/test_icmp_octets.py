@@ -1,4 +1,4 @@
-"""Whatever arrives as ICMP, and whatever is written after icmp/ping/: no exception but SchemeError."""
+"""Any octets received as ICMP, and any address below icmp/ping/: no exception but SchemeError."""
 
 import random
 from contextlib import suppress

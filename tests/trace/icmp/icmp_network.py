@@ -25,7 +25,7 @@ def octets(address):
 
 
 def datagram(source, destination, payload, *, protocol=1, hop_limit=64, fragment=0):
-    """An IPv4 datagram; its header checksum is left zero, which nobody above IP looks at."""
+    """An IPv4 datagram; its header checksum is zero, because transports do not check it."""
     return (
         pack(">BBHHHBBH", 0x45, 0, 20 + len(payload), 0, fragment, hop_limit, protocol, 0)
         + source
@@ -71,7 +71,7 @@ class MemoryPath:
 
 
 class MemoryNetwork:
-    """One address, and peers by theirs."""
+    """A network layer with one address; `peers` maps addresses to the networks of peers."""
 
     def __init__(self, address="10.0.2.15", broadcast="10.0.2.255"):
         self.address = octets(address)
@@ -115,7 +115,7 @@ class MemoryNetwork:
 
 
 class Host:
-    """An icmp scheme on a network in memory, with its timers and a clock that tests turn by hand."""
+    """An icmp scheme on a network in memory; `run_until` advances its clock."""
 
     def __init__(self, address="10.0.2.15", hosts=""):
         self.network = MemoryNetwork(address)
@@ -141,7 +141,7 @@ class Host:
         return dict(self.engine.statistics())
 
     def run_until(self, end):
-        """Let every timer until *end* fire at its own time; returns the last one's."""
+        """Fire every timer until *end* at its deadline."""
         while (deadline := self.timers.next_deadline()) <= end:
             self.timers.on_deadline(deadline)
 
@@ -152,7 +152,7 @@ class Host:
 
 
 def lines(handle, now=0.0):
-    """Everything said so far, and whether that was the end."""
+    """Return all unread lines, and whether the end of file follows."""
     text = b""
     while octets := handle.read(4096, now):
         text += bytes(octets)

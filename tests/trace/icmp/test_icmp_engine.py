@@ -1,4 +1,4 @@
-"""The ICMP engine, message by message: requests answered, errors received, what is dropped and counted."""
+"""The ICMP engine, message by message: replies, received errors, drops and counters."""
 
 import errno
 
@@ -48,7 +48,7 @@ class TestEchoServer:
         host.network.receive(bytes(broken), 1.0, CHECKED)
         assert len(host.network.sent) == 1
 
-    def test_no_way_back_and_no_room_are_counted(self):
+    def test_no_route_for_the_reply_and_no_room_are_counted(self):
         host = Host()
         host.network.unreachable.add(PEER)
         host.network.receive(datagram(PEER, US, echo_request()), 1.0)
@@ -58,7 +58,7 @@ class TestEchoServer:
         counters = host.counters()
         assert (counters["dropped_reply_unreachable"], counters["dropped_reply_no_room"]) == (1, 1)
 
-    def test_ways_back_are_kept_but_not_without_bound(self):
+    def test_the_number_of_reply_paths_is_bounded(self):
         host = Host()
         for number in range(1000):
             source = (0x0A000300 + number).to_bytes(4, "big")
@@ -68,7 +68,7 @@ class TestEchoServer:
 
 
 def _cut(source, destination, payload):
-    """A datagram whose total length is not told, for payloads that a 16-bit field can hold only without the header."""
+    """A datagram with the total length of its header, for payloads that exceed the 16-bit field with the header."""
     return datagram(source, destination, b"") + payload
 
 
@@ -90,7 +90,7 @@ class TestErrorsReceived:
             (12, 0, errno.EPROTO, True),
         ],
     )
-    def test_the_transport_is_told(self, icmp_type, code, number, hard):
+    def test_the_transport_receives_the_error(self, icmp_type, code, number, hard):
         host = Host()
         host.network.receive(datagram(PEER, US, error_message(icmp_type, code, udp_datagram())), 1.0)
         (error,) = host.network.errors
@@ -101,16 +101,14 @@ class TestErrorsReceived:
         assert error.sentence.startswith("ICMP ")
         assert " from 10.0.2.2, about udp 10.0.2.15:5000 -> 10.0.2.2:9" in error.sentence
 
-    def test_fragmentation_needed_tells_the_mtu(self):
+    @pytest.mark.parametrize(
+        ("code", "expected"), [(4, (errno.EMSGSIZE, 1280, False)), (3, (errno.ECONNREFUSED, 0, True))]
+    )
+    def test_only_fragmentation_needed_has_an_mtu(self, code, expected):
         host = Host()
-        host.network.receive(datagram(PEER, US, error_message(3, 4, udp_datagram(), 1280)), 1.0)
+        host.network.receive(datagram(PEER, US, error_message(3, code, udp_datagram(), 1280)), 1.0)
         (error,) = host.network.errors
-        assert (error.errno, error.mtu, error.hard) == (errno.EMSGSIZE, 1280, False)
-
-    def test_only_the_mtu_of_fragmentation_needed_is_an_mtu(self):
-        host = Host()
-        host.network.receive(datagram(PEER, US, error_message(3, 3, udp_datagram(), 1280)), 1.0)
-        assert host.network.errors[0].mtu == 0
+        assert (error.errno, error.mtu, error.hard) == expected
 
     @pytest.mark.parametrize(
         ("message", "counter"),
@@ -150,7 +148,7 @@ class TestErrorsReceived:
             handle.close(1.0)
         assert host.engine.error_observers == []
 
-    def test_a_reader_that_sleeps_is_told_how_much_it_missed(self):
+    def test_a_slow_reader_gets_the_number_of_errors_it_missed(self):
         host = Host()
         errors = host.open("errors")
         for _ in range(2000):

@@ -1,4 +1,4 @@
-"""The errors that this host sends about what it has received, and those it must not."""
+"""The errors that this host sends about received datagrams, and the errors that it must not send."""
 
 import dpkt
 import pytest
@@ -8,7 +8,7 @@ from schemefs.net.checksum import is_valid
 
 
 class TestErrorsSent:
-    """RFC 1122 §3.2.2: about what, to whom, from where, how much, how often."""
+    """RFC 1122 §3.2.2: the quote, source and destination of an error, and its rate."""
 
     def report(self, host, about, now=1.0, **more):
         host.engine.report_error(3, 3, memoryview(about), now, **more)

@@ -1,4 +1,4 @@
-"""icmp on the real ip scheme: over lo, over ARP, with the errors that ip finds out by itself. Virtual time."""
+"""icmp on the real ip scheme: over lo, over ARP, with the errors that ip detects. Virtual time."""
 
 import random
 from struct import pack
@@ -55,7 +55,7 @@ class Stack(IpHost):
         return [dpkt.ethernet.Ethernet(frame) for frame, _ in self.link.sent]
 
 
-def test_ping_of_lo_is_answered_by_ourselves():
+def test_ping_of_lo_is_answered():
     stack = Stack()
     ping = stack.open("ping/127.0.0.1,count=3,interval=1", now=1.0)
     stack.loop(1.0)
@@ -114,7 +114,7 @@ def test_a_host_that_does_not_answer_arp_is_unreachable_in_words():
     assert ended
 
 
-def test_a_datagram_for_a_protocol_nobody_speaks_is_reported():
+def test_a_datagram_for_an_unknown_protocol_is_reported():
     stack = Stack()
     stack.receive(b"?" * 20, protocol=99)
     stack.arp_reply(1.001)
@@ -122,11 +122,11 @@ def test_a_datagram_for_a_protocol_nobody_speaks_is_reported():
     assert (error.type, error.code) == (3, 2)
 
 
-def test_a_port_nobody_has_is_reported_and_heard_on_lo():
+def test_a_closed_port_is_reported_and_the_error_received_on_lo():
     stack = Stack()
 
     class Udp:
-        """Nobody is there; remembers what it is told."""
+        """Has no open port; records the errors that it receives."""
 
         errors = []
 

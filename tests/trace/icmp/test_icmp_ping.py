@@ -14,7 +14,7 @@ PEER = octets("10.0.2.2")
 
 
 def reply_to(host, number, now, *, hop_limit=64):
-    """The peer's answer to the *number*-th datagram that the host has sent."""
+    """Deliver the peer's reply to the *number*-th datagram that the host has sent."""
     request = host.network.sent[number]
     echo = wire.HEADER.unpack_from(request, 20)
     payload = request[28:]
@@ -105,7 +105,7 @@ def test_count_zero_goes_on():
     assert len(host.network.sent) > 1800
 
 
-def test_a_reader_that_sleeps_stops_the_probes_not_the_daemon():
+def test_a_slow_reader_stops_the_probes_not_the_daemon():
     host, peer = Host("10.0.2.15"), Host("10.0.2.2")
     ping = host.knows(peer).open("ping/10.0.2.2,count=0,interval=0.001")
     host.run_until(10.0)
@@ -147,7 +147,7 @@ def test_the_mtu_of_the_next_hop_is_told():
 
 
 def test_giving_up_a_probe_costs_the_same_however_many_wait():
-    """It copied them all, a thousand times a second."""
+    """It copied all waiting probes, a thousand times a second."""
     host = Host()
     ping = host.open("ping/10.0.2.2,count=0,interval=0.001,timeout=10,size=0")
     host.run_until(9.999)
@@ -223,7 +223,7 @@ def test_duplicates_and_late_replies_are_told_apart_and_do_not_count():
     assert host.counters()["dropped_unmatched_reply"] == 1
 
 
-def test_duplicates_nobody_reads_do_not_make_the_daemon_grow():
+def test_unread_duplicates_do_not_make_the_daemon_grow():
     host = Host()
     ping = host.open("ping/10.0.2.2,count=0,timeout=0.5")
     for _ in range(5000):
@@ -270,9 +270,9 @@ def test_a_second_descriptor_joins_and_the_last_one_ends_it():
 def test_names_are_resolved_at_open_only():
     host = Host(hosts="10.0.2.2 peer\n")
     assert host.open("ping/peer").read(34, 0.0) == b"PING 10.0.2.2 (10.0.2.2) 56(84) by"
-    host.scheme.lookup("ping/nobody", ROOT)
+    host.scheme.lookup("ping/unknown", ROOT)
     with pytest.raises(SchemeError) as caught:
-        host.open("ping/nobody")
+        host.open("ping/unknown")
     assert caught.value.errno == errno.ENOENT
 
 

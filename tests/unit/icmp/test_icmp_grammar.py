@@ -1,4 +1,4 @@
-"""What may be written after icmp/ping/ and its like, and the small parts: wire, meaning, bucket."""
+"""The addresses below icmp/ping/ and icmp/trace/, and the small parts: wire, error_meaning, token_bucket."""
 
 import errno
 
@@ -77,7 +77,7 @@ def test_every_unreachable_code_has_a_meaning_and_no_other():
     assert [kind for kind in range(256) if meaning_of(kind, 0)] == [3, 11, 12]
 
 
-def test_what_was_found_here_has_words_too():
+def test_an_error_detected_here_has_a_text_too():
     error = DeliveryError(errno.EHOSTUNREACH, True, "no ARP reply", 1, bytes((10, 0, 2, 15)), bytes(4), bytes(8))
     assert describe(error) == "Destination Host Unreachable"
     assert reporter_of(error) == "10.0.2.15"
@@ -90,5 +90,5 @@ def test_a_bucket_gives_its_burst_and_then_its_rate():
     assert [bucket.take(1.0) for _ in range(4)] == [True, True, True, False]
     assert bucket.take(1.05) is False
     assert bucket.take(1.1) is True
-    assert bucket.take(0.5) is False  # a clock that goes back gives nothing
+    assert bucket.take(0.5) is False  # a clock that goes back adds no tokens
     assert [bucket.take(100.0) for _ in range(4)] == [True, True, True, False]

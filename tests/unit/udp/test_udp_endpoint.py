@@ -1,4 +1,4 @@
-"""udp/HOST:PORT and udp/:PORT: whose datagram it is, what reads and writes give, errors."""
+"""udp/HOST:PORT and udp/:PORT: the receiver of a datagram, the results of reads and writes, errors."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def port_of(handle) -> int:
     return int(handle.conversation.engine.local.rpartition(":")[2])
 
 
-def test_a_connected_endpoint_speaks_with_its_peer_only() -> None:
+def test_a_connected_endpoint_receives_from_its_peer_only() -> None:
     host = UdpHost()
     handle = host.open("10.0.2.2:53")
     port = port_of(handle)
@@ -41,7 +41,7 @@ def test_a_name_and_an_unknown_one() -> None:
     host = UdpHost()
     write(host.open("peer:domain"), b"x")
     assert host.sent()[0][2] == 53
-    fails(errno.ENOENT, host.open, "nobody:53")
+    fails(errno.ENOENT, host.open, "unknown:53")
     fails(errno.EINVAL, host.open, "peer:0")
     fails(errno.EINVAL, host.open, "peer:nonsense")
     fails(errno.EINVAL, host.open, "peer:53,nonsense")
@@ -65,11 +65,11 @@ def test_port_unreachable_fails_the_next_call_once() -> None:
     assert host.text(f"{number}/err") == "10.0.2.2 says: port unreachable\n"
 
 
-def test_a_path_mtu_is_learned_only_towards_whom_the_port_has_written_to() -> None:
-    """RFC 5927 §7.2: a port that is open is not enough, everybody knows that it is."""
+def test_a_path_mtu_is_learned_only_for_destinations_of_the_port() -> None:
+    """RFC 5927 §7.2: an open port proves nothing, because any host can find it."""
     host = UdpHost()
     host.open(":5001,listen")
-    anybody = host.open(":5000,headers")
+    bound = host.open(":5000,headers")
     peer = host.open("10.0.2.2:53")
 
     def mtu_after_error(port: int, remote_port: int, destination: bytes = OTHER) -> int:
@@ -77,16 +77,16 @@ def test_a_path_mtu_is_learned_only_towards_whom_the_port_has_written_to() -> No
         host.network.deliver_error(DeliveryError(errno.EMSGSIZE, False, "", 17, US, destination, quoted, 600), 0.0)
         return host.network.path(destination).mtu
 
-    write(anybody, b"10.0.2.2:54\nx")
+    write(bound, b"10.0.2.2:54\nx")
     assert [mtu_after_error(port, 53) for port in (5000, 5001, 5002, port_of(peer))] == [1500] * 4
     assert mtu_after_error(port_of(peer), 54, PEER) == 1500
     assert host.dropped == {"unexpected_error": 5}
-    write(anybody, b"10.0.2.77:53\nx")
+    write(bound, b"10.0.2.77:53\nx")
     assert mtu_after_error(5000, 53) == 600
     assert mtu_after_error(port_of(peer), 53, PEER) == 600
 
 
-def test_nobody_answers_arp_is_ehostunreach_for_the_writer() -> None:
+def test_an_unanswered_arp_request_is_ehostunreach_for_the_writer() -> None:
     host = UdpHost()
     handle = host.open("10.0.2.99:53")
     write(handle, b"x")
@@ -94,13 +94,13 @@ def test_nobody_answers_arp_is_ehostunreach_for_the_writer() -> None:
     fails(errno.EHOSTUNREACH, write, handle, b"x")
 
 
-def test_a_bound_endpoint_hears_anybody_and_can_not_write() -> None:
+def test_a_bound_endpoint_receives_from_any_sender_and_can_not_write() -> None:
     host = UdpHost()
     handle = host.open(":5000")
     host.hears(b"one", 5000)
     host.hears(b"two", 5000, source=OTHER)
-    host.hears(b"to everybody", 5000, destination=address("255.255.255.255"), to=EVERYBODY)
-    assert [read(handle) for _ in range(4)] == [b"one", b"two", b"to everybody", None]
+    host.hears(b"broadcast", 5000, destination=address("255.255.255.255"), to=EVERYBODY)
+    assert [read(handle) for _ in range(4)] == [b"one", b"two", b"broadcast", None]
     fails(errno.EDESTADDRREQ, write, handle, b"x")
 
 
@@ -311,8 +311,8 @@ def test_a_port_that_was_announced_is_free_when_its_ctl_is_closed() -> None:
     host.open(":5000")
 
 
-def test_an_empty_datagram_does_not_end_who_reads_octets() -> None:
-    # `while read -r line` ended, at anybody's wish.
+def test_an_empty_datagram_does_not_end_a_reader_of_octets() -> None:
+    # Any sender could end `while read -r line`.
     host = UdpHost()
     handle = host.open(":5000,bytes")
     host.hears(b"", 5000)

@@ -1,4 +1,4 @@
-"""Multicast: groups joined, heard and left; how far what is sent to one goes."""
+"""Multicast: joining and leaving groups, receiving from them, the hop limit of datagrams to them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tests.support.ip_host import address
 from tests.support.udp_host import UdpHost, fails, read, write
 
 
-def test_a_group_is_joined_heard_and_left() -> None:
+def test_a_group_is_joined_received_from_and_left() -> None:
     host = UdpHost()
     handle = host.open(":5353,join=224.0.0.251")
     bystander = host.open(":5354")
@@ -36,7 +36,7 @@ def test_several_groups_are_joined_and_left() -> None:
     fails(errno.EINVAL, host.open, ":5353,join=224.0.0.251+10.0.0.1")
 
 
-def test_what_is_sent_to_a_group_stays_on_the_network_unless_somebody_says_so() -> None:
+def test_a_datagram_to_a_group_stays_on_the_network_without_a_hop_limit() -> None:
     # RFC 1112 §6.1
     host = UdpHost()
 
@@ -47,13 +47,13 @@ def test_what_is_sent_to_a_group_stays_on_the_network_unless_somebody_says_so() 
     assert hop_limit() == 1
     write(host.open("224.0.0.251:5353,ttl=4"), b"x")
     assert hop_limit() == 4
-    anybody = host.open(":5000,headers")
+    bound = host.open(":5000,headers")
     for peer, expected in (("224.0.0.251", 1), ("10.0.2.2", 64)):
-        write(anybody, f"{peer}:5353\nx".encode())
+        write(bound, f"{peer}:5353\nx".encode())
         assert hop_limit() == expected
     write(host.open("2/ctl"), b"hop_limit 9")
     for peer in ("224.0.0.251", "10.0.2.2"):
-        write(anybody, f"{peer}:5353\nx".encode())
+        write(bound, f"{peer}:5353\nx".encode())
         assert hop_limit() == 9
 
 
@@ -74,7 +74,7 @@ def test_a_ctl_joins_and_leaves_groups() -> None:
         fails(errno.EINVAL, write, ctl, line)
 
 
-def test_only_who_hears_anybody_joins_groups() -> None:
+def test_only_an_announced_conversation_joins_groups() -> None:
     host = UdpHost()
     ctl = host.open("clone")
     fails(errno.ENOTCONN, write, ctl, b"join 224.0.0.251")

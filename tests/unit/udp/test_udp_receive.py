@@ -1,4 +1,4 @@
-"""Whose datagram it is, and that damage is counted (RFC 1122 §4.1.3)."""
+"""The receiver of a datagram, and the counters of damaged datagrams (RFC 1122 §4.1.3)."""
 
 from __future__ import annotations
 
