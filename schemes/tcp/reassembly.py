@@ -10,7 +10,7 @@ from operator import attrgetter
 from typing import Final
 
 MAX_BLOCKS: Final = 256
-"""Limits the work that an attacker causes with a hole after every octet. A path with so many holes gains nothing."""
+"""Limits the memory and the work that an attacker causes with a hole after every octet."""
 
 MAX_PIECES: Final = 4096
 """Copies kept, over all blocks: limits the memory that many tiny segments take."""
