@@ -1,7 +1,7 @@
-"""Plugins: entry points to classes, ordered by what they require. Ours and a third party's come through the same door.
+"""Plugins: the scheme and driver classes of the entry points, of this package and of third parties alike.
 
-Our packages are called `schemes` and `drivers`, names that a working directory may have too; so what an entry point
-loads is checked to come from the distribution that declared it.
+The packages of this project are called `schemes` and `drivers`, names that a working directory may have, too. So
+a class is accepted only if its file belongs to the distribution that declares the entry point.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ import importlib
 import json
 import logging
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import Distribution, EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar, cast
 from urllib.parse import unquote, urlparse
 
 from schemefs.driver import Driver
@@ -34,25 +34,25 @@ Kind = TypeVar("Kind")
 
 
 class PluginError(Exception):
-    """A plugin that can't be used: the sentence names it and its distribution."""
+    """A plugin can't be used; the sentence says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plugins:
-    """What was found."""
+    """The plugins of one daemon."""
 
     schemes: tuple[type[Scheme], ...]  # each after those it requires
     drivers: Mapping[str, type[Driver]]
-    missing: Mapping[str, str]  # name of a plugin: why it could not be loaded
+    missing: Mapping[str, str]  # name of a plugin that can't be used: the reason
 
 
 def load() -> Plugins:
-    """Load every plugin that is installed; one that fails is named in `missing` and in the log, the others serve."""
-    from schemefs.scheme import Scheme  # noqa: PLC0415 - `option_tables` runs in the command line, and needs no scheme
+    """Load every installed plugin. One that fails is recorded in `missing` and in the log; the others are used."""
+    from schemefs.scheme import Scheme  # noqa: PLC0415 - `option_tables` runs in the command line and needs no scheme
 
     missing: dict[str, str] = {}
     schemes = dict(_load_group(SCHEMES, Scheme, missing))
-    drivers = dict(_load_group(DRIVERS, Driver, missing))  # type: ignore[type-abstract]
+    drivers = dict(_load_group(DRIVERS, Driver, missing))
     for name, fault in table_faults({name: driver.options for name, driver in drivers.items()}).items():
         del drivers[name]
         missing[name] = fault
@@ -62,22 +62,22 @@ def load() -> Plugins:
 
 
 def option_tables() -> Tables:
-    """Return the options of each driver that can be used; importing a module that defines `OPTIONS` is enough for its.
+    """Return the options of each usable driver. A module that defines `OPTIONS` is imported without its driver.
 
-    A driver that can't be imported, or whose table can't be used, is left out: `load` says why.
+    A driver that can't be imported, or whose table can't be used, is left out; `load` records the reason.
     """
     tables: dict[str, Table] = {}
     for point in _points(DRIVERS):
-        with suppress(Exception):  # whatever a third party's module raises is about that driver only
+        with suppress(Exception):  # the module of a third party may raise anything
             module = _module_of(point)
-            tables[point.name] = module.OPTIONS if hasattr(module, "OPTIONS") else _load_one(point, Driver).options  # type: ignore[type-abstract]
+            tables[point.name] = module.OPTIONS if hasattr(module, "OPTIONS") else _load_one(point, Driver).options
     for name in table_faults(tables):
         del tables[name]
     return tables
 
 
 def in_order(schemes: Mapping[str, type[Scheme]], missing: dict[str, str]) -> tuple[type[Scheme], ...]:
-    """Return the schemes, each after those it requires; one whose requirement is not there joins *missing*."""
+    """Return the schemes, each after those it requires; one without its requirements is added to *missing*."""
     done: dict[str, type[Scheme]] = {}
 
     def place(name: str, chain: tuple[str, ...]) -> bool:
@@ -100,11 +100,11 @@ def in_order(schemes: Mapping[str, type[Scheme]], missing: dict[str, str]) -> tu
     return tuple(done.values())
 
 
-def _load_group(group: str, kind: type[Kind], missing: dict[str, str]) -> Iterable[tuple[str, type[Kind]]]:
+def _load_group(group: str, kind: Callable[..., Kind], missing: dict[str, str]) -> Iterable[tuple[str, type[Kind]]]:
     for point in _points(group):
         try:
             yield point.name, _load_one(point, kind)
-        except Exception as error:  # noqa: BLE001 - whatever a third party's module raises is about that plugin only
+        except Exception as error:  # noqa: BLE001 - the module of a third party may raise anything
             distribution = point.dist.name if point.dist else "an unknown distribution"
             missing[point.name] = f"{point.value} of {distribution} can't be used: {error}"
 
@@ -122,17 +122,19 @@ def _module_of(point: EntryPoint) -> ModuleType:
     return module
 
 
-def _load_one(point: EntryPoint, kind: type[Kind]) -> type[Kind]:
+def _load_one(point: EntryPoint, kind: Callable[..., Kind]) -> type[Kind]:
+    """Return the class of an entry point. *kind* is a class; `type[Kind]` would admit no abstract one."""
+    wanted = cast("type[Kind]", kind)
     _module_of(point)
     loaded = point.load()
-    if not (isinstance(loaded, type) and issubclass(loaded, kind)):
-        message = f"{point.value} is no {kind.__name__}"
+    if not (isinstance(loaded, type) and issubclass(loaded, wanted)):
+        message = f"{point.value} is no {wanted.__name__}"
         raise PluginError(message)
     return loaded
 
 
 def _belongs(module: str, distribution: Distribution) -> bool:
-    """Tell whether a loaded module's file is one of the distribution's (or below the directory of an editable one)."""
+    """Return whether the file of a loaded module belongs to the distribution, or is in its editable source tree."""
     file = getattr(sys.modules[module], "__file__", None)
     if file is None:
         return False
@@ -144,11 +146,11 @@ def _belongs(module: str, distribution: Distribution) -> bool:
 
 
 def _source_tree(distribution: Distribution) -> Path | None:
-    """Return where an editable distribution's files are; None for an installed one, which lists them."""
+    """Return the source tree of an editable distribution; None for an installed one, which lists its files."""
     text = distribution.read_text("direct_url.json")
     if text:
         described = json.loads(text)
         if described.get("dir_info", {}).get("editable"):
             return Path(unquote(urlparse(described["url"]).path)).resolve()
-    # Found through the egg-info that a build leaves in the checkout itself, because the checkout is on sys.path.
+    # A build leaves egg-info in the checkout, which is found there when the checkout is on sys.path.
     return None if distribution.read_text("RECORD") else Path(str(distribution.locate_file(""))).resolve()

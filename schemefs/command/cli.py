@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -36,6 +36,7 @@ Examples:
   schemefs mount /scheme --address 192.168.7.2/24 --gateway 192.168.7.1
   schemefs mount /scheme --config lab.toml        several interfaces, routes, weather: cp /scheme/netcfg/config lab.toml
   schemefs mount /scheme --uplink                 the way out: the host forwards, masquerades, answers for names
+  schemefs mount /scheme --scheme upper.py        a scheme of your own beside ours, without installing it
   nsenter --net=/run/netns/lab schemefs mount /scheme
   cat /scheme/icmp/ping/10.0.2.2,count=3          the first thing to try
 """
@@ -125,23 +126,40 @@ def cli(context: click.Context) -> None:
     help="The network as DIR/netcfg/config shows it, in TOML. --uplink, --resolver, --log-level beside it win over it.",
     shell_complete=completion.files,
 )
+@click.option(
+    "--scheme",
+    "scheme_files",
+    multiple=True,
+    metavar="FILE.py",
+    help="Add the scheme in this file (FILE.py:CLASS: one of several); may be repeated. The daemon runs its code with "
+    "the rights of the mounting user: as root, name only files that root alone can write.",
+    shell_complete=completion.files,
+)
 @click.option("--private", is_flag=True, help="For the user who mounts alone, also when that is root.")
 @click.option("--allow-other", is_flag=True, help="For all users (root's default; others need user_allow_other).")
 @click.option("--log-level", type=click.Choice(list(mount_options.LOG_LEVELS)), default="info", show_default=True)
 @click.option("--log-file", metavar="FILE", default="", help="Log there, beside DIR/logging/net/schemefs.log.")
 @click.option("--pid-file", metavar="FILE", default="", help="Where to write the daemon's process id.")
-def mount(directory: str, *, foreground: bool, allow_other: bool, pid_file: str, **rest: Any) -> None:
+def mount(
+    directory: str, *, foreground: bool, allow_other: bool, pid_file: str, scheme_files: Sequence[str], **rest: Any
+) -> None:
     """Mount on DIR, an existing directory, and return when the mount is ready."""
     config = _configuration(rest, foreground=foreground)
     path = mountpoint.resolve(directory)
     pid_path = Path(pid_file).absolute() if pid_file else None
+    files = [str(Path(file).absolute()) for file in scheme_files]
     if foreground:
-        status = mount_command.mount_in_foreground(config, path, click.echo, allow_other=allow_other, pid_file=pid_path)
+        status = mount_command.mount_in_foreground(
+            config, path, click.echo, allow_other=allow_other, pid_file=pid_path, scheme_files=files
+        )
         sys.stdout.flush()
         # Everything is taken down. The interpreter's own end would reset the signal handlers first, and a second Ctrl-C
         # in those 20 ms would turn the status of an orderly end into "killed".
         os._exit(status)
-    click.echo(mount_command.mount_in_background(config, path, allow_other=allow_other, pid_file=pid_path))
+    line = mount_command.mount_in_background(
+        config, path, allow_other=allow_other, pid_file=pid_path, scheme_files=files
+    )
+    click.echo(line)
 
 
 cli.add_command(mount)

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from types import FrameType
 
@@ -20,18 +21,22 @@ from schemefs.errors import StartError
 Report = Callable[[str], None]
 
 
-def mount_in_foreground(config: Config, path: str, say: Report, *, allow_other: bool, pid_file: Path | None) -> int:
+def mount_in_foreground(
+    config: Config, path: str, say: Report, *, allow_other: bool, pid_file: Path | None, scheme_files: Sequence[str]
+) -> int:
     """Serve until unmounted; *say* gets the line when the mount is ready. Return the exit status."""
     with mountpoint.reserved(path):
         mountpoint.check_fuse()
-        return _serve(config, path, say, allow_other=allow_other, pid_file=pid_file)
+        return _serve(config, path, say, allow_other=allow_other, pid_file=pid_file, scheme_files=scheme_files)
 
 
-def mount_in_background(config: Config, path: str, *, allow_other: bool, pid_file: Path | None) -> str:
+def mount_in_background(
+    config: Config, path: str, *, allow_other: bool, pid_file: Path | None, scheme_files: Sequence[str]
+) -> str:
     """Start a daemon that serves *path* and return its line when the mount is ready."""
 
     def serve(report: Report) -> int:
-        return _serve(config, path, report, allow_other=allow_other, pid_file=pid_file)
+        return _serve(config, path, report, allow_other=allow_other, pid_file=pid_file, scheme_files=scheme_files)
 
     with mountpoint.reserved(path):
         mountpoint.check_fuse()
@@ -42,8 +47,12 @@ def mount_in_background(config: Config, path: str, *, allow_other: bool, pid_fil
             raise
 
 
-def _serve(config: Config, path: str, report: Report, *, allow_other: bool, pid_file: Path | None) -> int:
-    from schemefs import daemon  # noqa: PLC0415 - trio and pyfuse3 must not be imported before the fork
+def _serve(
+    config: Config, path: str, report: Report, *, allow_other: bool, pid_file: Path | None, scheme_files: Sequence[str]
+) -> int:
+    # trio and pyfuse3 must not be imported before the fork
+    from schemefs import daemon  # noqa: PLC0415
+    from schemefs.command import scheme_file  # noqa: PLC0415
 
     everyone = mountpoint.others_allowed(asked=allow_other, private=config.private)
     audience = mountpoint.audience(asked=allow_other, private=config.private)
@@ -56,7 +65,8 @@ def _serve(config: Config, path: str, report: Report, *, allow_other: bool, pid_
         report(line)
 
     with _pid_file(pid_file):
-        return daemon.serve(config, Path(path), allow_other=everyone, report=report_ready)
+        load = partial(scheme_file.load_with_files, scheme_files)
+        return daemon.serve(config, Path(path), allow_other=everyone, report=report_ready, load=load)
 
 
 class _SignalsOutsideService:

@@ -106,6 +106,8 @@ def test_values_are_completed() -> None:
     assert complete("mount", "--driver", "l") == ["loopback"]
     assert complete("route", "g") == ["get"]
     assert complete("dns", "-t", "a") == ["a", "aaaa", "any"]
+    assert complete("mount", "--sch") == ["--scheme"]
+    assert complete("mount", "--scheme", "folder/up") == ["folder/up"]  # a file: the shell's own completion
 
 
 @pytest.mark.needs("fuse")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 import subprocess
 import sys
@@ -56,24 +55,25 @@ def test_the_session(tmp_path: Path) -> None:
     assert outputs[-1].startswith("unmounted"), outputs[-1]
 
 
-def test_the_scheme_of_your_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_scheme_of_your_own(tmp_path: Path) -> None:
+    """By `--scheme`, as the README says."""
     source, _ = blocks("python")
     assert len([line for line in source.splitlines() if line.strip()]) <= 20
     assert re.findall(r"^class (\w+)", source, re.MULTILINE) == ["UpperHandle", "UpperScheme"]
+    assert "`schemefs mount DIR --scheme upper.py`" in README
     (tmp_path / "upper.py").write_text(source)
-    monkeypatch.syspath_prepend(tmp_path)
-    specification = importlib.util.spec_from_file_location("upper", tmp_path / "upper.py")
-    assert specification is not None
-    assert specification.loader is not None
-    module = importlib.util.module_from_spec(specification)
-    monkeypatch.setitem(sys.modules, "upper", module)
-    specification.loader.exec_module(module)
-    with SchemeMount(schemes=[module.UpperScheme]) as mounted:
+    with SchemeMount("--driver", "loopback", "--scheme", str(tmp_path / "upper.py")) as mounted:
         script = f"exec 3<>{mounted.path}/upper/any; (sleep 0.1; echo hi there >&3) & read -r x <&3; echo $x"
         done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=10, check=True)
         assert done.stdout == "HI THERE\n"
+        [example] = re.findall(r"Try: (.*)\"\"\"", source)
+        script = example.replace("DIR", str(mounted.path))
+        done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=10, check=True)
+        assert done.stdout == "HI\n"
         done = subprocess.run(["timeout", "0.2", "cat", f"{mounted.path}/upper/any"], timeout=5, check=False)
         assert done.returncode == 124
+        assert "Return in capitals what is written." in (mounted.path / "upper/README").read_text()
+        assert sorted(path.name for path in (mounted.path / "upper").iterdir()) == ["README", "err"]
 
 
 def test_the_pytest_example(tmp_path: Path) -> None:
