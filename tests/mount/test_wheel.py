@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import email
 import shutil
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+import schemefs
 from schemefs.fs import mountinfo
 from schemefs.testing.leftovers import Place
 
@@ -79,6 +81,15 @@ def test_the_packages_are_those_of_the_tree() -> None:
     assert set(declared) == found
 
 
+def test_the_version_is_written_once(wheel: Path, environment: Path) -> None:
+    """In schemefs/__init__.py: the wheel's metadata, its name and `--version` say the same."""
+    assert tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dynamic"] == ["version"]
+    [name] = [name for name in zipfile.ZipFile(wheel).namelist() if name.endswith(".dist-info/METADATA")]
+    metadata = email.message_from_bytes(zipfile.ZipFile(wheel).read(name))
+    assert metadata["Version"] == schemefs.__version__ == wheel.name.split("-")[1]
+    assert run(environment / "bin/schemefs", "--version").stdout == f"schemefs {metadata['Version']}\n"
+
+
 @pytest.mark.needs("fuse")
 @pytest.mark.parametrize("program", [("schemefs",), ("python", "-m", "schemefs")])
 def test_it_mounts_from_a_directory_that_has_drivers_and_schemes_of_its_own(
@@ -91,9 +102,9 @@ def test_it_mounts_from_a_directory_that_has_drivers_and_schemes_of_its_own(
     directory = place.path / "m"
     directory.mkdir()
     place.note_mount(directory)
-    schemefs = (environment / "bin" / program[0], *program[1:])
+    command = (environment / "bin" / program[0], *program[1:])
     try:
-        run(*schemefs, "mount", directory, "--driver", "loopback", cwd=tmp_path)
+        run(*command, "mount", directory, "--driver", "loopback", cwd=tmp_path)
         mount = mountinfo.mounted_at(str(directory))
         assert mount is not None
         place.note_process(mount.pid)
@@ -103,7 +114,7 @@ def test_it_mounts_from_a_directory_that_has_drivers_and_schemes_of_its_own(
         assert str(ROOT / "schemefs") not in maps
         assert "not available" not in (directory / "README").read_text()
         assert "127.0.0.1/8" in (directory / "netcfg/iface/lo/addr").read_text()
-        run(*schemefs, "umount", directory, cwd=tmp_path)
+        run(*command, "umount", directory, cwd=tmp_path)
     finally:
         place.remove()
 
