@@ -60,7 +60,7 @@ def test_the_scheme_of_your_own(tmp_path: Path) -> None:
     source, _ = blocks("python")
     assert len([line for line in source.splitlines() if line.strip()]) <= 20
     assert re.findall(r"^class (\w+)", source, re.MULTILINE) == ["UpperHandle", "UpperScheme"]
-    assert "`schemefs mount DIR --scheme upper.py`" in README
+    assert "`schemefs mount DIR --scheme upper.py`" in " ".join(README.split())
     (tmp_path / "upper.py").write_text(source)
     with SchemeMount("--driver", "loopback", "--scheme", str(tmp_path / "upper.py")) as mounted:
         script = f"exec 3<>{mounted.path}/upper/any; (sleep 0.1; echo hi there >&3) & read -r x <&3; echo $x"
