@@ -15,6 +15,8 @@ import logging
 from collections import deque
 from collections.abc import Callable
 
+from schemefs.no_callback import no_callback
+
 log = logging.getLogger("schemefs.call_soon")
 
 Callback = Callable[[float], None]
@@ -26,7 +28,7 @@ class CallSoonQueue:
 
     __slots__ = ("_due", "_in_call", "failed", "wake")
 
-    def __init__(self, wake: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, wake: Callable[[], None] = no_callback) -> None:
         self.wake = wake
         self.failed = 0  # callbacks that raised
         self._due: deque[Callback] = deque()

@@ -31,6 +31,7 @@ from schemefs.fs.mount import Mount
 from schemefs.log import LogRings
 from schemefs.log_file import LogFile
 from schemefs.names import Names
+from schemefs.no_callback import no_callback
 from schemefs.scheme import Scheme, SchemeContext, TextFile, Tree
 from schemefs.timers import Timers
 
@@ -175,7 +176,7 @@ class Daemon:
             with trio.CancelScope(deadline=timers.next_deadline()) as scope:
                 timers.on_earlier = partial(_move, scope, timers)
                 await trio.sleep_forever()
-            timers.on_earlier = _nothing
+            timers.on_earlier = no_callback
             timers.on_deadline(trio.current_time())
 
     async def _end_on_signal(self, signals: AsyncIterator[int], mount: Mount, scope: trio.CancelScope) -> None:
@@ -230,10 +231,6 @@ def _device(text: str) -> str:
 
 def _move(scope: trio.CancelScope, timers: Timers) -> None:
     scope.deadline = timers.next_deadline()
-
-
-def _nothing() -> None:
-    """Stand in for `on_earlier` while timers fire: no task sleeps until a deadline then."""
 
 
 def _start_logging(logs: LogRings, config: Config) -> None:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from schemefs.driver_option import DriverOption, with_defaults
 from schemefs.net.drop_samples import Samples
 from schemefs.net.offload import NO_OFFLOAD, Offload, split
+from schemefs.no_callback import no_callback
 
 if TYPE_CHECKING:
     from ipaddress import IPv4Address, IPv4Interface
@@ -54,10 +55,6 @@ Receive = Callable[[memoryview, "Offload", float], None]
 """Called with a frame (borrowed), the work left in it, and now. Never raises for anything the octets say."""
 
 
-def _nobody(_frame: memoryview, _offload: Offload, _now: float) -> None:
-    """Receive for a link that nothing is attached to."""
-
-
 class Link(ABC):
     """One attachment to a network. `name` is given by the daemon (lo, eth0, eth1…) when it attaches it."""
 
@@ -68,8 +65,8 @@ class Link(ABC):
     mtu: int = 1500  # octets of the largest IP datagram
 
     def __init__(self) -> None:
-        self.receive: Receive = _nobody
-        self.on_space: Callable[[float], None] = lambda _now: None  # `send` refused and would take a frame again
+        self.receive: Receive = no_callback
+        self.on_space: Callable[[float], None] = no_callback  # `send` refused and would take a frame again
         self.observers: list[Callable[[Chunks, Offload, bool, float], None]] = []  # (chunks, offload, outgoing, now)
         self.space_observers: list[Callable[[float], None]] = []  # told after `on_space`
         self.samples = Samples()  # the last frame of each kind that the link has dropped

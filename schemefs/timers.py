@@ -14,6 +14,8 @@ from collections.abc import Callable
 from heapq import heapify, heappop, heappush
 from typing import Final
 
+from schemefs.no_callback import no_callback
+
 log = logging.getLogger("schemefs.timers")
 
 OVERDUE: Final = 0.050  # seconds; a timer that fires later than that is logged with its owner
@@ -68,7 +70,7 @@ class Timer:
 class Timers:
     """The heap of timers. `on_earlier` is called each time the next deadline moves to an earlier time."""
 
-    def __init__(self, on_earlier: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, on_earlier: Callable[[], None] = no_callback) -> None:
         self.on_earlier = on_earlier
         self.armed = 0
         self.fired = 0

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 from schemefs.driver import Link, Medium
 from schemefs.log import TRACE
 from schemefs.net.buffer import total_length
+from schemefs.no_callback import no_callback
 
 if TYPE_CHECKING:
     from schemefs.net.buffer import Chunks
@@ -31,7 +32,7 @@ BURST_FRAMES: Final = 64
 class LoopbackLink(Link):
     """`send` queues a joined copy, `pump` delivers it. *on_queued* is called when the queue stops being empty."""
 
-    def __init__(self, name: str = "lo", on_queued: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, name: str = "lo", on_queued: Callable[[], None] = no_callback) -> None:
         super().__init__()
         self.name = name
         self.device = "loopback"

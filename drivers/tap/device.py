@@ -21,6 +21,7 @@ from drivers.virtio.features import Feature
 from drivers.virtio.queue import DeviceQueue
 from schemefs.log import TRACE
 from schemefs.net.drop_samples import Samples
+from schemefs.no_callback import no_callback
 
 if TYPE_CHECKING:
     from schemefs.net.buffer import Buffer
@@ -42,8 +43,8 @@ class TapDevice:
         header_length: int,
         log: logging.Logger,
         *,
-        on_blocked: Callable[[], None] = lambda: None,
-        on_posted: Callable[[], None] = lambda: None,
+        on_blocked: Callable[[], None] = no_callback,
+        on_posted: Callable[[], None] = no_callback,
     ) -> None:
         self._fd = fd
         self.features = features | Feature.EVENT_IDX | Feature.VERSION_1

@@ -32,6 +32,7 @@ from schemefs.net.offload import (
     pieces,
     split,
 )
+from schemefs.no_callback import no_callback
 
 if TYPE_CHECKING:
     from schemefs.net.buffer import Chunks
@@ -53,7 +54,7 @@ class VirtioNetLink(Link):
         mac: bytes = b"",
         mtu: int = 1500,
         clock: Callable[[], float] = lambda: 0.0,
-        on_behind: Callable[[], None] = lambda: None,
+        on_behind: Callable[[], None] = no_callback,
         sizes: tuple[int, int] = (RECEIVE_SIZE, TRANSMIT_SIZE),
     ) -> None:
         super().__init__()

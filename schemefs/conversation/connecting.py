@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Final
 from schemefs.conversation.journal import EarlyEvents, EventSource
 from schemefs.errors import SchemeError
 from schemefs.net.addresses import presentation
+from schemefs.no_callback import no_callback
 from schemefs.scheme import Event
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ class Seeking:
     """Satisfies `Engine` and `EventSource`. *found* is given the engine that has connected, and tells its own story."""
 
     def __init__(self, host: str, connect: Connect, found: Callable[[Engine, float], None], timers: Timers) -> None:
-        self.on_changed: Callable[[], None] = _nothing
+        self.on_changed: Callable[[], None] = no_callback
         self.host = host
         self.ended = False
         self.error = ""
@@ -184,7 +185,7 @@ class Seeking:
         attempts, self._attempts = self._attempts, []
         for attempt in attempts:
             self.sink(now, f"{attempt.remote}: given up")
-            attempt.on_changed = _nothing
+            attempt.on_changed = no_callback
             attempt.abort(now)
 
     # The Engine
@@ -280,7 +281,3 @@ class Seeking:
             "addresses_left": len(self._untried),
             "error": self.error,
         }
-
-
-def _nothing() -> None:
-    """Nobody looks."""

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from schemefs.conversation.journal import Journal
 from schemefs.errors import SchemeError
+from schemefs.no_callback import no_callback
 from schemefs.scheme import Event
 
 if TYPE_CHECKING:
@@ -175,7 +176,7 @@ class Conversation:
     def announce(self, listener: ListenerEngine) -> None:
         """Become a listener; what a connect that failed has left is not shown any more."""
         if self.engine is not None:
-            self.engine.on_changed = _nothing
+            self.engine.on_changed = no_callback
             self.engine = None
         self.listener = listener
         listener.on_changed = self._engine_changed
@@ -364,10 +365,6 @@ class Conversation:
         if self.journal is not None:
             self.journal.ring.finish()
         self._table.forget(self)
-
-
-def _nothing() -> None:
-    """Nobody looks."""
 
 
 class Conversations:

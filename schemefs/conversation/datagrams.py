@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Final, Generic, TypeVar
 from schemefs.conversation.protocol import Setting
 from schemefs.errors import SchemeError
 from schemefs.net.addresses import parse_number
+from schemefs.no_callback import no_callback
 from schemefs.scheme import Event
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ class DatagramEngine(ABC, Generic[Arrived]):
 
     def __init__(self, queue_octets: int) -> None:
         """Make one whose queue may hold *queue_octets*, `OVERHEAD` for each datagram included."""
-        self.on_changed: Callable[[], None] = _nothing
+        self.on_changed: Callable[[], None] = no_callback
         self.ended = False
         self.error = ""
         self.hop_limit = DEFAULT_HOP_LIMIT
@@ -236,7 +237,3 @@ class DatagramEngine(ABC, Generic[Arrived]):
 
     def _set_queue(self, text: str) -> None:
         self.queue_octets = parse_number(text, 1024, 64 << 20)
-
-
-def _nothing() -> None:
-    """Nobody looks yet."""

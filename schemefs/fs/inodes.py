@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
+from schemefs.no_callback import no_callback
 from schemefs.scheme import Directory, Handle, Node, StreamFile
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ class Inodes:
         self._stable: dict[Node, Inode] = {root: self.root}
         self._last = ROOT
         self._eviction_at = EVICTION_THRESHOLD
-        self.on_eviction_due: Callable[[], None] = lambda: None  # there are too many: drop the `unused` names
+        self.on_eviction_due: Callable[[], None] = no_callback  # there are too many: drop the `unused` names
 
     def __getitem__(self, number: int) -> Inode:
         """Return the inode *number*. KeyError: the kernel was never given it, or has forgotten it."""

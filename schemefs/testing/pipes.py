@@ -23,20 +23,17 @@ from schemefs.conversation import (
 )
 from schemefs.errors import SchemeError
 from schemefs.net.addresses import AddressPath, parse_endpoint, parse_number
+from schemefs.no_callback import no_callback
 from schemefs.scheme import Caller, Event, SchemeContext
 
 ROOM: Final = 65536
-
-
-def _nothing() -> None:
-    """Nobody listens yet."""
 
 
 class PipeEngine:
     """One end of a connection. Satisfies `Engine`."""
 
     def __init__(self, local: str, remote: str) -> None:
-        self.on_changed: Callable[[], None] = _nothing
+        self.on_changed: Callable[[], None] = no_callback
         self.local = local
         self.remote = remote
         self.peer: PipeEngine | None = None
@@ -202,7 +199,7 @@ class PipeListener:
     """Satisfies `ListenerEngine`."""
 
     def __init__(self, protocol: PipeProtocol, local: str) -> None:
-        self.on_changed: Callable[[], None] = _nothing
+        self.on_changed: Callable[[], None] = no_callback
         self.local = local
         self.settings: Mapping[str, Setting] = {}
         self.waiting: deque[PipeEngine] = deque()

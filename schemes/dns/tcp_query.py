@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from schemefs.errors import SchemeError
 from schemefs.net.buffer import joined
+from schemefs.no_callback import no_callback
 
 if TYPE_CHECKING:
     from schemefs.net.transports import Stream
@@ -72,8 +73,4 @@ class TcpQuery:
     def _end(self) -> None:
         self._is_over = True
         self._timer.clear()
-        self._stream.on_changed = _nothing
-
-
-def _nothing() -> None:
-    """Ignore changes of a stream whose query has ended."""
+        self._stream.on_changed = no_callback

@@ -19,6 +19,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
+from schemefs.no_callback import no_callback
 from schemefs.scheme import Event
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ class Queue:
     """What one open of `event/queue` (or of `event/raw`) watches."""
 
     def __init__(self) -> None:
-        self.on_changed: Callable[[], None] = _nobody
+        self.on_changed: Callable[[], None] = no_callback
         self._watched: dict[str, Registration] = {}
         self._noted: dict[Registration, None] = {}  # to look at, in the order of their changes
         self._ready: dict[Registration, None] = {}  # with something to read, the oldest first
@@ -131,7 +132,3 @@ class Queue:
         for registration in tuple(self._noted):
             if self._noted.pop(registration, self) is None and registration.look():
                 self._ready[registration] = None
-
-
-def _nobody() -> None:
-    """Nobody reads the queue at the moment."""

@@ -9,6 +9,7 @@ import errno
 from typing import TYPE_CHECKING, Final
 
 from schemefs.errors import SchemeError
+from schemefs.no_callback import no_callback
 from schemes.tcp import output, segments, user_timeout
 from schemes.tcp.states import (
     CLOSE_WAIT,
@@ -142,8 +143,4 @@ def _stop_timers(tcb: ControlBlock) -> None:
     """For good: the timers may remember a timer for a while, but must not remember the connection with it."""
     for timer in (tcb.retransmission, tcb.delayed_ack, tcb.state_timer, tcb.loss_timer):
         timer.clear()
-        timer.callback = _nothing
-
-
-def _nothing(_now: float) -> None:
-    """What the timers of a connection do that has ended."""
+        timer.callback = no_callback

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from schemefs.log import TRACE
 from schemefs.net.addresses import endpoint_text
+from schemefs.no_callback import no_callback
 from schemes.tcp.autotuning import WindowTuning
 from schemes.tcp.congestion import CONTROLS
 from schemes.tcp.duplicate_acks import DuplicateAckRecovery
@@ -57,10 +58,6 @@ PURE_ACK: Final = 2  # an ACK without payload, whatever else leaves: a duplicate
 SYN_DUE: Final = 3  # our SYN-ACK, again or for the first time
 RESET_DUE: Final = 4  # RST with the numbers that the segment asks for (RFC 9293 §3.5.2)
 ABORT_DUE: Final = 5  # RST, and the connection ends
-
-
-def nothing_listens() -> None:
-    """`on_changed` until a user sets it."""
 
 
 class Owner(Protocol):
@@ -243,7 +240,7 @@ class ControlBlock:
         self.key = b""
         self.state: str = CLOSED
         self.listener: Opener | None = None
-        self.on_changed: Callable[[], None] = nothing_listens
+        self.on_changed: Callable[[], None] = no_callback
         self.sink: Sink | None = None
 
         self.snd = SendSpace(iss)

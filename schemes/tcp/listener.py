@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Final, cast
 from schemefs.conversation import Setting
 from schemefs.errors import SchemeError
 from schemefs.net.addresses import endpoint_text
+from schemefs.no_callback import no_callback
 from schemes.tcp import closing, settings
-from schemes.tcp.control_block import nothing_listens
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -44,7 +44,7 @@ class Listener:
     def __init__(self, tcp: Owner, claim: Claim) -> None:
         self.tcp = tcp
         self.claim = claim
-        self.on_changed: Callable[[], None] = nothing_listens
+        self.on_changed: Callable[[], None] = no_callback
         self.configure: Callable[[Connection], None] = _as_they_are  # what every new connection begins with
         self.backlog = DEFAULT_BACKLOG
         self.opening: OrderedDict[ControlBlock, None] = OrderedDict()  # oldest first

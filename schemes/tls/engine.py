@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Final
 from schemefs.conversation.journal import EventSource
 from schemefs.errors import SchemeError
 from schemefs.net.buffer import joined
+from schemefs.no_callback import no_callback
 from schemefs.scheme import Event
 from schemes.tls import status
 from schemes.tls.record_layer import sentence
@@ -76,7 +77,7 @@ class TlsEngine:
         seconds: float,
         handshake_ended: Callable[[bool], None],
     ) -> None:
-        self.on_changed: Callable[[], None] = _nothing
+        self.on_changed: Callable[[], None] = no_callback
         self.stream = stream
         self.layer = layer
         self.receive_buffer = bytearray()
@@ -393,7 +394,3 @@ class TlsEngine:
         if not self._stream_closed:
             self._stream_closed = True
             close(now)
-
-
-def _nothing() -> None:
-    """Ignore changes until a handle sets on_changed."""

@@ -12,6 +12,8 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
+from schemefs.no_callback import no_callback
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
@@ -26,7 +28,7 @@ class TlsListener:
     """Satisfies `schemefs.conversation.ListenerEngine`. *wrap* starts TLS on an accepted stream."""
 
     def __init__(self, below: ListenerEngine, wrap: Callable[[Engine, float], TlsEngine], timers: Timers) -> None:
-        self.on_changed: Callable[[], None] = _nothing
+        self.on_changed: Callable[[], None] = no_callback
         self.below = below
         self.handshaking: list[TlsEngine] = []
         self.waiting: deque[TlsEngine] = deque()
@@ -50,7 +52,7 @@ class TlsListener:
             if engine.error:
                 self.failed += 1
                 self.last_failure = engine.error
-                engine.on_changed = _nothing
+                engine.on_changed = no_callback
                 engine.close(now)
             elif engine.established:
                 self.waiting.append(engine)
@@ -96,14 +98,10 @@ class TlsListener:
     def close(self, now: float) -> None:
         """Stop listening, and reset the connections of both lists."""
         self._timer.clear()
-        self.below.on_changed = _nothing
+        self.below.on_changed = no_callback
         self.below.close(now)
         for engine in (*self.waiting, *self.handshaking):
-            engine.on_changed = _nothing
+            engine.on_changed = no_callback
             engine.abort(now)
         self.waiting.clear()
         self.handshaking.clear()
-
-
-def _nothing() -> None:
-    """Ignore changes until a handle sets on_changed."""

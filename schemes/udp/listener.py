@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from schemefs.conversation import Setting
 from schemefs.errors import SchemeError
 from schemefs.net.addresses import endpoint_text, parse_number
+from schemefs.no_callback import no_callback
 from schemes.udp import groups
 from schemes.udp.endpoint import Endpoint, Modes, Resolve
 
@@ -24,7 +25,7 @@ class UdpListener:
     """Satisfies `conversation.ListenerEngine` and `udp.Receiver`."""
 
     def __init__(self, udp: Udp, claim: Claim, modes: Modes, resolve: Resolve, backlog: int = BACKLOG) -> None:
-        self.on_changed: Callable[[], None] = _nothing
+        self.on_changed: Callable[[], None] = no_callback
         self.groups: set[bytes] = set()
         self.backlog = backlog
         self.accepted = 0
@@ -120,7 +121,3 @@ class UdpListener:
 
     def _set_backlog(self, text: str) -> None:
         self.backlog = parse_number(text, 1, 4096)
-
-
-def _nothing() -> None:
-    """Nobody looks yet."""
