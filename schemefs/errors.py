@@ -25,5 +25,24 @@ class SchemeError(Exception):
         return f"{self.sentence} ({errno_names.errorcode.get(self.errno, self.errno)}: {os.strerror(self.errno)})"
 
 
+class PendingError:
+    """An error that exactly one later call raises, as SO_ERROR of a socket does."""
+
+    __slots__ = ("error",)
+
+    def __init__(self) -> None:
+        self.error: SchemeError | None = None  # None: there is none, or it was raised already
+
+    def set(self, errno: int, sentence: str) -> None:
+        """Let the next `raise_once` fail; an error that was not raised yet is replaced."""
+        self.error = SchemeError(errno, sentence)
+
+    def raise_once(self) -> None:
+        """Raise the error if there is one, and forget it."""
+        error, self.error = self.error, None
+        if error is not None:
+            raise error
+
+
 class StartError(Exception):
     """What keeps a daemon from starting or a mount from ending: one clear sentence for whoever typed the command."""

@@ -18,10 +18,10 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final
 
 from schemefs.conversation.journal import EarlyEvents, EventSource
-from schemefs.errors import SchemeError
+from schemefs.errors import PendingError, SchemeError
 from schemefs.net.addresses import presentation
 from schemefs.no_callback import no_callback
-from schemefs.scheme import Event
+from schemefs.readiness import readiness
 
 if TYPE_CHECKING:
     from schemefs.conversation.protocol import Engine, Setting
@@ -56,7 +56,7 @@ class Seeking:
         self._next_at = 0.0  # when the next address may be tried
         self._attempts: list[Engine] = []
         self._last_failure: SchemeError | None = None
-        self._failure: SchemeError | None = None  # to be raised once
+        self._pending_error = PendingError()
         self._shut_read = self._shut_write = False
 
     def start(self, names: Names, now: float, *, timeout: float = 0.0) -> None:
@@ -67,7 +67,7 @@ class Seeking:
         lookup = names.lookup(self.host, self._receive_answer, now)
         if not self._answered:
             self._lookup = lookup
-        self._raise_failure()
+        self._pending_error.raise_once()
 
     def record_to(self, sink: Sink) -> None:
         """Send what is found and tried to *sink* from now on."""
@@ -167,7 +167,7 @@ class Seeking:
         self._fail(failure)
 
     def _fail(self, failure: SchemeError) -> None:
-        self._failure = failure
+        self._pending_error.set(failure.errno, failure.sentence)
         self.error = failure.sentence
         self.ended = True
         self._timer.clear()
@@ -193,7 +193,7 @@ class Seeking:
     def opening(self, now: float) -> bool:
         """Tell whether it is still being sought."""
         del now
-        self._raise_failure()
+        self._pending_error.raise_once()
         return not self.ended
 
     def read(self, size: int, now: float) -> Buffer | Chunks | None:
@@ -209,21 +209,16 @@ class Seeking:
         return None
 
     def _check(self, errno_after_failure: int) -> None:
-        self._raise_failure()
+        self._pending_error.raise_once()
         if self.ended:
             raise SchemeError(errno_after_failure, self.error)
-
-    def _raise_failure(self) -> None:
-        failure, self._failure = self._failure, None
-        if failure is not None:
-            raise failure
 
     def fevent(self, interest: int) -> int:
         """Nothing, until it has failed."""
         if not self.ended:
             return 0
-        events = Event.IN | Event.OUT | Event.HUP | (Event.ERR if self._failure is not None else 0)
-        return events & (interest | Event.ERR | Event.HUP)
+        failed = self._pending_error.error is not None
+        return readiness(interest, read_ended=True, write_ended=True, failed=failed)
 
     def queued(self) -> int | None:
         """Whether there will be messages is not known yet."""

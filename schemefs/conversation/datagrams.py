@@ -18,10 +18,10 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 from schemefs.conversation.protocol import Setting
-from schemefs.errors import SchemeError
+from schemefs.errors import PendingError, SchemeError
 from schemefs.net.addresses import parse_number
 from schemefs.no_callback import no_callback
-from schemefs.scheme import Event
+from schemefs.readiness import readiness
 
 if TYPE_CHECKING:
     from schemefs.net.buffer import Buffer
@@ -39,8 +39,8 @@ class DatagramEngine(ABC, Generic[Arrived]):
     __slots__ = (
         "_blocked",
         "_discards",
-        "_failure",
         "_held",
+        "_pending_error",
         "_queue",
         "_shut_read",
         "_shut_write",
@@ -64,7 +64,7 @@ class DatagramEngine(ABC, Generic[Arrived]):
         self.sent = self.received = self.dropped = 0
         self._queue: deque[tuple[Arrived, int]] = deque()  # and how many octets it has
         self._held = 0
-        self._failure: SchemeError | None = None  # to be raised once
+        self._pending_error = PendingError()
         self._discards = self._shut_read = self._shut_write = False
         self._blocked = False
 
@@ -90,7 +90,7 @@ class DatagramEngine(ABC, Generic[Arrived]):
     def fail(self, number: int, sentence: str) -> None:
         """Have the next call fail with errno *number*; *sentence* stays for `err`."""
         self.error = sentence
-        self._failure = SchemeError(number, sentence)
+        self._pending_error.set(number, sentence)
         self.on_changed()
 
     def transmit_space(self, now: float) -> None:
@@ -121,10 +121,11 @@ class DatagramEngine(ABC, Generic[Arrived]):
 
     def raise_failure(self) -> None:
         """Raise what has failed, once."""
-        failure, self._failure = self._failure, None
-        if failure is not None:
-            self.on_changed()
-            raise failure
+        if self._pending_error.error is not None:
+            try:
+                self._pending_error.raise_once()
+            finally:
+                self.on_changed()  # it is no longer readable or writable because of the error
 
     def was_sent(self, *, sent: bool) -> None:
         """Keep what became of a write: sent, or refused by a full link."""
@@ -157,16 +158,14 @@ class DatagramEngine(ABC, Generic[Arrived]):
 
     def fevent(self, interest: int) -> int:
         """Readable with a datagram, a failure or after the end; writable unless the link was full."""
-        events = Event.IN if self._queue else 0
-        if self._shut_read:
-            events |= Event.IN | Event.RDHUP
-        if not self._blocked or self._shut_write:
-            events |= Event.OUT
-        if self._failure is not None:
-            events |= Event.IN | Event.OUT | Event.ERR
-        if self._shut_read and self._shut_write:
-            events |= Event.HUP
-        return events & (interest | Event.ERR | Event.HUP)
+        return readiness(
+            interest,
+            readable=self._queue,
+            writable=not self._blocked,
+            read_ended=self._shut_read,
+            write_ended=self._shut_write,
+            failed=self._pending_error.error is not None,
+        )
 
     def queued(self) -> int | None:
         """Reads are messages."""

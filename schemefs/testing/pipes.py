@@ -21,10 +21,11 @@ from schemefs.conversation import (
     Setting,
     Use,
 )
-from schemefs.errors import SchemeError
+from schemefs.errors import PendingError, SchemeError
 from schemefs.net.addresses import AddressPath, parse_endpoint, parse_number
 from schemefs.no_callback import no_callback
-from schemefs.scheme import Caller, Event, SchemeContext
+from schemefs.readiness import readiness
+from schemefs.scheme import Caller, SchemeContext
 
 ROOM: Final = 65536
 
@@ -42,7 +43,7 @@ class PipeEngine:
         self.hop_limit = 64
         self.calls: list[str] = []  # what ended it, for who asks: close, close_lingering, abort, discard…
         self._state = "CONNECTING"
-        self._failure: SchemeError | None = None
+        self._pending_error = PendingError()
         self._sent_fin = self._got_fin = self._discards = self._shut_read = False
 
     @property
@@ -69,17 +70,13 @@ class PipeEngine:
 
     def fail(self, number: int, sentence: str) -> None:
         """Refused or reset: the next call says so, once."""
-        self._failure, self.error, self._state = SchemeError(number, sentence), sentence, "CLOSED"
+        self._pending_error.set(number, sentence)
+        self.error, self._state = sentence, "CLOSED"
         self.on_changed()
-
-    def _raise_failure(self) -> None:
-        failure, self._failure = self._failure, None
-        if failure is not None:
-            raise failure
 
     def opening(self, now: float) -> bool:
         """As Engine says."""
-        self._raise_failure()
+        self._pending_error.raise_once()
         return self._state == "CONNECTING"
 
     def read(self, size: int, now: float) -> bytes | None:
@@ -89,12 +86,12 @@ class PipeEngine:
             del self.received[:size]
             self._tell_peer()
             return taken
-        self._raise_failure()
+        self._pending_error.raise_once()
         return b"" if self._got_fin or self._shut_read or self.ended else None
 
     def write(self, data: memoryview, now: float) -> int | None:
         """Into the peer's room."""
-        self._raise_failure()
+        self._pending_error.raise_once()
         if self._sent_fin or self.ended:
             raise SchemeError(errno.EPIPE, "this direction is closed")
         if self.peer is None:
@@ -113,16 +110,14 @@ class PipeEngine:
 
     def fevent(self, interest: int) -> int:
         """What is true now."""
-        events = Event.ERR if self._failure is not None else 0
-        if self.received or self._got_fin or self._shut_read or self.ended:
-            events |= Event.IN
-        if self.ended or self._sent_fin or (self.peer is not None and len(self.peer.received) < ROOM):
-            events |= Event.OUT
-        if self._got_fin:
-            events |= Event.RDHUP
-        if self.ended:
-            events |= Event.HUP
-        return events & (interest | Event.ERR | Event.HUP)
+        return readiness(
+            interest,
+            readable=self.received,
+            writable=self.peer is not None and len(self.peer.received) < ROOM,
+            read_ended=self._got_fin or self._shut_read or self.ended,
+            write_ended=self._sent_fin or self.ended,
+            failed=self._pending_error.error is not None,
+        )
 
     def queued(self) -> int | None:
         """Octets to read."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from schemefs.errors import SchemeError
+from schemefs.errors import PendingError, SchemeError
 from schemefs.scheme import Event, Handle
 
 if TYPE_CHECKING:
@@ -23,13 +23,13 @@ class Answer:
     def __init__(self, ask: Ask, now: float) -> None:
         self.handles: list[AnswerHandle] = []
         self.unread: bytes | None = None  # text not read yet; None: the query is pending
-        self.failure: SchemeError | None = None  # raised once
+        self.pending_error = PendingError()
         self._lookup = ask(self._receive, now)
 
     def _receive(self, outcome: Outcome, now: float) -> None:
         del now
         if isinstance(outcome, SchemeError):
-            self.failure = SchemeError(outcome.errno, outcome.sentence)
+            self.pending_error.set(outcome.errno, outcome.sentence)
             self.unread = b""
         else:
             self.unread = "".join(f"{line}\n" for line in outcome).encode()
@@ -52,12 +52,12 @@ class AnswerHandle(Handle):
 
     def opening(self, now: float) -> bool:
         """Return True while the query is pending. Raises its failure, once."""
-        self._raise_failure()
+        self._answer.pending_error.raise_once()
         return self._answer.unread is None
 
     def read(self, size: int, now: float) -> bytes | None:
         """Return unread text; None: the query is pending. Raises its failure, once."""
-        self._raise_failure()
+        self._answer.pending_error.raise_once()
         unread = self._answer.unread
         if unread is None:
             return None
@@ -67,7 +67,7 @@ class AnswerHandle(Handle):
     def fevent(self, interest: int) -> int:
         """IN: the query has ended. ERR: the next read raises its failure."""
         events = Event.IN if self._answer.unread is not None else 0
-        if self._answer.failure is not None:
+        if self._answer.pending_error.error is not None:
             events |= Event.ERR
         return events & (interest | Event.ERR)
 
@@ -78,8 +78,3 @@ class AnswerHandle(Handle):
     def close(self, now: float) -> None:
         """Cancel a pending query if no other handle waits for it."""
         self._answer.release(self)
-
-    def _raise_failure(self) -> None:
-        failure, self._answer.failure = self._answer.failure, None
-        if failure is not None:
-            raise failure

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from schemefs.errors import SchemeError
-from schemefs.scheme import Event
+from schemefs.errors import PendingError, SchemeError
+from schemefs.readiness import readiness
 from schemes.icmp.shared_stream import SharedStream
 
 if TYPE_CHECKING:
@@ -28,10 +28,10 @@ class LookupThen(SharedStream):
         super().__init__()
         self._begin = begin
         self._inner: Handle | None = None
-        self._failure: SchemeError | None = None  # to be raised once
+        self._pending_error = PendingError()
         self._has_failed = False
         self._lookup: Lookup = names.lookup(host, self._receive_answer, now)
-        self._raise_failure()
+        self._pending_error.raise_once()
 
     def _receive_answer(self, answer: tuple[bytes, ...] | SchemeError, now: float) -> None:
         try:
@@ -40,19 +40,19 @@ class LookupThen(SharedStream):
             self._inner = self._begin(answer, now).hold()
             self._inner.on_changed = self.changed
         except SchemeError as error:
-            self._failure = SchemeError(error.errno, error.sentence)
+            self._pending_error.set(error.errno, error.sentence)
             self._has_failed = True
         self.changed()
 
     def opening(self, now: float) -> bool:
         """Return True until the address is known or the lookup has failed."""
         del now
-        self._raise_failure()
+        self._pending_error.raise_once()
         return self._inner is None and not self._has_failed
 
     def read(self, size: int, now: float) -> Buffer | None:
         """Read from the real stream; before it exists, None; after a failure, end of file."""
-        self._raise_failure()
+        self._pending_error.raise_once()
         if self._inner is None:
             return b"" if self._has_failed else None
         taken = self._inner.read(size, now)
@@ -61,7 +61,7 @@ class LookupThen(SharedStream):
 
     def write(self, data: memoryview, now: float) -> int | None:
         """Write to the real stream; before it exists, None; after a failure, 0."""
-        self._raise_failure()
+        self._pending_error.raise_once()
         if self._inner is None:
             return 0 if self._has_failed else None
         return self._inner.write(data, now)
@@ -70,10 +70,8 @@ class LookupThen(SharedStream):
         """Return no event until the address is known; after a failure ERR with IN, OUT and HUP."""
         if self._inner is not None:
             return self._inner.fevent(interest)
-        events = (Event.IN | Event.OUT | Event.HUP) if self._has_failed else 0
-        if self._failure is not None:
-            events |= Event.ERR
-        return events & (interest | Event.ERR | Event.HUP)
+        over, failed = self._has_failed, self._pending_error.error is not None
+        return readiness(interest, read_ended=over, write_ended=over, failed=failed)
 
     def queued(self) -> int | None:
         """As SharedStream.queued."""
@@ -84,8 +82,3 @@ class LookupThen(SharedStream):
         self._lookup.cancel()
         if self._inner is not None:
             self._inner.close(now)
-
-    def _raise_failure(self) -> None:
-        failure, self._failure = self._failure, None
-        if failure is not None:
-            raise failure

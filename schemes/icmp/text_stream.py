@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from schemefs.scheme import Event
+from schemefs.readiness import readiness
 from schemes.icmp.shared_stream import SharedStream
 
 if TYPE_CHECKING:
@@ -47,10 +47,7 @@ class TextStream(SharedStream):
 
     def fevent(self, interest: int) -> int:
         """Return IN for unread text or end of file, RDHUP after the end; never OUT."""
-        events = Event.IN if self._text or self._finished else 0
-        if self._finished:
-            events |= Event.RDHUP
-        return events & interest
+        return readiness(interest, readable=self._text, read_ended=self._finished)
 
     def queued(self) -> int:
         """Return the number of unread octets."""

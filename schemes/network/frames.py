@@ -15,7 +15,8 @@ from schemefs.driver import Medium
 from schemefs.errors import SchemeError
 from schemefs.net.buffer import total_length
 from schemefs.net.offload import NO_OFFLOAD, Offload
-from schemefs.scheme import Event, Handle
+from schemefs.readiness import readiness
+from schemefs.scheme import Handle
 
 if TYPE_CHECKING:
     from schemefs.driver import Link
@@ -133,14 +134,15 @@ class FramesHandle(Handle):
 
     def fevent(self, interest: int) -> int:
         """IN: a frame is queued, or the link was removed. OUT: the link had space for the last write."""
-        events = 0
-        if self._queue or not self._frames.attached:
-            events |= Event.IN
-        if not self.refused or not self._frames.attached:
-            events |= Event.OUT
-        if not self._frames.attached:
-            events |= Event.ERR | Event.HUP
-        return events & (interest | Event.ERR | Event.HUP)
+        gone = not self._frames.attached
+        return readiness(
+            interest,
+            readable=self._queue,
+            writable=not self.refused,
+            read_ended=gone,
+            write_ended=gone,
+            failed=gone,
+        )
 
     def reopen(self, flags: int, caller: Caller, now: float) -> Handle:
         """Return another handle of the same link, with a queue of its own."""

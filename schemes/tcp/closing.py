@@ -8,7 +8,6 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING, Final
 
-from schemefs.errors import SchemeError
 from schemefs.no_callback import no_callback
 from schemes.tcp import output, segments, user_timeout
 from schemes.tcp.states import (
@@ -78,7 +77,7 @@ def abort(tcb: ControlBlock, reason: str, now: float) -> None:
     if tcb.state != CLOSED and not tcb.closed:
         tcb.error = "reset from this side"
         if tcb.state in OPENING:
-            tcb.failure = SchemeError(errno.ECONNABORTED, tcb.error)
+            tcb.pending_error.set(errno.ECONNABORTED, tcb.error)
     tcb.receive_buffer.clear()
     end(tcb)
 
@@ -94,7 +93,7 @@ def fail(tcb: ControlBlock, number: int, sentence: str, reason: str, now: float)
     tcb.error = sentence
     tcb.log_event(now, sentence)
     if not tcb.closed:
-        tcb.failure = SchemeError(number, sentence)
+        tcb.pending_error.set(number, sentence)
     tcb.tcp.statistics.abort(reason)
     end(tcb)
 

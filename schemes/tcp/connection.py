@@ -16,7 +16,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from schemefs.errors import SchemeError
-from schemefs.scheme import Event
+from schemefs.readiness import readiness
 from schemes.tcp import closing, ecn, output, segments, settings, status, timeouts
 from schemes.tcp.control_block import ControlBlock
 from schemes.tcp.states import CLOSED, OPENING, TIME_WAIT, WRITABLE
@@ -75,8 +75,8 @@ class Connection(ControlBlock):
     def opening(self, now: float) -> bool:
         """Tell whether the handshake is under way; raises what ended it."""
         del now
-        if self.failure is not None:
-            raise self._take_failure()
+        if self.pending_error.error is not None:
+            self.pending_error.raise_once()
         return self.state in OPENING
 
     def read(self, size: int, now: float) -> Buffer | Chunks | None:
@@ -90,8 +90,8 @@ class Connection(ControlBlock):
                 self.log_event(now, decision)
             segments.update_window(self, now)
             return data
-        if self.failure is not None:
-            raise self._take_failure()
+        if self.pending_error.error is not None:
+            self.pending_error.raise_once()
         if self.state in OPENING or not size:
             return None if size else b""
         if self.peer_closed or self.read_shut or self.discarding:
@@ -104,8 +104,8 @@ class Connection(ControlBlock):
 
     def write(self, data: memoryview, now: float) -> int | None:
         """Queue what fits, send what the windows allow. *data* is kept: it must not change."""
-        if self.failure is not None:
-            raise self._take_failure()
+        if self.pending_error.error is not None:
+            self.pending_error.raise_once()
         if self.fin_queued or self.state not in WRITABLE:
             if self.state in OPENING and not self.fin_queued:
                 return None
@@ -123,33 +123,21 @@ class Connection(ControlBlock):
             return f"writing to {self.remote} was shut down"
         return f"the connection with {self.remote} has ended"
 
-    def _take_failure(self) -> SchemeError:
-        """Return the failure and forget it: an error is reported once, its sentence stays in `error`."""
-        failure = self.failure
-        assert failure is not None
-        self.failure = None
-        return SchemeError(failure.errno, failure.sentence)
-
     def fevent(self, interest: int) -> int:
         """Return what is true now, computed from the state alone."""
-        if self.failure is not None:
-            return Event.ERR | ((Event.IN | Event.OUT | Event.HUP | Event.RDHUP) & (interest | Event.HUP))
+        if self.pending_error.error is not None:
+            return readiness(interest, read_ended=True, write_ended=True, failed=True)
         if self.state in OPENING:
             return 0
-        events = 0
         gone = self.state in (CLOSED, TIME_WAIT)
-        at_end = self.peer_closed or self.read_shut or gone
-        if self.receive_buffer.size or at_end or self.discarding:
-            events |= Event.IN
-        if at_end:
-            events |= Event.RDHUP
-        if self.rcv.up > self.rcv.irs and self.urgent:
-            events |= Event.PRI
-        if self.fin_queued or gone or self.send_buffer.free:
-            events |= Event.OUT
-        if gone or (at_end and self.fin_queued):
-            events |= Event.HUP
-        return events & (interest | Event.HUP)
+        return readiness(
+            interest,
+            readable=self.receive_buffer.size or self.discarding,
+            writable=self.send_buffer.free,
+            read_ended=self.peer_closed or self.read_shut or gone,
+            write_ended=self.fin_queued or gone,
+            urgent=self.rcv.up > self.rcv.irs and self.urgent,
+        )
 
     def queued(self) -> int | None:
         """Return how many octets wait to be read."""
@@ -158,8 +146,8 @@ class Connection(ControlBlock):
     def synced(self, now: float) -> bool:
         """Tell whether the peer has acknowledged everything written."""
         del now
-        if self.failure is not None:
-            raise self._take_failure()
+        if self.pending_error.error is not None:
+            self.pending_error.raise_once()
         return not len(self.send_buffer)
 
     def shutdown(self, *, read: bool, write: bool, now: float) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Final, Protocol
 
+from schemefs.errors import PendingError, SchemeError
 from schemefs.log import TRACE
 from schemefs.net.addresses import endpoint_text
 from schemefs.no_callback import no_callback
@@ -28,7 +29,6 @@ from schemes.tcp.wire import HEADER_LENGTH
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from schemefs.errors import SchemeError
     from schemefs.net.network_layer import DeliveryError, NetworkLayer, Path, Sink
     from schemefs.net.ports import Claim
     from schemefs.timers import Timer, Timers
@@ -207,7 +207,7 @@ class ControlBlock:
         "retransmissions",  # segments and super-segments sent again
         #
         # What the user asked for, and is to be told.
-        "failure",  # SchemeError that the next call raises, once; None: none
+        "pending_error",  # PendingError that the next call raises
         "error",  # sentence: why the connection ended; empty: it did not, or by two FINs
         "alternatives",  # more addresses of the peer, tried when this one does not answer
         "closed",  # the last holder has closed
@@ -293,7 +293,7 @@ class ControlBlock:
         self.segments_in = self.segments_out = self.retransmissions = 0
 
     def _init_user(self) -> None:
-        self.failure: SchemeError | None = None
+        self.pending_error = PendingError()
         self.error = ""
         self.alternatives: tuple[bytes, ...] = ()
         self.closed = False

@@ -19,10 +19,10 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from schemefs.conversation.journal import EventSource
-from schemefs.errors import SchemeError
+from schemefs.errors import PendingError, SchemeError
 from schemefs.net.buffer import joined
 from schemefs.no_callback import no_callback
-from schemefs.scheme import Event
+from schemefs.readiness import readiness
 from schemes.tls import status
 from schemes.tls.record_layer import sentence
 
@@ -44,9 +44,9 @@ class TlsEngine:
     """Satisfies `schemefs.conversation.Engine`. *handshake_ended* is called once, with True on success."""
 
     __slots__ = (
-        "_failure",  # raised once; None: none, or raised already
         "_handshake_ended",
         "_handshake_timer",
+        "_pending_error",
         "_reported",  # the visible state at the last call of on_changed
         "_stream_closed",  # the stream's close or abort was called
         "_stream_shut",  # the stream's FIN was requested
@@ -88,7 +88,7 @@ class TlsEngine:
         self.failed = 0
         self.error = ""
         self.plain_in = self.plain_out = 0
-        self._failure: SchemeError | None = None
+        self._pending_error = PendingError()
         self._reported: tuple[object, ...] = ()
         self._stream_shut = self._stream_closed = False
         self._handshake_ended = handshake_ended
@@ -139,7 +139,7 @@ class TlsEngine:
 
     def opening(self, now: float) -> bool:
         """Return True during connect and handshake. Raises their failure, once."""
-        self._raise_failure()
+        self._pending_error.raise_once()
         return not (self.established or self.failed or self.closed)
 
     def read(self, size: int, now: float) -> Buffer | Chunks | None:
@@ -149,7 +149,7 @@ class TlsEngine:
             del self.receive_buffer[:size]
             self._move(now)
             return taken
-        self._raise_failure()
+        self._pending_error.raise_once()
         if not size or self.at_end or self.read_shut or self.discarding or self.closed:
             return b""
         if self.failed:
@@ -158,7 +158,7 @@ class TlsEngine:
 
     def write(self, data: memoryview, now: float) -> int | None:
         """Encrypt up to MAX_WRITE octets; None during the handshake and while earlier records are unsent."""
-        self._raise_failure()
+        self._pending_error.raise_once()
         if self.write_shut or self.closed or self.failed:
             raise SchemeError(errno.EPIPE, self.error or f"writing to {self.remote} was shut down")
         if not self.established or self.unsent_records:
@@ -166,7 +166,7 @@ class TlsEngine:
         data = data[:MAX_WRITE]
         if data:
             self._encrypt(data, now)
-            self._raise_failure()
+            self._pending_error.raise_once()
             self.plain_out += len(data)
             self._finish(now)
         return len(data)
@@ -185,23 +185,18 @@ class TlsEngine:
 
     def fevent(self, interest: int) -> int:
         """Return the readiness of the plaintext, not of the stream."""
-        if self._failure is not None:
-            return Event.ERR | ((Event.IN | Event.OUT | Event.HUP | Event.RDHUP) & (interest | Event.HUP))
+        if self._pending_error.error is not None:
+            return readiness(interest, read_ended=True, write_ended=True, failed=True)
         if not (self.established or self.failed or self.closed):
             return 0
         over = self.closed or bool(self.failed)  # a ctl may have closed it while other files are open
-        finished = self.at_end or self.read_shut or over
-        shut = self.write_shut or over
-        events = 0
-        if self.receive_buffer or finished or self.discarding:
-            events |= Event.IN
-        if finished:
-            events |= Event.RDHUP
-        if shut or not self.unsent_records:
-            events |= Event.OUT
-        if finished and shut:
-            events |= Event.HUP
-        return events & (interest | Event.HUP)
+        return readiness(
+            interest,
+            readable=self.receive_buffer or self.discarding,
+            writable=not self.unsent_records,
+            read_ended=self.at_end or self.read_shut or over,
+            write_ended=self.write_shut or over,
+        )
 
     def queued(self) -> int | None:
         """Return the number of readable octets of plaintext."""
@@ -209,7 +204,7 @@ class TlsEngine:
 
     def synced(self, now: float) -> bool:
         """Return True once the peer's tcp has acknowledged all written octets."""
-        self._raise_failure()
+        self._pending_error.raise_once()
         return not self.unsent_records and self.stream.synced(now)
 
     def shutdown(self, *, read: bool, write: bool, now: float) -> None:
@@ -258,7 +253,7 @@ class TlsEngine:
         if not (self.failed or self.closed):
             self.failed, self.error = errno.ECONNABORTED, "reset from this side"
             if not self.established:
-                self._failure = SchemeError(self.failed, self.error)
+                self._pending_error.set(self.failed, self.error)
         self.receive_buffer.clear()
         self._close_stream(now, self.stream.abort)
         self.on_changed()
@@ -350,18 +345,13 @@ class TlsEngine:
             return
         self.failed, self.error = number, why
         if not self.closed:
-            self._failure = SchemeError(number, why)
+            self._pending_error.set(number, why)
         self._handshake_timer.clear()
         if not self.established:
             self._handshake_ended(False)
         with suppress(SchemeError):  # sends the alert; the stream itself may have failed
             self._flush(now)
         self._finish(now)
-
-    def _raise_failure(self) -> None:
-        failure, self._failure = self._failure, None
-        if failure is not None:
-            raise failure
 
     def _flush(self, now: float) -> None:
         """Write records to the stream until it would block."""

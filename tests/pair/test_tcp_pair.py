@@ -123,8 +123,8 @@ def test_the_peer_reboots() -> None:
     server.retransmission.clear()
     client.write(memoryview(b"are you there?"), pair.now)
     assert pair.until(lambda: client.state == "CLOSED", 1.0)
-    assert client.failure is not None
-    assert client.failure.errno == errno.ECONNRESET
+    assert client.pending_error.error is not None
+    assert client.pending_error.error.errno == errno.ECONNRESET
 
 
 @pytest.mark.parametrize("seed", range(30))

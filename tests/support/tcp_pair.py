@@ -91,8 +91,8 @@ class User:
 
     def failed(self) -> int:
         """Return the errno of what the connection failed with, whether it was noticed here or not; 0: it did not."""
-        failure = self.connection.failure
-        return self.error or (failure.errno if failure is not None else 0)
+        pending = self.connection.pending_error.error
+        return self.error or (pending.errno if pending is not None else 0)
 
     def _write(self) -> None:
         while self.rest:
