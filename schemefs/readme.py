@@ -11,13 +11,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from schemefs.errors import SchemeError
-from schemefs.handle import Event, Handle
+from schemefs.handle import Event
 from schemefs.nodes import Directory, FollowedFile, Node, StreamFile, SymbolicLink, TextFile
+from schemefs.shared import Shared, SharedHandle
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from schemefs.handle import Caller
+    from schemefs.handle import Caller, Handle
     from schemefs.log import LogRing
 
 NAME: Final = "README"
@@ -115,40 +116,36 @@ class FollowingStream(StreamFile):
     def open(self, flags: int, caller: Caller, now: float) -> Handle:
         """Return a handle at the oldest line."""
         del flags, caller, now
-        return _FollowingHandle(self._file.ring, _Position())
+        return _FollowingHandle(_Following(self._file.ring))
 
 
-class _Position:
+class _Following(Shared):
     """The ring position of the next read, shared by all open files of one inode."""
 
-    at = 0
-
-
-class _FollowingHandle(Handle):
-    is_log = True
-
-    def __init__(self, ring: LogRing, position: _Position) -> None:
-        self._ring = ring
-        self._position = position
+    def __init__(self, ring: LogRing) -> None:
+        super().__init__()
+        self.ring = ring
+        self.position = 0
         ring.watchers.add(self.changed)
+
+    def end(self, now: float) -> None:
+        """Stop watching the ring."""
+        del now
+        self.ring.watchers.discard(self.changed)
+
+
+class _FollowingHandle(SharedHandle[_Following]):
+    is_log = True
 
     def read(self, size: int, now: float) -> bytes | None:
         """Return the octets after the position; end of file if the log is finished."""
         del now
-        octets, begin = self._ring.read(self._position.at, size)
-        self._position.at = begin + len(octets)
-        return octets or (b"" if self._ring.finished else None)
+        following = self.shared
+        octets, begin = following.ring.read(following.position, size)
+        following.position = begin + len(octets)
+        return octets or (b"" if following.ring.finished else None)
 
     def fevent(self, interest: int) -> int:
         """Return IN when there are octets after the position, or the log is finished."""
-        return Event.IN & interest if self._ring.end > self._position.at or self._ring.finished else 0
-
-    def reopen(self, flags: int, caller: Caller, now: float) -> Handle:
-        """Return another handle with the same position."""
-        del flags, caller, now
-        return _FollowingHandle(self._ring, self._position)
-
-    def close(self, now: float) -> None:
-        """Stop watching the ring."""
-        del now
-        self._ring.watchers.discard(self.changed)
+        ring = self.shared.ring
+        return Event.IN & interest if ring.end > self.shared.position or ring.finished else 0

@@ -6,22 +6,22 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from schemefs.errors import PendingError, SchemeError
-from schemefs.scheme import Event, Handle
+from schemefs.scheme import Event
+from schemefs.shared import Shared, SharedHandle
 
 if TYPE_CHECKING:
     from schemefs.names import Lookup
-    from schemefs.scheme import Caller
     from schemes.dns.stub_resolver import Callback, Outcome
 
 Ask = Callable[["Callback", float], "Lookup"]
 """Starts a query at time `now` and reports its outcome to the callback."""
 
 
-class Answer:
+class Answer(Shared):
     """The answer behind one inode, pending at first. All open files of the inode share one read position."""
 
     def __init__(self, ask: Ask, now: float) -> None:
-        self.handles: list[AnswerHandle] = []
+        super().__init__()
         self.unread: bytes | None = None  # text not read yet; None: the query is pending
         self.pending_error = PendingError()
         self._lookup = ask(self._receive, now)
@@ -33,48 +33,34 @@ class Answer:
             self.unread = b""
         else:
             self.unread = "".join(f"{line}\n" for line in outcome).encode()
-        for handle in self.handles:
-            handle.changed()
+        self.changed()
 
-    def release(self, handle: AnswerHandle) -> None:
-        """Remove a closed handle. The last one cancels the query."""
-        self.handles.remove(handle)
-        if not self.handles:
-            self._lookup.cancel()
+    def end(self, now: float) -> None:
+        """Cancel a pending query: no handle waits for it."""
+        del now
+        self._lookup.cancel()
 
 
-class AnswerHandle(Handle):
+class AnswerHandle(SharedHandle[Answer]):
     """One open file of an answer."""
-
-    def __init__(self, answer: Answer) -> None:
-        self._answer = answer
-        answer.handles.append(self)
 
     def opening(self, now: float) -> bool:
         """Return True while the query is pending. Raises its failure, once."""
-        self._answer.pending_error.raise_once()
-        return self._answer.unread is None
+        self.shared.pending_error.raise_once()
+        return self.shared.unread is None
 
     def read(self, size: int, now: float) -> bytes | None:
         """Return unread text; None: the query is pending. Raises its failure, once."""
-        self._answer.pending_error.raise_once()
-        unread = self._answer.unread
+        self.shared.pending_error.raise_once()
+        unread = self.shared.unread
         if unread is None:
             return None
-        taken, self._answer.unread = unread[:size], unread[size:]
+        taken, self.shared.unread = unread[:size], unread[size:]
         return taken
 
     def fevent(self, interest: int) -> int:
         """IN: the query has ended. ERR: the next read raises its failure."""
-        events = Event.IN if self._answer.unread is not None else 0
-        if self._answer.pending_error.error is not None:
+        events = Event.IN if self.shared.unread is not None else 0
+        if self.shared.pending_error.error is not None:
             events |= Event.ERR
         return events & (interest | Event.ERR)
-
-    def reopen(self, flags: int, caller: Caller, now: float) -> Handle:
-        """Return a handle that continues the same answer (an open of /dev/stdin)."""
-        return AnswerHandle(self._answer)
-
-    def close(self, now: float) -> None:
-        """Cancel a pending query if no other handle waits for it."""
-        self._answer.release(self)

@@ -164,7 +164,7 @@ def test_a_number_that_comes_round_is_the_latest_probe_not_the_oldest():
     host = Host()
     ping = host.open("ping/10.0.2.2,count=65537,interval=1,timeout=5")
     host.run_until(1.5)
-    ping._stream._transmitted = 1 << 16
+    ping.shared._transmitted = 1 << 16
     host.run_until(6.5)
     assert lines(ping)[0] == ["PING 10.0.2.2 (10.0.2.2) 56(84) bytes of data.", "From 10.0.2.2 icmp_seq=1 timeout"]
 
