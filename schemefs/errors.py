@@ -1,7 +1,7 @@
-"""What a scheme raises at its caller (an errno for the program, a sentence for the person), and what a command says.
+"""The errors of schemes (an errno for the program, a sentence for the person) and of commands.
 
-Who is to blame decides what happens: a caller's mistake (or a peer's refusal) is a SchemeError; bad octets from the
-network are counted and dropped, never raised; our own faults raise anything else and become EIO with a traceback.
+A mistake of the caller, or a refusal by the peer, is a SchemeError. Bad octets from the network are counted and
+dropped, never raised. Any other exception is a fault of ours: the caller gets EIO, the log a traceback.
 """
 
 from __future__ import annotations
@@ -11,10 +11,7 @@ import os
 
 
 class SchemeError(Exception):
-    """The answer to a file operation that can't be carried out.
-
-    `errno` is what the system call fails with; `sentence` says why in English, and is what `err` files show.
-    """
+    """A file operation fails: the system call with `errno`; `err` files show `sentence`, the reason in English."""
 
     def __init__(self, errno: int, sentence: str) -> None:
         super().__init__(errno, sentence)
@@ -45,4 +42,4 @@ class PendingError:
 
 
 class StartError(Exception):
-    """What keeps a daemon from starting or a mount from ending: one clear sentence for whoever typed the command."""
+    """Why a daemon cannot start or a mount cannot end: one sentence for standard error."""

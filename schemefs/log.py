@@ -1,11 +1,10 @@
 """Logs as files: rings of text that the stdlib's loggers write to and followed files read from.
 
-A ring keeps the newest octets; positions count all that were ever written, so a reader that seeks to the end and reads
-on gets exactly what came after, and one that fell behind jumps to the oldest line kept. Nothing here can block or fail
-the stack: a line is formatted and appended, that is all. Nor can strangers fill a log, whose frames make the stack
-complain: see RateLimit.
+A ring keeps the newest octets. Positions count all octets ever written: a reader that seeks to the end gets exactly the
+lines after it, and a reader that has fallen behind goes on at the oldest line kept. Formatting and appending a line
+never blocks and never fails the stack. RateLimit keeps a peer from filling a log with frames that cause warnings.
 
-Level TRACE (5) tells each step of a frame, a caller and a timer on one clock: seconds since the daemon started.
+Level TRACE (5) logs each step of a frame, a caller and a timer on one clock: seconds since the daemon started.
 """
 
 from __future__ import annotations
@@ -36,22 +35,22 @@ class LogRing:
         return self.end - len(self._kept)
 
     def append(self, line: str) -> None:
-        """Add a line, which gets its newline here."""
+        """Add a line, and its newline."""
         octets = line.encode(errors="replace") + b"\n"
         self._kept += octets
         self.end += len(octets)
         if len(self._kept) > self.capacity:
-            # Cut an eighth at a time, at a line's end, so that the cost per line stays constant.
+            # Cut an eighth at a time, at the end of a line, so that the cost per line stays constant.
             cut = self._kept.find(b"\n", len(self._kept) - self.capacity * 7 // 8) + 1
             del self._kept[: cut or len(self._kept)]
-        self._tell()
+        self._wake()
 
     def finish(self) -> None:
-        """Say that nothing more will be written."""
+        """End the ring: nothing more will be written."""
         self.finished = True
-        self._tell()
+        self._wake()
 
-    def _tell(self) -> None:
+    def _wake(self) -> None:
         for watcher in tuple(self.watchers):
             watcher()
 
@@ -63,10 +62,10 @@ class LogRing:
 
 
 class RateLimit(logging.Filter):
-    """No more than so many lines of the same kind: a burst of 20, then 2 a second, told apart by logger and template.
+    """Passes a burst of 20 lines of one kind, then 2 a second. A kind is a logger and a template.
 
-    The next line that passes says how many did not. DEBUG and TRACE pass always: who switches them on wants each step.
-    One limit for all handlers, so that every log has the same lines.
+    The next line that passes says how many did not. DEBUG and TRACE always pass: they are switched on to see each step.
+    One limit serves all handlers, so that every log has the same lines.
     """
 
     BURST: Final = 20.0
@@ -75,11 +74,11 @@ class RateLimit(logging.Filter):
 
     def __init__(self) -> None:
         super().__init__()
-        self.suppressed = 0  # lines, in all
-        self._kinds: dict[tuple[str, str], list[float]] = {}  # what is left of the burst, when, how many were left out
+        self.suppressed = 0  # lines, of all kinds
+        self._kinds: dict[tuple[str, str], list[float]] = {}  # rest of the burst, its time, lines left out since
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Tell whether *record* passes; several handlers get one answer."""
+        """Return whether *record* passes; the same for every handler."""
         if record.levelno < logging.INFO:
             return True
         passes = getattr(record, "passes", None)
@@ -115,7 +114,7 @@ class _RingHandler(logging.Handler):
         """Append the formatted record."""
         try:
             self.ring.append(self.format(record))
-        except Exception:  # noqa: BLE001 - a bad format string must not end the stack; the stdlib counts it its way
+        except Exception:  # noqa: BLE001 - a bad format string must not end the stack; the stdlib reports it
             self.handleError(record)
 
 
@@ -157,7 +156,7 @@ class LogRings:
         return ring
 
     def add_handler(self, handler: logging.Handler, logger_name: str = "schemefs") -> None:
-        """Send the records of a logger to *handler* too, in the daemon's format, until `close`."""
+        """Also send the records of a logger to *handler*, in the daemon's format, until `close`."""
         handler.setFormatter(self._formatter)
         handler.addFilter(self.limit)
         logger = logging.getLogger(logger_name)
@@ -165,7 +164,7 @@ class LogRings:
         self._handlers.append((logger, handler))
 
     def __iter__(self) -> Iterator[tuple[str, LogRing]]:
-        """Yield file names and rings, in order of making."""
+        """Yield file names and rings, oldest ring first."""
         return iter(tuple(self._rings.items()))
 
     def close(self) -> None:

@@ -1,5 +1,6 @@
-"""The log of `--log-file`: written by a thread of its own, so that a full disk or a pipe that nobody reads never blocks
-the stack. What it can't keep up with is left out, and the next line says how much that was.
+"""The log of `--log-file`: its own thread writes it, so a full disk or a pipe without a reader never blocks the stack.
+
+Lines that the file is too slow for are left out; the next line says how many.
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ from collections import deque
 from typing import Final
 
 STANDARD_ERROR: Final = 2
-BACKLOG: Final = 10_000  # lines that wait for the disk
-_CLOSING: Final = 1.0  # seconds that the last lines get
+BACKLOG: Final = 10_000  # lines that may wait for the disk
+_CLOSING: Final = 1.0  # seconds that `close` waits for the last lines
 
 
 class LogFile(logging.Handler):
@@ -28,17 +29,17 @@ class LogFile(logging.Handler):
         self._writable = select.poll()
         self._writable.register(self._fd, select.POLLOUT)
         self._lines: deque[tuple[int, bytes]] = deque()  # each with how many were left out before it
-        # Of two threads each has its own count: what `emit` had no room for, and what the writing could not write.
+        # Each thread has a count of its own: lines that `emit` had no room for, and lines that could not be written.
         self._left_out = 0
         self._lost = 0
-        self._cut = False  # what was written last ends within a line
+        self._cut = False  # the last write ended inside a line
         self._wanted = threading.Event()
         self._ended = False
         self._thread = threading.Thread(target=self._write, name="log file", daemon=True)
         self._thread.start()
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Have the formatted record written."""
+        """Queue the formatted record."""
         try:
             line = self.format(record).encode(errors="replace") + b"\n"
         except Exception:  # noqa: BLE001 - as in `log`: a bad format string must not end the stack
@@ -52,7 +53,7 @@ class LogFile(logging.Handler):
         self._wanted.set()
 
     def close(self) -> None:
-        """Write what waits, for as long as a second; a file that takes nothing doesn't hold up the end."""
+        """Write the queue, for at most a second: a file that takes nothing must not delay the end."""
         self._ended = True
         self._wanted.set()
         self._thread.join(_CLOSING)
@@ -69,7 +70,7 @@ class LogFile(logging.Handler):
                 return
 
     def _append(self, lines: list[tuple[int, bytes]]) -> None:
-        """Write *lines*, before them how many were lost; count what could not be, a line that was cut included."""
+        """Write *lines* after a notice of lost ones. Count those that cannot be written, a cut line included."""
         pieces = [(_notice(self._lost, "they could not be written"), self._lost)] if self._lost else []
         for left_out, line in lines:
             notice = _notice(left_out, "the log file is too slow") if left_out else b""
@@ -86,15 +87,15 @@ class LogFile(logging.Handler):
             at += len(piece)
 
     def _written(self, octets: bytes) -> bytes:
-        """Write *octets*; return the rest that could not be."""
+        """Write *octets*; return what could not be written."""
         while octets:
             try:
                 octets = octets[os.write(self._fd, octets) :]
-            except BlockingIOError:  # standard error may be a pipe that its owner has made so
+            except BlockingIOError:  # standard error may be a non-blocking pipe
                 if not self._writable.poll(_CLOSING * 1000) and self._ended:
                     self._lines.clear()
                     break
-            except OSError:  # the disk is full, or nobody reads any more: nothing to say it to yet
+            except OSError:  # the disk is full, or the pipe has no reader
                 break
         return octets
 

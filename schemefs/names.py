@@ -1,9 +1,9 @@
-"""Names: hosts and services as files say them, for addresses in paths. A name service joins in as `resolver`.
+"""Host and service names in paths, from hosts(5) and services(5) files. A name service registers as `Names.resolver`.
 
-The hosts file's text is editable at run time (netcfg/resolv/hosts). The formats are those of hosts(5) and services(5).
+The text of the hosts file can be changed at run time (netcfg/resolv/hosts).
 
-    addresses   what the hosts file knows, at once; it never asks the network
-    lookup      the same, else the resolver is asked, which takes its time and answers by a callback
+    known       the addresses in the hosts file, at once; it never asks the network
+    lookup      the same, or else those that the resolver finds; a callback gets them
 """
 
 from __future__ import annotations
@@ -22,25 +22,25 @@ LOOPBACK = bytes((127, 0, 0, 1))
 
 
 Answered = Callable[[tuple[bytes, ...] | SchemeError, float], None]
-"""Is told once, with `now`, the addresses of a host (one at least), or why there are none."""
+"""Called once, with `now` and the addresses of a host (at least one), or with the reason why there are none."""
 
 
 class Lookup(Protocol):
-    """A question under way."""
+    """A lookup under way."""
 
     def cancel(self) -> None:
-        """Nobody wants the answer any more: the callback is not called. Harmless when it was called already."""
+        """Do not call the callback. Harmless after it was called."""
 
 
 class Resolver(Protocol):
-    """What a name service gives, and registers as `Names.resolver`."""
+    """What the dns scheme registers as `Names.resolver`."""
 
     def lookup(self, host: str, answered: Answered, now: float) -> Lookup:
-        """Ask for the addresses of a name that the hosts file has not; *answered* may be called before this returns."""
+        """Find the addresses of a name that is not in the hosts file; *answered* may be called before this returns."""
 
 
 class Names:
-    """Host names to packed addresses, service names to ports."""
+    """Maps host names to packed addresses, and service names to ports."""
 
     def __init__(self, hosts: str = "", services: str = "") -> None:
         self.on_change: list[Callable[[str], None]] = []  # called with `nameserver`, `search` or `hosts`
@@ -54,23 +54,23 @@ class Names:
 
     @property
     def nameservers(self) -> tuple[bytes, ...]:
-        """Whom to ask: packed, the preferred one first; netcfg/resolv/nameserver."""
+        """Packed addresses, the preferred one first; netcfg/resolv/nameserver."""
         return self._nameservers
 
     @nameservers.setter
     def nameservers(self, addresses: tuple[bytes, ...]) -> None:
         before, self._nameservers = self._nameservers, addresses
-        self._tell("nameserver", before != addresses)
+        self._report("nameserver", before != addresses)
 
     @property
     def search(self) -> tuple[str, ...]:
-        """Domains that a short name may be in; netcfg/resolv/search."""
+        """Domains to append to a short name; netcfg/resolv/search."""
         return self._search
 
     @search.setter
     def search(self, domains: tuple[str, ...]) -> None:
         before, self._search = self._search, domains
-        self._tell("search", before != domains)
+        self._report("search", before != domains)
 
     @property
     def nameserver(self) -> bytes:
@@ -87,35 +87,35 @@ class Names:
         return self._hosts_text
 
     def set_hosts(self, text: str) -> None:
-        """Replace the hosts file; a bad line is a ValueError that quotes it, and nothing changes."""
+        """Replace the hosts file. ValueError: a bad line, quoted; nothing changes."""
         self._hosts = _parse_hosts(text)
         before, self._hosts_text = self._hosts_text, text
-        self._tell("hosts", before != text)
+        self._report("hosts", before != text)
 
-    def _tell(self, what: str, is_news: bool) -> None:
-        for told in tuple(self.on_change) if is_news else ():
-            told(what)
+    def _report(self, what: str, has_changed: bool) -> None:
+        for callback in tuple(self.on_change) if has_changed else ():
+            callback(what)
 
     def known(self, host: str) -> tuple[bytes, ...]:
-        """Return the packed addresses of *host* as far as nobody has to be asked: numeric, or in the hosts file."""
+        """Return the packed addresses of *host* if it is numeric or in the hosts file; else nothing."""
         address = packed(host)
         if address is not None:
             return (address,)
         name = host.lower().rstrip(".")
         if name in self._hosts:
             return self._hosts[name]
-        # RFC 6761 §6.3: nobody is to be asked for these.
+        # RFC 6761 §6.3: names under localhost must not be looked up.
         return (LOOPBACK,) if name == "localhost" or name.endswith(".localhost") else ()
 
     def addresses(self, host: str) -> tuple[bytes, ...]:
-        """Return what is `known` of *host*; ENOENT: nothing."""
+        """Return the `known` addresses of *host*. ENOENT: there are none."""
         found = self.known(host)
         if not found:
             raise _unknown(host)
         return found
 
     def lookup(self, host: str, answered: Answered, now: float) -> Lookup:
-        """Tell *answered* the addresses of *host*: before this returns, or when the resolver has found them."""
+        """Call *answered* with the addresses of *host*: before this returns, or when the resolver has found them."""
         known = self.known(host)
         if not known and self.resolver is not None:
             return self.resolver.lookup(host, answered, now)
@@ -123,27 +123,27 @@ class Names:
         return _DONE
 
     def port(self, text: str, protocol: str) -> int:
-        """Return the port that *text*, a number or a service name, means for *protocol*. EINVAL: unknown."""
+        """Return the port that *text*, a number or the name of a service of *protocol*, stands for. EINVAL: none."""
         if text.isdecimal():
             try:
                 return parse_number(text, 0, 65535)
             except ValueError as error:
-                raise SchemeError(errno.EINVAL, f"no port: {error}") from None
+                raise SchemeError(errno.EINVAL, f"port: {error}") from None
         try:
             return self._services[text.lower(), protocol]
         except KeyError:
-            raise SchemeError(errno.EINVAL, f"no {protocol} service is called {text!r}") from None
+            raise SchemeError(errno.EINVAL, f"there is no {protocol} service {text!r}") from None
 
 
 def _unknown(host: str) -> SchemeError:
-    return SchemeError(errno.ENOENT, f"no address is known for {host!r} (netcfg/resolv/hosts has it not)")
+    return SchemeError(errno.ENOENT, f"no address is known for {host!r}; netcfg/resolv/hosts does not list it")
 
 
 class _Done:
-    """A lookup that was answered at once."""
+    """A lookup whose callback was called before `lookup` returned."""
 
     def cancel(self) -> None:
-        """There is nothing to cancel."""
+        """Do nothing: the callback was called."""
 
 
 _DONE = _Done()
@@ -166,19 +166,19 @@ def _parse_hosts_line(line: str) -> tuple[bytes, list[str]] | None:
         return None
     address = packed(words[0])
     if address is None or len(words) < 2:
-        message = f"not a line of a hosts file (ADDRESS NAME…): {line!r}"
+        message = f"a line of the hosts file is ADDRESS NAME…, not {line!r}"
         raise ValueError(message)
     return address, [word.lower().rstrip(".") for word in words[1:]]
 
 
 def _without_bad_lines(text: str) -> str:
-    """Return the machine's hosts file as it counts at start: what nobody can correct here must not stop the daemon."""
+    """Return the machine's hosts file without its bad lines: they must not keep the daemon from starting."""
     good = []
     for line in text.splitlines(keepends=True):
         try:
             _parse_hosts_line(line)
         except ValueError as error:
-            log.warning("left out of the hosts file: %s", error)
+            log.warning("ignored in the hosts file: %s", error)
         else:
             good.append(line)
     return "".join(good)

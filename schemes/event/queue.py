@@ -1,17 +1,17 @@
-"""The event queue: edges made of levels, one entry per watched conversation, removed with it.
+"""The event queue: edges made of levels, one entry per watched conversation.
 
-    conversation ── changed, used ──> Registration: a note, nothing more     "look again" to who reads the queue
-    read, fevent ── look ──> what is true now, and was not told since the last read or write  ──> told once
+    conversation ── changed, used ──> Registration is marked, no more       "look again" to the reader of the queue
+    read, fevent ── look ──> what is true now, and was not reported since the last read or write  ──> reported once
 
-As in Redox an event comes once for what becomes true, and once more after each read or write that leaves it true.
-Unlike there (each is a fault of the original's kernel or of its smolnetd):
+As in Redox, an event is reported once when it becomes true, and once after each read or write that leaves it true.
+Unlike there (each is a fault of Redox's kernel or of its smolnetd):
 
-* what is told is looked at once more when it is read: what has passed meanwhile is not told;
-* events of one conversation join into one entry, so the queue is never longer than the list of what is watched;
-* a second registration replaces the first, `none` removes it; the end of conversation or queue leaves nothing;
-* errors and the end of both directions are events, asked for or not, as poll(2) has them.
+* a read checks each event again, and does not report what is no longer true;
+* the events of one conversation are one entry, so the queue is never longer than the list of what is watched;
+* a second registration replaces the first, `none` removes it, and the end of conversation or queue leaves nothing;
+* errors and the end of both directions are reported with any interest, as poll(2) does.
 
-How it is written and read is notation.py's.
+The notation of registrations and events is in notation.py.
 """
 
 from __future__ import annotations
@@ -29,83 +29,83 @@ ALWAYS = Event.ERR | Event.HUP
 
 
 class Registration:
-    """One conversation that one queue watches."""
+    """One conversation that one queue watches. Satisfies `Watcher`."""
 
-    __slots__ = ("_queue", "cookie", "interest", "key", "pending", "rearmed", "told", "watched")
+    __slots__ = ("_queue", "cookie", "interest", "key", "pending", "rearmed", "reported", "watched")
 
     def __init__(self, queue: Queue, key: str, watched: Watchable) -> None:
         self._queue = queue
-        self.key = key  # `tcp/3`, or what else its notation calls it
+        self.key = key  # `tcp/3`, or the descriptor in Redox's records
         self.watched = watched
         self.interest = 0
-        self.cookie = 0  # Redox's `data`: given back with each event
-        self.told = 0  # what was true and is known to the reader, or pending
-        self.pending = 0  # what is new and was not read yet
-        self.rearmed = 0  # what a read or write since the last look has made new again
+        self.cookie = 0  # Redox's `data`: returned with each event
+        self.reported = 0  # events that were true at the last look: read already, or pending
+        self.pending = 0  # events to read
+        self.rearmed = 0  # events to report again, because of a read or write since the last look
 
     def changed(self) -> None:
-        """Look again."""
-        self._queue.note(self)
+        """Have the queue look again."""
+        self._queue.mark(self)
 
     def used(self, events: int) -> None:
-        """What this read or write leaves true is news; so is an error: it was told of the one before."""
+        """Report again what stays true after this read or write; an error, too."""
         self.rearmed |= events | ALWAYS
-        self._queue.note(self)
+        self._queue.mark(self)
 
     def ended(self) -> None:
-        """The conversation is gone: nothing of it is told any more."""
+        """Stop watching: the conversation has ended."""
         self._queue.remove(self.key)
 
     def look(self) -> bool:
-        """Find what is new; tell whether there is something to read."""
+        """Update `pending`; return whether there is an event to read."""
         true = self.watched.fevent(self.interest)
-        self.pending = (self.pending | (true & ~(self.told & ~self.rearmed))) & true
-        self.told = true
+        self.pending = (self.pending | (true & ~(self.reported & ~self.rearmed))) & true
+        self.reported = true
         self.rearmed = 0
         return self.pending != 0
 
 
 class Queue:
-    """What one open of `event/queue` (or of `event/raw`) watches."""
+    """What one open of `event/queue` or `event/raw` watches."""
 
     def __init__(self) -> None:
         self.on_changed: Callable[[], None] = no_callback
         self._watched: dict[str, Registration] = {}
-        self._noted: dict[Registration, None] = {}  # to look at, in the order of their changes
-        self._ready: dict[Registration, None] = {}  # with something to read, the oldest first
+        self._marked: dict[Registration, None] = {}  # to look at, in the order of their changes
+        self._ready: dict[Registration, None] = {}  # with events to read, the oldest first
 
     def __len__(self) -> int:
-        """How many are watched."""
+        """Return how many conversations are watched."""
         return len(self._watched)
 
     def watch(self, key: str, watched: Watchable, interest: int, cookie: int = 0) -> None:
-        """Tell of *interest* in *watched* from now on; what is true of it already is told at once."""
+        """Report *interest* in *watched* from now on, first what is true already."""
         self.remove(key)
         registration = self._watched[key] = Registration(self, key, watched)
         registration.interest = interest | ALWAYS
         registration.cookie = cookie
         watched.watchers.add(registration)
-        self.note(registration)
+        self.mark(registration)
 
     def remove(self, key: str) -> bool:
-        """Watch it no more, and forget what of it was not read yet. False: it was not watched."""
+        """Stop watching, and drop unread events. False: it was not watched."""
         registration = self._watched.pop(key, None)
         if registration is None:
             return False
         registration.watched.watchers.discard(registration)
-        self._noted.pop(registration, None)
+        self._marked.pop(registration, None)
         self._ready.pop(registration, None)
         return True
 
-    def note(self, registration: Registration) -> None:
-        """Remember to look at it. Whoever reads is told for the first one only: looking empties the list."""
-        first = not self._noted
-        self._noted[registration] = None
+    def mark(self, registration: Registration) -> None:
+        """Look at it at the next read or poll. Only the first mark wakes the reader: a look empties the list."""
+        first = not self._marked
+        self._marked[registration] = None
         if first:
             self.on_changed()
 
     def ready(self) -> bool:
-        """Tell whether there is an event to read."""
+        """Return whether there is an event to read."""
         self._look()
         while self._ready:
             oldest = next(iter(self._ready))
@@ -115,7 +115,7 @@ class Queue:
         return False
 
     def take(self) -> Iterator[tuple[Registration, int]]:
-        """Yield the events there are, the oldest first; each is taken as it is yielded."""
+        """Yield events, the oldest first; each is removed as it is yielded."""
         while self.ready():
             oldest = next(iter(self._ready))
             del self._ready[oldest]
@@ -123,12 +123,12 @@ class Queue:
             yield oldest, events
 
     def close(self) -> None:
-        """Watch nothing any more."""
+        """Stop watching everything."""
         for key in tuple(self._watched):
             self.remove(key)
 
     def _look(self) -> None:
-        # Each note goes as it is looked at: a conversation that fails must not take the others' with it.
-        for registration in tuple(self._noted):
-            if self._noted.pop(registration, self) is None and registration.look():
+        # Remove each mark before its look: a conversation that raises must not lose the marks of the others.
+        for registration in tuple(self._marked):
+            if self._marked.pop(registration, self) is None and registration.look():
                 self._ready[registration] = None

@@ -1,4 +1,4 @@
-"""The files of the event scheme: `event/queue` in text, `event/raw` in Redox's records. Every open is a queue."""
+"""The files of the event scheme: `event/queue` in text, `event/raw` in Redox's records. Each open makes a queue."""
 
 from __future__ import annotations
 
@@ -6,15 +6,17 @@ import errno
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from schemefs.errors import SchemeError
-from schemefs.scheme import Caller, Event, Handle, Scheme, SchemeContext, StaticDirectory, StreamFile, TextFile
+from schemefs.readiness import readiness
+from schemefs.scheme import Caller, Handle, Scheme, SchemeContext, StaticDirectory, StreamFile, TextFile
+from schemefs.shared import Shared, SharedHandle
 from schemes.event.notation import LINE_MAX, Notation, Raw, Text
 from schemes.event.queue import Queue
 
 if TYPE_CHECKING:
     from schemefs.scheme import Tree, Watchable
-    from schemes.event.notation import Wish
+    from schemes.event.notation import Request
 
-_OTHERS_READ: Final = 0o004  # a text that everybody may read; a conversation is its owner's
+_OTHERS_READ: Final = 0o004  # a text that any user may read; a conversation is its owner's
 
 README: Final = """\
 event: wait for many conversations in one file, and for changes of texts.
@@ -51,7 +53,7 @@ class EventScheme(Scheme):
 
 
 class _QueueFile(StreamFile):
-    """Opening it makes a queue."""
+    """A stream whose open makes a queue."""
 
     def __init__(self, tree: Tree, notation: Notation) -> None:
         self._tree = tree
@@ -59,41 +61,41 @@ class _QueueFile(StreamFile):
 
     def open(self, flags: int, caller: Caller, now: float) -> Handle:
         """Make an empty queue."""
-        return QueueHandle(_Shared(), self._tree, self._notation, caller)
+        return QueueHandle(_SharedQueue(), self._tree, self._notation, caller)
 
 
-class _Shared:
-    """What several opens of one queue (/dev/fd/5) have in common."""
+class _SharedQueue(Shared):
+    """A queue, and what was formatted and not read."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.queue = Queue()
-        self.queue.on_changed = self._changed
-        self.handles: list[QueueHandle] = []
-        self.rest = b""  # of an event that did not fit the last read
+        self.queue.on_changed = self.changed
+        self.rest = b""  # of an event that did not fit into the last read
 
-    def _changed(self) -> None:
-        for handle in self.handles:
-            handle.changed()
+    def end(self, now: float) -> None:
+        """Stop watching."""
+        del now
+        self.queue.close()
 
 
-class QueueHandle(Handle):
-    """One open queue."""
+class QueueHandle(SharedHandle[_SharedQueue]):
+    """One open file of a queue. Descriptors in Redox's records are those of *caller*, which has opened it."""
 
-    def __init__(self, shared: _Shared, tree: Tree, notation: Notation, caller: Caller) -> None:
-        self._shared = shared
+    def __init__(self, shared: _SharedQueue, tree: Tree, notation: Notation, caller: Caller) -> None:
+        super().__init__(shared)
         self._tree = tree
         self._notation = notation
         self._caller = caller
-        shared.handles.append(self)
 
     def read(self, size: int, now: float) -> bytes | None:
-        """Return as many events as fit. A line may be read in pieces; EINVAL: a record may not."""
+        """Return as many events as fit. A short read gets a part of a line. EINVAL: it is shorter than a record."""
         del now
         if size < self._notation.smallest_read:
             raise SchemeError(
-                errno.EINVAL, f"an event has {self._notation.smallest_read} octets; the read asks for {size}"
+                errno.EINVAL, f"a read needs room for an event of {self._notation.smallest_read} octets, not for {size}"
             )
-        shared, smallest = self._shared, self._notation.smallest_read
+        shared, smallest = self.shared, self._notation.smallest_read
         text = shared.rest
         if size - len(text) >= smallest:
             for registration, events in shared.queue.take():
@@ -104,26 +106,26 @@ class QueueHandle(Handle):
         return taken or None
 
     def write(self, data: memoryview, now: float) -> int:
-        """Carry out the first registration in *data*."""
+        """Execute the first registration in *data*."""
         del now
-        wish, taken = self._notation.parse(bytes(data[: LINE_MAX + 1]))  # not all that follows, for each line
-        if wish.interest:
-            self._shared.queue.watch(wish.key, self._watchable(wish), wish.interest, wish.cookie)
-        elif not self._shared.queue.remove(wish.key):
-            raise SchemeError(errno.ENOENT, f"{wish.key} is not watched")
+        request, taken = self._notation.parse(bytes(data[: LINE_MAX + 1]))  # do not copy all of *data* for each line
+        if request.interest:
+            self.shared.queue.watch(request.key, self._watchable(request), request.interest, request.cookie)
+        elif not self.shared.queue.remove(request.key):
+            raise SchemeError(errno.ENOENT, f"{request.key} is not watched")
         return taken
 
-    def _watchable(self, wish: Wish) -> Watchable:
-        """Find what is to be watched: by its name, or by a descriptor of the process that opened the queue."""
-        name = wish.name or self._tree.name_of(self._caller.pid, wish.descriptor)
+    def _watchable(self, request: Request) -> Watchable:
+        """Find what to watch by its name, or by a descriptor of the process that has opened the queue."""
+        name = request.name or self._tree.name_of(self._caller.pid, request.descriptor)
         if not name:
             raise SchemeError(
-                errno.EBADF, f"descriptor {wish.descriptor} of process {self._caller.pid} is no conversation"
+                errno.EBADF, f"descriptor {request.descriptor} of process {self._caller.pid} is not a conversation"
             )
         node = self._tree.lookup(name, self._caller)
         if node.watchable is None:
             raise SchemeError(
-                errno.EINVAL, f"{name} is no conversation and no text; tcp/3 is one, or netcfg/route/list"
+                errno.EINVAL, f"{name} cannot be watched; a conversation (tcp/3) or a text (netcfg/route/list) can"
             )
         is_for_all = isinstance(node, TextFile) and node.mode & _OTHERS_READ
         if self._caller.uid not in (0, node.uid) and not is_for_all:
@@ -132,15 +134,8 @@ class QueueHandle(Handle):
 
     def fevent(self, interest: int) -> int:
         """IN when there is an event; OUT always."""
-        readable = Event.IN if self._shared.rest or self._shared.queue.ready() else 0
-        return interest & (readable | Event.OUT)
+        return readiness(interest, readable=self.shared.rest or self.shared.queue.ready(), writable=True)
 
     def reopen(self, flags: int, caller: Caller, now: float) -> Handle:
-        """Another descriptor of the same queue."""
-        return QueueHandle(self._shared, self._tree, self._notation, caller)
-
-    def close(self, now: float) -> None:
-        """The queue ends with its last descriptor."""
-        self._shared.handles.remove(self)
-        if not self._shared.handles:
-            self._shared.queue.close()
+        """Return another handle of the same queue."""
+        return QueueHandle(self.shared, self._tree, self._notation, caller)

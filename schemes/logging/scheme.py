@@ -1,7 +1,7 @@
 """The logs as followed files: `net/schemefs.log`, `net/virtio/<if>.log`, where Redox's own are.
 
-The rings belong to the daemon (`context.logs`) and may appear later, when a driver attaches; so nothing is listed from
-memory. What is written into them, and how much (`netcfg/log/level`), is not decided here.
+The rings belong to the daemon (`context.logs`). A ring may appear later, when a driver attaches, so the directories are
+made anew for each lookup. What is written into a ring, and how much (`netcfg/log/level`), is not decided here.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ net/virtio/<if>.log    one driver's
 
 cat ends at the newest line, tail -f follows; cat NAME,follow waits for more.
 How much is written: echo trace >../netcfg/log/level
-Of lines of one kind 20 are written, then 2 a second; the next one says how many were left out. Debug and trace: all.
+Of each kind of line 20 are written, then 2 a second; the next one says how many were left out. Debug and trace: all.
 """
 
 
 class LoggingScheme(Scheme):
-    """The daemon's own log, and one of each driver: tail -f follows them."""
+    """The daemon's own log, and one of each driver; tail -f follows them."""
 
     name: ClassVar[str] = "logging"
 
@@ -64,14 +64,14 @@ class RingDirectory(Directory):
         self._directories: dict[str, RingDirectory] = {}
 
     def lookup(self, name: str, caller: Caller) -> Node:
-        """Return the log or the directory. ENOENT: no such log, or not yet."""
+        """Return the log or the directory. ENOENT: there is none, or not yet."""
         for found, node in self.list(caller):
             if found == name:
                 return node
         raise SchemeError(errno.ENOENT, f"there is no log {self._prefix}{name}")
 
     def list(self, caller: Caller) -> Iterable[tuple[str, Node]]:
-        """Yield what there is now."""
+        """Return the logs and directories that exist now."""
         del caller
         nodes: dict[str, Node] = {}
         for file_name, ring in self._logs:

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemefs.scheme import Caller, Event, Scheme, StaticDirectory, Tree, Watcher
-from schemes.event.notation import TOLD, Text
-from schemes.event.scheme import QueueHandle, _Shared
+from schemes.event.notation import REPORTED, Text
+from schemes.event.scheme import QueueHandle, _SharedQueue
 
 BITS = (Event.IN, Event.OUT, Event.ERR, Event.HUP)
 TRUTHS = st.sets(st.sampled_from(BITS)).map(sum)
@@ -52,7 +52,7 @@ class Reader:
     def __init__(self) -> None:
         tree = Tree()
         self.scheme = tree.schemes["tcp"] = Things()
-        self.handle = QueueHandle(_Shared(), tree, Text(), Caller(0))
+        self.handle = QueueHandle(_SharedQueue(), tree, Text(), Caller(0))
         self.handle.on_changed = self._wake
         self.awake = True
         self.interest: dict[int, int] = {}
@@ -93,7 +93,7 @@ class Reader:
         if words == "none":
             del self.interest[number]
         else:
-            self.interest[number] = sum(TOLD[word] for word in words.split()) | Event.ERR | Event.HUP
+            self.interest[number] = sum(REPORTED[word] for word in words.split()) | Event.ERR | Event.HUP
             self.known[number] = 0
 
     def read(self, size: int) -> None:
@@ -108,7 +108,7 @@ class Reader:
         *lines, self.text = self.text.split(b"\n")
         for line in lines:
             name, *words = line.decode().split()
-            told = sum(TOLD[word] for word in words)
+            told = sum(REPORTED[word] for word in words)
             number = int(name.removeprefix("tcp/"))
             self.known[number] |= told
             if number in self.interest and size == 4096:

@@ -1,4 +1,4 @@
-"""The event queue: what is news, what is not, and what is left when things end."""
+"""The event queue: which events are reported, which are not, and what is left when things end."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import pytest
 from schemefs.errors import SchemeError
 from schemefs.scheme import Caller, Directory, Event, Node, Scheme, StaticDirectory, TextFile, Tree, Watcher
 from schemes.event.notation import Raw, Text
-from schemes.event.scheme import QueueHandle, _Shared
+from schemes.event.scheme import QueueHandle, _SharedQueue
 
 ROOT = Caller(0, pid=4711)
 
 
 class Thing:
-    """Something to watch, whose truth is a number."""
+    """Something to watch, whose true events are a number."""
 
     def __init__(self) -> None:
         self.watchers: set[Watcher] = set()
@@ -59,7 +59,7 @@ class World:
         self.tree = Tree()
         self.scheme = self.tree.schemes["tcp"] = Things()
         self.thing, self.other = self.scheme.things
-        self.shared = _Shared()
+        self.shared = _SharedQueue()
         self.handle = QueueHandle(self.shared, self.tree, notation or Text(), caller)
         self.woken = 0
         self.handle.on_changed = self.wake
@@ -80,13 +80,13 @@ def world() -> World:
     return World()
 
 
-def test_nothing_is_true_so_nothing_is_told(world: World) -> None:
+def test_nothing_is_true_so_nothing_is_reported(world: World) -> None:
     assert world.write(b"tcp/0 read\n") == 11
     assert world.read() is None
     assert world.handle.fevent(Event.ALL) == Event.OUT
 
 
-def test_what_is_true_already_is_told_at_once_and_once(world: World) -> None:
+def test_what_is_true_already_is_reported_at_once_and_once(world: World) -> None:
     world.thing.true = Event.IN | Event.OUT
     world.write(b"tcp/0 read")
     assert world.handle.fevent(Event.ALL) == Event.IN | Event.OUT
@@ -120,7 +120,7 @@ def test_what_falls_and_rises_is_news_without_a_read(world: World) -> None:
     assert world.read() == b"tcp/0 write\n"
 
 
-def test_what_has_passed_is_not_told(world: World) -> None:
+def test_what_has_passed_is_not_reported(world: World) -> None:
     world.write(b"tcp/0 read\n")
     world.thing.becomes(Event.IN)
     assert world.handle.fevent(Event.IN) == Event.IN
@@ -139,7 +139,7 @@ def test_events_of_one_conversation_join_and_the_oldest_comes_first(world: World
     assert world.read() == b"tcp/1 read\ntcp/0 read write\n"
 
 
-def test_one_wake_until_somebody_looks(world: World) -> None:
+def test_one_wake_until_the_next_look(world: World) -> None:
     world.write(b"tcp/0 read\n")
     world.read()
     world.woken = 0
@@ -174,7 +174,7 @@ def test_errors_come_unasked(world: World) -> None:
 
 
 def test_an_error_that_follows_one_that_was_read_is_news(world: World) -> None:
-    """A read tells an error once; the next one may come before anybody has looked at the queue again."""
+    """A read raises an error once; the next one may come before the next look at the queue."""
     world.write(b"tcp/0 read\n")
     world.thing.becomes(Event.IN | Event.ERR)
     assert world.read() == b"tcp/0 read error\n"
@@ -296,7 +296,7 @@ class TestRaw:
             world.write(record)
 
 
-def test_a_text_is_told_at_first_and_for_each_change(world: World) -> None:
+def test_a_text_is_reported_at_first_and_for_each_change(world: World) -> None:
     texts = StaticDirectory({"list": TextFile(lambda: "text"), "mine": TextFile(lambda: "text", mode=0o400, uid=7)})
     world.scheme.root = texts
     text = texts.children["list"]
@@ -313,7 +313,7 @@ def test_a_text_is_told_at_first_and_for_each_change(world: World) -> None:
     assert world.read() is None
 
 
-def test_everybody_watches_the_texts_that_everybody_reads() -> None:
+def test_any_user_watches_the_texts_that_all_may_read() -> None:
     world = World(caller=Caller(2000))
     world.scheme.root = StaticDirectory(
         {"list": TextFile(lambda: "text"), "mine": TextFile(lambda: "text", mode=0o400, uid=7)}
