@@ -1,17 +1,22 @@
 """What every protocol directory shares: addresses, clone, numbered directories with ctl, data, rx, tx, listen, status…
 
-A protocol describes itself and gives engines, one per conversation; this package makes files of them. Sans-IO, like
-everything a scheme is made of.
+A protocol describes itself and makes engines, one per conversation; this package makes files of them. Sans-IO, as
+everything that a scheme is made of.
 
-    contract    what a protocol gives: ConversationProtocol, Engine, ListenerEngine, Setting, Option
-    datagrams   the half of an engine that protocols of datagrams share
-    life        a conversation from its first holder to its end: who holds it, and what the last close means
-    seeking     the engine while a host name is looked up and its addresses are tried
-    handles     its open files: data, rx, tx, ctl, listen, and a listener's own
-    control     the verbs of ctl
-    options     the words after an address, and which fit where
-    tree        the directory of a protocol
-    numbered    the directory of a conversation
+    protocol       what a protocol gives: ConversationProtocol, Engine, ListenerEngine, Setting, Option
+    datagrams      the part of an engine that datagram protocols share
+    connecting     the engine while a host name is looked up and its addresses are tried
+    conversation   one conversation: its open files, and what the close of the last one means
+    table          the live conversations of a protocol by number
+    event_log      what happened in a conversation, recorded for `events`
+    handles        open files: data, rx, tx, ctl, listen, and those of a listener
+    control        the verbs of ctl
+    options        the words after an address, and which are valid where
+    settings       the files of `settings/`
+    directory      the numbered directory of a conversation: all its files, declared once
+    function_file  a stream file whose opening is a function
+    scheme         the directory of a protocol
+    help           its README
 """
 
 from schemefs.conversation.datagrams import DatagramEngine

@@ -1,13 +1,13 @@
-"""A conversation on its way to a host of which only the name, or more than one address, is known.
+"""The engine of a conversation while its host is a name, or has more than one address.
 
-    name ── lookup ──> addresses ── connect, one after another (RFC 8305 §5) ──> the first that answers
+    name ── lookup ──> addresses ── connect, one after another (RFC 8305 §5) ──> the first that connects
                 │                         │
-                └── nobody knows it       └── all have failed: the last one's error
+                └── unknown               └── all have failed: the error of the last one
 
-It is the engine for as long as that takes: `opening` is true, reads and writes would block, poll says nothing; it can
-be interrupted or closed at any time. Then the conversation goes on with the engine that was found, and nothing of this
-is left in the way of its data. An address that doesn't answer holds nobody up: the next one is tried beside it after
-`ATTEMPT_DELAY`, one that fails is followed by the next at once, and whoever connects first has won.
+Meanwhile `opening` is true, reads and writes would block, and poll reports nothing; it can be interrupted or closed at
+any time. Then the conversation goes on with the engine that has connected, and this object is no longer in the path of
+its data. While an address does not answer, the next one is tried beside it after `ATTEMPT_DELAY`; after a failure the
+next one is tried at once.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final
 
-from schemefs.conversation.journal import EarlyEvents, EventSource
+from schemefs.conversation.event_log import EarlyEvents, EventSource
 from schemefs.errors import PendingError, SchemeError
 from schemefs.net.addresses import presentation
 from schemefs.no_callback import no_callback
@@ -33,24 +33,24 @@ if TYPE_CHECKING:
 ATTEMPT_DELAY: Final = 0.25  # seconds until the next address is tried beside the last (RFC 8305 §5)
 
 Connect = Callable[[bytes, float], "Engine"]
-"""Begins a conversation with a packed address, given `now`."""
+"""Connects to a packed address at `now`."""
 
 
-class Seeking:
-    """Satisfies `Engine` and `EventSource`. *found* is given the engine that has connected, and tells its own story."""
+class Connecting:
+    """Satisfies `Engine` and `EventSource`. *connected* is given the engine that has connected first."""
 
-    def __init__(self, host: str, connect: Connect, found: Callable[[Engine, float], None], timers: Timers) -> None:
+    def __init__(self, host: str, connect: Connect, connected: Callable[[Engine, float], None], timers: Timers) -> None:
         self.on_changed: Callable[[], None] = no_callback
         self.host = host
         self.ended = False
         self.error = ""
         self.sink: Sink = EarlyEvents()
         self._connect = connect
-        self._found = found
-        self._timer = timers.timer(self._look, f"the way to {host}")
-        self._limit = timers.timer(self._give_up, f"connect time-out of {host}")
+        self._connected = connected
+        self._timer = timers.timer(self._check_attempts, f"connect to {host}")
+        self._limit = timers.timer(self._time_out, f"connect time-out of {host}")
         self._lookup: Lookup | None = None
-        self._answered = False
+        self._answered = False  # the lookup has an outcome
         self._untried: deque[bytes] = deque()
         self._tried = 0
         self._next_at = 0.0  # when the next address may be tried
@@ -70,20 +70,20 @@ class Seeking:
         self._pending_error.raise_once()
 
     def record_to(self, sink: Sink) -> None:
-        """Send what is found and tried to *sink* from now on."""
+        """Send the events of the lookup and of every attempt to *sink* from now on."""
         self.sink = sink
         for attempt in self._attempts:
-            self._have_told(attempt)
+            self._record_attempt(attempt)
 
-    def _have_told(self, attempt: Engine) -> None:
-        """Have an attempt tell its part as it happens, if somebody wants to know: several are made at a time."""
+    def _record_attempt(self, attempt: Engine) -> None:
+        """Record the attempt's events as they happen, if events are recorded: several attempts run at a time."""
         if isinstance(attempt, EventSource) and not isinstance(self.sink, EarlyEvents):
             earlier = attempt.sink
             attempt.record_to(self.sink)
             if isinstance(earlier, EarlyEvents):
                 earlier.forward_to(self.sink)
 
-    # What happens
+    # Lookup and attempts
 
     def _receive_answer(self, answer: tuple[bytes, ...] | SchemeError, now: float) -> None:
         self._answered = True
@@ -94,25 +94,25 @@ class Seeking:
         else:
             self.sink(now, f"{self.host} has {', '.join(map(presentation, answer)) or 'no address'}")
             self._untried.extend(answer)
-            self._look(now)
+            self._check_attempts(now)
 
-    def _look(self, now: float) -> None:
-        """See what became of the attempts; begin the next where it is time."""
+    def _check_attempts(self, now: float) -> None:
+        """Take the first attempt that has connected; begin the next one when it is time."""
         if self.ended:
             return
         for attempt in tuple(self._attempts):
             if self._has_connected(attempt, now):
-                self._settle(attempt, now)
+                self._hand_over(attempt, now)
                 return
         while self._untried and (not self._attempts or now >= self._next_at):
             begun = self._begin_next(now)
             if begun is not None and self._has_connected(begun, now):
-                self._settle(begun, now)
+                self._hand_over(begun, now)
                 return
         if self._untried:
             self._timer.set(self._next_at)
         elif not self._attempts:
-            self._fail(self._no_address_answers())
+            self._fail(self._no_address_connects())
 
     def _begin_next(self, now: float) -> Engine | None:
         self._tried += 1
@@ -122,18 +122,18 @@ class Seeking:
             attempt = self._connect(address, now)
         except SchemeError as error:
             self.sink(now, f"{presentation(address)}: {error.sentence}")
-            # That there is no way to it (an IPv6 address, say) tells less than what became of those tried before.
+            # "No route" (to an IPv6 address, say) is less useful than the error of an address that was reached.
             self._last_failure = self._last_failure or error
             return None
         attempt.on_changed = self._timer.call_soon
-        self._have_told(attempt)
+        self._record_attempt(attempt)
         self._attempts.append(attempt)
         self._next_at = now + ATTEMPT_DELAY
         self.on_changed()
         return attempt
 
     def _has_connected(self, attempt: Engine, now: float) -> bool:
-        """Tell whether it has; one that failed is forgotten."""
+        """Return whether it has connected. An attempt that has failed is removed."""
         try:
             return not attempt.opening(now)
         except SchemeError as error:
@@ -142,24 +142,23 @@ class Seeking:
             self._attempts.remove(attempt)
             return False
 
-    def _settle(self, winner: Engine, now: float) -> None:
-        """Hand over to the engine that has connected."""
+    def _hand_over(self, winner: Engine, now: float) -> None:
         self._attempts.remove(winner)
         self._end(now)
-        self._found(winner, now)
+        self._connected(winner, now)
         if self._shut_read or self._shut_write:
             winner.shutdown(read=self._shut_read, write=self._shut_write, now=now)
         self.on_changed()
 
-    def _no_address_answers(self) -> SchemeError:
+    def _no_address_connects(self) -> SchemeError:
         last = self._last_failure or SchemeError(errno.ENOENT, f"{self.host} has no address")
         if self._tried < 2:
             return last
         return SchemeError(
-            last.errno, f"none of {self._tried} addresses of {self.host} works; the last: {last.sentence}"
+            last.errno, f"none of {self._tried} addresses of {self.host} connects; the last error: {last.sentence}"
         )
 
-    def _give_up(self, now: float) -> None:
+    def _time_out(self, now: float) -> None:
         what = "answers" if self._answered else "is known"
         failure = SchemeError(errno.ETIMEDOUT, f"no address of {self.host} {what} within the time-out")
         self.sink(now, failure.sentence)
@@ -175,7 +174,7 @@ class Seeking:
         self.on_changed()
 
     def _end(self, now: float) -> None:
-        """Stop everything that is under way."""
+        """Cancel the lookup and abort every attempt."""
         self.ended = True
         self._timer.clear()
         self._limit.clear()
@@ -188,22 +187,22 @@ class Seeking:
             attempt.on_changed = no_callback
             attempt.abort(now)
 
-    # The Engine
+    # Engine
 
     def opening(self, now: float) -> bool:
-        """Tell whether it is still being sought."""
+        """Return whether no attempt has connected yet; raises the failure, once."""
         del now
         self._pending_error.raise_once()
         return not self.ended
 
     def read(self, size: int, now: float) -> Buffer | Chunks | None:
-        """Nothing yet; after a failure, that, once."""
+        """Would block; raises the failure, once, then ENOTCONN."""
         del size, now
         self._check(errno.ENOTCONN)
         return None
 
     def write(self, data: memoryview, now: float) -> int | None:
-        """Nothing is taken yet; after a failure, that, once."""
+        """Would block; raises the failure, once, then EPIPE."""
         del data, now
         self._check(errno.EPIPE)
         return None
@@ -214,58 +213,58 @@ class Seeking:
             raise SchemeError(errno_after_failure, self.error)
 
     def fevent(self, interest: int) -> int:
-        """Nothing, until it has failed."""
+        """Return nothing until it has failed."""
         if not self.ended:
             return 0
         failed = self._pending_error.error is not None
         return readiness(interest, read_ended=True, write_ended=True, failed=failed)
 
     def queued(self) -> int | None:
-        """Whether there will be messages is not known yet."""
+        """Return None: whether reads will be messages is not known yet."""
         return None
 
     def synced(self, now: float) -> bool:
-        """Nothing was written."""
+        """Return True: nothing was written."""
         del now
         return True
 
     def shutdown(self, *, read: bool, write: bool, now: float) -> None:
-        """Remember it for the engine that comes."""
+        """Keep the request for the engine that connects."""
         del now
         self._shut_read |= read
         self._shut_write |= write
 
     def discard_input(self, discard: bool, now: float) -> None:
-        """The conversation says it again to the engine that comes."""
+        """Ignore it: the conversation repeats it to the engine that connects."""
 
     def close(self, now: float) -> None:
-        """Give it up: who waits for it is told so, once, as of a connect."""
+        """Abort. A call that waits fails with ECONNABORTED, once, as a connect does."""
         if not self.ended:
             self._end(now)
-            self._fail(SchemeError(errno.ECONNABORTED, f"the way to {self.host} was given up"))
+            self._fail(SchemeError(errno.ECONNABORTED, f"connecting to {self.host} was aborted"))
 
     close_lingering = close
     abort = close
 
-    # What is shown
+    # Texts
 
     @property
     def local(self) -> str:
-        """Of the latest attempt."""
+        """The local address of the latest attempt."""
         return self._attempts[-1].local if self._attempts else ""
 
     @property
     def remote(self) -> str:
-        """Of the latest attempt."""
+        """The remote address of the latest attempt."""
         return self._attempts[-1].remote if self._attempts else ""
 
     @property
     def settings(self) -> Mapping[str, Setting]:
-        """None yet."""
+        """Empty: there is no connection to set anything of."""
         return {}
 
     def status(self, now: float) -> Mapping[str, str | int | float]:
-        """How far it is."""
+        """`state` is RESOLVING, CONNECTING or CLOSED."""
         del now
         state = "CLOSED" if self.ended else "CONNECTING" if self._answered else "RESOLVING"
         return {

@@ -17,26 +17,26 @@ if TYPE_CHECKING:
 Action = Callable[["Conversation", str, "Caller", float], bool]
 
 HELP: Final = {
-    "connect ADDRESS": "begin a conversation with it; waits until it is there",
+    "connect ADDRESS": "connect to it; the write waits until it is connected",
     "announce ADDRESS": "wait for peers on :PORT; then open `listen`",
     "bind ADDRESS": "use this local HOST:PORT for the connect that follows",
     "shutdown read|write|both": "close one direction or both",
     "hangup": "abort: the peer gets a reset",
-    "close": "close in order, whoever still holds the files; a listener ends, what it has accepted goes on",
+    "close": "close in order, open files or not; a listener ends, its accepted connections go on",
 }
 
-LONGEST_LINE: Final = 4096  # octets; an error's sentence quotes it
+LONGEST_LINE: Final = 4096  # octets; an error sentence may quote a part of the line
 _OF_PORTS: Final = ("announce", "bind")
 
 
 def help_of(protocol: ConversationProtocol) -> dict[str, str]:
-    """Return the verbs of a protocol, and what they do. Without ports nobody can be waited for."""
+    """Return the verbs of a protocol and their help. A protocol without ports cannot wait for peers."""
     shared = {usage: does for usage, does in HELP.items() if protocol.ports or usage.split()[0] not in _OF_PORTS}
     return shared | {f"{name} {verb.usage}".rstrip(): verb.help for name, verb in protocol.verbs.items()}
 
 
 class Control:
-    """Carries out one line at a time. *begin* and *announce* come from the tree, which knows addresses."""
+    """Executes one line at a time. *begin* and *announce* are the scheme's, which parses addresses."""
 
     def __init__(
         self,
@@ -63,7 +63,7 @@ class Control:
                 del self._verbs[verb]
 
     def command(self, conversation: Conversation, line: bytes, caller: Caller, now: float) -> bool:
-        """Carry out *line*; False: not done yet, ask again with the same line. Raises SchemeError when it can't be."""
+        """Execute *line*; False: a connect is under way, call again with the same line. Raises why it fails."""
         check_length(line)
         try:
             words = line.decode().split(maxsplit=1)
@@ -72,7 +72,7 @@ class Control:
         if not words:
             return True
         verb, argument = words[0], words[1].strip() if len(words) > 1 else ""
-        if not conversation.connecting:  # else it is the same line, asked again
+        if not conversation.connecting:  # else it is the same line again
             conversation.log_event(now, f"ctl: {verb} {argument}".rstrip())
         action = self._verbs.get(verb)
         if action is not None:
@@ -84,7 +84,7 @@ class Control:
         return True
 
     def interrupted(self, conversation: Conversation, now: float) -> None:
-        """A connect that a signal interrupted is given up."""
+        """Abort a connect that is under way: a signal has interrupted the write."""
         if conversation.connecting and conversation.engine is not None:
             conversation.connect_failed()
             conversation.engine.abort(now)
@@ -92,7 +92,7 @@ class Control:
     def _connect(self, conversation: Conversation, argument: str, caller: Caller, now: float) -> bool:
         under_way = conversation.connecting
         if under_way and under_way != argument and self._is_connecting(conversation, now):
-            raise SchemeError(errno.EALREADY, f"{conversation.name} is connecting to {under_way} still")
+            raise SchemeError(errno.EALREADY, f"{conversation.name} is still connecting to {under_way}")
         if not conversation.connecting:
             _check_not_begun(conversation)
             bound = conversation.bound
@@ -101,9 +101,9 @@ class Control:
         return not self._is_connecting(conversation, now)
 
     def _is_connecting(self, conversation: Conversation, now: float) -> bool:
-        """Tell whether it is under way still, and remember when it is not; raises what has become of it.
+        """Return whether the connect is under way; raises its failure. Afterwards `connecting` is empty.
 
-        Whoever has begun it with O_NONBLOCK doesn't ask again: then it is the next connect that asks, as with a socket.
+        A caller with O_NONBLOCK may never repeat its connect. The next connect then finds out, as with a socket.
         """
         try:
             if conversation.connected().opening(now):
@@ -117,7 +117,7 @@ class Control:
     def _announce(self, conversation: Conversation, argument: str, caller: Caller, now: float) -> bool:
         _check_not_begun(conversation)
         if conversation.bound:
-            raise SchemeError(errno.EINVAL, "bind is for a connect: announce says itself where")
+            raise SchemeError(errno.EINVAL, "bind applies only to connect; announce names its own address")
         self._announce_at(conversation, argument, caller, now)
         return True
 
@@ -132,13 +132,13 @@ class Control:
 
     def _shutdown(self, conversation: Conversation, argument: str, _caller: Caller, now: float) -> bool:
         if argument not in ("read", "write", "both"):
-            raise SchemeError(errno.EINVAL, f"shutdown what? read, write or both, not {argument!r}")
+            raise SchemeError(errno.EINVAL, f"shutdown takes read, write or both, not {argument!r}")
         engine = conversation.connected()
         engine.shutdown(read=argument in ("read", "both"), write=argument in ("write", "both"), now=now)
         return True
 
     def _hangup(self, conversation: Conversation, argument: str, _caller: Caller, now: float) -> bool:
-        _check_alone("hangup", argument)
+        _check_no_argument("hangup", argument)
         if conversation.listens:
             conversation.stop_listening(now)
         else:
@@ -146,7 +146,7 @@ class Control:
         return True
 
     def _close(self, conversation: Conversation, argument: str, _caller: Caller, now: float) -> bool:
-        _check_alone("close", argument)
+        _check_no_argument("close", argument)
         if conversation.listens:
             conversation.stop_listening(now)
         else:
@@ -154,7 +154,7 @@ class Control:
         return True
 
     def _act(self, conversation: Conversation, name: str, argument: str, now: float) -> None:
-        """Carry out a verb of the protocol's own; it may be seen in any setting."""
+        """Execute a verb of the protocol's own; any setting may change."""
         side = conversation.engine or conversation.listener
         if side is None:
             raise SchemeError(errno.ENOTCONN, f"{conversation.name} is neither connected nor announced")
@@ -169,15 +169,15 @@ class Control:
         setting = settings.get(name)
         if setting is None:
             allowed = ", ".join((*self._help, *settings))
-            raise SchemeError(errno.EINVAL, f"no verb or setting is called {name!r}; there are: {allowed}")
+            raise SchemeError(errno.EINVAL, f"there is no verb or setting {name!r}; there are: {allowed}")
         apply(setting, name, value)
         conversation.was_set(name)
 
 
 def check_length(text: bytes) -> None:
-    """Refuse what no verb or value is as long as. EINVAL."""
+    """Refuse a line that is longer than any verb or value. EINVAL."""
     if len(text) > LONGEST_LINE:
-        raise SchemeError(errno.EINVAL, f"a line of more than {LONGEST_LINE} octets")
+        raise SchemeError(errno.EINVAL, f"the line is longer than {LONGEST_LINE} octets")
 
 
 def _check_not_begun(conversation: Conversation, number: int = errno.EISCONN) -> None:
@@ -185,15 +185,15 @@ def _check_not_begun(conversation: Conversation, number: int = errno.EISCONN) ->
         raise SchemeError(number, f"{conversation.name} is connected or announced already")
 
 
-def _check_alone(verb: str, argument: str) -> None:
+def _check_no_argument(verb: str, argument: str) -> None:
     if argument:
-        raise SchemeError(errno.EINVAL, f"{verb} stands alone, without {argument!r}")
+        raise SchemeError(errno.EINVAL, f"{verb} takes no argument, not {argument!r}")
 
 
 def apply(setting: Setting, name: str, value: str) -> None:
-    """Set, or raise SchemeError: EACCES where it can only be read, EINVAL for a bad value."""
+    """Set the value. EACCES: it is read-only; EINVAL: a bad value."""
     if setting.set is None:
-        raise SchemeError(errno.EACCES, f"{name} can only be read")
+        raise SchemeError(errno.EACCES, f"{name} is read-only")
     try:
         setting.set(value)
     except ValueError as error:

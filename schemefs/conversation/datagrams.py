@@ -1,12 +1,12 @@
-"""The half of an engine that protocols of datagrams share: a bounded queue of what has arrived, and what closing means.
+"""The part of an engine that datagram protocols share: a bounded queue of arrivals, and what closing means.
 
     receive ──> arrived ── over the bound ──> counted, dropped
-                   └─────> read, a datagram at a time;  end of file once reading was shut down
-    write   ──> check_writable ──> the protocol sends; the link is full: `blocked`, until `transmit_space`
-    receive_error ──> fail ──> raised once, by the next read that finds nothing and the next write
+                   └─────> read, one datagram each; end of file after reading was shut down
+    write   ──> check_writable ──> the protocol sends; while the link is full: blocked, until `transmit_space`
+    receive_error ──> fail ──> raised once, by the next write or the next read that finds no datagram
 
-What a datagram is, who may send it and how it goes out are the subclass's: it satisfies `Engine` with `write`, `local`,
-`remote`, `status` and `leave`.
+The subclass decides what a datagram is, from which peers it is received and how it is sent. It completes `Engine` with
+`write`, `local`, `remote`, `status` and `leave`.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ from schemefs.readiness import readiness
 if TYPE_CHECKING:
     from schemefs.net.buffer import Buffer
 
-OVERHEAD: Final = 256  # what a queued datagram costs beside its octets
+OVERHEAD: Final = 256  # octets of memory that a queued datagram costs beside its own
 DEFAULT_HOP_LIMIT: Final = 64
 
 Arrived = TypeVar("Arrived")
-"""A datagram as the protocol queues it: its payload, or that and where it came from."""
+"""A datagram as the protocol queues it: its payload, with or without the source."""
 
 
 class DatagramEngine(ABC, Generic[Arrived]):
-    """A conversation of datagrams."""
+    """Satisfies `Engine`, with the subclass."""
 
     __slots__ = (
         "_blocked",
@@ -55,14 +55,14 @@ class DatagramEngine(ABC, Generic[Arrived]):
     )
 
     def __init__(self, queue_octets: int) -> None:
-        """Make one whose queue may hold *queue_octets*, `OVERHEAD` for each datagram included."""
+        """Set the bound of the queue in octets, `OVERHEAD` for each datagram included."""
         self.on_changed: Callable[[], None] = no_callback
         self.ended = False
         self.error = ""
         self.hop_limit = DEFAULT_HOP_LIMIT
         self.queue_octets = queue_octets
         self.sent = self.received = self.dropped = 0
-        self._queue: deque[tuple[Arrived, int]] = deque()  # and how many octets it has
+        self._queue: deque[tuple[Arrived, int]] = deque()  # each with its length in octets
         self._held = 0
         self._pending_error = PendingError()
         self._discards = self._shut_read = self._shut_write = False
@@ -71,7 +71,7 @@ class DatagramEngine(ABC, Generic[Arrived]):
     # What arrives
 
     def arrived(self, datagram: Arrived, octets: int) -> bool:
-        """Queue a datagram, or drop it where nobody will read it. False: no room, it is counted as `dropped`."""
+        """Queue a datagram, or discard it if no file will read it. False: no room; it is counted as `dropped`."""
         if self._shut_read:
             return True
         if self._discards:
@@ -88,13 +88,13 @@ class DatagramEngine(ABC, Generic[Arrived]):
         return True
 
     def fail(self, number: int, sentence: str) -> None:
-        """Have the next call fail with errno *number*; *sentence* stays for `err`."""
+        """Let the next call fail with errno *number*; `err` keeps *sentence*."""
         self.error = sentence
         self._pending_error.set(number, sentence)
         self.on_changed()
 
     def transmit_space(self, now: float) -> None:
-        """A write would be taken again."""
+        """Wake writers: the link has room again."""
         del now
         if self._blocked:
             self._blocked = False
@@ -103,7 +103,7 @@ class DatagramEngine(ABC, Generic[Arrived]):
     # For the subclass
 
     def take(self) -> Arrived | None:
-        """Return the oldest datagram. None: there is none, but there may be one yet. Raises what has failed."""
+        """Return the oldest datagram; None: the queue is empty. Raises a failure, once, if it is empty."""
         if not self._queue:
             self.raise_failure()
             return None
@@ -112,7 +112,7 @@ class DatagramEngine(ABC, Generic[Arrived]):
         return datagram
 
     def check_writable(self) -> None:
-        """Raise why nothing can be written: ENOTCONN, EPIPE, or what has failed."""
+        """Raise why nothing can be written: ENOTCONN, EPIPE, or a failure, once."""
         if self.ended:
             raise SchemeError(errno.ENOTCONN, "this conversation has ended")
         self.raise_failure()
@@ -120,7 +120,7 @@ class DatagramEngine(ABC, Generic[Arrived]):
             raise SchemeError(errno.EPIPE, "writing was shut down")
 
     def raise_failure(self) -> None:
-        """Raise what has failed, once."""
+        """Raise a failure, once."""
         if self._pending_error.error is not None:
             try:
                 self._pending_error.raise_once()
@@ -128,23 +128,23 @@ class DatagramEngine(ABC, Generic[Arrived]):
                 self.on_changed()  # it is no longer readable or writable because of the error
 
     def was_sent(self, *, sent: bool) -> None:
-        """Keep what became of a write: sent, or refused by a full link."""
+        """Count a sent datagram, or block writers because the link is full."""
         self._blocked = not sent
         self.sent += sent
 
     @abstractmethod
     def leave(self, now: float) -> None:
-        """The conversation ends: give back what the protocol holds for it."""
+        """Give back what the protocol holds for the conversation: it ends."""
 
     # Engine
 
     def opening(self, now: float) -> bool:
-        """Nothing has to be waited for."""
+        """Return False: a datagram protocol has no handshake."""
         del now
         return False
 
     def read(self, size: int, now: float) -> Buffer | None:
-        """Return a datagram; what of it does not fit *size* is lost."""
+        """Return one datagram; what does not fit into *size* is lost."""
         del now
         datagram = self.take()
         if datagram is None:
@@ -152,7 +152,7 @@ class DatagramEngine(ABC, Generic[Arrived]):
         return self.payload(datagram)[:size]
 
     def payload(self, datagram: Arrived) -> Buffer:
-        """Return what a read gives of a datagram."""
+        """Return what a read returns of a datagram."""
         assert isinstance(datagram, bytes)
         return datagram
 
@@ -168,16 +168,16 @@ class DatagramEngine(ABC, Generic[Arrived]):
         )
 
     def queued(self) -> int | None:
-        """Reads are messages."""
+        """Return None: reads are messages."""
         return None
 
     def synced(self, now: float) -> bool:
-        """What was taken is on its way, and nobody acknowledges it."""
+        """Return True: datagrams are not acknowledged."""
         del now
         return True
 
     def shutdown(self, *, read: bool, write: bool, now: float) -> None:
-        """Close directions. The peer hears of neither: a sender of datagrams has no end that it could tell."""
+        """Close directions. The peer is not notified: datagrams have no FIN."""
         del now
         self._shut_write |= write
         if read:
@@ -186,19 +186,19 @@ class DatagramEngine(ABC, Generic[Arrived]):
         self.on_changed()
 
     def discard_input(self, discard: bool, now: float) -> None:
-        """Take and drop what arrives, for whoever only writes."""
+        """While *discard* is true, drop what arrives and what waits."""
         del now
         self._discards = discard
         if discard:
             self.forget()
 
     def forget(self) -> None:
-        """Drop what was not read."""
+        """Drop every unread datagram."""
         self._queue.clear()
         self._held = 0
 
     def close(self, now: float) -> None:
-        """End at once: there is nobody to be told."""
+        """End at once. The peer is not notified."""
         if self.ended:
             return
         self.ended = self._shut_read = self._shut_write = True
@@ -211,7 +211,7 @@ class DatagramEngine(ABC, Generic[Arrived]):
 
     @property
     def settings(self) -> Mapping[str, Setting]:
-        """Hop limit and size of the queue."""
+        """Hop limit, and bound of the queue."""
         return {
             "hop_limit": Setting(lambda: str(self.hop_limit), self.set_hop_limit, "TTL of what is sent, 1 to 255"),
             "receive_queue": Setting(
@@ -220,7 +220,7 @@ class DatagramEngine(ABC, Generic[Arrived]):
         }
 
     def counters(self) -> dict[str, str | int | float]:
-        """Return what `status` shows of the queue."""
+        """Return the lines of `status` about the queue and its error."""
         return {
             "datagrams_queued": len(self._queue),
             "octets_queued": sum(octets for _, octets in self._queue),

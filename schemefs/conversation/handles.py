@@ -1,10 +1,10 @@
-"""The open files of a conversation: each a Handle, each holding its conversation while it is open.
+"""The open files of a conversation. Each is a Handle, and each holds its conversation while it is open.
 
 DataHandle       data, rx, tx, and address paths: the stream (or the datagrams)
 ListenerHandle   tcp/:PORT: one line for each accepted connection
-AcceptHandle     tcp/:PORT,accept: waits in open, then is the data of the one that came
+AcceptHandle     tcp/:PORT,accept: waits in open, then is the data of the accepted connection
 CtlHandle        ctl and clone: the number, and verbs
-ListenHandle     n/listen: waits in open, then is the ctl of the one that came
+ListenHandle     n/listen: waits in open, then is the ctl of the accepted connection
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import errno
 from typing import TYPE_CHECKING, TypeVar
 
 from schemefs.conversation.control import LONGEST_LINE
-from schemefs.conversation.journal import events_text, open_text
+from schemefs.conversation.event_log import events_text, open_text
 from schemefs.errors import SchemeError
 from schemefs.net.buffer import total_length
 from schemefs.scheme import O_ACCMODE, O_RDONLY, O_WRONLY, Caller, Event, Handle
@@ -36,13 +36,13 @@ def access_of(flags: int) -> tuple[bool, bool]:
 
 
 def _amount(taken: object) -> int:
-    """Return how many octets a write took or a read gave."""
+    """Return how many octets a write took or a read returned."""
     if isinstance(taken, int):
         return taken
     return total_length(taken if isinstance(taken, tuple) else (taken,))
 
 
-class _Holding(Handle):
+class _ConversationHandle(Handle):
     """A handle that holds a conversation."""
 
     def __init__(self, conversation: Conversation, now: float, *, reads: bool = False, writes: bool = False) -> None:
@@ -52,24 +52,24 @@ class _Holding(Handle):
         conversation.hold(self, now, reads=reads, writes=writes)
 
     @property
-    def name(self) -> str:  # type: ignore[override] # read only, and it may become another conversation's
-        """The conversation's name. Who asks (`schemefs which`) may use its files later."""
-        self.conversation.told = True
+    def name(self) -> str:  # type: ignore[override] # read only; `switch_to` changes it
+        """The conversation's name. A caller that asks for it (`schemefs which`) may use its files later."""
+        self.conversation.number_known = True
         return self.conversation.name
 
     def close(self, now: float) -> None:
-        """Let the conversation go."""
-        self.conversation.let_go(self, now, reads=self.reads, writes=self.writes)
+        """Release the conversation."""
+        self.conversation.release(self, now, reads=self.reads, writes=self.writes)
 
-    def become(self, conversation: Conversation, now: float, *, reads: bool = False, writes: bool = False) -> None:
-        """Hold *conversation* instead: what waited for it has come."""
+    def switch_to(self, conversation: Conversation, now: float, *, reads: bool = False, writes: bool = False) -> None:
+        """Hold *conversation* instead: it was accepted from the listener that this handle held."""
         conversation.hold(self, now, reads=reads, writes=writes)
-        self.conversation.let_go(self, now, reads=self.reads, writes=self.writes)
+        self.conversation.release(self, now, reads=self.reads, writes=self.writes)
         self.reads, self.writes = reads, writes
         self.conversation = conversation
 
 
-class DataHandle(_Holding):
+class DataHandle(_ConversationHandle):
     """The stream itself, in one direction or both."""
 
     @property
@@ -83,20 +83,20 @@ class DataHandle(_Holding):
         return self.conversation.write_timeout
 
     def opening(self, now: float) -> bool:
-        """Wait for the connect."""
+        """Return whether the connect is under way; raises its failure, once."""
         engine = self.conversation.engine
         return engine is not None and engine.opening(now)
 
     def read(self, size: int, now: float) -> Buffer | Chunks | None:
-        """Read what has arrived."""
+        """As Engine.read. ENOTCONN: there is no engine."""
         return self._call(Event.IN, "read", size, lambda engine: engine.read(size, now), now)
 
     def write(self, data: memoryview, now: float) -> int | None:
-        """Write."""
+        """As Engine.write. ENOTCONN: there is no engine."""
         return self._call(Event.OUT, "write", len(data), lambda engine: engine.write(data, now), now)
 
     def _call(self, event: int, verb: str, size: int, act: Callable[[Engine], Taken], now: float) -> Taken:
-        """Have the engine act; tell who watches, and the journal."""
+        """Call the engine; report it to the watchers, to `err` when it fails, and to the event log."""
         conversation = self.conversation
         try:
             taken = act(conversation.connected())
@@ -107,42 +107,42 @@ class DataHandle(_Holding):
         finally:
             if conversation.watchers:
                 conversation.used(event)
-        if conversation.journal is not None:
+        if conversation.event_log is not None:
             conversation.log_event(now, f"{verb} of {size}: {'would block' if taken is None else _amount(taken)}")
         return taken
 
     def fevent(self, interest: int) -> int:
-        """Ask the conversation."""
+        """As Conversation.fevent."""
         return self.conversation.fevent(interest)
 
     def polled(self, caller: Caller, events: int, now: float, *, waits: bool) -> None:
-        """Keep a record of it, if one is kept."""
-        if self.conversation.journal is not None:
+        """Add a line to the event log, if there is one."""
+        if self.conversation.event_log is not None:
             parked = ", parked" if waits and not events else ""
             self.conversation.log_event(now, f"poll pid {caller.pid} -> {events_text(events)}{parked}")
 
     def queued(self) -> int | None:
-        """Ask the engine."""
+        """As Engine.queued; None without an engine."""
         engine = self.conversation.engine
         return engine.queued() if engine is not None else None
 
     def synced(self, now: float) -> bool:
-        """Ask the engine."""
+        """As Engine.synced. ENOTCONN: there is no engine."""
         conversation = self.conversation
         synced = conversation.connected().synced(now)
-        if conversation.journal is not None:
+        if conversation.event_log is not None:
             conversation.log_event(now, f"fsync: {'all is acknowledged' if synced else 'would block'}")
         return synced
 
     def reopen(self, flags: int, caller: Caller, now: float) -> Handle:
-        """Join: /dev/fd/3 is the same conversation."""
+        """Return another handle of the same conversation (/dev/fd/3). ENOTCONN: it has ended."""
         reads, writes = access_of(flags)
-        if self.conversation.journal is not None:
+        if self.conversation.event_log is not None:
             self.conversation.log_event(now, open_text(caller, flags))
         return DataHandle(self.conversation, now, reads=reads, writes=writes)
 
     def interrupted(self, now: float) -> None:
-        """A connect that was given up is aborted; a write that was interrupted has just not happened."""
+        """Abort a connect that is under way. An interrupted write has written nothing."""
         self.conversation.log_event(now, "interrupted by a signal")
         if self._is_connecting(now):
             self.conversation.connected().abort(now)
@@ -155,8 +155,8 @@ class DataHandle(_Holding):
             return False
 
 
-class ListenerHandle(_Holding):
-    """A listener: every accepted connection is one line, `N REMOTE LOCAL`, whole or an octet at a time."""
+class ListenerHandle(_ConversationHandle):
+    """A listener. Each accepted connection is one line, `N REMOTE LOCAL`; a short read leaves the rest of the line."""
 
     def __init__(
         self, conversation: Conversation, now: float, accept: Callable[[Conversation, float], Conversation | None]
@@ -171,27 +171,27 @@ class ListenerHandle(_Holding):
         return self.conversation.read_timeout
 
     def read(self, size: int, now: float) -> Buffer | Chunks | None:
-        """Return the next line, or what of it was not read yet; end of file when it has stopped listening."""
+        """Return the next line, or the unread rest of the last one; end of file after it has stopped listening."""
         if not self._line:
             if self.conversation.closed:
                 return b""
             accepted = self._accept(self.conversation, now)
             if accepted is None:
                 return None
-            accepted.told = True
+            accepted.number_known = True
             engine = accepted.connected()
             self._line = f"{accepted.number} {engine.remote} {engine.local}\n".encode()
         taken, self._line = self._line[:size], self._line[size:]
         return taken
 
     def fevent(self, interest: int) -> int:
-        """IN when a connection waits, or when it has ended."""
+        """IN when a connection or the rest of a line waits, or when it has stopped listening."""
         listener = self.conversation.listener
         waits = self._line or self.conversation.closed or (listener is not None and listener.pending())
         return Event.IN & interest if waits else 0
 
     def reopen(self, flags: int, caller: Caller, now: float) -> Handle:
-        """Another reader of the same listener."""
+        """Return another reader of the same listener; each connection goes to one of them."""
         return ListenerHandle(self.conversation, now, self._accept)
 
 
@@ -213,21 +213,21 @@ class AcceptHandle(DataHandle):
         self._waits = True
 
     def opening(self, now: float) -> bool:
-        """Wait for a connection; EAGAIN right away for who can't wait is the mount's answer to O_NONBLOCK."""
+        """Return whether no connection has come yet."""
         if self._waits:
             accepted = self._accept(self.conversation, now)
             if accepted is None:
                 return True
             reads, writes = access_of(self._flags)
-            self.become(accepted, now, reads=reads, writes=writes)
+            self.switch_to(accepted, now, reads=reads, writes=writes)
             self._waits = False
         return False
 
     def interrupted(self, now: float) -> None:
-        """Nothing was begun that has to be given up."""
+        """Do nothing: there is no connect to abort."""
 
 
-class CtlHandle(_Holding):
+class CtlHandle(_ConversationHandle):
     r"""`N\n` once per open, then end of file; takes verbs, one per line."""
 
     would_block = errno.EINPROGRESS  # a connect goes on by itself
@@ -238,18 +238,18 @@ class CtlHandle(_Holding):
         self._text: bytes | None = None
 
     def read(self, size: int, now: float) -> Buffer | Chunks | None:
-        """Return the number once."""
+        """Return the number once, then end of file."""
         del now
         if self._text is None:
             self._text = f"{self.conversation.number}\n".encode()
-            self.conversation.told = True
+            self.conversation.number_known = True
         taken, self._text = self._text[:size], self._text[size:]
         return taken
 
     def write(self, data: memoryview, now: float) -> int | None:
-        """Carry out the first line of *data*; None while a connect is under way."""
-        line, newline, _ = bytes(data[: LONGEST_LINE + 1]).partition(b"\n")  # not all that follows, for each line
-        files, self.files = self.files, {}  # read for this line, not for one that names them later
+        """Execute the first line of *data*; None while a connect is under way."""
+        line, newline, _ = bytes(data[: LONGEST_LINE + 1]).partition(b"\n")  # do not copy all of *data* for each line
+        files, self.files = self.files, {}  # read for this line, not for a later one that names them
         caller = Caller(self.conversation.uid, self.conversation.gid, files=files)
         try:
             done = self._control.command(self.conversation, line, caller, now)
@@ -259,7 +259,7 @@ class CtlHandle(_Holding):
         return len(line) + len(newline) if done else None
 
     def fevent(self, interest: int) -> int:
-        """Always readable (the number, end of file); writable unless a connect is under way; ERR when it failed."""
+        """IN always (the number, or end of file); OUT unless a connect is under way; ERR when it has failed."""
         engine = self.conversation.engine
         events = Event.IN | Event.OUT
         if engine is not None:
@@ -270,16 +270,16 @@ class CtlHandle(_Holding):
         return events & (interest | Event.ERR | Event.HUP)
 
     def reopen(self, flags: int, caller: Caller, now: float) -> Handle:
-        """Another ctl of the same conversation."""
+        """Return another ctl of the same conversation."""
         return CtlHandle(self.conversation, now, self._control)
 
     def interrupted(self, now: float) -> None:
-        """A connect that was given up is aborted."""
+        """Abort a connect that is under way."""
         self._control.interrupted(self.conversation, now)
 
 
 class ListenHandle(CtlHandle):
-    """Waits in open for a connection to an announced conversation; then is the ctl of the new one."""
+    """Waits in open for a connection to a listener; then is the ctl of that connection."""
 
     must_open_at_once = True
 
@@ -291,24 +291,26 @@ class ListenHandle(CtlHandle):
         accept: Callable[[Conversation, float], Conversation | None],
     ) -> None:
         if conversation.listener is None:
-            bound = "hears whoever writes; with ,listen it has connections"
-            raise SchemeError(
-                errno.EINVAL, f"{conversation.name} {bound if conversation.announced else 'is not announced'}"
+            why = (
+                "is bound without ',listen', so it accepts no connections"
+                if conversation.announced
+                else "is not announced"
             )
+            raise SchemeError(errno.EINVAL, f"{conversation.name} {why}")
         super().__init__(conversation, now, control)
         self.open_timeout = conversation.read_timeout
         self._accept = accept
         self._waits = True
 
     def opening(self, now: float) -> bool:
-        """Wait for a connection."""
+        """Return whether no connection has come yet."""
         if self._waits:
             accepted = self._accept(self.conversation, now)
             if accepted is None:
                 return True
-            self.become(accepted, now)
+            self.switch_to(accepted, now)
             self._waits = False
         return False
 
     def interrupted(self, now: float) -> None:
-        """Nothing was begun."""
+        """Do nothing: there is no connect to abort."""

@@ -1,9 +1,9 @@
-"""The words after the commas of an address: those that every protocol has, and which of all fit where.
+"""The words after the commas of an address: those of every protocol, and which of all are valid where.
 
     tcp/10.0.2.2:80,timeout=3       Use.CONNECT
-    tcp/:8080,backlog=9             Use.LISTEN; and tcp/10.0.2.15:8080,accept too
+    tcp/:8080,backlog=9             Use.LISTEN, as is tcp/10.0.2.15:8080,accept
 
-What would have no effect is refused, with what would have one.
+An option that would have no effect is refused; the sentence names those that would have one.
 """
 
 from __future__ import annotations
@@ -19,24 +19,27 @@ if TYPE_CHECKING:
     from schemefs.net.addresses import Endpoint
 
 ACCEPT: Final[Mapping[str, Option]] = {
-    "accept": Option(no_value, "open waits for one connection (with read_timeout: so long) and is its data", Use.LISTEN)
+    "accept": Option(no_value, "open waits for one connection (at most read_timeout) and is its data", Use.LISTEN)
 }
-"""Only in a path: a ctl has `listen`."""
+"""Valid in a path only: a ctl has `listen`."""
+
+READ_TIMEOUT_HELP: Final = "seconds a blocking read waits before EAGAIN; 0: for ever"
+WRITE_TIMEOUT_HELP: Final = "seconds a blocking write waits before EAGAIN; 0: for ever"
 
 FILE_OPTIONS: Final[Mapping[str, Option]] = {
-    "events": Option(no_value, "keep `events` from the start, not only from when it is opened"),
-    "read_timeout": Option(parse_seconds, "seconds a blocking read waits before EAGAIN; 0: for ever"),
-    "write_timeout": Option(parse_seconds, "seconds a blocking write waits before EAGAIN; 0: for ever"),
+    "events": Option(no_value, "record `events` from the start, not only after its first open"),
+    "read_timeout": Option(parse_seconds, READ_TIMEOUT_HELP),
+    "write_timeout": Option(parse_seconds, WRITE_TIMEOUT_HELP),
 }
-"""Served by the files themselves, whatever the protocol."""
+"""Options of the files themselves, whatever the protocol."""
 
-_TO: Final = {Use.CONNECT: "connects", Use.LISTEN: "listens"}
+_ADDRESSES: Final = {Use.CONNECT: "connecting addresses", Use.LISTEN: "listening addresses"}
 
 
 def parse_with_options(
     text: str, parse: Callable[[str], Endpoint], options: Mapping[str, Option], use: Use
 ) -> AddressPath:
-    """Parse an address for *use*; with `Use.BOTH`, what it is for is seen from the address. ValueError: malformed."""
+    """Parse an address for *use*; `Use.BOTH`: the address itself decides. ValueError: malformed."""
     before, comma, rest = text.partition(",")
     address = AddressPath(parse(before), parse_options(rest) if comma else {})
     if use is Use.BOTH:
@@ -56,9 +59,9 @@ def parse_with_options(
 
 def _check_place(name: str, option: Option, address: AddressPath, options: Mapping[str, Option], use: Use) -> None:
     if use not in option.use:
-        fitting = sorted(other for other, its in options.items() if use in its.use)
-        message = f"{name!r} means nothing to an address that {_TO[use]}; there are: {', '.join(fitting)}"
+        valid = ", ".join(sorted(other for other, its in options.items() if use in its.use))
+        message = f"{name!r} applies only to {_ADDRESSES[option.use]}; {_ADDRESSES[use]} take: {valid}"
         raise ValueError(message)
     if option.needs and not any(needed in address.options for needed in option.needs):
-        message = f"{name!r} means nothing without {' or '.join(map(repr, option.needs))}"
+        message = f"{name!r} needs {' or '.join(map(repr, option.needs))}"
         raise ValueError(message)

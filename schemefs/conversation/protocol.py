@@ -1,4 +1,4 @@
-"""What a protocol gives so that its conversations become files: a description of itself, and engines."""
+"""What a protocol gives, so that its conversations become files: a description of itself, and engines."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One value of a conversation that a user may read and, mostly, write: a file of `settings/`, a ctl verb, option.
+    """One value of a conversation: a file of `settings/` and a verb of ctl.
 
-    *set* raises ValueError with a sentence for a bad value; None: read only.
+    *set* raises ValueError with a sentence for a bad value; None: it is read-only.
     """
 
     get: Callable[[], str]
@@ -29,13 +29,13 @@ class Setting:
 
 
 class Engine(Protocol):
-    """One conversation as the protocol runs it. `None` would block, as for Handle; SchemeError when it has failed.
+    """One conversation as the protocol runs it. None: would block, as for Handle. SchemeError: it has failed.
 
-    A failure (RST, time-out, ICMP) is raised once by the next read or write after what had arrived was read, as Linux
-    does; `error` keeps its sentence.
+    A failure (RST, time-out, ICMP) is raised once, as on Linux: by the next write, or by the read after all that had
+    arrived. `error` keeps its sentence.
     """
 
-    on_changed: Callable[[], None]  # to be called when any of the answers below may have changed
+    on_changed: Callable[[], None]  # the engine calls it when a result below may have changed
 
     @property
     def local(self) -> str:
@@ -43,22 +43,22 @@ class Engine(Protocol):
 
     @property
     def remote(self) -> str:
-        """The peer, or empty."""
+        """`10.0.2.2:80`; empty: there is no peer."""
 
     @property
     def ended(self) -> bool:
-        """Nothing more will happen that a user could see: the conversation's directory may go."""
+        """Nothing that a user could see will change any more, so the conversation's directory may go."""
 
     @property
     def error(self) -> str:
-        """One sentence saying why it failed; empty while it has not."""
+        """Why it failed, in one sentence; empty: it has not."""
 
     @property
     def settings(self) -> Mapping[str, Setting]:
         """The values of `settings/`."""
 
     def opening(self, now: float) -> bool:
-        """Tell whether the connect is still under way; raises when it failed."""
+        """Return whether the connect is under way; raises its failure, once."""
 
     def read(self, size: int, now: float) -> Buffer | Chunks | None:
         """As Handle.read."""
@@ -76,30 +76,32 @@ class Engine(Protocol):
         """As Handle.synced."""
 
     def shutdown(self, *, read: bool, write: bool, now: float) -> None:
-        """Close directions: write sends FIN after what was written; read: reads give end of file, arrivals are lost."""
+        """Close directions. *write* sends FIN after what was written. *read* makes reads end, and drops arrivals."""
 
     def discard_input(self, discard: bool, now: float) -> None:
-        """While true, what arrives (and what waits) is taken and dropped, so that the peer is never held up."""
+        """While *discard* is true, drop what arrives and what waits, so that the peer is never blocked."""
 
     def close(self, now: float) -> None:
-        """The last holder has gone, as with a socket: unread octets reset the peer; else FIN after what was written.
+        """End as a socket does: unread octets reset the peer; else FIN after what was written.
 
-        Goes on in the background until `ended`.
+        The rest happens in the background until `ended`.
         """
 
     def close_lingering(self, now: float) -> None:
-        """The last holder has gone, one that only wrote: FIN after what was written, discarding what still comes,
-        until the peer's FIN or 2 s of silence; never a RST on unread octets."""
+        """End after files that only wrote: FIN after what was written, never a RST for unread octets.
+
+        What still arrives is discarded until the peer's FIN, or until 2 s of silence.
+        """
 
     def abort(self, now: float) -> None:
-        """Forget what is unsent and tell the peer (RST)."""
+        """Drop what is unsent, and reset the peer (RST)."""
 
     def status(self, now: float) -> Mapping[str, str | int | float]:
-        """`state` first, then whatever helps; times in seconds."""
+        """Return `state` first, then what explains it; times in seconds."""
 
 
 class ListenerEngine(Protocol):
-    """A conversation that waits for peers."""
+    """A listener as the protocol runs it."""
 
     on_changed: Callable[[], None]
 
@@ -112,7 +114,7 @@ class ListenerEngine(Protocol):
         """The values of `settings/`, backlog among them."""
 
     def pending(self) -> int:
-        """How many accepted connections wait."""
+        """Return how many connections wait to be accepted."""
 
     def accept(self, now: float) -> Engine | None:
         """Take the oldest connection whose handshake is complete; None: none waits."""
@@ -121,7 +123,7 @@ class ListenerEngine(Protocol):
         """Stop listening; connections that wait are reset."""
 
     def status(self, now: float) -> Mapping[str, str | int | float]:
-        """`state=LISTEN` first."""
+        """Return `state`, which is LISTEN, first."""
 
 
 class Use(Flag):
@@ -134,13 +136,13 @@ class Use(Flag):
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """A word after a comma in an address path. *check* raises ValueError for a bad value, at lookup already.
+    """A word after a comma in an address path. *check* raises ValueError for a bad value, already at lookup.
 
-    It is refused in an address of another use, and without all of the options that it `needs` one of: there it would
-    have no effect, and whoever wrote it would wonder why.
+    Where it would have no effect it is refused: in an address of another *use*, and beside none of the options that it
+    *needs* one of.
 
-    *is_file*: what *check* returns is the name of a file, of which `connect` and `announce` find a copy in
-    `Caller.files`; it was read with the caller's rights.
+    *is_file*: *check* returns the name of a file. The mount reads it with the caller's rights; `connect` and `announce`
+    find the copy in `Caller.files`.
     """
 
     check: Callable[[str], object]
@@ -153,50 +155,50 @@ class Option:
 def no_value(text: str) -> None:
     """Check an option that is a bare word. ValueError: a value was given."""
     if text:
-        message = f"it is a word without a value, not {text!r}"
+        message = f"the option takes no value, not {text!r}"
         raise ValueError(message)
 
 
 @dataclass(frozen=True, slots=True)
 class Verb:
-    """What a ctl of a protocol takes beside the verbs that all have.
+    """A verb that a ctl of one protocol takes beside the common ones.
 
-    *act* is given the engine or the listener, what follows the verb, and `now`; ValueError: a bad argument.
+    *act* is given the engine or the listener, the text after the verb, and `now`. It raises ValueError for a bad one.
     """
 
-    usage: str  # what follows it, for people: "GROUP"
+    usage: str  # the argument, for the README: "GROUP"
     help: str
     act: Callable[[Any, str, float], None]
 
 
 class ConversationProtocol(ABC):
-    """What tcp, udp… say about themselves. Also the place where an engine's values are turned into words."""
+    """The description of a protocol (tcp, udp…), and the constructor of its engines."""
 
     name: str
     options: Mapping[str, Option] = {}
     verbs: Mapping[str, Verb] = {}
     ports: bool = True  # addresses are HOST:PORT; without: HOST
-    datagrams: bool = False  # closing what was written is no end that a peer could see
-    place: str = ""  # where its numbered directories are, when not `name`: "ip/conversations"
-    hosts: bool = True  # HOST is somebody to be looked up by name; without: a word of the protocol's own
+    datagrams: bool = False  # the peer cannot see the end of what was written
+    place: str = ""  # the path of its numbered directories; empty: *name*
+    hosts: bool = True  # HOST may be a name to look up; without: it is a word of the protocol
 
     def parse(self, text: str) -> Endpoint:
-        """Return what an address without its options says; ValueError: malformed. Nobody is asked for the name."""
+        """Parse an address without its options; no name is looked up. ValueError: malformed."""
         return parse_endpoint(text) if self.ports else Endpoint(parse_host(text), "")
 
     @abstractmethod
     def connect(self, address: AddressPath, caller: Caller, now: float) -> Engine:
-        """Begin a conversation with HOST:PORT; raises what is known at once (ENETUNREACH, ENOENT, EADDRINUSE, EACCES).
+        """Connect to HOST:PORT; raises what is known at once (ENETUNREACH, ENOENT, EADDRINUSE, EACCES).
 
-        Every option in the address is one of `options` (or of the few that the files themselves serve), checked.
+        Every option in the address was checked. Those of `conversation.options.FILE_OPTIONS` need no action here.
         """
 
     def announce(self, address: AddressPath, caller: Caller, now: float) -> ListenerEngine | Engine:
-        """Listen on :PORT; a datagram protocol gives an Engine that hears anyone. For protocols with `ports`."""
+        """Listen on :PORT; a datagram protocol may return an Engine that receives from any peer. Needs `ports`."""
         raise NotImplementedError
 
     def configure(self, engine: Engine, address: AddressPath) -> None:
-        """Have what was accepted be as the options of *address* say: it may come from a listener with others."""
+        """Apply the options of *address* to an accepted engine, whose listener may have other options."""
 
     def stats(self) -> Mapping[str, int | float | str]:
         """Return the counters of the whole protocol, in the order in which `stats` shows them."""

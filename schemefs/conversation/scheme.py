@@ -1,4 +1,4 @@
-"""The directory of a protocol, declared here once; README is made from the declarations. Below it: `numbered`.
+"""The directory of a protocol; its README is made from the declarations. Below it are the numbered directories.
 
 tcp/README  stats  err  clone  <address>[,option…]  <n>/
 """
@@ -9,10 +9,11 @@ import errno
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, TypeGuard, cast
 
-from schemefs.conversation.connecting import Seeking
+from schemefs.conversation.connecting import Connecting
 from schemefs.conversation.control import Control
-from schemefs.conversation.conversation import Conversation, Conversations
-from schemefs.conversation.directory import ConversationDirectory, Stream, lines
+from schemefs.conversation.directory import ConversationDirectory, lines
+from schemefs.conversation.event_log import open_text
+from schemefs.conversation.function_file import FunctionFile
 from schemefs.conversation.handles import (
     AcceptHandle,
     CtlHandle,
@@ -21,10 +22,10 @@ from schemefs.conversation.handles import (
     access_of,
 )
 from schemefs.conversation.help import readme
-from schemefs.conversation.journal import open_text
 from schemefs.conversation.options import ACCEPT, FILE_OPTIONS, parse_with_options
 from schemefs.conversation.protocol import ConversationProtocol, Use
 from schemefs.conversation.settings import settings_of
+from schemefs.conversation.table import ConversationTable
 from schemefs.errors import SchemeError
 from schemefs.net.addresses import AddressPath, Endpoint, parse_seconds, presentation
 from schemefs.scheme import (
@@ -40,52 +41,53 @@ from schemefs.scheme import (
 )
 
 if TYPE_CHECKING:
+    from schemefs.conversation.conversation import Conversation
     from schemefs.conversation.protocol import Engine, ListenerEngine
 
 
 class ConversationScheme(Scheme):
-    """A scheme that is a directory of conversations. A subclass names its protocol in `protocol_of`."""
+    """A scheme that is a directory of conversations. A subclass gives the constructor its protocol."""
 
     def __init__(self, context: SchemeContext, protocol: ConversationProtocol) -> None:
         super().__init__(context)
         self.protocol = protocol
         place = protocol.place or protocol.name
-        self.conversations = Conversations(place, context.timers, datagrams=protocol.datagrams)
+        self.conversations = ConversationTable(place, context.timers, datagrams=protocol.datagrams)
         self.options = {**FILE_OPTIONS, **protocol.options}
         self.path_options = {**self.options, **ACCEPT} if protocol.ports else self.options
         self.control = Control(self._begin, self._announce, settings_of, protocol)
         self._listeners: dict[tuple[str, int], Conversation] = {}
-        self.clone = Stream(self.open_clone)
+        self.clone = FunctionFile(self.open_clone)
         self.root = _ProtocolDirectory(self)
 
     def shutdown(self, now: float) -> bool:
-        """Close every conversation in order."""
+        """Close every conversation in order. True: all have ended."""
         return all([conversation.finish(now) for conversation in self.conversations])  # noqa: C419 - close every one
 
-    # Names, for whoever arranges them in another way than `tcp/`
+    # Nodes, for a scheme whose tree is not that of `tcp/`
 
-    def numbered(self, name: str) -> Directory:
+    def conversation_directory(self, name: str) -> Directory:
         """Return the directory of the live conversation with that number. ENOENT: there is none."""
         conversation = self.conversations.get(int(name)) if name.isdecimal() and name.isascii() else None
         if conversation is None or str(conversation.number) != name:
-            raise SchemeError(errno.ENOENT, f"no conversation {self.conversations.protocol}/{name} lives")
+            raise SchemeError(errno.ENOENT, f"there is no conversation {self.conversations.place}/{name}")
         return self.directory(conversation)
 
-    def all_numbered(self) -> Iterable[tuple[str, Node]]:
+    def conversation_directories(self) -> Iterable[tuple[str, Node]]:
         """Yield the directories of the live conversations."""
         return [(str(conversation.number), self.directory(conversation)) for conversation in self.conversations]
 
     def address_file(self, text: str, mode: int = 0o666) -> Node:
-        """Return what opens the conversation of an address with options. EINVAL: malformed."""
+        """Return the file that opens a conversation of an address with options. EINVAL: malformed."""
         address = self.parse(text)
-        return Stream(lambda flags, caller, now: self.open_address(address, flags, caller, now), mode=mode)
+        return FunctionFile(lambda flags, caller, now: self.open_address(address, flags, caller, now), mode=mode)
 
     # Addresses
 
     def parse(self, text: str, use: Use = Use.BOTH) -> AddressPath:
-        """Parse and check an address with options. EINVAL, with a sentence: malformed.
+        """Parse and check an address with options. EINVAL: malformed.
 
-        *use* is what a verb of ctl wants it for; a path is for what it says, and may say `accept`.
+        *use* is given by a verb of ctl. The use of a path follows from the address itself, which may have `accept`.
         """
         options = self.path_options if use is Use.BOTH else self.options
         try:
@@ -104,7 +106,7 @@ class ConversationScheme(Scheme):
         self._listen(conversation, address, caller, now)
 
     def _require_files(self, address: AddressPath, caller: Caller) -> None:
-        """Raise FilesWanted unless the files that options name were read for *caller*."""
+        """Raise FilesWanted unless the mount has read, for *caller*, the files that options name."""
         options = [(self.path_options[name], value) for name, value in address.options.items()]
         names = [str(option.check(value)) for option, value in options if option.is_file]
         if not all(name in caller.files for name in names):
@@ -112,25 +114,25 @@ class ConversationScheme(Scheme):
 
     def _connect(self, conversation: Conversation, address: AddressPath, caller: Caller, now: float) -> None:
         if self.protocol.ports and not address.endpoint.host:
-            raise SchemeError(errno.EINVAL, "connect to whom? the address has no host")
+            raise SchemeError(errno.EINVAL, "connect needs a host")
         self._apply_file_options(conversation, address)
         names = self.context.names
         if not self.protocol.hosts or len(names.known(address.endpoint.host)) == 1:
             conversation.begin(self.protocol.connect(address, caller, now), now)
             return
-        if self.protocol.ports:  # a bad one is said before anybody is asked for the host
+        if self.protocol.ports:  # report an unknown service before the lookup
             names.port(address.endpoint.port, self.protocol.name)
 
         def connect(destination: bytes, now: float) -> Engine:
             endpoint = Endpoint(presentation(destination), address.endpoint.port)
             return self.protocol.connect(AddressPath(endpoint, address.options), caller, now)
 
-        seeking = Seeking(address.endpoint.host, connect, conversation.begin, self.context.timers)
-        conversation.begin(seeking, now)
+        connecting = Connecting(address.endpoint.host, connect, conversation.begin, self.context.timers)
+        conversation.begin(connecting, now)
         try:
-            seeking.start(names, now, timeout=parse_seconds(address.options.get("timeout") or "0"))
+            connecting.start(names, now, timeout=parse_seconds(address.options.get("timeout") or "0"))
         except SchemeError:
-            conversation.engine = None  # as if nothing had begun: a ctl may try another address
+            conversation.engine = None  # nothing has begun: a ctl may connect to another address
             raise
 
     def _listen(self, conversation: Conversation, address: AddressPath, caller: Caller, now: float) -> None:
@@ -145,7 +147,7 @@ class ConversationScheme(Scheme):
             conversation.begin(cast("Engine", made), now)
 
     def _apply_file_options(self, conversation: Conversation, address: AddressPath) -> None:
-        # What ctl has set before stays unless the address says otherwise.
+        # An option that is not in the address leaves what a ctl has set.
         if "events" in address.options:
             conversation.record()
         for name in ("read_timeout", "write_timeout"):
@@ -158,12 +160,12 @@ class ConversationScheme(Scheme):
     # Opening
 
     def open_address(self, address: AddressPath, flags: int, caller: Caller, now: float) -> Handle:
-        """Make the conversation an address path stands for."""
+        """Open an address path: make a conversation and connect or listen."""
         self._require_files(address, caller)
         if "accept" in address.options:
             return self._open_accept(address, flags, caller, now)
         conversation = self.conversations.make(caller.uid, caller.gid)
-        conversation.unnamed = True
+        conversation.from_address = True
         conversation.began_at = now
         if "events" in address.options:
             conversation.record().log_event(now, open_text(caller, flags))
@@ -181,9 +183,9 @@ class ConversationScheme(Scheme):
         return DataHandle(conversation, now, reads=reads, writes=writes)
 
     def _open_accept(self, address: AddressPath, flags: int, caller: Caller, now: float) -> Handle:
-        """Take from this uid's listener on that port, else listen for as long as somebody waits."""
+        """Accept from this uid's listener on that port. If there is none, listen while an open waits."""
         key = self._listener_key(address)
-        listener = self._listeners.get(key) if key[1] else None  # port 0 is one of its own each time
+        listener = self._listeners.get(key) if key[1] else None  # each open of port 0 has a listener of its own
         if listener is None or listener.closed or listener.uid != caller.uid:
             listener = self.conversations.make(caller.uid, caller.gid)
             try:
@@ -194,7 +196,7 @@ class ConversationScheme(Scheme):
 
         def accept(listening: Conversation, now: float) -> Conversation | None:
             accepted = self.accept(listening, now)
-            if accepted is not None:  # of a listener with other options, perhaps
+            if accepted is not None:  # the listener may have other options
                 self._apply_file_options(accepted, address)
                 self.protocol.configure(accepted.connected(), address)
             return accepted
@@ -204,13 +206,13 @@ class ConversationScheme(Scheme):
         return handle
 
     def open_clone(self, _flags: int, caller: Caller, now: float) -> Handle:
-        """Make a conversation that does nothing yet; the file is its ctl."""
+        """Make a conversation that is not connected; the file is its ctl."""
         return CtlHandle(self.conversations.make(caller.uid, caller.gid), now, self.control)
 
     def accept(self, listening: Conversation, now: float) -> Conversation | None:
         """Take the next connection of a listener as a conversation of the listener's owner. ENOTCONN: it has ended.
 
-        It has the listener's time-outs, as on Linux, and records its events if the listener does.
+        It inherits the listener's time-outs, as on Linux, and records events if the listener does.
         """
         if listening.listener is None or listening.closed:
             raise SchemeError(errno.ENOTCONN, f"{listening.name} has stopped listening")
@@ -221,7 +223,7 @@ class ConversationScheme(Scheme):
         conversation = self.conversations.make(listening.uid, listening.gid)
         conversation.parent = listening
         conversation.read_timeout, conversation.write_timeout = listening.read_timeout, listening.write_timeout
-        if listening.journal is not None:
+        if listening.event_log is not None:
             conversation.began_at = now
             conversation.record()
         listening.children.add(conversation)
@@ -229,7 +231,7 @@ class ConversationScheme(Scheme):
         return conversation
 
     def directory(self, conversation: Conversation) -> Directory:
-        """Return the numbered directory, always the same one for the same conversation."""
+        """Return the numbered directory; it is the same object for the life of the conversation."""
         if conversation.directory is None:
             ports = self.protocol.ports
             conversation.directory = ConversationDirectory(conversation, self.control, self.accept, listens=ports)
@@ -253,17 +255,17 @@ class _ProtocolDirectory(Directory):
         }
 
     def lookup(self, name: str, caller: Caller) -> Node:
-        """Find a fixed name, a number or an address; an address is checked, nothing is made."""
+        """Find a fixed name, a number or an address. An address is checked; no conversation is made."""
         scheme = self._scheme
         if name in self._fixed:
             return self._fixed[name]
         if name.isdecimal() and name.isascii():
-            return scheme.numbered(name)
+            return scheme.conversation_directory(name)
         if ":" in name or "!" in name:
             return scheme.address_file(name)
-        raise SchemeError(errno.ENOENT, f"no {name!r} here: an address is HOST:PORT or :PORT; README says more")
+        raise SchemeError(errno.ENOENT, f"there is no {name!r}; an address is HOST:PORT or :PORT")
 
     def list(self, caller: Caller) -> Iterable[tuple[str, Node]]:
         """Yield the fixed names and the live conversations."""
         yield from self._fixed.items()
-        yield from self._scheme.all_numbered()
+        yield from self._scheme.conversation_directories()

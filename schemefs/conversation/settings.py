@@ -1,7 +1,7 @@
-"""The files of `settings/`: every value as text, and Redox's binary forms beside the three that Redox has.
+"""The files of `settings/`: every value as text, and three in Redox's binary form too (`NAME.raw`).
 
-Redox: `hop_limit` is one octet; `read_timeout` and `write_timeout` are a TimeSpec, 16 octets in native order: seconds
-as i64, nanoseconds as i32, 4 octets of padding; nothing is read while none is set, and a short write clears it.
+Redox: `hop_limit` is one octet. `read_timeout` and `write_timeout` are a TimeSpec, 16 octets in native order: seconds
+as i64, nanoseconds as i32, 4 octets of padding. While no time-out is set a read is empty; a short write clears it.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from struct import Struct
 from typing import TYPE_CHECKING, Final
 
 from schemefs.conversation.control import apply, check_length
+from schemefs.conversation.options import READ_TIMEOUT_HELP, WRITE_TIMEOUT_HELP
 from schemefs.conversation.protocol import Setting
 from schemefs.errors import SchemeError
 from schemefs.net.addresses import parse_seconds
@@ -25,7 +26,7 @@ _TIMESPEC: Final = Struct("=qi4x")
 
 
 def settings_of(conversation: Conversation) -> dict[str, Setting]:
-    """Return every setting: the files' own time-outs, then the engine's."""
+    """Return every setting: the time-outs of the files, then those of the engine or the listener."""
 
     def timeout(name: str, text: str) -> Setting:
         return Setting(
@@ -35,15 +36,15 @@ def settings_of(conversation: Conversation) -> dict[str, Setting]:
         )
 
     found = {
-        "read_timeout": timeout("read_timeout", "seconds a blocking read waits before EAGAIN; 0: for ever"),
-        "write_timeout": timeout("write_timeout", "seconds a blocking write waits before EAGAIN; 0: for ever"),
+        "read_timeout": timeout("read_timeout", READ_TIMEOUT_HELP),
+        "write_timeout": timeout("write_timeout", WRITE_TIMEOUT_HELP),
     }
     side = conversation.engine or conversation.listener
     return found | dict(side.settings) if side is not None else found
 
 
 def _decimal(seconds: float) -> str:
-    """Return seconds as decimal digits, to the nanosecond; never an exponent."""
+    """Return seconds in decimal, to the nanosecond, without an exponent."""
     return f"{seconds:.9f}".rstrip("0").rstrip(".")
 
 
@@ -59,17 +60,17 @@ class SettingFile(TextFile):
 
     def _setting(self) -> Setting:
         setting = settings_of(self._conversation).get(self._name)
-        if setting is None:  # it has become something else since this file was found
-            raise SchemeError(errno.ENOENT, f"{self._conversation.name} has no setting {self._name} any more")
+        if setting is None:  # the conversation has another engine since the lookup
+            raise SchemeError(errno.ENOENT, f"{self._conversation.name} no longer has the setting {self._name}")
         return setting
 
     def read(self, caller: Caller, now: float) -> bytes:
-        """Return the value and a newline."""
+        """Return the value at the time of the call, and a newline."""
         del caller, now
         return f"{self._setting().get()}\n".encode()
 
     def write(self, data: bytes, caller: Caller, now: float) -> None:
-        """Set the value."""
+        """Set the value. EACCES: it is read-only; EINVAL: a bad value. `err` keeps the sentence."""
         del caller
         try:
             check_length(data)
@@ -87,10 +88,10 @@ class RawSettingFile(SettingFile):
 
     def __init__(self, conversation: Conversation, name: str) -> None:
         super().__init__(conversation, name)
-        self.help = f"{name} in Redox's octets"
+        self.help = f"{name} in Redox's binary form"
 
     def read(self, caller: Caller, now: float) -> bytes:
-        """Return the octets Redox would."""
+        """Return the binary form; empty: no time-out is set."""
         del caller, now
         text = self._setting().get()
         if self._name == "hop_limit":
@@ -99,10 +100,10 @@ class RawSettingFile(SettingFile):
         return _TIMESPEC.pack(*divmod(nanoseconds, 1_000_000_000)) if nanoseconds else b""
 
     def write(self, data: bytes, caller: Caller, now: float) -> None:
-        """Take the octets Redox takes. EIO: an empty hop limit."""
+        """Set the value from its binary form. EIO: an empty hop limit."""
         if self._name == "hop_limit":
             if not data:
-                raise SchemeError(errno.EIO, "a hop limit is one octet")
+                raise SchemeError(errno.EIO, "hop_limit.raw takes one octet, not an empty write")
             text = str(data[0])
         elif len(data) < _TIMESPEC.size:
             text = "0"
@@ -118,10 +119,9 @@ RAW: Final[dict[str, Callable[[Conversation, str], SettingFile]]] = dict.fromkey
 
 
 class SettingsDirectory(Directory):
-    """`tcp/7/settings/`: what there is depends on what the conversation has become."""
+    """`tcp/7/settings/`: its names depend on whether the conversation has an engine, a listener or neither."""
 
     mode = 0o700
-    help = "its values: each can be read, most can be written; ctl takes `<setting> <value>` too"
 
     def __init__(self, conversation: Conversation) -> None:
         self._conversation = conversation
@@ -130,7 +130,7 @@ class SettingsDirectory(Directory):
         self.gid = conversation.gid
 
     def changed(self, name: str = "") -> None:
-        """Tell who polls a setting, or all of them, that it may have another value."""
+        """Wake the pollers of a setting; of all settings if *name* is empty."""
         for shown, file in self._files.items():
             if not name or shown in (name, f"{name}.raw"):
                 file.changed()
@@ -149,12 +149,12 @@ class SettingsDirectory(Directory):
                 yield f"{name}.raw"
 
     def lookup(self, name: str, caller: Caller) -> Node:
-        """Find a setting."""
+        """Find a setting. ENOENT: the conversation has none of that name."""
         if name not in self._names():
             allowed = ", ".join(settings_of(self._conversation))
-            raise SchemeError(errno.ENOENT, f"no setting is called {name!r}; there are: {allowed}")
+            raise SchemeError(errno.ENOENT, f"there is no setting {name!r}; there are: {allowed}")
         return self._file(name)
 
     def list(self, caller: Caller) -> Iterable[tuple[str, Node]]:
-        """Yield the settings."""
+        """Return the settings that the conversation has now."""
         return [(name, self._file(name)) for name in self._names()]

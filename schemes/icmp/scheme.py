@@ -155,11 +155,11 @@ class _IcmpDirectory(StaticDirectory):
 
     def lookup(self, name: str, caller: Caller) -> Node:
         """Return the declared file or the conversation with this number."""
-        return self._scheme.numbered(name) if name.isdecimal() else super().lookup(name, caller)
+        return self._scheme.conversation_directory(name) if name.isdecimal() else super().lookup(name, caller)
 
     def list(self, caller: Caller) -> Iterable[tuple[str, Node]]:
         """Return the declared files and the live conversations."""
-        return [*super().list(caller), *self._scheme.all_numbered()]
+        return [*super().list(caller), *self._scheme.conversation_directories()]
 
 
 def _streams(parse: Callable[[str], Opener]) -> Callable[[str], Node]:

@@ -27,10 +27,11 @@ ip: whole IPv4 datagrams with their headers, for whoever may configure the netwo
 {names}
              read: one datagram, header first; others than from/to say are passed over
              write: one datagram; total length and header checksum are filled in, identification and source where zero
-clone        a new conversation; the file is its ctl: connect <proto>
-conversations/<n>/   one directory per live conversation, its owner's
-stats        counters by RFC 4293, and what was dropped for which reason
-err          why your last open here failed
+
+clone               a new conversation; the file is its ctl: connect <proto>
+conversations/<n>/  one directory per live conversation, its owner's
+stats               counters by RFC 4293, and what was dropped for which reason
+err                 why your last open here failed
 """.format(names=fill(" ".join(NUMBERS), 100, initial_indent=" " * 13, subsequent_indent=" " * 13))
 
 
@@ -137,9 +138,9 @@ class _Conversations(Directory):
     def lookup(self, name: str, caller: Caller) -> Node:
         """Find a number."""
         del caller
-        return self._scheme.numbered(name)
+        return self._scheme.conversation_directory(name)
 
     def list(self, caller: Caller) -> Iterable[tuple[str, Node]]:
         """Yield the live conversations."""
         del caller
-        return self._scheme.all_numbered()
+        return self._scheme.conversation_directories()

@@ -7,7 +7,7 @@ import errno
 from typing import TYPE_CHECKING
 
 from schemefs.conversation import ConversationProtocol, ConversationScheme, Option, Use
-from schemefs.conversation.journal import EarlyEvents
+from schemefs.conversation.event_log import EarlyEvents
 from schemefs.errors import SchemeError
 from schemefs.net.addresses import ANY_V4, AddressPath, parse_endpoint, parse_seconds
 from schemefs.net.network_layer import NetworkLayer, not_local

@@ -18,7 +18,7 @@ import ssl
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
-from schemefs.conversation.journal import EventSource
+from schemefs.conversation.event_log import EventSource
 from schemefs.errors import PendingError, SchemeError
 from schemefs.net.buffer import joined
 from schemefs.no_callback import no_callback

@@ -278,12 +278,15 @@ def test_any_value_of_any_setting(tree: Tree, request: pytest.FixtureRequest) ->
         ("icmp/echo/127.0.0.1,colour=red", "there is no option 'colour'; there are: "),
         ("ip/udp,colour=red", "there is no option 'colour'; there are: events, from, "),
         ("tcp/10.9.9.9:80", "no route to 10.9.9.9"),
-        ("tcp/:8080,timeout=3", "'timeout' means nothing to an address that listens; there are: accept, "),
-        ("tcp/127.0.0.1:80,backlog=3", "'backlog' means nothing to an address that connects; there are: "),
-        ("udp/127.0.0.1:80,listen", "'listen' means nothing to an address that connects; there are: bytes, events, "),
-        ("udp/:0,backlog=3", "'backlog' means nothing without 'listen' or 'accept'"),
-        ("udp/:0,bytes=yes", "bytes: it is a word without a value, not 'yes'"),
-        ("tls/:8443,sni=me", "'sni' means nothing to an address that listens; there are: accept, "),
+        ("tcp/:8080,timeout=3", "'timeout' applies only to connecting addresses; listening addresses take: accept, "),
+        ("tcp/127.0.0.1:80,backlog=3", "'backlog' applies only to listening addresses; connecting addresses take: "),
+        (
+            "udp/127.0.0.1:80,listen",
+            "'listen' applies only to listening addresses; connecting addresses take: bytes, events, ",
+        ),
+        ("udp/:0,backlog=3", "'backlog' needs 'listen' or 'accept'"),
+        ("udp/:0,bytes=yes", "bytes: the option takes no value, not 'yes'"),
+        ("tls/:8443,sni=me", "'sni' applies only to connecting addresses; listening addresses take: accept, "),
         ("icmp/ping/127.0.0.1,ttl=0", "ttl: '0' is no number from 1 to 255"),
         ("icmp/trace/127.0.0.1,timeout=soon", "timeout: 'soon' is no number of seconds"),
     ],
@@ -304,5 +307,5 @@ def test_a_bad_verb_is_answered_with_the_good_ones(tree: Tree, scheme: str) -> N
             verbs = (
                 "connect ADDRESS, announce ADDRESS, bind" if scheme in ("tcp", "udp") else "connect ADDRESS, shutdown"
             )
-            assert f"no verb or setting is called 'dance'; there are: {verbs}" in text
+            assert f"there is no verb or setting 'dance'; there are: {verbs}" in text
             assert "read_timeout" in text

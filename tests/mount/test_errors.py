@@ -316,4 +316,4 @@ def test_a_name_that_is_not_there_is_explained_but_not_what_tools_look_for(modul
     for missing in ("10.0.2.2", ".git"):
         with pytest.raises(FileNotFoundError):
             open(tcp / missing, "rb")
-        assert (tcp / "err").read_text() == "no '10.0.2.2' here: an address is HOST:PORT or :PORT; README says more\n"
+        assert (tcp / "err").read_text() == "there is no '10.0.2.2'; an address is HOST:PORT or :PORT\n"

@@ -216,7 +216,7 @@ def test_a_bad_registration_says_why(situation: Situation) -> None:
     queue = situation.open("event/queue")
     with pytest.raises(FileNotFoundError):
         os.write(queue, b"tcp/99999 read\n")
-    assert (situation.path / "event/err").read_text() == "no conversation tcp/99999 lives\n"
+    assert (situation.path / "event/err").read_text() == "there is no conversation tcp/99999\n"
 
 
 def test_redox_records_name_descriptors(situation: Situation) -> None:

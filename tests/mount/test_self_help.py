@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+from itertools import groupby
 from pathlib import Path
 
 import pytest
@@ -30,6 +32,45 @@ def test_every_directory_has_one_and_ls_shows_it(module_scheme_mount: SchemeMoun
             assert (directory / "README").read_text(), directory
 
 
+def out_of_column(text: str) -> list[str]:
+    """Return the lines of a table whose second word begins beside its column. Two or more spaces begin a column."""
+
+    def columns(line: str) -> list[int]:
+        return [gap.end() for gap in re.finditer(r"(?<=\S) {2,}(?=\S)", line)]
+
+    def kind(line: str) -> tuple[bool, int]:
+        return bool(columns(line)), len(line) - len(line.lstrip())
+
+    found: list[str] = []
+    for (is_table, _), rows in groupby(text.splitlines(), kind):
+        if is_table:
+            table = list(rows)
+            allowed = max(map(columns, table), key=len)  # a directory has an empty second column in a made README
+            found += [row for row in table if columns(row)[0] not in allowed]
+    return found
+
+
+def test_every_readme_keeps_its_columns(module_scheme_mount: SchemeMount) -> None:
+    scheme = module_scheme_mount.path
+    with (
+        open(scheme / "tcp/:7201", "rb", buffering=0),
+        open(scheme / "tcp/127.0.0.1:7201", "r+b", buffering=0),
+        open(scheme / "udp/127.0.0.1:7202", "r+b", buffering=0),
+        open(scheme / "icmp/echo/127.0.0.1", "r+b", buffering=0),
+    ):
+        texts = {directory / "README": (directory / "README").read_text() for directory in directories(scheme)}
+    assert "keepalive" in texts[scheme / "tcp/README"]
+    assert {path: lines for path, text in texts.items() if (lines := out_of_column(text))} == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [("a  1\nbb  2\n", ["bb  2"]), ("a   1\nbb  2\n  c  3\n\nd  4\n", []), ("a/    1\nb  w  2\n", [])],
+)
+def test_a_word_beside_its_column_is_found(text: str, lines: list[str]) -> None:
+    assert out_of_column(text) == lines
+
+
 def test_one_that_is_made_names_all_that_is_there_and_what_it_is(module_scheme_mount: SchemeMount) -> None:
     directory = module_scheme_mount.path / "netcfg/ifaces/lo/addr"
     assert (directory / "README").read_text().splitlines() == [
@@ -53,7 +94,7 @@ def test_a_conversations_readme_explains_its_files_and_settings(module_scheme_mo
         assert all(f"\n{name}" in text for name in os.listdir(directory) if name != "README")
         settings = (directory / "settings/README").read_text()
         assert "hop_limit          read/write  TTL of what is sent, 1 to 255" in settings
-        assert "hop_limit.raw      read/write  hop_limit in Redox's octets" in settings
+        assert "hop_limit.raw      read/write  hop_limit in Redox's binary form" in settings
 
 
 def test_readme_is_never_an_address(module_scheme_mount: SchemeMount) -> None:

@@ -126,7 +126,7 @@ def test_how_long_a_sender_of_datagrams_may_be_silent(
         ((":80", "no-such-program"), "there is no program 'no-such-program'"),
         (("sctp/:80", "cat"), "sctp/:80: No such file or directory"),
         (("udp/:0", "cat"), "udp/:0 hears datagrams, whoever sends them: udp/:0,listen has connections"),
-        ((":0,timeout=3", "cat"), "'timeout' means nothing to an address that listens"),
+        ((":0,timeout=3", "cat"), "'timeout' applies only to connecting addresses"),
         ((":0,accept", "cat"), "'accept' is for a file that is one connection"),
     ],
 )

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import sys
 
-from schemefs.conversation.journal import EARLY_LINES, EarlyEvents, EventSource, Journal
+from schemefs.conversation.event_log import EARLY_LINES, EarlyEvents, EventLog, EventSource
 from tests.support.tcp_pair import PORT, RIGHT, Pair
 from tests.support.tcp_trace import PEER, PEER_PORT, Trace, established
 
 
 def test_every_segment_decision_and_state_is_a_line() -> None:
     tcp = established(mss=1000, options_text="sackOK", cwnd=10_000)
-    journal = Journal(0.0)
+    log = EventLog(0.0)
     assert isinstance(tcp.connection, EventSource)
-    tcp.connection.record_to(journal.log_event)
+    tcp.connection.record_to(log.log_event)
     tcp.write(bytes(4000), now=0.5)
     tcp.receives(". ack 1 sack 1001:4001", now=0.6)
     tcp.until(0.7)
     tcp.receives(". ack 4001", now=0.8)
-    journal.log_event(0.9, "close: 0 files are left")  # as the conversation does
+    log.log_event(0.9, "close: 0 files are left")  # as the conversation does
     tcp.connection.close(0.9)
     tcp.until(2.0)
-    lines = journal.ring.read(0, 1 << 16)[0].decode().splitlines()
+    lines = log.ring.read(0, 1 << 16)[0].decode().splitlines()
     assert lines[:2] == [
         "+0.500000 PSH-ACK out to 10.0.2.2:80: seq 1, 4000 octets, ack 1, window 65535",
         "+0.600000 ACK in from 10.0.2.2:80: seq 1, 0 octets, ack 1, window 65535, sack 1001:4001",
@@ -35,19 +35,19 @@ def test_every_segment_decision_and_state_is_a_line() -> None:
 
 def test_a_failure_is_the_last_word() -> None:
     tcp = established()
-    journal = Journal(0.0)
-    tcp.connection.record_to(journal.log_event)
+    log = EventLog(0.0)
+    tcp.connection.record_to(log.log_event)
     tcp.receives("R 1:1(0)", now=1.0)
-    lines = journal.ring.read(0, 1 << 16)[0].decode().splitlines()
+    lines = log.ring.read(0, 1 << 16)[0].decode().splitlines()
     assert "+1.000000 RST from 10.0.2.2:80 in state ESTABLISHED" in lines
 
 
-def test_the_journal_is_bounded() -> None:
-    journal = Journal(0.0)
+def test_the_event_log_is_bounded() -> None:
+    log = EventLog(0.0)
     for number in range(10_000):
-        journal.log_event(number / 10, "a line of some length, as they are")
-    assert len(journal.ring.read(0, 1 << 20)[0]) <= 64 << 10
-    assert journal.ring.end > 64 << 10
+        log.log_event(number / 10, "a line of some length, as they are")
+    assert len(log.ring.read(0, 1 << 20)[0]) <= 64 << 10
+    assert log.ring.end > 64 << 10
 
 
 def test_nobody_pays_for_events_that_nobody_reads() -> None:
@@ -174,17 +174,17 @@ def test_what_happened_before_the_conversation_had_it_is_told() -> None:
     connection = tcp.tcp.connect(PEER, PEER_PORT, 5.0)
     connection.record_to(EarlyEvents())
     tcp.tcp.begin(connection, 5.0)
-    journal = Journal(5.0)
-    journal.log_event(5.0, "open pid 1")
-    assert journal.follow(connection)
-    assert connection.sink == journal.log_event
-    lines = journal.ring.read(0, 1 << 16)[0].decode().splitlines()
+    log = EventLog(5.0)
+    log.log_event(5.0, "open pid 1")
+    assert log.follow(connection)
+    assert connection.sink == log.log_event
+    lines = log.ring.read(0, 1 << 16)[0].decode().splitlines()
     assert lines == [
         "+0.000000 open pid 1",
         "+0.000000 CLOSED -> SYN_SENT",
         "+0.000000 SYN out to 10.0.2.2:80 (try 1)",
     ]
-    late = Journal(7.0)
+    late = EventLog(7.0)
     connection.record_to(EarlyEvents())
     connection.log_event(6.0, "SYN in")
     connection.log_event(6.5, "ACK in")
@@ -201,11 +201,11 @@ def test_the_clock_of_an_accepted_one_begins_with_its_syn_and_never_steps_back()
     tcp.receives(". 1:1(0) ack 1", now=1000.5)
     connection = listener.accept(1002.0)
     assert connection is not None
-    journal = Journal(1002.0)
-    assert journal.follow(connection)
-    journal.log_event(1002.0, "open pid 1")
-    journal.log_event(1001.0, "late")
-    times = [line.split()[0] for line in journal.ring.read(0, 1 << 16)[0].decode().splitlines()]
+    log = EventLog(1002.0)
+    assert log.follow(connection)
+    log.log_event(1002.0, "open pid 1")
+    log.log_event(1001.0, "late")
+    times = [line.split()[0] for line in log.ring.read(0, 1 << 16)[0].decode().splitlines()]
     assert times == ["+0.000000", "+0.000000", "+0.500000", "+0.500000", "+2.000000", "+2.000000"]
 
 
@@ -214,9 +214,9 @@ def test_a_clock_that_begins_at_zero_is_a_clock() -> None:
     beginning(0.0, "SYN in")
     tcp = established()
     tcp.connection.record_to(beginning)
-    journal = Journal(3.0)
-    journal.follow(tcp.connection)
-    assert journal.ring.read(0, 100)[0] == b"+0.000000 SYN in\n"
+    log = EventLog(3.0)
+    log.follow(tcp.connection)
+    assert log.ring.read(0, 100)[0] == b"+0.000000 SYN in\n"
 
 
 def test_lines_before_an_accept_are_bounded() -> None:

@@ -96,20 +96,21 @@ def test_error_in_a_later_verb_tells_how_much_was_done(world: World, ctl: Handle
 
 
 @pytest.mark.parametrize(
-    ("command", "number"),
+    ("command", "number", "words"),
     [
-        ("frobnicate", errno.EINVAL),
-        ("shutdown sideways", errno.EINVAL),
-        ("shutdown", errno.EINVAL),
-        ("hop_limit 999", errno.EINVAL),
-        ("room 5", errno.EACCES),
-        ("announce :80", errno.EISCONN),
-        ("bind :80", errno.EINVAL),
+        ("frobnicate", errno.EINVAL, "there is no verb or setting 'frobnicate'; there are: connect ADDRESS, "),
+        ("shutdown sideways", errno.EINVAL, "shutdown takes read, write or both, not 'sideways'"),
+        ("shutdown", errno.EINVAL, "shutdown takes read, write or both, not ''"),
+        ("hop_limit 999", errno.EINVAL, "hop_limit: '999' is "),
+        ("room 5", errno.EACCES, "room is read-only"),
+        ("announce :80", errno.EISCONN, "pipe/1 is connected or announced already"),
+        ("bind :80", errno.EINVAL, "pipe/1 is connected or announced already"),
     ],
 )
-def test_bad_verbs_of_a_connected_one(world: World, ctl: Handle, command: str, number: int) -> None:
+def test_bad_verbs_of_a_connected_one(world: World, ctl: Handle, command: str, number: int, words: str) -> None:
     world.write(ctl, b"connect 127.0.0.1:8080\n")
     assert errno_of(world, ctl, command) == number
+    assert words in world.text("1/err")
 
 
 @pytest.mark.parametrize("command", ["shutdown write", "hangup", "close"])
@@ -147,7 +148,7 @@ def test_shutdown_write_hangup_and_close(world: World, ctl: Handle) -> None:
     assert world.numbers() == [0]
 
 
-def test_close_ends_it_whoever_holds_the_files(world: World, ctl: Handle) -> None:
+def test_close_ends_it_though_files_are_open(world: World, ctl: Handle) -> None:
     world.write(ctl, b"connect 127.0.0.1:8080\n")
     peer = world.pipes.listeners["8080"].accept(0.0)
     assert peer is not None
@@ -156,7 +157,7 @@ def test_close_ends_it_whoever_holds_the_files(world: World, ctl: Handle) -> Non
     assert peer.read(10, 0.0) == b""
 
 
-def test_connect_held_by_ctl_alone_waits_for_who_opens_it(world: World, ctl: Handle) -> None:
+def test_connect_held_by_ctl_alone_waits_for_an_open(world: World, ctl: Handle) -> None:
     world.write(ctl, b"connect 127.0.0.1:8080\n")
     assert world.read(ctl) == b"1\n"
     world.close(ctl)
@@ -175,8 +176,8 @@ def test_err_tells_the_latest_failure(world: World, ctl: Handle) -> None:
     assert world.text("1/err") == "RST from 127.0.0.1:9\n"
 
 
-def test_connect_whose_number_nobody_asked_for_ends_with_its_ctl(world: World, ctl: Handle) -> None:
-    # It stayed for half a minute, though nobody could have come for it.
+def test_connect_whose_number_was_not_read_ends_with_its_ctl(world: World, ctl: Handle) -> None:
+    # It stayed for half a minute, though no caller could have known its number.
     world.write(ctl, b"connect 127.0.0.1:8080\n")
     world.close(ctl)
     assert world.pipes.engines[0].calls == ["close"]
@@ -231,9 +232,13 @@ def test_a_connect_after_one_that_did_not_wait_asks_what_became_of_it(world: Wor
     [
         ("bind nonsense", "bind: 'nonsense' has no port: HOST:PORT"),
         ("connect 127.0.0.1:8080,accept", "there is no option 'accept'; there are: events, from, "),
-        ("announce :8081,from=:5000", "'from' means nothing to an address that listens; there are: events, "),
-        ("close now", "close stands alone, without 'now'"),
-        ("hangup 1", "hangup stands alone, without '1'"),
+        (
+            "announce :8081,from=:5000",
+            "'from' applies only to connecting addresses; listening addresses take: events, ",
+        ),
+        ("connect :80", "connect needs a host"),
+        ("close now", "close takes no argument, not 'now'"),
+        ("hangup 1", "hangup takes no argument, not '1'"),
     ],
 )
 def test_what_would_have_no_effect_is_refused(world: World, ctl: Handle, command: str, words: str) -> None:
@@ -244,9 +249,10 @@ def test_what_would_have_no_effect_is_refused(world: World, ctl: Handle, command
 def test_bind_is_not_for_announce(world: World, ctl: Handle) -> None:
     world.write(ctl, b"bind :5000\n")
     assert errno_of(world, ctl, "announce :8081") == errno.EINVAL
+    assert world.text("1/err") == "bind applies only to connect; announce names its own address\n"
 
 
-def test_who_polls_a_text_is_told_what_ctl_has_done(world: World, ctl: Handle) -> None:
+def test_a_poll_of_a_text_is_woken_by_ctl(world: World, ctl: Handle) -> None:
     def versions(*names: str) -> list[int]:
         return [node.version for name in names if isinstance(node := world.scheme.lookup(f"1/{name}", ROOT), TextFile)]
 
@@ -265,9 +271,9 @@ def test_who_polls_a_text_is_told_what_ctl_has_done(world: World, ctl: Handle) -
 def test_events_may_be_asked_for_by_connect(world: World, ctl: Handle) -> None:
     world.write(ctl, b"connect 127.0.0.1:8080,events\n")
     world.write(world.open("1/data"), b"hello")
-    journal = world.scheme.conversations.get(1).journal  # type: ignore[union-attr]
-    assert journal is not None
-    assert b"write of 5: 5" in journal.ring.read(0, 1000)[0]
+    event_log = world.scheme.conversations.get(1).event_log  # type: ignore[union-attr]
+    assert event_log is not None
+    assert b"write of 5: 5" in event_log.ring.read(0, 1000)[0]
 
 
 def test_err_tells_why_a_file_could_not_be_opened_or_read(world: World, ctl: Handle) -> None:
@@ -288,7 +294,7 @@ def test_words_may_be_separated_by_any_white_space(world: World, ctl: Handle) ->
 def test_a_line_as_long_as_nothing_is(world: World, ctl: Handle) -> None:
     # The sentence quoted all of it.
     assert errno_of(world, ctl, "x" * 100_000) == errno.EINVAL
-    assert world.text("1/err") == "a line of more than 4096 octets\n"
+    assert world.text("1/err") == "the line is longer than 4096 octets\n"
 
 
 def test_err_tells_why_a_setting_was_not_taken(world: World, ctl: Handle) -> None:

@@ -57,11 +57,11 @@ def test_unknown_option_is_told_which_there_are(world: World) -> None:
     [
         (
             ":8080,from=:5000",
-            "'from' means nothing to an address that listens; there are: accept, events, read_",
+            "'from' applies only to connecting addresses; listening addresses take: accept, events, read_",
         ),
-        ("127.0.0.1:8080,accept,from=:5000", "'from' means nothing to an address that listens"),
-        (":8080,accept=1", "accept: it is a word without a value, not '1'"),
-        ("127.0.0.1:8080,events=no", "events: it is a word without a value, not 'no'"),
+        ("127.0.0.1:8080,accept,from=:5000", "'from' applies only to connecting addresses"),
+        (":8080,accept=1", "accept: the option takes no value, not '1'"),
+        ("127.0.0.1:8080,events=no", "events: the option takes no value, not 'no'"),
         ("127.0.0.1:8080,read_timeout=soon", "read_timeout: 'soon' is no number of seconds"),
     ],
 )
@@ -79,7 +79,7 @@ def test_setting_that_is_gone_says_so(world: World) -> None:
     node = world.scheme.lookup("1/settings/hop_limit", USER)
     assert isinstance(node, TextFile)
     handle.conversation.engine = None  # type: ignore[attr-defined]
-    with pytest.raises(SchemeError, match="pipe/1 has no setting hop_limit any more"):
+    with pytest.raises(SchemeError, match="pipe/1 no longer has the setting hop_limit"):
         node.read(USER, 0.0)
 
 
@@ -184,6 +184,10 @@ def test_settings_are_listed_with_redox_binary_forms(world: World) -> None:
         with pytest.raises(SchemeError) as caught:
             world.scheme.lookup(f"0/settings/{name}", USER)
         assert caught.value.errno == errno.ENOENT
+        assert (
+            caught.value.sentence
+            == f"there is no setting {name!r}; there are: read_timeout, write_timeout, hop_limit, room"
+        )
 
 
 @pytest.mark.parametrize(
@@ -225,7 +229,7 @@ def test_raw_timeouts_are_timespecs(world: World) -> None:
     assert handle.read_timeout == 0.0
 
 
-def test_directions_nobody_has(world: World) -> None:
+def test_rx_cannot_be_written_nor_tx_read(world: World) -> None:
     world.connected()
     for name, flags in (("rx", 2), ("tx", 4)):
         assert not permits(world.scheme.lookup(f"0/{name}", USER), USER, flags)

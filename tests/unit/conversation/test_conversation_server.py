@@ -134,7 +134,7 @@ def test_write_only_accept_behaves_as_tx(world: World) -> None:
     client = world.open("127.0.0.1:8080")
     assert not handle.opening(0.0)
     world.write(handle, b"page")
-    world.write(client, b"request that nobody reads")
+    world.write(client, b"request that is not read")
     world.close(handle)
     assert world.read(client) == b"page"
 
@@ -175,7 +175,7 @@ def test_reading_needs_a_listener_and_writing_one_is_eacces(world: World) -> Non
 
 
 @pytest.mark.parametrize("verb", ["close", "hangup"])
-def test_a_ctl_ends_a_listener_and_who_waits_is_told(world: World, verb: str) -> None:
+def test_a_ctl_ends_a_listener_and_wakes_waiting_calls(world: World, verb: str) -> None:
     listener = world.open(":8080", RDONLY)
     number = world.numbers()[0]
     acceptor = world.open(f"{number}/listen")
@@ -224,7 +224,7 @@ def test_events_of_what_a_listener_accepts_are_kept_from_the_start(world: World)
     number = str(world.read(listener), "ascii").split()[0]
     accepted = world.scheme.conversations.get(int(number))
     assert accepted is not None
-    assert accepted.journal is not None
+    assert accepted.event_log is not None
 
 
 def test_accepted_and_never_told_ends_with_its_ctl(world: World) -> None:

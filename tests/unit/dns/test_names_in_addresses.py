@@ -89,7 +89,7 @@ def test_when_no_address_works_the_last_failure_is_told() -> None:
     host = DnsHost(knows("10.0.2.2", "10.0.2.3"))
     failure = fails(host, "tcp/example.com:80")
     assert failure.errno == errno.ECONNREFUSED
-    assert failure.sentence.startswith("none of 2 addresses of example.com works; the last: ")
+    assert failure.sentence.startswith("none of 2 addresses of example.com connects; the last error: ")
     assert len(host.tcp.conversations) == 0
 
 
@@ -283,7 +283,7 @@ def test_what_a_ctl_gives_up_has_not_succeeded(verb: str) -> None:
         host.open(f"tcp/{number}/ctl", os.O_RDWR).write(memoryview(f"{verb}\n".encode()), host.now)
     with pytest.raises(SchemeError) as caught:
         ctl.write(command, host.now)
-    assert (caught.value.errno, caught.value.sentence) == (errno.ECONNABORTED, "the way to example.com was given up")
+    assert (caught.value.errno, caught.value.sentence) == (errno.ECONNABORTED, "connecting to example.com was aborted")
     with pytest.raises(SchemeError) as caught:
         opened.opening(host.now)
     assert caught.value.errno == errno.ECONNABORTED

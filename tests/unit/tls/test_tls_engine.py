@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from schemefs.conversation.journal import EventSource
+from schemefs.conversation.event_log import EventSource
 from schemefs.errors import SchemeError
 from schemefs.net.buffer import joined
 from schemefs.scheme import Event

@@ -278,12 +278,15 @@ def test_shut_down_for_writing_is_epipe_but_a_closed_tx_is_not() -> None:
 @pytest.mark.parametrize(
     ("path", "words"),
     [
-        ("10.0.2.2:53,listen", "'listen' means nothing to an address that connects; there are: bytes, events, from, "),
-        ("10.0.2.2:53,join=224.0.0.251", "'join' means nothing to an address that connects"),
-        ("10.0.2.2:53,backlog=5", "'backlog' means nothing to an address that connects"),
-        (":5000,backlog=5", "'backlog' means nothing without 'listen' or 'accept'"),
-        (":5000,from=:5001", "'from' means nothing to an address that listens"),
-        (":5000,headers=yes", "headers: it is a word without a value, not 'yes'"),
+        (
+            "10.0.2.2:53,listen",
+            "'listen' applies only to listening addresses; connecting addresses take: bytes, events, from, ",
+        ),
+        ("10.0.2.2:53,join=224.0.0.251", "'join' applies only to listening addresses"),
+        ("10.0.2.2:53,backlog=5", "'backlog' applies only to listening addresses"),
+        (":5000,backlog=5", "'backlog' needs 'listen' or 'accept'"),
+        (":5000,from=:5001", "'from' applies only to connecting addresses"),
+        (":5000,headers=yes", "headers: the option takes no value, not 'yes'"),
     ],
 )
 def test_options_that_would_have_no_effect_are_refused(path: str, words: str) -> None:

@@ -85,5 +85,5 @@ def test_accept_alone_waits_for_a_sender_too() -> None:
 def test_what_is_bound_says_how_it_would_have_connections() -> None:
     host = UdpHost()
     host.open(":5000")
-    with pytest.raises(SchemeError, match="udp/0 hears whoever writes; with ,listen it has connections"):
+    with pytest.raises(SchemeError, match="udp/0 is bound without ',listen', so it accepts no connections"):
         host.open("0/listen")

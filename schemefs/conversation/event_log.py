@@ -1,16 +1,15 @@
-"""What happened in one conversation, both sides on one clock: `events` of its directory.
+"""The event log of one conversation: `events` of its directory. Engine and files write to it on one clock.
 
     +0.000012 open pid 4711 O_NONBLOCK
     +0.000031 SYN out to 10.0.2.2:80 (try 1)
-    +0.000050 ARP who-has 10.0.2.2 (try 1)
     +0.000310 poll pid 4711 -> none, parked
     +0.020310 SYN-ACK in from 10.0.2.2:80: seq 0, 0 octets, ack 1, window 65535
     +0.020310 fevent OUT -> 1 waker
     +0.020840 poll pid 4711 -> OUT
 
-Nothing is recorded, and nothing paid but a look at an attribute, until somebody opens the file; or from the first call
-on with the option `,events` in the address. The newest 64 KiB are kept. Who records is given `Journal.sink`; what is
-worth a line is theirs to say.
+Recording begins when `events` is opened, or with the conversation if its address has the option `,events`. Before that
+an event costs one look at an attribute. The newest 64 KiB are kept. An engine is given `EventLog.log_event` as its sink
+and decides what is worth a line.
 """
 
 from __future__ import annotations
@@ -31,45 +30,45 @@ EARLY_LINES: Final = 256
 
 @runtime_checkable
 class EventSource(Protocol):
-    """An engine that tells what it does."""
+    """An engine that reports its events."""
 
     @property
     def sink(self) -> Sink | None:
-        """Who is told; None: nobody."""
+        """Where events go; None: they are not recorded."""
 
     def record_to(self, sink: Sink) -> None:
-        """Send every line to *sink* from now on."""
+        """Send every event to *sink* from now on."""
 
 
 class EarlyEvents:
-    """Whom an engine tells before its conversation has it: what `connect` has done, and a handshake not accepted yet.
+    """The sink of an engine before its conversation has an event log: during `connect`, or before the accept.
 
-    Bounded, as all that a peer can cause: the newest lines.
+    It keeps the newest lines only, because a peer can cause any number of them.
     """
 
-    __slots__ = ("heir", "lines")
+    __slots__ = ("lines", "next_sink")
 
     def __init__(self) -> None:
         self.lines: deque[tuple[float | None, str]] = deque(maxlen=EARLY_LINES)
-        self.heir: Sink | None = None  # who is told instead, once the conversation has the engine
+        self.next_sink: Sink | None = None  # set once the conversation has an event log
 
     def __call__(self, now: float | None, text: str) -> None:
-        """Keep a line, or pass it on."""
-        if self.heir is not None:
-            self.heir(now, text)
+        """Keep a line, or forward it."""
+        if self.next_sink is not None:
+            self.next_sink(now, text)
         else:
             self.lines.append((now, text))
 
-    def forward_to(self, heir: Sink) -> None:
-        """Tell *heir* what was kept, and all that comes: whoever was given this, a neighbor that is asked, goes on."""
+    def forward_to(self, sink: Sink) -> None:
+        """Send the kept lines and all later ones to *sink*: a neighbor entry may still write to this object."""
         for now, text in self.lines:
-            heir(now, text)
+            sink(now, text)
         self.lines.clear()
-        self.heir = heir
+        self.next_sink = sink
 
 
-class Journal:
-    """The lines of one conversation."""
+class EventLog:
+    """The recorded lines of one conversation."""
 
     __slots__ = ("_began_at", "_events", "_last_at", "ring")
 
@@ -77,10 +76,10 @@ class Journal:
         self.ring = LogRing(CAPACITY)
         self._began_at = began_at
         self._last_at = began_at
-        self._events = -1  # what was ready when it was told last; -1: it never was
+        self._events = -1  # the last readiness that was logged; -1: none was
 
     def follow(self, engine: object) -> bool:
-        """Have *engine*, if it is one that can, tell what it does; True: it has told what it did before."""
+        """Record the events of *engine* if it is an EventSource; True: its earlier events are in the log too."""
         if not isinstance(engine, EventSource):
             return False
         earlier = engine.sink
@@ -88,22 +87,22 @@ class Journal:
         if not isinstance(earlier, EarlyEvents):
             return False
         if earlier.lines and not self.ring.end:
-            # A handshake comes before its accept; who told the first line may not have known the time.
+            # A handshake comes before its accept. The first line may have no time of its own.
             self._began_at = self._last_at = next((at for at, _ in earlier.lines if at is not None), self._began_at)
         earlier.forward_to(self.log_event)
         return True
 
     def log_event(self, now: float | None, text: str) -> None:
-        """Add a line; *now* None: whoever calls is not told the time, and it is still that of the last line.
+        """Add a line; *now* None: at the time of the last line.
 
-        A time before that of the last line is that of the last line: an event is told when it was seen.
+        Times never go back: a *now* before that of the last line counts as that of the last line.
         """
         if now is not None:
             self._last_at = max(self._last_at, now)
         self.ring.append(f"+{self._last_at - self._began_at:.6f} {text}")
 
-    def changed(self, events: int, woken: int) -> None:
-        """Add what is ready now, and how many that waited were told; nothing when neither is news."""
+    def log_readiness(self, events: int, woken: int) -> None:
+        """Add what is ready now and how many calls were woken, unless neither is new."""
         if woken or events != self._events:
             self._events = events
             self.log_event(None, f"fevent {events_text(events)} -> {woken} waker{'' if woken == 1 else 's'}")

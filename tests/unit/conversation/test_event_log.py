@@ -1,4 +1,4 @@
-"""`events` of a conversation: file calls and what the engine tells, once somebody has opened it or said `,events`."""
+"""`events` of a conversation: file calls and the engine's events, after the first open or with `,events`."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_looking_at_it_begins_nothing_opening_does(world: World) -> None:
     client, number, _ = world.connected()
     node = events(world, number)
     assert node.size == 0
-    assert world.scheme.conversations.get(int(number)).journal is None  # type: ignore[union-attr]
+    assert world.scheme.conversations.get(int(number)).event_log is None  # type: ignore[union-attr]
     assert "recording begins" in text_of(node)[0]
     world.now = 1.5
     assert world.write(client, b"hello") == 5
@@ -65,7 +65,7 @@ def test_settings_verbs_and_signals_are_lines(world: World) -> None:
 
 
 def test_following_what_has_ended_ends(world: World) -> None:
-    """Who holds its directory can open the file later than the end: no line will come any more."""
+    """A process in its directory can open the file after the end: no line will come any more."""
     client, number, peer = world.connected()
     node = events(world, number)
     world.close(client)

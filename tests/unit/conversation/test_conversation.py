@@ -1,4 +1,4 @@
-"""Who holds a conversation, and what closing means: the rules of "Life" and "The access mode decides"."""
+"""Which files hold a conversation, and what the close of the last one means: the access mode decides."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_writer_only_discards_what_comes_and_never_resets(world: World) -> None:
 
 
 def test_reader_only_sends_no_fin_at_open_and_a_reset_at_close_when_more_came(world: World) -> None:
-    """`head -c 3 <tcp/HOST:PORT` of a server that sends for ever: it must hear that nobody listens."""
+    """`head -c 3 <tcp/HOST:PORT` of a server that sends for ever: it must learn of the end."""
     handle, _, peer = world.connected(RDONLY)
     assert peer.read(10, 0) is None
     world.send(peer, b"endless")
@@ -104,7 +104,7 @@ def test_text_files_do_not_hold(world: World, name: str) -> None:
     world.close(handle)
     peer.close(0)
     assert world.numbers() == []
-    node.read(USER, 0.0)  # type: ignore[attr-defined] # still answers who had it open
+    node.read(USER, 0.0)  # type: ignore[attr-defined] # a process that has opened it can still read it
 
 
 def test_fin_follows_the_last_writer_while_a_reader_stays(world: World) -> None:
@@ -256,7 +256,7 @@ def test_one_opened_in_time_is_kept(world: World) -> None:
     assert world.timers.pending == 0
 
 
-def test_tx_alone_waits_for_who_reads_and_then_ends_without_a_reset(world: World) -> None:
+def test_tx_alone_waits_for_a_reader_and_then_ends_without_a_reset(world: World) -> None:
     listener = world.open(":8080", RDONLY)
     client = world.open("127.0.0.1:8080")
     number = int(world.read(listener).split()[0])  # type: ignore[union-attr]
@@ -271,7 +271,7 @@ def test_tx_alone_waits_for_who_reads_and_then_ends_without_a_reset(world: World
     assert world.read(client) == b""
 
 
-def test_listener_gone_resets_nobody_that_was_opened(world: World) -> None:
+def test_the_end_of_a_listener_resets_no_opened_conversation(world: World) -> None:
     listener = world.open(":8080", RDONLY)
     client = world.open("127.0.0.1:8080")
     waiting = world.open("127.0.0.1:8080")
@@ -311,7 +311,7 @@ def test_end_of_the_mount_closes_all_in_order_and_closing_again_does_nothing(wor
     assert world.errno_of("0/data") in (errno.ENOTCONN, errno.ENOENT)
 
 
-def test_status_names_the_owner_and_who_holds_it(world: World) -> None:
+def test_status_counts_readers_and_writers_and_names_the_owner(world: World) -> None:
     handle, number, _ = world.connected(RDONLY)
     shown = world.status(number)
     assert next(iter(shown)) == "state"

@@ -22,8 +22,8 @@ VERBS = st.sampled_from("connect announce bind shutdown hangup close read_timeou
 ARGUMENTS = st.sampled_from(["", "127.0.0.1:8080", ":8081", "*", "read", "write", "both", "3", "192.0.2.1:8080", "x"])
 
 
-class Lives(RuleBasedStateMachine):
-    """One world, and whatever files somebody could have open in it."""
+class Conversations(RuleBasedStateMachine):
+    """One world, and the files that are open in it."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -35,7 +35,7 @@ class Lives(RuleBasedStateMachine):
             handle = self.world.scheme.open(path, flags, USER, self.world.now)
         except SchemeError:
             return
-        self.handles.append(handle)  # perhaps it is still opening: such a one may be closed too, by a signal
+        self.handles.append(handle)  # it may be still opening: a signal closes it then
         try:
             handle.opening(self.world.now)
         except SchemeError:
@@ -75,7 +75,7 @@ class Lives(RuleBasedStateMachine):
 
     @rule(verb=VERBS, argument=ARGUMENTS, data=st.data())
     def write(self, verb: str, argument: str, data: st.DataObject) -> None:
-        """A command, or as many octets, as the file may be."""
+        """A command for a ctl; for other files as many octets."""
         if (handle := self._any(data)) is not None and not self._is_opening(handle):
             self._compare(
                 handle, Event.OUT, lambda: handle.write(memoryview(f"{verb} {argument}\n".encode()), self.world.now)
@@ -137,4 +137,4 @@ class Lives(RuleBasedStateMachine):
         assert self.world.pipes.listeners == {}
 
 
-TestLives = Lives.TestCase
+TestConversations = Conversations.TestCase

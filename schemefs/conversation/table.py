@@ -1,0 +1,56 @@
+"""The live conversations of one protocol by number."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Final
+
+from schemefs.conversation.conversation import Conversation
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from schemefs.timers import Timers
+
+REUSE_AFTER: Final = 64
+"""A freed number is used again after this many others were freed: until then an old path finds nothing."""
+
+
+class ConversationTable:
+    """Gives out the smallest numbers. *place* is the path of the numbered directories in the mount: `tcp`."""
+
+    def __init__(self, place: str, timers: Timers, *, datagrams: bool = False) -> None:
+        self.place = place
+        self.datagrams = datagrams
+        self.timers = timers
+        self._live: dict[int, Conversation] = {}
+        self._free: deque[int] = deque()
+        self._next = 0
+
+    def make(self, uid: int, gid: int) -> Conversation:
+        """Return a new conversation of that owner."""
+        if len(self._free) > REUSE_AFTER:
+            number = self._free.popleft()
+        else:
+            number = self._next
+            self._next += 1
+        conversation = self._live[number] = Conversation(self, number, uid, gid)
+        return conversation
+
+    def forget(self, conversation: Conversation) -> None:
+        """Free the number of a conversation that has ended. Calling it again is harmless."""
+        if self._live.get(conversation.number) is conversation:
+            del self._live[conversation.number]
+            self._free.append(conversation.number)
+
+    def get(self, number: int) -> Conversation | None:
+        """Return the live conversation with that number."""
+        return self._live.get(number)
+
+    def __iter__(self) -> Iterator[Conversation]:
+        """Yield the live ones in order of number; the table may change meanwhile."""
+        return iter(sorted(self._live.values(), key=lambda conversation: conversation.number))
+
+    def __len__(self) -> int:
+        """Return how many live."""
+        return len(self._live)
