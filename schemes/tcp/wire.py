@@ -1,4 +1,4 @@
-"""The TCP header on the wire (RFC 9293 §3.1): parsing to a Segment, and building. It knows no connection.
+"""The TCP header on the wire (RFC 9293 §3.1): parsing to a Segment, and building. No connection state belongs here.
 
  0                   1                   2                   3
  0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1

@@ -1,4 +1,4 @@
-"""What losses may cost: time that no RTO explains, segments that no loss explains (RFC 6298, RFC 8985)."""
+"""The cost of losses: no time beyond the RTOs, no segments beyond those that were lost (RFC 6298, RFC 8985)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ MIB = 1 << 20
 
 
 def time_outs_of(connection: Connection) -> list[float]:
-    """Return a list that will have the RTO of every time-out."""
+    """Return a list to which every later time-out adds its RTO."""
     waits: list[float] = []
     callback = connection.retransmission.callback
 
@@ -32,7 +32,7 @@ def test_a_mebibyte_through_30_percent_loss_each_way(seed: int) -> None:
     began = pair.now
     converse(pair, User(pair, client, bytes(MIB)), User(pair, server), seconds=20_000.0)
     needed = -(-MIB // client.mss)
-    rounds = 3 * needed * client.rtt.rtt_min  # were every segment sent for itself, and three times
+    rounds = 3 * needed * client.rtt.rtt_min  # as if every segment were sent alone, and three times
     assert pair.now - began <= sum(waits) + rounds
     assert pair.wire.left.sent <= 1.5 * (needed + pair.wire.left.lost)
 
@@ -40,7 +40,7 @@ def test_a_mebibyte_through_30_percent_loss_each_way(seed: int) -> None:
 @pytest.mark.parametrize("seed", range(8))
 @pytest.mark.parametrize("loss", [0.001, 0.01, 0.03])
 def test_moderate_loss_needs_hardly_a_time_out(seed: int, loss: float) -> None:
-    """RACK finds lost retransmissions and TLP lost tails: what is sent is what is needed and what was lost."""
+    """RACK detects lost retransmissions and TLP lost tails: no segment is sent without need."""
     pair = Pair(seed, Weather(loss=loss, delay=0.02))
     client, server = pair.established()
     waits = time_outs_of(client)
@@ -52,7 +52,7 @@ def test_moderate_loss_needs_hardly_a_time_out(seed: int, loss: float) -> None:
 
 @pytest.mark.parametrize("seed", range(8))
 def test_reordering_alone_is_hardly_taken_for_loss(seed: int) -> None:
-    """A tenth of the segments is overtaken by a third of a round trip: what is taken for lost is taken back."""
+    """A tenth of the segments is late by a third of a round trip: spurious recoveries are undone."""
     pair = Pair(seed, Weather(delay=0.02, reordering=0.1, detour=0.013))
     client, server = pair.established()
     began = pair.now

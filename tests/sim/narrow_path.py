@@ -1,4 +1,4 @@
-"""A path whose MTU falls: from then on what is larger vanishes, and a router says so, or nobody does (a black hole)."""
+"""A path whose MTU falls: it then drops larger datagrams, with an ICMP error or without one (a black hole)."""
 
 from __future__ import annotations
 

@@ -4,8 +4,8 @@
 
 What is checked:
 
-    octets      what was written is what was read, both ways; a path that swallows what is large, and on which nobody
-                says so, may end in a time-out, but what was read until then is the beginning of what was written
+    octets      what was written is what was read, both ways; a path that drops large datagrams without an ICMP error
+                may end in a time-out, but what was read until then is the beginning of what was written
     end         both ends close; no timer, no connection and no other object of one is left behind
     stalls      no silence on the wire that no RTO explains
     storms      no more octets sent than 1.5 times what was written or lost, no more ACKs than segments explain

@@ -37,7 +37,7 @@ def test_an_mtu_that_falls_on_the_way() -> None:
 
 
 def test_a_black_hole_ends_in_a_time_out_and_leaves_nothing() -> None:
-    """Nobody says that the MTU fell. Without probing (RFC 8899) all one can do is to give up and say so."""
+    """No ICMP error reports that the MTU fell. Without probing (RFC 8899) the connection can only time out."""
     pair = Pair(1, Weather(delay=0.01))
     client, server = pair.established()
     client.user_timeout = 20.0
