@@ -52,7 +52,7 @@ def test_shell_server_answers_shell_clients(pipe: Path) -> None:
         serve &
         for i in 1 2 3; do
             exec 3<>127.0.0.1:8080
-            printf 'request %s\nmore that nobody reads\n' $i >&3
+            printf 'request %s\nmore that is not read\n' $i >&3
             cat <&3
             exec 3>&-
         done

@@ -1,4 +1,4 @@
-"""`events` of a conversation on a real mount: cat ends, tail -f follows, nobody else may look."""
+"""`events` of a conversation on a real mount: cat ends, tail -f follows, no other user may read it."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ WORDS = {"read": select.POLLIN, "write": select.POLLOUT, "error": select.POLLERR
 
 
 class Situation:
-    """Files of a mount, and who watches one of them, both ways."""
+    """Files of a mount, one of them watched by poll and by the event queue."""
 
     def __init__(self, path: Path, stack: ExitStack, port: int) -> None:
         self.path = path

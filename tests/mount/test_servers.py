@@ -1,4 +1,4 @@
-"""Servers on a real mount: listeners and what they say, many acceptors, backlog, who may have which port."""
+"""Servers on a real mount: listeners and what they say, many acceptors, backlog, which user may have which port."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def refused(path: Path, flags: int = os.O_RDWR) -> tuple[int | None, str]:
     return caught.value.errno, (path.parent / "err").read_text()
 
 
-def test_a_listener_is_readable_when_somebody_waits_and_gives_a_line_octet_by_octet(tcp: Path) -> None:
+def test_a_listener_is_readable_when_a_peer_waits_and_gives_a_line_octet_by_octet(tcp: Path) -> None:
     listener = opened(tcp / ":7101", os.O_RDONLY | os.O_NONBLOCK)
     poller = select.poll()
     poller.register(listener, select.POLLIN)
@@ -86,7 +86,7 @@ def connected_when_it_listens(path: Path) -> int:
             continue
 
 
-def test_who_does_not_want_to_wait_is_told_that_nobody_came(tcp: Path) -> None:
+def test_a_nonblocking_accept_without_a_peer_is_eagain(tcp: Path) -> None:
     listener = opened(tcp / ":7104", os.O_RDONLY)
     assert refused(tcp / ":7104,accept", os.O_RDWR | os.O_NONBLOCK)[0] == errno.EAGAIN
     os.close(listener)
@@ -99,7 +99,7 @@ def test_accept_waits_as_long_as_it_says(tcp: Path) -> None:
     assert set(os.listdir(tcp)) <= before
 
 
-def test_accept_says_how_its_connection_is_whoever_listens(tcp: Path) -> None:
+def test_the_options_of_accept_apply_to_its_connection(tcp: Path) -> None:
     # The options were the listener's alone; these had no effect.
     listener = opened(tcp / ":7196", os.O_RDONLY)
     client = opened(tcp / "127.0.0.1:7196")
@@ -116,7 +116,7 @@ def test_accept_says_how_its_connection_is_whoever_listens(tcp: Path) -> None:
         os.close(descriptor)
 
 
-def test_beyond_the_backlog_nobody_gets_in_until_one_is_accepted(tcp: Path) -> None:
+def test_beyond_the_backlog_no_peer_connects_until_one_is_accepted(tcp: Path) -> None:
     listener = opened(tcp / ":7105,backlog=2", os.O_RDONLY)
     clients = [opened(tcp / "127.0.0.1:7105,timeout=5") for _ in range(2)]
     error, sentence = refused(tcp / "127.0.0.1:7105,timeout=0.2")
@@ -168,7 +168,7 @@ def test_listen_gives_a_ctl_for_each_peer(tcp: Path) -> None:
             os.close(each) if isinstance(each, int) else each.close()
 
 
-def test_a_connection_nobody_opens_is_there_as_long_as_its_listener(tcp: Path) -> None:
+def test_a_connection_that_is_not_opened_lasts_as_long_as_its_listener(tcp: Path) -> None:
     listener = opened(tcp / ":7109", os.O_RDONLY)
     client = opened(tcp / "127.0.0.1:7109")
     os.write(client, b"early words")
@@ -199,7 +199,7 @@ def test_another_user_may_neither_take_a_low_port_nor_anothers_connection(tcp: P
 
 
 @pytest.mark.parametrize("verb", ["close", "hangup"])
-def test_a_ctl_ends_the_listener_and_those_who_wait_are_told(verb: str, tcp: Path) -> None:
+def test_a_ctl_ends_the_listener_and_wakes_those_that_wait(verb: str, tcp: Path) -> None:
     with open(tcp / "clone", "r+b", buffering=0) as ctl:
         number = ctl.read(20).decode().strip()
         ctl.write(b"announce :7111")

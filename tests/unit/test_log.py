@@ -44,7 +44,7 @@ def test_cut_is_at_the_end_of_a_line_and_positions_go_on() -> None:
         assert len(kept) >= min(ring.end, 80)
 
 
-def test_reader_that_fell_behind_is_told_where_it_really_is() -> None:
+def test_a_reader_that_fell_behind_gets_its_real_position() -> None:
     ring = LogRing(capacity=100)
     for number in range(50):
         ring.append(f"line {number:02}")
@@ -62,7 +62,7 @@ def test_line_larger_than_the_ring_leaves_nothing_and_does_no_harm() -> None:
     assert everything(ring) == b"next\n"
 
 
-def test_watchers_are_told_of_each_line_and_may_leave_meanwhile() -> None:
+def test_watchers_are_called_for_each_line_and_may_leave_meanwhile() -> None:
     ring = LogRing()
     told: list[int] = []
 
@@ -115,7 +115,7 @@ def test_one_interfaces_log_is_in_its_own_ring_and_in_the_whole(rings: LogRings)
     assert [name for name, _ in rings] == ["schemefs.log", "virtio/eth0.log"]
 
 
-def test_bad_format_string_does_not_reach_who_logs(rings: LogRings, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_bad_format_string_does_not_reach_the_caller(rings: LogRings, capsys: pytest.CaptureFixture[str]) -> None:
     ring = rings.ring("schemefs.log", "schemefs")
     logger = logging.getLogger("schemefs.test")
     handler = next(handler for handler in logging.getLogger("schemefs").handlers if getattr(handler, "ring", 0) is ring)
@@ -125,7 +125,7 @@ def test_bad_format_string_does_not_reach_who_logs(rings: LogRings, capsys: pyte
     assert "TypeError" in capsys.readouterr().err
 
 
-def test_closed_rings_hear_no_more(rings: LogRings) -> None:
+def test_closed_rings_get_no_more_lines(rings: LogRings) -> None:
     ring = rings.ring("schemefs.log", "schemefs")
     rings.close()
     logging.getLogger("schemefs").warning("after the end")
@@ -150,7 +150,7 @@ def test_lines_of_a_kind_are_limited_and_what_was_left_out_is_said() -> None:
     assert later.left_out == 980
 
 
-def test_whoever_switches_on_the_details_gets_each_of_them() -> None:
+def test_debug_and_trace_lines_are_never_limited() -> None:
     limit = RateLimit()
     assert all(limit.filter(record(TRACE, "frame", 1.0)) for _ in range(1000))
     assert all(limit.filter(record(logging.DEBUG, "frame", 1.0)) for _ in range(1000))
@@ -173,7 +173,7 @@ def test_a_clock_that_is_set_back_stops_no_log() -> None:
     assert limit.filter(record(logging.INFO, "x", 10.0))
 
 
-def test_a_file_nobody_reads_blocks_nobody(tmp_path: Path) -> None:
+def test_a_file_without_a_reader_blocks_no_caller(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
@@ -210,7 +210,7 @@ def test_a_pipe_that_does_not_block_gets_every_line(tmp_path: Path) -> None:
     assert [line.rstrip(b"x") for line in text.splitlines()] == [b"line %d" % number for number in range(3000)]
 
 
-def test_a_pipe_that_does_not_block_and_nobody_reads_ends_with_the_log(tmp_path: Path) -> None:
+def test_a_nonblocking_pipe_without_a_reader_ends_with_the_log(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
     file = LogFile(str(tmp_path / "pipe"))

@@ -68,7 +68,7 @@ def test_connect_that_cannot_begin_may_be_tried_again(world: World, ctl: Handle)
     for command, number in (
         ("connect 192.0.2.1:8080", errno.EHOSTUNREACH),
         ("connect nonsense", errno.EINVAL),
-        ("connect nobody-knows:80", errno.ENOENT),
+        ("connect unknown-host:80", errno.ENOENT),
         ("connect :80", errno.EINVAL),
     ):
         assert errno_of(world, ctl, command) == number
