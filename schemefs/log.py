@@ -26,7 +26,7 @@ class LogRing:
         self.capacity = capacity
         self.end = 0  # octets ever written
         self.finished = False  # nothing more will be written
-        self.watchers: set[Callable[[], object]] = set()
+        self.wakers: set[Callable[[], object]] = set()  # called after each change, to wake parked calls
         self._kept = bytearray()
 
     @property
@@ -51,8 +51,8 @@ class LogRing:
         self._wake()
 
     def _wake(self) -> None:
-        for watcher in tuple(self.watchers):
-            watcher()
+        for wake in tuple(self.wakers):
+            wake()
 
     def read(self, position: int, size: int) -> tuple[bytes, int]:
         """Return the octets from *position* on, at most *size*, and where they really began."""

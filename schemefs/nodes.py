@@ -159,7 +159,7 @@ class TextFile(Node):
         self.uid = uid
         self.gid = gid
         self.version = 0
-        self.watchers: set[Callable[[], object]] = set()
+        self.wakers: set[Callable[[], object]] = set()  # called after each change, to wake parked calls
         self._changes: TextChanges | None = None
 
     @property
@@ -193,8 +193,8 @@ class TextFile(Node):
     def changed(self) -> None:
         """Report a new text to pollers and to the event scheme."""
         self.version += 1
-        for watcher in tuple(self.watchers):
-            watcher()
+        for wake in tuple(self.wakers):
+            wake()
         if self._changes is not None:
             self._changes.report_new_text()
 

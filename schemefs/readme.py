@@ -126,12 +126,12 @@ class _Following(Shared):
         super().__init__()
         self.ring = ring
         self.position = 0
-        ring.watchers.add(self.changed)
+        ring.wakers.add(self.changed)
 
     def end(self, now: float) -> None:
         """Stop watching the ring."""
         del now
-        self.ring.watchers.discard(self.changed)
+        self.ring.wakers.discard(self.changed)
 
 
 class _FollowingHandle(SharedHandle[_Following]):

@@ -212,7 +212,7 @@ class OpenText(OpenFile):
         self.node = node
         self._snapshot = node.read(caller, now)
         self._seen = node.version
-        node.watchers.add(self.waiters.wake)
+        node.wakers.add(self.waiters.wake)
 
     async def read(self, offset: int, size: int, unique: int, flags: int, now: float) -> bytes:
         """Read from the snapshot at *offset*."""
@@ -233,7 +233,7 @@ class OpenText(OpenFile):
 
     def release(self, now: float) -> None:
         """Stop watching."""
-        self.node.watchers.discard(self.waiters.wake)
+        self.node.wakers.discard(self.waiters.wake)
 
 
 class OpenFollowed(OpenFile):
@@ -250,7 +250,7 @@ class OpenFollowed(OpenFile):
         self.waiters.silent = True
         self._next = 0  # the file position of a read that continues the previous one
         self._skipped = 0  # octets between the file position and the ring's: they had left the ring
-        self.ring.watchers.add(self.waiters.wake)
+        self.ring.wakers.add(self.waiters.wake)
 
     async def read(self, offset: int, size: int, unique: int, flags: int, now: float) -> bytes:
         """Read from the ring at *offset*, or from the oldest line kept."""
@@ -270,4 +270,4 @@ class OpenFollowed(OpenFile):
 
     def release(self, now: float) -> None:
         """Stop watching."""
-        self.ring.watchers.discard(self.waiters.wake)
+        self.ring.wakers.discard(self.waiters.wake)

@@ -1,4 +1,4 @@
-"""Log rings: positions, cutting, watchers, and loggers as their source."""
+"""Log rings: positions, cutting, wakers, and loggers as their source."""
 
 from __future__ import annotations
 
@@ -62,15 +62,15 @@ def test_line_larger_than_the_ring_leaves_nothing_and_does_no_harm() -> None:
     assert everything(ring) == b"next\n"
 
 
-def test_watchers_are_called_for_each_line_and_may_leave_meanwhile() -> None:
+def test_wakers_are_called_for_each_line_and_may_leave_meanwhile() -> None:
     ring = LogRing()
     told: list[int] = []
 
     def once() -> None:
         told.append(ring.end)
-        ring.watchers.discard(once)
+        ring.wakers.discard(once)
 
-    ring.watchers.add(once)
+    ring.wakers.add(once)
     ring.append("a")
     ring.append("b")
     assert told == [2]

@@ -219,7 +219,7 @@ async def test_text_is_a_snapshot_and_offset_0_takes_a_new_one() -> None:
     value[0] = "x"
     assert await file.read(3, 100, 1, 0, 0.0) == b"ond\n"
     file.release(0.0)
-    assert node.watchers == set()
+    assert node.wakers == set()
 
 
 async def test_text_says_pri_and_err_after_a_change_until_read_again() -> None:
@@ -248,7 +248,7 @@ async def test_log_is_read_by_position_and_polls_when_there_is_more() -> None:
         await file.write(0, b"x", 1, 0, 0.0)
     assert caught.value.errno == errno.EACCES
     file.release(0.0)
-    assert ring.watchers == set()
+    assert ring.wakers == set()
 
 
 async def test_log_that_has_wrapped_is_read_once_and_ends() -> None:
