@@ -83,7 +83,7 @@ class UncloseableHandle(PipeHandle):
         raise RuntimeError("broken on purpose")
 
 
-class SharedHandle(PipeHandle):
+class SameHandle(PipeHandle):
     """Gives itself for a second open."""
 
     def reopen(self, flags: int, caller: Caller, now: float) -> Handle:
@@ -152,7 +152,7 @@ class PipeFile(StreamFile):
         if kind == "broken":
             if how == "open":
                 raise RuntimeError("broken on purpose")
-            odd = {"close": UncloseableHandle, "shared": SharedHandle}.get(how)
+            odd = {"close": UncloseableHandle, "shared": SameHandle}.get(how)
             return odd(scheme, Pipe(ROOM)) if odd else BrokenHandle(scheme, Pipe(ROOM), how)
         if kind == "full":
             return PipeHandle(scheme, Pipe(0))
