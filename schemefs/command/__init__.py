@@ -1,1 +1,1 @@
-"""The command line: the commands of `schemefs`, and what they need before the daemon exists."""
+"""The command line: the commands of `schemefs`, and what they do before the daemon exists."""

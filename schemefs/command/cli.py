@@ -1,8 +1,7 @@
-"""The command line: `schemefs mount DIR`, `schemefs umount DIR`, and the small commands beside them.
+"""The command line: `schemefs mount DIR`, `schemefs umount DIR`, and the other commands.
 
 Every failure is one sentence on standard error and status 1. trio, pyfuse3 and the plugins are imported only in the
-daemon, after the fork (background.py); mount_options.py has the
-options, mountpoint.py the checks of a mount point.
+daemon, after the fork (background.py). mount_options.py has the options, mountpoint.py the checks of a mount point.
 """
 
 from __future__ import annotations
@@ -34,9 +33,9 @@ Examples:
   schemefs mount /scheme                          a TAP device schemefs0, 10.0.2.15/24 on it
   schemefs mount /tmp/s --driver loopback         no root, no TAP: only lo, 127.0.0.1/8
   schemefs mount /scheme --address 192.168.7.2/24 --gateway 192.168.7.1
-  schemefs mount /scheme --config lab.toml        several interfaces, routes, weather: cp /scheme/netcfg/config lab.toml
-  schemefs mount /scheme --uplink                 the way out: the host forwards, masquerades, answers for names
-  schemefs mount /scheme --scheme upper.py        a scheme of your own beside ours, without installing it
+  schemefs mount /scheme --config lab.toml        interfaces, routes, impairments: cp /scheme/netcfg/config lab.toml
+  schemefs mount /scheme --uplink                 through the host: it forwards, masquerades and resolves names
+  schemefs mount /scheme --scheme upper.py        another scheme, without installing it
   nsenter --net=/run/netns/lab schemefs mount /scheme
   cat /scheme/icmp/ping/10.0.2.2,count=3          the first thing to try
 """
@@ -60,7 +59,7 @@ Example:
 
 
 def checked(read: Callable[[str], object]) -> Callable[[str], object]:
-    """Return an option's type: one of mount_options.py's functions, whose ValueError becomes click's message."""
+    """Return a click type from a function of mount_options.py: its ValueError becomes click's message."""
 
     def convert(text: str) -> object:
         try:
@@ -78,14 +77,14 @@ MTU = checked(mount_options.mtu)
 
 
 class CommandLine(click.Group):
-    """Our own commands and the tools', each of which is imported when it is used, or when help lists it."""
+    """The commands here, and those of the tools: each tool is imported when it is used, and for the list of help."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the names, ours first."""
+        """Return the names, the tools' last."""
         return [*super().list_commands(ctx), *tools.COMMANDS]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Return a command; None: there is none of that name."""
+        """Return the command *cmd_name*, or None."""
         module = tools.COMMANDS.get(cmd_name)
         if module is None:
             return super().get_command(ctx, cmd_name)
@@ -97,33 +96,36 @@ class CommandLine(click.Group):
 @click.version_option(__version__, message="schemefs %(version)s")
 @click.pass_context
 def cli(context: click.Context) -> None:
-    """Mount Redox's /scheme: the network as files, with a TCP/IP stack of its own."""
+    """Mount Redox's /scheme: the network as files, with its own TCP/IP stack."""
     if context.invoked_subcommand is None:
         click.echo(context.get_help())
 
 
 @click.command("mount", cls=MountCommand, epilog=MOUNT_EXAMPLES)
 @click.argument("directory", metavar="DIR", shell_complete=completion.directories)
-@click.option("-f", "--foreground", is_flag=True, help="Stay, log to standard error; end with Ctrl-C.")
+@click.option("-f", "--foreground", is_flag=True, help="Stay in the foreground, log to standard error. Ctrl-C ends it.")
 @click.option(
     "--driver",
     default="tap",
     show_default=True,
     metavar="NAME",
-    help="What moves frames: tap, loopback…",
+    help="The driver of the interface: tap, loopback…",
     shell_complete=completion.drivers,
 )
-@click.option("--address", type=CIDR, metavar="CIDR", help="Our address.  [default: 10.0.2.15/24]")
-@click.option("--gateway", type=ADDRESS, metavar="IP", help="The default route.  [default: 10.0.2.2]")
-@click.option("--nameserver", type=ADDRESS, metavar="IP", help="Whom to ask for names.  [default: 10.0.2.3]")
-@click.option("--mac", type=MAC, metavar="MAC", help="Our hardware address.  [default: from the TAP's name]")
+@click.option("--address", type=CIDR, metavar="CIDR", help="The mount's own address.  [default: 10.0.2.15/24]")
+@click.option("--gateway", type=ADDRESS, metavar="IP", help="The gateway of the default route.  [default: 10.0.2.2]")
+@click.option("--nameserver", type=ADDRESS, metavar="IP", help="The DNS server.  [default: 10.0.2.3]")
+@click.option(
+    "--mac", type=MAC, metavar="MAC", help="The mount's own MAC address.  [default: derived from the TAP's name]"
+)
 @click.option("--mtu", type=MTU, metavar="OCTETS", help="The largest IP datagram.  [default: 1500]")
 @click.option(
     "--config",
     "config_file",
     metavar="FILE",
     default="",
-    help="The network as DIR/netcfg/config shows it, in TOML. --uplink, --resolver, --log-level beside it win over it.",
+    help="Configure the network from FILE: TOML, as DIR/netcfg/config shows it. "
+    "--uplink, --resolver and --log-level override it.",
     shell_complete=completion.files,
 )
 @click.option(
@@ -135,15 +137,18 @@ def cli(context: click.Context) -> None:
     "the rights of the mounting user: as root, name only files that root alone can write.",
     shell_complete=completion.files,
 )
-@click.option("--private", is_flag=True, help="For the user who mounts alone, also when that is root.")
-@click.option("--allow-other", is_flag=True, help="For all users (root's default; others need user_allow_other).")
+@click.option("--private", is_flag=True, help="Only the mounting user may use it, also if that is root.")
+@click.option("--allow-other", is_flag=True, help="All users may use it: root's default; others need user_allow_other.")
 @click.option("--log-level", type=click.Choice(list(mount_options.LOG_LEVELS)), default="info", show_default=True)
-@click.option("--log-file", metavar="FILE", default="", help="Log there, beside DIR/logging/net/schemefs.log.")
-@click.option("--pid-file", metavar="FILE", default="", help="Where to write the daemon's process id.")
+@click.option("--log-file", metavar="FILE", default="", help="Log to FILE as well as to DIR/logging/net/schemefs.log.")
+@click.option("--pid-file", metavar="FILE", default="", help="Write the daemon's process id to FILE.")
 def mount(
     directory: str, *, foreground: bool, allow_other: bool, pid_file: str, scheme_files: Sequence[str], **rest: Any
 ) -> None:
-    """Mount on DIR, an existing directory, and return when the mount is ready."""
+    """Mount on DIR; return when the mount is ready.
+
+    DIR is an existing directory.
+    """
     config = _configuration(rest, foreground=foreground)
     path = mountpoint.resolve(directory)
     pid_path = Path(pid_file).absolute() if pid_file else None
@@ -153,8 +158,8 @@ def mount(
             config, path, click.echo, allow_other=allow_other, pid_file=pid_path, scheme_files=files
         )
         sys.stdout.flush()
-        # Everything is taken down. The interpreter's own end would reset the signal handlers first, and a second Ctrl-C
-        # in those 20 ms would turn the status of an orderly end into "killed".
+        # The mount has ended. The interpreter's own exit would reset the signal handlers first, and a second Ctrl-C in
+        # these 20 ms would turn the status of an orderly end into "killed".
         os._exit(status)
     line = mount_command.mount_in_background(
         config, path, allow_other=allow_other, pid_file=pid_path, scheme_files=files
@@ -186,13 +191,13 @@ def _configuration(values: dict[str, Any], *, foreground: bool) -> Config:
 
 
 def _configuration_of_file(path: str, values: dict[str, Any], options: dict[str, str | bool]) -> Config:
-    """Return the configuration of a file, which has precedence over no option: those that it says are refused."""
+    """Return the configuration of a file. Options for what it contains are refused, or override it."""
     source = click.get_current_context().get_parameter_source
     given = [name for name in values if source(name) is ParameterSource.COMMANDLINE]
-    said = [name for name in given if name in mount_options.SAID_BY_FILE]
-    said += [name for name in options if not mount_options.overrides_file(name, mount.tables)]
-    for name in said:
-        raise StartError(f"--{name.replace('_', '-')} and --config can't be given together: the file says it all")
+    refused = [name for name in given if name in mount_options.SAID_BY_FILE]
+    refused += [name for name in options if not mount_options.overrides_file(name, mount.tables)]
+    for name in refused:
+        raise StartError(f"--{name.replace('_', '-')} and --config can't be given together: the file contains it")
     try:
         text = Path(path).read_text()
     except (OSError, UnicodeDecodeError) as error:
@@ -214,9 +219,9 @@ def _configuration_of_file(path: str, values: dict[str, Any], options: dict[str,
 
 @cli.command()
 @click.argument("directory", metavar="DIR", shell_complete=completion.mounts)
-@click.option("--force", is_flag=True, help="End it also when its daemon does not answer and calls hang in it.")
+@click.option("--force", is_flag=True, help="End it also if the daemon does not answer and calls hang.")
 def umount(directory: str, *, force: bool) -> None:
-    """End the mount on DIR in order; return when its daemon is gone."""
+    """End the mount on DIR; return when its daemon has ended."""
     path = mountpoint.resolve(directory)
     if not force:
         click.echo(mountpoint.end_mount(path))
@@ -227,15 +232,13 @@ def umount(directory: str, *, force: bool) -> None:
 
 @cli.command(epilog=WAIT_EXAMPLE)
 @click.argument("descriptor", metavar="FD", type=click.IntRange(min=0))
-@click.option("--in", "readable", is_flag=True, help="Until a read would not wait (the default).")
-@click.option("--out", "writable", is_flag=True, help="Until a write would not wait.")
-@click.option(
-    "-t", "timeout", type=click.FloatRange(min=0), metavar="SECONDS", help="At most so long.  [default: for ever]"
-)
+@click.option("--in", "readable", is_flag=True, help="Until a read would not block (the default).")
+@click.option("--out", "writable", is_flag=True, help="Until a write would not block.")
+@click.option("-t", "timeout", type=click.FloatRange(min=0), metavar="SECONDS", help="The time limit.  [default: none]")
 def wait(descriptor: int, *, readable: bool, writable: bool, timeout: float | None) -> None:
-    """Wait until FD, an open file of the calling shell, is ready; status 124 when the time is up.
+    """Wait until FD, an open file of the calling shell, is ready.
 
-    An error or the end of file counts as ready: the next read or write will tell.
+    An error or the end of file counts as ready: the next read or write shows it. Status 124: the time limit has passed.
     """
     ready = wait_which.wait(descriptor, readable=readable or not writable, writable=writable, timeout=timeout)
     sys.exit(0 if ready else wait_which.TIMED_OUT)
@@ -244,15 +247,18 @@ def wait(descriptor: int, *, readable: bool, writable: bool, timeout: float | No
 @cli.command()
 @click.argument("descriptor", metavar="FD", type=click.IntRange(min=0))
 def which(descriptor: int) -> None:
-    """Print which conversation FD, an open file of the calling shell, is: tcp/7."""
+    """Print the conversation of FD, such as tcp/7.
+
+    FD is an open file of the calling shell.
+    """
     click.echo(wait_which.which(descriptor))
 
 
 @cli.command()
 def doctor() -> None:
-    """Look at what this machine has and lacks, stale mounts and TAPs too; say how each can be fixed.
+    """Check this machine for what a mount needs, and print each fix.
 
-    Status 1 if something is wrong.
+    Stale mounts and TAP devices are found too. Status 1: a check failed.
     """
     good = True
     for finding in diagnosis.examine():
@@ -267,7 +273,7 @@ def doctor() -> None:
 @cli.command("completion", epilog=COMPLETION_EXAMPLES)
 @click.argument("shell", type=click.Choice(completion.SHELLS))
 def print_completion(shell: str) -> None:
-    """Print what SHELL is to read so that it completes commands, options and values."""
+    """Print the script that makes SHELL complete schemefs commands."""
     click.echo(completion.script(cli, shell))
 
 

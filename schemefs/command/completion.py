@@ -1,7 +1,7 @@
-"""What a shell completes where click can't know the values: directories, mounts, and names out of a mounted tree.
+"""Shell completion of values that click can't know: directories, mounts, and names in a mounted tree.
 
-Each function here is a click `shell_complete`. They only look, and a tree only where the words to be completed need it:
-a completion must not hang on a mount whose daemon is dead.
+Most functions here are a click `shell_complete`. Only those that need a mounted tree read it: a completion must not
+hang on a mount whose daemon is dead.
 """
 
 from __future__ import annotations
@@ -17,30 +17,30 @@ from click.shell_completion import CompletionItem, get_completion_class
 from schemefs.fs import mountinfo
 
 SHELLS: Final = ("bash", "zsh", "fish")
-VARIABLE: Final = "_SCHEMEFS_COMPLETE"  # what click looks for in the environment of a program of this name
+VARIABLE: Final = "_SCHEMEFS_COMPLETE"  # the environment variable of click for a program of this name
 
 Complete = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 
 
 def script(command: click.Command, shell: str) -> str:
-    """Return what *shell* is to read so that it completes `schemefs`."""
+    """Return the script that makes *shell* complete `schemefs`."""
     kind = get_completion_class(shell)
     assert kind is not None, f"click knows no {shell}"
     return kind(command, {}, "schemefs", VARIABLE).source()
 
 
 def directories(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Leave it to the shell, which knows directories best."""
+    """Have the shell complete a directory."""
     return [CompletionItem(incomplete, type="dir")]
 
 
 def files(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Leave it to the shell."""
+    """Have the shell complete a file."""
     return [CompletionItem(incomplete, type="file")]
 
 
 def mounts(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Offer what is mounted, as the kernel lists it."""
+    """Offer the mount points of every schemefs, from the kernel's list."""
     paths = {mount.path for mount in mountinfo.mounts() if mount.kind == mountinfo.TYPE}
     return _beginning(sorted(paths), incomplete)
 
@@ -51,13 +51,13 @@ def drivers(_context: click.Context, _parameter: click.Parameter, incomplete: st
 
 
 def words(*choices: str) -> Complete:
-    """Return a completion among *choices*."""
+    """Return a `shell_complete` that offers *choices*."""
     return lambda _context, _parameter, incomplete: _beginning(choices, incomplete)
 
 
 def interfaces(context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Offer the interfaces of the tree that the command would use."""
-    tree = context.params.get("tree")  # None: there is none, or several
+    tree = context.params.get("tree")  # None: no schemefs is mounted, or several are
     if not isinstance(tree, Path):
         return []
     try:

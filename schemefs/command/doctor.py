@@ -1,4 +1,4 @@
-"""`schemefs doctor`: what this machine has and lacks for a mount, each thing with its fix. It changes nothing."""
+"""`schemefs doctor`: checks whether this machine has what a mount needs. Each failure has a fix. Nothing is changed."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from schemefs.driver import Finding
 from schemefs.errors import StartError
 from schemefs.fs import mountinfo
 
-KERNEL: Final = (5, 11)  # pidfds for select, fuse's poll and stream files all are in it
+KERNEL: Final = (5, 11)  # the first with pidfds for select, FUSE's poll and stream files
 
 
 def examine() -> Iterator[Finding]:
-    """Yield what was found, the most basic first."""
+    """Yield the result of each check, the most basic first."""
     yield _kernel()
     yield _fuse()
     yield _fusermount()
@@ -59,8 +59,8 @@ def _libfuse_hooks() -> Finding:
         importlib.import_module("schemefs.fs.libfuse_hooks")
     except ImportError as error:
         fix = "reinstall with a C compiler and libfuse3-dev; unset LD_PRELOAD"
-        return Finding("libfuse hooks", f"the C part does not work: {error}", fix=fix, good=False)
-    return Finding("libfuse hooks", "libfuse is interposed: blocked calls can be interrupted")
+        return Finding("libfuse hooks", f"can't be loaded: {error}", fix=fix, good=False)
+    return Finding("libfuse hooks", "are loaded: blocked calls can be interrupted")
 
 
 def _others() -> Finding:
@@ -70,11 +70,11 @@ def _others() -> Finding:
     if mountpoint.others_allowed(asked=True, private=False):
         return Finding("other users", f"may use {name}'s mounts with --allow-other")
     fix = f"as root: echo user_allow_other >>{mountpoint.FUSE_CONF}; then mount with --allow-other"
-    return Finding("other users", f"not even root can use a mount of {name}", fix=fix)
+    return Finding("other users", f"can't use a mount of {name}, and neither can root", fix=fix)
 
 
 def _plugins() -> Iterator[Finding]:
-    from schemefs import plugins  # noqa: PLC0415 - what it imports may be what is broken; the lines above are out by now
+    from schemefs import plugins  # noqa: PLC0415 - a broken plugin must not hide the lines above
 
     found = plugins.load()
     yield Finding("schemes", ", ".join(scheme.name for scheme in found.schemes), good=bool(found.schemes))
@@ -91,14 +91,14 @@ def _mounts() -> Iterator[Finding]:
             yield Finding("mount", f"{mount.path} (process {mount.pid}) answers")
         elif state is mountpoint.State.DEAD:
             fix = f"schemefs umount {mount.path}"
-            yield Finding("mount", f"{mount.path} was left by a daemon that is no more", fix=fix, good=False)
+            yield Finding("mount", f"{mount.path} was left by a daemon that has ended", fix=fix, good=False)
         else:
             fix = f"schemefs umount --force {mount.path}"
-            yield Finding("mount", f"{mount.path} does not answer{_why(mount)}", fix=fix, good=False)
+            yield Finding("mount", f"{mount.path} does not answer{_state_of_daemon(mount)}", fix=fix, good=False)
 
 
-def _why(mount: mountinfo.MountEntry) -> str:
-    """Say what state the daemon is in: proc(5), State in status."""
+def _state_of_daemon(mount: mountinfo.MountEntry) -> str:
+    """Return the daemon's state as a clause: proc_pid_status(5), State."""
     try:
         status = Path(f"/proc/{mount.pid}/status").read_text()
     except OSError:

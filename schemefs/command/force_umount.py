@@ -1,11 +1,11 @@
-"""`schemefs umount --force`: the end of a mount whose daemon does not answer: stopped, spinning, crashed.
+"""`schemefs umount --force`: ends a mount whose daemon does not answer because it is stopped, spinning or crashed.
 
     1  abort the FUSE connection   every call that hangs in it fails at once, in state D too
-    2  end the daemon              SIGTERM, then SIGKILL; only if it is ours (see `_is_ours`)
+    2  end the daemon              SIGTERM, then SIGKILL; only if the process is its daemon (`_is_daemon`)
     3  detach the mount
     4  have the drivers put back what the daemon could not (a persistent TAP's address)
 
-Without root there is no aborting; a killed daemon lets go of /dev/fuse, which does the same unless it is stuck itself.
+Only root can abort. A killed daemon closes /dev/fuse, which has the same effect unless it is stuck in the kernel.
 Nothing here touches the mounted tree.
 """
 
@@ -26,13 +26,16 @@ from schemefs.errors import StartError
 from schemefs.fs import mountinfo
 
 CONNECTIONS: Final = Path("/sys/fs/fuse/connections")
-GRACE: Final = 2.0  # seconds for an end in order, once the connection is aborted
+GRACE: Final = 2.0  # seconds from SIGTERM to SIGKILL
 KILL_TIMEOUT: Final = 5.0
 CLONE_NEWNET: Final = 0x40000000  # unshare(2)
 
 
 def end_by_force(path: str) -> Iterator[str]:
-    """End the mount at *path* whatever its daemon does; yield a line for each step. StartError: it is not ours."""
+    """End the mount at *path* whatever its daemon does; yield a line for each step.
+
+    StartError: it is not a schemefs of this user, or it could not be ended.
+    """
     mount = mountpoint.ours_at(path)
     pidfd = _open_daemon(mount)
     namespace = _network_of(mount.pid) if pidfd >= 0 else -1
@@ -55,7 +58,7 @@ def end_by_force(path: str) -> Iterator[str]:
 
 
 def _abort(mount: mountinfo.MountEntry) -> bool:
-    """Abort the connection (Documentation/filesystems/fuse.rst, "Control filesystem"). False: it can't be."""
+    """Abort the connection (Documentation/filesystems/fuse.rst, "Control filesystem"). False: it failed."""
     file = CONNECTIONS / str(mount.device) / "abort"
     if not file.exists() and not any(CONNECTIONS.glob("*")):
         libc = ctypes.CDLL(None, use_errno=True)
@@ -68,19 +71,19 @@ def _abort(mount: mountinfo.MountEntry) -> bool:
 
 
 def _open_daemon(mount: mountinfo.MountEntry) -> int:
-    """Return a pidfd of the daemon; -1: it is gone, or the process with its number is another one."""
+    """Return a pidfd of the daemon; -1: it has ended, or another process has its id."""
     try:
         pidfd = os.pidfd_open(mount.pid)
     except (OSError, ValueError):
         return -1
-    if _is_ours(mount):  # looked at through /proc after the pidfd is held: the number can't change hands any more
+    if _is_daemon(mount):  # checked while the pidfd is held, so that the id can't be reused meanwhile
         return pidfd
     os.close(pidfd)
     return -1
 
 
-def _is_ours(mount: mountinfo.MountEntry) -> bool:
-    """Check that the process is a schemefs and has /dev/fuse open (unless it is dying and has nothing open)."""
+def _is_daemon(mount: mountinfo.MountEntry) -> bool:
+    """Check that the process is a schemefs and has /dev/fuse open (unless it is dying and has no open files)."""
     if not mount.daemon_lives:
         return False
     try:
@@ -108,13 +111,13 @@ def _network_of(pid: int) -> int:
 
 
 def _put_back(namespace: int) -> Iterator[str]:
-    """Go where the daemon's network was, and have the drivers put back what a killed daemon could not.
+    """Enter the daemon's network *namespace*, and have the drivers put back what a killed daemon could not.
 
-    Where it was is not known (-1) of one that is gone: then what was left in our own network is put back.
+    -1: the daemon has ended and its namespace is not known; then the caller's own namespace is searched.
     """
     if namespace >= 0 and os.geteuid() == 0:
         ctypes.CDLL(None, use_errno=True).setns(namespace, CLONE_NEWNET)
-    from schemefs import plugins  # noqa: PLC0415 - trio and the plugins are needed for this alone
+    from schemefs import plugins  # noqa: PLC0415 - only this function needs trio and the plugins
 
     for driver in plugins.load().drivers.values():
         for finding in driver.examine():

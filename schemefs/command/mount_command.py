@@ -1,7 +1,7 @@
-"""The mount command once its options are read: checks, the daemon in front or in the background, what is said about it.
+"""The mount command after its options are read: checks, the daemon in the foreground or background, the ready line.
 
-Nothing is left behind by a mount that fails: what the daemon made it takes down itself, and what a crashed one leaves
-on the mount point is removed here.
+A mount that fails leaves nothing behind: the daemon undoes its own steps, and a stale mount of a crashed daemon is
+removed here.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ Report = Callable[[str], None]
 
 
 def mount_in_foreground(
-    config: Config, path: str, say: Report, *, allow_other: bool, pid_file: Path | None, scheme_files: Sequence[str]
+    config: Config, path: str, report: Report, *, allow_other: bool, pid_file: Path | None, scheme_files: Sequence[str]
 ) -> int:
-    """Serve until unmounted; *say* gets the line when the mount is ready. Return the exit status."""
+    """Serve until unmounted; *report* gets the ready line. Return the exit status."""
     with mountpoint.reserved(path):
         mountpoint.check_fuse()
-        return _serve(config, path, say, allow_other=allow_other, pid_file=pid_file, scheme_files=scheme_files)
+        return _serve(config, path, report, allow_other=allow_other, pid_file=pid_file, scheme_files=scheme_files)
 
 
 def mount_in_background(
     config: Config, path: str, *, allow_other: bool, pid_file: Path | None, scheme_files: Sequence[str]
 ) -> str:
-    """Start a daemon that serves *path* and return its line when the mount is ready."""
+    """Start a daemon that serves *path*, and return its ready line."""
 
     def serve(report: Report) -> int:
         return _serve(config, path, report, allow_other=allow_other, pid_file=pid_file, scheme_files=scheme_files)
@@ -43,7 +43,7 @@ def mount_in_background(
         try:
             return background.run(serve, config.log_file)
         except StartError:
-            mountpoint.remove_stale(path)  # a daemon that crashed could not do it itself
+            mountpoint.remove_stale(path)  # of a daemon that crashed
             raise
 
 
@@ -54,7 +54,7 @@ def _serve(
     from schemefs import daemon  # noqa: PLC0415
     from schemefs.command import scheme_file  # noqa: PLC0415
 
-    everyone = mountpoint.others_allowed(asked=allow_other, private=config.private)
+    others_allowed = mountpoint.others_allowed(asked=allow_other, private=config.private)
     audience = mountpoint.audience(asked=allow_other, private=config.private)
     signals = _SignalsOutsideService()
 
@@ -66,13 +66,13 @@ def _serve(
 
     with _pid_file(pid_file):
         load = partial(scheme_file.load_with_files, scheme_files)
-        return daemon.serve(config, Path(path), allow_other=everyone, report=report_ready, load=load)
+        return daemon.serve(config, Path(path), allow_other=others_allowed, report=report_ready, load=load)
 
 
 class _SignalsOutsideService:
-    """Before the daemon listens for signals they end the start; after it has stopped listening they change nothing.
+    """Handles signals while the daemon does not: before its start they end it, after its end they are ignored.
 
-    A second SIGTERM must not kill a daemon that is just putting the host's settings back.
+    A second SIGTERM must not kill a daemon while it puts the host's settings back.
     """
 
     def __init__(self) -> None:
@@ -86,14 +86,14 @@ class _SignalsOutsideService:
 
 
 def _with_audience(line: str, audience: str) -> str:
-    """Say who may use the mount, before the `. Try: …` that ends the line for people to copy."""
-    head, separator, invitation = line.partition(". Try: ")
-    return f"{head}{f', {audience}' if audience else ''}{separator}{invitation}"
+    """Insert which users may use the mount before the `. Try: …` that ends the line."""
+    head, separator, example = line.partition(". Try: ")
+    return f"{head}{f', {audience}' if audience else ''}{separator}{example}"
 
 
 @contextmanager
 def _pid_file(path: Path | None) -> Iterator[None]:
-    """Keep this process's id in *path* while it serves; complete before the mount is reported as ready."""
+    """Keep this process's id in *path* while it serves, complete before the mount is reported as ready."""
     if path is None:
         yield
         return

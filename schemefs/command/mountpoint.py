@@ -1,9 +1,7 @@
-"""A directory and what is mounted on it: checks before a mount, what a killed daemon left, and the end of a mount.
+"""Mount points: the checks before a mount, the removal of stale mounts, and the end of a mount.
 
-What the kernel shows in /proc/self/mountinfo is the only record: a mount of ours has the type `fuse.schemefs` and the
-source `schemefs:PID`, so whoever can see the mount can find its daemon, and no file of ours can be stale or wrong.
-A daemon knows its own by the device number as well: in another PID namespace another daemon has the same process id.
-Nothing here touches the mounted tree itself, which may not answer.
+The state comes from the kernel's list of mounts alone (fs/mountinfo.py). Nothing here touches the mounted tree itself,
+which may not answer; `state_of` asks it in a separate process.
 """
 
 from __future__ import annotations
@@ -27,29 +25,29 @@ from schemefs.fs.mountinfo import TYPE, MountEntry, mounted_at, unmount
 
 FUSE_DEVICE: Final = Path("/dev/fuse")
 FUSE_CONF: Final = Path("/etc/fuse.conf")
-ANSWER_TIMEOUT: Final = 3  # seconds; a daemon answers stat within milliseconds, on a busy machine too
-END_TIMEOUT: Final = 15.0  # seconds; a daemon drains its connections for a bounded time, then it is gone
+ANSWER_TIMEOUT: Final = 3  # seconds; a daemon answers stat within milliseconds, also on a busy machine
+END_TIMEOUT: Final = 15.0  # seconds; a daemon closes its connections in bounded time, then it ends
 
 
 class State(Enum):
-    """What becomes of a call to a mount."""
+    """How a mount responds to a call."""
 
     ANSWERS = "answers"
     DEAD = "dead"  # the FUSE connection is gone: the kernel answers ENOTCONN by itself
-    SILENT = "silent"  # the daemon is stopped or stuck; a call may be beyond the reach of SIGKILL
+    SILENT = "silent"  # the daemon is stopped or stuck; SIGKILL may not end a call
 
 
 def resolve(path: str) -> str:
-    """Return the absolute path, following symbolic links but asking no mount of ours that may be dead."""
+    """Return the absolute path. Symbolic links are followed, except through a mount point, whose daemon may be dead."""
     absolute = os.path.abspath(path)
     return absolute if mounted_at(absolute) else os.path.realpath(absolute)
 
 
 @contextmanager
 def reserved(path: str) -> Iterator[None]:
-    """Check that a mount can be made at *path*, and hold the place so that no other mount command takes it meanwhile.
+    """Check that *path* can be mounted on, and lock it against other mount commands during the block.
 
-    Cleans up what a killed daemon left there. StartError: why it can't be.
+    A stale mount of a killed daemon is removed first. StartError: it can't be mounted on.
     """
     _clean_up(path)
     try:
@@ -72,7 +70,7 @@ def reserved(path: str) -> Iterator[None]:
 
 
 def check_fuse() -> None:
-    """Check that this user can use /dev/fuse. StartError: what to do."""
+    """Check that this user can use /dev/fuse. StartError: the cause and its fix."""
     try:
         is_device = stat.S_ISCHR(FUSE_DEVICE.stat().st_mode)
     except OSError:
@@ -82,7 +80,7 @@ def check_fuse() -> None:
     try:
         os.close(os.open(FUSE_DEVICE, os.O_RDWR | os.O_CLOEXEC))
     except PermissionError:
-        # libfuse gives up here too, without trying fusermount3, which could have opened it.
+        # libfuse fails here too: it does not try fusermount3, which could open the device.
         mode = stat.S_IMODE(FUSE_DEVICE.stat().st_mode)
         sentence = f"{FUSE_DEVICE} has the mode {mode:04o}, which keeps uid {os.geteuid()} out: chmod 666 {FUSE_DEVICE}"
         raise StartError(sentence) from None
@@ -91,24 +89,24 @@ def check_fuse() -> None:
 
 
 def others_allowed(*, asked: bool, private: bool) -> bool:
-    """Decide whether other users may use the mount: root's unless private; a user's if asked and fuse.conf permits."""
+    """Return whether other users may use the mount: root's unless private; a user's if asked and fuse.conf permits."""
     if private:
         return False
     return True if os.geteuid() == 0 else asked and _user_allow_other()
 
 
 def audience(*, asked: bool, private: bool) -> str:
-    """Return what the mount line adds about who may use it; empty when everyone may."""
+    """Return the part of the ready line that names the only user of the mount; empty when every user may use it."""
     if others_allowed(asked=asked, private=private):
         return ""
     name = user_name(os.geteuid())
     if asked and not private:
-        return f"for {name} alone, since {FUSE_CONF} lacks user_allow_other"
+        return f"for {name} alone, because {FUSE_CONF} lacks user_allow_other"
     return f"for {name} alone"
 
 
 def end_mount(path: str) -> str:
-    """Unmount *path* and wait until its daemon is gone; return what was done. StartError: why it can't be."""
+    """Unmount *path* and wait until its daemon has ended; return a sentence that says so. StartError: it failed."""
     mount = ours_at(path)
     state = state_of(path)
     if state is State.DEAD:
@@ -128,7 +126,7 @@ def end_mount(path: str) -> str:
 
 
 def ours_at(path: str) -> MountEntry:
-    """Return the mount at *path*, which must be a schemefs that this user may end. StartError: why it is not."""
+    """Return the mount at *path*. StartError: it is not a schemefs that this user may end."""
     mount = mounted_at(path)
     if mount is None:
         raise StartError(f"nothing is mounted on {path}" if os.path.lexists(path) else f"{path} does not exist")
@@ -140,12 +138,12 @@ def ours_at(path: str) -> MountEntry:
 
 
 def detach(path: str) -> None:
-    """Unmount *path* at once, whoever uses it: they keep what they have open, dead or alive."""
+    """Unmount *path* at once, also while it is in use: processes keep their open files."""
     unmount(path, lazy=True)
 
 
 def remove_stale(path: str) -> None:
-    """Unmount what a daemon that has died has left at *path*; do nothing to anything else."""
+    """Unmount *path* if it is the stale mount of a dead daemon; else do nothing."""
     mount = mounted_at(path)
     if mount is not None and mount.kind == TYPE and _is_dead(path):
         unmount(path, lazy=True)
@@ -171,12 +169,12 @@ def _clean_up(path: str) -> None:
 def _refuse_mounted(path: str) -> None:
     mount = mounted_at(path)
     if mount is not None and mount.kind == TYPE:
-        who = f" (process {mount.pid})" if mount.pid else ""
-        raise StartError(f"{path} is already mounted{who}: end that first (schemefs umount {path})")
+        daemon = f" (process {mount.pid})" if mount.pid else ""
+        raise StartError(f"{path} is already mounted{daemon}: end that first (schemefs umount {path})")
 
 
 def _check_permission(path: str) -> None:
-    # fusermount3 insists on it; root's mount(2) does not.
+    # fusermount3 demands it; root's mount(2) does not.
     if os.geteuid() != 0 and not os.access(path, os.W_OK):
         raise StartError(f"{user_name(os.geteuid())} has no write access to {path}, which a mount needs")
 
@@ -194,29 +192,29 @@ def _is_dead(path: str) -> bool:
 
 
 def state_of(path: str) -> State:
-    """Find out what becomes of a call to the mount at *path*.
+    """Test with a stat(2) how the mount at *path* responds.
 
-    A process of its own asks, since the call may never end: not for a signal either, once the daemon has taken it.
+    A separate process makes the call, which may never end, even for SIGKILL once the daemon has read the request.
     """
-    # Its own time limit ends it where the daemon has not taken the request; else it ends with the connection.
-    asker = subprocess.Popen(
+    # `timeout` ends it if the daemon has not read the request; otherwise it ends with the connection.
+    probe = subprocess.Popen(
         ["timeout", "-s", "KILL", str(ANSWER_TIMEOUT), "stat", path],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         env=os.environ | {"LC_ALL": "C"},
     )
-    assert asker.stderr is not None
-    with asker.stderr:
-        if not select.select([asker.stderr], [], [], ANSWER_TIMEOUT + 1)[0]:
-            asker.kill()
-            asker.returncode = asker.poll() or -signal.SIGKILL  # it may be stuck: nobody waits for it
+    assert probe.stderr is not None
+    with probe.stderr:
+        if not select.select([probe.stderr], [], [], ANSWER_TIMEOUT + 1)[0]:
+            probe.kill()
+            probe.returncode = probe.poll() or -signal.SIGKILL  # it may be stuck, so it is not waited for
             return State.SILENT
-        complaint = asker.stderr.read().decode(errors="replace")  # the end of file has come, or is about to
-    if asker.wait() in (-signal.SIGKILL, 128 + signal.SIGKILL):
+        message = probe.stderr.read().decode(errors="replace")  # the end of file has come, or is about to
+    if probe.wait() in (-signal.SIGKILL, 128 + signal.SIGKILL):
         return State.SILENT
-    gone = (errno.ENOTCONN, errno.ECONNABORTED)  # the latter for who asked while it died
-    return State.DEAD if any(os.strerror(number) in complaint for number in gone) else State.ANSWERS
+    gone = (errno.ENOTCONN, errno.ECONNABORTED)  # the latter for a call during the death
+    return State.DEAD if any(os.strerror(number) in message for number in gone) else State.ANSWERS
 
 
 def _open_process(mount: MountEntry) -> int:

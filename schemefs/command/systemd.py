@@ -1,4 +1,4 @@
-"""Telling systemd that the mount is ready: sd_notify(3) in a dozen lines, which spares a dependency."""
+"""Notifies systemd that the mount is ready: sd_notify(3) without a dependency."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ log = logging.getLogger("schemefs.daemon")
 
 
 def notify(text: str) -> None:
-    """Send *text* (`READY=1`) to the service manager, if it waits for that; else do nothing."""
+    """Send *text* (`READY=1`) to the service manager, if NOTIFY_SOCKET names its socket."""
     address = os.environ.get("NOTIFY_SOCKET", "")
     if not address.startswith(("/", "@")):
         return
@@ -20,4 +20,4 @@ def notify(text: str) -> None:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as service_manager:
             service_manager.sendto(text.encode(), address)
     except OSError as error:
-        log.warning("systemd can't be told that the mount is ready: %s", error.strerror)
+        log.warning("systemd can't be notified that the mount is ready: %s", error.strerror)

@@ -1,6 +1,6 @@
-"""Programs that use a mounted tree as anybody could: plain opens, reads and writes of its files.
+"""Programs that use a mounted tree as every program can: by plain opens, reads and writes of its files.
 
-One module for each subcommand of `schemefs`, with a click command called `command`; `COMMANDS` names them, and cli.py
+Each module is a subcommand of `schemefs`, with a click command called `command`. `COMMANDS` lists them, and cli.py
 imports a module only when its command is used. Nothing here may import the daemon, a scheme or a driver.
 """
 
@@ -20,4 +20,4 @@ COMMANDS: Final = {
 """Subcommand -> module."""
 
 WRONG_USAGE: Final = {"ping": 2, "get": 2, "ifconfig": 2, "route": 2}
-"""Subcommand -> exit status for an option or argument that there is not, as the Linux tools have it; 1 for others."""
+"""Subcommand -> exit status for wrong usage, where the Linux tool of that name does not have 1."""

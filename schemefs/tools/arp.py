@@ -1,4 +1,4 @@
-"""`schemefs arp`: the neighbor tables under `netcfg/ifaces`, with the manners of arp(8)."""
+"""`schemefs arp`: the neighbor tables under `netcfg/ifaces`, with the options of arp(8)."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ def _entries(tree: Path, interface: str | None) -> Iterator[tuple[str, str, str,
 
 
 @click.command(cls=Tool, epilog=EXAMPLES)
-@click.option("-i", "interface", metavar="IF", help="This interface alone.", shell_complete=interfaces)
+@click.option("-i", "interface", metavar="IF", help="Only this interface.", shell_complete=interfaces)
 @click.option("-s", "entry", nargs=2, metavar="IP MAC", help="Add a permanent entry.")
 @click.option("-d", "gone", metavar="IP", help="Remove an entry.")
 @mount_option
 def command(tree: Path, interface: str | None, entry: tuple[str, str] | None, gone: str | None) -> None:
-    """Print the neighbors that are known, or add or remove one."""
+    """Print the neighbor tables, or add or remove an entry."""
     if entry:
         write_to(tree, f"netcfg/ifaces/{interface or 'eth0'}/neighbors/add", f"{entry[0]} {entry[1]}")
     elif gone:
         where = [name for address, _, _, name in _entries(tree, interface) if address == gone]
         if not where:
-            fail(1, f"no neighbor {gone} is known")
+            fail(1, f"there is no neighbor {gone}")
         write_to(tree, f"netcfg/ifaces/{where[0]}/neighbors/rm", gone)
     else:
         click.echo(f"{'ADDRESS':16} {'HARDWARE ADDRESS':18} {'STATE':11} INTERFACE")

@@ -1,4 +1,4 @@
-"""`schemefs dns NAME`: the file `dns/NAME`, with the manners of host(1): without an answer, a sentence and status 1."""
+"""`schemefs dns NAME`: the file `dns/NAME`. Without an answer: a sentence and status 1, as host(1) does."""
 
 from __future__ import annotations
 
@@ -24,10 +24,12 @@ Examples:
 
 @click.command(cls=Tool, epilog=EXAMPLES)
 @click.argument("name")
-@click.option("-t", "--type", "type_", metavar="TYPE", help=f"{', '.join(TYPES)}.", shell_complete=words(*TYPES))
+@click.option(
+    "-t", "--type", "type_", metavar="TYPE", help=f"The record type: {', '.join(TYPES)}.", shell_complete=words(*TYPES)
+)
 @mount_option
 def command(tree: Path, name: str, type_: str | None) -> None:
-    """Print the addresses of NAME, one per line, or its records of another type."""
+    """Print the addresses of NAME, or its records of another type."""
     if type_ is None and packed(name) is not None:
         type_ = "ptr"
     path = f"dns/{name}" + (f",type={type_}" if type_ else "")

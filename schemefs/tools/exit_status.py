@@ -1,4 +1,4 @@
-"""How a tool ends: if something failed, with one sentence and the exit status that the Linux tool of its name has."""
+"""How a tool ends: a failure is one sentence and the exit status of the Linux tool of the same name."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ OUTPUT: Final = "standard output"
 
 
 class Tool(click.Command):
-    """A command that ends by SIGPIPE when nobody reads its output any more, as programs do, and says what fails."""
+    """A command that SIGPIPE ends when its output is closed, and that reports every OSError as a sentence."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Parse, and print the help if it is asked for."""
+        """Parse *args*. `--help` prints, so its output may fail."""
         with _output():
             return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run it."""
+        """Run the command with SIGPIPE's default action, and flush its output."""
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
         with _output():
             result = super().invoke(ctx)
@@ -36,8 +36,8 @@ class Tool(click.Command):
 
 @contextmanager
 def _output() -> Iterator[None]:
-    """Say what can't be written. A file that can't be used is named: it may be the mount that has ended meanwhile."""
-    if sys.stdout is None:  # closed by who has started us: its number is taken, or a conversation would get it
+    """Fail on an OSError. It is of a file of the tree, whose mount may have ended, or of standard output."""
+    if sys.stdout is None:  # closed by the parent process: descriptor 1 is taken, or a conversation would get it
         sys.stdout = os.fdopen(os.open(os.devnull, os.O_RDONLY), "w", encoding="utf-8")
     try:
         yield
@@ -48,23 +48,23 @@ def _output() -> Iterator[None]:
 
 
 def discard_output() -> None:
-    """Send what is left nowhere: Python flushes it once more at its end, and tells a failure in words of its own."""
+    """Discard the unwritten output. Python flushes it again at its end, and would print a second message."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def fail(status: int, sentence: str) -> NoReturn:
-    """Say why, and exit."""
+    """Print *sentence* on standard error, and exit with *status*."""
     click.echo(f"schemefs: {sentence}", err=True)
     sys.exit(status)
 
 
 def fail_with(status: int, tree: Path, path: str, error: OSError) -> NoReturn:
-    """Say why *path* in *tree* failed, in the scheme's own words, and exit."""
+    """Print why *path* in *tree* failed, by the scheme's own sentence, and exit with *status*."""
     fail(status, str(failure(tree, path, error)))
 
 
 def read_from(tree: Path, path: str) -> str:
-    """Return what *path* in *tree* says; if it can't be read, say why, and exit with status 1."""
+    """Return the text of *path* in *tree*. If it can't be read: `fail_with`, status 1."""
     try:
         return (tree / path).read_text()
     except OSError as error:
@@ -72,7 +72,7 @@ def read_from(tree: Path, path: str) -> str:
 
 
 def write_to(tree: Path, path: str, line: str) -> None:
-    """Write a line to *path* in *tree*; if it isn't taken, say why, and exit with status 1."""
+    """Write *line* to *path* in *tree*. If it is refused: `fail_with`, status 1."""
     try:
         (tree / path).write_text(f"{line}\n")
     except OSError as error:

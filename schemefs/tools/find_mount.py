@@ -1,4 +1,4 @@
-"""Which mounted tree a tool uses: `--mount DIR`, else `$SCHEME`, else the only schemefs that is mounted.
+"""Finds the mounted tree that a tool uses: `--mount DIR`, else `$SCHEME`, else the only schemefs that is mounted.
 
 @click.command
 @mount_option
@@ -23,7 +23,7 @@ _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
 def find(given: str | None = None) -> Path:
-    """Return the tree: *given*, else what $SCHEME says, else the one that is mounted. StartError: none, or which?"""
+    """Return the tree: *given*, else $SCHEME, else the only schemefs. StartError: there are none or several."""
     if given or (given := os.environ.get(VARIABLE)):
         path = Path(os.path.abspath(given))
         if not (path / "README").exists():
@@ -31,26 +31,26 @@ def find(given: str | None = None) -> Path:
         return path
     paths = sorted({mount.path for mount in mountinfo.mounts() if mount.kind == mountinfo.TYPE})
     if not paths:
-        raise StartError("no schemefs is mounted: schemefs mount DIR")
+        raise StartError("no schemefs is mounted: mount one with schemefs mount DIR")
     if len(paths) > 1:
-        raise StartError(f"several are mounted; give --mount DIR, or set ${VARIABLE}: {', '.join(paths)}")
+        raise StartError(f"several schemefs are mounted: choose by --mount DIR or ${VARIABLE}: {', '.join(paths)}")
     return Path(paths[0])
 
 
 def mount_option(function: _Function) -> _Function:
-    """Give a command the option --mount, whose value comes in as `tree`."""
+    """Add the option --mount to a command, which gets its value as `tree`."""
 
     def found(_context: click.Context, _parameter: click.Parameter, value: str | None) -> Path:
         return find(value)
 
-    text = f"The tree to use.  [default: ${VARIABLE}, else the only schemefs mounted]"
+    text = f"The tree to use.  [default: ${VARIABLE}, else the only one mounted]"
     return click.option("--mount", "tree", metavar="DIR", callback=found, help=text, shell_complete=completion.mounts)(
         function
     )
 
 
 def failure(tree: Path, path: str, error: OSError) -> StartError:
-    """Return why *path* (`tcp/HOST:PORT,…`) in *tree* failed: the scheme's own sentence where it has one."""
+    """Return why *path* (`tcp/HOST:PORT,…`) in *tree* failed: the errno, and the sentence in the scheme's `err`."""
     try:
         sentence = (tree / path.partition("/")[0] / "err").read_text().strip()
     except OSError:
@@ -59,5 +59,5 @@ def failure(tree: Path, path: str, error: OSError) -> StartError:
 
 
 def conversation_of(descriptor: int) -> str:
-    """Return the name of the conversation that a descriptor has open: `tcp/7`."""
+    """Return the conversation of *descriptor*, such as `tcp/7`."""
     return os.getxattr(descriptor, "user.conversation").decode()

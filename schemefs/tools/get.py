@@ -1,7 +1,7 @@
-"""`schemefs get URL`: fetch a page over the mounted files, with the manners, and the exit statuses, of curl(1).
+"""`schemefs get URL`: fetches a page over the mounted files, with the exit statuses of curl(1).
 
-0 fetched   3 no URL   6 nobody knows the host   7 no connection   18 cut off   22 status of 400 or more
-23 can't write   28 time-out   35 no TLS   47 too many redirections   52 no answer   56 broken off
+0 fetched   3 not a URL   6 unknown host   7 no connection   18 body incomplete   22 status of 400 or more
+23 can't write   28 time-out   35 no TLS   47 too many redirections   52 no answer   56 receiving failed
 """
 
 from __future__ import annotations
@@ -39,38 +39,40 @@ EXAMPLES = """
 Examples:
   schemefs get http://10.0.2.2/
   schemefs get -o page.html example.com/index.html
-  schemefs get -c -o large.iso http://10.0.2.2/large.iso     go on where it broke off
+  schemefs get -c -o large.iso http://10.0.2.2/large.iso     continue a partial download
 """
 
 
 @click.command(cls=Tool, epilog=EXAMPLES)
 @click.argument("url")
-@click.option("-o", "--output", metavar="FILE", help="Write there; -: to standard output.", shell_complete=files)
-@click.option("-c", "--continue", "resume", is_flag=True, help="With -o: fetch what FILE still lacks.")
-@click.option("-i", "--include", is_flag=True, help="Print the response's head, too.")
+@click.option("-o", "--output", metavar="FILE", help="Write to FILE; -: standard output.", shell_complete=files)
+@click.option("-c", "--continue", "resume", is_flag=True, help="With -o: fetch only the part that FILE lacks.")
+@click.option("-i", "--include", is_flag=True, help="Print the response's head as well.")
 @click.option(
-    "-m", "--timeout", type=click.FloatRange(min=0), default=30.0, show_default=True, help="Seconds of silence."
+    "-m", "--timeout", type=click.FloatRange(min=0), default=30.0, show_default=True, help="Seconds without data."
 )
 @mount_option
 def command(tree: Path, url: str, output: str | None, timeout: float, *, resume: bool, include: bool) -> None:
     """Fetch URL and print it. Redirections are followed."""
     output = None if output == STDOUT else output
     if resume and not output:
-        fail(3, "-c goes on with a file: give -o FILE")
+        fail(3, "-c needs a file to continue: give -o FILE")
     have = os.path.getsize(output) if resume and output and os.path.exists(output) else 0
     options = f",timeout={timeout:.6f},read_timeout={timeout:.6f}" if timeout else ""
     with _fetch(tree, url, {"Range": f"bytes={have}-"} if have else {}, options) as exchange:
         if include:
             click.echo(_head(exchange))
         if have and exchange.status == 416 and exchange.field("Content-Range") == f"bytes */{have}":
-            return  # the whole of it is there
+            return  # FILE is complete
         if exchange.status >= 400:
             reason = exchange.head.reason.decode("latin-1")
             fail(22, f"{url}: {exchange.status} {reason}")
-        goes_on = have > 0 and exchange.status == 206
-        if goes_on and not exchange.field("Content-Range").startswith(f"bytes {have}-"):
-            fail(56, f"{url}: asked for octets from {have} on, the server gives {exchange.field('Content-Range')!r}")
-        _save(exchange, url, output, have if goes_on else 0)
+        is_rest = have > 0 and exchange.status == 206
+        if is_rest and not exchange.field("Content-Range").startswith(f"bytes {have}-"):
+            fail(
+                56, f"{url}: octets from {have} on were requested; the server sends {exchange.field('Content-Range')!r}"
+            )
+        _save(exchange, url, output, have if is_rest else 0)
 
 
 def _fetch(tree: Path, text: str, fields: dict[str, str], options: str) -> HttpExchange:
@@ -86,12 +88,12 @@ def _fetch(tree: Path, text: str, fields: dict[str, str], options: str) -> HttpE
                 url = redirected(url, location)
     except ValueError as error:
         fail(3, str(error))
-    return fail(47, f"{text} leads from one place to another more than {REDIRECTIONS} times")
+    return fail(47, f"{text} is redirected more than {REDIRECTIONS} times")
 
 
 def _exchange(tree: Path, url: Url, fields: dict[str, str], options: str) -> HttpExchange:
     if url.scheme == "https" and not (tree / "tls").exists():
-        fail(35, f"{url.text}: there is no tls scheme on {tree}")
+        fail(35, f"{url.text}: {tree} has no scheme tls")
     try:
         return HttpExchange(tree, url, fields, options)
     except BlockingIOError:
@@ -111,7 +113,7 @@ def _head(exchange: HttpExchange) -> str:
 
 
 def _save(exchange: HttpExchange, url: str, output: str | None, have: int) -> None:
-    """Write the body; what has come stays when it breaks off."""
+    """Write the body. The part that has arrived stays when the rest fails."""
     try:
         with ExitStack() as undo:
             file = undo.enter_context(open(output, "ab" if have else "wb")) if output else sys.stdout.buffer
@@ -124,15 +126,15 @@ def _save(exchange: HttpExchange, url: str, output: str | None, have: int) -> No
                 if advance is not None:
                     advance(len(octets))
             file.flush()
-    except OSError as error:  # of a write, or of what was still to be written: flush and close
+    except OSError as error:  # of write, flush or close
         if output is None:
             discard_output()
         fail(23, f"{output or OUTPUT}: {error.strerror}")
 
 
 def _progress(output: str, total: int, have: int, undo: ExitStack) -> Callable[[int], None]:
-    """Show a bar with size, speed and time left on standard error; return what is told of octets that have come."""
-    from rich import progress as bars  # noqa: PLC0415 - only who has a terminal waits for the import
+    """Show a progress bar on standard error; return the function to call with each number of octets received."""
+    from rich import progress as bars  # noqa: PLC0415 - a slow import that only a terminal needs
     from rich.console import Console  # noqa: PLC0415
 
     columns = (
@@ -148,12 +150,12 @@ def _progress(output: str, total: int, have: int, undo: ExitStack) -> Callable[[
 
 
 def _next(body: Iterator[bytes], url: str) -> bytes:
-    """Return the next octets of the body, none at its end."""
+    """Return the next octets of the body; none at its end."""
     try:
         return next(body, b"")
     except BlockingIOError:
-        fail(28, f"{url}: nothing more came within the time-out")
+        fail(28, f"{url}: no further data within the time-out")
     except OSError as error:
         fail(56, f"{url}: {error.strerror}")
     except h11.RemoteProtocolError as error:
-        fail(18, f"{url}: cut off: {error}")
+        fail(18, f"{url}: the response is incomplete: {error}")

@@ -1,4 +1,4 @@
-"""`schemefs ifconfig`: the interfaces under `netcfg/iface`, with the manners of ifconfig(8)."""
+"""`schemefs ifconfig`: the interfaces under `netcfg/ifaces`, with the words of ifconfig(8)."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def command(tree: Path, interface: str | None, words: Sequence[str]) -> None:
 
 
 def _changes(words: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Yield the files to write, and what."""
+    """Yield (file, value) to write for each of *words*."""
     left = list(words)
     while left:
         word = left.pop(0)
@@ -60,13 +60,11 @@ def _changes(words: Sequence[str]) -> Iterator[tuple[str, str]]:
         elif "/" in word:
             yield "addr/set", word
         else:
-            fail(
-                2, f"{word!r} is nothing that an interface can be told: CIDR, up, down, mtu N, mac MAC, add or del CIDR"
-            )
+            fail(2, f"{word!r} is not a setting of an interface: CIDR, up, down, mtu N, mac MAC, add CIDR or del CIDR")
 
 
 def _shown(directory: Path) -> str:
-    """Return what is to be said of an interface."""
+    """Return the lines that describe the interface of *directory*."""
     state, mtu = ((directory / name).read_text().strip() for name in ("state", "mtu"))
     lines = [f"{directory.name}: {state}, mtu {mtu}"]
     mac = (directory / "mac").read_text().strip()
@@ -77,9 +75,9 @@ def _shown(directory: Path) -> str:
     counters = dict(line.split("=", 1) for line in (directory / "stats").read_text().splitlines())
     for title, prefix in (("received", "received"), ("sent", "sent")):
         lines.append(f"    {title} {counters[f'{prefix}_frames']} frames, {counters[f'{prefix}_octets']} octets")
-    troubles = {
+    drops = {
         name: count for name, count in counters.items() if count != "0" and name.startswith(("dropped", "refused"))
     }
-    if troubles:
-        lines.append("    " + ", ".join(f"{name} {count}" for name, count in troubles.items()))
+    if drops:
+        lines.append("    " + ", ".join(f"{name} {count}" for name, count in drops.items()))
     return "\n".join(lines)

@@ -1,13 +1,13 @@
-"""`schemefs nc`: standard input and output joined to a conversation, with the manners of OpenBSD's nc(1).
+"""`schemefs nc`: relays between standard input and output and a conversation, with the options of OpenBSD's nc(1).
 
     stdin ── a thread ──> conversation      at the end of stdin: `shutdown write` to its ctl, so the peer sees a FIN
     stdout <── the main thread ── conversation
 
-It ends when both directions have ended: a peer that has said all may still want to hear the rest of stdin. Only where
-stdin is a terminal does the peer's end suffice, since nobody would know to type Ctrl-D then.
+It ends when both directions have ended: a peer that has sent its FIN may still read the rest of stdin. If stdin is a
+terminal, the peer's end suffices: a user could not know that Ctrl-D is still needed.
 
-Two threads, because a peer that echoes is only read from while it is written to: each direction blocks by itself.
-Status 0: all went well; 1: no connection, or it broke.
+Two threads, because an echoing peer must be read while it is written to: each direction blocks by itself.
+Status 0: success; 1: no connection, or it failed.
 """
 
 from __future__ import annotations
@@ -39,26 +39,29 @@ Examples:
   schemefs nc 10.0.2.2 80
   echo hello | schemefs nc -w 2 example.com 7
   schemefs nc -c example.com 443         TLS, the certificate verified
-  schemefs nc -l 8080 >request           one connection, then the end
+  schemefs nc -l 8080 >request           one connection
   schemefs nc -u -w 1 10.0.2.2 9
   until schemefs nc -z -w 1 10.0.2.2 22; do sleep 1; done
 """
 
 
 class StdioRelay:
-    """One conversation joined to standard input and output. *wait* seconds of silence both ways end it; 0: never."""
+    """Relays between standard input and output and one conversation.
+
+    It ends after *wait* seconds without data in either direction; 0: no limit.
+    """
 
     def __init__(self, tree: Path, descriptor: int, *, datagrams: bool, wait: float) -> None:
         self._descriptor = descriptor
         self._datagrams = datagrams
         self._wait = wait
         self._ctl = tree / conversation_of(descriptor) / "ctl"
-        self._last = time.monotonic()  # when octets moved, either way
-        self._broken: OSError | None = None  # why what stdin said could not be written
+        self._last = time.monotonic()  # when octets moved, in either direction
+        self._broken: OSError | None = None  # why the conversation could not be written
 
     def run(self, *, writes: bool) -> None:
-        """Carry octets, both ways if it *writes*, until both have ended. OSError: it broke."""
-        writes &= sys.stdin is not None  # closed by who has started us
+        """Relay until both directions have ended; without *writes* only to standard output. OSError: it failed."""
+        writes &= sys.stdin is not None  # None: closed by the parent process
         under_way = {self._descriptor}
         written = os.eventfd(0, os.EFD_CLOEXEC) if writes else -1  # readable once the thread has ended
         if writes:
@@ -74,7 +77,7 @@ class StdioRelay:
                 self._last = time.monotonic()
                 if octets:
                     _show(octets)
-                elif not self._datagrams or ready[self._descriptor] & _ENDED:  # no empty datagram, then
+                elif not self._datagrams or ready[self._descriptor] & _ENDED:  # not an empty datagram
                     under_way.discard(self._descriptor)
                     if self._datagrams or (sys.stdin is not None and sys.stdin.isatty()):
                         break
@@ -82,7 +85,7 @@ class StdioRelay:
             raise self._broken
 
     def _ready(self, descriptors: set[int]) -> dict[int, int]:
-        """Return which of *descriptors* can be read without waiting, with poll's events; none: `-w` is over."""
+        """Return poll's events of the readable ones of *descriptors*; none: the time of `-w` is over."""
         poller = select.poll()
         for descriptor in descriptors:
             poller.register(descriptor, select.POLLIN | select.POLLRDHUP)
@@ -108,7 +111,7 @@ class StdioRelay:
             os.eventfd_write(ended, 1)
 
     def _shut(self) -> None:
-        """Send the FIN. Everything was written: a peer that has gone meanwhile misses nothing."""
+        """Send the FIN. That the conversation has ended already is no failure: everything was written."""
         try:
             self._ctl.write_text("shutdown write\n")
         except OSError as error:
@@ -117,7 +120,7 @@ class StdioRelay:
 
 
 def _show(octets: bytes) -> None:
-    """Write to standard output. If that can't be, it is no fault of the peer's: it ends all, `-k` too."""
+    """Write to standard output. A failure ends the program, with `-k` too: no other peer could be served."""
     try:
         _write_all(sys.stdout.fileno(), octets)
     except OSError as error:
@@ -133,27 +136,30 @@ def _write_all(descriptor: int, octets: bytes) -> None:
 @click.command(cls=Tool, epilog=EXAMPLES)
 @click.argument("words", metavar="HOST PORT | -l PORT", nargs=-1, required=True)
 @click.option("-l", "listen", is_flag=True, help="Wait for a peer on PORT.")
-@click.option("-k", "keep", is_flag=True, help="With -l: one peer after another; stdin is not read.")
+@click.option("-k", "keep", is_flag=True, help="With -l: accept one peer after another; stdin is not read.")
 @click.option("-u", "udp", is_flag=True, help="UDP: each read of stdin is a datagram; with -l, the first sender.")
-@click.option("-c", "tls", is_flag=True, help="TLS; the certificate must be for HOST.")
-@click.option("-z", "probe", is_flag=True, help="Only see whether somebody is there: the status tells.")
+@click.option("-c", "tls", is_flag=True, help="TLS; the certificate must be valid for HOST.")
+@click.option("-z", "probe", is_flag=True, help="Only test whether HOST accepts a connection: status 0 or 1.")
 @click.option(
     "-w",
     "wait",
     type=parse_seconds,
     metavar="SECONDS",
     default="0",
-    help="Seconds to connect, and of silence both ways.",
+    help="Time limit to connect, and without data in either direction.",
 )
 @mount_option
 def command(
     tree: Path, words: tuple[str, ...], *, listen: bool, keep: bool, udp: bool, tls: bool, probe: bool, wait: float
 ) -> None:
-    """Connect standard input and output with HOST:PORT, or with whoever connects to PORT."""
+    """Connect standard input and output with a peer.
+
+    The peer is HOST:PORT, or with -l the first one that connects to PORT.
+    """
     if len(words) != (1 if listen else 2):
-        fail(1, "whom to connect to? HOST PORT; to listen: -l PORT")
+        fail(1, "nc needs HOST PORT to connect, or -l PORT to listen")
     if tls and (listen or udp):
-        fail(1, "-c connects by TLS; to serve it: schemefs serve tls/:PORT,cert=FILE -- COMMAND")
+        fail(1, "-c only connects; a TLS server is schemefs serve tls/:PORT,cert=FILE -- COMMAND")
     scheme = "udp" if udp else "tls" if tls else "tcp"
     if listen:
         _serve(tree, f"{scheme}/:{words[0]}" + (",listen" if udp else ""), keep=keep, udp=udp, wait=wait)
@@ -176,22 +182,22 @@ def _serve(tree: Path, path: str, *, keep: bool, udp: bool, wait: float) -> None
     while True:
         descriptor = _accepted(tree, path, listener)
         if not keep:
-            os.close(listener)  # the connection is held: nobody else gets in
+            os.close(listener)  # further peers are refused
             _join(tree, path, descriptor, udp=udp, writes=True, wait=wait)
             return
         try:
             _join(tree, path, descriptor, udp=udp, writes=False, wait=wait)
-        except StartError as error:  # of this peer; the next may do better
+        except StartError as error:  # of this peer only
             click.echo(f"schemefs: {error}", err=True)
 
 
 def _accepted(tree: Path, path: str, listener: int) -> int:
-    """Return the open `data` of the next connection."""
+    """Return the descriptor of the next connection's `data`."""
     while line := os.read(listener, CHUNK).decode():
         name = f"{path.partition('/')[0]}/{line.split()[0]}"
         try:
             return os.open(tree / name / "data", os.O_RDWR)
-        except OSError as error:  # it was gone before we came
+        except OSError as error:  # the connection ended before this open
             click.echo(f"schemefs: {name}: {error.strerror}", err=True)
     return fail(1, f"{path}: the listener has ended")
 

@@ -1,6 +1,6 @@
-"""`schemefs ping HOST`: the file `icmp/ping/HOST`, in Redox's words, with the manners of ping(8).
+"""`schemefs ping HOST`: the file `icmp/ping/HOST`, in Redox's format, with the options of ping(8).
 
-Ctrl-C ends it with the statistics so far. Status 0: there was a reply; 1: there was none; 2: it could not begin.
+Ctrl-C ends it with the statistics so far. Status 0: a reply arrived; 1: none did; 2: it could not start.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Examples:
 
 
 class PingStatistics:
-    """What the lines printed so far say, for who interrupts."""
+    """The statistics of the lines printed so far, for a Ctrl-C."""
 
     def __init__(self, host: str) -> None:
         self.host = host
@@ -43,7 +43,7 @@ class PingStatistics:
         self.is_complete |= line.startswith("---")
 
     def lines(self) -> str:
-        """Return the statistics, as the file ends with them."""
+        """Return the statistics in the format of the file's end."""
         times = self.times
         loss = 100 * (1 - len(times) / self.sent) if self.sent else 0.0
         shown = f"\n--- {self.host} ping statistics ---\n"
@@ -55,12 +55,21 @@ class PingStatistics:
 
 @click.command(cls=Tool, epilog=EXAMPLES)
 @click.argument("host")
-@click.option("-c", "count", type=click.IntRange(min=0), default=4, show_default=True, help="Probes; 0: no end.")
-@click.option("-i", "interval", type=click.FloatRange(min=0.001), default=1.0, show_default=True, help="Seconds apart.")
+@click.option(
+    "-c", "count", type=click.IntRange(min=0), default=4, show_default=True, help="Number of probes; 0: no limit."
+)
+@click.option(
+    "-i", "interval", type=click.FloatRange(min=0.001), default=1.0, show_default=True, help="Seconds between probes."
+)
 @click.option("-s", "size", type=click.IntRange(0, 65507), default=56, show_default=True, help="Octets of payload.")
 @click.option("-t", "ttl", type=click.IntRange(1, 255), default=64, show_default=True, help="Hop limit.")
 @click.option(
-    "-W", "timeout", type=click.FloatRange(min=0.001), default=5.0, show_default=True, help="Seconds to wait."
+    "-W",
+    "timeout",
+    type=click.FloatRange(min=0.001),
+    default=5.0,
+    show_default=True,
+    help="Seconds to wait for a reply.",
 )
 @mount_option
 def command(tree: Path, host: str, count: int, interval: float, size: int, ttl: int, timeout: float) -> None:

@@ -1,4 +1,4 @@
-"""`schemefs route`: the one routing table, as `netcfg/route` has it, with the manners of ip-route(8)."""
+"""`schemefs route`: the routing table of `netcfg/route`, with the words of ip-route(8)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Examples:
   schemefs route add default via 10.0.2.2
   schemefs route add 10.9.0.0/16 via 10.0.2.7 metric 5
   schemefs route del 10.9.0.0/16
-  schemefs route get 10.9.1.1            which rule wins, and why
+  schemefs route get 10.9.1.1            the rule that applies, and why
 """
 
 
@@ -32,7 +32,7 @@ def command(tree: Path, words: Sequence[str]) -> None:
     verb, rest = (words[0], words[1:]) if words else ("", ())
     path = {"": "routes", "add": "route/add", "del": "route/rm", "get": f"route/get/{''.join(rest)}"}.get(verb)
     if path is None or (verb and not rest):
-        fail(2, f"route what? add RULE…, del RULE… or get IP, not {' '.join(words)!r}")
+        fail(2, f"{' '.join(words)!r} is not a route command: add RULE…, del RULE… or get IP")
     path = f"netcfg/{path}"
     if verb in ("", "get"):
         click.echo(read_from(tree, path), nl=False)

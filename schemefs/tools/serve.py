@@ -1,7 +1,7 @@
-"""`schemefs serve ADDRESS -- COMMAND`: run a command for every connection, in the way of tcpserver.
+"""`schemefs serve ADDRESS -- COMMAND`: runs a command for every connection, as tcpserver does.
 
-The command reads the connection on standard input and writes it on standard output; they are the conversation's `rx`
-and `tx`, so a command that answers before it has read all never has its answer cut off by a reset.
+The connection is the command's standard input and output. They are the conversation's `rx` and `tx`, so a command that
+answers before it has read everything does not lose its answer to a reset.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from schemefs.tools.exit_status import Tool
 from schemefs.tools.find_mount import VARIABLE, conversation_of, failure, mount_option
 
 DEFAULT_LIMIT: Final = 40  # tcpserver's own
-SILENCE: Final = 30  # seconds after which a sender of datagrams is taken to have said all: nothing tells its end
-LINE: Final = 256  # octets that `N REMOTE LOCAL` fits in
+MAX_SILENCE: Final = 30  # seconds without a datagram that count as the end of a sender: UDP has no other end
+LINE: Final = 256  # octets; `N REMOTE LOCAL` fits
 
 EXAMPLES = """
 \b
@@ -39,7 +39,7 @@ class Server:
     """A listener and the children that serve its connections."""
 
     def __init__(self, tree: Path, path: str, command: Sequence[str], limit: int) -> None:
-        """Listen. StartError: why that can't be."""
+        """Listen. StartError: it failed."""
         self._tree = tree
         self._scheme = path.partition("/")[0]
         self._command = command
@@ -50,20 +50,20 @@ class Server:
         except OSError as error:
             raise failure(tree, path, error) from None
         if not self._show("status").startswith("state=LISTEN\n"):
-            raise StartError(f"{path} hears datagrams, whoever sends them: {path},listen has connections")
+            raise StartError(f"{path} is one conversation for all senders: {path},listen has one for each")
 
     @property
     def local(self) -> str:
-        """Where it listens."""
+        """The address that it listens on."""
         return self._show("local").strip()
 
     def _show(self, name: str) -> str:
         return (self._tree / conversation_of(self._listener) / name).read_text()
 
     def serve(self) -> None:
-        """Serve until the mount ends, which is a StartError."""
+        """Serve until the mount ends: StartError."""
         while True:
-            # At the limit nothing is accepted: who connects waits in the backlog, and then the peer's kernel waits.
+            # At the limit no connection is accepted: it waits in the backlog, and beyond that its SYN is repeated.
             listens = [self._listener] if len(self._children) < self._limit else []
             poll = select.poll()  # select(2) has no descriptor beyond 1023
             for descriptor in (*self._children, *listens):
@@ -90,7 +90,7 @@ class Server:
         try:
             with open(directory / "rx", "rb", buffering=0) as rx, open(directory / "tx", "wb", buffering=0) as tx:
                 self._start(rx.fileno(), tx.fileno(), {"REMOTE": remote, "LOCAL": local, "CONVERSATION": name})
-        except OSError as error:  # the peer was gone before we came, or no process can be made just now
+        except OSError as error:  # the connection ended before this open, or no process can be started now
             click.echo(f"schemefs: {name} with {remote}: {error.strerror}", err=True)
 
     def _start(self, rx: int, tx: int, environment: dict[str, str]) -> None:
@@ -100,34 +100,37 @@ class Server:
 
 
 def _path(address: str) -> str:
-    """Return the path of a listener: `tcp/:8080` of `:8080`."""
+    """Return the path of a listener: `tcp/:8080` for `:8080`."""
     scheme, _, text = address.rpartition("/")
     try:
         parsed = parse_address_path(text)
     except ValueError as error:
         raise StartError(str(error)) from None
     if parsed.endpoint.host:
-        raise StartError(f"{text!r} is somebody to connect to: to listen, give :PORT")
+        raise StartError(f"{text!r} has a host to connect to: a listener is :PORT")
     if "accept" in parsed.options:
-        raise StartError("'accept' is for a file that is one connection; here there is a command for each")
+        raise StartError("'accept' does not apply here: every connection is accepted for a command")
     if "listen" in parsed.options and "read_timeout" not in parsed.options:
-        text += f",read_timeout={SILENCE}"
+        text += f",read_timeout={MAX_SILENCE}"
     return f"{scheme or 'tcp'}/{text}"
 
 
 @click.command(cls=Tool, epilog=EXAMPLES)
 @click.argument("address")
 @click.argument("program", metavar="-- COMMAND…", nargs=-1, required=True, type=click.UNPROCESSED)
-@click.option("--limit", type=click.IntRange(1), default=DEFAULT_LIMIT, show_default=True, help="Children at a time.")
+@click.option(
+    "--limit", type=click.IntRange(1), default=DEFAULT_LIMIT, show_default=True, help="Number of commands at a time."
+)
 @mount_option
 def command(tree: Path, address: str, program: Sequence[str], limit: int) -> None:
-    """Run COMMAND for every connection to ADDRESS, such as :8080 or :8080,nodelay.
+    """Run COMMAND for every connection to ADDRESS.
 
-    The connection is its standard input and output. In its environment: REMOTE and LOCAL (HOST:PORT), CONVERSATION (the
-    connection's directory in the tree, such as tcp/7) and SCHEME (the tree).
+    ADDRESS is :PORT with options, such as :8080,nodelay. The connection is COMMAND's standard input and output. Its
+    environment has REMOTE and LOCAL (HOST:PORT), CONVERSATION (the connection's directory in the tree, such as tcp/7)
+    and SCHEME (the tree).
 
-    Of datagrams nothing tells the end: after 30 s of silence from its sender, COMMAND's read fails (EAGAIN), so that it
-    ends and makes room for another. Other seconds: udp/:9,listen,read_timeout=5; 0 waits for ever.
+    Datagrams have no end. After 30 s without one from its sender, COMMAND's read fails with EAGAIN, so that COMMAND
+    ends and another can start. Another limit: udp/:9,listen,read_timeout=5; 0: none.
     """
     if shutil.which(program[0]) is None:
         raise StartError(f"there is no program {program[0]!r}")

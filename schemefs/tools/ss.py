@@ -1,4 +1,4 @@
-"""`schemefs ss`: the conversations of every protocol, from their `status.json`, with the manners of ss(8)."""
+"""`schemefs ss`: the conversations of every protocol, from their `status.json`, with the options of ss(8)."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ EXAMPLES = """
 \b
 Examples:
   schemefs ss
-  schemefs ss -t -o             tcp alone, with its timers
-  schemefs ss -l                who listens
+  schemefs ss -t -o             only tcp, with its timers
+  schemefs ss -l                only listeners
   schemefs ss --json | jq '.[].remote'
 """
 
-# Where the protocols say how much waits to be read, and to be sent or accepted.
+# The protocols' names for octets that wait to be read, and for what waits to be sent or accepted.
 _RECEIVED: Final = ("receive_queue", "octets_queued", "waiting")
 _TO_SEND: Final = ("send_queue", "backlog")
 _TIMES: Final = ("age", "rtt", "rto", "retransmissions", "timers")
@@ -29,29 +29,32 @@ _WAITING: Final = ("LISTEN", "BOUND")
 
 
 def conversations(tree: Path) -> Iterator[dict[str, Any]]:
-    """Yield what each conversation that the caller may see says of itself, and its name."""
+    """Yield the name and status of each conversation that the caller may see."""
     for protocol in sorted(path for path in tree.iterdir() if (path / "clone").exists()):
-        apart = protocol / "conversations"  # where the protocol's own directory has numbers of another kind
-        numbers = (path for path in (apart if apart.is_dir() else protocol).iterdir() if path.name.isdecimal())
+        separate = protocol / "conversations"  # of a protocol whose directory has numbers of another kind
+        numbers = (path for path in (separate if separate.is_dir() else protocol).iterdir() if path.name.isdecimal())
         for conversation in sorted(numbers, key=lambda path: int(path.name)):
             try:
                 status = json.loads((conversation / "status.json").read_text())
-            except OSError:  # somebody else's, or it has just ended
+            except OSError:  # another user's, or it has just ended
                 continue
             yield {"conversation": str(conversation.relative_to(tree)), **status}
 
 
 @click.command(cls=Tool, epilog=EXAMPLES)
-@click.option("-t", "--tcp", is_flag=True, help="tcp alone (with -u, both).")
-@click.option("-u", "--udp", is_flag=True, help="udp alone.")
-@click.option("-l", "--listening", is_flag=True, help="Only those that wait for anybody.")
+@click.option("-t", "--tcp", is_flag=True, help="Only tcp (with -u: both).")
+@click.option("-u", "--udp", is_flag=True, help="Only udp (with -t: both).")
+@click.option("-l", "--listening", is_flag=True, help="Only those that wait for a peer.")
 @click.option(
     "-o", "--options", is_flag=True, help="Age, round-trip time, retransmission time-out, retransmissions, timers."
 )
-@click.option("--json", "as_json", is_flag=True, help="Everything, as JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print every field, as JSON.")
 @mount_option
 def command(tree: Path, *, tcp: bool, udp: bool, listening: bool, options: bool, as_json: bool) -> None:
-    """Print the conversations: state, octets that wait to be read and to be sent, both ends, owner."""
+    """Print the conversations.
+
+    Columns: name, state, octets that wait to be read and to be sent, both ends, owner.
+    """
     protocols = [name for name, wanted in (("tcp", tcp), ("udp", udp)) if wanted]
     found = [
         status

@@ -363,7 +363,7 @@ def test_a_user_who_may_not_open_the_device_is_told_what_to_do(directory: Path) 
     ("conf", "options", "said", "root_may"),
     [
         ("", "", ", for nobody alone. Try: ", False),
-        ("", "--allow-other", ", for nobody alone, since /etc/fuse.conf lacks user_allow_other. Try: ", False),
+        ("", "--allow-other", ", for nobody alone, because /etc/fuse.conf lacks user_allow_other. Try: ", False),
         ("user_allow_other", "--allow-other", "). Try: ", True),
         ("user_allow_other", "", ", for nobody alone. Try: ", False),
     ],

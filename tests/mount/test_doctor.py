@@ -44,7 +44,7 @@ WRONG = {
     "closed to others": (
         "mount --bind /dev/null /etc/fuse.conf",
         USER,
-        "ok    other users: not even root can use a mount of nobody",
+        "ok    other users: can't use a mount of nobody, and neither can root",
         "as root: echo user_allow_other >>/etc/fuse.conf; then mount with --allow-other",
     ),
     "open to others": (
@@ -71,5 +71,5 @@ def test_libfuse_functions_that_are_not_ours(tmp_path: Path) -> None:
     subprocess.run(["gcc", "-shared", "-fPIC", "-o", tmp_path / "other.so", source], check=True, timeout=60)
     done = doctor("true", f"env LD_PRELOAD={tmp_path}/other.so")
     assert done.returncode == 1
-    assert "FAIL  libfuse hooks: the C part does not work: libfuse's " in done.stdout
+    assert "FAIL  libfuse hooks: can't be loaded: libfuse's " in done.stdout
     assert "fix: reinstall with a C compiler and libfuse3-dev; unset LD_PRELOAD" in done.stdout

@@ -61,12 +61,12 @@ def test_a_page_is_printed(get: Get, url: str, body: bytes) -> None:
 @pytest.mark.parametrize(
     ("url", "status", "sentence"),
     [
-        ("ftp://localhost/", 3, "is no http:// or https:// address"),
+        ("ftp://localhost/", 3, "is not an http:// or https:// URL"),
         ("http://a b/", 3, "is no host name"),
         ("localhost:99999/", 3, "ort"),
         ("nobody.test/", 6, "no address is known for 'nobody.test'"),
         ("localhost:81/", 7, "Connection refused"),
-        ("localhost/cut", 18, "cut off"),
+        ("localhost/cut", 18, "the response is incomplete"),
         ("localhost/nosuch", 22, "404 Not Found"),
         ("localhost/loop", 47, "more than 10 times"),
         ("localhost/nothing", 52, "without an answer"),

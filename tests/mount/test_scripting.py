@@ -54,7 +54,7 @@ def test_which(module_scheme_mount: SchemeMount) -> None:
         schemefs which 5 2>&1 || :
     """) == (
         "127.0.0.1:5003\nstate=LISTEN\nschemefs: descriptor 7 is not open\n"
-        "schemefs: descriptor 5 is no conversation of a schemefs\n"
+        "schemefs: descriptor 5 is not a conversation of a schemefs\n"
     )  # fmt: skip
 
 

@@ -31,7 +31,7 @@ def test_ready_is_said_when_the_mount_answers(_no_leftovers: None, tmp_path: Pat
 @pytest.mark.needs("fuse")
 def test_a_manager_that_is_gone_is_no_failure(_no_leftovers: None, tmp_path: Path) -> None:
     with SchemeMount(environment={"NOTIFY_SOCKET": f"{tmp_path}/nobody"}) as mount:
-        wait_until(lambda: "systemd can't be told that the mount is ready" in mount.log(), mount.log)
+        wait_until(lambda: "systemd can't be notified that the mount is ready" in mount.log(), mount.log)
 
 
 @pytest.mark.needs("systemd-analyze")

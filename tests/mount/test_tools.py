@@ -110,7 +110,7 @@ def test_route_and_arp_and_ifconfig(tools: Tools) -> None:
             "    inet 127.1.0.1/16",
         ]
     assert "there is no interface 'eth7'; there are: lo" in tools.run("ifconfig", "eth7", status=1)
-    assert "is nothing that an interface can be told" in tools.run("ifconfig", "lo", "sideways", status=2)
+    assert "is not a setting of an interface" in tools.run("ifconfig", "lo", "sideways", status=2)
 
 
 def test_ss_shows_conversations_and_who_has_them(tools: Tools) -> None:

@@ -124,7 +124,7 @@ def test_no_fuse_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
         ("", 0, False, False, True, ""),
         ("", 0, False, True, False, "for root alone"),
         ("", 4242, False, False, False, "for uid 4242 alone"),
-        ("# user_allow_other\n", 4242, True, False, False, "for uid 4242 alone, since .* lacks user_allow_other"),
+        ("# user_allow_other\n", 4242, True, False, False, "for uid 4242 alone, because .* lacks user_allow_other"),
         ("user_allow_other # yes\n", 4242, True, False, True, ""),
         ("user_allow_other\n", 4242, True, True, False, "for uid 4242 alone"),
     ],

@@ -40,7 +40,7 @@ def test_none(mounted: list[mountinfo.MountEntry]) -> None:
 
 def test_several_must_be_told_apart(mounted: list[mountinfo.MountEntry]) -> None:
     mounted += [ours("/b"), ours("/a")]
-    with pytest.raises(StartError, match=r"--mount DIR, or set \$SCHEME: /a, /b"):
+    with pytest.raises(StartError, match=r"--mount DIR or \$SCHEME: /a, /b"):
         find_mount.find()
 
 
