@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from schemefs.errors import SchemeError
-from schemefs.net.addresses import packed, parse_options
+from schemefs.net.addresses import packed, parse_options, unknown_option
 from schemefs.net.transports import DatagramService, StreamService
 from schemefs.scheme import Caller, Directory, Handle, Node, Scheme, SchemeContext, StreamFile, TextFile
 from schemes.dns import wire
@@ -120,8 +120,7 @@ def _parse(text: str) -> tuple[str, tuple[str, ...]]:
     options = parse_options(rest) if comma else {}
     for option in options:
         if option != "type":
-            message = f"there is no option {option!r}; the only option is type"
-            raise ValueError(message)
+            raise unknown_option(option, ("type",))
     types = TYPES.get(options.get("type", "a").lower())
     if types is None:
         message = f"there is no type {options['type']!r}; there are: {', '.join(TYPES)}"
