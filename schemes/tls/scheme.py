@@ -27,14 +27,14 @@ _TIMEOUT: Final = Option(parse_seconds, "seconds for connect and handshake toget
 
 
 class TlsProtocol(ConversationProtocol):
-    """Addresses and options of tls. *stream* is the protocol below: tcp."""
+    """Addresses and options of tls, over the protocol *tcp*."""
 
     name = "tls"
 
-    def __init__(self, context: SchemeContext, stream: ConversationProtocol) -> None:
+    def __init__(self, context: SchemeContext, tcp: ConversationProtocol) -> None:
         self.context = context
-        self.stream = stream
-        self.options: Mapping[str, Option] = {**stream.options, **credentials.OPTIONS, "timeout": _TIMEOUT}
+        self.tcp = tcp
+        self.options: Mapping[str, Option] = {**tcp.options, **credentials.OPTIONS, "timeout": _TIMEOUT}
         self.handshakes = 0
         self.handshakes_failed = 0
 
@@ -43,13 +43,13 @@ class TlsProtocol(ConversationProtocol):
         options = address.options
         context = credentials.client_context(options, caller.files)
         name = credentials.server_name(options.get("sni") or address.endpoint.host)
-        stream: Engine = self.stream.connect(self._below(address), caller, now)
+        stream: Engine = self.tcp.connect(self._below(address), caller, now)
         return self._wrap(stream, context, name, options, now)
 
     def announce(self, address: AddressPath, caller: Caller, now: float) -> TlsListener:
         """Start to listen. EINVAL: no cert= option, or a file has no usable certificate or key."""
         context = credentials.server_context(address.options, caller.files)
-        below: ListenerEngine = self.stream.announce(self._below(address), caller, now)  # type: ignore[assignment]
+        below: ListenerEngine = self.tcp.announce(self._below(address), caller, now)  # type: ignore[assignment]
         options = address.options
         return TlsListener(
             below, lambda stream, now: self._wrap(stream, context, None, options, now), self.context.timers
@@ -57,7 +57,7 @@ class TlsProtocol(ConversationProtocol):
 
     def configure(self, engine: Engine, address: AddressPath) -> None:
         """Apply tcp's options."""
-        self.stream.configure(engine, self._below(address))
+        self.tcp.configure(engine, self._below(address))
 
     def stats(self) -> Mapping[str, int | float | str]:
         """Return the numbers of completed and failed handshakes, on both sides."""
