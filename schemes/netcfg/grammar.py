@@ -89,7 +89,7 @@ def parse_unicast_mac(line: str) -> bytes:
     """Parse a unicast hardware address."""
     mac = parse_mac(line)
     if mac[0] & 1 or not any(mac):
-        message = f"{line!r} is not the address of one station"
+        message = f"{line!r} is not a unicast hardware address"
         raise ValueError(message)
     return mac
 
@@ -148,5 +148,5 @@ def _parse_prefix(text: str) -> tuple[bytes, int]:
 
 def _check_unicast(address: bytes, shown: str) -> None:
     if not is_unicast(address):
-        message = f"{shown!r} is not the address of one host"
+        message = f"{shown!r} is not a unicast address"
         raise ValueError(message)
