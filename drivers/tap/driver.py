@@ -10,6 +10,7 @@ Three tasks: one waits for frames, one for room in the kernel (only after it had
 from __future__ import annotations
 
 import errno
+import hashlib
 import logging
 import math
 import os
@@ -20,7 +21,7 @@ import trio
 
 from drivers.tap import examination, host, tun, uplink
 from drivers.tap.device import DeviceGoneError, TapDevice
-from drivers.tap.options import DEFAULT_MTU, OPTIONS, check, default_mac
+from drivers.tap.options import DEFAULT_MTU, OPTIONS, check
 from drivers.tap.record import Record
 from drivers.tap.relay import Relay
 from drivers.tap.subnet import moved, next_free, overlapping, refuse_overlap
@@ -212,7 +213,7 @@ class TapDriver(Driver):
         link = self._link = VirtioNetLink(
             device,
             self.context.interface,
-            mac=mac or default_mac(tap, kernels),
+            mac=mac or _default_mac(tap, kernels),
             mtu=self._mtu,
             clock=_clock,
             on_behind=self._on_behind,
@@ -272,6 +273,12 @@ class TapDriver(Driver):
 
     def _on_behind(self) -> None:
         self._behind.set()
+
+
+def _default_mac(tap: str, kernels: bytes) -> bytes:
+    """Return a locally administered address that is the same each time for one TAP, and never the kernel's own."""
+    mac = b"\x02" + hashlib.sha256(tap.encode()).digest()[:5]
+    return mac if mac != kernels else mac[:5] + bytes([mac[5] ^ 1])
 
 
 def _clock() -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from ipaddress import IPv4Interface
 from typing import TYPE_CHECKING, Final
 
@@ -88,9 +87,3 @@ def check(context: DriverContext) -> str:
     if options["resolver"] is not None and not options["uplink"]:
         return "resolver is the server that uplink asks for names: give uplink too"
     return ""
-
-
-def default_mac(tap: str, kernels: bytes) -> bytes:
-    """Return a locally administered address that is the same each time for one TAP, and never the kernel's own."""
-    mac = b"\x02" + hashlib.sha256(tap.encode()).digest()[:5]
-    return mac if mac != kernels else mac[:5] + bytes([mac[5] ^ 1])

@@ -7,7 +7,6 @@ hang on a mount whose daemon is dead.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Final
 
@@ -47,6 +46,8 @@ def mounts(_context: click.Context, _parameter: click.Parameter, incomplete: str
 
 def drivers(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Offer the drivers that are installed."""
+    from importlib.metadata import entry_points  # noqa: PLC0415 - it takes a tenth of the time of `schemefs --help`
+
     return _beginning(sorted(entry_points(group="schemefs.drivers").names), incomplete)
 
 

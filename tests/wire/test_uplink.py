@@ -52,6 +52,77 @@ def test_the_world_by_name_and_everything_put_back(host):
     assert host.rules() == before
 
 
+def file_of(mount: SchemeMount, path: Path) -> str:
+    """Keep what netcfg/config shows in *path*, and return it."""
+    text = (mount.path / "netcfg/config").read_text()
+    path.write_text(text)
+    return text
+
+
+FILE = """\
+nameservers = ["10.0.2.3"]
+routes = ["default via 10.0.2.2"]
+
+[interface.eth0]
+host_address = "10.0.2.2/24"
+addresses = ["10.0.2.15/24"]
+"""
+
+
+def test_a_file_says_it_and_what_is_read_says_it_again(host, tmp_path):
+    before = host.rules()
+    path = tmp_path / "net.toml"
+    path.write_text(f'{FILE}uplink = true\nresolver = "192.0.2.2"\n')
+    texts = []
+    for _ in range(2):  # the second time from what the first has shown
+        mount = host.mount("--config", str(path))
+        try:
+            assert host.forwards() == "1"
+            assert shell(mount, "cat dns/www.example") == "192.0.2.2\n"
+            page = shell(mount, "exec 3<>tcp/www.example:80; printf 'GET / HTTP/1.0\\r\\n\\r\\n' >&3; cat <&3")
+            assert "hello 192.0.2.1" in page
+            texts.append(file_of(mount, path))
+        finally:
+            mount.close()
+        assert host.forwards() == "0"
+        assert host.rules() == before
+    assert 'uplink = true\nresolver = "192.0.2.2"\n' in texts[0]
+    assert texts[0] == texts[1]
+
+
+def test_the_option_beside_a_file_wins_over_it(host, tmp_path):
+    path = tmp_path / "net.toml"
+    path.write_text(f"{FILE}uplink = false\n")
+    mount = host.mount("--config", str(path), "--uplink", "--resolver", "192.0.2.2")
+    try:
+        assert shell(mount, "cat dns/www.example") == "192.0.2.2\n"
+        assert "uplink = true\n" in file_of(mount, path)
+    finally:
+        mount.close()
+    assert host.forwards() == "0"
+
+
+def test_a_write_to_config_turns_it_on_and_off(host, tmp_path):
+    before = host.rules()
+    path = tmp_path / "net.toml"
+    path.write_text(FILE)
+    mount = host.mount("--config", str(path))
+    try:
+        config = mount.path / "netcfg/config"
+        without = config.read_text()
+        assert host.forwards() == "0"
+        config.write_text(
+            without.replace('offload = "auto"', 'offload = "auto"\nuplink = true\nresolver = "192.0.2.2"')
+        )
+        assert host.forwards() == "1"
+        assert shell(mount, "cat dns/www.example") == "192.0.2.2\n"
+        config.write_text(without)
+        assert host.forwards() == "0"
+        assert host.rules() == before
+    finally:
+        mount.close()
+
+
 def test_an_answer_that_no_datagram_takes_comes_by_tcp(host):
     mount = host.mount()
     try:
