@@ -1,10 +1,10 @@
-"""The drivers in use, one per interface: opened, shown to the schemes, run, and taken away again, at any time.
+"""The drivers in use, one per interface: opened, shown to the schemes, run, and removed, at any time.
 
-    attach   open the device ──> every scheme is told of the link ──> its task runs
-    detach   every scheme is told that the link is gone ──> the task is cancelled ──> the device is put back
-    a device that is deleted under us ends its task: then the interface goes as if it had been detached
+    attach   open the device ──> every scheme gets the link ──> its task runs
+    detach   every scheme removes the link ──> the task is cancelled ──> the device is restored
+    a device that is deleted while in use ends its task: the interface is detached
 
-No protocol and no configuration file here: what is attached is an InterfaceConfig.
+No protocol and no configuration file here: an InterfaceConfig describes what to attach.
 """
 
 from __future__ import annotations
@@ -35,16 +35,16 @@ class _Attachment:
     config: InterfaceConfig
     driver: Driver
     scope: trio.CancelScope = field(default_factory=trio.CancelScope)
-    is_shown: bool = False  # the schemes were told of it
+    is_shown: bool = False  # the schemes have the link
 
 
 class Attachments:
-    """By name, in order of attachment."""
+    """The drivers by the name of their interface, in order of attachment."""
 
     def __init__(
         self, drivers: Mapping[str, type[Driver]], logs: LogRings, schemes: Sequence[Scheme], callbacks: CallSoonQueue
     ) -> None:
-        """Know the plugins; *schemes* may still grow until `show_all`."""
+        """*drivers*: the plugins. *schemes* may still grow until `show_all`."""
         self._drivers = drivers
         self._logs = logs
         self._callbacks = callbacks
@@ -53,7 +53,7 @@ class Attachments:
         self._nursery: trio.Nursery | None = None
 
     def open(self, config: InterfaceConfig) -> Driver:
-        """Open the device that *config* names. DriverError, with nothing left behind."""
+        """Open the device that *config* names. DriverError: it can't be had; nothing is left behind."""
         driver_class = self._drivers.get(config.driver)
         if driver_class is None:
             message = f"there is no driver {config.driver!r}; there are: {', '.join(self._drivers)}"
@@ -77,12 +77,12 @@ class Attachments:
         return driver
 
     def show_all(self, now: float) -> None:
-        """Tell the schemes of the links that were opened before they were there."""
+        """Give the schemes the links that were opened before the schemes existed."""
         for attachment in self._attached.values():
             self._show(attachment, now)
 
     def start(self, nursery: trio.Nursery) -> None:
-        """Run the drivers, those attached later too, in *nursery*."""
+        """Run the drivers in *nursery*, also those that are attached later."""
         self._nursery = nursery
         for attachment in self._attached.values():
             nursery.start_soon(self._run, attachment, name=attachment.config.name)
@@ -90,8 +90,8 @@ class Attachments:
     def attach(self, config: InterfaceConfig, now: float) -> None:
         """Add an interface while running.
 
-        EEXIST: there is one of that name; EINVAL: an option means nothing; ENODEV: the device can't be had. SchemeError
-        of any kind: a scheme can't have the link.
+        EEXIST: there is one of that name; EINVAL: an option is bad; ENODEV: the device can't be had. Another error:
+        a scheme refuses the link.
         """
         if config.name in self._attached:
             raise SchemeError(errno.EEXIST, f"there is an interface {config.name} already")
@@ -112,20 +112,20 @@ class Attachments:
         log.info("%s is attached to %s", config.name, attachment.driver.link.device)
 
     def detach(self, name: str, now: float) -> None:
-        """Take an interface away while running, and put its device back as it was found. ENODEV: there is none."""
+        """Remove an interface while running, and restore its device. ENODEV: there is no interface of that name."""
         attachment = self._attached.pop(name, None)
         if attachment is None:
             raise SchemeError(errno.ENODEV, f"there is no interface {name!r}")
         if attachment.is_shown:
             for scheme in reversed(self._schemes):
                 scheme.link_detached(attachment.driver.link, now)
-        # The task leaves the descriptor at once, before it is closed: cancelling takes a waiting task out of epoll.
+        # Cancelling removes a waiting task from epoll at once: no task waits for the descriptor when it is closed.
         attachment.scope.cancel()
         attachment.driver.close()
         log.info("%s is detached", name)
 
     def close(self) -> None:
-        """The daemon ends: put every device back; the schemes have ended before."""
+        """Restore every device at the daemon's end. The schemes have ended before, and are not called."""
         for attachment in reversed(self._attached.values()):
             attachment.driver.close()
         self._attached.clear()
@@ -138,14 +138,14 @@ class Attachments:
     async def _run(self, attachment: _Attachment) -> None:
         name = attachment.config.name
         with attachment.scope:
-            if attachment.scope.cancel_called:  # detached before it could begin
+            if attachment.scope.cancel_called:  # detached before it began
                 return
             try:
                 await attachment.driver.run()
             except Exception as error:
                 if self._attached.get(name) is attachment:
                     raise
-                log.debug("the driver of %s stumbled over its closed device: %s", name, error)
-            if self._attached.get(name) is attachment:  # the device is gone, and nobody told it to
+                log.debug("the driver of %s failed on its closed device: %s", name, error)
+            if self._attached.get(name) is attachment:  # the device is gone, and the interface was not detached
                 log.warning("%s has lost its device %s", name, attachment.driver.link.device)
                 self.detach(name, trio.current_time())

@@ -1,11 +1,13 @@
 """The contract of a driver: where frames go. A plugin like a scheme; a third party's package can add one.
 
-    Link      what the network layer sees: an address, an MTU, `send`, and whom to give received frames
-    Driver    what moves them: opened by the daemon, its `run` is one task that waits for the device
+    Link            what the network layer sees: an address, an MTU, `send`, `receive` for the frames that arrive
+    Driver          what moves frames: the daemon opens it, and its `run` is one task that waits for the device
+    DriverOption    an option of the driver: declared once, for the command line, files and `ifaces/add`
+    DriverContext   what the daemon gives to a driver: the values of its options, and what every interface has
 
-Frames out are a tuple of chunks (headers, then slices of somebody's send buffer) that stay unchanged until the link is
-done with them; frames in are borrowed memoryviews, valid only during the call. The work still to be done to a frame
-is an `Offload`: a link that can't hand it on does it itself (`schemefs.net.offload.split`).
+A frame out is a tuple of chunks (headers, then slices of a send buffer) that stay unchanged until the link has let go
+of them. A frame in is a memoryview that is valid during the call only. The work that is left in a frame is an
+`Offload`: a link that can't pass it on does the work itself (`schemefs.net.offload.split`).
 """
 
 from __future__ import annotations
@@ -41,7 +43,7 @@ __all__ = [
     "Receive",
 ]
 
-_VLAN_TAGS = (b"\x81\x00", b"\x88\xa8")  # IEEE 802.1Q: four octets more in front of the EtherType
+_VLAN_TAGS = (b"\x81\x00", b"\x88\xa8")  # IEEE 802.1Q: four more octets in front of the EtherType
 
 
 class Medium(Enum):
@@ -52,56 +54,56 @@ class Medium(Enum):
 
 
 Receive = Callable[[memoryview, "Offload", float], None]
-"""Called with a frame (borrowed), the work left in it, and now. Never raises for anything the octets say."""
+"""Called with a frame (borrowed), the work left in it, and now. No content of a frame makes it raise."""
 
 
 class Link(ABC):
-    """One attachment to a network. `name` is given by the daemon (lo, eth0, eth1…) when it attaches it."""
+    """One attachment to a network. The daemon sets `name` (lo, eth0, eth1…) when it attaches the link."""
 
     name: str = ""
-    device: str = ""  # where it leads: "tap:schemefs0"
+    device: str = ""  # the other side of it: "tap:schemefs0"
     medium: Medium = Medium.ETHERNET
     mac: bytes = b""  # 6 octets; empty where the medium has none
     mtu: int = 1500  # octets of the largest IP datagram
 
     def __init__(self) -> None:
         self.receive: Receive = no_callback
-        self.on_space: Callable[[float], None] = no_callback  # `send` refused and would take a frame again
+        self.on_space: Callable[[float], None] = no_callback  # a frame that `send` has refused would be taken now
         self.observers: list[Callable[[Chunks, Offload, bool, float], None]] = []  # (chunks, offload, outgoing, now)
-        self.space_observers: list[Callable[[float], None]] = []  # told after `on_space`
-        self.samples = Samples()  # the last frame of each kind that the link has dropped
+        self.space_observers: list[Callable[[float], None]] = []  # called after `on_space`
+        self.samples = Samples()  # for each reason, the last frame that the link has dropped
 
     def observe(self, chunks: Chunks, offload: Offload, *, outgoing: bool, now: float) -> None:
         """Show a frame to the observers as it would be on a wire: cut to gso_size, checksums complete.
 
-        A link calls this for each frame, in both directions, only while it has observers: nobody else pays.
+        A link calls this for each frame in both directions, and only while it has observers: other links save the cost.
         """
         for piece in split(chunks, offload, self.network_offset(chunks[0])):
             for observer in tuple(self.observers):
                 observer((piece,), NO_OFFLOAD, outgoing, now)
 
     def network_offset(self, frame: Buffer) -> int:
-        """Return where the IP header begins in *frame* (its first chunk will do)."""
+        """Return where the IP header begins in *frame*, of which the first chunk is enough."""
         if self.medium is Medium.IP:
             return 0
         return 18 if bytes(frame[12:14]) in _VLAN_TAGS else 14
 
     def space(self, now: float) -> None:
-        """Say that a refused `send` would succeed now. Called by the link, once for any number of refusals."""
+        """Call `on_space`: a refused `send` would succeed now. The link calls this once for any number of refusals."""
         self.on_space(now)
         for observer in tuple(self.space_observers):
             observer(now)
 
     @abstractmethod
     def send(self, chunks: Chunks, offload: Offload, now: float) -> bool:
-        """Take a whole frame, never waiting for it to go out. False: no room, nothing was taken, `on_space` follows."""
+        """Take a whole frame, and never wait. False: no room, nothing was taken; `on_space` follows."""
 
     def set_mac(self, mac: bytes) -> None:
-        """Change our own hardware address."""
+        """Change our own hardware address: 6 octets, of one station."""
         self.mac = mac
 
     def drop_samples(self) -> Mapping[str, str]:
-        """Return, for reasons of the `dropped_…` counters in `statistics`, what the last one of each was, in words."""
+        """Return, by reason of the `dropped_…` counters in `statistics`, a text about the last dropped frame."""
         return self.samples.summaries()
 
     @abstractmethod
@@ -132,20 +134,20 @@ class DriverContext:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that `schemefs doctor` has looked at."""
+    """One line of `schemefs doctor`."""
 
     subject: str
     sentence: str
-    fix: str = ""  # what to do about it: a command, mostly
+    fix: str = ""  # a command, in most cases
     good: bool = True
-    put_back: Callable[[], None] | None = None  # undo what a killed daemon has left; raises DriverError
+    put_back: Callable[[], None] | None = None  # undoes what a killed daemon has left; raises DriverError
 
 
 class Driver(ABC):
     """A plugin that has one link.
 
-    Life: constructed; `open` (raises DriverError, leaving nothing behind); `run` as a task, cancelled at the end;
-    `close`, which puts everything back as it was found.
+    Life: constructed; `open` (raises DriverError, and leaves nothing behind); `run` as a task, cancelled at the end;
+    `close`, which restores what was found.
     """
 
     name: ClassVar[str]
@@ -162,7 +164,7 @@ class Driver(ABC):
 
     @classmethod
     def examine(cls) -> Iterable[Finding]:
-        """Look at what the driver needs here, and for what a killed daemon has left of it. Changes nothing."""
+        """Look at what the driver needs on this machine, and for what a killed daemon has left. Changes nothing."""
         return ()
 
     def __init__(self, context: DriverContext) -> None:
@@ -175,19 +177,19 @@ class Driver(ABC):
 
     @abstractmethod
     def open(self) -> None:
-        """Create or attach to the device."""
+        """Create the device or attach to it. DriverError: it can't be had. OptionError: an option is bad."""
 
     @abstractmethod
     async def run(self) -> None:
-        """Move frames until cancelled. Waits only for the device: no periodic tick."""
+        """Move frames until cancelled or the device is gone. Waits for the device only: no periodic tick."""
 
     def close(self) -> None:
-        """Detach, and put the device and the host's settings back as found."""
+        """Detach, and restore the settings of the device and the host. Called also when `run` was never started."""
 
 
 class DriverError(Exception):
-    """A device that can't be had: one clear sentence for the person at the command line."""
+    """The device can't be had: one sentence for the user of the command line or the writer of the file."""
 
 
 class OptionError(DriverError):
-    """What the driver was told is nothing that any device could have."""
+    """The options can't be right for any device (EINVAL, where a DriverError is ENODEV)."""

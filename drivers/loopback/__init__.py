@@ -1,4 +1,4 @@
-"""The loopback driver: what is sent comes back."""
+"""The loopback driver: each frame that is sent is received."""
 
 from drivers.loopback.driver import LoopbackDriver
 from drivers.loopback.link import LoopbackLink

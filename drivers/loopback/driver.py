@@ -1,4 +1,4 @@
-"""The loopback driver: what was sent is delivered in bursts, each as soon as whatever sent it is done."""
+"""The loopback driver: frames are delivered in bursts, each as soon as the callback that sent it returns."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ class LoopbackDriver(Driver):
 
     @property
     def link(self) -> LoopbackLink:
-        """The one link."""
+        """The link, from the start."""
         return self._link
 
     def open(self) -> None:
-        """Nothing to have."""
+        """Do nothing: there is no device."""
 
     async def run(self) -> None:
-        """Nothing to wait for: there is no device."""
+        """Wait until cancelled: `call_soon` moves the frames."""
         import trio  # noqa: PLC0415 - `schemefs mount` imports the class for its options, before it forks
 
         await trio.sleep_forever()
@@ -47,7 +47,7 @@ class LoopbackDriver(Driver):
     def _deliver(self, now: float) -> None:
         try:
             self._link.pump(now)
-        finally:  # a receiver that fails costs the frames behind it nothing
+        finally:  # frames behind one whose receiver fails are still delivered
             self._is_due = False
             if self._link.queued:
                 self._deliver_soon()

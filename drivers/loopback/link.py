@@ -1,7 +1,7 @@
-"""The loopback link: a bounded queue between `send` and `receive` of one machine. Sans-IO: `pump` is given the time.
+"""The loopback link: a bounded queue between `send` and `receive` of one stack. Sans-IO: `pump` takes the time.
 
-A frame here is an IP datagram with nothing in front. Work that was left undone (a partial checksum, a super-segment)
-stays undone: what never leaves the machine can't be damaged, so `Offload` travels with the octets.
+A frame here is an IP datagram without a header in front. A partial checksum stays partial, and a super-segment whole:
+octets that never leave the machine can't be damaged, so `Offload` goes with them.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("schemefs.loopback")
 
-# RFC 791 §3.1: the total length is a 16-bit field, so no IPv4 datagram is larger. Linux says 65536 for its lo, which
-# no datagram can use.
+# RFC 791 §3.1: the total length is a 16-bit field, so no IPv4 datagram is larger. The MTU of Linux's lo is 65536, which
+# no datagram can have.
 LARGEST_DATAGRAM: Final = 65535
-QUEUE_FRAMES: Final = 256  # at 64 KiB each, 16 MiB: the most that a receiver that is behind can hold
+QUEUE_FRAMES: Final = 256  # of at most 64 KiB: a receiver that is behind holds 16 MiB at most
 BURST_FRAMES: Final = 64
 
 
 class LoopbackLink(Link):
-    """`send` queues a joined copy, `pump` delivers it. *on_queued* is called when the queue stops being empty."""
+    """`send` queues a joined copy, `pump` delivers it. *on_queued* is called when the queue was empty."""
 
     def __init__(self, name: str = "lo", on_queued: Callable[[], None] = no_callback) -> None:
         super().__init__()
@@ -71,13 +71,13 @@ class LoopbackLink(Link):
 
     @property
     def queued(self) -> int:
-        """How many frames wait to be delivered."""
+        """The number of frames that wait to be delivered."""
         return len(self._queue)
 
     def pump(self, now: float) -> bool:
-        """Deliver one burst. True: more frames wait.
+        """Deliver one burst. Return whether more frames wait.
 
-        Frames that are sent meanwhile belong to a later burst, so two ends that answer each other can't hold this up.
+        Frames that are sent meanwhile belong to a later burst: two ends that answer each other can't keep it running.
         """
         queue = self._queue
         for _ in range(min(len(queue), BURST_FRAMES)):
@@ -95,7 +95,7 @@ class LoopbackLink(Link):
         return bool(queue)
 
     def statistics(self) -> Mapping[str, int | float | str]:
-        """Return what went through the queue, and what is in it."""
+        """Return the counters of the queue, and how many frames are in it."""
         return {
             "sent_frames": self._sent_frames,
             "sent_octets": self._sent_octets,

@@ -1,11 +1,12 @@
 """The device's side of a virtio-net device whose network is a Linux TAP.
 
 The kernel puts its own virtio_net_hdr before each frame (IFF_VNET_HDR), so a frame is one `readv` straight into the
-driver's receive buffer and one `writev` straight from its transmit chain: no octet is touched here.
+driver's receive buffer, or one `writev` straight from its transmit chain: no octet is touched here.
 
-    receive_burst   until EAGAIN or a budget, then one interrupt       transmit   in the bell itself, until EAGAIN
+    receive_burst   until EAGAIN or the budget is spent, then one interrupt
+    transmit        in the notification itself, until EAGAIN
 
-Nothing here waits: when to call is for `driver.py`.
+Nothing here waits: `driver.py` decides when to call.
 """
 
 from __future__ import annotations
@@ -26,15 +27,15 @@ from schemefs.no_callback import no_callback
 if TYPE_CHECKING:
     from schemefs.net.buffer import Buffer
 
-BUDGET: Final = 32  # frames received in one turn
+BUDGET: Final = 32  # frames that one `receive_burst` takes
 
 
 class DeviceGoneError(Exception):
-    """The TAP was deleted under us."""
+    """The TAP was deleted while it was in use."""
 
 
 class TapDevice:
-    """One TAP. *on_blocked*: the kernel's buffer is full, so call `unblocked` when *fd* is writable."""
+    """One TAP. After *on_blocked* (the kernel's queue is full) call `unblocked` when *fd* is writable."""
 
     def __init__(
         self,
@@ -57,7 +58,7 @@ class TapDevice:
         self._on_posted = on_posted
         self._transmitting = False
         self._blocked = False
-        self.starved = False  # there was no buffer to receive into; `on_posted` follows
+        self.starved = False  # there was no buffer to receive into; *on_posted* is called when there is one
         self._counters = dict.fromkeys(
             ("waited_kernel_full", "starved", "dropped_link_down", "dropped_detached", "dropped_refused_by_kernel",
              "dropped_no_kernel_memory", "dropped_write_error"), 0,
@@ -66,7 +67,7 @@ class TapDevice:
     def start(
         self, features: Feature, receive: SharedQueue, transmit: SharedQueue, interrupt: Callable[[int, float], None]
     ) -> None:
-        """Take the queues."""
+        """Use these queues from now on. *features* are those that the driver has accepted."""
         event_idx = bool(features & Feature.EVENT_IDX)
         self._receive = DeviceQueue(receive.memory, receive.size, event_idx=event_idx)
         self._receive.disable_notifications()
@@ -77,7 +78,7 @@ class TapDevice:
         self._interrupt = interrupt
 
     def notify(self, queue: int, now: float) -> None:
-        """The driver's bell."""
+        """Handle a notification of the driver: transmit at once, or say that a buffer was posted."""
         if queue == TRANSMIT:
             self.transmit(now)
         elif self.starved:
@@ -88,7 +89,7 @@ class TapDevice:
     def receive_burst(self, now: float, budget: int = BUDGET) -> bool:
         """Receive frames until the kernel has no more or the budget is spent, then interrupt once.
 
-        True: there may be more. Raises DeviceGoneError.
+        Return whether there may be more. DeviceGoneError: the TAP was deleted.
         """
         queue, buffers, fd = self._receive, self._receive_buffers, self._fd
         more = True
@@ -117,7 +118,7 @@ class TapDevice:
         return more
 
     def transmit(self, now: float) -> None:
-        """Write what the driver has put, as far as the kernel takes it."""
+        """Write the chains that the driver has added, until the kernel takes no more."""
         if self._transmitting or self._blocked:
             return
         queue = self._transmit
@@ -137,7 +138,7 @@ class TapDevice:
             self._interrupt(TRANSMIT, now)
 
     def _write(self, head: int, segments: list[tuple[int, int]]) -> bool:
-        """Write one frame and return its chain. False: the kernel is full, and the chain stays available."""
+        """Write one frame and return its chain. False: the kernel's queue is full, and the chain stays available."""
         try:
             written = os.writev(self._fd, _views(self._transmit_buffers, segments))
             if self.log.isEnabledFor(TRACE):
@@ -161,16 +162,16 @@ class TapDevice:
         self.samples.keep(reason, octets[self.header_length :], is_frame=True)
 
     def unblocked(self, now: float) -> None:
-        """The kernel takes frames again."""
+        """Continue to transmit: *fd* is writable again."""
         self._blocked = False
         self.transmit(now)
 
     def detach(self) -> None:
-        """Forget the descriptor, whose number may soon be another file's: what is sent from now on is dropped."""
+        """Forget the descriptor, whose number may soon be another file's. Frames sent from now on are dropped."""
         self._fd = -1
 
     def statistics(self) -> Mapping[str, int]:
-        """Return what the kernel refused, by reason, and this end's view of the rings."""
+        """Return the frames that the kernel refused, by reason, and this end's counters of the rings."""
         return {
             **self._counters,
             "rx_suppressed_interrupts": self._receive.suppressed_interrupts,
@@ -183,7 +184,7 @@ _DROPS: Final = {
     errno.EIO: "link_down",  # the kernel's side is not up
     errno.EBADF: "detached",  # after `detach`
     errno.EBADFD: "detached",  # the TAP was deleted
-    errno.EINVAL: "refused_by_kernel",  # shorter than an Ethernet header, or a header it doesn't believe
+    errno.EINVAL: "refused_by_kernel",  # shorter than an Ethernet header, or a bad virtio_net_hdr
     errno.ENOMEM: "no_kernel_memory",
     errno.ENOBUFS: "no_kernel_memory",
 }

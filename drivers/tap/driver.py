@@ -1,10 +1,10 @@
-"""The TAP driver: finds, creates or attaches the device, moves frames between it and the virtqueues, puts it all back.
+"""The TAP driver: creates or attaches the device, moves frames between it and the virtqueues, restores what it found.
 
     TAP ── readable ──> TapDevice.receive_burst ──interrupt──> VirtioNetLink ──> link.receive
-    link.send ──> VirtioNetLink ──bell──> TapDevice.transmit ──> TAP
+    link.send ──> VirtioNetLink ──notify──> TapDevice.transmit ──> TAP
 
-Three tasks: one waits for frames, one for room in the kernel (only after it had none), one for a chain that is overdue
-(only while one is in flight). None of them ticks.
+Three tasks: one waits for frames, one for room in the kernel's queue (only after it was full), one for a chain that is
+overdue (only while one is in flight). None has a periodic tick.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ import trio
 from drivers.tap import examination, host, tun, uplink
 from drivers.tap.device import DeviceGoneError, TapDevice
 from drivers.tap.options import DEFAULT_MTU, OPTIONS, check
-from drivers.tap.record import Record
 from drivers.tap.relay import Relay
 from drivers.tap.subnet import moved, next_free, overlapping, refuse_overlap
+from drivers.tap.tap_record import TapRecord
 from drivers.virtio.net import VirtioNetLink
 from schemefs.driver import Driver, DriverError, OptionError
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 
 class TapDriver(Driver):
-    """After `open`, `chosen_*` say what became of the addresses: other ones, if the defaults were taken already."""
+    """After `open`, `chosen_*` are the addresses in use: others than asked if the default subnet was in use."""
 
     name: ClassVar[str] = "tap"
     options: ClassVar[Sequence[DriverOption] | None] = OPTIONS
@@ -50,11 +50,11 @@ class TapDriver(Driver):
         self._mtu = context.mtu or DEFAULT_MTU
         self.chosen_address: IPv4Interface | None = None
         self.chosen_host_address: IPv4Interface | None = None
-        self.chosen_gateway: IPv4Address | None = None  # only when the defaults moved: the kernel's new address
+        self.chosen_gateway: IPv4Address | None = None  # only when the default subnet moved: the kernel's new address
         self.created = False
         self._fd = -1
         self._persistent = False
-        self._record: Record | None = None
+        self._record: TapRecord | None = None
         self._side: host.HostSide | None = None
         self._uplink = ""  # the TAP that the host forwards for
         self._relay: Relay | None = None
@@ -95,7 +95,7 @@ class TapDriver(Driver):
             raise
 
     def close(self) -> None:
-        """Put back what was found, and let the TAP go."""
+        """Restore the settings that were found, and detach from the TAP."""
         self._close_uplink()
         side, self._side = self._side, None
         record, self._record = self._record, None
@@ -116,7 +116,7 @@ class TapDriver(Driver):
             os.close(fd)
 
     def _choose_addresses(self) -> None:
-        """Refuse a subnet that this namespace uses already; move the defaults to a free one."""
+        """Refuse a subnet that this namespace uses already; move the default one to a free subnet."""
         ours, theirs = self.context.address, self.context.options["host_address"]
         if theirs is not None:
             used = host.used_subnets(ignoring=self._tap)
@@ -146,9 +146,9 @@ class TapDriver(Driver):
         self.log.info("%s the TAP %s", "created" if self.created else "attached to", tap)
 
     def _configure_host(self, address: IPv4Interface) -> None:
-        record = Record(self._tap)
+        record = TapRecord(self._tap)
         left_behind = record.read()
-        if left_behind is not None:  # its writer is dead: a TAP has one owner, which is this process now
+        if left_behind is not None:  # its writer is dead: a TAP has one owner, now this process
             host.restore(left_behind)
             record.remove()
         side = self._side = host.with_address(host.found(self._tap), address)
@@ -157,11 +157,11 @@ class TapDriver(Driver):
             try:
                 record.write(side)
             except OSError as error:
-                self.log.warning("can't note how %s was found (%s): SIGKILL would leave it as it is", side.name, error)
+                self.log.warning("the settings of %s can't be recorded (%s): SIGKILL leaves ours", side.name, error)
         host.configure(side, self._mtu, ours=self.created)
 
     def _open_uplink(self) -> None:
-        """Have the host forward for us, if `uplink` is on. What a killed daemon has left is put back in any case."""
+        """Make the host forward for us, if `uplink` is on. The changes of a killed daemon are undone in any case."""
         uplink.end(self._tap)
         options, theirs = self.context.options, self.chosen_host_address
         if not options["uplink"] or theirs is None:
@@ -173,7 +173,7 @@ class TapDriver(Driver):
         if relay is not None:
             try:
                 self._relay = Relay(relay, self._tap, options["resolver"])
-            except OSError as error:  # a server of the host's on all its addresses answers at this one too
+            except OSError as error:  # a name server of the host on all addresses answers at this one too
                 self.log.warning("no relay answers for names at %s: %s", changes.relay_address, error.strerror)
 
     def _relay_address(self, theirs: IPv4Interface, asked: IPv4Interface) -> IPv4Address | None:
@@ -243,7 +243,7 @@ class TapDriver(Driver):
         while True:
             await trio.lowlevel.wait_readable(fd)
             while device.receive_burst(trio.current_time()):
-                # A burst is worth one checkpoint (16-40 µs): the readers that it woke get their turn.
+                # One checkpoint (16-40 µs) for a burst: the readers that it woke run now.
                 await trio.lowlevel.checkpoint()
             if device.starved:
                 self._posted = trio.Event()
@@ -284,11 +284,11 @@ def _default_mac(tap: str, kernels: bytes) -> bytes:
 def _clock() -> float:
     try:
         return trio.current_time()
-    except RuntimeError:  # statistics read outside of the daemon's loop: no age then
+    except RuntimeError:  # statistics were read outside of the event loop: there is no age
         return -math.inf
 
 
-def _refuse_other_kind(tap: str, found: host.Existing) -> None:
+def _refuse_other_kind(tap: str, found: host.ExistingLink) -> None:
     if not found.is_tap:
         message = f"the name {tap} is taken by a device that is no TAP ({found.kind or 'hardware'}); use another --tap"
         raise DriverError(message)

@@ -1,4 +1,4 @@
-"""What `schemefs doctor` says about TAPs: the device, the offloads, and what a killed daemon has left."""
+"""The findings of `schemefs doctor` about TAPs: the device, the offloads, and what a killed daemon has left."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from collections.abc import Iterator
 from functools import partial
 
 from drivers.tap import host, tun, uplink
-from drivers.tap.record import Record, records
+from drivers.tap.tap_record import TapRecord, records
 from schemefs.driver import DriverError, Finding
 
 log = logging.getLogger("schemefs.virtio")
 
 
 def examine() -> Iterator[Finding]:
-    """Yield what was found; nothing is changed."""
+    """Yield the findings. Nothing is changed."""
     try:
         descriptor = tun.open_tun()
     except DriverError as error:
@@ -28,7 +28,7 @@ def examine() -> Iterator[Finding]:
         os.close(descriptor)
     for record in records():
         yield from _left_behind(record)
-    for changes in uplink.all_noted():
+    for changes in uplink.all_recorded():
         if not _in_use(changes.tap):
             sentence = f"the host still forwards for the TAP {changes.tap} of a daemon that was killed"
             fix = f"nft delete table ip {changes.table}"
@@ -38,7 +38,7 @@ def examine() -> Iterator[Finding]:
 
 
 def _offloads(descriptor: int) -> Finding:
-    """Ask what a TAP can have at all: TUNGETFEATURES needs no device."""
+    """Look at what TAPs of this kernel can do: TUNGETFEATURES needs no attached device."""
     try:
         has_virtio_header = tun.has_virtio_header(descriptor)
     except OSError as error:
@@ -49,7 +49,7 @@ def _offloads(descriptor: int) -> Finding:
     return Finding("tap", f"{tun.PATH} knows no virtio_net_hdr: no offloads", fix="a kernel with CONFIG_TUN of its own")
 
 
-def _left_behind(record: Record) -> Iterator[Finding]:
+def _left_behind(record: TapRecord) -> Iterator[Finding]:
     side = record.read()
     if side is None or _in_use(side.name):
         return
@@ -60,13 +60,13 @@ def _left_behind(record: Record) -> Iterator[Finding]:
     yield Finding("tap", sentence, fix=fix, good=False, put_back=partial(_put_back, record, side))
 
 
-def _put_back(record: Record, side: host.HostSide) -> None:
+def _put_back(record: TapRecord, side: host.HostSide) -> None:
     host.restore(side)
     record.remove()
 
 
 def _in_use(tap: str) -> bool:
-    """Tell whether some process has the TAP: one that is not multi-queue has one user at most."""
+    """Tell whether a process has the TAP: without multi_queue it has one user at most."""
     if host.existing(tap) is None:
         return False
     descriptor = tun.open_tun()

@@ -1,6 +1,6 @@
 """The kernel's side of the TAP, over netlink (pyroute2): its address, MTU, queue and state, set and put back as found.
 
-pyroute2 is imported when it is used first: it takes a fifth of a second, which `--driver loopback` should not pay.
+pyroute2 is imported when it is used first: the import takes 0.2 s, which `--driver loopback` must not cost.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from schemefs.driver import DriverError
 if TYPE_CHECKING:
     from pyroute2 import IPRoute
 
-# The TAP drops when its queue is full, and the kernel's TCP sends what the window allows: with 500 places and a window
-# of 6 MiB it fell to 0.2 Gbit/s (measured).
+# The TAP drops frames when its queue is full, and the kernel's TCP sends what the window allows: with a queue of 500
+# and a window of 6 MiB, 0.2 Gbit/s remained (measured).
 QUEUE_LENGTH: Final = 5000
 
 _IFF_UP: Final = 1
@@ -30,7 +30,7 @@ _NEVER_OURS: Final = IPv4Network("127.0.0.0/8")
 
 @dataclass(frozen=True, slots=True)
 class HostSide:
-    """A link's settings as they were found, and the address that we added to it (empty: none)."""
+    """The settings of a link as they were found, and the address that was added to it (empty: none)."""
 
     name: str
     index: int
@@ -41,8 +41,8 @@ class HostSide:
 
 
 @dataclass(frozen=True, slots=True)
-class Existing:
-    """What a name stands for before we open it."""
+class ExistingLink:
+    """The link that has the name of our TAP before it is opened."""
 
     index: int
     kind: str  # "tun", "veth", … empty for hardware
@@ -52,7 +52,7 @@ class Existing:
 
 @contextmanager
 def netlink() -> Iterator[IPRoute]:
-    """Open a netlink socket for a few requests; what the kernel refuses becomes a DriverError."""
+    """Open a netlink socket for a few requests. DriverError: the kernel refuses one."""
     from pyroute2 import IPRoute  # noqa: PLC0415 - see the module's text
     from pyroute2.netlink.exceptions import NetlinkError  # noqa: PLC0415
 
@@ -67,8 +67,8 @@ def netlink() -> Iterator[IPRoute]:
         raise DriverError(message) from error
 
 
-def existing(name: str) -> Existing | None:
-    """Return what the link *name* is; None: there is none."""
+def existing(name: str) -> ExistingLink | None:
+    """Return the link *name*, or None."""
     with netlink() as ip:
         link = _link(ip, name)
     if link is None:
@@ -76,7 +76,7 @@ def existing(name: str) -> Existing | None:
     information: Any = link.get("linkinfo")
     kind = information.get("kind") or "" if information else ""
     data: Any = information.get("data") if kind == "tun" else None
-    return Existing(
+    return ExistingLink(
         index=link["index"],
         kind=kind,
         is_tap=data is not None and data.get("IFLA_TUN_TYPE") == 2,
@@ -85,7 +85,7 @@ def existing(name: str) -> Existing | None:
 
 
 def found(name: str) -> HostSide:
-    """Return how the link *name* is set now."""
+    """Return the current settings of the link *name*. DriverError: there is none."""
     with netlink() as ip:
         link = _link(ip, name)
         if link is None:
@@ -101,7 +101,7 @@ def found(name: str) -> HostSide:
 
 
 def with_address(side: HostSide, address: IPv4Interface) -> HostSide:
-    """Return *side* with *address* as what `configure` will add; as it is, if the link has it already."""
+    """Return *side* with *address* as the one that `configure` adds. Unchanged if the link already has it."""
     with netlink() as ip:
         for message in ip.get_addr(index=side.index, family=2):
             if (message.get("local"), message["prefixlen"]) == (str(address.ip), address.network.prefixlen):
@@ -110,10 +110,10 @@ def with_address(side: HostSide, address: IPv4Interface) -> HostSide:
 
 
 def configure(side: HostSide, mtu: int, *, ours: bool) -> None:
-    """Bring the link up for us: MTU, queue length, address. *ours*: we created it, so its IPv6 may be silenced."""
+    """Set MTU, queue length and address, and bring the link up. *ours*: we created it, so IPv6 is switched off."""
     with netlink() as ip:
         if ours:
-            # No link-local address, hence no router solicitations: nobody asked for IPv6 here.
+            # No link-local address, hence no router solicitations: the stack behind the TAP has no IPv6.
             mode = {"attrs": [["AF_INET6", {"attrs": [["IFLA_INET6_ADDR_GEN_MODE", _ADDRESS_GENERATION_NONE]]}]]}
             _ignoring(errno.EAFNOSUPPORT, lambda: ip.link("set", index=side.index, IFLA_AF_SPEC=mode))
         ip.link("set", index=side.index, mtu=mtu, txqlen=QUEUE_LENGTH)
@@ -124,7 +124,7 @@ def configure(side: HostSide, mtu: int, *, ours: bool) -> None:
 
 
 def restore(side: HostSide) -> None:
-    """Put the link back as it was found. One that is gone, or another of the same name, needs nothing."""
+    """Restore the settings that were found. A link that is gone, or another one of the same name, is left alone."""
     with netlink() as ip:
         link = _link(ip, side.name)
         if link is None or link["index"] != side.index:
@@ -138,13 +138,13 @@ def restore(side: HostSide) -> None:
 
 
 def add_address(index: int, address: str) -> None:
-    """Give the link one more address of the kernel's, alone; one that it has already is as good."""
+    """Add *address* with a prefix of 32; an address that the link already has is no error."""
     with netlink() as ip:
         _ignoring(errno.EEXIST, lambda: ip.addr("add", index=index, address=address, prefixlen=32))
 
 
 def remove_address(name: str, index: int, address: str) -> None:
-    """Take it away again. A link that is gone, or another of the same name, needs nothing."""
+    """Remove *address*. A link that is gone, or another one of the same name, is left alone."""
     with netlink() as ip:
         link = _link(ip, name)
         if link is not None and link["index"] == index:
@@ -152,7 +152,7 @@ def remove_address(name: str, index: int, address: str) -> None:
 
 
 def used_subnets(ignoring: str) -> list[UsedSubnet]:
-    """Return the IPv4 subnets of this namespace's addresses and routes, without those of the link *ignoring*."""
+    """Return the IPv4 subnets of the addresses and routes in this namespace, without those of the link *ignoring*."""
     used: list[UsedSubnet] = []
     with netlink() as ip:
         names = {link["index"]: str(link.get("ifname")) for link in ip.get_links()}
@@ -160,7 +160,7 @@ def used_subnets(ignoring: str) -> list[UsedSubnet]:
             network = IPv4Interface(f"{message.get('local')}/{message['prefixlen']}").network
             used.append(UsedSubnet(names.get(message["index"], ""), network))
         for message in ip.get_routes(family=2, table=_TABLE_MAIN):
-            network = IPv4Network(f"{message.get('dst') or '0.0.0.0'}/{message['dst_len']}")  # noqa: S104 - the route to anywhere, as netlink says it
+            network = IPv4Network(f"{message.get('dst') or '0.0.0.0'}/{message['dst_len']}")  # noqa: S104 - the default route in netlink's form
             used.append(UsedSubnet(names.get(message.get("oif"), ""), network))
     return [one for one in used if one.interface != ignoring and not one.network.subnet_of(_NEVER_OURS)]
 
@@ -173,7 +173,7 @@ def _link(ip: IPRoute, name: str) -> Any:
 
 
 def _ignoring(number: int, action: Any) -> None:
-    """Do *action*; its failing with that errno means that there is nothing to do."""
+    """Run *action*. Its failure with errno *number* means that there is nothing to do."""
     from pyroute2.netlink.exceptions import NetlinkError  # noqa: PLC0415
 
     try:

@@ -1,11 +1,11 @@
-"""The name server of `--uplink`: what is asked at 10.0.2.3:53 is asked again of the host's own resolvers.
+"""The name server of the option `uplink`: it passes queries at 10.0.2.3:53 on to the host's resolvers.
 
     us ── query ──> relay ── the same query, from a port of its own ──> the first resolver that answers
                       └── none does: SERVFAIL (RFC 1035 §4.1.1)
 
-Nothing is read but the header: what comes back goes back as it is; what was cut off is then asked for by TCP. It
-listens on the TAP alone, so that it is no resolver for anybody else. The resolvers are looked up for each query: the
-host may have moved to another network meanwhile.
+The relay reads the header of a message only, and passes answers on unchanged; a truncated answer makes the client ask
+again by TCP. It listens on the TAP alone, so it is no resolver for other hosts. The resolvers are read anew for each
+query, because the host may have moved to another network.
 """
 
 from __future__ import annotations
@@ -23,23 +23,23 @@ log = logging.getLogger("schemefs.uplink")
 
 RESOLV_CONF: Final = Path("/etc/resolv.conf")
 PORT: Final = 53
-PATIENCE: Final = 2.0  # seconds for one resolver
-IDLE: Final = 10.0  # seconds that a TCP connection may take (RFC 7766 §6.2.3)
-AT_ONCE: Final = 64  # queries under way; more are dropped, and asked again by who wants to know
+RESOLVER_TIMEOUT: Final = 2.0  # seconds for one resolver
+TCP_TIMEOUT: Final = 10.0  # seconds for a whole TCP connection (RFC 7766 §6.2.3)
+MAX_QUERIES: Final = 64  # in progress; more are dropped, and a client asks again (RFC 1035 §4.2.1)
 LARGEST: Final = 65535
 _HEADER: Final = 12
 
 
 class Relay:
-    """Answers at *address* on the interface *tap*. *resolver*: whom to ask instead of those in resolv.conf."""
+    """Answers at *address* on the interface *tap*. *resolver* replaces those in resolv.conf."""
 
     def __init__(self, address: IPv4Address, tap: str, resolver: IPv4Address | None = None) -> None:
-        """Take the port. OSError: somebody has it."""
+        """Bind port 53. OSError: another process has it."""
         self.address = address
         self.answered = 0
         self.failed = 0
         self._resolver = resolver
-        self._under_way = 0
+        self._queries = 0
         self._sockets: list[socket.socket] = []
         try:
             for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM):
@@ -55,7 +55,7 @@ class Relay:
             raise
 
     def close(self) -> None:
-        """Give the port back."""
+        """Close the sockets. `run` must have been cancelled before."""
         for opened in self._sockets:
             opened.close()
 
@@ -68,14 +68,14 @@ class Relay:
             await self._relay_datagrams(trio.socket.from_stdlib_socket(datagrams), nursery)
 
     def resolvers(self) -> list[str]:
-        """Return whom to ask, the preferred one first."""
+        """Return the addresses of the resolvers, the preferred one first."""
         if self._resolver is not None:
             return [str(self._resolver)]
         found: list[str] = []
         try:
             lines = RESOLV_CONF.read_text(errors="replace").splitlines()
         except OSError as error:
-            log.warning("the host has no resolvers for us: %s", error)
+            log.warning("the host's resolvers can't be read: %s", error)
             return found
         for line in lines:
             words = line.split()
@@ -91,11 +91,11 @@ class Relay:
         while True:
             try:
                 query, client = await ours.recvfrom(LARGEST)
-            except OSError as error:  # an ICMP error for an answer of before
-                log.debug("the relay was told: %s", error)
+            except OSError as error:  # an ICMP error about an earlier answer
+                log.debug("an earlier answer did not arrive: %s", error)
                 continue
-            if len(query) >= _HEADER and self._under_way < AT_ONCE:
-                self._under_way += 1
+            if len(query) >= _HEADER and self._queries < MAX_QUERIES:
+                self._queries += 1
                 nursery.start_soon(self._answer, ours, query, client)
 
     async def _answer(self, ours: trio.socket.SocketType, query: bytes, client: tuple[object, ...]) -> None:
@@ -110,16 +110,16 @@ class Relay:
             else:
                 self.failed += 1
                 reply = server_failure(query)
-            with suppress(OSError):  # it has gone
+            with suppress(OSError):  # the client has gone
                 await ours.sendto(reply, client)
         finally:
-            self._under_way -= 1
+            self._queries -= 1
 
     # TCP
 
     async def _relay_stream(self, client: trio.SocketStream) -> None:
         async with client:
-            with trio.move_on_after(IDLE), suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+            with trio.move_on_after(TCP_TIMEOUT), suppress(trio.BrokenResourceError, trio.ClosedResourceError):
                 for resolver in self.resolvers():
                     server = await _connect(resolver)
                     if server is not None:
@@ -131,9 +131,9 @@ class Relay:
 
 
 async def _ask(resolver: str, query: bytes) -> bytes:
-    """Return the resolver's answer; empty: none came."""
+    """Return the resolver's answer; empty: none came in time."""
     family = socket.AF_INET6 if ":" in resolver else socket.AF_INET
-    with trio.socket.socket(family, socket.SOCK_DGRAM) as theirs, trio.move_on_after(PATIENCE):
+    with trio.socket.socket(family, socket.SOCK_DGRAM) as theirs, trio.move_on_after(RESOLVER_TIMEOUT):
         try:
             await theirs.connect((resolver, PORT))
             await theirs.send(query)
@@ -147,7 +147,7 @@ async def _ask(resolver: str, query: bytes) -> bytes:
 
 
 async def _connect(resolver: str) -> trio.SocketStream | None:
-    with trio.move_on_after(PATIENCE):
+    with trio.move_on_after(RESOLVER_TIMEOUT):
         try:
             return await trio.open_tcp_stream(resolver, PORT)
         except OSError as error:
@@ -162,5 +162,5 @@ async def _pump(source: trio.SocketStream, sink: trio.SocketStream) -> None:
 
 
 def server_failure(query: bytes) -> bytes:
-    """Return the answer that there is none: the query with QR, RA and RCODE 2 (RFC 1035 §4.1.1)."""
+    """Return SERVFAIL for *query*: QR and RA set, RCODE 2 (RFC 1035 §4.1.1)."""
     return query[:2] + bytes((query[2] | 0x80, 0x82)) + query[4:]

@@ -1,7 +1,7 @@
-"""Which subnets this network namespace already uses, so that ours doesn't hide one of them.
+"""Which subnets this network namespace already uses, so that the TAP's subnet doesn't hide one of them.
 
-10.0.2.0/24 is also QEMU's and VirtualBox's NAT: a machine in there already has it. An address that someone asked for is
-refused then, with the interface's name; the defaults move to the next free 10.0.N.0/24.
+10.0.2.0/24 is also QEMU's and VirtualBox's NAT: a virtual machine already has it. An address on the command line that
+overlaps is refused, with the interface's name; the default addresses move to the next free 10.0.N.0/24.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from typing import Final
 from schemefs.driver import DriverError
 
 FIRST_DEFAULT: Final = 2  # 10.0.2.0/24
-# A default route covers everything and gives way to anything; so do the two halves that VPNs put in its place.
+# Every subnet overlaps a default route, and the two halves of it that VPNs use: those are no conflict.
 SHORTEST_PREFIX: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
 class UsedSubnet:
-    """An address's or a route's subnet, and the interface it is on (empty: a route that leads nowhere)."""
+    """The subnet of an address or a route, and its interface (empty: an unreachable or blackhole route)."""
 
     interface: str
     network: IPv4Network
@@ -44,7 +44,7 @@ def next_free(used: Iterable[UsedSubnet]) -> IPv4Network:
         network = IPv4Network((f"10.0.{third}.0", 24))
         if overlapping(network, used) is None:
             return network
-    message = "every 10.0.N.0/24 is in use on this machine: say which subnet to take, with --address and --host-address"
+    message = "every 10.0.N.0/24 is in use on this machine: choose another subnet with --address and --host-address"
     raise DriverError(message)
 
 

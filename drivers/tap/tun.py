@@ -1,6 +1,6 @@
 """The ioctls of /dev/net/tun (include/uapi/linux/if_tun.h, Documentation/networking/tuntap.rst), and nothing else.
 
-Every refusal of the kernel that a person can do something about becomes a DriverError with its own sentence.
+A refusal of the kernel that a user can act on becomes a DriverError with a sentence of its own.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ _CSUM = Feature.CSUM | Feature.GUEST_CSUM
 _TSO = _CSUM | Feature.GUEST_TSO4 | Feature.GUEST_TSO6 | Feature.HOST_TSO4 | Feature.HOST_TSO6 | Feature.HOST_ECN
 _USO = _TSO | Feature.GUEST_USO4 | Feature.GUEST_USO6 | Feature.HOST_USO
 
-# From the most to nothing. TUNSETOFFLOAD says what the kernel may give to us; what it takes from us goes with it: it
-# always completes checksums and cuts TCP, and cuts UDP since the version (6.2) that knows these flags.
+# From the most offload to none. TUNSETOFFLOAD says what the kernel may give to us. What it takes from us follows: it
+# always completes checksums and cuts TCP, and cuts UDP since the version (6.2) that knows the flags for UDP.
 OFFLOAD_STEPS: Final = (
     ("checksum, TSO and USO", _TUN_F_CSUM | _TUN_F_TSO4 | _TUN_F_TSO6 | _TUN_F_USO4 | _TUN_F_USO6, _USO),
     ("checksum and TSO", _TUN_F_CSUM | _TUN_F_TSO4 | _TUN_F_TSO6, _TSO),
@@ -72,24 +72,24 @@ def open_tun() -> int:
 
 
 def attach(fd: int, name: str) -> None:
-    """Make *fd* the TAP *name*, new or persistent. Raises OSError as the kernel says it."""
+    """Attach *fd* to the TAP *name*, which is created unless it exists. OSError: the kernel refuses."""
     fcntl.ioctl(fd, _TUNSETIFF, _IFREQ_FLAGS.pack(name.encode(), _IFF_TAP | _IFF_NO_PI | _IFF_VNET_HDR))
 
 
 def has_virtio_header(fd: int) -> bool:
-    """Tell whether this kernel's TAPs have virtio_net_hdr, which all offloads need; *fd* need not be attached."""
+    """Tell whether TAPs of this kernel have virtio_net_hdr, which all offloads need; *fd* need not be attached."""
     (features,) = _UNSIGNED.unpack(fcntl.ioctl(fd, _TUNGETFEATURES, bytes(_UNSIGNED.size)))
     return bool(features & _IFF_VNET_HDR)
 
 
 def is_persistent(fd: int) -> bool:
-    """Tell whether the attached device outlives this descriptor."""
+    """Tell whether the attached TAP stays when *fd* is closed."""
     _, flags = _IFREQ_FLAGS.unpack(fcntl.ioctl(fd, _TUNGETIFF, bytes(_IFREQ_FLAGS.size)))
     return bool(flags & _IFF_PERSIST)
 
 
 def hardware_address(name: str) -> bytes:
-    """Return the kernel's own address on its side of the device."""
+    """Return the hardware address of the kernel's side of the TAP."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as asker:
         answer = fcntl.ioctl(asker, _SIOCGIFHWADDR, _IFREQ_HWADDR.pack(name.encode(), 0, b""))
     octets: bytes = _IFREQ_HWADDR.unpack(answer)[2]
@@ -97,17 +97,17 @@ def hardware_address(name: str) -> bytes:
 
 
 def set_header_length(fd: int, log: logging.Logger) -> int:
-    """Ask for the twelve octets of VIRTIO 1.x before each frame; return what it is."""
+    """Ask for a virtio_net_hdr of 12 octets (VIRTIO 1.x) before each frame; return the length that the kernel uses."""
     try:
         fcntl.ioctl(fd, _TUNSETVNETHDRSZ, _INT.pack(LONG_HEADER))
     except OSError as error:
-        log.warning("the kernel refuses virtio_net_hdr of 12 octets (%s): 10 it is", error.strerror)
+        log.warning("the kernel refuses virtio_net_hdr of 12 octets (%s): using 10", error.strerror)
         return SHORT_HEADER
     return LONG_HEADER
 
 
 def set_offload(fd: int, wanted: str, log: logging.Logger) -> Feature:
-    """Switch on as much as the kernel grants, one log line per refused step; return it as a device's features.
+    """Switch on the offloads that the kernel grants, with a log line for each refused step. Return a device's features.
 
     *wanted*: "auto", "off", or "on", which takes nothing less than checksums and TSO (DriverError).
     """
@@ -125,10 +125,10 @@ def set_offload(fd: int, wanted: str, log: logging.Logger) -> Feature:
 
 
 def reset_offload(fd: int) -> None:
-    """Switch off what a persistent TAP would otherwise keep for its next owner (measured: flags and header length)."""
+    """Switch off what a persistent TAP keeps for its next owner (measured: the offload flags and the header length)."""
     for request, argument in ((_TUNSETOFFLOAD, 0), (_TUNSETVNETHDRSZ, _INT.pack(SHORT_HEADER))):
         try:
             fcntl.ioctl(fd, request, argument)
         except OSError as error:
-            if error.errno != errno.EBADFD:  # the device was deleted: nothing to put back
+            if error.errno != errno.EBADFD:  # the device was deleted: there is nothing to restore
                 raise

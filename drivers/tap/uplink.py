@@ -1,13 +1,13 @@
-"""The way out, for `schemefs mount --uplink`: the host forwards for the TAP's network and lends it its addresses.
+"""The option `uplink`: the host forwards for the TAP's network and masquerades it with the host's addresses.
 
-    us 10.0.2.15 ── TAP ── host ── masquerade ──> whatever the host reaches
+    us 10.0.2.15 ── TAP ── host ── masquerade ──> all that the host reaches
                             └── 10.0.2.3:53, the relay (relay.py) ──> the host's own resolvers
 
-A table of nftables of our own, in which nobody else writes: deleting it undoes it all. Beyond the host nobody can begin
-a conversation with us; and where the host did not forward before, it forwards for nobody else now. A firewall of the
-host's in another table that drops what is forwarded still does: no table can overrule another.
+The rules are in one nftables table of this TAP alone: deleting the table removes them all. Hosts beyond the host can't
+open connections to us. If the host did not forward before, it forwards for this TAP only. A rule in another table of
+the host that drops forwarded packets still drops them: no nftables table overrules another.
 
-What has to be put back is written down before it is changed, as for the TAP itself (record.py).
+Each change is recorded in a file before it is made, as for the TAP itself (tap_record.py).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Final
 
 from drivers.tap import host
-from drivers.tap.record import directory, namespace, write_whole
+from drivers.tap.tap_record import directory, namespace, write_whole
 from schemefs.driver import DriverError
 
 FORWARDING: Final = Path("/proc/sys/net/ipv4/ip_forward")
@@ -33,26 +33,26 @@ SO_NETNS_COOKIE: Final = 71  # socket(7), since Linux 5.14
 
 
 @dataclass(frozen=True, slots=True)
-class Changes:
-    """What was changed on the host for one TAP."""
+class UplinkChanges:
+    """The changes that were made on the host for one TAP."""
 
     tap: str
     index: int
-    enabled_forwarding: bool  # it was off: to be turned off again
+    enabled_forwarding: bool  # it was off, and must be turned off again
     relay_address: str = ""  # added to the TAP; empty: none
-    cookie: int = 0  # of the network namespace: its number, which is in the file's name, comes back with another one
+    cookie: int = 0  # of the network namespace: the number in the file's name may be reused by another one
 
     @property
     def table(self) -> str:
-        """Its table's name, of letters that nft takes."""
+        """The name of its table, in characters that nft takes."""
         return "schemefs_" + "".join(c if c.isascii() and c.isalnum() else f"_{ord(c):x}_" for c in self.tap)
 
 
-def begin(tap: str, network: IPv4Network, relay_address: IPv4Address | None) -> Changes:
-    """Have the host forward and masquerade for *network* behind *tap*. DriverError: it can't; nothing is changed."""
+def begin(tap: str, network: IPv4Network, relay_address: IPv4Address | None) -> UplinkChanges:
+    """Make the host forward and masquerade for *network* behind *tap*. DriverError: it can't; nothing is changed."""
     if os.geteuid() != 0:
-        raise DriverError("--uplink makes the host forward and masquerade, which only root may")
-    changes = Changes(
+        raise DriverError("--uplink makes the host forward and masquerade: only root may do that")
+    changes = UplinkChanges(
         tap=tap,
         index=host.found(tap).index,
         enabled_forwarding=FORWARDING.read_text().strip() == "0",
@@ -60,7 +60,7 @@ def begin(tap: str, network: IPv4Network, relay_address: IPv4Address | None) -> 
         cookie=_cookie(),
     )
     try:
-        _note(changes)
+        _record(changes)
         _load(_rules(changes, network))
         if changes.enabled_forwarding:
             FORWARDING.write_text("1")
@@ -76,11 +76,11 @@ def begin(tap: str, network: IPv4Network, relay_address: IPv4Address | None) -> 
 
 
 def end(tap: str) -> None:
-    """Put back what was changed for *tap*, by whomever; nothing noted, nothing done. DriverError: it can't be."""
-    changes = noted(tap)
+    """Undo the recorded changes for *tap*, also those of a killed daemon. DriverError: they can't be undone."""
+    changes = recorded(tap)
     if changes is None:
         return
-    _load(f"table ip {changes.table}\ndelete table ip {changes.table}\n")  # the first line: so that there is one
+    _load(f"table ip {changes.table}\ndelete table ip {changes.table}\n")  # the first line makes sure that there is one
     if changes.enabled_forwarding and not _inherited(changes):
         FORWARDING.write_text("0")
     if changes.relay_address:
@@ -88,27 +88,27 @@ def end(tap: str) -> None:
     _path(tap).unlink(missing_ok=True)
 
 
-def noted(tap: str) -> Changes | None:
-    """Return what is noted for *tap*; None: nothing, or nothing that can be believed."""
+def recorded(tap: str) -> UplinkChanges | None:
+    """Return the recorded changes for *tap*. None: no record, a damaged one, or one of another uid or namespace."""
     try:
         path = _path(tap)
         if path.lstat().st_uid != os.geteuid():
             return None
-        changes = Changes(**json.loads(path.read_text()))
+        changes = UplinkChanges(**json.loads(path.read_text()))
     except (OSError, ValueError, TypeError):
         return None
     return changes if changes.cookie == _cookie() else None
 
 
-def all_noted() -> list[Changes]:
-    """Return what is noted in this network namespace."""
+def all_recorded() -> list[UplinkChanges]:
+    """Return the recorded changes of all TAPs in this network namespace."""
     prefix = f"uplink-{namespace()}-"
-    found = [noted(path.stem.removeprefix(prefix)) for path in directory().glob(f"{prefix}*.json")]
+    found = [recorded(path.stem.removeprefix(prefix)) for path in directory().glob(f"{prefix}*.json")]
     return [changes for changes in found if changes is not None]
 
 
 def _cookie() -> int:
-    """Return what tells this network namespace from all others since the machine was started; 0: an old kernel."""
+    """Return the number that only this network namespace has had since boot; 0: the kernel is older than 5.14."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
         try:
             (cookie,) = struct.unpack("Q", any_socket.getsockopt(socket.SOL_SOCKET, SO_NETNS_COOKIE, 8))
@@ -117,16 +117,16 @@ def _cookie() -> int:
     return int(cookie)
 
 
-def _inherited(changes: Changes) -> bool:
-    """Leave forwarding to another TAP's uplink, which found it on because of us, and now has to turn it off."""
-    for other in all_noted():
+def _inherited(changes: UplinkChanges) -> bool:
+    """Pass the duty to turn forwarding off to another TAP's uplink, which found it on. False: there is no other."""
+    for other in all_recorded():
         if other.tap != changes.tap:
-            _note(replace(other, enabled_forwarding=True))
+            _record(replace(other, enabled_forwarding=True))
             return True
     return False
 
 
-def _note(changes: Changes) -> None:
+def _record(changes: UplinkChanges) -> None:
     write_whole(_path(changes.tap), json.dumps(asdict(changes)))
 
 
@@ -134,11 +134,11 @@ def _path(tap: str) -> Path:
     return directory() / f"uplink-{namespace()}-{tap}.json"
 
 
-def _rules(changes: Changes, network: IPv4Network) -> str:
+def _rules(changes: UplinkChanges, network: IPv4Network) -> str:
     name, tap = changes.table, changes.index
     others = f"    iif != {tap} oif != {tap} drop\n" if changes.enabled_forwarding else ""
     return (
-        f"table ip {name}\ndelete table ip {name}\n"  # what a killed daemon has left
+        f"table ip {name}\ndelete table ip {name}\n"  # removes what a killed daemon has left
         f"table ip {name} {{\n"
         "  chain forward {\n"
         "    type filter hook forward priority 0; policy accept;\n"
@@ -154,7 +154,7 @@ def _rules(changes: Changes, network: IPv4Network) -> str:
 
 
 def _load(rules: str) -> None:
-    """Have nft apply *rules*, all of them or none."""
+    """Make nft apply *rules*, all of them or none."""
     nft = shutil.which("nft", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
     if nft is None:
         raise DriverError("--uplink needs the nft command: install the package nftables")

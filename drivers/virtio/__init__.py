@@ -1,1 +1,1 @@
-"""A virtio-net device's driver (VIRTIO 1.2 §5.1), for devices in this process or behind shared memory."""
+"""The driver of a virtio-net device (VIRTIO 1.2 §5.1), in this process or behind shared memory."""

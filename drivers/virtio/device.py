@@ -1,6 +1,6 @@
-"""What the driver of `net.py` asks of a network device: features and configuration, two queues, a bell each way.
+"""The device that the driver in `net.py` needs: features, configuration, two queues, and a notification each way.
 
-A TAP device in this process is one (`drivers/tap`); a vhost-user connection would be another.
+A TAP in this process is such a device (`drivers/tap`); a vhost-user connection would be another.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ TRANSMIT: Final = 1
 
 
 class SharedQueue(NamedTuple):
-    """A virtqueue as it is handed to a device in this process."""
+    """A virtqueue as a device in this process gets it."""
 
     memory: memoryview
     size: int
@@ -26,21 +26,21 @@ class SharedQueue(NamedTuple):
 
 
 class NetDevice(Protocol):
-    """The device's side. `start` once, then `notify` and the interrupts."""
+    """The device's side. The driver calls `start` once, then `notify`; the device calls *interrupt*."""
 
     features: Feature  # offered
     mac: bytes  # with MAC; else empty: the driver chooses
     mtu: int  # with MTU
     header_length: int  # of virtio_net_hdr: 10 or 12
-    samples: Samples  # the last frame of each kind that it has dropped
+    samples: Samples  # for each reason, the last frame that the device has dropped
 
     def start(
         self, features: Feature, receive: SharedQueue, transmit: SharedQueue, interrupt: Callable[[int, float], None]
     ) -> None:
-        """Take what was accepted and the queues. *interrupt* is called with RECEIVE or TRANSMIT, and now."""
+        """Use the queues, with the features that were accepted. Call *interrupt* with RECEIVE or TRANSMIT, and now."""
 
     def notify(self, queue: int, now: float) -> None:
-        """The driver has added chains to that queue. Never waits."""
+        """Handle the chains that the driver has added to that queue. Never waits."""
 
     def statistics(self) -> Mapping[str, int]:
-        """Return the device's own counters, drops by reason among them."""
+        """Return the device's counters, with the drops by reason."""

@@ -1,4 +1,4 @@
-"""Feature bits of a network device (VIRTIO 1.2 §5.1.3, §6), and which of the offered ones a driver may accept."""
+"""Feature bits of a network device (VIRTIO 1.2 §5.1.3, §6), and those that a driver may accept."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Final
 
 
 class Feature(IntFlag):
-    """What a device offers and a driver accepts. Looked at when a link starts, never per frame."""
+    """What a device offers and a driver accepts. Tested when a link starts, never per frame."""
 
     CSUM = 1 << 0  # the device completes partial checksums of what we send
     GUEST_CSUM = 1 << 1  # we take frames with partial checksums
@@ -39,9 +39,9 @@ REQUIRES: Final = {  # §5.1.3.1: the left needs (one of) the right
 
 
 def negotiate(offered: int) -> Feature:
-    """Return what a driver accepts of *offered*: what it knows, without what lacks its precondition.
+    """Return the features of *offered* that a driver accepts: those of `Feature` whose precondition is accepted too.
 
-    MRG_RXBUF is not known: each of our buffers holds the largest frame, so none is ever spread over two.
+    MRG_RXBUF is not accepted: each buffer holds the largest frame, so no frame needs two.
     """
     accepted = Feature(0)
     for feature in Feature:

@@ -1,8 +1,8 @@
 """The driver of a virtio-net device (VIRTIO 1.2 §5.1): a link whose frames go through two virtqueues.
 
-What the device accepted decides what is left to do here: where it completes checksums and cuts super-segments, a frame
-passes as it is with its work in `virtio_net_hdr`; where it doesn't, the frame is completed and cut in software, all of
-its pieces or none. It knows nothing of what the device is; `drivers/tap` is one.
+The accepted features decide where the work is done. If the device completes checksums and cuts super-segments, a frame
+passes unchanged, with the work in `virtio_net_hdr`. Otherwise it is completed and cut here, and all its pieces are sent
+or none. This module doesn't know what the device is; `drivers/tap` has one.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _CUTS: Final = {Feature.HOST_TSO4: GSO_TCPV4, Feature.HOST_TSO6: GSO_TCPV6, Feat
 
 
 class VirtioNetLink(Link):
-    """`start` once; then `send`, and the device's interrupts. *clock* is only for the age in the statistics."""
+    """Call `start` once; then `send`. The device calls `interrupt`. *clock* is for the age in the statistics only."""
 
     def __init__(
         self,
@@ -80,13 +80,13 @@ class VirtioNetLink(Link):
         self._dropped_too_many_pieces = 0
 
     def start(self) -> None:
-        """Post the receive buffers and give the queues to the device."""
+        """Post the receive buffers and start the device."""
         self.log.debug("features accepted: %s", feature_names(self.features))
         self.receiving.post()
         self._device.start(self.features, self.receiving.shared, self.transmitting.shared, self.interrupt)
 
     def send(self, chunks: Chunks, offload: Offload, now: float) -> bool:
-        """Put the frame into the transmit ring. False: no room, nothing was taken, `on_space` follows."""
+        """Put the frame into the transmit ring. False: no room, nothing was taken; `on_space` follows."""
         tracing = self.log.isEnabledFor(TRACE)
         if tracing:
             self.log.log(TRACE, "about to write %d octets", total_length(chunks))
@@ -121,7 +121,7 @@ class VirtioNetLink(Link):
         return self.transmitting.has_room
 
     def interrupt(self, queue: int, now: float) -> None:
-        """The device has used chains of *queue*."""
+        """Handle the chains of *queue* that the device has used."""
         if queue == RECEIVE:
             self.receiving.interrupts += 1
             self.receiving.drain(self._device.notify, now)
@@ -129,19 +129,19 @@ class VirtioNetLink(Link):
             self.transmitting.interrupt(now)
 
     def next_deadline(self) -> float:
-        """Return when `on_deadline` is to be called; `math.inf`: nothing is in flight."""
+        """Return when to call `on_deadline`; `math.inf`: nothing is in flight."""
         return self.transmitting.next_deadline()
 
     def on_deadline(self, now: float) -> None:
-        """Look after frames that the device has had for too long."""
+        """Reap, and report the frames that the device has had for too long."""
         self.transmitting.on_deadline(now)
 
     def drop_samples(self) -> Mapping[str, str]:
-        """Return ours and the device's."""
+        """Return those of the link and of the device."""
         return {**self.samples.summaries(), **self._device.samples.summaries()}
 
     def statistics(self) -> Mapping[str, int | float | str]:
-        """Return frames and octets, then each ring's indices and counters, then drops by reason."""
+        """Return frames and octets, then the indices and counters of each ring, then the drops by reason."""
         receiving, transmitting = self.receiving, self.transmitting
         rx, tx = receiving.queue, transmitting.queue
         oldest = transmitting.oldest()

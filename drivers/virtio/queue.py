@@ -4,17 +4,17 @@
                                                │  reads or writes the buffers
     DriverQueue.take <── used ring <────── DeviceQueue.push
 
-`addr` is whatever the two ends agree on. In one process it is a token: the index of the buffer in the driver's table
-of buffers, which has one place per descriptor, so that a chain's buffers live exactly as long as its descriptors. Over
-shared memory it is an address. Nothing here looks at it.
+The two ends agree on the meaning of `addr`. In one process it is a token: the index of the buffer in the driver's table
+of buffers. That table has one place per descriptor, so the buffers of a chain live exactly as long as its descriptors.
+Over shared memory it is an address. This module never looks at it.
 
-Neither end trusts what the other wrote. The driver remembers its chains itself and never reads the table back; an id
-that is out of range, is not in flight, or comes twice is counted and skipped; a used index that claims more than is in
-flight is counted, and nothing is taken until it makes sense. The device walks a chain no further than the table is
-long.
+Neither end trusts what the other wrote. The driver keeps its chains itself and never reads the table back. An id that
+is out of range, is not in flight, or comes twice is counted and skipped. A used index that claims more than is in
+flight is counted, and nothing is taken until it is right. The device follows a chain over at most as many descriptors
+as the table has.
 
-Indices are free-running 16-bit counters (§2.7.13): places in the ring are taken modulo its size, differences modulo
-2**16.
+Indices are free-running 16-bit counters (§2.7.13): a place in the ring is an index modulo its size, a difference is
+taken modulo 2**16.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _WRITE = DESCRIPTOR_WRITE << 32
 
 
 class DriverQueue:
-    """The end that offers buffers. A chain is known by its head: the number of its first descriptor."""
+    """The end that offers buffers. The head of a chain, the number of its first descriptor, identifies it."""
 
     __slots__ = (
         "_chains",
@@ -64,7 +64,7 @@ class DriverQueue:
         self._event_idx = event_idx
         for descriptor in range(size):
             self.rings.table[2 * descriptor] = descriptor
-        self._free = list(range(size))  # a stack: what was used last is warm in the cache
+        self._free = list(range(size))  # a stack: the descriptor that was used last is in the CPU cache
         self._chains: list[list[int]] = [[] for _ in range(size)]  # by head
         self._posted = bytearray(size)  # by head: 1 while the device has the chain
         self._room = [0] * size  # by head: octets that the device may write
@@ -82,14 +82,14 @@ class DriverQueue:
 
     @property
     def free(self) -> int:
-        """How many descriptors a chain could have now."""
+        """The number of free descriptors: the longest chain that `add` takes now."""
         return len(self._free)
 
     def add(self, lengths: Sequence[int], *, writable: int = 0, addresses: Sequence[int] = ()) -> Sequence[int]:
         """Offer a chain of buffers of these lengths, the last *writable* of them for the device to write.
 
-        Without *addresses* (then never with them on this queue) each descriptor's addr is its own number, the token of
-        the module's text. Returns the descriptors, the head first; empty: not enough are free, and nothing was taken.
+        Without *addresses* the addr of a descriptor is its own number, the token of the module's text; one queue uses
+        either form only. Return the descriptors, the head first; empty: not enough are free, and nothing was taken.
         """
         count = len(lengths)
         free = self._free
@@ -120,7 +120,7 @@ class DriverQueue:
         return chain
 
     def repost(self, head: int) -> None:
-        """Offer a chain that was taken once more as it is: recycling, without a look at the descriptors."""
+        """Offer a chain that was taken again, unchanged: its descriptors are not touched."""
         self._expose(head)
 
     def _expose(self, head: int) -> None:
@@ -134,7 +134,7 @@ class DriverQueue:
         self.available_index = rings.available[INDEX] = index + 1 & 0xFFFF
 
     def needs_notification(self) -> bool:
-        """Tell whether the device wants to hear of what was added since this was asked last (§2.7.13.4.1)."""
+        """Tell whether to notify the device of the chains that were added since the last call (§2.7.13.4.1)."""
         rings, new, old = self.rings, self.available_index, self._notified_index
         self._notified_index = new
         if self._event_idx:  # §2.7.10: whether the index has passed the event
@@ -148,9 +148,9 @@ class DriverQueue:
         return due
 
     def take(self) -> tuple[int, int] | None:
-        """Take the next used element: the chain's head and how many octets the device wrote. None: no more.
+        """Take the next used element: the head of the chain, and how many octets the device wrote. None: no more.
 
-        The chain is the caller's again, to `release` or to `repost`. A length beyond the chain's room is reported as 0.
+        The caller owns the chain again, and calls `release` or `repost`. A length beyond the chain's room becomes 0.
         """
         rings = self.rings
         while True:
@@ -177,14 +177,14 @@ class DriverQueue:
             return head, length
 
     def release(self, head: int) -> Sequence[int]:
-        """Give the descriptors of a chain that was taken back to the free list, and return them."""
+        """Return the descriptors of a chain that was taken; they are free again."""
         chain = self._chains[head]
         self._free.extend(chain)
         return chain
 
     @property
     def has_used(self) -> bool:
-        """Whether `take` has something, as far as the index can be believed."""
+        """Whether `take` would return an element; False also for a used index that can't be right."""
         return 0 < (self.rings.used_head[INDEX] - self.used_seen & 0xFFFF) <= self.in_flight
 
     @property
@@ -199,7 +199,7 @@ class DriverQueue:
         return self.has_used
 
     def disable_interrupts(self) -> None:
-        """Ask for none. A hint: with EVENT_IDX, the place just passed comes round again after 65,535 elements."""
+        """Ask for no interrupt. A hint: with EVENT_IDX, the event comes round again after 65,535 elements."""
         self.rings.used_event[0] = self.used_seen - 1 & 0xFFFF
         if not self._event_idx:
             self.rings.available[FLAGS] = AVAILABLE_NO_INTERRUPT
@@ -233,14 +233,14 @@ class DeviceQueue:
 
     @property
     def has_available(self) -> bool:
-        """Whether `pop` has something."""
+        """Whether the driver has offered a chain that was not popped."""
         return self.rings.available[INDEX] != self.available_seen
 
     def pop(self) -> tuple[int, list[tuple[int, int]], int] | None:
         """Take the next chain: its head, (addr, length) of each buffer, and how many of them, at the end, are writable.
 
         None: no more. A chain that can't be right (an index beyond the table, a loop, a readable buffer after a
-        writable one, §2.7.4.2) is counted, and given back as used with nothing written.
+        writable one, §2.7.4.2) is counted, and returned as used with no octets written.
         """
         rings = self.rings
         while True:
@@ -277,7 +277,7 @@ class DeviceQueue:
         return None
 
     def unpop(self) -> None:
-        """Put the chain that `pop` gave last back in its place: it could not be served now."""
+        """Undo the last `pop`: its chain can't be served now."""
         self.available_seen = self.available_seen - 1 & 0xFFFF
 
     def push(self, head: int, length: int) -> None:
@@ -288,7 +288,7 @@ class DeviceQueue:
         self.used_index = rings.used_head[INDEX] = index + 1 & 0xFFFF
 
     def needs_interrupt(self) -> bool:
-        """Tell whether the driver wants to hear of what was pushed since this was asked last (§2.7.7.2)."""
+        """Tell whether to interrupt the driver for the chains that were pushed since the last call (§2.7.7.2)."""
         rings, new, old = self.rings, self.used_index, self._interrupted_index
         self._interrupted_index = new
         if self._event_idx:  # §2.7.10: whether the index has passed the event
@@ -302,13 +302,13 @@ class DeviceQueue:
         return due
 
     def enable_notifications(self) -> bool:
-        """Ask to be told of the next chain. True: there is one to pop already."""
+        """Ask for a notification of the next chain. True: there is one to pop already."""
         self.rings.avail_event[0] = self.available_seen
         self.rings.used_head[FLAGS] = 0
         return self.has_available
 
     def disable_notifications(self) -> None:
-        """Ask not to be told."""
+        """Ask for no notification: a hint, as for interrupts."""
         self.rings.avail_event[0] = self.available_seen - 1 & 0xFFFF
         if not self._event_idx:
             self.rings.used_head[FLAGS] = USED_NO_NOTIFY

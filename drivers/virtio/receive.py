@@ -1,9 +1,9 @@
 """The receive queue of a virtio-net driver (VIRTIO 1.2 §5.1.6.3, §5.1.6.4): buffers posted, taken, and posted again.
 
-Each buffer holds the largest frame there can be, header included, in one descriptor, so a frame is one buffer and a
-buffer is one number. What arrives is lent to the network layer; after the call the descriptor goes back into the
-available ring, whatever the call did, with another buffer if somebody has kept a view of this one. So reception can't
-run dry, and no octet is copied here.
+Each buffer holds the largest possible frame, header included, in one descriptor: a frame is one buffer, and a buffer is
+one number. A frame is lent to the network layer for a call. After the call, also one that has failed, the descriptor
+goes back into the available ring, with another buffer if a view of this one was kept. So there are always buffers to
+receive into, and no octet is copied here.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ BUFFER_OCTETS: Final = 65536 + 64
 
 
 class ReceiveQueue:
-    """The driver's receiveq1 with its buffers. `drain` is what an interrupt leads to."""
+    """The driver's receiveq1 with its buffers. An interrupt of the device calls `drain`."""
 
     def __init__(self, link: Link, size: int, header_length: int, log: logging.Logger, *, event_idx: bool) -> None:
         self.link = link
@@ -50,7 +50,7 @@ class ReceiveQueue:
 
     @property
     def lent(self) -> int:
-        """Buffers of which somebody has kept a view."""
+        """The number of buffers of which a view was kept."""
         return self._pool.lent
 
     def post(self) -> None:
@@ -60,9 +60,9 @@ class ReceiveQueue:
         self.queue.enable_interrupts()
 
     def drain(self, notify: Callable[[int, float], None], now: float) -> None:
-        """Deliver everything the device has used, in order, recycling each buffer; then look once more.
+        """Deliver all that the device has used, in order, and post each buffer again; then look once more.
 
-        Looking again after interrupts were asked for closes the gap in which one could be lost (§2.7.7).
+        An element that was used before interrupts were enabled again raises none (§2.7.7), so the last look is needed.
         """
         queue = self.queue
         while True:
@@ -108,7 +108,7 @@ class ReceiveQueue:
 
 
 def _checked(frame: memoryview, offload: Offload) -> Offload | None:
-    """Return the work with its true header length; None when it points outside the frame (§5.1.6.4.2: check it)."""
+    """Return *offload* with the true header length; None: it points outside the frame (§5.1.6.4.2)."""
     if offload.checksum_start + offload.checksum_offset + 2 > len(frame):
         return None
     if not offload.gso_type:

@@ -4,11 +4,11 @@
     available ring     driver -> device     flags(16) idx(16) | ring[size](16)              | used_event(16)
     used ring          device -> driver     flags(16) idx(16) | ring[size](id(32) len(32))  | avail_event(16)
 
-The areas are seen through casts of one memoryview: reading or writing a field is one subscript, 40 ns, where a Struct
-takes 200. A descriptor is two 64-bit items, a used element one. Items have the machine's byte order, which is the
-standard's little-endian on every machine this is built for; the constructor refuses another.
+The areas are casts of one memoryview: a field is read or written by one subscript, in 40 ns; a Struct takes 200. A
+descriptor is two 64-bit items, a used element one. Items have the byte order of the machine, which must be the
+standard's little-endian: the constructor refuses another.
 
-Here is no logic: who writes what, and when, is in `queue.py`.
+This module has the layout only; `queue.py` says which end writes which field, and when.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from __future__ import annotations
 import sys
 from typing import Final
 
-DESCRIPTOR_NEXT: Final = 1  # §2.7.5: the chain goes on in `next`
+DESCRIPTOR_NEXT: Final = 1  # §2.7.5: the chain continues in `next`
 DESCRIPTOR_WRITE: Final = 2  # the device writes this buffer; else it reads it
 AVAILABLE_NO_INTERRUPT: Final = 1  # §2.7.6, only without EVENT_IDX
 USED_NO_NOTIFY: Final = 1  # §2.7.8, only without EVENT_IDX
@@ -29,7 +29,7 @@ LARGEST_SIZE: Final = 32768  # §2.7: the queue size is a power of two, at most 
 
 
 def memory_size(size: int) -> int:
-    """Return how many octets a queue of *size* descriptors takes."""
+    """Return the octets of memory that a queue of *size* descriptors needs."""
     return _used_offset(size) + 4 + 8 * size + 2
 
 
@@ -44,10 +44,10 @@ class Rings:
 
     def __init__(self, memory: memoryview, size: int) -> None:
         if sys.byteorder != "little":
-            message = "the rings of a virtqueue are little-endian (VIRTIO 1.2 §2.7), this machine is not"
+            message = "the rings of a virtqueue are little-endian (VIRTIO 1.2 §2.7): this machine must be, too"
             raise NotImplementedError(message)
         if size & (size - 1) or not 1 <= size <= LARGEST_SIZE:
-            message = f"a queue's size is a power of two up to {LARGEST_SIZE}, not {size}"
+            message = f"a queue can't have {size} descriptors: a power of two up to {LARGEST_SIZE}"
             raise ValueError(message)
         self.size = size
         self.mask = size - 1

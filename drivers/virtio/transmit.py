@@ -1,9 +1,9 @@
-"""The transmit queue of a virtio-net driver (VIRTIO 1.2 §5.1.6.2): put and forget.
+"""The transmit queue of a virtio-net driver (VIRTIO 1.2 §5.1.6.2).
 
-`send` never waits. A chain's buffers are kept in the places of its descriptors until the device has used it; they are
-let go when completions are reaped: after the bell was rung, and by an interrupt that is asked for only while the
-device is behind. A ring without room refuses and says later, once, that there is room. A chain that takes longer than
-a second is logged with its descriptor: that is the one deadline here, and there is none while nothing is in flight.
+`send` never waits. The buffers of a chain are kept in the places of its descriptors until the device has used it. They
+are released when completions are reaped: after each notification, and by an interrupt, which is enabled only while the
+device is behind. A full ring refuses frames, and calls `on_space` once when there is room. A chain that is in flight
+for more than a second is logged with its descriptor: the only deadline here, and only while a chain is in flight.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from schemefs.net.buffer import Buffer, Chunks
 
 OVERDUE: Final = 1.0  # seconds
-# A super-segment of many small writes is joined: 64 KiB copied is 8 µs, a descriptor 1 at both ends together.
+# A super-segment of many small writes is joined: a copy of 64 KiB costs 8 µs, a descriptor 1 µs at both ends together.
 LONGEST_CHAIN: Final = 24
 # virtio_net_hdr and the first chunk, if that is only headers, share a descriptor (VERSION_1 allows any framing).
 JOINED: Final = 256
@@ -31,7 +31,7 @@ _FREE: Final = b""
 
 
 class TransmitQueue:
-    """The driver's transmitq1. *on_space* is called after a refusal, *on_behind* when a deadline comes into being."""
+    """The driver's transmitq1. *on_space*: a refused frame fits now. *on_behind*: `next_deadline` may be finite now."""
 
     def __init__(
         self,
@@ -57,14 +57,14 @@ class TransmitQueue:
         self._sent_at: dict[int, float] = {}  # by head, oldest first
         self._reported: set[int] = set()  # heads that were logged as overdue
         self._refused = False
-        self._interruptible = False  # whether interrupts were asked for
+        self._interruptible = False  # interrupts are enabled
         self.frames = 0
         self.octets = 0
         self.interrupts = 0
         self.refused = 0
 
     def send(self, header: bytes, chunks: Chunks, now: float) -> bool:
-        """Put one frame and ring the bell. False: no room, nothing was taken."""
+        """Add one frame and notify the device. False: no room, nothing was taken."""
         first = chunks[0]
         if len(chunks) >= self._longest:
             buffers: Chunks = (header, b"".join(chunks))
@@ -76,24 +76,24 @@ class TransmitQueue:
             return False
         self._put(buffers, now)
         self.octets -= len(header)
-        self._ring_bell(now)
+        self._notify_device(now)
         return True
 
     def send_all(self, header: bytes, frames: Iterable[Buffer], count: int, now: float) -> bool:
-        """Put all *count* frames and ring the bell once, or take none of them. False: no room.
+        """Add all *count* frames and notify the device once. False: no room, none was taken.
 
-        *frames* may be a generator: it is not begun before there is room.
+        *frames* may be a generator: it is started only when there is room.
         """
         if not self.make_room(2 * count, now):
             return False
         for frame in frames:
             self._put((header, frame), now)
             self.octets -= len(header)
-        self._ring_bell(now)
+        self._notify_device(now)
         return True
 
     def fits(self, count: int) -> bool:
-        """Tell whether `send_all` could ever take that many."""
+        """Tell whether an empty ring has room for that many frames."""
         return 2 * count <= self._size
 
     @property
@@ -102,10 +102,10 @@ class TransmitQueue:
         return self.queue.free > self._longest
 
     def make_room(self, descriptors: int, now: float) -> bool:
-        """Reap until so many are free. False: the device is behind, and `on_space` will follow."""
+        """Reap until so many are free. False: the device is behind; `on_space` is called when there is room."""
         queue = self.queue
         while queue.free < descriptors:
-            # Asking for the interrupt and looking again are one step (§2.7.7): a completion in between is not lost.
+            # Enabling interrupts also looks for used chains (§2.7.7): a completion in between is not lost.
             if not queue.enable_interrupts(after=queue.in_flight + 1 >> 1):
                 if not self._refused:
                     self.log.debug("the transmit ring is full: %d chains in flight", queue.in_flight)
@@ -117,7 +117,7 @@ class TransmitQueue:
         return True
 
     def _put(self, buffers: Chunks, now: float) -> None:
-        """Offer a frame with its header, for which there is room."""
+        """Offer a frame with its header; the caller has made room."""
         lengths = list(map(len, buffers))
         if 0 in lengths:  # §2.7.4: a buffer has at least one octet
             buffers = tuple(filter(len, buffers))
@@ -130,7 +130,7 @@ class TransmitQueue:
         self.frames += 1
         self.octets += sum(lengths)
 
-    def _ring_bell(self, now: float) -> None:
+    def _notify_device(self, now: float) -> None:
         queue = self.queue
         if queue.needs_notification():
             self._notify(TRANSMIT, now)
@@ -138,12 +138,12 @@ class TransmitQueue:
             self.reap(now)
 
     def interrupt(self, now: float) -> None:
-        """The device says that it has used chains."""
+        """Handle the chains that the device has used."""
         self.interrupts += 1
         self.reap(now)
 
     def reap(self, now: float) -> None:
-        """Let go of what the device has used; say that there is room, if someone was refused."""
+        """Release the buffers of used chains; call `on_space` if a frame was refused and there is room again."""
         queue, buffers = self.queue, self._buffers
         while True:
             while (used := queue.take()) is not None:
@@ -167,18 +167,18 @@ class TransmitQueue:
             self._on_space(now)
 
     def oldest(self) -> float:
-        """Return when the oldest chain in flight was put; `math.inf` when there is none."""
+        """Return when the oldest chain in flight was added; `math.inf`: there is none."""
         return next(iter(self._sent_at.values()), math.inf)
 
     def next_deadline(self) -> float:
-        """Return when a chain becomes overdue; `math.inf`: none will that was not reported."""
+        """Return when the next chain becomes overdue; `math.inf`: all in flight were reported."""
         for head, sent_at in self._sent_at.items():
             if head not in self._reported:
                 return sent_at + OVERDUE
         return math.inf
 
     def on_deadline(self, now: float) -> None:
-        """Reap, in case an interrupt was lost, and report what is overdue."""
+        """Reap, in case an interrupt was lost, and report the chains that are overdue."""
         if self.queue.has_used:
             self.log.warning("the transmit queue's interrupt was lost")
             self.reap(now)

@@ -18,7 +18,7 @@ import pytest
 from pyroute2 import IPRoute
 
 from drivers.tap import OPTIONS, TapDriver
-from drivers.tap.record import Record
+from drivers.tap.tap_record import TapRecord
 from schemefs.driver import DriverContext, DriverError
 from schemefs.driver_option import OptionValueError, read_options
 from tests.support.namespaces import private_network
@@ -84,7 +84,7 @@ def test_a_tap_is_created_configured_and_gone_at_the_end() -> None:
     assert (tap.link.device, tap.link.mtu, tap.created) == ("tap:schemefs0", 1400, True)
     assert tap.chosen_address == OURS
     assert tap.chosen_gateway is None
-    assert not Record("schemefs0").path.exists()
+    assert not TapRecord("schemefs0").path.exists()
     tap.close()
     tap.close()
     assert names() == {"lo"}
@@ -126,7 +126,7 @@ def test_a_persistent_tap_is_put_back_as_it_was_found() -> None:
     found = settings()
     tap = driver()
     tap.open()
-    record = Record("schemefs0").path
+    record = TapRecord("schemefs0").path
     assert stat.S_IMODE(record.stat().st_mode) == 0o600
     assert settings() == (True, 1500, 5000, {"10.0.2.2/24", "192.0.2.1/24"})
     tap.close()
@@ -173,27 +173,27 @@ def test_after_sigkill_the_next_start_puts_it_back_first() -> None:
     killed = subprocess.run([sys.executable, "-c", script], check=False, cwd=root, timeout=30)
     assert killed.returncode == -signal.SIGKILL
     assert settings() == (True, 1400, 5000, {"10.0.2.2/24"})
-    assert Record("schemefs0").path.exists()
+    assert TapRecord("schemefs0").path.exists()
     tap = driver(address=IPv4Interface("10.0.3.15/24"), host_address=IPv4Interface("10.0.3.2/24"))
     tap.open()
     assert settings() == (True, 1500, 5000, {"10.0.3.2/24"})
     tap.close()
     assert settings() == found
-    assert not Record("schemefs0").path.exists()
+    assert not TapRecord("schemefs0").path.exists()
 
 
 def test_a_record_of_another_device_of_that_name_changes_nothing() -> None:
     run("ip", "tuntap", "add", "schemefs0", "mode", "tap")
     first = driver()
     first.open()
-    kept = Record("schemefs0").read()
+    kept = TapRecord("schemefs0").read()
     first.close()
     assert kept is not None
     run("ip", "link", "del", "schemefs0")
     run("ip", "tuntap", "add", "another0", "mode", "tap")
     run("ip", "tuntap", "add", "schemefs0", "mode", "tap")
     run("ip", "addr", "add", "10.0.2.2/24", "dev", "schemefs0")
-    Record("schemefs0").write(kept)
+    TapRecord("schemefs0").write(kept)
     second = driver()
     second.open()
     second.close()

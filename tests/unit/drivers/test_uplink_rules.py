@@ -10,14 +10,14 @@ import pytest
 
 from drivers.tap import TapDriver, relay
 from drivers.tap.relay import Relay, server_failure
-from drivers.tap.uplink import Changes, _load, _rules, begin
+from drivers.tap.uplink import UplinkChanges, _load, _rules, begin
 from schemefs.driver import DriverContext, DriverError, OptionError
 
 NETWORK = IPv4Network("10.0.2.0/24")
 
 
 def test_the_rules_name_the_device_by_number_and_the_table_in_letters_of_nft():
-    changes = Changes(tap='a "b-1', index=7, enabled_forwarding=True)
+    changes = UplinkChanges(tap='a "b-1', index=7, enabled_forwarding=True)
     rules = _rules(changes, NETWORK)
     assert changes.table == "schemefs_a_20__22_b_2d_1"
     assert "ip saddr 10.0.2.0/24 oif != 7 masquerade" in rules
@@ -26,7 +26,7 @@ def test_the_rules_name_the_device_by_number_and_the_table_in_letters_of_nft():
 
 
 def test_where_the_host_forwarded_before_nobody_elses_packets_are_dropped():
-    assert "iif !=" not in _rules(Changes(tap="t", index=7, enabled_forwarding=False), NETWORK)
+    assert "iif !=" not in _rules(UplinkChanges(tap="t", index=7, enabled_forwarding=False), NETWORK)
 
 
 def test_server_failure_is_the_query_with_two_octets_changed():
@@ -69,7 +69,7 @@ def test_a_resolver_without_uplink_and_uplink_without_a_host_address_are_refused
 
 def test_who_is_not_root_is_told_so(monkeypatch):
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    with pytest.raises(DriverError, match="which only root may"):
+    with pytest.raises(DriverError, match="only root may do that"):
         begin("schemefs0", NETWORK, None)
 
 
