@@ -23,6 +23,7 @@ from schemefs.command.driver_parameters import MountCommand
 from schemefs.config import Config
 from schemefs.driver_option import OptionValueError
 from schemefs.errors import StartError
+from schemefs.net.addresses import parse_unicast_mac
 from schemefs.net.host_address import parse_host_address, parse_host_interface
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
@@ -72,7 +73,7 @@ def checked(read: Callable[[str], object]) -> Callable[[str], object]:
 
 CIDR = checked(parse_host_interface)
 ADDRESS = checked(parse_host_address)
-MAC = checked(mount_options.mac)
+MAC = checked(parse_unicast_mac)
 MTU = checked(mount_options.mtu)
 
 

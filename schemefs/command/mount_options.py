@@ -7,7 +7,6 @@ This module knows what the words mean and the defaults. It has no click (cli.py 
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address, IPv4Interface
@@ -157,18 +156,6 @@ def _with_option(document: Document, tables: Tables, name: str, value: str | boo
 def overrides_file(name: str, tables: Tables) -> bool:
     """Tell whether an option of a driver may be given beside --config."""
     return any(option.overrides_file for table in tables.values() if (option := option_named(table, name)))
-
-
-def mac(text: str) -> bytes:
-    """Return six octets written as `52:54:00:12:34:56` (or with hyphens, as IEEE 802 writes them)."""
-    if not re.fullmatch(r"[0-9A-Fa-f]{2}([:-][0-9A-Fa-f]{2}){5}", text):
-        message = f"{text!r} is not a hardware address, such as 52:54:00:12:34:56"
-        raise ValueError(message)
-    octets = bytes.fromhex(re.sub("[:-]", "", text))
-    if octets[0] & 1 or not any(octets):
-        message = f"{text} is a group's hardware address or nobody's: the first octet must be even, and one not zero"
-        raise ValueError(message)
-    return octets
 
 
 def mtu(text: str) -> int:

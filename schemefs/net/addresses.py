@@ -1,6 +1,6 @@
-"""Addresses as people write them, and as packed octets: HOST:PORT, [V6]:PORT, Plan 9's HOST!PORT, options after commas.
+"""Addresses as users write them, and as packed octets: HOST:PORT, [V6]:PORT, Plan 9's HOST!PORT, options after commas.
 
-Parsing never resolves a name; it only tells what was written. Errors are ValueError with a sentence.
+Parsing never resolves a name. A malformed text is a ValueError with a sentence.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
+from schemefs.net import faults
+
 ANY_V4 = bytes(4)
 BROADCAST_V4 = b"\xff" * 4
 _HEXADECIMAL = frozenset("0123456789abcdefABCDEF")
@@ -16,11 +18,19 @@ _DECIMAL = frozenset("0123456789.")
 
 
 def packed(text: str) -> bytes | None:
-    """Return the packed octets of a numeric address, or None when *text* is no numeric address."""
+    """Return the packed octets of a numeric address; None: *text* is not one."""
     try:
         return ip_address(text).packed
     except ValueError:
         return None
+
+
+def parse_numeric(text: str) -> bytes:
+    """Return the packed octets of a numeric address."""
+    address = packed(text)
+    if address is None:
+        raise ValueError(faults.bad_address(text))
+    return address
 
 
 def presentation(address: bytes) -> str:
@@ -28,7 +38,7 @@ def presentation(address: bytes) -> str:
     return str(IPv4Address(address) if len(address) == 4 else IPv6Address(address))
 
 
-def endpoint_text(address: bytes, port: int) -> str:
+def host_port_text(address: bytes, port: int) -> str:
     """Return `10.0.2.15:80` or `[fe80::1]:80`."""
     host = presentation(address)
     return f"{host}:{port}" if len(address) == 4 else f"[{host}]:{port}"
@@ -44,9 +54,21 @@ def parse_mac(text: str) -> bytes:
     parts = text.split("-" if "-" in text else ":")
     # int() alone would take "+f" and " f" too.
     if len(parts) != 6 or not all(len(part) in (1, 2) and set(part) <= _HEXADECIMAL for part in parts):
-        message = f"{text!r} is no hardware address (six hexadecimal octets, like 52:54:00:12:34:56)"
-        raise ValueError(message)
+        raise ValueError(faults.bad_mac(text))
     return bytes(int(part, 16) for part in parts)
+
+
+def parse_unicast_mac(text: str) -> bytes:
+    """Return the six octets of a hardware address that one station can have."""
+    mac = parse_mac(text)
+    if not is_unicast_mac(mac):
+        raise ValueError(faults.not_unicast_mac(repr(text)))
+    return mac
+
+
+def is_unicast_mac(mac: bytes) -> bool:
+    """Tell whether *mac* can be the address of one station: the group bit is clear, and it is not all zeros."""
+    return len(mac) == 6 and not mac[0] & 1 and any(mac)
 
 
 def is_multicast(address: bytes) -> bool:
@@ -59,11 +81,31 @@ def is_loopback(address: bytes) -> bool:
     return address == bytes(15) + b"\x01" if len(address) == 16 else address[0] == 127
 
 
-@dataclass(frozen=True, slots=True)
-class Endpoint:
-    """What was written before the options: a host (a name, a numeric address, or empty for "any") and a port."""
+def is_unicast(address: bytes) -> bool:
+    """Tell whether one host can have a packed address: not 0/8, 224/4, 240/4 (RFC 1122 §3.2.1.3), ::, ff00::/8."""
+    return 0 < address[0] < 224 if len(address) == 4 else address[0] != 0xFF and any(address)
 
-    host: str
+
+def check_interface_address(address: bytes, prefix_length: int) -> None:
+    """Raise ValueError unless an interface can have *address* in a network of *prefix_length*."""
+    shown = f"{presentation(address)}/{prefix_length}"
+    if not is_unicast(address):
+        raise ValueError(faults.not_unicast(shown))
+    # RFC 3021: both addresses of a /31 are hosts; a /32 has one.
+    if len(address) == 4 and prefix_length < 31 and not is_loopback(address):
+        if address == network_of(address, prefix_length):
+            message = f"{shown} is the address of the network, not of a host in it"
+            raise ValueError(message)
+        if address == broadcast_of(address, prefix_length):
+            message = f"{shown} is the broadcast address of the network, not of a host in it"
+            raise ValueError(message)
+
+
+@dataclass(frozen=True, slots=True)
+class HostPort:
+    """The part of an address path before its options."""
+
+    host: str  # a name, a numeric address, or empty for "any"
     port: str  # digits, a service name, or empty where a protocol has no ports
 
 
@@ -71,18 +113,23 @@ class Endpoint:
 class AddressPath:
     """A whole address path component: `10.0.2.2:80,timeout=3,nodelay`."""
 
-    endpoint: Endpoint
+    host_port: HostPort
     options: dict[str, str] = field(default_factory=dict)  # a bare word has the value ""
 
+    @property
+    def endpoint(self) -> HostPort:
+        """The host and port."""
+        return self.host_port
 
-def parse_endpoint(text: str) -> Endpoint:
+
+def parse_host_port(text: str) -> HostPort:
     """Split HOST:PORT, [V6]:PORT or HOST!PORT; the port may not be missing."""
     if text.startswith("["):
         host, bracket, rest = text[1:].partition("]")
         if not bracket or rest[:1] not in (":", "!") or packed(host) is None:
             message = f"{text!r} is not [V6ADDRESS]:PORT"
             raise ValueError(message)
-        return Endpoint(host, _port_text(rest[1:], text))
+        return HostPort(host, _port_text(rest[1:], text))
     separator = "!" if "!" in text else ":"
     host, found, port = text.rpartition(separator)
     if not found:
@@ -92,18 +139,17 @@ def parse_endpoint(text: str) -> Endpoint:
         message = f"{text!r} has too many colons; an IPv6 address goes in brackets"
         raise ValueError(message)
     if host in ("", "*", "0.0.0.0"):  # noqa: S104 - "any", as written
-        return Endpoint("", _port_text(port, text))
+        return HostPort("", _port_text(port, text))
     _check_host(host)
-    return Endpoint(host, _port_text(port, text))
+    return HostPort(host, _port_text(port, text))
 
 
 def parse_host(text: str) -> str:
-    """Return the host that *text* is, where no port follows: a name, a numeric address, or [V6]."""
+    """Return the host of a text without a port: a name, a numeric address, or [V6] without its brackets."""
     host = text[1:-1] if text.startswith("[") and text.endswith("]") else text
     if packed(host) is None:
         if not host or text != host:
-            message = f"{text!r} is no host name or address"
-            raise ValueError(message)
+            raise ValueError(faults.bad_host(text))
         _check_host(host)
     return host
 
@@ -126,9 +172,9 @@ def unknown_option(name: str, known: Iterable[str]) -> ValueError:
 
 
 def parse_address_path(text: str) -> AddressPath:
-    """Parse ADDRESS[,option…]. An option's value may hold ':' (from=10.0.2.15:5000) but no comma."""
+    """Parse ADDRESS[,option…]. The value of an option may hold ':' (from=10.0.2.15:5000) but no comma."""
     address, comma, rest = text.partition(",")
-    return AddressPath(parse_endpoint(address), parse_options(rest) if comma else {})
+    return AddressPath(parse_host_port(address), parse_options(rest) if comma else {})
 
 
 def parse_seconds(text: str) -> float:
@@ -138,8 +184,7 @@ def parse_seconds(text: str) -> float:
     except ValueError:
         value = -1.0
     if not 0 <= value < 1e9:
-        message = f"{text!r} is no number of seconds"
-        raise ValueError(message)
+        raise ValueError(faults.bad_seconds(text))
     return value
 
 
@@ -147,25 +192,32 @@ def parse_number(text: str, low: int, high: int) -> int:
     """Return a decimal integer in low..high."""
     value = int(text) if text.isascii() and text.isdecimal() and len(text) < 12 else -1
     if not low <= value <= high:
-        message = f"{text!r} is no number from {low} to {high}"
-        raise ValueError(message)
+        raise ValueError(faults.bad_number(text, low, high))
     return value
 
 
 def parse_cidr(text: str) -> tuple[bytes, int]:
-    """Parse ADDRESS/LENGTH into (address, prefix length); the length is obligatory, host bits are kept."""
-    host, slash, length = text.partition("/")
+    """Parse ADDRESS/LENGTH into (address, prefix length); the length is required, host bits are kept."""
+    host, _, length = text.partition("/")
     address = packed(host)
-    if address is None or not slash:
-        message = f"{text!r} is no ADDRESS/PREFIXLENGTH, like 10.0.2.15/24"
-        raise ValueError(message)
-    return address, parse_number(length, 0, len(address) * 8)
+    # int() alone would take "+8" and " 8" too.
+    if address is None or not (length.isascii() and length.isdecimal() and len(length) < 4):
+        raise ValueError(faults.bad_cidr(text))
+    if int(length) > len(address) * 8:
+        raise ValueError(faults.bad_cidr(text))
+    return address, int(length)
 
 
 def network_of(address: bytes, prefix_length: int) -> bytes:
     """Return *address* with its host bits cleared."""
     shift = len(address) * 8 - prefix_length
     return (int.from_bytes(address, "big") >> shift << shift).to_bytes(len(address), "big")
+
+
+def broadcast_of(address: bytes, prefix_length: int) -> bytes:
+    """Return the directed broadcast address of the IPv4 network of *address*."""
+    ones = (1 << 32 - prefix_length) - 1
+    return (int.from_bytes(address, "big") | ones).to_bytes(4, "big")
 
 
 def _port_text(port: str, whole: str) -> str:
@@ -179,8 +231,11 @@ def _port_text(port: str, whole: str) -> str:
 
 def _check_host(host: str) -> None:
     if len(host) > 253 or not all(c.isalnum() or c in "-_." for c in host):
-        message = f"{host!r} is no host name or address"
-        raise ValueError(message)
+        raise ValueError(faults.bad_host(host))
     if host.replace(".", "").isdecimal() and packed(host) is None:
-        message = f"{host!r} is no IPv4 address"
-        raise ValueError(message)
+        raise ValueError(faults.bad_host(host))
+
+
+Endpoint = HostPort
+parse_endpoint = parse_host_port
+endpoint_text = host_port_text

@@ -1,4 +1,7 @@
-"""What carries octets. In: a borrowed memoryview (keep it: copy it). Out: a tuple of chunks for one writev."""
+"""Types of octets between layers. Received: a borrowed memoryview, kept by copying it or by keeping the view.
+
+Sent: a tuple of chunks for one writev.
+"""
 
 from __future__ import annotations
 
@@ -15,5 +18,5 @@ def total_length(chunks: Iterable[Buffer]) -> int:
 
 
 def joined(octets: Buffer | Chunks) -> bytes:
-    """Return one buffer, or several, as bytes: for who reads in this process and wants them in one piece."""
+    """Return one buffer, or several, as one bytes object: for readers in this process."""
     return b"".join(octets) if isinstance(octets, tuple) else bytes(octets)

@@ -1,4 +1,4 @@
-"""The last octets that were discarded for each reason: kept as they are, said in words only when somebody reads."""
+"""The last octets that were discarded for each reason: kept as octets, described in words only for a reader."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from schemefs.net.addresses import mac_text, presentation
 if TYPE_CHECKING:
     from schemefs.net.buffer import Buffer
 
-KEPT: Final = 64  # octets: every header that says what it was
+KEPT: Final = 64  # octets of each sample: enough for all headers
 _SHOWN: Final = 34
 _ETHERNET: Final = Struct(">6s6sH")
 _IPV4: Final = Struct(">BBHHHBBH4s4s")
@@ -18,8 +18,8 @@ _PORTS: Final = Struct(">HH")
 _NAMES: Final = {1: "icmp", 2: "igmp", 6: "tcp", 17: "udp"}
 
 
-class Samples:
-    """By reason. Keeping one costs one small copy."""
+class DropSamples:
+    """One sample per reason; keeping one costs one small copy."""
 
     __slots__ = ("_kept",)
 
@@ -27,7 +27,7 @@ class Samples:
         self._kept: dict[str, tuple[bytes, int, bool]] = {}
 
     def keep(self, reason: str, octets: Buffer, *, is_frame: bool = False) -> None:
-        """Remember a datagram, or a whole Ethernet frame, as the last that was discarded for *reason*."""
+        """Keep a datagram, or a whole Ethernet frame, as the last that was discarded for *reason*."""
         self._kept[reason] = (bytes(octets[:KEPT]), len(octets), is_frame)
 
     def summaries(self) -> dict[str, str]:
@@ -59,3 +59,6 @@ def _datagram_words(octets: bytes) -> str:
         local, remote = _PORTS.unpack_from(octets, start)
         return f"{words} {local} > {remote}"
     return words
+
+
+Samples = DropSamples

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-from ipaddress import AddressValueError, IPv4Address, IPv4Interface, NetmaskValueError
+from ipaddress import IPv4Address, IPv4Interface
+
+from schemefs.net import faults
+from schemefs.net.addresses import check_interface_address, is_unicast
 
 
 def parse_host_interface(text: str) -> IPv4Interface:
-    """Return ADDRESS/PREFIX. The prefix is obligatory, and the address must be one that a host can have."""
-    if "/" not in text:
-        message = f"{text!r} lacks its prefix length (such as {text}/24)"
-        raise ValueError(message)
+    """Return ADDRESS/PREFIXLENGTH; the prefix length is required, and the address must be one that a host can have."""
     try:
         value = IPv4Interface(text)
-    except (AddressValueError, NetmaskValueError) as error:
-        message = f"{text!r} is not ADDRESS/PREFIX, such as 10.0.2.15/24 ({error})"
-        raise ValueError(message) from None
-    network = value.network
-    # RFC 3021: both addresses of a /31 are hosts'; a /32 has but one.
-    if network.prefixlen < 31 and value.ip in (network.network_address, network.broadcast_address):
-        message = f"{value.ip} is the network or the broadcast address of {network}, no host's"
-        raise ValueError(message)
-    _check_unicast(value.ip)
+    except ValueError:
+        raise ValueError(faults.bad_cidr(text)) from None
+    if "/" not in text:
+        raise ValueError(faults.bad_cidr(text))
+    _check_not_loopback(value)
+    check_interface_address(value.packed, value.network.prefixlen)
     return value
 
 
@@ -28,14 +25,15 @@ def parse_host_address(text: str) -> IPv4Address:
     """Return ADDRESS, which must be one that a host can have."""
     try:
         value = IPv4Address(text)
-    except AddressValueError as error:
-        message = f"{text!r} is not an IPv4 address ({error})"
-        raise ValueError(message) from None
-    _check_unicast(value)
+    except ValueError:
+        raise ValueError(faults.bad_address(text)) from None
+    if not is_unicast(value.packed):
+        raise ValueError(faults.not_unicast(repr(text)))
+    _check_not_loopback(value)
     return value
 
 
-def _check_unicast(value: IPv4Address) -> None:
-    if value.is_multicast or value.is_loopback or value.is_unspecified or int(value) >> 28 == 0xF:
-        message = f"{value} is no address for a host on this network"
+def _check_not_loopback(value: IPv4Address) -> None:
+    if value.is_loopback:
+        message = f"{value} is a loopback address, and no other host can reach that"
         raise ValueError(message)

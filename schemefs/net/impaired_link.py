@@ -1,10 +1,10 @@
-"""A link with bad weather: what an `Impairment` says, done to real frames. Sans-IO: an Timers's timers, a seed.
+"""A link that impairs its frames as an `Impairment` says. Sans-IO: it needs Timers and a seed.
 
-    ip ──send──> ImpairedLink ── lose, delay, cut, turn… ──> link ──> wire
-    ip <─receive── ImpairedLink <── the same, the other way ─ link <── wire
+    ip ──send──> ImpairedLink ── lose, delay, corrupt… ──> link ──> wire
+    ip <─receive── ImpairedLink <── the same, other direction ─ link <── wire
 
-It is put around a link while there is weather and taken away afterwards, so a fine day costs nothing. Super-segments
-are cut first, so that loss strikes single segments, as on a wire.
+It is wrapped around a link only while there are impairments, so an unimpaired link costs nothing. Super-segments are
+cut first, so that loss hits single segments, as on a wire.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Final
 
 from schemefs.driver import Link, Medium
-from schemefs.net.impairment import IN, OUT, Impairment
+from schemefs.net.impairment import IMPAIRED_PREFIX, IN, OUT, Impairment
 from schemefs.net.offload import NO_OFFLOAD, split
 from schemefs.net.splitmix64 import SplitMix64
 
 if TYPE_CHECKING:
     from schemefs.net.buffer import Chunks
-    from schemefs.net.drop_samples import Samples
+    from schemefs.net.drop_samples import DropSamples
     from schemefs.net.offload import Offload
     from schemefs.timers import Timers
 
-HELD_OCTETS: Final = 64 << 20  # what one direction keeps at most, whatever the delay
+HELD_OCTETS: Final = 64 << 20  # of delayed frames in one direction; more are dropped
 _TYPE_IPV4: Final = b"\x08\0"
 _ICMP: Final = 1
 _COUNTED: Final = (
@@ -42,10 +42,10 @@ _COUNTED: Final = (
 
 
 class ImpairedLink(Link):
-    """Stands for *inner* from construction until `remove`."""
+    """Takes the place of *inner* from construction until `remove`."""
 
     def __init__(self, inner: Link, impairments: tuple[Impairment, ...], timers: Timers) -> None:
-        """Take the place of *inner* before whoever receives from it. Every impairment must have its seed."""
+        """Receive from *inner* instead of its present receiver. Every impairment must have its seed."""
         super().__init__()
         self.inner = inner
         self.name = inner.name
@@ -54,11 +54,11 @@ class ImpairedLink(Link):
         self.mac = inner.mac
         self.mtu = inner.mtu
         self.impairments = impairments
-        self._directions: dict[str, _Weather] = {}
+        self._directions: dict[str, _ImpairedDirection] = {}
         deliver = {IN: self._deliver_in, OUT: self._deliver_out}
         for impairment in impairments:
             for direction in impairment.directions:
-                self._directions[direction] = _Weather(
+                self._directions[direction] = _ImpairedDirection(
                     impairment, direction, timers, deliver[direction], inner, self.samples
                 )
         self._out = self._directions.get(OUT)
@@ -69,14 +69,14 @@ class ImpairedLink(Link):
         inner.on_space = self._space
 
     def remove(self, now: float) -> list[bytearray]:
-        """Give *inner* its place back. What was still delayed goes on at once; return what there is no room for."""
-        refused = [frame for weather in self._directions.values() for frame in weather.release(now)]
+        """Give *inner* its place back, with the delayed frames; return those that its link has no room for."""
+        refused = [frame for direction in self._directions.values() for frame in direction.release(now)]
         self.inner.receive = self.receive
         self.inner.on_space = self.on_space
         return refused
 
     def send(self, chunks: Chunks, offload: Offload, now: float) -> bool:
-        """Let the frame go into the weather, which refuses nothing: what it has no room for is lost."""
+        """Impair the frame. An impaired direction never refuses: a frame that it has no room for is lost."""
         if self._out is None:
             return self.inner.send(chunks, offload, now)
         for frame in split(chunks, offload, self.network_offset(chunks[0])):
@@ -89,29 +89,29 @@ class ImpairedLink(Link):
         self.mac = mac
 
     def statistics(self) -> Mapping[str, int | float | str]:
-        """Return the counters of the link itself; the weather's own are `lines`."""
+        """Return the counters of *inner*; those of the impairments are in `lines`."""
         return self.inner.statistics()
 
     def drop_samples(self) -> Mapping[str, str]:
-        """Return those of the link itself, and the weather's as `weather_…`."""
-        weather = {f"weather_{reason}": words for reason, words in self.samples.summaries().items()}
-        return {**self.inner.drop_samples(), **weather}
+        """Return those of *inner*, and those of the impairments with IMPAIRED_PREFIX."""
+        impaired = {f"{IMPAIRED_PREFIX}{reason}": words for reason, words in self.samples.summaries().items()}
+        return {**self.inner.drop_samples(), **impaired}
 
     def lines(self) -> Iterator[str]:
-        """Yield what happened in each direction, as comments to the lines that brought it about."""
-        for direction, weather in self._directions.items():
-            counts = " ".join(f"{name}={weather.counted[name]}" for name in _COUNTED)
-            yield f"# {direction}: {counts} held={weather.held}"
+        """Yield the counters of each direction, as comments to the lines of its impairment."""
+        for name, direction in self._directions.items():
+            counts = " ".join(f"{counter}={direction.counted[counter]}" for counter in _COUNTED)
+            yield f"# {name}: {counts} held={direction.held}"
 
     def drops(self) -> dict[str, int]:
-        """Return how many frames were dropped for which reason, both directions together."""
-        total = sum((weather.counted for weather in self._directions.values()), Counter[str]())
+        """Return how many frames were dropped for each reason, both directions added."""
+        total = sum((direction.counted for direction in self._directions.values()), Counter[str]())
         return {name: total[name] for name in _COUNTED if name.startswith("dropped_")}
 
     def _arrives(self, frame: memoryview, offload: Offload, now: float) -> None:
-        weather = self._directions[IN]
+        direction = self._directions[IN]
         for piece in split((frame,), offload, self.network_offset(frame)):
-            weather.take(piece, now)
+            direction.take(piece, now)
 
     def _deliver_in(self, frame: bytearray, now: float) -> bool:
         self.receive(memoryview(frame), NO_OFFLOAD, now)
@@ -126,8 +126,24 @@ class ImpairedLink(Link):
         self.on_space(now)
 
 
-class _Weather:
-    """One direction."""
+class _ImpairedDirection:
+    __slots__ = (
+        "_deliver",  # passes a frame on; False: no room
+        "_held",  # heap of (when the frame is passed on, serial number, frame)
+        "_idle_at",  # when the last frame has left at the rate, seconds
+        "_in_order_at",  # when the last frame that was not reordered is passed on, seconds
+        "_is_losing",  # state of Gilbert's model
+        "_leaving",  # when each frame that waits for the rate has left, seconds
+        "_link",
+        "_loss_begins",  # probability with each frame that losing begins
+        "_octets",  # of the frames in `_held`
+        "_random",
+        "_samples",
+        "_serial",  # of the last held frame: keeps the order of frames with equal times
+        "_timer",  # set to the first time in `_held`
+        "counted",  # counters by the names in _COUNTED
+        "impairment",
+    )
 
     def __init__(
         self,
@@ -136,50 +152,50 @@ class _Weather:
         timers: Timers,
         deliver: Callable[[bytearray, float], bool],
         link: Link,
-        samples: Samples,
+        samples: DropSamples,
     ) -> None:
         self.impairment = impairment
         self.counted: Counter[str] = Counter()
         self._deliver = deliver
         self._link = link
         self._samples = samples
-        # The directions must not share their luck: a frame and its answer would always be lost together.
-        self._luck = SplitMix64((impairment.seed or 0) << 1 | (direction == OUT))
-        self._timer = timers.timer(self.flush, f"weather {direction} {link.name}")
-        self._held: list[tuple[float, int, bytearray]] = []  # when it goes on, a serial number, the frame
+        # The directions need different numbers: otherwise a frame and its answer are always lost together.
+        self._random = SplitMix64((impairment.seed or 0) << 1 | (direction == OUT))
+        self._timer = timers.timer(self.flush, f"impairment {direction} {link.name}")
+        self._held: list[tuple[float, int, bytearray]] = []
         self._octets = 0
         self._serial = 0
         self._is_losing = False
-        self._idle_at = -math.inf  # when the last frame has left, at the rate
-        self._leaving: deque[float] = deque()  # when those leave that wait for the rate
-        self._latest = -math.inf  # when the last one in order goes on
+        self._idle_at = -math.inf
+        self._leaving: deque[float] = deque()
+        self._in_order_at = -math.inf
         loss = impairment.loss
-        # Gilbert's model: a bad time ends with probability 1/burst, and begins so often that `loss` is lost in all.
-        self._worsens = min(1.0, loss / (impairment.burst * (1 - loss))) if loss < 1 else 1.0
+        # Gilbert's model: losing ends with probability 1/burst, and begins so often that `loss` is lost in all.
+        self._loss_begins = min(1.0, loss / (impairment.burst * (1 - loss))) if loss < 1 else 1.0
 
     @property
     def held(self) -> int:
-        """How many frames are on their way."""
+        """How many frames are delayed now."""
         return len(self._held)
 
     def take(self, frame: bytearray, now: float) -> None:
-        """Take a finished frame, which is ours now, and decide its fate."""
+        """Take over a frame without offload work, and drop, change or delay it."""
         impairment, counted = self.impairment, self.counted
         counted["frames"] += 1
-        reason = self._swallowed(frame)
+        reason = self._drop_reason(frame)
         if reason:
             self._drop(reason, frame)
             return
-        if impairment.corrupt and self._luck.chance() < impairment.corrupt:
-            frame[self._luck.below(len(frame))] ^= 1 << self._luck.below(8)
+        if impairment.corrupt and self._random.random() < impairment.corrupt:
+            frame[self._random.randrange(len(frame))] ^= 1 << self._random.randrange(8)
             counted["corrupted"] += 1
-        if impairment.duplicate and self._luck.chance() < impairment.duplicate:
+        if impairment.duplicate and self._random.random() < impairment.duplicate:
             counted["duplicated"] += 1
-            self._send_on(bytearray(frame), now)
-        self._send_on(frame, now)
+            self._pass_on(bytearray(frame), now)
+        self._pass_on(frame, now)
 
     def flush(self, now: float) -> None:
-        """Pass on what is due, as far as the link takes it; `_space` of the link calls again when it takes more."""
+        """Pass on the due frames until the link refuses; `ImpairedLink._space` calls again when it has room."""
         held = self._held
         is_refused = False
         try:
@@ -190,17 +206,17 @@ class _Weather:
                 if is_refused:
                     self._octets += len(entry[2])
                     heappush(held, entry)
-        finally:  # a fault above, when one frame is delivered, must not hold up all that follow
+        finally:  # an exception in a layer above must not hold up the following frames
             self._timer.set(held[0][0] if held and not is_refused else math.inf)
 
     def release(self, now: float) -> list[bytearray]:
-        """The weather ends: pass on everything, and return what was refused."""
+        """Pass on every delayed frame at once; return those that were refused."""
         self._timer.clear()
         self._held, held = [], self._held
         return [frame for _, _, frame in sorted(held) if not self._deliver(frame, now)]
 
-    def _swallowed(self, frame: bytearray) -> str:
-        """Return why the frame goes no further, as the counter for it; empty: it does."""
+    def _drop_reason(self, frame: bytearray) -> str:
+        """Return the counter of the reason to drop the frame; empty: there is none."""
         impairment = self.impairment
         if impairment.loss and self._is_lost():
             return "dropped_lost"
@@ -216,25 +232,27 @@ class _Weather:
         self._samples.keep(counter.removeprefix("dropped_"), frame, is_frame=self._link.medium is Medium.ETHERNET)
 
     def _is_lost(self) -> bool:
-        changes = self._luck.chance() < (1 / self.impairment.burst if self._is_losing else self._worsens)
+        changes = self._random.random() < (1 / self.impairment.burst if self._is_losing else self._loss_begins)
         if self._is_losing:
-            # With bursts of one, a loss says nothing about the next frame.
-            self._is_losing = not changes or (self.impairment.burst == 1 and self._luck.chance() < self.impairment.loss)
+            # With bursts of one, losses are independent.
+            self._is_losing = not changes or (
+                self.impairment.burst == 1 and self._random.random() < self.impairment.loss
+            )
         else:
             self._is_losing = changes
         return self._is_losing
 
-    def _send_on(self, frame: bytearray, now: float) -> None:
-        impairment, luck = self.impairment, self._luck
+    def _pass_on(self, frame: bytearray, now: float) -> None:
+        impairment, random = self.impairment, self._random.random
         leaves_at = self._leaves_at(len(frame), now)
         if leaves_at == math.inf or self._octets + len(frame) > HELD_OCTETS:
             self._drop("dropped_queue_full", frame)
             return
         due = leaves_at + impairment.delay
         if impairment.jitter:
-            due += (2 * luck.chance() - 1) * impairment.jitter
-        due = self._latest = max(due, self._latest)
-        if impairment.reorder and luck.chance() < impairment.reorder:
+            due += (2 * random() - 1) * impairment.jitter
+        due = self._in_order_at = max(due, self._in_order_at)
+        if impairment.reorder and random() < impairment.reorder:
             due += impairment.detour
             self.counted["reordered"] += 1
         self._serial += 1
@@ -246,7 +264,7 @@ class _Weather:
             self._timer.set(self._held[0][0])
 
     def _leaves_at(self, octets: int, now: float) -> float:
-        """Return when a frame has left, at the rate; `math.inf`: too many wait already."""
+        """Return when a frame has left at the rate; `math.inf`: the queue is full."""
         impairment = self.impairment
         if impairment.rate == math.inf:
             return now
@@ -261,7 +279,7 @@ class _Weather:
 
 
 def _is_icmp(frame: bytearray, start: int) -> bool:
-    """Tell whether *frame* is ICMP over IPv4; *start* is where its IP header would begin."""
+    """Tell whether *frame* is ICMP over IPv4; *start* is the offset of its IP header."""
     is_ipv4 = (
         len(frame) >= start + 20 and bytes(frame[start - 2 : start]) in (b"", _TYPE_IPV4) and frame[start] >> 4 == 4
     )

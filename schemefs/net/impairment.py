@@ -1,10 +1,10 @@
-"""An impairment: what is to happen to the frames of a link, as one line says it and as values. Nothing happens here.
+"""An impairment of the frames of a link: its line of text, and its values. `impaired_link` applies it.
 
     loss 1% burst 3 delay 20ms jitter 5ms reorder 1% detour 10ms duplicate 0.5% corrupt 0.1%
     rate 10mbit queue 100 mtu 1280 blackhole icmp direction out seed 7
 
-Words may come in any order and be left out. The units are tc-netem's, so what people know from there holds here:
-percentages, s ms us, bit kbit mbit gbit a second. `impaired_link` carries it out.
+Words may come in any order, and each may be left out. The units are tc-netem's: percentages; s, ms, us; bit, kbit,
+mbit, gbit per second.
 """
 
 from __future__ import annotations
@@ -15,13 +15,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Any, Final
 
+from schemefs.net.addresses import parse_number
+
 IN: Final = "in"
 OUT: Final = "out"
 BOTH: Final = "both"
 DIRECTIONS: Final = (IN, OUT, BOTH)
 NOTHING: Final = "none"
+IMPAIRED_PREFIX: Final = "weather_"  # of the reasons in netcfg/stats/drops; the name in that file does not change
 
-_LONGEST: Final = 60.0  # seconds: what is delayed is kept in memory
+_LONGEST: Final = 60.0  # seconds: delayed frames are kept in memory
 _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)(s|ms|us)", re.ASCII)
 _RATE: Final = re.compile(r"(\d+(?:\.\d+)?)(bit|kbit|mbit|gbit)", re.ASCII)
 _PERCENT: Final = re.compile(r"(\d+(?:\.\d+)?)%", re.ASCII)
@@ -34,35 +37,35 @@ class Impairment:
     """Probabilities from 0 to 1 per frame, times in seconds. The defaults impair nothing."""
 
     loss: float = 0.0
-    burst: float = 1.0  # how many frames in a row a loss takes on average
+    burst: float = 1.0  # mean number of frames lost in a row
     delay: float = 0.0
-    jitter: float = 0.0  # the delay varies by so much each way; the order stays
-    reorder: float = 0.0  # a frame takes `detour` longer, and others overtake it
+    jitter: float = 0.0  # the delay varies by up to this in both directions; the order stays
+    reorder: float = 0.0  # probability that a frame takes `detour` longer, so that others overtake it
     detour: float = 0.005
     duplicate: float = 0.0
-    corrupt: float = 0.0  # one bit of the frame is turned
-    rate: float = math.inf  # bits a second
+    corrupt: float = 0.0  # probability that one bit of the frame is inverted
+    rate: float = math.inf  # bits per second
     queue: int = 1000  # frames that wait for the rate; more are lost
-    mtu: int = 0  # larger datagrams vanish without a word; 0: none
-    blackhole: str = ""  # icmp: ICMP vanishes, as behind a bad firewall
+    mtu: int = 0  # octets; larger datagrams are dropped without an ICMP error; 0: no limit
+    blackhole: str = ""  # "icmp": ICMP is dropped, as by a firewall that breaks path MTU discovery
     direction: str = BOTH
-    seed: int | None = None  # the same seed and frames meet the same fate; None: somebody else chooses
+    seed: int | None = None  # the same seed and frames give the same result; None: chosen when it is applied
 
     def __str__(self) -> str:
-        """Return the line, in the order of the fields, without what is left at its default."""
-        said = [(field.name, getattr(self, field.name)) for field in fields(self)]
+        """Return the line, in the order of the fields, without those at their default."""
+        given = [(field.name, getattr(self, field.name)) for field in fields(self)]
         defaults = {field.name: field.default for field in fields(self)}
-        words = [f"{name} {_text(name, value)}" for name, value in said if value != defaults[name]]
+        words = [f"{name} {_text(name, value)}" for name, value in given if value != defaults[name]]
         return " ".join(words)
 
     @property
     def directions(self) -> tuple[str, ...]:
-        """`in`, `out` or both of them."""
+        """`in`, `out` or both."""
         return (IN, OUT) if self.direction == BOTH else (self.direction,)
 
 
 def parse_impairments(lines: list[str]) -> tuple[Impairment, ...]:
-    """Parse `none`, or a line for both directions, or one for each. ValueError with a sentence."""
+    """Parse `none`, or one line, or one for each direction. ValueError with a sentence."""
     if lines == [NOTHING]:
         return ()
     parsed = tuple(map(parse_impairment, lines))
@@ -87,10 +90,10 @@ def parse_impairment(line: str) -> Impairment:
     values: dict[str, Any] = {name: _PARSERS[name](text) for name, text in zip(names, words[1::2], strict=True)}
     impairment = Impairment(**values)
     if impairment == Impairment(direction=impairment.direction, seed=impairment.seed):
-        message = f"{line!r} impairs nothing; {NOTHING} says so"
+        message = f"{line!r} impairs nothing; write {NOTHING}"
         raise ValueError(message)
     if impairment.jitter > impairment.delay:
-        message = f"jitter {_duration_text(impairment.jitter)} is more than the delay it is to vary"
+        message = f"jitter {_duration_text(impairment.jitter)} is more than the delay"
         raise ValueError(message)
     return impairment
 
@@ -98,7 +101,7 @@ def parse_impairment(line: str) -> Impairment:
 def _probability(text: str) -> float:
     match = _PERCENT.fullmatch(text)
     if match is None or float(match[1]) > 100:
-        message = f"{text!r} is no percentage, such as 0.5%"
+        message = f"{text!r} is not a percentage, such as 0.5%"
         raise ValueError(message)
     return float(match[1]) / 100
 
@@ -106,7 +109,7 @@ def _probability(text: str) -> float:
 def _duration(text: str) -> float:
     match = _DURATION.fullmatch(text)
     if match is None or float(match[1]) * _SECONDS[match[2]] > _LONGEST:
-        message = f"{text!r} is no time, such as 20ms, of at most {_LONGEST:g} s"
+        message = f"{text!r} is not a time up to {_LONGEST:g} s, such as 20ms"
         raise ValueError(message)
     return float(match[1]) * _SECONDS[match[2]]
 
@@ -114,23 +117,17 @@ def _duration(text: str) -> float:
 def _rate(text: str) -> float:
     match = _RATE.fullmatch(text)
     if match is None or not float(match[1]):
-        message = f"{text!r} is no rate, such as 10mbit"
+        message = f"{text!r} is not a rate, such as 10mbit"
         raise ValueError(message)
     return float(match[1]) * _BITS[match[2]]
 
 
 def _number(low: int, high: int) -> Callable[[str], int]:
-    def parse(text: str) -> int:
-        if not (text.isascii() and text.isdecimal() and len(text) < 12 and low <= int(text) <= high):
-            message = f"{text!r} is no number from {low} to {high}"
-            raise ValueError(message)
-        return int(text)
-
-    return parse
+    return lambda text: parse_number(text, low, high)
 
 
 def _burst(text: str) -> float:
-    return float(_number(1, 1000)(text))
+    return float(parse_number(text, 1, 1000))
 
 
 def _word(*allowed: str) -> Callable[[str], str]:

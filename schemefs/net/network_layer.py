@@ -1,8 +1,8 @@
-"""How the protocols meet: what the network layer offers to transports, and what it asks of them.
+"""The contract between the network layer and the transports above it.
 
-Addresses are 4 or 16 packed octets; nothing above `schemes/ip` asks which. A tcp, udp or icmp plugin declares
-`requires = ("ip",)` and is handed an object that satisfies NetworkLayer. netcfg edits the same object: one routing
-table, one address table.
+Addresses are 4 or 16 packed octets; nothing above `schemes/ip` depends on which. A tcp, udp or icmp plugin declares
+`requires = ("ip",)` and is given an object that satisfies NetworkLayer. netcfg edits the same object: there is one
+routing table and one address table.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ UDP = 17
 LARGEST_PAYLOAD: Final = 65535 - 20 - 8  # octets of payload in an IPv4 datagram after the header of UDP or ICMP
 
 Sink = Callable[[float | None, str], None]
-"""Adds a line to somebody's record of a conversation: when (None: at the time of the line before it), and what."""
+"""Adds a line to the record of a conversation: the time (None: that of the line before), and the text."""
 
 
 def not_local(address: bytes, detail: str = "") -> SchemeError:
@@ -40,23 +40,23 @@ def payload_too_long(octets: int) -> SchemeError:
 
 @dataclass(frozen=True, slots=True)
 class DeliveryError:
-    """Why a datagram of ours could not be delivered: an ICMP error, or a neighbor that doesn't answer."""
+    """Why a datagram from this host was not delivered: an ICMP error, or a neighbor that doesn't answer."""
 
-    errno: int  # what a system call would fail with: ECONNREFUSED, EHOSTUNREACH, ENETUNREACH, EMSGSIZE, …
+    errno: int  # of a system call that fails for it: ECONNREFUSED, EHOSTUNREACH, ENETUNREACH, EMSGSIZE, …
     hard: bool  # RFC 1122 §4.2.3.9: a hard error fails a connect at once, a soft one is remembered
     sentence: str  # "ICMP Destination Port Unreachable from 10.0.2.2, about udp 10.0.2.15:49152 -> 10.0.2.2:9"
     protocol: int
-    source: bytes  # of the datagram: our address
+    source: bytes  # of the datagram: a local address
     destination: bytes
-    transport: bytes  # the first octets of its transport header, 8 at least
-    mtu: int = 0  # with EMSGSIZE: the next hop's, 0 when it was not told
-    reporter: bytes = b""  # who sent the ICMP error; empty: found out here
+    transport: bytes  # the first octets of its transport header, at least 8
+    mtu: int = 0  # with EMSGSIZE: octets, of the next hop; 0: the router didn't say
+    reporter: bytes = b""  # source of the ICMP error; empty: detected by this host
     icmp_type: int = -1
     icmp_code: int = -1
 
 
 class Transport(Protocol):
-    """What tcp, udp and icmp give to the network layer. None of these ever raises for what the octets say."""
+    """What tcp, udp and icmp provide to the network layer. No method raises because of received octets."""
 
     def receive_datagram(
         self,
@@ -78,26 +78,26 @@ class Transport(Protocol):
         """
 
     def expects(self, error: DeliveryError) -> bool:
-        """Tell whether *error* is about something we may have sent (RFC 5927): if not, no path MTU is learned of it."""
+        """Tell whether this host may have sent what *error* quotes (RFC 5927); if not, its path MTU is ignored."""
 
     def receive_error(self, error: DeliveryError, now: float) -> None:
-        """A datagram of this protocol was not delivered."""
+        """Take the news that a datagram of this protocol was not delivered."""
 
     def transmit_space(self, now: float) -> None:
-        """A `Path.send` that was refused would succeed now."""
+        """Send again: a `Path.send` that returned False would succeed now."""
 
 
 class Path(Protocol):
-    """The way from us to one destination, looked up once and kept by a connection: it follows route changes itself."""
+    """The path from this host to one destination. A connection keeps it: it follows route changes by itself."""
 
     source: bytes
     destination: bytes
     traffic_class: int  # the octet of DSCP and ECN (RFC 2474, RFC 3168) in what is sent; 0 at first
-    sink: Sink | None  # is told, if set, what neighbors are asked for its datagrams
+    sink: Sink | None  # records, if set, the ARP requests that its datagrams cause
 
     @property
     def mtu(self) -> int:
-        """The largest IP datagram, in octets, that goes through whole (path MTU included)."""
+        """The largest IP datagram, in octets, that needs no fragmentation (path MTU included)."""
 
     @property
     def gso_max(self) -> int:
@@ -115,19 +115,19 @@ class Path(Protocol):
         hop_limit: int = 64,
         may_fragment: bool = False,
     ) -> bool:
-        """Send one datagram (or super-segment) and forget it; False: no room now, `transmit_space` follows.
+        """Send one datagram or super-segment; False: no room now, `transmit_space` follows.
 
-        *header* is the transport header with a partial checksum at *checksum_offset* (the pseudo-header's sum, not
-        complemented), or complete when that is -1. The chunks must stay unchanged until they are on the wire.
-        What can't be delivered comes back as `receive_error`; ENETUNREACH and EMSGSIZE that are known at once are
-        raised as SchemeError.
+        *header* is the transport header with a partial checksum at *checksum_offset* (the sum of the pseudo-header,
+        not complemented), or with a complete one when that is -1. The chunks must stay unchanged until they are on
+        the wire. SchemeError: ENETUNREACH and EMSGSIZE where they are known at once; later faults come to
+        `Transport.receive_error`.
         """
 
     def suspect(self, now: float) -> None:
-        """Nothing comes back from there for longer than it should (RFC 1122 §3.3.1.4, RFC 9293 §3.8.3's R1).
+        """Report that answers are overdue (RFC 1122 §3.3.1.4; R1 of RFC 9293 §3.8.3).
 
-        The neighbor that datagrams leave by is asked at once whether it is there, and passed over if it is not and
-        another route leads there. Cheap, harmless, and no error.
+        The next hop is probed at once. If it does not answer and another route leads to the destination, that route
+        is used. Cheap and harmless when the suspicion is wrong.
         """
 
 
@@ -148,19 +148,19 @@ class RouteEntry(Protocol):
 
     @property
     def interface(self) -> str:
-        """Where it leaves."""
+        """Name of the interface that datagrams leave by."""
 
     @property
     def source(self) -> bytes:
-        """Preferred source address; empty: the interface's."""
+        """Preferred source address; empty: that of the interface."""
 
     @property
     def metric(self) -> int:
-        """The smaller wins."""
+        """Among rules with the same prefix, the smallest wins."""
 
     @property
     def connected(self) -> bool:
-        """Whether an address made it, and takes it away again."""
+        """Whether it belongs to an interface address, and goes when that is removed."""
 
 
 class Routes(Protocol):
@@ -179,8 +179,8 @@ class Routes(Protocol):
         metric: int = 0,
         source: bytes = b"",
     ) -> None:
-        """Add a rule. EEXIST: there is one with this prefix and metric; ENETUNREACH: *via* is on no link of ours;
-        ENODEV: no such interface; EADDRNOTAVAIL: *source* is not ours."""
+        """Add a rule. EEXIST: there is one with this prefix and metric; ENETUNREACH: *via* is on no local network;
+        ENODEV: no such interface; EADDRNOTAVAIL: *source* is not a local address."""
 
     def remove(
         self,
@@ -191,10 +191,10 @@ class Routes(Protocol):
         interface: str = "",
         metric: int | None = None,
     ) -> None:
-        """Remove every rule for exactly this prefix (via, interface and metric, where given). ESRCH: there was none."""
+        """Remove the rules for exactly this prefix (and via, interface, metric, where given). ESRCH: there is none."""
 
     def explain(self, destination: bytes) -> str:
-        """Say which rule wins for *destination*, and why; ENETUNREACH when none does."""
+        """Return a line: the rule that wins for *destination*, and why. ENETUNREACH: no route."""
 
 
 class NeighborEntry(Protocol):
@@ -206,7 +206,7 @@ class NeighborEntry(Protocol):
 
     @property
     def mac(self) -> bytes:
-        """Six octets; empty while unknown."""
+        """Hardware address, six octets; empty while unknown."""
 
     @property
     def state(self) -> str:
@@ -214,14 +214,14 @@ class NeighborEntry(Protocol):
 
 
 class Interface(Protocol):
-    """An attachment as configuration sees it. The setters act at once on the running stack."""
+    """An interface as configuration sees it. The setters act at once on the running stack."""
 
     name: str
     device: str
 
     @property
     def mac(self) -> bytes:
-        """Six octets, or empty."""
+        """Hardware address, six octets; empty: the medium has none."""
 
     @property
     def mtu(self) -> int:
@@ -229,7 +229,7 @@ class Interface(Protocol):
 
     @property
     def is_up(self) -> bool:
-        """Whether it carries datagrams."""
+        """Whether it sends and receives datagrams."""
 
     @property
     def addresses(self) -> Sequence[tuple[bytes, int]]:
@@ -237,42 +237,42 @@ class Interface(Protocol):
 
     @property
     def configured(self) -> Sequence[tuple[bytes, int]]:
-        """The addresses and, in their places among them, those that were given up: see `duplicates`."""
+        """The addresses in their order, those included that were given up (`duplicates`)."""
 
     def set_mac(self, mac: bytes, now: float) -> None:
-        """EOPNOTSUPP: the medium has none; EINVAL: not unicast."""
+        """Change the hardware address. EOPNOTSUPP: the medium has none; EINVAL: not unicast."""
 
     def set_mtu(self, mtu: int, now: float) -> None:
-        """EINVAL: outside 68..link maximum."""
+        """Change the MTU, in octets. EINVAL: outside 68..maximum of the link."""
 
     def set_up(self, up: bool, now: float) -> None:
-        """Start or stop carrying datagrams."""
+        """Start or stop sending and receiving datagrams."""
 
     def add_address(self, address: bytes, prefix_length: int, now: float) -> None:
-        """EEXIST: it is ours already; EINVAL: not a unicast address."""
+        """Add an address. EEXIST: it is a local address already; EINVAL: not a unicast address."""
 
     def remove_address(self, address: bytes, prefix_length: int, now: float) -> None:
-        """EADDRNOTAVAIL: it is not on this interface."""
+        """Remove an address. EADDRNOTAVAIL: it is not on this interface."""
 
     def set_addresses(self, addresses: Sequence[tuple[bytes, int]], now: float) -> None:
-        """Replace all addresses by these, or, with the errors of `add_address`, none.
+        """Replace all addresses by these. With an error, as of `add_address`, nothing changes.
 
-        Routes of the old networks go, routes through gateways stay; an address that stays is not touched.
+        Routes of the old networks go, routes through gateways stay. An address that stays is not probed again.
         """
 
     @property
     def duplicates(self) -> Mapping[bytes, bytes]:
-        """Configured addresses that were given up, because somebody else has them, and the hardware address it has."""
+        """Configured addresses that another host has (RFC 5227) -> its hardware address. They are not used."""
 
     @property
     def impairments(self) -> Sequence[Impairment]:
-        """What is done to its frames, each with its seed; nothing: the link is as it is."""
+        """The impairments in effect, each with its seed; empty: none."""
 
     def impair(self, impairments: Sequence[Impairment], now: float) -> None:
-        """Have this done from now on, instead of what was."""
+        """Replace the impairments."""
 
     def impairment_effects(self) -> Iterable[str]:
-        """Yield a line for each impaired direction: what happened to its frames."""
+        """Yield a line of counters for each impaired direction."""
 
     def neighbors(self) -> Iterable[NeighborEntry]:
         """Yield the neighbor table."""
@@ -281,20 +281,20 @@ class Interface(Protocol):
         """Add a static entry."""
 
     def remove_neighbor(self, address: bytes, now: float) -> None:
-        """ENOENT: no such entry. Those whose datagrams wait in it are told."""
+        """Remove an entry; datagrams that wait in it are reported as undeliverable. ENOENT: no such entry."""
 
     def statistics(self) -> Mapping[str, int | float | str]:
-        """Counters, in the order in which they are shown."""
+        """Return the counters by name, in the order of the file."""
 
     def drop_samples(self) -> Mapping[str, str]:
-        """For the reasons of `dropped_…` among them, and `weather_…` of the impairments, what the last one was."""
+        """Return the last frame dropped for each `dropped_…` reason, and for each reason of the impairments."""
 
 
 class ErrorReporter(Protocol):
-    """The icmp plugin, as the network layer needs it."""
+    """What the icmp plugin provides to the network layer."""
 
     def report_error(self, icmp_type: int, code: int, datagram: memoryview, now: float, *, mtu: int = 0) -> None:
-        """Send an ICMP error about *datagram*, which was received; the rules of RFC 1122 §3.2.2 are applied there."""
+        """Send an ICMP error about the received *datagram* (IP header first), unless RFC 1122 §3.2.2 forbids it."""
 
 
 class NetworkLayer(Protocol):
@@ -308,38 +308,38 @@ class NetworkLayer(Protocol):
     def interfaces(self) -> Mapping[str, Interface]:
         """By name, in order of attachment."""
 
-    # Called with the netcfg path of what has changed: "route/list", "ifaces/eth0/addr/list", "ifaces/eth0/mac"…
+    # Called with the netcfg path of each change: "route/list", "ifaces/eth0/addr/list", "ifaces/eth0/mac"…
     on_change: list[Callable[[str], None]]
 
     @property
     def forwarding(self) -> bool:
-        """Whether datagrams for others are passed on, as a router does."""
+        """Whether this host forwards datagrams, as a router."""
 
     def set_forwarding(self, on: bool, now: float) -> None:
-        """Begin or end to pass them on."""
+        """Start or stop forwarding."""
 
     def path(self, destination: bytes, source: bytes = b"") -> Path:
-        """Look up the way to *destination*. ENETUNREACH: no route; EADDRNOTAVAIL: *source* is not ours."""
+        """Return the path to *destination*. ENETUNREACH: no route; EADDRNOTAVAIL: *source* is not a local address."""
 
     def register_transport(self, protocol: int, transport: Transport) -> None:
-        """Give every datagram of *protocol* that is for us to *transport*."""
+        """Deliver the datagrams of *protocol* to *transport*."""
 
     def register_error_reporter(self, reporter: ErrorReporter) -> None:
-        """Have ICMP errors sent by *reporter*."""
+        """Send ICMP errors through *reporter*."""
 
     def deliver_error(self, error: DeliveryError, now: float) -> None:
-        """Hand an error to the transport whose datagram caused it (and learn the path MTU from EMSGSIZE)."""
+        """Pass an error to the transport whose datagram caused it; from EMSGSIZE the path MTU is learned."""
 
     def is_local(self, address: bytes) -> bool:
-        """Tell whether *address* is one of ours (127/8 included)."""
+        """Tell whether *address* is a local address (127/8 included)."""
 
     def is_broadcast(self, address: bytes) -> bool:
-        """Tell whether *address* is 255.255.255.255 or the broadcast address of a network of ours."""
+        """Tell whether *address* is 255.255.255.255 or the broadcast address of a local network."""
 
     def join_group(self, group: bytes, now: float) -> None:
-        """Have datagrams to a multicast group delivered, on the interface where one to it would leave; counted.
+        """Receive datagrams to a multicast group, on the interface of the route to it, until as many `leave_group`.
 
-        EINVAL: no group; ENETUNREACH: no interface.
+        EINVAL: not a group; ENETUNREACH: no interface.
         """
 
     def leave_group(self, group: bytes, now: float) -> None:

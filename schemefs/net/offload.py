@@ -1,8 +1,8 @@
-"""Offload: what is still to be done to a frame, as `virtio_net_hdr` says it (VIRTIO 1.2 §5.1.6).
+"""Offload: the work that is left to do on a frame, in the terms of `virtio_net_hdr` (VIRTIO 1.2 §5.1.6).
 
-A segment of up to 64 KiB with a `gso_size` (a super-segment) is a core type of this stack: TCP makes and takes them
-whole. Only the edge of a link that can't do the work itself completes them here: `complete` fills in a partial
-checksum, `split` cuts a super-segment to gso_size. Every door that shows raw octets to someone does the same.
+A segment of up to 64 KiB with a `gso_size` (a super-segment) is a core type of this stack: TCP sends and receives them
+whole. A link whose device cannot do the work completes them here: `complete` fills in a partial checksum, `split` cuts
+a super-segment to gso_size. Files that show raw octets do the same.
 
         |<----- header_length ----->|
         +----------+------+---------+---------------------------------- ... -+
@@ -20,14 +20,14 @@ from typing import NamedTuple
 from schemefs.net.buffer import Buffer, Chunks
 from schemefs.net.checksum import checksum, ones_complement_sum
 
-NEEDS_CHECKSUM = 1  # the checksum field holds the pseudo-header's sum only; the rest is to be added
+NEEDS_CHECKSUM = 1  # the checksum field holds only the sum of the pseudo-header
 DATA_VALID = 2  # the device has checked the checksum
 
 GSO_NONE = 0
 GSO_TCPV4 = 1
 GSO_TCPV6 = 4
 GSO_UDP_L4 = 5
-GSO_ECN = 0x80  # a bit beside the type: the first segment carries CWR; masked where the type is compared
+GSO_ECN = 0x80  # a bit added to the type: the first segment carries CWR; masked where the type is compared
 
 UDP_CHECKSUM_OFFSET = 6  # octets into the UDP header; TCP's is 16
 
@@ -49,11 +49,11 @@ class Offload(NamedTuple):
 
     @property
     def trusted(self) -> bool:
-        """Whether the transport checksum needs no look: checked by the device, or never left this machine."""
+        """Whether the transport checksum needs no check: the device has done it, or the frame never left this host."""
         return self.flags != 0
 
     def moved(self, octets: int) -> Offload:
-        """Return the same work for a frame that has *octets* more (or, negative, fewer) in front."""
+        """Return the same work for a frame with *octets* more (negative: fewer) in front."""
         return self._replace(header_length=self.header_length + octets, checksum_start=self.checksum_start + octets)
 
 
@@ -62,21 +62,21 @@ CHECKED = Offload(DATA_VALID)
 
 
 def complete(frame: bytearray, offload: Offload) -> None:
-    """Fill in the partial checksum of *frame* in place. A frame that needs none is left alone."""
+    """Complete the checksum of *frame* in place, if the offload says that it is partial."""
     if not offload.flags & NEEDS_CHECKSUM:
         return
     start = offload.checksum_start
     value = ~ones_complement_sum(memoryview(frame)[start:]) & 0xFFFF
     if not value and offload.checksum_offset == UDP_CHECKSUM_OFFSET:
-        value = 0xFFFF  # zero would mean "none" (RFC 768); for TCP it is what the sum is
+        value = 0xFFFF  # zero means "no checksum" in UDP (RFC 768), but not in TCP
     _U16.pack_into(frame, start + offload.checksum_offset, value)
 
 
 def split(chunks: Chunks, offload: Offload, network_offset: int) -> Iterator[bytearray]:
-    """Yield the frames that *chunks* stands for: completed, and cut to gso_size when it is a super-segment.
+    """Yield the finished frames of *chunks*: checksums completed, a super-segment cut to gso_size.
 
-    *network_offset* is where the IP header begins. Identification, lengths, sequence numbers and flags are advanced
-    as a NIC's segmentation does: FIN and PSH stay on the last, CWR on the first.
+    *network_offset* is the offset of the IP header. Identification, lengths, sequence numbers and flags advance as in
+    the segmentation of a NIC: FIN and PSH stay on the last frame, CWR on the first.
     """
     frame = bytearray().join(chunks)
     size = offload.gso_size
@@ -86,7 +86,7 @@ def split(chunks: Chunks, offload: Offload, network_offset: int) -> Iterator[byt
         return
     header, view = bytes(frame[: offload.header_length]), memoryview(frame)
     payload_length = len(frame) - offload.header_length
-    # The partial sum covers the whole length; each piece has its own.
+    # The partial sum includes the length of the whole; each piece has its own length.
     covered = len(frame) - offload.checksum_start
     for number, start in enumerate(range(0, payload_length, size)):
         piece = view[offload.header_length + start :][:size]
@@ -115,7 +115,7 @@ def _fix_transport_header(frame: bytearray, offload: Offload, start: int, *, las
     at = offload.checksum_start
     field = at + offload.checksum_offset
     length = len(frame) - at
-    # Move the pseudo-header's length from the whole to the piece: old sum - old length + new length, one's complement.
+    # Replace the length in the pseudo-header's sum: old sum - old length + new length, one's complement (RFC 1624).
     partial = _U16.unpack_from(frame, field)[0] + (~covered & 0xFFFF) + length
     partial = partial % 0xFFFF or 0xFFFF
     _U16.pack_into(frame, field, partial)
@@ -131,7 +131,7 @@ def _fix_transport_header(frame: bytearray, offload: Offload, start: int, *, las
 
 
 def pieces(payload_length: int, offload: Offload) -> int:
-    """Return how many frames `split` will yield for a payload of that many octets."""
+    """Return how many frames `split` yields for a payload of *payload_length* octets."""
     if offload.gso_type == GSO_NONE or not offload.gso_size:
         return 1
     return max(1, -(-payload_length // offload.gso_size))

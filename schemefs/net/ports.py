@@ -1,8 +1,8 @@
 """Ports of one transport protocol: which are taken (PortTable), and which to take next (EphemeralPorts, RFC 6056).
 
-A claim is a local address and a port; the address of zeros is "any" and collides with all others, as bind(2) has it.
-Connections need no claim of their own: their four-tuples are unique in the protocol's demultiplexer, which `allocate`
-asks through `in_use`.
+A claim is a local address and a port; the address of zeros is "any" and collides with all others, as in bind(2).
+Connections need no claim of their own: their four-tuples are unique in the connection table of the protocol, which
+`allocate` consults through `in_use`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from hashlib import blake2b
 from typing import Final, Protocol
 
 from schemefs.errors import SchemeError
-from schemefs.net.addresses import endpoint_text
+from schemefs.net.addresses import host_port_text
 
 # RFC 6056 §3.2 asks for a large range; few services are registered above 32767 (Linux begins there too).
 LOWEST_EPHEMERAL: Final = 32768
@@ -27,19 +27,19 @@ _INCREMENTS: Final = 256  # RFC 6056 §3.3.4: the table of counters; any power o
 
 
 def check_privilege(port: int, *, is_privileged: bool) -> None:
-    """Raise EACCES if the caller may not use local *port*; 0 stands for any port and is free for all."""
+    """Raise EACCES if the caller may not use local *port*; 0 stands for any port and is open to all."""
     if 0 < port < LOWEST_UNPRIVILEGED and not is_privileged:
         raise SchemeError(errno.EACCES, f"port {port} is for root; other users may use {LOWEST_UNPRIVILEGED} and above")
 
 
 @dataclass(slots=True, eq=False)
 class Claim:
-    """A local address and port that somebody uses; given back with `PortTable.release`."""
+    """A local address and port in use, until `PortTable.release`."""
 
-    address: bytes
+    address: bytes  # packed; zeros: any
     port: int
-    uid: int
-    shared: bool  # others of the same uid may claim it too, when they say so as well (as SO_REUSEPORT)
+    uid: int  # of the owner
+    shared: bool  # SO_REUSEPORT: the same uid may claim the port again, if that claim is shared too
 
 
 class PortTable:
@@ -55,7 +55,7 @@ class PortTable:
         claim = Claim(address, port, uid, shared)
         taken = next((other for other in self._claims.get(port, ()) if _collide(claim, other)), None)
         if taken is not None:
-            raise SchemeError(errno.EADDRINUSE, f"{endpoint_text(taken.address, port)} is in use")
+            raise SchemeError(errno.EADDRINUSE, f"{host_port_text(taken.address, port)} is in use")
         self._claims.setdefault(port, []).append(claim)
         return claim
 
@@ -68,7 +68,7 @@ class PortTable:
                 del self._claims[claim.port]
 
     def is_claimed(self, port: int) -> bool:
-        """Tell whether anybody has *port*, on whatever address."""
+        """Tell whether *port* is claimed, on any address."""
         return port in self._claims
 
     def __iter__(self) -> Iterator[Claim]:
@@ -85,7 +85,7 @@ def _collide(one: Claim, other: Claim) -> bool:
 
 
 class Randomness(Protocol):
-    """What is needed of a random.Random."""
+    """The part of `random.Random` that port selection needs."""
 
     def randrange(self, stop: int, /) -> int:
         """Return 0..stop-1."""
@@ -95,7 +95,7 @@ class Randomness(Protocol):
 
 
 class EphemeralPorts:
-    """Chooses local ports nobody can guess. One per protocol."""
+    """Chooses local ports that an attacker off the path cannot predict. One per protocol."""
 
     __slots__ = ("_counters", "_random", "_secret")
 
@@ -107,8 +107,8 @@ class EphemeralPorts:
     def allocate(self, local: bytes, remote: bytes, remote_port: int, in_use: Callable[[int], bool]) -> int:
         """Return a port for a connection: the double-hash selection of RFC 6056 §3.3.4.
 
-        Ports towards one peer go up one by one (so TIME-WAIT pairs come back late), from a start that differs from peer
-        to peer and can't be told from outside. EADDRNOTAVAIL: *in_use* is true of all.
+        Ports towards one peer go up one by one (so a four-tuple in TIME-WAIT is taken again late), from a secret start
+        that differs from peer to peer. EADDRNOTAVAIL: *in_use* is true of all.
         """
         key = local + remote + remote_port.to_bytes(2, "big")
         digest = blake2b(key, digest_size=8, key=self._secret).digest()
@@ -122,7 +122,7 @@ class EphemeralPorts:
         raise _exhausted()
 
     def allocate_random(self, in_use: Callable[[int], bool]) -> int:
-        """Return a port at random (RFC 6056 §3.3.2), for datagram protocols: a query's port tells nothing of the next.
+        """Return a random port (RFC 6056 §3.3.2), for datagram protocols: one port does not reveal the next.
 
         EADDRNOTAVAIL: *in_use* is true of all.
         """

@@ -1,6 +1,6 @@
-"""Numbers that a seed decides: SplitMix64 (Steele, Lea, Flood 2014), for what must happen again the same way.
+"""SplitMix64 (Steele, Lea, Flood 2014): numbers that depend on the seed alone, for experiments that must repeat.
 
-Not for ports, identifiers or sequence numbers: whoever sees a few of these knows all that follow.
+Not for ports, identifiers or sequence numbers: a few of its numbers reveal all that follow.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ class SplitMix64:
     def __init__(self, seed: int) -> None:
         self._state = seed & _MASK
 
-    def chance(self) -> float:
+    def random(self) -> float:
         """Return the next number, from 0 up to but not 1."""
         return (self._next() >> 11) / (1 << 53)
 
-    def below(self, limit: int) -> int:
+    def randrange(self, limit: int) -> int:
         """Return the next number as an integer from 0 to *limit* - 1."""
         return self._next() % limit
 

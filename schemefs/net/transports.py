@@ -1,10 +1,10 @@
-"""What udp and tcp offer to other schemes: endpoints and connections in this process, without files.
+"""What udp and tcp offer to other schemes in this process: sockets without files.
 
-A scheme that speaks a protocol of its own over them declares `requires = ("udp", "tcp")` and is handed objects that
-satisfy these: dns asks its servers this way. Nothing here waits; whoever calls has a Timer for that.
+A scheme that runs its own protocol over them declares `requires = ("udp", "tcp")` and is given objects that satisfy
+these Protocols; dns queries its servers this way. No method waits: a caller that waits for an answer arms a Timer.
 
     socket = context.service("udp", DatagramService).open_socket(server, 53, received, failed)
-    socket.send(query, now)          received(octets, now) follows, or failed(error, now), or nothing: arm a timer
+    socket.send(query, now)          then received(octets, now), or failed(error, now), or neither: arm a timer
     socket.close(now)
 """
 
@@ -17,43 +17,43 @@ from schemefs.net.buffer import Buffer, Chunks
 from schemefs.net.network_layer import DeliveryError
 
 Received = Callable[[bytes, float], None]
-"""Is given each datagram of the peer's, and `now`."""
+"""Called with the payload of each received datagram, and `now`."""
 
 Failed = Callable[[DeliveryError, float], None]
-"""Is told that a datagram was not delivered: port unreachable, no such host."""
+"""Called when a datagram was not delivered: port unreachable, no such host."""
 
 
 class DatagramSocket(Protocol):
-    """A UDP endpoint that speaks with one peer, and hears nobody else."""
+    """A connected UDP socket: it sends to one peer and receives from that peer only."""
 
     def send(self, payload: bytes, now: float) -> bool:
-        """Send one datagram; False: the link has no room, so it is lost like any other. ENETUNREACH, EMSGSIZE."""
+        """Send one datagram. False: the link has no room, and the datagram is lost. ENETUNREACH, EMSGSIZE."""
 
     def close(self, now: float) -> None:
-        """Give the port back; nothing is received any more. Harmless the second time."""
+        """Release the port; `received` is not called again. Harmless the second time."""
 
 
 class OpenPort(Protocol):
-    """A UDP port that hears everybody and says nothing."""
+    """A UDP port that receives from every sender and sends nothing."""
 
     def close(self, now: float) -> None:
-        """Give the port back. Harmless the second time."""
+        """Release the port. Harmless the second time."""
 
 
 class DatagramService(Protocol):
     """What the udp scheme provides."""
 
     def open_port(self, port: int, received: Received) -> OpenPort:
-        """Hear all that is sent to *port*, by broadcast too, from anybody. EADDRINUSE: somebody has it."""
+        """Receive every datagram to *port*, broadcasts included. EADDRINUSE: the port is taken."""
 
     def open_socket(self, remote: bytes, port: int, received: Received, failed: Failed) -> DatagramSocket:
-        """Return an endpoint with a random local port (RFC 6056 §3.3.2). ENETUNREACH: no route; EADDRNOTAVAIL."""
+        """Return a socket with a random local port (RFC 6056 §3.3.2). ENETUNREACH: no route; EADDRNOTAVAIL."""
 
 
-class Stream(Protocol):
-    """A TCP connection. `None` would block; SchemeError when it has failed, as `conversation.Engine` has it."""
+class StreamSocket(Protocol):
+    """A TCP connection. `None` would block; SchemeError when it has failed, as in `conversation.Engine`."""
 
-    on_changed: Callable[[], None]  # to be set; a Timer's `soon` is what fits
+    on_changed: Callable[[], None]  # set by the caller; called when an operation may succeed that would have blocked
 
     def opening(self, now: float) -> bool:
         """Tell whether the handshake is under way; raises when it failed."""
@@ -65,14 +65,17 @@ class Stream(Protocol):
         """Take some of *data*, which must stay unchanged, and return how much."""
 
     def close_lingering(self, now: float) -> None:
-        """FIN after what was written; what still comes is dropped."""
+        """Send FIN after what was written; drop what still arrives."""
 
     def abort(self, now: float) -> None:
-        """Reset the peer."""
+        """Send RST."""
 
 
 class StreamService(Protocol):
     """What the tcp scheme provides."""
 
-    def open_stream(self, remote: bytes, port: int, now: float) -> Stream:
-        """Begin a connection from a local port of its own choice. ENETUNREACH: no route; EADDRNOTAVAIL."""
+    def open_stream(self, remote: bytes, port: int, now: float) -> StreamSocket:
+        """Begin a connection from an ephemeral local port. ENETUNREACH: no route; EADDRNOTAVAIL."""
+
+
+Stream = StreamSocket

@@ -1,16 +1,18 @@
-"""Claiming an address (RFC 5227): is it somebody else's already?, telling everybody once it is ours, keeping it or not.
+"""Address conflict detection (RFC 5227): an address is probed, announced, defended, and given up to another host.
 
-    begin ── probe ── 1-2 s ── probe ── 1-2 s ── probe ── 2 s ── announce ── 2 s ── announce
-      |        `── somebody has it ──────────────.                  |
-      |                                          v                  `── somebody uses it ── defended by announcing it;
-      `────────────────────────────────────── given up <────────────── once more within 10 s ──'   routers go on (c)
+    start ── probe ── 1-2 s ── probe ── 1-2 s ── probe ── 2 s ── announce ── 2 s ── announce
+      |        `── another host has it ──.                          |
+      |                                  v                          `── conflict: announced again (§2.4 b)
+      `── after about a minute ───── given up <── second conflict within 10 s, unless we are a router (§2.4 c)
 
-An address is used from the beginning, as RFC 4429 does it for IPv6: a mount that answers nothing for seven seconds
-would be of no use. So that this harms few, our own questions carry no sender address before an owner had a second to
-answer, as probes do: they put it into nobody's cache. Who asks for it is answered even then, or nothing would come
-back; where there is an owner, both answer, until we hear of it. One that is given up is not ours any more, neither
-answered for nor sent from. It stays configured: about once a minute it is probed again, and taken only when nobody
-answers or probes for it too; adding it again or bringing the interface up claims it anew at once.
+The address is used from the start, as RFC 4429 does it for IPv6: with RFC 5227 §2.1 a mount would answer nothing for
+seven seconds. To limit the harm, ARP requests carry no sender address until an owner had a second to answer the first
+probe, so no cache learns the address from them. A request for the address is answered even then, because otherwise no
+peer could reach us; where the address has an owner, both hosts answer until this host receives its reply.
+
+An address that was given up is neither answered for nor sent from. It stays configured: it is probed again about once
+a minute and used again when no host answers the probes or probes for it too. Adding it again, or setting the interface
+up, starts at once.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from schemefs.net.addresses import mac_text, presentation
 
 if TYPE_CHECKING:
     from schemefs.timers import Timer
-    from schemes.ip.interface import Interface
+    from schemes.ip.interface import IpInterface
 
 log = logging.getLogger("schemefs.arp")
 
@@ -34,77 +36,87 @@ ANNOUNCE_WAIT: Final = 2.0
 ANNOUNCEMENTS: Final = 2
 ANNOUNCE_INTERVAL: Final = 2.0
 DEFEND_INTERVAL: Final = 10.0
-RATE_LIMIT_INTERVAL: Final = 60.0  # after a conflict, before the next attempt: at least
-RATE_LIMIT_SPREAD: Final = 10.0  # so that two who have given up to each other don't do so for ever
+RATE_LIMIT_INTERVAL: Final = 60.0  # from a conflict to the next attempt, at least
+RATE_LIMIT_SPREAD: Final = 10.0  # random addition, so that two hosts that both gave up do not repeat it in step
 
 
-class Claims:
-    """The addresses of one Ethernet interface that are being claimed, and those that turned out to be another's too."""
+class AddressConflictDetector:
+    """Conflict detection for the addresses of one Ethernet interface."""
 
-    def __init__(self, interface: Interface) -> None:
+    __slots__ = (
+        "_conflict_at",  # address -> when another host used it last, seconds
+        "_interface",  # the interface whose addresses these are
+        "_steps",  # address -> probes and announcements sent since the start
+        "_timers",  # address -> when the next probe or announcement is due
+        "duplicates",  # address that was given up -> hardware address of the host that has it
+    )
+
+    def __init__(self, interface: IpInterface) -> None:
         self._interface = interface
         self._timers: dict[bytes, Timer] = {}
         self._steps: dict[bytes, int] = {}
-        self._contested_at: dict[bytes, float] = {}  # when somebody else used it last
-        self.given_up: dict[bytes, bytes] = {}  # address -> the hardware address that has it
+        self._conflict_at: dict[bytes, float] = {}
+        self.duplicates: dict[bytes, bytes] = {}
 
-    def begin(self, address: bytes, now: float) -> None:
-        """The address is ours from now on. Without conflict detection it is only announced."""
+    def start(self, address: bytes, now: float) -> None:
+        """Begin with the first probe. Without conflict detection, announce *address* once and stop."""
         if not self._interface.network.detects_conflicts:
             self._interface.arp.announce(address, now)
             return
-        self.end(address)
+        self.stop(address)
         timers = self._interface.timers
-        self._timers[address] = timers.timer(lambda now: self._step(address, now), f"claim {presentation(address)}")
+        name = f"address conflict {presentation(address)}"
+        self._timers[address] = timers.timer(lambda now: self._step(address, now), name)
         self._steps[address] = 0
         self._step(address, now)
 
-    def end(self, address: bytes) -> None:
-        """The address is not ours any more, or its claim begins anew."""
+    def stop(self, address: bytes) -> None:
+        """Forget *address*: it was removed, or `start` follows."""
         timer = self._timers.pop(address, None)
         if timer is not None:
             timer.clear()
         self._steps.pop(address, None)
-        self._contested_at.pop(address, None)
-        self.given_up.pop(address, None)
+        self._conflict_at.pop(address, None)
+        self.duplicates.pop(address, None)
 
-    def concerns(self, address: bytes) -> bool:
-        """Tell whether anybody else's use of *address* is a conflict."""
-        return address in self.given_up or self._interface.has_address(address)
+    def is_watched(self, address: bytes) -> bool:
+        """Tell whether the use of *address* by another host is a conflict."""
+        return address in self.duplicates or self._interface.has_address(address)
 
-    def is_new(self, address: bytes) -> bool:
-        """Tell whether an owner had no second yet to answer the first probe."""
+    def awaits_first_answer(self, address: bytes) -> bool:
+        """Tell whether only the first probe was sent, so that an owner had no second to answer yet."""
         return self._steps.get(address, 0) == 1
 
-    def is_probed(self, address: bytes) -> bool:
-        """Tell whether it may still turn out to be another's."""
+    def is_tentative(self, address: bytes) -> bool:
+        """Tell whether *address* is being probed."""
         return 0 < self._steps.get(address, 0) <= PROBES
 
-    def contested(self, address: bytes, mac: bytes, now: float) -> None:
-        """Somebody else uses *address*, at *mac*: give it up where it was there first, else as RFC 5227 §2.4 says.
+    def receive_conflict(self, address: bytes, mac: bytes, now: float) -> None:
+        """React to the use of *address* by another host, at *mac*: give the address up, or defend it.
 
-        That is its (b), defend once; a router, whose address others have been told, is its (c) and never gives up.
+        A tentative address is given up. Later, RFC 5227 §2.4 (b) applies: the address is defended once within 10 s. A
+        router, whose address other hosts have configured, defends it for ever (c).
         """
-        if address in self.given_up:
-            return self._wait(address, mac, now)
-        if self.is_probed(address):
+        if address in self.duplicates:
+            return self._retry_later(address, mac, now)
+        if self.is_tentative(address):
             return self._give_up(address, mac, "is in use already, by", now)
-        since_last = now - self._contested_at.get(address, -DEFEND_INTERVAL)
+        since_last = now - self._conflict_at.get(address, -DEFEND_INTERVAL)
         if since_last < DEFEND_INTERVAL and not self._interface.network.forwarding:
-            return self._give_up(address, mac, "is given up, because it is used again and again by", now)
+            return self._give_up(address, mac, "is given up, because of repeated use by", now)
         if since_last >= DEFEND_INTERVAL:
-            self._contested_at[address] = now
+            self._conflict_at[address] = now
             log.warning("%s uses our address %s", mac_text(mac), presentation(address))
             self._interface.arp.announce(address, now)
         return None
 
     def _give_up(self, address: bytes, mac: bytes, words: str, now: float) -> None:
         log.error("%s on %s %s %s", presentation(address), self._interface.name, words, mac_text(mac))
-        self._wait(address, mac, now)
-        self._interface.claims_changed()
+        self._retry_later(address, mac, now)
+        self._interface.duplicates_changed()
 
-    def _wait(self, address: bytes, mac: bytes, now: float) -> None:
-        self.given_up[address] = mac
+    def _retry_later(self, address: bytes, mac: bytes, now: float) -> None:
+        self.duplicates[address] = mac
         self._steps[address] = 0
         if address in self._timers:
             self._timers[address].set(now + RATE_LIMIT_INTERVAL + self._interface.random.uniform(0, RATE_LIMIT_SPREAD))
@@ -116,9 +128,9 @@ class Claims:
             wait = ANNOUNCE_WAIT if step == PROBES else self._interface.random.uniform(PROBE_MIN, PROBE_MAX)
             self._timers[address].set(now + wait)
             return
-        if self.given_up.pop(address, None):
-            log.warning("%s on %s is free now, and ours", presentation(address), self._interface.name)
-            self._interface.claims_changed()
+        if self.duplicates.pop(address, None):
+            log.warning("%s on %s is free: used again", presentation(address), self._interface.name)
+            self._interface.duplicates_changed()
         self._interface.arp.announce(address, now)
         if step < PROBES + ANNOUNCEMENTS:
             self._timers[address].set(now + ANNOUNCE_INTERVAL)

@@ -1,7 +1,7 @@
-"""The one address table: which addresses are ours, on which interface, and what follows from them.
+"""The one address table: this host's addresses, their interfaces, and what is derived from them.
 
-`local`, `broadcasts` and `never_sources` are kept ready for one dict lookup per received datagram; every change, which
-is rare, rebuilds them.
+`local`, `broadcasts` and `never_sources` are kept ready, so that a received datagram costs one dict lookup for each.
+Every change, which is rare, rebuilds them.
 """
 
 from __future__ import annotations
@@ -10,27 +10,36 @@ import errno
 from typing import TYPE_CHECKING, Final
 
 from schemefs.errors import SchemeError
-from schemefs.net.addresses import ANY_V4, BROADCAST_V4, is_loopback, is_multicast, network_of, presentation
+from schemefs.net import faults
+from schemefs.net.addresses import BROADCAST_V4, broadcast_of, check_interface_address, network_of, presentation
 
 if TYPE_CHECKING:
-    from schemes.ip.interface import Interface
+    from schemes.ip.interface import IpInterface
     from schemes.ip.routes import Route
 
 LOOPBACK: Final = bytes((127, 0, 0, 1))
 
 
 class AddressTable:
-    """Our addresses."""
+    """The addresses of this host."""
+
+    __slots__ = (
+        "broadcasts",  # 255.255.255.255 and the directed broadcast address of each network
+        "groups",  # joined multicast group -> name of the interface that it was joined on
+        "interfaces",  # name -> interface, in order of attachment
+        "local",  # unicast address -> interface
+        "never_sources",  # local and broadcast addresses: a datagram from a network cannot come from one
+    )
 
     def __init__(self) -> None:
-        self.interfaces: dict[str, Interface] = {}
-        self.local: dict[bytes, Interface] = {}
+        self.interfaces: dict[str, IpInterface] = {}
+        self.local: dict[bytes, IpInterface] = {}
         self.broadcasts: set[bytes] = {BROADCAST_V4}
-        self.never_sources: set[bytes] = {BROADCAST_V4}  # ours and broadcast: nobody else may say they sent from there
-        self.groups: dict[bytes, str] = {}  # multicast group -> the interface that joined it
+        self.never_sources: set[bytes] = {BROADCAST_V4}
+        self.groups: dict[bytes, str] = {}
 
     def rebuild(self) -> None:
-        """Work out again what is looked up per datagram."""
+        """Derive the lookup tables from the addresses of the interfaces."""
         self.local.clear()
         self.broadcasts.clear()
         self.broadcasts.add(BROADCAST_V4)
@@ -42,11 +51,14 @@ class AddressTable:
         self.never_sources = self.broadcasts | set(self.local)
 
     def is_local(self, address: bytes) -> bool:
-        """Tell whether *address* is one of ours (127/8 included)."""
+        """Tell whether *address* is one of this host (127/8 included)."""
         return address in self.local or (len(address) == 4 and address[0] == 127)
 
     def on_link(self, address: bytes, interface: str = "") -> str:
-        """Return the interface (that one, where it is given) that has *address* in a network of its, or nothing."""
+        """Return the name of the interface with *address* in its longest network prefix; empty: none has.
+
+        With *interface*, only that one is considered.
+        """
         best, found = -1, ""
         for candidate in self.interfaces.values():
             for ours, length in candidate.addresses:
@@ -56,9 +68,10 @@ class AddressTable:
         return found
 
     def source_for(self, route: Route, destination: bytes) -> bytes:
-        """Return the address we speak to *destination* from, or nothing when the interface has none.
+        """Return the source address for datagrams to *destination*; empty: the interface has no address.
 
-        The route's own, unless it was given up; else ours in the network of the next hop; else the interface's first.
+        It is the route's own, unless that was given up; else the one in the network of the next hop; else the
+        interface's first.
         """
         if route.source in self.local:
             return route.source
@@ -70,26 +83,18 @@ class AddressTable:
         return ours[0][0] if ours else b""
 
 
-def broadcast_of(address: bytes, prefix_length: int) -> bytes:
-    """Return the directed broadcast address of a network."""
-    ones = (1 << 32 - prefix_length) - 1
-    return (int.from_bytes(address, "big") | ones).to_bytes(4, "big")
-
-
 def check_assignable(address: bytes, prefix_length: int) -> None:
-    """Raise EINVAL unless *address* may be an interface's own."""
+    """Raise EINVAL unless an interface can have *address*; EAFNOSUPPORT: not IPv4."""
     if len(address) != 4:
-        raise SchemeError(errno.EAFNOSUPPORT, "only IPv4 addresses can be assigned here")
-    shown = f"{presentation(address)}/{prefix_length}"
+        raise SchemeError(errno.EAFNOSUPPORT, faults.not_ipv4(presentation(address)))
+    try:
+        check_interface_address(address, check_prefix_length(prefix_length))
+    except ValueError as error:
+        raise SchemeError(errno.EINVAL, str(error)) from None
+
+
+def check_prefix_length(prefix_length: int) -> int:
+    """Return *prefix_length*. EINVAL: not one of IPv4."""
     if not 0 <= prefix_length <= 32:
-        raise SchemeError(errno.EINVAL, f"{shown}: no prefix length of IPv4")
-    if is_multicast(address) or address[0] >= 240 or address[0] == 0:
-        raise SchemeError(errno.EINVAL, f"{shown} is not a unicast address")
-    if prefix_length < 31 and not is_loopback(address):
-        if address == broadcast_of(address, prefix_length):
-            raise SchemeError(errno.EINVAL, f"{shown} is the broadcast address of its network")
-        if address == network_of(address, prefix_length):
-            raise SchemeError(errno.EINVAL, f"{shown} is its network, not an address in it")
-
-
-__all__ = ["ANY_V4", "BROADCAST_V4", "LOOPBACK", "AddressTable", "broadcast_of", "check_assignable"]
+        raise SchemeError(errno.EINVAL, f"/{prefix_length} is not a prefix length of IPv4: 0 to 32")
+    return prefix_length

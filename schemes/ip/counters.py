@@ -1,4 +1,4 @@
-"""What the network layer counts: the RFC 4293 system statistics, and every discarded datagram by reason."""
+"""The counters of the network layer: the RFC 4293 system statistics, and discarded datagrams by reason."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import logging
 from typing import TYPE_CHECKING, Final
 
 from schemefs.log import TRACE
-from schemefs.net.drop_samples import Samples
+from schemefs.net.drop_samples import DropSamples
 
 if TYPE_CHECKING:
     from schemefs.net.buffer import Buffer
 
 log = logging.getLogger("schemefs.ip")
 
-# Reason -> the RFC 4293 counter it is part of.
+# Reason -> the RFC 4293 counter that includes it.
 REASONS: Final = {
     "truncated_frame": "in_header_errors",
     "other_mac": "in_discards",
@@ -44,15 +44,15 @@ REASONS: Final = {
     "full_link": "out_discards",
     "full_link_arp": "out_discards",
     "raw_queue_full": "in_discards",
-    "unexpected_error": "in_discards",  # ICMP that would lower the MTU of a path, about nothing that we have sent
+    "unexpected_error": "in_discards",  # ICMP that would lower a path MTU, about a datagram that this host did not send
     "not_forwardable": "in_address_errors",
-    "hop_limit_exceeded": "in_header_errors",  # RFC 4293: ipSystemStatsInHdrErrors has those too
+    "hop_limit_exceeded": "in_header_errors",  # RFC 4293: ipSystemStatsInHdrErrors includes them
     "no_route": "in_no_routes",
     "larger_than_mtu": "out_discards",
     "full_neighbor_queue": "out_discards",
 }
 
-# Those that are found out while the link header is still in front.
+# Reasons that are found before the link header is removed.
 FRAMES: Final = frozenset(("truncated_frame", "other_mac", "unknown_ethertype", "bad_arp", "full_link_arp"))
 
 _RFC_4293: Final = {
@@ -86,10 +86,14 @@ _RFC_4293: Final = {
 }
 
 
-class Counters:
+class IpCounters:
     """Integers that only grow."""
 
-    __slots__ = (*_RFC_4293, "dropped", "samples")
+    __slots__ = (
+        *_RFC_4293,
+        "dropped",  # reason -> discarded frames and datagrams
+        "samples",  # the last one for each reason
+    )
 
     in_receives: int
     in_octets: int
@@ -123,7 +127,7 @@ class Counters:
         for name in _RFC_4293:
             setattr(self, name, 0)
         self.dropped = dict.fromkeys(REASONS, 0)
-        self.samples = Samples()
+        self.samples = DropSamples()
 
     def drop(self, reason: str, octets: Buffer = b"") -> None:
         """Count a discarded frame or datagram under *reason* and in its RFC 4293 counter."""
@@ -136,7 +140,7 @@ class Counters:
             log.log(TRACE, "dropped_%s: %d octets, %s", reason, len(octets), bytes(octets[:34]).hex())
 
     def sent_to_many(self, octets: int, *, is_group: bool) -> None:
-        """Count a datagram to a group, or to everybody."""
+        """Count a datagram of *octets* octets to a group, or a broadcast."""
         if is_group:
             self.out_multicasts += 1
             self.out_multicast_octets += octets
@@ -144,7 +148,7 @@ class Counters:
             self.out_broadcasts += 1
 
     def as_text(self) -> str:
-        """Return `name=value` lines: RFC 4293's names, then the drops."""
+        """Return `name=value` lines: the names of RFC 4293, then the drops."""
         values = {shown: getattr(self, name) for name, shown in _RFC_4293.items()}
         values["OutFragReqds"] = self.fragmentation_oks + self.fragmentation_failures
         whole = self.out_requests + self.out_forwarded - self.fragmentation_oks

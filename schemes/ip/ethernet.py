@@ -1,4 +1,4 @@
-"""Ethernet II framing (RFC 894) and how IPv4 groups map to hardware addresses (RFC 1112 §6.4)."""
+"""Ethernet II framing (RFC 894) and the mapping of IPv4 groups to hardware addresses (RFC 1112 §6.4)."""
 
 from __future__ import annotations
 
@@ -18,8 +18,3 @@ GROUP_BIT: Final = 0x01  # of the first octet: multicast, broadcast included
 def multicast_mac(group: bytes) -> bytes:
     """Return 01:00:5e and the low 23 bits of an IPv4 group."""
     return bytes((0x01, 0x00, 0x5E, group[1] & 0x7F, group[2], group[3]))
-
-
-def is_unicast(mac: bytes) -> bool:
-    """Tell whether *mac* may be somebody's own address."""
-    return len(mac) == 6 and not mac[0] & GROUP_BIT and any(mac)

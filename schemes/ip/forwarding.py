@@ -1,11 +1,11 @@
-"""Passing on datagrams that are for others (RFC 1812 §5.2, §5.3): what a router does, when netcfg/ip/forward is 1.
+"""Forwarding (RFC 1812 §5.2, §5.3): what a router does with datagrams to other hosts, when netcfg/ip/forward is 1.
 
-    not ours ──> may it be passed on? ── TTL ── route ── fits? ──> TTL - 1 ──> link of the next hop
-                       drop           11/0   3/0    3/4 or cut        |
-                                                                 neighbor's queue; silent: 3/1
+    not local ──> forwardable? ── TTL ── route ── fits MTU? ──> TTL - 1 ──> link of the next hop
+                     drop        11/0    3/0    3/4 or fragment    |
+                                                                   neighbor's queue; no answer: 3/1
 
-A super-segment goes through whole, its partial checksum too: the link at the other end takes it or finishes it. What
-is compared with the MTU is the size of its pieces.
+(11/0: the type and code of the ICMP error.) A super-segment is forwarded whole, with its partial checksum: the outgoing
+link takes it or finishes it. The size of its segments is compared with the MTU.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from schemes.ip.fragmentation import fragments
 from schemes.ip.neighbor import Queued
 
 if TYPE_CHECKING:
-    from schemes.ip.interface import Interface
+    from schemes.ip.interface import IpInterface
     from schemes.ip.network import Network
 
 DESTINATION_UNREACHABLE: Final = 3
@@ -29,33 +29,41 @@ FRAGMENTATION_NEEDED: Final = 4
 TIME_EXCEEDED: Final = 11
 
 _LINK_LOCAL: Final = bytes((169, 254))  # RFC 3927 §2.7: never forwarded
-_CAPACITY: Final = 1024  # ways that are kept, all forgotten when the network changes
+_CAPACITY: Final = 1024  # cached next hops; all are forgotten when the network changes
 
 
-class _Way(NamedTuple):
-    interface: Interface
-    next_hop: bytes
-    link_header: bytes
-    resolved: bool
+class _NextHop(NamedTuple):
+    interface: IpInterface
+    address: bytes  # packed, of the gateway or the destination
+    link_header: bytes  # empty: the link has none, or the hardware address is unknown
+    resolved: bool  # whether datagrams can go to the link now
 
 
 class Forwarder:
-    """Off until `enabled`. Never raises for what the octets say."""
+    """Forwards received datagrams once `enabled`. Never raises because of received octets."""
+
+    __slots__ = (
+        "_counters",
+        "_generation",  # of the network, when the cache was valid
+        "_network",
+        "_next_hops",  # destination -> where to send; only resolved ones
+        "enabled",
+    )
 
     def __init__(self, network: Network) -> None:
         self.enabled = False
         self._network = network
         self._counters = network.counters
-        self._ways: dict[bytes, _Way] = {}
+        self._next_hops: dict[bytes, _NextHop] = {}
         self._generation = -1
 
     def forward(
         self, datagram: memoryview, header_length: int, offload: Offload, now: float, *, to_group: bool
     ) -> None:
-        """Pass on *datagram*, which is borrowed; its *offload* counts from its first octet."""
+        """Forward *datagram*, borrowed for the call; the offsets of *offload* count from its first octet."""
         self._counters.in_forwarded += 1
         source, destination = bytes(datagram[12:16]), bytes(datagram[16:20])
-        if to_group or not _may_pass(source, destination):  # RFC 1812 §5.3.4, §5.3.7
+        if to_group or not _is_forwardable(source, destination):  # RFC 1812 §5.3.4, §5.3.7
             return self._counters.drop("not_forwardable", datagram)
         if header_length > wire.HEADER_LENGTH:
             options = datagram[wire.HEADER_LENGTH : header_length]
@@ -66,31 +74,31 @@ class Forwarder:
         if datagram[8] <= 1:
             self._report(TIME_EXCEEDED, 0, datagram, offload, now)
             return self._counters.drop("hop_limit_exceeded", datagram)
-        way = self._find_way(destination, now)
-        if way is None:
+        next_hop = self._find_next_hop(destination, now)
+        if next_hop is None:
             self._report(DESTINATION_UNREACHABLE, NET_UNREACHABLE, datagram, offload, now)
             return self._counters.drop("no_route", datagram)
-        return self._pass_on(datagram, header_length, offload, way, now)
+        return self._send_on(datagram, offload, next_hop, now)
 
-    def send_another_way(self, queued: Queued, silent: bytes, now: float) -> bool:
-        """Send what waited for the neighbor *silent* by another one. False: there is no other way, or it is too narrow.
+    def reroute(self, queued: Queued, unreachable: bytes, now: float) -> bool:
+        """Send a datagram that waited for the neighbor *unreachable* by another route.
 
-        Only the route is asked before that is known: the entry of *silent*, which may be leaving its table, would be
-        made anew by the search for its hardware address.
+        False: there is none, or its MTU is too small. The route is looked up alone first: a search for the hardware
+        address of *unreachable* would add its entry to the neighbor table again.
         """
         destination = bytes(queued.chunks[0][16:20])
         route = self._network.routes.lookup(destination)
-        if route is None or (route.via or destination) == silent:
+        if route is None or (route.via or destination) == unreachable:
             return False
         if (route.interface, route.via) in self._network.routes.dead:
             return False
         if _largest_piece(queued) > self._network.interfaces[route.interface].mtu:
             return False
-        way = self._find_way(destination, now)
-        return way is not None and self._send(queued, way, now)
+        next_hop = self._find_next_hop(destination, now)
+        return next_hop is not None and self._send(queued, next_hop, now)
 
-    def _pass_on(self, datagram: memoryview, header_length: int, offload: Offload, way: _Way, now: float) -> None:
-        mtu = way.interface.mtu
+    def _send_on(self, datagram: memoryview, offload: Offload, next_hop: _NextHop, now: float) -> None:
+        mtu = next_hop.interface.mtu
         is_super = bool(offload.gso_type)
         fits = (offload.header_length + offload.gso_size if is_super else len(datagram)) <= mtu
         if not fits and datagram[6] << 8 & wire.DONT_FRAGMENT:
@@ -99,48 +107,49 @@ class Forwarder:
             return self._counters.drop("larger_than_mtu", datagram)
         copy = bytearray(datagram)
         _decrement_hop_limit(copy)
-        # What the device has checked needs no work any more; and no device need know of ECN to cut a segment.
+        # A checksum that the device has checked needs no work. Cutting a segment needs no device that knows ECN.
         left = offload._replace(gso_type=offload.gso_type & ~GSO_ECN) if offload.flags & NEEDS_CHECKSUM else NO_OFFLOAD
         if fits:
-            if self._send(Queued((copy,), left, copy[9]), way, now):
+            if self._send(Queued((copy,), left, copy[9]), next_hop, now):
                 self._counters.out_forwarded += 1
             return None
         for whole in split((copy,), left, 0):
             pieces = list(fragments(whole, mtu))
             self._counters.fragments_created += len(pieces)
-            if all([self._send(Queued((piece,), NO_OFFLOAD, piece[9]), way, now) for piece in pieces]):  # noqa: C419 - every one is tried
+            sent = [self._send(Queued((piece,), NO_OFFLOAD, piece[9]), next_hop, now) for piece in pieces]
+            if all(sent):
                 self._counters.fragmentation_oks += 1
                 self._counters.out_forwarded += 1
         return None
 
-    def _find_way(self, destination: bytes, now: float) -> _Way | None:
+    def _find_next_hop(self, destination: bytes, now: float) -> _NextHop | None:
         network = self._network
-        if self._generation != network.generation or len(self._ways) >= _CAPACITY:
-            self._ways.clear()
+        if self._generation != network.generation or len(self._next_hops) >= _CAPACITY:
+            self._next_hops.clear()
             self._generation = network.generation
-        way = self._ways.get(destination)
-        if way is not None:
-            return way
+        cached = self._next_hops.get(destination)
+        if cached is not None:
+            return cached
         route = network.routes.lookup(destination)
         if route is None or network.interfaces[route.interface].is_loopback:
             return None
         interface = network.interfaces[route.interface]
-        next_hop = route.via or destination
-        header = interface.link_header(destination, next_hop, now) if interface.has_link_header else b""
-        way = _Way(interface, next_hop, header, bool(header) or not interface.has_link_header)
-        if way.resolved and self._generation == network.generation:
-            self._ways[destination] = way
-        return way
+        address = route.via or destination
+        header = interface.link_header(destination, address, now) if interface.has_link_header else b""
+        found = _NextHop(interface, address, header, bool(header) or not interface.has_link_header)
+        if found.resolved and self._generation == network.generation:
+            self._next_hops[destination] = found
+        return found
 
-    def _send(self, queued: Queued, way: _Way, now: float) -> bool:
-        """Send, or leave with the neighbor until that is known. False: dropped, and counted."""
-        if not way.resolved:
-            taken = way.interface.neighbor_table.use(way.next_hop, now).enqueue(queued, now)
+    def _send(self, queued: Queued, next_hop: _NextHop, now: float) -> bool:
+        """Send, or queue for the neighbor until its hardware address is known. False: dropped and counted."""
+        if not next_hop.resolved:
+            taken = next_hop.interface.neighbor_table.use(next_hop.address, now).enqueue(queued, now)
             reason = "full_neighbor_queue"
         else:
-            offload = queued.offload.moved(len(way.link_header)) if queued.offload.flags else queued.offload
-            chunks = (way.link_header, *queued.chunks) if way.link_header else queued.chunks
-            taken = way.interface.link.send(chunks, offload, now)
+            offload = queued.offload.moved(len(next_hop.link_header)) if queued.offload.flags else queued.offload
+            chunks = (next_hop.link_header, *queued.chunks) if next_hop.link_header else queued.chunks
+            taken = next_hop.interface.link.send(chunks, offload, now)
             reason = "full_link"
         if taken:
             self._counters.out_octets += total_length(queued.chunks)
@@ -151,7 +160,7 @@ class Forwarder:
     def _report(
         self, icmp_type: int, code: int, datagram: memoryview, offload: Offload, now: float, *, mtu: int = 0
     ) -> None:
-        """Send an ICMP error that quotes the datagram as it would be on a wire: cut, its checksum complete."""
+        """Send an ICMP error that quotes the datagram as on a wire: a single segment with a complete checksum."""
         if self._network.reporter is None:
             return
         quoted: bytes | bytearray | memoryview = datagram
@@ -161,19 +170,19 @@ class Forwarder:
 
 
 def _largest_piece(queued: Queued) -> int:
-    """Return how many octets a datagram has, or each of those that a super-segment is cut into."""
+    """Return the octets of a datagram, or of each datagram that a super-segment is cut into."""
     offload = queued.offload
     return offload.header_length + offload.gso_size if offload.gso_type else total_length(queued.chunks)
 
 
-def _may_pass(source: bytes, destination: bytes) -> bool:
+def _is_forwardable(source: bytes, destination: bytes) -> bool:
     if source == ANY_V4 or destination[0] == 0 or destination[0] >= 240:
         return False
     return _LINK_LOCAL not in (source[:2], destination[:2])
 
 
 def _decrement_hop_limit(datagram: bytearray) -> None:
-    """One less, and the header checksum one more in the same octet (RFC 1624), with the end-around carry."""
+    """Decrement the TTL, and increment the header checksum in the same octet (RFC 1624), with end-around carry."""
     datagram[8] -= 1
     checksum = int.from_bytes(datagram[10:12], "big") + 0x0100
     if checksum >= 0xFFFF:

@@ -1,4 +1,4 @@
-"""Cutting a finished datagram into fragments (RFC 791 §3.2), for one that is on its way through and may not fit."""
+"""Fragmentation of a finished datagram (RFC 791 §3.2), for forwarding."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from schemes.ip import wire
 
 
 def fragments(datagram: bytes | bytearray, mtu: int) -> Iterator[bytearray]:
-    """Yield pieces of *datagram*, which may be a fragment itself, none longer than *mtu*; headers are complete.
+    """Yield fragments of *datagram*, which may be a fragment itself, none longer than *mtu*; headers are complete.
 
-    The caller has looked at DF. The MTU is 68 at least, which leaves eight octets beside the longest header.
+    The caller has checked that DF is clear. The MTU is at least 68, which leaves eight octets after the longest header.
     """
     header_length = (datagram[0] & 15) * 4
     field = int.from_bytes(datagram[6:8], "big")
@@ -34,7 +34,7 @@ def fragments(datagram: bytes | bytearray, mtu: int) -> Iterator[bytearray]:
 
 
 def _copied(options: bytes) -> bytes:
-    """Return those of sound *options* that go into every fragment, padded to whole words."""
+    """Return those of well-formed *options* that go into every fragment, padded to whole words."""
     kept = bytearray()
     at = 0
     while at < len(options) and options[at] != wire.OPTION_END:

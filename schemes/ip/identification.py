@@ -1,7 +1,8 @@
 """Identification of datagrams that may be fragmented (RFC 791 §3.2, RFC 6864): unlikely to repeat, hard to guess.
 
-Datagrams with DF are "atomic" and need none (RFC 6864 §4.1); they carry zero. The others count up per source,
-destination and protocol, from a random start, in one of a fixed number of counters (RFC 7739 §5.3): memory is bounded.
+Datagrams with DF are "atomic" (RFC 6864 §4.1): they need no identification and carry zero. The others count up per
+source, destination and protocol, from a random start, in one of a fixed number of counters (RFC 7739 §5.3), so memory
+is bounded.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ COUNTERS: Final = 2048
 
 
 class Identifications:
-    """The counters; `slot` says which one, `next` gives its next value."""
+    """The counters: `slot` chooses one, `next` returns its next value."""
 
     __slots__ = ("_next", "_secret")
 
@@ -25,11 +26,11 @@ class Identifications:
         self._next = [random.randrange(1 << 16) for _ in range(COUNTERS)]
 
     def slot(self, source: bytes, destination: bytes, protocol: int) -> int:
-        """Return the counter of a flow; worth keeping, the hash costs 1 µs."""
+        """Return the counter of a flow. Callers keep it: the hash costs 1 µs."""
         digest = blake2b(source + destination + bytes((protocol,)), digest_size=4, key=self._secret).digest()
         return int.from_bytes(digest, "big") % COUNTERS
 
     def next(self, slot: int) -> int:
-        """Return 1..65535, the next of a counter (zero is what atomic datagrams carry)."""
+        """Return the next value of a counter, 1..65535 (zero is for atomic datagrams)."""
         value = self._next[slot] = self._next[slot] % 0xFFFF + 1
         return value

@@ -1,7 +1,7 @@
-"""Multicast groups that we have joined (RFC 1112), and what routers are told of it: IGMPv2 (RFC 2236), the host's half.
+"""The multicast groups of this host (RFC 1112), and IGMPv2 (RFC 2236), the part of a host.
 
-join  ──> report at once, and once more within 10 s in case that one was lost
-query ──> report after a random time, unless another host of the group was faster
+join  ──> report at once, and once more within 10 s in case the first was lost
+query ──> report after a random time, unless another member reports first
 leave ──> leave message to all routers
 """
 
@@ -35,21 +35,28 @@ REPORT_V1: Final = 0x12
 LEAVE: Final = 0x17
 UNSOLICITED_INTERVAL: Final = 10.0  # seconds, RFC 2236 §8.10
 _MESSAGE: Final = Struct(">BBH4s")  # type, max response time in tenths of a second, checksum, group
-_ROUTER_ALERT: Final = bytes((148, 4, 0, 0))  # RFC 2113; RFC 2236 §2 wants it in every message
+_ROUTER_ALERT: Final = bytes((148, 4, 0, 0))  # RFC 2113; RFC 2236 §2 requires it in every message
 
 
 class _Membership:
-    __slots__ = ("count", "interface", "repeat", "timer")
+    __slots__ = (
+        "count",  # joins without a leave
+        "interface",  # name of the interface that the group was joined on
+        "repeat",  # whether the report of the join is to be sent once more
+        "timer",  # when the next report is due
+    )
 
     def __init__(self, interface: str, timer: Timer) -> None:
         self.interface = interface
         self.timer = timer
         self.count = 0
-        self.repeat = True  # the report of the join is to be sent once more
+        self.repeat = True
 
 
-class Groups:
-    """Satisfies `layers.Transport` for IGMP."""
+class Igmp:
+    """The memberships of this host; satisfies `network_layer.Transport` for IGMP."""
+
+    __slots__ = ("_memberships", "_network")
 
     def __init__(self, network: Network) -> None:
         self._network = network
@@ -57,9 +64,9 @@ class Groups:
         network.register_transport(PROTOCOL, self)
 
     def join(self, group: bytes, now: float) -> None:
-        """Hear *group* where a datagram to it would leave. EINVAL: no group; ENETUNREACH: no interface."""
+        """Join *group* on the interface of the route to it. EINVAL: not a group; ENETUNREACH: no interface."""
         if len(group) != 4 or not is_multicast(group):
-            raise SchemeError(errno.EINVAL, f"{presentation(group)} is no multicast group of IPv4")
+            raise SchemeError(errno.EINVAL, f"{presentation(group)} is not a multicast group of IPv4")
         member = self._memberships.get(group)
         if member is None:
             interface = self._network.hop(group, b"").interface
@@ -72,7 +79,7 @@ class Groups:
         member.count += 1
 
     def leave(self, group: bytes, now: float) -> None:
-        """Undo one `join`; harmless when the interface has gone meanwhile."""
+        """Undo one `join`; harmless when the interface is gone."""
         member = self._memberships.get(group)
         if member is None:
             return
@@ -81,14 +88,14 @@ class Groups:
             self._forget(group, now)
 
     def report_again(self, name: str, now: float) -> None:
-        """The interface is up again: whoever passes groups on there may have forgotten ours, or be another one."""
+        """Report all groups of an interface that came up: the router there may be another, or have forgotten them."""
         for group, member in self._memberships.items():
             if member.interface == name:
                 member.repeat = True
                 self._report(group, now)
 
     def forget_interface(self, name: str, now: float) -> None:
-        """Nothing is heard there any more."""
+        """End the memberships on an interface."""
         for group, member in tuple(self._memberships.items()):
             if member.interface == name:
                 self._forget(group, now)
@@ -104,29 +111,29 @@ class Groups:
         offload: Offload,
         now: float,
     ) -> bool:
-        """Take a query, or another host's report."""
+        """Take a query, or the report of another host."""
         del destination, traffic_class, hop_limit, offload
         if len(datagram) - start < 8 or not is_valid(datagram[start:]):
             self._network.counters.drop("bad_igmp", datagram)
             return True
         kind, response, _, group = _MESSAGE.unpack_from(datagram, start)
         if kind == QUERY:
-            # An IGMPv1 router says zero, and means ten seconds (RFC 2236 §4).
+            # Zero comes from an IGMPv1 router, and means ten seconds (RFC 2236 §4).
             self._receive_query(group, response / 10 or UNSOLICITED_INTERVAL, now)
         elif kind in (REPORT, REPORT_V1) and group in self._memberships and not self._network.is_local(source):
             self._memberships[group].timer.clear()
         return True
 
     def expects(self, error: DeliveryError) -> bool:
-        """No report is so large that it would not fit."""
+        """Return False: reports are smaller than every MTU."""
         del error
         return False
 
     def receive_error(self, error: DeliveryError, now: float) -> None:
-        """Reports go to groups, and errors about those are never sent."""
+        """Ignore it: no errors are sent about datagrams to groups (RFC 1122 §3.2.2)."""
 
     def transmit_space(self, now: float) -> None:
-        """A report that was lost is asked for again."""
+        """Send nothing: the router queries again after a lost report."""
 
     def _receive_query(self, group: bytes, within: float, now: float) -> None:
         for joined, member in self._memberships.items():

@@ -1,4 +1,4 @@
-"""An interface: a link with addresses. Arrivals go to ARP or IPv4 from here; what had to wait leaves from here."""
+"""An interface: a link with addresses. It passes received frames to ARP or IPv4, and sends queued datagrams."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Final
 
 from schemefs.driver import Medium
 from schemefs.errors import SchemeError
-from schemefs.net.addresses import is_multicast, mac_text, network_of, presentation
+from schemefs.net import faults
+from schemefs.net.addresses import is_multicast, is_unicast_mac, mac_text, network_of, presentation
 from schemefs.net.impaired_link import ImpairedLink
 from schemefs.net.offload import Offload
 from schemes.ip import ethernet, wire
-from schemes.ip.address_conflict import Claims
+from schemes.ip.address_conflict import AddressConflictDetector
 from schemes.ip.addresses import check_assignable
 from schemes.ip.arp import Arp
 from schemes.ip.neighbors import NeighborTable
@@ -29,8 +30,33 @@ if TYPE_CHECKING:
 LOOPBACK_NAME: Final = "lo"
 
 
-class Interface:
-    """Satisfies `layers.Interface` for configuration, and `neighbor.Attachment` for its neighbors."""
+class IpInterface:
+    """Satisfies `network_layer.Interface` for configuration, and `neighbor.NeighborLink` for its neighbors."""
+
+    __slots__ = (
+        "_neighbors_changed",  # timer that notifies observers of the neighbor list once per burst
+        "_receive_ipv4",  # bound method: one attribute lookup less per frame
+        "_stalled",  # whether the link refused a queued datagram of a neighbor
+        "addresses",  # (address, prefix length) of the addresses in use, the preferred source first
+        "arp",
+        "configured",  # the same with the addresses that were given up
+        "conflict_detector",  # RFC 5227
+        "counters",  # of the network layer
+        "device",  # name of the device behind the link
+        "has_link_header",  # whether frames begin with an Ethernet header
+        "is_loopback",
+        "is_up",
+        "link",  # of the driver, or an ImpairedLink around it
+        "mac",  # hardware address, six octets; empty: the medium has none
+        "mtu",  # octets of the largest IP datagram
+        "name",
+        "neighbor_table",
+        "network",
+        "random",
+        "refused",  # protocols whose datagrams the link refused since `on_space`
+        "timers",
+        "waiting_octets",  # in the queues of all neighbors
+    )
 
     def __init__(self, network: Network, link: Link) -> None:
         self.network = network
@@ -43,7 +69,7 @@ class Interface:
         self.mtu = link.mtu
         self.is_up = True
         self.configured: list[tuple[bytes, int]] = []
-        self.addresses: list[tuple[bytes, int]] = []  # those of them that are not given up
+        self.addresses: list[tuple[bytes, int]] = []
         self.timers = network.timers
         self.random = network.random
         self.counters = network.counters
@@ -52,17 +78,17 @@ class Interface:
         key = f"ifaces/{self.name}/neighbors/list"
         self._neighbors_changed = network.timers.timer(lambda _now: network.tell(key), key)
         self.arp = Arp(self)
-        self.claims = Claims(self)
-        self.refused: set[int] = set()  # protocols to which the link said no
-        self._stalled = False  # it said no to a neighbor's queue
+        self.conflict_detector = AddressConflictDetector(self)
+        self.refused: set[int] = set()
+        self._stalled = False
         self._receive_ipv4 = network.ipv4.receive_datagram
         link.receive = self.receive_frame if self.has_link_header else self.receive_datagram
         link.on_space = self.on_space
 
-    # What arrives
+    # Receiving
 
     def receive_frame(self, frame: memoryview, offload: Offload, now: float) -> None:
-        """Take an Ethernet frame."""
+        """Take an Ethernet frame, borrowed for the call."""
         if len(frame) < ethernet.HEADER_LENGTH or not self.is_up:
             if self.is_up:
                 self.counters.drop("truncated_frame", frame)
@@ -84,16 +110,19 @@ class Interface:
             self.counters.drop("unknown_ethertype", frame)
 
     def receive_datagram(self, datagram: memoryview, offload: Offload, now: float) -> None:
-        """Take a datagram from a link without headers."""
+        """Take a datagram from a link without frame headers, borrowed for the call."""
         if self.is_up:
             self._receive_ipv4(datagram, 0, offload, self, False, now)
         else:
             self.counters.drop("interface_down", datagram)
 
-    # What leaves
+    # Sending
 
     def link_header(self, destination: bytes, next_hop: bytes, now: float) -> bytes:
-        """Return the Ethernet header for whoever sends to *destination* and keeps it; empty: not known yet."""
+        """Return the Ethernet header for *destination*; empty: the hardware address is unknown, or disputed.
+
+        The caller may keep it until the network's generation changes.
+        """
         if self.is_loopback:
             mac = self.mac or bytes(6)
         elif destination in self.network.addresses.broadcasts:
@@ -105,7 +134,7 @@ class Interface:
         return ethernet.HEADER.pack(mac, self.mac, ethernet.TYPE_IPV4) if mac else b""
 
     def on_space(self, now: float) -> None:
-        """The link takes frames again: first what waited for a neighbor, then whoever was refused."""
+        """Send again, since the link has room: first queued datagrams of neighbors, then the refused transports."""
         if self._stalled:
             self._stalled = False
             for neighbor in self.neighbor_table:
@@ -116,11 +145,11 @@ class Interface:
             self.network.transmit_space(protocols, now)
 
     def solicit(self, address: bytes, mac: bytes, attempt: int, now: float) -> None:
-        """Ask by ARP who has *address*."""
+        """Send an ARP request for *address* to *mac*; empty: to all stations."""
         self.arp.request(address, mac, attempt, now)
 
     def send_to(self, mac: bytes, queued: Queued, now: float) -> bool:
-        """Send a datagram that waited for *mac*."""
+        """Send a queued datagram to *mac*; False: the link is full."""
         header = ethernet.HEADER.pack(mac, self.mac, ethernet.TYPE_IPV4)
         offload = queued.offload.moved(ethernet.HEADER_LENGTH) if queued.offload.flags else queued.offload
         if self.link.send((header, *queued.chunks), offload, now):
@@ -129,49 +158,49 @@ class Interface:
         return False
 
     def neighbor_failed(self, address: bytes, queue: deque[Queued], now: float) -> None:
-        """Tell whose datagrams waited in vain."""
+        """Send the datagrams of *queue* by another route, or report them as undeliverable."""
         sentence = f"{presentation(address)} does not answer ARP requests on {self.name}"
         for queued in queue:
-            if self.network.forwarder.send_another_way(queued, address, now):
+            if self.network.forwarder.reroute(queued, address, now):
                 continue
             self.counters.drop("unreachable_neighbor", queued.chunks[0])
             self.network.undeliverable(queued.chunks, errno.EHOSTUNREACH, sentence, now)
 
-    def neighbor_resolved(self, protocols: set[int], now: float) -> None:
-        """Tell whose datagrams the queue had no room for."""
+    def queue_space(self, protocols: set[int], now: float) -> None:
+        """Call `transmit_space` of the transports whose datagrams the queue refused."""
         self.network.transmit_space(protocols, now)
 
-    def can_do_without(self, address: bytes) -> bool:
-        """Tell whether another gateway leads where this one does."""
+    def is_replaceable(self, address: bytes) -> bool:
+        """Tell whether *address* is a gateway, and another gateway leads to the same networks."""
         return (self.name, address) in self.network.routes.replaceable
 
     def suspect(self, next_hop: bytes, now: float, sink: Sink | None = None) -> None:
-        """Whoever sends by *next_hop* gets no answer: have that asked whether it is there."""
+        """Probe *next_hop*: answers to datagrams that leave by it are overdue."""
         neighbor = self.neighbor_table.get(next_hop)
         if neighbor is not None:
             neighbor.suspect(now, sink)
 
-    def neighbor_silent(self, address: bytes, now: float) -> None:
-        """Have routes that do without this neighbor preferred."""
-        self.network.gateways.silent(self.name, address, now)
+    def neighbor_unreachable(self, address: bytes, now: float) -> None:
+        """Prefer routes through other gateways."""
+        self.network.dead_gateways.neighbor_unreachable(self.name, address, now)
 
-    def neighbor_heard(self, address: bytes) -> None:
-        """It is as good a gateway as any."""
-        self.network.gateways.heard(self.name, address)
+    def neighbor_reachable(self, address: bytes) -> None:
+        """Use routes through this gateway again."""
+        self.network.dead_gateways.neighbor_reachable(self.name, address)
 
     def neighbor_changed(self) -> None:
-        """Tell those who watch the list, once for all that happens now."""
+        """Notify observers of the neighbor list, once per burst."""
         if self.network.on_change:
             self._neighbors_changed.call_soon()
 
-    def neighbor_moved(self) -> None:
-        """Have every path look its link header up again."""
+    def cached_mac_expired(self) -> None:
+        """Make every path look up its link header again."""
         self.network.invalidate()
 
     # Addresses
 
     def has_address(self, address: bytes) -> bool:
-        """Tell whether *address* is ours on this interface."""
+        """Tell whether *address* is in use on this interface."""
         return any(address == ours for ours, _ in self.addresses)
 
     def is_on_link(self, address: bytes) -> bool:
@@ -179,28 +208,28 @@ class Interface:
         return any(network_of(address, length) == network_of(ours, length) for ours, length in self.addresses)
 
     def source_towards(self, address: bytes) -> bytes:
-        """Return our address here that a neighbor at *address* should see; empty: we have none."""
+        """Return the source address for ARP to *address*; empty: the interface has no address."""
         for ours, length in self.addresses:
             if network_of(address, length) == network_of(ours, length):
                 return ours
         return self.addresses[0][0] if self.addresses else b""
 
     def add_address(self, address: bytes, prefix_length: int, now: float) -> None:
-        """EEXIST: it is ours already; EINVAL: not a unicast address. One that was given up is claimed anew."""
+        """Add an address; one that was given up is probed again. EEXIST: it is a local address already; EINVAL."""
         check_assignable(address, prefix_length)
         self._check_new(address)
         others = [pair for pair in self.configured if pair[0] != address]
         self._change([*others, (address, prefix_length)], now)
 
     def remove_address(self, address: bytes, prefix_length: int, now: float) -> None:
-        """EADDRNOTAVAIL: it is not on this interface."""
+        """Remove an address. EADDRNOTAVAIL: it is not on this interface."""
         if (address, prefix_length) not in self.configured:
             shown = f"{presentation(address)}/{prefix_length}"
             raise SchemeError(errno.EADDRNOTAVAIL, f"{shown} is not an address of {self.name}")
         self._change([pair for pair in self.configured if pair != (address, prefix_length)], now)
 
     def set_addresses(self, addresses: Sequence[tuple[bytes, int]], now: float) -> None:
-        """Replace all addresses by these, or none; routes of old networks go, routes through gateways stay."""
+        """Replace all addresses, or none; see `network_layer.Interface.set_addresses`."""
         for address, prefix_length in addresses:
             check_assignable(address, prefix_length)
             if not self.has_address(address):
@@ -210,93 +239,95 @@ class Interface:
     def _check_new(self, address: bytes) -> None:
         for owner in self.network.interfaces.values():
             is_there = any(address == ours for ours, _ in owner.configured)
-            if is_there and not (owner is self and address in self.claims.given_up):
+            if is_there and not (owner is self and address in self.conflict_detector.duplicates):
                 raise SchemeError(errno.EEXIST, f"{presentation(address)} is an address of {owner.name} already")
 
     def _change(self, configured: Sequence[tuple[bytes, int]], now: float) -> None:
         present = {address for address, _ in self.addresses}
         added = [address for address, _ in configured if address not in present]
         leaving = {address for address, _ in self.configured} - {address for address, _ in configured}
-        had_given_up = bool(self.claims.given_up)
+        had_duplicates = bool(self.conflict_detector.duplicates)
         for address in (*leaving, *added):
-            self.claims.end(address)
+            self.conflict_detector.stop(address)
         self.configured = list(configured)
-        self._settle_addresses(duplicates=had_given_up)
+        self._settle_addresses(duplicates=had_duplicates)
         for address in added:
-            self._announce(address, now)
+            self._start_detection(address, now)
 
-    def claims_changed(self) -> None:
-        """An address was given up, or is ours again."""
+    def duplicates_changed(self) -> None:
+        """Update what follows from an address that was given up, or is in use again."""
         self._settle_addresses(duplicates=True)
 
     def _settle_addresses(self, *, duplicates: bool) -> None:
-        self.addresses = [pair for pair in self.configured if pair[0] not in self.claims.given_up]
+        self.addresses = [pair for pair in self.configured if pair[0] not in self.conflict_detector.duplicates]
         self.network.addresses_changed(self)
         if duplicates:
             self.network.invalidate(f"ifaces/{self.name}/addr/duplicates")
 
-    def _announce(self, address: bytes, now: float) -> None:
+    def _start_detection(self, address: bytes, now: float) -> None:
         if self.has_link_header and self.is_up and not self.is_loopback:
-            self.claims.begin(address, now)
+            self.conflict_detector.start(address, now)
 
     # Configuration
 
     def set_mac(self, mac: bytes, now: float) -> None:
-        """EOPNOTSUPP: the medium has none; EINVAL: not unicast."""
+        """Change the hardware address. EOPNOTSUPP: the medium has none; EINVAL: not unicast."""
         if not self.has_link_header:
             raise SchemeError(errno.EOPNOTSUPP, f"{self.name} has no hardware address")
-        if not ethernet.is_unicast(mac):
-            raise SchemeError(errno.EINVAL, f"{mac_text(mac)} is no unicast hardware address")
+        if not is_unicast_mac(mac):
+            raise SchemeError(errno.EINVAL, faults.not_unicast_mac(mac_text(mac)))
         self.link.set_mac(mac)
         self.mac = mac
         self.network.invalidate(f"ifaces/{self.name}/mac")
-        self._claim_all(now)
+        self._restart_detection(now)
 
     def set_mtu(self, mtu: int, now: float) -> None:
-        """EINVAL: outside 68..link maximum."""
+        """Change the MTU, in octets. EINVAL: outside 68..maximum of the link."""
         del now
         if not wire.SMALLEST_MTU <= mtu <= self.link.mtu:
-            raise SchemeError(errno.EINVAL, f"{mtu} is no MTU of {self.name} ({wire.SMALLEST_MTU} to {self.link.mtu})")
+            raise SchemeError(
+                errno.EINVAL, f"{mtu} is not an MTU of {self.name}: {wire.SMALLEST_MTU} to {self.link.mtu}"
+            )
         self.mtu = mtu
         self.network.invalidate(f"ifaces/{self.name}/mtu")
 
     def set_up(self, up: bool, now: float) -> None:
-        """Start or stop carrying datagrams; what is known of neighbors is forgotten with it."""
+        """Start or stop sending and receiving; stopping clears the neighbor table."""
         if up == self.is_up:
             return
         self.is_up = up
         self.network.invalidate(f"ifaces/{self.name}/state")
         if not up:
             self.neighbor_table.clear(now)
-            self.network.gateways.forget_interface(self.name)
+            self.network.dead_gateways.forget_interface(self.name)
             self._stalled = False
-            self.on_space(now)  # whoever waits for room is to learn now that there is no way
-        self._claim_all(now)
+            self.on_space(now)  # transports that wait for room learn now that there is no route
+        self._restart_detection(now)
         if up:
-            self.network.groups.report_again(self.name, now)
+            self.network.igmp.report_again(self.name, now)
 
-    def _claim_all(self, now: float) -> None:
-        """Claim every address anew, those that were given up too: it is another network, or we are another host."""
-        had_given_up = bool(self.claims.given_up)
+    def _restart_detection(self, now: float) -> None:
+        """Probe every configured address again: the network, or our hardware address, may be another."""
+        had_duplicates = bool(self.conflict_detector.duplicates)
         for address, _ in self.configured:
-            self.claims.end(address)
-        if had_given_up:
-            self.claims_changed()
+            self.conflict_detector.stop(address)
+        if had_duplicates:
+            self.duplicates_changed()
         for address, _ in self.addresses:
-            self._announce(address, now)
+            self._start_detection(address, now)
 
     @property
     def duplicates(self) -> Mapping[bytes, bytes]:
-        """Configured addresses that are not ours, because somebody else has them, and the hardware address it has."""
-        return self.claims.given_up
+        """Configured addresses that another host has (RFC 5227) -> its hardware address."""
+        return self.conflict_detector.duplicates
 
     @property
     def impairments(self) -> tuple[Impairment, ...]:
-        """What is done to the frames of the link, with the seeds that were chosen."""
+        """The impairments in effect, with the chosen seeds; empty: none."""
         return self.link.impairments if isinstance(self.link, ImpairedLink) else ()
 
     def impair(self, impairments: Sequence[Impairment], now: float) -> None:
-        """Have this done to the frames from now on, instead of what was; nothing: the link itself is in the path."""
+        """Replace the impairments. Frames that are delayed now are passed on at once."""
         if isinstance(self.link, ImpairedLink):
             for frame in self.link.remove(now):
                 self.counters.drop("full_link", frame[self.link.network_offset(frame) :])
@@ -309,7 +340,7 @@ class Interface:
         self.network.invalidate(f"ifaces/{self.name}/impair")
 
     def impairment_effects(self) -> Iterable[str]:
-        """Yield a line for each direction that is impaired: what happened to its frames."""
+        """Yield a line of counters for each impaired direction."""
         return self.link.lines() if isinstance(self.link, ImpairedLink) else ()
 
     def neighbors(self) -> Iterable[Neighbor]:
@@ -318,29 +349,29 @@ class Interface:
 
     def add_neighbor(self, address: bytes, mac: bytes, now: float) -> None:
         """Add a static entry. EINVAL: not on a network of this interface, or no unicast hardware address."""
-        if not ethernet.is_unicast(mac):
-            raise SchemeError(errno.EINVAL, f"{mac_text(mac)} is no unicast hardware address")
+        if not is_unicast_mac(mac):
+            raise SchemeError(errno.EINVAL, faults.not_unicast_mac(mac_text(mac)))
         if len(address) != 4 or not self.is_on_link(address) or self.network.is_local(address):
-            raise SchemeError(errno.EINVAL, f"{presentation(address)} is no neighbor on {self.name}")
+            raise SchemeError(errno.EINVAL, f"{presentation(address)} is not another host on a network of {self.name}")
         self.neighbor_table.use(address, now).make_permanent(mac, now)
         self.network.tell("config")
 
     def remove_neighbor(self, address: bytes, now: float) -> None:
-        """ENOENT: no such entry. Whoever's datagrams wait in it is told."""
+        """Remove an entry; its queued datagrams are reported as undeliverable. ENOENT: no such entry."""
         self.neighbor_table.remove(address, now)
         self.network.tell("config")
 
     def drop_samples(self) -> Mapping[str, str]:
-        """Return what the link has dropped last, by reason."""
+        """Return the last frame that the link dropped for each reason."""
         return self.link.drop_samples()
 
     def statistics(self) -> Mapping[str, int | float | str]:
-        """Counters, in the order in which they are shown."""
+        """Return the counters of the link, of ARP and of the neighbor table, in the order of the file."""
         return {
             **self.link.statistics(),
             "neighbors": len(self.neighbor_table),
             "arp_requests_sent": self.arp.requests_sent,
             "arp_replies_sent": self.arp.replies_sent,
             "address_conflicts": self.arp.conflicts,
-            "duplicate_addresses": " ".join(map(presentation, self.claims.given_up)) or "none",
+            "duplicate_addresses": " ".join(map(presentation, self.conflict_detector.duplicates)) or "none",
         }

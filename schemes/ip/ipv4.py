@@ -1,8 +1,8 @@
-"""Receiving IPv4 (RFC 791 §3.1, RFC 1122 §3.2.1): what is checked before a transport sees a datagram, in this order.
+"""Receiving IPv4 (RFC 791 §3.1, RFC 1122 §3.2.1): the checks before a transport gets a datagram, in this order.
 
     version, lengths -> trimmed   checksum   source   destination   options   reassembly -> transport
 
-Nothing here raises for what the octets say: a datagram that fails is counted by reason, and that is all.
+Nothing here raises because of received octets: a datagram that fails a check is counted by reason and dropped.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from schemes.ip.reassembly import Reassembly
 
 if TYPE_CHECKING:
     from schemefs.net.buffer import Buffer
-    from schemes.ip.interface import Interface
+    from schemes.ip.interface import IpInterface
     from schemes.ip.network import Network
 
 DESTINATION_UNREACHABLE: Final = 3
@@ -26,25 +26,36 @@ PORT_UNREACHABLE: Final = 3
 TIME_EXCEEDED: Final = 11
 REASSEMBLY_TIME_EXCEEDED: Final = 1
 
-# First octets of sources that can't be (RFC 1122 §3.2.1.3): this network, loopback, groups, reserved.
+# First octets of invalid sources (RFC 1122 §3.2.1.3): this network, loopback, groups, reserved.
 _MARTIAN: Final = frozenset((0, 127, *range(224, 256)))
 _FRAGMENT: Final = wire.MORE_FRAGMENTS | wire.OFFSET
-_MOVED: Final = 512  # different offloads remembered
+_MOVED: Final = 512  # offloads whose moved form is kept
 _unpack: Final = wire.HEADER.unpack_from
 
 
 class RawReceiver(Protocol):
-    """Whoever reads and writes the datagrams of one protocol as they are."""
+    """A reader of whole datagrams of one protocol."""
 
     def receive(self, datagram: memoryview, offload: Offload, now: float) -> None:
-        """Take a copy of what arrived, which is borrowed."""
+        """Take *datagram*, borrowed for the call: copy the octets to keep."""
 
     def has_sent_to(self, destination: bytes) -> bool:
-        """Tell whether an error about a datagram to *destination* may be about one of its own."""
+        """Tell whether an error about a datagram to *destination* may quote one that it sent."""
 
 
 class Ipv4:
     """The receiving half of IPv4."""
+
+    __slots__ = (
+        "_addresses",
+        "_counters",
+        "_local",  # local address -> interface, the dict of the address table
+        "_moved",  # offload of a frame -> offload of its datagram
+        "_network",
+        "_transports",  # protocol -> transport, the dict of the network
+        "raw",  # protocol -> receivers of a copy of every datagram
+        "reassembly",
+    )
 
     def __init__(self, network: Network) -> None:
         self._network = network
@@ -54,12 +65,12 @@ class Ipv4:
         self._transports = network.transports
         self._moved: dict[Offload, Offload] = {}
         self.reassembly = Reassembly(network.timers, network.counters, self._reassembly_expired)
-        self.raw: dict[int, list[RawReceiver]] = {}  # protocol -> who gets a copy of every datagram
+        self.raw: dict[int, list[RawReceiver]] = {}
 
     def receive_datagram(
-        self, frame: memoryview, start: int, offload: Offload, interface: Interface, to_group: bool, now: float
+        self, frame: memoryview, start: int, offload: Offload, interface: IpInterface, to_group: bool, now: float
     ) -> None:
-        """Take the datagram at `frame[start:]`, borrowed; *to_group*: the link sent it to more than us."""
+        """Take the datagram at `frame[start:]`, borrowed; *to_group*: its frame was a broadcast or multicast."""
         counters = self._counters
         counters.in_receives += 1
         if start:
@@ -71,17 +82,17 @@ class Ipv4:
         version_ihl, traffic_class, total, _, fragment, hop_limit, protocol, _, source, destination = _unpack(frame)
         header_length = (version_ihl & 15) * 4
         if version_ihl != 0x45 or total != length:
-            reason = _why_not_whole(version_ihl, header_length, total, length, offload, start)
+            reason = _length_fault(version_ihl, header_length, total, length, offload, start)
             if reason:
                 return self._drop(reason, frame)
             frame = frame[:total]  # Ethernet pads to 60 octets
         if not interface.is_loopback:
-            reason = self._why_not_from_outside(frame[:header_length], source, destination)
+            reason = self._source_fault(frame[:header_length], source, destination)
             if reason:
                 return self._drop(reason, frame)
         unicast = destination in self._local or (interface.is_loopback and destination[0] == 127)
         if not unicast:
-            reason = self._why_not_for_us(destination, interface, total)
+            reason = self._destination_fault(destination, interface, total)
             if reason == "not_ours" and self._network.forwarder.enabled:
                 moved = offload.moved(-start) if offload.flags else offload
                 return self._network.forwarder.forward(frame, header_length, moved, now, to_group=to_group)
@@ -103,12 +114,12 @@ class Ipv4:
             frame, header_length, traffic_class, hop_limit, offload, protocol, source, destination, unicast, now
         )
 
-    def _why_not_from_outside(self, header: memoryview, source: bytes, destination: bytes) -> str:
-        """Return what is wrong with a header that a network brought; empty: nothing."""
-        # A sum of all ones, that is a multiple of 0xFFFF (RFC 1071); it can't be zero, the version is in it.
+    def _source_fault(self, header: memoryview, source: bytes, destination: bytes) -> str:
+        """Return the drop reason for a header received from a network; empty: it is valid."""
+        # A valid sum is all ones, a multiple of 0xFFFF (RFC 1071). It can't be zero, since the version is not.
         if int.from_bytes(header, "big") % 0xFFFF:
             return "bad_checksum"
-        # RFC 1122 §3.2.1.3 (a): "this host on this network", before it knows better, speaks to everybody only.
+        # RFC 1122 §3.2.1.3 (a): a host without an address yet sends from 0.0.0.0, and only broadcasts.
         if (source in self._addresses.never_sources or source[0] in _MARTIAN) and (
             source != ANY_V4 or destination in self._local
         ):
@@ -128,7 +139,7 @@ class Ipv4:
         unicast: bool,
         now: float,
     ) -> None:
-        """Give a datagram to its transport and to whoever reads its protocol raw."""
+        """Give a datagram to its transport and to the raw readers of its protocol."""
         receivers = self.raw.get(protocol) if self.raw else None
         if receivers:
             for receiver in tuple(receivers):
@@ -148,8 +159,8 @@ class Ipv4:
             if unicast:
                 self._report(PROTOCOL_UNREACHABLE, datagram, now)
 
-    def _why_not_for_us(self, destination: bytes, interface: Interface, length: int) -> str:
-        """Return why a datagram to no unicast address of ours is not for us; empty: it is, by broadcast or group."""
+    def _destination_fault(self, destination: bytes, interface: IpInterface, length: int) -> str:
+        """Return the drop reason for a destination that is not local unicast; empty: a broadcast or joined group."""
         addresses = self._addresses
         if destination in addresses.broadcasts:
             self._counters.in_broadcasts += 1
@@ -158,9 +169,9 @@ class Ipv4:
             self._counters.in_multicasts += 1
             self._counters.in_multicast_octets += length
             joined = addresses.groups.get(destination)
-            # Our own copy of what we sent to a group comes through lo; all hosts are in 224.0.0.1 (RFC 1112 §7.2).
-            heard = joined is not None and (joined == interface.name or interface.is_loopback)
-            return "" if heard or destination == ALL_HOSTS else "group_not_joined"
+            # Copies of datagrams that this host sent come through lo; all hosts are in 224.0.0.1 (RFC 1112 §7.2).
+            is_joined = joined is not None and (joined == interface.name or interface.is_loopback)
+            return "" if is_joined or destination == ALL_HOSTS else "group_not_joined"
         return "not_ours"
 
     def _check_options(self, options: Buffer, datagram: memoryview) -> bool:
@@ -168,18 +179,18 @@ class Ipv4:
             self._drop("bad_options", datagram)
             return False
         if wire.has_source_route(options):
-            # RFC 7126 §4.3: dropped by default everywhere; who sends it wants past a filter.
+            # RFC 7126 §4.3: dropped by default, since source routes serve to bypass filters.
             self._drop("source_route", datagram)
             return False
         return True
 
     def _move(self, offload: Offload, start: int) -> Offload:
-        """Return *offload* relative to the datagram, and keep it: making one costs as much as all checks together."""
+        """Return *offload* relative to the datagram, and cache it: making one costs as much as all checks together."""
         if len(self._moved) >= _MOVED:
             self._moved.clear()
         moved = offload.moved(-start)
         if not moved.gso_type:
-            moved = moved._replace(header_length=0)  # devices needn't say it then, and some don't
+            moved = moved._replace(header_length=0)  # without meaning then: devices leave it zero or not
         self._moved[offload] = moved
         return moved
 
@@ -195,8 +206,8 @@ class Ipv4:
         self._counters.drop(reason, datagram)
 
 
-def _why_not_whole(version_ihl: int, header_length: int, total: int, length: int, offload: Offload, start: int) -> str:
-    """Return what is wrong with the lengths of a header that is not the usual one; empty: nothing."""
+def _length_fault(version_ihl: int, header_length: int, total: int, length: int, offload: Offload, start: int) -> str:
+    """Return the drop reason for a header with options or padding behind it; empty: its lengths are valid."""
     if version_ihl >> 4 != 4:
         return "bad_version"
     if header_length < wire.HEADER_LENGTH:

@@ -1,20 +1,20 @@
-"""One neighbor: how an address becomes a hardware address, with the states of RFC 4861 §7.3.2 for ARP.
+"""One neighbor: the resolution of its address to a hardware address, with the states of RFC 4861 §7.3.2 for ARP.
 
-    INCOMPLETE --answer--> REACHABLE --30 s--> STALE --used--> DELAY --5 s--> PROBE --answer--> REACHABLE
-        | 3 requests           |                 ^ heard, not asked             ^ | 3 requests
-        v                      `----------- suspected, or can be done without --' v
-      FAILED                                                                    FAILED
+    INCOMPLETE --reply--> REACHABLE --30 s--> STALE --used--> DELAY --5 s--> PROBE --reply--> REACHABLE
+        | 3 requests          |                 ^ unsolicited message         ^ | 3 requests
+        v                     `--------------- suspected, or replaceable -----' v
+      FAILED                                                                  FAILED
 
-Whoever can be done without, a gateway beside another, is asked sooner: its death costs eight seconds at the most
-(RFC 1122 §3.3.1.4). One that a transport suspects, because nothing comes back through it, is asked at once.
+A replaceable neighbor, which is a gateway beside another one, is probed sooner: its death costs at most eight seconds
+(RFC 1122 §3.3.1.4). A neighbor that a transport suspects, because answers through it are overdue, is probed at once.
 
-Datagrams wait in the entry's own queue, so a dead neighbor holds up nobody else, and none is lost while it resolves: a
-full queue refuses, as a full link does.
+Datagrams wait in a queue of the entry, so a dead neighbor holds up no other, and none is lost during resolution: a full
+queue refuses, as a full link does.
 
-A claim that contradicts what is known changes nothing by itself: the known owner is asked, then, when it is silent,
-everybody, and only who answers is believed. So a stranger can't take over the address of a neighbor that is there, not
-even while a flood drowns some of its answers. Meanwhile datagrams wait, so that none is lost when the claim was true: a
-peer with a new network card is answered within a second.
+An ARP message with another hardware address starts a dispute and changes nothing by itself. The known owner is asked;
+if it does not answer, all stations are asked, and the first reply is believed. So another host can't take over the
+address of a neighbor that is there, not even while a flood displaces some of its replies. Datagrams wait during a
+dispute, so none is lost when the new address is true: a peer with a new network card is reached within a second.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("schemefs.arp")
 
-NEW: Final = "NONE"  # made, nobody has asked yet
+NEW: Final = "NONE"  # no request sent yet
 INCOMPLETE: Final = "INCOMPLETE"
 REACHABLE: Final = "REACHABLE"
 STALE: Final = "STALE"
@@ -49,273 +49,273 @@ PERMANENT: Final = "PERMANENT"
 # RFC 4861 §10, seconds
 RETRANSMIT: Final = 1.0
 REACHABLE_TIME: Final = 30.0
-REPLACEABLE_TIME: Final = 3.0  # the same for a gateway beside which there is another: 4.5 s and three questions at most
+REPLACEABLE_TIME: Final = 3.0  # the same for a replaceable gateway: at most 4.5 s until three requests begin
 DELAY_FIRST_PROBE: Final = 5.0
-ATTEMPTS: Final = 3  # so whoever waits knows after three seconds
-CHALLENGED_RETRANSMIT: Final = 0.25  # between the questions when somebody else claims a known owner's address
-CHALLENGE_PAUSE: Final = 5.0  # after the owner has answered, before another claim is looked into
+ATTEMPTS: Final = 3  # so a queued datagram fails after three seconds
+DISPUTE_RETRANSMIT: Final = 0.25  # between requests during a dispute, seconds
+DISPUTE_PAUSE: Final = 5.0  # from a reply of the known owner to the next dispute, seconds
 
 QUEUE_DATAGRAMS: Final = 512
 QUEUE_OCTETS: Final = 512 << 10
-ALL_OCTETS: Final = 16 << 20  # of all neighbors of an interface; one that has none waiting may always begin
+ALL_OCTETS: Final = 16 << 20  # in the queues of an interface; an empty queue takes a datagram in any case
 
 
 class Queued(NamedTuple):
-    """A datagram that waits: chunks and offload as for a frame without link header."""
+    """A datagram in a queue: chunks and offload as for a frame without link header."""
 
     chunks: Chunks
     offload: Offload
     protocol: int
 
 
-class Attachment(Protocol):
+class NeighborLink(Protocol):
     """What a neighbor needs of its interface."""
 
     timers: Timers
     random: random.Random
-    waiting_octets: int  # in the queues of all its neighbors
+    waiting_octets: int  # in the queues of all neighbors of the interface
 
     def solicit(self, address: bytes, mac: bytes, attempt: int, now: float) -> None:
-        """Ask who has *address*: everybody, or only *mac*."""
+        """Send an ARP request for *address* to *mac*; empty: to all stations."""
 
     def send_to(self, mac: bytes, queued: Queued, now: float) -> bool:
-        """Send a datagram that waited; False: the link is full, `flush` is called when it is not."""
+        """Send a queued datagram; False: the link is full, and `flush` is called when it has room."""
 
     def neighbor_failed(self, address: bytes, queue: deque[Queued], now: float) -> None:
-        """Tell those whose datagrams waited that nobody answers."""
+        """Report the datagrams of *queue* as undeliverable."""
 
-    def neighbor_resolved(self, protocols: set[int], now: float) -> None:
-        """Tell those whose datagrams were refused that there is room."""
+    def queue_space(self, protocols: set[int], now: float) -> None:
+        """Call `transmit_space` of the transports whose datagrams the queue refused."""
 
-    def can_do_without(self, address: bytes) -> bool:
-        """Tell whether it is a gateway, and another one leads where it does."""
+    def is_replaceable(self, address: bytes) -> bool:
+        """Tell whether the neighbor is a gateway, and another gateway leads to the same networks."""
 
-    def neighbor_silent(self, address: bytes, now: float) -> None:
-        """It was asked and did not answer; what waits for it is about to fail."""
+    def neighbor_unreachable(self, address: bytes, now: float) -> None:
+        """Avoid the neighbor, which did not answer; `neighbor_failed` follows."""
 
-    def neighbor_heard(self, address: bytes) -> None:
-        """Its hardware address is known, after it was not."""
+    def neighbor_reachable(self, address: bytes) -> None:
+        """Stop avoiding the neighbor: its hardware address became known."""
 
     def neighbor_changed(self) -> None:
-        """Its state or its hardware address is another."""
+        """Notify readers of the neighbor list of a new state or hardware address."""
 
-    def neighbor_moved(self) -> None:
-        """A hardware address that somebody has cached is not to be used any more without asking."""
+    def cached_mac_expired(self) -> None:
+        """Make every Path that has copied a hardware address ask again before it uses that."""
 
 
 class Neighbor:
     """One entry of a neighbor table."""
 
     __slots__ = (
-        "address",
-        "attachment",
-        "attempts",
-        "cached",
-        "challenge_at",
-        "challenger",
-        "confirmed_at",
-        "mac",
-        "octets",
-        "queue",
-        "refused",
-        "sinks",
-        "state",
-        "timer",
+        "address",  # packed
+        "attempts",  # requests sent in the current state
+        "cached",  # whether a Path has copied `mac`
+        "confirmed_at",  # when the last reply to a request came, seconds
+        "dispute_mac",  # hardware address that another host claims; empty: no dispute
+        "link",  # the interface
+        "mac",  # hardware address; empty: unknown
+        "next_dispute_at",  # other claims are ignored until then, seconds
+        "octets",  # of the datagrams in `queue`
+        "queue",  # datagrams that wait for the hardware address
+        "refused",  # protocols whose datagrams found the queue full
+        "sinks",  # records of the conversations that wait for a reply
+        "state",  # one of the constants above
+        "timer",  # end of the state, or next request
     )
 
-    def __init__(self, address: bytes, attachment: Attachment) -> None:
+    def __init__(self, address: bytes, link: NeighborLink) -> None:
         self.address = address
-        self.attachment = attachment
+        self.link = link
         self.mac = b""
         self.state = NEW
         self.attempts = 0
-        self.cached = False  # a Path has copied `mac`
-        self.challenger = b""
-        self.confirmed_at = -math.inf  # when it has answered a question last
-        self.challenge_at = 0.0  # a claim that contradicts is not looked into before
+        self.cached = False
+        self.dispute_mac = b""
+        self.confirmed_at = -math.inf
+        self.next_dispute_at = 0.0
         self.queue: deque[Queued] = deque()
         self.octets = 0
-        self.refused: set[int] = set()  # protocols
-        self.sinks: list[Sink] = []  # whoever wants to know how the question ends
-        self.timer = attachment.timers.timer(self._on_timer, f"neighbor {presentation(address)}")
+        self.refused: set[int] = set()
+        self.sinks: list[Sink] = []
+        self.timer = link.timers.timer(self._on_timer, f"neighbor {presentation(address)}")
 
     def usable_mac(self, now: float) -> bytes:
-        """Return the hardware address for somebody who sends now and keeps it, or nothing: then `enqueue`.
-
-        The keeper is told by `neighbor_moved` when it has to ask again.
-        """
-        if self.queue or self.challenger:
-            return b""  # what waits goes first
+        """Return the hardware address, to be kept until `cached_mac_expired`; empty: the caller must `enqueue`."""
+        if self.queue or self.dispute_mac:
+            return b""  # queued datagrams go first
         if self.state == STALE:
-            if self.attachment.can_do_without(self.address):
+            if self.link.is_replaceable(self.address):
                 self._probe(now)
             else:
-                self._become(DELAY)
+                self._enter(DELAY)
                 self.timer.set(now + DELAY_FIRST_PROBE)
         if self.mac:
             self.cached = True
         return self.mac
 
     def enqueue(self, queued: Queued, now: float, sink: Sink | None = None) -> bool:
-        """Keep a datagram until the address is known, asking for it when nobody does; False: the queue is full."""
+        """Queue a datagram until the hardware address is known; send a request if none is under way. False: full."""
         size = total_length(queued.chunks)
         is_full = len(self.queue) >= QUEUE_DATAGRAMS or self.octets + size > QUEUE_OCTETS
-        if is_full or (self.queue and self.attachment.waiting_octets + size > ALL_OCTETS):
+        if is_full or (self.queue and self.link.waiting_octets + size > ALL_OCTETS):
             self.refused.add(queued.protocol)
             return False
         self.queue.append(queued)
         self._count(size)
         self._record_to(sink)
         if self.state in (NEW, FAILED):
-            self._become(INCOMPLETE)
+            self._enter(INCOMPLETE)
             self.attempts = 0
-            self._ask(now)
+            self._request(now)
         return True
 
     def flush(self, now: float) -> None:
-        """Send what waits, as far as the link takes it; nothing while the address is unknown or disputed."""
-        while self.queue and self.mac and not self.challenger:
-            if not self.attachment.send_to(self.mac, self.queue[0], now):
+        """Send queued datagrams until the link refuses; none while the hardware address is unknown or disputed."""
+        while self.queue and self.mac and not self.dispute_mac:
+            if not self.link.send_to(self.mac, self.queue[0], now):
                 return
             self._count(-total_length(self.queue.popleft().chunks))
             log.log(TRACE, "queued datagram for %s sent, %d left", presentation(self.address), len(self.queue))
         if self.refused and not self.queue:
             protocols, self.refused = self.refused, set()
-            self.attachment.neighbor_resolved(protocols, now)
+            self.link.queue_space(protocols, now)
 
-    def claimed(self, mac: bytes, now: float, *, answer: bool) -> None:
-        """Somebody says that it has this address: in *answer* to us, or of its own accord."""
+    def learn(self, mac: bytes, now: float, *, solicited: bool) -> None:
+        """Take the hardware address of an ARP message; *solicited*: of a reply to a request of this host."""
         if self.state == PERMANENT:
             return
         if self.state in (NEW, INCOMPLETE, FAILED):
-            if answer or not self.challenger:
-                self._adopt(mac, now, confirmed=answer and self.state == INCOMPLETE)
+            if solicited or not self.dispute_mac:
+                self._adopt(mac, now, confirmed=solicited and self.state == INCOMPLETE)
         elif mac != self.mac:
-            self._challenge(mac, now)
-        elif answer and self.state == PROBE:
-            if self.challenger:
+            self._dispute(mac, now)
+        elif solicited and self.state == PROBE:
+            if self.dispute_mac:
                 log.warning("%s stays at %s", presentation(self.address), mac_text(mac))
-                self.challenge_at = now + CHALLENGE_PAUSE
-            self._tell(now, f"ARP {presentation(self.address)} is still at {mac_text(mac)}")
+                self.next_dispute_at = now + DISPUTE_PAUSE
+            self._record(now, f"ARP {presentation(self.address)} is still at {mac_text(mac)}")
             self._confirm(now)
 
     def suspect(self, now: float, sink: Sink | None = None) -> None:
-        """Somebody's datagrams that leave here get no answer: ask whether it is there, unless it has just said so."""
+        """Probe the neighbor, because answers through it are overdue, unless it has just replied."""
         if self.state in (REACHABLE, STALE, DELAY) and now - self.confirmed_at >= RETRANSMIT:
-            log.log(TRACE, "%s is suspected to be gone: asked", presentation(self.address))
+            log.log(TRACE, "%s is suspected to be dead: probing", presentation(self.address))
             self._record_to(sink)
             self._probe(now)
 
     def make_permanent(self, mac: bytes, now: float) -> None:
-        """Set by hand: never asked, never forgotten, never changed by what others say."""
+        """Set the hardware address by configuration: no request, no expiry, no change by ARP messages."""
         self.timer.clear()
-        self.challenger = b""
-        self._tell(now, f"ARP {presentation(self.address)} is at {mac_text(mac)}, set by hand")
+        self.dispute_mac = b""
+        self._record(now, f"ARP {presentation(self.address)} is at {mac_text(mac)}, set by hand")
         self.sinks.clear()
         if not self.mac:
-            self.attachment.neighbor_heard(self.address)
-        self._become(PERMANENT)
+            self.link.neighbor_reachable(self.address)
+        self._enter(PERMANENT)
         self._set_mac(mac)
         self.flush(now)
 
     def forget(self, now: float) -> None:
-        """The entry is being removed: what waits is reported as not delivered."""
+        """Prepare for removal: the queued datagrams are reported as undeliverable."""
         self.timer.clear()
         self._fail(now)
 
     def _adopt(self, mac: bytes, now: float, *, confirmed: bool) -> None:
         log.log(TRACE, "%s is at %s", presentation(self.address), mac_text(mac))
-        self._tell(now, f"ARP {presentation(self.address)} is-at {mac_text(mac)}")
-        self.challenger = b""
+        self._record(now, f"ARP {presentation(self.address)} is-at {mac_text(mac)}")
+        self.dispute_mac = b""
         if not self.mac:
-            self.attachment.neighbor_heard(self.address)
+            self.link.neighbor_reachable(self.address)
         self._set_mac(mac)
         if confirmed:
             self._confirm(now)
         else:
-            self._become(STALE)
+            self._enter(STALE)
             self.sinks.clear()
             self.timer.clear()
             self.flush(now)
 
     def _confirm(self, now: float) -> None:
-        self._become(REACHABLE)
-        self.challenger = b""
+        self._enter(REACHABLE)
+        self.dispute_mac = b""
         self.confirmed_at = now
-        base = REPLACEABLE_TIME if self.attachment.can_do_without(self.address) else REACHABLE_TIME
+        base = REPLACEABLE_TIME if self.link.is_replaceable(self.address) else REACHABLE_TIME
         self.sinks.clear()
-        # RFC 4861 §6.3.2: uniformly between half and one and a half, so that entries don't expire together.
-        self.timer.set(now + self.attachment.random.uniform(0.5, 1.5) * base)
+        # RFC 4861 §6.3.2: uniform from half to one and a half, so that entries don't expire together.
+        self.timer.set(now + self.link.random.uniform(0.5, 1.5) * base)
         self.flush(now)
 
-    def _challenge(self, mac: bytes, now: float) -> None:
-        if self.challenger or now < self.challenge_at:
-            return  # already asking, and the first challenger stands; or the owner has just answered
+    def _dispute(self, mac: bytes, now: float) -> None:
+        if self.dispute_mac or now < self.next_dispute_at:
+            return  # a dispute is under way, or the owner has just replied
         log.warning(
-            "%s claims %s, which is at %s: asking there", mac_text(mac), presentation(self.address), mac_text(self.mac)
+            "%s claims %s, which is at %s: asking that station",
+            mac_text(mac),
+            presentation(self.address),
+            mac_text(self.mac),
         )
-        self.challenger = mac
+        self.dispute_mac = mac
         self._invalidate()
         self._probe(now)
 
     def _probe(self, now: float) -> None:
-        self._become(PROBE)
+        self._enter(PROBE)
         self.attempts = 0
-        self._ask(now)
+        self._request(now)
 
-    def _ask(self, now: float) -> None:
+    def _request(self, now: float) -> None:
         self.attempts += 1
-        self._tell(now, f"ARP who-has {presentation(self.address)} (try {self.attempts})")
-        self.timer.set(now + (CHALLENGED_RETRANSMIT if self.challenger else RETRANSMIT))
-        self.attachment.solicit(self.address, self.mac, self.attempts, now)
+        self._record(now, f"ARP who-has {presentation(self.address)} (try {self.attempts})")
+        self.timer.set(now + (DISPUTE_RETRANSMIT if self.dispute_mac else RETRANSMIT))
+        self.link.solicit(self.address, self.mac, self.attempts, now)
 
     def _on_timer(self, now: float) -> None:
         if self.state == REACHABLE:
-            self._become(STALE)
+            self._enter(STALE)
             self._invalidate()
         elif self.state == DELAY:
             self._probe(now)
         elif self.attempts < ATTEMPTS:
-            self._ask(now)
-        elif self.challenger and self.state == PROBE:
+            self._request(now)
+        elif self.dispute_mac and self.state == PROBE:
             self._set_mac(b"")
-            self._become(INCOMPLETE)
+            self._enter(INCOMPLETE)
             self.attempts = 0
-            self._ask(now)
+            self._request(now)
         else:
             log.info("%s does not answer", presentation(self.address))
-            self.attachment.neighbor_silent(self.address, now)
+            self.link.neighbor_unreachable(self.address, now)
             self._fail(now)
 
     def _record_to(self, sink: Sink | None) -> None:
         if sink is not None and sink not in self.sinks:
             self.sinks.append(sink)
 
-    def _tell(self, now: float, text: str) -> None:
+    def _record(self, now: float, text: str) -> None:
         for sink in self.sinks:
             sink(now, text)
 
     def _fail(self, now: float) -> None:
-        self._tell(now, f"ARP {presentation(self.address)} does not answer ({self.attempts} tries)")
+        self._record(now, f"ARP {presentation(self.address)} does not answer ({self.attempts} tries)")
         self.sinks.clear()
-        self._become(FAILED)
-        self.challenger = b""
+        self._enter(FAILED)
+        self.dispute_mac = b""
         self._set_mac(b"")
         queue, self.queue = self.queue, deque()
         self._count(-self.octets)
         protocols, self.refused = self.refused, set()
         if queue:
-            self.attachment.neighbor_failed(self.address, queue, now)
+            self.link.neighbor_failed(self.address, queue, now)
         if protocols:
-            self.attachment.neighbor_resolved(protocols, now)
+            self.link.queue_space(protocols, now)
 
     def _count(self, octets: int) -> None:
         self.octets += octets
-        self.attachment.waiting_octets += octets
+        self.link.waiting_octets += octets
 
-    def _become(self, state: str) -> None:
+    def _enter(self, state: str) -> None:
         self.state = state
-        self.attachment.neighbor_changed()
+        self.link.neighbor_changed()
 
     def _set_mac(self, mac: bytes) -> None:
         if mac != self.mac:
@@ -325,4 +325,4 @@ class Neighbor:
     def _invalidate(self) -> None:
         if self.cached:
             self.cached = False
-            self.attachment.neighbor_moved()
+            self.link.cached_mac_expired()

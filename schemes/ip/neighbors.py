@@ -1,4 +1,4 @@
-"""The neighbor table of one interface: bounded, whoever is in use stays."""
+"""The neighbor table of one interface: bounded, and entries in use are kept longest."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Final
 
 from schemefs.errors import SchemeError
 from schemefs.net.addresses import presentation
-from schemes.ip.neighbor import DELAY, FAILED, PERMANENT, REACHABLE, STALE, Attachment, Neighbor
+from schemes.ip.neighbor import DELAY, FAILED, PERMANENT, REACHABLE, STALE, Neighbor, NeighborLink
 
 CAPACITY: Final = 1024
 _SPARED: Final = (DELAY, PERMANENT, REACHABLE)
@@ -17,8 +17,10 @@ _SPARED: Final = (DELAY, PERMANENT, REACHABLE)
 class NeighborTable:
     """Address -> Neighbor, the longest unused first."""
 
-    def __init__(self, attachment: Attachment) -> None:
-        self._attachment = attachment
+    __slots__ = ("_entries", "_link")
+
+    def __init__(self, link: NeighborLink) -> None:
+        self._link = link
         self._entries: dict[bytes, Neighbor] = {}
 
     def __iter__(self) -> Iterator[Neighbor]:
@@ -28,36 +30,36 @@ class NeighborTable:
         return len(self._entries)
 
     def get(self, address: bytes) -> Neighbor | None:
-        """Return the entry, when there is one."""
+        """Return the entry; None: there is none."""
         return self._entries.get(address)
 
     def use(self, address: bytes, now: float) -> Neighbor:
-        """Return the entry for *address*, making it when it is new; it becomes the last to be evicted."""
+        """Return the entry for *address*, a new one if needed; it becomes the last to be evicted."""
         entry = self._entries.pop(address, None)
         if entry is None:
-            entry = Neighbor(address, self._attachment)
+            entry = Neighbor(address, self._link)
             self._make_room(now)
         self._entries[address] = entry
         return entry
 
     def remove(self, address: bytes, now: float) -> None:
-        """Forget an entry. ENOENT: there is none."""
+        """Remove an entry; its queued datagrams are reported as undeliverable. ENOENT: there is none."""
         entry = self._entries.pop(address, None)
         if entry is None:
             raise SchemeError(errno.ENOENT, f"{presentation(address)} is not in the neighbor table")
         entry.forget(now)
-        self._attachment.neighbor_changed()
+        self._link.neighbor_changed()
 
     def clear(self, now: float) -> None:
-        """Forget everything."""
+        """Remove all entries."""
         for address in tuple(self._entries):
             self.remove(address, now)
 
     def _make_room(self, now: float) -> None:
-        """Evict one when the table is full: FAILED and unused ones before those that somebody talks to."""
+        """Evict an entry of a full table: first FAILED and unused ones, last those in use."""
         if len(self._entries) < CAPACITY:
             return
-        # Second chance: those spared go to the end, so that the next look doesn't begin with them.
+        # Second chance: entries that are kept move to the end, so the next search doesn't begin with them.
         for address, entry in tuple(self._entries.items()):
             if entry.state == FAILED or (entry.state == STALE and not entry.queue):
                 self.remove(address, now)

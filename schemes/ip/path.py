@@ -1,12 +1,12 @@
-"""The way from us to one destination: looked up once, kept by a connection, followed when the network changes.
+"""The path from this host to one destination: looked up once, and again when the network changes.
 
 The fast path of `send` is one comparison of a generation number, one template packed by one Struct, one concatenation
-and `link.send`. Whatever changes a route, an address, a neighbor's hardware address or a path MTU counts the network's
-generation up, and the next `send` looks everything up again.
+and `link.send`. A change of a route, an address, a hardware address or a path MTU increments the generation of the
+network, and the next `send` looks everything up again.
 
     +----------------------+-----------------------------------------+------------------+ - - - - - - - -
     | Ethernet, version,   | length  id, DF  TTL, protocol  checksum |                  |  payload chunks
-    | IHL, TOS: constant   |    source, destination                  | transport header |  of the sender
+    | IHL, TOS: constant   |    source, destination                  | transport header |  of the caller
     +----------------------+-----------------------------------------+------------------+ - - - - - - - -
     |<---------------------------- one bytes object ---------------------------------->|
 """
@@ -29,61 +29,61 @@ from schemes.ip.neighbor import Queued
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from schemes.ip.interface import Interface
+    from schemes.ip.interface import IpInterface
     from schemes.ip.network import Network
 
 _DATAGRAM: Final = Struct(">2sHIHH8s")
 _FRAME: Final = Struct(">16sHIHH8s")
-_OFFLOADS: Final = 64  # different ones kept per path; a connection needs a few
+_OFFLOADS: Final = 64  # offloads that a path keeps; a connection needs a few
 
 
-class Path:
-    """Satisfies `layers.Path`."""
+class Ipv4Path:
+    """Satisfies `network_layer.Path`."""
 
     __slots__ = (
-        "_addresses",
-        "_fixed",
-        "_generation",
-        "_id_slot",
-        "_interface",
-        "_kind",
-        "_link_header",
-        "_link_send",
-        "_mtu",
+        "_addresses",  # source and destination, as in the header
+        "_fixed",  # whether DF is set
+        "_generation",  # of the network, when all fields here were valid
+        "_id_slot",  # counter of the identification, where fragmentation is allowed
+        "_interface",  # that datagrams leave by
+        "_kind",  # (protocol, hop limit, may_fragment) of the template; None: no template
+        "_link_header",  # Ethernet header; empty: none, or not resolved
+        "_link_send",  # `send` of the link, or `_send_to_many`
+        "_mtu",  # octets, path MTU included
         "_network",
-        "_next_hop",
-        "_offloads",
-        "_pack",
-        "_prefix",
-        "_resolved",
-        "_route_generation",
-        "_sum",
-        "_traffic_class",
-        "_ttl_protocol",
-        "destination",
-        "sink",
-        "source",
+        "_next_hop",  # packed, the gateway or the destination
+        "_offloads",  # (length of the transport header, gso_size) -> offload
+        "_pack",  # of the Struct for a frame or a datagram
+        "_prefix",  # constant octets: link header, version, IHL, traffic class
+        "_resolved",  # whether datagrams can go to the link without a neighbor entry
+        "_route_generation",  # of the network, when all fields but the link header were valid
+        "_sum",  # of the constant words of the header, for its checksum
+        "_traffic_class",  # octet of DSCP and ECN
+        "_ttl_protocol",  # the word of hop limit and protocol
+        "destination",  # packed
+        "sink",  # records the ARP requests that datagrams cause; None: none
+        "source",  # packed
     )
 
-    _interface: Interface
+    _interface: IpInterface
     _link_send: Callable[[Chunks, Offload, float], bool]
-    _offloads: dict[tuple[int, int], Offload]  # by length of the transport header and gso_size
+    _offloads: dict[tuple[int, int], Offload]
 
     def __init__(self, network: Network, destination: bytes, source: bytes) -> None:
-        """Look the way up. SchemeError as `Network.hop`."""
+        """Look up the route. SchemeError: as `Network.hop`."""
         self._network = network
         self.destination = destination
         self.source = source
         self.sink: Sink | None = None
         self._kind: tuple[int, int, bool] | None = None
         self._traffic_class = 0
-        self._generation = -1  # of the network, when everything down to the hardware address was up to date
-        self._route_generation = -1  # … when all but the hardware address was
+        self._generation = -1
+        self._route_generation = -1
         self._follow_route()
 
     @property
     def traffic_class(self) -> int:
-        """The octet of DSCP and ECN in what is sent whole: fragments and raw datagrams have 0 or their own."""
+        """The octet of DSCP and ECN in datagrams of `send`; fragments have 0, raw datagrams their own."""
         return self._traffic_class
 
     @traffic_class.setter
@@ -94,17 +94,17 @@ class Path:
 
     @property
     def mtu(self) -> int:
-        """The largest IP datagram, in octets, that goes through whole."""
+        """The largest IP datagram, in octets, that needs no fragmentation."""
         if self._route_generation != self._network.generation:
             try:
                 self._follow_route()
-            except SchemeError:  # the next send says it; until then the last answer stands
+            except SchemeError:  # raised again by the next `send`; until then the last MTU is the best known
                 return self._mtu
         return self._mtu
 
     @property
     def gso_max(self) -> int:
-        """What a total length can say: every link takes it, and splits it if its device can't."""
+        """The largest total length: every link takes it, and splits it where its device can't."""
         return wire.LARGEST_DATAGRAM
 
     def send(
@@ -119,7 +119,7 @@ class Path:
         hop_limit: int = 64,
         may_fragment: bool = False,
     ) -> bool:
-        """Send one datagram or super-segment; see `layers.Path.send`."""
+        """Send one datagram or super-segment; see `network_layer.Path.send`."""
         if self._generation != self._network.generation:
             self._follow(now)
         if self._kind != (protocol, hop_limit, may_fragment):
@@ -140,7 +140,7 @@ class Path:
                 header_length, checksum_offset, gso_size
             )
         words = 0x4000 if self._fixed else self._network.identifications.next(self._id_slot) << 16  # id, flags
-        # RFC 791's header checksum: everything constant is summed up already, the rest is two words.
+        # The header checksum (RFC 791 §3.1): the constant words are summed already; two words are left.
         checksum = -(self._sum + length + (words >> 16)) % 0xFFFF
         first = self._pack(self._prefix, length, words, self._ttl_protocol, checksum, self._addresses) + header
         if not self._resolved:
@@ -164,7 +164,7 @@ class Path:
         return taken
 
     def suspect(self, now: float) -> None:
-        """Have the first neighbor on the way asked whether it is there; see `layers.Path.suspect`."""
+        """Probe the next hop; see `network_layer.Path.suspect`."""
         self._interface.suspect(self._next_hop, now, self.sink)
 
     def _follow_route(self) -> None:
@@ -184,13 +184,13 @@ class Path:
         self._route_generation = network.generation
 
     def _follow(self, now: float) -> None:
-        """Look up everything. SchemeError as `Network.hop`, when there is no way any more."""
+        """Look up everything. SchemeError: as `Network.hop`."""
         if self._route_generation != self._network.generation:
             self._follow_route()
         if not self._resolved:
             header = self._interface.link_header(self.destination, self._next_hop, now)
             if not header:
-                return  # not known yet: datagrams wait, and the next send looks again
+                return  # unknown or disputed: datagrams wait with the neighbor, and the next send looks again
             self._set_link_header(header, resolved=True)
         self._generation = self._route_generation
 
@@ -213,7 +213,7 @@ class Path:
         self._offloads.clear()
 
     def _make_offload(self, header_length: int, checksum_offset: int, gso_size: int) -> Offload:
-        """Return the offload for a frame like this one, and keep it: making one costs as much as the rest of `send`."""
+        """Return the offload for such a frame, and cache it: making one costs as much as the rest of `send`."""
         assert self._kind is not None
         start = len(self._link_header) + wire.HEADER_LENGTH
         gso_type = GSO_NONE
@@ -226,7 +226,7 @@ class Path:
         return offload
 
     def _enqueue(self, chunks: Chunks, offload: Offload, protocol: int, now: float) -> bool:
-        """Leave a datagram with its neighbor until that is resolved."""
+        """Queue a datagram at the neighbor until that is resolved."""
         neighbor = self._interface.neighbor_table.use(self._next_hop, now)
         taken = neighbor.enqueue(Queued(chunks, offload, protocol), now, self.sink)
         if taken:
@@ -247,20 +247,20 @@ class Path:
         return taken
 
     def _send_to_many(self, chunks: Chunks, offload: Offload, now: float) -> bool:
-        """Send to a group or to everybody, which may include ourselves (RFC 1122 §3.2.1.3, RFC 1112 §6.1)."""
+        """Send a broadcast or group datagram; this host may get a copy (RFC 1122 §3.2.1.3, RFC 1112 §6.1)."""
         if not self._interface.link.send(chunks, offload, now):
             return False
         skipped = len(self._link_header)
         self._network.counters.sent_to_many(total_length(chunks) - skipped, is_group=is_multicast(self.destination))
-        if self._network.hears_itself(self.destination):
+        if self._network.includes_us(self.destination):
             moved = offload.moved(-skipped) if offload.flags else offload
-            self._network.hear((chunks[0][skipped:], *chunks[1:]), moved, now)
+            self._network.loop_back((chunks[0][skipped:], *chunks[1:]), moved, now)
         return True
 
     def _send_too_large(
         self, protocol: int, header: bytes, payload: Chunks, now: float, checksum_offset: int, hop_limit: int
     ) -> bool:
-        """Fragment (RFC 791 §3.2), or raise EMSGSIZE where that may not be."""
+        """Fragment (RFC 791 §3.2), or raise EMSGSIZE where that is not allowed."""
         length = wire.HEADER_LENGTH + len(header) + total_length(payload)
         counters = self._network.counters
         if self._fixed or length > wire.LARGEST_DATAGRAM:
@@ -286,7 +286,7 @@ class Path:
             if not self._send_finished(ip + piece, protocol, now):
                 if start == 0:
                     return False
-                # Without this one the others are useless; what was taken can't be taken back.
+                # Without this fragment the datagram is lost; the fragments that were sent can't be recalled.
                 counters.drop("full_link")
                 counters.fragmentation_failures += 1
                 return True
@@ -296,5 +296,7 @@ class Path:
         return True
 
     def _message_size(self, length: int) -> SchemeError:
-        sentence = f"{length} octets are more than the {self._mtu} that go to {presentation(self.destination)} whole"
+        sentence = (
+            f"a datagram of {length} octets exceeds the path MTU to {presentation(self.destination)}, {self._mtu}"
+        )
         return SchemeError(errno.EMSGSIZE, sentence)

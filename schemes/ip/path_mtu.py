@@ -1,4 +1,4 @@
-"""What path MTUs were learned from ICMP "fragmentation needed" (RFC 1191), and that they are forgotten again."""
+"""Path MTUs learned from ICMP "fragmentation needed" (RFC 1191), each for ten minutes."""
 
 from __future__ import annotations
 
@@ -14,37 +14,39 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("schemefs.ip")
 
-LIFETIME: Final = 600.0  # RFC 1191 §6.3: try something larger after ten minutes
+LIFETIME: Final = 600.0  # seconds; RFC 1191 §6.3: try a larger MTU after ten minutes
 CAPACITY: Final = 1024
 # A forged error must not make us send tiny datagrams (RFC 5927 §7). Linux has the same floor.
 SMALLEST: Final = 552
-PLATEAUS: Final = (32000, 17914, 8166, 4352, 2002, 1492, 1006, SMALLEST)  # RFC 1191 §7, for routers that don't say
+PLATEAUS: Final = (32000, 17914, 8166, 4352, 2002, 1492, 1006, SMALLEST)  # RFC 1191 §7, for errors without an MTU
 
 
 class PathMtus:
-    """Destination -> MTU, where it is smaller than the link's."""
+    """Destination -> MTU, where it is smaller than that of the link."""
+
+    __slots__ = ("_changed", "_learned", "_timer")
 
     def __init__(self, timers: Timers, changed: Callable[[], None]) -> None:
         self._changed = changed
-        self._learned: dict[bytes, tuple[int, float]] = {}  # MTU, when to forget it; the oldest first
+        self._learned: dict[bytes, tuple[int, float]] = {}  # MTU in octets, when it expires; the oldest first
         self._timer = timers.timer(self._on_timer, "path MTU cache")
 
     def learned(self, destination: bytes) -> int:
-        """Return the MTU that was learned towards *destination*; 0: none was."""
+        """Return the MTU learned for *destination*, in octets; 0: none."""
         return self._learned.get(destination, (0, 0.0))[0]
 
     def get(self, destination: bytes, largest: int) -> int:
-        """Return the MTU towards *destination* over a link that carries *largest*."""
+        """Return the path MTU to *destination* over a link with the MTU *largest*."""
         learned = self._learned.get(destination)
         return min(learned[0], largest) if learned else largest
 
     def learn(self, destination: bytes, mtu: int, current: int, now: float) -> None:
-        """Somebody on the way said that *mtu* (0: not told) is all that fits; *current* is what we believed."""
+        """Take the MTU of an ICMP error (0: it has none) about a path whose MTU was *current* until now."""
         if not mtu:
             mtu = next((plateau for plateau in PLATEAUS if plateau < current), SMALLEST)
         mtu = max(mtu, SMALLEST)
         if mtu >= current:
-            return  # an error never makes it larger: that is how RFC 1191 §3 keeps old and forged ones harmless
+            return  # an error never raises it, so that old and forged errors are harmless (RFC 1191 §3)
         log.log(TRACE, "path MTU to %s is %d", presentation(destination), mtu)
         self._learned.pop(destination, None)
         if len(self._learned) >= CAPACITY:

@@ -35,14 +35,14 @@ _HEX: Final = frozenset("0123456789abcdefABCDEF")
 
 
 def protocol_number(text: str) -> int:
-    """Return what *text* means. ENOENT: it is neither two hex digits nor a known name."""
+    """Return the protocol number. ENOENT: *text* is neither one or two hex digits nor a known name."""
     if 1 <= len(text) <= 2 and _HEX.issuperset(text):
         return int(text, 16)
     try:
         return NUMBERS[text.lower()]
     except KeyError:
         known = ", ".join(NUMBERS)
-        sentence = f"{text!r} is no protocol: one or two hexadecimal digits, or one of {known}"
+        sentence = f"{text!r} is not a protocol: one or two hexadecimal digits, or one of {known}"
         raise SchemeError(errno.ENOENT, sentence) from None
 
 

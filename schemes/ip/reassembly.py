@@ -1,8 +1,8 @@
 """Reassembly of fragmented datagrams (RFC 791 §3.2, RFC 815), bounded in memory and time.
 
-An overlap discards the whole datagram (RFC 5722 §4, as Linux does for IPv4 too): there is no right answer to "whose
-octets win", only different ones that attackers use to slip past filters (RFC 1858, RFC 3128). An exact duplicate is
-what a network may make, and is ignored.
+An overlap discards the whole datagram (RFC 5722 §4; Linux does so for IPv4 too): hosts differ in which fragment they
+prefer, and attackers use that to bypass filters (RFC 1858, RFC 3128). An exact duplicate, which a network may produce,
+is ignored.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from schemes.ip import wire
 
 if TYPE_CHECKING:
     from schemefs.timers import Timers
-    from schemes.ip.counters import Counters
+    from schemes.ip.counters import IpCounters
 
-TIMEOUT: Final = 30.0  # seconds from the first fragment on; RFC 1122 §3.3.2 says 60 to 120, Linux lives well with 30
+TIMEOUT: Final = 30.0  # seconds from the first fragment; RFC 1122 §3.3.2 says 60 to 120, Linux uses 30
 CAPACITY: Final = 4 << 20  # octets of all incomplete datagrams; the oldest go first
-FRAGMENT_OVERHEAD: Final = 128  # octets a kept fragment costs beside its own, so that tiny ones are not free
+FRAGMENT_OVERHEAD: Final = 128  # octets added to the cost of each fragment, for the memory of its objects
 
 Key = tuple[bytes, bytes, int, int]  # source, destination, protocol, identification (RFC 791 §3.2)
 
@@ -27,33 +27,41 @@ Key = tuple[bytes, bytes, int, int]  # source, destination, protocol, identifica
 class _Incomplete:
     """The fragments of one datagram: sorted, never overlapping."""
 
-    __slots__ = ("deadline", "fragments", "header", "held", "offsets", "received", "total")
+    __slots__ = (
+        "deadline",  # when it is given up, seconds
+        "fragments",  # payloads, in the order of `offsets`
+        "header",  # IP header of the fragment with offset 0; empty: not received
+        "held",  # its cost, octets
+        "offsets",  # of the fragments, octets, ascending
+        "received",  # octets of payload
+        "total",  # octets of payload of the whole datagram; -1: the last fragment is not received
+    )
 
     def __init__(self, deadline: float) -> None:
         self.deadline = deadline
-        self.header = b""  # of the fragment with offset 0
+        self.header = b""
         self.offsets: list[int] = []
         self.fragments: list[bytes] = []
-        self.received = 0  # octets of payload
-        self.total = -1  # octets of payload, once the last fragment has come
-        self.held = 0  # octets it costs
+        self.received = 0
+        self.total = -1
+        self.held = 0
 
     def fits(self, start: int, end: int, *, last: bool) -> bool:
-        """Tell whether start:end agrees with the total length as far as it is known."""
+        """Tell whether octets start:end agree with the total length as far as it is known."""
         if self.total >= 0:
             return end == self.total if last else end <= self.total
         highest = self.offsets[-1] + len(self.fragments[-1]) if self.offsets else 0
         return not last or end >= highest
 
     def overlap(self, start: int, end: int) -> bool:
-        """Tell whether start:end has an octet in common with what is here."""
+        """Tell whether a received fragment has one of the octets start:end."""
         index = bisect_left(self.offsets, start)
         if index < len(self.offsets) and self.offsets[index] < end:
             return True
         return index > 0 and self.offsets[index - 1] + len(self.fragments[index - 1]) > start
 
     def is_duplicate(self, start: int, payload: bytes) -> bool:
-        """Tell whether exactly this fragment is here already."""
+        """Tell whether exactly this fragment was received before."""
         index = bisect_left(self.offsets, start)
         return index < len(self.offsets) and self.offsets[index] == start and self.fragments[index] == payload
 
@@ -68,13 +76,19 @@ class _Incomplete:
 class Reassembly:
     """All incomplete datagrams of this host."""
 
-    __slots__ = ("_counters", "_expired", "_incomplete", "_timer", "held")
+    __slots__ = (
+        "_counters",
+        "_expired",  # called when a datagram is given up
+        "_incomplete",  # Key -> fragments, the oldest first
+        "_timer",  # deadline of the oldest
+        "held",  # cost of all, octets; at most CAPACITY
+    )
 
-    def __init__(self, timers: Timers, counters: Counters, expired: Callable[[memoryview, float], None]) -> None:
-        """*expired* is given header and first octets of a datagram whose time is over, if they have come."""
+    def __init__(self, timers: Timers, counters: IpCounters, expired: Callable[[memoryview, float], None]) -> None:
+        """*expired* is called with the header and first octets of a datagram that timed out, if they were received."""
         self._counters = counters
         self._expired = expired
-        self._incomplete: dict[Key, _Incomplete] = {}  # the oldest first
+        self._incomplete: dict[Key, _Incomplete] = {}
         self._timer = timers.timer(self._on_timer, "ip reassembly")
         self.held = 0
 
@@ -82,13 +96,13 @@ class Reassembly:
         return len(self._incomplete)
 
     def receive(self, datagram: memoryview, header_length: int, now: float) -> memoryview | None:
-        """Take a fragment (copied); return the whole datagram, its header made good, when none is missing."""
+        """Take a fragment (copied). Return the whole datagram, with a valid header, when no fragment is missing."""
         self._counters.reassembly_required += 1
         _, _, length, identification, flags, _, protocol, _, source, destination = wire.HEADER.unpack_from(datagram)
         start = (flags & wire.OFFSET) * 8
         end = start + length - header_length
         last = not flags & wire.MORE_FRAGMENTS
-        # All but the last carry a multiple of eight octets; none is empty; none reaches beyond the largest datagram.
+        # All but the last carry a multiple of eight octets; none is empty; none ends after the largest datagram.
         if end <= start or (not last and (end - start) % 8) or header_length + end > wire.LARGEST_DATAGRAM:
             self._counters.drop("bad_fragment", datagram)
             return None
@@ -131,7 +145,7 @@ class Reassembly:
     def _joined(self, partial: _Incomplete) -> memoryview | None:
         header = bytearray(partial.header)
         length = len(header) + partial.total
-        if length > wire.LARGEST_DATAGRAM:  # the first fragment's header is longer than the others'
+        if length > wire.LARGEST_DATAGRAM:  # the header of the first fragment is longer than those of the others
             self._counters.drop("bad_fragment", header)
             return None
         header[2:4] = length.to_bytes(2, "big")
@@ -153,5 +167,5 @@ class Reassembly:
             self._forget(key)
             self._counters.drop("reassembly_timeout", partial.header)
             if partial.header:
-                # RFC 792: Time Exceeded is sent only when the first fragment is there to be quoted.
+                # RFC 792: Time Exceeded is sent only if the first fragment, which it quotes, was received.
                 self._expired(memoryview(partial.header + partial.fragments[0][:8]), now)

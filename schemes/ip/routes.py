@@ -1,7 +1,7 @@
-"""The one routing table: longest prefix first, then the smallest metric. Networks of our addresses are rules in it.
+"""The one routing table: longest prefix first, then the smallest metric. Networks of local addresses are rules in it.
 
-A lookup asks one dict per prefix length in use, so it does not grow with the number of routes. What is addressed to
-ourselves is not in here: `network` asks the address table first.
+A lookup asks one dict per prefix length in use, so its cost does not grow with the number of routes. Local addresses
+are not in the table: `network` asks the address table first.
 """
 
 from __future__ import annotations
@@ -13,8 +13,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from schemefs.errors import SchemeError
+from schemefs.net import faults
 from schemefs.net.addresses import is_loopback, is_multicast, network_of, presentation
 from schemefs.net.network_layer import not_local
+from schemes.ip.addresses import check_prefix_length
 
 if TYPE_CHECKING:
     from schemes.ip.addresses import AddressTable
@@ -26,13 +28,13 @@ Selectable = Callable[[str], bool]
 class Route:
     """One rule."""
 
-    destination: bytes
+    destination: bytes  # packed, host bits cleared
     prefix_length: int
-    via: bytes
+    via: bytes  # the gateway, packed; empty: the destination is on the link
     interface: str
-    source: bytes
+    source: bytes  # preferred source address, packed; empty: that of the interface
     metric: int
-    connected: bool = False  # made by an address, and gone with it
+    connected: bool = False  # belongs to an interface address, and goes with it
 
     @property
     def prefix(self) -> str:
@@ -52,23 +54,34 @@ class Route:
 
 
 class RouteTable:
-    """Satisfies `layers.Routes`."""
+    """Satisfies `network_layer.Routes`."""
+
+    __slots__ = (
+        "_addresses",
+        "_by_length",
+        "_changed",  # called after each change
+        "_is_up",  # name of an interface -> whether it is up
+        "_lengths",  # prefix lengths in use, the longest first
+        "_path_mtu",  # address -> learned path MTU, octets
+        "_replaceable",  # cache of `replaceable`; None: to be computed
+        "dead",  # (interface, gateway) of gateways that don't answer; their rules come last
+    )
 
     def __init__(
         self, addresses: AddressTable, is_up: Selectable, changed: Callable[[], None], path_mtu: Callable[[bytes], int]
     ) -> None:
-        """*path_mtu* tells what was learned towards an address, for `explain`; 0: nothing was."""
+        """*path_mtu* returns the path MTU learned for an address, for `explain`; 0: none."""
         self._addresses = addresses
         self._path_mtu = path_mtu
         self._is_up = is_up
         self._changed = changed
-        self._by_length: dict[int, dict[int, list[Route]]] = {}  # prefix length -> prefix bits -> rules by metric
-        self._lengths: list[int] = []  # in use, the longest first
-        self.dead: set[tuple[str, bytes]] = set()  # interfaces and gateways on them that don't answer: taken last
-        self._replaceable: set[tuple[str, bytes]] | None = None  # None: to be worked out
+        self._by_length: dict[int, dict[int, list[Route]]] = {}
+        self._lengths: list[int] = []
+        self.dead: set[tuple[str, bytes]] = set()
+        self._replaceable: set[tuple[str, bytes]] | None = None
 
     def lookup(self, destination: bytes, interface: str = "") -> Route | None:
-        """Return the rule that wins (among those of *interface*, where one is given); None: no route."""
+        """Return the rule that wins (of *interface*, where one is given); None: no route."""
         value = int.from_bytes(destination, "big")
         if len(destination) != 4:
             return None
@@ -86,7 +99,7 @@ class RouteTable:
 
     @property
     def replaceable(self) -> set[tuple[str, bytes]]:
-        """Interfaces and gateways on them that can be done without: another route has the same prefix."""
+        """(Interface, gateway) of the rules beside which another rule has the same prefix."""
         if self._replaceable is None:
             self._replaceable = set()
             for table in self._by_length.values():
@@ -129,7 +142,7 @@ class RouteTable:
         """Add a checked rule. EEXIST: there is one with this prefix and metric."""
         routes = self._by_length.setdefault(route.prefix_length, {}).setdefault(_bits(route), [])
         twin = next((other for other in routes if other.metric == route.metric), None)
-        # An address always brings its network; but a user's rule must not hide behind another.
+        # The rule of an address is always added; a user's rule that would never win is refused.
         if twin is not None and not route.connected:
             raise SchemeError(errno.EEXIST, f"there is already: {twin}")
         insort(routes, route, key=lambda rule: rule.metric)
@@ -144,7 +157,7 @@ class RouteTable:
         interface: str = "",
         metric: int | None = None,
     ) -> None:
-        """Remove every rule for exactly this prefix (via, interface and metric, where given). ESRCH: there was none."""
+        """Remove the rules for exactly this prefix (and via, interface, metric, where given). ESRCH: there is none."""
         _check_prefix(destination, prefix_length)
         prefix = network_of(destination, prefix_length)
 
@@ -153,11 +166,11 @@ class RouteTable:
             return is_via and metric in (None, route.metric)
 
         if not self._discard_in(prefix_length, int.from_bytes(prefix, "big") >> 32 - prefix_length, matches):
-            raise SchemeError(errno.ESRCH, f"there is no route for {presentation(prefix)}/{prefix_length} like that")
+            raise SchemeError(errno.ESRCH, f"there is no such route for {presentation(prefix)}/{prefix_length}")
         self._settle()
 
     def discard(self, matches: Callable[[Route], bool]) -> int:
-        """Remove the rules that *matches* is true of; return how many."""
+        """Remove the rules for which *matches* is true; return how many."""
         prefixes = [(length, bits) for length, table in self._by_length.items() for bits in table]
         removed = sum(self._discard_in(length, bits, matches) for length, bits in prefixes)
         if removed:
@@ -165,7 +178,7 @@ class RouteTable:
         return removed
 
     def _discard_in(self, length: int, bits: int, matches: Callable[[Route], bool]) -> int:
-        """Remove the rules for one prefix that *matches* is true of; return how many."""
+        """Remove the rules for one prefix for which *matches* is true; return how many."""
         table = self._by_length.get(length, {})
         routes = table.get(bits, [])
         kept = [route for route in routes if not matches(route)]
@@ -178,22 +191,22 @@ class RouteTable:
         return len(routes) - len(kept)
 
     def explain(self, destination: bytes) -> str:
-        """Say which rule wins for *destination*, and why. ENETUNREACH: none does."""
+        """Return a line: the rule that wins for *destination*, and why. ENETUNREACH: no route."""
         shown = presentation(destination)
         if self._addresses.is_local(destination):
-            return f"{shown} is ours: delivered through lo"
+            return f"{shown} is a local address: delivered through lo"
         route = self.lookup(destination)
         if route is None:
-            raise SchemeError(errno.ENETUNREACH, f"no route to {shown}")
+            raise SchemeError(errno.ENETUNREACH, faults.no_route(shown))
         others = [r for r in self.list() if r is not route and _bits_of(destination, r.prefix_length) == _bits(r)]
         reason = "the only rule that matches"
         if others:
             reason = "the longest prefix of those that match"
             if any(rule.prefix_length == route.prefix_length for rule in others):
                 reason += ", and of those the smallest metric on an interface that is up"
-        silent = [rule.via for rule in (route, *others) if (rule.interface, rule.via) in self.dead]
-        if silent:
-            names = list(map(presentation, dict.fromkeys(silent)))
+        dead = [rule.via for rule in (route, *others) if (rule.interface, rule.via) in self.dead]
+        if dead:
+            names = list(map(presentation, dict.fromkeys(dead)))
             reason += f", while {' and '.join(names)} {'do' if len(names) > 1 else 'does'} not answer"
         source = presentation(self._addresses.source_for(route, destination) or bytes(4))
         mtu = self._path_mtu(destination)
@@ -207,21 +220,22 @@ class RouteTable:
 
     def _interface_of_gateway(self, via: bytes, interface: str) -> str:
         if len(via) != 4 or is_multicast(via) or not any(via) or is_loopback(via) or self._addresses.is_local(via):
-            raise SchemeError(errno.EINVAL, f"{presentation(via)} can't be a gateway")
+            raise SchemeError(
+                errno.EINVAL, f"{presentation(via)} is not the address of another host, so it cannot be a gateway"
+            )
         if interface and interface not in self._addresses.interfaces:
             return interface
         found = self._addresses.on_link(via, interface)
         if not found:
-            where = f"on {interface}" if interface else "on any network of ours"
+            where = f"on a network of {interface}" if interface else "on a local network"
             raise SchemeError(errno.ENETUNREACH, f"the gateway {presentation(via)} is not {where}")
         return found
 
 
 def _check_prefix(destination: bytes, prefix_length: int) -> None:
     if len(destination) != 4:
-        raise SchemeError(errno.EAFNOSUPPORT, "only IPv4 is routed here")
-    if not 0 <= prefix_length <= 32:
-        raise SchemeError(errno.EINVAL, f"/{prefix_length} is no prefix length of IPv4")
+        raise SchemeError(errno.EAFNOSUPPORT, faults.not_ipv4(presentation(destination)))
+    check_prefix_length(prefix_length)
 
 
 def _bits(route: Route) -> int:

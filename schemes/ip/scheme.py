@@ -1,4 +1,4 @@
-"""The files of ip, and how links become interfaces: lo gets 127.0.0.1/8, the others what the configuration says."""
+"""The files of ip, and the interfaces of links: lo gets 127.0.0.1/8, the others their configured addresses."""
 
 from __future__ import annotations
 
@@ -10,60 +10,61 @@ from typing import TYPE_CHECKING, ClassVar, Final
 from schemefs.conversation import ConversationProtocol, ConversationScheme, Option
 from schemefs.conversation.help import options_and_verbs
 from schemefs.errors import SchemeError
-from schemefs.net.addresses import ANY_V4, AddressPath, Endpoint
+from schemefs.net import faults
+from schemefs.net.addresses import ANY_V4, AddressPath, HostPort, parse_numeric
 from schemefs.net.network_layer import NetworkLayer
 from schemefs.scheme import Caller, Directory, Node, SchemeContext, StaticDirectory, TextFile
 from schemes.ip.network import Network
 from schemes.ip.protocols import NUMBERS, protocol_number
-from schemes.ip.raw import Filter, RawConversation, parse_address
+from schemes.ip.raw import Filter, RawConversation
 
 if TYPE_CHECKING:
     from schemefs.driver import Link
 
 README: Final = """\
-ip: whole IPv4 datagrams with their headers, for whoever may configure the network (root).
+ip: whole IPv4 datagrams with their headers, for root and the daemon's user.
 
 <proto>[,from=ADDRESS,to=ADDRESS]   one or two hexadecimal digits (01, 11, 2f), or one of these names:
 {names}
-             read: one datagram, header first; others than from/to say are passed over
+             read: one datagram, header first; with from or to, only datagrams with these addresses
              write: one datagram; total length and header checksum are filled in, identification and source where zero
 
 clone               a new conversation; the file is its ctl: connect <proto>
-conversations/<n>/  one directory per live conversation, its owner's
-stats               counters by RFC 4293, and what was dropped for which reason
+conversations/<n>/  one directory per live conversation, for its owner
+stats               counters of RFC 4293, and of drops by reason
 err                 why your last open here failed
 """.format(names=fill(" ".join(NUMBERS), 100, initial_indent=" " * 13, subsequent_indent=" " * 13))
 
 
 class RawProtocol(ConversationProtocol):
-    """Raw datagrams of one protocol, as conversations. For the privileged."""
+    """Raw datagrams of one protocol, as conversations, for privileged callers."""
 
     name = "ip"
     place = "ip/conversations"
     ports = hosts = False
     datagrams = True
     options: Mapping[str, Option] = {
-        "from": Option(parse_address, "ADDRESS: read only what it sends"),
-        "to": Option(parse_address, "ADDRESS: read only what is sent to it"),
+        "from": Option(parse_numeric, "ADDRESS: read only what it sends"),
+        "to": Option(parse_numeric, "ADDRESS: read only what is sent to it"),
     }
 
     def __init__(self, context: SchemeContext, network: Network) -> None:
         self._context = context
         self._network = network
 
-    def parse(self, text: str) -> Endpoint:
-        """Return the protocol in the place of the host. ENOENT: there is none like that."""
+    def parse(self, text: str) -> HostPort:
+        """Return the protocol in the place of the host. ENOENT: there is no such protocol."""
         protocol_number(text)
-        return Endpoint(text, "")
+        return HostPort(text, "")
 
     def connect(self, address: AddressPath, caller: Caller, now: float) -> RawConversation:
-        """Begin to listen. EACCES: not for everybody."""
+        """Start to receive. EACCES: the caller is not privileged."""
         del now
         if not self._context.is_privileged(caller):
-            raise SchemeError(errno.EACCES, "raw datagrams are for root and for whom the daemon runs as")
-        given = {name: parse_address(text) for name, text in address.options.items() if name in self.options}
+            raise SchemeError(errno.EACCES, faults.not_privileged("open raw datagrams"))
+        given = {name: parse_numeric(text) for name, text in address.options.items() if name in self.options}
         wanted = Filter(given.get("from", b""), given.get("to", b""))
-        return RawConversation(self._network, protocol_number(address.endpoint.host), wanted)
+        return RawConversation(self._network, protocol_number(address.host_port.host), wanted)
 
 
 class IpScheme(ConversationScheme):
@@ -83,11 +84,11 @@ class IpScheme(ConversationScheme):
         return self.network
 
     def drop_samples(self) -> Mapping[str, str]:
-        """Return what was discarded last, by reason."""
+        """Return the last discarded datagram for each reason."""
         return self.network.counters.samples.summaries()
 
     def link_attached(self, link: Link, now: float) -> None:
-        """Make an interface, with the address and the default route that the configuration gives it."""
+        """Add an interface, with the address and the default route of the configuration."""
         interface = self.network.attach(link, now)
         if interface.is_loopback:
             return
@@ -101,12 +102,12 @@ class IpScheme(ConversationScheme):
             self.network.routes.add(ANY_V4, 0, via=gateway.packed, interface=interface.name)
 
     def link_detached(self, link: Link, now: float) -> None:
-        """Forget its interface."""
+        """Remove the interface."""
         self.network.detach(link.name, now)
 
 
 class _IpDirectory(StaticDirectory):
-    """`ip/`: what is declared, and every protocol by number or name."""
+    """`ip/`: the declared files, and every protocol by number or name."""
 
     def __init__(self, scheme: IpScheme) -> None:
         super().__init__(
@@ -128,7 +129,7 @@ class _IpDirectory(StaticDirectory):
 
 
 class _Conversations(Directory):
-    """`ip/conversations/`: the live ones. Beside the protocols, 11 would be a conversation and udp."""
+    """`ip/conversations/`, apart from the protocols: in `ip/`, 11 is a protocol."""
 
     help = "live conversations by number"
 
@@ -136,7 +137,7 @@ class _Conversations(Directory):
         self._scheme = scheme
 
     def lookup(self, name: str, caller: Caller) -> Node:
-        """Find a number."""
+        """Find a conversation by number."""
         del caller
         return self._scheme.conversation_directory(name)
 

@@ -1,4 +1,4 @@
-"""The octets of IPv4 headers (RFC 791 §3.1) and of ARP messages (RFC 826). Nothing here decides.
+"""The octets of IPv4 headers (RFC 791 §3.1) and of ARP messages (RFC 826); no decisions.
 
  0                   1                   2                   3
 +-------+-------+---------------+-------------------------------+
@@ -28,7 +28,7 @@ HEADER: Final = Struct(">BBHHHBBH4s4s")
 HEADER_LENGTH: Final = 20  # without options
 VERSION_IHL: Final = 0x45  # version 4, five words
 LARGEST_DATAGRAM: Final = 65535
-SMALLEST_MTU: Final = 68  # RFC 791 §3.2: every network carries a datagram of 68 octets whole
+SMALLEST_MTU: Final = 68  # RFC 791 §3.2: every network carries a datagram of 68 octets without fragmentation
 
 DONT_FRAGMENT: Final = 0x4000
 MORE_FRAGMENTS: Final = 0x2000
@@ -42,7 +42,7 @@ COPIED: Final = 0x80  # options with this bit go into every fragment
 
 ARP_REQUEST: Final = 1
 ARP_REPLY: Final = 2
-# By Struct, 1 µs a message: dpkt's 20 would make a flood of ARP cost the answers of those who are there.
+# By Struct, 1 µs a message: with dpkt's 20 µs, a flood of ARP messages displaces the replies of real neighbors.
 _ARP: Final = Struct(">HHBBH6s4s6s4s")
 _HARDWARE_ETHERNET: Final = 1
 _PROTOCOL_IPV4: Final = 0x0800
@@ -68,7 +68,7 @@ def header(
     hop_limit: int = 64,
     options: bytes = b"",
 ) -> bytearray:
-    """Return a complete IPv4 header; *options* are padded to whole words. For the slow paths; `path` has templates."""
+    """Return a complete IPv4 header; *options* are padded to whole words. `path` has a faster way."""
     options += bytes(-len(options) % 4)
     length = HEADER_LENGTH + len(options)
     total, version_ihl = length + payload_length, 0x40 | length // 4
@@ -77,7 +77,7 @@ def header(
 
 
 def options_sound(options: Buffer) -> bool:
-    """Tell whether the options of a header parse: every length at least two and within what is there."""
+    """Tell whether the options of a header are well-formed: every length is at least two and ends in the header."""
     at = 0
     while at < len(options) and options[at] != OPTION_END:
         if options[at] == OPTION_NO_OPERATION:
@@ -90,7 +90,7 @@ def options_sound(options: Buffer) -> bool:
 
 
 def has_source_route(options: Buffer) -> bool:
-    """Tell whether sound *options* ask for a loose or strict source route."""
+    """Tell whether well-formed *options* have a loose or strict source route."""
     at = 0
     while at < len(options) and options[at] != OPTION_END:
         if options[at] in (OPTION_LOOSE_ROUTE, OPTION_STRICT_ROUTE):
@@ -116,7 +116,7 @@ def build_arp(message: ArpMessage) -> bytes:
 
 
 def parse_arp(octets: Buffer) -> ArpMessage | None:
-    """Return what *octets* (Ethernet padding may follow) say; None: truncated, or not IPv4 over Ethernet."""
+    """Return the message in *octets*, which may have padding; None: truncated, or not IPv4 over Ethernet."""
     if len(octets) < _ARP.size:
         return None
     hardware, protocol, hardware_length, protocol_length, *message = _ARP.unpack_from(octets)

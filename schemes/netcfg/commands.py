@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from schemefs.errors import SchemeError
+from schemefs.net import faults
 from schemefs.scheme import TextFile
 
 if TYPE_CHECKING:
@@ -53,4 +54,4 @@ class CommandFile(TextFile):
 def check_privileged(context: SchemeContext, caller: Caller) -> None:
     """Raise EACCES unless *caller* is root or the daemon's user."""
     if not context.is_privileged(caller):
-        raise SchemeError(errno.EACCES, "only root and the daemon's user may configure the network")
+        raise SchemeError(errno.EACCES, faults.not_privileged("configure the network"))

@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING, Final, cast
 
 from schemefs.driver import Medium
 from schemefs.errors import SchemeError
-from schemefs.net.addresses import ANY_V4
+from schemefs.net.addresses import ANY_V4, is_unicast
 from schemefs.net.checksum import pseudo_header_sum
 from schemefs.net.network_layer import UDP
 from schemefs.net.offload import NO_OFFLOAD
 from schemes.netcfg import dhcp_wire as wire
 from schemes.netcfg.commands import Command, CommandFile, each_line
 from schemes.netcfg.dhcp_client import DhcpClient, prefix_length
-from schemes.netcfg.grammar import is_unicast
 
 if TYPE_CHECKING:
     from schemefs.driver import Link

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Final
 
 from schemefs.errors import SchemeError
+from schemefs.net.impairment import IMPAIRED_PREFIX
 from schemefs.scheme import Caller, TextFile
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def drops_text(context: SchemeContext, network: NetworkLayer) -> str:
     for name, interface in network.interfaces.items():
         samples = interface.drop_samples()
         lines += _lines(name, _reasons(interface.statistics()), samples)
-        impaired = ((f"weather_{reason}", count) for reason, count in _reasons(_impairment_drops(interface)))
+        impaired = ((f"{IMPAIRED_PREFIX}{reason}", count) for reason, count in _reasons(_impairment_drops(interface)))
         lines += _lines(name, impaired, samples)
     return "".join(f"{line}\n" for line in lines)
 

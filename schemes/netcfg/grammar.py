@@ -10,13 +10,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from schemefs.net import faults
 from schemefs.net.addresses import (
-    is_multicast,
+    is_unicast,
     network_of,
-    packed,
     parse_cidr,
-    parse_mac,
     parse_number,
+    parse_numeric,
+    parse_unicast_mac,
     presentation,
 )
 
@@ -66,32 +67,17 @@ def parse_rule_to_remove(line: str) -> Rule:
 def parse_unicast_cidr(line: str) -> tuple[bytes, int]:
     """Parse ADDRESS/LENGTH of an interface: a unicast address."""
     address, length = parse_cidr(line)
-    _check_unicast(address, line)
+    if not is_unicast(address):
+        raise ValueError(faults.not_unicast(repr(line)))
     return address, length
 
 
 def parse_unicast(text: str) -> bytes:
     """Parse a numeric unicast address. Names are not resolved."""
-    address = packed(text)
-    if address is None:
-        message = f"{text!r} is not an IP address; names are not resolved here"
-        raise ValueError(message)
-    _check_unicast(address, text)
+    address = parse_numeric(text)
+    if not is_unicast(address):
+        raise ValueError(faults.not_unicast(repr(text)))
     return address
-
-
-def is_unicast(address: bytes) -> bool:
-    """Return True if *address* can be the address of one host. `parse_unicast` accepts only these."""
-    return not is_multicast(address) and any(address) and (len(address) != 4 or address[0] not in (0, 255))
-
-
-def parse_unicast_mac(line: str) -> bytes:
-    """Parse a unicast hardware address."""
-    mac = parse_mac(line)
-    if mac[0] & 1 or not any(mac):
-        message = f"{line!r} is not a unicast hardware address"
-        raise ValueError(message)
-    return mac
 
 
 def parse_neighbor(line: str) -> tuple[bytes, bytes]:
@@ -144,9 +130,3 @@ def _parse_prefix(text: str) -> tuple[bytes, int]:
         message = f"{text!r} has host bits set; the network is {presentation(network)}/{length}"
         raise ValueError(message)
     return network, length
-
-
-def _check_unicast(address: bytes, shown: str) -> None:
-    if not is_unicast(address):
-        message = f"{shown!r} is not a unicast address"
-        raise ValueError(message)

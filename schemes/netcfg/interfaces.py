@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from schemefs.errors import SchemeError
-from schemefs.net.addresses import parse_number
+from schemefs.net.addresses import parse_number, parse_unicast_mac
 from schemefs.net.impairment import NOTHING, parse_impairments
 from schemefs.scheme import Caller, Directory, Node, StaticDirectory, TextFile
 from schemes.netcfg import rendering
@@ -18,7 +18,6 @@ from schemes.netcfg.grammar import (
     parse_state,
     parse_unicast,
     parse_unicast_cidr,
-    parse_unicast_mac,
 )
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from schemefs.config import interface_config
 from schemefs.document import Document, InterfaceDocument
-from schemefs.net.addresses import parse_host, presentation
+from schemefs.net.addresses import parse_host, parse_unicast_mac, presentation
 from schemefs.net.impairment import Impairment, parse_impairments
 from schemes.netcfg.grammar import (
     Rule,
@@ -20,7 +20,6 @@ from schemes.netcfg.grammar import (
     parse_state,
     parse_unicast,
     parse_unicast_cidr,
-    parse_unicast_mac,
 )
 from schemes.netcfg.log_levels import level_lines, parse_level
 
@@ -132,7 +131,7 @@ def _target(name: str, document: InterfaceDocument) -> _Target:
 
 
 def _settle(interface: Interface, target: _Target, now: float) -> None:
-    """Hardware address, MTU, state, weather."""
+    """Hardware address, MTU, state, impairments."""
     if target.mac and target.mac != interface.mac:
         interface.set_mac(target.mac, now)
     if target.mtu and target.mtu != interface.mtu:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
 from schemefs.errors import SchemeError
-from schemefs.net.addresses import packed
+from schemefs.net.addresses import parse_numeric
 from schemefs.scheme import Caller, Directory, Node, StaticDirectory, TextFile
 from schemes.netcfg.commands import Command, CommandFile, each_line
 from schemes.netcfg.grammar import parse_rule_to_add, parse_rule_to_remove
@@ -69,9 +69,10 @@ class _RouteLookups(Directory):
     def lookup(self, name: str, caller: Caller) -> Node:
         """Return the file of an address. EINVAL: *name* is not an address."""
         del caller
-        address = packed(name)
-        if address is None:
-            raise SchemeError(errno.EINVAL, f"{name!r} is not an IP address; names are not resolved here")
+        try:
+            address = parse_numeric(name)
+        except ValueError as error:
+            raise SchemeError(errno.EINVAL, str(error)) from None
         file = self._files.get(address)
         if file is None:
             file = self._files[address] = TextFile(lambda: f"{self._network.routes.explain(address)}\n")

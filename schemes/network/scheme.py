@@ -10,6 +10,7 @@ import errno
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from schemefs.errors import SchemeError
+from schemefs.net import faults
 from schemefs.net.addresses import mac_text
 from schemefs.scheme import Caller, Scheme, SchemeContext, StaticDirectory, StreamFile, TextFile
 from schemes.network.frames import FramesHandle, LinkFrames
@@ -71,7 +72,7 @@ class FramesFile(StreamFile):
         """Open raw frames. EACCES: the caller is neither root nor the daemon's user."""
         del now
         if not self._context.is_privileged(caller):
-            raise SchemeError(errno.EACCES, "only root and the daemon's user may open raw frames")
+            raise SchemeError(errno.EACCES, faults.not_privileged("open raw frames"))
         return self._frames.open(flags)
 
 

@@ -273,7 +273,7 @@ def test_any_value_of_any_setting(tree: Tree, request: pytest.FixtureRequest) ->
     ("path", "words"),
     [
         ("tcp/127.0.0.1:80,colour=red", "there is no option 'colour'; there are: accept, "),
-        ("udp/:0,ttl=0", "'0' is no number from 1 to 255"),
+        ("udp/:0,ttl=0", "'0' is not a number from 1 to 255"),
         ("icmp/ping/127.0.0.1,colour=red", "there is no option 'colour'; there are: count, interval"),
         ("icmp/echo/127.0.0.1,colour=red", "there is no option 'colour'; there are: "),
         ("ip/udp,colour=red", "there is no option 'colour'; there are: events, from, "),
@@ -287,8 +287,8 @@ def test_any_value_of_any_setting(tree: Tree, request: pytest.FixtureRequest) ->
         ("udp/:0,backlog=3", "'backlog' needs 'listen' or 'accept'"),
         ("udp/:0,bytes=yes", "bytes: the option takes no value, not 'yes'"),
         ("tls/:8443,sni=me", "'sni' applies only to connecting addresses; listening addresses take: accept, "),
-        ("icmp/ping/127.0.0.1,ttl=0", "ttl: '0' is no number from 1 to 255"),
-        ("icmp/trace/127.0.0.1,timeout=soon", "timeout: 'soon' is no number of seconds"),
+        ("icmp/ping/127.0.0.1,ttl=0", "ttl: '0' is not a number from 1 to 255"),
+        ("icmp/trace/127.0.0.1,timeout=soon", "timeout: 'soon' is not a number of seconds"),
     ],
 )
 def test_the_sentence_names_what_would_have_been_right(tree: Tree, path: str, words: str) -> None:

@@ -97,8 +97,8 @@ def test_dns_prints_addresses_and_fails_with_a_sentence(shared: Tools) -> None:
 
 def test_route_and_arp_and_ifconfig(tools: Tools) -> None:
     assert "127.0.0.0/8  -        lo" in tools.run("route")
-    assert tools.run("route", "get", "127.0.0.5") == "127.0.0.5 is ours: delivered through lo\n"
-    assert "there is no route" in tools.run("route", "del", "10.9.0.0/16", status=1)
+    assert tools.run("route", "get", "127.0.0.5") == "127.0.0.5 is a local address: delivered through lo\n"
+    assert "there is no such route" in tools.run("route", "del", "10.9.0.0/16", status=1)
     tools.run("route", "frobnicate", status=2)
     assert tools.run("arp").startswith("ADDRESS")
     tools.run("arp", "-d", "10.0.2.9", status=1)
@@ -287,7 +287,8 @@ def test_nc_that_can_not_write_its_output_ends(tools: Tools, options: str, outpu
 def test_nc_waits_a_number_of_seconds(shared: Tools, seconds: str) -> None:
     sentence = shared.run("nc", "-u", "-w", seconds, "127.0.0.1", "9", status=1)
     assert (
-        sentence == f"schemefs: Invalid value for '-w': '{seconds}' is no number of seconds; see schemefs nc --help\n"
+        sentence
+        == f"schemefs: Invalid value for '-w': '{seconds}' is not a number of seconds; see schemefs nc --help\n"
     )
 
 

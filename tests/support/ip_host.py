@@ -14,12 +14,12 @@ from schemefs.net.buffer import Chunks
 from schemefs.net.network_layer import DeliveryError
 from schemefs.net.offload import NO_OFFLOAD, Offload
 from schemefs.timers import Timers
-from schemes.ip.interface import Interface
+from schemes.ip.interface import IpInterface
 from schemes.ip.network import Network
 
 MAC = bytes.fromhex("525400123456")
 PEER_MAC = bytes.fromhex("0a0000000002")
-EVERYBODY = b"\xff" * 6
+BROADCAST_MAC = b"\xff" * 6
 
 
 def address(text: str) -> bytes:
@@ -120,7 +120,7 @@ class IpHost:
         self.lo = LoopbackLink("lo")
         self.link = MemoryLink(mtu=mtu)
         self.network.attach(self.lo, 0.0)
-        self.eth0: Interface = self.network.attach(self.link, 0.0)
+        self.eth0: IpInterface = self.network.attach(self.link, 0.0)
         self.eth0.add_address(US, 24, 0.0)
         self.network.routes.add(bytes(4), 0, via=PEER)
         self.transport = Recorder()
@@ -154,7 +154,7 @@ class IpHost:
     ) -> None:
         op = {"request": 1, "reply": 2}[what]
         arp = dpkt.arp.ARP(op=op, sha=mac, spa=sender, tha=MAC if op == 2 else bytes(6), tpa=target)
-        destination = to or (MAC if op == 2 else EVERYBODY)
+        destination = to or (MAC if op == 2 else BROADCAST_MAC)
         self.receives(bytes(dpkt.ethernet.Ethernet(dst=destination, src=mac, type=0x0806, data=arp)), now)
 
     def sends(self) -> list[str]:
@@ -198,9 +198,9 @@ def datagram(
 
 
 def shown(frame: bytes) -> str:
-    """Return one line about a frame: `arp who-has 10.0.2.2 tell 10.0.2.15 > everybody`, `ip 10.0.2.15 > 10.0.2.2 …`."""
+    """Return one line about a frame: `arp who-has 10.0.2.2 tell 10.0.2.15 > broadcast`, `ip 10.0.2.15 > 10.0.2.2 …`."""
     ethernet = dpkt.ethernet.Ethernet(frame)
-    where = "everybody" if ethernet.dst == EVERYBODY else ethernet.dst.hex(":")
+    where = "broadcast" if ethernet.dst == BROADCAST_MAC else ethernet.dst.hex(":")
     if ethernet.type == 0x0806:
         arp = ethernet.data
         if arp.op == 1:

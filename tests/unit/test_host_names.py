@@ -19,7 +19,7 @@ def test_a_port_is_a_number_or_a_service(text: str, port: int) -> None:
 
 @pytest.mark.parametrize(
     ("text", "sentence"),
-    [("70000", "port: '70000' is no number from 0 to 65535"), ("gopher", "there is no tcp service 'gopher'")],
+    [("70000", "port: '70000' is not a number from 0 to 65535"), ("gopher", "there is no tcp service 'gopher'")],
 )
 def test_an_unknown_port(text: str, sentence: str) -> None:
     with pytest.raises(SchemeError) as raised:

@@ -1,4 +1,4 @@
-"""Bad weather between our stack and Linux's: every octet still arrives, ping sees the delay, and `none` ends it."""
+"""Impairments between our stack and Linux's: every octet still arrives, ping sees the delay, and `none` ends it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.needs("fuse", "tap", "root")
 
 PEERS = str(Path(__file__).with_name("tcp_peers.py"))
 OCTETS = 4 << 20
-WEATHER = "loss 1% delay 2ms jitter 1ms reorder 1% detour 3ms duplicate 0.5% corrupt 0.1% seed 7"
+IMPAIRMENT = "loss 1% delay 2ms jitter 1ms reorder 1% detour 3ms duplicate 0.5% corrupt 0.1% seed 7"
 
 
 def impair(network: TapNetwork, *lines: str) -> str:
@@ -40,7 +40,7 @@ def test_tcp_both_ways_through_loss_delay_reordering_duplication_and_corruption(
     octets = tmp_path / "octets"
     octets.write_bytes(os.urandom(OCTETS))
     digest = hashlib.sha256(octets.read_bytes()).hexdigest()
-    assert impair(network, WEATHER).startswith(WEATHER)
+    assert impair(network, IMPAIRMENT).startswith(IMPAIRMENT)
     serve(network, "source", 7101, str(octets))
     command = f"cat {network.mount.path}/tcp/{network.peer}:7101 | sha256sum"
     got = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=90, check=True)

@@ -161,7 +161,7 @@ def test_unknown_keys_and_words_change_nothing(lab: Lab) -> None:
     ("text", "words"),
     [
         ("[interface.eth0]\nadress = []", "unknown key interface.eth0.adress"),
-        ("routes = ['default via 10.0.2.2']", "the gateway 10.0.2.2 is not on any network of ours"),
+        ("routes = ['default via 10.0.2.2']", "the gateway 10.0.2.2 is not on a local network"),
         ("routes = ['default to 10.0.2.2']", "'to' in"),
         ("[interface.eth0]\nhost_address = '10.0.2.256/24'", "10.0.2.256"),
         ("[interface.eth0]\ndriver = 'tub'", "there is no driver 'tub'"),

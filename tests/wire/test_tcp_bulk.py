@@ -41,17 +41,19 @@ def gibibyte(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     path.unlink()
 
 
-FAIR = "none"
-ROUGH = "loss 0.02% delay 1ms jitter 500us reorder 0.05% detour 1ms duplicate 0.05% corrupt 0.01%"
+NONE = "none"
+SOME = "loss 0.02% delay 1ms jitter 500us reorder 0.05% detour 1ms duplicate 0.05% corrupt 0.01%"
 
 
 @pytest.mark.full
-@pytest.mark.parametrize(("weather", "size"), [(FAIR, GIB), (ROUGH, GIB >> 3)], ids=["fair", "rough"])
-def test_a_gibibyte_each_way(module_tap_network: TapNetwork, gibibyte: Path, weather: str, size: int) -> None:
-    """The rough weather strikes segments of the size of the MSS, each direction with a seed of its own."""
+@pytest.mark.parametrize(("impairment", "size"), [(NONE, GIB), (SOME, GIB >> 3)], ids=["none", "some"])
+def test_a_gibibyte_each_way(module_tap_network: TapNetwork, gibibyte: Path, impairment: str, size: int) -> None:
+    """The impairment hits segments of the size of the MSS, each direction with a seed of its own."""
     network = module_tap_network
     os.truncate(gibibyte, size)
-    directions = f"{weather} direction in seed 1\n{weather} direction out seed 2\n" if weather != FAIR else FAIR
+    directions = (
+        f"{impairment} direction in seed 1\n{impairment} direction out seed 2\n" if impairment != NONE else NONE
+    )
     (network.mount.path / "netcfg/ifaces/eth0/impair").write_text(directions)
     source = serve(network, "source", 7005, str(gibibyte))
     command = f"cat {network.mount.path}/tcp/{network.peer}:7005 | sha256sum"

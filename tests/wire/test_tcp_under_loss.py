@@ -1,4 +1,4 @@
-"""Our sender and Linux's CUBIC through the same weather: at least 0.8 of its goodput, both measured in one run."""
+"""Our sender and Linux's CUBIC under the same impairment: at least 0.8 of its goodput, both measured in one run."""
 
 from __future__ import annotations
 

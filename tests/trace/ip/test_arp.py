@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 
-from tests.support.ip_host import EVERYBODY, MAC, PEER, PEER_MAC, US, IpHost, address, datagram
+from tests.support.ip_host import BROADCAST_MAC, MAC, PEER, PEER_MAC, US, IpHost, address, datagram
 
 STRANGER_MAC = bytes.fromhex("0a00000000bb")
 OTHER = address("10.0.2.77")
@@ -19,7 +19,7 @@ def state(host: IpHost, of: bytes = PEER) -> str:
     return neighbor.state if neighbor else "none"
 
 
-def test_the_peer_asks_and_its_first_datagram_is_answered_without_a_question_of_ours() -> None:
+def test_a_request_for_our_address_makes_an_entry_so_that_no_request_of_ours_is_needed() -> None:
     host = IpHost()
     host.receives_arp("request", PEER, US, now=0.1)
     assert host.sends() == ["arp reply 10.0.2.15 is-at 52:54:00:12:34:56 > 0a:00:00:00:00:02"]
@@ -27,17 +27,17 @@ def test_the_peer_asks_and_its_first_datagram_is_answered_without_a_question_of_
     assert host.sends() == ["ip 10.0.2.15 > 10.0.2.2 28 > 0a:00:00:00:00:02"]
 
 
-def test_what_waits_for_an_answer_is_sent_in_order_when_it_comes() -> None:
+def test_queued_datagrams_are_sent_in_order_after_the_reply() -> None:
     host = IpHost()
     for size in (8, 9, 10):
         assert send(host, payload=bytes(size))
-    assert host.sends() == ["arp who-has 10.0.2.2 tell 10.0.2.15 > everybody"]
+    assert host.sends() == ["arp who-has 10.0.2.2 tell 10.0.2.15 > broadcast"]
     host.receives_arp("reply", PEER, US, now=0.5)
     assert [line.split()[4] for line in host.sends()] == ["28", "29", "30"]
     assert state(host) == "REACHABLE"
 
 
-def test_requests_at_0_1_and_2_seconds_then_ehostunreach_for_everything_that_waited() -> None:
+def test_requests_at_0_1_and_2_seconds_then_ehostunreach_for_every_queued_datagram() -> None:
     host = IpHost()
     send(host)
     send(host)
@@ -45,7 +45,7 @@ def test_requests_at_0_1_and_2_seconds_then_ehostunreach_for_everything_that_wai
     for now in (0.0, 1.0, 2.0):
         host.until(now)
         asked.append(host.sends())
-    assert asked == [["arp who-has 10.0.2.2 tell 10.0.2.15 > everybody"]] * 3
+    assert asked == [["arp who-has 10.0.2.2 tell 10.0.2.15 > broadcast"]] * 3
     assert not host.transport.errors
     host.until(3.0)
     assert [error.errno for error in host.transport.errors] == [errno.EHOSTUNREACH] * 2
@@ -56,10 +56,10 @@ def test_requests_at_0_1_and_2_seconds_then_ehostunreach_for_everything_that_wai
     assert host.dropped == {"unreachable_neighbor": 2}
     # The next one asks again.
     send(host, now=4.0)
-    assert host.sends() == ["arp who-has 10.0.2.2 tell 10.0.2.15 > everybody"]
+    assert host.sends() == ["arp who-has 10.0.2.2 tell 10.0.2.15 > broadcast"]
 
 
-def test_a_dead_neighbor_holds_up_nobody_else() -> None:
+def test_a_dead_neighbor_holds_up_no_other() -> None:
     host = IpHost()
     send(host, OTHER)
     send(host, PEER)
@@ -69,7 +69,7 @@ def test_a_dead_neighbor_holds_up_nobody_else() -> None:
     assert state(host, OTHER) == "INCOMPLETE"
 
 
-def test_a_full_queue_refuses_and_says_when_there_is_room() -> None:
+def test_a_full_queue_refuses_and_calls_transmit_space_when_it_has_room() -> None:
     host = IpHost()
     path = host.network.path(PEER)
     sent = 0
@@ -83,7 +83,7 @@ def test_a_full_queue_refuses_and_says_when_there_is_room() -> None:
     assert path.send(host.PROTOCOL, bytes(8), (), 0.2)
 
 
-def test_a_link_that_fills_up_while_the_queue_empties_goes_on_where_it_stopped() -> None:
+def test_a_queue_that_meets_a_full_link_goes_on_where_it_stopped() -> None:
     host = IpHost()
     path = host.network.path(PEER)
     for size in (8, 9, 10):
@@ -91,7 +91,7 @@ def test_a_link_that_fills_up_while_the_queue_empties_goes_on_where_it_stopped()
     host.sends()
     host.link.room = 1
     host.receives_arp("reply", PEER, US, now=0.1)
-    assert path.send(host.PROTOCOL, bytes(11), (), 0.1)  # behind those that wait
+    assert path.send(host.PROTOCOL, bytes(11), (), 0.1)  # queued behind the others
     assert [line.split()[4] for line in host.sends()] == ["28"]
     host.link.room = 10
     host.link.on_space(0.2)
@@ -116,7 +116,7 @@ def test_reachable_becomes_stale_then_delay_on_use_then_probe_by_unicast() -> No
     assert state(host) == "REACHABLE"
 
 
-def test_a_neighbor_that_went_away_is_asked_for_three_times_and_then_everybody_is() -> None:
+def test_a_neighbor_that_went_away_gets_three_unicast_requests_before_a_broadcast() -> None:
     host = IpHost()
     path = host.network.path(PEER)
     host.resolve_peer()
@@ -125,7 +125,7 @@ def test_a_neighbor_that_went_away_is_asked_for_three_times_and_then_everybody_i
     assert state(host) == "FAILED"
     host.sends()
     path.send(host.PROTOCOL, bytes(8), (), 9.0)
-    assert host.sends() == ["arp who-has 10.0.2.2 tell 10.0.2.15 > everybody"]
+    assert host.sends() == ["arp who-has 10.0.2.2 tell 10.0.2.15 > broadcast"]
 
 
 def test_an_unused_stale_entry_arms_no_timer() -> None:
@@ -134,35 +134,35 @@ def test_an_unused_stale_entry_arms_no_timer() -> None:
     assert host.timers.pending == 0
 
 
-def test_an_answer_nobody_asked_for_makes_no_entry() -> None:
+def test_an_unsolicited_reply_makes_no_entry() -> None:
     host = IpHost()
     host.receives_arp("reply", OTHER, US)
     host.receives_arp("request", OTHER, OTHER)  # gratuitous
-    host.receives_arp("request", OTHER, PEER)  # somebody else is asked
+    host.receives_arp("request", OTHER, PEER)  # for another host
     assert state(host, OTHER) == "none"
     assert not host.sends()
 
 
-def test_a_stranger_cannot_take_over_an_address_that_answers() -> None:
+def test_another_host_cannot_take_over_an_address_whose_owner_replies() -> None:
     host = IpHost()
     path = host.network.path(PEER)
     host.resolve_peer()
     path.send(host.PROTOCOL, bytes(8), (), 0.0)
     host.sends()
     host.receives_arp("reply", PEER, US, now=1.0, mac=STRANGER_MAC)
-    # The owner is asked, and what is sent meanwhile waits.
+    # The owner is asked; datagrams sent meanwhile wait.
     path.send(host.PROTOCOL, bytes(8), (), 1.0)
     assert host.sends() == ["arp who-has 10.0.2.2 tell 10.0.2.15 > 0a:00:00:00:00:02"]
     host.receives_arp("reply", PEER, US, now=1.1)
     assert host.sends() == ["ip 10.0.2.15 > 10.0.2.2 28 > 0a:00:00:00:00:02"]
     assert state(host) == "REACHABLE"
-    # …and for a while further claims are not even looked into.
+    # For DISPUTE_PAUSE, further claims are ignored.
     host.receives_arp("request", PEER, US, now=2.0, mac=STRANGER_MAC)
     path.send(host.PROTOCOL, bytes(8), (), 2.0)
     assert host.sends()[-1:] == ["ip 10.0.2.15 > 10.0.2.2 28 > 0a:00:00:00:00:02"]
 
 
-def test_a_new_owner_is_believed_when_it_answers_and_the_old_one_is_silent() -> None:
+def test_a_new_owner_is_believed_when_it_replies_and_the_old_one_does_not() -> None:
     host = IpHost()
     path = host.network.path(PEER)
     host.resolve_peer()
@@ -171,7 +171,7 @@ def test_a_new_owner_is_believed_when_it_answers_and_the_old_one_is_silent() -> 
     host.sends()
     path.send(host.PROTOCOL, bytes(8), (), 1.1)
     host.until(1.75)
-    assert host.sends()[-1] == "arp who-has 10.0.2.2 tell 10.0.2.15 > everybody"
+    assert host.sends()[-1] == "arp who-has 10.0.2.2 tell 10.0.2.15 > broadcast"
     host.receives_arp("reply", PEER, US, now=1.8, mac=STRANGER_MAC)
     assert host.sends() == ["ip 10.0.2.15 > 10.0.2.2 28 > 0a:00:00:00:00:bb"]  # nothing was lost
     path.send(host.PROTOCOL, bytes(9), (), 1.9)
@@ -179,18 +179,18 @@ def test_a_new_owner_is_believed_when_it_answers_and_the_old_one_is_silent() -> 
     assert state(host) == "REACHABLE"
 
 
-def test_an_owner_whose_answers_are_drowned_is_not_replaced_by_who_only_claims() -> None:
+def test_an_owner_whose_replies_are_lost_is_not_replaced_by_a_host_that_does_not_reply() -> None:
     host = IpHost()
     host.resolve_peer()
     host.receives_arp("request", PEER, US, now=1.0, mac=STRANGER_MAC)
     host.until(1.75)
-    host.receives_arp("request", PEER, US, now=1.8, mac=STRANGER_MAC)  # it still only claims
+    host.receives_arp("request", PEER, US, now=1.8, mac=STRANGER_MAC)  # a request, not a reply
     assert state(host) == "INCOMPLETE"
     host.receives_arp("reply", PEER, US, now=1.9)
     assert [(n.mac, n.state) for n in host.eth0.neighbors()] == [(PEER_MAC, "REACHABLE")]
 
 
-def test_when_neither_answers_whoever_waits_is_told() -> None:
+def test_when_neither_replies_queued_datagrams_are_reported() -> None:
     host = IpHost()
     path = host.network.path(PEER)
     host.resolve_peer()
@@ -199,10 +199,10 @@ def test_when_neither_answers_whoever_waits_is_told() -> None:
     host.until(4.0)
     assert [error.errno for error in host.transport.errors] == [errno.EHOSTUNREACH]
     host.receives_arp("request", PEER, US, now=5.0, mac=STRANGER_MAC)
-    assert state(host) == "STALE"  # it is as good as any then
+    assert state(host) == "STALE"  # either may be right
 
 
-def test_a_static_entry_believes_nobody() -> None:
+def test_a_static_entry_is_not_changed_by_arp() -> None:
     host = IpHost()
     host.eth0.add_neighbor(PEER, PEER_MAC, 0.0)
     host.receives_arp("reply", PEER, US, mac=STRANGER_MAC)
@@ -212,12 +212,12 @@ def test_a_static_entry_believes_nobody() -> None:
 
 
 def test_our_address_is_defended_once_in_ten_seconds() -> None:
-    """RFC 5227 §2.4 (c), for a router: it goes on, but does not shout at a host that does not hear."""
+    """RFC 5227 §2.4 (c), for a router: it keeps the address, and its announcements are limited."""
     host = IpHost()
     host.network.set_forwarding(True, 0.0)
     for now in (100.0, 101.0, 111.0):
         host.receives_arp("request", US, US, now, mac=STRANGER_MAC)
-    assert host.sends() == ["arp who-has 10.0.2.15 tell 10.0.2.15 > everybody"] * 2
+    assert host.sends() == ["arp who-has 10.0.2.15 tell 10.0.2.15 > broadcast"] * 2
     assert host.eth0.statistics()["address_conflicts"] == 3
 
 
@@ -228,7 +228,7 @@ def test_a_probe_without_address_is_answered_and_not_learned() -> None:
     assert state(host, bytes(4)) == "none"
 
 
-def test_the_cache_is_bounded_and_spares_who_is_in_use() -> None:
+def test_the_table_is_bounded_and_keeps_entries_in_use() -> None:
     host = IpHost()
     path = host.network.path(PEER)
     host.resolve_peer()
@@ -243,24 +243,24 @@ def test_the_cache_is_bounded_and_spares_who_is_in_use() -> None:
 
 def test_bad_arp_is_counted() -> None:
     host = IpHost()
-    host.receives(EVERYBODY + PEER_MAC + b"\x08\x06" + bytes(28))
-    host.receives(EVERYBODY + PEER_MAC + b"\x08\x06" + b"\0\1\x08\0\6\4\0\1")
+    host.receives(BROADCAST_MAC + PEER_MAC + b"\x08\x06" + bytes(28))
+    host.receives(BROADCAST_MAC + PEER_MAC + b"\x08\x06" + b"\0\1\x08\0\6\4\0\1")
     host.receives_arp("request", PEER, US, mac=MAC)
-    host.receives_arp("request", PEER, US, mac=EVERYBODY)
+    host.receives_arp("request", PEER, US, mac=BROADCAST_MAC)
     assert host.dropped == {"bad_arp": 4}
 
 
 def test_an_address_is_announced_when_it_is_set() -> None:
     host = IpHost()
     host.eth0.set_addresses([(OTHER, 24)], 5.0)
-    assert host.sends() == ["arp who-has 10.0.2.77 tell 10.0.2.77 > everybody"]
+    assert host.sends() == ["arp who-has 10.0.2.77 tell 10.0.2.77 > broadcast"]
     host.receives_datagram(datagram(destination=US))
     assert host.dropped == {"not_ours": 1}
     host.receives_datagram(datagram(destination=OTHER))
     assert len(host.transport.received) == 1
 
 
-def test_who_watches_the_list_is_told_once_for_all_that_happens_at_a_time() -> None:
+def test_observers_of_the_list_are_called_once_per_burst() -> None:
     host = IpHost()
     changes: list[str] = []
     host.network.on_change.append(changes.append)
@@ -283,7 +283,7 @@ def test_who_watches_the_list_is_told_once_for_all_that_happens_at_a_time() -> N
     assert told() == ["config", "ifaces/eth0/neighbors/list"]
 
 
-def test_a_crowd_of_dead_neighbors_is_bounded_and_keeps_nobody_from_beginning() -> None:
+def test_the_queues_of_many_dead_neighbors_are_bounded_and_a_new_one_can_begin() -> None:
     host = IpHost()
     host.eth0.add_address(address("10.9.0.1"), 16, 0.0)
     for number in range(1000):
@@ -297,17 +297,17 @@ def test_a_crowd_of_dead_neighbors_is_bounded_and_keeps_nobody_from_beginning() 
     assert host.eth0.waiting_octets == 0
 
 
-def test_a_question_that_a_full_link_does_not_take_is_counted_and_asked_again() -> None:
+def test_a_request_that_a_full_link_refuses_is_counted_and_sent_again() -> None:
     host = IpHost()
     host.link.room = 0
     send(host)
     assert host.dropped == {"full_link_arp": 1}
     host.link.room = 10
     host.until(1.0)
-    assert host.sends() == ["arp who-has 10.0.2.2 tell 10.0.2.15 > everybody"]
+    assert host.sends() == ["arp who-has 10.0.2.2 tell 10.0.2.15 > broadcast"]
 
 
-def test_whoever_waits_is_told_that_the_address_was_set_by_hand_and_then_nothing_more() -> None:
+def test_a_waiting_conversation_records_a_static_entry_and_nothing_after_it() -> None:
     host = IpHost()
     told: list[str] = []
     path = host.network.path(OTHER)

@@ -63,7 +63,7 @@ def test_every_header_checksum_comes_out_right() -> None:
     assert len(router.passed()) == len(range(0, 65536, 13))
 
 
-def test_it_is_off_until_it_is_switched_on() -> None:
+def test_forwarding_is_off_by_default() -> None:
     router = Router()
     router.network.set_forwarding(False, 0.0)
     router.receives_datagram(through())
@@ -71,14 +71,14 @@ def test_it_is_off_until_it_is_switched_on() -> None:
     assert router.dropped == {"not_ours": 1}
 
 
-def test_an_address_of_ours_on_the_other_side_is_us() -> None:
+def test_a_local_address_of_the_other_interface_is_delivered() -> None:
     router = Router()
     router.receives_datagram(datagram(destination=address("10.1.0.1")))
     assert [received[1] for received in router.transport.received] == [address("10.1.0.1")]
 
 
 @pytest.mark.parametrize("ttl", [0, 1])
-def test_the_last_hop_is_said_so(ttl: int) -> None:
+def test_an_expired_hop_limit_is_reported(ttl: int) -> None:
     router = Router()
     router.receives_datagram(through(ttl=ttl))
     assert router.passed() == []
@@ -86,7 +86,7 @@ def test_the_last_hop_is_said_so(ttl: int) -> None:
     assert router.dropped == {"hop_limit_exceeded": 1}
 
 
-def test_no_route_is_said_so() -> None:
+def test_no_route_is_reported() -> None:
     router = Router()
     router.network.routes.remove(bytes(4), 0)
     router.receives_datagram(datagram(destination=BEYOND))
@@ -159,7 +159,7 @@ def test_a_super_segment_goes_through_whole_and_its_ecn_bit_is_masked() -> None:
         assert dpkt.ip.IP(bytes(piece)).data.sum == seen
 
 
-def test_the_pieces_of_a_super_segment_are_what_must_fit_and_the_quote_is_finished() -> None:
+def test_the_segments_of_a_super_segment_must_fit_and_the_quote_is_finished() -> None:
     router = Router(mtu=1280)
     octets, offload = super_segment(20_000, 1460)
     router.receives_datagram(octets, offload=offload)
@@ -203,7 +203,7 @@ def test_a_silent_next_hop_is_host_unreachable_after_three_seconds() -> None:
         {"destination": address("0.1.1.1")},
     ],
 )
-def test_what_may_not_be_passed_on(what: dict[str, bytes]) -> None:
+def test_a_datagram_that_is_not_forwardable_is_dropped(what: dict[str, bytes]) -> None:
     router = Router()
     router.receives_datagram(datagram(**{"destination": FAR, **what}))
     assert router.passed() == []
@@ -211,7 +211,7 @@ def test_what_may_not_be_passed_on(what: dict[str, bytes]) -> None:
     assert sum(router.dropped.values()) == 1
 
 
-def test_what_the_link_sent_to_everybody_is_not_passed_on() -> None:
+def test_a_datagram_in_a_broadcast_frame_is_not_forwarded() -> None:
     router = Router()
     router.receives_datagram(through(), to=b"\xff" * 6)
     assert router.passed() == []

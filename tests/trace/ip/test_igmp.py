@@ -1,4 +1,4 @@
-"""IGMPv2 as a host speaks it: RFC 2236."""
+"""IGMPv2, the part of a host: RFC 2236."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def igmp(kind: int, group: bytes, response: int = 0) -> bytes:
 
 
 def sent(host: IpHost) -> list[tuple[int, bytes, bytes, int]]:
-    """Return (type, group, destination, TTL) of what was sent; dpkt judges the checksum."""
+    """Return (type, group, destination, TTL) of what was sent; dpkt checks the checksum."""
     found = []
     for ip in host.sent_datagrams():
         message = dpkt.igmp.IGMP(bytes(ip)[24:])
@@ -28,7 +28,7 @@ def sent(host: IpHost) -> list[tuple[int, bytes, bytes, int]]:
     return found
 
 
-def test_a_join_is_reported_and_a_leave_is_told_to_the_routers() -> None:
+def test_a_join_is_reported_and_a_leave_is_sent_to_the_routers() -> None:
     host = IpHost()
     host.network.join_group(GROUP, 0.0)
     assert sent(host) == [(0x16, GROUP, GROUP, 1)]
@@ -51,7 +51,7 @@ def test_the_first_report_is_repeated_once() -> None:
     assert host.timers.pending == 0
 
 
-def test_a_query_is_answered_in_time_unless_another_was_faster() -> None:
+def test_a_query_is_answered_in_time_unless_another_member_reports_first() -> None:
     host = IpHost()
     host.network.join_group(GROUP, 0.0)
     host.until(100.0)

@@ -47,13 +47,16 @@ def test_the_working_directory_is_not_on_the_path(tmp_path: Path) -> None:
     [
         (["mount"], "Missing argument 'DIR'; see schemefs mount --help"),
         (["mount", "/nothing/here"], "/nothing/here does not exist: make it first (mkdir /nothing/here)"),
-        (["mount", "/tmp", "--address", "10.0.2.15"], "Invalid value for '--address': '10.0.2.15' lacks its prefix"),
+        (
+            ["mount", "/tmp", "--address", "10.0.2.15"],
+            "Invalid value for '--address': '10.0.2.15' is not ADDRESS/PREFIXLENGTH",
+        ),
         (
             ["mount", "/tmp", "--address", "10.0.2.15/99"],
             "Invalid value for '--address': '10.0.2.15/99' is not ADDRESS",
         ),
         (["mount", "/tmp", "--gateway", "1.2.3.4"], "the gateway 1.2.3.4 is no neighbor of 10.0.2.15/24"),
-        (["mount", "/tmp", "--host-address", "nobody"], "Invalid value for '--host-address': 'nobody' lacks"),
+        (["mount", "/tmp", "--host-address", "nobody"], "Invalid value for '--host-address': 'nobody' is not ADDRESS"),
         (["mount", "/tmp", "--mac", "x"], "Invalid value for '--mac': 'x' is not a hardware address"),
         (["mount", "/tmp", "--mtu", "9"], "Invalid value for '--mtu': '9' is not an MTU: 68 to 65535"),
         (["mount", "/tmp", "--offload", "some"], "Invalid value for '--offload'"),

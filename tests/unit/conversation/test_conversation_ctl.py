@@ -300,7 +300,7 @@ def test_a_line_as_long_as_nothing_is(world: World, ctl: Handle) -> None:
 def test_err_tells_why_a_setting_was_not_taken(world: World, ctl: Handle) -> None:
     with pytest.raises(SchemeError):
         world.set("1/settings/read_timeout", "soon")
-    assert world.text("1/err") == "read_timeout: 'soon' is no number of seconds\n"
+    assert world.text("1/err") == "read_timeout: 'soon' is not a number of seconds\n"
 
 
 def test_a_line_copies_none_of_the_many_that_follow(world: World, ctl: Handle) -> None:

@@ -62,7 +62,7 @@ def test_unknown_option_is_told_which_there_are(world: World) -> None:
         ("127.0.0.1:8080,accept,from=:5000", "'from' applies only to connecting addresses"),
         (":8080,accept=1", "accept: the option takes no value, not '1'"),
         ("127.0.0.1:8080,events=no", "events: the option takes no value, not 'no'"),
-        ("127.0.0.1:8080,read_timeout=soon", "read_timeout: 'soon' is no number of seconds"),
+        ("127.0.0.1:8080,read_timeout=soon", "read_timeout: 'soon' is not a number of seconds"),
     ],
 )
 def test_option_that_would_have_no_effect_is_refused(world: World, name: str, words: str) -> None:

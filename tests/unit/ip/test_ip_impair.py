@@ -1,4 +1,4 @@
-"""An interface with bad weather: paths and neighbors go through it while it lasts, and the link is as it was after."""
+"""An impaired interface: paths and neighbors go through the impairment, and after it the link is as before."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from schemefs.net.impairment import parse_impairment
 from tests.support.ip_host import PEER, IpHost, datagram
 
 
-def test_a_path_that_is_in_use_meets_the_weather_and_its_end() -> None:
+def test_a_path_in_use_follows_the_impairment_and_its_end() -> None:
     host = IpHost()
     host.resolve_peer()
     path = host.network.path(PEER)
@@ -24,7 +24,7 @@ def test_a_path_that_is_in_use_meets_the_weather_and_its_end() -> None:
     assert host.eth0.link is host.link
 
 
-def test_what_arrives_meets_it_too_and_a_change_loses_nothing() -> None:
+def test_arrivals_are_impaired_too_and_a_change_loses_nothing() -> None:
     host = IpHost()
     host.eth0.impair([parse_impairment("delay 5s direction in seed 1")], 0.0)
     host.receives_datagram(datagram(), 0.0)
@@ -35,7 +35,7 @@ def test_what_arrives_meets_it_too_and_a_change_loses_nothing() -> None:
     assert host.eth0.link.inner is host.link
 
 
-def test_what_was_delayed_and_finds_the_link_full_when_the_weather_ends_is_counted() -> None:
+def test_delayed_frames_that_find_the_link_full_at_the_end_are_counted() -> None:
     host = IpHost()
     host.resolve_peer()
     host.eth0.impair([parse_impairment("delay 5s seed 1")], 0.0)
@@ -64,7 +64,7 @@ def test_an_interface_that_goes_leaves_no_timer() -> None:
     assert host.timers.pending == 0
 
 
-def test_what_the_weather_swallowed_last_is_kept_in_words() -> None:
+def test_the_last_frame_that_the_impairment_dropped_is_described() -> None:
     host = IpHost()
     host.eth0.impair([parse_impairment("loss 100% direction in seed 1")], 0.0)
     host.receives_datagram(datagram(), 0.0)

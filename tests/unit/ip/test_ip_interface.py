@@ -1,4 +1,4 @@
-"""Interfaces and routes as configuration changes them, on the running stack."""
+"""Changes of interfaces and routes on the running stack."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_several_addresses_and_the_source_that_fits_the_next_hop() -> None:
         ("fe80::1", 64, errno.EAFNOSUPPORT),
     ],
 )
-def test_an_address_that_can_not_be_is_refused_and_nothing_changes(text: str, length: int, number: int) -> None:
+def test_an_invalid_address_is_refused_and_nothing_changes(text: str, length: int, number: int) -> None:
     host = IpHost()
     fails(number, host.eth0.add_address, address(text), length, 0.0)
     fails(errno.EADDRNOTAVAIL, host.eth0.remove_address, OTHER, 24, 0.0)
@@ -112,7 +112,7 @@ def test_a_second_default_route_takes_over_when_the_first_interface_goes_down() 
 def test_explain_says_which_rule_and_why() -> None:
     host = IpHost()
     explain = host.network.routes.explain
-    assert explain(US) == "10.0.2.15 is ours: delivered through lo"
+    assert explain(US) == "10.0.2.15 is a local address: delivered through lo"
     assert explain(address("192.0.2.1")) == (
         "192.0.2.1 goes by: default via 10.0.2.2 dev eth0 (from 10.0.2.15): the only rule that matches"
     )
@@ -137,7 +137,7 @@ def test_mtu_mac_and_state_have_limits_and_act() -> None:
     fails(errno.ENOENT, host.eth0.remove_neighbor, OTHER, 0.0)
 
 
-def test_who_waits_for_room_learns_that_the_interface_went_down() -> None:
+def test_a_transport_that_waits_for_room_learns_that_the_interface_went_down() -> None:
     host = IpHost()
     host.resolve_peer()
     path = host.network.path(PEER)
@@ -148,7 +148,7 @@ def test_who_waits_for_room_learns_that_the_interface_went_down() -> None:
     fails(errno.ENETUNREACH, path.send, 253, bytes(8), (), 1.0)
 
 
-def test_removing_a_neighbor_tells_who_waits_for_it() -> None:
+def test_removing_a_neighbor_reports_its_queued_datagrams() -> None:
     host = IpHost()
     host.network.path(PEER).send(253, bytes(8), (), 0.0)
     host.eth0.remove_neighbor(PEER, 1.0)
@@ -156,14 +156,14 @@ def test_removing_a_neighbor_tells_who_waits_for_it() -> None:
     assert host.timers.pending == 0
 
 
-def test_a_connection_whose_address_is_taken_away_is_told_so() -> None:
+def test_a_path_whose_source_was_removed_is_refused() -> None:
     host = IpHost()
     path = host.network.path(PEER)
     host.eth0.set_addresses([(OTHER, 24)], 0.0)
     fails(errno.EADDRNOTAVAIL, path.send, 253, bytes(8), (), 0.0)
 
 
-def test_the_steps_are_told_at_level_trace(caplog: pytest.LogCaptureFixture) -> None:
+def test_the_steps_are_logged_at_level_trace(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(TRACE, "schemefs"):
         host = IpHost()
         host.network.path(PEER).send(253, bytes(8), (), 0.0)

@@ -1,4 +1,4 @@
-"""Path: what leaves, judged by dpkt; and that it follows every change."""
+"""Ipv4Path: sent frames as dpkt reads them, and that a path follows every change."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def test_fragments_carry_everything_and_a_finished_checksum(known: bool) -> None
     assert host.network.counters.fragmentation_oks == 1
 
 
-def test_refused_by_the_link_is_false_and_space_is_told_once() -> None:
+def test_refused_by_the_link_is_false_and_transmit_space_is_called_once() -> None:
     host = resolved()
     path = host.network.path(PEER)
     path.send(253, bytes(8), (), 0.0)
@@ -117,7 +117,7 @@ def test_refused_by_the_link_is_false_and_space_is_told_once() -> None:
     assert path.send(253, bytes(8), (), 1.0)
 
 
-def test_no_route_and_foreign_sources_are_said_at_once() -> None:
+def test_no_route_and_foreign_sources_are_refused_at_once() -> None:
     host = resolved()
     host.network.routes.remove(bytes(4), 0)
     for destination, source, number in (
@@ -182,7 +182,7 @@ def test_the_path_mtu_is_learned_never_raised_and_forgotten() -> None:
     assert host.timers.pending == 0
 
 
-def test_no_path_mtu_is_learned_from_an_error_about_nothing_that_was_sent() -> None:
+def test_no_path_mtu_is_learned_from_an_error_that_quotes_nothing_sent() -> None:
     """RFC 5927 §7.2."""
     host = resolved()
     host.transport.takes = False
@@ -209,7 +209,7 @@ def test_a_path_mtu_for_a_protocol_without_transport_is_learned_where_it_was_sen
     assert host.dropped == {"unexpected_error": 2}
 
 
-def test_our_own_addresses_and_127_go_through_lo() -> None:
+def test_local_addresses_and_127_go_through_lo() -> None:
     host = IpHost()
     host.network.path(US).send(253, b"to self", (), 0.0)
     host.network.path(address("127.0.0.1")).send(253, b"to lo", (), 0.0)
@@ -227,7 +227,7 @@ def test_our_own_addresses_and_127_go_through_lo() -> None:
     assert host.network.path(local).mtu == 65535
 
 
-def test_broadcast_and_multicast_have_their_own_macs_and_are_heard_by_ourselves() -> None:
+def test_broadcast_and_multicast_have_their_own_macs_and_reach_this_host_too() -> None:
     host = IpHost()
     group = address("239.129.2.3")
     host.network.join_group(group, 0.0)

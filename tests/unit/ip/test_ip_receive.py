@@ -6,7 +6,7 @@ import dpkt
 import pytest
 
 from schemefs.net.offload import CHECKED, NEEDS_CHECKSUM, Offload
-from tests.support.ip_host import EVERYBODY, MAC, PEER, PEER_MAC, US, IpHost, address, datagram
+from tests.support.ip_host import BROADCAST_MAC, MAC, PEER, PEER_MAC, US, IpHost, address, datagram
 
 BROADCAST = address("255.255.255.255")
 
@@ -30,11 +30,13 @@ def test_the_traffic_class_and_the_hop_limit_are_handed_to_the_transport() -> No
     assert (host.transport.traffic_classes, host.transport.hop_limits) == ([0xB9, 0x03, 0x02], [7, 9, 5])
 
 
-def test_the_offload_of_a_frame_is_told_relative_to_the_datagram() -> None:
+def test_the_offload_of_a_frame_is_made_relative_to_the_datagram() -> None:
     host = IpHost()
     for _ in range(2):
         host.receives_datagram(datagram(), offload=Offload(NEEDS_CHECKSUM, 1, 54, 8, 34, 16))
-    host.receives_datagram(datagram(), offload=Offload(NEEDS_CHECKSUM, 0, 0, 0, 34, 6))  # a device need not say more
+    host.receives_datagram(
+        datagram(), offload=Offload(NEEDS_CHECKSUM, 0, 0, 0, 34, 6)
+    )  # a device may leave the other fields zero
     host.receives_datagram(datagram(), offload=CHECKED)
     assert host.transport.offloads == [Offload(NEEDS_CHECKSUM, 1, 40, 8, 20, 16)] * 2 + [
         Offload(NEEDS_CHECKSUM, 0, 0, 0, 20, 6),
@@ -50,7 +52,7 @@ def test_a_checksum_field_outside_the_trimmed_datagram_is_dropped() -> None:
 
 
 def changed(at: int, value: int, fix: bool = True) -> bytes:
-    """Return a datagram with one octet changed, its checksum made good again or not."""
+    """Return a datagram with one octet changed, its checksum corrected or not."""
     octets = bytearray(datagram())
     octets[at] = value
     if fix:
@@ -125,15 +127,15 @@ def test_other_options_are_passed_over() -> None:
 
 def test_broadcasts_are_for_us_and_unicast_in_a_broadcast_frame_is_not() -> None:
     host = IpHost()
-    host.receives_datagram(datagram(destination=address("255.255.255.255")), to=EVERYBODY)
-    host.receives_datagram(datagram(destination=address("10.0.2.255")), to=EVERYBODY)
-    host.receives_datagram(datagram(destination=address("255.255.255.255"), source=bytes(4)), to=EVERYBODY)
+    host.receives_datagram(datagram(destination=address("255.255.255.255")), to=BROADCAST_MAC)
+    host.receives_datagram(datagram(destination=address("10.0.2.255")), to=BROADCAST_MAC)
+    host.receives_datagram(datagram(destination=address("255.255.255.255"), source=bytes(4)), to=BROADCAST_MAC)
     assert len(host.transport.received) == 3
-    host.receives_datagram(datagram(), to=EVERYBODY)  # RFC 1122 §3.3.6
+    host.receives_datagram(datagram(), to=BROADCAST_MAC)  # RFC 1122 §3.3.6
     assert host.dropped == {"unicast_in_broadcast": 1}
 
 
-def test_a_group_is_heard_while_it_is_joined() -> None:
+def test_a_group_is_received_while_it_is_joined() -> None:
     host = IpHost()
     group = address("224.0.0.251")
     host.network.join_group(group, 0.0)
@@ -144,13 +146,13 @@ def test_a_group_is_heard_while_it_is_joined() -> None:
     assert host.dropped == {"group_not_joined": 1}
 
 
-def test_nobody_there_is_reported_but_not_for_what_was_sent_to_many() -> None:
+def test_a_closed_port_is_reported_but_not_for_a_broadcast() -> None:
     host = IpHost()
     host.transport.takes = False
     host.receives_datagram(datagram())
     host.receives_datagram(datagram(p=99))
-    host.receives_datagram(datagram(destination=address("10.0.2.255")), to=EVERYBODY)
-    host.receives_datagram(datagram(p=99, destination=address("10.0.2.255")), to=EVERYBODY)
+    host.receives_datagram(datagram(destination=address("10.0.2.255")), to=BROADCAST_MAC)
+    host.receives_datagram(datagram(p=99, destination=address("10.0.2.255")), to=BROADCAST_MAC)
     assert host.reports.reported == [(3, 3), (3, 2)]
     assert host.reports.quoted[0] == datagram()
 
@@ -169,7 +171,7 @@ def test_counters_have_the_names_of_rfc_4293() -> None:
 def test_octets_groups_and_broadcasts_are_counted_by_the_names_of_rfc_4293() -> None:
     host = IpHost()
     host.receives_datagram(datagram())
-    host.receives_datagram(datagram(destination=BROADCAST), to=EVERYBODY)
+    host.receives_datagram(datagram(destination=BROADCAST), to=BROADCAST_MAC)
     group = address("224.0.0.1")
     host.receives_datagram(datagram(destination=group), to=bytes.fromhex("01005e000001"))
     host.resolve_peer()

@@ -1,4 +1,4 @@
-"""The routing table's cost: a lookup asks once for each prefix length in use, however many rules there are."""
+"""The cost of the routing table: a lookup asks one dict per prefix length, however many rules there are."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The files of ip, raw datagrams among them, and what the configuration makes of links."""
+"""The files of ip, raw datagrams, and the interfaces of configured links."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def test_a_raw_read_is_one_datagram_with_its_header() -> None:
     assert ip.network.counters.dropped["unknown_protocol"] == 1
 
 
-def test_a_filter_passes_over_others_and_the_queue_is_bounded() -> None:
+def test_a_filter_excludes_other_datagrams_and_the_queue_is_bounded() -> None:
     ip, link, _ = scheme()
     handle = ip.open("fd,from=10.0.2.9", os.O_RDWR, ROOT, 0.0)
     arrives(link, datagram())
@@ -114,7 +114,7 @@ def test_a_filter_passes_over_others_and_the_queue_is_bounded() -> None:
     assert count * 1000 < 4 << 20
 
 
-def test_super_segments_are_split_and_completed_before_anybody_sees_them() -> None:
+def test_super_segments_are_split_and_completed_before_a_read_gives_them() -> None:
     ip, link, _ = scheme()
     handle = ip.open("tcp", os.O_RDWR, ROOT, 0.0)
     payload = bytes(range(250)) * 8
@@ -203,5 +203,5 @@ def test_ctl_makes_one_too_for_the_privileged_only() -> None:
     arrives(link, datagram(b"first"))
     assert ip.open("conversations/0/data", os.O_RDWR, ROOT, 0.0).read(100, 0.0) == datagram(b"first")
     other = ip.open("clone", os.O_RDWR, USER, 0.0)
-    with pytest.raises(SchemeError, match="raw datagrams are for root"):
+    with pytest.raises(SchemeError, match="only root and the daemon.s user may open raw datagrams"):
         other.write(memoryview(b"connect fd"), 0.0)

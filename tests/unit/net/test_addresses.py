@@ -1,11 +1,11 @@
-"""Addresses as people write them."""
+"""Addresses as users write them, and their kinds."""
 
 from __future__ import annotations
 
 import pytest
 
 from schemefs.net import addresses
-from schemefs.net.addresses import Endpoint, parse_address_path, parse_endpoint, parse_options, parse_seconds
+from schemefs.net.addresses import HostPort, parse_address_path, parse_host_port, parse_options, parse_seconds
 
 
 @pytest.mark.parametrize(
@@ -23,8 +23,8 @@ from schemefs.net.addresses import Endpoint, parse_address_path, parse_endpoint,
         ("0.0.0.0:0", "", "0"),
     ],
 )
-def test_endpoints(text: str, host: str, port: str) -> None:
-    assert parse_endpoint(text) == Endpoint(host, port)
+def test_host_and_port(text: str, host: str, port: str) -> None:
+    assert parse_host_port(text) == HostPort(host, port)
 
 
 @pytest.mark.parametrize(
@@ -36,14 +36,14 @@ def test_endpoints(text: str, host: str, port: str) -> None:
         "x" * 254 + ":80", "host:8٠", "host:\n80",
     ],
 )  # fmt: skip
-def test_malformed_endpoints(text: str) -> None:
+def test_malformed_host_and_port(text: str) -> None:
     with pytest.raises(ValueError):
-        parse_endpoint(text)
+        parse_host_port(text)
 
 
 def test_address_path_with_options() -> None:
     path = parse_address_path("10.0.2.2:80,timeout=3,nodelay,from=10.0.2.15:5000,note=a=b")
-    assert path.endpoint == Endpoint("10.0.2.2", "80")
+    assert path.host_port == HostPort("10.0.2.2", "80")
     assert path.options == {"timeout": "3", "nodelay": "", "from": "10.0.2.15:5000", "note": "a=b"}
 
 
@@ -90,13 +90,44 @@ def test_cidr_keeps_host_bits_and_network_clears_them() -> None:
 
 @pytest.mark.parametrize("text", ["10.0.2.15", "10.0.2.15/", "10.0.2.15/33", "10.0.2/24", "x/8", "10.0.2.15/-1", "/8"])
 def test_malformed_cidr(text: str) -> None:
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="is not ADDRESS/PREFIXLENGTH, such as 10.0.2.15/24"):
         addresses.parse_cidr(text)
 
 
+@pytest.mark.parametrize("text", ["01:00:5e:00:00:01", "ff:ff:ff:ff:ff:ff", "00:00:00:00:00:00"])
+def test_a_group_has_no_unicast_hardware_address(text: str) -> None:
+    with pytest.raises(ValueError, match=f"^'{text}' is not a unicast hardware address"):
+        addresses.parse_unicast_mac(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "length", "sentence"),
+    [
+        ("10.0.2.15", 24, ""),
+        ("10.0.2.0", 31, ""),
+        ("10.0.2.255", 32, ""),
+        ("127.0.0.0", 8, ""),
+        ("fe80::1", 64, ""),
+        ("10.0.2.0", 24, "10.0.2.0/24 is the address of the network, not of a host in it"),
+        ("10.0.2.255", 24, "10.0.2.255/24 is the broadcast address of the network, not of a host in it"),
+        ("0.1.2.3", 8, "0.1.2.3/8 is not a unicast address"),
+        ("224.0.0.1", 4, "224.0.0.1/4 is not a unicast address"),
+        ("240.0.0.1", 4, "240.0.0.1/4 is not a unicast address"),
+        ("::", 64, "::/64 is not a unicast address"),
+        ("ff02::1", 64, "ff02::1/64 is not a unicast address"),
+    ],
+)
+def test_addresses_of_interfaces(text: str, length: int, sentence: str) -> None:
+    if not sentence:
+        addresses.check_interface_address(addresses.parse_numeric(text), length)
+        return
+    with pytest.raises(ValueError, match=f"^{sentence}$"):
+        addresses.check_interface_address(addresses.parse_numeric(text), length)
+
+
 def test_presentation() -> None:
-    assert addresses.endpoint_text(bytes((10, 0, 2, 15)), 80) == "10.0.2.15:80"
-    assert addresses.endpoint_text(bytes(15) + b"\1", 80) == "[::1]:80"
+    assert addresses.host_port_text(bytes((10, 0, 2, 15)), 80) == "10.0.2.15:80"
+    assert addresses.host_port_text(bytes(15) + b"\1", 80) == "[::1]:80"
     assert addresses.packed("10.0.2.15") == bytes((10, 0, 2, 15))
     assert addresses.packed("localhost") is None
 

@@ -1,14 +1,14 @@
-"""What is kept of a discarded frame, and how it is said."""
+"""The octets kept of a discarded frame, and their description."""
 
 import dpkt
 import pytest
 
-from schemefs.net.drop_samples import KEPT, Samples
+from schemefs.net.drop_samples import KEPT, DropSamples
 from tests.support.ip_host import MAC, PEER, PEER_MAC, US
 
 
 def said(octets, is_frame=False):
-    samples = Samples()
+    samples = DropSamples()
     samples.keep("why", octets, is_frame=is_frame)
     return samples.summaries()["why"]
 
@@ -41,7 +41,7 @@ def test_a_frame_in_words():
 
 def test_little_is_kept_of_a_borrowed_buffer_and_the_last_one_counts():
     buffer = bytearray(ip(17, bytes(60_000)))
-    samples = Samples()
+    samples = DropSamples()
     samples.keep("why", memoryview(buffer))
     buffer[12] = 99
     assert len(samples._kept["why"][0]) == KEPT

@@ -1,4 +1,4 @@
-"""The line that says what weather there is to be."""
+"""The line that describes an impairment."""
 
 import pytest
 
@@ -53,20 +53,20 @@ def test_none_and_a_line_for_each_direction():
     [
         ("", "impairs nothing"),
         ("loss", "has no value"),
-        ("loss 1", "no percentage"),
-        ("loss 101%", "no percentage"),
+        ("loss 1", "not a percentage"),
+        ("loss 101%", "not a percentage"),
         ("loss 1% loss 2%", "each once"),
-        ("delay 20", "no time"),
-        ("delay 61s", "at most 60 s"),
+        ("delay 20", "not a time"),
+        ("delay 61s", "up to 60 s"),
         ("jitter 5ms", "more than the delay"),
-        ("rate 0mbit", "no rate"),
-        ("rate fast", "no rate"),
+        ("rate 0mbit", "not a rate"),
+        ("rate fast", "not a rate"),
         ("colour red", "'colour'"),
         ("none loss 1%", "'none'"),
         ("direction in", "impairs nothing"),
         ("loss 1% direction up", "in or out or both"),
-        ("loss 1% seed -1", "no number"),
-        ("loss ١%", "no percentage"),
+        ("loss 1% seed -1", "not a number from 0"),
+        ("loss ١%", "not a percentage"),
     ],
 )
 def test_a_malformed_line_is_refused_with_a_sentence(line, words):

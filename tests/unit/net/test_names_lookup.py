@@ -1,4 +1,4 @@
-"""The asynchronous side of names: known at once, or the resolver's to find."""
+"""Asynchronous lookup of names: known at once, or found by the resolver."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ PEER = bytes((10, 0, 2, 2))
 
 
 class Slow:
-    """A resolver that answers when told to."""
+    """A resolver whose answer the test gives."""
 
     def __init__(self) -> None:
         self.asked: list[tuple[str, Answered]] = []
@@ -25,7 +25,7 @@ class Slow:
         self.cancelled += 1
 
 
-def test_what_is_known_is_told_before_lookup_returns() -> None:
+def test_a_known_name_is_answered_before_lookup_returns() -> None:
     names = Names("10.0.2.2 peer\n")
     names.resolver = slow = Slow()
     heard: list[object] = []
@@ -35,7 +35,7 @@ def test_what_is_known_is_told_before_lookup_returns() -> None:
     assert not slow.asked
 
 
-def test_what_is_not_known_is_the_resolvers() -> None:
+def test_an_unknown_name_goes_to_the_resolver() -> None:
     names = Names()
     names.resolver = slow = Slow()
     heard: list[object] = []

@@ -1,4 +1,4 @@
-"""Completing and splitting frames, with dpkt as the judge of what comes out."""
+"""Completing and splitting frames; dpkt checks the results."""
 
 from __future__ import annotations
 

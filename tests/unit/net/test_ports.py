@@ -1,4 +1,4 @@
-"""Ports: claims collide as bind(2) has it, ephemeral ones are free, unpredictable and late to come back."""
+"""Ports: claims collide as in bind(2); ephemeral ports are free, unpredictable and repeated late."""
 
 from __future__ import annotations
 

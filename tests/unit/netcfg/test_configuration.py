@@ -154,7 +154,7 @@ def test_forward_is_0_or_1():
     assert netcfg.cat("ip/forward") == "0\n"
     netcfg.echo("1", "ip/forward")
     assert netcfg.cat("ip/forward") == "1\n"
-    with pytest.raises(SchemeError, match="no number from 0 to 1"):
+    with pytest.raises(SchemeError, match="not a number from 0 to 1"):
         netcfg.echo("yes", "ip/forward")
 
 

@@ -221,7 +221,11 @@ def test_malformed_lines_are_einval_and_change_nothing(path, line):
         ("iface/eth0/addr", "", "the write has no command; a command is a non-empty line"),
         ("iface/eth0/addr", "10.0.2.16/24\n10.0.2.16/16", "an address is given twice; once is allowed"),
         ("iface/eth0/addr", "224.0.0.1/24", "'224.0.0.1/24' is not a unicast address"),
-        ("iface/eth0/mac", "01-00-5e-00-00-01", "'01-00-5e-00-00-01' is not a unicast hardware address"),
+        (
+            "iface/eth0/mac",
+            "01-00-5e-00-00-01",
+            "'01-00-5e-00-00-01' is not a unicast hardware address: its first octet must be even, and one not zero",
+        ),
         ("iface/eth0/state", "on", "'on' is not a state; a state is up or down"),
         ("route/add", "default", "'default' has neither 'via GATEWAY' nor 'dev INTERFACE'; one of them is needed"),
         ("route/add", "default via", "'via' at the end of 'default via' has no value"),

@@ -9,7 +9,7 @@ import pytest
 
 from schemefs.net.network_layer import DeliveryError
 from schemefs.scheme import Event
-from tests.support.ip_host import EVERYBODY, PEER, US, address
+from tests.support.ip_host import BROADCAST_MAC, PEER, US, address
 from tests.support.udp_host import ROOT, USER, UdpHost, fails, read, write
 
 OTHER = address("10.0.2.77")
@@ -99,7 +99,7 @@ def test_a_bound_endpoint_receives_from_any_sender_and_can_not_write() -> None:
     handle = host.open(":5000")
     host.hears(b"one", 5000)
     host.hears(b"two", 5000, source=OTHER)
-    host.hears(b"broadcast", 5000, destination=address("255.255.255.255"), to=EVERYBODY)
+    host.hears(b"broadcast", 5000, destination=address("255.255.255.255"), to=BROADCAST_MAC)
     assert [read(handle) for _ in range(4)] == [b"one", b"two", b"broadcast", None]
     fails(errno.EDESTADDRREQ, write, handle, b"x")
 

@@ -1,4 +1,4 @@
-"""A dead gateway and a second default route: what waited goes the other way, and back when the first answers again."""
+"""A dead gateway beside a second default route: datagrams leave by the second until the first answers again."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def next_hops(host: IpHost) -> list[str]:
     return [line.split(" > ")[-1] for line in host.sends() if line.startswith("ip")]
 
 
-def test_what_waited_for_a_dead_gateway_leaves_by_the_second_one() -> None:
+def test_datagrams_queued_for_a_dead_gateway_leave_by_the_second_one() -> None:
     host = host_with_two_gateways()
     path = host.network.path(FAR)
     assert path.send(host.PROTOCOL, b"x" * 8, (), 0.0)
@@ -35,7 +35,7 @@ def test_what_waited_for_a_dead_gateway_leaves_by_the_second_one() -> None:
     assert "while 10.0.2.2 does not answer" in host.network.routes.explain(FAR)
 
 
-def test_the_first_gateway_is_asked_every_ten_seconds_and_used_again_when_it_answers() -> None:
+def test_a_dead_gateway_is_probed_every_ten_seconds_and_used_again_when_it_answers() -> None:
     host = host_with_two_gateways()
     path = host.network.path(FAR)
     path.send(host.PROTOCOL, b"x" * 8, (), 0.0)
@@ -45,16 +45,16 @@ def test_the_first_gateway_is_asked_every_ten_seconds_and_used_again_when_it_ans
     for now in (12.9, 13.0, 23.0):
         host.until(now)
         asked.append(host.sends())
-    question = "arp who-has 10.0.2.2 tell 10.0.2.15 > everybody"
-    assert asked == [[], [question], [question]]
+    request = "arp who-has 10.0.2.2 tell 10.0.2.15 > broadcast"
+    assert asked == [[], [request], [request]]
     host.receives_arp("reply", PEER, host.eth0.addresses[0][0], now=23.1)
     path.send(host.PROTOCOL, b"x" * 8, (), 23.2)
     assert next_hops(host) == [PEER_MAC.hex(":")]
-    host.until(28.0)  # later it is probed, as every neighbor that is used
-    assert question not in host.sends()
+    host.until(28.0)  # later it is probed like every neighbor in use
+    assert request not in host.sends()
 
 
-def test_the_only_gateway_is_tried_each_time_and_nobody_asks_in_the_background() -> None:
+def test_the_only_gateway_is_tried_each_time_and_not_probed_in_the_background() -> None:
     host = IpHost()
     host.network.path(FAR).send(host.PROTOCOL, b"x" * 8, (), 0.0)
     host.until(3.0)
@@ -62,7 +62,7 @@ def test_the_only_gateway_is_tried_each_time_and_nobody_asks_in_the_background()
     assert host.timers.pending == 0
 
 
-def test_both_dead_is_the_error_of_a_dead_one_and_the_first_stays_preferred() -> None:
+def test_with_two_dead_gateways_the_error_is_that_of_one_and_the_first_stays_preferred() -> None:
     host = IpHost()
     host.network.routes.add(bytes(4), 0, via=SECOND, metric=10)
     host.network.path(FAR).send(host.PROTOCOL, b"x" * 8, (), 0.0)
@@ -96,7 +96,7 @@ def test_a_more_special_route_does_not_fall_back_to_a_shorter_prefix() -> None:
     assert len(host.transport.errors) == 1
 
 
-def test_a_removed_route_ends_the_questions() -> None:
+def test_a_removed_route_ends_the_probes() -> None:
     host = host_with_two_gateways()
     host.network.path(FAR).send(host.PROTOCOL, b"x" * 8, (), 0.0)
     host.until(3.0)
@@ -105,7 +105,7 @@ def test_a_removed_route_ends_the_questions() -> None:
     assert host.timers.pending == 0
 
 
-def test_an_interface_that_goes_takes_its_dead_gateways_along() -> None:
+def test_a_detached_interface_has_no_dead_gateways() -> None:
     host = host_with_two_gateways()
     host.network.path(FAR).send(host.PROTOCOL, b"x" * 8, (), 0.0)
     host.until(3.0)
@@ -138,11 +138,11 @@ def seconds_until_the_second_one_is_used(host: IpHost, *, suspected_at: float | 
     raise AssertionError
 
 
-def test_a_gateway_that_falls_silent_under_traffic_is_passed_over_in_eight_seconds() -> None:
+def test_a_gateway_that_dies_under_traffic_is_avoided_within_eight_seconds() -> None:
     assert seconds_until_the_second_one_is_used(host_that_has_just_heard_both()) <= 8.0
 
 
-def test_one_that_a_transport_suspects_is_asked_at_once() -> None:
+def test_a_suspected_gateway_is_probed_at_once() -> None:
     host = host_that_has_just_heard_both()
     assert seconds_until_the_second_one_is_used(host, suspected_at=1.0) <= 4.1
 
@@ -164,7 +164,7 @@ def test_a_gateway_that_answers_stays_however_much_it_is_suspected() -> None:
     assert 8 <= questions <= 10  # no more than one a second
 
 
-def test_the_only_gateway_is_not_asked_more_often_than_others() -> None:
+def test_the_only_gateway_is_not_probed_more_often_than_other_neighbors() -> None:
     host = IpHost()
     path = host.network.path(FAR)
     path.send(host.PROTOCOL, b"x" * 8, (), 0.0)
@@ -176,14 +176,14 @@ def test_the_only_gateway_is_not_asked_more_often_than_others() -> None:
         assert [line for line in host.sends() if line.startswith("arp")] == []
 
 
-def test_suspecting_whom_nobody_has_heard_of_or_lo_is_harmless() -> None:
+def test_suspecting_an_unknown_neighbor_or_lo_is_harmless() -> None:
     host = IpHost()
     host.network.path(FAR).suspect(0.0)
     host.network.path(US).suspect(0.0)
     assert host.sends() == []
 
 
-def test_a_neighbor_that_is_removed_while_something_waits_does_not_come_back() -> None:
+def test_a_neighbor_removed_with_queued_datagrams_does_not_come_back() -> None:
     host = IpHost()
     neighbor = address("10.0.2.77")
     for forget in (lambda: host.eth0.remove_neighbor(neighbor, 0.5), lambda: host.eth0.set_up(False, 0.5)):
@@ -193,14 +193,14 @@ def test_a_neighbor_that_is_removed_while_something_waits_does_not_come_back() -
     assert len(host.transport.errors) == 2
 
 
-def test_a_gateway_that_is_removed_while_something_waits_does_not_come_back() -> None:
+def test_a_gateway_removed_with_queued_datagrams_does_not_come_back() -> None:
     host = host_with_two_gateways()
     host.network.path(FAR).send(host.PROTOCOL, b"x" * 8, (), 0.0)
     host.eth0.remove_neighbor(PEER, 0.5)
     assert [neighbor.address for neighbor in host.eth0.neighbors()] == [SECOND]
 
 
-def test_a_table_full_of_neighbors_that_are_asked_for_stays_as_large_as_it_may() -> None:
+def test_a_full_table_of_unresolved_neighbors_does_not_grow() -> None:
     host = IpHost()
     host.eth0.add_address(address("10.9.0.1"), 16, 0.0)
     for number in range(2, CAPACITY + 100):
@@ -209,7 +209,7 @@ def test_a_table_full_of_neighbors_that_are_asked_for_stays_as_large_as_it_may()
     assert len(host.transport.errors) == 98
 
 
-def host_with_a_narrow_second_way() -> tuple[IpHost, MemoryLink]:
+def host_with_a_narrow_second_route() -> tuple[IpHost, MemoryLink]:
     host = IpHost()
     narrow = MemoryLink("eth1", mtu=600)
     eth1 = host.network.attach(narrow, 0.0)
@@ -220,8 +220,8 @@ def host_with_a_narrow_second_way() -> tuple[IpHost, MemoryLink]:
     return host, narrow
 
 
-def test_what_is_too_large_for_the_second_way_is_not_sent_by_it() -> None:
-    host, narrow = host_with_a_narrow_second_way()
+def test_a_datagram_too_large_for_the_second_route_is_not_sent_by_it() -> None:
+    host, narrow = host_with_a_narrow_second_route()
     path = host.network.path(FAR)
     for size in (580, 581):
         path.send(host.PROTOCOL, b"x" * size, (), 0.0)
@@ -230,8 +230,8 @@ def test_what_is_too_large_for_the_second_way_is_not_sent_by_it() -> None:
     assert len(host.transport.errors) == 1
 
 
-def test_of_a_super_segment_the_pieces_must_fit_the_second_way() -> None:
-    host, narrow = host_with_a_narrow_second_way()
+def test_the_segments_of_a_super_segment_must_fit_the_second_route() -> None:
+    host, narrow = host_with_a_narrow_second_route()
     path = host.network.path(FAR)
     for size in (560, 561):
         path.send(host.PROTOCOL, bytes(20), (bytes(1400),), 0.0, checksum_offset=16, gso_size=size)

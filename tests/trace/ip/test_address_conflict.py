@@ -1,4 +1,4 @@
-"""Claiming an address by RFC 5227: probes, announcements, and a duplicate that is given up to its owner."""
+"""Address conflict detection (RFC 5227): probes, announcements, and an address that is given up to its owner."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from schemefs.timers import Timers
 from schemes.ip.network import Network
 from tests.support.ip_host import MAC, PEER, PEER_MAC, US, IpHost, MemoryLink, address, datagram
 
-PROBE = "arp who-has 10.0.2.15 tell 0.0.0.0 > everybody"
-ANNOUNCEMENT = "arp who-has 10.0.2.15 tell 10.0.2.15 > everybody"
+PROBE = "arp who-has 10.0.2.15 tell 0.0.0.0 > broadcast"
+ANNOUNCEMENT = "arp who-has 10.0.2.15 tell 10.0.2.15 > broadcast"
 
 
-class Claimant(IpHost):
-    """A host that looks first whether its address is somebody else's."""
+class DetectingHost(IpHost):
+    """A host that probes its address."""
 
     def __init__(self) -> None:
         self.timers = Timers()
@@ -37,7 +37,7 @@ class Claimant(IpHost):
 
 
 def test_three_probes_then_two_announcements_at_the_times_of_the_rfc() -> None:
-    host = Claimant()
+    host = DetectingHost()
     seen = host.history(60.0)
     assert [line for _, line in seen] == [PROBE] * 3 + [ANNOUNCEMENT] * 2
     gaps = [later - earlier for (earlier, _), (later, _) in pairwise(seen)]
@@ -47,15 +47,15 @@ def test_three_probes_then_two_announcements_at_the_times_of_the_rfc() -> None:
     assert host.timers.pending == 0
 
 
-def test_it_answers_from_the_beginning() -> None:
-    host = Claimant()
+def test_requests_are_answered_from_the_start() -> None:
+    host = DetectingHost()
     host.sends()
     host.receives_arp("request", PEER, US, 0.1)
     assert host.sends() == ["arp reply 10.0.2.15 is-at 52:54:00:12:34:56 > 0a:00:00:00:00:02"]
 
 
 def test_an_owner_that_answers_a_probe_keeps_the_address() -> None:
-    host = Claimant()
+    host = DetectingHost()
     changes: list[str] = []
     host.network.on_change.append(changes.append)
     host.sends()
@@ -69,7 +69,7 @@ def test_an_owner_that_answers_a_probe_keeps_the_address() -> None:
 
 
 def test_an_address_given_up_is_neither_answered_for_nor_sent_from() -> None:
-    host = Claimant()
+    host = DetectingHost()
     path = host.network.path(PEER)
     host.receives_arp("reply", US, bytes(4), 0.1)
     host.sends()
@@ -87,45 +87,46 @@ def test_an_address_given_up_is_neither_answered_for_nor_sent_from() -> None:
     assert host.eth0.configured == [(US, 24)]
 
 
-def test_with_a_route_left_the_error_says_who_has_the_address() -> None:
-    host = Claimant()
+def test_with_a_route_left_the_error_names_the_host_that_has_the_address() -> None:
+    host = DetectingHost()
     host.network.routes.add(bytes(4), 0, via=PEER)
     host.receives_arp("reply", US, bytes(4), 0.1)
-    with pytest.raises(SchemeError, match=r"from: 10\.0\.2\.15 is in use by 0a:00:00:00:00:02") as raised:
+    sentence = r"eth0 has no source address: 10\.0\.2\.15 is in use by 0a:00:00:00:00:02"
+    with pytest.raises(SchemeError, match=sentence) as raised:
         host.network.path(address("192.0.2.1"))
     assert raised.value.errno == errno.EADDRNOTAVAIL
 
 
-def test_it_goes_into_nobodys_cache_before_an_owner_could_answer() -> None:
-    """RFC 4429 §3.3's rule, for ARP: a question of ours has no sender address for the first second."""
-    host = Claimant()
+def test_no_cache_learns_the_address_before_an_owner_could_answer() -> None:
+    """The rule of RFC 4429 §3.3, for ARP: requests have no sender address in the first second."""
+    host = DetectingHost()
     host.sends()
     host.network.path(PEER).send(253, b"", (), 0.5)
-    assert host.sends() == ["arp who-has 10.0.2.2 tell 0.0.0.0 > everybody"]
+    assert host.sends() == ["arp who-has 10.0.2.2 tell 0.0.0.0 > broadcast"]
     host.receives_arp("reply", PEER, bytes(4), 0.6)
     assert host.sends() == ["ip 10.0.2.15 > 10.0.2.2 20 > 0a:00:00:00:00:02"]
-    assert [neighbor.state for neighbor in host.eth0.neighbors()] == ["REACHABLE"]  # it counts as an answer to us
+    assert [neighbor.state for neighbor in host.eth0.neighbors()] == ["REACHABLE"]  # a solicited reply, too
     host.history(2.0)
     host.network.path(address("10.0.2.9")).send(253, b"", (), 2.0)
-    assert host.sends() == ["arp who-has 10.0.2.9 tell 10.0.2.15 > everybody"]
+    assert host.sends() == ["arp who-has 10.0.2.9 tell 10.0.2.15 > broadcast"]
 
 
-def test_who_asks_for_it_in_the_first_second_is_answered_until_an_owner_is_heard() -> None:
-    """RFC 4429 §3.3 has an address answered for while it is looked for; RFC 5227 §2.1.1 ends that with the owner."""
-    host = Claimant()
+def test_requests_in_the_first_second_are_answered_until_an_owner_replies() -> None:
+    """RFC 4429 §3.3: a tentative address is answered for. RFC 5227 §2.1.1: until an owner replies."""
+    host = DetectingHost()
     host.sends()
     answer = f"arp reply 10.0.2.15 is-at {MAC.hex(':')} > {PEER_MAC.hex(':')}"
     host.receives_arp("request", PEER, US, 0.1)
-    host.receives_arp("request", bytes(4), US, 0.2)  # whoever probes for it too is to see that it is wanted
+    host.receives_arp("request", bytes(4), US, 0.2)  # a probe
     assert host.sends() == [answer, answer]
     host.receives_arp("reply", US, bytes(4), 0.3, mac=b"\x0a\0\0\0\0\x15")
     host.receives_arp("request", PEER, US, 0.4)
     assert host.sends() == []
 
 
-def test_it_is_defended_once_and_given_up_when_it_is_used_again_within_ten_seconds() -> None:
+def test_an_address_is_defended_once_and_given_up_after_a_second_conflict_within_ten_seconds() -> None:
     """RFC 5227 §2.4 (b)."""
-    host = Claimant()
+    host = DetectingHost()
     host.history(60.0)
     host.receives_arp("request", US, US, 61.0)
     assert host.sends() == [ANNOUNCEMENT]
@@ -137,9 +138,9 @@ def test_it_is_defended_once_and_given_up_when_it_is_used_again_within_ten_secon
     assert host.eth0.duplicates == {US: PEER_MAC}
 
 
-def test_a_router_never_gives_its_address_up() -> None:
+def test_a_router_never_gives_up_its_address() -> None:
     """RFC 5227 §2.4 (c)."""
-    host = Claimant()
+    host = DetectingHost()
     host.network.set_forwarding(True, 0.0)
     host.history(60.0)
     for second in range(100):
@@ -148,8 +149,8 @@ def test_a_router_never_gives_its_address_up() -> None:
     assert host.eth0.duplicates == {}
 
 
-def test_what_was_given_up_is_asked_for_every_minute_and_taken_when_nobody_has_it() -> None:
-    host = Claimant()
+def test_an_address_given_up_is_probed_every_minute_and_used_again_without_an_answer() -> None:
+    host = DetectingHost()
     host.sends()
     host.receives_arp("reply", US, bytes(4), 1.0)
     assert host.history(61.0) == []
@@ -166,8 +167,8 @@ def test_what_was_given_up_is_asked_for_every_minute_and_taken_when_nobody_has_i
     assert host.timers.pending == 0
 
 
-def test_whoever_probes_for_it_too_is_left_it() -> None:
-    host = Claimant()
+def test_a_probe_of_another_host_for_an_address_given_up_is_a_conflict() -> None:
+    host = DetectingHost()
     host.receives_arp("reply", US, bytes(4), 1.0)
     host.sends()
     [(asked_at, _)] = host.history(host.timers.next_deadline())
@@ -176,8 +177,8 @@ def test_whoever_probes_for_it_too_is_left_it() -> None:
     assert host.eth0.addresses == []
 
 
-def test_adding_it_again_claims_it_anew_and_removing_it_ends_it() -> None:
-    host = Claimant()
+def test_adding_an_address_again_probes_it_again_and_removing_it_ends_that() -> None:
+    host = DetectingHost()
     host.receives_arp("reply", US, bytes(4), 0.1)
     host.sends()
     host.eth0.add_address(US, 24, 0.2)
@@ -190,8 +191,8 @@ def test_adding_it_again_claims_it_anew_and_removing_it_ends_it() -> None:
     assert host.history(200.0) == []
 
 
-def test_an_interface_that_comes_up_again_tries_what_was_given_up() -> None:
-    host = Claimant()
+def test_an_interface_that_comes_up_probes_addresses_given_up() -> None:
+    host = DetectingHost()
     host.receives_arp("reply", US, bytes(4), 0.1)
     host.eth0.set_up(False, 0.2)
     host.sends()
@@ -200,8 +201,8 @@ def test_an_interface_that_comes_up_again_tries_what_was_given_up() -> None:
     assert host.eth0.addresses == [(US, 24)]
 
 
-def test_a_rule_with_a_source_stays_and_has_another_source_meanwhile() -> None:
-    host = Claimant()
+def test_a_rule_whose_source_was_given_up_stays_and_uses_another_source() -> None:
+    host = DetectingHost()
     host.eth0.add_address(address("10.0.2.16"), 24, 0.0)
     host.network.routes.add(address("192.0.2.0"), 24, via=PEER, source=US)
     host.receives_arp("reply", US, bytes(4), 0.1)
@@ -210,16 +211,16 @@ def test_a_rule_with_a_source_stays_and_has_another_source_meanwhile() -> None:
     assert host.network.path(address("192.0.2.1")).source == US
 
 
-def test_an_address_that_is_given_up_is_not_announced_any_more() -> None:
-    host = Claimant()
+def test_a_removed_address_is_not_announced() -> None:
+    host = DetectingHost()
     host.sends()
     host.eth0.remove_address(US, 24, 0.5)
     assert host.history(60.0) == []
     assert host.timers.pending == 0
 
 
-def test_an_interface_that_comes_up_again_claims_again() -> None:
-    host = Claimant()
+def test_an_interface_that_comes_up_probes_its_addresses() -> None:
+    host = DetectingHost()
     host.history(60.0)
     host.eth0.set_up(False, 61.0)
     host.eth0.set_up(True, 62.0)

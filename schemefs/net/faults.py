@@ -1,0 +1,62 @@
+"""The sentences for faults that several modules find, so that one fault reads the same everywhere.
+
+Each says what is wrong, then what is allowed. The caller raises it: a parser in a ValueError, an operation in a
+SchemeError with its errno. Parameters are what the user wrote.
+"""
+
+from __future__ import annotations
+
+
+def bad_number(text: str, low: int, high: int) -> str:
+    """For a decimal number that is malformed or out of range."""
+    return f"{text!r} is not a number from {low} to {high}"
+
+
+def bad_seconds(text: str) -> str:
+    """For a duration that is not written as decimal seconds."""
+    return f"{text!r} is not a number of seconds"
+
+
+def bad_address(text: str) -> str:
+    """For an address where no name may stand."""
+    return f"{text!r} is not an IP address; names are not resolved here"
+
+
+def bad_host(text: str) -> str:
+    """For a host that may be a name or an address."""
+    return f"{text!r} is not a host name or an address"
+
+
+def not_ipv4(shown: str) -> str:
+    """For an address of another family."""
+    return f"{shown} is not an IPv4 address; only IPv4 is supported"
+
+
+def bad_cidr(text: str) -> str:
+    """For an address with its prefix length."""
+    return f"{text!r} is not ADDRESS/PREFIXLENGTH, such as 10.0.2.15/24"
+
+
+def not_unicast(shown: str) -> str:
+    """For an address that no host can have."""
+    return f"{shown} is not a unicast address"
+
+
+def bad_mac(text: str) -> str:
+    """For the text of a hardware address."""
+    return f"{text!r} is not a hardware address, such as 52:54:00:12:34:56"
+
+
+def not_unicast_mac(shown: str) -> str:
+    """For a hardware address that no station can have."""
+    return f"{shown} is not a unicast hardware address: its first octet must be even, and one not zero"
+
+
+def no_route(shown: str) -> str:
+    """For a destination that no rule of the routing table matches."""
+    return f"no route to {shown}"
+
+
+def not_privileged(action: str) -> str:
+    """For what `SchemeContext.is_privileged` forbids the caller; *action* is a verb with its object."""
+    return f"only root and the daemon's user may {action}"
