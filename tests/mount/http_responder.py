@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 
 BIG = bytes(range(256)) * 8192  # 2 MiB
 
@@ -43,7 +42,7 @@ def main() -> None:
         else:
             answer("200 OK", BIG)
     elif path == "/silent":
-        time.sleep(5)
+        sys.stdin.buffer.read()  # until the client closes
     elif path != "/nothing":
         answer("404 Not Found", b"no")
     out.flush()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import re
 import select
 import statistics
 import subprocess
@@ -18,9 +19,9 @@ from schemefs.testing.observing import wait_until
 pytestmark = pytest.mark.needs("root", "tap", "fuse")
 
 SLOW_SINK = """
-import hashlib, socket, time
+import hashlib, socket
 s = socket.create_server(("", 7100)); print("ready", flush=True)
-c, _ = s.accept(); time.sleep(2)
+c, _ = s.accept(); input()
 h = hashlib.sha256()
 while d := c.recv(1 << 18): h.update(d)
 print(h.hexdigest(), flush=True)
@@ -64,7 +65,7 @@ print("all served")
 
 
 def start(network, program: str) -> subprocess.Popen[str]:
-    server = network.start_peer([sys.executable, "-c", program], stdout=subprocess.PIPE)
+    server = network.start_peer([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert server.stdout.readline() == "ready\n"
     return server
 
@@ -80,24 +81,55 @@ def drain(descriptor: int) -> str:
     return digest.hexdigest()
 
 
+def status(network, descriptor: int) -> dict[str, str]:
+    name = os.getxattr(descriptor, "user.conversation").decode()
+    return dict(line.split("=", 1) for line in (network.mount.path / name / "status").read_text().splitlines())
+
+
 def test_a_linux_reader_that_is_late(module_tap_network):
-    """Its window closes; our probes find it open again."""
+    """Its window closes, and is probed; the transfer goes on once it opens again."""
     server = start(module_tap_network, SLOW_SINK)
     data = os.urandom(20 << 20)
     descriptor = opened(module_tap_network, "10.0.2.2:7100")
+    os.set_blocking(descriptor, False)
     rest = memoryview(data)
+
+    def fill_until_closed() -> bool:
+        nonlocal rest
+        try:
+            while rest:
+                rest = rest[os.write(descriptor, rest) :]
+        except BlockingIOError:
+            pass
+        return status(module_tap_network, descriptor)["snd_wnd"] == "0"
+
+    wait_until(fill_until_closed, lambda: str(status(module_tap_network, descriptor)))
+    sent = int(status(module_tap_network, descriptor)["segments_out"])
+    wait_until(lambda: int(status(module_tap_network, descriptor)["segments_out"]) > sent, "no probe")
+    assert rest
+    server.stdin.write("read\n")
+    server.stdin.flush()
+    os.set_blocking(descriptor, True)
     while rest:
         rest = rest[os.write(descriptor, rest) :]
     os.close(descriptor)
     assert server.stdout.readline().strip() == hashlib.sha256(data).hexdigest()
 
 
+def next_probe(network, port: int) -> float:
+    """Return the seconds until the peer's socket of *port* probes our closed window; 0.0: it does not wait for that."""
+    shown = network.run_peer(["ss", "-tnoH", f"sport = :{port}"]).stdout
+    timer = re.search(r"timer:\(persist,(?:(\d+)min)?(?:([\d.]+)sec)?(?:(\d+)ms)?,", shown)
+    minutes, seconds, milliseconds = (float(part or 0) for part in timer.groups()) if timer else (0.0, 0.0, 0.0)
+    return minutes * 60 + seconds + milliseconds / 1000
+
+
 def test_we_are_late_reading(module_tap_network):
-    """Our window closes; the update goes out with the first read, not when the peer's probe comes round."""
+    """Our window closes; the update goes out with the first read, not with the answer to the peer's next probe."""
     server = start(module_tap_network, SOURCE)
     descriptor = opened(module_tap_network, "10.0.2.2:7101")
     sent = server.stdout.readline().strip()
-    time.sleep(3)
+    wait_until(lambda: next_probe(module_tap_network, 7101) > 2.0, "the peer does not back off its probes")
     began = time.monotonic()
     assert drain(descriptor) == sent
     assert time.monotonic() - began < 2.0
