@@ -9,10 +9,10 @@ import dns.flags
 import pytest
 
 from schemefs.errors import SchemeError
-from schemefs.testing.wire import Weather
+from schemefs.testing.wire import WireImpairment
 from tests.support.dns_host import DnsHost, Query, Server, reply
 
-WEATHER = Weather(loss=0.2, duplication=0.1, corruption=0.05, reordering=0.2, delay=0.05, jitter=0.05)
+IMPAIRMENT = WireImpairment(loss=0.2, duplication=0.1, corruption=0.05, reordering=0.2, delay=0.05, jitter=0.05)
 LONGEST = 40.0  # seconds: two servers, seven seconds each, and their exchanges over TCP
 
 
@@ -29,7 +29,7 @@ def answers(server: Server, query: Query) -> None:
 
 @pytest.mark.parametrize("seed", range(40))
 def test_every_open_ends_and_nothing_is_left(seed: int) -> None:
-    host = DnsHost(answers, answers, seed=seed, weather=WEATHER)
+    host = DnsHost(answers, answers, seed=seed, impairment=IMPAIRMENT)
     names = ["a.com", "b.com", "example.com", "long.com"]
     handles = [host.open(f"dns/{name}", os.O_NONBLOCK) for name in names]
     found = 0

@@ -1,4 +1,4 @@
-"""Whole stacks against each other, in all weathers: octets in, octets out, no stall, nothing left behind."""
+"""Whole stacks against each other over impaired wires: octets in, octets out, no stall, nothing left behind."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ import random
 
 import pytest
 
-from tests.support.tcp_pair import Pair, User, Weather, converse, sha256
+from tests.support.tcp_pair import Pair, User, WireImpairment, converse, sha256
 
-STORM = Weather(loss=0.05, delay=0.01, jitter=0.004, reordering=0.05, duplication=0.05, corruption=0.02)
-HURRICANE = Weather(loss=0.3, delay=0.01, jitter=0.01, reordering=0.3, detour=0.03, duplication=0.2, corruption=0.05)
+STORM = WireImpairment(loss=0.05, delay=0.01, jitter=0.004, reordering=0.05, duplication=0.05, corruption=0.02)
+HURRICANE = WireImpairment(
+    loss=0.3, delay=0.01, jitter=0.01, reordering=0.3, detour=0.03, duplication=0.2, corruption=0.05
+)
 
 
 def exchange(pair: Pair, octets: int, answer: int, *, seconds: float = 600.0, read_size: int = 1 << 20) -> None:
@@ -51,10 +53,10 @@ def test_slow_reader_with_small_reads(seed: int) -> None:
 
 @pytest.mark.parametrize("mtu", [68, 576, 1280, 1500, 9000, 65535])
 def test_every_mtu(mtu: int) -> None:
-    exchange(Pair(3, Weather(loss=0.02, delay=0.005), mtu=mtu), 50_000 if mtu < 100 else 300_000, 10_000)
+    exchange(Pair(3, WireImpairment(loss=0.02, delay=0.005), mtu=mtu), 50_000 if mtu < 100 else 300_000, 10_000)
 
 
-def test_fair_weather_loses_nothing() -> None:
+def test_a_wire_without_impairment_loses_nothing() -> None:
     pair = Pair(1)
     client, server = pair.established()
     octets = random.Random(5).randbytes(3_000_000)
@@ -68,7 +70,7 @@ def test_fair_weather_loses_nothing() -> None:
 @pytest.mark.parametrize("congestion", ["cubic", "newreno"])
 def test_a_bottleneck_with_a_short_queue_is_used_well(congestion: str) -> None:
     """10 Mbit/s, 20 ms, 40 frames of queue: the losses are our own."""
-    pair = Pair(1, Weather(delay=0.010, rate=1_250_000.0, queue=40))
+    pair = Pair(1, WireImpairment(delay=0.010, rate=1_250_000.0, queue=40))
     pair.left.default_congestion = congestion
     client, server = pair.established()
     octets = bytes(5_000_000)
@@ -80,7 +82,7 @@ def test_a_bottleneck_with_a_short_queue_is_used_well(congestion: str) -> None:
 
 def test_a_long_path_is_filled() -> None:
     """100 Mbit/s, 100 ms: 1.25 MB in flight; the receive buffer grows to allow it."""
-    pair = Pair(1, Weather(delay=0.050, rate=12_500_000.0, queue=2000))
+    pair = Pair(1, WireImpairment(delay=0.050, rate=12_500_000.0, queue=2000))
     client, server = pair.established()
     began = pair.now
     converse(pair, User(pair, client, bytes(30_000_000)), User(pair, server))
@@ -110,7 +112,7 @@ def test_the_peer_vanishes() -> None:
     client, _ = pair.established()
     user = User(pair, client, bytes(100_000))
     user.acts()
-    pair.wire.weather.loss = 1.0
+    pair.wire.impairment.loss = 1.0
     converse(pair, user, seconds=2000.0)
     assert user.error == errno.ETIMEDOUT
 
@@ -129,10 +131,10 @@ def test_the_peer_reboots() -> None:
 
 @pytest.mark.parametrize("seed", range(30))
 def test_simultaneous_open(seed: int) -> None:
-    """Both connect to each other, from and to the same ports, in bad weather."""
+    """Both connect to each other, from and to the same ports, over an impaired wire."""
     from tests.support.tcp_pair import LEFT, RIGHT
 
-    pair = Pair(seed, Weather(loss=0.2, delay=0.02, jitter=0.02, duplication=0.2))
+    pair = Pair(seed, WireImpairment(loss=0.2, delay=0.02, jitter=0.02, duplication=0.2))
     one = pair.left.connect(RIGHT, 1111, 0.0, local_port=2222)
     other = pair.right.connect(LEFT, 2222, 0.0, local_port=1111)
     pair.left.begin(one, 0.0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from schemes.tcp.connection import Connection
-from tests.support.tcp_pair import Pair, User, Weather, converse
+from tests.support.tcp_pair import Pair, User, WireImpairment, converse
 
 MIB = 1 << 20
 
@@ -26,7 +26,7 @@ def time_outs_of(connection: Connection) -> list[float]:
 @pytest.mark.parametrize("seed", range(4))
 def test_a_mebibyte_through_30_percent_loss_each_way(seed: int) -> None:
     """Half of all retransmissions are lost, or their ACKs: the back-off dominates, and nothing else costs time."""
-    pair = Pair(seed, Weather(loss=0.3, delay=0.01))
+    pair = Pair(seed, WireImpairment(loss=0.3, delay=0.01))
     client, server = pair.established()
     waits = time_outs_of(client)
     began = pair.now
@@ -41,7 +41,7 @@ def test_a_mebibyte_through_30_percent_loss_each_way(seed: int) -> None:
 @pytest.mark.parametrize("loss", [0.001, 0.01, 0.03])
 def test_moderate_loss_needs_hardly_a_time_out(seed: int, loss: float) -> None:
     """RACK detects lost retransmissions and TLP lost tails: no segment is sent without need."""
-    pair = Pair(seed, Weather(loss=loss, delay=0.02))
+    pair = Pair(seed, WireImpairment(loss=loss, delay=0.02))
     client, server = pair.established()
     waits = time_outs_of(client)
     converse(pair, User(pair, client, bytes(2 * MIB)), User(pair, server))
@@ -53,7 +53,7 @@ def test_moderate_loss_needs_hardly_a_time_out(seed: int, loss: float) -> None:
 @pytest.mark.parametrize("seed", range(8))
 def test_reordering_alone_is_hardly_taken_for_loss(seed: int) -> None:
     """A tenth of the segments is late by a third of a round trip: spurious recoveries are undone."""
-    pair = Pair(seed, Weather(delay=0.02, reordering=0.1, detour=0.013))
+    pair = Pair(seed, WireImpairment(delay=0.02, reordering=0.1, detour=0.013))
     client, server = pair.established()
     began = pair.now
     converse(pair, User(pair, client, bytes(4 * MIB)), User(pair, server))

@@ -23,15 +23,15 @@ class NarrowPath:
         self.mtu = mtu
         pair.timers.timer(self._narrow, "path becomes narrow").set(at)
         if is_told:
-            pair.wire.mourners.append(self._lost)
+            pair.wire.loss_watchers.append(self._lost)
 
     def _narrow(self, _now: float) -> None:
         wire = self.pair.wire
-        for weather in filter(None, (wire.weather, wire.back)):
-            weather.largest = self.mtu
+        for impairment in filter(None, (wire.impairment, wire.back)):
+            impairment.largest = self.mtu
 
     def _lost(self, link: WireLink, frame: bytes, now: float) -> None:
-        if len(frame) > self.pair.wire.weather.largest:
+        if len(frame) > self.pair.wire.impairment.largest:
             self.pair.timers.timer(partial(self._tell, link, frame), "fragmentation needed").set(now + ROUTER_DELAY)
 
     def _tell(self, link: WireLink, frame: bytes, now: float) -> None:

@@ -1,6 +1,6 @@
 """Two whole stacks over a simulated network, everything drawn from one seed, and what must be true of every run.
 
-    Simulation(7).run()         raises Violation, with the seed, the weather and the last lines of the trace
+    Simulation(7).run()         raises Violation, with the seed, the impairments and the last lines of the trace
 
 What is checked:
 
@@ -26,7 +26,7 @@ from trace_lines import line_of, payload_of
 
 from schemes.tcp.congestion import CONTROLS
 from schemes.tcp.connection import Connection
-from tests.support.tcp_pair import Pair, User, Weather, sha256
+from tests.support.tcp_pair import Pair, User, WireImpairment, sha256
 
 if TYPE_CHECKING:
     from schemefs.testing.wire import WireLink
@@ -48,8 +48,8 @@ class Plan:
     """One seed's case."""
 
     seed: int
-    there: Weather
-    back: Weather
+    there: WireImpairment
+    back: WireImpairment
     mtu: int
     octets: int
     answer: int
@@ -62,10 +62,10 @@ class Plan:
 
 
 def plan(seed: int) -> Plan:
-    """Draw a case. Every kind of weather is bad sometimes, all of them are at once rarely."""
+    """Draw a case. Each impairment is drawn sometimes, all of them at once rarely."""
     draw = random.Random(seed)
-    there = _weather(draw)
-    back = _weather(draw) if draw.random() < 0.3 else replace(there)
+    there = _impairment(draw)
+    back = _impairment(draw) if draw.random() < 0.3 else replace(there)
     case = Plan(
         seed,
         there,
@@ -87,24 +87,24 @@ def _much_or_little(draw: random.Random, most: float) -> int:
     return int(10 ** (draw.uniform(0, 3) if draw.random() < 0.2 else draw.uniform(4, most)))
 
 
-def _weather(draw: random.Random) -> Weather:
+def _impairment(draw: random.Random) -> WireImpairment:
     def sometimes(chance: float, value: float) -> float:
         return value if draw.random() < chance else 0.0
 
-    weather = Weather(delay=10 ** draw.uniform(-4, -0.8))
-    weather.loss = sometimes(0.5, draw.uniform(0, 0.3) ** 1.5 * 1.82)
-    weather.burst = sometimes(0.15, 0.005)
-    weather.outage = 10 ** draw.uniform(-4, -0.3)
-    weather.jitter = sometimes(0.4, weather.delay * draw.uniform(0, 1))
-    weather.reordering = sometimes(0.3, draw.uniform(0, 0.3))
-    weather.detour = weather.delay * draw.uniform(0.1, 2)
-    weather.duplication = sometimes(0.3, draw.uniform(0, 0.2))
-    weather.corruption = sometimes(0.3, draw.uniform(0, 0.1))
-    weather.haunting = sometimes(0.2, draw.uniform(0, 0.1))
+    impairment = WireImpairment(delay=10 ** draw.uniform(-4, -0.8))
+    impairment.loss = sometimes(0.5, draw.uniform(0, 0.3) ** 1.5 * 1.82)
+    impairment.burst = sometimes(0.15, 0.005)
+    impairment.outage = 10 ** draw.uniform(-4, -0.3)
+    impairment.jitter = sometimes(0.4, impairment.delay * draw.uniform(0, 1))
+    impairment.reordering = sometimes(0.3, draw.uniform(0, 0.3))
+    impairment.detour = impairment.delay * draw.uniform(0.1, 2)
+    impairment.duplication = sometimes(0.3, draw.uniform(0, 0.2))
+    impairment.corruption = sometimes(0.3, draw.uniform(0, 0.1))
+    impairment.late_copy = sometimes(0.2, draw.uniform(0, 0.1))
     if draw.random() < 0.3:
-        weather.rate = 10 ** draw.uniform(5, 7)
-        weather.queue = draw.choice((10, 50, 1000))
-    return weather
+        impairment.rate = 10 ** draw.uniform(5, 7)
+        impairment.queue = draw.choice((10, 50, 1000))
+    return impairment
 
 
 class _Numbers:
@@ -136,7 +136,7 @@ class Simulation:
         self.last_frame_at = 0.0
         self.silence_allowed = 3.0
         self.pair.wire.watchers.append(self._sent)
-        self.pair.wire.mourners.append(self._lost)
+        self.pair.wire.loss_watchers.append(self._lost)
         self.pair.left.default_congestion = self.pair.right.default_congestion = self.plan.congestion
         if self.plan.narrow:
             NarrowPath(self.pair, self.plan.narrow, self.plan.narrow_at, is_told=self.plan.is_told)
@@ -220,9 +220,9 @@ class Simulation:
 
     def _slowest_transit(self) -> float:
         slowest = 0.0
-        for weather in (self.plan.there, self.plan.back):
-            queueing = (weather.queue + 1) * self.plan.mtu / weather.rate
-            slowest = max(slowest, weather.delay + weather.jitter + weather.detour + queueing)
+        for impairment in (self.plan.there, self.plan.back):
+            queueing = (impairment.queue + 1) * self.plan.mtu / impairment.rate
+            slowest = max(slowest, impairment.delay + impairment.jitter + impairment.detour + queueing)
         return slowest
 
     def _check_octets(self, left: User, right: User, there: bytes, back: bytes) -> None:

@@ -7,7 +7,7 @@ import math
 import pytest
 
 from schemes.tcp.connection import Connection
-from tests.support.tcp_pair import Pair, Weather
+from tests.support.tcp_pair import Pair, WireImpairment
 
 CHUNK = memoryview(bytes(1 << 18))
 
@@ -58,7 +58,7 @@ def mean_window(pair: Pair, client: Connection, seconds: float, step: float) -> 
 @pytest.mark.parametrize("every", [100, 400])
 def test_mean_window_under_periodic_loss(every: int, rtt: float) -> None:
     """The Reno-friendly region: within 20 % of the larger of both formulas."""
-    pair = Pair(1, Weather(delay=rtt / 2, every=every))
+    pair = Pair(1, WireImpairment(delay=rtt / 2, every=every))
     client = endless(pair)
     flow(pair, 100 * rtt, client)
     mean = mean_window(pair, client, 600 * rtt, rtt / 4)
@@ -68,7 +68,7 @@ def test_mean_window_under_periodic_loss(every: int, rtt: float) -> None:
 
 def test_the_cubic_region() -> None:
     """p = 1e-4 and 100 ms: CUBIC's 187 segments, where Reno would have 122."""
-    pair = Pair(1, Weather(delay=0.050, every=10_000))
+    pair = Pair(1, WireImpairment(delay=0.050, every=10_000))
     client = endless(pair)
     flow(pair, 15.0, client)
     mean = mean_window(pair, client, 30.0, 0.025)
@@ -79,7 +79,7 @@ def test_the_cubic_region() -> None:
 @pytest.mark.parametrize("kind", ["cubic", "newreno"])
 def test_two_flows_share_a_bottleneck(kind: str) -> None:
     """Jain's index of their rates is at least 0.9, though the second one comes late."""
-    pair = Pair(1, Weather(delay=0.010, rate=1_250_000.0, queue=50))
+    pair = Pair(1, WireImpairment(delay=0.010, rate=1_250_000.0, queue=50))
     pair.left.default_congestion = kind
     first = endless(pair)
     flow(pair, 3.0, first)

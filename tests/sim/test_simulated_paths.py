@@ -8,12 +8,12 @@ import random
 import pytest
 
 from schemefs.net.network_layer import DeliveryError
-from tests.support.tcp_pair import LEFT, RIGHT, Pair, User, Weather, converse, sha256
+from tests.support.tcp_pair import LEFT, RIGHT, Pair, User, WireImpairment, converse, sha256
 
 
 def test_an_mtu_that_falls_on_the_way() -> None:
     """RFC 1191 §6.4: each "fragmentation needed" is heard once, and what was too large goes again at once."""
-    pair = Pair(1, Weather(delay=0.01))
+    pair = Pair(1, WireImpairment(delay=0.01))
     client, server = pair.established()
     octets = random.Random(1).randbytes(500_000)
     left, right = User(pair, client, octets[:200_000]), User(pair, server)
@@ -26,8 +26,8 @@ def test_an_mtu_that_falls_on_the_way() -> None:
         error = DeliveryError(errno.EMSGSIZE, False, "too large", 6, LEFT, RIGHT, transport, mtu=1000, reporter=RIGHT)
         pair.left.network.deliver_error(error, now)  # type: ignore[attr-defined]
 
-    pair.wire.mourners.append(router)
-    pair.wire.weather.largest = 1000
+    pair.wire.loss_watchers.append(router)
+    pair.wire.impairment.largest = 1000
     began = pair.now
     converse(pair, left, right)
     assert right.digest.digest() == sha256(octets)
@@ -38,11 +38,11 @@ def test_an_mtu_that_falls_on_the_way() -> None:
 
 def test_a_black_hole_ends_in_a_time_out_and_leaves_nothing() -> None:
     """No ICMP error reports that the MTU fell. Without probing (RFC 8899) the connection can only time out."""
-    pair = Pair(1, Weather(delay=0.01))
+    pair = Pair(1, WireImpairment(delay=0.01))
     client, server = pair.established()
     client.user_timeout = 20.0
     user = User(pair, client, bytes(100_000))
-    pair.wire.weather.largest = 1000
+    pair.wire.impairment.largest = 1000
     converse(pair, user, seconds=100.0)
     assert user.error == errno.ETIMEDOUT
     server.close(pair.now)
@@ -55,8 +55,8 @@ def test_a_black_hole_ends_in_a_time_out_and_leaves_nothing() -> None:
 
 def test_a_thin_way_back() -> None:
     """10 Mbit/s there, 80 kbit/s back: ACKs that are queued and lost don't stop what they acknowledge."""
-    there = Weather(delay=0.02, rate=1_250_000.0, queue=100)
-    pair = Pair(1, there, back=Weather(delay=0.02, rate=10_000.0, queue=10))
+    there = WireImpairment(delay=0.02, rate=1_250_000.0, queue=100)
+    pair = Pair(1, there, back=WireImpairment(delay=0.02, rate=10_000.0, queue=10))
     client, server = pair.established()
     octets = random.Random(1).randbytes(3_000_000)
     left, right = User(pair, client, octets), User(pair, server)
@@ -69,8 +69,10 @@ def test_a_thin_way_back() -> None:
 @pytest.mark.full
 def test_ten_mebibytes_through_a_hurricane() -> None:
     """30 % lost both ways, and the rest shuffled, doubled and damaged, until the SHA-256 agrees."""
-    weather = Weather(loss=0.3, delay=0.01, jitter=0.01, reordering=0.3, detour=0.03, duplication=0.2, corruption=0.05)
-    pair = Pair(1, weather)
+    impairment = WireImpairment(
+        loss=0.3, delay=0.01, jitter=0.01, reordering=0.3, detour=0.03, duplication=0.2, corruption=0.05
+    )
+    pair = Pair(1, impairment)
     client, server = pair.established()
     octets = random.Random(1).randbytes(10 << 20)
     left, right = User(pair, client, octets), User(pair, server)

@@ -20,7 +20,7 @@ from schemefs.log import LogRings
 from schemefs.names import Names
 from schemefs.net.addresses import packed
 from schemefs.scheme import Caller, Handle, SchemeContext
-from schemefs.testing.wire import SimulatedWire, Weather, WireLink, run
+from schemefs.testing.wire import SimulatedWire, WireImpairment, WireLink, run
 from schemefs.timers import Timers
 from schemes.dns import DnsScheme
 from schemes.icmp import IcmpScheme
@@ -138,11 +138,13 @@ class _Woken:
 class DnsHost:
     """dns, tcp, udp and icmp on the left; `servers` on the right."""
 
-    def __init__(self, *answers: Answers, hosts: str = "", seed: int = 1, weather: Weather | None = None) -> None:
+    def __init__(
+        self, *answers: Answers, hosts: str = "", seed: int = 1, impairment: WireImpairment | None = None
+    ) -> None:
         self.random = random.Random(seed)
         self.timers = Timers()
         self.woken = _Woken(self.timers)
-        self.wire = SimulatedWire(self.timers, self.random, weather)
+        self.wire = SimulatedWire(self.timers, self.random, impairment)
         self.now = 0.0
         self.names = Names(hosts)
         left = self._stack(self.wire.left, ["10.0.2.15"])

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from schemefs.errors import SchemeError
 from schemefs.net.addresses import packed
 from schemefs.net.buffer import joined
-from schemefs.testing.wire import SimulatedWire, Weather, WireLink, run
+from schemefs.testing.wire import SimulatedWire, WireImpairment, WireLink, run
 from schemefs.timers import Timers
 from schemes.ip.network import Network
 from schemes.tcp.connection import Connection
@@ -25,11 +25,15 @@ class Pair:
     """`left` connects, `right` listens on PORT."""
 
     def __init__(
-        self, seed: int = 1, weather: Weather | None = None, mtu: int = 1500, back: Weather | None = None
+        self,
+        seed: int = 1,
+        impairment: WireImpairment | None = None,
+        mtu: int = 1500,
+        back: WireImpairment | None = None,
     ) -> None:
         self.random = random.Random(seed)
         self.timers = Timers()
-        self.wire = SimulatedWire(self.timers, self.random, weather, mtu=mtu, back=back)
+        self.wire = SimulatedWire(self.timers, self.random, impairment, mtu=mtu, back=back)
         self.now = 0.0
         self.left = self._stack(self.wire.left, LEFT)
         self.right = self._stack(self.wire.right, RIGHT)
@@ -131,4 +135,4 @@ def sha256(octets: bytes) -> bytes:
     return hashlib.sha256(octets).digest()
 
 
-__all__ = ["LEFT", "PORT", "RIGHT", "Pair", "User", "Weather", "converse", "sha256"]
+__all__ = ["LEFT", "PORT", "RIGHT", "Pair", "User", "WireImpairment", "converse", "sha256"]

@@ -14,7 +14,7 @@ from schemefs.scheme import Event
 from schemes.tls.credentials import client_context, server_context
 from schemes.tls.engine import RECEIVE_BUFFER, TlsEngine
 from schemes.tls.record_layer import RecordLayer
-from tests.support.tcp_pair import Pair, Weather
+from tests.support.tcp_pair import Pair, WireImpairment
 from tests.support.tls_certificates import AllFiles, Authority, self_signed
 
 
@@ -32,9 +32,9 @@ class World:
     """A client and a server over tcp. *certificate* is the name of the server's."""
 
     def __init__(
-        self, authority: Authority, certificate="good", name="example.com", *, weather=None, client=None, server=None
+        self, authority: Authority, certificate="good", name="example.com", *, impairment=None, client=None, server=None
     ) -> None:
-        self.pair = Pair(weather=weather)
+        self.pair = Pair(impairment=impairment)
         trust = {"ca": str(authority.ca)}
         self.outcomes: list[bool] = []
         streams = self.pair.established()
@@ -181,8 +181,8 @@ def test_half_close_during_the_handshake(authority):
 
 
 def test_bulk_through_loss_with_a_slow_reader_is_bounded_and_complete(authority):
-    weather = Weather(loss=0.03, reordering=0.05)
-    world = World(authority, weather=weather).handshake()
+    impairment = WireImpairment(loss=0.03, reordering=0.05)
+    world = World(authority, impairment=impairment).handshake()
     octets = random.Random(2).randbytes(3 << 20)
     rest, got = memoryview(octets), bytearray()
     largest = 0

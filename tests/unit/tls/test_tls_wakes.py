@@ -12,7 +12,7 @@ from test_tls_engine import World
 from schemefs.errors import SchemeError
 from schemefs.scheme import Event
 from schemes.tls.engine import TlsEngine
-from tests.support.tcp_pair import Weather
+from tests.support.tcp_pair import WireImpairment
 from tests.support.tls_certificates import Authority
 
 
@@ -57,7 +57,7 @@ def converse(world: World, *calls: Parked, seconds: float = 300.0) -> None:
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("chunk", [1 << 17, 20_000, 1000])
 def test_a_parked_writer_and_a_parked_reader_complete(authority: Authority, seed: int, chunk: int) -> None:
-    world = World(authority, weather=Weather(loss=0.01 * seed)).handshake()
+    world = World(authority, impairment=WireImpairment(loss=0.01 * seed)).handshake()
     octets = random.Random(seed).randbytes(chunk * 30)
     rest, got = memoryview(octets), bytearray()
 
