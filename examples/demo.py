@@ -1,10 +1,10 @@
-"""`./dev demo`: the mount at work, in network, mount and process namespaces that are thrown away.
+"""`./dev demo`: a tour of the mount, in temporary network, mount and process namespaces.
 
-Inside them the path is literally /scheme, so that every line can be pasted, and the Linux stack on the other end of the
-TAP is the peer, 10.0.2.2, with a small web server. Beyond it is a world of its own (demo_world.py), for which the host
-is the way out: there the session of names, HTTP and HTTPS is held, and again after the daemon was started anew. Each
-step is printed with its output and one comment; a step that fails makes the exit status 1. Without root: the half that
-needs only /dev/fuse, on a directory of its own.
+Inside them the path is /scheme, so every line can be pasted. The Linux stack on the other end of the TAP is the peer,
+10.0.2.2, with a small web server. Beyond the peer is another network (demo_world.py), which is reached with --uplink:
+names, HTTP and HTTPS are shown there, and once more after a restart of the daemon. Each step is printed with its output
+and a comment; a step that fails makes the exit status 1. Without root only the steps that need no TAP are run, on a
+temporary directory.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ kill $!"""
 
 @dataclass(frozen=True)
 class Step:
-    """A command, why it is interesting, and what its output must have for it to count."""
+    """A command, a comment on it, and a pattern that its output must contain."""
 
     command: str
     comment: str
@@ -59,18 +59,18 @@ STEPS = [
     Step("cat /scheme/netcfg/ifaces/lo/addr/list", "Redox's node for an interface's addresses", r"^127\.0\.0\.1/8$"),
     Step(
         "cat /scheme/icmp/ping/127.0.0.1,count=5,interval=0.2",
-        "reading this file pings: here our own address",
+        "reading this file sends pings, here to the own address",
         "5 packets transmitted, 5 packets received, 0.00% packet loss",
     ),
     Step(
         "cat /scheme/icmp/ping/10.0.2.2,count=5,interval=0.2",
-        "the Linux stack on the other end of the TAP; the first probe waited for ARP and was not lost",
+        "the Linux stack on the other end of the TAP; the first probe waited for ARP",
         "5 packets transmitted, 5 packets received, 0.00% packet loss",
         needs_tap=True,
     ),
     Step(
         "ping -c 2 -i 0.2 10.0.2.15",
-        "and back: Linux pings us",
+        "the other direction: Linux pings the mount",
         "2 packets transmitted, 2 received, 0% packet loss",
         needs_tap=True,
     ),
@@ -83,49 +83,49 @@ STEPS = [
     ),
     Step(
         "cat /scheme/tcp/10.0.2.2:81; cat /scheme/tcp/err",
-        "a closed port says so, and err says why",
+        "a closed port fails the open, and err has the reason",
         r"Connection refused[\s\S]*RST",
         needs_tap=True,
     ),
-    Step(SERVER, "a web server in shell, and Linux's curl as its client", r"^hello 10\.0\.2\.2:\d+$", needs_tap=True),
+    Step(SERVER, "a web server in shell, and curl on Linux as its client", r"^hello 10\.0\.2\.2:\d+$", needs_tap=True),
     Step(LOOPBACK_SERVER, "a server and its client in shell, over lo", r"^hello 127\.0\.0\.1:\d+$"),
     Step(
         "timeout --signal=INT 1 cat /scheme/udp/:9999; echo status $?",
-        "a blocked cat ends at once with what Ctrl-C sends (timeout's 124 says that it was sent)",
+        "SIGINT, as Ctrl-C sends it, ends a blocked cat at once (124: timeout has sent it)",
         r"^status 124$",
     ),
     Step(
         "tail -n 5 /scheme/logging/net/schemefs.log",
-        "the daemon's own log is a file too; tail -f follows it",
+        "the daemon's log is a file; tail -f follows it",
         r"^\+\d+\.\d+ [A-Z]+ ",
     ),
     Step(
         "grep -E '_(posted|completed|in_flight)=' /scheme/network/eth0/stats",
-        "the virtqueues between the stack and the TAP: nothing sent is in flight, every buffer came back",
+        "the virtqueues between the stack and the TAP: every sent buffer is completed",
         r"^tx_in_flight=0$",
         needs_tap=True,
     ),
 ]
 
-# The session of the notes (docs/field-notes.md), with the world beyond the host.
+# The session of docs/field-notes.md, with the network beyond the host.
 SESSION = [
-    Step("cat /scheme/netcfg/route/list", "the way out: the host forwards, and lends its address", r"^default via"),
+    Step("cat /scheme/netcfg/route/list", "the default route: the host forwards and masquerades", r"^default via"),
     Step(
         "cat /scheme/dns/www.example",
-        "asked at 10.0.2.3, which is the host's relay to its own resolvers",
+        "10.0.2.3 relays the question to the resolvers of the host",
         r"^192\.0\.2\.2$",
     ),
     Step(
         "schemefs ping -c 5 -i 0.2 www.example",
-        "by name, in Redox's words",
+        "ping by name, with the output of Redox",
         "5 packets transmitted, 5 packets received, 0.00% packet loss",
     ),
     Step(
         r"exec 3<>/scheme/tcp/www.example:80; echo -ne 'GET / HTTP/1.0\r\n\r\n' >&3; cat <&3",
-        "HTTP by cat and echo; who greets us has seen the host's address",
+        "HTTP by cat and echo; the server has seen the host's address",
         r"200 OK[\s\S]*hello 192\.0\.2\.1",
     ),
-    Step("schemefs get http://www.example/", "the same by a tool that uses the same files", r"^hello 192\.0\.2\.1$"),
+    Step("schemefs get http://www.example/", "the same by a tool, which uses the same files", r"^hello 192\.0\.2\.1$"),
     Step(
         "exec 3<>/scheme/tls/www.example:443; grep -E '^(version|verified|peer_subject)=' "
         "/scheme/$(schemefs which 3)/status\n"
@@ -135,37 +135,37 @@ SESSION = [
     ),
     Step(
         "cat /scheme/tls/192.0.2.2:443; cat /scheme/tls/err",
-        "by an address that the certificate is not for, nobody is trusted",
+        "the certificate is not for this address, so the open fails",
         "IP address mismatch",
     ),
     Step(
         "grep -E ' (DEBUG|INFO) ' /scheme/logging/net/schemefs.log | tail -n 4",
-        "what the daemon has to say about it",
+        "the daemon's log of it",
         r"^\+\d+\.\d+ [A-Z]+ ",
     ),
 ]
 AGAIN = [
     Step(
         "schemefs ping -c 5 -i 0.1 www.example | tail -n 2",
-        "after a new start all is as it was",
+        "after the restart names and routes work as before",
         "5 packets transmitted, 5 packets received, 0.00% packet loss",
     ),
-    Step("schemefs get https://www.example/", "name, route, TLS: once more", r"^hello 192\.0\.2\.1$"),
+    Step("schemefs get https://www.example/", "and so does TLS", r"^hello 192\.0\.2\.1$"),
 ]
 UPLINK = ["--uplink", "--log-level", "debug"]
 
 
 def main(arguments: list[str]) -> int:
-    """Run the demo, in namespaces if we may."""
+    """Run the demo, in namespaces if they can be made."""
     shell = "--shell" in arguments
     if INSIDE in arguments:
         return inside(shell=shell)
     lacking = what_is_missing()
     if not lacking:
         return in_namespaces(arguments)
-    print(f"Only the half on loopback, since {lacking}.\n")
+    print(f"Only the steps on loopback: {lacking}.\n")
     if not os.access("/dev/fuse", os.R_OK | os.W_OK):
-        print("Nothing can be mounted: /dev/fuse is missing, or its mode keeps you out (chmod 666 /dev/fuse).")
+        print("Nothing can be mounted: /dev/fuse is missing, or its mode denies access (chmod 666 /dev/fuse).")
         return 1
     with tempfile.TemporaryDirectory(prefix="schemefs-demo-") as folder:
         return demonstrate(
@@ -174,7 +174,7 @@ def main(arguments: list[str]) -> int:
 
 
 def what_is_missing() -> str:
-    """Return what the half with the peer lacks here."""
+    """Return what this machine lacks for the steps with the peer; empty: nothing."""
     if os.geteuid() != 0:
         return "namespaces and a TAP need root"
     if not os.path.exists("/dev/net/tun"):
@@ -185,7 +185,7 @@ def what_is_missing() -> str:
 
 
 def in_namespaces(arguments: list[str]) -> int:
-    """Run this program again inside; everything it starts ends with it."""
+    """Run this program again in new namespaces; all processes that it starts end with it."""
     made = not SCHEME.exists()
     SCHEME.mkdir(exist_ok=True)
     unshare = ["unshare", "--net", "--mount", "--propagation", "private", "--pid", "--fork", "--mount-proc"]
@@ -198,7 +198,7 @@ def in_namespaces(arguments: list[str]) -> int:
 
 
 def inside(*, shell: bool) -> int:
-    """Set up the peer and the world, then show everything."""
+    """Set up the peer and the network beyond it, then show all steps."""
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
     with tempfile.TemporaryDirectory(prefix="schemefs-demo-") as name, ExitStack() as ends:
         folder = Path(name)
@@ -209,33 +209,39 @@ def inside(*, shell: bool) -> int:
         ends.callback(peer.kill)
         lacking = demo_world.what_is_missing()
         if lacking:
-            print(f"Nothing beyond the host, since {lacking}.\n")
+            print(f"No steps beyond the host: {lacking}.\n")
             return demonstrate(SCHEME, [], STEPS, shell)
         ends.enter_context(demo_world.world(folder))
         anew = f"schemefs umount {SCHEME} && schemefs mount {SCHEME} {' '.join(UPLINK)}"
-        restart = Step(anew, "the daemon anew; it has put everything back before", "^mounted ")
+        restart = Step(anew, "a restart; umount has restored the host's settings before", "^mounted ")
         return demonstrate(SCHEME, UPLINK, [*STEPS, *SESSION, restart, *AGAIN], shell)
 
 
 def demonstrate(mount_point: Path, options: list[str], steps: list[Step], shell: bool) -> int:
-    """Mount, show the steps, unmount. Return 1 if one failed."""
+    """Mount, show the steps, unmount. Return 1 if a step failed, else 0."""
     began = time.monotonic()
-    path = os.environ["SCHEME"] = str(mount_point)  # for the tools, should others be mounted too
-    mount = Step(" ".join(["schemefs mount", path, *options]), "it returns when the mount is ready", "^mounted ")
+    path = os.environ["SCHEME"] = str(mount_point)  # for the tools, since other mounts may exist
+    mount = Step(
+        " ".join(["schemefs mount", path, *options]), "the command returns when the mount is ready", "^mounted "
+    )
     if not show(mount):
         return 1
     failed = [step for step in steps if not show(replace(step, command=re.sub(r"/scheme\b", path, step.command)))]
     if shell:
-        print("A shell in the same place; exit ends it all.\n")
+        print("A shell in the same namespaces; exit ends the demo.\n")
         subprocess.run([os.environ.get("SHELL", "/bin/sh")], check=False)
-    if not show(Step(f"schemefs umount {path}", "in order: FINs, the TAP gone, no process left", "^unmounted ")):
+    if not show(
+        Step(
+            f"schemefs umount {path}", "connections are closed, the TAP is removed, the daemon has ended", "^unmounted "
+        )
+    ):
         return 1
     print(f"{len(failed)} steps failed; {time.monotonic() - began:.0f} s")
     return 1 if failed else 0
 
 
 def show(step: Step) -> bool:
-    """Print and run one step; tell whether it did what it should."""
+    """Print and run one step; return whether its output matches."""
     print(bold("$ " + step.command.replace("\n", "\n> ")))
     try:
         done = subprocess.run(
@@ -250,7 +256,7 @@ def show(step: Step) -> bool:
         )
         output = done.stdout
     except subprocess.TimeoutExpired as expired:
-        output = (expired.stdout or b"").decode(errors="replace") + f"(nothing more for {STEP_TIMEOUT} s)"
+        output = (expired.stdout or b"").decode(errors="replace") + f"(no end within {STEP_TIMEOUT} s)"
     print(output.rstrip("\n"))
     good = re.search(step.expected, output, re.MULTILINE) is not None
     print(dim(f"# {step.comment}") if good else f"FAILED: expected {step.expected!r}", end="\n\n")

@@ -1,9 +1,9 @@
-"""The demo's world beyond the host: a network namespace with a name server and a web server, and an authority.
+"""The network beyond the host, for the demo: a namespace with a name server and a web server, and an authority.
 
 daemon 10.0.2.15 ── TAP ── host ── veth 192.0.2.1 ── 192.0.2.2 www.example: DNS, HTTP, HTTPS
 
-For use in network and mount namespaces that are thrown away: the host's resolv.conf is covered, and the authority's
-certificate is what SSL_CERT_FILE names, so that the system's trust store is this one for all that is started.
+It needs network and mount namespaces of its own: a bind mount covers the host's resolv.conf. SSL_CERT_FILE names the
+authority's certificate, so it is the trust store of every program that is started.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ delete table ip probe
 
 
 def what_is_missing() -> str:
-    """Return what such a world lacks here."""
+    """Return what this machine lacks for it; empty: nothing."""
     for program in ("nft", "dnsmasq"):
         if not shutil.which(program):
             return f"there is no {program} command"
@@ -46,7 +46,7 @@ def what_is_missing() -> str:
 
 @contextmanager
 def world(folder: Path) -> Iterator[None]:
-    """Have the world around; everything of it that is a file is in *folder*."""
+    """Set up the network beyond the host, until the context ends; its files are in *folder*."""
     certificate = _certificate(folder)
     with ExitStack() as ends:
         namespace = _start(ends, ["unshare", "--net", "sh", "-c", "echo ready; exec sleep infinity"])
@@ -88,7 +88,7 @@ def _run(*command: str) -> None:
 
 
 def _start(ends: ExitStack, command: list[str], *, says_ready: bool = True) -> subprocess.Popen[str]:
-    """Start what ends with the world, and wait until it is there."""
+    """Start a program that ends with the context, and wait until it is ready."""
     started = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     ends.callback(_end, started)
     if says_ready:

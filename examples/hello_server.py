@@ -1,6 +1,6 @@
-"""A web server for the demo and the tests: `hello_server.py ADDRESS PORT [PEM]` greets whom it sees; HTTPS with a PEM.
+"""A web server for the demo and the tests: `hello_server.py ADDRESS PORT [PEM]`; HTTPS with a PEM.
 
-It prints "ready" when it listens.
+Every page is "hello" and the client's address. It prints "ready" when it listens.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import sys
 
 
 class Greeting(http.server.BaseHTTPRequestHandler):
-    """One page."""
+    """Answers every GET with the client's address."""
 
     def do_GET(self):
         self.send_response(200)
@@ -23,7 +23,7 @@ class Greeting(http.server.BaseHTTPRequestHandler):
 
 
 class TlsServer(http.server.ThreadingHTTPServer):
-    """Python's own closes a TLS stream without close_notify, which tells a client that it was cut off."""
+    """Python's own server closes a TLS stream without close_notify, which clients report as truncation."""
 
     def shutdown_request(self, request):
         super().shutdown_request(request.unwrap())

@@ -1,4 +1,4 @@
-"""A user's tests: the `scheme_mount` fixture comes with schemefs. Needs no root, only /dev/fuse.
+"""Tests of a user: the `scheme_mount` fixture comes with schemefs. They need /dev/fuse and no root.
 
 Run with: pytest examples/test_my_server.py
 """

@@ -1,4 +1,4 @@
-"""Calls on a mount in processes of their own: what blocks there blocks no test, and can be signalled."""
+"""System calls on a mount, each in a process of its own: it may block and be signalled without blocking the test."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Final, Self
 
 from schemefs.testing.observing import PATIENCE, sleeps_in, stats, wait_until
 
-# Python would turn SIGINT into an exception and a traceback, which is its own time and not the call's.
+# Python turns SIGINT into an exception and a traceback, whose time would be added to that of the call.
 PROGRAM: Final = """
 import os, select, signal, sys
 signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -55,20 +55,20 @@ print(json.dumps(found))
 class Blocked:
     """A process in one call on a mount: `read`, `write`, `poll` of an inherited descriptor, or `open` of a path.
 
-    Entered once the daemon has parked the call; at the end it is killed.
+    As a context it is entered once the daemon has parked the call, and kills the process at its end.
     """
 
     def __init__(self, mount: Path, call: str, target: int | Path, data: bytes = b"") -> None:
         self._mount = mount
         self._call = call
         self._counter = "polled" if call == "poll" else "parked"
-        # Parked calls are counted each; of those that poll one file, the kernel asks once.
+        # Each parked call is counted; of several polls of one file, the kernel sends one.
         self._enough = 1 if call == "poll" else stats(mount / "stats")["parked"] + 1
         self._process = _start(call, target, data)
 
     @staticmethod
     def finishes(mount: Path, call: str, target: int, data: bytes) -> None:
-        """Make a call that must not block; AssertionError: it does."""
+        """Make a call that must not block. AssertionError: it blocks."""
         process = _start(call, target, data)
         try:
             process.communicate(timeout=PATIENCE)
@@ -78,7 +78,7 @@ class Blocked:
             raise AssertionError(f"a {call} hangs on {mount}") from None
 
     def __enter__(self) -> Self:
-        wait_until(self._sleeps, f"the {self._call} did not block, or not in the daemon")
+        wait_until(self._sleeps, f"the {self._call} is not parked in the daemon")
         return self
 
     def __exit__(
@@ -95,14 +95,14 @@ class Blocked:
         return known and sleeps_in(self._process.pid, self._call)
 
     def result(self) -> bytes:
-        """Wait until the call has returned, and return what it did: octets, or a number."""
+        """Wait for the call to return, and return its result: octets, or a number in decimal."""
         out, err = self._process.communicate(timeout=PATIENCE)
         if self._process.returncode:
             raise AssertionError(err.decode())
         return out
 
     def end(self, number: signal.Signals) -> float:
-        """Send a signal; return the seconds until the process has ended by it."""
+        """Send a signal and return the seconds until it has ended the process."""
         began = time.monotonic()
         self._process.send_signal(number)
         status = self._process.wait(PATIENCE)
@@ -113,13 +113,13 @@ class Blocked:
 
 
 def seconds_to_end(mount: Path, call: str, target: int | Path, number: signal.Signals) -> float:
-    """Block in a call and end it with a signal; return how long that took."""
+    """Block in a call, end it with a signal, and return the seconds between."""
     with Blocked(mount, call, target) as process:
         return process.end(number)
 
 
 def walk(tree: Path, *, read: bool = False) -> dict[str, int]:
-    """Return every path below *tree*; with *read*, every text is read too: its errno, 0 for success."""
+    """Return every path below *tree*, with 0; with *read*, with the errno of reading it, if it is a text."""
     command = [sys.executable, "-S", "-c", WALKER, str(tree), "read" if read else ""]
     done = subprocess.run(command, check=True, capture_output=True, timeout=PATIENCE)
     return {path: int(number) for path, number in json.loads(done.stdout).items()}

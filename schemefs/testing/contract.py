@@ -1,10 +1,10 @@
-"""What the mount promises of every scheme, to be run against yours: a test class that you name your files to.
+"""The contract suite for schemes: what the mount promises of every scheme, as tests of one of yours.
 
     import os
     from upper import UpperScheme
     from schemefs.testing.contract import Opened, SchemeContract, opened
 
-    def room(mount, closing):
+    def any_path(mount, closing):
         file = opened(mount / "upper/any", closing)
         def feed():
             os.write(file, b"hello")
@@ -13,13 +13,13 @@
 
     class TestUpper(SchemeContract):
         schemes = (UpperScheme,)
-        streams = {"room": room}
+        streams = {"any": any_path}
 
-The tree: looking has no effect, every directory explains itself, texts never wait, no name is EIO. Each stream: reads
-wait, and not with O_NONBLOCK; poll (select, epoll, the event scheme) says what a read would do; a signal ends a
-blocked call within 50 ms and takes nothing with it. After every test, nothing of it is left in the daemon.
+The tree: lookups have no side effect, every directory has a README, texts never wait, no name is EIO. Each stream:
+a read waits, unless O_NONBLOCK is set; poll, select, epoll and the event scheme predict a read; a signal ends a blocked
+call within 50 ms, and no octet is lost. After every test the daemon holds nothing of it.
 
-A call that could hang is made by a process of its own (`blocked.py`): a fault is a failed test and not a hung one.
+A process of its own makes each call that could hang (`blocked.py`), so a fault fails the test and does not hang it.
 """
 
 from __future__ import annotations
@@ -43,44 +43,44 @@ from schemefs.testing.blocked import Blocked, seconds_to_end, walk
 from schemefs.testing.mount import SchemeMount
 from schemefs.testing.observing import stats, wait_until
 
-PROMPT: Final = 0.050  # seconds in which a signal ends a call
-TRIES: Final = 5  # the machine may be busy; a call that waits for anything but the signal is late every time
+PROMPT: Final = 0.050  # seconds from a signal to the end of the call
+TRIES: Final = 5  # the machine may be busy; a call that waits for more than the signal is late every time
 SOON: Final = 10.0
 SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)
-LARGEST: Final = 1 << 28  # octets; a stream that takes so many without a reader never fills
+LARGEST: Final = 1 << 28  # octets; a stream that takes so many without a reader is not bounded
 ODD_NAMES: Final = ("no-such-name", ".hidden", "x" * 255, "a:b:c:d", "1.2.3.4.5:6", "99999999", "\udcff")
 
 
 @dataclass(frozen=True)
 class Opened:
-    """One open stream, with nothing to read yet."""
+    """An open stream without anything to read."""
 
     descriptor: int
-    feed: Callable[[], bytes | None]  # has something arrive, and returns what reads must then give; None: anything
-    write: bytes = b""  # what may be written to it at any time; empty: nothing
+    feed: Callable[[], bytes | None]  # makes octets arrive, and returns them; None: unknown octets
+    write: bytes = b""  # octets that the stream takes at any time; empty: none
 
 
 Opener = Callable[[Path, ExitStack], Opened]
-"""Given the mount and what closes at the end of the test."""
+"""Opens a stream in the mount; the ExitStack closes at the end of the test."""
 
 
 def opened(path: Path, closing: ExitStack, flags: int = os.O_RDWR) -> int:
-    """Open *path*, and have *closing* close it."""
+    """Open *path* until *closing* closes."""
     descriptor = os.open(path, flags)
     closing.callback(os.close, descriptor)
     return descriptor
 
 
 class MountedContract:
-    """A mount for the class, and what must be true after each test."""
+    """One mount for the class, and a check after each test that the daemon holds nothing of it."""
 
     schemes: ClassVar[Sequence[type[Scheme]]] = ()
-    """What is mounted: these, what they require, and `event`. Empty: everything that is installed."""
+    """The schemes to mount, with those they require, and `event`. Empty: all that are installed."""
 
     @pytest.fixture(scope="class")
     @classmethod
     def mount(cls, _no_leftovers: None) -> Iterator[SchemeMount]:
-        """The mount."""
+        """The mount of the class; at its end, the log must have no traceback."""
         schemes = tuple(cls.schemes)
         if schemes:
             schemes += tuple(scheme for scheme in plugins.load().schemes if scheme.name == "event")
@@ -90,7 +90,7 @@ class MountedContract:
 
     @pytest.fixture(autouse=True)
     def _nothing_is_left(self, mount: SchemeMount) -> Iterator[None]:
-        """Whatever the test opened, parked and polled is gone from the daemon, and nothing in it has failed."""
+        """No stream, listing, parked call or poll of the test is left in the daemon, and it has counted no failure."""
 
         def held() -> dict[str, int]:
             found = stats(mount.path / "stats")
@@ -102,24 +102,24 @@ class MountedContract:
 
     @pytest.fixture
     def closing(self) -> Iterator[ExitStack]:
-        """What the test opens is closed at its end."""
+        """Closed at the end of the test, with all that it opened."""
         with ExitStack() as stack:
             yield stack
 
 
 class TreeContract(MountedContract):
-    """What holds for the names of a scheme."""
+    """The tests of a scheme's names."""
 
     directory: ClassVar[str] = ""
-    """The scheme's directory in the mount; empty: that of the first of `schemes`, or the whole tree."""
+    """The directory to test; empty: that of the first of `schemes`, or the whole mount."""
 
     @pytest.fixture
     def tree(self, mount: SchemeMount) -> Path:
-        """The directory."""
+        """The directory to test."""
         return mount.path / (self.directory or "".join(scheme.name for scheme in self.schemes[:1]))
 
     def test_looking_has_no_effect(self, mount: SchemeMount, tree: Path) -> None:
-        """What ls lists can be looked at, every directory has a README, and no conversation comes of it."""
+        """Every listed name has attributes, every directory has a README, and no conversation is made."""
         before, streams = walk(tree), stats(mount.path / "stats")["streams"]
         assert walk(tree) == before
         assert stats(mount.path / "stats")["streams"] == streams
@@ -127,16 +127,16 @@ class TreeContract(MountedContract):
         assert {folder for folder in folders if f"{folder}/README" not in before} == set()
 
     def test_texts_never_wait(self, tree: Path) -> None:
-        """A file that is no stream is read at once; what may not be read is EACCES."""
+        """A file that is no stream is read at once, or EACCES."""
         assert set(walk(tree, read=True).values()) <= {0, errno.EACCES}
 
     @pytest.mark.parametrize("name", ODD_NAMES)
     def test_any_name_may_be_tried(self, tree: Path, name: str) -> None:
-        """ENOENT, or EINVAL for what is meant as an address; or your scheme knows what it means. Never EIO."""
+        """A name exists, or is ENOENT, or EINVAL if it is a malformed address. Never EIO."""
         assert _errno_of(os.lstat, tree / name) in (0, errno.ENOENT, errno.EINVAL)
 
     def test_the_tree_is_what_it_is(self, tree: Path) -> None:
-        """Nothing can be made, renamed or removed."""
+        """No file can be made, renamed or removed; modes and owners are fixed."""
         readme = tree / "README"
         assert _errno_of(os.mkdir, tree / "README" / "new") == errno.ENOTDIR
         assert _errno_of(os.unlink, readme) == errno.EPERM
@@ -147,17 +147,17 @@ class TreeContract(MountedContract):
 
 
 class StreamContract(MountedContract):
-    """What holds for each stream, given one with nothing to read and a way to feed it."""
+    """The tests of each stream, given one without anything to read and a way to feed it."""
 
     streams: ClassVar[Mapping[str, Opener]] = {}
     fill: ClassVar[Collection[str]] = ()
-    """Which of them fill up: what is written stays in the way of what is written next, until somebody reads."""
+    """Those of `streams` that fill: without a reader, writes block at last."""
     waiting_opens: ClassVar[Sequence[str]] = ()
-    """Paths in the mount whose open waits: a connect that is not answered, an accept."""
+    """Paths in the mount whose open waits: a connect without an answer, an accept."""
 
     @classmethod
     def pytest_generate_tests(cls, metafunc: pytest.Metafunc) -> None:
-        """Make each test once for each stream."""
+        """Repeat each test for each stream."""
         if "opener" in metafunc.fixturenames:
             metafunc.parametrize("opener", cls.streams.values(), ids=cls.streams.keys())
         if "filling" in metafunc.fixturenames:
@@ -167,18 +167,18 @@ class StreamContract(MountedContract):
 
     @pytest.fixture
     def stream(self, mount: SchemeMount, closing: ExitStack, opener: Opener) -> Opened:
-        """The stream, opened."""
+        """One of `streams`, opened."""
         return opener(mount.path, closing)
 
     def test_it_is_a_stream(self, stream: Opened) -> None:
-        """A regular file without size that can't seek, to be read in large blocks."""
+        """A stream is a regular file of size 0 with large blocks, without lseek."""
         with pytest.raises(OSError, match=os.strerror(errno.ESPIPE)):
             os.lseek(stream.descriptor, 0, os.SEEK_SET)
         status = os.fstat(stream.descriptor)
         assert (status.st_size, status.st_blksize) == (0, 1 << 20)
 
     def test_a_read_waits_for_what_comes(self, mount: SchemeMount, stream: Opened) -> None:
-        """In another process that has inherited the descriptor; a write on it meanwhile is not held up."""
+        """Another process, which inherits the descriptor, reads; a write meanwhile does not wait for it."""
         with Blocked(mount.path, "read", stream.descriptor) as reader:
             if stream.write:
                 Blocked.finishes(mount.path, "write", stream.descriptor, stream.write)
@@ -187,7 +187,7 @@ class StreamContract(MountedContract):
         assert found if expected is None else expected.startswith(found) and found
 
     def test_nonblocking_is_what_the_descriptor_says_now(self, stream: Opened) -> None:
-        """O_NONBLOCK set through a duplicate holds for all, and can be taken back."""
+        """O_NONBLOCK set on a duplicate applies to both, and can be cleared."""
         duplicate = os.dup(stream.descriptor)
         try:
             flags = fcntl.fcntl(duplicate, fcntl.F_GETFL)
@@ -202,7 +202,7 @@ class StreamContract(MountedContract):
             os.close(duplicate)
 
     def test_poll_says_what_a_read_would_do(self, stream: Opened) -> None:
-        """Nothing, then something, then all of it read: poll, select, epoll by level and by edge."""
+        """Before a feed, after it, and after the read: poll, select, epoll by level and by edge."""
         descriptor = stream.descriptor
         with select.epoll() as level, select.epoll() as edge:
             level.register(descriptor, select.EPOLLIN)
@@ -211,7 +211,7 @@ class StreamContract(MountedContract):
                 assert _drained(descriptor) == b""
                 assert not _events(descriptor, select.POLLIN, 0.0)
                 assert (level.poll(0), select.select([descriptor], [], [], 0)[0]) == ([], [])
-                edge.poll(0)  # there may have been one for what was read since
+                edge.poll(0)  # an event for octets that are read by now
                 expected = stream.feed()
                 assert edge.poll(SOON)
                 assert level.poll(SOON)
@@ -220,15 +220,15 @@ class StreamContract(MountedContract):
                 found = _drained(descriptor)
                 assert found if expected is None else found == expected
 
-    def test_who_sleeps_in_poll_is_woken(self, mount: SchemeMount, stream: Opened) -> None:
-        """All of several."""
+    def test_every_sleeping_poll_is_woken(self, mount: SchemeMount, stream: Opened) -> None:
+        """Three processes poll the same file."""
         with ExitStack() as stack:
             pollers = [stack.enter_context(Blocked(mount.path, "poll", stream.descriptor)) for _ in range(3)]
             stream.feed()
             assert [bool(poller.result()) for poller in pollers] == [True] * 3
 
     def test_events_say_what_poll_says(self, mount: SchemeMount, stream: Opened, closing: ExitStack) -> None:
-        """The same two situations through the event scheme, for what has a name there."""
+        """Before a feed and after it, through the event scheme, if the stream has a name there."""
         queue = opened(mount.path / "event/queue", closing, os.O_RDWR | os.O_NONBLOCK)
         name = _name_of(stream.descriptor)
         if _errno_of(os.write, queue, name + b" read\n") in (errno.ENOENT, errno.EINVAL):
@@ -245,7 +245,7 @@ class StreamContract(MountedContract):
     def test_a_signal_ends_a_blocked_read_and_takes_nothing(
         self, mount: SchemeMount, stream: Opened, number: signal.Signals
     ) -> None:
-        """What comes afterwards is all there."""
+        """All octets that arrive afterwards are read."""
         _assert_prompt(seconds_to_end(mount.path, "read", stream.descriptor, number) for _ in range(TRIES))
         expected = stream.feed()
         assert _events(stream.descriptor, select.POLLIN, SOON)
@@ -254,18 +254,18 @@ class StreamContract(MountedContract):
 
     @pytest.mark.parametrize("number", SIGNALS)
     def test_a_signal_ends_a_blocked_poll(self, mount: SchemeMount, stream: Opened, number: signal.Signals) -> None:
-        """Though the daemon has its handle."""
+        """The daemon holds the poll handle at that time."""
         _assert_prompt(seconds_to_end(mount.path, "poll", stream.descriptor, number) for _ in range(TRIES))
 
     @pytest.mark.parametrize("number", SIGNALS)
     def test_a_signal_ends_a_write_without_room(
         self, mount: SchemeMount, closing: ExitStack, filling: Opener, number: signal.Signals
     ) -> None:
-        """Full is EAGAIN for who can't wait, not writable for poll, and no trap for who waits."""
+        """A full stream is EAGAIN with O_NONBLOCK, not writable for poll, and a signal ends a write that waits."""
         stream = filling(mount.path, closing)
         os.set_blocking(stream.descriptor, False)
         _fill(stream.descriptor)
-        wait_until(lambda: _is_full(stream.descriptor), "it never stays full")
+        wait_until(lambda: _is_full(stream.descriptor), "the stream never stays full")
         os.set_blocking(stream.descriptor, True)
         _assert_prompt(seconds_to_end(mount.path, "write", stream.descriptor, number) for _ in range(TRIES))
 
@@ -273,16 +273,16 @@ class StreamContract(MountedContract):
     def test_a_signal_ends_an_open_that_waits(
         self, mount: SchemeMount, waiting_open: str, number: signal.Signals
     ) -> None:
-        """And what it was doing is given up."""
+        """What the open had begun is given up."""
         _assert_prompt(seconds_to_end(mount.path, "open", mount.path / waiting_open, number) for _ in range(TRIES))
 
 
 class SchemeContract(TreeContract, StreamContract):
-    """Both: for a scheme that has streams."""
+    """All tests, for a scheme that has streams."""
 
 
 def _errno_of(call: Callable[..., object], *arguments: object) -> int:
-    """Return the errno that *call* fails with; 0: it doesn't."""
+    """Return the errno that *call* fails with; 0: it succeeds."""
     try:
         call(*arguments)
     except OSError as error:
@@ -304,7 +304,7 @@ def _events(descriptor: int, interest: int, seconds: float) -> int:
 
 
 def _drained(descriptor: int) -> bytes:
-    """Read all there is, without waiting; the descriptor blocks before and after."""
+    """Read until it would block; the descriptor is blocking before and after."""
     found = b""
     os.set_blocking(descriptor, False)
     try:
@@ -325,11 +325,11 @@ def _fill(descriptor: int) -> None:
             written += os.write(descriptor, bytes(1 << 16))
     except BlockingIOError:
         return
-    pytest.fail(f"it took {written} octets that nobody has read")
+    pytest.fail(f"the stream took {written} octets without a reader")
 
 
 def _is_full(descriptor: int) -> bool:
-    """What is on its way to the other end may still make room: full is what can't be written twice in a row."""
+    """Return whether poll denies OUT. Octets in transit may still make room: then fill it again, and return False."""
     if _events(descriptor, select.POLLOUT, 0.0):
         _fill(descriptor)
         return False

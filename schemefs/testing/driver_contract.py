@@ -1,4 +1,4 @@
-"""What the network layer expects of every driver, to be run against yours.
+"""The contract suite for drivers: what the network layer expects of every driver, as tests of one of yours.
 
     from schemefs.testing.driver_contract import DriverContract
 
@@ -6,11 +6,11 @@
         driver = MyDriver
         options = {"device": "mine0"}
         def question(self, link):
-            return a_frame_that_is_answered
+            return a_frame_that_the_other_end_answers
 
-The device is had once and can be had again; `run` moves frames both ways, waits without a tick, and ends when it is
-cancelled; `send` takes a whole frame or says no, and then says when there is room; what is too long is dropped and
-counted. The driver runs as the daemon runs it (`schemefs/attachments.py`), in this process.
+The device can be opened again after `close`. `run` moves frames in both directions, waits without a tick and ends when
+it is cancelled. `send` takes a whole frame or returns False, and calls `on_space` when there is room. A frame that is
+too long is dropped and counted. The driver runs in this process, as the daemon runs it (`schemefs/attachments.py`).
 """
 
 from __future__ import annotations
@@ -34,25 +34,25 @@ from schemefs.log import LogRings
 from schemefs.net.offload import NO_OFFLOAD, Offload
 
 SOON: Final = 10.0  # seconds
-MANY: Final = 20_000  # frames; a link that takes so many without sending one has no bound
+MANY: Final = 20_000  # frames; a link that takes so many without sending one is not bounded
 IDLE: Final = 0.5  # seconds without traffic
-FEW: Final = 5  # turns of the event loop in that time: whatever was begun before may still end
+FEW: Final = 5  # turns of the event loop in that time, for work that began before
 
 
 class _Turns(trio.abc.Instrument):
-    """Counts how often the event loop wakes."""
+    """Counts the wake-ups of the event loop."""
 
     def __init__(self) -> None:
         self.count = 0
 
     def after_io_wait(self, timeout: float) -> None:
-        """One more."""
+        """Count one."""
         del timeout
         self.count += 1
 
 
 class Received:
-    """What the link has delivered."""
+    """The frames that the link has delivered."""
 
     def __init__(self, link: Link) -> None:
         self.frames: list[tuple[bytes, Offload, float]] = []
@@ -64,7 +64,7 @@ class Received:
         self._arrived.set()
 
     async def some(self) -> tuple[bytes, Offload, float]:
-        """Return the oldest that was not seen yet; AssertionError: nothing comes."""
+        """Remove and return the oldest frame. AssertionError: none arrives."""
         with trio.move_on_after(SOON):
             while not self.frames:
                 self._arrived = trio.Event()
@@ -74,19 +74,19 @@ class Received:
 
 
 class DriverContract:
-    """The tests."""
+    """The tests of a driver class; a subclass names it, its options and a frame with an answer."""
 
     driver: ClassVar[type[Driver]]
     options: ClassVar[Mapping[str, object]] = {}  # values, as DriverContext.options has them
     address: ClassVar[IPv4Interface | None] = None
 
     def question(self, link: Link) -> bytes:
-        """Return a frame that, sent, has at least one frame received: the device's other end answers it."""
+        """Return a frame that the other end of the device answers with at least one frame."""
         raise NotImplementedError
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Link]:
-        """Run the driver as the daemon does; nothing of it is left."""
+        """Run the driver as the daemon does, and check that it closes its descriptors."""
         before = sorted(os.listdir("/proc/self/fd"))
         logs = LogRings(trio.current_time)
         callbacks = CallSoonQueue()
@@ -104,7 +104,7 @@ class DriverContract:
         assert len(os.listdir("/proc/self/fd")) <= len(before), "a descriptor was left open"
 
     def run(self, test: Callable[[Link], Coroutine[Any, Any, None]]) -> None:
-        """Run *test* on a running link, in an event loop of its own."""
+        """Run *test* on a running link, in a new event loop."""
 
         async def main() -> None:
             async with self.running() as link:
@@ -121,8 +121,8 @@ class DriverContract:
         values = with_defaults(table, "eth1", self.options)
         assert read_options(table, "eth1", option_texts(table, values)) == values
 
-    def test_it_is_had_again_and_again(self) -> None:
-        """What `close` left can be opened; a run that was cancelled at once does no harm."""
+    def test_it_can_be_opened_repeatedly(self) -> None:
+        """Open, run, cancel at once and close, three times."""
 
         async def nothing(_link: Link) -> None:
             pass
@@ -131,14 +131,14 @@ class DriverContract:
             self.run(nothing)
 
     def test_the_link_says_what_it_is(self) -> None:
-        """Its name is the daemon's; medium, address, MTU and counters are there from the start."""
+        """The name is the one that the daemon gave; medium, address, MTU and counters are known from the start."""
 
         async def look(link: Link) -> None:
             await trio.lowlevel.checkpoint()
             assert link.name == "eth0"
             assert link.device
             assert len(link.mac) == (6 if link.medium is Medium.ETHERNET else 0)
-            assert 68 <= link.mtu <= 65535  # RFC 791 §3.2, and the field's end
+            assert 68 <= link.mtu <= 65535  # RFC 791 §3.2, and the 16 bits of the length
             counters = link.statistics()
             assert list(link.statistics()) == list(counters)
             assert all(isinstance(value, int | float | str) for value in counters.values())
@@ -146,7 +146,7 @@ class DriverContract:
         self.run(look)
 
     def test_a_frame_is_answered(self) -> None:
-        """Both ways, several times; what comes is given with the time, and its offload."""
+        """Three frames; each answer comes with its offload and the time."""
 
         async def ask(link: Link) -> None:
             received = Received(link)
@@ -161,7 +161,7 @@ class DriverContract:
         self.run(ask)
 
     def test_chunks_are_one_frame(self) -> None:
-        """Headers and payload come apart and arrive together."""
+        """Headers and payload in two chunks are sent as one frame."""
 
         async def ask(link: Link) -> None:
             received = Received(link)
@@ -172,7 +172,7 @@ class DriverContract:
         self.run(ask)
 
     def test_observers_see_what_is_sent(self) -> None:
-        """While there are any, and no longer."""
+        """As long as they are registered."""
 
         async def observe(link: Link) -> None:
             received = Received(link)
@@ -193,8 +193,8 @@ class DriverContract:
 
         self.run(observe)
 
-    def test_a_full_link_says_no_and_then_says_when(self) -> None:
-        """Nothing is taken by halves: after `on_space` the same frame goes."""
+    def test_a_full_link_refuses_and_reports_space(self) -> None:
+        """No part of a refused frame is taken: after `on_space` the same frame is accepted."""
 
         async def flood(link: Link) -> None:
             received = Received(link)
@@ -211,8 +211,8 @@ class DriverContract:
 
         self.run(flood)
 
-    def test_what_is_too_long_is_no_failure(self) -> None:
-        """It is dropped, and what follows goes."""
+    def test_a_frame_that_is_too_long_is_dropped(self) -> None:
+        """The next frame is sent."""
 
         async def send(link: Link) -> None:
             received = Received(link)
@@ -224,7 +224,7 @@ class DriverContract:
         self.run(send)
 
     def test_an_idle_driver_sleeps(self) -> None:
-        """No tick: what waits for the device waits in the kernel."""
+        """The event loop has no tick: it waits for the device in the kernel."""
 
         async def idle(link: Link) -> None:
             received = Received(link)
@@ -232,8 +232,8 @@ class DriverContract:
             await received.some()
             turns = _Turns()
             trio.lowlevel.add_instrument(turns)
-            await trio.sleep(IDLE)  # the span is what is looked at
-            # Frames that the other end sends by itself are no tick.
+            await trio.sleep(IDLE)  # the time under observation
+            # The other end may send frames of its own.
             assert turns.count <= FEW + 2 * len(received.frames)
 
         self.run(idle)

@@ -1,10 +1,10 @@
-"""What a test run made outside itself, written down so that the next run can remove what a killed one left.
+"""Records of the mounts and processes of a test run, so that the next run can remove those of a killed one.
 
     /tmp/schemefs-testing-UID/<random>/record     locked by the pytest process as long as it lives
                                       /mount      mount points, logs… of one fixture
 
-A lock (flock(2)) ends with its process, however that ends, so a record whose lock can be taken is a dead run's: its
-processes are killed, its mounts unmounted, its folder removed. Parallel runs don't touch each other's.
+A lock (flock(2)) ends with its process in every case. So a record whose lock can be taken is of a dead run: its
+processes are killed, its mounts unmounted, its folder removed. Parallel runs hold their locks.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from typing import Final
 from schemefs.command import mountpoint
 from schemefs.fs import mountinfo
 
-KILL_TIMEOUT: Final = 10.0  # seconds; a killed process is gone at once unless the kernel holds it
+KILL_TIMEOUT: Final = 10.0  # seconds; a killed process ends at once, unless it is in an uninterruptible call
 
 
 def runtime_directory() -> Path:
-    """Return this user's folder for mounts of tests; never in pytest's own tmp_path, which rm would walk through."""
+    """Return this user's folder for mounts of tests; not in tmp_path, whose removal by pytest would enter a mount."""
     path = Path(tempfile.gettempdir()) / f"schemefs-testing-{os.geteuid()}"
     path.mkdir(mode=0o700, exist_ok=True)
     if path.stat().st_uid != os.geteuid():
@@ -35,7 +35,7 @@ def runtime_directory() -> Path:
 
 
 class Place:
-    """A folder of one fixture, with the record of what to remove."""
+    """The folder of one fixture, with the record of what to remove."""
 
     def __init__(self) -> None:
         self.path = Path(tempfile.mkdtemp(dir=runtime_directory()))
@@ -43,7 +43,7 @@ class Place:
         fcntl.flock(self._record, fcntl.LOCK_EX)
 
     def note_process(self, pid: int) -> None:
-        """Record a process to kill, with its start time, since the kernel reuses ids."""
+        """Record a process to kill; its start time is kept, since the kernel reuses ids."""
         os.write(self._record, f"process {pid} {_start_time(pid)}\n".encode())
 
     def note_mount(self, path: Path) -> None:
@@ -51,25 +51,25 @@ class Place:
         os.write(self._record, f"mount {path}\n".encode())
 
     def remove(self) -> None:
-        """Remove everything recorded that is still there, and the folder."""
+        """Kill and unmount what is recorded, and remove the folder."""
         _remove(self.path)
         os.close(self._record)
 
 
 def remove_leftovers() -> list[str]:
-    """Remove what runs that are no more have left; return a line for each."""
+    """Remove what dead runs have left; return a line for each."""
     removed = []
     for folder in sorted(runtime_directory().iterdir()):
         try:
             record = os.open(folder / "record", os.O_RDWR | os.O_CLOEXEC)
         except FileNotFoundError:
-            continue  # just being made, or just being removed
+            continue  # being made or removed at this moment
         try:
             fcntl.flock(record, fcntl.LOCK_EX | fcntl.LOCK_NB)
             _remove(folder)
             removed.append(f"removed {folder}, left by a run that was killed")
         except BlockingIOError:
-            pass  # a parallel run lives
+            pass  # of a parallel run
         finally:
             os.close(record)
     return removed
@@ -83,13 +83,13 @@ def _remove(folder: Path) -> None:
     for entry in entries:
         if entry[0] == "mount":
             mountpoint.remove_stale(" ".join(entry[1:]))
-    # Never through a mount that is still there: it would be the user's network that is removed.
+    # Not through a mount that is still there, whose files would be removed.
     if not any(entry[0] == "mount" and mountinfo.mounted_at(" ".join(entry[1:])) for entry in entries):
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def _kill(pid: int) -> None:
-    """Kill, and wait until the process has let go of what it held."""
+    """Kill, and wait until the process has released what it held."""
     try:
         pidfd = os.pidfd_open(pid)
     except ProcessLookupError:

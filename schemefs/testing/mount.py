@@ -1,6 +1,6 @@
-"""A mount of its own for a test: a daemon in a process of its own, its log, and an end that leaves nothing.
+"""A mount for a test: a daemon in a process of its own, its log, and an end that leaves nothing behind.
 
-A process of its own, because a test that touches the mount from the thread that serves it waits for itself.
+The process is another one because a thread that serves a mount and calls it waits for itself.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ PR_SET_PDEATHSIG: Final = 1  # prctl(2)
 
 
 class MountFailed(AssertionError):
-    """The daemon did not start, or did not end as it should; the message has its log."""
+    """The daemon did not start, or did not end with status 0; the message has its log."""
 
 
 class SchemeMount:
@@ -63,7 +63,7 @@ class SchemeMount:
                 stderr=errors,
                 cwd="/",
                 env=os.environ | (environment or {}),
-                start_new_session=True,  # Ctrl-C at pytest is pytest's: the fixture ends the daemon, in order
+                start_new_session=True,  # Ctrl-C reaches pytest alone; the fixture then ends the daemon in order
                 preexec_fn=end_with_parent,  # noqa: PLW1509 - two C calls, no lock of Python's
             )
         self._place.note_process(self.pid)
@@ -79,12 +79,12 @@ class SchemeMount:
         return self._daemon.pid
 
     def log(self) -> str:
-        """Return what the daemon has written to its log by now, a moment after it happened, and to standard error."""
+        """Return the daemon's log and standard error up to now; the log is written shortly after an event."""
         texts = [path.read_text(errors="replace") for path in (self._log_file, self._errors_file) if path.exists()]
         return "".join(texts)
 
     def close(self, *, check: bool = True) -> None:
-        """End the daemon in order and remove everything; with *check* it must have lived and exit with 0."""
+        """End the daemon in order and remove everything. MountFailed: with *check*, its exit status is not 0."""
         if not self._place.path.exists():
             return
         self._daemon.terminate()
@@ -128,5 +128,5 @@ def describe_status(status: int) -> str:
 
 
 def end_with_parent() -> None:
-    """In a child before exec: ask the kernel for SIGTERM when the parent is gone, however it went."""
+    """In a child, before exec: have the kernel send SIGTERM when the parent ends, in any way."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)

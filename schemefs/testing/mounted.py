@@ -1,7 +1,7 @@
-"""A mount of named schemes only, for who tests one: `python -m schemefs.testing.mounted DIR MODULE:CLASS…`.
+"""A mount of named schemes only, for their tests: `python -m schemefs.testing.mounted DIR MODULE:CLASS…`.
 
-The classes need not be installed, only importable; what they require is taken from what is installed. The rest is the
-daemon that everybody gets. `SchemeMount(schemes=[…])` and the fixture `mount_scheme` run it.
+The classes must be importable; the schemes that they require must be installed. Beyond that, the daemon is the same as
+of `schemefs mount`. `SchemeMount(schemes=[…])` and the fixture `mount_scheme` run this module.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from schemefs.scheme import Scheme
 
 
 def specification(scheme: type[Scheme]) -> str:
-    """Return `module:Class`, by which another process finds the class."""
+    """Return `module:Class`, which another process can import."""
     return f"{scheme.__module__}:{scheme.__qualname__}"
 
 
 def only(schemes: Sequence[type[Scheme]]) -> plugins.Plugins:
-    """Return the plugins that there are when these schemes, what they require, and the drivers are all."""
+    """Return these schemes, those they require, and all drivers."""
     found = plugins.load()
     installed = {scheme.name: scheme for scheme in found.schemes}
     chosen: dict[str, type[Scheme]] = {}
@@ -59,7 +59,7 @@ def _main(arguments: Sequence[str] | None = None) -> int:
         parser.error(f"unknown level {options.log_level!r}")
     config = Config(log_level=level, log_file=options.log_file)
     schemes = [_find(text) for text in options.schemes]
-    from schemefs import daemon  # noqa: PLC0415 - after the scheme's own module, which may be the one that is broken
+    from schemefs import daemon  # noqa: PLC0415 - after the module of the scheme, whose failure to import is reported first
 
     try:
         return daemon.serve(

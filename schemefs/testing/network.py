@@ -5,8 +5,8 @@
     │ daemon 10.0.2.15 ── TAP schemefs0 ── 10.0.2.2 │ kernel: ping, curl, socat… by `run_peer`
     └───────────────────────────────────────────────┘
 
-The namespace has no name and hangs on one sleeping process, so it ends with the test run, killed or not. The machine's
-own network is never touched.
+The namespace has no name and lives as long as one sleeping process, so it ends with the test run, killed or not. The
+network of the machine is not changed.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Namespace:
 
     def __init__(self) -> None:
         self._place = Place()
-        # The process that prints is the one that stays: unshare, sh and sleep are one process by exec.
+        # unshare, sh and sleep are one process by exec: the one that prints "ready" stays.
         self._holder = subprocess.Popen(
             ["unshare", "--net", "sh", "-c", "ip link set lo up && echo ready && exec sleep infinity"],
             stdin=subprocess.DEVNULL,
@@ -50,7 +50,7 @@ class Namespace:
 
     @property
     def prefix(self) -> tuple[str, ...]:
-        """What runs a command inside."""
+        """The words before a command that run it inside."""
         return ("nsenter", f"--net=/proc/{self._holder.pid}/ns/net", "--")
 
     def run(self, command: Sequence[str], **options: Any) -> subprocess.CompletedProcess[Any]:
@@ -69,7 +69,7 @@ class Namespace:
         return child
 
     def close(self) -> None:
-        """Kill what runs inside, children of servers too, and let the namespace go."""
+        """Kill all processes inside, children of servers included; the namespace ends with them."""
         for pid in _processes_in(self._identity):
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
@@ -110,7 +110,7 @@ class TapNetwork:
         return self.namespace.run(command, **options)
 
     def start_peer(self, command: Sequence[str], **options: Any) -> subprocess.Popen[Any]:
-        """Start a server on the peer; it is killed when the network goes."""
+        """Start a server on the peer; `close` kills it."""
         return self.namespace.start(command, **options)
 
     def close(self, *, check: bool = True) -> None:

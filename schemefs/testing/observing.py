@@ -1,7 +1,7 @@
-"""What other processes do, looked at from outside: who sleeps in which call, what the daemon holds.
+"""Other processes seen from outside: the system call that a process sleeps in, the numbers of the daemon's `stats`.
 
-No event tells that a process has gone to sleep in a call, nor that the daemon has let go of something; so this is the
-one place that looks again and again, and tests wait for what they want to see, never for a span of time.
+No event reports that a process has fallen asleep in a call, or that the daemon has released something. So this module
+polls, and nothing else does: tests wait for a condition, never for a span of time.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-PATIENCE: Final = 20.0  # seconds in which everything happens, also on a busy machine
-PAUSE: Final = 0.002  # between two looks, so that who is waited for gets the processor
+PATIENCE: Final = 20.0  # seconds until a condition counts as failed, on a busy machine, too
+PAUSE: Final = 0.002  # seconds between two checks, which leave the processor to the observed process
 
-# The system calls by number, as /proc/PID/syscall shows them (asm/unistd.h): which ones a program's `read` may be.
+# Numbers of system calls (asm/unistd.h), as /proc/PID/syscall shows them: all that a program's `read` may be.
 CALLS: Final = {
     "x86_64": {"read": {0}, "write": {1}, "open": {2, 257}, "fsync": {74, 75}, "poll": {7, 23, 232, 270, 271, 281}},
     "aarch64": {"read": {63}, "write": {64}, "open": {56}, "fsync": {82, 83}, "poll": {22, 72, 73}},
@@ -34,15 +34,15 @@ def wait_until(
 
 
 def sleeps_in(pid: int, call: str) -> bool:
-    """Tell whether process *pid*'s first thread sleeps in `read`, `write`, `open`, `fsync` or `poll` (any of its kind).
+    """Return whether the first thread of *pid* sleeps in a `read`, `write`, `open`, `fsync` or `poll`.
 
-    Of an open mount that may mean: asked, and not yet answered; `parked` in `stats` tells the one from the other.
+    A request that the daemon is about to answer looks the same; `parked` in `stats` counts those that it has parked.
     """
     number = Path(f"/proc/{pid}/syscall").read_text().split()[0]
     return number.isdecimal() and int(number) in CALLS[os.uname().machine][call]
 
 
 def stats(text: Path) -> dict[str, int]:
-    """Return the numbers of a file of `name=value` lines: of `stats` at the top of the mount, what the daemon holds."""
+    """Return the numbers of a file of `name=value` lines, such as `stats` at the top of the mount."""
     lines = (line.partition("=") for line in text.read_text().splitlines())
     return {name: int(value) for name, _, value in lines}

@@ -1,8 +1,8 @@
-"""A protocol in memory: conversations between two engines of one process, with TCP's way of ending, and nothing else.
+"""A protocol in memory: conversations between two engines of one process, which end as TCP connections do.
 
-For tests of whatever stands above a protocol, and an example of a `ConversationProtocol` that fits on two screens.
-A connection is two engines that hold each other; what one writes the other reads; FIN and RST are calls. It is there
-as soon as the listener's backlog has room, or, with `hold_connects`, when the test says so.
+For tests of the layers above a protocol, and an example of a `ConversationProtocol`. A connection is two engines that
+refer to each other: one reads what the other writes, and FIN and RST are method calls. A connect succeeds at once, or,
+with `hold_connects`, when the test calls `answer`.
 """
 
 from __future__ import annotations
@@ -41,56 +41,56 @@ class PipeEngine:
         self.error = ""
         self.received = bytearray()
         self.hop_limit = 64
-        self.calls: list[str] = []  # what ended it, for who asks: close, close_lingering, abort, discard…
+        self.calls: list[str] = []  # close, close_lingering, abort and discard calls, for tests
         self._state = "CONNECTING"
         self._pending_error = PendingError()
         self._sent_fin = self._got_fin = self._discards = self._shut_read = False
 
     @property
     def ended(self) -> bool:
-        """Both directions were closed, or it was reset."""
+        """Whether both directions are closed, or the connection was reset."""
         return self._state == "CLOSED"
 
     @property
     def settings(self) -> Mapping[str, Setting]:
-        """One to write, one to read."""
+        """One that can be written, one that can only be read."""
 
         def set_hop_limit(text: str) -> None:
             self.hop_limit = parse_number(text, 1, 255)
 
         return {
-            "hop_limit": Setting(lambda: str(self.hop_limit), set_hop_limit, "how many routers may pass it on"),
-            "room": Setting(lambda: str(ROOM), None, "octets that wait for a reader at most"),
+            "hop_limit": Setting(lambda: str(self.hop_limit), set_hop_limit, "routers that may forward it"),
+            "room": Setting(lambda: str(ROOM), None, "octets that the receive buffer holds"),
         }
 
     def establish(self, peer: PipeEngine) -> None:
-        """The connection is there."""
+        """Enter ESTABLISHED, connected to *peer*."""
         self.peer, self._state = peer, "ESTABLISHED"
         self.on_changed()
 
     def fail(self, number: int, sentence: str) -> None:
-        """Refused or reset: the next call says so, once."""
+        """Enter CLOSED; the next call raises the failure, and only that one."""
         self._pending_error.set(number, sentence)
         self.error, self._state = sentence, "CLOSED"
         self.on_changed()
 
     def opening(self, now: float) -> bool:
-        """As Engine says."""
+        """Return whether the connect is not answered yet. SchemeError: it was refused."""
         self._pending_error.raise_once()
         return self._state == "CONNECTING"
 
     def read(self, size: int, now: float) -> bytes | None:
-        """What has arrived, then the failure, then end of file."""
+        """Return octets that have arrived; then raise the failure, once; then end of file."""
         if self.received and not self._shut_read:
             taken = bytes(self.received[:size])
             del self.received[:size]
-            self._tell_peer()
+            self._wake_peer()
             return taken
         self._pending_error.raise_once()
         return b"" if self._got_fin or self._shut_read or self.ended else None
 
     def write(self, data: memoryview, now: float) -> int | None:
-        """Into the peer's room."""
+        """Append to the peer's receive buffer, as far as it has room."""
         self._pending_error.raise_once()
         if self._sent_fin or self.ended:
             raise SchemeError(errno.EPIPE, "this direction is closed")
@@ -103,13 +103,13 @@ class PipeEngine:
         return count
 
     def arrive(self, data: bytes) -> None:
-        """Octets from the peer."""
+        """Receive octets from the peer."""
         if not (self._discards or self._shut_read):
             self.received += data
         self.on_changed()
 
     def fevent(self, interest: int) -> int:
-        """What is true now."""
+        """Return the events that are true now."""
         return readiness(
             interest,
             readable=self.received,
@@ -120,15 +120,15 @@ class PipeEngine:
         )
 
     def queued(self) -> int | None:
-        """Octets to read."""
+        """Return the octets in the receive buffer."""
         return len(self.received)
 
     def synced(self, now: float) -> bool:
-        """Whether the peer has read everything."""
+        """Return whether the peer has read everything."""
         return self.peer is None or not self.peer.received
 
     def shutdown(self, *, read: bool, write: bool, now: float) -> None:
-        """Close directions."""
+        """Close one direction or both; closing the write direction sends FIN."""
         self._shut_read |= read
         if write and not self._sent_fin and not self.ended:
             self._sent_fin = True
@@ -138,25 +138,25 @@ class PipeEngine:
         self.on_changed()
 
     def receive_fin(self) -> None:
-        """The peer will send nothing more."""
+        """Close the peer's direction."""
         self._got_fin = True
         self._end_when_both_are_closed()
         self.on_changed()
 
     def _end_when_both_are_closed(self) -> None:
-        if self._sent_fin and (self._got_fin or self.peer is None):  # without a peer there is nobody to wait for
+        if self._sent_fin and (self._got_fin or self.peer is None):  # without a peer no FIN can come
             self._state = "CLOSED"
 
     def discard_input(self, discard: bool, now: float) -> None:
-        """Drop what arrives and what waits."""
+        """Drop what is in the receive buffer and what arrives, from now on or no longer."""
         self.calls.append(f"discard {discard}")
         self._discards = discard
         if discard and self.received:
             self.received.clear()
-            self._tell_peer()
+            self._wake_peer()
 
     def close(self, now: float) -> None:
-        """As a socket."""
+        """Close as a socket does: with RST if octets are unread, else with FIN."""
         self.calls.append("close")
         if self.received:
             self._reset()
@@ -164,13 +164,13 @@ class PipeEngine:
             self.shutdown(read=True, write=True, now=now)
 
     def close_lingering(self, now: float) -> None:
-        """FIN, and drop what still comes."""
+        """Send FIN, and drop what still arrives."""
         self.calls.append("close_lingering")
         self.received.clear()
         self.shutdown(read=True, write=True, now=now)
 
     def abort(self, now: float) -> None:
-        """RST."""
+        """Send RST."""
         self.calls.append("abort")
         self._reset()
 
@@ -182,10 +182,10 @@ class PipeEngine:
         self.on_changed()
 
     def status(self, now: float) -> Mapping[str, str | int | float]:
-        """What it is doing."""
+        """Return the lines of `status`."""
         return {"state": self._state, "received": len(self.received), "age": now}
 
-    def _tell_peer(self) -> None:
+    def _wake_peer(self) -> None:
         if self.peer is not None:
             self.peer.on_changed()
 
@@ -201,38 +201,38 @@ class PipeListener:
         self._protocol = protocol
 
     def pending(self) -> int:
-        """How many wait."""
+        """Return the number of connections that wait for accept."""
         return len(self.waiting)
 
     def accept(self, now: float) -> Engine | None:
-        """The oldest."""
+        """Return the oldest connection; None: there is none."""
         return self.waiting.popleft() if self.waiting else None
 
     def close(self, now: float) -> None:
-        """Reset who waits."""
+        """Free the port, and reset the connections that wait."""
         self._protocol.listeners.pop(self.local.rpartition(":")[2], None)
         while self.waiting:
             self.waiting.popleft().abort(now)
 
     def status(self, now: float) -> Mapping[str, str | int | float]:
-        """LISTEN."""
+        """Return the lines of `status`."""
         return {"state": "LISTEN", "pending": len(self.waiting)}
 
 
 class PipeProtocol(ConversationProtocol):
-    """Connections by port, whatever the host is called."""
+    """Connections by port; the host is ignored."""
 
     name = "pipe"
     options: Mapping[str, Option] = {"from": Option(parse_endpoint, "the local end", Use.CONNECT)}
 
     def __init__(self) -> None:
         self.listeners: dict[str, PipeListener] = {}
-        self.engines: list[PipeEngine] = []  # every client's, in order of connecting
+        self.engines: list[PipeEngine] = []  # of all clients, in the order of their connects
         self.hold_connects = False
         self._last_port = 49151
 
     def connect(self, address: AddressPath, caller: Caller, now: float) -> Engine:
-        """Reach the listener of that port; EHOSTUNREACH at once for the host `unreachable`."""
+        """Connect to the listener of that port. EHOSTUNREACH: the host is 192.0.2.1."""
         if address.endpoint.host == "192.0.2.1":
             raise SchemeError(errno.EHOSTUNREACH, "no route to 192.0.2.1")
         self._last_port += 1
@@ -244,7 +244,7 @@ class PipeProtocol(ConversationProtocol):
         return engine
 
     def answer(self, engine: PipeEngine) -> None:
-        """Let the connect succeed, or be refused."""
+        """Let the connect of *engine* succeed, or refuse it without a listener."""
         listener = self.listeners.get(engine.remote.rpartition(":")[2])
         if listener is None:
             engine.fail(errno.ECONNREFUSED, f"RST from {engine.remote} in answer to SYN")
@@ -256,7 +256,7 @@ class PipeProtocol(ConversationProtocol):
         listener.on_changed()
 
     def announce(self, address: AddressPath, caller: Caller, now: float) -> ListenerEngine | Engine:
-        """Listen. EADDRINUSE: somebody does."""
+        """Return a listener. EADDRINUSE: the port has one."""
         port = address.endpoint.port
         if port == "0":
             self._last_port += 1
@@ -267,7 +267,7 @@ class PipeProtocol(ConversationProtocol):
         return listener
 
     def stats(self) -> Mapping[str, int | float | str]:
-        """What was counted."""
+        """Return the lines of `stats`."""
         return {"connects": len(self.engines), "listeners": len(self.listeners)}
 
 

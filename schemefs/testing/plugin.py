@@ -1,10 +1,10 @@
-"""The pytest plugin: mounted schemes as fixtures. Loaded wherever schemefs is installed, so it imports little.
+"""The pytest plugin: mounted schemes as fixtures. Every pytest run loads it, so it imports little.
 
     def test_x(scheme_mount):
         assert "127.0.0.1/8" in (scheme_mount.path / "netcfg/iface/lo/addr").read_text()
 
-`scheme_mount` needs /dev/fuse only; `tap_network` needs root. Both are made for each test; the `module_…` ones are
-shared by a module's tests. A test that fails shows the daemon's log.
+`scheme_mount` needs /dev/fuse only; `tap_network` needs root. Both are made for each test; those called `module_…` are
+shared by the tests of a module. The report of a failed test has the daemon's log.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 LOG_TAIL: Final = 20_000  # characters of log in a report
 
-_live: list[SchemeMount] = []  # mounts of fixtures that are set up now
+_live: list[SchemeMount] = []  # the mounts of all fixtures in use
 
 
 @pytest.fixture(scope="session")
 def _no_leftovers() -> None:
-    """Remove what killed runs have left, once, before the first mount."""
+    """Before the first mount, remove what killed runs have left."""
     from schemefs.testing.leftovers import remove_leftovers
 
     for line in remove_leftovers():
@@ -41,15 +41,15 @@ def scheme_mount(_no_leftovers: None) -> Iterator[SchemeMount]:
 
 @pytest.fixture(scope="module")
 def module_scheme_mount(_no_leftovers: None) -> Iterator[SchemeMount]:
-    """As `scheme_mount`, one for all tests of a module."""
+    """As `scheme_mount`, shared by the tests of a module."""
     yield from _mounted()
 
 
 @pytest.fixture
 def mount_scheme(_no_leftovers: None) -> Iterator[Callable[..., SchemeMount]]:
-    """A function that mounts with the options of `schemefs mount` it is given; as often as you like.
+    """A function that mounts with the given options of `schemefs mount`; it may be called repeatedly.
 
-    `mount_scheme(schemes=[MyScheme])` mounts a scheme of yours, and what it requires, without installing it.
+    `mount_scheme(schemes=[MyScheme])` mounts a scheme that is not installed, and those it requires.
     """
     from schemefs.testing.mount import SchemeMount
 
@@ -68,7 +68,7 @@ def mount_scheme(_no_leftovers: None) -> Iterator[Callable[..., SchemeMount]]:
 
 @pytest.fixture
 def namespace(_no_leftovers: None) -> Iterator[Namespace]:
-    """A network namespace of its own, with lo up and nothing else: `.run([…])`, `.start([…])`, `.prefix`. Root."""
+    """A new network namespace with lo up: `.run([…])`, `.start([…])`, `.prefix`. Needs root."""
     from schemefs.testing.network import Namespace
 
     made = Namespace()
@@ -78,13 +78,13 @@ def namespace(_no_leftovers: None) -> Iterator[Namespace]:
 
 @pytest.fixture
 def tap_network(_no_leftovers: None) -> Iterator[TapNetwork]:
-    """A mount on a TAP, the Linux stack as its peer, a namespace of their own: `.mount.path`, `.run_peer([…])`."""
+    """A mount on a TAP and the Linux stack as its peer, in a new namespace: `.mount.path`, `.run_peer([…])`."""
     yield from _networked()
 
 
 @pytest.fixture(scope="module")
 def module_tap_network(_no_leftovers: None) -> Iterator[TapNetwork]:
-    """As `tap_network`, one for all tests of a module."""
+    """As `tap_network`, shared by the tests of a module."""
     yield from _networked()
 
 

@@ -139,7 +139,7 @@ def test_the_loopback_half_of_the_demo() -> None:
     program = "import sys, demo; demo.what_is_missing = lambda: 'it is a test'; sys.exit(demo.main([]))"
     done = demo("-c", f"import sys; sys.path.insert(0, {str(EXAMPLES)!r}); {program}")
     assert done.returncode == 0, done.stdout
-    assert done.stdout.startswith("Only the half on loopback, since it is a test.\n")
+    assert done.stdout.startswith("Only the steps on loopback: it is a test.\n")
     assert "0 steps failed" in done.stdout
 
 
