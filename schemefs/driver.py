@@ -20,7 +20,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from schemefs.driver_option import DriverOption, with_defaults
-from schemefs.net.drop_samples import Samples
+from schemefs.net.drop_samples import DropSamples
 from schemefs.net.offload import NO_OFFLOAD, Offload, split
 from schemefs.no_callback import no_callback
 
@@ -71,7 +71,7 @@ class Link(ABC):
         self.on_space: Callable[[float], None] = no_callback  # a frame that `send` has refused would be taken now
         self.observers: list[Callable[[Chunks, Offload, bool, float], None]] = []  # (chunks, offload, outgoing, now)
         self.space_observers: list[Callable[[float], None]] = []  # called after `on_space`
-        self.samples = Samples()  # for each reason, the last frame that the link has dropped
+        self.samples = DropSamples()  # for each reason, the last frame that the link has dropped
 
     def observe(self, chunks: Chunks, offload: Offload, *, outgoing: bool, now: float) -> None:
         """Show a frame to the observers as it would be on a wire: cut to gso_size, checksums complete.

@@ -21,7 +21,7 @@ from drivers.virtio.device import RECEIVE, TRANSMIT, SharedQueue
 from drivers.virtio.features import Feature
 from drivers.virtio.queue import DeviceQueue
 from schemefs.log import TRACE
-from schemefs.net.drop_samples import Samples
+from schemefs.net.drop_samples import DropSamples
 from schemefs.no_callback import no_callback
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class TapDevice:
         self.mac = b""
         self.mtu = 0
         self.log = log
-        self.samples = Samples()
+        self.samples = DropSamples()
         self._on_blocked = on_blocked
         self._on_posted = on_posted
         self._transmitting = False

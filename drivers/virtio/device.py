@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 if TYPE_CHECKING:
     from drivers.virtio.features import Feature
     from schemefs.net.buffer import Buffer
-    from schemefs.net.drop_samples import Samples
+    from schemefs.net.drop_samples import DropSamples
 
 RECEIVE: Final = 0  # §5.1.2: receiveq1, transmitq1
 TRANSMIT: Final = 1
@@ -32,7 +32,7 @@ class NetDevice(Protocol):
     mac: bytes  # with MAC; else empty: the driver chooses
     mtu: int  # with MTU
     header_length: int  # of virtio_net_hdr: 10 or 12
-    samples: Samples  # for each reason, the last frame that the device has dropped
+    samples: DropSamples  # for each reason, the last frame that the device has dropped
 
     def start(
         self, features: Feature, receive: SharedQueue, transmit: SharedQueue, interrupt: Callable[[int, float], None]

@@ -16,7 +16,7 @@ from drivers.virtio.header import SHORT, decode, real_header_length
 from drivers.virtio.queue import DriverQueue
 from drivers.virtio.rings import memory_size
 from schemefs.log import TRACE
-from schemefs.net.buffer_pool import Pool, is_lent
+from schemefs.net.buffer_pool import BufferPool, is_in_use
 from schemefs.net.offload import NEEDS_CHECKSUM, Offload
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class ReceiveQueue:
         self._header_length = header_length
         memory = memoryview(bytearray(memory_size(size)))
         self.queue = DriverQueue(memory, size, event_idx=event_idx)
-        self._pool = Pool(BUFFER_OCTETS, keep=size)
+        self._pool = BufferPool(BUFFER_OCTETS, keep=size)
         self._buffers = [self._pool.take() for _ in range(size)]
         self.shared = SharedQueue(memory, size, cast("list[Buffer]", self._buffers))
         self.frames = 0
@@ -51,7 +51,7 @@ class ReceiveQueue:
     @property
     def lent(self) -> int:
         """The number of buffers of which a view was kept."""
-        return self._pool.lent
+        return self._pool.in_use
 
     def post(self) -> None:
         """Offer every buffer to the device, and ask for interrupts."""
@@ -71,7 +71,7 @@ class ReceiveQueue:
                 try:
                     self._deliver(head, length, now)
                 finally:
-                    if is_lent(self._buffers, head):
+                    if is_in_use(self._buffers, head):
                         self._pool.set_aside(self._buffers[head])
                         self._buffers[head] = self._pool.take()
                     queue.repost(head)

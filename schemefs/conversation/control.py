@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from schemefs.errors import SchemeError
-from schemefs.net.addresses import parse_endpoint
+from schemefs.net.addresses import parse_host_port
 
 if TYPE_CHECKING:
     from schemefs.conversation.conversation import Conversation
@@ -124,7 +124,7 @@ class Control:
     def _bind(self, conversation: Conversation, argument: str, _caller: Caller, _now: float) -> bool:
         _check_not_begun(conversation, errno.EINVAL)
         try:
-            parse_endpoint(argument)
+            parse_host_port(argument)
         except ValueError as error:
             raise SchemeError(errno.EINVAL, f"bind: {error}") from None
         conversation.bound = argument

@@ -16,7 +16,7 @@ from schemefs.net.addresses import AddressPath, parse_options, parse_seconds, un
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from schemefs.net.addresses import Endpoint
+    from schemefs.net.addresses import HostPort
 
 ACCEPT: Final[Mapping[str, Option]] = {
     "accept": Option(no_value, "open waits for one connection (at most read_timeout) and is its data", Use.LISTEN)
@@ -37,13 +37,13 @@ _ADDRESSES: Final = {Use.CONNECT: "connecting addresses", Use.LISTEN: "listening
 
 
 def parse_with_options(
-    text: str, parse: Callable[[str], Endpoint], options: Mapping[str, Option], use: Use
+    text: str, parse: Callable[[str], HostPort], options: Mapping[str, Option], use: Use
 ) -> AddressPath:
     """Parse an address for *use*; `Use.BOTH`: the address itself decides. ValueError: malformed."""
     before, comma, rest = text.partition(",")
     address = AddressPath(parse(before), parse_options(rest) if comma else {})
     if use is Use.BOTH:
-        use = Use.CONNECT if address.endpoint.host and "accept" not in address.options else Use.LISTEN
+        use = Use.CONNECT if address.host_port.host and "accept" not in address.options else Use.LISTEN
     for name, value in address.options.items():
         option = options.get(name)
         if option is None:

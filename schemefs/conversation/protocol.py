@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import Flag, auto
 from typing import TYPE_CHECKING, Any, Protocol
 
-from schemefs.net.addresses import Endpoint, parse_endpoint, parse_host
+from schemefs.net.addresses import HostPort, parse_host, parse_host_port
 
 if TYPE_CHECKING:
     from schemefs.net.addresses import AddressPath
@@ -182,9 +182,9 @@ class ConversationProtocol(ABC):
     place: str = ""  # the path of its numbered directories; empty: *name*
     hosts: bool = True  # HOST may be a name to look up; without: it is a word of the protocol
 
-    def parse(self, text: str) -> Endpoint:
+    def parse(self, text: str) -> HostPort:
         """Parse an address without its options; no name is looked up. ValueError: malformed."""
-        return parse_endpoint(text) if self.ports else Endpoint(parse_host(text), "")
+        return parse_host_port(text) if self.ports else HostPort(parse_host(text), "")
 
     @abstractmethod
     def connect(self, address: AddressPath, caller: Caller, now: float) -> Engine:

@@ -27,7 +27,7 @@ from schemefs.conversation.protocol import ConversationProtocol, Use
 from schemefs.conversation.settings import settings_of
 from schemefs.conversation.table import ConversationTable
 from schemefs.errors import SchemeError
-from schemefs.net.addresses import AddressPath, Endpoint, parse_seconds, presentation
+from schemefs.net.addresses import AddressPath, HostPort, parse_seconds, presentation
 from schemefs.scheme import (
     Caller,
     Directory,
@@ -113,21 +113,21 @@ class ConversationScheme(Scheme):
             raise FilesWanted(names)
 
     def _connect(self, conversation: Conversation, address: AddressPath, caller: Caller, now: float) -> None:
-        if self.protocol.ports and not address.endpoint.host:
+        if self.protocol.ports and not address.host_port.host:
             raise SchemeError(errno.EINVAL, "connect needs a host")
         self._apply_file_options(conversation, address)
         names = self.context.names
-        if not self.protocol.hosts or len(names.known(address.endpoint.host)) == 1:
+        if not self.protocol.hosts or len(names.known(address.host_port.host)) == 1:
             conversation.begin(self.protocol.connect(address, caller, now), now)
             return
         if self.protocol.ports:  # report an unknown service before the lookup
-            names.port(address.endpoint.port, self.protocol.name)
+            names.port(address.host_port.port, self.protocol.name)
 
         def connect(destination: bytes, now: float) -> Engine:
-            endpoint = Endpoint(presentation(destination), address.endpoint.port)
-            return self.protocol.connect(AddressPath(endpoint, address.options), caller, now)
+            host_port = HostPort(presentation(destination), address.host_port.port)
+            return self.protocol.connect(AddressPath(host_port, address.options), caller, now)
 
-        connecting = Connecting(address.endpoint.host, connect, conversation.begin, self.context.timers)
+        connecting = Connecting(address.host_port.host, connect, conversation.begin, self.context.timers)
         conversation.begin(connecting, now)
         try:
             connecting.start(names, now, timeout=parse_seconds(address.options.get("timeout") or "0"))
@@ -155,7 +155,7 @@ class ConversationScheme(Scheme):
                 setattr(conversation, name, parse_seconds(address.options[name]))
 
     def _listener_key(self, address: AddressPath) -> tuple[str, int]:
-        return address.endpoint.host, self.context.names.port(address.endpoint.port, self.protocol.name)
+        return address.host_port.host, self.context.names.port(address.host_port.port, self.protocol.name)
 
     # Opening
 
@@ -170,7 +170,7 @@ class ConversationScheme(Scheme):
         if "events" in address.options:
             conversation.record().log_event(now, open_text(caller, flags))
         try:
-            if address.endpoint.host or not self.protocol.ports:
+            if address.host_port.host or not self.protocol.ports:
                 self._connect(conversation, address, caller, now)
             else:
                 self._listen(conversation, address, caller, now)

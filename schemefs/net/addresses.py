@@ -116,11 +116,6 @@ class AddressPath:
     host_port: HostPort
     options: dict[str, str] = field(default_factory=dict)  # a bare word has the value ""
 
-    @property
-    def endpoint(self) -> HostPort:
-        """The host and port."""
-        return self.host_port
-
 
 def parse_host_port(text: str) -> HostPort:
     """Split HOST:PORT, [V6]:PORT or HOST!PORT; the port may not be missing."""
@@ -234,8 +229,3 @@ def _check_host(host: str) -> None:
         raise ValueError(faults.bad_host(host))
     if host.replace(".", "").isdecimal() and packed(host) is None:
         raise ValueError(faults.bad_host(host))
-
-
-Endpoint = HostPort
-parse_endpoint = parse_host_port
-endpoint_text = host_port_text

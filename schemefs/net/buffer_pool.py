@@ -42,11 +42,6 @@ class BufferPool:
         """How many buffers are set aside; some of them may have lost their last view since the last check."""
         return len(self._set_aside)
 
-    @property
-    def lent(self) -> int:
-        """How many buffers are set aside."""
-        return self.in_use
-
     def take(self) -> bytearray:
         """Return a buffer without views."""
         self._reclaim()
@@ -77,7 +72,3 @@ class BufferPool:
 def is_in_use(buffers: list[bytearray], index: int) -> bool:
     """Tell whether `buffers[index]` has views; the list must hold the only other reference to it."""
     return sys.getrefcount(buffers[index]) > _NO_VIEWS
-
-
-Pool = BufferPool
-is_lent = is_in_use

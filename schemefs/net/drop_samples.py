@@ -59,6 +59,3 @@ def _datagram_words(octets: bytes) -> str:
         local, remote = _PORTS.unpack_from(octets, start)
         return f"{words} {local} > {remote}"
     return words
-
-
-Samples = DropSamples

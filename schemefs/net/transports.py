@@ -76,6 +76,3 @@ class StreamService(Protocol):
 
     def open_stream(self, remote: bytes, port: int, now: float) -> StreamSocket:
         """Begin a connection from an ephemeral local port. ENETUNREACH: no route; EADDRNOTAVAIL."""
-
-
-Stream = StreamSocket

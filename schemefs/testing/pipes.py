@@ -22,7 +22,7 @@ from schemefs.conversation import (
     Use,
 )
 from schemefs.errors import PendingError, SchemeError
-from schemefs.net.addresses import AddressPath, parse_endpoint, parse_number
+from schemefs.net.addresses import AddressPath, parse_host_port, parse_number
 from schemefs.no_callback import no_callback
 from schemefs.readiness import readiness
 from schemefs.scheme import Caller, SchemeContext
@@ -223,7 +223,7 @@ class PipeProtocol(ConversationProtocol):
     """Connections by port; the host is ignored."""
 
     name = "pipe"
-    options: Mapping[str, Option] = {"from": Option(parse_endpoint, "the local end", Use.CONNECT)}
+    options: Mapping[str, Option] = {"from": Option(parse_host_port, "the local end", Use.CONNECT)}
 
     def __init__(self) -> None:
         self.listeners: dict[str, PipeListener] = {}
@@ -233,10 +233,10 @@ class PipeProtocol(ConversationProtocol):
 
     def connect(self, address: AddressPath, caller: Caller, now: float) -> Engine:
         """Connect to the listener of that port. EHOSTUNREACH: the host is 192.0.2.1."""
-        if address.endpoint.host == "192.0.2.1":
+        if address.host_port.host == "192.0.2.1":
             raise SchemeError(errno.EHOSTUNREACH, "no route to 192.0.2.1")
         self._last_port += 1
-        remote = f"{address.endpoint.host}:{address.endpoint.port}"
+        remote = f"{address.host_port.host}:{address.host_port.port}"
         engine = PipeEngine(address.options.get("from") or f"127.0.0.1:{self._last_port}", remote)
         self.engines.append(engine)
         if not self.hold_connects:
@@ -257,7 +257,7 @@ class PipeProtocol(ConversationProtocol):
 
     def announce(self, address: AddressPath, caller: Caller, now: float) -> ListenerEngine | Engine:
         """Return a listener. EADDRINUSE: the port has one."""
-        port = address.endpoint.port
+        port = address.host_port.port
         if port == "0":
             self._last_port += 1
             port = str(self._last_port)

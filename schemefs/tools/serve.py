@@ -106,7 +106,7 @@ def _path(address: str) -> str:
         parsed = parse_address_path(text)
     except ValueError as error:
         raise StartError(str(error)) from None
-    if parsed.endpoint.host:
+    if parsed.host_port.host:
         raise StartError(f"{text!r} has a host to connect to: a listener is :PORT")
     if "accept" in parsed.options:
         raise StartError("'accept' does not apply here: every connection is accepted for a command")

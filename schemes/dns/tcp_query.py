@@ -10,7 +10,7 @@ from schemefs.net.buffer import joined
 from schemefs.no_callback import no_callback
 
 if TYPE_CHECKING:
-    from schemefs.net.transports import Stream
+    from schemefs.net.transports import StreamSocket
     from schemefs.timers import Timers
 
 _CHUNK: Final = 65536
@@ -20,7 +20,7 @@ class TcpQuery:
     """A query on a connection of its own. *callback* gets the response's octets; None: the connection gave none."""
 
     def __init__(
-        self, stream: Stream, query: bytes, timers: Timers, callback: Callable[[bytes | None, float], None]
+        self, stream: StreamSocket, query: bytes, timers: Timers, callback: Callable[[bytes | None, float], None]
     ) -> None:
         self._stream = stream
         self._unsent = memoryview(len(query).to_bytes(2, "big") + query)

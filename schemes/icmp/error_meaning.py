@@ -10,7 +10,7 @@ import errno
 from struct import Struct
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from schemefs.net.addresses import endpoint_text, presentation
+from schemefs.net.addresses import host_port_text, presentation
 from schemefs.net.network_layer import ICMP, TCP, UDP
 from schemes.icmp.wire import DESTINATION_UNREACHABLE, PARAMETER_PROBLEM, TIME_EXCEEDED
 
@@ -82,7 +82,7 @@ def describe_datagram(protocol: int, source: bytes, destination: bytes, transpor
     if protocol not in (TCP, UDP):
         return f"{name} {presentation(source)} -> {presentation(destination)}"
     local, remote = _PORTS.unpack_from(transport)
-    return f"{name} {endpoint_text(source, local)} -> {endpoint_text(destination, remote)}"
+    return f"{name} {host_port_text(source, local)} -> {host_port_text(destination, remote)}"
 
 
 def reporter_of(error: DeliveryError) -> str:

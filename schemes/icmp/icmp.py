@@ -21,7 +21,7 @@ from schemefs.errors import SchemeError
 from schemefs.log import TRACE
 from schemefs.net.addresses import is_multicast, presentation
 from schemefs.net.checksum import is_valid
-from schemefs.net.drop_samples import Samples
+from schemefs.net.drop_samples import DropSamples
 from schemefs.net.network_layer import ICMP, DeliveryError
 from schemes.icmp import wire
 from schemes.icmp.error_meaning import describe, describe_datagram, meaning_of
@@ -69,7 +69,7 @@ class Icmp:
         self._in: Counter[int] = Counter()  # messages by type
         self._out: Counter[int] = Counter()
         self._dropped: Counter[str] = Counter()
-        self.samples = Samples()
+        self.samples = DropSamples()
         network.register_transport(ICMP, self)
         network.register_error_reporter(self)
 

@@ -71,7 +71,7 @@ class EchoProtocol(ConversationProtocol):
     def connect(self, address: AddressPath, caller: Caller, now: float) -> Echo:
         """Make an echo conversation. It sends nothing before the first write."""
         del caller, now
-        host = address.endpoint.host
+        host = address.host_port.host
         echo = Echo(self._icmp, self._path(host, self._names.addresses(host)))
         if "ttl" in address.options:
             echo.hop_limit = int(address.options["ttl"])

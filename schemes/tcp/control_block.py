@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from schemefs.errors import PendingError, SchemeError
 from schemefs.log import TRACE
-from schemefs.net.addresses import endpoint_text
+from schemefs.net.addresses import host_port_text
 from schemefs.no_callback import no_callback
 from schemes.tcp.autotuning import WindowTuning
 from schemes.tcp.congestion import CONTROLS
@@ -339,12 +339,12 @@ class ControlBlock:
     @property
     def local(self) -> str:
         """`10.0.2.15:49152`."""
-        return endpoint_text(self.path.source, self.ports[0])
+        return host_port_text(self.path.source, self.ports[0])
 
     @property
     def remote(self) -> str:
         """`10.0.2.2:80`."""
-        return endpoint_text(self.path.destination, self.ports[1])
+        return host_port_text(self.path.destination, self.ports[1])
 
     @property
     def urgent(self) -> int:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 from schemefs.conversation import Setting
 from schemefs.errors import SchemeError
-from schemefs.net.addresses import endpoint_text
+from schemefs.net.addresses import host_port_text
 from schemefs.no_callback import no_callback
 from schemes.tcp import closing, settings
 
@@ -56,7 +56,7 @@ class Listener:
     @property
     def local(self) -> str:
         """`0.0.0.0:8080`."""
-        return endpoint_text(self.claim.address, self.claim.port)
+        return host_port_text(self.claim.address, self.claim.port)
 
     @property
     def settings(self) -> Mapping[str, Setting]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from schemefs.conversation import ConversationProtocol, ConversationScheme, Option, Use
 from schemefs.conversation.event_log import EarlyEvents
 from schemefs.errors import SchemeError
-from schemefs.net.addresses import ANY_V4, AddressPath, parse_endpoint, parse_seconds
+from schemefs.net.addresses import ANY_V4, AddressPath, parse_host_port, parse_seconds
 from schemefs.net.network_layer import NetworkLayer, not_local
 from schemefs.net.ports import PORT_ZERO, check_privilege
 from schemes.tcp import settings
@@ -42,7 +42,7 @@ class TcpProtocol(ConversationProtocol):
 
     name = "tcp"
     options: Mapping[str, Option] = {
-        "from": Option(parse_endpoint, "HOST:PORT of the local end; port 0 picks one", Use.CONNECT),
+        "from": Option(parse_host_port, "HOST:PORT of the local end; port 0 picks one", Use.CONNECT),
         "timeout": Option(parse_seconds, "seconds a connect may take; 0: about three minutes", Use.CONNECT),
         "backlog": Option(settings.backlog, settings.HELP["backlog"], Use.LISTEN),
         **{option: Option(settings.CHECKS[name], settings.HELP[name]) for option, name in _SETTINGS.items()},
@@ -54,12 +54,12 @@ class TcpProtocol(ConversationProtocol):
 
     def connect(self, address: AddressPath, caller: Caller, now: float) -> Connection:
         """Begin a connection: the SYN is on its way when this returns."""
-        options, endpoint = address.options, address.endpoint
-        port = self._port(endpoint.port)
+        options, host_port = address.options, address.host_port
+        port = self._port(host_port.port)
         if not port:
             raise SchemeError(errno.EADDRNOTAVAIL, PORT_ZERO)
         source, local_port = self._local_end(options.get("from", ""), caller)
-        addresses = self.context.names.addresses(endpoint.host)
+        addresses = self.context.names.addresses(host_port.host)
         connection = self._connect_to_one_of(addresses, port, source, local_port, now)
         self._begin_with(connection, options)
         connection.connect_timeout = parse_seconds(options.get("timeout") or "0")
@@ -84,11 +84,11 @@ class TcpProtocol(ConversationProtocol):
     def announce(self, address: AddressPath, caller: Caller, now: float) -> Listener:
         """Listen."""
         del now
-        host = address.endpoint.host
+        host = address.host_port.host
         local = self.context.names.addresses(host)[0] if host else ANY_V4
         if any(local) and not self.tcp.network.is_local(local):
             raise not_local(local)
-        port = self._port(address.endpoint.port)
+        port = self._port(address.host_port.port)
         check_privilege(port, is_privileged=self.context.is_privileged(caller))
         listener = self.tcp.listen(local, port, uid=caller.uid)
         if "backlog" in address.options:
@@ -116,10 +116,10 @@ class TcpProtocol(ConversationProtocol):
         """Return (address, port) of the option from=; empty and 0 where it leaves the choice to us."""
         if not text:
             return b"", 0
-        endpoint = parse_endpoint(text)
-        port = self._port(endpoint.port)
+        host_port = parse_host_port(text)
+        port = self._port(host_port.port)
         check_privilege(port, is_privileged=self.context.is_privileged(caller))
-        return (self.context.names.addresses(endpoint.host)[0] if endpoint.host else b""), port
+        return (self.context.names.addresses(host_port.host)[0] if host_port.host else b""), port
 
     def _begin_with(self, connection: Connection, options: Mapping[str, str]) -> None:
         """Have a new connection what was asked for in the path, from its SYN on."""

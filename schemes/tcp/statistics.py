@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from schemefs.net.drop_samples import Samples
+from schemefs.net.drop_samples import DropSamples
 from schemes.tcp.rtt import MAX_RTO, MIN_RTO
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class Statistics:
         self.aborted_unsendable = 0
         self.aborted_user_timeout = 0
 
-        self.samples = Samples()
+        self.samples = DropSamples()
         self.latest = ""  # the reason for which the current segment was dropped
 
     def drop(self, reason: str) -> None:

@@ -10,7 +10,7 @@ import errno
 from typing import TYPE_CHECKING, Final
 
 from schemefs.errors import SchemeError
-from schemefs.net.addresses import endpoint_text, is_multicast, presentation
+from schemefs.net.addresses import host_port_text, is_multicast, presentation
 from schemefs.net.checksum import ones_complement_sum, pseudo_header_sum
 from schemefs.net.network_layer import TCP
 from schemefs.net.ports import EphemeralPorts, PortTable
@@ -85,7 +85,7 @@ class Tcp:
             )
         key = ends + local_port.to_bytes(2, "big")
         if self._is_used(key):
-            local, remote = endpoint_text(path.source, local_port), endpoint_text(destination, port)
+            local, remote = host_port_text(path.source, local_port), host_port_text(destination, port)
             which = "one in TIME-WAIT" if key in self.time_waits else "a connection"
             raise SchemeError(errno.EADDRINUSE, f"there is {which} from {local} to {remote} already")
         connection = Connection(self, path, (local_port, port), *self._numbers.choose(key, now))

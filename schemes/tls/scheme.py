@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from schemefs.conversation import ConversationProtocol, ConversationScheme, Option, Use
-from schemefs.net.addresses import AddressPath, Endpoint, parse_seconds
+from schemefs.net.addresses import AddressPath, HostPort, parse_seconds
 from schemes.tls import credentials
 from schemes.tls.engine import TlsEngine
 from schemes.tls.listener import TlsListener
@@ -42,7 +42,7 @@ class TlsProtocol(ConversationProtocol):
         """Start a connection and its handshake. EINVAL: a file has no usable certificate or key."""
         options = address.options
         context = credentials.client_context(options, caller.files)
-        name = credentials.server_name(options.get("sni") or address.endpoint.host)
+        name = credentials.server_name(options.get("sni") or address.host_port.host)
         stream: Engine = self.tcp.connect(self._below(address), caller, now)
         return self._wrap(stream, context, name, options, now)
 
@@ -78,7 +78,7 @@ class TlsProtocol(ConversationProtocol):
     def _below(self, address: AddressPath) -> AddressPath:
         """Return the address without the options of tls."""
         options = {name: value for name, value in address.options.items() if name not in credentials.OPTIONS}
-        return AddressPath(address.endpoint, options)
+        return AddressPath(address.host_port, options)
 
 
 class TlsScheme(ConversationScheme):
@@ -95,8 +95,8 @@ class TlsScheme(ConversationScheme):
     def parse(self, text: str, use: Use = Use.BOTH) -> AddressPath:
         """Parse an address. A service name is tcp's; HOST is the name that the peer's certificate must have."""
         address = super().parse(text, use)
-        endpoint, options = address.endpoint, dict(address.options)
-        port = self.context.names.port(endpoint.port, "tcp")
-        if endpoint.host:
-            options.setdefault("sni", endpoint.host)
-        return AddressPath(Endpoint(endpoint.host, str(port)), options)
+        host_port, options = address.host_port, dict(address.options)
+        port = self.context.names.port(host_port.port, "tcp")
+        if host_port.host:
+            options.setdefault("sni", host_port.host)
+        return AddressPath(HostPort(host_port.host, str(port)), options)

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from schemefs.conversation import DatagramEngine, Setting
 from schemefs.errors import SchemeError
-from schemefs.net.addresses import endpoint_text, is_multicast
+from schemefs.net.addresses import host_port_text, is_multicast
 from schemefs.net.checksum import pseudo_header_sum
 from schemefs.net.network_layer import LARGEST_PAYLOAD, UDP, DeliveryError, payload_too_long
 from schemefs.scheme import Event
@@ -160,7 +160,7 @@ class Endpoint(DatagramEngine[UserDatagram]):
         if len(self._destinations) >= MAX_PATHS:
             self._destinations.clear()
         self._destinations[datagram.source] = datagram.destination
-        line = f"{endpoint_text(datagram.source, datagram.port)} {len(datagram.payload)}\n"
+        line = f"{host_port_text(datagram.source, datagram.port)} {len(datagram.payload)}\n"
         return line.encode() + datagram.payload
 
     def write(self, data: memoryview, now: float) -> int | None:
@@ -222,12 +222,12 @@ class Endpoint(DatagramEngine[UserDatagram]):
     @property
     def local(self) -> str:
         """Local address and port; the address is zeros for "any"."""
-        return endpoint_text(self._address, self._port)
+        return host_port_text(self._address, self._port)
 
     @property
     def remote(self) -> str:
         """Address and port of the peer; empty: not connected."""
-        return endpoint_text(self._remote, self._remote_port) if self._remote else ""
+        return host_port_text(self._remote, self._remote_port) if self._remote else ""
 
     @property
     def network(self) -> NetworkLayer:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from schemefs.conversation import Setting
 from schemefs.errors import SchemeError
-from schemefs.net.addresses import endpoint_text, parse_number
+from schemefs.net.addresses import host_port_text, parse_number
 from schemefs.no_callback import no_callback
 from schemes.udp import groups
 from schemes.udp.endpoint import Endpoint, Modes, Resolve
@@ -74,7 +74,7 @@ class UdpListener:
     @property
     def local(self) -> str:
         """Local address and port; the address is zeros for "any"."""
-        return endpoint_text(self._claim.address, self._claim.port)
+        return host_port_text(self._claim.address, self._claim.port)
 
     @property
     def network(self) -> NetworkLayer:

@@ -12,7 +12,7 @@ from schemefs.net.addresses import (
     ANY_V4,
     AddressPath,
     is_multicast,
-    parse_endpoint,
+    parse_host_port,
     parse_number,
 )
 from schemefs.net.network_layer import NetworkLayer, not_local
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 OPTIONS: Final[Mapping[str, Option]] = {
-    "from": Option(parse_endpoint, "HOST:PORT: the local address and port; HOST may be empty", Use.CONNECT),
+    "from": Option(parse_host_port, "HOST:PORT: the local address and port; HOST may be empty", Use.CONNECT),
     "ttl": Option(lambda value: parse_number(value, 1, 255), "hop limit of sent datagrams (default 64, for groups 1)"),
     "bytes": Option(no_value, "the rest of a datagram that does not fit a read is kept for the next read"),
     "headers": Option(no_value, "a read gives `HOST:PORT LENGTH` and a datagram; a write begins with `HOST:PORT`"),
@@ -56,7 +56,7 @@ class UdpProtocol(ConversationProtocol):
     def connect(self, address: AddressPath, caller: Caller, now: float) -> Engine:
         """Make an endpoint with one peer."""
         del now
-        remote, port = self._resolve_endpoint(address.endpoint.host, address.endpoint.port)
+        remote, port = self._resolve_endpoint(address.host_port.host, address.host_port.port)
         if not port:
             raise SchemeError(errno.EINVAL, PORT_ZERO)
         local, local_port = self._local_end(address, caller)
@@ -72,7 +72,7 @@ class UdpProtocol(ConversationProtocol):
 
     def announce(self, address: AddressPath, caller: Caller, now: float) -> ListenerEngine | Engine:
         """Make a listener with `listen` or `accept`; else an endpoint that receives from any sender."""
-        host, port = address.endpoint.host, address.endpoint.port
+        host, port = address.host_port.host, address.host_port.port
         local, number = self._own(host, port, caller)
         claim = self._udp.claim(local, number, caller.uid, shared="reuse" in address.options)
         if "listen" in address.options or "accept" in address.options:
@@ -106,7 +106,7 @@ class UdpProtocol(ConversationProtocol):
         text = address.options.get("from")
         if text is None:
             return b"", 0
-        end = parse_endpoint(text)
+        end = parse_host_port(text)
         local, port = self._own(end.host, end.port, caller)
         return local if any(local) else b"", port
 
@@ -123,7 +123,7 @@ class UdpProtocol(ConversationProtocol):
         return local, number
 
     def _resolve(self, text: str) -> tuple[bytes, int]:
-        end = parse_endpoint(text)
+        end = parse_host_port(text)
         if not end.host:
             raise ValueError(f"{text!r} has no host")
         return self._resolve_endpoint(end.host, end.port)

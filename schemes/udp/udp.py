@@ -12,9 +12,9 @@ import logging
 from typing import TYPE_CHECKING, Final, Protocol
 
 from schemefs.log import TRACE
-from schemefs.net.addresses import ANY_V4, endpoint_text
+from schemefs.net.addresses import ANY_V4, host_port_text
 from schemefs.net.checksum import ones_complement_sum, pseudo_header_sum
-from schemefs.net.drop_samples import Samples
+from schemefs.net.drop_samples import DropSamples
 from schemefs.net.network_layer import UDP, DeliveryError, NetworkLayer
 from schemefs.net.offload import GSO_ECN, GSO_UDP_L4, Offload
 from schemefs.net.ports import Claim, EphemeralPorts, PortTable
@@ -67,7 +67,7 @@ class Udp:
         self.in_errors = 0
         self.out_datagrams = 0
         self.dropped = dict.fromkeys(_DROPS, 0)
-        self.samples = Samples()
+        self.samples = DropSamples()
         self.blocked: set[Receiver] = set()  # receivers whose last send was refused
         self._connected: dict[bytes, Receiver] = {}
         self._bound: dict[int, list[tuple[bytes, Receiver]]] = {}  # port -> (address or zeros, receiver), newest first
@@ -134,7 +134,7 @@ class Udp:
         """Pass the error to the endpoint whose ports it quotes."""
         sender = self._sender(error)
         local = int.from_bytes(error.transport[:2], "big")
-        log.log(TRACE, "error for %s: %s", endpoint_text(error.source, local), error.sentence)
+        log.log(TRACE, "error for %s: %s", host_port_text(error.source, local), error.sentence)
         if sender is not None:
             sender.receive_error(error, now)
 

@@ -18,7 +18,7 @@ TEXTS = st.text(max_size=40) | st.text("0123456789.:![]*,=abz/-+_ \n٣", max_siz
 def test_parsers_raise_only_value_errors(text: str) -> None:
     for parse in (
         addresses.parse_address_path,
-        addresses.parse_endpoint,
+        addresses.parse_host_port,
         addresses.parse_host,
         addresses.parse_options,
         addresses.parse_seconds,
@@ -36,16 +36,16 @@ def test_parsers_raise_only_value_errors(text: str) -> None:
 @given(TEXTS)
 def test_what_parses_as_an_endpoint_has_a_port_that_names_understand_or_refuse(text: str) -> None:
     with contextlib.suppress(ValueError):
-        endpoint = addresses.parse_endpoint(text)
+        host_port = addresses.parse_host_port(text)
         with contextlib.suppress(SchemeError):
-            assert 0 <= Names().port(endpoint.port, "tcp") <= 65535
+            assert 0 <= Names().port(host_port.port, "tcp") <= 65535
 
 
 @given(st.binary(min_size=4, max_size=4) | st.binary(min_size=16, max_size=16), st.integers(1, 65535))
 def test_endpoint_text_parses_back(address: bytes, port: int) -> None:
-    endpoint = addresses.parse_endpoint(addresses.endpoint_text(address, port))
-    assert addresses.packed(endpoint.host or "0.0.0.0") == address
-    assert endpoint.port == str(port)
+    host_port = addresses.parse_host_port(addresses.host_port_text(address, port))
+    assert addresses.packed(host_port.host or "0.0.0.0") == address
+    assert host_port.port == str(port)
 
 
 @given(st.binary(min_size=6, max_size=6), st.sampled_from(":-"))

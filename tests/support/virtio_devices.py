@@ -10,7 +10,7 @@ from drivers.virtio.features import Feature
 from drivers.virtio.header import HEADER
 from drivers.virtio.net import VirtioNetLink
 from drivers.virtio.queue import DeviceQueue
-from schemefs.net.drop_samples import Samples
+from schemefs.net.drop_samples import DropSamples
 from schemefs.net.offload import NO_OFFLOAD, Offload
 
 EVERYTHING = ~Feature(0)
@@ -20,7 +20,7 @@ class MemoryDevice:
     """Keeps what is sent. *holding*: chains wait until `complete`, in any order, with an interrupt or without."""
 
     def __init__(self, features: Feature = EVERYTHING, header_length: int = 12) -> None:
-        self.samples = Samples()
+        self.samples = DropSamples()
         self.features = features & ~Feature.MAC & ~Feature.MTU
         self.mac = b""
         self.mtu = 0
