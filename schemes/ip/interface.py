@@ -76,7 +76,7 @@ class IpInterface:
         self.waiting_octets = 0
         self.neighbor_table = NeighborTable(self)
         key = f"ifaces/{self.name}/neighbors/list"
-        self._neighbors_changed = network.timers.timer(lambda _now: network.tell(key), key)
+        self._neighbors_changed = network.timers.timer(lambda _now: network.notify(key), key)
         self.arp = Arp(self)
         self.conflict_detector = AddressConflictDetector(self)
         self.refused: set[int] = set()
@@ -354,12 +354,12 @@ class IpInterface:
         if len(address) != 4 or not self.is_on_link(address) or self.network.is_local(address):
             raise SchemeError(errno.EINVAL, f"{presentation(address)} is not another host on a network of {self.name}")
         self.neighbor_table.use(address, now).make_permanent(mac, now)
-        self.network.tell("config")
+        self.network.notify("config")
 
     def remove_neighbor(self, address: bytes, now: float) -> None:
         """Remove an entry; its queued datagrams are reported as undeliverable. ENOENT: no such entry."""
         self.neighbor_table.remove(address, now)
-        self.network.tell("config")
+        self.network.notify("config")
 
     def drop_samples(self) -> Mapping[str, str]:
         """Return the last frame that the link dropped for each reason."""

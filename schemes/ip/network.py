@@ -216,12 +216,12 @@ class Network:
         """Make every path look up its route again; *key*: the netcfg path that changed; empty: none did."""
         self.generation += 1
         if key:
-            self.tell(key)
+            self.notify(key)
 
-    def tell(self, key: str) -> None:
+    def notify(self, key: str) -> None:
         """Call the observers with the netcfg path that changed; paths keep their routes."""
-        for notify in tuple(self.on_change):
-            notify(key)
+        for callback in tuple(self.on_change):
+            callback(key)
 
     def transmit_space(self, protocols: set[int], now: float) -> None:
         """Call `transmit_space` of the transports of *protocols*."""

@@ -52,13 +52,13 @@ class MemoryRoutes:
         if any((r.destination, r.prefix_length, r.metric) == (destination, prefix_length, metric) for r in self.rules):
             raise SchemeError(errno.EEXIST, "there is one already")
         self.rules.append(Rule(destination, prefix_length, via, interface, source, metric))
-        self.network.tell("route/list")
+        self.network.notify("route/list")
 
     def connect(self, destination, prefix_length, interface):
         rule = Rule(destination, prefix_length, b"", interface, connected=True)
         if rule not in self.rules:
             self.rules.append(rule)
-            self.network.tell("route/list")
+            self.network.notify("route/list")
 
     def disconnect(self, interface):
         near = {(network_of(address, length), length) for address, length in interface.addresses}
@@ -67,7 +67,7 @@ class MemoryRoutes:
             for rule in self.rules
             if not rule.connected or rule.interface != interface.name or (rule.destination, rule.prefix_length) in near
         ]
-        self.network.tell("route/list")
+        self.network.notify("route/list")
 
     def remove(self, destination, prefix_length, *, via=b"", interface="", metric=None):
         kept = [
@@ -81,7 +81,7 @@ class MemoryRoutes:
         if len(kept) == len(self.rules):
             raise SchemeError(errno.ESRCH, "no such rule")
         self.rules = kept
-        self.network.tell("route/list")
+        self.network.notify("route/list")
 
     def explain(self, destination):
         for rule in reversed(self.list()):
@@ -109,29 +109,29 @@ class MemoryInterface:
         if not self.mac:
             raise SchemeError(errno.EOPNOTSUPP, "no hardware address here")
         self.mac = mac
-        self.network.tell(f"ifaces/{self.name}/mac")
+        self.network.notify(f"ifaces/{self.name}/mac")
 
     def set_mtu(self, mtu, now):
         self.mtu = mtu
-        self.network.tell(f"ifaces/{self.name}/mtu")
+        self.network.notify(f"ifaces/{self.name}/mtu")
 
     def set_up(self, up, now):
         self.is_up = up
-        self.network.tell(f"ifaces/{self.name}/state")
+        self.network.notify(f"ifaces/{self.name}/state")
 
     def add_address(self, address, prefix_length, now):
         if any(address == other for other, _ in self.addresses):
             raise SchemeError(errno.EEXIST, "ours already")
         self.addresses.append((address, prefix_length))
         self.network.routes.connect(network_of(address, prefix_length), prefix_length, self.name)
-        self.network.tell(f"ifaces/{self.name}/addr/list")
+        self.network.notify(f"ifaces/{self.name}/addr/list")
 
     def remove_address(self, address, prefix_length, now):
         if (address, prefix_length) not in self.addresses:
             raise SchemeError(errno.EADDRNOTAVAIL, "not on this interface")
         self.addresses.remove((address, prefix_length))
         self.network.routes.disconnect(self)
-        self.network.tell(f"ifaces/{self.name}/addr/list")
+        self.network.notify(f"ifaces/{self.name}/addr/list")
 
     def set_addresses(self, addresses, now):
         for old in tuple(self.addresses):
@@ -141,7 +141,7 @@ class MemoryInterface:
 
     def impair(self, impairments, now):
         self.impairments = tuple(impairments)
-        self.network.tell(f"ifaces/{self.name}/impair")
+        self.network.notify(f"ifaces/{self.name}/impair")
 
     def impairment_effects(self):
         return [f"# {way}: frames=0" for one in self.impairments for way in one.directions]
@@ -182,7 +182,7 @@ class MemoryLayer:
 
     def set_forwarding(self, on, now):
         self.forwarding = on
-        self.tell("ip/forward")
+        self.notify("ip/forward")
 
     def interface_of(self, gateway):
         for name, interface in self.interfaces.items():
@@ -192,7 +192,7 @@ class MemoryLayer:
                 return name
         raise SchemeError(errno.ENETUNREACH, "on no network of ours")
 
-    def tell(self, key):
+    def notify(self, key):
         for callback in self.on_change:
             callback(key)
 

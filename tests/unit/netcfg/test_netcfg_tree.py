@@ -324,7 +324,7 @@ def test_a_duplicate_address_is_in_a_file_of_its_own_and_in_err():
     ours = interface.addresses[0]
     before = watched.version
     interface.duplicates = {ours[0]: b"\x52\x55\x0a\x00\x02\x02"}
-    netcfg.layer.tell("ifaces/eth0/addr/duplicates")
+    netcfg.layer.notify("ifaces/eth0/addr/duplicates")
     assert netcfg.cat("ifaces/eth0/addr/duplicates") == "10.0.2.15/24 52-55-0a-00-02-02\n"
     assert watched.version > before
     for caller in (ROOT, Caller(1000)):
