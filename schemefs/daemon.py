@@ -146,7 +146,7 @@ class Daemon:
             detach=attachments.detach,
         )
         for scheme_class in found.schemes:
-            scheme = scheme_class(replace(context, services=dict(context.services)))
+            scheme = _made(scheme_class, replace(context, services=dict(context.services)))
             context.services[scheme.name] = scheme.provides
             self.tree.schemes[scheme.name] = scheme
             self.schemes.append(scheme)
@@ -221,6 +221,16 @@ async def run_callbacks(callbacks: CallSoonQueue) -> None:
             woken = trio.Event()
             callbacks.wake = woken.set
             await woken.wait()
+
+
+def _made(scheme_class: type[Scheme], context: SchemeContext) -> Scheme:
+    """Return the scheme. StartError: its constructor fails; the log has the traceback."""
+    try:
+        return scheme_class(context)
+    except Exception as error:
+        log.exception("the constructor of the scheme %s failed", scheme_class.name)
+        what = f"{type(error).__name__}: {error}".removesuffix(": ")
+        raise StartError(f"the scheme {scheme_class.name!r} can't be made: {what}") from error
 
 
 def _device(text: str) -> str:

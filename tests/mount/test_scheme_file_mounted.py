@@ -75,6 +75,10 @@ def test_it_is_mounted_beside_the_installed_ones(directory: Path) -> None:
     [
         (None, "the scheme {path} can't be read: No such file or directory"),
         ("\n1 / 0\n", "the scheme {path} can't be run: line 2: ZeroDivisionError: division by zero"),
+        (
+            SCHEME + "    def __init__(self, context: SchemeContext) -> None:\n        self.absent\n",
+            "the scheme 'word' can't be made: AttributeError: 'WordScheme' object has no attribute 'absent'",
+        ),
         (SCHEME.replace('"word"', '"udp"'), "there is already a scheme 'udp': the one in {path} needs another name"),
     ],
 )
