@@ -26,6 +26,9 @@
 
 A driver that declares no options takes any texts: options = { NAME = "TEXT" }.
 
+`schemefs mount --config FILE` refuses options that the file has. --uplink and --resolver may be given: they replace the
+file's, for the first interface whose driver has them; --uplink beside `uplink = true` changes nothing.
+
 Interfaces, addresses, neighbors, impairments and routes that are left out are removed. Other keys that are left out
 change nothing; an option of a driver then has its default. This module checks keys, kinds of values and the options of
 drivers; netcfg parses the other texts.
@@ -72,7 +75,7 @@ class InterfaceDocument:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """One configuration. None: nothing is said."""
+    """One configuration. None: the text does not have the key."""
 
     nameservers: tuple[str, ...] | None = None
     search: tuple[str, ...] | None = None
@@ -137,7 +140,7 @@ def interface_document(name: str, values: Any, tables: Tables) -> InterfaceDocum
     """Return what a table `[interface.<name>]` says, with the defaults. ValueError with a sentence."""
     where = f"interface.{name}."
     if name != LOOPBACK and not NAME.fullmatch(name):
-        message = f"{name!r} is no name of an interface; there are lo, eth0, eth1…"
+        message = f"{name!r} is not a name of an interface: lo, eth0, eth1…"
         raise ValueError(message)
     like: dict[str, Any] = {"mac": "", "mtu": 0, "state": "", "dhcp": False}
     like |= {"addresses": [], "neighbors": [], "impair": []}
@@ -170,7 +173,7 @@ def _check_texts(options: Mapping[str, str | bool], where: str, *, is_free: bool
         _check(options, dict.fromkeys(options, ""), where)
     for key, value in options.items():
         if is_free and key in INTERFACE_WORDS:
-            message = f"{where}{key} is no option of a driver's: every interface has its {key}"
+            message = f"{where}{key} is not an option of a driver: every interface has its {key}"
             raise ValueError(message)
         for text in (key, value):
             if isinstance(text, str) and text.splitlines() not in ([], [text]):
@@ -181,7 +184,7 @@ def _check_texts(options: Mapping[str, str | bool], where: str, *, is_free: bool
 def _check(table: Any, like: Mapping[str, object], where: str) -> None:
     """Raise ValueError unless *table* has only the keys of *like*, with values of their kinds."""
     if type(table) is not dict:
-        message = f"{where.rstrip('.')} is no table: write [{where.rstrip('.')}] and a line for each key"
+        message = f"{where.rstrip('.')} is not a table: write [{where.rstrip('.')}] and a line for each key"
         raise ValueError(message)
     for key, value in table.items():
         if key not in like:

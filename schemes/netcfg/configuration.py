@@ -1,10 +1,10 @@
-"""`config`: everything that netcfg configures as one text, read as it is now and written as it is to be.
+"""`config`: all that netcfg configures as one text. A read shows the present state, a write is the new one.
 
-    text ──> Document ──> a plan, all of it checked ──> what differs is changed, in this order:
-             interfaces, addresses that leave, addresses that come, neighbors, routes, forwarding, log levels, names
+    text ──> Document ──> a Plan, checked as a whole ──> what differs is changed, in this order:
+             interfaces, removed addresses, new addresses, neighbors, routes, forwarding, log levels, names
 
-A step that fails undoes the ones before it: the document of what was is carried out again. Writing what was read finds
-no difference, so it changes nothing and no connection notices.
+If a step fails, the steps before it are undone: the document of the state before is carried out. Writing the text that
+was read changes nothing, and affects no connection.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ log = logging.getLogger("schemefs.netcfg")
 
 
 class Configuration:
-    """The running configuration as a document. *levels_changed* is called when log levels were changed here."""
+    """The running configuration as a document. *levels_changed* is called after a change of log levels."""
 
     def __init__(
         self, context: SchemeContext, network: NetworkLayer, dhcp: Dhcp, levels_changed: Callable[[], None]
@@ -49,11 +49,11 @@ class Configuration:
         return self._context.config.tables
 
     def text(self) -> str:
-        """Return what is in force."""
+        """Return the present state as TOML."""
         return text_of(self.current(), self.tables)
 
     def apply(self, text: str, now: float) -> None:
-        """Put *text* in force, all of it. SchemeError: nothing of it is in force, and all is as it was."""
+        """Put *text* in force. SchemeError: nothing of it is in force, and the state before is restored."""
         try:
             document = parse(text, self.tables)
         except ValueError as error:
@@ -77,14 +77,14 @@ class Configuration:
             raise
 
     def add_interface(self, name: str, interface: InterfaceDocument, now: float) -> None:
-        """Have one more. EEXIST: there is one of that name; else as `apply`: all of it or nothing."""
+        """Add an interface. EEXIST: there is one of that name. Other errors as `apply`: all of it or nothing."""
         current = self.current()
         if name in current.interfaces:
             raise SchemeError(errno.EEXIST, f"there is an interface {name} already")
         self.apply_document(replace(current, interfaces={**current.interfaces, name: interface}), now)
 
     def current(self) -> Document:
-        """Return what is in force as a document."""
+        """Return the present state as a document."""
         names = self._context.names
         interfaces = self._network.interfaces.values()
         return Document(

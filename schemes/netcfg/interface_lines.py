@@ -1,4 +1,4 @@
-"""`ifaces/{list,add,rm}`: interfaces that come and go while everything runs, a line each.
+"""`ifaces/{list,add,rm}`: interfaces are added and removed while the daemon runs; one line describes an interface.
 
     tap lab1 host_address 10.1.0.2/24 address 10.1.0.1/24 offload off
     eth3 tap lab3 mtu 1280 dhcp on
@@ -70,7 +70,7 @@ def interface_line_files(context: SchemeContext, configuration: Configuration) -
 
 
 def parse_interface(line: str, tables: Tables) -> tuple[str, dict[str, Any]]:
-    """Return the name, empty where none was given, and the table of `config` that the line means.
+    """Return the name (empty: none was given), and the table of `config` that means the same.
 
     ValueError: a key is unknown or comes twice, or a switch is neither on nor off. Other values are not parsed here.
     """
@@ -99,7 +99,7 @@ def _put(values: dict[str, Any], table: Table, key: str, value: str) -> None:
     is_free = table is None and key not in INTERFACE_WORDS
     place = values.setdefault("options", {}) if is_free else values
     if key in place:
-        message = f"{key} is said twice"
+        message = f"{key} is given twice"
         raise ValueError(message)
     option = option_named(table, key)
     if is_free or key in _WORDS:
@@ -125,7 +125,7 @@ def _switch(key: str, text: str) -> bool:
 
 
 def line_of(name: str, document: InterfaceDocument, tables: Tables) -> str:
-    """Return the line that makes the interface again; its impairments are in the file `impair` of it."""
+    """Return the line that makes the interface again, without its impairments and neighbors."""
     words = [name, document.driver]
     table = tables.get(document.driver)
     texts = option_texts(table, document.options)

@@ -1,6 +1,6 @@
-"""A document that was understood word by word, before anything is changed; and how each part of it comes to be.
+"""A document whose texts are all parsed before anything is changed, and the steps that put it in force.
 
-Each part compares what is with what is wanted and changes only what differs.
+Each step compares the present state with the target, and changes only what differs.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class _Target:
-    """One interface, as it is to be. No address and 0: as it is."""
+    """The target state of one interface. An empty `mac`, an `mtu` of 0: unchanged."""
 
     mac: bytes
     mtu: int
@@ -45,7 +45,7 @@ class _Target:
 
 
 class Plan:
-    """ValueError: a word of *document* means nothing. Nothing is changed before `carry_out`."""
+    """ValueError: a text of *document* is bad. Nothing is changed before `carry_out`."""
 
     def __init__(self, document: Document, context: SchemeContext, network: NetworkLayer, dhcp: Dhcp) -> None:
         self.document = document
@@ -69,14 +69,14 @@ class Plan:
         self._search = tuple(map(parse_host, document.search or ()))
 
     def carry_out(self, now: float) -> None:
-        """Bring about everything but the names. SchemeError: one step failed, those before it are done."""
+        """Put all but the names in force. SchemeError: one step failed; the steps before it are done."""
         interfaces = {name: self._network.interfaces[name] for name in self._targets}
         for name, target in self._targets.items():
             if not target.dhcp:
                 self._dhcp.switch_off(name, now)
         for name, target in self._targets.items():
             _settle(interfaces[name], target, now)
-        # An address may move from one interface to another: all that leave go first.
+        # An address may move from one interface to another: all removals come first.
         for name, target in self._targets.items():
             _remove_addresses(interfaces[name], target.addresses, self._dhcp, now)
         for name, target in self._targets.items():
@@ -91,7 +91,7 @@ class Plan:
                 self._dhcp.switch_on(name, now)
 
     def set_names(self) -> None:
-        """Put name servers, search domains and the hosts file in force, as far as the document speaks of them."""
+        """Put those of name servers, search domains and hosts file in force that the document has."""
         names, document = self._names, self.document
         if document.hosts is not None:
             names.set_hosts("".join(f"{line}\n" for line in document.hosts))
@@ -143,7 +143,7 @@ def _settle(interface: Interface, target: _Target, now: float) -> None:
 
 
 def _remove_addresses(interface: Interface, wanted: list[tuple[bytes, int]], dhcp: Dhcp, now: float) -> None:
-    """Remove those not wanted; all, when those that stay are in another order: the first is the preferred source."""
+    """Remove those not in *wanted*; all, if the rest is in another order: the first one is the preferred source."""
     present = [pair for pair in interface.configured if not dhcp.is_leased(interface.name, pair[0])]
     kept = [pair for pair in present if pair in wanted]
     is_in_order = kept == wanted[: len(kept)]
@@ -176,7 +176,7 @@ def _key(rule: Rule | RouteEntry) -> _Key:
 
 
 def _by_rule(rules: Iterable[Rule] | Iterable[RouteEntry]) -> dict[_Key, set[str]]:
-    """Return the interfaces for each rule: there may be tens of thousands, and each is looked for."""
+    """Return the interfaces of each rule, for a fast look-up: there may be tens of thousands of rules."""
     found: dict[_Key, set[str]] = {}
     for rule in rules:
         found.setdefault(_key(rule), set()).add(rule.interface)
@@ -184,6 +184,6 @@ def _by_rule(rules: Iterable[Rule] | Iterable[RouteEntry]) -> dict[_Key, set[str
 
 
 def _is_among(rules: dict[_Key, set[str]], rule: Rule | RouteEntry) -> bool:
-    """Tell whether *rule* is one of *rules*; who names no interface means whichever it is."""
+    """Tell whether *rule* is one of *rules*. A rule without an interface matches any interface."""
     interfaces = rules.get(_key(rule), set())
     return bool(interfaces) and (not rule.interface or bool(interfaces & {"", rule.interface}))
