@@ -23,7 +23,7 @@ def tap_name(text: str) -> str:
     is_word = text.isprintable() and not any(c in "/:%" or c.isspace() for c in text)
     if not is_word or not 0 < len(text.encode()) <= NAME_OCTETS or text in (".", ".."):
         message = (
-            f"{text!r} is no name for a TAP: 1 to {NAME_OCTETS} octets, printable, without '/', ':', '%' and blanks"
+            f"{text!r} is not a name for a TAP: 1 to {NAME_OCTETS} octets, printable, without '/', ':', '%' and blanks"
         )
         raise ValueError(message)
     return text
@@ -38,11 +38,13 @@ def _host_address_text(address: object) -> str:
 
 
 OPTIONS: Final = (
-    DriverOption("tap", tap_name, "The TAP: created, or attached to.", default="schemefs%d", metavar="NAME"),
+    DriverOption(
+        "tap", tap_name, "The TAP: created, or attached to if it exists.", default="schemefs%d", metavar="NAME"
+    ),
     DriverOption(
         "host_address",
         _host_address,
-        "The kernel's address on the TAP; none leaves it alone.",
+        "The kernel's address on the TAP; none: do not set one.",
         default=_NO_ADDRESS,
         metavar="CIDR",
         completion=(_NO_ADDRESS,),
@@ -52,7 +54,7 @@ OPTIONS: Final = (
     DriverOption(
         "offload",
         one_of("on", "off", "auto"),
-        "Checksums and segmentation left to the kernel.",
+        "Leave checksums and segmentation to the kernel.",
         default="auto",
         metavar="[on|off|auto]",
         completion=("on", "off", "auto"),
@@ -60,7 +62,7 @@ OPTIONS: Final = (
     DriverOption(
         "uplink",
         str,
-        "The host forwards and masquerades for us, and answers for names. Root.",
+        "The host forwards, masquerades and resolves names for the mount. Needs root.",
         is_flag=True,
         overrides_file=True,
     ),

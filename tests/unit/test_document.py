@@ -106,7 +106,7 @@ def test_a_driver_of_another_package_has_options_of_its_own():
         ("routes = [1]", "routes is a list of texts"),
         ("[interface.eth0]\nuplink = 'yes'", "interface.eth0.uplink is true or false, not 'yes'"),
         ("[interface.eth0]\ntap = 3", "interface.eth0.tap is a text in quotes, not 3"),
-        ("[interface.eth0]\ntap = 'a b'", "interface.eth0.tap: 'a b' is no name for a TAP"),
+        ("[interface.eth0]\ntap = 'a b'", "interface.eth0.tap: 'a b' is not a name for a TAP"),
         ("[interface.eth0]\noffload = 'some'", "interface.eth0.offload: 'some' is not one of: on, off, auto"),
         ("[interface.eth0]\ndriver = 3", "interface.eth0.driver is a text in quotes, not 3"),
         ("[interface.eth1]\ndriver = 'loopback'\ntap = 'x'", "unknown key interface.eth1.tap"),

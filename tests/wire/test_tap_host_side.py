@@ -226,7 +226,7 @@ def test_a_multi_queue_tap_is_refused_with_its_own_sentence() -> None:
 
 @pytest.mark.parametrize("name", ["", "a" * 16, "a/b", "tap%d", "a b", "..", "a\0b", "a\x1bb"])
 def test_a_bad_name_is_refused(name: str) -> None:
-    with pytest.raises(OptionValueError, match="is no name for a TAP") as caught:
+    with pytest.raises(OptionValueError, match="is not a name for a TAP") as caught:
         read_options(OPTIONS, "eth0", {"tap": name})
     assert caught.value.option == "tap"
 
