@@ -1,7 +1,7 @@
-"""The mount command with the options of every driver: click parameters made of the drivers' tables.
+"""The mount command with the options of every driver: click parameters built from the drivers' tables.
 
-The tables are read when this command is used, not for `schemefs --help`: looking for plugins takes 10 ms, and the
-drivers of other packages may import what they like.
+The tables are read when this command is used, not for `schemefs --help`: finding the plugins takes 10 ms, and drivers
+of other packages may import slow modules.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ class MountCommand(click.Command):
 
     @cached_property
     def tables(self) -> Tables:
-        """The options of the drivers that are there."""
-        from schemefs import plugins  # noqa: PLC0415 - see the module's text
+        """The options of every installed driver."""
+        from schemefs import plugins  # noqa: PLC0415 - see the module's docstring
 
         return plugins.option_tables()
 
     @cached_property
     def _driver_parameters(self) -> list[click.Option]:
-        """One for each name: drivers that share a name share the parameter, and the chosen driver reads the value."""
+        """One parameter for each name. Drivers can share a name: the chosen driver parses the value."""
         named: dict[str, list[DriverOption]] = {}
         for table in self.tables.values():
             for option in table or ():
@@ -37,13 +37,13 @@ class MountCommand(click.Command):
         return [_parameter(options) for options in named.values()]
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
-        """Return ours, then the drivers'."""
+        """Return the parameters of every mount, then the drivers'."""
         return [*super().get_params(ctx), *self._driver_parameters]
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write a section for each driver after the options that every mount has."""
-        ours = [parameter for parameter in super().get_params(ctx) if isinstance(parameter, click.Option)]
-        records = [parameter.get_help_record(ctx) for parameter in ours]
+        """Write the options of every mount, then a section for each driver."""
+        common = [parameter for parameter in super().get_params(ctx) if isinstance(parameter, click.Option)]
+        records = [parameter.get_help_record(ctx) for parameter in common]
         with formatter.section("Options"):
             formatter.write_dl([record for record in records if record is not None])
         for driver, table in self.tables.items():
@@ -52,7 +52,7 @@ class MountCommand(click.Command):
                     formatter.write_dl([(_usage(option), _help(option)) for option in table])
 
     def given_driver_options(self, context: click.Context, values: dict[str, Any]) -> dict[str, str | bool]:
-        """Take the drivers' options out of *values* and return those that were given."""
+        """Remove the drivers' options from *values*, and return those that were given."""
         taken = {str(parameter.name): values.pop(str(parameter.name)) for parameter in self._driver_parameters}
         source = context.get_parameter_source
         return {name: value for name, value in taken.items() if source(name) is ParameterSource.COMMANDLINE}

@@ -13,7 +13,7 @@ import logging
 import os
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple
 
 from schemefs import readme
 from schemefs.errors import SchemeError
@@ -40,22 +40,23 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("schemefs.fs")
 
-Arguments = ParamSpec("Arguments")
+Arguments = TypeVarTuple("Arguments")
 Result = TypeVar("Result")
 Request = tuple[int, int]  # FUSE's unique; the flags of the open file at this moment, for read and write
-Handler = Callable[Concatenate["Operations", Request, Arguments], Awaitable[Result]]
 CONVERSATION = b"user.conversation"
 MAX_ERRNO = 511  # the kernel refuses a reply with a larger one, and the caller would wait for ever
 
 
-def answering(handler: Handler[Arguments, Result]) -> Callable[..., Coroutine[Any, Any, Result]]:
+def answering(
+    handler: Callable[[Operations, Request, *Arguments], Awaitable[Result]],
+) -> Callable[..., Coroutine[Any, Any, Result]]:
     """Give *handler* the current request, and turn what it raises into an errno for the kernel."""
 
     @functools.wraps(handler)
-    async def answer(self: Operations, *args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
+    async def answer(self: Operations, *args: *Arguments) -> Result:
         try:
             # The hooks hold the current request only until the first await, so it is read here and passed on.
-            return await handler(self, libfuse_hooks.request(), *args, **kwargs)
+            return await handler(self, libfuse_hooks.request(), *args)
         except pyfuse3.FUSEError:
             raise
         except Exception as error:
