@@ -78,5 +78,5 @@ def test_what_is_read_can_be_written_back(module_tap_network: TapNetwork) -> Non
     assert file.read_text().splitlines()[0] == text.splitlines()[0]
     with pytest.raises(OSError, match="Invalid argument"):
         file.write_text("loss much\n")
-    assert "no percentage" in (network.mount.path / "netcfg/err").read_text()
+    assert "not a percentage" in (network.mount.path / "netcfg/err").read_text()
     impair(network, "none")

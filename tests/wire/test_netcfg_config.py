@@ -153,7 +153,7 @@ def test_a_step_that_fails_undoes_those_before_it(lab: Lab) -> None:
 def test_unknown_keys_and_words_change_nothing(lab: Lab) -> None:
     text = lab.config.read_text()
     assert "unknown key interface.lo.adresses" in lab.refused(text.replace("addresses", "adresses"))
-    assert "no percentage" in lab.refused(text.replace("delay 20ms", "loss 20"))
+    assert "not a percentage" in lab.refused(text.replace("delay 20ms", "loss 20"))
     assert lab.config.read_text() == text
 
 

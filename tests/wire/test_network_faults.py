@@ -123,7 +123,7 @@ def test_an_address_that_linux_insists_on_is_defended_once_and_given_up(tap_netw
         """,
     )
     wait_until(lambda: "10.0.2.60" in read(network, "netcfg/ifaces/eth0/addr/duplicates"))
-    wait_until(lambda: "is used again and again by" in network.mount.log())
+    wait_until(lambda: "is given up, because of repeated use by" in network.mount.log())
     assert pings(network)
 
 
