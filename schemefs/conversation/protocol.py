@@ -200,6 +200,9 @@ class ConversationProtocol(ABC):
     def configure(self, engine: Engine, address: AddressPath) -> None:
         """Apply the options of *address* to an accepted engine, whose listener may have other options."""
 
+    def forgotten(self, engine: Engine) -> None:
+        """The conversation of *engine* is gone: nothing asks it any more, whether it was closed or had ended before."""
+
     def stats(self) -> Mapping[str, int | float | str]:
         """Return the counters of the whole protocol, in the order in which `stats` shows them."""
         return {}

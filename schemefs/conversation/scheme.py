@@ -52,7 +52,7 @@ class ConversationScheme(Scheme):
         super().__init__(context)
         self.protocol = protocol
         place = protocol.place or protocol.name
-        self.conversations = ConversationTable(place, context.timers, datagrams=protocol.datagrams)
+        self.conversations = ConversationTable(place, context.timers, protocol.forgotten, datagrams=protocol.datagrams)
         self.options = {**FILE_OPTIONS, **protocol.options}
         self.path_options = {**self.options, **ACCEPT} if protocol.ports else self.options
         self.control = Control(self._begin, self._announce, settings_of, protocol)

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Final
 from schemefs.conversation.conversation import Conversation
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
+    from schemefs.conversation.protocol import Engine
     from schemefs.timers import Timers
 
 REUSE_AFTER: Final = 64
@@ -17,10 +18,16 @@ REUSE_AFTER: Final = 64
 
 
 class ConversationTable:
-    """Gives out the smallest numbers. *place* is the path of the numbered directories in the mount: `tcp`."""
+    """Gives out the smallest numbers. *place* is the path of the numbered directories in the mount: `tcp`.
 
-    def __init__(self, place: str, timers: Timers, *, datagrams: bool = False) -> None:
+    *forgotten* is called with the engine of each conversation that has ended.
+    """
+
+    def __init__(
+        self, place: str, timers: Timers, forgotten: Callable[[Engine], None], *, datagrams: bool = False
+    ) -> None:
         self.place = place
+        self._forgotten = forgotten
         self.datagrams = datagrams
         self.timers = timers
         self._live: dict[int, Conversation] = {}
@@ -42,6 +49,8 @@ class ConversationTable:
         if self._live.get(conversation.number) is conversation:
             del self._live[conversation.number]
             self._free.append(conversation.number)
+            if conversation.engine is not None:
+                self._forgotten(conversation.engine)
 
     def get(self, number: int) -> Conversation | None:
         """Return the live conversation with that number."""

@@ -1,6 +1,6 @@
 """The end of a connection: FIN, linger, reset, failure, TIME-WAIT (RFC 9293 §3.6, §3.10.4, §3.10.5).
 
-Closing never waits: ACKs and timers do the rest in the background, until `ControlBlock.ended`.
+Closing never waits: ACKs and timers do the rest in the background, until `Connection.ended`.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ if TYPE_CHECKING:
     from schemes.tcp.control_block import ControlBlock
 
 FIN_WAIT_2_LENGTH: Final = 60.0  # seconds that a closed connection waits for the peer's FIN, as Linux
-LINGER_SILENCE: Final = 2.0  # seconds without a segment after which close_lingering gives up on the peer's FIN
+LINGER_SILENCE: Final = 2.0  # seconds without a segment until close_lingering stops waiting for the peer's FIN
 
 
 def queue_fin(tcb: ControlBlock, now: float) -> None:
-    """The user will write no more: FIN after what is queued (§3.10.4). In SYN-SENT it waits for the handshake."""
+    """Send FIN after what is queued (§3.10.4). In SYN-SENT it waits for the handshake."""
     if tcb.fin_queued:
         return
     tcb.fin_queued = True
@@ -44,13 +44,15 @@ def queue_fin(tcb: ControlBlock, now: float) -> None:
 
 
 def close(tcb: ControlBlock, now: float) -> None:
-    """The last holder has gone. Unread octets, or a linger time of 0, reset the peer; else FIN, in the background."""
+    """Close for the last holder. Unread octets, or a linger time of 0, reset the peer; else FIN, in the background."""
     tcb.closed = True
+    if tcb.state == TIME_WAIT:
+        tcb.tcp.release(tcb)
     user_timeout.user_closes(tcb, now)
     if tcb.state in (SYN_SENT, CLOSED):
         end(tcb)
     elif tcb.linger == 0 or (tcb.receive_buffer.size and not tcb.discarding):
-        # RFC 9293 §3.10.4 permits it, RFC 2525 §2.17 asks for it: the peer must learn that octets were not read.
+        # RFC 9293 §3.10.4 permits it and RFC 2525 §2.17 requires it: the peer learns that octets were not read.
         abort(tcb, "by_user" if tcb.linger == 0 else "unread_at_close", now)
     else:
         queue_fin(tcb, now)
@@ -61,7 +63,7 @@ def close(tcb: ControlBlock, now: float) -> None:
 
 
 def close_lingering(tcb: ControlBlock, now: float) -> None:
-    """The last holder has gone, and it only wrote: FIN, but never a reset for what was not read."""
+    """Close for a last holder that only wrote: FIN, and no reset for unread octets."""
     if tcb.linger != 0:
         tcb.lingering = tcb.state in SYNCHRONIZED
     close(tcb, now)
@@ -83,10 +85,9 @@ def abort(tcb: ControlBlock, reason: str, now: float) -> None:
 
 
 def fail(tcb: ControlBlock, number: int, sentence: str, reason: str, now: float) -> None:
-    """The connection has failed: errno *number* for the next read or write, *sentence* for people.
+    """End the connection: the next read or write raises errno *number* with *sentence*. Counted as `aborted_` *reason*.
 
-    Counted as `aborted_` *reason*.
-    One that was still to be opened goes on when the peer's name has another address.
+    In SYN-SENT, the next address of the peer's name is tried instead, if it has one.
     """
     if tcb.alternatives and tcb.state == SYN_SENT and tcb.tcp.try_next(tcb, now):
         return
@@ -99,9 +100,9 @@ def fail(tcb: ControlBlock, number: int, sentence: str, reason: str, now: float)
 
 
 def end(tcb: ControlBlock) -> None:
-    """Enter CLOSED: no timer, no memory but what the user may still read."""
+    """Enter CLOSED. No timer is left, and no memory but the octets that the user may still read."""
     statistics = tcb.tcp.statistics
-    # RFC 4022: from these states CLOSED, or LISTEN, is not where a connection should go.
+    # RFC 4022 counts the way from these states to CLOSED or LISTEN.
     statistics.attempt_fails += tcb.state in OPENING
     statistics.established_resets += tcb.state in WRITABLE
     if tcb.state != CLOSED:
@@ -118,7 +119,7 @@ def end(tcb: ControlBlock) -> None:
 
 
 def enter_time_wait(tcb: ControlBlock, now: float) -> None:
-    """Both FINs are acknowledged: `time_wait` waits for old duplicates to die (§3.6.1), the connection may go."""
+    """Both FINs are acknowledged: `time_wait` answers old duplicates from now on (§3.6.1), without the connection."""
     tcb.become(TIME_WAIT)
     _stop_timers(tcb)
     tcb.send_buffer.clear()
@@ -130,7 +131,7 @@ def enter_time_wait(tcb: ControlBlock, now: float) -> None:
 
 
 def fin_acknowledged_in_fin_wait_1(tcb: ControlBlock, now: float) -> None:
-    """Enter FIN-WAIT-2; a closed connection doesn't wait there for ever."""
+    """Enter FIN-WAIT-2; a closed connection leaves it after a limited time."""
     tcb.become(FIN_WAIT_2)
     tcb.retransmission.clear()
     tcb.loss_timer.clear()
@@ -139,7 +140,7 @@ def fin_acknowledged_in_fin_wait_1(tcb: ControlBlock, now: float) -> None:
 
 
 def _stop_timers(tcb: ControlBlock) -> None:
-    """For good: the timers may remember a timer for a while, but must not remember the connection with it."""
+    """Stop them for good. A cleared timer stays in the heap for a while: its callback must not keep the connection."""
     for timer in (tcb.retransmission, tcb.delayed_ack, tcb.state_timer, tcb.loss_timer):
         timer.clear()
         timer.callback = no_callback

@@ -74,6 +74,9 @@ class Owner(Protocol):
     def enter_time_wait(self, connection: ControlBlock, now: float) -> None:
         """Replace the connection by an entry of the TIME-WAIT table (RFC 9293 §3.6.1)."""
 
+    def release(self, connection: ControlBlock) -> None:
+        """No user has the connection any more: TIME-WAIT goes on without it."""
+
     def try_next(self, connection: ControlBlock, now: float) -> bool:
         """Try the name's next address; True: there is one."""
 
@@ -132,7 +135,6 @@ class ControlBlock:
     """
 
     __slots__ = (  # noqa: RUF023 # by what they belong to, not by the alphabet
-        "__weakref__",
         # The connection and its surroundings.
         "tcp",  # Owner: timers, network layer, counters, tables
         "path",  # the way to the peer: both addresses, MTU, traffic class

@@ -3,11 +3,11 @@
     SYN  ──> opening, SYN-ACK out ── ACK ──> waiting ── accept ──> the user's
              at most SYN_QUEUE            at most backlog
 
-When `waiting` is full, SYNs and the ACKs of handshakes are dropped, as Linux does: the peer sends them again, and what
-it sends is not lost, because it was never acknowledged.
+When `waiting` is full, SYNs and the ACKs of handshakes are dropped, as on Linux: the peer sends them again, and with
+them its text, which was not acknowledged.
 
-When `opening` is full, somebody floods us with SYNs (RFC 4987): the oldest gives way, which has had the most time to
-answer our SYN-ACK. So a real client is served as long as its round trip is shorter than it takes to fill the queue.
+When `opening` is full, as in a SYN flood (RFC 4987), its oldest entry is dropped: it has had the most time to answer
+our SYN-ACK. A real client is served as long as its round trip is shorter than the time a flood takes to fill the queue.
 """
 
 from __future__ import annotations
@@ -31,11 +31,12 @@ if TYPE_CHECKING:
 
 DEFAULT_BACKLOG: Final = 128
 SYN_QUEUE: Final = 4096
-"""At least; a larger backlog makes it larger. 21 MiB; 10,000 SYNs a second fill it in 0.4 s, and more we can't take."""
+"""Entries; a larger backlog makes it larger. They take 21 MiB; 10,000 SYNs a second, the most that can be processed,
+fill it in 0.4 s."""
 
 
-def _as_they_are(_connection: ControlBlock) -> None:
-    """`configure` of a listener without options."""
+def _without_options(_connection: ControlBlock) -> None:
+    """Leave a new connection as it is: `configure` of a listener without options."""
 
 
 class Listener:
@@ -45,7 +46,7 @@ class Listener:
         self.tcp = tcp
         self.claim = claim
         self.on_changed: Callable[[], None] = no_callback
-        self.configure: Callable[[Connection], None] = _as_they_are  # what every new connection begins with
+        self.configure: Callable[[Connection], None] = _without_options  # applied to each new connection
         self.backlog = DEFAULT_BACKLOG
         self.opening: OrderedDict[ControlBlock, None] = OrderedDict()  # oldest first
         self.waiting: deque[Connection] = deque()
@@ -60,7 +61,7 @@ class Listener:
 
     @property
     def settings(self) -> Mapping[str, Setting]:
-        """The backlog."""
+        """Only `backlog`: ENOTCONN once the listener is closed."""
         return {"backlog": Setting(lambda: str(self.backlog), self._set_backlog, settings.HELP["backlog"])}
 
     def _set_backlog(self, text: str) -> None:
@@ -88,7 +89,7 @@ class Listener:
         return len(self.waiting) < self.backlog
 
     def takes_syn(self) -> bool:
-        """Tell whether a SYN may begin a connection; counts those that may not."""
+        """Tell whether a SYN may begin a connection; one that may not is counted."""
         if not self.has_room:
             self.overflows += 1
             self.tcp.statistics.drop("listen_overflow")
@@ -96,24 +97,24 @@ class Listener:
         return True
 
     def begins(self, connection: ControlBlock) -> None:
-        """A handshake begins; if there are too many of them, the oldest is given up, without a word."""
+        """Enter a handshake that begins. If the queue is full, its oldest entry is dropped, without a RST."""
         if len(self.opening) >= max(SYN_QUEUE, self.backlog):
             self.tcp.statistics.dropped_syn_queue_full += 1
             closing.end(next(iter(self.opening)))
         self.opening[connection] = None
 
     def established(self, connection: ControlBlock) -> None:
-        """A handshake is complete."""
+        """Move a connection whose handshake is complete to `waiting`."""
         self.opening.pop(connection, None)
         self.waiting.append(cast("Connection", connection))
         self.on_changed()
 
     def lost(self, connection: ControlBlock) -> None:
-        """A connection ended before it was accepted. Established ones are still accepted, and say why they ended."""
+        """A connection ended before it was accepted. If it was established, it is still accepted, and a read fails."""
         self.opening.pop(connection, None)
 
     def pending(self) -> int:
-        """How many connections wait."""
+        """How many connections `accept` would give out."""
         return len(self.waiting)
 
     def accept(self, now: float) -> Connection | None:
@@ -127,7 +128,7 @@ class Listener:
         return connection
 
     def close(self, now: float) -> None:
-        """Stop listening; connections that wait, or are opening, are reset."""
+        """Stop listening: reset the connections that wait or are opening."""
         self.closed = True
         self.tcp.forget_listener(self)
         for connection in (*self.waiting, *self.opening):

@@ -1,4 +1,4 @@
-"""The tcp scheme: what a user's address and options mean for connections and listeners. No segment is seen here."""
+"""The tcp scheme: addresses and options of paths become connections and listeners. No segment is processed here."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from schemefs.net.addresses import ANY_V4, AddressPath, parse_host_port, parse_s
 from schemefs.net.network_layer import NetworkLayer, not_local
 from schemefs.net.ports import PORT_ZERO, check_privilege
 from schemes.tcp import settings
+from schemes.tcp.connection import Connection
 from schemes.tcp.tcp import Tcp
 
 if TYPE_CHECKING:
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
     from schemefs.conversation import Engine
     from schemefs.scheme import Caller, SchemeContext
-    from schemes.tcp.connection import Connection
     from schemes.tcp.listener import Listener
 
 # Options that are settings of the connection from its first segment on; `ttl` is the short name of hop_limit.
@@ -53,7 +53,7 @@ class TcpProtocol(ConversationProtocol):
         self.tcp = tcp
 
     def connect(self, address: AddressPath, caller: Caller, now: float) -> Connection:
-        """Begin a connection: the SYN is on its way when this returns."""
+        """Begin a connection: the SYN has been sent when this returns."""
         options, host_port = address.options, address.host_port
         port = self._port(host_port.port)
         if not port:
@@ -69,7 +69,7 @@ class TcpProtocol(ConversationProtocol):
     def _connect_to_one_of(
         self, addresses: tuple[bytes, ...], port: int, source: bytes, local_port: int, now: float
     ) -> Connection:
-        """Take the first address that there is a way to; the others are tried when it doesn't answer."""
+        """Take the first address with a route; the others are tried when it does not answer."""
         failure = SchemeError(errno.EADDRNOTAVAIL, "no address")
         for index, destination in enumerate(addresses):
             try:
@@ -94,13 +94,18 @@ class TcpProtocol(ConversationProtocol):
         if "backlog" in address.options:
             listener.backlog = settings.backlog(address.options["backlog"])
         if "events" in address.options or not _SETTINGS.keys().isdisjoint(address.options):
-            # Not otherwise: every SYN, of a flood too, would pay 100 µs for nothing.
+            # Without options, each SYN of a flood would cost 100 µs more.
             listener.configure = lambda connection: self._begin_with(connection, address.options)
         return listener
 
     def configure(self, engine: Engine, address: AddressPath) -> None:
         """Apply the options that are settings."""
         self._configure(engine, address.options)
+
+    def forgotten(self, engine: Engine) -> None:
+        """TIME-WAIT goes on without the connection."""
+        if isinstance(engine, Connection):
+            self.tcp.release(engine)
 
     def stats(self) -> Mapping[str, int | float | str]:
         """Return the counters."""
@@ -113,7 +118,7 @@ class TcpProtocol(ConversationProtocol):
             raise SchemeError(errno.EINVAL, str(error)) from None
 
     def _local_end(self, text: str, caller: Caller) -> tuple[bytes, int]:
-        """Return (address, port) of the option from=; empty and 0 where it leaves the choice to us."""
+        """Return (address, port) of the option from=; empty and 0 where it leaves the choice to tcp."""
         if not text:
             return b"", 0
         host_port = parse_host_port(text)
@@ -122,14 +127,14 @@ class TcpProtocol(ConversationProtocol):
         return (self.context.names.addresses(host_port.host)[0] if host_port.host else b""), port
 
     def _begin_with(self, connection: Connection, options: Mapping[str, str]) -> None:
-        """Have a new connection what was asked for in the path, from its SYN on."""
+        """Apply the options of the path to a new connection, before its SYN."""
         if "events" in options:
             connection.record_to(EarlyEvents())
         self._configure(connection, options)
 
     @staticmethod
     def _configure(connection: Engine, options: Mapping[str, str]) -> None:
-        """Apply the options that are settings; they were checked when the path was looked up."""
+        """Apply the options that are settings; their values were checked when the path was looked up."""
         if _SETTINGS.keys().isdisjoint(options):
             return
         values = connection.settings
@@ -154,10 +159,10 @@ class TcpScheme(ConversationScheme):
         super().__init__(context, TcpProtocol(context, self.tcp))
 
     def drop_samples(self) -> Mapping[str, str]:
-        """Return what was dropped last, by reason."""
+        """Return the segment dropped last, by reason."""
         return self.tcp.statistics.samples.summaries()
 
     @property
     def provides(self) -> Tcp:
-        """The transport, for schemes that speak over TCP themselves (`transports.StreamService`)."""
+        """The transport, for schemes that use TCP themselves (`StreamService`)."""
         return self.tcp

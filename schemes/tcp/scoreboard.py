@@ -179,9 +179,11 @@ class Scoreboard:
                 self.in_flight += one.end - one.start
         self._lost_starts.clear()
         self.oldest = self.newest = None
+        newest: SentRange | None = None
         flying = [one for one in self._ranges if one.state == IN_FLIGHT]
         for one in sorted(flying, key=lambda each: (each.sent_at, each.end)):
-            self._link(one, self.newest)
+            self._link(one, newest)
+            newest = one
 
     def _attach_lost(self, one: SentRange) -> None:
         one.state = LOST

@@ -112,4 +112,6 @@ class Statistics:
                 "excessive_retransmissions",
             )
         }
-        return rows | {name: count for name, count in vars(self).items() if name.startswith(("dropped_", "aborted_"))}
+        for prefix in ("dropped_", "aborted_"):
+            rows |= {name: getattr(self, name) for name in dir(self) if name.startswith(prefix)}
+        return rows

@@ -1,13 +1,13 @@
 """All of TCP's connections and listeners, and which of them a segment is for (RFC 9293 §3.10.7.1, §3.10.7.2).
 
-The key of a connection is the twelve octets that tell it from all others, as they come: remote address, local address,
-and the two ports right out of the header. One dict, one look-up, however many there are.
+The key of a connection is twelve octets in the order of an arriving segment: remote address, local address, and the two
+ports as in the header. One dict and one look-up serve any number of connections.
 """
 
 from __future__ import annotations
 
 import errno
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from schemefs.errors import SchemeError
 from schemefs.net.addresses import host_port_text, is_multicast, presentation
@@ -40,8 +40,15 @@ if TYPE_CHECKING:
 _FLAGS: Final = 0x1FF
 
 
+class NumberSource(Protocol):
+    """Where the first sequence number of a connection comes from (RFC 9293 §3.4.1)."""
+
+    def choose(self, ends: bytes, now: float) -> tuple[int, int]:
+        """Return ISS and the offset of the timestamps for a connection between *ends* (`Tcp.connections`)."""
+
+
 class Tcp:
-    """Satisfies `layers.Transport`. *random* is asked for secrets once."""
+    """Satisfies `network_layer.Transport`. *random* gives two secrets, once: for ports and for sequence numbers."""
 
     def __init__(self, network: NetworkLayer, timers: Timers, random: random.Random) -> None:
         self.network = network
@@ -53,9 +60,9 @@ class Tcp:
         self.time_waits = TimeWaits(self)
         self.listeners: dict[tuple[bytes, int], Listener] = {}
         self._ephemeral = EphemeralPorts(random)
-        self._numbers = InitialSequenceNumbers(random)
-        self._owing: set[ControlBlock] = set()  # an ACK at the end of the burst
-        self._sending: set[ControlBlock] = set()  # something may be sent that might not before
+        self._numbers: NumberSource = InitialSequenceNumbers(random)
+        self._owing: set[ControlBlock] = set()  # they owe an ACK at the end of the burst
+        self._sending: set[ControlBlock] = set()  # they transmit at the end of the burst
         self._waiting: set[ControlBlock] = set()  # for room on the link
         self._end_of_burst = timers.timer(self.burst_ended, "tcp: end of burst")
         network.register_transport(TCP, self)
@@ -65,11 +72,11 @@ class Tcp:
     def connect(
         self, destination: bytes, port: int, now: float, *, source: bytes = b"", local_port: int = 0
     ) -> Connection:
-        """Return a connection that is still CLOSED: set it up, then `begin`.
+        """Return a connection in CLOSED: the caller sets its options, then calls `begin`.
 
         ENETUNREACH: no route; EADDRNOTAVAIL: *source* is not ours, or no port is free; EADDRINUSE: it exists.
         """
-        if self._is_everybody(destination):
+        if self._is_group(destination):
             # RFC 9293 MUST-46
             raise SchemeError(errno.ENETUNREACH, f"{presentation(destination)} is not one host's address")
         path = self.network.path(destination, source)
@@ -105,7 +112,7 @@ class Tcp:
         return connection
 
     def try_next(self, connection: ControlBlock, now: float) -> bool:
-        """Send the SYN to the next of the peer's addresses that there is a way to; False: there is none left."""
+        """Send the SYN to the next of the peer's addresses with a route; False: none is left."""
         while connection.alternatives:
             destination, *rest = connection.alternatives
             connection.alternatives = tuple(rest)
@@ -126,7 +133,7 @@ class Tcp:
         return False
 
     def listen(self, address: bytes, port: int, *, uid: int = 0) -> Listener:
-        """Return a listener on *address* (zeros: any) and *port* (0: one is picked). EADDRINUSE: somebody has it."""
+        """Return a listener on *address* (zeros: any) and *port* (0: one is picked). EADDRINUSE: it is taken."""
         if not port:
             port = self._ephemeral.allocate_random(self.ports.is_claimed)
         claim = self.ports.claim(address, port, uid=uid)
@@ -146,26 +153,20 @@ class Tcp:
         offload: Offload,
         now: float,
     ) -> bool:
-        """Take one segment. Never raises for what it says; what is wrong with it is counted."""
+        """Take one segment. A faulty one is counted by reason and dropped; no octets can make it raise."""
         statistics = self.statistics
         statistics.in_segments += 1
         length = len(datagram) - start
         if length < HEADER_LENGTH:
-            statistics.drop("short_header")
-            statistics.keep_sample(datagram)
-            return True
+            return self._drop("short_header", datagram)
         remote_port, local_port, seq, ack, word, wnd, _, urgent = HEADER.unpack_from(datagram, start)
         header_length = word >> 12 << 2
         if not HEADER_LENGTH <= header_length <= length:
-            statistics.drop("bad_header_length")
-            statistics.keep_sample(datagram)
-            return True
+            return self._drop("bad_header_length", datagram)
         if not offload.flags:
             pseudo_header = pseudo_header_sum(source, destination, TCP, length)
             if ones_complement_sum(datagram[start:], pseudo_header) != 0xFFFF:
-                statistics.drop("bad_checksum")
-                statistics.keep_sample(datagram)
-                return True
+                return self._drop("bad_checksum", datagram)
         payload = datagram[start + header_length :]
         gso_size = offload.gso_size
         if gso_size:
@@ -187,6 +188,12 @@ class Tcp:
             statistics.keep_sample(datagram)
         return True
 
+    def _drop(self, reason: str, datagram: memoryview) -> bool:
+        """Count a segment that cannot be read. True: tcp has taken it."""
+        self.statistics.drop(reason)
+        self.statistics.keep_sample(datagram)
+        return True
+
     def expects(self, error: DeliveryError) -> bool:
         """Tell whether it quotes a segment that is in flight."""
         connection = self._sender(error)
@@ -203,7 +210,7 @@ class Tcp:
         return self.connections.get(error.destination + error.source + ports[2:4] + ports[:2])
 
     def transmit_space(self, now: float) -> None:
-        """The link has room: those that wait go on, in no order, until it is full again."""
+        """The link has room: connections that wait send, in no order, until it is full again."""
         waiting, self._waiting = self._waiting, set()
         for connection in waiting:
             connection.blocked = False
@@ -213,7 +220,7 @@ class Tcp:
                 output.send_due(connection, now)
 
     def burst_ended(self, now: float) -> None:
-        """Every segment of a burst was processed: one ACK for each connection that owes one, however many came."""
+        """All segments of a burst are processed: send one ACK for each connection that owes one."""
         owing, self._owing = self._owing, set()
         for connection in owing:
             if connection.rcv.acked != connection.rcv.nxt and connection.state != CLOSED:
@@ -225,26 +232,30 @@ class Tcp:
     # For connections and listeners
 
     def acknowledge_after_burst(self, connection: ControlBlock, now: float) -> None:
-        """Have an ACK sent once everything that came together was processed, if nothing sent meanwhile carried it.
+        """Send an ACK when all segments of the burst are processed, unless a segment sent meanwhile carried it.
 
-        A timer without delay is the end of a burst: timers run when the driver has drained its queue.
+        A timer without delay fires at the end of a burst: timers run when the driver has drained its queue.
         """
         self._owing.add(connection)
         if not self._end_of_burst.armed:
             self._end_of_burst.set(now)
 
     def transmit_soon(self, connection: ControlBlock) -> None:
-        """Have a connection look whether it may send, where nobody knows what time it is."""
+        """Transmit at the end of the burst; for callers that do not have the time."""
         self._sending.add(connection)
         self._end_of_burst.call_soon()
 
     def wait_for_space(self, connection: ControlBlock) -> None:
-        """The link had no room for a segment: go on when it has."""
+        """The link had no room for a segment: transmit when it has."""
         self._waiting.add(connection)
 
     def enter_time_wait(self, connection: ControlBlock, now: float) -> None:
-        """Both FINs are acknowledged: keep what old duplicates have to be told apart by."""
+        """Both FINs are acknowledged: keep what is needed to answer old duplicates."""
         self.time_waits.add(connection, now)
+
+    def release(self, connection: ControlBlock) -> None:
+        """No user has the connection any more: TIME-WAIT goes on without it."""
+        self.time_waits.release(connection)
 
     def forget(self, connection: ControlBlock) -> None:
         """The connection has ended."""
@@ -261,7 +272,7 @@ class Tcp:
             self.ports.release(claim)
 
     def reset_for(self, connection: ControlBlock, segment: Segment, now: float) -> None:
-        """Answer a segment that this opening connection can't have provoked (§3.5.2, group 2)."""
+        """Answer a segment that acknowledges what this opening connection has not sent (§3.5.2, group 2)."""
         self._reset(connection.path, connection.ports, segment, now)
 
     def _reset(self, path: Path, ports: tuple[int, int], segment: Segment, now: float) -> None:
@@ -279,7 +290,7 @@ class Tcp:
     def _arrives_unconnected(
         self, source: bytes, destination: bytes, key: bytes, ports: tuple[int, int], segment: Segment, now: float
     ) -> None:
-        if self._is_everybody(destination) or self._is_everybody(source):
+        if self._is_group(destination) or self._is_group(source):
             self.statistics.drop("broadcast")  # RFC 9293 MUST-57, MUST-63: silently
             return
         listener = self._listener_for(destination, ports[0])
@@ -307,7 +318,7 @@ class Tcp:
     def _is_used(self, key: bytes) -> bool:
         return key in self.connections or key in self.time_waits
 
-    def _is_everybody(self, address: bytes) -> bool:
+    def _is_group(self, address: bytes) -> bool:
         return is_multicast(address) or self.network.is_broadcast(address)
 
     def _listener_for(self, address: bytes, port: int) -> Listener | None:

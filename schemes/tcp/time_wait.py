@@ -1,18 +1,17 @@
-"""TIME-WAIT (RFC 9293 §3.6.1): what is kept of a connection that both sides have ended, until old duplicates have died.
+"""TIME-WAIT (RFC 9293 §3.6.1): what is kept of a connection that both sides have ended, until old duplicates are gone.
 
-Two numbers, two timestamps and the ends are enough to acknowledge the peer's FIN again, to challenge what doesn't
-belong, and to tell a new SYN from an old one (RFC 6191): a tenth of the connection, which has gone with its buffers,
-timers and loss recovery, or is only its user's who has not read all yet. Text and urgent pointers count no more.
+Two sequence numbers, two timestamps and the ends are enough to acknowledge the peer's FIN again, to challenge foreign
+segments, and to tell a new SYN from an old one (RFC 6191). That is a tenth of the connection, whose buffers, timers and
+loss recovery are freed, unless its user has not closed it yet. Text and urgent pointers are ignored.
 
-All wait equally long, so a dict in the order of arrival is in the order of expiry too, and one timer does for all. An
-OrderedDict: the first key of a dict is found by looking at all that were taken from before it, 1.5 s for 65536.
+All wait equally long, so the order of arrival is the order of expiry, and one timer serves all. An OrderedDict finds
+its first key at once; a dict looks at all deleted entries before it, 1.5 s for 65536.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Final
-from weakref import ref
 
 from schemefs.errors import SchemeError
 from schemefs.net.checksum import pseudo_header_sum
@@ -25,43 +24,39 @@ from schemes.tcp.states import TIME_WAIT
 from schemes.tcp.wire import ACK, CHECKSUM_OFFSET, FIN, HEADER_LENGTH, RST, SYN, Segment, flags_text, header
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from schemes.tcp.control_block import ControlBlock, Owner
 
 LENGTH: Final = 60.0  # seconds: 2 MSL, with the MSL of 30 s that Linux assumes
-CAPACITY: Final = 1 << 16  # then the oldest has waited long enough: peers must not fill the memory (64 MiB)
-AT_ONCE: Final = 4096  # are ended in one firing of the timer: frames and files must not wait until all are gone
-ISN_STEP: Final = 65537  # beyond the last number of a connection whose TIME-WAIT is cut short, as Linux
+CAPACITY: Final = 1 << 16  # entries; then the oldest is ended: peers must not fill the memory (64 MiB)
+AT_ONCE: Final = 4096  # entries ended in one firing of the timer: frames and files must not wait until all are gone
+ISN_STEP: Final = 65537  # from the last number of a connection whose TIME-WAIT is cut short, as on Linux
 
 
 class TimeWait:
-    """One connection that was. `connection` says who that is while its user still has it, and None after."""
+    """What is kept of one connection. `connection` is that connection until its user has closed it, and None then."""
 
     __slots__ = (
         "answered_at", "connection", "expires_at", "hop_limit", "key", "max_wnd", "ports", "rcv_nxt", "replies",
         "scale", "snd_nxt", "timestamp_offset", "timestamps_on", "traffic_class", "ts_recent", "wnd",
     )  # fmt: skip
 
-    connection: Callable[[], ControlBlock | None]
-
-    def __init__(self, c: ControlBlock, now: float) -> None:
-        self.connection = ref(c)
+    def __init__(self, tcb: ControlBlock, now: float) -> None:
+        self.connection: ControlBlock | None = None if tcb.closed else tcb
         self.expires_at = now + LENGTH
-        self.answered_at = now if c.reply else -1.0  # the ACK of the peer's FIN is just about to go
-        self.key = c.key
-        self.ports = c.ports
-        self.snd_nxt = c.snd.nxt
-        self.max_wnd = c.snd.max_wnd
-        self.rcv_nxt = c.rcv.nxt
-        self.wnd = c.rcv.wnd  # octets
-        self.scale = c.rcv.scale
-        self.timestamps_on = c.timestamps_on
-        self.timestamp_offset = c.timestamp_offset
-        self.ts_recent = c.ts_recent
-        self.hop_limit = c.hop_limit
-        self.traffic_class = c.path.traffic_class
-        self.replies: ReplyLimit | None = None  # none was needed yet
+        self.answered_at = now if tcb.reply else -1.0  # the ACK of the peer's FIN leaves at the end of this arrival
+        self.key = tcb.key
+        self.ports = tcb.ports
+        self.snd_nxt = tcb.snd.nxt
+        self.max_wnd = tcb.snd.max_wnd
+        self.rcv_nxt = tcb.rcv.nxt
+        self.wnd = tcb.rcv.wnd  # octets
+        self.scale = tcb.rcv.scale
+        self.timestamps_on = tcb.timestamps_on
+        self.timestamp_offset = tcb.timestamp_offset
+        self.ts_recent = tcb.ts_recent
+        self.hop_limit = tcb.hop_limit
+        self.traffic_class = tcb.path.traffic_class
+        self.replies: ReplyLimit | None = None  # None: none was needed
 
     @property
     def ends(self) -> tuple[bytes, bytes]:
@@ -70,7 +65,7 @@ class TimeWait:
         return self.key[length : 2 * length], self.key[:length]
 
     def allows_reply(self, now: float) -> bool:
-        """Count one more answer to something that doesn't belong; False: there were enough in this second."""
+        """Count one more answer to a foreign segment; False: the limit of this second is reached."""
         if self.replies is None:
             self.replies = ReplyLimit()
         return self.replies.allows(now)
@@ -87,7 +82,7 @@ class TimeWait:
 
 
 class TimeWaits:
-    """All of them, by the key of `Tcp.connections`."""
+    """The table of entries, by the key of `Tcp.connections`."""
 
     def __init__(self, tcp: Owner) -> None:
         self._tcp = tcp
@@ -103,11 +98,11 @@ class TimeWaits:
         return key in self._waiting
 
     def get(self, key: bytes) -> TimeWait | None:
-        """Return it, if there is one."""
+        """Return the entry with that key; None: there is none."""
         return self._waiting.get(key)
 
     def add(self, connection: ControlBlock, now: float) -> None:
-        """*connection* has entered TIME-WAIT: it is not needed here any more."""
+        """Enter *connection*, which is in TIME-WAIT."""
         if len(self._waiting) >= CAPACITY:
             self._tcp.statistics.time_wait_overflows += 1
             self.end(next(iter(self._waiting.values())))
@@ -115,11 +110,17 @@ class TimeWaits:
         if not self._timer.armed:
             self._timer.set(now + LENGTH)
 
+    def release(self, connection: ControlBlock) -> None:
+        """The user has closed *connection*: its entry must not keep it in memory."""
+        old = self._waiting.get(connection.key)
+        if old is not None and old.connection is connection:
+            old.connection = None
+
     def end(self, old: TimeWait) -> None:
-        """Forget it; a user who still has the connection finds it CLOSED."""
+        """Remove the entry; a user that still has the connection finds it CLOSED."""
         if self._waiting.pop(old.key, None) is None:
             return
-        connection = old.connection()
+        connection = old.connection
         if connection is not None and connection.state == TIME_WAIT:
             closing.end(connection)
 
@@ -137,7 +138,7 @@ class TimeWaits:
     def segment_arrives(self, old: TimeWait, segment: Segment, now: float, *, may_open: bool) -> bool:
         """Process *segment* (§3.10.7.4, as far as TIME-WAIT goes).
 
-        False: it is a SYN that begins a new connection, which it can only if it *may_open* one: somebody listens.
+        False: it is a SYN that begins a new connection. *may_open*: a listener would take it.
         """
         flags, statistics = segment.flags, self._tcp.statistics
         if may_open and flags & (SYN | ACK | RST) == SYN and old.is_newer(segment):
@@ -171,7 +172,7 @@ class TimeWaits:
         return True
 
     def _answer_unacceptable(self, old: TimeWait, segment: Segment, now: float) -> None:
-        """Mostly the peer's FIN, because our ACK of it was lost: acknowledge it, and wait from now on (§3.10.7.4)."""
+        """Acknowledge it. For the peer's FIN, whose ACK was lost, the wait begins anew (§3.10.7.4)."""
         if segment.flags & FIN:
             self._waiting.move_to_end(old.key)
             old.expires_at = now + LENGTH
@@ -183,10 +184,10 @@ class TimeWaits:
             self._acknowledge(old, now, is_limited=False)
 
     def _acknowledge(self, old: TimeWait, now: float, *, is_limited: bool) -> None:
-        """Send <SEQ=SND.NXT><ACK=RCV.NXT><CTL=ACK>. A link without room loses it: the peer asks again.
+        """Send <SEQ=SND.NXT><ACK=RCV.NXT><CTL=ACK>. A link without room loses it: the peer sends its FIN again.
 
-        Once for all that come in one burst: if we were slow, the peer has sent its FIN again, and the first ACK ends
-        it; Linux would answer the second with a RST.
+        One ACK answers all segments of a burst. When our ACK is late, a burst holds the peer's FIN twice: the first
+        ACK ends the peer's connection, and Linux would answer a second one with a RST.
         """
         if old.answered_at == now or (is_limited and not old.allows_reply(now)):
             return
@@ -207,6 +208,6 @@ class TimeWaits:
         self._log_event(old, "ACK out", now)
 
     def _log_event(self, old: TimeWait, text: str, now: float) -> None:
-        connection = old.connection()
+        connection = old.connection
         if connection is not None and connection.sink is not None:
             connection.sink(now, f"{text} in TIME_WAIT")

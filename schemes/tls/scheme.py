@@ -59,6 +59,11 @@ class TlsProtocol(ConversationProtocol):
         """Apply tcp's options."""
         self.tcp.configure(engine, self._below(address))
 
+    def forgotten(self, engine: Engine) -> None:
+        """Pass it on to tcp, for the stream below."""
+        if isinstance(engine, TlsEngine):
+            self.tcp.forgotten(engine.stream)
+
     def stats(self) -> Mapping[str, int | float | str]:
         """Return the numbers of completed and failed handshakes, on both sides."""
         return {"handshakes": self.handshakes, "handshakes_failed": self.handshakes_failed}

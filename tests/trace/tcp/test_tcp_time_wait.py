@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import tracemalloc
-import weakref
 from collections import OrderedDict
 
 import pytest
@@ -12,16 +11,17 @@ import pytest
 from schemefs.errors import SchemeError
 from schemefs.net.offload import CHECKED
 from schemes.tcp import time_wait, wire
+from schemes.tcp.connection import Connection
 from schemes.tcp.time_wait import LENGTH
 from tests.support.tcp_trace import OUR_PORT, PEER, PEER_PORT, US, Trace, accepted, established
 
 
 def in_time_wait(options_text: str = "", **attributes: float) -> Trace:
-    """A connection that both sides have closed at 1.0, ours first; the peer's FIN was 1:1."""
+    """A connection that both sides have ended at 1.0, ours first; the peer's FIN was 1:1. Its user has it still."""
     tcp = accepted(options_text=options_text)
     for name, value in attributes.items():
         setattr(tcp.connection, name, value)
-    tcp.connection.close(1.0)
+    tcp.connection.shutdown(read=False, write=True, now=1.0)
     stamp = " ts 200:1000" if options_text else ""
     tcp.receives(f"F. 1:1(0) ack 2{stamp}", now=1.0)
     list(tcp.taken())
@@ -31,10 +31,12 @@ def in_time_wait(options_text: str = "", **attributes: float) -> Trace:
 
 def test_the_connection_is_given_back_at_once() -> None:
     tcp = in_time_wait()
-    gone = weakref.ref(tcp.connection)
+    tcp.connection.close(1.0)
     tcp.connection.on_changed = lambda: None
+    number = id(tcp.connection)
     del tcp.connection
-    assert gone() is None  # not even the garbage collector was needed
+    # Not even the garbage collector was needed.
+    assert not any(isinstance(one, Connection) and id(one) == number for one in gc.get_objects())
     assert not tcp.tcp.connections
     assert tcp.tcp.stats()["time_wait"] == 1
     tcp.receives("F. 1:1(0) ack 2", now=2.0)
@@ -96,7 +98,7 @@ def test_two_that_wait_end_in_order_whichever_was_renewed() -> None:
     tcp.receives(". 1:1(0) ack 1", now=10.0)
     second = tcp.listener.accept(10.0)
     assert second is not None
-    second.close(10.0)
+    second.shutdown(read=False, write=True, now=10.0)
     tcp.receives("F. 1:1(0) ack 2", now=10.0)
     tcp.ports = (PEER_PORT, OUR_PORT)
     tcp.receives("F. 1:1(0) ack 2", now=20.0)
@@ -235,7 +237,7 @@ def test_there_are_only_so_many(monkeypatch: pytest.MonkeyPatch) -> None:
         tcp.receives(". 1:1(0) ack 1")
         connection = tcp.listener.accept(0.0)
         assert connection is not None
-        connection.close(0.0)
+        connection.shutdown(read=False, write=True, now=0.0)
         tcp.receives("F. 1:1(0) ack 2")
         connections.append(connection)
     assert [connection.state for connection in connections] == ["CLOSED", "TIME_WAIT", "TIME_WAIT"]
@@ -266,3 +268,14 @@ def test_damaged_segments_change_nothing() -> None:
     tcp = in_time_wait()
     tcp.tcp.receive_datagram(PEER, US, memoryview(bytes(30)), 20, 0, 64, CHECKED, 2.0)
     assert tcp.state == "TIME_WAIT"
+
+
+def test_a_user_that_closes_early_gives_the_connection_back() -> None:
+    tcp = in_time_wait()
+    entry = tcp.tcp.time_waits.get(tcp.connection.key)
+    assert entry is not None
+    assert entry.connection is tcp.connection
+    tcp.connection.close(2.0)
+    assert entry.connection is None
+    tcp.receives("F. 1:1(0) ack 2", now=3.0)
+    tcp.sends(". 2:2(0) ack 2")

@@ -248,3 +248,22 @@ def test_an_idle_timers() -> None:
     assert isinstance(machine.timers, Timers)
     assert not any(connection.retransmission.armed for connection in machine.tcp.connections.values())
     assert not any(connection.state_timer.armed for connection in machine.tcp.connections.values())
+
+
+def test_a_conversation_that_is_forgotten_in_time_wait_gives_its_connection_back() -> None:
+    """Both directions have ended before the file is closed, so no close reaches the connection."""
+    machine = Machine()
+    listener = machine.open(":8080")
+    client = machine.open("127.0.0.1:8080")
+    number = bytes(joined(listener.read(100, 0.0) or b"")).decode().split()[0]
+    server = machine.open(f"{number}/data")
+    (connection,) = [one for one in machine.tcp.connections.values() if one.ports[1] == 8080]
+    connection.shutdown(read=False, write=True, now=0.0)
+    machine.settle()
+    server.close(0.0)
+    machine.settle()
+    entry = machine.tcp.time_waits.get(connection.key)
+    assert entry is not None
+    assert entry.connection is connection
+    client.close(0.0)
+    assert entry.connection is None

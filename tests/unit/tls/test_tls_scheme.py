@@ -16,6 +16,8 @@ from schemefs.names import Names
 from schemefs.net.buffer import joined
 from schemefs.scheme import Caller, FilesWanted, SchemeContext
 from schemes.tcp import TcpScheme
+from schemes.tcp.connection import Connection
+from schemes.tcp.scheme import TcpProtocol
 from schemes.tls import TlsScheme
 from tests.support.ip_host import IpHost
 from tests.support.tls_certificates import AllFiles, Authority
@@ -146,3 +148,17 @@ def test_a_listener_counts_failed_handshakes_and_continues(files):
     assert "http request" in shown["last_failure"]
     machine.open(f"here:8443,ca={quoted(files.ca)}")
     assert listener.read(100, 0.0)
+
+
+def test_tcp_hears_which_connections_are_given_back(files, monkeypatch):
+    given_back = []
+    monkeypatch.setattr(TcpProtocol, "forgotten", lambda _protocol, engine: given_back.append(engine))
+    machine = Machine()
+    listener = machine.open(f":https,cert={quoted(files.folder / 'here.pem')}")
+    client = machine.open(f"here:https,ca={quoted(files.ca)}")
+    machine.settle()
+    client.close(0.0)
+    machine.settle()
+    listener.close(0.0)
+    machine.settle()
+    assert any(isinstance(engine, Connection) for engine in given_back)
