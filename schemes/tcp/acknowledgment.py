@@ -1,7 +1,7 @@
 """The fifth step of SEGMENT ARRIVES: the ACK field (RFC 9293 §3.10.7.4), for every synchronized state.
 
-Moves SND.UNA and the window, measures the round trip, tells loss recovery what it learned, and changes the states that
-wait for the ACK of a SYN or FIN.
+Moves SND.UNA and the window, measures the round trip, reports to loss recovery, and changes the states that wait for
+the ACK of a SYN or FIN.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def check_ack(tcb: ControlBlock, segment: Segment, now: float) -> bool:
-    """Process the ACK field; False: nothing else of the segment counts."""
+    """Process the ACK field; False: the rest of the segment is not processed."""
     snd = tcb.snd
     if not segment.flags & ACK:
         tcb.tcp.statistics.drop("no_ack")
@@ -32,7 +32,7 @@ def check_ack(tcb: ControlBlock, segment: Segment, now: float) -> bool:
         if not _establish(tcb, segment, now):
             return False
     elif ack > snd.nxt or ack < snd.una - snd.max_wnd:
-        # Never sent, or older than anything that can still be on its way (RFC 5961 §5.2).
+        # Of what was never sent, or older than any segment still on its way (RFC 5961 §5.2).
         tcb.tcp.statistics.drop("ack_too_far")
         if tcb.replies.allows(now):
             tcb.reply = PURE_ACK
@@ -56,7 +56,7 @@ def _establish(tcb: ControlBlock, segment: Segment, now: float) -> bool:
         tcb.reply = RESET_DUE
         return False
     if tcb.listener is not None and not tcb.listener.has_room:
-        # As Linux: leave it half open. The peer sends again, or our SYN-ACK timer does, and there may be room then.
+        # As on Linux, it stays half open: the peer or our SYN-ACK timer sends again, and there may be room then.
         tcb.listener.overflows += 1
         tcb.tcp.statistics.drop("listen_overflow")
         return False
@@ -121,8 +121,8 @@ def _update_window(tcb: ControlBlock, segment: Segment, now: float) -> None:
         return
     wnd = segment.wnd << snd.scale
     if wnd and snd.wnd == 0:
-        # The window has opened. What was sent into the closed one as a probe was dropped there: it goes again now,
-        # not when the timer, which has backed off, comes round.
+        # The window has opened. The peer has dropped the probes of the closed window, so they go again now: the timer
+        # has backed off.
         tcb.rtt.update_rto()
         tcb.retransmission.clear()
         tcb.stalled_at = -1.0
@@ -136,7 +136,7 @@ def _update_window(tcb: ControlBlock, segment: Segment, now: float) -> None:
 
 
 def _after_fin(tcb: ControlBlock, now: float) -> bool:
-    """Our FIN was sent: has it been acknowledged?"""
+    """Change the state if our FIN is acknowledged; False: the connection has ended."""
     if tcb.snd.una <= tcb.send_buffer.end:
         return True
     if tcb.state == FIN_WAIT_1:

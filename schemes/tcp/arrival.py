@@ -91,13 +91,13 @@ def _log_segment(tcb: ControlBlock, segment: Segment, now: float) -> None:
 
 
 def _arrives_in_syn_sent(tcb: ControlBlock, segment: Segment, now: float) -> bool:
-    """§3.10.7.3. True: established by this segment, which may carry text and FIN too."""
+    """§3.10.7.3. True: the segment has established the connection, and its text and FIN are to be processed."""
     flags, snd = segment.flags, tcb.snd
     if flags & ACK and not snd.iss < segment.ack <= snd.nxt:
         tcb.reply = RESET_DUE
         return False
     if flags & RST:
-        # Without an ACK it proves nothing: anybody could have sent it.
+        # Without an ACK it proves nothing: any host could have sent it.
         if flags & ACK:
             after = f"{(now - tcb.opened_at) * 1000:.1f} ms"
             closing.fail(
@@ -135,7 +135,7 @@ def _first_check_sequence(tcb: ControlBlock, segment: Segment, now: float) -> bo
         _answer_unacceptable(tcb, segment, "out_of_window", now)
         return False
     if tcb.timestamps_on and segment.timestamp >= 0 and segment.seq <= rcv.acked:
-        # RFC 7323 §4.3 (2); `_check_timestamp` has seen to it that it is not older.
+        # RFC 7323 §4.3 (2); `_check_timestamp` has dropped older ones.
         tcb.ts_recent = segment.timestamp
         tcb.ts_recent_at = now
     if segment.seq == rcv.nxt and segment.seq + seg_len <= rcv.edge:
@@ -147,7 +147,7 @@ def _first_check_sequence(tcb: ControlBlock, segment: Segment, now: float) -> bo
         tcb.reply = ACK_DUE
     beyond = segment.seq + segment.seg_len - rcv.edge
     if beyond > 0:
-        # A window probe, or a peer that ignores our window: it must hear where the edge is.
+        # A window probe, or a peer that ignores our window: the ACK says where the edge is.
         segment.trim_back(beyond)
         tcb.reply = ACK_DUE
     return True
@@ -178,12 +178,12 @@ def _syn_again(tcb: ControlBlock, segment: Segment, now: float) -> bool:
 
 
 def _answer_unacceptable(tcb: ControlBlock, segment: Segment, reason: str, now: float) -> None:
-    """Count it for *reason*; an ACK if it has text (its own may have been lost), for others not too often."""
+    """Count a drop for *reason*. Text is always answered, since its ACK may be lost; the rest within the limit."""
     tcb.tcp.statistics.drop(reason)
     if segment.flags & RST:
         return
     if segment.size:
-        if tcb.sack_on and segment.seq < tcb.rcv.nxt:  # else it is dropped: to report it would be to promise to have it
+        if tcb.sack_on and segment.seq < tcb.rcv.nxt:  # text beyond the window is dropped: DSACK must not report it
             tcb.dsack = (segment.seq, min(segment.seq + segment.size, tcb.rcv.nxt))
     elif not tcb.replies.allows(now):
         return
@@ -201,11 +201,11 @@ def _second_check_rst(tcb: ControlBlock, segment: Segment, now: float) -> bool:
     if state == SYN_RECEIVED:
         if tcb.listener is not None:
             tcb.tcp.statistics.abort("reset_by_peer")
-            closing.end(tcb)  # back to LISTEN: nobody needs to know
+            closing.end(tcb)  # back to LISTEN: no user has the connection yet
         else:
             closing.fail(tcb, errno.ECONNREFUSED, f"RST from {tcb.remote} in answer to SYN-ACK", "refused", now)
     elif state in RECEIVING or state == CLOSE_WAIT:
-        # As Linux: who has seen the peer's end and is still writing gets EPIPE.
+        # As on Linux: a writer gets EPIPE once the peer's FIN has come.
         number = errno.EPIPE if state == CLOSE_WAIT else errno.ECONNRESET
         closing.fail(tcb, number, f"RST from {tcb.remote} in state {state}", "reset_by_peer", now)
     else:
@@ -215,7 +215,7 @@ def _second_check_rst(tcb: ControlBlock, segment: Segment, now: float) -> bool:
 
 
 def _challenge(tcb: ControlBlock, now: float) -> None:
-    """Send a challenge ACK, at most so many a second (RFC 5961 §7)."""
+    """Have a challenge ACK sent, within the limit per second (RFC 5961 §7)."""
     if tcb.replies.allows(now):
         tcb.tcp.statistics.challenge_acks += 1
         tcb.reply = PURE_ACK
@@ -230,20 +230,20 @@ def _fourth_check_syn(tcb: ControlBlock, segment: Segment, now: float) -> bool:
 
 
 def _sixth_check_urg(tcb: ControlBlock, segment: Segment) -> None:
-    """Take a later urgent pointer over, and tell the user (§3.8.5); the octets stay in line (RFC 6093)."""
+    """Take over a later urgent pointer and report it by POLLPRI (§3.8.5); the octets stay in line (RFC 6093)."""
     if segment.urgent > tcb.rcv.up and tcb.state in RECEIVING:
         tcb.rcv.up = segment.urgent
         tcb.on_changed()
 
 
 def _seventh_process_text(tcb: ControlBlock, segment: Segment, now: float) -> None:
-    """Text in order goes to the user, text out of order waits."""
+    """Text in order goes to the receive buffer, text out of order to the reassembly queue."""
     rcv, state = tcb.rcv, tcb.state
     if state not in RECEIVING or rcv.nxt > rcv.fin_at >= 0:
-        tcb.tcp.statistics.drop("text_after_fin")  # there is none: ignore it (§3.10.7.4)
+        tcb.tcp.statistics.drop("text_after_fin")  # it is ignored (§3.10.7.4)
         return
     if tcb.closed and not tcb.discarding:
-        # Nobody will ever read it, and the peer must know (§3.10.4; Linux does the same).
+        # No reader is left, and the peer must learn it (§3.10.4), as on Linux.
         tcb.reply = ABORT_DUE
         return
     if segment.full_size > rcv.mss:
@@ -274,7 +274,7 @@ def _seventh_process_text(tcb: ControlBlock, segment: Segment, now: float) -> No
 
 
 def _keep_for_later(tcb: ControlBlock, segment: Segment) -> None:
-    """Text out of order waits; what waits already is reported as a duplicate (RFC 2883 §4.3)."""
+    """Text out of order waits. Text that waits already is reported as a duplicate (RFC 2883 §4.3)."""
     reassembly = tcb.reassembly
     tcb.tcp.statistics.out_of_order_segments += 1
     before = reassembly.size
@@ -290,7 +290,7 @@ def _deliver(tcb: ControlBlock, octets: memoryview | bytes) -> None:
 
 
 def _eighth_check_fin(tcb: ControlBlock, segment: Segment, now: float) -> None:
-    """The peer's FIN, once everything before it has come."""
+    """Take the peer's FIN once all text before it has come."""
     rcv = tcb.rcv
     if segment.flags & FIN and tcb.state != SYN_SENT:
         rcv.fin_at = segment.seq + segment.size
@@ -303,7 +303,7 @@ def _eighth_check_fin(tcb: ControlBlock, segment: Segment, now: float) -> None:
     if tcb.state == ESTABLISHED:
         tcb.become(CLOSE_WAIT)
     elif tcb.state == FIN_WAIT_1:
-        # The ACK of our FIN, had it come with this segment, would have led to FIN-WAIT-2 already.
+        # Our FIN is not acknowledged: step 5 would have entered FIN-WAIT-2.
         tcb.become(CLOSING)
     elif tcb.state == FIN_WAIT_2:
         closing.enter_time_wait(tcb, now)

@@ -1,9 +1,9 @@
-"""How large the receive buffer is: as much as the reader takes in a round trip, twice (Linux's "dynamic right-sizing").
+"""How large the receive buffer is: twice what the reader takes in a round trip (Linux's "dynamic right-sizing").
 
-A fixed buffer is too small for a long path and, on a short one, invites a peer to overrun the queues between. So the
-capacity begins modest and doubles whenever the reader has taken more than half of it within one round trip. The
-receiver's round trip is the time in which the offered window was filled: too long when the peer had nothing to send,
-so the smallest of them counts.
+A fixed buffer is too small for a long path, and on a short one it lets the peer overrun the queues between. The
+capacity begins small and doubles each time the reader has taken more than half of it within one round trip. The
+receiver measures the round trip as the time in which the offered window was filled. That is too long when the peer had
+nothing to send, so the smallest counts.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from schemes.tcp.receive_buffer import ReceiveBuffer
     from schemes.tcp.sequence_spaces import ReceiveSpace
 
-MAX_CAPACITY: Final = 6 << 20
+MAX_CAPACITY: Final = 6 << 20  # octets
 
 
 class WindowTuning:
@@ -24,13 +24,13 @@ class WindowTuning:
 
     def __init__(self) -> None:
         self.rtt = 0.0  # seconds; 0: not measured yet
-        self._measured_edge = -1  # when this much has arrived, a window has been filled
+        self._measured_edge = -1  # sequence number: when RCV.NXT reaches it, a window has been filled
         self._measured_at = 0.0
         self._epoch_at = 0.0
         self._taken = 0  # octets the reader took since then
 
     def arrived(self, rcv: ReceiveSpace, now: float) -> None:
-        """Octets came in order: has the window offered at `_measured_at` been filled?"""
+        """Octets came in order: measure the round trip if the window offered at `_measured_at` has been filled."""
         if self._measured_edge < 0:
             self._measured_edge = rcv.edge
             self._measured_at = now
@@ -41,7 +41,7 @@ class WindowTuning:
             self._measured_at = now
 
     def read(self, buffer: ReceiveBuffer, srtt: float, octets: int, now: float) -> str:
-        """The user has read; once a round trip, decide whether to grow the buffer. Return the decision, in words."""
+        """The user has read *octets*: once a round trip, decide whether to grow. Return the decision as a sentence."""
         self._taken += octets
         rtt = srtt or self.rtt
         if not rtt or now - self._epoch_at < rtt:

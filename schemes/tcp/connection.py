@@ -1,12 +1,11 @@
-"""One connection: its transmission control block (RFC 9293 §3.3.1) and the user's calls on it (§3.10.1 to §3.10.6).
+"""One connection: the user's calls on a control block (RFC 9293 §3.10.1 to §3.10.6), and its timers.
 
     user:     read, write, shutdown, close …    here, closing
-    network:  a segment arrives                 arrival, acknowledgment
+    network:  a segment arrives                 arrival, acknowledgment, reply
     time:     a timer fires                     timeouts
-              all three end in                  output
+              all three end in                  output, segments
 
-The state lives here and nowhere else; the modules named are functions on it, one idea each. Nothing here looks at a
-header or builds one.
+No header is read or built here.
 """
 
 from __future__ import annotations
@@ -58,7 +57,7 @@ class Connection(ControlBlock):
 
     @property
     def ended(self) -> bool:
-        """Closed or in TIME-WAIT, and nothing left that a user could read."""
+        """CLOSED or TIME-WAIT, and no octets are left that a user could read."""
         return self.state in (CLOSED, TIME_WAIT) and (self.closed or not self.receive_buffer.size)
 
     @property
@@ -80,7 +79,7 @@ class Connection(ControlBlock):
         return self.state in OPENING
 
     def read(self, size: int, now: float) -> Buffer | Chunks | None:
-        """Return what has arrived in order; what came before a failure is delivered first, then the failure, once."""
+        """Return octets in order. Those that came before a failure are delivered first, then it is raised, once."""
         inbox = self.receive_buffer
         if inbox.size and size:
             waiting = inbox.size
@@ -103,7 +102,7 @@ class Connection(ControlBlock):
         return None
 
     def write(self, data: memoryview, now: float) -> int | None:
-        """Queue what fits, send what the windows allow. *data* is kept: it must not change."""
+        """Queue what fits and send what the windows allow. *data* is kept, not copied: it must not change."""
         if self.pending_error.error is not None:
             self.pending_error.raise_once()
         if self.fin_queued or self.state not in WRITABLE:
@@ -124,7 +123,7 @@ class Connection(ControlBlock):
         return f"the connection with {self.remote} has ended"
 
     def fevent(self, interest: int) -> int:
-        """Return what is true now, computed from the state alone."""
+        """Return the events that are true now, computed from the state."""
         if self.pending_error.error is not None:
             return readiness(interest, read_ended=True, write_ended=True, failed=True)
         if self.state in OPENING:
@@ -162,7 +161,7 @@ class Connection(ControlBlock):
         self.on_changed()
 
     def discard_input(self, discard: bool, now: float) -> None:
-        """Take and drop what arrives, so that the peer is never held up."""
+        """Acknowledge and drop what arrives, so that the peer's window stays open."""
         if discard != self.discarding:
             self.discarding = discard
             if discard:
@@ -174,7 +173,7 @@ class Connection(ControlBlock):
             segments.update_window(self, now)
 
     def close(self, now: float) -> None:
-        """End as a socket does: unread octets reset the peer, else FIN after what was written."""
+        """Close as a socket: unread octets reset the peer, else FIN after what was written."""
         closing.close(self, now)
 
     def close_lingering(self, now: float) -> None:
@@ -183,12 +182,10 @@ class Connection(ControlBlock):
         closing.close_lingering(self, now)
 
     def abort(self, now: float) -> None:
-        """Forget what is unsent and reset the peer."""
+        """Drop what is unsent and reset the peer."""
         closing.abort(self, "by_user", now)
 
-    # For the modules named above
-
     def record_to(self, sink: Sink) -> None:
-        """Send every event of the connection, its neighbor's questions included, to *sink* from now on."""
+        """Give each event of the connection, ARP requests for its next hop included, to *sink* from now on."""
         self.sink = self.path.sink = sink
         ecn.follow_path(self)

@@ -1,11 +1,11 @@
-"""Explicit congestion state (RFC 3168): a router that would soon drop marks instead, and nothing has to be lost.
+"""Explicit congestion notification (RFC 3168): a router marks segments while its queue grows, before it must drop any.
 
     we send       ECT(0) on new text ──> a full router: CE ──> peer: ECE in every ACK ──> we: window down, CWR
     we receive                           CE ──> we: ECE in every ACK, until CWR comes
 
-Asked for with the setting `ecn`; who asks us is answered. Retransmissions, probes and ACKs without text are never
-marked as capable (§6.1.4 to §6.1.6), and a SYN that gets no answer goes again without asking (§6.1.1.1): what comes
-then counts as no.
+The setting `ecn` asks for it; a peer that asks is answered. Retransmissions, probes and ACKs without text are never
+marked as capable (§6.1.4 to §6.1.6). A SYN without an answer goes again without asking (§6.1.1.1), and any answer to it
+counts as no.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ CE: Final = 0b11
 
 
 def asks(tcb: ControlBlock) -> bool:
-    """Tell whether the SYN asks for it."""
+    """Tell whether our SYN asks for it: only the first to each address does."""
     return tcb.ecn_requested and not tcb.syn_retries
 
 
@@ -48,13 +48,13 @@ def agree(tcb: ControlBlock, flags: int) -> None:
 
 
 def syn_again(tcb: ControlBlock, flags: int) -> None:
-    """The SYN came again. Without asking: the way drops what asks or what agrees, so the answer is no (§6.1.1.1)."""
+    """The SYN came again. If it asks no more, the path drops SYNs that ask or agree: do without (§6.1.1.1)."""
     if not flags & ACK and flags & (ECE | CWR) != ECE | CWR:
         tcb.ecn_state = None
 
 
 def follow_path(tcb: ControlBlock) -> None:
-    """The Diffserv field, and who is told of what neighbors are asked, are those of the connection's own path."""
+    """Give the ECT path the Diffserv field and the event sink of the connection's own path."""
     if tcb.ecn_state is not None:
         path = tcb.ecn_state.path
         path.traffic_class = tcb.path.traffic_class | ECT_0
@@ -62,13 +62,13 @@ def follow_path(tcb: ControlBlock) -> None:
 
 
 def arrives(state: EcnState, tcb: ControlBlock, segment: Segment) -> None:
-    """A segment within the window came: is it marked, or does it say that the peer has reacted (§6.1.3)?"""
+    """Note the mark of a segment in the window, and the CWR of a peer that has reacted (§6.1.3)."""
     if segment.flags & CWR:
         state.echoes = False
     if segment.is_marked and segment.size:
         state.marks += 1
         state.echoes = True
-        tcb.quick_acks = max(tcb.quick_acks, 2)  # the sooner it hears, as Linux
+        tcb.quick_acks = max(tcb.quick_acks, 2)  # without delay, as on Linux
 
 
 def echoed(state: EcnState, tcb: ControlBlock, ack: int, now: float) -> None:
@@ -85,16 +85,16 @@ def echoed(state: EcnState, tcb: ControlBlock, ack: int, now: float) -> None:
 
 
 def reduced(state: EcnState, tcb: ControlBlock) -> None:
-    """The window was reduced, whatever for: the peer hears of it with the next new text, and ECE is about this."""
+    """The window was reduced, for any reason: CWR goes with the next new text, and earlier ECEs are about this."""
     state.cwr_due = True
     state.reduced_until = tcb.snd.nxt
 
 
 def log_decision(tcb: ControlBlock, now: float) -> None:
-    """Tell what loss recovery has decided: a router that marks, and who follows `events`."""
+    """Log the decision of loss recovery, and have CWR sent for a reduction."""
     recovery = tcb.recovery
     if tcb.ecn_state is not None and (recovery.has_reduced or recovery.phase is not OPEN):
         reduced(tcb.ecn_state, tcb)
     recovery.has_reduced = False
-    tcb.log_event(now, tcb.recovery.decision)
-    tcb.recovery.decision = ""
+    tcb.log_event(now, recovery.decision)
+    recovery.decision = ""

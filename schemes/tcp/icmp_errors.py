@@ -1,8 +1,8 @@
 """ICMP errors about our segments, and neighbors that don't answer (RFC 1122 §4.2.3.9, RFC 5927, RFC 1191).
 
 An error is believed when it quotes a sequence number that is in flight. It ends a connect at once, as on Linux; once
-a connection is open, a message is too easily forged to end it: it explains a time-out, and if it is a hard one, it
-shortens the time to R1 of `timeouts`.
+a connection is open, a message is too easily forged to end it: it explains a later time-out, and a hard one shortens
+the time to R1 of `timeouts`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ QUOTED: Final = Struct(">HHI")  # ports and sequence number: the eight octets th
 
 
 def error_arrives(tcb: ControlBlock, error: DeliveryError, now: float) -> None:
-    """A segment of *connection* was not delivered."""
+    """A segment of this connection was not delivered."""
     if not quotes_what_is_in_flight(tcb, error):
         tcb.tcp.statistics.dropped_icmp_out_of_window += 1
         return
@@ -46,7 +46,7 @@ def error_arrives(tcb: ControlBlock, error: DeliveryError, now: float) -> None:
 
 
 def quotes_what_is_in_flight(tcb: ControlBlock, error: DeliveryError) -> bool:
-    """Tell whether *error* is about octets that are on their way (RFC 5927 §4.1); one found out here says no number."""
+    """Tell whether *error* is about octets in flight (RFC 5927 §4.1); an error of our own network layer quotes none."""
     if len(error.transport) < QUOTED.size:
         return True
     snd = tcb.snd
@@ -54,14 +54,14 @@ def quotes_what_is_in_flight(tcb: ControlBlock, error: DeliveryError) -> bool:
 
 
 def is_hard(error: DeliveryError) -> bool:
-    """Tell whether RFC 9293 §3.9.2.2 counts it among the hard ones: protocol or port unreachable."""
+    """Tell whether it is hard by RFC 9293 §3.9.2.2: protocol or port unreachable."""
     return error.icmp_type == _UNREACHABLE and error.icmp_code in _HARD_CODES
 
 
 def _mtu_fell(tcb: ControlBlock, now: float) -> None:
-    """The network layer has noted the new path MTU: send what didn't fit again, in smaller segments (RFC 1191 §6.4).
+    """The network layer has a new path MTU: send what did not fit again, in smaller segments (RFC 1191 §6.4).
 
-    It says nothing about congestion, so the window stays.
+    A smaller MTU is no sign of congestion: the window stays.
     """
     before = tcb.mss
     tcb.measure_path()

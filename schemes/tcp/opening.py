@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def open_actively(tcb: ControlBlock, now: float) -> None:
-    """Send the SYN; `opening` is true until something comes of it."""
+    """Send the SYN; the state is SYN-SENT until the handshake succeeds or fails."""
     tcb.opened_at = tcb.last_segment_at = tcb.sent_at = now
     tcb.become(SYN_SENT)
     tcb.syn_retries = 0
@@ -26,7 +26,7 @@ def open_actively(tcb: ControlBlock, now: float) -> None:
         tcb.state_timer.set(now + tcb.connect_timeout)
     segments.send_syn(tcb, now)
     if tcb.unsendable is not None:
-        # As connect(2): there is nothing to wait for.
+        # As connect(2): no SYN has left, so no answer can come.
         closing.fail(tcb, tcb.unsendable.errno, tcb.unsendable.sentence, "unsendable", now)
 
 
@@ -45,7 +45,7 @@ def open_passively(tcb: ControlBlock, segment: Segment, now: float) -> None:
 
 
 def agree(tcb: ControlBlock, segment: Segment, now: float) -> None:
-    """Take over what the peer's SYN says; an option counts when both have it (RFC 7323 §2.2, §3.2, RFC 2018 §2)."""
+    """Take over the options of the peer's SYN that both sides have (RFC 7323 §2.2, §3.2, RFC 2018 §2)."""
     if segment.mss:
         tcb.peer_mss = segment.mss
     if segment.scale >= 0:
@@ -65,18 +65,18 @@ def agree(tcb: ControlBlock, segment: Segment, now: float) -> None:
 
 
 def established(tcb: ControlBlock, segment: Segment, now: float) -> None:
-    """Our SYN is acknowledged: the connection is open, and what was asked of it before happens now."""
+    """Our SYN is acknowledged: enter ESTABLISHED, then apply a FIN or keepalive that was asked for before."""
     snd = tcb.snd
     tcb.established_at = tcb.last_segment_at = now
     if tcb.syn_retries:
-        # RFC 6298 (5.7), RFC 5681 §3.1: a lost SYN says that the path is long or full.
+        # RFC 6298 (5.7), RFC 5681 §3.1: a lost SYN means that the path is long or full.
         tcb.congestion.handshake_lost()
     tcb.retransmission.clear()
     tcb.state_timer.clear()
     tcb.soft_error = None
     tcb.stalled_at = -1.0
     tcb.backoffs = 0
-    tcb.timeout_due = tcb.advertised_timeout > 0  # the SYN may have lost it to a middlebox: once more
+    tcb.timeout_due = tcb.advertised_timeout > 0  # a middlebox may have taken it out of the SYN: send it again
     snd.una = segment.ack
     if not tcb.rtt.acknowledged(segment.ack, now):
         tcb.rtt.rto = RTO_AFTER_LOST_SYN

@@ -42,7 +42,7 @@ def transmit(tcb: ControlBlock, now: float) -> None:
     while _send_new(tcb, now):
         pass
     if not tcb.retransmission.armed and (snd.nxt > snd.una or tcb.send_buffer.end > snd.nxt or tcb.fin_queued):
-        # In flight: RFC 6298 (5.1). Unsent and nothing in flight: the window is closed, so probe (§3.8.6.1).
+        # In flight: RFC 6298 (5.1). Nothing in flight and text unsent: the window is closed, so probe (§3.8.6.1).
         tcb.retransmission.set(now + tcb.rtt.rto)
     if tcb.segments_out != before:
         tcb.sent_at = now
@@ -75,7 +75,7 @@ def _send_lost(tcb: ControlBlock, now: float) -> bool:
         recovery.retransmitted(seq, seq + sent, now)
         tcb.rtt.retransmitted(now)
         if seq == snd.una:
-            # It has as long as the first time (RFC 6298 (5.1)); what finds it lost once more is RACK, not the time-out.
+            # The RTO begins anew (RFC 6298 (5.1)); RACK finds a second loss, not the time-out.
             tcb.retransmission.set(now + tcb.rtt.rto)
         tcb.retransmissions += 1
         tcb.tcp.statistics.retransmitted_segments += -(-sent // tcb.mss)
@@ -83,7 +83,7 @@ def _send_lost(tcb: ControlBlock, now: float) -> bool:
 
 
 def _send_new(tcb: ControlBlock, now: float) -> bool:
-    """Send octets for the first time, and the FIN after the last; False: nothing may be sent (any more)."""
+    """Send octets for the first time, and the FIN after the last; False: nothing more may be sent."""
     snd, out = tcb.snd, tcb.send_buffer
     nxt = snd.nxt
     available = out.end - nxt
@@ -125,7 +125,7 @@ def _worth_sending(tcb: ControlBlock, length: int, usable: int) -> int:
     if length >= tcb.mss:
         return length - length % tcb.mss
     snd = tcb.snd
-    # Rule (3): half the largest window is worth it, for peers whose whole buffer is smaller than a segment.
+    # Rule (3): half of the largest window, for peers whose buffer is smaller than a segment.
     if 0 < length == usable and length * 2 >= snd.max_wnd and (tcb.nodelay or snd.una == snd.nxt):
         return length
     return 0
@@ -137,13 +137,13 @@ def _tail_may_go(tcb: ControlBlock) -> bool:
 
 
 def _send_range(tcb: ControlBlock, seq: int, length: int, now: float, *, is_probe: bool = False) -> int:
-    """Send `[seq, seq + length)`, whose last may be the FIN; return how much went: less if it was too chopped."""
+    """Send `[seq, seq + length)`, whose last may be the FIN; return how much: less if it is in too many chunks."""
     end = tcb.send_buffer.end
     flags = ACK
     marking = tcb.ecn_state if seq == tcb.snd.nxt and seq < end and not is_probe else None  # RFC 3168 §6.1.5, §6.1.6
     if marking is not None and marking.cwr_due:
         flags |= CWR
-        length = min(length, tcb.mss)  # for one segment, not for each that a super-segment is cut into
+        length = min(length, tcb.mss)  # CWR goes on one segment, not on each that a super-segment is cut into
     if tcb.snd.up > seq:
         flags |= URG
         length = min(length, tcb.mss)  # cutting a super-segment does not move the urgent pointer
@@ -181,7 +181,7 @@ def send_window_probe(tcb: ControlBlock, now: float) -> None:
 
 
 def send_tail_loss_probe(tcb: ControlBlock, now: float) -> None:
-    """Send one segment past the congestion window, new if possible, to be told what has arrived (RFC 8985 §7.3)."""
+    """Send one segment beyond the congestion window, new text if possible, to get an ACK (RFC 8985 §7.3)."""
     snd = tcb.snd
     nxt = snd.nxt
     size = min(tcb.mss, tcb.send_buffer.end - nxt, snd.una + snd.wnd - nxt)

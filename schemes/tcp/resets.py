@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 
 def reset_for(path: Path, ports: tuple[int, int], segment: Segment, now: float) -> bool:
-    """Answer *segment* with the RST its sender will believe; False: nothing was sent, it was a RST itself.
+    """Answer *segment* with a RST that its sender accepts; False: none was sent, since it was a RST or has no route.
 
-    *segment* has its numbers as in the header, or unwrapped: it is the same modulo 2**32.
+    The numbers of *segment* may be as in the header or unwrapped: they are the same modulo 2**32.
     """
     if segment.flags & RST:
         return False

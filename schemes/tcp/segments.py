@@ -42,8 +42,8 @@ LITTLE_WINDOW: Final = 1 << 15  # octets
 
 
 def send_ack(tcb: ControlBlock, now: float) -> None:
-    """Send an ACK without payload, with SACK blocks when something arrived out of order."""
-    tcb.reply = ACK_DUE  # until it is sent: if the link has no room, it is owed
+    """Send an ACK without payload, with SACK blocks if text is out of order. Without room on the link it stays due."""
+    tcb.reply = ACK_DUE
     send_segment(tcb, tcb.snd.acceptable_sequence(), ACK, (), 0, now)
 
 
@@ -79,7 +79,7 @@ def send_syn(tcb: ControlBlock, now: float) -> None:
 
 
 def send_reset(tcb: ControlBlock, now: float) -> None:
-    """Send the RST that ends a synchronized connection (§3.5.3: SEQ=SND.NXT); the peer takes no other number."""
+    """Send the RST that ends a synchronized connection (§3.5.3): with SEQ=SND.NXT, the only one the peer accepts."""
     if tcb.state == SYN_SENT:
         return
     send_segment(tcb, tcb.snd.acceptable_sequence(), RST | ACK, (), 0, now)
@@ -87,15 +87,14 @@ def send_reset(tcb: ControlBlock, now: float) -> None:
 
 
 def send_keepalive(tcb: ControlBlock, now: float) -> None:
-    """Send a segment that is one octet too old, which the peer has to answer (RFC 9293 §3.8.4)."""
+    """Send a segment with a sequence number already acknowledged, which the peer must answer (RFC 9293 §3.8.4)."""
     send_segment(tcb, tcb.snd.nxt - 1, ACK, (), 0, now)
 
 
 def update_window(tcb: ControlBlock, now: float) -> None:
-    """The user has made room: tell the peer at once when it matters to it, else with the next ACK.
+    """Send the larger window at once if the peer may send little and could send twice as much; else with the next ACK.
 
-    It matters when what it may still send is little, and would be at least twice as much; so a reader that drains a
-    closed window is felt at once, and a stream is not doubled by updates.
+    So a reader that drains a closed window opens it at once, and a stream does not get an ACK for each read.
     """
     rcv = tcb.rcv
     wnd, capacity = rcv.wnd, tcb.receive_buffer.capacity
@@ -109,7 +108,7 @@ def update_window(tcb: ControlBlock, now: float) -> None:
 def send_segment(
     tcb: ControlBlock, seq: int, flags: int, chunks: Chunks, size: int, now: float, path: Path | None = None
 ) -> bool:
-    """Build the header, hand the segment over and note that it carried our ACK; False: the link had no room."""
+    """Build the header, hand the segment over and note that it carried the ACK; False: the link had no room."""
     rcv = tcb.rcv
     if tcb.ecn_state is not None and tcb.ecn_state.echoes and not flags & RST:
         flags |= ECE
@@ -121,15 +120,15 @@ def send_segment(
         )
     else:
         timestamps = (tcb.timestamp(now), tcb.ts_recent) if tcb.timestamps_on else None
-        told = b""
+        timeout_option = b""
         if tcb.timeout_due and not size:
-            told = user_timeout_option(user_timeout.encode(tcb.advertised_timeout))
-        room = min(tcb.path_mtu - tcb.ip_header_length - HEADER_LENGTH, 40) - len(told)
-        options = told + ack_options(timestamps, () if size else _sack_blocks(tcb), room)
+            timeout_option = user_timeout_option(user_timeout.encode(tcb.advertised_timeout))
+        room = min(tcb.path_mtu - tcb.ip_header_length - HEADER_LENGTH, 40) - len(timeout_option)
+        options = timeout_option + ack_options(timestamps, () if size else _sack_blocks(tcb), room)
         partial_sum = (tcb.pseudo_sum + HEADER_LENGTH + len(options) + size) % 0xFFFF or 0xFFFF
         octets = header(tcb.ports, seq, rcv.nxt, flags, wnd, partial_sum, options)
     if flags & URG:
-        # 0xFFFF: as far as it can say; the segments after this one say the rest.
+        # The pointer has 16 bits: the segments after this one mark the rest.
         octets = octets[:18] + min(tcb.snd.up - seq, 0xFFFF).to_bytes(2, "big") + octets[20:]
     if not _hand_over(tcb, octets, chunks, size, now, path or tcb.path):
         return False
@@ -152,7 +151,7 @@ def _free(tcb: ControlBlock) -> int:
 
 
 def _sack_blocks(tcb: ControlBlock) -> list[tuple[int, int]]:
-    """Return what to report: a duplicate first (RFC 2883 §4), then the blocks of the reassembly queue."""
+    """Return the blocks to report: a duplicate first (RFC 2883 §4), then those of the reassembly queue."""
     if not tcb.sack_on:
         return []
     blocks = tcb.reassembly.sack_blocks() if tcb.reassembly.size else []
@@ -163,7 +162,7 @@ def _sack_blocks(tcb: ControlBlock) -> list[tuple[int, int]]:
 
 
 def _hand_over(tcb: ControlBlock, octets: bytes, chunks: Chunks, size: int, now: float, path: Path) -> bool:
-    """Give a segment to the network layer; False: it has no room now, and Tcp will call again when it has."""
+    """Give a segment to the network layer; False: it has no room, and the owner transmits again when it has."""
     try:
         sent = path.send(
             TCP,
@@ -175,8 +174,8 @@ def _hand_over(tcb: ControlBlock, octets: bytes, chunks: Chunks, size: int, now:
             hop_limit=tcb.hop_limit,
         )
     except SchemeError as error:
-        # No route any more, or an MTU that fell under our feet. The segment counts as sent and lost: the
-        # retransmission timer comes back to it, by then with the new MSS or the route, or gives up with the reason.
+        # The route is gone, or the MTU is smaller now. The segment counts as sent and lost: the retransmission timer
+        # sends it again, with the new MSS or route, or ends the connection with this reason.
         log.debug("%s: %s", tcb.remote, error)
         if error.errno == errno.EMSGSIZE:
             tcb.measure_path()

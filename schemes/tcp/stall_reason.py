@@ -1,4 +1,4 @@
-"""Why what is queued does not leave yet: said in `events` when the reason changes, and looked into for nobody else."""
+"""Why queued text does not leave: logged in `events` when the reason changes, and computed only for that."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def log_stall(tcb: ControlBlock, now: float) -> None:
-    """Note the reason, unless it is the one noted last. To be called when as much was sent as may be."""
+    """Log the reason if it has changed. Called when as much was sent as may be."""
     why = reason(tcb)
     if why != tcb.stall_reason:
         tcb.stall_reason = why
@@ -19,7 +19,7 @@ def log_stall(tcb: ControlBlock, now: float) -> None:
 
 
 def reason(tcb: ControlBlock) -> str:
-    """Return what unsent octets wait for; empty: there are none. Without numbers: they change with every segment."""
+    """Return what unsent octets wait for; empty: there are none. It has no numbers, which change with each segment."""
     snd = tcb.snd
     if tcb.send_buffer.end <= snd.nxt:
         return ""

@@ -1,9 +1,9 @@
-"""What time does to a connection (RFC 9293 §3.8.1, §3.8.3, §3.8.4, §3.8.6.1, §3.10.8): four timers.
+"""The four timers of a connection (RFC 9293 §3.8.1, §3.8.3, §3.8.4, §3.8.6.1, §3.10.8).
 
 retransmission   something is in flight, or the peer's window is closed
-loss_timer       the reordering window is over, or a tail loss probe is due: what `recovery` waits for
+loss_timer       the reordering window of `recovery` is over, or a tail loss probe is due
 delayed_ack      `segments.send_ack` itself
-life             time-out of the connect, keepalive, linger, FIN-WAIT-2: one at a time, told by the state
+state_timer      connect, keepalive, linger, FIN-WAIT-2: one at a time, by the state
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 log = logging.getLogger("schemefs.tcp")
 
 _KEPT_ALIVE: Final = frozenset({ESTABLISHED, FIN_WAIT_2, CLOSE_WAIT})
-R1: Final = 3  # retransmissions of one segment until the way to the peer is doubted; RFC 9293 SHLD-10: three or more
+R1: Final = 3  # retransmissions of one segment until the path is suspected; RFC 9293 SHLD-10: three or more
 SYN_TIMEOUT: Final = 180.0  # seconds; RFC 9293 MUST-23: at least three minutes
-SYN_ACK_RETRIES: Final = 5  # as Linux: about a minute; a listener must not keep strangers for long
+SYN_ACK_RETRIES: Final = 5  # as on Linux: about a minute, since half-open connections take memory
 
 
 def loss_timer_due(tcb: ControlBlock, now: float) -> None:
-    """What was overtaken has had its time, or nothing has come back for long enough to ask (RFC 8985 §6.3, §7.3)."""
+    """Mark what the reordering window no longer covers as lost, or send the tail loss probe (RFC 8985 §6.3, §7.3)."""
     if tcb.recovery.due(now, tcb.rtt.srtt) and not tcb.blocked:
         _log_timer(tcb, "tail loss probe", now)
         output.send_tail_loss_probe(tcb, now)
@@ -47,11 +47,10 @@ def retransmission_due(tcb: ControlBlock, now: float) -> None:
         output.send_tail_loss_probe(tcb, now)  # RFC 8985 §7.2: planned for later, it takes the time-out's place
         return
     if tcb.stalled_at < 0:
-        # Since when nothing has moved: for what is in flight, the time-out that has just passed counts.
+        # The stall began when the segment was sent: one RTO ago.
         tcb.stalled_at = now - tcb.rtt.rto
     window_closed = snd.wnd == 0
-    # A closed window may stay so for as long as the peer says it is there (§3.8.6.1, MUST-37); unless the user has
-    # gone too, and nobody would ever miss the connection.
+    # A window may stay closed for as long as the peer answers (§3.8.6.1, MUST-37), unless the user has closed too.
     since = max(tcb.stalled_at, tcb.last_segment_at) if window_closed and not tcb.closed else tcb.stalled_at
     if now >= since + tcb.user_timeout:  # as the timer is set below: `now - since` may be less by a rounding
         _give_up(tcb, f"no answer from {tcb.remote} for {now - since:.0f} s", "user_timeout", now)
@@ -102,13 +101,13 @@ def _handshake_due(tcb: ControlBlock, now: float) -> None:
 
 
 def _past_r1(tcb: ControlBlock, now: float) -> bool:
-    """Doubt the way to the peer, and say so (§3.8.3 (b), (e)); True: what ICMP has told explains it, and ended it.
+    """Report the path as suspect (§3.8.3 (b), (e)); True: a hard ICMP error explains the silence, and ends it.
 
-    A hard error alone may be forged, so it ends no open connection (RFC 5927 §5.2); with silence it is believable.
+    A hard error alone may be forged, so it ends no open connection (RFC 5927 §5.2); silence confirms it.
     """
     if tcb.backoffs == R1:
         tcb.tcp.statistics.excessive_retransmissions += 1
-        _log_timer(tcb, f"{R1} retransmissions without an answer: is the way still there?", now)
+        _log_timer(tcb, f"{R1} retransmissions without an answer: the path is suspect", now)
         tcb.on_changed()
     tcb.path.suspect(now)
     error = tcb.soft_error
@@ -120,7 +119,7 @@ def _past_r1(tcb: ControlBlock, now: float) -> bool:
 
 
 def _give_up(tcb: ControlBlock, sentence: str, reason: str, now: float) -> None:
-    """End the connection: ETIMEDOUT, or what an ICMP error has told since (RFC 1122 §4.2.3.9)."""
+    """End the connection: ETIMEDOUT, or the errno of an ICMP error that came meanwhile (RFC 1122 §4.2.3.9)."""
     number = errno.ETIMEDOUT
     if tcb.soft_error is not None:
         number = tcb.soft_error.errno
@@ -132,9 +131,9 @@ def _give_up(tcb: ControlBlock, sentence: str, reason: str, now: float) -> None:
 
 
 def state_timer_due(tcb: ControlBlock, now: float) -> None:
-    """Whatever the life timer was set for, by the state."""
+    """End what the state has waited for, or probe a silent peer."""
     if tcb.sink is not None:
-        tcb.sink(now, f"time is up in {tcb.state}")
+        tcb.sink(now, f"the time of {tcb.state} is over")
     if tcb.state in OPENING:
         waited = now - tcb.opened_at
         tcb.alternatives = ()
@@ -150,20 +149,20 @@ def state_timer_due(tcb: ControlBlock, now: float) -> None:
 
 
 def start_keepalive(tcb: ControlBlock) -> None:
-    """Keepalive was turned on or off, or the connection established: count from when the peer was heard last."""
+    """Apply a keepalive time that has changed, counting from the last segment of the peer."""
     if tcb.state in _KEPT_ALIVE and not tcb.closed:
         if tcb.keepalive:
-            tcb.state_timer.call_soon()  # looks how long ago that was
+            tcb.state_timer.call_soon()  # it computes when the first probe is due
         else:
             tcb.state_timer.clear()
 
 
 def _keepalive_due(tcb: ControlBlock, now: float) -> None:
-    """Probe a silent peer; the timer is not moved for every segment but looks here when it last spoke."""
+    """Probe a silent peer. Segments do not move the timer: when it fires, it looks at `last_segment_at`."""
     idle_until = tcb.last_segment_at + tcb.keepalive
     if idle_until > now or tcb.snd.una != tcb.snd.nxt:
         tcb.probes = 0
-        # Octets in flight have a timer of their own, which finds out sooner.
+        # Octets in flight have a timer of their own, which fires sooner.
         tcb.state_timer.set(idle_until if idle_until > now else now + tcb.keepalive_interval)
         return
     if tcb.probes >= tcb.keepalive_count:

@@ -1,10 +1,10 @@
-"""The user timeout option (RFC 5482): each side tells how long its octets may stay unacknowledged, and both adapt.
+"""The user timeout option (RFC 5482): each side says how long its octets may stay unacknowledged, and both adapt.
 
     USER_TIMEOUT = min(U_LIMIT, max(ADV_UTO, REMOTE_UTO, L_LIMIT))
 
-Off unless the setting `advertise_timeout` turns it on (ENABLED), and a time-out that was set by hand is not changed by
-what the peer says (CHANGEABLE). It is advice: sent in the SYN, with the first ACK after it, and with one when it
-changes; never with text, whose segments have no room for more options.
+It is off unless the setting `advertise_timeout` turns it on (ENABLED). A time-out that was set by hand is not changed
+by the peer's option (CHANGEABLE). The option is sent in the SYN, with the first ACK after it, and with an ACK when the
+value changes; never with text, whose segments have no room for more options.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def decode(value: int) -> int:
 
 
 def advertise(tcb: ControlBlock, seconds: float) -> None:
-    """Tell the peer of *seconds* from now on, and listen to what it says; 0: neither."""
+    """Send *seconds* to the peer from now on, and take over its option; 0: neither."""
     tcb.advertised_timeout = seconds
     tcb.timeout_due = seconds > 0
     _adapt(tcb, None)
@@ -43,14 +43,14 @@ def advertise(tcb: ControlBlock, seconds: float) -> None:
 
 
 def arrives(tcb: ControlBlock, seconds: int, now: float) -> None:
-    """The peer's option came: §3.1, unless it is 0, which means nothing, or what it has said already."""
+    """Apply the peer's option (§3.1), unless it is 0, which is reserved, or as before."""
     if tcb.advertised_timeout and seconds not in (0, tcb.remote_timeout):
         tcb.remote_timeout = seconds
         _adapt(tcb, now)
 
 
 def user_closes(tcb: ControlBlock, now: float) -> None:
-    """Nobody waits any more: what the peer asks for must not keep the connection for a day."""
+    """The user has closed: the peer's option must not keep the connection for up to a day."""
     if tcb.remote_timeout > USER_TIMEOUT:
         _adapt(tcb, now)
 
@@ -61,4 +61,4 @@ def _adapt(tcb: ControlBlock, now: float | None) -> None:
     ours, remote = tcb.advertised_timeout, tcb.remote_timeout
     considered = min(remote, USER_TIMEOUT) if tcb.closed else remote
     tcb.user_timeout = min(U_LIMIT, max(ours, considered, L_LIMIT)) if ours else USER_TIMEOUT
-    tcb.log_event(now, f"user timeout {tcb.user_timeout:g} s: ours {ours:g}, the peer's {remote or 'not told'}")
+    tcb.log_event(now, f"user timeout {tcb.user_timeout:g} s: ours {ours:g}, the peer's {remote or 'not given'}")

@@ -152,7 +152,7 @@ def test_it_is_told_when_it_is_known() -> None:
     tcp.connection = tcp.tcp.connect(PEER, 80, 0.0)
     tcp.connection.record_to(lambda now, text: lines.append((now, text)))
     put(tcp, "advertise_timeout", "300")
-    assert lines == [(None, "user timeout 300 s: ours 300, the peer's not told")]
+    assert lines == [(None, "user timeout 300 s: ours 300, the peer's not given")]
     tcp.tcp.begin(tcp.connection, 0.0)
     lines.clear()
     says(tcp, "S. 0:0(0) ack 1 mss 1000", 400, now=7.0)
