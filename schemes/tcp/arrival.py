@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import logging
+from math import inf
 from typing import TYPE_CHECKING, Final
 
 from schemefs.log import TRACE
@@ -268,7 +269,7 @@ def _seventh_process_text(tcb: ControlBlock, segment: Segment, now: float) -> No
         tcb.tcp.acknowledge_after_burst(tcb, now)
     elif rcv.nxt - rcv.acked >= 2 * rcv.mss:
         tcb.tcp.acknowledge_after_burst(tcb, now)
-    elif not tcb.delayed_ack.armed:
+    elif tcb.delayed_ack.deadline == inf:
         tcb.delayed_ack.set(now + DELAYED_ACK)
     tcb.on_changed()
 

@@ -7,6 +7,7 @@ segmentation offload cuts to the MSS. How a segment is made and handed over is i
 
 from __future__ import annotations
 
+from math import inf
 from typing import TYPE_CHECKING
 
 from schemes.tcp import stall_reason
@@ -41,7 +42,7 @@ def transmit(tcb: ControlBlock, now: float) -> None:
         pass
     while _send_new(tcb, now):
         pass
-    if not tcb.retransmission.armed and (snd.nxt > snd.una or tcb.send_buffer.end > snd.nxt or tcb.fin_queued):
+    if tcb.retransmission.deadline == inf and (snd.nxt > snd.una or tcb.send_buffer.end > snd.nxt or tcb.fin_queued):
         # In flight: RFC 6298 (5.1). Nothing in flight and text unsent: the window is closed, so probe (§3.8.6.1).
         tcb.retransmission.set(now + tcb.rtt.rto)
     if tcb.segments_out != before:
@@ -140,10 +141,13 @@ def _send_range(tcb: ControlBlock, seq: int, length: int, now: float, *, is_prob
     """Send `[seq, seq + length)`, whose last may be the FIN; return how much: less if it is in too many chunks."""
     end = tcb.send_buffer.end
     flags = ACK
-    marking = tcb.ecn_state if seq == tcb.snd.nxt and seq < end and not is_probe else None  # RFC 3168 §6.1.5, §6.1.6
-    if marking is not None and marking.cwr_due:
-        flags |= CWR
-        length = min(length, tcb.mss)  # CWR goes on one segment, not on each that a super-segment is cut into
+    marking = tcb.ecn_state
+    if marking is not None:
+        if seq != tcb.snd.nxt or seq >= end or is_probe:
+            marking = None  # RFC 3168 §6.1.5, §6.1.6: only new text is ECT
+        elif marking.cwr_due:
+            flags |= CWR
+            length = min(length, tcb.mss)  # CWR goes on one segment, not on each that a super-segment is cut into
     if tcb.snd.up > seq:
         flags |= URG
         length = min(length, tcb.mss)  # cutting a super-segment does not move the urgent pointer

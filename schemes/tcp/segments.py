@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import logging
+from math import inf
 from typing import TYPE_CHECKING, Final
 
 from schemefs.errors import SchemeError
@@ -138,7 +139,8 @@ def send_segment(
     if size and rcv.acked != rcv.nxt:
         tcb.quick_acks = 0
     rcv.acked = rcv.nxt
-    tcb.delayed_ack.clear()
+    if tcb.delayed_ack.deadline != inf:
+        tcb.delayed_ack.clear()
     if tcb.sink is not None or log.isEnabledFor(TRACE):
         again = f", again ({tcb.recovery.phase})" if size and seq < tcb.snd.nxt else ""
         ends = f"seq {seq - tcb.snd.iss}, {size} octets{again}, ack {rcv.nxt - rcv.irs}, window {rcv.wnd}"

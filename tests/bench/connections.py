@@ -30,7 +30,7 @@ GOAL: Final = 1.2
 
 
 def seconds_per_segment(crowds: dict[int, Crowd], busy: int) -> dict[int, float]:
-    """Return the best of several rounds for each, taken in turns: the machine's mood is the same for all."""
+    """Return the best of several rounds for each, taken in turns: the load of the machine is the same for all."""
     best = dict.fromkeys(crowds, float("inf"))
     for turn in range(ROUNDS):
         for count, crowd in crowds.items():

@@ -89,16 +89,16 @@ class Crowd:
         *busy*: only for so many of them, spread over all; 0: for any.
         """
         draw = random.Random(seed)
-        everybody = len(self.connections)
-        step = everybody // busy if busy else 1
-        chosen = [draw.randrange(busy or everybody) * step for _ in range(count // 2)]
+        total = len(self.connections)
+        step = total // busy if busy else 1
+        chosen = [draw.randrange(busy or total) * step for _ in range(count // 2)]
         return [(self.connections[number], self.segment(number)) for number in chosen for _ in range(2)]
 
     def warm_up(self) -> None:
         """Bring every connection past its first segments, which are acknowledged one by one."""
-        everybody = range(len(self.connections))
+        numbers = range(len(self.connections))
         for _ in range(QUICK_ACKS // 2 + 1):
-            self.take([(self.connections[number], self.segment(number)) for number in everybody for _ in range(2)])
+            self.take([(self.connections[number], self.segment(number)) for number in numbers for _ in range(2)])
 
     def take(self, segments: list[tuple[Connection, memoryview]]) -> None:
         """Have them arrive a millisecond apart, each read at once; timers run as time passes."""

@@ -109,7 +109,7 @@ class Story:
         self._end()
 
     def _segment(self) -> None:
-        """One that the peer, or somebody who knows a little, could send."""
+        """A segment that the peer, or an attacker with some knowledge, could send."""
         take = self.octets.one
         c = self._connection()
         seqs = [0, 1] if c is None else [c.rcv.nxt, c.rcv.edge, c.rcv.irs, c.rcv.acked]
@@ -291,10 +291,10 @@ class Story:
         assert c.fevent(Event.ALL) | Event.ALL == Event.ALL
         c.status(self.trace.now)
         if (snd.nxt > snd.una or c.send_buffer.end > snd.nxt) and c.state in states.SENDING and not c.blocked:
-            assert c.retransmission.armed, "octets that nobody would ever send again"
+            assert c.retransmission.armed, "octets in flight without a timer"
 
     def _end(self) -> None:
-        """Everybody goes: what is left is gone when its time is over."""
+        """All users close: what is left ends when its time is over."""
         trace = self.trace
         trace.network.room = 1 << 30
         trace.tcp.transmit_space(trace.now)
@@ -305,7 +305,7 @@ class Story:
             c.keepalive = 0.0
             c.close_lingering(trace.now)
         self._check()
-        # A window that the peer keeps closed is probed for as long as it answers; here nobody does any more.
+        # A window that the peer keeps closed is probed for as long as it answers; here it does not.
         self._until(trace.now + 3600)
         self._check()
         assert not trace.tcp.connections, [c.state for c in trace.tcp.connections.values()]

@@ -70,7 +70,7 @@ class Pair:
 
 
 class User:
-    """Somebody at one end: writes *octets* as they are taken, then shuts down; reads until the end or an error."""
+    """A user at one end: writes *octets* as they are taken, then shuts down; reads until the end or an error."""
 
     def __init__(self, pair: Pair, connection: Connection, octets: bytes = b"", read_size: int = 1 << 20) -> None:
         self.pair = pair

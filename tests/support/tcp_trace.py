@@ -179,7 +179,7 @@ def parse(text: str) -> Shown:
 class Trace:
     """One connection (or listener) under test and its peer, which is the test."""
 
-    first_number = 0  # ISS and IRS of those that don't say: conftest.py tells every trace once more across the wrap
+    first_number = 0  # ISS and IRS where none is given: conftest.py runs every trace once more across the wrap
 
     def __init__(self, *, iss: int | None = None, irs: int | None = None) -> None:
         self.timers = Timers()

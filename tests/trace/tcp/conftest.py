@@ -1,4 +1,4 @@
-"""Every trace is told twice: with numbers from 0, and with numbers that wrap after a few thousand octets (§3.4)."""
+"""Every trace runs twice: with numbers from 0, and with numbers that wrap after a few thousand octets (§3.4)."""
 
 from __future__ import annotations
 

@@ -103,7 +103,7 @@ def test_half_close_lets_the_peer_go_on() -> None:
     tcp.receives("P. 1:8(7) ack 7", payload=b"content", now=100.0)
     assert tcp.read() == b"content"
     tcp.until(300.0)
-    assert tcp.state == "FIN_WAIT_2"  # for as long as somebody reads
+    assert tcp.state == "FIN_WAIT_2"  # for as long as a reader has it open
     tcp.receives("F. 8:8(0) ack 7", now=300.0)
     assert tcp.read() == b""
     assert tcp.state == "TIME_WAIT"
@@ -237,7 +237,7 @@ def test_close_in_syn_sent_forgets_the_connection() -> None:
     tcp.connection.close(1.0)
     tcp.sends_nothing()
     assert tcp.state == "CLOSED"
-    tcp.receives("S. 0:0(0) ack 1 mss 1460", now=2.0)  # it comes after the client gave up
+    tcp.receives("S. 0:0(0) ack 1 mss 1460", now=2.0)  # it comes after the client has closed
     tcp.sends("R 1:1(0)")
     assert tcp.timers.pending == 0
 

@@ -129,7 +129,7 @@ def test_what_waits_says_for_what() -> None:
 
 
 def test_what_is_asked_of_neighbors_is_a_line_too() -> None:
-    """ARP, from the first question to the answer, or to the end of patience."""
+    """ARP, from the first request to the reply, or to the last try."""
     pair = Pair()
     pair.listen()
     lines: list[str] = []
@@ -143,7 +143,7 @@ def test_what_is_asked_of_neighbors_is_a_line_too() -> None:
 
 
 def test_the_way_of_what_may_be_marked_is_followed_too() -> None:
-    """Whoever is told before or after both agree on ECN: new text leaves by a way of its own."""
+    """The sink may be set before or after both agree on ECN: new text leaves by a path of its own."""
     for is_early in (True, False):
         tcp = Trace()
         tcp.connect(ecn_requested=True)
@@ -193,7 +193,7 @@ def test_what_happened_before_the_conversation_had_it_is_told() -> None:
 
 
 def test_the_clock_of_an_accepted_one_begins_with_its_syn_and_never_steps_back() -> None:
-    """Its first line is told without a time, since `become` has none."""
+    """Its first line has no time, since `become` has none."""
     tcp = Trace()
     listener = tcp.listen()
     listener.configure = lambda connection: connection.record_to(EarlyEvents())

@@ -11,7 +11,7 @@ from tests.support.tcp_trace import Trace, established
 
 
 def test_after_r1_retransmissions_ip_is_warned_and_the_user_can_see() -> None:
-    """§3.8.3 (b), (e), MUST-20, SHLD-9, SHLD-10: three retransmissions, then ask whether the gateway is there."""
+    """§3.8.3 (b), (e), MUST-20, SHLD-9, SHLD-10: three retransmissions, then the gateway is probed."""
     assert R1 >= 3
     tcp = established()
     told: list[str] = []
@@ -54,7 +54,7 @@ def test_a_closed_window_is_no_failure_of_the_way() -> None:
 
 @pytest.mark.parametrize("code", [2, 3])
 def test_a_hard_error_ends_a_connection_that_is_silent_too(code: int) -> None:
-    """§3.9.2.2 SHLD-26, with RFC 5927 §5.2's doubt: a message that anybody could forge is not enough."""
+    """§3.9.2.2 SHLD-26, with RFC 5927 §5.2's doubt: a message that any host could forge is not enough."""
     tcp = established()
     tcp.write(b"x", now=0.0)
     tcp.until(0.5)

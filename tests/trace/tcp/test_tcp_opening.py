@@ -107,7 +107,7 @@ def test_connection_refused() -> None:
     assert tcp.connection.error == raised.value.sentence
     assert tcp.state == "CLOSED"
     assert not tcp.tcp.connections
-    assert tcp.fails()[0] == errno.ENOTCONN  # the error itself was told once
+    assert tcp.fails()[0] == errno.ENOTCONN  # the error itself was raised once
 
 
 def test_rst_without_ack_does_not_refuse_a_connection() -> None:
@@ -280,7 +280,7 @@ def test_closed_listener_resets_what_waits() -> None:
     ],
 )
 def test_segments_for_nobody(segment: str, answer: str | None) -> None:
-    """§3.5.2 group 1, §3.10.7.1: where there is nothing to go by, 0."""
+    """§3.5.2 group 1, §3.10.7.1: 0 where the segment gives no number."""
     tcp = Trace(iss=0)
     tcp.receives(segment)
     tcp.sends(*[answer] if answer else [])

@@ -138,7 +138,7 @@ def test_a_loss_that_the_probe_repaired_counts() -> None:
 
 
 def test_a_needless_probe_costs_nothing() -> None:
-    """§7.4.2: the DSACK tells."""
+    """§7.4.2: the DSACK shows it."""
     tcp = sending(5000)
     tcp.receives(". ack 4001", now=1.1)
     tcp.until(1.41)

@@ -30,7 +30,7 @@ def test_windows_are_unsigned() -> None:
 
 
 def test_octets_beyond_a_shrunken_window_do_not_end_the_connection() -> None:
-    """§3.8.6 SHLD-17, MUST-34: the peer answers, so it is there."""
+    """§3.8.6 SHLD-17, MUST-34: the peer answers, so the connection stays."""
     tcp = established(mss=1000, win=4000, user_timeout=100.0)
     tcp.write(bytes(4000))
     tcp.receives(". ack 1001 win 0", now=0.1)
@@ -98,7 +98,7 @@ def test_initial_numbers_follow_a_clock_and_a_secret() -> None:
     first = numbers.choose(ends, 5.0)[0]
     assert numbers.choose(ends, 7.0)[0] == (first + 2 * TICKS_PER_SECOND) % 2**32
     assert abs(numbers.choose(others, 5.0)[0] - first) > 1000
-    assert abs(elsewhere.choose(ends, 5.0)[0] - first) > 1000  # who doesn't know the secret learns nothing
+    assert abs(elsewhere.choose(ends, 5.0)[0] - first) > 1000  # another secret gives another number
 
 
 def test_a_reset_of_a_simultaneous_open_refuses_it() -> None:
@@ -293,7 +293,7 @@ def test_soft_errors_do_not_end_a_connection(number: int) -> None:
 
 
 def test_the_syn_queue_is_bounded_and_the_oldest_gives_way() -> None:
-    """RFC 4987 §2, §3.4: a flood fills the queue, not the memory, and who answers in time gets in all the same."""
+    """RFC 4987 §2, §3.4: a flood fills the queue, not the memory, and a client that answers in time gets in."""
     tcp = Trace()
     tcp.listen()
     strangers = range(1000, 1000 + 2 * SYN_QUEUE)

@@ -41,7 +41,7 @@ def test_a_single_sack_and_a_little_time_are_enough(iss: int) -> None:
 
 @WRAP
 def test_a_lost_tail_is_asked_for_before_the_time_out(iss: int) -> None:
-    """RFC 8985 §7: after two round trips the last segment goes again, and its SACK betrays the one before it."""
+    """RFC 8985 §7: after two round trips the last segment goes again, and its SACK shows that loss."""
     tcp = sending(5000, 5000, iss)
     tcp.receives(". ack 3001", now=1.1)
     tcp.sends_nothing()

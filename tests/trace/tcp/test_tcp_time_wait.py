@@ -44,7 +44,7 @@ def test_the_connection_is_given_back_at_once() -> None:
 
 
 def test_copies_of_a_fin_in_one_burst_are_answered_once() -> None:
-    """The first ACK ends the peer's LAST-ACK; a second one would find nobody, and be answered with a RST."""
+    """The first ACK ends the peer's LAST-ACK; a second one would find no connection, and be answered with a RST."""
     tcp = accepted()
     tcp.connection.close(1.0)
     tcp.receives(". 1:1(0) ack 2", now=1.0)

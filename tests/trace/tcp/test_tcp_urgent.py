@@ -50,7 +50,7 @@ def test_octets_are_urgent_up_to_the_pointer_and_stay_in_line(iss: int, irs: int
 
 
 def test_the_pointer_may_come_before_its_octets() -> None:
-    """§3.8.5: to be told at once is what it is for."""
+    """§3.8.5: the user hears of it at once."""
     tcp = accepted()
     receives_urgent(tcp, ". 1:1(0) ack 1", 10, b"")
     assert tcp.connection.fevent(Event.ALL) & Event.PRI

@@ -113,7 +113,7 @@ def test_a_time_out_set_by_hand_stays() -> None:
 
 
 def test_the_peers_value_outlives_a_change_of_ours() -> None:
-    """§3.1: it is the larger of both, whichever was told last; and 0 ends what telling began."""
+    """§3.1: it is the larger of both, whichever was set last; and 0 turns the option off."""
     tcp = established()
     put(tcp, "advertise_timeout", "300")
     says(tcp, ". 1:1(0) ack 1", 1000)
@@ -124,7 +124,7 @@ def test_the_peers_value_outlives_a_change_of_ours() -> None:
 
 
 def test_what_the_peer_says_does_not_hold_what_its_user_has_closed() -> None:
-    """A day is the peer's to ask for while somebody waits; nobody does any more."""
+    """The peer may ask for a day while the user waits; the user has closed."""
     tcp = established()
     put(tcp, "advertise_timeout", "100")
     says(tcp, ". 1:1(0) ack 1", 10**7)
@@ -146,7 +146,7 @@ def test_what_the_user_tells_holds_it_also_when_closed() -> None:
 
 
 def test_it_is_told_when_it_is_known() -> None:
-    """Not when the peer was heard last, which is long ago, or 0.0 when it never was."""
+    """Not with the time of the last segment, which is long ago, or 0.0 when none has come."""
     tcp = Trace()
     lines: list[tuple[float | None, str]] = []
     tcp.connection = tcp.tcp.connect(PEER, 80, 0.0)

@@ -78,7 +78,7 @@ def test_a_name_and_its_first_address_that_there_is_a_way_to() -> None:
 
 
 def test_the_first_address_that_answers() -> None:
-    """`several` is nobody, nobody, and then the one that listens."""
+    """Of the addresses of `several`, only the third listens."""
     machine = Machine()
     machine.open("clone").write(memoryview(b"announce 127.0.0.3:8080"), 0.0)
     client = machine.open("several:8080")

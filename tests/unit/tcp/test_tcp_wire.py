@@ -52,7 +52,7 @@ def test_dpkt_reads_our_syn_options() -> None:
         (b"\x02\x04\x05", 0),  # cut off
         (b"\x02\x00\x05\xb4", 0),  # a length that would never end
         (b"\x02\x01\x05\xb4", 0),
-        (b"\xfe\x04\xf9\x89\x02\x04\x05\xb4", 1460),  # an option nobody knows (MUST-6)
+        (b"\xfe\x04\xf9\x89\x02\x04\x05\xb4", 1460),  # an unknown option (MUST-6)
         (b"\x00\x02\x04\x05\xb4\x00\x00\x00", 0),  # after the end of the list
         (b"\x02\x03\x05\x02\x04\x05\xb4\x00", 1460),  # an MSS of a wrong length is passed over
     ],
