@@ -362,7 +362,8 @@ class Trace:
 
     @property
     def state(self) -> str:
-        return self.connection.state
+        """What tcp has of the connection: a closed one is CLOSED while the TIME-WAIT table goes on without it."""
+        return "TIME_WAIT" if self.connection.key in self.tcp.time_waits else self.connection.state
 
 
 def _near(number: int) -> int:

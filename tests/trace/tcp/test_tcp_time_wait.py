@@ -279,3 +279,21 @@ def test_a_user_that_closes_early_gives_the_connection_back() -> None:
     assert entry.connection is None
     tcp.receives("F. 1:1(0) ack 2", now=3.0)
     tcp.sends(". 2:2(0) ack 2")
+
+
+def test_a_connection_closed_before_is_closed_when_its_last_ack_has_left() -> None:
+    tcp = accepted()
+    tcp.connection.close(1.0)
+    tcp.sends("F. 1:1(0) ack 1")
+    tcp.network.room = 0
+    tcp.receives("F. 1:1(0) ack 2", now=1.0)
+    assert tcp.connection.state == "TIME_WAIT"
+    tcp.sends_nothing()
+    tcp.network.room = 1 << 30
+    tcp.tcp.transmit_space(1.1)
+    tcp.sends(". 2:2(0) ack 2")
+    other = accepted()
+    other.connection.close(1.0)
+    other.receives("F. 1:1(0) ack 2", now=1.0)
+    other.sends("F. 1:1(0) ack 1", ". 2:2(0) ack 2")
+    assert (other.connection.state, other.state) == ("CLOSED", "TIME_WAIT")
