@@ -80,11 +80,11 @@ class Connection(ControlBlock):
 
     def read(self, size: int, now: float) -> Buffer | Chunks | None:
         """Return octets in order. Those that came before a failure are delivered first, then it is raised, once."""
-        inbox = self.receive_buffer
-        if inbox.size and size:
-            waiting = inbox.size
-            data = inbox.take(size)
-            decision = self.tuning.read(inbox, self.rtt.srtt, waiting - inbox.size, now)
+        buffer = self.receive_buffer
+        if buffer.size and size:
+            waiting = buffer.size
+            data = buffer.take(size)
+            decision = self.tuning.read(buffer, self.rtt.srtt, waiting - buffer.size, now)
             if decision:
                 self.log_event(now, decision)
             segments.update_window(self, now)
