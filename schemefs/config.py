@@ -12,7 +12,8 @@ from ipaddress import IPv4Address, IPv4Interface
 
 from schemefs.document import LOOPBACK, Document, InterfaceDocument
 from schemefs.driver_option import Tables
-from schemefs.net.addresses import packed, parse_cidr, parse_mac
+from schemefs.net import faults
+from schemefs.net.addresses import packed, parse_cidr, parse_unicast_mac
 
 
 @dataclass(slots=True)
@@ -56,8 +57,8 @@ def from_document(document: Document, tables: Tables) -> Config:
     config = Config(interfaces=interfaces, document=document, tables=tables)
     for line in document.routes:
         words = line.split()
-        if words[:2] == ["default", "via"] and config.gateway is None:
-            config.gateway = IPv4Address(words[2])
+        if words[:2] == ["default", "via"] and len(words) > 2 and config.gateway is None:
+            config.gateway = _ipv4(words[2])  # netcfg says what is wrong with a route
     return config
 
 
@@ -70,7 +71,7 @@ def interface_config(name: str, document: InterfaceDocument, nameserver: IPv4Add
             driver=document.driver,
             address=_interface(first) if first else None,
             options=dict(document.options),
-            mac=parse_mac(document.mac) if document.mac else b"",
+            mac=parse_unicast_mac(document.mac) if document.mac else b"",
             mtu=document.mtu,
             nameserver=nameserver,
         )
@@ -82,8 +83,7 @@ def interface_config(name: str, document: InterfaceDocument, nameserver: IPv4Add
 def _interface(text: str) -> IPv4Interface:
     address, length = parse_cidr(text)
     if len(address) != 4:
-        message = f"{text!r} is not an IPv4 ADDRESS/PREFIXLENGTH"
-        raise ValueError(message)
+        raise ValueError(faults.not_ipv4(repr(text)))
     return IPv4Interface((address, length))
 
 

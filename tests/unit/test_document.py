@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from drivers.tap import OPTIONS
 from schemefs import document as documents
-from schemefs.config import interface_config
+from schemefs.config import from_document, interface_config
 from schemefs.document import Document, InterfaceDocument
 
 TABLES = {"tap": OPTIONS, "loopback": ()}
@@ -137,3 +137,23 @@ def test_what_is_wrong_is_said_in_a_sentence(text, words):
 def test_any_text_in_quotes_comes_back(hosts, search):
     document = Document(search=(search,), hosts=tuple(hosts), interfaces=parse("").interfaces)
     assert parse(text_of(document)) == document
+
+
+@pytest.mark.parametrize(
+    ("keys", "words"),
+    [
+        ("addresses = ['10.0.2.15']", "interface.eth0: '10.0.2.15' is not ADDRESS/PREFIXLENGTH"),
+        ("addresses = ['fe80::1/64']", "interface.eth0: 'fe80::1/64' is not an IPv4 address"),
+        ("mac = 'x'", "interface.eth0: 'x' is not a hardware address"),
+        ("mac = '01:00:5e:00:00:01'", "interface.eth0: '01:00:5e:00:00:01' is not a unicast hardware address"),
+    ],
+)
+def test_an_address_that_no_driver_could_have_is_refused_before_one_is_opened(keys, words):
+    with pytest.raises(ValueError, match=r".") as caught:
+        from_document(parse(f"[interface.eth0]\n{keys}\n"), TABLES)
+    assert words in str(caught.value)
+
+
+@pytest.mark.parametrize("route", ["default via", "default via nowhere", "default"])
+def test_a_bad_route_is_for_netcfg_to_refuse(route):
+    assert from_document(parse(f"routes = ['{route}']"), TABLES).gateway is None
