@@ -55,7 +55,7 @@ def test_a_configuration_file_and_an_option_beside_it(environment: dict[str, str
         assert "eth1 10.0.2.15/24 on WIRE w1 at 200/2 to None True" in mount.ready_line
         assert 'wire = "w1"\nline_speed = "100"\nnoisy = true\n' in (mount.path / "netcfg/config").read_text()
     done = schemefs(environment, "mount", tmp_path, "--config", file, "--line-speed", "10")
-    assert done.stderr == "schemefs: --line-speed and --config can't be given together: the file says it all\n"
+    assert done.stderr == "schemefs: --line-speed and --config can't be given together: the file contains it\n"
 
 
 def test_lines_of_ifaces_add(environment: dict[str, str]) -> None:
