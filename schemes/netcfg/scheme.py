@@ -34,7 +34,7 @@ netcfg: the configuration of the running network. Read a file to see it, write a
 
 iface/<if>/{addr,mac,mtu,state}   cat iface/eth0/addr; echo 10.0.2.15/24 >iface/eth0/addr; echo down >iface/eth0/state
 ifaces/{list,add,rm}              echo 'tap lab1 host_address 10.1.0.2/24 address 10.1.0.1/24' >ifaces/add
-                                  echo eth1 >ifaces/rm; more words: mac, mtu, offload, state, dhcp on
+                                  echo eth1 >ifaces/rm; more words: mac, mtu, offload, uplink on, state, dhcp on
 ifaces/<if>/                      the same as in Redox: mac mtu state stats addr/{list,set,add,rm}
                                   addr/duplicates: addresses not used, because another host has them
                                   neighbors/{list,add,rm}   echo '10.0.2.9 52-55-0a-00-02-09' >neighbors/add

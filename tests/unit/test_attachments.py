@@ -1,4 +1,4 @@
-"""Interfaces come and go while the daemon runs: in which order whom is told, and what is left when something fails."""
+"""Interfaces come and go while the daemon runs: the order of the calls, and what is left after a failure."""
 
 from __future__ import annotations
 

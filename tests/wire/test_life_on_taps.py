@@ -142,7 +142,7 @@ def test_a_users_mount_on_a_tap_of_its_own(namespace: Namespace) -> None:
 
 @pytest.mark.needs("readable", "userns")
 def test_a_whole_network_without_root() -> None:
-    """A user's own namespaces (unshare -Urmn) are enough for a TAP: nobody has to prepare one."""
+    """A user's own namespaces (unshare -Urmn) are enough for a TAP: no preparation by root is needed."""
     user = "setpriv --reuid 65534 --regid 65534 --clear-groups --inh-caps=-all"
     python = f"/mnt/python/bin/python{sys.version_info.major}.{sys.version_info.minor}"
     inner = f"""
@@ -152,7 +152,7 @@ def test_a_whole_network_without_root() -> None:
         {python} -m schemefs doctor
         {python} -m schemefs umount /mnt/m
     """
-    # The interpreter, too, must be where everybody may go.
+    # The interpreter, too, must be in a folder that every user can enter.
     outer = f"""
         mount -t tmpfs none /mnt && mkdir /mnt/m /mnt/python && chown 65534 /mnt/m || exit 9
         mount --bind {sys.base_prefix} /mnt/python || exit 9

@@ -162,14 +162,14 @@ def test_a_host_that_forwarded_before_still_does(host):
 
 
 @pytest.mark.parametrize(
-    ("who", "how"),
+    ("next_step", "how"),
     [("the next start", signal.SIGKILL), ("umount --force", signal.SIGSTOP), ("umount --force", signal.SIGKILL)],
 )
-def test_what_a_killed_daemon_leaves_is_put_back(host, who, how):
+def test_what_a_killed_daemon_leaves_is_put_back(host, next_step, how):
     mount = host.mount()
     os.kill(mount.pid, how)
     assert host.forwards() == "1"
-    if who == "the next start":
+    if next_step == "the next start":
         mount.close(check=False)
         host.mount("--driver", "tap").close()
     else:

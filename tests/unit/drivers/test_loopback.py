@@ -124,7 +124,7 @@ def test_the_driver_delivers_a_burst_as_soon_as_what_sent_it_is_done() -> None:
 
 
 def test_what_is_sent_while_a_burst_is_delivered_belongs_to_the_next() -> None:
-    """Two ends that answer each other can't hold up everybody else."""
+    """Two ends that answer each other can't hold up other tasks."""
     callbacks = CallSoonQueue()
     driver = LoopbackDriver(DriverContext("lo", call_soon=callbacks.call_soon))
     times: list[float] = []
