@@ -11,6 +11,7 @@ everything that a scheme is made of.
     event_log      what happened in a conversation, recorded for `events`
     handles        open files: data, rx, tx, ctl, listen, and those of a listener
     control        the verbs of ctl
+    use            what an address is used for: connect, listen, accept or bind
     options        the words after an address, and which are valid where
     settings       the files of `settings/`
     directory      the numbered directory of a conversation: all its files, declared once
@@ -26,11 +27,11 @@ from schemefs.conversation.protocol import (
     ListenerEngine,
     Option,
     Setting,
-    Use,
     Verb,
     no_value,
 )
 from schemefs.conversation.scheme import ConversationScheme
+from schemefs.conversation.use import Use, use_of
 
 __all__ = [
     "ConversationProtocol",
@@ -43,4 +44,5 @@ __all__ = [
     "Use",
     "Verb",
     "no_value",
+    "use_of",
 ]

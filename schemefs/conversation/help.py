@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from schemefs.conversation.control import help_of
 from schemefs.conversation.directory import FILES
-from schemefs.conversation.protocol import Use
+from schemefs.conversation.use import Use
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -23,7 +23,11 @@ def readme(protocol: ConversationProtocol, options: Mapping[str, Option], summar
     uses = [(f"{name}/{address}[,option…]", "open: a conversation; the file is its data")]
     if protocol.ports:
         waits = "receive from any peer on PORT" if protocol.datagrams else "wait for peers on PORT"
-        uses += [(f"{name}/:PORT[,option…]", f"open: {waits}; :0 picks one, see `local`")]
+        word = "bind" if protocol.datagrams else "listen"
+        uses += [
+            (f"{name}/:PORT[,option…]", f"open: {waits}; :0 picks one, see `local`"),
+            (f"{name}/HOST:PORT,{word}", "open: the same on one local address"),
+        ]
     uses += [
         (f"{name}/clone", "open: a new conversation; the file is its ctl"),
         (f"{name}/<n>/", "one directory per live conversation, for its owner:"),
@@ -68,4 +72,6 @@ def _place(option: Option) -> str:
     """Return where an option is valid, when that is not everywhere."""
     if option.needs:
         return f" (with {' or '.join(option.needs)})"
-    return {Use.CONNECT: " (to connect)", Use.LISTEN: " (to listen)"}.get(option.use, "")
+    if option.use is Use.CONNECT:
+        return " (to connect)"
+    return " (to listen)" if option.use in (Use.LISTEN, Use.LOCAL) else ""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from enum import Flag, auto
 from typing import TYPE_CHECKING, Any, Protocol
 
+from schemefs.conversation.use import Use
 from schemefs.net.addresses import HostPort, parse_host, parse_host_port
 
 if TYPE_CHECKING:
@@ -126,14 +126,6 @@ class ListenerEngine(Protocol):
         """Return `state`, which is LISTEN, first."""
 
 
-class Use(Flag):
-    """What an address is for."""
-
-    CONNECT = auto()
-    LISTEN = auto()
-    BOTH = CONNECT | LISTEN
-
-
 @dataclass(frozen=True, slots=True)
 class Option:
     """A word after a comma in an address path. *check* raises ValueError for a bad value, already at lookup.
@@ -194,7 +186,10 @@ class ConversationProtocol(ABC):
         """
 
     def announce(self, address: AddressPath, caller: Caller, now: float) -> ListenerEngine | Engine:
-        """Listen on :PORT; a datagram protocol may return an Engine that receives from any peer. Needs `ports`."""
+        """Listen on the local HOST:PORT; without a host on any address. Needs `ports`.
+
+        A datagram protocol returns an Engine that receives from any peer, where `use_of` says BIND.
+        """
         raise NotImplementedError
 
     def configure(self, engine: Engine, address: AddressPath) -> None:

@@ -22,12 +22,13 @@ from schemefs.conversation.handles import (
     access_of,
 )
 from schemefs.conversation.help import readme
-from schemefs.conversation.options import ACCEPT, FILE_OPTIONS, parse_with_options
-from schemefs.conversation.protocol import ConversationProtocol, Use
+from schemefs.conversation.options import ACCEPT, options_of, parse_with_options
+from schemefs.conversation.protocol import ConversationProtocol
 from schemefs.conversation.settings import settings_of
 from schemefs.conversation.table import ConversationTable
+from schemefs.conversation.use import Use, use_of
 from schemefs.errors import SchemeError
-from schemefs.net.addresses import AddressPath, HostPort, parse_seconds, presentation
+from schemefs.net.addresses import AddressPath, HostPort, parse_host_port, parse_seconds, presentation
 from schemefs.scheme import (
     Caller,
     Directory,
@@ -53,7 +54,7 @@ class ConversationScheme(Scheme):
         self.protocol = protocol
         place = protocol.place or protocol.name
         self.conversations = ConversationTable(place, context.timers, protocol.forgotten, datagrams=protocol.datagrams)
-        self.options = {**FILE_OPTIONS, **protocol.options}
+        self.options = options_of(protocol)
         self.path_options = {**self.options, **ACCEPT} if protocol.ports else self.options
         self.control = Control(self._begin, self._announce, settings_of, protocol)
         self._listeners: dict[tuple[str, int], Conversation] = {}
@@ -87,11 +88,11 @@ class ConversationScheme(Scheme):
     def parse(self, text: str, use: Use = Use.BOTH) -> AddressPath:
         """Parse and check an address with options. EINVAL: malformed.
 
-        *use* is given by a verb of ctl. The use of a path follows from the address itself, which may have `accept`.
+        A verb of ctl gives *use*, CONNECT or LOCAL. A path may have `accept`; what it is for follows from the address.
         """
         options = self.path_options if use is Use.BOTH else self.options
         try:
-            return parse_with_options(text, self.protocol.parse, options, use)
+            return parse_with_options(text, self.protocol, options, use)
         except ValueError as error:
             raise SchemeError(errno.EINVAL, f"{self.protocol.name}/{text}: {error}") from None
 
@@ -101,7 +102,7 @@ class ConversationScheme(Scheme):
         self._connect(conversation, address, caller, now)
 
     def _announce(self, conversation: Conversation, text: str, caller: Caller, now: float) -> None:
-        address = self.parse("*:0" if text == "*" else text, Use.LISTEN)
+        address = self.parse("*:0" if text == "*" else text, Use.LOCAL)
         self._require_files(address, caller)
         self._listen(conversation, address, caller, now)
 
@@ -141,7 +142,7 @@ class ConversationScheme(Scheme):
         if _is_listener(made):
             conversation.announce(made)
             self._listeners = {key: other for key, other in self._listeners.items() if not other.closed}
-            self._listeners[self._listener_key(address)] = conversation
+            self._listeners[_key(made)] = conversation
         else:
             conversation.announced = True
             conversation.begin(cast("Engine", made), now)
@@ -154,15 +155,23 @@ class ConversationScheme(Scheme):
             if name in address.options:
                 setattr(conversation, name, parse_seconds(address.options[name]))
 
-    def _listener_key(self, address: AddressPath) -> tuple[str, int]:
-        return address.host_port.host, self.context.names.port(address.host_port.port, self.protocol.name)
+    def _listener_at(self, address: AddressPath, caller: Caller) -> Conversation | None:
+        """Return the listener of *caller*'s uid on that address and port, if there is one."""
+        host, names = address.host_port.host, self.context.names
+        port = names.port(address.host_port.port, self.protocol.name)
+        for local in map(presentation, names.known(host)) if host else ("",):
+            listener = self._listeners.get((local, port))
+            if listener is not None and not listener.closed and listener.uid == caller.uid:
+                return listener
+        return None
 
     # Opening
 
     def open_address(self, address: AddressPath, flags: int, caller: Caller, now: float) -> Handle:
         """Open an address path: make a conversation and connect or listen."""
         self._require_files(address, caller)
-        if "accept" in address.options:
+        use = use_of(address, datagrams=self.protocol.datagrams)
+        if use is Use.ACCEPT:
             return self._open_accept(address, flags, caller, now)
         conversation = self.conversations.make(caller.uid, caller.gid)
         conversation.from_address = True
@@ -170,7 +179,7 @@ class ConversationScheme(Scheme):
         if "events" in address.options:
             conversation.record().log_event(now, open_text(caller, flags))
         try:
-            if address.host_port.host or not self.protocol.ports:
+            if use is Use.CONNECT:
                 self._connect(conversation, address, caller, now)
             else:
                 self._listen(conversation, address, caller, now)
@@ -184,9 +193,8 @@ class ConversationScheme(Scheme):
 
     def _open_accept(self, address: AddressPath, flags: int, caller: Caller, now: float) -> Handle:
         """Accept from this uid's listener on that port. If there is none, listen while an open waits."""
-        key = self._listener_key(address)
-        listener = self._listeners.get(key) if key[1] else None  # each open of port 0 has a listener of its own
-        if listener is None or listener.closed or listener.uid != caller.uid:
+        listener = self._listener_at(address, caller)
+        if listener is None:
             listener = self.conversations.make(caller.uid, caller.gid)
             try:
                 self._listen(listener, address, caller, now)
@@ -236,6 +244,12 @@ class ConversationScheme(Scheme):
             ports = self.protocol.ports
             conversation.directory = ConversationDirectory(conversation, self.control, self.accept, listens=ports)
         return cast("ConversationDirectory", conversation.directory)
+
+
+def _key(listener: ListenerEngine) -> tuple[str, int]:
+    """Return its address, empty for any, and its port."""
+    local = parse_host_port(listener.local)
+    return local.host, int(local.port)
 
 
 def _is_listener(made: ListenerEngine | Engine) -> TypeGuard[ListenerEngine]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from schemefs.errors import SchemeError
-from schemefs.net.addresses import presentation
+from schemefs.net.addresses import is_multicast, presentation
 from schemefs.net.buffer import Chunks
 from schemefs.net.impairment import Impairment
 from schemefs.net.offload import Offload
@@ -31,6 +31,17 @@ Sink = Callable[[float | None, str], None]
 def not_local(address: bytes, detail: str = "") -> SchemeError:
     """Return the error for a packed source address that is not local; *detail* is added to the sentence."""
     return SchemeError(errno.EADDRNOTAVAIL, f"{presentation(address)} is not a local address{detail}")
+
+
+def own_address(network: NetworkLayer, host: str, known: Iterable[bytes], *, groups: bool = False) -> bytes:
+    """Return the first of the *known* addresses of *host* that is local. EADDRNOTAVAIL: none is.
+
+    *groups*: a multicast or broadcast address will do too, as it does for bind(2) of a UDP socket.
+    """
+    for address in known:
+        if network.is_local(address) or (groups and (is_multicast(address) or network.is_broadcast(address))):
+            return address
+    raise SchemeError(errno.EADDRNOTAVAIL, f"{host} is not a local address")
 
 
 def payload_too_long(octets: int) -> SchemeError:

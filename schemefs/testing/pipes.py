@@ -22,7 +22,7 @@ from schemefs.conversation import (
     Use,
 )
 from schemefs.errors import PendingError, SchemeError
-from schemefs.net.addresses import AddressPath, parse_host_port, parse_number
+from schemefs.net.addresses import ANY_V4, AddressPath, parse_host_port, parse_number, presentation
 from schemefs.no_callback import no_callback
 from schemefs.readiness import readiness
 from schemefs.scheme import Caller, SchemeContext
@@ -263,7 +263,8 @@ class PipeProtocol(ConversationProtocol):
             port = str(self._last_port)
         if port in self.listeners:
             raise SchemeError(errno.EADDRINUSE, f"port {port} is taken")
-        listener = self.listeners[port] = PipeListener(self, f"0.0.0.0:{port}")
+        host = address.host_port.host or presentation(ANY_V4)
+        listener = self.listeners[port] = PipeListener(self, f"{host}:{port}")
         return listener
 
     def stats(self) -> Mapping[str, int | float | str]:

@@ -40,6 +40,7 @@ Examples:
   echo hello | schemefs nc -w 2 example.com 7
   schemefs nc -c example.com 443         TLS, the certificate verified
   schemefs nc -l 8080 >request           one connection
+  schemefs nc -l -s 127.0.0.1 8080       on one local address
   schemefs nc -u -w 1 10.0.2.2 9
   until schemefs nc -z -w 1 10.0.2.2 22; do sleep 1; done
 """
@@ -138,6 +139,9 @@ def _write_all(descriptor: int, octets: bytes) -> None:
 @click.option("-l", "listen", is_flag=True, help="Wait for a peer on PORT.")
 @click.option("-k", "keep", is_flag=True, help="With -l: accept one peer after another; stdin is not read.")
 @click.option("-u", "udp", is_flag=True, help="UDP: each read of stdin is a datagram; with -l, the first sender.")
+@click.option(
+    "-s", "source", metavar="ADDRESS", default="", help="Local address: to connect from, or with -l to listen on."
+)
 @click.option("-c", "tls", is_flag=True, help="TLS; the certificate must be valid for HOST.")
 @click.option("-z", "probe", is_flag=True, help="Only test whether HOST accepts a connection: status 0 or 1.")
 @click.option(
@@ -150,7 +154,16 @@ def _write_all(descriptor: int, octets: bytes) -> None:
 )
 @mount_option
 def command(
-    tree: Path, words: tuple[str, ...], *, listen: bool, keep: bool, udp: bool, tls: bool, probe: bool, wait: float
+    tree: Path,
+    words: tuple[str, ...],
+    *,
+    listen: bool,
+    keep: bool,
+    udp: bool,
+    source: str,
+    tls: bool,
+    probe: bool,
+    wait: float,
 ) -> None:
     """Connect standard input and output with a peer.
 
@@ -162,16 +175,22 @@ def command(
         fail(1, "-c only connects; a TLS server is schemefs serve tls/:PORT,cert=FILE -- COMMAND")
     scheme = "udp" if udp else "tls" if tls else "tcp"
     if listen:
-        _serve(tree, f"{scheme}/:{words[0]}" + (",listen" if udp else ""), keep=keep, udp=udp, wait=wait)
+        local = f"{_host(source)}:{words[0]}" + (",listen" if udp or source else "")
+        _serve(tree, f"{scheme}/{local}", keep=keep, udp=udp, wait=wait)
         return
-    host = f"[{words[0]}]" if ":" in words[0] else words[0]
-    path = f"{scheme}/{host}:{words[1]}" + (f",timeout={wait:.6f}" if wait and not udp else "")
+    path = f"{scheme}/{_host(words[0])}:{words[1]}" + (f",timeout={wait:.6f}" if wait and not udp else "")
+    path += f",from={_host(source)}:0" if source else ""
     try:
         descriptor = os.open(tree / path, os.O_RDWR)
     except OSError as error:
         fail_with(1, tree, path, error)
     if not probe:
         _join(tree, path, descriptor, udp=udp, writes=True, wait=wait)
+
+
+def _host(text: str) -> str:
+    """Return a host as an address has it: an IPv6 address in brackets."""
+    return f"[{text}]" if ":" in text else text
 
 
 def _serve(tree: Path, path: str, *, keep: bool, udp: bool, wait: float) -> None:

@@ -31,6 +31,7 @@ Examples:
   schemefs serve :7 -- cat                               echo
   schemefs serve :8080 -- sh -c 'read x; echo "hello $REMOTE"'
   schemefs serve :8023 --limit 2 -- bash -i              two at a time; others wait in the backlog
+  schemefs serve 127.0.0.1:8080 -- cat                   on one local address
   schemefs serve udp/:9,listen -- cat                    a conversation for every sender
 """
 
@@ -100,19 +101,22 @@ class Server:
 
 
 def _path(address: str) -> str:
-    """Return the path of a listener: `tcp/:8080` for `:8080`."""
+    """Return the path of a listener: `tcp/:8080` for `:8080`, `tcp/127.0.0.1:8080,listen` for `127.0.0.1:8080`."""
     scheme, _, text = address.rpartition("/")
+    scheme = scheme or "tcp"
     try:
         parsed = parse_address_path(text)
     except ValueError as error:
         raise StartError(str(error)) from None
-    if parsed.host_port.host:
-        raise StartError(f"{text!r} has a host to connect to: a listener is :PORT")
     if "accept" in parsed.options:
         raise StartError("'accept' does not apply here: every connection is accepted for a command")
-    if "listen" in parsed.options and "read_timeout" not in parsed.options:
+    if scheme == "udp" and "listen" not in parsed.options:
+        raise StartError(f"udp/{text} is one conversation for all senders: udp/{text},listen has one for each")
+    if scheme == "udp" and "read_timeout" not in parsed.options:
         text += f",read_timeout={MAX_SILENCE}"
-    return f"{scheme or 'tcp'}/{text}"
+    if parsed.host_port.host and "listen" not in parsed.options:
+        text += ",listen"
+    return f"{scheme}/{text}"
 
 
 @click.command(cls=Tool, epilog=EXAMPLES)
@@ -125,9 +129,9 @@ def _path(address: str) -> str:
 def command(tree: Path, address: str, program: Sequence[str], limit: int) -> None:
     """Run COMMAND for every connection to ADDRESS.
 
-    ADDRESS is :PORT with options, such as :8080,nodelay. The connection is COMMAND's standard input and output. Its
-    environment has REMOTE and LOCAL (HOST:PORT), CONVERSATION (the connection's directory in the tree, such as tcp/7)
-    and SCHEME (the tree).
+    ADDRESS is :PORT, or HOST:PORT of one local address, with options, such as :8080,nodelay. The connection is
+    COMMAND's standard input and output. Its environment has REMOTE and LOCAL (HOST:PORT), CONVERSATION (the
+    connection's directory in the tree, such as tcp/7) and SCHEME (the tree).
 
     Datagrams have no end. After 30 s without one from its sender, COMMAND's read fails with EAGAIN, so that COMMAND
     ends and another can start. Another limit: udp/:9,listen,read_timeout=5; 0: none.

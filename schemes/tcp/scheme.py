@@ -10,7 +10,7 @@ from schemefs.conversation import ConversationProtocol, ConversationScheme, Opti
 from schemefs.conversation.event_log import EarlyEvents
 from schemefs.errors import SchemeError
 from schemefs.net.addresses import ANY_V4, AddressPath, parse_host_port, parse_seconds
-from schemefs.net.network_layer import NetworkLayer, not_local
+from schemefs.net.network_layer import NetworkLayer, own_address
 from schemefs.net.ports import PORT_ZERO, check_privilege
 from schemes.tcp import settings
 from schemes.tcp.connection import Connection
@@ -85,9 +85,7 @@ class TcpProtocol(ConversationProtocol):
         """Listen."""
         del now
         host = address.host_port.host
-        local = self.context.names.addresses(host)[0] if host else ANY_V4
-        if any(local) and not self.tcp.network.is_local(local):
-            raise not_local(local)
+        local = own_address(self.tcp.network, host, self.context.names.known(host)) if host else ANY_V4
         port = self._port(address.host_port.port)
         check_privilege(port, is_privileged=self.context.is_privileged(caller))
         listener = self.tcp.listen(local, port, uid=caller.uid)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from schemefs.conversation import ConversationProtocol, ConversationScheme, Option, Use
+from schemefs.conversation import ConversationProtocol, ConversationScheme, Option, Use, use_of
 from schemefs.net.addresses import AddressPath, HostPort, parse_seconds
 from schemes.tls import credentials
 from schemes.tls.engine import TlsEngine
@@ -102,6 +102,6 @@ class TlsScheme(ConversationScheme):
         address = super().parse(text, use)
         host_port, options = address.host_port, dict(address.options)
         port = self.context.names.port(host_port.port, "tcp")
-        if host_port.host:
+        if use_of(address, datagrams=False, given=use) is Use.CONNECT:
             options.setdefault("sni", host_port.host)
         return AddressPath(HostPort(host_port.host, str(port)), options)

@@ -6,16 +6,10 @@ import errno
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar, Final
 
-from schemefs.conversation import ConversationProtocol, ConversationScheme, Option, Use, no_value
+from schemefs.conversation import ConversationProtocol, ConversationScheme, Option, Use, no_value, use_of
 from schemefs.errors import SchemeError
-from schemefs.net.addresses import (
-    ANY_V4,
-    AddressPath,
-    is_multicast,
-    parse_host_port,
-    parse_number,
-)
-from schemefs.net.network_layer import NetworkLayer, not_local
+from schemefs.net.addresses import ANY_V4, AddressPath, parse_host_port, parse_number
+from schemefs.net.network_layer import NetworkLayer, own_address
 from schemefs.net.ports import PORT_ZERO, check_privilege
 from schemes.udp import groups
 from schemes.udp.endpoint import Endpoint, Modes
@@ -32,11 +26,10 @@ OPTIONS: Final[Mapping[str, Option]] = {
     "ttl": Option(lambda value: parse_number(value, 1, 255), "hop limit of sent datagrams (default 64, for groups 1)"),
     "bytes": Option(no_value, "the rest of a datagram that does not fit a read is kept for the next read"),
     "headers": Option(no_value, "a read gives `HOST:PORT LENGTH` and a datagram; a write begins with `HOST:PORT`"),
-    "listen": Option(no_value, "one conversation for each sender, as with tcp", Use.LISTEN),
-    "join": Option(groups.parse_groups, "GROUP[+GROUP…]: join these multicast groups", Use.LISTEN),
+    "join": Option(groups.parse_groups, "GROUP[+GROUP…]: join these multicast groups", Use.LOCAL),
     "reuse": Option(no_value, "share the local port with other conversations of the same uid that have `reuse` too"),
     "backlog": Option(
-        lambda value: parse_number(value, 1, 4096), "new senders that may wait", Use.LISTEN, ("listen", "accept")
+        lambda value: parse_number(value, 1, 4096), "new senders that may wait", Use.LOCAL, ("listen", "accept")
     ),
 }
 
@@ -71,11 +64,11 @@ class UdpProtocol(ConversationProtocol):
         return endpoint
 
     def announce(self, address: AddressPath, caller: Caller, now: float) -> ListenerEngine | Engine:
-        """Make a listener with `listen` or `accept`; else an endpoint that receives from any sender."""
+        """Make a listener, or an endpoint that receives from any sender, as `use_of` says."""
         host, port = address.host_port.host, address.host_port.port
         local, number = self._own(host, port, caller)
         claim = self._udp.claim(local, number, caller.uid, shared="reuse" in address.options)
-        if "listen" in address.options or "accept" in address.options:
+        if use_of(address, datagrams=True, given=Use.LOCAL) & Use.LISTEN:
             backlog = int(address.options.get("backlog", BACKLOG))
             made: UdpListener | Endpoint = UdpListener(self._udp, claim, _modes(address), self._resolve, backlog)
         else:
@@ -116,11 +109,7 @@ class UdpProtocol(ConversationProtocol):
         check_privilege(number, is_privileged=self._context.is_privileged(caller))
         if not host:
             return ANY_V4, number
-        local = self._context.names.addresses(host)[0]
-        network = self._udp.network
-        if not (network.is_local(local) or is_multicast(local) or network.is_broadcast(local)):
-            raise not_local(local)
-        return local, number
+        return own_address(self._udp.network, host, self._context.names.known(host), groups=True), number
 
     def _resolve(self, text: str) -> tuple[bytes, int]:
         end = parse_host_port(text)
@@ -148,6 +137,7 @@ class UdpScheme(ConversationScheme):
 
     udp/HOST:PORT is connected: it receives from this peer only, and "port unreachable" fails the next call.
     udp/:PORT is bound: it receives from any sender; a write needs ,headers, which names the destination.
+    udp/ADDRESS:PORT,bind is bound to one local address; udp/ADDRESS:PORT,listen makes a conversation for each sender.
     The part of a datagram that does not fit a read is lost. Shells read one octet at a time: use ,bytes or ,headers.
     An empty datagram is a read of 0; with ,headers it is a line `HOST:PORT 0`; with ,bytes it is not delivered, since
     it would look like the end of the file. Only a write with ,headers can send one.

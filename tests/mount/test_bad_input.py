@@ -281,8 +281,8 @@ def test_any_value_of_any_setting(tree: Tree, request: pytest.FixtureRequest) ->
         ("tcp/:8080,timeout=3", "'timeout' applies only to connecting addresses; listening addresses take: accept, "),
         ("tcp/127.0.0.1:80,backlog=3", "'backlog' applies only to listening addresses; connecting addresses take: "),
         (
-            "udp/127.0.0.1:80,listen",
-            "'listen' applies only to listening addresses; connecting addresses take: bytes, events, ",
+            "udp/127.0.0.1:80,listen,bind",
+            "'bind' applies only to bound addresses; listening addresses take: accept, backlog, ",
         ),
         ("udp/:0,backlog=3", "'backlog' needs 'listen' or 'accept'"),
         ("udp/:0,bytes=yes", "bytes: the option takes no value, not 'yes'"),

@@ -117,7 +117,7 @@ CASES: dict[str, list[str]] = {
     "all lookup ENOENT": ["os.stat('tcp/nothing')", "os.stat('tcp/99999')", "os.stat('nothing')"],
     "all lookup EINVAL": [
         "os.stat('tcp/127.0.0.1:70000')", "os.stat('udp/127.0.0.1:80,frobnicate')", "os.stat('tcp/:80,backlog=x')",
-        "os.stat('tcp/:8080,timeout=3')", "os.stat('udp/127.0.0.1:9,listen')", "os.stat('udp/:0,bytes=1')",
+        "os.stat('tcp/:8080,timeout=3')", "os.stat('udp/127.0.0.1:9,listen,bind')", "os.stat('udp/:0,bytes=1')",
     ],
     "all lookup ENOTDIR": ["os.stat('README/x')"],
     "all open EACCES": [
@@ -150,7 +150,10 @@ CASES: dict[str, list[str]] = {
     "tcp open ENOENT": ["os.open('tcp/no-such-host.invalid:80', RW)"],
     "tcp open EAFNOSUPPORT": ["os.open('tcp/[::1]:80', RW)"],
     "tcp open EADDRINUSE": ["os.open(f'tcp/:{listener()[1]}', RW)"],
-    "tcp open EADDRNOTAVAIL": ["os.open('tcp/127.0.0.1:0', RW)", "os.open('tcp/127.0.0.1:9,from=192.0.2.1:0', RW)"],
+    "tcp open EADDRNOTAVAIL": [
+        "os.open('tcp/127.0.0.1:0', RW)", "os.open('tcp/127.0.0.1:9,from=192.0.2.1:0', RW)",
+        "os.open('tcp/192.0.2.1:80,listen', RW)", "os.open('tcp/no-such-host.invalid:80,listen', RW)",
+    ],
     "tcp open EACCES": ["nobody: os.open('tcp/:80', RW)", "nobody: os.open('tcp/127.0.0.1:9,from=:80', RW)"],
     "tcp open EINVAL": ["os.open(unconnected() + '/listen', RW)"],
     "tcp open EAGAIN": [
@@ -188,7 +191,10 @@ CASES: dict[str, list[str]] = {
     "udp open ENOENT": ["os.open('udp/no-such-host.invalid:53', RW)"],
     "udp open EAFNOSUPPORT": ["os.open('udp/[::1]:53', RW)"],
     "udp open EADDRINUSE": ["first = os.open('udp/:5353', RW); os.open('udp/:5353', RW)"],
-    "udp open EADDRNOTAVAIL": ["os.open('udp/127.0.0.1:53,from=192.0.2.1:0', RW)"],
+    "udp open EADDRNOTAVAIL": [
+        "os.open('udp/127.0.0.1:53,from=192.0.2.1:0', RW)", "os.open('udp/192.0.2.1:53,bind', RW)",
+        "os.open('udp/192.0.2.1:53,listen', RW)",
+    ],
     "udp open EACCES": ["nobody: os.open('udp/:53', RW)"],
     "udp open EINVAL": ["os.open('udp/127.0.0.1:0', RW)"],
     "udp read ECONNREFUSED": ["os.read(closed_udp(), 1)"],

@@ -120,12 +120,14 @@ def test_how_long_a_sender_of_datagrams_may_be_silent(
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (("1.2.3.4:80", "cat"), "'1.2.3.4:80' has a host to connect to: a listener is :PORT"),
+        (("1.2.3.4:80", "cat"), "1.2.3.4:80: Cannot assign requested address: 1.2.3.4 is not a local address"),
+        (("example.com:80", "cat"), "example.com is not a local address"),
         (("80", "cat"), "'80' has no port"),
         ((":80,colour=red", "cat"), "there is no option 'colour'"),
         ((":80", "no-such-program"), "there is no program 'no-such-program'"),
         (("sctp/:80", "cat"), "sctp/:80: No such file or directory"),
         (("udp/:0", "cat"), "udp/:0 is one conversation for all senders: udp/:0,listen has one for each"),
+        (("udp/127.0.0.1:9", "cat"), "is one conversation for all senders: udp/127.0.0.1:9,listen has one for each"),
         ((":0,timeout=3", "cat"), "'timeout' applies only to connecting addresses"),
         ((":0,accept", "cat"), "'accept' does not apply here: every connection is accepted for a command"),
     ],

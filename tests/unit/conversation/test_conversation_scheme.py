@@ -48,7 +48,7 @@ def test_bad_names_fail_at_lookup_with_a_sentence(world: World, name: str, numbe
 
 
 def test_unknown_option_is_told_which_there_are(world: World) -> None:
-    with pytest.raises(SchemeError, match="accept, events, from, read_timeout, write_timeout"):
+    with pytest.raises(SchemeError, match="accept, events, from, listen, read_timeout, write_timeout"):
         world.scheme.lookup("127.0.0.1:80,nodelya", USER)
 
 
@@ -57,7 +57,7 @@ def test_unknown_option_is_told_which_there_are(world: World) -> None:
     [
         (
             ":8080,from=:5000",
-            "'from' applies only to connecting addresses; listening addresses take: accept, events, read_",
+            "'from' applies only to connecting addresses; listening addresses take: accept, events, listen, read_",
         ),
         ("127.0.0.1:8080,accept,from=:5000", "'from' applies only to connecting addresses"),
         (":8080,accept=1", "accept: the option takes no value, not '1'"),

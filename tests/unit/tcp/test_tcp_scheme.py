@@ -13,7 +13,7 @@ from schemefs.errors import SchemeError
 from schemefs.log import LogRings
 from schemefs.names import Names
 from schemefs.net.buffer import joined
-from schemefs.scheme import Caller, Handle, SchemeContext
+from schemefs.scheme import Caller, Event, Handle, SchemeContext
 from schemefs.timers import Timers
 from schemes.tcp import TcpScheme
 from tests.support.ip_host import IpHost
@@ -26,7 +26,7 @@ class Machine(IpHost):
 
     def __init__(self) -> None:
         super().__init__()
-        names = Names("127.0.0.1 here\n127.0.0.1 several\n127.0.0.2 several\n127.0.0.3 several\n")
+        self.names = names = Names("127.0.0.1 here\n127.0.0.1 several\n127.0.0.2 several\n127.0.0.3 several\n")
         context = SchemeContext(self.timers, random.Random(1), Config(), names, LogRings(lambda: 0.0))
         context.services["ip"] = self.network
         self.scheme = TcpScheme(context)
@@ -36,6 +36,9 @@ class Machine(IpHost):
         handle = self.scheme.open(path, flags, caller, now)
         self.settle(now)
         return handle
+
+    def text(self, path: str) -> str:
+        return self.scheme.lookup(path, ROOT).read(ROOT, 0.0).decode()  # type: ignore[attr-defined]
 
     def settle(self, now: float = 0.0) -> None:
         """Let everything that is on its way through lo arrive."""
@@ -267,3 +270,79 @@ def test_a_conversation_that_is_forgotten_in_time_wait_gives_its_connection_back
     assert entry.connection is connection
     client.close(0.0)
     assert entry.connection is None
+
+
+def test_listen_makes_an_address_the_local_one() -> None:
+    machine = Machine()
+    listener = machine.open("127.0.0.1:8080,listen")
+    assert listener.fevent(Event.IN) == 0
+    client = machine.open("127.0.0.1:8080")
+    assert not client.opening(0.0)
+    assert listener.fevent(Event.IN) == Event.IN
+    assert bytes(joined(listener.read(100, 0.0) or b"")).endswith(b" 127.0.0.1:8080\n")
+    with pytest.raises(SchemeError, match="RST from 127.0.0.2:8080"):
+        machine.open("127.0.0.2:8080").opening(0.0)
+    machine.open("127.0.0.2:8080,listen,backlog=1")  # another address, the same port
+    assert refused(machine, ":8080") == (errno.EADDRINUSE, "127.0.0.1:8080 is in use")
+
+
+def test_listen_changes_nothing_without_a_host() -> None:
+    machine = Machine()
+    machine.open(":8080,listen")
+    assert not machine.open("127.0.0.9:8080").opening(0.0)
+
+
+@pytest.mark.parametrize("host", ["10.0.2.2", "192.0.2.1", "nowhere", "elsewhere", "[::1]", "224.0.0.1", "10.0.2.255"])
+@pytest.mark.parametrize("word", ["listen", "accept"])
+def test_only_an_own_address_can_be_listened_on(host: str, word: str) -> None:
+    machine = Machine()
+    machine.names.set_hosts("192.0.2.7 elsewhere\n")
+    number, sentence = refused(machine, f"{host}:8080,{word}")
+    assert (number, sentence) == (errno.EADDRNOTAVAIL, f"{host.strip('[]')} is not a local address")
+    assert len(machine.scheme.conversations) == 0
+
+
+def test_a_name_of_an_own_address_will_do() -> None:
+    machine = Machine()
+    machine.names.set_hosts("192.0.2.7 mixed\n10.0.2.15 mixed\n")
+    machine.open("mixed:8080,listen")
+    assert machine.text("0/local") == "10.0.2.15:8080\n"
+    machine.open("localhost:8081,listen")
+    assert machine.text("1/local") == "127.0.0.1:8081\n"
+
+
+def test_accept_finds_the_listener_by_its_address_however_it_was_written() -> None:
+    machine = Machine()
+    machine.open("127.0.0.1:8080,listen")
+    waiting = machine.open("here:8080,accept")
+    assert waiting.opening(0.0)
+    machine.open("127.0.0.1:8080")
+    assert not waiting.opening(0.0)
+    other = machine.open("127.0.0.2:8080,accept")  # not an address of that listener: it listens by itself
+    machine.open("127.0.0.2:8080")
+    assert not other.opening(0.0)
+
+
+def test_accept_finds_a_listener_whose_port_was_picked() -> None:
+    machine = Machine()
+    machine.open(":0,listen")
+    port = machine.text("0/local").strip().rpartition(":")[2]
+    waiting = machine.open(f":{port},accept")
+    machine.open(f"127.0.0.1:{port}")
+    assert not waiting.opening(0.0)
+    assert len(machine.tcp.listeners) == 1
+
+
+def test_a_listener_of_another_uid_is_not_taken_from() -> None:
+    machine = Machine()
+    machine.open("127.0.0.1:8080,listen", caller=USER)
+    assert refused(machine, "127.0.0.1:8080,accept")[0] == errno.EADDRINUSE
+
+
+def test_announce_takes_the_words_too() -> None:
+    machine = Machine()
+    machine.open("clone").write(memoryview(b"announce 127.0.0.1:8080,listen"), 0.0)
+    assert machine.text("0/local") == "127.0.0.1:8080\n"
+    with pytest.raises(SchemeError, match="'listen' applies only to listening addresses"):
+        machine.open("clone").write(memoryview(b"connect 127.0.0.1:8080,listen"), 0.0)
+    assert "there is no option 'bind'" in refused(machine, "127.0.0.1:8080,bind")[1]

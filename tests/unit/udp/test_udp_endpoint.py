@@ -279,9 +279,12 @@ def test_shut_down_for_writing_is_epipe_but_a_closed_tx_is_not() -> None:
     ("path", "words"),
     [
         (
-            "10.0.2.2:53,listen",
-            "'listen' applies only to listening addresses; connecting addresses take: bytes, events, from, ",
+            "10.0.2.15:53,listen,bind",
+            "'bind' applies only to bound addresses; listening addresses take: accept, backlog, bytes, events, ",
         ),
+        ("10.0.2.15:53,bind,accept", "'bind' applies only to bound addresses"),
+        ("10.0.2.15:53,bind,from=:5000", "'from' applies only to connecting addresses; bound addresses take: bind, "),
+        ("10.0.2.15:53,listen=yes", "listen: the option takes no value, not 'yes'"),
         ("10.0.2.2:53,join=224.0.0.251", "'join' applies only to listening addresses"),
         ("10.0.2.2:53,backlog=5", "'backlog' applies only to listening addresses"),
         (":5000,backlog=5", "'backlog' needs 'listen' or 'accept'"),

@@ -1,0 +1,189 @@
+"""Listening and binding on one address of a real mount: by path, by `serve` and by `nc -l -s`; poll(2) of each."""
+
+from __future__ import annotations
+
+import errno
+import os
+import select
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from schemefs.testing.mount import SchemeMount
+from tests.support.tls_certificates import self_signed
+
+pytestmark = pytest.mark.needs("fuse")
+
+NONBLOCK = os.O_RDWR | os.O_NONBLOCK
+
+
+@pytest.fixture
+def tree(module_scheme_mount: SchemeMount) -> Path:
+    return module_scheme_mount.path
+
+
+@pytest.fixture
+def files() -> Iterator[list[int]]:
+    opened: list[int] = []
+    yield opened
+    for descriptor in opened:
+        os.close(descriptor)
+
+
+def refused(path: Path) -> tuple[int | None, str]:
+    with pytest.raises(OSError) as caught:
+        os.close(os.open(path, NONBLOCK))
+    return caught.value.errno, (path.parent / "err").read_text().strip()
+
+
+def ready(descriptor: int, seconds: float) -> tuple[int, bool, int]:
+    """Return what poll, select and epoll say of a descriptor that is to be read."""
+    poller = select.poll()
+    poller.register(descriptor, select.POLLIN)
+    polled = poller.poll(seconds * 1000)
+    selected, _, _ = select.select([descriptor], [], [], seconds)
+    with select.epoll() as epoll:
+        epoll.register(descriptor, select.EPOLLIN)
+        waited = epoll.poll(seconds)
+    return polled[0][1] if polled else 0, bool(selected), waited[0][1] if waited else 0
+
+
+NOTHING = (0, False, 0)
+READABLE = (select.POLLIN, True, select.EPOLLIN)
+
+
+def port_of(tree: Path, descriptor: int) -> str:
+    return (
+        (tree / os.getxattr(descriptor, "user.conversation").decode() / "local").read_text().strip().rpartition(":")[2]
+    )
+
+
+def test_a_tcp_listener_of_one_address_is_pollable(tree: Path, files: list[int]) -> None:
+    listener = os.open(tree / "tcp/127.0.0.1:0,listen", NONBLOCK)
+    files.append(listener)
+    assert ready(listener, 0) == NOTHING
+    with pytest.raises(BlockingIOError):
+        os.read(listener, 100)
+    port = port_of(tree, listener)
+    files.append(os.open(tree / f"tcp/127.0.0.1:{port}", os.O_RDWR))
+    assert ready(listener, 10) == READABLE
+    number, _, local = os.read(listener, 100).decode().split()
+    assert local == f"127.0.0.1:{port}"
+    assert ready(listener, 0) == NOTHING
+    files.append(os.open(tree / f"tcp/{number}/data", os.O_RDWR))
+    os.write(files[1], b"hello")
+    assert os.read(files[2], 100) == b"hello"
+    assert refuses_to_connect(tree / f"tcp/127.0.0.2:{port}")
+    assert refused(tree / f"tcp/:{port},listen") == (errno.EADDRINUSE, f"127.0.0.1:{port} is in use")
+    other = os.open(tree / f"tcp/127.0.0.2:{port},listen", NONBLOCK)
+    os.close(other)
+
+
+@pytest.mark.parametrize("scheme", ["tcp", "udp"])
+@pytest.mark.parametrize("host", ["192.0.2.1", "no-such-host.invalid", "[::1]"])
+def test_an_address_of_another_host_is_eaddrnotavail(tree: Path, scheme: str, host: str) -> None:
+    sentence = f"{host.strip('[]')} is not a local address"
+    assert refused(tree / scheme / f"{host}:7301,listen") == (errno.EADDRNOTAVAIL, sentence)
+    word = "accept" if scheme == "tcp" else "bind"
+    assert refused(tree / scheme / f"{host}:7301,{word}") == (errno.EADDRNOTAVAIL, sentence)
+
+
+def test_a_udp_listener_and_a_bound_endpoint(tree: Path, files: list[int]) -> None:
+    listener = os.open(tree / "udp/localhost:0,listen", NONBLOCK)
+    bound = os.open(tree / "udp/127.0.0.1:0,bind,headers", NONBLOCK)
+    files += [listener, bound]
+    for local in files[:2]:
+        assert ready(local, 0) == NOTHING
+        client = os.open(tree / f"udp/127.0.0.1:{port_of(tree, local)}", os.O_RDWR)
+        files.append(client)
+        os.write(client, b"hello")
+        assert ready(local, 10) == READABLE
+    number = os.read(listener, 100).split()[0].decode()
+    data = os.open(tree / f"udp/{number}/data", os.O_RDWR)
+    files.append(data)
+    assert os.read(data, 100) == b"hello"
+    line, payload = os.read(bound, 100).split(b"\n")
+    assert payload == b"hello"
+    os.write(bound, line.split()[0] + b"\nanswer")
+    assert os.read(files[3], 100) == b"answer"
+
+
+def test_a_tls_listener_of_one_address(tree: Path, files: list[int], tmp_path: Path) -> None:
+    pem = str(self_signed(tmp_path, "localhost")).replace("/", "%2F")
+    pair = f"cert={pem},key={pem}"
+    listener = os.open(tree / f"tls/127.0.0.1:0,listen,{pair}", NONBLOCK)
+    files.append(listener)
+    assert ready(listener, 0) == NOTHING
+    port = port_of(tree, listener)
+    client = os.open(tree / f"tls/127.0.0.1:{port},verify=no", os.O_RDWR)
+    files.append(client)
+    assert ready(listener, 10) == READABLE
+    number = os.read(listener, 100).split()[0].decode()
+    files.append(os.open(tree / f"tls/{number}/data", os.O_RDWR))
+    os.write(client, b"hello")
+    assert os.read(files[2], 100) == b"hello"
+    number_, sentence = refused(tree / f"tls/192.0.2.1:8443,listen,{pair}")
+    assert (number_, sentence) == (errno.EADDRNOTAVAIL, "192.0.2.1 is not a local address")
+
+
+def test_a_shell_serves_on_one_address(tree: Path) -> None:
+    script = """
+        exec 4<>tcp/127.0.0.1:7302,listen
+        { read -r n _ <&4; echo served >tcp/$n/tx; } &
+        cat tcp/127.0.0.1:7302
+        echo by accept >tcp/localhost:7302,accept & cat tcp/127.0.0.1:7302; wait
+    """
+    done = subprocess.run(["bash", "-c", script], cwd=tree, capture_output=True, text=True, timeout=20, check=False)
+    assert (done.stdout, done.stderr) == ("served\nby accept\n", "")
+
+
+def tool(tree: Path, *arguments: str) -> list[str]:
+    return [sys.executable, "-m", "schemefs", arguments[0], "--mount", str(tree), *arguments[1:]]
+
+
+def test_serve_listens_on_one_address(tree: Path) -> None:
+    command = tool(tree, "serve", "127.0.0.1:7303", "--", "echo", "hello")
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        assert server.stdout.readline() == "listening on 127.0.0.1:7303\n"
+        assert (tree / "tcp/127.0.0.1:7303").read_text() == "hello\n"
+        assert refuses_to_connect(tree / "tcp/127.0.0.2:7303")
+        server.send_signal(signal.SIGTERM)
+
+
+def refuses_to_connect(path: Path) -> bool:
+    try:
+        os.close(os.open(path, os.O_RDWR))
+    except ConnectionRefusedError:
+        return True
+    return False
+
+
+@pytest.mark.parametrize("datagrams", [False, True])
+def test_nc_listens_on_one_address_and_connects_from_one(tree: Path, datagrams: bool) -> None:
+    option = ["-u", "-w", "1"] if datagrams else []
+    server = subprocess.Popen(
+        tool(tree, "nc", *option, "-l", "-s", "127.0.0.5", "7304"), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE
+    )
+    with server:
+        while "127.0.0.5:7304" not in subprocess.check_output(tool(tree, "ss", "-l"), text=True):
+            pass
+        client = tool(tree, "nc", *option, "-s", "127.0.0.6", "127.0.0.5", "7304")
+        done = subprocess.run(client, input=b"hello\n", capture_output=True, timeout=20, check=False)
+        assert (done.returncode, done.stderr) == (0, b"")
+        assert server.stdout is not None
+        assert server.stdout.read() == b"hello\n"
+    assert server.returncode == 0
+
+
+def test_nc_on_an_address_of_another_host(tree: Path) -> None:
+    done = subprocess.run(
+        tool(tree, "nc", "-l", "-s", "192.0.2.1", "7305"), capture_output=True, text=True, timeout=20, check=False
+    )
+    assert done.returncode == 1
+    assert "Cannot assign requested address" in done.stderr
+    assert "192.0.2.1 is not a local address" in done.stderr
