@@ -74,7 +74,7 @@ def close_lingering(tcb: ControlBlock, now: float) -> None:
 
 
 def abort(tcb: ControlBlock, reason: str, now: float) -> None:
-    """Reset the peer and forget everything (§3.10.5); counted as `aborted_` *reason*."""
+    """Reset the peer and drop what is unsent and unread (§3.10.5); counted as `aborted_` *reason*."""
     if tcb.state not in (CLOSED, TIME_WAIT):
         tcb.tcp.statistics.abort(reason)
         segments.send_reset(tcb, now)

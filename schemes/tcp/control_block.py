@@ -208,7 +208,7 @@ class ControlBlock:
         "segments_out",  # segments and super-segments sent
         "retransmissions",  # segments and super-segments sent again
         #
-        # What the user asked for, and is to be told.
+        # The settings, and what the user is to be given.
         "pending_error",  # PendingError that the next call raises
         "error",  # sentence: why the connection ended; empty: it did not, or by two FINs
         "alternatives",  # more addresses of the peer, tried when this one does not answer
@@ -225,8 +225,8 @@ class ControlBlock:
         "keepalive_count",  # setting: probes
         "user_timeout",  # setting, seconds
         "is_timeout_fixed",  # `user_timeout` was set by hand: the peer's option does not change it
-        "advertised_timeout",  # setting, seconds that the peer is told (RFC 5482); 0: nothing
-        "remote_timeout",  # seconds that the peer has told; 0: nothing
+        "advertised_timeout",  # setting `advertise_timeout`, seconds sent to the peer (RFC 5482); 0: none
+        "remote_timeout",  # seconds of the peer's option; 0: none came
         "connect_timeout",  # option `timeout`, seconds; 0: the default
     )  # fmt: skip
 
@@ -333,7 +333,7 @@ class ControlBlock:
         self.path_mtu = path.mtu
         headers = self.ip_header_length + self.header_length
         options = self.header_length - HEADER_LENGTH
-        # RFC 6691: the peer's MSS does not know of options, so what they take is ours to subtract.
+        # RFC 6691: the peer's MSS does not allow for options: subtract them here.
         self.mss = min(max(self.peer_mss, MIN_MSS), self.path_mtu - self.ip_header_length - HEADER_LENGTH) - options
         self.max_payload = max((path.gso_max - headers) // self.mss, 1) * self.mss
         self.congestion.set_smss(self.mss)

@@ -33,7 +33,7 @@ HELP: Final = {
     "keepalive_interval": "seconds between probes",
     "keepalive_count": "probes without an answer until the connection fails",
     "user_timeout": "seconds that sent octets may stay unacknowledged until the connection fails",
-    "advertise_timeout": "seconds to tell the peer by RFC 5482, and to hear what it says; 0: neither",
+    "advertise_timeout": "seconds to send as user timeout option (RFC 5482), and to adapt to the peer's; 0: neither",
     "linger": "seconds to send what is left after close; 0: reset; -1: as long as it takes",
     "congestion": "congestion control: " + ", ".join(CONTROLS),
     "mss": "octets of payload in a segment",
@@ -188,7 +188,7 @@ def _put(tcb: ControlBlock, name: str, text: str) -> None:
     if name == "congestion":
         _set_congestion(tcb, _congestion(text))
     elif name == "urgent":
-        # RFC 9293 §3.8.5: segments sent from now on say so.
+        # RFC 9293 §3.8.5: segments sent from now on carry the pointer.
         tcb.snd.up = tcb.send_buffer.end if _flag(text) else tcb.snd.una
     elif name == "advertise_timeout":
         user_timeout.advertise(tcb, parse_seconds(text) if text else USER_TIMEOUT)
