@@ -1,6 +1,8 @@
-/* Hooks between libfuse and pyfuse3: five things that a network file needs and pyfuse3's Python API does not offer.
+/* Hooks between libfuse and pyfuse3: six things that a network file needs and pyfuse3's Python API does not offer.
  *
  *   request            unique of the request being handled, and the open file's flags at this moment (O_NONBLOCK)
+ *   no background      the kernel makes no READ or WRITE in the background: such a request can't be interrupted, so its
+ *                      process could not be killed, and 12 that park (max_background) would stop every RELEASE
  *   interrupts         FUSE_INTERRUPT calls a Python function with the unique of the interrupted request
  *   FOPEN_STREAM       a file opened "nonseekable" is a stream: reads and writes on one open file at the same time
  *   chunks             a read may be answered with several buffers, which one writev gathers without a copy
@@ -36,9 +38,14 @@
 
 #define EXPORTED __attribute__((visibility("default")))
 
+/* A READ for the page cache (splice, sendfile, mmap, readahead), in the flags that request() returns. open(2) has no such
+   flag. open_files.py has the same number. */
+#define FROM_PAGE_CACHE (UINT32_C(1) << 31)
+
 static struct {
     uint64_t unique;
     uint32_t flags;
+    uint32_t pid;
 } request;
 
 static PyObject *interrupt_callback;
@@ -109,6 +116,19 @@ static void call_interrupt_callback(uint64_t unique)
         Py_DECREF(result);
 }
 
+/* What libfuse must not agree to in the answer to INIT: AIO of direct_io files, readahead and writeback would be requests
+   in the background. */
+static void refuse_background(struct fuse_init_in *init)
+{
+    init->flags &= ~(uint32_t)(FUSE_ASYNC_DIO | FUSE_ASYNC_READ | FUSE_WRITEBACK_CACHE);
+}
+
+/* The kernel names the lock owner in each READ of read(2), and never in one for the page cache. */
+static uint32_t flags_of_read(const struct fuse_read_in *in)
+{
+    return in->flags | (in->read_flags & FUSE_READ_LOCKOWNER ? 0 : FROM_PAGE_CACHE);
+}
+
 EXPORTED void fuse_session_process_buf(struct fuse_session *session, const struct fuse_buf *buf)
 {
     static void (*original)(struct fuse_session *, const struct fuse_buf *);
@@ -119,12 +139,15 @@ EXPORTED void fuse_session_process_buf(struct fuse_session *session, const struc
     current_session = session;
     request.unique = header->unique;
     request.flags = 0;
+    request.pid = header->pid;
     if (header->opcode == FUSE_READ)
-        request.flags = ((const struct fuse_read_in *)(header + 1))->flags;
+        request.flags = flags_of_read((const struct fuse_read_in *)(header + 1));
     else if (header->opcode == FUSE_WRITE)
         request.flags = ((const struct fuse_write_in *)(header + 1))->flags;
     else if (header->opcode == FUSE_INTERRUPT)
         call_interrupt_callback(((const struct fuse_interrupt_in *)(header + 1))->unique);
+    else if (header->opcode == FUSE_INIT)
+        refuse_background((struct fuse_init_in *)(uintptr_t)(header + 1));
     original(session, buf);
 }
 
@@ -212,6 +235,12 @@ static PyObject *hooks_request(PyObject *self, PyObject *unused)
 {
     (void)self, (void)unused;
     return Py_BuildValue("KI", (unsigned long long)request.unique, request.flags);
+}
+
+static PyObject *hooks_caller_pid(PyObject *self, PyObject *unused)
+{
+    (void)self, (void)unused;
+    return PyLong_FromUnsignedLong(request.pid);
 }
 
 static PyObject *hooks_drained(PyObject *self, PyObject *unused)
@@ -315,7 +344,10 @@ static PyObject *hooks_not_interposed(PyObject *self, PyObject *unused)
 
 static PyMethodDef methods[] = {
     {"request", hooks_request, METH_NOARGS,
-     "request() -> (unique, flags) of the request whose handler is about to run; flags: open(2)'s, for read and write"},
+     "request() -> (unique, flags) of the request whose handler is about to run; flags: open(2)'s, for read and write,\n"
+     "with bit 31 for a read into the page cache"},
+    {"caller_pid", hooks_caller_pid, METH_NOARGS,
+     "caller_pid() -> process or thread that made this request; 0: it is in a PID namespace that is not seen from here"},
     {"drained", hooks_drained, METH_NOARGS, "drained() -> whether the last read of the device found no request"},
     {"ended", hooks_ended, METH_NOARGS, "ended() -> whether the mount has ended: unmounted, or the connection was aborted"},
     {"closing", hooks_closing, METH_NOARGS,

@@ -28,6 +28,7 @@ import pyfuse3  # noqa: E402
 
 from schemefs.fs._libfuse_hooks import (  # noqa: E402
     answer_with,
+    caller_pid,
     closing,
     drained,
     ended,
@@ -42,4 +43,14 @@ if _missing:
     _message = f"libfuse's {', '.join(_missing)} could not be interposed: another library comes first (LD_PRELOAD?)"
     raise ImportError(_message)
 
-__all__ = ["answer_with", "closing", "drained", "ended", "invalidate_names", "on_interrupt", "pyfuse3", "request"]
+__all__ = [
+    "answer_with",
+    "caller_pid",
+    "closing",
+    "drained",
+    "ended",
+    "invalidate_names",
+    "on_interrupt",
+    "pyfuse3",
+    "request",
+]

@@ -32,6 +32,9 @@ LARGE_READ: Final = 255 * 4096
 # A ctl takes a write line by line. A mebibyte can hold a million lines, and no other task would run meanwhile.
 WRITES_PER_CALL: Final = 1000  # calls of Handle.write in a row; then the count so far answers write(2)
 
+# In the flags of a read that the kernel makes for its page cache. _libfuse_hooks.c has the same number.
+FROM_PAGE_CACHE: Final = 1 << 31
+
 CHUNKS: Final = 1000  # in one answer: writev takes 1024 (UIO_MAXIOV), of which libfuse's header needs one
 
 
@@ -62,8 +65,8 @@ class OpenFile(ABC):
         """Notify the kernel once, at the next change."""
         self.waiters.poll_handle = poll_handle
 
-    async def fsync(self, unique: int, now: float) -> None:
-        """Wait until everything written has been acknowledged."""
+    async def fsync(self, unique: int, flags: int, now: float) -> None:
+        """Wait until everything written has been acknowledged. EAGAIN: it must not wait (O_NONBLOCK in *flags*)."""
 
     @abstractmethod
     def release(self, now: float) -> None:
@@ -108,6 +111,10 @@ class OpenStream(OpenFile):
     async def read(self, offset: int, size: int, unique: int, flags: int, now: float) -> Buffer | Chunks:
         """Read in order; *offset* is ignored."""
         handle = self.handle
+        if flags & FROM_PAGE_CACHE:
+            # While it waited, its page would be locked. A write, an open or an mmap of the same file would then wait
+            # for the page, and SIGKILL ends no such wait. The page would also give the same octets to several readers.
+            raise SchemeError(errno.EINVAL, "splice, sendfile and mmap can't read a stream: read(2) can")
 
         def attempt(now: float) -> Buffer | Chunks | None:
             wanted = size
@@ -181,10 +188,13 @@ class OpenStream(OpenFile):
         """Call `Handle.polled`."""
         self.handle.polled(caller, events, now, waits=waits)
 
-    async def fsync(self, unique: int, now: float) -> None:
+    async def fsync(self, unique: int, flags: int, now: float) -> None:
         """Wait for `Handle.synced`."""
         handle = self.handle
-        await self.waiting.until(lambda now: handle.synced(now) or None, self.waiters, unique, now)
+        nonblocking = errno.EAGAIN if flags & os.O_NONBLOCK else 0
+        await self.waiting.until(
+            lambda now: handle.synced(now) or None, self.waiters, unique, now, nonblocking=nonblocking
+        )
 
     def release(self, now: float) -> None:
         """Close the handle, which wakes no waiter from now on."""

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple
 
 from schemefs import readme
 from schemefs.errors import SchemeError
-from schemefs.fs import caller_files, libfuse_hooks, permissions
+from schemefs.fs import caller_files, caller_process, libfuse_hooks, permissions
 from schemefs.fs.attributes import attributes_of, statfs
 from schemefs.fs.descriptors import inode_of
 from schemefs.fs.inodes import Inode, Inodes
@@ -318,8 +318,9 @@ class Operations(pyfuse3.Operations):
 
     @answering
     async def fsync(self, request: Request, fh: int, datasync: bool) -> None:
-        """Wait until everything written has been acknowledged."""
-        await self.files[fh].fsync(request[0], self.waiting.clock())
+        """Wait until everything written has been acknowledged. EAGAIN: a caller that no signal reaches can't wait."""
+        flags = 0 if caller_process.can_be_interrupted(libfuse_hooks.caller_pid()) else os.O_NONBLOCK
+        await self.files[fh].fsync(request[0], flags, self.waiting.clock())
 
     @answering
     async def release(self, request: Request, fh: int) -> None:
