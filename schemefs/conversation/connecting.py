@@ -243,7 +243,10 @@ class Connecting:
             self._end(now)
             self._fail(SchemeError(errno.ECONNABORTED, f"connecting to {self.host} was aborted"))
 
-    close_lingering = close
+    def close_lingering(self, now: float, limit: int = -1) -> None:
+        """End as close does: nothing was sent."""
+        self.close(now)
+
     abort = close
 
     # Texts

@@ -206,7 +206,10 @@ class DatagramEngine(ABC, Generic[Arrived]):
         self.leave(now)
         self.on_changed()
 
-    close_lingering = close
+    def close_lingering(self, now: float, limit: int = -1) -> None:
+        """End as close does: datagrams have no end that a peer waits for."""
+        self.close(now)
+
     abort = close
 
     @property

@@ -87,10 +87,11 @@ class Engine(Protocol):
         The rest happens in the background until `ended`.
         """
 
-    def close_lingering(self, now: float) -> None:
+    def close_lingering(self, now: float, limit: int = -1) -> None:
         """End after files that only wrote: FIN after what was written, never a RST for unread octets.
 
-        What still arrives is discarded until the peer's FIN, or until 2 s of silence.
+        What still arrives is discarded until the peer's FIN, or until 2 s of silence. A protocol above that closes as
+        a socket does sets a *limit* of octets, beyond which the connection is reset.
         """
 
     def abort(self, now: float) -> None:

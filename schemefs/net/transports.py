@@ -64,8 +64,8 @@ class StreamSocket(Protocol):
     def write(self, data: memoryview, now: float) -> int | None:
         """Take some of *data*, which must stay unchanged, and return how much."""
 
-    def close_lingering(self, now: float) -> None:
-        """Send FIN after what was written; drop what still arrives."""
+    def close_lingering(self, now: float, limit: int = -1) -> None:
+        """Send FIN after what was written; drop what still arrives; more than *limit* octets reset; -1: no limit."""
 
     def abort(self, now: float) -> None:
         """Send RST."""

@@ -163,7 +163,7 @@ class PipeEngine:
         else:
             self.shutdown(read=True, write=True, now=now)
 
-    def close_lingering(self, now: float) -> None:
+    def close_lingering(self, now: float, limit: int = -1) -> None:
         """Send FIN, and drop what still arrives."""
         self.calls.append("close_lingering")
         self.received.clear()

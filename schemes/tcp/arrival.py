@@ -263,6 +263,9 @@ def _seventh_process_text(tcb: ControlBlock, segment: Segment, now: float) -> No
         tcb.reply = ACK_DUE  # a hole was filled (RFC 5681 §4.2)
     tcb.tuning.arrived(tcb.rcv, now)
     if tcb.lingering and tcb.state == FIN_WAIT_2:
+        if 0 <= tcb.linger_edge < rcv.nxt:
+            tcb.reply = ABORT_DUE
+            return
         tcb.state_timer.set(now + closing.LINGER_SILENCE)
     if tcb.quick_acks:
         tcb.quick_acks -= 1

@@ -64,8 +64,10 @@ def close(tcb: ControlBlock, now: float) -> None:
             tcb.state_timer.set(now + FIN_WAIT_2_LENGTH)
 
 
-def close_lingering(tcb: ControlBlock, now: float) -> None:
-    """Close for a last holder that only wrote: FIN, and no reset for unread octets."""
+def close_lingering(tcb: ControlBlock, now: float, limit: int = -1) -> None:
+    """FIN, and no reset for unread octets, unless more than *limit* octets arrive; -1: no limit."""
+    if limit >= 0:
+        tcb.linger_edge = tcb.rcv.nxt + limit
     if tcb.linger != 0:
         tcb.lingering = tcb.state in SYNCHRONIZED
     close(tcb, now)

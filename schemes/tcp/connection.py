@@ -176,10 +176,13 @@ class Connection(ControlBlock):
         """Close as a socket: unread octets reset the peer, else FIN after what was written."""
         closing.close(self, now)
 
-    def close_lingering(self, now: float) -> None:
-        """FIN after what was written; what still comes is discarded until the peer's FIN or 2 s of silence."""
+    def close_lingering(self, now: float, limit: int = -1) -> None:
+        """FIN after what was written; what still comes is discarded until the peer's FIN or 2 s of silence.
+
+        More than *limit* octets reset the connection; -1: no limit.
+        """
         self.discard_input(discard=True, now=now)
-        closing.close_lingering(self, now)
+        closing.close_lingering(self, now, limit)
 
     def abort(self, now: float) -> None:
         """Drop what is unsent and reset the peer."""

@@ -214,6 +214,7 @@ class ControlBlock:
         "alternatives",  # more addresses of the peer, tried when this one does not answer
         "closed",  # the last holder has closed
         "lingering",  # close_lingering: wait for the peer's FIN until LINGER_SILENCE has passed
+        "linger_edge",  # RCV.NXT from which text resets the lingering connection; -1: all of it is dropped
         "read_shut",  # the user reads no more
         "discarding",  # the user takes nothing: what arrives is acknowledged and dropped
         "nodelay",  # setting: no Nagle
@@ -300,6 +301,7 @@ class ControlBlock:
         self.alternatives: tuple[bytes, ...] = ()
         self.closed = False
         self.lingering = False
+        self.linger_edge = -1
         self.read_shut = False
         self.discarding = False
         self.nodelay = False

@@ -16,6 +16,7 @@ from __future__ import annotations
 import errno
 import ssl
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from schemefs.conversation.event_log import EventSource
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 RECEIVE_BUFFER: Final = 1 << 18  # octets of plaintext; one read of the stream may exceed it
 READ_SIZE: Final = 1 << 16
 MAX_WRITE: Final = 1 << 18  # octets of plaintext encrypted in one call
+LATE_INPUT: Final = 1 << 15  # octets that may arrive after close: close_notify and session tickets, not more data
 
 
 class TlsEngine:
@@ -46,6 +48,7 @@ class TlsEngine:
     __slots__ = (
         "_handshake_ended",
         "_handshake_timer",
+        "_late_input",  # octets of the stream that may arrive after close; -1: any number
         "_pending_error",
         "_reported",  # the visible state at the last call of on_changed
         "_stream_closed",  # the stream's close or abort was called
@@ -88,6 +91,7 @@ class TlsEngine:
         self.failed = 0
         self.error = ""
         self.plain_in = self.plain_out = 0
+        self._late_input = -1
         self._pending_error = PendingError()
         self._reported: tuple[object, ...] = ()
         self._stream_shut = self._stream_closed = False
@@ -229,16 +233,20 @@ class TlsEngine:
             self.on_changed()
 
     def close(self, now: float) -> None:
-        """Reset the connection if plaintext is unread, as a socket does; else send close_notify and FIN."""
+        """Reset the connection if plaintext is unread, as a socket does; else send close_notify and FIN.
+
+        A peer that goes on sending gets a reset too, but its close_notify and session tickets do not cause one.
+        """
         if self.receive_buffer and not self._drops_input:
             self.closed = True
             self._close_stream(now, self.stream.abort)
             self.on_changed()
         else:
-            self.close_lingering(now)
+            self.close_lingering(now, LATE_INPUT)
 
-    def close_lingering(self, now: float) -> None:
+    def close_lingering(self, now: float, limit: int = -1) -> None:
         """Send close_notify and FIN after all written data. Input is dropped, so a late close_notify meets no reset."""
+        self._late_input = limit
         self.closed = True
         self._handshake_timer.clear()
         if self.established and not self.failed:
@@ -372,7 +380,7 @@ class TlsEngine:
         if self.unsent_records or self._stream_closed:
             return
         if over:
-            self._close_stream(now, self.stream.close_lingering)
+            self._close_stream(now, partial(self.stream.close_lingering, limit=self._late_input))
         elif self.write_shut and self.established and not self._stream_shut:
             self._stream_shut = True
             with suppress(SchemeError):

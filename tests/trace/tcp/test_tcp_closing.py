@@ -180,6 +180,18 @@ def test_lingering_close_takes_and_drops_what_still_comes() -> None:
     assert tcp.state == "TIME_WAIT"
 
 
+def test_lingering_close_with_a_limit_resets_a_peer_that_goes_on_sending() -> None:
+    tcp = established()
+    tcp.connection.close_lingering(1.0, limit=5)
+    list(tcp.taken())
+    tcp.receives(". ack 2", now=1.1)
+    tcp.receives("P. 1:6(5) ack 2", now=1.2)
+    assert tcp.state == "FIN_WAIT_2"
+    tcp.receives("P. 6:11(5) ack 2", now=1.2)
+    assert [one.flags & 4 for one in tcp.taken()] == [4]
+    assert tcp.state == "CLOSED"
+
+
 def test_lingering_close_ends_after_two_seconds_of_silence() -> None:
     tcp = established()
     tcp.connection.close_lingering(1.0)

@@ -92,6 +92,30 @@ def test_octets_go_both_ways_and_close_notify_is_end_of_file(authority):
     assert world.outcomes == [True, True]
 
 
+def test_a_closed_end_resets_a_peer_that_goes_on_sending(authority):
+    world = World(authority).handshake()
+    client, server = world.client, world.server
+    client.close(world.now)  # all was read, as a socket's close after which the peer still sends
+    world.passes()
+    assert world.read(server) == b""
+    with pytest.raises(SchemeError) as caught:
+        for _ in range(100):
+            server.write(memoryview(bytes(1000)), world.now)
+            world.passes(0.1)
+    assert caught.value.errno in (errno.ECONNRESET, errno.EPIPE)
+
+
+def test_the_close_notify_of_a_peer_meets_no_reset(authority):
+    world = World(authority).handshake()
+    world.client.close(world.now)
+    world.passes()
+    world.server.write(memoryview(b"last words"), world.now)
+    world.server.close(world.now)
+    world.passes(5.0)
+    assert (world.server.ended, world.client.ended) == (True, True)
+    assert world.server.failed == 0
+
+
 def test_unread_octets_of_a_record_are_readable(authority):
     world = World(authority).handshake()
     world.server.write(memoryview(b"abcdef"), world.now)
