@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from transfers import SINK_PORT, SOURCE_PORT, namespace, peers, run, seconds, speed
+from transfers import SINK_PORT, SOURCE_PORT, namespace, peers, pin_congestion_control, run, seconds, speed
 
 OCTETS: Final = 512 << 20
 MTU: Final = 65520
@@ -30,12 +30,14 @@ def slirp(data: Path) -> dict[str, float]:
         return {}
     prefix = f"slirp{os.getpid()}"
     with namespace(f"{prefix}h") as host, namespace(f"{prefix}g") as guest, peers(host, OCTETS):
+        pin_congestion_control(host)
         command = [program, "--configure", f"--mtu={MTU}", "--netns-type=path", f"/run/netns/{guest}", "tap0"]
         process = subprocess.Popen(
             ["ip", "netns", "exec", host, *command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
         try:
             _wait(lambda: _has_address(guest), process)
+            pin_congestion_control(guest)
             receive = f"cat </dev/tcp/10.0.2.2/{SOURCE_PORT} >/dev/null"
             send = f"head -c {OCTETS} {data} >/dev/tcp/10.0.2.2/{SINK_PORT}"
             return {

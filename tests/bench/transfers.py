@@ -26,18 +26,26 @@ def run(*command: object) -> str:
 
 @contextmanager
 def namespace(name: str) -> Iterator[str]:
-    """Make a network namespace, and remove it.
-
-    Linux's TCP runs cubic there: that is Linux's default and what our stack runs. The machine's default may be another
-    (BBR doubles or halves the figures of a sender), and a comparison would then be one of congestion controls.
-    """
+    """Make a network namespace, and remove it."""
     run("ip", "netns", "add", name)
     try:
         run("ip", "-n", name, "link", "set", "lo", "up")
-        run("ip", "netns", "exec", name, "sysctl", "-qw", f"net.ipv4.tcp_congestion_control={CONGESTION_CONTROL}")
         yield name
     finally:
         run("ip", "netns", "del", name)
+
+
+def pin_congestion_control(where: str) -> None:
+    """Have every connection of Linux in a namespace run cubic, which is Linux's default and what our stack runs.
+
+    A machine's default may be another (BBR doubles or halves the speed of a sender): a ratio would then compare
+    congestion controls. Routes carry it, since a machine may also restrict cubic to what root asks for by socket.
+    """
+    for table in ("main", "local"):
+        for route in run("ip", "-n", where, "-4", "route", "show", "table", table).splitlines():
+            if not route.startswith("broadcast"):
+                command = ("ip", "-n", where, "route", "change", *route.replace("linkdown", "").split(), "table", table)
+                run(*command, "congctl", CONGESTION_CONTROL)
 
 
 @contextmanager
@@ -63,6 +71,8 @@ def linked() -> Iterator[tuple[str, str]]:
         for where, address in ((a, "10.9.0.1/24"), (b, "10.9.0.2/24")):
             run("ip", "-n", where, "address", "add", address, "dev", "veth0")
             run("ip", "-n", where, "link", "set", "veth0", "up")
+        pin_congestion_control(a)
+        pin_congestion_control(b)
         yield a, b
 
 
@@ -76,6 +86,7 @@ def mounted(scratch: Path) -> Iterator[tuple[str, Path, int]]:
         command = (sys.executable, "-m", "schemefs", "mount", mount, "--pid-file", pid_file)
         run("nsenter", f"--net=/run/netns/{where}", *command)
         undo.callback(run, sys.executable, "-m", "schemefs", "umount", mount)
+        pin_congestion_control(where)
         yield where, mount, int(pid_file.read_text())
 
 
