@@ -1,8 +1,9 @@
 """Inodes: the numbers by which the kernel knows nodes.
 
-A directory or a text has one number for as long as the kernel remembers it. A stream gets a new one at every lookup.
-The kernel serialises writes per inode, so two opens of one path must not share an inode: a stalled writer would block
-the other one. One inode is one conversation, which further opens (/dev/fd/3) join. `forget` frees every number.
+A directory or a text has one number for as long as the kernel remembers it. A stream gets a new one at every lookup
+(`repeated_lookup.py` has the exception). The kernel serialises writes per inode, so two opens of one path must not
+share an inode: a stalled writer would block the other one. One inode is one conversation, which further opens
+(/dev/fd/3) join. `forget` frees every number.
 
 Linux keeps a name that was looked up in its cache until memory gets short, so `forget` may come late: a port scan would
 leave 65,535 inodes here. Above `EVICTION_THRESHOLD` inodes, `on_eviction_due` is called, and the mount has the kernel
@@ -29,7 +30,19 @@ EVICTION_THRESHOLD: Final = (
 class Inode:
     """A node that the kernel has a number for."""
 
-    __slots__ = ("ended", "eviction_asked", "handle", "lookups", "name", "node", "number", "opens", "parent", "scheme")
+    __slots__ = (
+        "ended",
+        "eviction_asked",
+        "handle",
+        "lookups",
+        "name",
+        "node",
+        "number",
+        "opened",
+        "opens",
+        "parent",
+        "scheme",
+    )
 
     def __init__(self, number: int, node: Node, parent: Inode | None, scheme: Scheme | None, name: bytes = b"") -> None:
         self.number = number
@@ -40,6 +53,7 @@ class Inode:
         self.lookups = 0  # references that the kernel holds
         self.handle: Handle | None = None  # of a stream: the handle of its first open, while a file is open
         self.opens = 0  # of a stream: open files
+        self.opened = False  # of a stream: an open was tried
         self.ended = False  # of a stream: its last open file was closed
         self.eviction_asked = False  # the kernel was asked to drop the name
 
@@ -89,6 +103,12 @@ class Inodes:
                 self._stable[node] = inode
         inode.lookups += 1
         return inode
+
+    def remember_again(self, inode: Inode) -> None:
+        """Count one more lookup of a stream's *inode*, also if the kernel has forgotten it meanwhile."""
+        self._by_number[inode.number] = inode
+        inode.eviction_asked = False
+        inode.lookups += 1
 
     def unused(self) -> list[tuple[int, bytes]]:
         """Return (parent, name) of files that are not open, each once. Directories can be in use without an open."""

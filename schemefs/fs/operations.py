@@ -23,6 +23,7 @@ from schemefs.fs.descriptors import inode_of
 from schemefs.fs.inodes import Inode, Inodes
 from schemefs.fs.libfuse_hooks import pyfuse3
 from schemefs.fs.open_files import OpenFile, OpenFollowed, OpenStream, OpenText
+from schemefs.fs.repeated_lookup import RepeatedLookups
 from schemefs.scheme import (
     Caller,
     Directory,
@@ -88,6 +89,7 @@ class Operations(pyfuse3.Operations):
     def __init__(self, root: Directory, schemes: Sequence[Scheme], waiting: Waiting) -> None:
         super().__init__()
         self.inodes = Inodes(root)
+        self._lookups = RepeatedLookups(self.inodes)
         self.files: dict[int, OpenFile] = {}
         self.waiting = waiting
         self.unexpected = 0  # exceptions other than SchemeError
@@ -136,8 +138,9 @@ class Operations(pyfuse3.Operations):
     async def lookup(self, request: Request, parent: int, name: bytes, ctx: Any) -> Any:
         """Find a name and give it an inode number. There is no other side effect."""
         directory = self.inodes[parent]
-        node, scheme = self._find(directory, name, _caller(ctx))
-        return attributes_of(self.inodes.remember(node, directory, scheme, name))
+        caller = _caller(ctx)
+        node, scheme = self._find(directory, name, caller)
+        return attributes_of(self._lookups.inode_for(caller, node, directory, scheme, name))
 
     async def forget(self, inode_list: Sequence[tuple[int, int]]) -> None:
         """Take lookups back: each of *inode_list* is (inode number, lookups)."""
@@ -252,6 +255,7 @@ class Operations(pyfuse3.Operations):
 
     async def _open_stream(self, inode: Inode, node: StreamFile, flags: int, caller: Caller, unique: int) -> OpenStream:
         now = self.waiting.clock()
+        inode.opened = True
         if inode.ended:
             raise SchemeError(errno.ENOTCONN, "the conversation of this file has ended")
         if inode.handle is None:
