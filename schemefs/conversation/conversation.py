@@ -67,6 +67,7 @@ class Conversation:
         "_older_error",
         "_table",
         "_timer",
+        "accepted",
         "announced",
         "began_at",
         "bound",
@@ -75,6 +76,7 @@ class Conversation:
         "connecting",
         "directory",
         "discards",
+        "end_was_read",
         "engine",
         "event_log",
         "from_address",
@@ -103,6 +105,8 @@ class Conversation:
         self.listener: ListenerEngine | None = None
         self.parent: Conversation | None = None  # the listener that accepted it, until its first open
         self.children: set[Conversation] = set()  # of a listener: accepted, not opened yet
+        self.accepted = False  # a listener has accepted it, so no connect of it can fail
+        self.end_was_read = False  # a read has returned the end of file, or raised why there is none
         self.closed = False  # the last close was decided, or the mount ends: no more opens
         self.announced = False  # receives from any peer (listening or bound), so no single peer awaits an answer
         self.bound = ""  # the argument of the verb bind
@@ -146,6 +150,16 @@ class Conversation:
     def has_ended(self) -> bool:
         """Closed, and its engine has ended."""
         return self.closed and (self.engine is None or self.engine.ended)
+
+    @property
+    def is_over(self) -> bool:
+        """Ended, and no reader is owed the end: /dev/fd/3 of it cannot be opened any more."""
+        engine = self.engine
+        if engine is None or self.closed:
+            return self.closed
+        # The end of a stream by two FINs is a fact that its first reader is still to learn.
+        is_known = self.end_was_read or bool(engine.error) or self._table.datagrams
+        return engine.ended and is_known and not self._may_try_again
 
     def connected(self) -> Engine:
         """Return the engine. ENOTCONN: there is none."""

@@ -3,7 +3,7 @@
     receive ──> arrived ── over the bound ──> counted, dropped
                    └─────> read, one datagram each; end of file after reading was shut down
     write   ──> check_writable ──> the protocol sends; while the link is full: blocked, until `transmit_space`
-    receive_error ──> fail ──> raised once, by the next write or the next read that finds no datagram
+    receive_error ──> fail ──> raised once, by the next write or read, before the datagrams that wait
 
 The subclass decides what a datagram is, from which peers it is received and how it is sent. It completes `Engine` with
 `write`, `local`, `remote`, `status` and `leave`.
@@ -103,9 +103,9 @@ class DatagramEngine(ABC, Generic[Arrived]):
     # For the subclass
 
     def take(self) -> Arrived | None:
-        """Return the oldest datagram; None: the queue is empty. Raises a failure, once, if it is empty."""
+        """Return the oldest datagram; None: the queue is empty. Raises a failure first, once, as Linux does."""
+        self.raise_failure()
         if not self._queue:
-            self.raise_failure()
             return None
         datagram, octets = self._queue.popleft()
         self._held -= octets + OVERHEAD

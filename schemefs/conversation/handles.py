@@ -57,6 +57,13 @@ class _ConversationHandle(Handle):
         self.conversation.number_known = True
         return self.conversation.name
 
+    def _check_not_over(self) -> None:
+        """Raise ENOTCONN if the conversation has ended: another open of /dev/fd/3 would find nothing."""
+        conversation = self.conversation
+        if conversation.is_over:
+            reason = f": {conversation.failure}" if conversation.failure else ""
+            raise SchemeError(errno.ENOTCONN, f"{conversation.name} has ended{reason}")
+
     def close(self, now: float) -> None:
         """Release the conversation."""
         self.conversation.release(self, now, reads=self.reads, writes=self.writes)
@@ -83,13 +90,19 @@ class DataHandle(_ConversationHandle):
         return self.conversation.write_timeout
 
     def opening(self, now: float) -> bool:
-        """Return whether the connect is under way; raises its failure, once."""
+        """Return whether the connect is under way; raises its failure, once.
+
+        A connection that was accepted opens even after a reset, as accept(2) gives it: reads have the data, then why.
+        """
         engine = self.conversation.engine
-        return engine is not None and engine.opening(now)
+        return engine is not None and not self.conversation.accepted and engine.opening(now)
 
     def read(self, size: int, now: float) -> Buffer | Chunks | None:
         """As Engine.read. ENOTCONN: there is no engine."""
-        return self._call(Event.IN, "read", size, lambda engine: engine.read(size, now), now)
+        taken = self._call(Event.IN, "read", size, lambda engine: engine.read(size, now), now)
+        if taken is not None and not len(taken):
+            self.conversation.end_was_read = True
+        return taken
 
     def write(self, data: memoryview, now: float) -> int | None:
         """As Engine.write. ENOTCONN: there is no engine."""
@@ -136,6 +149,7 @@ class DataHandle(_ConversationHandle):
 
     def reopen(self, flags: int, caller: Caller, now: float) -> Handle:
         """Return another handle of the same conversation (/dev/fd/3). ENOTCONN: it has ended."""
+        self._check_not_over()
         reads, writes = access_of(flags)
         if self.conversation.event_log is not None:
             self.conversation.log_event(now, open_text(caller, flags))
@@ -270,7 +284,8 @@ class CtlHandle(_ConversationHandle):
         return events & (interest | Event.ERR | Event.HUP)
 
     def reopen(self, flags: int, caller: Caller, now: float) -> Handle:
-        """Return another ctl of the same conversation."""
+        """Return another ctl of the same conversation. ENOTCONN: it has ended."""
+        self._check_not_over()
         return CtlHandle(self.conversation, now, self._control)
 
     def interrupted(self, now: float) -> None:

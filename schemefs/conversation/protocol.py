@@ -31,8 +31,8 @@ class Setting:
 class Engine(Protocol):
     """One conversation as the protocol runs it. None: would block, as for Handle. SchemeError: it has failed.
 
-    A failure (RST, time-out, ICMP) is raised once, as on Linux: by the next write, or by the read after all that had
-    arrived. `error` keeps its sentence.
+    A failure (RST, time-out, ICMP) is raised once, as on Linux: by the next write or read, but of a stream by the read
+    after all that had arrived. `error` keeps its sentence.
     """
 
     on_changed: Callable[[], None]  # the engine calls it when a result below may have changed
@@ -58,7 +58,7 @@ class Engine(Protocol):
         """The values of `settings/`."""
 
     def opening(self, now: float) -> bool:
-        """Return whether the connect is under way; raises its failure, once."""
+        """Return whether the connect is under way. Raises a failure, once, unless something waits to be read."""
 
     def read(self, size: int, now: float) -> Buffer | Chunks | None:
         """As Handle.read."""

@@ -230,6 +230,7 @@ class ConversationScheme(Scheme):
             return None
         conversation = self.conversations.make(listening.uid, listening.gid)
         conversation.parent = listening
+        conversation.accepted = True
         conversation.read_timeout, conversation.write_timeout = listening.read_timeout, listening.write_timeout
         if listening.event_log is not None:
             conversation.began_at = now

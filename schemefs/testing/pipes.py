@@ -75,8 +75,9 @@ class PipeEngine:
         self.on_changed()
 
     def opening(self, now: float) -> bool:
-        """Return whether the connect is not answered yet. SchemeError: it was refused."""
-        self._pending_error.raise_once()
+        """Return whether the connect is not answered yet. SchemeError: it has failed, and nothing waits to be read."""
+        if not self.received:
+            self._pending_error.raise_once()
         return self._state == "CONNECTING"
 
     def read(self, size: int, now: float) -> bytes | None:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from schemes.tcp.control_block import ControlBlock
 
 FIN_WAIT_2_LENGTH: Final = 60.0  # seconds that a closed connection waits for the peer's FIN, as Linux
+RESET_FROM_THIS_SIDE: Final = "reset from this side"
 LINGER_SILENCE: Final = 2.0  # seconds without a segment until close_lingering stops waiting for the peer's FIN
 
 
@@ -76,15 +77,20 @@ def close_lingering(tcb: ControlBlock, now: float, limit: int = -1) -> None:
 
 
 def abort(tcb: ControlBlock, reason: str, now: float) -> None:
-    """Reset the peer and drop what is unsent and unread (§3.10.5); counted as `aborted_` *reason*."""
-    if tcb.state not in (CLOSED, TIME_WAIT):
+    """Reset the peer and drop what is unsent and unread; counted as `aborted_` *reason*.
+
+    Every read that was parked or comes later is answered that the connection was reset (§3.10.5): with end of file, a
+    transfer that was cut off would look complete. In CLOSED and TIME-WAIT only unread octets can be lost.
+    """
+    is_over = tcb.state in (CLOSED, TIME_WAIT)
+    if not is_over:
         tcb.tcp.statistics.abort(reason)
         segments.send_reset(tcb, now)
-    if tcb.state != CLOSED and not tcb.closed:
-        tcb.error = "reset from this side"
-        if tcb.state in OPENING:
+    if tcb.receive_buffer.clear() or not is_over:
+        tcb.aborted = tcb.state not in OPENING
+        if not (tcb.closed or tcb.error):
+            tcb.error = RESET_FROM_THIS_SIDE
             tcb.pending_error.set(errno.ECONNABORTED, tcb.error)
-    tcb.receive_buffer.clear()
     end(tcb)
 
 

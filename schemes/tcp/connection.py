@@ -72,9 +72,9 @@ class Connection(ControlBlock):
     # The user's calls
 
     def opening(self, now: float) -> bool:
-        """Tell whether the handshake is under way; raises what ended it."""
+        """Tell whether the handshake is under way. Raises what ended the connection, unless octets wait to be read."""
         del now
-        if self.pending_error.error is not None:
+        if self.pending_error.error is not None and not self.receive_buffer.size:
             self.pending_error.raise_once()
         return self.state in OPENING
 
@@ -93,6 +93,8 @@ class Connection(ControlBlock):
             self.pending_error.raise_once()
         if self.state in OPENING or not size:
             return None if size else b""
+        if self.aborted and not self.read_shut:
+            raise SchemeError(errno.ECONNABORTED, closing.RESET_FROM_THIS_SIDE)
         if self.peer_closed or self.read_shut or self.discarding:
             return b""
         if self.state == CLOSED:

@@ -212,6 +212,7 @@ class ControlBlock:
         "pending_error",  # PendingError that the next call raises
         "error",  # sentence: why the connection ended; empty: it did not, or by two FINs
         "alternatives",  # more addresses of the peer, tried when this one does not answer
+        "aborted",  # an established connection was reset from this side: reads raise ECONNABORTED, never end of file
         "closed",  # the last holder has closed
         "lingering",  # close_lingering: wait for the peer's FIN until LINGER_SILENCE has passed
         "linger_edge",  # RCV.NXT from which text resets the lingering connection; -1: all of it is dropped
@@ -299,6 +300,7 @@ class ControlBlock:
         self.pending_error = PendingError()
         self.error = ""
         self.alternatives: tuple[bytes, ...] = ()
+        self.aborted = False
         self.closed = False
         self.lingering = False
         self.linger_edge = -1

@@ -142,8 +142,9 @@ class TlsEngine:
     # Calls of the conversation
 
     def opening(self, now: float) -> bool:
-        """Return True during connect and handshake. Raises their failure, once."""
-        self._pending_error.raise_once()
+        """Return True during connect and handshake. Raises a failure, once, unless plaintext waits to be read."""
+        if not self.receive_buffer:
+            self._pending_error.raise_once()
         return not (self.established or self.failed or self.closed)
 
     def read(self, size: int, now: float) -> Buffer | Chunks | None:
@@ -260,9 +261,10 @@ class TlsEngine:
         """Drop unsent records and reset the connection."""
         if not (self.failed or self.closed):
             self.failed, self.error = errno.ECONNABORTED, "reset from this side"
-            if not self.established:
-                self._pending_error.set(self.failed, self.error)
-        self.receive_buffer.clear()
+            self._pending_error.set(self.failed, self.error)
+        if self.receive_buffer:
+            self.at_end = False  # what is dropped here must not look like a complete transfer
+            self.receive_buffer.clear()
         self._close_stream(now, self.stream.abort)
         self.on_changed()
 

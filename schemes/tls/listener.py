@@ -49,13 +49,13 @@ class TlsListener:
             self.handshaking.append(engine)
         under_way, self.handshaking = self.handshaking, []
         for engine in under_way:
-            if engine.error:
+            if engine.established:  # also if it was reset since: its data can be read, as with accept(2)
+                self.waiting.append(engine)
+            elif engine.error:
                 self.failed += 1
                 self.last_failure = engine.error
                 engine.on_changed = no_callback
                 engine.close(now)
-            elif engine.established:
-                self.waiting.append(engine)
             else:
                 self.handshaking.append(engine)
         if self.waiting:

@@ -114,6 +114,8 @@ CASES: dict[str, list[str]] = {
     "tls read ECONNRESET": [
         "client, peer = tls(b''); os.read(peer, 4096); os.close(peer); call_soon(lambda: os.read(client, 1), client)",
     ],
+    "tls read ECONNABORTED": ["client, _ = tls(b''); ctl(client, 'hangup'); os.read(client, 1)"],
+    "all open ENOTCONN": ["a, b = pair(); ctl(a, 'hangup'); os.open(f'/dev/fd/{a}', RW)"],
     "all lookup ENOENT": ["os.stat('tcp/nothing')", "os.stat('tcp/99999')", "os.stat('nothing')"],
     "all lookup EINVAL": [
         "os.stat('tcp/127.0.0.1:70000')", "os.stat('udp/127.0.0.1:80,frobnicate')", "os.stat('tcp/:80,backlog=x')",
@@ -162,7 +164,9 @@ CASES: dict[str, list[str]] = {
     "tcp read ECONNREFUSED": ["file = os.open('tcp/127.0.0.1:9', RW | NB); call_soon(lambda: os.read(file, 1), file)"],
     "tcp read ECONNRESET": ["os.read(reset(), 1)"],
     "tcp read ECONNABORTED": [
-        "file = os.open(f'tcp/127.0.0.1:{full()}', RW | NB); ctl(file, 'hangup'); os.read(file, 1)"
+        "file = os.open(f'tcp/127.0.0.1:{full()}', RW | NB); ctl(file, 'hangup'); os.read(file, 1)",
+        "a, b = pair(); os.write(b, b'unread'); happens(a); ctl(a, 'hangup'); os.read(a, 1)",
+        "a, b = pair(); ctl(a, 'hangup')\ntry: os.read(a, 1)\nexcept ConnectionAbortedError: os.read(a, 1)",
     ],
     "tcp read ENOTCONN": ["os.read(os.open(unconnected() + '/data', RW), 1)"],
     "tcp write EPIPE": [
@@ -170,6 +174,7 @@ CASES: dict[str, list[str]] = {
         "file = reset()\ntry: os.read(file, 1)\nexcept ConnectionResetError: os.write(file, b'x')",
     ],
     "tcp write ECONNRESET": ["os.write(reset(), b'x')"],
+    "tcp write ECONNABORTED": ["a, b = pair(); ctl(a, 'hangup'); os.write(a, b'x')"],
     "tcp write ENOTCONN": ["os.write(os.open(unconnected() + '/data', RW), b'x')"],
     "tcp ctl EINVAL": [
         "write('tcp/clone', 'frobnicate')", "write('tcp/clone', 'connect')", "ctl(pair()[0], 'nodelay maybe')",

@@ -241,6 +241,83 @@ def test_abort() -> None:
     assert tcp.connection.error == "reset from this side"
 
 
+def raised(call, *arguments) -> int:
+    with pytest.raises(SchemeError) as caught:
+        call(*arguments)
+    return caught.value.errno
+
+
+def test_after_an_abort_no_read_is_the_end_of_the_file() -> None:
+    """§3.10.5: all queued RECEIVEs are given "connection reset"; a transfer that was cut off is not complete."""
+    tcp = established()
+    tcp.receives(". 1:6(5) ack 1", now=1.0)
+    tcp.connection.abort(1.0)
+    assert tcp.connection.fevent(Event.ALL) & Event.ERR
+    assert raised(tcp.write, b"x") == errno.ECONNABORTED
+    for _ in range(2):  # whichever call was first: each reader of the conversation must hear of it
+        assert raised(tcp.read) == errno.ECONNABORTED
+    assert raised(tcp.write, b"x") == errno.EPIPE
+    assert tcp.connection.fevent(Event.ALL) == Event.IN | Event.OUT | Event.RDHUP | Event.HUP
+
+
+def test_an_abort_while_connecting_is_raised_once() -> None:
+    tcp = Trace()
+    tcp.connect()
+    tcp.connection.abort(1.0)
+    assert [raised(tcp.read), raised(tcp.read)] == [errno.ECONNABORTED, errno.ENOTCONN]
+
+
+@pytest.mark.parametrize("unread", [False, True])
+def test_an_abort_in_time_wait_loses_only_what_was_unread(unread: bool) -> None:
+    tcp = established()
+    tcp.connection.shutdown(read=False, write=True, now=1.0)
+    tcp.receives("P. 1:6(5) ack 2", now=1.1)
+    tcp.receives("F. 6:6(0) ack 2", now=1.2)
+    assert tcp.state == "TIME_WAIT"
+    list(tcp.taken())
+    if not unread:
+        assert len(tcp.read()) == 5
+    tcp.connection.abort(1.3)
+    tcp.sends_nothing()
+    if unread:
+        assert raised(tcp.read) == errno.ECONNABORTED
+    else:
+        assert tcp.read() == b""
+    assert tcp.connection.error == ("reset from this side" if unread else "")
+
+
+def test_an_abort_of_what_the_peer_has_reset_keeps_the_peers_reason() -> None:
+    tcp = established()
+    tcp.receives("P. 1:6(5) ack 1", now=1.0)
+    tcp.receives("R 6:6(0)", now=1.1)
+    tcp.connection.abort(1.2)
+    assert tcp.connection.error.startswith("RST from ")
+    assert [raised(tcp.read), raised(tcp.read)] == [errno.ECONNRESET, errno.ECONNABORTED]
+
+
+def test_a_close_by_ctl_that_drops_octets_is_no_end_of_file_either() -> None:
+    tcp = established()
+    tcp.receives("P. 1:6(5) ack 1", now=1.0)
+    tcp.connection.close(1.1)  # another file of the conversation is still open
+    assert raised(tcp.read) == errno.ECONNABORTED
+    tcp = established()
+    tcp.connection.close(1.0)
+    list(tcp.taken())
+    assert tcp.read() is None
+    tcp.receives("P. 1:6(5) ack 2", now=1.1)  # text after the close: RST
+    assert raised(tcp.read) == errno.ECONNABORTED
+
+
+def test_a_connection_with_unread_octets_opens_after_a_reset() -> None:
+    tcp = established()
+    tcp.receives("P. 1:6(5) ack 1", now=1.0)
+    tcp.receives("R 6:6(0)", now=1.1)
+    assert not tcp.connection.opening(1.2)
+    assert len(tcp.read()) == 5
+    assert raised(tcp.connection.opening, 1.2) == errno.ECONNRESET
+    assert tcp.read() == b""
+
+
 def test_close_in_syn_sent_forgets_the_connection() -> None:
     """§3.10.4."""
     tcp = Trace()

@@ -234,3 +234,33 @@ def test_accepted_and_never_told_ends_with_its_ctl(world: World) -> None:
     assert peer is not None
     world.close(world.open(f"{listener.name.partition('/')[2]}/listen"))
     assert peer.calls == ["close"]
+
+
+def test_an_accepted_connection_opens_after_a_reset_and_has_its_data(world: World) -> None:
+    listener = world.open(":8080", RDONLY)
+    client = world.open("127.0.0.1:8080")
+    world.write(client, b"before")
+    world.write(world.open("1/ctl", WRONLY), b"hangup\n")
+    number = world.read(listener).split()[0].decode()  # type: ignore[union-attr]
+    rx, tx = world.open(f"{number}/rx", RDONLY), world.open(f"{number}/tx", WRONLY)
+    assert not rx.opening(0.0)
+    assert not tx.opening(0.0)
+    assert world.read(rx) == b"before"
+    with pytest.raises(SchemeError) as caught:
+        world.read(rx)
+    assert caught.value.errno == errno.ECONNRESET
+
+
+def test_an_accepted_connection_without_data_opens_too_and_its_read_says_why(world: World) -> None:
+    listener = world.open(":8080", RDONLY)
+    world.open("127.0.0.1:8080")
+    world.write(world.open("1/ctl", WRONLY), b"hangup\n")
+    number = world.read(listener).split()[0].decode()  # type: ignore[union-attr]
+    data = world.open(f"{number}/data")
+    assert not data.opening(0.0)
+    with pytest.raises(SchemeError) as caught:
+        world.read(data)
+    assert caught.value.errno == errno.ECONNRESET
+    with pytest.raises(SchemeError, match=f"{number} has ended: ") as caught:
+        data.reopen(RDONLY, USER, 0.0)
+    assert caught.value.errno == errno.ENOTCONN

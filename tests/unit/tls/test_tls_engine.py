@@ -257,6 +257,38 @@ def test_a_reset_is_a_reset(authority):
     assert caught.value.errno == errno.ECONNRESET
 
 
+def test_plaintext_before_a_reset_is_readable_at_an_open_after_it(authority):
+    world = World(authority).handshake()
+    world.server.write(memoryview(b"before"), world.now)
+    world.passes()
+    world.server.abort(world.now)
+    world.passes()
+    assert not world.client.opening(world.now)
+    assert world.read(world.client) == b"before"
+    assert world.refused().errno == errno.ECONNRESET
+
+
+@pytest.mark.parametrize("complete", [False, True])
+@pytest.mark.parametrize("unread", [False, True])
+def test_after_an_abort_no_read_is_the_end_of_the_file(authority, unread, complete):
+    world = World(authority).handshake()
+    world.server.write(memoryview(b"a part"), world.now)
+    if complete:
+        world.server.shutdown(read=False, write=True, now=world.now)
+    world.passes()
+    if not unread:
+        assert world.read(world.client) == b"a part"
+    world.client.abort(world.now)
+    assert world.client.fevent(Event.ALL) & Event.ERR
+    for attempt in range(2):
+        if attempt and complete and not unread:
+            assert world.read(world.client) == b""
+            break
+        with pytest.raises(SchemeError) as caught:
+            world.read(world.client)
+        assert caught.value.errno == errno.ECONNABORTED
+
+
 def test_close_with_unread_octets_resets_the_peer_as_with_a_socket(authority):
     world = World(authority).handshake()
     world.server.write(memoryview(b"never read"), world.now)

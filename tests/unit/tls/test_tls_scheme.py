@@ -15,10 +15,12 @@ from schemefs.log import LogRings
 from schemefs.names import Names
 from schemefs.net.buffer import joined
 from schemefs.scheme import Caller, FilesWanted, SchemeContext
+from schemefs.timers import Timers
 from schemes.tcp import TcpScheme
 from schemes.tcp.connection import Connection
 from schemes.tcp.scheme import TcpProtocol
 from schemes.tls import TlsScheme
+from schemes.tls.listener import TlsListener
 from tests.support.ip_host import IpHost
 from tests.support.tls_certificates import AllFiles, Authority
 
@@ -148,6 +150,32 @@ def test_a_listener_counts_failed_handshakes_and_continues(files):
     assert "http request" in shown["last_failure"]
     machine.open(f"here:8443,ca={quoted(files.ca)}")
     assert listener.read(100, 0.0)
+
+
+def test_a_connection_that_was_reset_after_its_handshake_is_accepted():
+    """Both have happened when the listener looks: it was counted as a failed handshake, and its data was lost."""
+
+    class Below:
+        """One connection to accept."""
+
+        local = "127.0.0.1:8443"
+
+        def __init__(self) -> None:
+            self.streams = [object()]
+
+        def accept(self, _now):
+            return self.streams.pop() if self.streams else None
+
+    class Engine:
+        established, error = True, "RST from 127.0.0.1:49152 in state ESTABLISHED"
+
+    timers = Timers()
+    below, engine = Below(), Engine()
+    listener = TlsListener(below, lambda _stream, _now: engine, timers)
+    below.on_changed()
+    timers.on_deadline(0.0)
+    assert listener.pending() == 1
+    assert (listener.failed, listener.accept(0.0)) == (0, engine)
 
 
 def test_tcp_hears_which_connections_are_given_back(files, monkeypatch):

@@ -65,6 +65,21 @@ def test_port_unreachable_fails_the_next_call_once() -> None:
     assert host.text(f"{number}/err") == "10.0.2.2 says: port unreachable\n"
 
 
+def test_an_error_comes_before_the_datagrams_that_wait_but_not_into_one() -> None:
+    host = UdpHost()
+    handle = host.open("10.0.2.2:53,bytes")
+    port = port_of(handle)
+    quoted = port.to_bytes(2, "big") + b"\0\x35" + bytes(4)
+    error = DeliveryError(errno.ECONNREFUSED, True, "10.0.2.2 says: port unreachable", 17, US, PEER, quoted)
+    host.hears(b"first", port)
+    host.hears(b"second", port)
+    assert read(handle, 3) == b"fir"
+    host.network.deliver_error(error, 0.0)
+    assert read(handle, 3) == b"st"
+    fails(errno.ECONNREFUSED, read, handle)
+    assert read(handle) == b"second"
+
+
 def test_a_path_mtu_is_learned_only_for_destinations_of_the_port() -> None:
     """RFC 5927 §7.2: an open port proves nothing, because any host can find it."""
     host = UdpHost()
