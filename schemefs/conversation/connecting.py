@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Final
 
 from schemefs.conversation.event_log import EarlyEvents, EventSource
 from schemefs.errors import PendingError, SchemeError
+from schemefs.handle import Event
 from schemefs.net.addresses import presentation
 from schemefs.no_callback import no_callback
 from schemefs.readiness import readiness
@@ -217,7 +218,7 @@ class Connecting:
         if not self.ended:
             return 0
         failed = self._pending_error.error is not None
-        return readiness(interest, read_ended=True, write_ended=True, failed=failed)
+        return readiness(interest, True, True, failed=failed) | Event.HUP
 
     def queued(self) -> int | None:
         """Return None: whether reads will be messages is not known yet."""

@@ -160,10 +160,10 @@ class DatagramEngine(ABC, Generic[Arrived]):
         """Readable with a datagram, a failure or after the end; writable unless the link was full."""
         return readiness(
             interest,
-            readable=self._queue,
-            writable=not self._blocked,
-            read_ended=self._shut_read,
-            write_ended=self._shut_write,
+            self._queue,
+            not self._blocked,
+            self._shut_read,
+            self._shut_write,
             failed=self._pending_error.error is not None,
         )
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from schemefs.errors import PendingError, SchemeError
 from schemefs.readiness import readiness
+from schemefs.scheme import Event
 from schemes.icmp.shared_stream import SharedStream
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ class LookupThen(SharedStream):
         if self._inner is not None:
             return self._inner.fevent(interest)
         over, failed = self._has_failed, self._pending_error.error is not None
-        return readiness(interest, read_ended=over, write_ended=over, failed=failed)
+        return readiness(interest, over, over, failed=failed) | (Event.HUP if over else 0)
 
     def queued(self) -> int | None:
         """As SharedStream.queued."""

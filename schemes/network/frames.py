@@ -16,7 +16,7 @@ from schemefs.errors import SchemeError
 from schemefs.net.buffer import total_length
 from schemefs.net.offload import NO_OFFLOAD, Offload
 from schemefs.readiness import readiness
-from schemefs.scheme import Handle
+from schemefs.scheme import Event, Handle
 
 if TYPE_CHECKING:
     from schemefs.driver import Link
@@ -135,14 +135,7 @@ class FramesHandle(Handle):
     def fevent(self, interest: int) -> int:
         """IN: a frame is queued, or the link was removed. OUT: the link had space for the last write."""
         gone = not self._frames.attached
-        return readiness(
-            interest,
-            readable=self._queue,
-            writable=not self.refused,
-            read_ended=gone,
-            write_ended=gone,
-            failed=gone,
-        )
+        return readiness(interest, self._queue, not self.refused, failed=gone) | (Event.HUP if gone else 0)
 
     def reopen(self, flags: int, caller: Caller, now: float) -> Handle:
         """Return another handle of the same link, with a queue of its own."""

@@ -133,10 +133,10 @@ class Connection(ControlBlock):
         gone = self.state in (CLOSED, TIME_WAIT)
         return readiness(
             interest,
-            readable=self.receive_buffer.size or self.discarding,
-            writable=self.send_buffer.free,
-            read_ended=self.peer_closed or self.read_shut or gone,
-            write_ended=self.fin_queued or gone,
+            self.receive_buffer.size or self.discarding,
+            self.send_buffer.free,
+            self.peer_closed or self.read_shut or gone,
+            self.fin_queued or gone,
             urgent=self.rcv.up > self.rcv.irs and self.urgent,
         )
 

@@ -197,10 +197,10 @@ class TlsEngine:
         over = self.closed or bool(self.failed)  # a ctl may have closed it while other files are open
         return readiness(
             interest,
-            readable=self.receive_buffer or self.discarding,
-            writable=not self.unsent_records,
-            read_ended=self.at_end or self.read_shut or over,
-            write_ended=self.write_shut or over,
+            self.receive_buffer or self.discarding,
+            not self.unsent_records,
+            self.at_end or self.read_shut or over,
+            self.write_shut or over,
         )
 
     def queued(self) -> int | None:
