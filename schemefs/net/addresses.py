@@ -82,14 +82,21 @@ def is_loopback(address: bytes) -> bool:
 
 
 def is_unicast(address: bytes) -> bool:
-    """Tell whether one host can have a packed address: not 0/8, 224/4, 240/4 (RFC 1122 §3.2.1.3), ::, ff00::/8."""
-    return 0 < address[0] < 224 if len(address) == 4 else address[0] != 0xFF and any(address)
+    """Tell whether a packed address can be that of one other host: not 0/8, 224/4, 255/8, ::, ff00::/8."""
+    if len(address) == 4:
+        return address[0] not in (0, 255) and not is_multicast(address)
+    return address[0] != 0xFF and any(address)
+
+
+def is_assignable(address: bytes) -> bool:
+    """Tell whether a host of this network can have a packed address: unicast, and not 240/4 (RFC 1122 §3.2.1.3)."""
+    return is_unicast(address) and (len(address) != 4 or address[0] < 240)
 
 
 def check_interface_address(address: bytes, prefix_length: int) -> None:
     """Raise ValueError unless an interface can have *address* in a network of *prefix_length*."""
     shown = f"{presentation(address)}/{prefix_length}"
-    if not is_unicast(address):
+    if not is_assignable(address):
         raise ValueError(faults.not_unicast(shown))
     # RFC 3021: both addresses of a /31 are hosts; a /32 has one.
     if len(address) == 4 and prefix_length < 31 and not is_loopback(address):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ipaddress import IPv4Address, IPv4Interface
 
 from schemefs.net import faults
-from schemefs.net.addresses import check_interface_address, is_unicast
+from schemefs.net.addresses import check_interface_address, is_assignable
 
 
 def parse_host_interface(text: str) -> IPv4Interface:
@@ -27,7 +27,7 @@ def parse_host_address(text: str) -> IPv4Address:
         value = IPv4Address(text)
     except ValueError:
         raise ValueError(faults.bad_address(text)) from None
-    if not is_unicast(value.packed):
+    if not is_assignable(value.packed):
         raise ValueError(faults.not_unicast(repr(text)))
     _check_not_loopback(value)
     return value

@@ -125,6 +125,17 @@ def test_addresses_of_interfaces(text: str, length: int, sentence: str) -> None:
         addresses.check_interface_address(addresses.parse_numeric(text), length)
 
 
+@pytest.mark.parametrize(
+    ("text", "unicast", "assignable"),
+    [("10.0.2.2", True, True), ("0.1.2.3", False, False), ("224.0.0.1", False, False), ("239.1.2.3", False, False),
+     ("240.0.0.1", True, False), ("254.1.2.3", True, False), ("255.255.255.255", False, False), ("::1", True, True),
+     ("::", False, False), ("ff02::1", False, False)],
+)  # fmt: skip
+def test_addresses_of_one_host(text: str, unicast: bool, assignable: bool) -> None:
+    address = addresses.parse_numeric(text)
+    assert (addresses.is_unicast(address), addresses.is_assignable(address)) == (unicast, assignable)
+
+
 def test_presentation() -> None:
     assert addresses.host_port_text(bytes((10, 0, 2, 15)), 80) == "10.0.2.15:80"
     assert addresses.host_port_text(bytes(15) + b"\1", 80) == "[::1]:80"

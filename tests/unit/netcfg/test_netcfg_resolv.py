@@ -27,6 +27,12 @@ def test_a_bad_line_changes_nothing() -> None:
     assert netcfg.cat("resolv/nameserver") == "10.0.2.3\n"
 
 
+def test_a_name_server_may_be_in_240_8() -> None:
+    netcfg = Netcfg()
+    netcfg.echo("240.0.0.1", "resolv/nameserver")
+    assert netcfg.cat("resolv/nameserver") == "240.0.0.1\n"
+
+
 def test_the_search_list() -> None:
     netcfg = Netcfg()
     assert netcfg.cat("resolv/search") == ""
