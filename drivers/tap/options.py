@@ -6,6 +6,7 @@ from ipaddress import IPv4Interface
 from typing import TYPE_CHECKING, Final
 
 from schemefs.driver_option import DriverOption, one_of
+from schemefs.net.addresses import packed
 from schemefs.net.host_address import parse_host_address, parse_host_interface
 
 if TYPE_CHECKING:
@@ -30,7 +31,11 @@ def tap_name(text: str) -> str:
 
 
 def _host_address(text: str) -> IPv4Interface | None:
-    return None if text == _NO_ADDRESS else parse_host_interface(text)
+    """Return the address; one without a prefix length is a /32, which a file may have (the command line may not)."""
+    if text == _NO_ADDRESS:
+        return None
+    address = packed(text)
+    return parse_host_interface(f"{text}/32" if address is not None and len(address) == 4 else text)
 
 
 def _host_address_text(address: object) -> str:

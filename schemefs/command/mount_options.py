@@ -16,6 +16,7 @@ from schemefs.config import Config, InterfaceConfig, from_document
 from schemefs.document import DEFAULT_DRIVER, LOOPBACK_DRIVER, Document, parse
 from schemefs.driver_option import OptionValueError, Table, Tables, option_named, read_options
 from schemefs.log import TRACE
+from schemefs.net import faults
 
 LOG_LEVELS: Final = {
     "trace": TRACE,
@@ -89,16 +90,21 @@ def configuration(options: MountOptions, tables: Tables) -> Config:
 
 
 def _check_driver_has(options: MountOptions, tables: Tables) -> None:
-    """Raise ValueError for an option that only other drivers have. A driver that is not there is for the daemon."""
+    """Raise ValueError for an option that only other drivers have. A driver that is not there is for the daemon.
+
+    With loopback there is no interface to describe: --tap is then unused, as --address and --mac are.
+    """
     if options.driver not in tables:
         return
     for name in options.options:
-        if option_named(tables[options.driver], name) is None:
-            others = {driver: option for driver, table in tables.items() if (option := option_named(table, name))}
-            word = next(option.word for option in others.values())
-            has = " or ".join(others)
-            message = f"{word} is an option of the driver {has}, which {options.driver} does not have"
-            raise ValueError(message)
+        is_unused = options.driver == LOOPBACK_DRIVER and not overrides_file(name, tables)
+        if option_named(tables[options.driver], name) is not None or is_unused:
+            continue
+        others = {driver: option for driver, table in tables.items() if (option := option_named(table, name))}
+        word = next(option.word for option in others.values())
+        has = " or ".join(others)
+        message = f"{word} is an option of the driver {has}, which {options.driver} does not have"
+        raise ValueError(message)
 
 
 def _peer(
@@ -113,6 +119,8 @@ def _peer(
     values[option.name] = peer
     if not isinstance(peer, IPv4Interface):
         return None, is_chosen and peer is not None
+    if is_chosen and "/" not in str(options.options[option.name]):
+        raise OptionValueError(option.name, faults.bad_cidr(str(options.options[option.name])))
     if peer.ip == address.ip:
         message = f"{option.word} and --address are both {address.ip}"
         raise ValueError(message)

@@ -84,6 +84,12 @@ def test_the_way_out_is_a_key_of_the_file_and_comes_back():
     assert "uplink" not in text_of(parse(text.replace("true", "false")))
 
 
+def test_the_kernels_address_without_a_prefix_length_is_a_32():
+    text = '[interface.eth0]\nhost_address = "10.9.9.1"\n'
+    assert parse(text).interfaces["eth0"].options["host_address"] == IPv4Interface("10.9.9.1/32")
+    assert parse(text_of(parse(text))) == parse(text)
+
+
 def test_a_driver_of_another_package_has_options_of_its_own():
     text = '[interface.eth1]\ndriver = "wire"\noptions = { socket = "/run/a \\"b\\"", "no word" = "7" }\n'
     interface = parse(text).interfaces["eth1"]

@@ -148,6 +148,17 @@ def test_an_option_of_another_driver_is_refused_with_both_names() -> None:
         configuration(MountOptions(driver="loopback", options={"uplink": True}))
 
 
+def test_words_about_a_device_are_unused_with_loopback() -> None:
+    given = {"tap": "lab0", "host_address": "10.1.0.2/24", "offload": "off"}
+    assert configuration(MountOptions(driver="loopback", options=given)).interfaces == []
+
+
+def test_the_kernels_address_needs_its_prefix_length() -> None:
+    with pytest.raises(OptionValueError, match="'10.0.2.2' is not ADDRESS/PREFIXLENGTH") as caught:
+        configuration(MountOptions(options={"host_address": "10.0.2.2"}))
+    assert caught.value.option == "host_address"
+
+
 def test_a_bad_value_names_its_option() -> None:
     with pytest.raises(OptionValueError, match="'some' is not one of: on, off, auto") as caught:
         configuration(MountOptions(options={"offload": "some"}))
