@@ -86,8 +86,8 @@ CHECKS: Final[Mapping[str, Callable[[str], object]]] = {
     "keepalive_interval": _positive_seconds,
     "keepalive_count": lambda text: parse_number(text, 1, 127),
     "user_timeout": _positive_seconds,
-    "advertise_timeout": lambda text: parse_seconds(text) if text else USER_TIMEOUT,
     "linger": _seconds_or_minus_one,
+    "advertise_timeout": lambda text: parse_seconds(text) if text else USER_TIMEOUT,
     "congestion": _congestion,
     "urgent": _flag,
 }
