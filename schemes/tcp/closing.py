@@ -49,8 +49,6 @@ def close(tcb: ControlBlock, now: float) -> None:
     tcb.closed = True
     if tcb.state == TIME_WAIT:
         tcb.tcp.release(tcb)
-        end(tcb)
-        return
     user_timeout.user_closes(tcb, now)
     if tcb.state in (SYN_SENT, CLOSED):
         end(tcb)

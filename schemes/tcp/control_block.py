@@ -75,7 +75,10 @@ class Owner(Protocol):
         """Replace the connection by an entry of the TIME-WAIT table (RFC 9293 §3.6.1)."""
 
     def release(self, connection: ControlBlock) -> None:
-        """No user has the connection any more: TIME-WAIT goes on without it."""
+        """The user has closed the connection: TIME-WAIT goes on without it."""
+
+    def is_waiting(self, connection: ControlBlock) -> bool:
+        """Whether TIME-WAIT of the connection goes on."""
 
     def try_next(self, connection: ControlBlock, now: float) -> bool:
         """Try the name's next address; True: there is one."""

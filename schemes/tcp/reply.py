@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from schemes.tcp import closing, output, segments
 from schemes.tcp.control_block import ACK_DUE, NO_REPLY, PURE_ACK, RESET_DUE, SYN_DUE
-from schemes.tcp.states import CLOSED, TIME_WAIT
+from schemes.tcp.states import CLOSED
 
 if TYPE_CHECKING:
     from schemes.tcp.control_block import ControlBlock
@@ -26,8 +26,6 @@ def send(tcb: ControlBlock, segment: Segment, now: float, *, is_taken: bool, may
         output.transmit(tcb, now)
     if is_taken and tcb.reply and tcb.state != CLOSED:
         segments.send_ack(tcb, now)
-    if tcb.closed and tcb.state == TIME_WAIT and not tcb.reply:
-        closing.end(tcb)  # the last ACK has left, and `time_wait` goes on without the connection
 
 
 def _send_by_itself(tcb: ControlBlock, segment: Segment, now: float) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from schemes.tcp.states import CLOSED, TIME_WAIT
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
@@ -14,7 +16,7 @@ def of_connection(tcb: ControlBlock, now: float) -> Mapping[str, str | int | flo
     """Return the rows of a connection's status."""
     snd, rcv = tcb.snd, tcb.rcv
     return {
-        "state": tcb.state,
+        "state": tcb.state if tcb.state != TIME_WAIT or tcb.tcp.is_waiting(tcb) else CLOSED,
         "local": tcb.local,
         "remote": tcb.remote,
         "age": round(now - tcb.opened_at, 6),

@@ -257,6 +257,10 @@ class Tcp:
         """No user has the connection any more: TIME-WAIT goes on without it."""
         self.time_waits.release(connection)
 
+    def is_waiting(self, connection: ControlBlock) -> bool:
+        """Tell whether its TIME-WAIT goes on: a connection that was closed is not called when that ends."""
+        return connection.key in self.time_waits
+
     def forget(self, connection: ControlBlock) -> None:
         """The connection has ended."""
         if self.connections.get(connection.key) is connection:

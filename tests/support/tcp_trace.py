@@ -362,8 +362,7 @@ class Trace:
 
     @property
     def state(self) -> str:
-        """What tcp has of the connection: a closed one is CLOSED while the TIME-WAIT table goes on without it."""
-        return "TIME_WAIT" if self.connection.key in self.tcp.time_waits else self.connection.state
+        return self.connection.state
 
 
 def _near(number: int) -> int:

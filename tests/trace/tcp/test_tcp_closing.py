@@ -17,7 +17,7 @@ WRAP = pytest.mark.parametrize(("iss", "irs"), [(0, 0), (2**32 - 2, 2**32 - 2), 
 def test_normal_close_by_us(iss: int, irs: int) -> None:
     """Figure 12, the left side."""
     tcp = established(iss=iss, irs=irs)
-    tcp.connection.close(1.0)
+    tcp.connection.shutdown(read=False, write=True, now=1.0)
     tcp.sends("F. 1:1(0) ack 1")
     assert tcp.state == "FIN_WAIT_1"
     tcp.receives(". ack 2", now=1.1)

@@ -136,7 +136,7 @@ def test_reset_in_the_last_states_just_ends_it(state: str) -> None:
         tcp.receives("F. 1:1(0) ack 1", now=1.0)
         tcp.connection.close(1.0)
     else:
-        tcp.connection.close(1.0)
+        tcp.connection.shutdown(read=False, write=True, now=1.0)
         tcp.receives("F. 1:1(0) ack 1" if state == "CLOSING" else "F. 1:1(0) ack 2", now=1.0)
     assert tcp.state == state
     tcp.receives("R 2:2(0)", now=1.1)

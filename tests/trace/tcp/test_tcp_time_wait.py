@@ -281,19 +281,18 @@ def test_a_user_that_closes_early_gives_the_connection_back() -> None:
     tcp.sends(". 2:2(0) ack 2")
 
 
-def test_a_connection_closed_before_is_closed_when_its_last_ack_has_left() -> None:
+@pytest.mark.parametrize("closes_first", [False, True])
+def test_a_closed_connection_shows_time_wait_until_that_ends(closes_first: bool) -> None:
+    """Its files may be open still: a ctl has closed it."""
     tcp = accepted()
-    tcp.connection.close(1.0)
-    tcp.sends("F. 1:1(0) ack 1")
-    tcp.network.room = 0
+    tcp.connection.shutdown(read=False, write=True, now=1.0)
+    if closes_first:
+        tcp.connection.close(1.0)
     tcp.receives("F. 1:1(0) ack 2", now=1.0)
-    assert tcp.connection.state == "TIME_WAIT"
-    tcp.sends_nothing()
-    tcp.network.room = 1 << 30
-    tcp.tcp.transmit_space(1.1)
-    tcp.sends(". 2:2(0) ack 2")
-    other = accepted()
-    other.connection.close(1.0)
-    other.receives("F. 1:1(0) ack 2", now=1.0)
-    other.sends("F. 1:1(0) ack 1", ". 2:2(0) ack 2")
-    assert (other.connection.state, other.state) == ("CLOSED", "TIME_WAIT")
+    tcp.connection.close(1.0)
+    entry = tcp.tcp.time_waits.get(tcp.connection.key)
+    assert entry is not None
+    assert entry.connection is None
+    assert tcp.connection.status(1.0)["state"] == "TIME_WAIT"
+    tcp.until(1.0 + LENGTH)
+    assert tcp.connection.status(1.0 + LENGTH)["state"] == "CLOSED"
