@@ -188,11 +188,11 @@ def _check(table: Any, like: Mapping[str, object], where: str) -> None:
         raise ValueError(message)
     for key, value in table.items():
         if key not in like:
-            message = f"unknown key {where}{key}; there is: {', '.join(like)}"
+            message = f"there is no key {where}{key}; there are: {', '.join(like)}"
             raise ValueError(message)
         if not _is_like(value, like[key]):
             kind = {str: "a text in quotes", int: "a number", bool: "true or false", list: "a list of texts"}
-            message = f"{where}{key} is {kind.get(type(like[key]), 'a table')}, not {value!r}"
+            message = f"{where}{key} must be {kind.get(type(like[key]), 'a table')}, not {value!r}"
             raise ValueError(message)
 
 

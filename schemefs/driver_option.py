@@ -95,7 +95,7 @@ def read_options(table: Table, interface: str, given: Mapping[str, str | bool]) 
             raise OptionValueError(option.name, str(error)) from None
     for name in given:
         if name not in values:
-            raise OptionValueError(name, f"is not an option of this driver; there is: {', '.join(values) or 'none'}")
+            raise OptionValueError(name, f"is not an option of this driver; there are: {', '.join(values) or 'none'}")
     return values
 
 

@@ -79,7 +79,9 @@ class StaticDirectory(Directory):
         try:
             return self.children[name]
         except KeyError:
-            raise SchemeError(errno.ENOENT, f"no {name!r} here; there is: {', '.join(self.children)}") from None
+            raise SchemeError(
+                errno.ENOENT, f"there is no {name!r} here; there are: {', '.join(self.children)}"
+            ) from None
 
     def list(self, caller: Caller) -> Iterable[tuple[str, Node]]:
         """Yield all children."""

@@ -201,7 +201,9 @@ def _configuration_of_file(path: str, values: dict[str, Any], options: dict[str,
         raise StartError(f"--{name.replace('_', '-')} and --config can't be given together: the file contains it")
     try:
         text = Path(path).read_text()
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise StartError(f"the configuration {path} can't be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
         raise StartError(f"the configuration {path} can't be read: {error}") from None
     try:
         return mount_options.configuration_of_text(

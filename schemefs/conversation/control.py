@@ -21,7 +21,7 @@ HELP: Final = {
     "announce ADDRESS": "wait for peers on :PORT; then open `listen`",
     "bind ADDRESS": "use this local HOST:PORT for the connect that follows",
     "shutdown read|write|both": "close one direction or both",
-    "hangup": "abort: the peer gets a reset, and reads here ECONNABORTED",
+    "hangup": "abort: a tcp peer gets a reset, and reads here ECONNABORTED",
     "close": "close in order, open files or not; a listener ends, its accepted connections go on",
 }
 

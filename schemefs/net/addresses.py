@@ -135,7 +135,7 @@ def parse_host_port(text: str) -> HostPort:
     separator = "!" if "!" in text else ":"
     host, found, port = text.rpartition(separator)
     if not found:
-        message = f"{text!r} has no port: HOST:PORT"
+        message = f"{text!r} has no port; an address is HOST:PORT"
         raise ValueError(message)
     if ":" in host or "!" in host:
         message = f"{text!r} has too many colons; an IPv6 address goes in brackets"

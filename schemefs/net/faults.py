@@ -52,6 +52,11 @@ def not_unicast_mac(shown: str) -> str:
     return f"{shown} is not a unicast hardware address: its first octet must be even, and one not zero"
 
 
+def not_one_host(shown: str, scheme: str) -> str:
+    """For a destination that must be a single host."""
+    return f"{shown} is a broadcast or multicast address; {scheme} needs one host"
+
+
 def no_route(shown: str) -> str:
     """For a destination that no rule of the routing table matches."""
     return f"no route to {shown}"

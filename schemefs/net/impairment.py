@@ -133,7 +133,7 @@ def _burst(text: str) -> float:
 def _word(*allowed: str) -> Callable[[str], str]:
     def parse(text: str) -> str:
         if text not in allowed:
-            message = f"{text!r} is not {' or '.join(allowed)}"
+            message = f"{text!r} is not one of: {', '.join(allowed)}"
             raise ValueError(message)
         return text
 

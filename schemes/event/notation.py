@@ -71,7 +71,11 @@ class Text(Notation):
         except (ValueError, KeyError):
             name, words, interest = "", [], 0
         if not words:
-            raise SchemeError(errno.EINVAL, "a registration is `tcp/3 read`, `udp/0 read write` or `tcp/3 none`")
+            shown = line[:LINE_MAX].decode(errors="replace")
+            raise SchemeError(
+                errno.EINVAL,
+                f"{shown!r} is not a registration, such as `tcp/3 read`, `udp/0 read write` or `tcp/3 none`",
+            )
         name = name.strip("/")
         return Request(name, name=name, interest=interest), len(line) + len(newline)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, Final
 from schemefs.conversation import ConversationProtocol, ConversationScheme, Option
 from schemefs.conversation.help import options_and_verbs
 from schemefs.errors import SchemeError
+from schemefs.net import faults
 from schemefs.net.addresses import is_multicast, parse_number, presentation
 from schemefs.net.network_layer import NetworkLayer, Path
 from schemefs.scheme import (
@@ -138,7 +139,7 @@ class IcmpScheme(ConversationScheme):
         """Return the path to the first IPv4 address. EAFNOSUPPORT: there is none; ENETUNREACH: no route."""
         destination = next((address for address in addresses if len(address) == 4), addresses[0])
         if len(destination) == 4 and (is_multicast(destination) or self._network.is_broadcast(destination)):
-            sentence = f"{presentation(destination)} is a broadcast or multicast address; icmp needs one host"
+            sentence = faults.not_one_host(presentation(destination), "icmp")
             raise SchemeError(errno.EACCES, sentence)
         return self._network.path(destination)
 

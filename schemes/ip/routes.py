@@ -135,7 +135,7 @@ class RouteTable:
             raise SchemeError(errno.EINVAL, "a route needs 'via GATEWAY' or 'dev INTERFACE'")
         if interface not in self._addresses.interfaces:
             known = ", ".join(self._addresses.interfaces)
-            raise SchemeError(errno.ENODEV, f"there is no interface {interface!r}; there is: {known}")
+            raise SchemeError(errno.ENODEV, f"there is no interface {interface!r}; there are: {known}")
         self.insert(Route(network_of(destination, prefix_length), prefix_length, via, interface, source, metric))
 
     def insert(self, route: Route) -> None:

@@ -44,8 +44,8 @@ class RawProtocol(ConversationProtocol):
     ports = hosts = False
     datagrams = True
     options: Mapping[str, Option] = {
-        "from": Option(parse_numeric, "ADDRESS: read only what it sends"),
-        "to": Option(parse_numeric, "ADDRESS: read only what is sent to it"),
+        "from": Option(parse_numeric, "ADDRESS: read only datagrams from it"),
+        "to": Option(parse_numeric, "ADDRESS: read only datagrams to it"),
     }
 
     def __init__(self, context: SchemeContext, network: Network) -> None:

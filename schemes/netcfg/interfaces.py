@@ -109,7 +109,7 @@ def redox_directory(context: SchemeContext, interface: Interface, dhcp: Dhcp) ->
                 }
             ).described("the addresses of this interface"),
             "neighbors": _neighbors_directory(context, interface),
-            "dhcp": DhcpFile(dhcp, interface.name),
+            "dhcp": DhcpFile(dhcp, interface.name).described("an address by DHCP: on, off, renew"),
             "impair": _impair_file(context, interface),
         }
     ).described(f"interface {interface.name}, as in Redox")

@@ -57,7 +57,9 @@ def parse_level(line: str) -> Command:
     *named, word = line.split()
     subsystem = named[0].removeprefix(f"{_ROOT}.") if named else _ROOT
     if len(named) > 1 or (word.upper() not in _LEVELS and (word != _INHERIT or subsystem == _ROOT)):
-        message = f"{line!r} is not [SUBSYSTEM] LEVEL; levels are {', '.join(_LEVELS).lower()}, SUBSYSTEM {_INHERIT}"
+        message = (
+            f"{line!r} is not [SUBSYSTEM] LEVEL; LEVEL is {', '.join(_LEVELS).lower()}, or {_INHERIT} after SUBSYSTEM"
+        )
         raise ValueError(message)
     if subsystem != _ROOT and subsystem not in _subsystems():
         raise SchemeError(errno.ENOENT, f"there is no subsystem {subsystem!r}; there are: {', '.join(_subsystems())}")

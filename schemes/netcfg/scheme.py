@@ -90,15 +90,23 @@ class NetcfgScheme(Scheme):
                 "route": route_directory(context, network),
                 "routes": TextFile(lambda: route_table(network.routes.list(), network.interfaces)),
                 "resolv": resolv_directory(context),
-                "ip": StaticDirectory({"forward": self._forward_file()}),
+                "ip": StaticDirectory(
+                    {"forward": self._forward_file().described("1: forward datagrams to other hosts; 0: drop them")}
+                ).described("settings of IP"),
                 "log": StaticDirectory(
                     {"level": self._level.described("[SUBSYSTEM] LEVEL: trace, debug, info, warning, error")}
                 ).described("log levels; the logs are in logging/"),
                 "stats": StaticDirectory(
                     {
-                        "timers": TextFile(self._timers_text),
-                        "drops": TextFile(lambda: drops_text(context, network)),
-                        "log": TextFile(lambda: f"lines_left_out={context.logs.limit.suppressed}\n"),
+                        "timers": TextFile(self._timers_text).described(
+                            "armed, fired, cancelled, pending, latest lateness"
+                        ),
+                        "drops": TextFile(lambda: drops_text(context, network)).described(
+                            "dropped frames by scheme and reason, with a sample"
+                        ),
+                        "log": TextFile(lambda: f"lines_left_out={context.logs.limit.suppressed}\n").described(
+                            "log lines that the rate limit left out"
+                        ),
                     }
                 ),
                 "config": TextFile(self._configuration.text, self._write_configuration, uid=context.uid),

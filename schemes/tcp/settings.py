@@ -72,7 +72,7 @@ def backlog(text: str) -> int:
 def _congestion(text: str) -> type[CongestionControl]:
     kind = CONTROLS.get(text)
     if kind is None:
-        message = f"no congestion control is called {text!r}; there is: {', '.join(CONTROLS)}"
+        message = f"there is no congestion control {text!r}; there are: {', '.join(CONTROLS)}"
         raise ValueError(message)
     return kind
 

@@ -10,6 +10,7 @@ import errno
 from typing import TYPE_CHECKING, Final, Protocol
 
 from schemefs.errors import SchemeError
+from schemefs.net import faults
 from schemefs.net.addresses import host_port_text, is_multicast, presentation
 from schemefs.net.checksum import ones_complement_sum, pseudo_header_sum
 from schemefs.net.network_layer import TCP
@@ -78,7 +79,7 @@ class Tcp:
         """
         if self._is_group(destination):
             # RFC 9293 MUST-46
-            raise SchemeError(errno.ENETUNREACH, f"{presentation(destination)} is not one host's address")
+            raise SchemeError(errno.ENETUNREACH, faults.not_one_host(presentation(destination), "tcp"))
         path = self.network.path(destination, source)
         ends = destination + path.source + port.to_bytes(2, "big")
         if not local_port:

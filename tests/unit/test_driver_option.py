@@ -50,7 +50,7 @@ def test_a_driver_without_a_table_gets_what_is_given():
     ("given", "option", "sentence"),
     [
         ({"speed": "fast"}, "speed", "invalid literal"),
-        ({"colour": "red"}, "colour", "is not an option of this driver; there is: wire, speed, noisy"),
+        ({"colour": "red"}, "colour", "is not an option of this driver; there are: wire, speed, noisy"),
     ],
 )
 def test_a_bad_value_names_its_option(given, option, sentence):

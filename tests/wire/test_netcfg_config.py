@@ -152,7 +152,7 @@ def test_a_step_that_fails_undoes_those_before_it(lab: Lab) -> None:
 
 def test_unknown_keys_and_words_change_nothing(lab: Lab) -> None:
     text = lab.config.read_text()
-    assert "unknown key interface.lo.adresses" in lab.refused(text.replace("addresses", "adresses"))
+    assert "there is no key interface.lo.adresses" in lab.refused(text.replace("addresses", "adresses"))
     assert "not a percentage" in lab.refused(text.replace("delay 20ms", "loss 20"))
     assert lab.config.read_text() == text
 
@@ -160,7 +160,7 @@ def test_unknown_keys_and_words_change_nothing(lab: Lab) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("[interface.eth0]\nadress = []", "unknown key interface.eth0.adress"),
+        ("[interface.eth0]\nadress = []", "there is no key interface.eth0.adress"),
         ("routes = ['default via 10.0.2.2']", "the gateway 10.0.2.2 is not on a local network"),
         ("routes = ['default to 10.0.2.2']", "'to' in"),
         ("[interface.eth0]\nhost_address = '10.0.2.256/24'", "10.0.2.256"),

@@ -230,7 +230,7 @@ def test_a_connect_after_one_that_did_not_wait_asks_what_became_of_it(world: Wor
 @pytest.mark.parametrize(
     ("command", "words"),
     [
-        ("bind nonsense", "bind: 'nonsense' has no port: HOST:PORT"),
+        ("bind nonsense", "bind: 'nonsense' has no port; an address is HOST:PORT"),
         ("connect 127.0.0.1:8080,accept", "there is no option 'accept'; there are: events, from, "),
         (
             "announce :8081,from=:5000",

@@ -64,7 +64,7 @@ def test_none_and_a_line_for_each_direction():
         ("colour red", "'colour'"),
         ("none loss 1%", "'none'"),
         ("direction in", "impairs nothing"),
-        ("loss 1% direction up", "in or out or both"),
+        ("loss 1% direction up", "one of: in, out, both"),
         ("loss 1% seed -1", "not a number from 0"),
         ("loss ١%", "not a percentage"),
     ],

@@ -106,8 +106,8 @@ def test_interfaces_come_and_go_and_another_device_is_another_interface():
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [
-        ("forward = false", "forward = 3", "forward is true or false"),
-        ("forward = false", "foreward = false", "unknown key foreward"),
+        ("forward = false", "forward = 3", "forward must be true or false"),
+        ("forward = false", "foreward = false", "there is no key foreward"),
         ("10.0.2.15/24", "10.0.2.15", "10.0.2.15"),
         ('addresses = ["10.0.2.15/24"]', 'addresses = ["10.0.2.15/24", "127.0.0.1/8"]', "given twice"),
         ("default via 10.0.2.2 dev eth0", "default to 10.0.2.2", "'to'"),
