@@ -1,4 +1,4 @@
-"""One option of a driver. A driver declares a table of them once, and every door reads that table.
+"""One option of a driver. A driver declares a table of them once, and every way to give an option reads it.
 
     DriverOption("offload", one_of("on", "off", "auto"), "Checksums left to the kernel.", default="auto")
 

@@ -49,7 +49,7 @@ class FileCopy(Protocol):
 
     @property
     def path(self) -> str:
-        """A path that opens the copy without waiting, valid as long as this object lives."""
+        """A path that opens the copy without waiting, valid as long as this object exists."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""What stands where a callback is not set yet, or not any more."""
+"""The callback that is used where none is set: it does nothing."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ def _offloads(descriptor: int) -> Finding:
         return Finding("tap", f"{tun.PATH} is not the kernel's: {error.strerror}", fix=fix, good=False)
     if has_virtio_header:
         return Finding("tap", f"{tun.PATH} can be used; checksums and segmentation can be left to the kernel")
-    return Finding("tap", f"{tun.PATH} knows no virtio_net_hdr: no offloads", fix="a kernel with CONFIG_TUN of its own")
+    return Finding("tap", f"{tun.PATH} has no virtio_net_hdr: no offloads", fix="a kernel with CONFIG_TUN of its own")
 
 
 def _left_behind(record: TapRecord) -> Iterator[Finding]:
@@ -66,7 +66,7 @@ def _put_back(record: TapRecord, side: host.HostSide) -> None:
 
 
 def _in_use(tap: str) -> bool:
-    """Tell whether a process has the TAP: without multi_queue it has one user at most."""
+    """Return whether a process has the TAP: without multi_queue it has one user at most."""
     if host.existing(tap) is None:
         return False
     descriptor = tun.open_tun()

@@ -46,7 +46,7 @@ _TSO = _CSUM | Feature.GUEST_TSO4 | Feature.GUEST_TSO6 | Feature.HOST_TSO4 | Fea
 _USO = _TSO | Feature.GUEST_USO4 | Feature.GUEST_USO6 | Feature.HOST_USO
 
 # From the most offload to none. TUNSETOFFLOAD says what the kernel may give to us. What it takes from us follows: it
-# always completes checksums and cuts TCP, and cuts UDP since the version (6.2) that knows the flags for UDP.
+# always completes checksums and cuts TCP, and cuts UDP since the version (6.2) that has the flags for UDP.
 OFFLOAD_STEPS: Final = (
     ("checksum, TSO and USO", _TUN_F_CSUM | _TUN_F_TSO4 | _TUN_F_TSO6 | _TUN_F_USO4 | _TUN_F_USO6, _USO),
     ("checksum and TSO", _TUN_F_CSUM | _TUN_F_TSO4 | _TUN_F_TSO6, _TSO),
@@ -77,13 +77,13 @@ def attach(fd: int, name: str) -> None:
 
 
 def has_virtio_header(fd: int) -> bool:
-    """Tell whether TAPs of this kernel have virtio_net_hdr, which all offloads need; *fd* need not be attached."""
+    """Return whether TAPs of this kernel have virtio_net_hdr, which all offloads need; *fd* need not be attached."""
     (features,) = _UNSIGNED.unpack(fcntl.ioctl(fd, _TUNGETFEATURES, bytes(_UNSIGNED.size)))
     return bool(features & _IFF_VNET_HDR)
 
 
 def is_persistent(fd: int) -> bool:
-    """Tell whether the attached TAP stays when *fd* is closed."""
+    """Return whether the attached TAP stays when *fd* is closed."""
     _, flags = _IFREQ_FLAGS.unpack(fcntl.ioctl(fd, _TUNGETIFF, bytes(_IFREQ_FLAGS.size)))
     return bool(flags & _IFF_PERSIST)
 

@@ -2,7 +2,7 @@
 
 The accepted features decide where the work is done. If the device completes checksums and cuts super-segments, a frame
 passes unchanged, with the work in `virtio_net_hdr`. Otherwise it is completed and cut here, and all its pieces are sent
-or none. This module doesn't know what the device is; `drivers/tap` has one.
+or none. This module depends on no particular device; `drivers/tap` has one.
 """
 
 from __future__ import annotations

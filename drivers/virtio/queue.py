@@ -134,7 +134,7 @@ class DriverQueue:
         self.available_index = rings.available[INDEX] = index + 1 & 0xFFFF
 
     def needs_notification(self) -> bool:
-        """Tell whether to notify the device of the chains that were added since the last call (§2.7.13.4.1)."""
+        """Return whether to notify the device of the chains that were added since the last call (§2.7.13.4.1)."""
         rings, new, old = self.rings, self.available_index, self._notified_index
         self._notified_index = new
         if self._event_idx:  # §2.7.10: whether the index has passed the event
@@ -288,7 +288,7 @@ class DeviceQueue:
         self.used_index = rings.used_head[INDEX] = index + 1 & 0xFFFF
 
     def needs_interrupt(self) -> bool:
-        """Tell whether to interrupt the driver for the chains that were pushed since the last call (§2.7.7.2)."""
+        """Return whether to interrupt the driver for the chains that were pushed since the last call (§2.7.7.2)."""
         rings, new, old = self.rings, self.used_index, self._interrupted_index
         self._interrupted_index = new
         if self._event_idx:  # §2.7.10: whether the index has passed the event

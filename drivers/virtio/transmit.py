@@ -93,7 +93,7 @@ class TransmitQueue:
         return True
 
     def fits(self, count: int) -> bool:
-        """Tell whether an empty ring has room for that many frames."""
+        """Return whether an empty ring has room for that many frames."""
         return 2 * count <= self._size
 
     @property

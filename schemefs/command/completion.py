@@ -1,4 +1,4 @@
-"""Shell completion of values that click can't know: directories, mounts, and names in a mounted tree.
+"""Shell completion of values that click does not have: directories, mounts, and names in a mounted tree.
 
 Most functions here are a click `shell_complete`. Only those that need a mounted tree read it: a completion must not
 hang on a mount whose daemon is dead.
@@ -24,7 +24,7 @@ Complete = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 def script(command: click.Command, shell: str) -> str:
     """Return the script that makes *shell* complete `schemefs`."""
     kind = get_completion_class(shell)
-    assert kind is not None, f"click knows no {shell}"
+    assert kind is not None, f"click has no completion for {shell}"
     return kind(command, {}, "schemefs", VARIABLE).source()
 
 

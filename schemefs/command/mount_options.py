@@ -1,6 +1,6 @@
 """The mount command's options: text in, a Config out, or a ValueError that says in a sentence what is wrong.
 
-This module knows what the words mean and the defaults. It has no click (cli.py has), and does not look at the machine
+This module has the meaning and the default of each word. It has no click (cli.py has), and does not look at the machine
 (drivers do).
 """
 
@@ -162,7 +162,7 @@ def _with_option(document: Document, tables: Tables, name: str, value: str | boo
 
 
 def overrides_file(name: str, tables: Tables) -> bool:
-    """Tell whether an option of a driver may be given beside --config."""
+    """Return whether an option of a driver may be given beside --config."""
     return any(option.overrides_file for table in tables.values() if (option := option_named(table, name)))
 
 

@@ -45,7 +45,7 @@ class Table(Protocol):
 
 
 class Face(Protocol):
-    """What shows a conversation, and must learn of its changes: its directory."""
+    """What shows a conversation and is notified of its changes: its directory."""
 
     def state_changed(self) -> None:
         """`status` or `err` may have another text now."""

@@ -45,7 +45,7 @@ def readme(protocol: ConversationProtocol, options: Mapping[str, Option], summar
         *options_and_verbs(protocol, options),
         "",
         "A conversation made by clone whose number was read waits half a minute for an open of its data.",
-        "Beware of `grep -r` and the like: reading clone or listen makes or awaits conversations.",
+        "Do not use `grep -r` here: a read of clone or listen makes a conversation or waits for one.",
     ]
     return "\n".join(text) + "\n"
 

@@ -61,5 +61,5 @@ class ConversationTable:
         return iter(sorted(self._live.values(), key=lambda conversation: conversation.number))
 
     def __len__(self) -> int:
-        """Return how many live."""
+        """Return the number of live conversations."""
         return len(self._live)

@@ -1,1 +1,1 @@
-"""The FUSE mount. It knows the contract of a scheme and everything about waiting, and no protocol."""
+"""The FUSE mount. It depends on the contract of a scheme, contains all waiting, and has no protocol."""

@@ -36,7 +36,7 @@ _reader_slots = trio.CapacityLimiter(MAX_READERS)
 
 
 class MemoryCopy:
-    """A copy of a file in memory. `path` can be opened while this object lives. Satisfies `FileCopy`."""
+    """A copy of a file in memory. `path` can be opened while this object exists. Satisfies `FileCopy`."""
 
     def __init__(self, octets: bytes) -> None:
         self._descriptor = os.memfd_create("schemefs-copy", os.MFD_CLOEXEC)

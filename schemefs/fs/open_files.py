@@ -59,7 +59,7 @@ class OpenFile(ABC):
         """Return the events that are true now, of `Event`."""
 
     def polled(self, caller: Caller, events: int, now: float, *, waits: bool) -> None:
-        """Note that *caller* was answered *events*; *waits*: it wants to know of the next change."""
+        """Note that *caller* was answered *events*; *waits*: the next change must be notified."""
 
     def keep_poll_handle(self, poll_handle: PollHandle) -> None:
         """Notify the kernel once, at the next change."""

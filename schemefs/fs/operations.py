@@ -128,7 +128,7 @@ class Operations(pyfuse3.Operations):
             raise SchemeError(errno.ENOENT, "names are UTF-8") from None
         except SchemeError as error:
             # A lookup for open looks like a lookup for stat, so both are recorded. Shells and tools look up names with
-            # a leading dot by themselves (.git): those must not replace a failure that a user wants explained.
+            # a leading dot by themselves (.git): those must not replace the reason of a failure that a user has seen.
             if parent.scheme is not None and not (error.errno == errno.ENOENT and name.startswith(b".")):
                 parent.scheme.err.record(caller, error.sentence)
             raise

@@ -4,7 +4,7 @@ inodes        that the kernel has a number for: a name until the kernel needs it
 files         open files; `streams` of them have a handle of a scheme
 listings      open directories
 parked        calls that wait
-polled        files whose next change the kernel wants to know
+polled        files whose next change must be notified to the kernel
 tasks timers  tasks of the event loop; armed timers
 unexpected    exceptions that are faults of the program, each logged with its traceback; a call gets EIO
 blocks        memory blocks that Python has allocated: a steadier figure than `resident` memory

@@ -66,7 +66,7 @@ device_lock = DeviceLock()
 
 
 class NurseryShim:
-    """Stands in for trio.Nursery. A worker that ends wakes the next; *on_end* is called if the mount has gone."""
+    """Replaces trio.Nursery. A worker that ends wakes the next; *on_end* is called if the mount has gone."""
 
     def __init__(self, nursery: trio.Nursery, on_end: Callable[[], None], callbacks: CallSoonQueue) -> None:
         self._nursery = nursery
@@ -89,7 +89,7 @@ class NurseryShim:
 
 
 class LowlevelShim:
-    """Stands in for trio.lowlevel: the four functions that pyfuse3 calls."""
+    """Replaces trio.lowlevel: the four functions that pyfuse3 calls."""
 
     current_task = staticmethod(trio.lowlevel.current_task)
     current_trio_token = staticmethod(trio.lowlevel.current_trio_token)
@@ -117,7 +117,7 @@ class LowlevelShim:
 
 
 class TrioShim:
-    """Stands in for the module `trio`."""
+    """Replaces the module `trio`."""
 
     ClosedResourceError = trio.ClosedResourceError
 

@@ -67,29 +67,29 @@ def parse_unicast_mac(text: str) -> bytes:
 
 
 def is_unicast_mac(mac: bytes) -> bool:
-    """Tell whether *mac* can be the address of one station: the group bit is clear, and it is not all zeros."""
+    """Return whether *mac* can be the address of one station: the group bit is clear, and it is not all zeros."""
     return len(mac) == 6 and not mac[0] & 1 and any(mac)
 
 
 def is_multicast(address: bytes) -> bool:
-    """Tell whether a packed address is a multicast group (224/4, ff00::/8)."""
+    """Return whether a packed address is a multicast group (224/4, ff00::/8)."""
     return address[0] == 0xFF if len(address) == 16 else 224 <= address[0] < 240
 
 
 def is_loopback(address: bytes) -> bool:
-    """Tell whether a packed address is in 127/8 or ::1."""
+    """Return whether a packed address is in 127/8 or ::1."""
     return address == bytes(15) + b"\x01" if len(address) == 16 else address[0] == 127
 
 
 def is_unicast(address: bytes) -> bool:
-    """Tell whether a packed address can be that of one other host: not 0/8, 224/4, 255/8, ::, ff00::/8."""
+    """Return whether a packed address can be that of one other host: not 0/8, 224/4, 255/8, ::, ff00::/8."""
     if len(address) == 4:
         return address[0] not in (0, 255) and not is_multicast(address)
     return address[0] != 0xFF and any(address)
 
 
 def is_assignable(address: bytes) -> bool:
-    """Tell whether a host of this network can have a packed address: unicast, and not 240/4 (RFC 1122 §3.2.1.3)."""
+    """Return whether a host of this network can have a packed address: unicast, and not 240/4 (RFC 1122 §3.2.1.3)."""
     return is_unicast(address) and (len(address) != 4 or address[0] < 240)
 
 

@@ -70,5 +70,5 @@ class BufferPool:
 
 
 def is_in_use(buffers: list[bytearray], index: int) -> bool:
-    """Tell whether `buffers[index]` has views; the list must hold the only other reference to it."""
+    """Return whether `buffers[index]` has views; the list must hold the only other reference to it."""
     return sys.getrefcount(buffers[index]) > _NO_VIEWS

@@ -38,7 +38,7 @@ def checksum(data: Buffer, initial: int = 0) -> int:
 
 
 def is_valid(data: Buffer, initial: int = 0) -> bool:
-    """Tell whether *data*, its checksum field included, sums to all ones."""
+    """Return whether *data*, its checksum field included, sums to all ones."""
     return ones_complement_sum(data, initial) == 0xFFFF
 
 

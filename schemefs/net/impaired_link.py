@@ -279,7 +279,7 @@ class _ImpairedDirection:
 
 
 def _is_icmp(frame: bytearray, start: int) -> bool:
-    """Tell whether *frame* is ICMP over IPv4; *start* is the offset of its IP header."""
+    """Return whether *frame* is ICMP over IPv4; *start* is the offset of its IP header."""
     is_ipv4 = (
         len(frame) >= start + 20 and bytes(frame[start - 2 : start]) in (b"", _TYPE_IPV4) and frame[start] >> 4 == 4
     )

@@ -89,7 +89,7 @@ class Transport(Protocol):
         """
 
     def expects(self, error: DeliveryError) -> bool:
-        """Tell whether this host may have sent what *error* quotes (RFC 5927); if not, its path MTU is ignored."""
+        """Return whether this host may have sent what *error* quotes (RFC 5927); if not, its path MTU is ignored."""
 
     def receive_error(self, error: DeliveryError, now: float) -> None:
         """Take the news that a datagram of this protocol was not delivered."""
@@ -342,10 +342,10 @@ class NetworkLayer(Protocol):
         """Pass an error to the transport whose datagram caused it; from EMSGSIZE the path MTU is learned."""
 
     def is_local(self, address: bytes) -> bool:
-        """Tell whether *address* is a local address (127/8 included)."""
+        """Return whether *address* is a local address (127/8 included)."""
 
     def is_broadcast(self, address: bytes) -> bool:
-        """Tell whether *address* is 255.255.255.255 or the broadcast address of a local network."""
+        """Return whether *address* is 255.255.255.255 or the broadcast address of a local network."""
 
     def join_group(self, group: bytes, now: float) -> None:
         """Receive datagrams to a multicast group, on the interface of the route to it, until as many `leave_group`.

@@ -68,7 +68,7 @@ class PortTable:
                 del self._claims[claim.port]
 
     def is_claimed(self, port: int) -> bool:
-        """Tell whether *port* is claimed, on any address."""
+        """Return whether *port* is claimed, on any address."""
         return port in self._claims
 
     def __iter__(self) -> Iterator[Claim]:

@@ -56,7 +56,7 @@ class StreamSocket(Protocol):
     on_changed: Callable[[], None]  # set by the caller; called when an operation may succeed that would have blocked
 
     def opening(self, now: float) -> bool:
-        """Tell whether the handshake is under way; raises when it failed."""
+        """Return whether the handshake is under way; raises when it failed."""
 
     def read(self, size: int, now: float) -> Buffer | Chunks | None:
         """Return at most *size* octets; b"": the peer has closed."""

@@ -4,7 +4,7 @@
     stdout <── the main thread ── conversation
 
 It ends when both directions have ended: a peer that has sent its FIN may still read the rest of stdin. If stdin is a
-terminal, the peer's end suffices: a user could not know that Ctrl-D is still needed.
+terminal, the peer's end suffices: a user does not expect that Ctrl-D is still needed.
 
 Two threads, because an echoing peer must be read while it is written to: each direction blocks by itself.
 Status 0: success; 1: no connection, or it failed.

@@ -80,15 +80,15 @@ class AddressConflictDetector:
         self.duplicates.pop(address, None)
 
     def is_watched(self, address: bytes) -> bool:
-        """Tell whether the use of *address* by another host is a conflict."""
+        """Return whether the use of *address* by another host is a conflict."""
         return address in self.duplicates or self._interface.has_address(address)
 
     def awaits_first_answer(self, address: bytes) -> bool:
-        """Tell whether only the first probe was sent, so that an owner had no second to answer yet."""
+        """Return whether only the first probe was sent, so that an owner had no second to answer yet."""
         return self._steps.get(address, 0) == 1
 
     def is_tentative(self, address: bytes) -> bool:
-        """Tell whether *address* is being probed."""
+        """Return whether *address* is being probed."""
         return 0 < self._steps.get(address, 0) <= PROBES
 
     def receive_conflict(self, address: bytes, mac: bytes, now: float) -> None:

@@ -51,7 +51,7 @@ class AddressTable:
         self.never_sources = self.broadcasts | set(self.local)
 
     def is_local(self, address: bytes) -> bool:
-        """Tell whether *address* is one of this host (127/8 included)."""
+        """Return whether *address* is one of this host (127/8 included)."""
         return address in self.local or (len(address) == 4 and address[0] == 127)
 
     def on_link(self, address: bytes, interface: str = "") -> str:

@@ -107,7 +107,7 @@ class Forwarder:
             return self._counters.drop("larger_than_mtu", datagram)
         copy = bytearray(datagram)
         _decrement_hop_limit(copy)
-        # A checksum that the device has checked needs no work. Cutting a segment needs no device that knows ECN.
+        # A checksum that the device has checked needs no work. The device that cuts a segment needs no ECN support.
         left = offload._replace(gso_type=offload.gso_type & ~GSO_ECN) if offload.flags & NEEDS_CHECKSUM else NO_OFFLOAD
         if fits:
             if self._send(Queued((copy,), left, copy[9]), next_hop, now):

@@ -171,7 +171,7 @@ class IpInterface:
         self.network.transmit_space(protocols, now)
 
     def is_replaceable(self, address: bytes) -> bool:
-        """Tell whether *address* is a gateway, and another gateway leads to the same networks."""
+        """Return whether *address* is a gateway, and another gateway leads to the same networks."""
         return (self.name, address) in self.network.routes.replaceable
 
     def suspect(self, next_hop: bytes, now: float, sink: Sink | None = None) -> None:
@@ -200,11 +200,11 @@ class IpInterface:
     # Addresses
 
     def has_address(self, address: bytes) -> bool:
-        """Tell whether *address* is in use on this interface."""
+        """Return whether *address* is in use on this interface."""
         return any(address == ours for ours, _ in self.addresses)
 
     def is_on_link(self, address: bytes) -> bool:
-        """Tell whether *address* is in a network of this interface."""
+        """Return whether *address* is in a network of this interface."""
         return any(network_of(address, length) == network_of(ours, length) for ours, length in self.addresses)
 
     def source_towards(self, address: bytes) -> bytes:
@@ -301,7 +301,7 @@ class IpInterface:
             self.neighbor_table.clear(now)
             self.network.dead_gateways.forget_interface(self.name)
             self._stalled = False
-            self.on_space(now)  # transports that wait for room learn now that there is no route
+            self.on_space(now)  # transports that wait for room find now that there is no route
         self._restart_detection(now)
         if up:
             self.network.igmp.report_again(self.name, now)

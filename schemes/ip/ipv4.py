@@ -40,7 +40,7 @@ class RawReceiver(Protocol):
         """Take *datagram*, borrowed for the call: copy the octets to keep."""
 
     def has_sent_to(self, destination: bytes) -> bool:
-        """Tell whether an error about a datagram to *destination* may quote one that it sent."""
+        """Return whether an error about a datagram to *destination* may quote one that it sent."""
 
 
 class Ipv4:

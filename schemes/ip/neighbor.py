@@ -88,7 +88,7 @@ class NeighborLink(Protocol):
         """Call `transmit_space` of the transports whose datagrams the queue refused."""
 
     def is_replaceable(self, address: bytes) -> bool:
-        """Tell whether the neighbor is a gateway, and another gateway leads to the same networks."""
+        """Return whether the neighbor is a gateway, and another gateway leads to the same networks."""
 
     def neighbor_unreachable(self, address: bytes, now: float) -> None:
         """Avoid the neighbor, which did not answer; `neighbor_failed` follows."""

@@ -120,11 +120,11 @@ class Network:
             self.invalidate("ip/forward")
 
     def is_local(self, address: bytes) -> bool:
-        """Tell whether *address* is a local address (127/8 included)."""
+        """Return whether *address* is a local address (127/8 included)."""
         return self.addresses.is_local(address)
 
     def is_broadcast(self, address: bytes) -> bool:
-        """Tell whether *address* is 255.255.255.255 or the broadcast address of a local network."""
+        """Return whether *address* is 255.255.255.255 or the broadcast address of a local network."""
         return address in self.addresses.broadcasts
 
     def join_group(self, group: bytes, now: float) -> None:
@@ -153,7 +153,7 @@ class Network:
             transport.receive_error(error, now)
 
     def _expects(self, error: DeliveryError) -> bool:
-        """Tell whether this host may have sent what *error* quotes; without a transport, a raw reader has sent it."""
+        """Return whether this host may have sent what *error* quotes; without a transport, a raw reader has sent it."""
         transport = self.transports.get(error.protocol)
         if transport is not None:
             return transport.expects(error)
@@ -204,7 +204,7 @@ class Network:
         return Hop(interface, destination, source or (interface.addresses[0][0] if interface.addresses else ANY_V4))
 
     def includes_us(self, destination: bytes) -> bool:
-        """Tell whether this host receives what it sends to *destination*, a broadcast address or a group."""
+        """Return whether this host receives what it sends to *destination*, a broadcast address or a group."""
         return destination in self.addresses.broadcasts or destination in self.addresses.groups
 
     def loop_back(self, chunks: Chunks, offload: Offload, now: float) -> None:

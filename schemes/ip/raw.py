@@ -82,7 +82,7 @@ class RawConversation(DatagramEngine[bytes]):
         return len(data)
 
     def has_sent_to(self, destination: bytes) -> bool:
-        """Tell whether one of the last datagrams had this destination."""
+        """Return whether one of the last datagrams had this destination."""
         return destination in self._paths
 
     def leave(self, now: float) -> None:

@@ -47,21 +47,21 @@ class _Incomplete:
         self.held = 0
 
     def fits(self, start: int, end: int, *, last: bool) -> bool:
-        """Tell whether octets start:end agree with the total length as far as it is known."""
+        """Return whether octets start:end agree with the total length as far as it is known."""
         if self.total >= 0:
             return end == self.total if last else end <= self.total
         highest = self.offsets[-1] + len(self.fragments[-1]) if self.offsets else 0
         return not last or end >= highest
 
     def overlap(self, start: int, end: int) -> bool:
-        """Tell whether a received fragment has one of the octets start:end."""
+        """Return whether a received fragment has one of the octets start:end."""
         index = bisect_left(self.offsets, start)
         if index < len(self.offsets) and self.offsets[index] < end:
             return True
         return index > 0 and self.offsets[index - 1] + len(self.fragments[index - 1]) > start
 
     def is_duplicate(self, start: int, payload: bytes) -> bool:
-        """Tell whether exactly this fragment was received before."""
+        """Return whether exactly this fragment was received before."""
         index = bisect_left(self.offsets, start)
         return index < len(self.offsets) and self.offsets[index] == start and self.fragments[index] == payload
 

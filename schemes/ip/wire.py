@@ -77,7 +77,7 @@ def header(
 
 
 def options_sound(options: Buffer) -> bool:
-    """Tell whether the options of a header are well-formed: every length is at least two and ends in the header."""
+    """Return whether the options of a header are well-formed: every length is at least two and ends in the header."""
     at = 0
     while at < len(options) and options[at] != OPTION_END:
         if options[at] == OPTION_NO_OPERATION:
@@ -90,7 +90,7 @@ def options_sound(options: Buffer) -> bool:
 
 
 def has_source_route(options: Buffer) -> bool:
-    """Tell whether well-formed *options* have a loose or strict source route."""
+    """Return whether well-formed *options* have a loose or strict source route."""
     at = 0
     while at < len(options) and options[at] != OPTION_END:
         if options[at] in (OPTION_LOOSE_ROUTE, OPTION_STRICT_ROUTE):

@@ -184,6 +184,6 @@ def _by_rule(rules: Iterable[Rule] | Iterable[RouteEntry]) -> dict[_Key, set[str
 
 
 def _is_among(rules: dict[_Key, set[str]], rule: Rule | RouteEntry) -> bool:
-    """Tell whether *rule* is one of *rules*. A rule without an interface matches any interface."""
+    """Return whether *rule* is one of *rules*. A rule without an interface matches any interface."""
     interfaces = rules.get(_key(rule), set())
     return bool(interfaces) and (not rule.interface or bool(interfaces & {"", rule.interface}))

@@ -72,7 +72,7 @@ class Connection(ControlBlock):
     # The user's calls
 
     def opening(self, now: float) -> bool:
-        """Tell whether the handshake is under way. Raises what ended the connection, unless octets wait to be read."""
+        """Return whether the handshake is under way. Raises what ended the connection, unless octets wait to be read."""
         del now
         if self.pending_error.error is not None and not self.receive_buffer.size:
             self.pending_error.raise_once()
@@ -145,7 +145,7 @@ class Connection(ControlBlock):
         return self.receive_buffer.size
 
     def synced(self, now: float) -> bool:
-        """Tell whether the peer has acknowledged everything written."""
+        """Return whether the peer has acknowledged everything written."""
         del now
         if self.pending_error.error is not None:
             self.pending_error.raise_once()

@@ -174,7 +174,7 @@ class ControlBlock:
         "mss",  # octets of payload in one segment on the wire
         "max_payload",  # octets of payload in one super-segment: a multiple of `mss`
         #
-        # Replies: what the peer is owed.
+        # Replies that are due.
         "reply",  # NO_REPLY, ACK_DUE …; ACK_DUE stays until an ACK has left
         "quick_acks",  # segments that are still acknowledged without delay
         "dsack",  # (left, right) of a duplicate to report with the next ACK (RFC 2883); None: none

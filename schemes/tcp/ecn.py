@@ -27,7 +27,7 @@ CE: Final = 0b11
 
 
 def asks(tcb: ControlBlock) -> bool:
-    """Tell whether our SYN asks for it: only the first to each address does."""
+    """Return whether our SYN asks for it: only the first to each address does."""
     return tcb.ecn_requested and not tcb.syn_retries
 
 

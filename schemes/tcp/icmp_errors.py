@@ -46,7 +46,7 @@ def error_arrives(tcb: ControlBlock, error: DeliveryError, now: float) -> None:
 
 
 def quotes_what_is_in_flight(tcb: ControlBlock, error: DeliveryError) -> bool:
-    """Tell whether *error* is about octets in flight (RFC 5927 §4.1); an error of our own network layer quotes none."""
+    """Return whether *error* is about octets in flight (RFC 5927 §4.1); one of our own network layer quotes none."""
     if len(error.transport) < QUOTED.size:
         return True
     snd = tcb.snd
@@ -54,7 +54,7 @@ def quotes_what_is_in_flight(tcb: ControlBlock, error: DeliveryError) -> bool:
 
 
 def is_hard(error: DeliveryError) -> bool:
-    """Tell whether it is hard by RFC 9293 §3.9.2.2: protocol or port unreachable."""
+    """Return whether it is hard by RFC 9293 §3.9.2.2: protocol or port unreachable."""
     return error.icmp_type == _UNREACHABLE and error.icmp_code in _HARD_CODES
 
 

@@ -89,7 +89,7 @@ class Listener:
         return len(self.waiting) < self.backlog
 
     def takes_syn(self) -> bool:
-        """Tell whether a SYN may begin a connection; one that may not is counted."""
+        """Return whether a SYN may begin a connection; one that may not is counted."""
         if not self.has_room:
             self.overflows += 1
             self.tcp.statistics.drop("listen_overflow")

@@ -1,4 +1,4 @@
-"""The values a user may read and change while a connection or listener lives: `settings/`, ctl verbs, path options.
+"""The values a user may read and change while a connection or listener exists: `settings/`, ctl verbs, path options.
 
 A change that can have no effect any more is refused: EISCONN for `ecn` once the SYN has been sent, ENOTCONN else.
 """
@@ -102,7 +102,7 @@ class _Span(NamedTuple):
 
 
 def _may_ask_again(tcb: ControlBlock) -> bool:
-    """Tell whether a SYN may still ask for ECN: the one to the next address."""
+    """Return whether a SYN may still ask for ECN: the one to the next address."""
     return tcb.state == SYN_SENT and bool(tcb.alternatives)
 
 

@@ -62,7 +62,7 @@ class Tcp:
         self.listeners: dict[tuple[bytes, int], Listener] = {}
         self._ephemeral = EphemeralPorts(random)
         self._numbers: NumberSource = InitialSequenceNumbers(random)
-        self._owing: set[ControlBlock] = set()  # they owe an ACK at the end of the burst
+        self._ack_due: set[ControlBlock] = set()  # an ACK is due at the end of the burst
         self._sending: set[ControlBlock] = set()  # they transmit at the end of the burst
         self._waiting: set[ControlBlock] = set()  # for room on the link
         self._end_of_burst = timers.timer(self.burst_ended, "tcp: end of burst")
@@ -196,7 +196,7 @@ class Tcp:
         return True
 
     def expects(self, error: DeliveryError) -> bool:
-        """Tell whether it quotes a segment that is in flight."""
+        """Return whether it quotes a segment that is in flight."""
         connection = self._sender(error)
         return connection is not None and quotes_what_is_in_flight(connection, error)
 
@@ -221,9 +221,9 @@ class Tcp:
                 output.send_due(connection, now)
 
     def burst_ended(self, now: float) -> None:
-        """All segments of a burst are processed: send one ACK for each connection that owes one."""
-        owing, self._owing = self._owing, set()
-        for connection in owing:
+        """All segments of a burst are processed: send one ACK for each connection where it is due."""
+        due, self._ack_due = self._ack_due, set()
+        for connection in due:
             if connection.rcv.acked != connection.rcv.nxt and connection.state != CLOSED:
                 segments.send_ack(connection, now)
         sending, self._sending = self._sending, set()
@@ -237,7 +237,7 @@ class Tcp:
 
         A timer without delay fires at the end of a burst: timers run when the driver has drained its queue.
         """
-        self._owing.add(connection)
+        self._ack_due.add(connection)
         if not self._end_of_burst.armed:
             self._end_of_burst.set(now)
 
@@ -266,7 +266,7 @@ class Tcp:
         """The connection has ended."""
         if self.connections.get(connection.key) is connection:
             del self.connections[connection.key]
-        self._owing.discard(connection)
+        self._ack_due.discard(connection)
         self._sending.discard(connection)
         self._waiting.discard(connection)
 

@@ -71,7 +71,7 @@ class TimeWait:
         return self.replies.allows(now)
 
     def is_newer(self, segment: Segment) -> bool:
-        """Tell whether a SYN can't be an old duplicate (RFC 6191 §2): a later timestamp, else a later number."""
+        """Return whether a SYN can't be an old duplicate (RFC 6191 §2): a later timestamp, else a later number."""
         if segment.timestamp >= 0:
             if not self.timestamps_on:
                 return True

@@ -20,7 +20,7 @@ OCTETS = 400_000
 
 
 def are_in_order(patterns: list[str], lines: list[str]) -> bool:
-    """Tell whether the patterns are found in the lines in this order, with anything between."""
+    """Return whether the patterns are found in the lines in this order, with anything between."""
     rest = iter(lines)
     return all(any(re.search(pattern, line) for line in rest) for pattern in patterns)
 

@@ -57,7 +57,7 @@ class Entries:
 
 
 def _is_below(frame: FrameType) -> bool:
-    """Tell whether *frame* was called, at any depth, by the processing of a segment."""
+    """Return whether *frame* was called, at any depth, by the processing of a segment."""
     caller = frame.f_back
     while caller is not None and caller.f_code is not arrival.segment_arrives.__code__:
         caller = caller.f_back
