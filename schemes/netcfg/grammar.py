@@ -8,13 +8,14 @@ neighbor    10.0.2.2 52-55-0a-00-02-02
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from schemefs.net import faults
 from schemefs.net.addresses import (
     is_unicast,
     network_of,
     parse_cidr,
+    parse_host,
     parse_number,
     parse_numeric,
     parse_unicast_mac,
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
     from schemefs.net.network_layer import Routes
+
+LABEL_OCTETS: Final = 63
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +81,14 @@ def parse_unicast(text: str) -> bytes:
     if not is_unicast(address):
         raise ValueError(faults.not_unicast(repr(text)))
     return address
+
+
+def parse_domain(text: str) -> str:
+    """Parse a domain name of the search list: labels of 1 to 63 octets (RFC 1035 §2.3.4), without a final dot."""
+    if not all(0 < len(label) <= LABEL_OCTETS for label in text.split(".")):
+        message = f"{text!r} is not a domain name; between its dots are 1 to {LABEL_OCTETS} octets"
+        raise ValueError(message)
+    return parse_host(text)
 
 
 def parse_neighbor(line: str) -> tuple[bytes, bytes]:

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 
 from schemefs.config import interface_config
 from schemefs.document import Document, InterfaceDocument
-from schemefs.net.addresses import parse_host, parse_unicast_mac, presentation
+from schemefs.net.addresses import parse_unicast_mac, presentation
 from schemefs.net.impairment import Impairment, parse_impairments
 from schemes.netcfg.grammar import (
     Rule,
+    parse_domain,
     parse_neighbor,
     parse_rule_to_add,
     parse_state,
@@ -66,7 +67,7 @@ class Plan:
             name: interface_config(name, interface, IPv4Address(nameserver) if len(nameserver) == 4 else None)
             for name, interface in document.interfaces.items()
         }
-        self._search = tuple(map(parse_host, document.search or ()))
+        self._search = tuple(map(parse_domain, document.search or ()))
 
     def carry_out(self, now: float) -> None:
         """Put all but the names in force. SchemeError: one step failed; the steps before it are done."""

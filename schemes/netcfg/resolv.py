@@ -6,10 +6,10 @@ import errno
 from typing import TYPE_CHECKING, Final
 
 from schemefs.errors import SchemeError
-from schemefs.net.addresses import parse_host, presentation
+from schemefs.net.addresses import presentation
 from schemefs.scheme import StaticDirectory
 from schemes.netcfg.commands import Command, CommandFile
-from schemes.netcfg.grammar import parse_unicast
+from schemes.netcfg.grammar import parse_domain, parse_unicast
 from schemes.netcfg.rendering import NOT_CONFIGURED
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def resolv_directory(context: SchemeContext) -> StaticDirectory:
 
     def set_search(lines: list[str]) -> Callable[[], None]:
         words = " ".join(lines).lower().split()
-        domains = () if words == [NONE] else tuple(parse_host(word.rstrip(".")) for word in words)
+        domains = () if words == [NONE] else tuple(parse_domain(word.rstrip(".")) for word in words)
         return lambda: setattr(names, "search", domains)
 
     def set_hosts(lines: list[str]) -> Callable[[], None]:

@@ -72,7 +72,7 @@ def segment_arrives(tcb: ControlBlock, segment: Segment, now: float) -> None:
             _seventh_process_text(tcb, segment, now)
         if segment.flags & FIN or tcb.rcv.fin_at >= 0:
             _eighth_check_fin(tcb, segment, now)
-    # Most segments of a stream that only receives need neither: nothing was in flight, and nothing waits.
+    # A connection that only receives mostly needs no call: nothing was in flight, nothing waits, and no reply is due.
     may_transmit = is_taken and (tcb.send_buffer.end > una or tcb.fin_queued)
     if may_transmit or tcb.reply:
         reply.send(tcb, segment, now, is_taken=is_taken, may_transmit=may_transmit)

@@ -137,7 +137,7 @@ def in_turns(measures: dict[str, Callable[[], float]]) -> dict[str, float]:
 
 
 def latency(path: Path, where: str) -> bool:
-    """Measure an octet's trip; tell whether the goal was met."""
+    """Measure an octet's trip; return whether the goal was met."""
     ends = connection(path, 8001)
     bare = os.open(path / "bare/one", os.O_RDWR), os.open(path / "bare/two", os.O_RDWR)
     stack = Stack()
@@ -151,7 +151,7 @@ def latency(path: Path, where: str) -> bool:
 
 
 def crowd(path: Path) -> bool:
-    """Measure the same calls alone and among a crowd, in turns; tell whether the goal was met."""
+    """Measure the same calls alone and among a crowd, in turns; return whether the goal was met."""
     ends = connection(path, 8002)
     measures = {"octet": lambda: trip(ends), "text": lambda: open_and_read(path / "README")}
     alone: dict[str, list[float]] = {name: [] for name in measures}
@@ -182,7 +182,7 @@ def cpu_seconds(pid: int) -> float:
 
 
 def idle(mount: SchemeMount) -> bool:
-    """Measure the daemon with many connections and nothing to do; tell whether the goal was met."""
+    """Measure the daemon with many connections and nothing to do; return whether the goal was met."""
     with ExitStack() as stack:
         listener = os.open(mount.path / "tcp/:8003,backlog=1024", os.O_RDWR)
         stack.callback(os.close, listener)

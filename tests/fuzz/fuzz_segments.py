@@ -1,10 +1,10 @@
-"""The coverage-guided fuzzer of TCP: stories (`tcp_fuzz`) bred by how much of schemes.tcp they reach.
+"""The coverage-guided fuzzer of TCP: its inputs (`tcp_fuzz`) are selected by how much of schemes.tcp they reach.
 
     ./dev fuzz [--seconds N] [--corpus DIRECTORY]     until then, or until one fails: it is written to tests/fuzz/found
     ./dev fuzz --replay FILE                          one again, with its traceback
 
-Bred by atheris (libFuzzer for Python), where there is one for this Python and machine. What it breeds is kept in
-.fuzz/, so the next run goes on from there.
+atheris (libFuzzer for Python) generates them, where there is one for this Python and machine. They are kept in
+.fuzz/, so the next run continues from there.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 FOUND = Path(__file__).with_name("found")
 NO_ATHERIS = "there is no atheris for this Python and machine: ./dev test tests/property/test_tcp_fuzz.py goes without"
-MAX_LENGTH = 400  # octets of a story
+MAX_LENGTH = 400  # octets of an input
 SEEDS = 64
 
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="./dev fuzz", description="Fuzz TCP, guided by coverage.")
     parser.add_argument("--seconds", type=int, default=60, help="how long (60)")
-    parser.add_argument("--corpus", type=Path, default=ROOT / ".fuzz", help="where what was bred is kept (.fuzz)")
-    parser.add_argument("--replay", type=Path, help="run one story alone")
+    parser.add_argument("--corpus", type=Path, default=ROOT / ".fuzz", help="where the inputs are kept (.fuzz)")
+    parser.add_argument("--replay", type=Path, help="run one input alone")
     return parser.parse_args()
 
 
 def seed(corpus: Path) -> None:
-    """Begin with random stories in every state: from nothing, the breeding would have to find those first."""
+    """Begin with random inputs in every state: else the fuzzer would have to find the states first."""
     corpus.mkdir(parents=True, exist_ok=True)
     chance = random.Random(1)
     for number in range(SEEDS):

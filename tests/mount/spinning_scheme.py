@@ -1,6 +1,6 @@
 """A scheme that never comes back: reading `spin/forever` keeps the daemon busy for good.
 
-That it has begun is told by a file: $SPINNING is made.
+When it has begun, it makes the file $SPINNING.
 """
 
 from __future__ import annotations

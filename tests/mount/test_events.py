@@ -145,7 +145,7 @@ def conversation(descriptor: int) -> str:
 
 
 def events_of(at: Situation, descriptor: int, interest: str) -> int:
-    """Return what a fresh registration tells at once, as poll's bits."""
+    """Return what a fresh registration reports at once, as poll's bits."""
     queue = at.open("event/queue")
     os.write(queue, f"{conversation(descriptor)} {interest}\n".encode())
     try:

@@ -91,7 +91,7 @@ def test_a_stopped_daemon_with_readers_that_sigkill_does_not_end(mount: SchemeMo
 
 
 def test_a_spinning_daemon(_no_leftovers: None, tmp_path: Path) -> None:
-    """It has taken the request and hears no SIGTERM any more."""
+    """It has taken the request and does not react to SIGTERM any more."""
     spinning = tmp_path / "spinning"
     mount = SchemeMount(schemes=[SpinningScheme], environment={"SPINNING": str(spinning)})
     try:
@@ -119,7 +119,7 @@ def test_a_mount_in_use_ends_all_the_same(mount: SchemeMount) -> None:
     assert schemefs("umount", "--force", mount.path).returncode == 0
     with pytest.raises(OSError, match=r"aborted|not connected"):
         os.read(listener, 1)
-    with suppress(OSError):  # close(2) tells what flush was answered, and closes
+    with suppress(OSError):  # close(2) returns the error of flush, and closes
         os.close(listener)
 
 

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.needs("fuse")
 
 
 class Servers:
-    """Starts `schemefs serve` on one mount and tells where each listens."""
+    """Starts `schemefs serve` on one mount and returns where each listens."""
 
     def __init__(self, mount: SchemeMount) -> None:
         self.mount = mount

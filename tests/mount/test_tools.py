@@ -213,7 +213,7 @@ def test_nc_by_udp_to_nobody_ends(tools: Tools) -> None:
     assert "Connection refused" in tools.run("nc", "-u", "127.0.0.1", "9", status=1, octets=b"anybody?")
 
 
-def test_nc_wants_to_know_whom_to_connect_to(shared: Tools) -> None:
+def test_nc_needs_a_host_to_connect_to(shared: Tools) -> None:
     assert "HOST PORT" in shared.run("nc", "127.0.0.1", status=1)
     assert "schemefs serve tls/" in shared.run("nc", "-c", "-l", "443", status=1)
 
@@ -309,7 +309,7 @@ def test_help_has_examples(name: str) -> None:
     assert f"Examples:\n    schemefs {name}" in done.stdout
 
 
-# Manners that all have
+# What all tools have in common
 
 
 def with_shell(tools: Tools, script: str) -> subprocess.CompletedProcess[str]:

@@ -1,4 +1,4 @@
-"""The event queue under random schedules: no event is lost while a reader sleeps, and none is told that is not true."""
+"""The event queue under random schedules: while a reader sleeps no event is lost, and each reported event is true."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Things(Scheme):
 
 
 class Reader:
-    """Reads whenever it is woken, and keeps what is owed to it by a naive reading of the rules."""
+    """Reads whenever it is woken, and keeps what a simple model of the rules requires."""
 
     def __init__(self) -> None:
         tree = Tree()
@@ -128,7 +128,7 @@ def test_no_event_is_lost(steps: list[tuple[str, int, object]]) -> None:
     reader = Reader()
     for what, number, value in steps:
         reader.step(what, number, value)
-        # A reader that sleeps is owed nothing: whatever became news since has woken it.
+        # A reader that sleeps has nothing to read: each new event has woken it.
         assert reader.awake or not reader._owed(), reader._owed()
     while reader.handle.fevent(Event.IN):
         reader.read(4096)

@@ -108,7 +108,7 @@ def test_reassembly_gives_back_what_was_cut_in_whatever_order(case: tuple[bytes,
         if len(seen) == len({p[0] for p in pieces}):
             expected += 1
             seen.clear()
-    # Duplicates that come after completion begin another datagram, as far as anybody can know.
+    # Duplicates that come after completion begin another datagram, as far as a receiver can see.
     assert [received for _, _, received in host.transport.received] == [payload] * expected
     for octets in host.transport.datagrams:
         assert dpkt.in_cksum(octets[:20]) == 0

@@ -1,4 +1,4 @@
-"""Stories of segments, replays, time and calls, told by random octets (tcp_fuzz), and those that once failed."""
+"""Sequences of segments, replays, time and calls, chosen by random octets (tcp_fuzz), and those that once failed."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def test_what_the_fuzzer_has_found(path: Path) -> None:
 
 
 @pytest.mark.full
-def test_breeding_stories_for_a_minute(tmp_path: Path) -> None:
-    """`./dev fuzz`, in short: from the seeds, so that what one machine has bred does not decide what is tested."""
+def test_the_fuzzer_for_a_minute(tmp_path: Path) -> None:
+    """`./dev fuzz`, in short: from the seeds, so that the inputs kept on one machine do not decide what is tested."""
     pytest.importorskip("atheris", reason="no atheris for this Python and machine")
     command = [sys.executable, str(FUZZER), "--seconds", "60", "--corpus", str(tmp_path / "corpus")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)

@@ -77,7 +77,7 @@ def test_unwrap_is_nearest_and_congruent(number: int, near: int) -> None:
 
 @given(st.lists(st.tuples(st.integers(0, 200), st.integers(1, 60)), max_size=30), st.integers(0, 50))
 def test_reassembly_agrees_with_a_bitmap(puts, nxt: int) -> None:
-    """Octet i of the stream is i & 255, so what came first can't be told from what came later."""
+    """Octet i of the stream is i & 255, so copies of an octet are equal, whichever came first."""
     queue = ReassemblyQueue()
     have: set[int] = set()
     for start, size in puts:

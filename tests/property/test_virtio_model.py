@@ -103,7 +103,7 @@ class VirtqueueModel(RuleBasedStateMachine):
 
     @rule()
     def ring_the_bell(self) -> None:
-        """A device that asked, and has nothing, hears of the next chain."""
+        """A device that asked, and has nothing, is notified of the next chain."""
         self.driver.needs_notification()
         if not self.device.enable_notifications():
             chain = self.driver.add((1,))

@@ -6,7 +6,7 @@ of frames, signals and timers is handled before the first woken task. What must 
     whenever all is quiet, nobody is parked while fevent says that its call would not block      no lost wake-up
     the octets read are the octets written, in order, none lost, none twice                      also across signals
     an interrupted call ends at once; a time-out only ends a call whose time is over
-    a poll handle is notified at the next change, once; and a poll that got "no" is told of a later "yes"
+    a poll handle is notified at the next change, once; and a poll that got "no" is notified of a later "yes"
     at the end nothing is left: no parked call, no timer, no unique
 """
 
@@ -70,7 +70,7 @@ class Pipe(Handle):
 
 
 class Polled:
-    """A poll handle, and what the kernel was told when it gave it."""
+    """A poll handle, and what the kernel was answered when it gave it."""
 
     def __init__(self) -> None:
         self.notified = 0
@@ -186,7 +186,7 @@ class Schedule:
         if self.polled is not None:
             assert self.polled.notified <= 1
             news = state & ~self.polled_state
-            assert self.polled.notified or not news, "poll was not told of a change"
+            assert self.polled.notified or not news, "poll was not notified of a change"
         assert self.received + self.pipe.queue == self.accepted + self._taken_by_parked_write()
 
     def _taken_by_parked_write(self) -> bytes:

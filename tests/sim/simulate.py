@@ -23,7 +23,7 @@ def fails(seed: int) -> str:
         simulation.Simulation(seed).run()
     except simulation.Violation as violation:
         return str(violation)
-    except Exception as error:  # whatever it is, the seed must be told
+    except Exception as error:  # whatever it is, the seed must be reported
         return f"seed {seed}: {error!r}; replay: ./dev sim --seed {seed}"
     return ""
 

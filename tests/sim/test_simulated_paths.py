@@ -12,7 +12,7 @@ from tests.support.tcp_pair import LEFT, RIGHT, Pair, User, WireImpairment, conv
 
 
 def test_an_mtu_that_falls_on_the_way() -> None:
-    """RFC 1191 §6.4: each "fragmentation needed" is heard once, and what was too large goes again at once."""
+    """RFC 1191 §6.4: each "fragmentation needed" is taken once, and what was too large is sent again at once."""
     pair = Pair(1, WireImpairment(delay=0.01))
     client, server = pair.established()
     octets = random.Random(1).randbytes(500_000)

@@ -108,7 +108,7 @@ def timed_out(iss: int = 0, irs: int = 0) -> Trace:
 
 
 def marked(iss: int = 0, irs: int = 0) -> Trace:
-    """Both speak ECN, a router has marked something, and so has one on the other way."""
+    """Both sides use ECN, and a router has marked a datagram in each direction."""
     tcp = Trace(iss=iss, irs=irs)
     tcp.connect(ecn_requested=True)
     tcp.receives(f"SE. 0:0(0) ack 1 mss 1000 {OPTIONS}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import re
 
 import pytest
 
@@ -38,9 +39,10 @@ def test_the_search_list() -> None:
     assert netcfg.cat("resolv/search") == ""
     netcfg.echo("Example.com. example.org", "resolv/search")
     assert netcfg.cat("resolv/search") == "example.com\nexample.org\n"
-    with pytest.raises(SchemeError) as caught:
-        netcfg.echo("exa/mple", "resolv/search")
-    assert caught.value.errno == errno.EINVAL
+    for malformed in ("exa/mple", "a..b", ".a", "x" * 64 + ".org", "1.2"):
+        with pytest.raises(SchemeError, match=re.escape(repr(malformed))) as caught:
+            netcfg.echo(malformed, "resolv/search")
+        assert caught.value.errno == errno.EINVAL
     with pytest.raises(SchemeError) as caught:
         netcfg.echo("example.net", "resolv/search", USER)
     assert caught.value.errno == errno.EACCES
