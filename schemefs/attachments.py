@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from schemefs.driver import DriverContext, DriverError, OptionError
-from schemefs.errors import SchemeError
+from schemefs.errors import SchemeError, out_of_descriptors
 
 if TYPE_CHECKING:
     from schemefs.call_soon import CallSoonQueue
@@ -90,8 +90,8 @@ class Attachments:
     def attach(self, config: InterfaceConfig, now: float) -> None:
         """Add an interface while running.
 
-        EEXIST: there is one of that name; EINVAL: an option is bad; ENODEV: the device can't be had. Another error:
-        a scheme refuses the link.
+        EEXIST: there is one of that name; EINVAL: an option is bad; ENODEV: the device can't be had; EMFILE: no file
+        descriptor is left. Another error: a scheme refuses the link.
         """
         if config.name in self._attached:
             raise SchemeError(errno.EEXIST, f"there is an interface {config.name} already")
@@ -99,7 +99,11 @@ class Attachments:
             self.open(config)
         except OptionError as error:
             raise SchemeError(errno.EINVAL, str(error)) from None
-        except DriverError as error:
+        except (DriverError, OSError) as error:
+            if (refusal := out_of_descriptors(error)) is not None:
+                raise refusal from None
+            if isinstance(error, OSError):
+                raise
             raise SchemeError(errno.ENODEV, str(error)) from None
         attachment = self._attached[config.name]
         try:

@@ -8,6 +8,12 @@ from __future__ import annotations
 
 import errno as errno_names
 import os
+from typing import Final
+
+_OUT_OF_DESCRIPTORS: Final = {
+    errno_names.EMFILE: "the daemon has no file descriptor left: its limit (ulimit -n) must be higher",
+    errno_names.ENFILE: "this machine has no room for more open files: its limit (sysctl fs.file-max) must be higher",
+}
 
 
 class SchemeError(Exception):
@@ -20,6 +26,16 @@ class SchemeError(Exception):
 
     def __str__(self) -> str:
         return f"{self.sentence} ({errno_names.errorcode.get(self.errno, self.errno)}: {os.strerror(self.errno)})"
+
+
+def out_of_descriptors(error: BaseException) -> SchemeError | None:
+    """Return the error for the caller if *error*, or an error behind it, is that no file descriptor is left."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.errno in _OUT_OF_DESCRIPTORS:
+            return SchemeError(cause.errno, _OUT_OF_DESCRIPTORS[cause.errno])
+        cause = cause.__cause__ or cause.__context__
+    return None
 
 
 class PendingError:

@@ -102,7 +102,7 @@ class TapDriver(Driver):
         if side is not None and not self.created:
             try:
                 host.restore(side)
-            except DriverError as error:
+            except (DriverError, OSError) as error:
                 self.log.warning("the TAP %s could not be put back as it was found: %s", side.name, error)
             else:
                 if record is not None:

@@ -6,6 +6,7 @@ pyroute2 is imported when it is used first: the import takes 0.2 s, which `--dri
 from __future__ import annotations
 
 import errno
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 # The TAP drops frames when its queue is full, and the kernel's TCP sends what the window allows: with a queue of 500
 # and a window of 6 MiB, 0.2 Gbit/s remained (measured).
 QUEUE_LENGTH: Final = 5000
+
+DESCRIPTORS: Final = 8  # that an IPRoute needs at the most, with its event loop and an import in progress
 
 _IFF_UP: Final = 1
 _TABLE_MAIN: Final = 254
@@ -52,7 +55,8 @@ class ExistingLink:
 
 @contextmanager
 def netlink() -> Iterator[IPRoute]:
-    """Open a netlink socket for a few requests. DriverError: the kernel refuses one."""
+    """Open a netlink socket for a few requests. DriverError: the kernel refuses one. OSError: no descriptor is left."""
+    _require_descriptors()
     from pyroute2 import IPRoute  # noqa: PLC0415 - see the module's text
     from pyroute2.netlink.exceptions import NetlinkError  # noqa: PLC0415
 
@@ -163,6 +167,17 @@ def used_subnets(ignoring: str) -> list[UsedSubnet]:
             network = IPv4Network(f"{message.get('dst') or '0.0.0.0'}/{message['dst_len']}")  # noqa: S104 - the default route in netlink's form
             used.append(UsedSubnet(names.get(message.get("oif"), ""), network))
     return [one for one in used if one.interface != ignoring and not one.network.subnet_of(_NEVER_OURS)]
+
+
+def _require_descriptors() -> None:
+    """Check that IPRoute can open what it needs: asyncio prints a traceback about an event loop that is half made."""
+    opened: list[int] = []
+    try:
+        while len(opened) < DESCRIPTORS:
+            opened.append(os.eventfd(0))
+    finally:
+        for descriptor in opened:
+            os.close(descriptor)
 
 
 def _link(ip: IPRoute, name: str) -> Any:

@@ -25,6 +25,7 @@ RESOLV_CONF: Final = Path("/etc/resolv.conf")
 PORT: Final = 53
 RESOLVER_TIMEOUT: Final = 2.0  # seconds for one resolver
 TCP_TIMEOUT: Final = 10.0  # seconds for a whole TCP connection (RFC 7766 §6.2.3)
+ACCEPT_PAUSE: Final = 0.1  # seconds until accept is tried again
 MAX_QUERIES: Final = 64  # in progress; more are dropped, and a client asks again (RFC 1035 §4.2.1)
 LARGEST: Final = 65535
 _HEADER: Final = 12
@@ -64,7 +65,7 @@ class Relay:
         datagrams, connections = self._sockets
         listener = trio.SocketListener(trio.socket.from_stdlib_socket(connections))
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(trio.serve_listeners, self._relay_stream, [listener])
+            nursery.start_soon(self._accept, listener, nursery)
             await self._relay_datagrams(trio.socket.from_stdlib_socket(datagrams), nursery)
 
     def resolvers(self) -> list[str]:
@@ -117,6 +118,16 @@ class Relay:
 
     # TCP
 
+    async def _accept(self, listener: trio.SocketListener, nursery: trio.Nursery) -> None:
+        while True:
+            try:
+                client = await listener.accept()
+            except OSError as error:  # no file descriptor is left: the client waits in the kernel's queue
+                log.warning("a connection can't be accepted: %s", error.strerror)
+                await trio.sleep(ACCEPT_PAUSE)
+            else:
+                nursery.start_soon(self._relay_stream, client)
+
     async def _relay_stream(self, client: trio.SocketStream) -> None:
         async with client:
             with trio.move_on_after(TCP_TIMEOUT), suppress(trio.BrokenResourceError, trio.ClosedResourceError):
@@ -133,16 +144,16 @@ class Relay:
 async def _ask(resolver: str, query: bytes) -> bytes:
     """Return the resolver's answer; empty: none came in time."""
     family = socket.AF_INET6 if ":" in resolver else socket.AF_INET
-    with trio.socket.socket(family, socket.SOCK_DGRAM) as theirs, trio.move_on_after(RESOLVER_TIMEOUT):
-        try:
+    try:
+        with trio.socket.socket(family, socket.SOCK_DGRAM) as theirs, trio.move_on_after(RESOLVER_TIMEOUT):
             await theirs.connect((resolver, PORT))
             await theirs.send(query)
             while True:
                 reply = await theirs.recv(LARGEST)
                 if reply[:2] == query[:2]:
                     return reply
-        except OSError as error:
-            log.debug("resolver %s: %s", resolver, error)
+    except OSError as error:
+        log.debug("resolver %s: %s", resolver, error)
     return b""
 
 

@@ -14,6 +14,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from drivers.tap.host import HostSide
+from schemefs.errors import out_of_descriptors
 
 
 def directory() -> Path:
@@ -66,7 +67,9 @@ class TapRecord:
             if self.path.lstat().st_uid != os.geteuid():
                 return None
             return HostSide(**json.loads(self.path.read_text()))
-        except (OSError, ValueError, TypeError):
+        except (OSError, ValueError, TypeError) as error:
+            if out_of_descriptors(error) is not None:
+                raise
             return None
 
     def remove(self) -> None:

@@ -59,7 +59,7 @@ LONG_HEADER: Final = 12
 
 
 def open_tun() -> int:
-    """Return a new non-blocking descriptor of /dev/net/tun."""
+    """Return a new non-blocking descriptor of /dev/net/tun. OSError: no descriptor is left."""
     try:
         return os.open(PATH, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
     except (FileNotFoundError, NotADirectoryError):
@@ -67,6 +67,8 @@ def open_tun() -> int:
     except PermissionError:
         message = f"no permission to open {PATH}: run as root, or try --driver loopback, which needs no privilege"
     except OSError as error:  # ENODEV, ENXIO: the node is there, the kernel's tun module is not
+        if error.errno in (errno.EMFILE, errno.ENFILE):
+            raise
         message = f"can't open {PATH} ({error.strerror}); try --driver loopback, which needs no TAP device"
     raise DriverError(message)
 

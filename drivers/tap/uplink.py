@@ -26,6 +26,7 @@ from typing import Final
 from drivers.tap import host
 from drivers.tap.tap_record import directory, namespace, write_whole
 from schemefs.driver import DriverError
+from schemefs.errors import out_of_descriptors
 
 FORWARDING: Final = Path("/proc/sys/net/ipv4/ip_forward")
 NFT_TIMEOUT: Final = 10.0  # seconds
@@ -95,7 +96,9 @@ def recorded(tap: str) -> UplinkChanges | None:
         if path.lstat().st_uid != os.geteuid():
             return None
         changes = UplinkChanges(**json.loads(path.read_text()))
-    except (OSError, ValueError, TypeError):
+    except (OSError, ValueError, TypeError) as error:
+        if out_of_descriptors(error) is not None:
+            raise
         return None
     return changes if changes.cookie == _cookie() else None
 
@@ -112,7 +115,7 @@ def _cookie() -> int:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
         try:
             (cookie,) = struct.unpack("Q", any_socket.getsockopt(socket.SOL_SOCKET, SO_NETNS_COOKIE, 8))
-        except OSError:
+        except OSError:  # the kernel does not have it
             return 0
     return int(cookie)
 

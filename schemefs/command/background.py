@@ -130,8 +130,6 @@ def _serve(serve: Serve, reports: int, log_file: str) -> int:
 
 
 def _leave_descriptors(*kept: int) -> None:
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(nothing, 0)
     os.dup2(kept[-1], 1)
     os.dup2(kept[-1], 2)
     low = 3
@@ -139,6 +137,10 @@ def _leave_descriptors(*kept: int) -> None:
         os.closerange(low, descriptor)
         low = descriptor + 1
     os.closerange(low, os.sysconf("SC_OPEN_MAX"))
+    nothing = os.open(os.devnull, os.O_RDONLY)  # last: a descriptor is free now, however low the limit
+    if nothing != 0:
+        os.dup2(nothing, 0)
+        os.close(nothing)
 
 
 def _report(reports: int, line: str) -> None:

@@ -22,7 +22,7 @@ from schemefs.command import doctor as diagnosis
 from schemefs.command.driver_parameters import MountCommand
 from schemefs.config import Config
 from schemefs.driver_option import OptionValueError
-from schemefs.errors import StartError
+from schemefs.errors import StartError, out_of_descriptors
 from schemefs.net.addresses import parse_unicast_mac
 from schemefs.net.host_address import parse_host_address, parse_host_interface
 
@@ -292,6 +292,10 @@ def main() -> NoReturn:
         _fail(error.format_message())
     except StartError as error:
         _fail(str(error))
+    except OSError as error:
+        if out_of_descriptors(error) is None:
+            raise
+        _fail(f"{error.strerror}: the limit (ulimit -n) must be higher")
     except (click.Abort, KeyboardInterrupt):
         sys.exit(130)
 

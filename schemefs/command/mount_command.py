@@ -16,7 +16,7 @@ from types import FrameType
 
 from schemefs.command import background, mountpoint, systemd
 from schemefs.config import Config
-from schemefs.errors import StartError
+from schemefs.errors import StartError, out_of_descriptors
 
 Report = Callable[[str], None]
 
@@ -64,9 +64,15 @@ def _serve(
         systemd.notify(f"READY=1\nMAINPID={os.getpid()}\nSTATUS={line}")
         report(line)
 
-    with _pid_file(pid_file):
-        load = partial(scheme_file.load_with_files, scheme_files)
-        return daemon.serve(config, Path(path), allow_other=others_allowed, report=report_ready, load=load)
+    load = partial(scheme_file.load_with_files, scheme_files)
+    try:
+        with _pid_file(pid_file):
+            return daemon.serve(config, Path(path), allow_other=others_allowed, report=report_ready, load=load)
+    except (OSError, ImportError) as error:
+        refusal = out_of_descriptors(error)
+        if refusal is None:
+            raise
+        raise StartError(refusal.sentence) from None
 
 
 class _SignalsOutsideService:

@@ -39,13 +39,15 @@ class MemoryCopy:
     """A copy of a file in memory. `path` can be opened while this object exists. Satisfies `FileCopy`."""
 
     def __init__(self, octets: bytes) -> None:
+        self._descriptor = -1  # until it is open: __del__ runs also if it can't be opened
         self._descriptor = os.memfd_create("schemefs-copy", os.MFD_CLOEXEC)
         self.path = f"/proc/self/fd/{self._descriptor}"
         os.write(self._descriptor, octets)
 
     def __del__(self) -> None:
         """Free the memory."""
-        os.close(self._descriptor)
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
 
 
 async def read_for(caller: Caller, names: Sequence[str], waiting: Waiting, unique: int) -> Mapping[str, MemoryCopy]:
@@ -133,7 +135,7 @@ def _copies(names: Sequence[str], octets: bytes) -> Mapping[str, MemoryCopy]:
 def _groups(caller: Caller) -> list[int]:
     """Return the caller's supplementary groups; none if the process has ended or has another uid by now."""
     fields: dict[str, list[int]] = {}
-    with suppress(OSError):
+    with suppress(FileNotFoundError, ProcessLookupError, PermissionError):
         for line in Path(f"/proc/{caller.pid}/status").read_text().splitlines():
             name, _, numbers = line.partition(":")
             if name in ("Uid", "Groups"):

@@ -15,6 +15,6 @@ def can_be_interrupted(pid: int) -> bool:
     """
     try:
         after_name = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b") ")[2]
-    except OSError:
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
         return False
     return not int(after_name.split()[6]) & PF_KTHREAD

@@ -18,7 +18,7 @@ def inode_of(pid: int, descriptor: int, device: int) -> int:
     try:
         fields = dict(_field(line) for line in Path(f"/proc/{pid}/fdinfo/{descriptor}").read_text().splitlines())
         mounts = Path(f"/proc/{pid}/mountinfo").read_text().splitlines()
-    except OSError:
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
         return 0
     ours = any(parse(line).is_own(device) for line in mounts if line.split(" ", 1)[0] == fields.get("mnt_id"))
     return int(fields.get("ino", "0")) if ours else 0

@@ -84,5 +84,8 @@ class Mount:
         # This closes the device, so no call can hang in the mount from here on. It must not unmount: libfuse does so by
         # the path of the start, which can name another mount once a directory above was renamed.
         pyfuse3.close(unmount=False)
-        for sentence in detach_own(self.operations.device):
-            log.warning("%s", sentence)
+        try:
+            for sentence in detach_own(self.operations.device):
+                log.warning("%s", sentence)
+        except OSError as error:
+            log.warning("the mount can't be removed (schemefs umount can): the list of mounts: %s", error.strerror)

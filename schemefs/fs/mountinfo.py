@@ -120,6 +120,8 @@ def unmount(path: str, *, lazy: bool) -> None:
         subprocess.run(command, check=True, capture_output=True, text=True)
     except FileNotFoundError:
         raise StartError("fusermount3 is not installed (apt-get install fuse3)") from None
+    except OSError as error:
+        raise StartError(f"{path} can't be unmounted: fusermount3 can't be started: {error.strerror}") from None
     except subprocess.CalledProcessError as error:
         if "busy" in error.stderr:
             raise StartError(_busy(path)) from None

@@ -16,7 +16,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple
 
 from schemefs import readme
-from schemefs.errors import SchemeError
+from schemefs.errors import SchemeError, out_of_descriptors
 from schemefs.fs import caller_files, caller_process, libfuse_hooks, permissions
 from schemefs.fs.attributes import attributes_of, statfs
 from schemefs.fs.descriptors import inode_of
@@ -63,6 +63,10 @@ def answering(
         except Exception as error:
             if isinstance(error, SchemeError) and 0 < error.errno <= MAX_ERRNO:
                 raise pyfuse3.FUSEError(error.errno) from None
+            refusal = out_of_descriptors(error)
+            if refusal is not None:
+                log.warning("%s: %s", handler.__name__, refusal.sentence)
+                raise pyfuse3.FUSEError(refusal.errno) from None
             self.unexpected += 1
             log.exception("unexpected failure in %s%r", handler.__name__, args)
             raise pyfuse3.FUSEError(errno.EIO) from None
@@ -232,9 +236,10 @@ class Operations(pyfuse3.Operations):
             raise SchemeError(errno.ENOTCONN, "the mount is ending: it opens no more files")
         try:
             file = await self._open(found, flags, caller, request[0])
-        except SchemeError as error:
-            if found.scheme is not None:
-                found.scheme.err.record(caller, error.sentence)
+        except (SchemeError, OSError) as error:
+            failure = error if isinstance(error, SchemeError) else out_of_descriptors(error)
+            if failure is not None and found.scheme is not None:
+                found.scheme.err.record(caller, failure.sentence)
             raise
         self._last_file += 1
         self.files[self._last_file] = file
@@ -301,9 +306,11 @@ class Operations(pyfuse3.Operations):
         file = self.files[fh]
         try:
             return await file.write(offset, data, unique, flags, self.waiting.clock())
-        except SchemeError as error:
-            if file.inode.scheme is not None and error.errno not in (errno.EAGAIN, errno.EINTR):
-                file.inode.scheme.err.record(file.caller, error.sentence)
+        except (SchemeError, OSError) as error:
+            failure = error if isinstance(error, SchemeError) else out_of_descriptors(error)
+            scheme = file.inode.scheme
+            if failure is not None and scheme is not None and failure.errno not in (errno.EAGAIN, errno.EINTR):
+                scheme.err.record(file.caller, failure.sentence)
             raise
 
     @answering

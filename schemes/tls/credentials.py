@@ -11,6 +11,7 @@ import errno
 import functools
 import ssl
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote
 
@@ -73,7 +74,7 @@ def client_context(options: Mapping[str, str], files: Files = _NONE) -> ssl.SSLC
     verify = _yes_or_no(options.get("verify", "yes"))
     if not any(OPTIONS[name].is_file for name in options if name in OPTIONS):
         return _with_system_trust(verify, options.get("alpn", ""))
-    context = ssl.create_default_context() if "ca" not in options else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context = _trusting_system() if "ca" not in options else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     _set_protocol(context, options.get("alpn", ""))
     _trust(context, options, files)
     _load_certificate(context, options, files)
@@ -98,10 +99,20 @@ def server_context(options: Mapping[str, str], files: Files = _NONE) -> ssl.SSLC
 @functools.lru_cache(maxsize=8)
 def _with_system_trust(verify: bool, alpn: str) -> ssl.SSLContext:
     # Cached: parsing the system's 140 certificates blocks the daemon for tens of milliseconds.
-    context = ssl.create_default_context() if verify else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context = _trusting_system() if verify else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     _set_protocol(context, alpn)
     if not verify:
         _accept_any_certificate(context)
+    return context
+
+
+def _trusting_system() -> ssl.SSLContext:
+    """Return a context that trusts the system's CAs. OSError: their file can't be opened."""
+    context = ssl.create_default_context()
+    # OpenSSL ignores that it can't open the file, for lack of a descriptor too, and would then trust no peer.
+    if not context.cert_store_stats()["x509_ca"]:
+        with suppress(FileNotFoundError):
+            context.load_verify_locations(ssl.get_default_verify_paths().openssl_cafile)
     return context
 
 

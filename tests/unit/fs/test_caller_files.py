@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import gc
 import os
+import resource
 import signal
 import subprocess
 import tempfile
@@ -16,7 +18,7 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from schemefs.errors import SchemeError
-from schemefs.fs import caller_files, read_as_caller
+from schemefs.fs import caller_files, caller_process, read_as_caller
 from schemefs.fs.waiting import Waiters, Waiting
 from schemefs.scheme import Caller
 from schemefs.timers import Timers
@@ -249,3 +251,53 @@ def test_what_the_reader_did_not_come_to_tell_is_a_failure_of_ours(
         read_for(myself(), tmp_path / "any")
     assert caught[0].errno == errno.EIO
     assert "ValueError: 2 0 x" in caught[0].sentence
+
+
+@contextmanager
+def no_descriptor_left() -> Iterator[None]:
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with open(os.devnull) as lowest_free:
+        number = lowest_free.fileno()
+    resource.setrlimit(resource.RLIMIT_NOFILE, (number, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+
+def test_without_a_descriptor_the_groups_are_not_taken_for_none() -> None:
+    """They decide whether the caller may read a file: EACCES would be a wrong reason."""
+    with no_descriptor_left(), pytest.raises(OSError, match="Too many open files"):
+        caller_files._groups(myself())
+
+
+def test_a_copy_that_has_no_descriptor_leaves_nothing_to_free() -> None:
+    with no_descriptor_left(), pytest.raises(OSError, match="Too many open files"):
+        caller_files.MemoryCopy(b"secret")
+    gc.collect()  # an error of __del__ would fail this test
+
+
+def test_whether_a_signal_can_end_a_call() -> None:
+    assert caller_process.can_be_interrupted(os.getpid())
+    assert not caller_process.can_be_interrupted(0)
+    with no_descriptor_left(), pytest.raises(OSError, match="Too many open files"):
+        caller_process.can_be_interrupted(os.getpid())
+
+
+@root
+def test_no_signal_ends_a_call_of_a_thread_of_the_kernel() -> None:
+    threads = [int(name) for name in os.listdir("/proc") if name.isdecimal() and not command_line(name)]
+    if not threads:
+        pytest.skip("no thread of the kernel is seen here")
+    assert not any(map(caller_process.can_be_interrupted, threads))
+
+
+def command_line(name: str) -> bytes:
+    try:
+        return Path(f"/proc/{name}/cmdline").read_bytes() or os.fsencode("zombie" if is_zombie(name) else "")
+    except OSError:
+        return b"gone"
+
+
+def is_zombie(name: str) -> bool:
+    return Path(f"/proc/{name}/stat").read_text().rpartition(") ")[2].startswith("Z")
