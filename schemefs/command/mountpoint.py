@@ -15,17 +15,19 @@ import signal
 import stat
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from enum import Enum
 from pathlib import Path
 from typing import Final
 
+from schemefs.command import mount_copies
 from schemefs.errors import StartError
-from schemefs.fs.mountinfo import TYPE, MountEntry, mounted_at, unmount
+from schemefs.fs.mountinfo import TYPE, MountEntry, mounted_at, mounts, unmount
 
 FUSE_DEVICE: Final = Path("/dev/fuse")
 FUSE_CONF: Final = Path("/etc/fuse.conf")
 ANSWER_TIMEOUT: Final = 3  # seconds; a daemon answers stat within milliseconds, also on a busy machine
+COPY_PAUSE: Final = 0.3  # seconds; a daemon whose last mount has gone begins to end within milliseconds
 END_TIMEOUT: Final = 15.0  # seconds; a daemon closes its connections in bounded time, then it ends
 
 
@@ -114,15 +116,38 @@ def end_mount(path: str) -> str:
         return f"unmounted {path}, which a killed daemon had left"
     if state is State.SILENT:
         raise StartError(f"{path} does not answer (process {mount.pid}): schemefs umount --force {path}")
+    if used := ", ".join(mount_copies.users(mount)):
+        raise StartError(f"a copy of {path} is in use by {used}; kill {mount.pid} ends it nevertheless")
+    elsewhere = mount_copies.is_elsewhere(mount)
     pidfd = _open_process(mount)
     try:
+        is_daemon = pidfd >= 0 and mount_copies.is_daemon(mount)  # while the pidfd is held: the id can't be reused
         unmount(path, lazy=False)
-        if pidfd >= 0 and not select.select([pidfd], [], [], END_TIMEOUT)[0]:
-            raise StartError(f"{path} is unmounted, but its daemon (process {mount.pid}) has not ended yet")
+        if elsewhere:
+            return f"unmounted {path} here: its daemon (process {mount.pid}) serves it in its own mount namespace"
+        here = [other.path for other in mounts() if (other.kind, other.device) == (TYPE, mount.device)]
+        if here:
+            return f"unmounted {path}: its daemon (process {mount.pid}) still serves {', '.join(here)}"
+        if pidfd >= 0:
+            _await_end(pidfd, mount, is_daemon=is_daemon)
     finally:
         if pidfd >= 0:
             os.close(pidfd)
     return f"unmounted {path}"
+
+
+def _await_end(pidfd: int, mount: MountEntry, *, is_daemon: bool) -> None:
+    """Wait until the daemon has ended. A copy in another mount namespace would keep it: then it is told to end.
+
+    SIGTERM is harmless for a daemon that is ending already. StartError: it does not end.
+    """
+    if select.select([pidfd], [], [], COPY_PAUSE)[0]:
+        return
+    if is_daemon:
+        with suppress(ProcessLookupError, PermissionError):
+            signal.pidfd_send_signal(pidfd, signal.SIGTERM)
+    if not select.select([pidfd], [], [], END_TIMEOUT if is_daemon else ANSWER_TIMEOUT)[0]:
+        raise StartError(f"{mount.path} is unmounted, but its daemon (process {mount.pid}) has not ended yet")
 
 
 def ours_at(path: str) -> MountEntry:

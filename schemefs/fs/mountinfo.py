@@ -125,7 +125,21 @@ def unmount(path: str, *, lazy: bool) -> None:
     except subprocess.CalledProcessError as error:
         if "busy" in error.stderr:
             raise StartError(_busy(path)) from None
+        if "mtab" in error.stderr:  # a root made by debootstrap has no /etc/mtab
+            _unmount_without_mtab(path, lazy=lazy)
+            return
         raise StartError(f"{path} can't be unmounted: {error.stderr.strip()}") from None
+
+
+def _unmount_without_mtab(path: str, *, lazy: bool) -> None:
+    # umount(8) unmounts a user's FUSE mount too (since util-linux 2.34), and reads /proc/self/mountinfo only.
+    command = ["umount", "--no-canonicalize", *(["--lazy"] if lazy else []), path]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    if done.returncode == 0:
+        return
+    if "busy" in done.stderr:
+        raise StartError(_busy(path))
+    raise StartError(f"{path} can't be unmounted: fusermount3 needs /etc/mtab (ln -s ../proc/self/mounts /etc/mtab)")
 
 
 def _unmount_as_root(path: str, flags: int) -> None:

@@ -1,4 +1,6 @@
-"""Finds the mounted tree that a tool uses: `--mount DIR`, else `$SCHEME`, else the only schemefs that is mounted.
+"""Finds the mounted tree that a tool uses: `--mount DIR`, else `$SCHEME`, else the only schemefs.
+
+Of several mounts those count that the user of the tool can enter: others may be private, closed, or dead.
 
 @click.command
 @mount_option
@@ -14,7 +16,7 @@ from typing import Any, Final, TypeVar
 
 import click
 
-from schemefs.command import completion
+from schemefs.command import completion, mountpoint
 from schemefs.errors import StartError
 from schemefs.fs import mountinfo
 
@@ -23,7 +25,10 @@ _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
 def find(given: str | None = None) -> Path:
-    """Return the tree: *given*, else $SCHEME, else the only schemefs. StartError: there are none or several."""
+    """Return the tree: *given*, else $SCHEME, else the only schemefs that this user can enter.
+
+    StartError: there are none or several.
+    """
     if given or (given := os.environ.get(VARIABLE)):
         path = Path(os.path.abspath(given))
         if not (path / "README").exists():
@@ -32,9 +37,17 @@ def find(given: str | None = None) -> Path:
     paths = sorted({mount.path for mount in mountinfo.mounts() if mount.kind == mountinfo.TYPE})
     if not paths:
         raise StartError("no schemefs is mounted: mount one with schemefs mount DIR")
-    if len(paths) > 1:
-        raise StartError(f"several schemefs are mounted: choose by --mount DIR or ${VARIABLE}: {', '.join(paths)}")
-    return Path(paths[0])
+    usable = [path for path in paths if _can_enter(path)] if len(paths) > 1 else paths
+    if not usable:
+        raise StartError(f"several schemefs are mounted, which can't be entered or do not answer: {', '.join(paths)}")
+    if len(usable) > 1:
+        raise StartError(f"several schemefs are mounted: choose by --mount DIR or ${VARIABLE}: {', '.join(usable)}")
+    return Path(usable[0])
+
+
+def _can_enter(path: str) -> bool:
+    """Return whether the daemon answers and lets this user in: a mount may belong to its user alone, or be dead."""
+    return mountpoint.state_of(path) is mountpoint.State.ANSWERS and os.access(path, os.R_OK | os.X_OK)
 
 
 def mount_option(function: _Function) -> _Function:

@@ -38,9 +38,20 @@ def test_none(mounted: list[mountinfo.MountEntry]) -> None:
         find_mount.find()
 
 
-def test_several_must_be_told_apart(mounted: list[mountinfo.MountEntry]) -> None:
-    mounted += [ours("/b"), ours("/a")]
-    with pytest.raises(StartError, match=r"--mount DIR or \$SCHEME: /a, /b"):
+def test_several_must_be_told_apart(mounted: list[mountinfo.MountEntry], tmp_path: Path) -> None:
+    mounted += [ours(str(a_tree(tmp_path / "b"))), ours(str(a_tree(tmp_path / "a"))), ours("/closed")]
+    with pytest.raises(StartError, match=rf"--mount DIR or \$SCHEME: {tmp_path}/a, {tmp_path}/b$"):
+        find_mount.find()
+
+
+def test_the_only_one_that_can_be_entered(mounted: list[mountinfo.MountEntry], tmp_path: Path) -> None:
+    mounted += [ours(str(a_tree(tmp_path / "b"))), ours("/closed"), ours("/elsewhere")]
+    assert find_mount.find() == tmp_path / "b"
+
+
+def test_several_of_which_none_can_be_entered(mounted: list[mountinfo.MountEntry]) -> None:
+    mounted += [ours("/closed"), ours("/elsewhere")]
+    with pytest.raises(StartError, match="can't be entered or do not answer: /closed, /elsewhere"):
         find_mount.find()
 
 
