@@ -41,7 +41,7 @@ class Node(ABC):
 
     @property
     def size(self) -> int:
-        """The size in octets that stat shows."""
+        """The size in octets that stat shows; of a text, the mount shows the length of what its caller would read."""
         return 0
 
     def described(self, words: str) -> Self:
@@ -275,3 +275,8 @@ class SymbolicLink(Node):
 
     def __init__(self, target: str) -> None:
         self.target = target
+
+    @property
+    def size(self) -> int:
+        """The length of the target."""
+        return len(self.target.encode())

@@ -7,10 +7,11 @@ from typing import Any, Final
 
 from schemefs.fs.inodes import Inode
 from schemefs.fs.libfuse_hooks import pyfuse3
-from schemefs.scheme import Directory, StreamFile, SymbolicLink
+from schemefs.scheme import Directory, StreamFile
 
 STREAM_BLOCK: Final = 1 << 20  # octets that cat and cp read at once: the largest FUSE request
 TEXT_BLOCK: Final = 4096
+SECTOR: Final = 512  # the unit of st_blocks
 
 # Nodes have no times of their own: all show the start of the daemon.
 _STARTED: Final = time.time_ns()
@@ -25,7 +26,8 @@ def attributes_of(inode: Inode) -> Any:
     entry.st_nlink = 2 if isinstance(node, Directory) else 1
     entry.st_uid = node.uid
     entry.st_gid = node.gid
-    entry.st_size = len(node.target) if isinstance(node, SymbolicLink) else node.size
+    entry.st_size = size = inode.length or node.size
+    entry.st_blocks = -(-size // SECTOR)  # without blocks, tar --sparse takes a file for one hole
     entry.st_blksize = STREAM_BLOCK if isinstance(node, StreamFile) else TEXT_BLOCK
     entry.st_atime_ns = entry.st_mtime_ns = entry.st_ctime_ns = _STARTED
     entry.entry_timeout = 0

@@ -34,6 +34,7 @@ class Inode:
         "ended",
         "eviction_asked",
         "handle",
+        "length",
         "lookups",
         "name",
         "node",
@@ -51,6 +52,8 @@ class Inode:
         self.parent = parent
         self.scheme = scheme  # in whose tree it is; None: the root directory's own files
         self.lookups = 0  # references that the kernel holds
+        # Of a text: what the last stat showed. A lookup repeats it: with 0, the kernel would end a sendfile that runs.
+        self.length = 0
         self.handle: Handle | None = None  # of a stream: the handle of its first open, while a file is open
         self.opens = 0  # of a stream: open files
         self.opened = False  # of a stream: an open was tried

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from schemefs.errors import SchemeError
 from schemefs.fs import caller_files
+from schemefs.fs.renderings import Renderings
 from schemefs.fs.waiting import Waiters
 from schemefs.net.buffer import total_length
 from schemefs.scheme import Event, FilesWanted
@@ -217,19 +218,33 @@ def _checked(answer: Buffer | Chunks | None, size: int) -> Buffer | Chunks | Non
 class OpenText(OpenFile):
     """A snapshot of a text, taken at open and again by every read at offset 0, as in sysfs."""
 
-    def __init__(self, inode: Inode, caller: Caller, node: TextFile, now: float) -> None:
+    def __init__(
+        self, inode: Inode, caller: Caller, node: TextFile, now: float, *, renderings: Renderings | None = None
+    ) -> None:
         super().__init__(inode, caller)
         self.node = node
-        self._snapshot = node.read(caller, now)
-        self._seen = node.version
+        self._renderings = renderings or Renderings()
+        self._is_read = False
+        rendering = self._renderings.for_open(node, caller, now)
+        self._snapshot = rendering.octets
+        self._seen = rendering.version
         node.wakers.add(self.waiters.wake)
 
     async def read(self, offset: int, size: int, unique: int, flags: int, now: float) -> bytes:
         """Read from the snapshot at *offset*."""
-        if offset == 0:
-            self._snapshot = self.node.read(self.caller, now)
-            self._seen = self.node.version
+        if offset == 0 or not self._is_read:
+            self._take_snapshot(offset, now)
         return self._snapshot[offset : offset + size]
+
+    def _take_snapshot(self, offset: int, now: float) -> None:
+        rendering = None if self._is_read else self._renderings.for_first_read(self.node, self.caller, now)
+        self._is_read = True
+        if rendering is not None:
+            self._snapshot = rendering.octets
+            self._seen = rendering.version
+        elif offset == 0:
+            self._seen = self.node.version
+            self._snapshot = self.node.read(self.caller, now)
 
     async def write(self, offset: int, data: bytes, unique: int, flags: int, now: float) -> int:
         """Apply the commands of one write(2), whatever its *offset*."""

@@ -23,6 +23,7 @@ from schemefs.fs.descriptors import inode_of
 from schemefs.fs.inodes import Inode, Inodes
 from schemefs.fs.libfuse_hooks import pyfuse3
 from schemefs.fs.open_files import OpenFile, OpenFollowed, OpenStream, OpenText
+from schemefs.fs.renderings import Renderings
 from schemefs.fs.repeated_lookup import RepeatedLookups
 from schemefs.scheme import (
     Caller,
@@ -94,6 +95,7 @@ class Operations(pyfuse3.Operations):
         super().__init__()
         self.inodes = Inodes(root)
         self._lookups = RepeatedLookups(self.inodes)
+        self._renderings = Renderings()
         self.files: dict[int, OpenFile] = {}
         self.waiting = waiting
         self.unexpected = 0  # exceptions other than SchemeError
@@ -154,8 +156,14 @@ class Operations(pyfuse3.Operations):
 
     @answering
     async def getattr(self, request: Request, inode: int, ctx: Any) -> Any:
-        """Return what stat(2) shows."""
-        return attributes_of(self.inodes[inode])
+        """Return what stat(2) shows. The length of a text is that of what the caller would read."""
+        found = self.inodes[inode]
+        node = found.node
+        if isinstance(node, TextFile):
+            caller = _caller(ctx)
+            readable = permissions.permits(node, caller, permissions.READ)
+            found.length = self._renderings.length(node, caller, self.waiting.clock()) if readable else 0
+        return attributes_of(found)
 
     @answering
     async def setattr(self, request: Request, inode: int, attr: Any, fields: Any, fh: int | None, ctx: Any) -> Any:
@@ -253,13 +261,14 @@ class Operations(pyfuse3.Operations):
         if isinstance(node, StreamFile):
             return await self._open_stream(inode, node, flags, caller, unique)
         if isinstance(node, TextFile):
-            return OpenText(inode, caller, node, self.waiting.clock())
+            return OpenText(inode, caller, node, self.waiting.clock(), renderings=self._renderings)
         if isinstance(node, FollowedFile):
             return OpenFollowed(inode, caller, node)
         raise SchemeError(errno.EISDIR, "it is a directory")
 
     async def _open_stream(self, inode: Inode, node: StreamFile, flags: int, caller: Caller, unique: int) -> OpenStream:
         now = self.waiting.clock()
+        self._renderings.changes += 1
         inode.opened = True
         if inode.ended:
             raise SchemeError(errno.ENOTCONN, "the conversation of this file has ended")
@@ -293,7 +302,10 @@ class Operations(pyfuse3.Operations):
     async def read(self, request: Request, fh: int, offset: int, size: int) -> Any:
         """Read. The request's flags say whether it may wait: O_NONBLOCK may have been set after open."""
         unique, flags = request
-        answer = await self.files[fh].read(offset, size, unique, flags, self.waiting.clock())
+        file = self.files[fh]
+        answer = await file.read(offset, size, unique, flags, self.waiting.clock())
+        if not isinstance(file, OpenText):
+            self._renderings.changes += 1
         if type(answer) is tuple:
             libfuse_hooks.answer_with(answer)
             return b""
@@ -312,6 +324,8 @@ class Operations(pyfuse3.Operations):
             if failure is not None and scheme is not None and failure.errno not in (errno.EAGAIN, errno.EINTR):
                 scheme.err.record(file.caller, failure.sentence)
             raise
+        finally:
+            self._renderings.changes += 1
 
     @answering
     async def poll(self, request: Request, inode: int, fh: int, poll_handle: Any, ctx: Any) -> int:
@@ -341,6 +355,7 @@ class Operations(pyfuse3.Operations):
             file.release(self.waiting.clock())
         finally:
             if isinstance(file, OpenStream):
+                self._renderings.changes += 1
                 file.inode.closed()
 
     async def statfs(self, ctx: Any) -> Any:
