@@ -72,7 +72,7 @@ class Connection(ControlBlock):
     # The user's calls
 
     def opening(self, now: float) -> bool:
-        """Return whether the handshake is under way. Raises what ended the connection, unless octets wait to be read."""
+        """Return whether the handshake is under way. Raises what ended the connection, unless octets wait."""
         del now
         if self.pending_error.error is not None and not self.receive_buffer.size:
             self.pending_error.raise_once()
