@@ -115,8 +115,8 @@ class Scheme(ABC):
     """A plugin: one top-level directory of the mount, named *name*.
 
     A scheme without a tree overrides `open`; the framework then makes its directory, README and `err`. A scheme with a
-    tree sets `root` in its constructor and shows `err` in it. The first line of the class's docstring describes the
-    scheme in the README of the mount.
+    tree sets `root` in its constructor or class and shows `err` in it. The first line of the class's docstring
+    describes the scheme in the README of the mount.
 
     Constructed once, after the schemes named in *requires*.
     """
@@ -129,8 +129,10 @@ class Scheme(ABC):
     def __init__(self, context: SchemeContext) -> None:
         self.context = context
         self.err = FailureFile()  # the mount records failures here
-        summary = (type(self).__doc__ or self.name).partition("\n")[0]
-        self.root = PathDirectory(self.open, self.err).described(f"{summary}\nOpen any other name; write %2F for a /.")
+        if not hasattr(type(self), "root"):  # a class may define it, as an attribute or a property
+            summary = (type(self).__doc__ or self.name).partition("\n")[0]
+            note = "Open any other name; write %2F for a /."
+            self.root = PathDirectory(self.open, self.err).described(f"{summary}\n{note}")
 
     @property
     def provides(self) -> object:

@@ -156,6 +156,22 @@ def test_a_scheme_with_a_tree_is_walked() -> None:
         assert failure.value.errno == number
 
 
+def test_a_class_may_define_the_tree() -> None:
+    class AttributeScheme(Scheme):
+        name = "attribute"
+        root = StaticDirectory({"a": TextFile(lambda: "x\n")})
+
+    class PropertyScheme(Scheme):
+        name = "property"
+
+        @property
+        def root(self) -> Directory:  # type: ignore[override]
+            return AttributeScheme.root
+
+    for scheme in (AttributeScheme(context()), PropertyScheme(context())):
+        assert isinstance(scheme.lookup("a", CALLER), TextFile)
+
+
 def test_a_scheme_with_neither_says_so() -> None:
     class EmptyScheme(Scheme):
         name = "empty"
