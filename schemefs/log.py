@@ -20,30 +20,37 @@ RING_OCTETS: Final = 1 << 20
 
 
 class LogRing:
-    """The newest octets of a log, whole lines only, in one growing address space."""
+    """The newest octets of a log, whole lines only, in one growing address space.
+
+        first          start                            end
+        │ cut last     │ what a file opened now shows   │
+
+    What was cut last is kept for files opened before, so that they can be read to their end.
+    """
 
     def __init__(self, capacity: int = RING_OCTETS) -> None:
         self.capacity = capacity
+        self.start = 0  # the position of the oldest octet of a file opened now: always the beginning of a line
         self.end = 0  # octets ever written
         self.finished = False  # nothing more will be written
         self.wakers: set[Callable[[], object]] = set()  # called after each change, to wake parked calls
         self._kept = bytearray()
-
-    @property
-    def start(self) -> int:
-        """The position of the oldest octet kept: always the beginning of a line."""
-        return self.end - len(self._kept)
 
     def append(self, line: str) -> None:
         """Add a line, and its newline."""
         octets = line.encode(errors="replace") + b"\n"
         self._kept += octets
         self.end += len(octets)
-        if len(self._kept) > self.capacity:
+        if self.end - self.start > self.capacity:
             # Cut an eighth at a time, at the end of a line, so that the cost per line stays constant.
+            del self._kept[: self.start - self._first]
             cut = self._kept.find(b"\n", len(self._kept) - self.capacity * 7 // 8) + 1
-            del self._kept[: cut or len(self._kept)]
+            self.start += cut or len(self._kept)
         self._wake()
+
+    @property
+    def _first(self) -> int:
+        return self.end - len(self._kept)
 
     def finish(self) -> None:
         """End the ring: nothing more will be written."""
@@ -55,9 +62,10 @@ class LogRing:
             wake()
 
     def read(self, position: int, size: int) -> tuple[bytes, int]:
-        """Return the octets from *position* on, at most *size*, and where they really began."""
-        begin = max(position, self.start)
-        offset = begin - self.start
+        """Return the octets from *position* on, at most *size*, and where they really began: `start` if it has gone."""
+        first = self._first
+        begin = position if position >= first else self.start
+        offset = begin - first
         return bytes(self._kept[offset : offset + size]), begin
 
 

@@ -262,8 +262,13 @@ class FollowedFile(Node):
         self.mode = mode
 
     @property
+    def begin(self) -> int:
+        """The position in the ring where a file opened now begins. A cut makes it another file, as logrotate does."""
+        return self.ring.start
+
+    @property
     def size(self) -> int:
-        """All octets ever written, so that a seek to the end finds the end."""
+        """All octets ever written. The mount shows those after the beginning of the file."""
         return self.ring.end
 
 

@@ -125,7 +125,7 @@ class _Following(Shared):
     def __init__(self, ring: LogRing) -> None:
         super().__init__()
         self.ring = ring
-        self.position = 0
+        self.position = ring.start
         ring.wakers.add(self.changed)
 
     def end(self, now: float) -> None:

@@ -142,6 +142,12 @@ class EventsFile(FollowedFile):
         return event_log.ring
 
     @property
+    def begin(self) -> int:
+        """The position in the ring where a file opened now begins."""
+        event_log = self._conversation.event_log
+        return event_log.ring.start if event_log is not None else 0
+
+    @property
     def size(self) -> int:
         """All octets ever written."""
         event_log = self._conversation.event_log

@@ -26,7 +26,7 @@ def attributes_of(inode: Inode) -> Any:
     entry.st_nlink = 2 if isinstance(node, Directory) else 1
     entry.st_uid = node.uid
     entry.st_gid = node.gid
-    entry.st_size = size = inode.length or node.size
+    entry.st_size = size = inode.length or node.size - inode.begin
     entry.st_blocks = -(-size // SECTOR)  # without blocks, tar --sparse takes a file for one hole
     entry.st_blksize = STREAM_BLOCK if isinstance(node, StreamFile) else TEXT_BLOCK
     entry.st_atime_ns = entry.st_mtime_ns = entry.st_ctime_ns = _STARTED

@@ -1,9 +1,9 @@
 """Inodes: the numbers by which the kernel knows nodes.
 
-A directory or a text has one number for as long as the kernel remembers it. A stream gets a new one at every lookup
-(`repeated_lookup.py` has the exception). The kernel serialises writes per inode, so two opens of one path must not
-share an inode: a stalled writer would block the other one. One inode is one conversation, which further opens
-(/dev/fd/3) join. `forget` frees every number.
+A directory or a text has one number for as long as the kernel remembers it, a log until lines are cut. A stream gets a
+new one at every lookup (`repeated_lookup.py` has the exception). The kernel serialises writes per inode, so two opens
+of one path must not share an inode: a stalled writer would block the other one. One inode is one conversation, which
+further opens (/dev/fd/3) join. `forget` frees every number.
 
 Linux keeps a name that was looked up in its cache until memory gets short, so `forget` may come late: a port scan would
 leave 65,535 inodes here. Above `EVICTION_THRESHOLD` inodes, `on_eviction_due` is called, and the mount has the kernel
@@ -16,7 +16,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from schemefs.no_callback import no_callback
-from schemefs.scheme import Directory, Handle, Node, StreamFile
+from schemefs.scheme import Directory, FollowedFile, Handle, Node, StreamFile
 
 if TYPE_CHECKING:
     from schemefs.scheme import Scheme
@@ -31,6 +31,7 @@ class Inode:
     """A node that the kernel has a number for."""
 
     __slots__ = (
+        "begin",
         "ended",
         "eviction_asked",
         "handle",
@@ -52,6 +53,9 @@ class Inode:
         self.parent = parent
         self.scheme = scheme  # in whose tree it is; None: the root directory's own files
         self.lookups = 0  # references that the kernel holds
+        self.begin = (
+            node.begin if isinstance(node, FollowedFile) else 0
+        )  # of a log: its first octet's place in the ring
         # Of a text: what the last stat showed. A lookup repeats it: with 0, the kernel would end a sendfile that runs.
         self.length = 0
         self.handle: Handle | None = None  # of a stream: the handle of its first open, while a file is open
@@ -95,6 +99,8 @@ class Inodes:
     def remember(self, node: Node, parent: Inode, scheme: Scheme | None, name: bytes) -> Inode:
         """Return the inode of *node*, and count one more lookup by the kernel."""
         inode = None if isinstance(node, StreamFile) else self._stable.get(node)
+        if inode is not None and isinstance(node, FollowedFile) and inode.begin != node.begin:
+            inode = None  # lines were cut: the offsets of open files stay as they are, so this is another file
         if inode is None:
             self._last += 1
             inode = Inode(self._last, node, parent, scheme, name)

@@ -262,7 +262,7 @@ class OpenText(OpenFile):
 
 
 class OpenFollowed(OpenFile):
-    """A log: positioned reads that end at the newest line.
+    """A log: positioned reads that end at the newest line. Offset 0 is the oldest line kept at the time of the lookup.
 
     The kernel keeps the file position. A reader whose position has left the ring is answered from the oldest line kept.
     Its next read comes at its old position plus the octets it got, so the distance to the ring's position is kept here:
@@ -274,13 +274,12 @@ class OpenFollowed(OpenFile):
         self.ring = node.ring
         self.waiters.silent = True
         self._next = 0  # the file position of a read that continues the previous one
-        self._skipped = 0  # octets between the file position and the ring's: they had left the ring
+        self._skipped = inode.begin  # octets between the file position and the ring's
         self.ring.wakers.add(self.waiters.wake)
 
     async def read(self, offset: int, size: int, unique: int, flags: int, now: float) -> bytes:
         """Read from the ring at *offset*, or from the oldest line kept."""
-        wanted = offset + self._skipped if offset == self._next else offset
-        octets, begin = self.ring.read(wanted, size)
+        octets, begin = self.ring.read(offset + (self._skipped if offset == self._next else self.inode.begin), size)
         self._next = offset + len(octets)
         self._skipped = begin - offset
         return octets

@@ -103,13 +103,13 @@ class Operations(pyfuse3.Operations):
         self.device = 0  # the mount's device number, once it is mounted
         self._schemes = {scheme.root: scheme for scheme in schemes}
         self._last_file = 0
-        self._opens: dict[int, int] = {}  # open directory -> inode number
+        self._opens: dict[int, tuple[int, Caller]] = {}  # open directory -> inode number, its opener
         self._listings: dict[int, list[tuple[str, Node]]] = {}
 
     @property
     def open_directories(self) -> int:
         """The number of open directories."""
-        return len(self._listings)
+        return len(self._opens)
 
     def name_of(self, pid: int, descriptor: int) -> str:
         """Return the conversation (`tcp/7`) that *descriptor* of process *pid* is; empty if it is none of ours."""
@@ -206,21 +206,25 @@ class Operations(pyfuse3.Operations):
 
     @answering
     async def opendir(self, request: Request, inode: int, ctx: Any) -> int:
-        """Take the listing once, so that all readdir calls of one open see the same state."""
+        """Open a directory to list it."""
         directory = self.inodes[inode].node
         if not isinstance(directory, Directory):
             raise SchemeError(errno.ENOTDIR, "not a directory")
         caller = _caller(ctx)
         permissions.require(directory, caller, permissions.READ, "this directory")
         self._last_file += 1
-        self._listings[self._last_file] = readme.listing(directory, caller)
-        self._opens[self._last_file] = inode
+        self._opens[self._last_file] = inode, caller
         return self._last_file
 
     @answering
     async def readdir(self, request: Request, fh: int, start_id: int, token: Any) -> None:
-        """Reply with the names from *start_id* on, as many as fit."""
-        parent = self.inodes[self._opens[fh]]
+        """Reply with the names from *start_id* on, as many as fit. At 0 (rewinddir), list what is there now."""
+        number, caller = self._opens[fh]
+        parent = self.inodes[number]
+        if not start_id or fh not in self._listings:
+            directory = parent.node
+            assert isinstance(directory, Directory)  # opendir has checked it
+            self._listings[fh] = readme.listing(directory, caller)
         for number, (name, node) in enumerate(self._listings[fh][start_id:], start_id + 1):
             scheme = self._schemes.get(node, parent.scheme) if isinstance(node, Directory) else parent.scheme
             inode = self.inodes.remember(node, parent, scheme, name.encode())

@@ -17,7 +17,7 @@ from schemefs.log_file import BACKLOG, LogFile
 
 
 def everything(ring: LogRing) -> bytes:
-    return ring.read(0, 1 << 30)[0]
+    return ring.read(ring.start, 1 << 30)[0]
 
 
 def test_positions_count_all_that_was_ever_written() -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from schemefs.fs.attributes import attributes_of
 from schemefs.fs.inodes import EVICTION_THRESHOLD, ROOT, Inodes
-from schemefs.scheme import Caller, Handle, StaticDirectory, StreamFile, TextFile
+from schemefs.log import LogRing
+from schemefs.scheme import Caller, FollowedFile, Handle, StaticDirectory, StreamFile, TextFile
 
 
 class Stream(StreamFile):
@@ -35,6 +37,23 @@ def test_stream_gets_a_new_number_at_every_lookup(inodes: Inodes) -> None:
     assert len(numbers) == 10
     for number in numbers:
         inodes.forget(number, 1)
+    assert len(inodes) == 1
+
+
+def test_log_is_another_file_after_a_cut_and_open_ones_keep_their_offsets(inodes: Inodes) -> None:
+    ring = LogRing(capacity=100)
+    log = FollowedFile(ring)
+    first = inodes.remember(log, inodes.root, None, b"log")
+    ring.append("x" * 49)
+    assert inodes.remember(log, inodes.root, None, b"log") is first
+    assert attributes_of(first).st_size == 50
+    ring.append("x" * 50)
+    second = inodes.remember(log, inodes.root, None, b"log")
+    assert second is not first
+    assert inodes.remember(log, inodes.root, None, b"log") is second
+    assert (attributes_of(first).st_size, attributes_of(second).st_size) == (101, 51)
+    inodes.forget(first.number, 2)
+    inodes.forget(second.number, 2)
     assert len(inodes) == 1
 
 

@@ -266,7 +266,7 @@ async def test_log_that_has_wrapped_is_read_once_and_ends() -> None:
     assert got == ring.read(ring.start, 1000)[0]
     ring.append("and on")
     assert await file.read(position, 64, 1, 0, 0.0) == b"and on\n"
-    assert await file.read(ring.end - 7, 64, 1, 0, 0.0) == b"and on\n"  # a seek is where it says
+    assert await file.read(ring.end - file.inode.begin - 7, 64, 1, 0, 0.0) == b"and on\n"  # a seek is where it says
 
 
 async def test_log_reader_overtaken_goes_on_at_the_oldest_line() -> None:
@@ -280,6 +280,20 @@ async def test_log_reader_overtaken_goes_on_at_the_oldest_line() -> None:
     octets = await file.read(6, 7, 1, 0, 0.0)
     assert octets.startswith(b"line ")
     assert await file.read(6 + len(octets), 1000, 1, 0, 0.0) == ring.read(ring.start + len(octets), 1000)[0]
+
+
+async def test_log_that_is_cut_while_it_is_open_is_read_to_its_end() -> None:
+    ring = LogRing(capacity=1000)
+    for number in range(1000):
+        ring.append(f"line {number}")
+    node = FollowedFile(ring)
+    file = OpenFollowed(Inode(2, node, None, None), CALLER, node)
+    before = ring.read(ring.start, 1000)[0]
+    start = ring.start
+    while ring.start == start:
+        ring.append("more")
+    assert (await file.read(0, 2000, 1, 0, 0.0)).startswith(before)
+    assert await file.read(len(before) - 5, 5, 1, 0, 0.0) == before[-5:]  # backwards, as tac
 
 
 @pytest.mark.parametrize("followers", [1, 2])
