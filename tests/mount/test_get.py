@@ -62,7 +62,7 @@ def test_a_page_is_printed(get: Get, url: str, body: bytes) -> None:
     ("url", "status", "sentence"),
     [
         ("ftp://localhost/", 3, "is not an http:// or https:// URL"),
-        ("http://a b/", 3, "is no host name"),
+        ("http://a b/", 3, "'a b' is not a host name or an address"),
         ("localhost:99999/", 3, "ort"),
         ("nobody.test/", 6, "no address is known for 'nobody.test'"),
         ("localhost:81/", 7, "Connection refused"),

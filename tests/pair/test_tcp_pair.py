@@ -29,7 +29,7 @@ def exchange(pair: Pair, octets: int, answer: int, *, seconds: float = 600.0, re
     for listener in tuple(pair.right.listeners.values()):
         listener.close(pair.now)
     pair.passes(1200.0)
-    assert client.state == server.state == "CLOSED"
+    assert [end.status(pair.now)["state"] for end in (client, server)] == ["CLOSED", "CLOSED"]
     assert not pair.left.connections
     assert not pair.right.connections
     assert pair.timers.pending == 0

@@ -176,7 +176,8 @@ class Simulation:
         server.close(pair.now)
         listener.close(pair.now)
         pair.passes(2000.0)
-        self._check(client.state == server.state == "CLOSED", f"close: {client.state}, {server.state}")
+        states = [end.status(pair.now)["state"] for end in (client, server)]
+        self._check(states == ["CLOSED", "CLOSED"], f"close: {states}")
         self._check(not pair.left.connections and not pair.right.connections, "connections are left")
         self._check(pair.timers.pending == 0, f"{pair.timers.pending} timers are left")
         del client, server, listener, left, right, users
