@@ -133,7 +133,7 @@ def test_what_a_killed_daemon_left(mount: SchemeMount) -> None:
 
 
 def test_another_process_with_the_daemons_number_is_left_alone(mount: SchemeMount) -> None:
-    """The record in mountinfo is only a number; whoever has it must be a schemefs with /dev/fuse open."""
+    """The record in mountinfo is only a number; the process of that number must be a schemefs with /dev/fuse open."""
     from schemefs.command import force_umount
 
     with subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()", "schemefs"]) as other:

@@ -1,4 +1,4 @@
-"""CallSoonQueue: run in order, once, by the call that asked for them or by whom `wake` wakes."""
+"""CallSoonQueue: run in order, once, by the call that asked for them or by the task that `wake` wakes."""
 
 from __future__ import annotations
 

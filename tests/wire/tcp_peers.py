@@ -1,6 +1,6 @@
 """Servers for the Linux side of a test: `python tcp_peers.py ROLE PORT [FILE]`, ready when a line is printed.
 
-source   sends FILE to whoever connects, then ends the connection
+source   sends FILE to each peer that connects, then ends the connection
 sink     reads to the end and prints the octets' SHA-256 and count, then closes
 echo     sends back what it reads, until the end; prints what it read as sink does
 """
