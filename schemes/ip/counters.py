@@ -35,6 +35,7 @@ REASONS: Final = {
     "unknown_protocol": "in_unknown_protocols",
     "bad_fragment": "reassembly_failures",
     "overlapping_fragment": "reassembly_failures",
+    "mixed_ecn_fragments": "reassembly_failures",
     "duplicate_fragment": "in_discards",
     "reassembly_timeout": "reassembly_failures",
     "reassembly_memory": "reassembly_failures",

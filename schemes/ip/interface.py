@@ -13,7 +13,7 @@ from schemefs.errors import SchemeError
 from schemefs.net import faults
 from schemefs.net.addresses import is_multicast, is_unicast_mac, mac_text, network_of, presentation
 from schemefs.net.impaired_link import ImpairedLink
-from schemefs.net.offload import Offload
+from schemefs.net.offload import NO_OFFLOAD, Offload
 from schemes.ip import ethernet, wire
 from schemes.ip.address_conflict import AddressConflictDetector
 from schemes.ip.addresses import check_assignable
@@ -107,7 +107,17 @@ class IpInterface:
         elif ethertype == ethernet.TYPE_ARP:
             self.arp.receive(frame, now)
         else:
+            self._receive_tagged(frame, offload, now)
+
+    def _receive_tagged(self, frame: memoryview, offload: Offload, now: float) -> None:
+        """Take a frame of another type: one with priority tags is an untagged frame."""
+        end = ethernet.priority_tags_end(frame)
+        if not end:
             self.counters.drop("unknown_ethertype", frame)
+            return
+        untagged = bytearray(frame[: ethernet.ADDRESSES_LENGTH]) + frame[end - 2 :]
+        moved = offload.moved(len(untagged) - len(frame)) if offload != NO_OFFLOAD else offload
+        self.receive_frame(memoryview(untagged), moved, now)
 
     def receive_datagram(self, datagram: memoryview, offload: Offload, now: float) -> None:
         """Take a datagram from a link without frame headers, borrowed for the call."""

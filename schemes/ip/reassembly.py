@@ -3,6 +3,9 @@
 An overlap discards the whole datagram (RFC 5722 §4; Linux does so for IPv4 too): hosts differ in which fragment they
 prefer, and attackers use that to bypass filters (RFC 1858, RFC 3128). An exact duplicate, which a network may produce,
 is ignored.
+
+The header of the whole is that of the first fragment (RFC 791 §3.2), but for its congestion mark: a router marks the
+fragment that met the congestion, whichever it is (RFC 3168 §5.3).
 """
 
 from __future__ import annotations
@@ -29,6 +32,7 @@ class _Incomplete:
 
     __slots__ = (
         "deadline",  # when it is given up, seconds
+        "ecn_codepoints",  # those of its fragments: a bit for each, by its value
         "fragments",  # payloads, in the order of `offsets`
         "header",  # IP header of the fragment with offset 0; empty: not received
         "held",  # its cost, octets
@@ -39,6 +43,7 @@ class _Incomplete:
 
     def __init__(self, deadline: float) -> None:
         self.deadline = deadline
+        self.ecn_codepoints = 0
         self.header = b""
         self.offsets: list[int] = []
         self.fragments: list[bytes] = []
@@ -126,6 +131,7 @@ class Reassembly:
         flags = wire.HEADER.unpack_from(header)[4]
         start = (flags & wire.OFFSET) * 8
         partial.insert(start, payload)
+        partial.ecn_codepoints |= 1 << (header[1] & wire.ECN)
         if start == 0:
             partial.header = bytes(header)
         if not flags & wire.MORE_FRAGMENTS:
@@ -148,6 +154,12 @@ class Reassembly:
         if length > wire.LARGEST_DATAGRAM:  # the header of the first fragment is longer than those of the others
             self._counters.drop("bad_fragment", header)
             return None
+        if partial.ecn_codepoints & 1 << wire.CONGESTION_EXPERIENCED:
+            if partial.ecn_codepoints & 1 << wire.NOT_ECN_CAPABLE:
+                # RFC 3168 §5.3: the mark must not be lost, and a datagram without ECN must not get it.
+                self._counters.drop("mixed_ecn_fragments", header)
+                return None
+            header[1] |= wire.CONGESTION_EXPERIENCED
         header[2:4] = length.to_bytes(2, "big")
         header[6:8] = bytes(2)
         self._counters.reassembly_oks += 1

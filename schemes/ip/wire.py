@@ -34,6 +34,10 @@ DONT_FRAGMENT: Final = 0x4000
 MORE_FRAGMENTS: Final = 0x2000
 OFFSET: Final = 0x1FFF  # in units of eight octets
 
+ECN: Final = 0b11  # mask in the traffic class; the values are code points (RFC 3168 §5)
+NOT_ECN_CAPABLE: Final = 0b00
+CONGESTION_EXPERIENCED: Final = 0b11
+
 OPTION_END: Final = 0
 OPTION_NO_OPERATION: Final = 1
 OPTION_LOOSE_ROUTE: Final = 131

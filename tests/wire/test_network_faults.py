@@ -44,10 +44,10 @@ def kernel_mac(network: TapNetwork) -> str:
     return str(link["address"])
 
 
-def send_raw(network: TapNetwork, script: str) -> None:
+def send_raw(network: TapNetwork, script: str) -> str:
     mac = read(network, "netcfg/iface/eth0/mac").strip().replace(":", "")
     theirs = kernel_mac(network).replace(":", "")
-    network.run_peer([sys.executable, "-c", RAW + textwrap.dedent(script), mac, theirs])
+    return str(network.run_peer([sys.executable, "-c", RAW + textwrap.dedent(script), mac, theirs]).stdout)
 
 
 def pings(network: TapNetwork) -> bool:
@@ -199,6 +199,27 @@ def test_fragments_that_overlap_or_never_end_are_dropped_and_counted(tap_network
     wait_until(lambda: counter(network, "ip/stats", "dropped_overlapping_fragment") >= 1)
     wait_until(lambda: counter(network, "ip/stats", "dropped_reassembly_memory") > 0)
     assert "2 received" in network.run_peer(["ping", "-c", "2", "-i", "0.1", "-s", "8000", network.address]).stdout
+
+
+def test_frames_with_a_priority_and_no_vlan_are_answered(tap_network: TapNetwork) -> None:
+    """IEEE 802.1Q: VLAN id 0."""
+    network = tap_network
+    heard = send_raw(
+        network,
+        """
+        raw.settimeout(5)
+        for tag in (0x8100A000, 0x88A80000):
+            echo = dpkt.icmp.ICMP(type=8, data=dpkt.icmp.ICMP.Echo(id=tag & 0xFFFF, seq=1, data=bytes(64)))
+            ip = bytes(dpkt.ip.IP(src=theirs, dst=ours, p=1, data=echo))
+            raw.send(us + them + struct.pack(">I", tag) + b"\\x08\\0" + ip)
+            while True:
+                ip = dpkt.ethernet.Ethernet(raw.recv(2048)).data
+                if isinstance(ip, dpkt.ip.IP) and ip.src == ours and ip.p == 1 and ip.icmp.data.id == tag & 0xFFFF:
+                    break
+            print(ip.icmp.type)
+        """,
+    )
+    assert heard == "0\n0\n"
 
 
 def test_errors_are_limited_in_rate(tap_network: TapNetwork) -> None:

@@ -2,13 +2,51 @@
 
 from __future__ import annotations
 
+from itertools import permutations, product
+
+import pytest
+
 from schemes.ip import wire
 from tests.support.ip_host import PEER, US, IpHost
 
+NOT_ECT, ECT_1, ECT_0, CE = 0, 1, 2, 3
 
-def fragment(units: int, payload: bytes, more: bool = True, identification: int = 1) -> bytes:
+
+def fragment(units: int, payload: bytes, more: bool = True, identification: int = 1, traffic_class: int = 0) -> bytes:
     flags = (wire.MORE_FRAGMENTS if more else 0) | units
-    return bytes(wire.header(PEER, US, 253, len(payload), identification=identification, fragment=flags)) + payload
+    header = wire.header(PEER, US, 253, len(payload), identification=identification, fragment=flags)
+    header[1] = traffic_class
+    return bytes(wire.with_checksum(header)) + payload
+
+
+def reassembled(codepoints: tuple[int, ...], order: tuple[int, ...]) -> IpHost:
+    host = IpHost()
+    for index in order:
+        last = index == len(codepoints) - 1
+        host.receives_datagram(fragment(index, bytes(8), not last, traffic_class=0xB8 | codepoints[index]))
+    return host
+
+
+@pytest.mark.parametrize("order", list(permutations(range(3))))
+def test_a_congestion_mark_on_any_fragment_is_on_the_whole(order: tuple[int, ...]) -> None:
+    """RFC 3168 §5.3."""
+    for codepoints in product((ECT_0, ECT_1, CE), repeat=3):
+        host = reassembled(codepoints, order)
+        assert host.transport.traffic_classes == [0xB8 | (CE if CE in codepoints else codepoints[0])]
+        assert host.transport.datagrams[0][1] == host.transport.traffic_classes[0]
+        assert not host.dropped
+
+
+@pytest.mark.parametrize("order", list(permutations(range(3))))
+def test_a_mark_beside_a_fragment_without_ecn_costs_the_datagram(order: tuple[int, ...]) -> None:
+    for codepoints in product((NOT_ECT, ECT_0, CE), repeat=3):
+        host = reassembled(codepoints, order)
+        if {NOT_ECT, CE} <= set(codepoints):
+            assert host.dropped == {"mixed_ecn_fragments": 1}
+            assert not host.transport.received
+        else:
+            assert len(host.transport.received) == 1
+        assert host.network.ipv4.reassembly.held == 0
 
 
 def test_an_overlap_discards_the_whole_datagram() -> None:

@@ -23,11 +23,11 @@ def test_the_traffic_class_and_the_hop_limit_are_handed_to_the_transport() -> No
     host = IpHost()
     host.receives_datagram(datagram(tos=0xB9, ttl=7))
     # A reassembled datagram has the header of its first fragment, which may come last.
-    host.receives_datagram(datagram(bytes(8), tos=0, ttl=8, offset=1))
-    host.receives_datagram(datagram(bytes(8), tos=0x03, ttl=9, mf=1))
+    host.receives_datagram(datagram(bytes(8), tos=0x04, ttl=8, offset=1))
+    host.receives_datagram(datagram(bytes(8), tos=0x08, ttl=9, mf=1))
     host.receives_datagram(datagram(bytes(8), tos=0x02, ttl=5, mf=1))
     host.receives_datagram(datagram(bytes(8), tos=0, ttl=4, offset=1))
-    assert (host.transport.traffic_classes, host.transport.hop_limits) == ([0xB9, 0x03, 0x02], [7, 9, 5])
+    assert (host.transport.traffic_classes, host.transport.hop_limits) == ([0xB9, 0x08, 0x02], [7, 9, 5])
 
 
 def test_the_offload_of_a_frame_is_made_relative_to_the_datagram() -> None:
@@ -101,6 +101,52 @@ def test_bad_frames_are_counted_too() -> None:
     host.eth0.set_up(False, 0.0)
     host.receives_datagram(datagram())
     assert host.dropped == {"truncated_frame": 1, "unknown_ethertype": 1, "other_mac": 1, "interface_down": 1}
+
+
+def tagged(frame: bytes, *tags: tuple[int, int]) -> bytes:
+    """Return *frame* with tags of these types and controls (priority and VLAN id), the outermost first."""
+    words = b"".join(type_.to_bytes(2, "big") + control.to_bytes(2, "big") for type_, control in tags)
+    return frame[:12] + words + frame[12:]
+
+
+@pytest.mark.parametrize("tags", [[(0x8100, 0)], [(0x8100, 0xE000)], [(0x88A8, 0x3000)], [(0x88A8, 0), (0x8100, 0)]])
+def test_a_frame_with_a_priority_and_no_vlan_is_an_untagged_frame(tags: list[tuple[int, int]]) -> None:
+    """IEEE 802.1Q §6.9.1: VLAN id 0."""
+    host = IpHost()
+    host.receives(tagged(MAC + PEER_MAC + b"\x08\x00" + datagram(b"abc"), *tags) + bytes(20))
+    assert host.transport.received == [(PEER, US, b"abc")]
+    arp = dpkt.arp.ARP(op=1, sha=PEER_MAC, spa=PEER, tpa=US)
+    host.receives(tagged(bytes(dpkt.ethernet.Ethernet(dst=BROADCAST_MAC, src=PEER_MAC, type=0x0806, data=arp)), *tags))
+    assert host.sends() == [f"arp reply 10.0.2.15 is-at {MAC.hex(':')} > {PEER_MAC.hex(':')}"]
+    assert not host.dropped
+
+
+def test_the_offload_of_a_tagged_frame_counts_from_its_datagram() -> None:
+    host = IpHost()
+    size = 20 + 8 + 16
+    offload = Offload(NEEDS_CHECKSUM, checksum_start=14 + 4 + 20, checksum_offset=6, header_length=14 + 4 + 28)
+    plain = MAC + PEER_MAC + b"\x08\x00" + datagram(bytes(size - 20))
+    host.receives(tagged(plain, (0x8100, 0x2000)), offload=offload)
+    host.receives(plain, offload=offload.moved(-4))
+    assert host.transport.offloads[0] == host.transport.offloads[1]
+    assert host.transport.offloads[0].checksum_start == 20
+
+
+@pytest.mark.parametrize("tags", [[(0x8100, 1)], [(0x8100, 0xE005)], [(0x88A8, 0), (0x8100, 7)]])
+def test_a_frame_of_a_vlan_is_not_for_us(tags: list[tuple[int, int]]) -> None:
+    host = IpHost()
+    host.receives(tagged(MAC + PEER_MAC + b"\x08\x00" + datagram(), *tags))
+    assert host.dropped == {"unknown_ethertype": 1}
+
+
+def test_truncated_and_endless_tags_are_counted() -> None:
+    host = IpHost()
+    frame = tagged(MAC + PEER_MAC + b"\x08\x00", *[(0x8100, 0)] * 16_000)
+    host.receives(frame[:-1])
+    host.receives(frame[:14])
+    host.receives(frame[:16])
+    host.receives(frame)
+    assert host.dropped == {"unknown_ethertype": 3, "truncated_header": 1}
 
 
 @pytest.mark.parametrize(
