@@ -28,7 +28,7 @@ from schemes.tcp.states import (
     SYN_RECEIVED,
     SYN_SENT,
 )
-from schemes.tcp.wire import ACK, FIN, RST, SYN, URG, Segment, flags_text
+from schemes.tcp.wire import ACK, FIN, PSH, RST, SYN, URG, Segment, flags_text
 
 if TYPE_CHECKING:
     from schemes.tcp.control_block import ControlBlock
@@ -272,8 +272,11 @@ def _seventh_process_text(tcb: ControlBlock, segment: Segment, now: float) -> No
         tcb.tcp.acknowledge_after_burst(tcb, now)
     elif rcv.nxt - rcv.acked >= 2 * rcv.mss:
         tcb.tcp.acknowledge_after_burst(tcb, now)
-    elif tcb.delayed_ack.deadline == inf:
-        tcb.delayed_ack.set(now + DELAYED_ACK)
+    else:
+        if segment.flags & PSH or segment.size < rcv.mss:
+            tcb.ack_on_read.pushed = rcv.nxt
+        if tcb.delayed_ack.deadline == inf:
+            tcb.delayed_ack.set(now + DELAYED_ACK)
     tcb.on_changed()
 
 

@@ -87,7 +87,7 @@ class Connection(ControlBlock):
             decision = self.tuning.read(buffer, self.rtt.srtt, waiting - buffer.size, now)
             if decision:
                 self.log_event(now, decision)
-            segments.update_window(self, now)
+            segments.acknowledge_read(self, now)
             return data
         if self.pending_error.error is not None:
             self.pending_error.raise_once()

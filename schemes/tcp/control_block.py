@@ -13,6 +13,7 @@ from schemefs.errors import PendingError, SchemeError
 from schemefs.log import TRACE
 from schemefs.net.addresses import host_port_text
 from schemefs.no_callback import no_callback
+from schemes.tcp.ack_on_read import AckOnRead
 from schemes.tcp.autotuning import WindowTuning
 from schemes.tcp.congestion import CONTROLS
 from schemes.tcp.duplicate_acks import DuplicateAckRecovery
@@ -177,6 +178,7 @@ class ControlBlock:
         # Replies that are due.
         "reply",  # NO_REPLY, ACK_DUE …; ACK_DUE stays until an ACK has left
         "quick_acks",  # segments that are still acknowledged without delay
+        "ack_on_read",  # AckOnRead: whether a read sends the delayed ACK
         "dsack",  # (left, right) of a duplicate to report with the next ACK (RFC 2883); None: none
         "timeout_due",  # the user timeout option goes with the next ACK
         "replies",  # ReplyLimit: challenge ACKs and the like in this second (RFC 5961 §7)
@@ -281,6 +283,7 @@ class ControlBlock:
     def _init_exchange(self) -> None:
         self.reply = NO_REPLY
         self.quick_acks = QUICK_ACKS
+        self.ack_on_read = AckOnRead()
         self.dsack: tuple[int, int] | None = None
         self.timeout_due = False
         self.replies = ReplyLimit()

@@ -92,6 +92,17 @@ def send_keepalive(tcb: ControlBlock, now: float) -> None:
     send_segment(tcb, tcb.snd.nxt - 1, ACK, (), 0, now)
 
 
+def acknowledge_read(tcb: ControlBlock, now: float) -> None:
+    """The user has read: send the window update, or the delayed ACK, if the peer may wait for it."""
+    update_window(tcb, now)
+    if (
+        tcb.delayed_ack.deadline != inf
+        and not tcb.receive_buffer.size
+        and tcb.ack_on_read.is_due(tcb.rcv.acked, tcb.sent_at, now)
+    ):
+        send_ack(tcb, now)
+
+
 def update_window(tcb: ControlBlock, now: float) -> None:
     """Send the larger window at once if the peer may send little and could send twice as much; else with the next ACK.
 
