@@ -192,6 +192,11 @@ class Icmp:
         if quoted is None or min(len(payload), quoted.total_length) < quoted.header_length + 8:
             self._dropped["dropped_bad_quote"] += 1
             return
+        # RFC 792: errors are about fragment zero only. The quote of another has no transport header: octets of the
+        # payload would be read as ports and sequence number, which any application chooses.
+        if quoted.fragment_offset:
+            self._dropped["dropped_quote_of_fragment"] += 1
+            return
         if not self.network.is_local(quoted.source):
             self._dropped["dropped_quote_not_ours"] += 1
             return

@@ -114,6 +114,8 @@ class TestErrorsReceived:
         ("message", "counter"),
         [
             (error_message(3, 3, udp_datagram(source="10.0.2.99")), "dropped_quote_not_ours"),
+            (error_message(3, 3, udp_datagram(fragment=0x2001)), "dropped_quote_of_fragment"),
+            (error_message(3, 4, udp_datagram(fragment=185), 552), "dropped_quote_of_fragment"),
             (error_message(3, 3, udp_datagram()[:27]), "dropped_bad_quote"),
             (error_message(3, 3, b""), "dropped_bad_quote"),
             (error_message(3, 3, udp_datagram(length=2) + bytes(20)), "dropped_bad_quote"),

@@ -4,7 +4,8 @@ import random
 from struct import pack
 
 import dpkt
-from icmp_network import ROOT, lines
+import pytest
+from icmp_network import ROOT, error_message, lines
 
 from schemefs.config import Config
 from schemefs.log import LogRings
@@ -103,6 +104,20 @@ def test_the_first_packet_waits_for_arp_and_is_not_lost():
     echo.type, echo.sum = 0, 0
     stack.receive(bytes(echo), now=1.002)
     assert "From 10.0.2.2 icmp_seq=0 ttl=64 time=2.000ms" in lines(ping)[0]
+
+
+@pytest.mark.parametrize(("fragment", "mtu"), [(0x2000, 1006), (0x2001, 1500), (185, 1500)])
+def test_an_error_about_a_later_fragment_lowers_no_path_mtu(fragment, mtu):
+    """RFC 792, RFC 1191 §3: the octets after that IP header are payload, which may look like any transport header."""
+    stack = Stack()
+    stack.network.interfaces["eth0"].set_mtu(1500, 0.0)
+    stack.open("ping/10.0.2.2,count=1", now=1.0)
+    stack.arp_reply(1.001)
+    sent = bytes(stack.frames()[1].data)
+    assert (sent[9], sent[20]) == (1, 8)
+    quote = sent[:6] + fragment.to_bytes(2, "big") + sent[8:28]
+    stack.receive(error_message(3, 4, quote, 1006), now=1.002)
+    assert stack.network.path(PEER).mtu == mtu
 
 
 def test_a_host_that_does_not_answer_arp_is_unreachable_in_words():
