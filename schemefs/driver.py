@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from schemefs.driver_option import DriverOption, with_defaults
 from schemefs.net.drop_samples import DropSamples
 from schemefs.net.offload import NO_OFFLOAD, Offload, split
+from schemefs.net.reader_turns import ReaderTurns
 from schemefs.no_callback import no_callback
 
 if TYPE_CHECKING:
@@ -72,6 +73,7 @@ class Link(ABC):
         self.observers: list[Callable[[Chunks, Offload, bool, float], None]] = []  # (chunks, offload, outgoing, now)
         self.space_observers: list[Callable[[float], None]] = []  # called after `on_space`
         self.samples = DropSamples()  # for each reason, the last frame that the link has dropped
+        self.turns = ReaderTurns()  # the network layer's, once attached: whether readers are to read before more frames
 
     def observe(self, chunks: Chunks, offload: Offload, *, outgoing: bool, now: float) -> None:
         """Show a frame to the observers as it would be on a wire: cut to gso_size, checksums complete.

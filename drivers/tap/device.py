@@ -22,12 +22,11 @@ from drivers.virtio.features import Feature
 from drivers.virtio.queue import DeviceQueue
 from schemefs.log import TRACE
 from schemefs.net.drop_samples import DropSamples
+from schemefs.net.reader_turns import BURST
 from schemefs.no_callback import no_callback
 
 if TYPE_CHECKING:
     from schemefs.net.buffer import Buffer
-
-BUDGET: Final = 32  # frames that one `receive_burst` takes
 
 
 class DeviceGoneError(Exception):
@@ -86,7 +85,7 @@ class TapDevice:
             self.starved = False
             self._on_posted()
 
-    def receive_burst(self, now: float, budget: int = BUDGET) -> bool:
+    def receive_burst(self, now: float, budget: int = BURST) -> bool:
         """Receive frames until the kernel has no more or the budget is spent, then interrupt once.
 
         Return whether there may be more. DeviceGoneError: the TAP was deleted.

@@ -22,6 +22,7 @@ import trio
 from drivers.tap import examination, host, tun, uplink
 from drivers.tap.device import DeviceGoneError, TapDevice
 from drivers.tap.options import DEFAULT_MTU, OPTIONS, check
+from drivers.tap.reader_pause import let_readers_read
 from drivers.tap.relay import Relay
 from drivers.tap.subnet import moved, next_free, overlapping, refuse_overlap
 from drivers.tap.tap_record import TapRecord
@@ -240,11 +241,18 @@ class TapDriver(Driver):
 
     async def _receive(self, device: TapDevice) -> None:
         fd = self._fd
+        turns = self.link.turns
         while True:
             await trio.lowlevel.wait_readable(fd)
-            while device.receive_burst(trio.current_time()):
-                # One checkpoint (16-40 µs) for a burst: the readers that it woke run now.
-                await trio.lowlevel.checkpoint()
+            more = True
+            while more:
+                began = trio.current_time()
+                more = device.receive_burst(began)
+                if turns.are_due:
+                    await let_readers_read(turns, trio.current_time() - began)
+                elif more:
+                    # One checkpoint (16-40 µs) for a burst: the readers that it woke run now.
+                    await trio.lowlevel.checkpoint()
             if device.starved:
                 self._posted = trio.Event()
                 await self._posted.wait()

@@ -1,6 +1,7 @@
 """The part of an engine that datagram protocols share: a bounded queue of arrivals, and what closing means.
 
     receive ──> arrived ── over the bound ──> counted, dropped
+                   │       room for less than a burst ──> ReaderTurns: the reader's turn comes before more frames
                    └─────> read, one datagram each; end of file after reading was shut down
     write   ──> check_writable ──> the protocol sends; while the link is full: blocked, until `transmit_space`
     receive_error ──> fail ──> raised once, by the next write or read, before the datagrams that wait
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING, Final, Generic, TypeVar
 from schemefs.conversation.protocol import Setting
 from schemefs.errors import PendingError, SchemeError
 from schemefs.net.addresses import parse_number
+from schemefs.net.reader_turns import BURST, ReaderTurns
 from schemefs.no_callback import no_callback
 from schemefs.readiness import readiness
 
@@ -40,10 +42,12 @@ class DatagramEngine(ABC, Generic[Arrived]):
         "_blocked",
         "_discards",
         "_held",
+        "_is_behind",
         "_pending_error",
         "_queue",
         "_shut_read",
         "_shut_write",
+        "_turns",
         "dropped",
         "ended",
         "error",
@@ -54,8 +58,8 @@ class DatagramEngine(ABC, Generic[Arrived]):
         "sent",
     )
 
-    def __init__(self, queue_octets: int) -> None:
-        """Set the bound of the queue in octets, `OVERHEAD` for each datagram included."""
+    def __init__(self, queue_octets: int, turns: ReaderTurns | None = None) -> None:
+        """Set the bound of the queue in octets, `OVERHEAD` for each datagram included; *turns*: the network layer's."""
         self.on_changed: Callable[[], None] = no_callback
         self.ended = False
         self.error = ""
@@ -64,6 +68,8 @@ class DatagramEngine(ABC, Generic[Arrived]):
         self.sent = self.received = self.dropped = 0
         self._queue: deque[tuple[Arrived, int]] = deque()  # each with its length in octets
         self._held = 0
+        self._turns = turns or ReaderTurns()
+        self._is_behind = False  # there is room for less than a burst of datagrams as long as the last one
         self._pending_error = PendingError()
         self._discards = self._shut_read = self._shut_write = False
         self._blocked = False
@@ -82,6 +88,9 @@ class DatagramEngine(ABC, Generic[Arrived]):
             self.dropped += 1
             return False
         self._held += cost
+        if not self._is_behind and self._held + BURST * cost > self.queue_octets:
+            self._is_behind = True
+            self._turns.behind(self)
         self.received += 1
         self._queue.append((datagram, octets))
         self.on_changed()
@@ -108,7 +117,13 @@ class DatagramEngine(ABC, Generic[Arrived]):
         if not self._queue:
             return None
         datagram, octets = self._queue.popleft()
-        self._held -= octets + OVERHEAD
+        cost = octets + OVERHEAD
+        self._held -= cost
+        if self._is_behind:
+            if self._queue and self._held + BURST * cost > self.queue_octets:
+                self._turns.has_read(self)
+            else:
+                self._catch_up()
         return datagram
 
     def check_writable(self) -> None:
@@ -196,6 +211,12 @@ class DatagramEngine(ABC, Generic[Arrived]):
         """Drop every unread datagram."""
         self._queue.clear()
         self._held = 0
+        if self._is_behind:
+            self._catch_up()
+
+    def _catch_up(self) -> None:
+        self._is_behind = False
+        self._turns.caught_up(self)
 
     def close(self, now: float) -> None:
         """End at once. The peer is not notified."""

@@ -17,6 +17,7 @@ from schemefs.net.addresses import is_multicast, presentation
 from schemefs.net.buffer import Chunks
 from schemefs.net.impairment import Impairment
 from schemefs.net.offload import Offload
+from schemefs.net.reader_turns import ReaderTurns
 
 ICMP = 1
 TCP = 6
@@ -328,6 +329,10 @@ class NetworkLayer(Protocol):
 
     def set_forwarding(self, on: bool, now: float) -> None:
         """Start or stop forwarding."""
+
+    @property
+    def turns(self) -> ReaderTurns:
+        """What a queue of received datagrams reports to, so that drivers let its reader read."""
 
     def path(self, destination: bytes, source: bytes = b"") -> Path:
         """Return the path to *destination*. ENETUNREACH: no route; EADDRNOTAVAIL: *source* is not a local address."""

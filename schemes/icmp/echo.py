@@ -39,7 +39,7 @@ class Echo(DatagramEngine[bytes]):
     )
 
     def __init__(self, icmp: Icmp, path: Path) -> None:
-        super().__init__(_QUEUE_OCTETS)
+        super().__init__(_QUEUE_OCTETS, icmp.network.turns)
         self.destination = path.destination
         self.dropped_unmatched = 0
         self._icmp = icmp

@@ -11,6 +11,7 @@ from schemefs.errors import SchemeError
 from schemefs.net import faults
 from schemefs.net.addresses import ANY_V4, BROADCAST_V4, is_loopback, is_multicast, mac_text, network_of, presentation
 from schemefs.net.network_layer import DeliveryError, ErrorReporter, Transport, not_local
+from schemefs.net.reader_turns import ReaderTurns
 from schemes.ip import wire
 from schemes.ip.addresses import LOOPBACK, AddressTable
 from schemes.ip.counters import IpCounters
@@ -69,6 +70,7 @@ class Network:
         "routes",
         "timers",
         "transports",  # protocol -> transport
+        "turns",  # the queues of datagrams whose readers are to read before more frames are taken
     )
 
     def __init__(self, timers: Timers, random: random.Random, *, detects_conflicts: bool = False) -> None:
@@ -77,6 +79,7 @@ class Network:
         self.random = random
         self.detects_conflicts = detects_conflicts
         self.counters = IpCounters()
+        self.turns = ReaderTurns()
         self.generation = 0
         self.on_change: list[Callable[[str], None]] = []
         self.addresses = AddressTable()
@@ -247,6 +250,7 @@ class Network:
 
     def attach(self, link: Link, now: float) -> IpInterface:
         """Add an interface for *link*."""
+        link.turns = self.turns
         interface = IpInterface(self, link)
         self.interfaces[link.name] = interface
         if interface.is_loopback:

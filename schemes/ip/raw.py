@@ -42,7 +42,7 @@ class RawConversation(DatagramEngine[bytes]):
 
     def __init__(self, network: Network, protocol: int, wanted: Filter) -> None:
         """Start to receive."""
-        super().__init__(QUEUE_OCTETS)
+        super().__init__(QUEUE_OCTETS, network.turns)
         self.network = network
         self.protocol = protocol
         self.wanted = wanted

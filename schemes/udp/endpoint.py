@@ -82,7 +82,7 @@ class Endpoint(DatagramEngine[UserDatagram]):
         self, udp: Udp, address: bytes, port: int, modes: Modes, resolve: Resolve, claim: Claim | None
     ) -> None:
         """Make an endpoint at a local address (zeros: any) and port; the caller then calls `connect` or `bind`."""
-        super().__init__(QUEUE_OCTETS)
+        super().__init__(QUEUE_OCTETS, udp.network.turns)
         self.groups: set[bytes] = set()
         self.modes = modes
         self._group_hop_limit = GROUP_HOP_LIMIT

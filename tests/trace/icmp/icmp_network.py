@@ -13,6 +13,7 @@ from schemefs.names import Names
 from schemefs.net.addresses import packed
 from schemefs.net.network_layer import UDP, DeliveryError
 from schemefs.net.offload import NO_OFFLOAD
+from schemefs.net.reader_turns import ReaderTurns
 from schemefs.scheme import Caller, SchemeContext
 from schemefs.timers import Timers
 from schemes.icmp import IcmpScheme, wire
@@ -80,6 +81,7 @@ class MemoryNetwork:
         self.errors = []
         self.peers = {}
         self.unreachable = set()
+        self.turns = ReaderTurns()
         self.room = True
         self.transports = {}
         self.reporter = None

@@ -110,6 +110,7 @@ class TestBinaryEcho:
         for sequence in range(1000):
             self.write(echo, sequence.to_bytes(2, "big"))
             self.answer(host)
+        assert host.network.turns.are_due, "a reader would be let read before more frames are taken"
         count = 0
         while echo.read(100, 0.0) is not None:
             count += 1
