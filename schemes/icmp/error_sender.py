@@ -16,15 +16,20 @@ from schemes.icmp import wire
 from schemes.icmp.token_bucket import TokenBucket
 
 if TYPE_CHECKING:
+    import random
+
     from schemefs.net.network_layer import NetworkLayer
 
 log = logging.getLogger("schemefs.icmp")
 
 # RFC 1812 §4.3.2.3: as much of the datagram as fits into an error of 576 octets.
 _QUOTE_LENGTH: Final = 576 - wire.IP_HEADER_LENGTH - wire.HEADER_LENGTH
-# Linux's icmp_msgs_per_sec and icmp_msgs_burst.
+# Linux's icmp_msgs_per_sec and icmp_msgs_burst; icmp_ratelimit, and its burst, for each destination.
 _RATE: Final = 1000.0
 _BURST: Final = 50.0
+_RATE_TO_ONE: Final = 1.0
+_BURST_TO_ONE: Final = 6.0
+_DESTINATIONS: Final = 1024  # that have a limit of their own at a time
 # Queries and replies. RFC 1122 §3.2.2: no error may be sent about an ICMP error; nor is one about an unknown type.
 _QUERY_TYPES: Final = frozenset((0, 8, 9, 10, 13, 14, 15, 16, 17, 18))
 
@@ -32,10 +37,12 @@ _QUERY_TYPES: Final = frozenset((0, 8, 9, 10, 13, 14, 15, 16, 17, 18))
 class ErrorSender:
     """Sends ICMP errors. `withheld` counts the errors that were not sent, by reason."""
 
-    def __init__(self, network: NetworkLayer) -> None:
+    def __init__(self, network: NetworkLayer, randomness: random.Random) -> None:
         self.withheld: Counter[str] = Counter()
         self._network = network
+        self._random = randomness
         self._bucket = TokenBucket(_RATE, _BURST)
+        self._to_one: dict[bytes, TokenBucket] = {}  # by destination of the errors
 
     def send(self, icmp_type: int, code: int, datagram: memoryview, now: float, *, mtu: int) -> bool:
         """Send an error about *datagram*, a view valid during the call; return whether it was sent."""
@@ -44,8 +51,7 @@ class ErrorSender:
         if reason or quoted is None:
             self.withheld[reason] += 1
             return False
-        # As on Linux, no limit for errors to local addresses: a refused call on lo always fails in the same way.
-        if not self._network.is_local(quoted.source) and not self._bucket.take(now):
+        if not self._is_within_limits((icmp_type, code), quoted.source, now):
             self.withheld["withheld_rate_limited"] += 1
             return False
         quote = bytes(datagram[: min(quoted.total_length, _QUOTE_LENGTH)])
@@ -63,6 +69,28 @@ class ErrorSender:
             return False
         log.debug("sent ICMP error %d/%d to %s", icmp_type, code, presentation(quoted.source))
         return True
+
+    def _is_within_limits(self, kind: tuple[int, int], destination: bytes, now: float) -> bool:
+        """Count an error to *destination*; False: it must not be sent.
+
+        A sender of forged datagrams does not see the errors about them. It must not learn from an error about its own
+        datagram how many of them were sent, which tells the port of a pending question to a name server
+        (CVE-2020-25705). So the forged source has a limit of its own, which comes first. What an error takes from the
+        limit for all is random: one token on average. As on Linux, no limit for errors to local addresses: a refused
+        call on lo always fails in the same way.
+        """
+        if self._network.is_local(destination):
+            return True
+        # Path MTU discovery needs an error for each of a client's connections. It says nothing about ports.
+        if kind != (wire.DESTINATION_UNREACHABLE, wire.FRAGMENTATION_NEEDED):
+            bucket = self._to_one.get(destination)
+            if bucket is None:
+                if len(self._to_one) >= _DESTINATIONS:  # at random: a flood of sources can't choose which one goes
+                    del self._to_one[self._random.choice(tuple(self._to_one))]
+                bucket = self._to_one[destination] = TokenBucket(_RATE_TO_ONE, _BURST_TO_ONE)
+            if not bucket.take(now):
+                return False
+        return self._bucket.take(now, self._random.randrange(3))
 
     def _reason_to_withhold(self, datagram: memoryview, quoted: wire.QuotedDatagram | None) -> str:
         """Return the counter of the rule of RFC 1122 §3.2.2 that forbids an error; empty: none does."""

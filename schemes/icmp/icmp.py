@@ -61,7 +61,7 @@ class Icmp:
 
     def __init__(self, network: NetworkLayer, randomness: random.Random) -> None:
         self.network = network
-        self.error_sender = ErrorSender(network)
+        self.error_sender = ErrorSender(network, randomness)
         self.error_observers: list[Callable[[DeliveryError, float], None]] = []  # called for every received error
         self._randomness = randomness
         self._clients: dict[int, EchoClient] = {}

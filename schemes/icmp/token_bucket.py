@@ -19,11 +19,11 @@ class TokenBucket:
         self._tokens = burst
         self._at = 0.0
 
-    def take(self, now: float) -> bool:
-        """Take one token; False: the bucket is empty."""
+    def take(self, now: float, tokens: float = 1) -> bool:
+        """Take *tokens*, or those that are left; False: there is less than one, and none is taken."""
         self._tokens = min(self.burst, self._tokens + max(0.0, now - self._at) * self.rate)
         self._at = now
         if self._tokens < 1:
             return False
-        self._tokens -= 1
+        self._tokens = max(0.0, self._tokens - tokens)
         return True

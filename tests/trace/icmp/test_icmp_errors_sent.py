@@ -1,5 +1,8 @@
 """The errors that this host sends about received datagrams, and the errors that it must not send."""
 
+import random
+import statistics
+
 import dpkt
 import pytest
 from icmp_network import PEER, US, Host, datagram, echo_request, error_message, udp_datagram
@@ -72,15 +75,53 @@ class TestErrorsSent:
         self.report(host, datagram(PEER, US, echo_request()))
         assert len(host.network.sent) == 2
 
-    def test_they_are_rate_limited_but_not_on_lo(self):
+    def test_they_are_rate_limited_to_one_destination_but_not_on_lo(self):
         host = Host()
         about = udp_datagram("10.0.2.2", "10.0.2.15")
         for _ in range(100):
             self.report(host, about)
-        assert len(host.network.sent) == 50
-        assert host.counters()["withheld_rate_limited"] == 50
-        self.report(host, about, now=1.010)
-        assert len(host.network.sent) == 51
+        assert len(host.network.sent) == 6
+        assert host.counters()["withheld_rate_limited"] == 94
+        self.report(host, about, now=2.001)
+        self.report(host, about, now=2.002)
+        assert len(host.network.sent) == 7
+        host.network.sent.clear()
         for _ in range(100):
             self.report(host, udp_datagram("127.0.0.1", "127.0.0.1"))
-        assert len(host.network.sent) == 151
+        assert len(host.network.sent) == 100
+
+    def test_all_destinations_share_a_limit_that_is_used_up_at_random(self):
+        """Off-path port detection (CVE-2020-25705): the number of errors about others' datagrams must not be seen."""
+        totals = set()
+        for seed in range(20):
+            host = Host()
+            host.engine.error_sender._random = random.Random(seed)
+            for number in range(300):
+                self.report(host, udp_datagram(f"10.0.{number % 200}.77", "10.0.2.15"))
+            totals.add(len(host.network.sent))
+        assert len(totals) > 5
+        assert 40 < statistics.fmean(totals) < 70
+
+    def test_forged_datagrams_to_closed_ports_take_nothing_from_the_other_destinations(self):
+        host = Host()
+        for _ in range(1000):
+            self.report(host, udp_datagram("10.0.2.3", "10.0.2.15"))
+        host.network.sent.clear()
+        for number in range(6):
+            self.report(host, udp_datagram("10.0.2.9", "10.0.2.15"))
+            assert len(host.network.sent) == number + 1
+
+    def test_a_flood_of_sources_costs_bounded_memory(self):
+        host = Host()
+        for number in range(5000):
+            source = f"10.{number >> 8}.{number & 255}.9"
+            self.report(host, udp_datagram(source, "10.0.2.15"), now=number * 0.002)
+        assert len(host.engine.error_sender._to_one) == 1024
+
+    def test_path_mtu_discovery_is_limited_for_all_only(self):
+        """Each connection of a client through this router needs an error of its own."""
+        host = Host()
+        for number in range(30):
+            about = memoryview(udp_datagram("10.0.2.2", "192.0.2.1"))
+            host.engine.report_error(3, 4, about, 1.0 + number * 0.01, mtu=1280)
+        assert len(host.network.sent) == 30
