@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from schemes.tcp.wire import Segment
 
 
-def check_ack(tcb: ControlBlock, segment: Segment, now: float) -> bool:
-    """Process the ACK field; False: the rest of the segment is not processed."""
+def check_ack(tcb: ControlBlock, segment: Segment, seq: int, now: float) -> bool:
+    """Process the ACK field; False: the rest of the segment is not processed. *seq*: SEG.SEQ before trimming."""
     snd = tcb.snd
     if not segment.flags & ACK:
         tcb.tcp.statistics.drop("no_ack")
@@ -37,6 +37,11 @@ def check_ack(tcb: ControlBlock, segment: Segment, now: float) -> bool:
         if tcb.replies.allows(now):
             tcb.reply = PURE_ACK
         return False
+    if tcb.timestamps_on and segment.timestamp >= 0 and seq <= tcb.rcv.acked:
+        # RFC 7323 §4.3 (2). Only now: a segment with a forged timestamp and a wrong ACK must not make all of the
+        # peer's later segments old. PAWS has dropped older timestamps.
+        tcb.ts_recent = segment.timestamp
+        tcb.ts_recent_at = now
     acked = ack - snd.una
     if tcb.ecn_state is not None and segment.flags & ECE and acked >= 0:
         ecn.echoed(tcb.ecn_state, tcb, ack, now)
@@ -53,6 +58,7 @@ def _establish(tcb: ControlBlock, segment: Segment, now: float) -> bool:
     """In SYN-RECEIVED, the ACK of our SYN opens the connection; any other is answered with RST."""
     snd = tcb.snd
     if not snd.una < segment.ack <= snd.nxt:
+        tcb.tcp.statistics.drop("ack_too_far")
         tcb.reply = RESET_DUE
         return False
     if tcb.listener is not None and not tcb.listener.has_room:

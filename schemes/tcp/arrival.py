@@ -1,6 +1,7 @@
 """SEGMENT ARRIVES (RFC 9293 §3.10.7.3, §3.10.7.4): one function per step, in the RFC's order.
 
-Every step returns whether the next one follows. No step sends: it notes in `ControlBlock.reply` which reply is due, and
+Every step returns whether the next one follows. Until the ACK is judged no step changes the control block: a segment
+that is refused leaves it as it was. No step sends: it notes in `ControlBlock.reply` which reply is due, and
 `reply.send` sends it at the end. The ACK of text in order waits for more to acknowledge: until the end of the burst, or
 for DELAYED_ACK.
 """
@@ -36,6 +37,11 @@ if TYPE_CHECKING:
 log = logging.getLogger("schemefs.tcp")
 
 DELAYED_ACK: Final = 0.040  # seconds; RFC 9293 MUST-40 allows 0.5, Linux takes 40 ms
+# How much of a segment is within the window.
+REFUSED: Final = 0
+WHOLE: Final = 1
+TRIMMED: Final = 2
+
 TS_RECENT_LIFE: Final = 24 * 86400.0  # seconds until TS.Recent may have wrapped (RFC 7323 §5.5)
 
 
@@ -50,16 +56,14 @@ def segment_arrives(tcb: ControlBlock, segment: Segment, now: float) -> None:
     if tcb.state == SYN_SENT:
         is_taken = _arrives_in_syn_sent(tcb, segment, now)
     else:
-        segment.seq = unwrap(segment.seq, tcb.rcv.nxt)
-        segment.urgent += segment.seq
-        is_taken = (
-            _first_check_sequence(tcb, segment, now)
-            and (
-                not segment.flags & (RST | SYN)
-                or (_second_check_rst(tcb, segment, now) and _fourth_check_syn(tcb, segment, now))
-            )
-            and check_ack(tcb, segment, now)
-        )
+        seq = segment.seq = unwrap(segment.seq, tcb.rcv.nxt)
+        segment.urgent += seq
+        fit = REFUSED
+        if not segment.flags & (RST | SYN) or _check_rst_and_syn(tcb, segment, now):
+            fit = _first_check_sequence(tcb, segment, now)
+        is_taken = fit != REFUSED and check_ack(tcb, segment, seq, now)
+        if fit == TRIMMED and is_taken:
+            _acknowledge_trimmed(tcb, segment, seq)
     if is_taken:
         tcb.last_segment_at = now
         if segment.user_timeout:
@@ -95,17 +99,21 @@ def _arrives_in_syn_sent(tcb: ControlBlock, segment: Segment, now: float) -> boo
     """§3.10.7.3. True: the segment has established the connection, and its text and FIN are to be processed."""
     flags, snd = segment.flags, tcb.snd
     if flags & ACK and not snd.iss < segment.ack <= snd.nxt:
+        tcb.tcp.statistics.drop("ack_too_far")
         tcb.reply = RESET_DUE
         return False
     if flags & RST:
         # Without an ACK it proves nothing: any host could have sent it.
-        if flags & ACK:
+        if not flags & ACK:
+            tcb.tcp.statistics.drop("no_ack")
+        else:
             after = f"{(now - tcb.opened_at) * 1000:.1f} ms"
             closing.fail(
                 tcb, errno.ECONNREFUSED, f"RST from {tcb.remote} in answer to SYN after {after}", "refused", now
             )
         return False
     if not flags & SYN:
+        tcb.tcp.statistics.drop("no_syn")
         return False
     tcb.rcv.start(segment.seq, tcb.syn_window)
     agree(tcb, segment, now)
@@ -125,40 +133,40 @@ def _arrives_in_syn_sent(tcb: ControlBlock, segment: Segment, now: float) -> boo
     return True
 
 
-def _first_check_sequence(tcb: ControlBlock, segment: Segment, now: float) -> bool:
-    """Old duplicates and what lies outside the window are answered with an ACK; the rest is trimmed to the window."""
+def _first_check_sequence(tcb: ControlBlock, segment: Segment, now: float) -> int:
+    """Return REFUSED for an old duplicate or a segment outside the window; TRIMMED if only a part is within it.
+
+    Nothing of the control block changes here: RST, SYN and ACK are not judged yet (`_acknowledge_trimmed`).
+    """
     rcv, seg_len = tcb.rcv, segment.seg_len
-    if tcb.timestamps_on and not segment.flags & RST and not _check_timestamp(tcb, segment, now):
-        return False
-    if not rcv.is_acceptable(segment.seq, seg_len):
-        if segment.flags & SYN and tcb.state == SYN_RECEIVED and segment.seq == rcv.irs:
-            return _syn_again(tcb, segment, now)
-        _answer_unacceptable(tcb, segment, "out_of_window", now)
-        return False
-    if tcb.timestamps_on and segment.timestamp >= 0 and segment.seq <= rcv.acked:
-        # RFC 7323 §4.3 (2); `_check_timestamp` has dropped older ones.
-        tcb.ts_recent = segment.timestamp
-        tcb.ts_recent_at = now
+    if tcb.timestamps_on and not _check_timestamp(tcb, segment, now):
+        return REFUSED
     if segment.seq == rcv.nxt and segment.seq + seg_len <= rcv.edge:
-        return True  # the usual case: there is nothing to trim
+        return WHOLE
+    if not rcv.is_acceptable(segment.seq, seg_len):
+        _answer_unacceptable(tcb, segment, "out_of_window", now)
+        return REFUSED
+    fit = WHOLE
     if segment.seq < rcv.nxt:
-        if segment.size and tcb.sack_on:
-            tcb.dsack = (segment.seq, rcv.nxt)
         segment.trim_front(rcv.nxt - segment.seq)
-        tcb.reply = ACK_DUE
+        fit = TRIMMED
     beyond = segment.seq + segment.seg_len - rcv.edge
     if beyond > 0:
-        # A window probe, or a peer that ignores our window: the ACK says where the edge is.
         segment.trim_back(beyond)
-        tcb.reply = ACK_DUE
-    return True
+        fit = TRIMMED
+    return fit
+
+
+def _acknowledge_trimmed(tcb: ControlBlock, segment: Segment, seq: int) -> None:
+    """Have a segment that began at *seq* acknowledged at once: a retransmission, a window probe, or too much text."""
+    if seq < segment.seq and tcb.sack_on:
+        tcb.dsack = (seq, segment.seq)
+    tcb.reply = ACK_DUE
 
 
 def _check_timestamp(tcb: ControlBlock, segment: Segment, now: float) -> bool:
     """PAWS: protection against wrapped sequence numbers (RFC 7323 §5.3 R1, §3.2)."""
     if segment.timestamp < 0:
-        if tcb.state == SYN_RECEIVED and segment.flags & SYN:
-            return True
         tcb.tcp.statistics.drop("no_timestamp")
         return False
     if (segment.timestamp - tcb.ts_recent) & 0x80000000 and now - tcb.ts_recent_at < TS_RECENT_LIFE:
@@ -167,22 +175,9 @@ def _check_timestamp(tcb: ControlBlock, segment: Segment, now: float) -> bool:
     return True
 
 
-def _syn_again(tcb: ControlBlock, segment: Segment, now: float) -> bool:
-    """In SYN-RECEIVED the peer's SYN came again: our SYN-ACK was lost, or crossed the peer's (§3.5, figure 8)."""
-    if segment.flags & ACK and segment.ack == tcb.snd.nxt:
-        segment.trim_front(1)
-        return True
-    ecn.syn_again(tcb, segment.flags)
-    if tcb.replies.allows(now):
-        tcb.reply = SYN_DUE
-    return False
-
-
 def _answer_unacceptable(tcb: ControlBlock, segment: Segment, reason: str, now: float) -> None:
     """Count a drop for *reason*. Text is always answered, since its ACK may be lost; the rest within the limit."""
     tcb.tcp.statistics.drop(reason)
-    if segment.flags & RST:
-        return
     if segment.size:
         if tcb.sack_on and segment.seq < tcb.rcv.nxt:  # text beyond the window is dropped: DSACK must not report it
             tcb.dsack = (segment.seq, min(segment.seq + segment.size, tcb.rcv.nxt))
@@ -191,13 +186,25 @@ def _answer_unacceptable(tcb: ControlBlock, segment: Segment, reason: str, now: 
     tcb.reply = PURE_ACK
 
 
-def _second_check_rst(tcb: ControlBlock, segment: Segment, now: float) -> bool:
-    """A reset counts only at exactly RCV.NXT (RFC 5961 §3.2); elsewhere in the window it is challenged."""
-    if not segment.flags & RST:
-        return True
-    if segment.seq != tcb.rcv.nxt:
-        _challenge(tcb, now)
+def _check_rst_and_syn(tcb: ControlBlock, segment: Segment, now: float) -> bool:
+    """Process the second and the fourth step for *segment*, which has RST or SYN; True: the other steps follow."""
+    if segment.flags & RST:
+        _second_check_rst(tcb, segment, now)
         return False
+    return _fourth_check_syn(tcb, segment, now)
+
+
+def _second_check_rst(tcb: ControlBlock, segment: Segment, now: float) -> None:
+    """A reset counts only at exactly RCV.NXT (RFC 5961 §3.2); elsewhere in the window it is challenged.
+
+    Its text does not make it exact: SEG.SEQ is compared before anything is trimmed. PAWS does not apply to it.
+    """
+    if not tcb.rcv.is_acceptable(segment.seq, segment.seg_len):
+        tcb.tcp.statistics.drop("out_of_window")
+        return
+    if segment.seq != tcb.rcv.nxt:
+        _challenge(tcb, "inexact_reset", now)
+        return
     state = tcb.state
     if state == SYN_RECEIVED:
         if tcb.listener is not None:
@@ -212,22 +219,38 @@ def _second_check_rst(tcb: ControlBlock, segment: Segment, now: float) -> bool:
     else:
         tcb.tcp.statistics.abort("reset_by_peer")
         closing.end(tcb)
-    return False
-
-
-def _challenge(tcb: ControlBlock, now: float) -> None:
-    """Have a challenge ACK sent, within the limit per second (RFC 5961 §7)."""
-    if tcb.replies.allows(now):
-        tcb.tcp.statistics.challenge_acks += 1
-        tcb.reply = PURE_ACK
 
 
 def _fourth_check_syn(tcb: ControlBlock, segment: Segment, now: float) -> bool:
-    """A SYN within a connection is challenged (RFC 5961 §4.2)."""
-    if not segment.flags & SYN:
-        return True
-    _challenge(tcb, now)
+    """A SYN within a connection is challenged, whatever its number and its timestamp (RFC 5961 §4.2)."""
+    if tcb.state == SYN_RECEIVED and segment.seq == tcb.rcv.irs:
+        return _syn_again(tcb, segment, now)
+    _challenge(tcb, "unexpected_syn", now)
     return False
+
+
+def _syn_again(tcb: ControlBlock, segment: Segment, now: float) -> bool:
+    """In SYN-RECEIVED the peer's SYN came again: our SYN-ACK was lost, or crossed the peer's (§3.5, figure 8)."""
+    if segment.flags & ACK:
+        if segment.ack != tcb.snd.nxt:
+            _challenge(tcb, "unexpected_syn", now)
+            return False
+        segment.trim_front(1)
+        return True
+    if tcb.replies.allows(now):
+        ecn.syn_again(tcb, segment.flags)
+        tcb.reply = SYN_DUE
+    else:
+        tcb.tcp.statistics.drop("repeated_syn")
+    return False
+
+
+def _challenge(tcb: ControlBlock, reason: str, now: float) -> None:
+    """Count a drop for *reason*, and have a challenge ACK sent, within the limit per second (RFC 5961 §7)."""
+    tcb.tcp.statistics.drop(reason)
+    if tcb.replies.allows(now):
+        tcb.tcp.statistics.challenge_acks += 1
+        tcb.reply = PURE_ACK
 
 
 def _sixth_check_urg(tcb: ControlBlock, segment: Segment) -> None:

@@ -34,17 +34,21 @@ class Statistics:
         self.dropped_broadcast = 0
         self.dropped_handshake_timed_out = 0
         self.dropped_icmp_out_of_window = 0
+        self.dropped_inexact_reset = 0
         self.dropped_listen_overflow = 0
         self.dropped_no_ack = 0
         self.dropped_no_connection = 0
         self.dropped_no_route = 0
+        self.dropped_no_syn = 0
         self.dropped_no_timestamp = 0
         self.dropped_old_timestamp = 0
         self.dropped_out_of_window = 0
         self.dropped_reassembly_full = 0
+        self.dropped_repeated_syn = 0
         self.dropped_short_header = 0
         self.dropped_syn_queue_full = 0
         self.dropped_text_after_fin = 0
+        self.dropped_unexpected_syn = 0
 
         self.aborted_by_user = 0  # `hangup`, or an interrupted open
         self.aborted_connect_timeout = 0

@@ -80,6 +80,37 @@ class TimeWait:
                 return newer < 0x80000000
         return unwrap(segment.seq, self.rcv_nxt) > self.rcv_nxt
 
+    def refuses(self, segment: Segment) -> str:
+        """Return the reason why *segment* is not acceptable; empty: it is (§3.10.7.4, first to eighth step)."""
+        flags, seg_len, rcv_nxt = segment.flags, segment.seg_len, self.rcv_nxt
+        seq = unwrap(segment.seq, rcv_nxt)
+        is_in_window = seq <= rcv_nxt + self.wnd and (seq + seg_len > rcv_nxt if seg_len else seq >= rcv_nxt)
+        if flags & RST:
+            inexact = "" if seq == rcv_nxt else "inexact_reset"
+            return inexact if is_in_window else "out_of_window"
+        if flags & SYN:
+            return "unexpected_syn"  # whatever its number and its timestamp (RFC 5961 §4.2)
+        if self.timestamps_on and segment.timestamp < 0:
+            return "no_timestamp"
+        if self.timestamps_on and (segment.timestamp - self.ts_recent) & 0x80000000:
+            return "old_timestamp"
+        if not is_in_window:
+            return "out_of_window"
+        if not flags & ACK:
+            return "no_ack"
+        if not self._has_sent(segment.ack):
+            return "ack_too_far"
+        return "text_after_fin" if segment.size else ""
+
+    def is_fin_again(self, segment: Segment) -> bool:
+        """Return whether *segment* is the peer's FIN once more, with an ACK number of this connection."""
+        end = unwrap(segment.seq, self.rcv_nxt) + segment.seg_len
+        return segment.flags & (FIN | ACK) == FIN | ACK and end == self.rcv_nxt and self._has_sent(segment.ack)
+
+    def _has_sent(self, ack: int) -> bool:
+        """Return whether an ACK of *ack* can be the peer's (RFC 5961 §5.2)."""
+        return -self.max_wnd <= unwrap(ack, self.snd_nxt) - self.snd_nxt <= 0
+
 
 class TimeWaits:
     """The table of entries, by the key of `Tcp.connections`."""
@@ -140,48 +171,29 @@ class TimeWaits:
 
         False: it is a SYN that begins a new connection. *may_open*: a listener would take it.
         """
-        flags, statistics = segment.flags, self._tcp.statistics
+        flags = segment.flags
         if may_open and flags & (SYN | ACK | RST) == SYN and old.is_newer(segment):
             return False
         self._log_event(old, f"{flags_text(flags)} in", now)
-        seq = unwrap(segment.seq, old.rcv_nxt)
-        if old.timestamps_on and not flags & RST:
-            if segment.timestamp < 0:
-                statistics.drop("no_timestamp")
-                return True
-            if (segment.timestamp - old.ts_recent) & 0x80000000:
-                statistics.drop("old_timestamp")
-                self._answer_unacceptable(old, segment, now)
-                return True
-        is_old = seq + segment.seg_len <= old.rcv_nxt if segment.seg_len else seq < old.rcv_nxt
-        if is_old or seq > old.rcv_nxt + old.wnd:
-            statistics.drop("out_of_window")
-            if not flags & RST:
-                self._answer_unacceptable(old, segment, now)
-        elif flags & RST and seq == old.rcv_nxt:
+        reason = old.refuses(segment)
+        if reason:
+            self._tcp.statistics.drop(reason)
+            self._answer_refused(old, segment, reason, now)
+        elif flags & RST:
             self.end(old)
-        elif flags & (RST | SYN):
-            self._challenge(old, now)
-        elif not flags & ACK:
-            statistics.drop("no_ack")
-        elif not -old.max_wnd <= unwrap(segment.ack, old.snd_nxt) - old.snd_nxt <= 0:
-            statistics.drop("ack_too_far")
-            self._acknowledge(old, now, is_limited=True)
-        elif segment.size:
-            statistics.drop("text_after_fin")
         return True
 
-    def _answer_unacceptable(self, old: TimeWait, segment: Segment, now: float) -> None:
-        """Acknowledge it. For the peer's FIN, whose ACK was lost, the wait begins anew (§3.10.7.4)."""
-        if segment.flags & FIN:
-            self._waiting.move_to_end(old.key)
-            old.expires_at = now + LENGTH
-        self._acknowledge(old, now, is_limited=not segment.size)
-
-    def _challenge(self, old: TimeWait, now: float) -> None:
-        if old.allows_reply(now):
-            self._tcp.statistics.challenge_acks += 1
-            self._acknowledge(old, now, is_limited=False)
+    def _answer_refused(self, old: TimeWait, segment: Segment, reason: str, now: float) -> None:
+        """Challenge or acknowledge what `TimeWait.refuses`. For the peer's FIN, whose ACK was lost, begin anew."""
+        if reason in ("unexpected_syn", "inexact_reset"):
+            if old.allows_reply(now):
+                self._tcp.statistics.challenge_acks += 1
+                self._acknowledge(old, now, is_limited=False)
+        elif reason in ("old_timestamp", "out_of_window", "ack_too_far") and not segment.flags & RST:
+            if reason == "out_of_window" and old.is_fin_again(segment):
+                self._waiting.move_to_end(old.key)  # §3.10.7.4, eighth step
+                old.expires_at = now + LENGTH
+            self._acknowledge(old, now, is_limited=not segment.size or reason == "ack_too_far")
 
     def _acknowledge(self, old: TimeWait, now: float, *, is_limited: bool) -> None:
         """Send <SEQ=SND.NXT><ACK=RCV.NXT><CTL=ACK>. A link without room loses it: the peer sends its FIN again.

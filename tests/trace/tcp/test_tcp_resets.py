@@ -55,6 +55,35 @@ def test_a_reset_that_is_not_exact_is_challenged(seq: int) -> None:
     assert tcp.state == "ESTABLISHED"
 
 
+def test_text_before_rcv_nxt_does_not_make_a_reset_exact() -> None:
+    """SEG.SEQ is what is compared, not where the text that is left after trimming begins."""
+    tcp = established()
+    tcp.receives("R -9:11(20)", now=1.0)
+    tcp.sends(". 1:1(0) ack 1")
+    assert tcp.state == "ESTABLISHED"
+    assert tcp.tcp.statistics.dropped_inexact_reset == 1
+
+
+@pytest.mark.parametrize(
+    ("forged", "reason"),
+    [
+        ("P. 1:5(4) ack 900000", "ack_too_far"),
+        ("P. 1:5(4) ack -900000", "ack_too_far"),
+        ("P 1:5(4)", "no_ack"),
+        ("S. 1:5(4) ack 1", "unexpected_syn"),
+        ("R 2:6(4)", "inexact_reset"),
+    ],
+)
+def test_a_forged_timestamp_does_not_make_the_peer_old(forged: str, reason: str) -> None:
+    """TS.Recent is taken from accepted segments alone: else one forged one would freeze the connection by PAWS."""
+    tcp = established(options_text="ts 1000:0")
+    tcp.follows = False
+    tcp.receives(f"{forged} ts 2000000000:0", now=1.0)
+    assert tcp.tcp.stats()[f"dropped_{reason}"] == 1
+    tcp.receives("P. 1:7(6) ack 1 ts 1010:0", payload=b"honest", now=2.0)
+    assert tcp.read() == b"honest"
+
+
 @pytest.mark.parametrize("seq", [0, -5, 100_000])
 def test_a_reset_outside_the_window_is_dropped(seq: int) -> None:
     tcp = established()
@@ -73,6 +102,15 @@ def test_a_syn_within_a_connection_is_challenged() -> None:
     tcp.sends(". 1:1(0) ack 1")
     tcp.receives("R 1:1(0)", now=2.1)
     assert tcp.state == "CLOSED"
+
+
+def test_a_syn_with_text_up_to_the_window_is_challenged_too() -> None:
+    """RFC 5961 §4.2: whatever its number. Its text is not taken."""
+    tcp = established()
+    tcp.receives("S. 0:20(20) ack 1", now=1.0)
+    tcp.sends(". 1:1(0) ack 1")
+    assert tcp.read() is None
+    assert tcp.tcp.statistics.dropped_unexpected_syn == 1
 
 
 def test_an_old_duplicate_syn_is_answered_with_an_ack() -> None:

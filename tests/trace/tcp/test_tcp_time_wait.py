@@ -43,6 +43,15 @@ def test_the_connection_is_given_back_at_once() -> None:
     tcp.sends(". 2:2(0) ack 2")
 
 
+@pytest.mark.parametrize("text", ["F. 0:0(0) ack 2 ts 300:0", "F. 1:1(0) ack 3 ts 300:0", "F. 1:1(0) ack 2 ts 100:0"])
+def test_another_fin_does_not_begin_the_wait_anew(text: str) -> None:
+    """Neither with another number nor with an ACK of nothing sent nor with an old timestamp: these can be forged."""
+    tcp = in_time_wait(options_text="ts 100:0")
+    tcp.receives(text, now=31.0)
+    tcp.until(61.0)
+    assert tcp.state == "CLOSED"
+
+
 def test_copies_of_a_fin_in_one_burst_are_answered_once() -> None:
     """The first ACK ends the peer's LAST-ACK; a second one would find no connection, and be answered with a RST."""
     tcp = accepted()
