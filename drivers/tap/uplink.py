@@ -3,9 +3,15 @@
     us 10.0.2.15 ── TAP ── host ── masquerade ──> all that the host reaches
                             └── 10.0.2.3:53, the relay (relay.py) ──> the host's own resolvers
 
-The rules are in one nftables table of this TAP alone: deleting the table removes them all. Hosts beyond the host can't
-open connections to us. If the host did not forward before, it forwards for this TAP only. A rule in another table of
-the host that drops forwarded packets still drops them: no nftables table overrules another.
+The rules are in one nftables table of this TAP alone: deleting the table removes them all. What they allow is listed,
+and they drop the rest, in both directions:
+
+    from the TAP    with a source in its network, of a connection that the host's conntrack knows or begins with it
+    to the TAP      answers, and errors about what we have sent (established, related)
+
+A segment that begins no connection and belongs to none is `invalid` for conntrack, which would neither masquerade it
+nor count it as new. If the host did not forward before, it forwards for this TAP only. A rule in another table of the
+host that drops forwarded packets still drops them: no nftables table overrules another.
 
 Each change is recorded in a file before it is made, as for the TAP itself (tap_record.py).
 """
@@ -145,7 +151,10 @@ def _rules(changes: UplinkChanges, network: IPv4Network) -> str:
         f"table ip {name} {{\n"
         "  chain forward {\n"
         "    type filter hook forward priority 0; policy accept;\n"
-        f"    oif {tap} ct state new drop\n"
+        f"    iif {tap} ip saddr {network} ct state {{ new, established, related }} accept\n"
+        f"    iif {tap} drop\n"
+        f"    oif {tap} ct state {{ established, related }} accept\n"
+        f"    oif {tap} drop\n"
         f"{others}"
         "  }\n"
         "  chain postrouting {\n"

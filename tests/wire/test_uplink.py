@@ -9,11 +9,13 @@ import errno
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import dpkt
 import pytest
 
 from schemefs.testing.mount import MountFailed, SchemeMount
@@ -149,6 +151,93 @@ def test_nobody_beyond_begins_and_the_host_forwards_for_nobody_else(host):
         asked = host.world.run(["ping", "-c1", "-W1", "10.0.2.15"], check=False)
         assert asked.returncode
         assert "drop" in host.rules()
+    finally:
+        mount.close()
+
+
+UNASKED = """
+import sys, dpkt, socket
+raw = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)
+ours, theirs = socket.inet_aton("10.0.2.15"), socket.inet_aton("192.0.2.2")
+
+def send(protocol, payload):
+    raw.sendto(bytes(dpkt.ip.IP(src=theirs, dst=ours, p=protocol, data=payload)), ("10.0.2.15", 0))
+
+for flags in (0x12, 0x04, 0x14, 0x03, 0x10, 0x01, 0x29, 0x00, 0x02):  # SYN+ACK, RST, RST+ACK, SYN+FIN, ACK…
+    send(6, dpkt.tcp.TCP(sport=80, dport=5000, flags=flags))
+echo = dpkt.icmp.ICMP.Echo(id=1, seq=1, data=b"unasked")
+for kind in (0, 8, 14):
+    send(1, dpkt.icmp.ICMP(type=kind, data=echo))
+send(17, dpkt.udp.UDP(sport=53, dport=5000, data=b"unasked", ulen=15))
+send(132, bytes(20))
+"""
+
+# Prints the sources of the datagrams that come by up1 until an echo request of 99 octets of payload has come.
+SOURCES = """
+import socket
+raw = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(0x0800))
+raw.bind(("up1", 0x0800))
+raw.settimeout(20)
+print("ready", flush=True)
+seen = set()
+while True:
+    octets, address = raw.recvfrom(2000)
+    if address[2] != socket.PACKET_OUTGOING:
+        seen.add(socket.inet_ntoa(octets[12:16]))
+        if octets[9] == 1 and octets[20] == 8 and len(octets) == 20 + 8 + 99:
+            break
+print(*sorted(seen), flush=True)
+"""
+
+
+def received(mount: SchemeMount) -> int:
+    """Return how many datagrams the stack has received; ARP is not among them."""
+    return int((mount.path / "ip/stats").read_text().partition("InReceives=")[2].split()[0])
+
+
+def test_nothing_unasked_of_the_world_reaches_the_stack(host):
+    """What conntrack calls invalid (SYN+ACK, RST, SYN+FIN, an echo reply) is not what it calls new."""
+    mount = host.mount()
+    try:
+        host.world.run(["ip", "route", "add", "10.0.2.0/24", "via", "192.0.2.1"])
+        shell(mount, "cat icmp/ping/192.0.2.2,count=1")  # ARP is done
+        before = received(mount)
+        host.world.run([sys.executable, "-c", UNASKED])
+        # The answers come by the same way, behind all that was sent unasked.
+        assert "2 packets received" in shell(mount, "cat icmp/ping/192.0.2.2,count=2,interval=0.05")
+        assert received(mount) == before + 2
+        with pytest.raises(OSError) as refused:
+            (mount.path / "tcp/192.0.2.2:9").open("rb")
+        assert refused.value.errno == errno.ECONNREFUSED, "an answer, although it is a RST"
+        with pytest.raises(OSError) as unreachable, (mount.path / "udp/192.0.2.2:9").open("r+b", buffering=0) as file:
+            file.write(b"x")
+            file.read(1)
+        assert unreachable.value.errno == errno.ECONNREFUSED, "an error about what we have sent (related)"
+    finally:
+        mount.close()
+
+
+def test_nothing_leaves_that_is_not_masqueraded(host):
+    mount = host.mount()
+    try:
+        capture = host.world.start([sys.executable, "-c", SOURCES], stdout=subprocess.PIPE)
+        assert capture.stdout.readline() == "ready\n"
+        with (mount.path / "network/eth0/frames").open("r+b", buffering=0) as frames:
+            [tap] = json.loads(host.namespace.run(["ip", "-j", "link", "show", "schemefs0"]).stdout)
+            ours = (mount.path / "netcfg/ifaces/eth0/mac").read_text().strip()
+            link = bytes.fromhex(tap["address"].replace(":", "") + ours.replace("-", "")) + b"\x08\0"
+            for source in ("10.0.2.15", "10.0.2.77", "10.9.9.9", "192.0.2.2", "198.51.100.7"):
+                addresses = {"src": socket.inet_aton(source), "dst": socket.inet_aton("192.0.2.2")}
+                for flags in (0x04, 0x12, 0x10, 0x03, 0x02):
+                    tcp = dpkt.tcp.TCP(sport=4000, dport=81, flags=flags)
+                    frames.write(link + bytes(dpkt.ip.IP(**addresses, p=6, data=tcp)))
+                for protocol, payload in (
+                    (17, dpkt.udp.UDP(sport=9, dport=9, ulen=8)),
+                    (1, b"\0\0\xff\xff" + bytes(4)),
+                ):
+                    frames.write(link + bytes(dpkt.ip.IP(**addresses, p=protocol, data=payload)))
+        shell(mount, "cat icmp/ping/192.0.2.2,count=1,size=99")
+        assert capture.communicate(timeout=30)[0] == "192.0.2.1\n"
     finally:
         mount.close()
 

@@ -22,6 +22,8 @@ def test_the_rules_name_the_device_by_number_and_the_table_in_letters_of_nft():
     assert changes.table == "schemefs_a_20__22_b_2d_1"
     assert "ip saddr 10.0.2.0/24 oif != 7 masquerade" in rules
     assert "iif != 7 oif != 7 drop" in rules
+    assert "iif 7 ip saddr 10.0.2.0/24 ct state { new, established, related } accept\n    iif 7 drop\n" in rules
+    assert "oif 7 ct state { established, related } accept\n    oif 7 drop\n" in rules
     assert '"' not in rules
 
 
