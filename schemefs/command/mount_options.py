@@ -71,7 +71,9 @@ def configuration(options: MountOptions, tables: Tables) -> Config:
     values = read_options(table, "eth0", options.options)
     peer, is_peer_chosen = _peer(table, values, options, address)
     config.gateway = options.gateway or (peer or _neighbor(address)).ip
-    if config.gateway not in address.network or config.gateway == address.ip:
+    # A host with a /32 has its gateway on the link all the same.
+    is_neighbor = address.network.prefixlen == 32 or config.gateway in address.network
+    if not is_neighbor or config.gateway == address.ip:
         message = f"the gateway {config.gateway} is no neighbor of {address} (--gateway: one of {address.network})"
         raise ValueError(message)
     config.nameserver = options.nameserver or _nameserver(address)
@@ -179,7 +181,7 @@ def _neighbor(value: IPv4Interface) -> IPv4Interface:
     hosts = [value.network[n] for n in (2, 1, 3, 0) if n < value.network.num_addresses]
     found = next((host for host in hosts if host != value.ip and _is_host(host, value)), None)
     if found is None:
-        message = f"{value} has no room for a neighbor: give --gateway, or a shorter prefix"
+        message = f"{value} has no room for a neighbor: give --gateway and --host-address, or a shorter prefix"
         raise ValueError(message)
     return IPv4Interface((found, value.network.prefixlen))
 

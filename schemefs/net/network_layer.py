@@ -174,6 +174,10 @@ class RouteEntry(Protocol):
     def connected(self) -> bool:
         """Whether it belongs to an interface address, and goes when that is removed."""
 
+    @property
+    def onlink(self) -> bool:
+        """Whether the gateway is on the link by configuration, without a rule that says so."""
+
 
 class Routes(Protocol):
     """The one routing table."""
@@ -190,9 +194,10 @@ class Routes(Protocol):
         interface: str = "",
         metric: int = 0,
         source: bytes = b"",
+        onlink: bool = False,
     ) -> None:
-        """Add a rule. EEXIST: there is one with this prefix and metric; ENETUNREACH: *via* is on no local network;
-        ENODEV: no such interface; EADDRNOTAVAIL: *source* is not a local address."""
+        """Add a rule. EEXIST: there is one with this prefix and metric; ENETUNREACH: no rule without a gateway reaches
+        *via*, which *onlink* allows; ENODEV: no such interface; EADDRNOTAVAIL: *source* is not a local address."""
 
     def remove(
         self,

@@ -17,6 +17,7 @@ Examples:
   schemefs route
   schemefs route add default via 10.0.2.2
   schemefs route add 10.9.0.0/16 via 10.0.2.7 metric 5
+  schemefs route add default via 172.31.1.1 dev eth0 onlink
   schemefs route del 10.9.0.0/16
   schemefs route get 10.9.1.1            the rule that applies, and why
 """

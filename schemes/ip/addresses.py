@@ -54,19 +54,6 @@ class AddressTable:
         """Return whether *address* is one of this host (127/8 included)."""
         return address in self.local or (len(address) == 4 and address[0] == 127)
 
-    def on_link(self, address: bytes, interface: str = "") -> str:
-        """Return the name of the interface with *address* in its longest network prefix; empty: none has.
-
-        With *interface*, only that one is considered.
-        """
-        best, found = -1, ""
-        for candidate in self.interfaces.values():
-            for ours, length in candidate.addresses:
-                is_near = network_of(address, length) == network_of(ours, length)
-                if is_near and length > best and interface in ("", candidate.name):
-                    best, found = length, candidate.name
-        return found
-
     def source_for(self, route: Route, destination: bytes) -> bytes:
         """Return the source address for datagrams to *destination*; empty: the interface has no address.
 

@@ -214,8 +214,11 @@ class IpInterface:
         return any(address == ours for ours, _ in self.addresses)
 
     def is_on_link(self, address: bytes) -> bool:
-        """Return whether *address* is in a network of this interface."""
-        return any(network_of(address, length) == network_of(ours, length) for ours, length in self.addresses)
+        """Return whether *address* is in a network of this interface, on a route to its link, or a gateway there."""
+        if any(network_of(address, length) == network_of(ours, length) for ours, length in self.addresses):
+            return True
+        routes = self.network.routes
+        return bool(routes.on_link(address, self.name)) or (self.name, address) in routes.gateways
 
     def source_towards(self, address: bytes) -> bytes:
         """Return the source address for ARP to *address*; empty: the interface has no address."""

@@ -35,6 +35,7 @@ class Route:
     source: bytes  # preferred source address, packed; empty: that of the interface
     metric: int
     connected: bool = False  # belongs to an interface address, and goes with it
+    onlink: bool = False  # the gateway is on the link by configuration: no other rule needs to reach it
 
     @property
     def prefix(self) -> str:
@@ -50,6 +51,8 @@ class Route:
             words.append(f"src {presentation(self.source)}")
         if self.metric:
             words.append(f"metric {self.metric}")
+        if self.onlink:
+            words.append("onlink")
         return " ".join(words)
 
 
@@ -60,6 +63,7 @@ class RouteTable:
         "_addresses",
         "_by_length",
         "_changed",  # called after each change
+        "_gateways",  # cache of `gateways`; None: to be computed
         "_is_up",  # name of an interface -> whether it is up
         "_lengths",  # prefix lengths in use, the longest first
         "_path_mtu",  # address -> learned path MTU, octets
@@ -79,6 +83,7 @@ class RouteTable:
         self._lengths: list[int] = []
         self.dead: set[tuple[str, bytes]] = set()
         self._replaceable: set[tuple[str, bytes]] | None = None
+        self._gateways: set[tuple[str, bytes]] | None = None
 
     def lookup(self, destination: bytes, interface: str = "") -> Route | None:
         """Return the rule that wins (of *interface*, where one is given); None: no route."""
@@ -109,6 +114,26 @@ class RouteTable:
                         self._replaceable |= {way for way in ways if way[1]}
         return self._replaceable
 
+    @property
+    def gateways(self) -> set[tuple[str, bytes]]:
+        """(Interface, gateway) of all rules."""
+        if self._gateways is None:
+            self._gateways = {(route.interface, route.via) for route in self.list() if route.via}
+        return self._gateways
+
+    def on_link(self, address: bytes, interface: str = "") -> str:
+        """Return the interface of the longest rule without a gateway for *address*; empty: there is none.
+
+        As on Linux, a host route makes a gateway a neighbor as well as the network of an address does. With
+        *interface*, only the rules of that one count. Whether it is up does not.
+        """
+        value = int.from_bytes(address, "big")
+        for length in self._lengths:
+            for route in self._by_length[length].get(value >> 32 - length, ()):
+                if not route.via and interface in ("", route.interface):
+                    return route.interface
+        return ""
+
     def list(self) -> Iterator[Route]:
         """Yield the rules, the least specific prefix first."""
         for length in reversed(self._lengths):
@@ -124,27 +149,35 @@ class RouteTable:
         interface: str = "",
         metric: int = 0,
         source: bytes = b"",
+        onlink: bool = False,
     ) -> None:
-        """Add a rule. EEXIST, ENETUNREACH, ENODEV, EADDRNOTAVAIL, EINVAL with a sentence."""
+        """Add a rule. With *onlink* the gateway is taken to be on the link of *interface*.
+
+        EEXIST, ENETUNREACH, ENODEV, EADDRNOTAVAIL, EINVAL with a sentence.
+        """
         _check_prefix(destination, prefix_length)
         if source and source not in self._addresses.local:
             raise not_local(source)
         if via:
-            interface = self._interface_of_gateway(via, interface)
+            self._check_gateway(via)
+            interface = interface if onlink else self._interface_of_gateway(via, interface)
         elif not interface:
             raise SchemeError(errno.EINVAL, "a route needs 'via GATEWAY' or 'dev INTERFACE'")
         if interface not in self._addresses.interfaces:
             known = ", ".join(self._addresses.interfaces)
             raise SchemeError(errno.ENODEV, f"there is no interface {interface!r}; there are: {known}")
-        self.insert(Route(network_of(destination, prefix_length), prefix_length, via, interface, source, metric))
+        network = network_of(destination, prefix_length)
+        self.insert(Route(network, prefix_length, via, interface, source, metric, onlink=onlink))
 
     def insert(self, route: Route) -> None:
-        """Add a checked rule. EEXIST: there is one with this prefix and metric."""
+        """Add a checked rule. EEXIST: there is one with this prefix and metric, whose gateway is still on the link."""
         routes = self._by_length.setdefault(route.prefix_length, {}).setdefault(_bits(route), [])
         twin = next((other for other in routes if other.metric == route.metric), None)
         # The rule of an address is always added; a user's rule that would never win is refused.
         if twin is not None and not route.connected:
-            raise SchemeError(errno.EEXIST, f"there is already: {twin}")
+            if not self._is_left_behind(twin):
+                raise SchemeError(errno.EEXIST, f"there is already: {twin}")
+            routes.remove(twin)
         insort(routes, route, key=lambda rule: rule.metric)
         self._settle()
 
@@ -215,17 +248,23 @@ class RouteTable:
 
     def _settle(self) -> None:
         self._lengths = sorted(self._by_length, reverse=True)
-        self._replaceable = None
+        self._replaceable = self._gateways = None
         self._changed()
 
-    def _interface_of_gateway(self, via: bytes, interface: str) -> str:
+    def _is_left_behind(self, route: Route) -> bool:
+        """Return whether the rules or addresses that put the gateway of *route* on the link are gone."""
+        return bool(route.via) and not route.onlink and not self.on_link(route.via, route.interface)
+
+    def _check_gateway(self, via: bytes) -> None:
         if len(via) != 4 or is_multicast(via) or not any(via) or is_loopback(via) or self._addresses.is_local(via):
             raise SchemeError(
                 errno.EINVAL, f"{presentation(via)} is not the address of another host, so it cannot be a gateway"
             )
+
+    def _interface_of_gateway(self, via: bytes, interface: str) -> str:
         if interface and interface not in self._addresses.interfaces:
             return interface
-        found = self._addresses.on_link(via, interface)
+        found = self.on_link(via, interface)
         if not found:
             where = f"on a network of {interface}" if interface else "on a local network"
             raise SchemeError(errno.ENETUNREACH, f"the gateway {presentation(via)} is not {where}")

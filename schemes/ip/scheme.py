@@ -97,9 +97,12 @@ class IpScheme(ConversationScheme):
                 address = configured.address
                 interface.add_address(address.ip.packed, address.network.prefixlen, now)
         gateway = self.context.config.gateway
-        if gateway is not None and self._gateway_wanted and interface.is_on_link(gateway.packed):
-            self._gateway_wanted = False
-            self.network.routes.add(ANY_V4, 0, via=gateway.packed, interface=interface.name)
+        if gateway is not None and self._gateway_wanted:
+            # A host with a /32 has a gateway all the same (cloud providers): it is on the link by configuration.
+            onlink = [length for _, length in interface.addresses] == [32]
+            if onlink or interface.is_on_link(gateway.packed):
+                self._gateway_wanted = False
+                self.network.routes.add(ANY_V4, 0, via=gateway.packed, interface=interface.name, onlink=onlink)
 
     def link_detached(self, link: Link, now: float) -> None:
         """Remove the interface."""

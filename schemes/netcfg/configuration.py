@@ -1,7 +1,7 @@
 """`config`: all that netcfg configures as one text. A read shows the present state, a write is the new one.
 
     text ──> Document ──> a Plan, checked as a whole ──> what differs is changed, in this order:
-             interfaces, removed addresses, new addresses, neighbors, routes, forwarding, log levels, names
+             interfaces, removed addresses, new addresses, routes, neighbors, forwarding, log levels, names
 
 If a step fails, the steps before it are undone: the document of the state before is carried out. Writing the text that
 was read changes nothing, and affects no connection.

@@ -2,6 +2,7 @@
 
 CIDR        10.0.2.15/24
 rule        default via 10.0.2.2 | 10.9.0.0/16 via 10.0.2.2 [dev eth0] [src 10.0.2.15] [metric 5] | 10.8.0.0/16 dev eth0
+            default via 172.31.1.1 dev eth0 onlink
 neighbor    10.0.2.2 52-55-0a-00-02-02
 """
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from schemefs.net.network_layer import Routes
 
 LABEL_OCTETS: Final = 63
+_ONLINK: Final = "onlink"  # the one word of a rule that has no value
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,7 @@ class Rule:
     interface: str = ""
     source: bytes = b""
     metric: int = 0
+    onlink: bool = False
 
     def add_to(self, routes: Routes) -> None:
         """Add the rule to the routing table. SchemeError: as `Routes.add`."""
@@ -50,16 +53,28 @@ class Rule:
             interface=self.interface,
             metric=self.metric,
             source=self.source,
+            onlink=self.onlink,
         )
 
 
 def parse_rule_to_add(line: str) -> Rule:
-    """Parse PREFIX with `via`, `dev`, `src`, `metric`. `dev` without `via` makes a route to the link itself."""
-    rule = _parse_rule(line, ("via", "dev", "src", "metric"))
+    """Parse PREFIX with `via`, `dev`, `src`, `metric`, `onlink`. `dev` without `via` makes a route to the link itself.
+
+    With `onlink` the gateway is taken to be on the link of `dev`, as with ip-route(8).
+    """
+    rule = _parse_rule(line, ("via", "dev", "src", "metric", _ONLINK))
     if not rule.via and not rule.interface:
         message = f"{line!r} has neither 'via GATEWAY' nor 'dev INTERFACE'; one of them is needed"
         raise ValueError(message)
+    if rule.onlink and not (rule.via and rule.interface):
+        message = f"'onlink' in {line!r} needs 'via GATEWAY' and 'dev INTERFACE'"
+        raise ValueError(message)
     return rule
+
+
+def reaches_gateways_last(rule: Rule) -> bool:
+    """Return a sort key: a rule through a gateway comes after those that may put the gateway on the link."""
+    return bool(rule.via)
 
 
 def parse_rule_to_remove(line: str) -> Rule:
@@ -111,17 +126,19 @@ def parse_state(line: str) -> bool:
 def _parse_rule(line: str, allowed: Collection[str]) -> Rule:
     prefix, *words = line.split()
     destination, length = _parse_prefix(prefix)
-    if len(words) % 2:
-        message = f"{words[-1]!r} at the end of {line!r} has no value"
-        raise ValueError(message)
-    values = dict(zip(words[::2], words[1::2], strict=True))
-    for word in words[::2]:
+    values: dict[str, str] = {}
+    while words:
+        word = words.pop(0)
         if word not in allowed:
             message = f"{word!r} in {line!r} is not known here; known are: {', '.join(allowed)}"
             raise ValueError(message)
-        if words[::2].count(word) > 1:
+        if word in values:
             message = f"{word!r} is given twice in {line!r}; once is allowed"
             raise ValueError(message)
+        if word != _ONLINK and not words:
+            message = f"{word!r} at the end of {line!r} has no value"
+            raise ValueError(message)
+        values[word] = words.pop(0) if word != _ONLINK else ""
     return Rule(
         destination,
         length,
@@ -129,6 +146,7 @@ def _parse_rule(line: str, allowed: Collection[str]) -> Rule:
         interface=values.get("dev", ""),
         source=parse_unicast(values["src"]) if "src" in values else b"",
         metric=parse_number(values["metric"], 0, 0xFFFFFFFF) if "metric" in values else 0,
+        onlink=_ONLINK in values,
     )
 
 

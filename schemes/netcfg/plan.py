@@ -21,6 +21,7 @@ from schemes.netcfg.grammar import (
     parse_state,
     parse_unicast,
     parse_unicast_cidr,
+    reaches_gateways_last,
 )
 from schemes.netcfg.log_levels import level_lines, parse_level
 
@@ -82,8 +83,9 @@ class Plan:
             _remove_addresses(interfaces[name], target.addresses, self._dhcp, now)
         for name, target in self._targets.items():
             _add_addresses(interfaces[name], target.addresses, now)
-            _set_neighbors(interfaces[name], target.neighbors, now)
         self._set_routes()
+        for name, target in self._targets.items():  # a neighbor may be on the link by a route alone
+            _set_neighbors(interfaces[name], target.neighbors, now)
         self._network.set_forwarding(self.document.forward, now)
         for command in self._levels:
             command(now)
@@ -110,7 +112,7 @@ class Plan:
                 routes.remove(
                     rule.destination, rule.prefix_length, via=rule.via, interface=rule.interface, metric=rule.metric
                 )
-        for new in self._rules:
+        for new in sorted(self._rules, key=reaches_gateways_last):
             if not _is_among(there, new):
                 new.add_to(routes)
 
@@ -169,11 +171,11 @@ def _set_neighbors(interface: Interface, wanted: dict[bytes, bytes], now: float)
             interface.add_neighbor(address, mac, now)
 
 
-_Key = tuple[bytes, int, bytes, int, bytes]
+_Key = tuple[bytes, int, bytes, int, bytes, bool]
 
 
 def _key(rule: Rule | RouteEntry) -> _Key:
-    return (rule.destination, rule.prefix_length, rule.via, rule.metric, rule.source)
+    return (rule.destination, rule.prefix_length, rule.via, rule.metric, rule.source, rule.onlink)
 
 
 def _by_rule(rules: Iterable[Rule] | Iterable[RouteEntry]) -> dict[_Key, set[str]]:

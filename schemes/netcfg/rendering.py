@@ -44,6 +44,8 @@ def rule_text(rule: RouteEntry, interfaces: Mapping[str, Interface]) -> str:
         words.append(f"src {source}")
     if rule.metric:
         words.append(f"metric {rule.metric}")
+    if rule.onlink:
+        words.append("onlink")
     return " ".join(words)
 
 
@@ -57,12 +59,14 @@ def rule_line(rule: RouteEntry) -> str:
         words.append(f"src {presentation(rule.source)}")
     if rule.metric:
         words.append(f"metric {rule.metric}")
+    if rule.onlink:
+        words.append("onlink")
     return " ".join(words)
 
 
 def route_table(rules: Iterable[RouteEntry], interfaces: Mapping[str, Interface]) -> str:
     """Return the rules in columns, the most specific first: the order of the lookup."""
-    rows = [("DESTINATION", "GATEWAY", "INTERFACE", "SOURCE", "METRIC")]
+    rows = [("DESTINATION", "GATEWAY", "INTERFACE", "SOURCE", "METRIC", "FLAGS")]
     rows += [
         (
             _prefix(rule) if rule.prefix_length else "default",
@@ -70,6 +74,7 @@ def route_table(rules: Iterable[RouteEntry], interfaces: Mapping[str, Interface]
             rule.interface,
             _source(rule, interfaces) or "-",
             str(rule.metric),
+            "onlink" if rule.onlink else "-",
         )
         for rule in reversed(list(rules))
     ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Iterable
+from functools import partial
 from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
@@ -11,7 +12,7 @@ from schemefs.errors import SchemeError
 from schemefs.net.addresses import parse_numeric
 from schemefs.scheme import Caller, Directory, Node, StaticDirectory, TextFile
 from schemes.netcfg.commands import Command, CommandFile, each_line
-from schemes.netcfg.grammar import parse_rule_to_add, parse_rule_to_remove
+from schemes.netcfg.grammar import Rule, parse_rule_to_add, parse_rule_to_remove, reaches_gateways_last
 from schemes.netcfg.rendering import rule_text
 
 if TYPE_CHECKING:
@@ -22,13 +23,13 @@ if TYPE_CHECKING:
 def route_directory(context: SchemeContext, network: NetworkLayer) -> StaticDirectory:
     """Return `route/`: `list`, `add`, `rm` and `get/<address>`."""
 
-    def add(line: str) -> Command:
-        rule = parse_rule_to_add(line)
+    def add(lines: list[str]) -> list[Command]:
+        # The text of `list` has the default route first, before the host route to its gateway.
+        rules = sorted(map(parse_rule_to_add, lines), key=reaches_gateways_last)
+        return [partial(_add, rule) for rule in rules]
 
-        def apply(_now: float) -> None:
-            rule.add_to(network.routes)
-
-        return apply
+    def _add(rule: Rule, _now: float) -> None:
+        rule.add_to(network.routes)
 
     def remove(line: str) -> Command:
         rule = parse_rule_to_remove(line)
@@ -48,8 +49,8 @@ def route_directory(context: SchemeContext, network: NetworkLayer) -> StaticDire
     return StaticDirectory(
         {
             "list": TextFile(rules).described("the rules, one per line"),
-            "add": CommandFile(context, each_line(add)).described(
-                "default|PREFIX/LENGTH via GATEWAY|dev IF [src] [metric]"
+            "add": CommandFile(context, add).described(
+                "default|PREFIX/LENGTH via GATEWAY|dev IF [src] [metric] [onlink]"
             ),
             "rm": CommandFile(context, each_line(remove)).described("default|PREFIX/LENGTH [via] [dev]"),
             "get": _RouteLookups(network),

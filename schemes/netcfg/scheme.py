@@ -42,7 +42,7 @@ ifaces/<if>/impair                impairments: echo 'loss 1% delay 20ms jitter 5
                                   loss burst delay jitter reorder detour duplicate corrupt rate queue mtu
                                   blackhole icmp, direction in|out|both, seed (a line for each direction, or one)
 ifaces/<if>/dhcp                  an address by DHCP: echo on >dhcp; off, renew; read the lease
-route/{list,add,rm}               echo 'default via 10.0.2.2' >route/add; dev, src, metric may follow
+route/{list,add,rm}               echo 'default via 10.0.2.2' >route/add; dev, src, metric, onlink may follow
                                   echo default >route/rm
 route/get/ADDRESS                 the rule that applies to an address, and why
 routes                            the table, most specific rule first

@@ -27,6 +27,7 @@ class Rule:
     source: bytes = b""
     metric: int = 0
     connected: bool = False
+    onlink: bool = False
 
 
 @dataclass
@@ -44,15 +45,19 @@ class MemoryRoutes:
     def list(self):
         return sorted(self.rules, key=lambda rule: rule.prefix_length)
 
-    def add(self, destination, prefix_length, *, via=b"", interface="", metric=0, source=b""):
+    def add(self, destination, prefix_length, *, via=b"", interface="", metric=0, source=b"", onlink=False):
         if interface and interface not in self.network.interfaces:
             raise SchemeError(errno.ENODEV, f"no {interface}")
-        if via and not interface:
-            interface = self.network.interface_of(via)
+        if via and not onlink:
+            interface = interface or self._interface_by_rule(via) or self.network.interface_of(via)
         if any((r.destination, r.prefix_length, r.metric) == (destination, prefix_length, metric) for r in self.rules):
             raise SchemeError(errno.EEXIST, "there is one already")
-        self.rules.append(Rule(destination, prefix_length, via, interface, source, metric))
+        self.rules.append(Rule(destination, prefix_length, via, interface, source, metric, onlink=onlink))
         self.network.notify("route/list")
+
+    def _interface_by_rule(self, gateway):
+        near = (r for r in self.rules if not r.via and network_of(gateway, r.prefix_length) == r.destination)
+        return next((rule.interface for rule in near), "")
 
     def connect(self, destination, prefix_length, interface):
         rule = Rule(destination, prefix_length, b"", interface, connected=True)

@@ -78,13 +78,21 @@ def test_no_host_address_leaves_the_gateway() -> None:
     assert str(config.gateway) == "10.0.2.2"
 
 
+def test_the_gateway_of_a_single_address_is_outside_of_it() -> None:
+    options = MountOptions(
+        address=interface("10.0.2.15/32"), gateway=address("172.31.1.1"), options={"host_address": "none"}
+    )
+    assert str(configuration(options).gateway) == "172.31.1.1"
+
+
 @pytest.mark.parametrize(
     ("given", "sentence"),
     [
         ({"gateway": address("10.9.9.9")}, "10.9.9.9 is no neighbor of 10.0.2.15/24"),
         ({"gateway": address("10.0.2.15")}, "no neighbor"),
         ({"options": {"host_address": "10.0.2.15/24"}}, "both 10.0.2.15"),
-        ({"address": interface("10.0.2.15/32")}, "no room for a neighbor"),
+        ({"address": interface("10.0.2.15/32")}, "no room for a neighbor: give --gateway and --host-address"),
+        ({"address": interface("10.0.2.15/32"), "gateway": address("10.0.2.15")}, "no room for a neighbor"),
     ],
 )
 def test_contradictions_are_refused(given: dict[str, object], sentence: str) -> None:

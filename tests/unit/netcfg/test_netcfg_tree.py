@@ -60,10 +60,10 @@ def test_plain_texts():
     assert netcfg.cat("iface/eth0/state") == "up\n"
     assert netcfg.cat("ifaces/eth0/stats") == "received_frames=3\ndropped_bad_checksum=1\n"
     assert netcfg.cat("routes").splitlines() == [
-        "DESTINATION  GATEWAY   INTERFACE  SOURCE     METRIC",
-        "10.0.2.0/24  -         eth0       10.0.2.15  0",
-        "127.0.0.0/8  -         lo         127.0.0.1  0",
-        "default      10.0.2.2  eth0       10.0.2.15  0",
+        "DESTINATION  GATEWAY   INTERFACE  SOURCE     METRIC  FLAGS",
+        "10.0.2.0/24  -         eth0       10.0.2.15  0       -",
+        "127.0.0.0/8  -         lo         127.0.0.1  0       -",
+        "default      10.0.2.2  eth0       10.0.2.15  0       -",
     ]
 
 
@@ -115,6 +115,30 @@ def test_routes_are_added_and_removed_in_redox_format():
     netcfg.echo("0.0.0.0/0", "route/rm")
     netcfg.echo("10.9.0.0/16", "route/rm")
     assert len(netcfg.cat("route/list").splitlines()) == 2
+
+
+def test_onlink_is_a_word_of_a_rule_as_in_ip_route():
+    netcfg = Netcfg()
+    netcfg.echo("default", "route/rm")
+    netcfg.echo("default via 172.31.1.1 onlink dev eth0 metric 5", "route/add")
+    assert netcfg.cat("route/list").splitlines()[0] == ("default via 172.31.1.1 dev eth0 src 10.0.2.15 metric 5 onlink")
+    assert netcfg.cat("routes").splitlines()[-1] == "default      172.31.1.1  eth0       10.0.2.15  5       onlink"
+    assert '"default via 172.31.1.1 dev eth0 metric 5 onlink"' in netcfg.cat("config")
+    for line in ("10.9.0.0/16 dev eth0 onlink", "10.9.0.0/16 via 10.0.2.2 onlink"):
+        fails(errno.EINVAL, netcfg, line, "route/add")
+    fails(errno.EINVAL, netcfg, "10.9.0.0/16 via 10.0.2.2 dev eth0 onlink onlink", "route/add")
+    fails(errno.EINVAL, netcfg, "10.9.0.0/16 via 10.0.2.2 onlink dev", "route/add")
+
+
+def test_the_host_route_to_a_gateway_is_added_before_the_rule_through_it():
+    netcfg = Netcfg()
+    netcfg.echo("default", "route/rm")
+    netcfg.echo("default via 172.31.1.1\n172.31.1.1/32 dev eth0", "route/add")
+    listed = netcfg.cat("route/list")
+    assert "172.31.1.1/32  dev eth0" in listed
+    netcfg.echo("default\n172.31.1.1/32", "route/rm")
+    netcfg.echo("\n".join(line for line in listed.splitlines() if "172.31.1.1" in line), "route/add")
+    assert netcfg.cat("route/list") == listed
 
 
 def test_route_get_shows_the_rule_that_applies():
@@ -233,7 +257,7 @@ def test_malformed_lines_are_einval_and_change_nothing(path, line):
         (
             "route/add",
             "default through 10.0.2.2",
-            "'through' in 'default through 10.0.2.2' is not known here; known are: via, dev, src, metric",
+            "'through' in 'default through 10.0.2.2' is not known here; known are: via, dev, src, metric, onlink",
         ),
         (
             "route/add",
