@@ -158,18 +158,19 @@ class _InterfaceHost:
         except SchemeError as error:
             log.debug("a DHCP request was not sent: %s", error.sentence)
 
-    def configure(self, lease: wire.Reply, now: float) -> None:
+    def configure(self, lease: wire.Reply, now: float) -> str:
         """Add address and default route if they do not exist, and set the name servers."""
         name = self._link.name
         interface = self._network.interfaces[name]
-        if (lease.address, prefix_length(lease)) not in interface.configured:
+        if all(lease.address != address for address, _ in interface.configured):
             try:
                 interface.add_address(lease.address, prefix_length(lease), now)
             except SchemeError as error:
-                log.warning("the leased address can't be added: %s", error.sentence)
-                return
+                return error.sentence
             self.address = lease.address
-        for router in lease.routers[:1]:
+        if self.router not in (b"", *lease.routers[:1]):
+            self._remove_route()
+        for router in lease.routers[:1] if not self.router else ():
             try:
                 self._network.routes.add(ANY_V4, 0, via=router, interface=name)
             except SchemeError as error:
@@ -179,17 +180,22 @@ class _InterfaceHost:
         nameservers = tuple(filter(is_unicast, lease.nameservers))
         if nameservers:
             self._dhcp.context.names.nameservers = nameservers
+        return ""
+
+    def _remove_route(self) -> None:
+        router, self.router = self.router, b""
+        with suppress(SchemeError):
+            self._network.routes.remove(ANY_V4, 0, via=router, interface=self._link.name, metric=0)
 
     def deconfigure(self, lease: wire.Reply, now: float) -> None:
         """Remove the address and the route that `configure` added, if they still exist."""
         address, self.address = self.address, b""
-        router, self.router = self.router, b""
         interface = self._network.interfaces.get(self._link.name)
         if interface is None:
+            self.router = b""
             return
-        if router:
-            with suppress(SchemeError):
-                self._network.routes.remove(ANY_V4, 0, via=router, interface=interface.name, metric=0)
+        if self.router:
+            self._remove_route()
         if address:
             with suppress(SchemeError):
                 interface.remove_address(address, prefix_length(lease), now)

@@ -2,18 +2,27 @@
 
     INIT ──discover──> SELECTING ──offer──> REQUESTING ──ack──> BOUND ──T1──> RENEWING ──T2──> REBINDING
       ^                                         | nak             ^  <──ack──────'  <──ack──────'    |
-      '───────────────── nak, expired, address in use by another host (decline, 10 s) ───────────────'
+      '──────────────────────── nak, expired, address not usable (decline, 10 s) ─────────────────────'
 
-The end of a lease removes its address and its default route. Its name servers stay.
+The end of a lease removes its address and its default route. Its name servers stay. A server cuts a renewal short on
+purpose or by fault: what it leaves out stays as it was.
 """
 
 from __future__ import annotations
 
 import logging
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Protocol
 
-from schemefs.net.addresses import ANY_V4, is_loopback, is_multicast, presentation
+from schemefs.net.addresses import (
+    ANY_V4,
+    check_interface_address,
+    is_assignable,
+    is_loopback,
+    network_of,
+    presentation,
+)
 from schemes.netcfg import dhcp_wire as wire
 
 if TYPE_CHECKING:
@@ -35,7 +44,6 @@ MAX_RETRY: Final = 64.0
 MAX_REQUESTS: Final = 4  # requests without an answer; then another server may answer a discover
 MIN_RENEWAL_RETRY: Final = 60.0  # RFC 2131 §4.4.5
 DECLINE_WAIT: Final = 10.0  # RFC 2131 §3.1 (5)
-_MIN_LEASE: Final = 10  # seconds; a shorter lease counts as this, to bound the rate of renewals
 
 
 class Host(Protocol):
@@ -51,8 +59,11 @@ class Host(Protocol):
     def unicast(self, message: bytes, server: bytes, now: float) -> None:
         """Send to one server. Without a route the message is lost."""
 
-    def configure(self, lease: wire.Reply, now: float) -> None:
-        """Add the address, the route and the name servers of *lease*."""
+    def configure(self, lease: wire.Reply, now: float) -> str:
+        """Put *lease* in force; only what differs from its previous form changes. Return why its address can't be used.
+
+        Empty: it is used.
+        """
 
     def deconfigure(self, lease: wire.Reply, now: float) -> None:
         """Remove the address and the route of *lease*."""
@@ -111,17 +122,18 @@ class DhcpClient:
                 self._request(reply, now)
         elif reply.kind == wire.ACK and self.state in (REQUESTING, RENEWING, REBINDING):
             self._acknowledged(reply, now)
-        elif reply.kind == wire.NAK and self.state in (REQUESTING, RENEWING, REBINDING):
-            log.warning("%s refused: %s", presentation(reply.server or ANY_V4), reply.message or "no reason given")
+        elif reply.kind == wire.NAK and self._has_asked(reply.server):
+            log.warning("%s refused: %s", presentation(reply.server), reply.message or "no reason given")
             self._drop_lease(now)
             self._restart(now, 1.0)  # after a delay: a server that refuses every request would cause a loop
 
     def decline(self, now: float) -> None:
         """Decline the lease: another host uses its address (RFC 2131 §4.4.4)."""
-        lease = self.lease
-        if lease is None:
-            return
-        log.warning("%s is in use by another host; declined", presentation(lease.address))
+        if self.lease is not None:
+            self._decline(self.lease, f"{presentation(self.lease.address)} is in use by another host", now)
+
+    def _decline(self, lease: wire.Reply, why: str, now: float) -> None:
+        log.warning("%s; declined", why)
         message = wire.build(wire.DECLINE, self._xid, self._host.mac, 0, requested=lease.address, server=lease.server)
         self._host.broadcast(message, ANY_V4, now)
         self._drop_lease(now)
@@ -168,21 +180,37 @@ class DhcpClient:
         expected = self._offer or self.lease
         if expected is None or not _is_usable(ack) or (ack.server != expected.server and self.state != REBINDING):
             return
+        fault = _address_fault(ack)
+        if fault:
+            self._decline(ack, fault, now)
+            return
+        if self.lease is not None:
+            ack = _completed(ack, self.lease)
         previous, self.lease, self._offer = self.lease, ack, None
-        lease = math.inf if ack.lease == wire.INFINITE else max(ack.lease, _MIN_LEASE)
+        lease = math.inf if ack.lease == wire.INFINITE else ack.lease
         # RFC 2131 §4.4.5: the server's T1 and T2 if 0 < T1 < T2 < lease, else 0.5 and 0.875 of the lease.
         renewal = ack.renewal if 0 < ack.renewal < lease else lease * 0.5
         rebinding = ack.rebinding if renewal < ack.rebinding < lease else max(renewal, lease * 0.875)
         self._renew_at, self._rebind_at, self._expires_at = now + renewal, now + rebinding, now + lease
-        if previous is not None and _configured(previous) != _configured(ack):
+        if previous is not None and (previous.address, previous.netmask) != (ack.address, ack.netmask):
             self._host.deconfigure(previous, now)
             previous = None
         if previous is None:
             log.info("%s/%d from %s", presentation(ack.address), prefix_length(ack), presentation(ack.server))
-            self._host.configure(ack, now)
-        if self.lease is ack:  # configure may have declined it
+        if previous is None or _parameters(previous) != _parameters(ack):
+            fault = self._host.configure(ack, now)
+        if fault:
+            self._decline(ack, fault, now)
+        elif self.lease is ack:  # configure may have declined it
             self._enter(BOUND)
             self._timer.set(self._renew_at)
+
+    def _has_asked(self, server: bytes) -> bool:
+        """Return whether a request to *server* is open: another server must not end the lease (RFC 2131 §4.3.2)."""
+        asked = self._offer if self.state == REQUESTING else self.lease
+        if not server or asked is None or self.state not in (REQUESTING, RENEWING, REBINDING):
+            return False
+        return server == asked.server or self.state == REBINDING  # that request went to all servers
 
     # Renewing the lease
 
@@ -254,14 +282,38 @@ def prefix_length(lease: wire.Reply) -> int:
     return 8 if first < 128 else 16 if first < 192 else 24
 
 
-def _configured(lease: wire.Reply) -> tuple[bytes, bytes, tuple[bytes, ...], tuple[bytes, ...]]:
-    return lease.address, lease.netmask, lease.routers, lease.nameservers
+def _parameters(lease: wire.Reply) -> tuple[object, ...]:
+    return lease.routers, lease.nameservers
+
+
+def _completed(ack: wire.Reply, lease: wire.Reply) -> wire.Reply:
+    """Return a renewal with what it leaves out taken from *lease*, unless it moves the client to another network."""
+    length = prefix_length(lease)
+    if network_of(ack.address, length) != network_of(lease.address, length):
+        return ack
+    return replace(
+        ack,
+        netmask=ack.netmask or lease.netmask,
+        routers=ack.routers or lease.routers,
+        nameservers=ack.nameservers or lease.nameservers,
+    )
 
 
 def _is_usable(reply: wire.Reply) -> bool:
-    """Check that an offer or acknowledgment has a host address, a server, a lease time and a contiguous netmask."""
-    address = reply.address
+    """Check that an offer or acknowledgment has a unicast address, a server, a lease time and a contiguous netmask."""
     mask = int.from_bytes(reply.netmask or b"\xff\0\0\0", "big")
     is_contiguous = mask != 0 and mask | mask - 1 == 0xFFFFFFFF
-    is_host = address[0] not in (0, 255) and not is_multicast(address) and not is_loopback(address)
+    is_host = is_assignable(reply.address) and not is_loopback(reply.address)
     return is_host and bool(reply.server) and reply.lease > 0 and is_contiguous
+
+
+def _address_fault(reply: wire.Reply) -> str:
+    """Return why the address is not that of a host in its network, in a sentence; empty: it is.
+
+    Such an offer is requested: only a decline makes the server offer another address.
+    """
+    try:
+        check_interface_address(reply.address, prefix_length(reply))
+    except ValueError as error:
+        return str(error)
+    return ""

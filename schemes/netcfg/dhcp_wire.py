@@ -1,4 +1,4 @@
-"""The octets of DHCP messages (RFC 2131 §2, RFC 2132), built and parsed by dpkt. No protocol decisions here.
+"""The octets of DHCP messages (RFC 2131 §2), built by dpkt. No protocol decisions here.
 
 A client without an address sends from 0.0.0.0 port 68 to 255.255.255.255 port 67 (RFC 2131 §4.1). It builds the whole
 frame, because there is no route yet.
@@ -11,6 +11,22 @@ from struct import Struct
 from typing import TYPE_CHECKING, Final
 
 import dpkt
+
+from schemes.netcfg.dhcp_options import (
+    CLIENT,
+    LEASE,
+    MESSAGE,
+    MESSAGE_TYPE,
+    NAMESERVERS,
+    NETMASK,
+    PARAMETER_REQUEST_LIST,
+    REBINDING,
+    RENEWAL,
+    REQUESTED,
+    ROUTERS,
+    SERVER,
+    Options,
+)
 
 if TYPE_CHECKING:
     from schemefs.net.buffer import Buffer
@@ -26,24 +42,14 @@ ACK: Final = 5
 NAK: Final = 6
 RELEASE: Final = 7
 
-NETMASK: Final = 1
-ROUTERS: Final = 3
-NAMESERVERS: Final = 6
-HOST_NAME: Final = 12
-REQUESTED: Final = 50
-LEASE: Final = 51
-MESSAGE_TYPE: Final = 53
-SERVER: Final = 54
-PARAMETER_REQUEST_LIST: Final = 55
-MESSAGE: Final = 56
-RENEWAL: Final = 58
-REBINDING: Final = 59
-CLIENT: Final = 61
-
 INFINITE: Final = 0xFFFFFFFF
 _BROADCAST_FLAG: Final = 0x8000  # RFC 2131 §4.1: the stack accepts no unicast to an address that it does not have
 _MIN_MESSAGE: Final = 300  # octets: RFC 1542 §2.1; some relays drop shorter messages
 _BROADCAST_MAC: Final = b"\xff" * 6
+_BOOTREPLY: Final = 2
+_MAGIC: Final = b"\x63\x82\x53\x63"
+# op, htype, hlen, hops, xid, secs, flags, ciaddr, yiaddr, siaddr, giaddr, chaddr, sname, file, cookie
+_FIXED: Final = Struct(">BBBBIHH4s4s4s4s16s64s128s4s")
 _U32: Final = Struct(">I")
 
 
@@ -106,33 +112,24 @@ def frame(mac: bytes, source: bytes, message: bytes) -> bytes:
 
 def parse(octets: Buffer) -> Reply | None:
     """Parse a server's message; None: it is malformed or not a server's."""
-    try:
-        message = dpkt.dhcp.DHCP(bytes(octets))
-    except (dpkt.UnpackError, IndexError):
+    if len(octets) < _FIXED.size:
         return None
-    options = dict(reversed(message.opts))  # the first of several equal options counts
-    kind = options.get(MESSAGE_TYPE, b"")
-    if (message.op, message.hln, message.magic, len(kind)) != (2, 6, dpkt.dhcp.DHCP_MAGIC, 1):
+    op, _, hardware_length, _, xid, _, _, _, address, _, _, mac, sname, file, magic = _FIXED.unpack_from(octets)
+    options = Options(bytes(octets[_FIXED.size :]), file, sname)
+    kind = options.fixed(MESSAGE_TYPE, 1)
+    if (op, hardware_length, magic) != (_BOOTREPLY, 6, _MAGIC) or not kind:
         return None
     return Reply(
         kind=kind[0],
-        xid=message.xid,
-        mac=bytes(message.chaddr),
-        address=_U32.pack(message.yiaddr),
-        server=next(iter(_addresses(options.get(SERVER, b""))), b""),
-        netmask=next(iter(_addresses(options.get(NETMASK, b""))), b""),
-        routers=_addresses(options.get(ROUTERS, b"")),
-        nameservers=_addresses(options.get(NAMESERVERS, b"")),
-        lease=_seconds(options.get(LEASE, b"")),
-        renewal=_seconds(options.get(RENEWAL, b"")),
-        rebinding=_seconds(options.get(REBINDING, b"")),
-        message=options.get(MESSAGE, b"").decode("ascii", "replace"),
+        xid=xid,
+        mac=mac[:6],
+        address=address,
+        server=options.fixed(SERVER, 4),
+        netmask=options.fixed(NETMASK, 4),
+        routers=options.addresses(ROUTERS),
+        nameservers=options.addresses(NAMESERVERS),
+        lease=options.seconds(LEASE),
+        renewal=options.seconds(RENEWAL),
+        rebinding=options.seconds(REBINDING),
+        message=options.joined(MESSAGE).decode("ascii", "replace"),
     )
-
-
-def _addresses(octets: bytes) -> tuple[bytes, ...]:
-    return tuple(octets[at : at + 4] for at in range(0, len(octets) - 3, 4))
-
-
-def _seconds(octets: bytes) -> int:
-    return int(_U32.unpack(octets)[0]) if len(octets) == 4 else 0

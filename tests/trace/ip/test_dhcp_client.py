@@ -9,6 +9,7 @@ import dpkt
 import pytest
 
 from schemefs.timers import Timers
+from schemes.netcfg import dhcp_options as option
 from schemes.netcfg import dhcp_wire as wire
 from schemes.netcfg.dhcp_client import DhcpClient
 from tests.support.ip_host import MAC, address
@@ -16,6 +17,11 @@ from tests.support.ip_host import MAC, address
 SERVER = address("10.0.2.2")
 OTHER_SERVER = address("10.0.2.3")
 ADDRESS = address("10.0.2.55")
+PARAMETERS = {
+    option.NETMASK: b"\xff\xff\xff\0",
+    option.ROUTERS: SERVER,
+    option.NAMESERVERS: SERVER + OTHER_SERVER,
+}
 KINDS = {1: "discover", 3: "request", 4: "decline", 7: "release"}
 
 
@@ -28,6 +34,7 @@ class ClientHost:
         self.timers = Timers()
         self.sent: list[tuple[float, str, dpkt.dhcp.DHCP]] = []
         self.configured: list[str] = []
+        self.fault = ""
         self.client = DhcpClient(self, self.timers, random.Random(5), "eth0")
 
     def broadcast(self, message: bytes, source: bytes, now: float) -> None:
@@ -44,11 +51,12 @@ class ClientHost:
     def _record(self, how: str, message: bytes, now: float) -> None:
         assert len(message) >= 300
         parsed = dpkt.dhcp.DHCP(message)
-        kind = dict(parsed.opts)[wire.MESSAGE_TYPE][0]
+        kind = dict(parsed.opts)[option.MESSAGE_TYPE][0]
         self.sent.append((now, f"{how} {KINDS[kind]}", parsed))
 
-    def configure(self, lease: wire.Reply, now: float) -> None:
+    def configure(self, lease: wire.Reply, now: float) -> str:
         self.configured.append(f"+{lease.address[3]}")
+        return self.fault
 
     def deconfigure(self, lease: wire.Reply, now: float) -> None:
         self.configured.append(f"-{lease.address[3]}")
@@ -67,15 +75,21 @@ class ClientHost:
             self.timers.on_deadline(self.timers.next_deadline())
 
     def receives(
-        self, kind: int, now: float, *, server: bytes = SERVER, leased: bytes = ADDRESS, **changes: int | bytes
+        self,
+        kind: int,
+        now: float,
+        *,
+        server: bytes = SERVER,
+        leased: bytes = ADDRESS,
+        lease: int = 1000,
+        parameters: dict[int, bytes] = PARAMETERS,
+        **changes: int | bytes,
     ) -> None:
         options = [
-            (wire.MESSAGE_TYPE, bytes((kind,))),
-            (wire.SERVER, server),
-            (wire.LEASE, (1000).to_bytes(4, "big")),
-            (wire.NETMASK, b"\xff\xff\xff\0"),
-            (wire.ROUTERS, SERVER),
-            (wire.NAMESERVERS, SERVER + OTHER_SERVER),
+            (option.MESSAGE_TYPE, bytes((kind,))),
+            (option.SERVER, server),
+            (option.LEASE, lease.to_bytes(4, "big")),
+            *parameters.items(),
         ]
         fields = {
             "op": 2,
@@ -108,7 +122,7 @@ def test_discover_offer_request_acknowledgment() -> None:
     host.receives(wire.OFFER, 0.1)
     assert host.takes_sent() == ["broadcast request"]
     options = dict(host.last.opts)
-    assert (options[wire.REQUESTED], options[wire.SERVER]) == (ADDRESS, SERVER)
+    assert (options[option.REQUESTED], options[option.SERVER]) == (ADDRESS, SERVER)
     assert host.configured == []
     host.receives(wire.ACK, 0.2)
     assert host.configured == ["+55"]
@@ -163,7 +177,7 @@ def test_malformed_octets_are_no_message() -> None:
     good = wire.build(wire.DISCOVER, 1, MAC, 0)
     assert wire.parse(good) is None
     assert wire.parse(b"") is None
-    reply = bytes(dpkt.dhcp.DHCP(op=2, opts=[(wire.MESSAGE_TYPE, b"\2"), (wire.LEASE, b"\0\0")]))
+    reply = bytes(dpkt.dhcp.DHCP(op=2, opts=[(option.MESSAGE_TYPE, b"\2"), (option.LEASE, b"\0\0")]))
     for length in range(len(reply)):
         wire.parse(reply[:length])
     for at in range(240, len(reply)):
@@ -208,8 +222,8 @@ def test_a_renewal_at_t1_keeps_the_configuration() -> None:
     host.until(500.0)
     assert host.takes_sent() == ["unicast request"]
     assert host.last.ciaddr == int.from_bytes(ADDRESS, "big")
-    assert wire.REQUESTED not in dict(host.last.opts)
-    assert wire.SERVER not in dict(host.last.opts)
+    assert option.REQUESTED not in dict(host.last.opts)
+    assert option.SERVER not in dict(host.last.opts)
     host.receives(wire.ACK, 500.5)
     assert host.client.state == "BOUND"
     assert host.configured == ["+55"]
@@ -236,6 +250,93 @@ def test_any_server_may_acknowledge_a_rebind() -> None:
     assert host.configured == ["+55"]
 
 
+def test_a_nak_counts_only_from_the_server_that_was_asked() -> None:
+    host = ClientHost()
+    host.client.start(0.0)
+    host.receives(wire.OFFER, 0.0)
+    for server in (OTHER_SERVER, b"\0\0\0"):
+        host.receives(wire.NAK, 0.1, server=server)
+        assert host.client.state == "REQUESTING"
+    host.receives(wire.ACK, 0.0)
+    host.until(500.0)
+    host.receives(wire.NAK, 500.1, server=OTHER_SERVER)
+    assert host.client.state == "RENEWING"
+    host.until(875.0)
+    assert host.client.state == "REBINDING"
+    host.receives(wire.NAK, 875.1, server=OTHER_SERVER)  # the request went to all servers
+    assert host.client.state == "INIT"
+    assert host.configured == ["+55", "-55"]
+
+
+def test_a_renewal_without_its_options_keeps_them() -> None:
+    host = bound()
+    host.until(500.0)
+    host.receives(wire.ACK, 500.0, parameters={}, lease=600)
+    text = host.client.text(500.0)
+    for line in ("address=10.0.2.55/24", "routers=10.0.2.2", "nameservers=10.0.2.2 10.0.2.3", "lease=600"):
+        assert f"{line}\n" in text
+    assert host.configured == ["+55"]
+    host.until(800.0)
+    host.receives(wire.ACK, 800.0, parameters={option.ROUTERS: OTHER_SERVER})
+    assert "routers=10.0.2.3\n" in host.client.text(800.0)
+    assert host.configured == ["+55", "+55"]  # the address was not removed
+
+
+def test_a_renewal_on_another_network_keeps_nothing() -> None:
+    host = bound()
+    host.until(500.0)
+    host.receives(wire.ACK, 500.0, leased=address("192.0.2.7"), parameters={})
+    assert "address=192.0.2.7/24\nserver=10.0.2.2\nrouters=\nnameservers=\n" in host.client.text(500.0)
+
+
+def test_a_short_lease_ends_when_the_server_says() -> None:
+    host = ClientHost()
+    host.client.start(0.0)
+    host.receives(wire.OFFER, 0.0, lease=5)
+    host.receives(wire.ACK, 0.0, lease=5)
+    assert host.client.text(0.0).endswith("lease=5\nrenews_in=2.5\nrebinds_in=4.4\nexpires_in=5.0\n")
+    host.takes_sent()
+    host.until(4.9)
+    assert host.configured == ["+55"]
+    host.until(5.0)
+    assert [now for now, _, _ in host.sent] == [2.5, 4.375, 5.0]
+    assert host.takes_sent() == ["unicast request", "broadcast request", "broadcast discover"]
+    assert host.configured == ["+55", "-55"]
+
+
+@pytest.mark.parametrize("bad", ["10.0.2.0", "10.0.2.255"])
+def test_the_address_of_the_network_and_its_broadcast_address_are_declined(bad: str) -> None:
+    host = ClientHost()
+    host.client.start(0.0)
+    host.receives(wire.OFFER, 0.0, leased=address(bad))
+    host.receives(wire.ACK, 0.0, leased=address(bad))
+    assert host.takes_sent() == ["broadcast discover", "broadcast request", "broadcast decline"]
+    assert dict(host.last.opts)[option.REQUESTED] == address(bad)
+    assert (host.client.state, host.configured) == ("INIT", [])
+    host.until(10.0)
+    assert host.takes_sent() == ["broadcast discover"]
+
+
+def test_both_addresses_of_a_31_are_hosts_and_a_32_has_one() -> None:
+    for mask in (b"\xff\xff\xff\xfe", b"\xff\xff\xff\xff"):
+        for leased in ("10.0.2.54", "10.0.2.55"):
+            host = ClientHost()
+            host.client.start(0.0)
+            host.receives(wire.OFFER, 0.0, leased=address(leased), parameters={option.NETMASK: mask})
+            host.receives(wire.ACK, 0.0, leased=address(leased), parameters={option.NETMASK: mask})
+            assert host.client.state == "BOUND"
+
+
+def test_an_address_that_the_host_cannot_use_is_declined() -> None:
+    host = ClientHost()
+    host.fault = "10.0.2.55 is an address of eth1 already"
+    host.client.start(0.0)
+    host.receives(wire.OFFER, 0.0)
+    host.receives(wire.ACK, 0.0)
+    assert host.takes_sent()[-1] == "broadcast decline"
+    assert (host.client.state, host.client.lease) == ("INIT", None)
+
+
 def test_a_renewal_with_another_address_replaces_the_old_one() -> None:
     host = bound()
     host.until(500.0)
@@ -255,7 +356,7 @@ def test_a_duplicate_address_is_declined_and_the_client_restarts_after_ten_secon
     host.client.decline(3.0)
     assert host.takes_sent() == ["broadcast decline"]
     options = dict(host.last.opts)
-    assert (options[wire.REQUESTED], options[wire.SERVER]) == (ADDRESS, SERVER)
+    assert (options[option.REQUESTED], options[option.SERVER]) == (ADDRESS, SERVER)
     assert host.configured == ["+55", "-55"]
     host.until(12.9)
     assert host.takes_sent() == []
@@ -283,7 +384,7 @@ def test_an_infinite_lease_is_never_renewed() -> None:
     host = ClientHost()
     host.client.start(0.0)
     host.receives(wire.OFFER, 0.0)
-    forever = [(wire.MESSAGE_TYPE, b"\5"), (wire.SERVER, SERVER), (wire.LEASE, b"\xff" * 4)]
+    forever = [(option.MESSAGE_TYPE, b"\5"), (option.SERVER, SERVER), (option.LEASE, b"\xff" * 4)]
     fields = {"xid": host.client._xid, "yiaddr": int.from_bytes(ADDRESS, "big"), "chaddr": MAC.ljust(16, b"\0")}
     reply = wire.parse(bytes(dpkt.dhcp.DHCP(op=2, opts=forever, **fields)))
     assert reply is not None

@@ -8,6 +8,7 @@ from test_configuration import Attaching
 
 from schemefs.errors import SchemeError
 from schemefs.net.addresses import packed
+from schemes.netcfg import dhcp_options as option
 from schemes.netcfg import dhcp_wire as wire
 from tests.support.ip_host import MemoryLink
 
@@ -23,11 +24,11 @@ class Leasing(Attaching):
         self.link = MemoryLink()
         self.granted = packed(address)
         self.options = [
-            (wire.SERVER, SERVER),
-            (wire.LEASE, (1000).to_bytes(4, "big")),
-            (wire.NETMASK, b"\xff\xff\xff\0"),
-            (wire.ROUTERS, packed(router)),
-            (wire.NAMESERVERS, b"".join(map(packed, nameservers))),
+            (option.SERVER, SERVER),
+            (option.LEASE, (1000).to_bytes(4, "big")),
+            (option.NETMASK, b"\xff\xff\xff\0"),
+            (option.ROUTERS, packed(router)),
+            (option.NAMESERVERS, b"".join(map(packed, nameservers))),
         ]
         self.context.tree = SimpleNamespace(schemes={"udp": SimpleNamespace(provides=self)})
         self.layer.path = self._no_path
@@ -42,18 +43,32 @@ class Leasing(Attaching):
 
     def lease(self):
         self.echo("on", DHCP)
-        for kind in (wire.OFFER, wire.ACK):
-            said = dpkt.ethernet.Ethernet(self.link.sent[-1][0]).data.data.data
-            request = dpkt.dhcp.DHCP(said)
-            reply = dpkt.dhcp.DHCP(
-                op=2,
-                xid=request.xid,
-                yiaddr=int.from_bytes(self.granted, "big"),
-                chaddr=request.chaddr,
-                opts=[(wire.MESSAGE_TYPE, bytes((kind,))), *self.options],
-            )
-            self.received(bytes(reply), 1.0)
+        self.answer(wire.OFFER)
+        self.answer(wire.ACK)
         assert "state=BOUND" in self.cat(DHCP)
+
+    def renew(self):
+        """Let the lease come to T2, when the request is a broadcast, and acknowledge that."""
+        self.echo("renew", DHCP)
+        while self.timers.next_deadline() <= 876.0:
+            self.timers.on_deadline(self.timers.next_deadline())
+        self.answer(wire.ACK, 876.0)
+        assert "state=BOUND" in self.cat(DHCP)
+
+    def said(self):
+        """Return the last message sent to all servers."""
+        return dpkt.dhcp.DHCP(dpkt.ethernet.Ethernet(self.link.sent[-1][0]).data.data.data)
+
+    def answer(self, kind, now=1.0):
+        request = self.said()
+        reply = dpkt.dhcp.DHCP(
+            op=2,
+            xid=request.xid,
+            yiaddr=int.from_bytes(self.granted, "big"),
+            chaddr=request.chaddr,
+            opts=[(option.MESSAGE_TYPE, bytes((kind,))), *self.options],
+        )
+        self.received(bytes(reply), now)
 
 
 def test_a_lease_is_not_in_the_configuration_and_its_end_removes_it():
@@ -118,3 +133,30 @@ def test_switching_dhcp_wakes_the_pollers_of_the_configuration():
         netcfg.echo(word, DHCP)
         after = [netcfg.node(path).version for path in ("config", "ifaces/list", DHCP)]
         assert all(new > old for new, old in zip(after, before, strict=True))
+
+
+def test_a_renewal_that_changes_the_router_touches_the_address_of_no_connection():
+    netcfg = Leasing()
+    netcfg.echo("default", "route/rm")
+    netcfg.lease()
+    removed = []
+    netcfg.layer.interfaces["eth0"].remove_address = lambda *pair: removed.append(pair)
+    netcfg.options[3] = (option.ROUTERS, packed("10.0.2.9"))
+    netcfg.renew()
+    assert "default via 10.0.2.9 dev eth0" in netcfg.cat("route/list")
+    assert "10.0.2.2 dev eth0" not in netcfg.cat("route/list")
+    assert removed == []
+
+
+def refusing(address, length, now):
+    raise SchemeError(17, "10.9.0.1 is an address of eth1 already")
+
+
+def test_an_address_that_another_interface_has_is_declined():
+    netcfg = Leasing(address="10.9.0.1")
+    netcfg.layer.interfaces["eth0"].add_address = refusing
+    netcfg.echo("on", DHCP)
+    netcfg.answer(wire.OFFER)
+    netcfg.answer(wire.ACK)
+    assert netcfg.cat(DHCP) == "state=INIT\n"
+    assert netcfg.said().opts[0] == (option.MESSAGE_TYPE, bytes((wire.DECLINE,)))
