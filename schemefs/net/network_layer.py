@@ -112,6 +112,10 @@ class Path(Protocol):
         """The largest IP datagram, in octets, that needs no fragmentation (path MTU included)."""
 
     @property
+    def is_locked(self) -> bool:
+        """Whether the path MTU is too small to be followed: DF is clear in all that is sent, and routers fragment."""
+
+    @property
     def gso_max(self) -> int:
         """The largest IP datagram, in octets, that may be sent with a gso_size: at least mtu, at most 65535."""
 

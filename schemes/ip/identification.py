@@ -30,7 +30,13 @@ class Identifications:
         digest = blake2b(source + destination + bytes((protocol,)), digest_size=4, key=self._secret).digest()
         return int.from_bytes(digest, "big") % COUNTERS
 
-    def next(self, slot: int) -> int:
-        """Return the next value of a counter, 1..65535 (zero is for atomic datagrams)."""
-        value = self._next[slot] = self._next[slot] % 0xFFFF + 1
-        return value
+    def next(self, slot: int, count: int = 1) -> int:
+        """Return the first of the next *count* values of a counter, all in 1..65535 (zero is for atomic datagrams).
+
+        A super-segment takes one for each segment that it is cut into: they count up from that of the first.
+        """
+        first = self._next[slot] % 0xFFFF + 1
+        if first + count > 0x10000:
+            first = 1
+        self._next[slot] = first + count - 1
+        return first

@@ -46,6 +46,7 @@ class Ipv4Path:
         "_generation",  # of the network, when all fields here were valid
         "_id_slot",  # counter of the identification, where fragmentation is allowed
         "_interface",  # that datagrams leave by
+        "_is_locked",  # whether the path MTU is locked: DF is clear everywhere
         "_kind",  # (protocol, hop limit, may_fragment) of the template; None: no template
         "_link_header",  # Ethernet header; empty: none, or not resolved
         "_link_send",  # `send` of the link, or `_send_to_many`
@@ -103,6 +104,11 @@ class Ipv4Path:
         return self._mtu
 
     @property
+    def is_locked(self) -> bool:
+        """Whether DF is clear in all that is sent; see `path_mtu`."""
+        return self._is_locked
+
+    @property
     def gso_max(self) -> int:
         """The largest total length: every link takes it, and splits it where its device can't."""
         return wire.LARGEST_DATAGRAM
@@ -139,7 +145,11 @@ class Ipv4Path:
             offload = self._offloads.get((header_length, gso_size)) or self._make_offload(
                 header_length, checksum_offset, gso_size
             )
-        words = 0x4000 if self._fixed else self._network.identifications.next(self._id_slot) << 16  # id, flags
+        if self._fixed:
+            words = 0x4000  # id, flags
+        else:
+            count = -(-(length - 20 - header_length) // gso_size) if gso_size else 1
+            words = self._network.identifications.next(self._id_slot, count) << 16
         # The header checksum (RFC 791 §3.1): the constant words are summed already; two words are left.
         checksum = -(self._sum + length + (words >> 16)) % 0xFFFF
         first = self._pack(self._prefix, length, words, self._ttl_protocol, checksum, self._addresses) + header
@@ -175,6 +185,7 @@ class Ipv4Path:
         self._interface = hop.interface
         self._next_hop = hop.next_hop
         self._mtu = network.path_mtus.get(self.destination, hop.interface.mtu)
+        self._is_locked = network.path_mtus.is_locked(self.destination)
         self._addresses = self.source + self.destination
         self._link_send = hop.interface.link.send
         if is_multicast(self.destination) or network.is_broadcast(self.destination):
@@ -203,6 +214,7 @@ class Ipv4Path:
 
     def _make_template(self, protocol: int, hop_limit: int, *, may_fragment: bool) -> None:
         self._kind = (protocol, hop_limit, may_fragment)
+        may_fragment = may_fragment or self._is_locked
         self._fixed = not may_fragment
         self._ttl_protocol = hop_limit << 8 | protocol
         if may_fragment:

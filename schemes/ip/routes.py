@@ -20,6 +20,7 @@ from schemes.ip.addresses import check_prefix_length
 
 if TYPE_CHECKING:
     from schemes.ip.addresses import AddressTable
+    from schemes.ip.path_mtu import PathMtu
 
 Selectable = Callable[[str], bool]
 
@@ -66,15 +67,19 @@ class RouteTable:
         "_gateways",  # cache of `gateways`; None: to be computed
         "_is_up",  # name of an interface -> whether it is up
         "_lengths",  # prefix lengths in use, the longest first
-        "_path_mtu",  # address -> learned path MTU, octets
+        "_path_mtu",  # address -> what was learned of its path MTU
         "_replaceable",  # cache of `replaceable`; None: to be computed
         "dead",  # (interface, gateway) of gateways that don't answer; their rules come last
     )
 
     def __init__(
-        self, addresses: AddressTable, is_up: Selectable, changed: Callable[[], None], path_mtu: Callable[[bytes], int]
+        self,
+        addresses: AddressTable,
+        is_up: Selectable,
+        changed: Callable[[], None],
+        path_mtu: Callable[[bytes], PathMtu],
     ) -> None:
-        """*path_mtu* returns the path MTU learned for an address, for `explain`; 0: none."""
+        """*path_mtu* returns what was learned of the path to an address, for `explain`."""
         self._addresses = addresses
         self._path_mtu = path_mtu
         self._is_up = is_up
@@ -242,8 +247,10 @@ class RouteTable:
             names = list(map(presentation, dict.fromkeys(dead)))
             reason += f", while {' and '.join(names)} {'do' if len(names) > 1 else 'does'} not answer"
         source = presentation(self._addresses.source_for(route, destination) or bytes(4))
-        mtu = self._path_mtu(destination)
+        mtu, is_locked, _ = self._path_mtu(destination)
         path = f", path MTU {mtu}" if mtu else ""
+        if is_locked:
+            path += ", locked: DF is clear"
         return f"{shown} goes by: {route} (from {source}{path}): {reason}"
 
     def _settle(self) -> None:

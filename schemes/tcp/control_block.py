@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("schemefs.tcp")
 
 INITIAL_CAPACITY: Final = 256 << 10
-WINDOW_SCALE: Final = 7  # 65535 << 7 is 8 MiB
+WINDOW_SCALE: Final = 7  # Rcv.Wind.Shift of our SYN (RFC 7323 §2.2): 65535 << 7 is 8 MiB, enough for the largest buffer
 MAX_SYN_WINDOW: Final = 0xFFFF  # SEG.WND of a SYN is never scaled (RFC 7323 §2.2)
 USER_TIMEOUT: Final = 900.0  # seconds, the default: R2 of RFC 9293 §3.8.3; Linux takes 924
 MIN_MSS: Final = 48  # octets; a smaller MSS makes more headers than payload; Linux has the same floor
@@ -172,6 +172,7 @@ class ControlBlock:
         "ip_header_length",  # octets: 20 or 40
         "pseudo_sum",  # the part of the pseudo-header's sum that is the same for every segment
         "path_mtu",  # octets: the path's MTU that `mss` was computed from
+        "is_path_locked",  # the path MTU is too small to be followed: DF is clear
         "mss",  # octets of payload in one segment on the wire
         "max_payload",  # octets of payload in one super-segment: a multiple of `mss`
         #
@@ -276,6 +277,7 @@ class ControlBlock:
         self.ecn_state: EcnState | None = None
         self.header_length = HEADER_LENGTH
         self.path_mtu = 0
+        self.is_path_locked = False
         self.mss = DEFAULT_MSS
         self.max_payload = DEFAULT_MSS
         self.take_path(self.path)
@@ -341,6 +343,7 @@ class ControlBlock:
         """Take over the path's MTU: the MSS, and how large a super-segment may be."""
         path = self.path
         self.path_mtu = path.mtu
+        self.is_path_locked = path.is_locked
         headers = self.ip_header_length + self.header_length
         options = self.header_length - HEADER_LENGTH
         # RFC 6691: the peer's MSS does not allow for options: subtract them here.
@@ -368,11 +371,6 @@ class ControlBlock:
     def syn_window(self) -> int:
         """SEG.WND of a SYN."""
         return min(self.receive_buffer.capacity, MAX_SYN_WINDOW)
-
-    @property
-    def window_scale(self) -> int:
-        """Rcv.Wind.Shift of our SYN: enough for the largest buffer (RFC 7323 §2.2)."""
-        return WINDOW_SCALE
 
     def agree_on_timestamps(self) -> None:
         """Both SYNs had the option: every segment carries it from now on (RFC 7323 §3.2)."""

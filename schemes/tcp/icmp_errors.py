@@ -63,9 +63,10 @@ def _mtu_fell(tcb: ControlBlock, now: float) -> None:
 
     A smaller MTU is no sign of congestion: the window stays.
     """
-    before = tcb.mss
+    before, was_locked = tcb.mss, tcb.is_path_locked
     tcb.measure_path()
-    tcb.log_event(now, f"path MTU {tcb.path_mtu} -> segments of {tcb.mss} instead of {before}")
-    if tcb.mss < before and tcb.snd.nxt > tcb.snd.una:
+    cleared = ", DF clear" if tcb.is_path_locked else ""
+    tcb.log_event(now, f"path MTU {tcb.path_mtu}{cleared} -> segments of {tcb.mss} instead of {before}")
+    if (tcb.mss < before or (tcb.is_path_locked and not was_locked)) and tcb.snd.nxt > tcb.snd.una:
         tcb.recovery.mark_all_lost()
         output.transmit(tcb, now)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from schemes.tcp import closing, ecn, segments, timeouts, user_timeout
+from schemes.tcp.control_block import WINDOW_SCALE
 from schemes.tcp.rack import RackRecovery
 from schemes.tcp.rtt import RTO_AFTER_LOST_SYN, RoundTripTime
 from schemes.tcp.states import ESTABLISHED, FIN_WAIT_1, SYN_RECEIVED, SYN_SENT
@@ -50,7 +51,7 @@ def agree(tcb: ControlBlock, segment: Segment, now: float) -> None:
         tcb.peer_mss = segment.mss
     if segment.scale >= 0:
         tcb.snd.scale = segment.scale
-        tcb.rcv.scale = tcb.window_scale
+        tcb.rcv.scale = WINDOW_SCALE
     if segment.timestamp >= 0:
         tcb.agree_on_timestamps()
         tcb.ts_recent = segment.timestamp

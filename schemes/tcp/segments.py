@@ -15,7 +15,7 @@ from schemefs.errors import SchemeError
 from schemefs.log import TRACE
 from schemefs.net.network_layer import TCP
 from schemes.tcp import ecn, user_timeout
-from schemes.tcp.control_block import ACK_DUE, NO_REPLY
+from schemes.tcp.control_block import ACK_DUE, NO_REPLY, WINDOW_SCALE
 from schemes.tcp.options import ack_options, syn_options, user_timeout_option
 from schemes.tcp.states import RECEIVING, SYN_RECEIVED, SYN_SENT
 from schemes.tcp.wire import (
@@ -56,7 +56,7 @@ def send_syn(tcb: ControlBlock, now: float) -> None:
     timestamps = (tcb.timestamp(now), tcb.ts_recent) if tcb.timestamps_on or not is_reply else None
     octets = syn_options(
         min(tcb.path_mtu - tcb.ip_header_length - HEADER_LENGTH, 0xFFFF),
-        tcb.window_scale if rcv.scale or not is_reply else None,
+        WINDOW_SCALE if rcv.scale or not is_reply else None,
         timestamps,
         sack_permitted=tcb.sack_on or not is_reply,
         user_timeout=user_timeout.encode(tcb.advertised_timeout) if tcb.advertised_timeout else 0,

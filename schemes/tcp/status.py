@@ -37,6 +37,7 @@ def of_connection(tcb: ControlBlock, now: float) -> Mapping[str, str | int | flo
         "rcv_scale": rcv.scale,
         "mss": tcb.mss,
         "path_mtu": tcb.path_mtu,
+        "dont_fragment": "no" if tcb.path.is_locked else "yes",
         "timestamps": "yes" if tcb.timestamps_on else "no",
         "sack": "yes" if tcb.sack_on else "no",
         "ecn": "yes" if tcb.ecn_state is not None else "no",

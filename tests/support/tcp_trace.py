@@ -51,6 +51,10 @@ class MemoryPath:
         return self.network.mtu
 
     @property
+    def is_locked(self) -> bool:
+        return self.network.is_locked
+
+    @property
     def gso_max(self) -> int:
         return max(self.network.gso_max, self.network.mtu)
 
@@ -90,6 +94,7 @@ class MemoryNetwork:
     def __init__(self) -> None:
         self.mtu = 1500
         self.gso_max = 65535
+        self.is_locked = False
         self.room = 1 << 30
         self.failure: SchemeError | None = None
         self.sent: list[tuple[bytes, int]] = []

@@ -172,14 +172,60 @@ def test_the_path_mtu_is_learned_never_raised_and_forgotten() -> None:
     assert path.mtu == 1400
     error(0, 2.0)  # RFC 1191 §7: the next plateau
     assert path.mtu == 1006
-    error(100, 3.0)
-    assert path.mtu == 552
+    error(552, 3.0)
+    assert (path.mtu, path.is_locked) == (552, False)
     assert host.network.path(PEER).mtu == 1500
     with pytest.raises(SchemeError):
         path.send(253, bytes(8), (bytes(600),), 3.0)
     host.until(700.0)
     assert path.mtu == 1500
     assert host.timers.pending == 0
+
+
+@pytest.mark.parametrize("reported", [551, 296, 68, 1, 0])
+def test_below_552_the_path_mtu_is_locked_and_df_is_clear(reported: int) -> None:
+    """A smaller MTU is not followed (RFC 5927 §7), as on Linux, but routers may fragment (RFC 791 §2.3)."""
+    host = resolved()
+    path = host.network.path(FAR)
+
+    def error(mtu: int, now: float) -> None:
+        host.network.deliver_error(DeliveryError(errno.EMSGSIZE, False, "", 253, US, FAR, bytes(8), mtu), now)
+
+    error(552, 0.0)
+    error(reported, 1.0)
+    assert (path.mtu, path.is_locked) == (552, True)
+    assert "path MTU 552, locked: DF is clear" in host.network.routes.explain(FAR)
+    generation = host.network.generation
+    error(reported, 2.0)
+    assert host.network.generation == generation
+    assert path.send(253, bytes(8), (bytes(500),), 3.0)
+    assert path.send(253, bytes(8), (bytes(600),), 3.0)
+    sent = host.sent_datagrams()
+    assert [(ip.df, ip.mf, ip.offset, ip.len) for ip in sent] == [(0, 0, 0, 528), (0, 1, 0, 548), (0, 0, 66, 100)]
+    assert 0 < sent[0].id != sent[1].id == sent[2].id
+    assert not host.network.path(PEER).is_locked
+    host.until(601.0)
+    assert (path.mtu, path.is_locked) == (1500, False)
+    path.send(253, bytes(8), (bytes(500),), 602.0)
+    host.receives_arp("reply", PEER, US, 602.0)
+    assert [(ip.df, ip.id) for ip in host.sent_datagrams()] == [(1, 0)]
+
+
+def test_a_link_below_552_is_no_reason_to_send_more_than_it_takes() -> None:
+    host = resolved(mtu=296)
+    host.network.deliver_error(DeliveryError(errno.EMSGSIZE, False, "", 253, US, FAR, bytes(8), 200), 0.0)
+    assert (host.network.path(FAR).mtu, host.network.path(FAR).is_locked) == (296, True)
+
+
+def test_a_super_segment_without_df_takes_an_identification_for_each_segment() -> None:
+    """RFC 6864 §4.3: a device that cuts it counts up from that of the whole."""
+    host = resolved()
+    host.network.deliver_error(DeliveryError(errno.EMSGSIZE, False, "", 253, US, FAR, bytes(8), 296), 0.0)
+    path = host.network.path(FAR)
+    for size in (1500, 500, 501, 100):
+        path.send(6, bytes(20), (bytes(size),), 0.0, checksum_offset=16, gso_size=500)
+    first, *others = (ip.id for ip in host.sent_datagrams())
+    assert others == [first + 3, first + 4, first + 6]
 
 
 def test_no_path_mtu_is_learned_from_an_error_that_quotes_nothing_sent() -> None:

@@ -1,0 +1,94 @@
+"""Paths that carry less than both ends can: behind a real router whose next link has an MTU of 296.
+
+[schemefs] 10.0.2.15 ── TAP ── 10.0.2.2 router 10.1.0.1 ── veth, MTU 296 towards the host ── 10.1.0.2 host, MTU 1500
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from schemefs.testing.network import Namespace, TapNetwork
+
+pytestmark = pytest.mark.needs("fuse", "tap", "root")
+
+PEERS = str(Path(__file__).with_name("tcp_peers.py"))
+HOST = "10.1.0.2"
+UDP_SINK = """
+import socket
+sink = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+sink.bind(("", 7301))
+print("ready", flush=True)
+while True:
+    print(len(sink.recv(65536)), flush=True)
+"""
+
+
+@pytest.fixture(scope="module")
+def far(module_tap_network: TapNetwork) -> Iterator[Namespace]:
+    """The host behind the router, which is the peer of the mount."""
+    router, host = module_tap_network, Namespace()
+    pid = host.prefix[1].split("/")[2]
+    link = "ip link add veth0 type veth peer name veth0 netns".split()
+    router.run_peer([*link, pid])
+    router.run_peer(["ip", "address", "add", "10.1.0.1/24", "dev", "veth0"])
+    router.run_peer(["ip", "link", "set", "veth0", "mtu", "296", "up"])
+    router.run_peer(["sysctl", "-qw", "net.ipv4.ip_forward=1"])
+    host.run(["ip", "address", "add", f"{HOST}/24", "dev", "veth0"])
+    host.run(["ip", "link", "set", "veth0", "up"])
+    host.run(["ip", "route", "add", "default", "via", "10.1.0.1"])
+    yield host
+    host.close()
+
+
+def serving(host: Namespace, *command: str) -> subprocess.Popen[str]:
+    server = host.start([sys.executable, *command], stdout=subprocess.PIPE)
+    assert server.stdout is not None
+    assert server.stdout.readline() == "ready\n"
+    return server
+
+
+def answer(server: subprocess.Popen[str]) -> str:
+    assert server.stdout is not None
+    return server.stdout.readline()
+
+
+def status_of(tree: Path) -> dict[str, str]:
+    """Return the status of the only connection."""
+    (number,) = [name for name in os.listdir(tree / "tcp") if name.isdigit()]
+    lines = (tree / "tcp" / number / "status").read_text().splitlines()
+    return dict(line.split("=", 1) for line in lines)
+
+
+def test_a_path_mtu_of_296_gets_segments_without_df(module_tap_network: TapNetwork, far: Namespace) -> None:
+    """As Linux with a locked route MTU: 552 octets, DF clear, and the router fragments (RFC 791 §2.3)."""
+    tree = module_tap_network.mount.path
+    server = serving(far, PEERS, "sink", "7300")
+    octets = os.urandom(100_000)
+    stream = os.open(tree / f"tcp/{HOST}:7300", os.O_RDWR)
+    status = status_of(tree)
+    assert (status["path_mtu"], status["dont_fragment"]) == ("1500", "yes")
+    view = memoryview(octets)
+    while view:
+        view = view[os.write(stream, view) :]
+    os.fsync(stream)
+    status = status_of(tree)
+    assert (status["path_mtu"], status["dont_fragment"]) == ("552", "no")
+    os.close(stream)
+    assert answer(server).split() == [hashlib.sha256(octets).hexdigest(), "100000"]
+    assert "path MTU 552, locked: DF is clear" in (tree / f"netcfg/route/get/{HOST}").read_text()
+
+
+def test_datagrams_get_through_too(module_tap_network: TapNetwork, far: Namespace) -> None:
+    server = serving(far, "-c", UDP_SINK)
+    stream = os.open(module_tap_network.mount.path / f"udp/{HOST}:7301", os.O_RDWR)
+    for size in (200, 500, 1400, 5000):
+        os.write(stream, bytes(size))
+        assert answer(server) == f"{size}\n"
+    os.close(stream)
