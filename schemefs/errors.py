@@ -53,8 +53,11 @@ class PendingError:
     def raise_once(self) -> None:
         """Raise the error if there is one, and forget it."""
         error, self.error = self.error, None
-        if error is not None:
-            raise error
+        try:
+            if error is not None:
+                raise error
+        finally:
+            del error  # the error's traceback refers to this frame: a cycle
 
 
 class StartError(Exception):

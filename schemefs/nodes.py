@@ -19,8 +19,11 @@ from typing import TYPE_CHECKING, ClassVar, Self
 
 from schemefs.errors import SchemeError
 from schemefs.handle import Event
+from schemefs.no_callback import no_callback
 
 if TYPE_CHECKING:
+    import weakref
+
     from schemefs.handle import Caller, Handle, Watchable, Watcher
     from schemefs.log import LogRing
 
@@ -55,7 +58,9 @@ class Directory(Node):
 
     kind = 0o040000
     mode = 0o555
-    readme: Node | None = None  # the README that the mount made
+    readme: weakref.ref[Node] | None = None  # the README that the mount made
+    is_gone = False  # what it shows has ended: no lookup finds it any more
+    on_gone: Callable[[], None] = no_callback  # set by the mount while the kernel has a number for the directory
 
     @abstractmethod
     def lookup(self, name: str, caller: Caller) -> Node:
@@ -63,7 +68,15 @@ class Directory(Node):
 
     @abstractmethod
     def list(self, caller: Caller) -> Iterable[tuple[str, Node]]:
-        """Yield the names that `ls` shows; `lookup` may know more."""
+        """Yield the names that `ls` shows; `lookup` may know more.
+
+        The mount takes a few at a time. Where there can be thousands, an iterator makes each node when it is asked for.
+        """
+
+    def gone(self) -> None:
+        """Report that what the directory shows has ended, so that the kernel drops its name."""
+        self.is_gone = True
+        self.on_gone()
 
 
 class StaticDirectory(Directory):

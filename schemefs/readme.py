@@ -8,6 +8,7 @@ The mount adds both; a scheme's own `lookup` and `list` do not mention them. A d
 
 from __future__ import annotations
 
+import weakref
 from typing import TYPE_CHECKING, Final
 
 from schemefs.errors import SchemeError
@@ -16,7 +17,7 @@ from schemefs.nodes import Directory, FollowedFile, Node, StreamFile, SymbolicLi
 from schemefs.shared import Shared, SharedHandle
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from schemefs.handle import Caller, Handle
     from schemefs.log import LogRing
@@ -40,12 +41,11 @@ def lookup(directory: Directory, name: str, caller: Caller) -> Node:
     return _without_follow(directory, name, caller)
 
 
-def listing(directory: Directory, caller: Caller) -> list[tuple[str, Node]]:
-    """Return the names that `ls` shows, README included; `NAME,follow` is not listed."""
-    entries = list(directory.list(caller))
-    if _has_readme(entries):
-        return entries
-    return [(NAME, _readme_of(directory)), *entries]
+def listing(directory: Directory, caller: Caller) -> Iterator[tuple[str, Node]]:
+    """Yield the names that `ls` shows, README included; `NAME,follow` is not listed."""
+    if not _has_readme(directory.list(caller)):
+        yield NAME, _readme_of(directory)
+    yield from directory.list(caller)
 
 
 def _without_follow(directory: Directory, name: str, caller: Caller) -> Node:
@@ -59,10 +59,12 @@ def _has_readme(entries: Iterable[tuple[str, Node]]) -> bool:
 
 
 def _readme_of(directory: Directory) -> Node:
-    """Return the same node every time: a text has one inode."""
-    if directory.readme is None:
-        directory.readme = Readme(directory)
-    return directory.readme
+    """Return the same node as long as it is in use: a text has one inode."""
+    readme = directory.readme() if directory.readme is not None else None
+    if readme is None:
+        readme = Readme(directory)
+        directory.readme = weakref.ref(readme)  # it refers to the directory: two references would be a cycle
+    return readme
 
 
 class Readme(TextFile):

@@ -66,6 +66,11 @@ class Timer:
             self._timers.pending -= 1
             self._timers._forget_stale()  # noqa: SLF001
 
+    def end(self) -> None:
+        """Disarm the timer for good: it fires no more, and no longer refers to its owner, which refers to it."""
+        self.clear()
+        self.callback = no_callback
+
 
 class Timers:
     """The heap of timers. `on_earlier` is called each time the next deadline moves to an earlier time."""

@@ -124,7 +124,7 @@ class Connecting:
         except SchemeError as error:
             self.sink(now, f"{presentation(address)}: {error.sentence}")
             # "No route" (to an IPv6 address, say) is less useful than the error of an address that was reached.
-            self._last_failure = self._last_failure or error
+            self._last_failure = self._last_failure or error.with_traceback(None)  # it would refer to `self`: a cycle
             return None
         attempt.on_changed = self._timer.call_soon
         self._record_attempt(attempt)
@@ -139,14 +139,15 @@ class Connecting:
             return not attempt.opening(now)
         except SchemeError as error:
             self.sink(now, f"{attempt.remote}: {error.sentence}")
-            self._last_failure = error
+            self._last_failure = error.with_traceback(None)
             self._attempts.remove(attempt)
             return False
 
     def _hand_over(self, winner: Engine, now: float) -> None:
         self._attempts.remove(winner)
+        connected = self._connected
         self._end(now)
-        self._connected(winner, now)
+        connected(winner, now)
         if self._shut_read or self._shut_write:
             winner.shutdown(read=self._shut_read, write=self._shut_write, now=now)
         self.on_changed()
@@ -169,16 +170,12 @@ class Connecting:
     def _fail(self, failure: SchemeError) -> None:
         self._pending_error.set(failure.errno, failure.sentence)
         self.error = failure.sentence
-        self.ended = True
-        self._timer.clear()
-        self._limit.clear()
+        self._stop()
         self.on_changed()
 
     def _end(self, now: float) -> None:
         """Cancel the lookup and abort every attempt."""
-        self.ended = True
-        self._timer.clear()
-        self._limit.clear()
+        self._stop()
         if self._lookup is not None:
             self._lookup.cancel()
             self._lookup = None
@@ -187,6 +184,13 @@ class Connecting:
             self.sink(now, f"{attempt.remote}: given up")
             attempt.on_changed = no_callback
             attempt.abort(now)
+
+    def _stop(self) -> None:
+        """End the timers, and refer no more to the conversation, which may go on with this engine."""
+        self.ended = True
+        self._timer.end()
+        self._limit.end()
+        self._connected = no_callback
 
     # Engine
 

@@ -56,6 +56,9 @@ class Face(Protocol):
     def was_set(self, name: str) -> None:
         """The setting *name* has a new value; empty: any of them may have."""
 
+    def ended(self) -> None:
+        """The conversation has ended: no change follows."""
+
 
 class Conversation:
     """One conversation. Its files are made when its directory is first looked up."""
@@ -112,7 +115,7 @@ class Conversation:
         self.bound = ""  # the argument of the verb bind
         self.connecting = ""  # the address of a ctl's connect whose result was not returned yet
         self._may_try_again = False  # the connect has failed
-        self.directory: Face | None = None  # None until it is looked up
+        self.directory: Face | None = None  # from its first look-up until the conversation has ended
         self.began_at = -1.0  # when it was first held or given an engine; -1: not yet
         self.event_log: EventLog | None = None  # None: events are not recorded
         self.read_timeout = 0.0  # seconds; 0: for ever
@@ -380,9 +383,18 @@ class Conversation:
     def _end(self) -> None:
         self.closed = True
         if self._timer is not None:
-            self._timer.clear()
+            self._timer.end()
         for watcher in tuple(self.watchers):
             watcher.ended()
         if self.event_log is not None:
             self.event_log.ring.finish()
         self._table.forget(self)
+        # What still refers to the conversation shows how it ended. Nothing refers back, so that the last of these frees
+        # it, and no cycle waits for Python's collector.
+        if self.engine is not None:
+            self.engine.on_changed = no_callback
+        if self.listener is not None:
+            self.listener.on_changed = no_callback
+        directory, self.directory = self.directory, None
+        if directory is not None:
+            directory.ended()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, cast
 
@@ -12,7 +13,7 @@ from schemefs.conversation.function_file import FunctionFile
 from schemefs.conversation.handles import CtlHandle, DataHandle, ListenHandle, access_of
 from schemefs.conversation.settings import SettingsDirectory
 from schemefs.errors import SchemeError
-from schemefs.scheme import Caller, FollowedFile, Handle, Node, StaticDirectory, TextFile
+from schemefs.scheme import Caller, Directory, FollowedFile, Handle, Node, TextFile
 
 if TYPE_CHECKING:
     from schemefs.conversation.control import Control
@@ -120,6 +121,12 @@ def lines(values: Values) -> str:
     return "".join(f"{key}={f'{value:.6f}' if isinstance(value, float) else value}\n" for key, value in values.items())
 
 
+def _json(values: Values) -> str:
+    """Return a JSON object, a line for each value. `json.dumps(indent=…)` would leave cycles of references."""
+    members = ",\n".join(f" {json.dumps(key)}: {json.dumps(value)}" for key, value in values.items())
+    return f"{{\n{members}\n}}\n"
+
+
 class EventsFile(FollowedFile):
     """The event log as a file. Opening it begins the recording; stat and ls do not."""
 
@@ -166,7 +173,7 @@ FILES: Final = (
     Declaration(
         "status.json",
         "the same for programs",
-        lambda parts: _StatusFile(parts.conversation, lambda values: json.dumps(values, indent=1) + "\n"),
+        lambda parts: _StatusFile(parts.conversation, _json),
     ),
     Declaration("err", "why the last request failed, in a sentence", _text(_err)),
     Declaration(
@@ -181,18 +188,58 @@ FILES: Final = (
 """Every file of a conversation, in the order of ls and README. `listen` only where the protocol has ports."""
 
 
-class ConversationDirectory(StaticDirectory):
-    """Satisfies `conversation.Face`. *listens*: the protocol has ports, so there is `listen`."""
+_DECLARED: Final = {file.name.rstrip("/"): file for file in FILES}
+
+
+class ConversationDirectory(Directory):
+    """Satisfies `conversation.Face`. *listens*: the protocol has ports, so there is `listen`.
+
+    Each file is made when it is first looked up: a listing of `tcp/` with thousands of conversations makes none.
+    """
+
+    mode = 0o700
 
     def __init__(self, conversation: Conversation, control: Control, accept: Accept, *, listens: bool) -> None:
-        parts = Parts(conversation, control, accept)
-        declared = [file for file in FILES if listens or file.name != "listen"]
-        super().__init__(
-            {file.name.rstrip("/"): file.make(parts).described(file.help) for file in declared}, mode=0o700
-        )
+        self._parts = Parts(conversation, control, accept)
+        self._listens = listens
+        self._children: dict[str, Node] = {}  # those that were looked up
         self.uid, self.gid = conversation.uid, conversation.gid
-        self.help = f"{conversation.name}: one conversation, for its owner and root"
         self.watchable = conversation
+
+    @property
+    def help(self) -> str:  # type: ignore[override] # computed: few are read
+        """The first line of its README."""
+        return f"{self._parts.conversation.name}: one conversation, for its owner and root"
+
+    def lookup(self, name: str, caller: Caller) -> Node:
+        """Return the file, which is the same object each time; ENOENT names those there are."""
+        del caller
+        names = self._names()
+        if name not in names:
+            raise SchemeError(errno.ENOENT, f"there is no {name!r} here; there are: {', '.join(names)}")
+        return self._child(name)
+
+    def list(self, caller: Caller) -> Iterable[tuple[str, Node]]:
+        """Yield all files."""
+        del caller
+        return ((name, self._child(name)) for name in self._names())
+
+    def _names(self) -> tuple[str, ...]:
+        return tuple(name for name in _DECLARED if self._listens or name != "listen")
+
+    def _child(self, name: str) -> Node:
+        child = self._children.get(name)
+        if child is None:
+            declared = _DECLARED[name]
+            child = self._children[name] = declared.make(self._parts).described(declared.help)
+        return child
+
+    def ended(self) -> None:
+        """Report the end of the conversation to the kernel, and to the pollers and watchers of its texts."""
+        self.gone()
+        for child in self._children.values():
+            if isinstance(child, TextFile):
+                child.ended()
 
     def state_changed(self) -> None:
         """Wake the pollers of `status` and `err`."""
@@ -201,16 +248,16 @@ class ConversationDirectory(StaticDirectory):
     def begun(self) -> None:
         """Wake the pollers of every text and setting."""
         self._changed("local", "remote", "status", "status.json", "err")
-        self._settings.changed()
+        self.was_set("")
 
     def was_set(self, name: str) -> None:
         """Wake the pollers of a setting."""
-        self._settings.changed(name)
+        settings = self._children.get("settings")
+        if settings is not None:
+            cast("SettingsDirectory", settings).changed(name)
 
     def _changed(self, *names: str) -> None:
         for name in names:
-            cast("TextFile", self.children[name]).changed()
-
-    @property
-    def _settings(self) -> SettingsDirectory:
-        return cast("SettingsDirectory", self.children["settings"])
+            child = self._children.get(name)
+            if child is not None:
+                cast("TextFile", child).changed()

@@ -75,8 +75,8 @@ class ConversationScheme(Scheme):
         return self.directory(conversation)
 
     def conversation_directories(self) -> Iterable[tuple[str, Node]]:
-        """Yield the directories of the live conversations."""
-        return [(str(conversation.number), self.directory(conversation)) for conversation in self.conversations]
+        """Yield the directories of the conversations that are live now, each made when it is asked for."""
+        return ((str(conversation.number), self.directory(conversation)) for conversation in self.conversations)
 
     def address_file(self, text: str, mode: int = 0o666) -> Node:
         """Return the file that opens a conversation of an address with options. EINVAL: malformed."""
@@ -240,11 +240,19 @@ class ConversationScheme(Scheme):
         return conversation
 
     def directory(self, conversation: Conversation) -> Directory:
-        """Return the numbered directory; it is the same object for the life of the conversation."""
-        if conversation.directory is None:
+        """Return the numbered directory; it is the same object for the life of the conversation.
+
+        A listing asks for those of conversations that have ended since it began: they refer to theirs no more.
+        """
+        directory = cast("ConversationDirectory | None", conversation.directory)
+        if directory is None:
             ports = self.protocol.ports
-            conversation.directory = ConversationDirectory(conversation, self.control, self.accept, listens=ports)
-        return cast("ConversationDirectory", conversation.directory)
+            directory = ConversationDirectory(conversation, self.control, self.accept, listens=ports)
+            if self.conversations.get(conversation.number) is conversation:
+                conversation.directory = directory
+            else:
+                directory.gone()
+        return directory
 
 
 def _key(listener: ListenerEngine) -> tuple[str, int]:

@@ -57,8 +57,8 @@ class ConversationTable:
         return self._live.get(number)
 
     def __iter__(self) -> Iterator[Conversation]:
-        """Yield the live ones in order of number; the table may change meanwhile."""
-        return iter(sorted(self._live.values(), key=lambda conversation: conversation.number))
+        """Yield those that are live now in order of number; the table may change meanwhile."""
+        return iter([self._live[number] for number in sorted(self._live)])
 
     def __len__(self) -> int:
         """Return the number of live conversations."""

@@ -7,7 +7,7 @@ further opens (/dev/fd/3) join. `forget` frees every number.
 
 Linux keeps a name that was looked up in its cache until memory gets short, so `forget` may come late: a port scan would
 leave 65,535 inodes here. Above `EVICTION_THRESHOLD` inodes, `on_eviction_due` is called, and the mount has the kernel
-drop the `unused` names.
+drop the `unused` names. It is called too when `GONE_THRESHOLD` directories show what has ended.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ ROOT: Final = 1
 EVICTION_THRESHOLD: Final = (
     1000  # inodes; listing every directory of a mount with hundreds of conversations stays below
 )
+GONE_THRESHOLD: Final = 100  # directories
 
 
 class Inode:
@@ -64,6 +65,11 @@ class Inode:
         self.ended = False  # of a stream: its last open file was closed
         self.eviction_asked = False  # the kernel was asked to drop the name
 
+    @property
+    def place(self) -> tuple[int, bytes]:
+        """The number of its parent directory and its name there."""
+        return (self.parent.number if self.parent is not None else 0, self.name)
+
     def closed(self) -> None:
         """Count one open file of a stream less. The last one ends the inode, even if the kernel still remembers it."""
         self.opens -= 1
@@ -81,6 +87,7 @@ class Inodes:
         self._by_number: dict[int, Inode] = {ROOT: self.root}
         self._stable: dict[Node, Inode] = {root: self.root}
         self._last = ROOT
+        self._gone = 0  # directories that are gone since `unused` was asked
         self._eviction_at = EVICTION_THRESHOLD
         self.on_eviction_due: Callable[[], None] = no_callback  # there are too many: drop the `unused` names
 
@@ -110,6 +117,8 @@ class Inodes:
                 self.on_eviction_due()
             if not isinstance(node, StreamFile):
                 self._stable[node] = inode
+            if isinstance(node, Directory):
+                node.on_gone = self._directory_gone
         inode.lookups += 1
         return inode
 
@@ -120,14 +129,31 @@ class Inodes:
         inode.lookups += 1
 
     def unused(self) -> list[tuple[int, bytes]]:
-        """Return (parent, name) of files that are not open, each once. Directories can be in use without an open."""
-        found = []
+        """Return (parent, name) of files that are not open and of directories that are gone, each once.
+
+        Other directories can be in use without an open. A name that another directory has by now is left alone: a
+        process whose current directory it is would no longer find its path.
+        """
+        unused, in_use = [], set()
         for inode in self._by_number.values():
-            if not (inode.eviction_asked or inode.opens or inode.parent is None or isinstance(inode.node, Directory)):
+            if isinstance(inode.node, Directory) and not inode.node.is_gone:
+                in_use.add(inode.place)
+            elif not (inode.eviction_asked or inode.opens):
+                unused.append(inode)
+        found = []
+        for inode in unused:
+            if inode.place not in in_use:
                 inode.eviction_asked = True
-                found.append((inode.parent.number, inode.name))
+                found.append(inode.place)
+        self._gone = 0
         self._eviction_at = len(self._by_number) - len(found) + EVICTION_THRESHOLD
         return found
+
+    def _directory_gone(self) -> None:
+        self._gone += 1
+        if self._gone >= GONE_THRESHOLD:
+            self._gone = 0
+            self.on_eviction_due()
 
     def forget(self, number: int, lookups: int) -> bool:
         """Take back *lookups* references of the kernel; the last one frees the inode. False: there is no such inode."""

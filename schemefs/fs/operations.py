@@ -22,6 +22,7 @@ from schemefs.fs.attributes import attributes_of, statfs
 from schemefs.fs.descriptors import inode_of
 from schemefs.fs.inodes import Inode, Inodes
 from schemefs.fs.libfuse_hooks import pyfuse3
+from schemefs.fs.listing import Listing
 from schemefs.fs.open_files import OpenFile, OpenFollowed, OpenStream, OpenText
 from schemefs.fs.renderings import Renderings
 from schemefs.fs.repeated_lookup import RepeatedLookups
@@ -104,7 +105,7 @@ class Operations(pyfuse3.Operations):
         self._schemes = {scheme.root: scheme for scheme in schemes}
         self._last_file = 0
         self._opens: dict[int, tuple[int, Caller]] = {}  # open directory -> inode number, its opener
-        self._listings: dict[int, list[tuple[str, Node]]] = {}
+        self._listings: dict[int, Listing] = {}
 
     @property
     def open_directories(self) -> int:
@@ -224,8 +225,8 @@ class Operations(pyfuse3.Operations):
         if not start_id or fh not in self._listings:
             directory = parent.node
             assert isinstance(directory, Directory)  # opendir has checked it
-            self._listings[fh] = readme.listing(directory, caller)
-        for number, (name, node) in enumerate(self._listings[fh][start_id:], start_id + 1):
+            self._listings[fh] = Listing(readme.listing(directory, caller))
+        for number, (name, node) in enumerate(self._listings[fh].after(start_id), start_id + 1):
             scheme = self._schemes.get(node, parent.scheme) if isinstance(node, Directory) else parent.scheme
             inode = self.inodes.remember(node, parent, scheme, name.encode())
             if not pyfuse3.readdir_reply(token, inode.name, attributes_of(inode), number):

@@ -83,7 +83,7 @@ class QueryExchange:
     def cancel(self, now: float) -> None:
         """Close all sockets and drop the callback. No effect after the end."""
         self._is_over = True
-        self._timer.clear()
+        self._timer.end()
         for socket in self._sockets:
             socket.close(now)
         self._sockets.clear()

@@ -154,8 +154,9 @@ class _PendingQuestion:
         self._waiters.remove(waiter)
         if not self._waiters:
             self._resolver.forget(self._question)
-            if self._exchange is not None:
-                self._exchange.cancel(self._now)
+            exchange, self._exchange = self._exchange, None
+            if exchange is not None:
+                exchange.cancel(self._now)
 
     def start(self, now: float) -> None:
         self._query(self._question, now)
@@ -185,6 +186,7 @@ class _PendingQuestion:
         if log.isEnabledFor(logging.DEBUG):
             shown = outcome.sentence if isinstance(outcome, SchemeError) else ", ".join(outcome)
             log.debug("%s %s: %s", self._question.name, self._question.type, shown)
+        self._exchange = None
         self._resolver.finish(self._question, outcome, ttl, now)
         waiters, self._waiters = self._waiters, []
         for waiter in waiters:

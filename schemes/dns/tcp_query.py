@@ -72,5 +72,5 @@ class TcpQuery:
 
     def _end(self) -> None:
         self._is_over = True
-        self._timer.clear()
+        self._timer.end()
         self._stream.on_changed = no_callback

@@ -126,6 +126,7 @@ class Queue:
         """Stop watching everything."""
         for key in tuple(self._watched):
             self.remove(key)
+        self.on_changed = no_callback
 
     def _look(self) -> None:
         # Remove each mark before its look: a conversation that raises must not lose the marks of the others.

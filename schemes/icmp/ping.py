@@ -144,8 +144,8 @@ class Ping(TextStream):
     def end(self, now: float) -> None:
         """Stop probing and release the identifier."""
         del now
-        self._next_probe.clear()
-        self._oldest_timeout.clear()
+        self._next_probe.end()
+        self._oldest_timeout.end()
         self._icmp.release(self._identifier)
 
     def _give_up_oldest(self, now: float) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable, Iterable, Mapping
+from itertools import chain
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from schemefs.conversation import ConversationProtocol, ConversationScheme, Option
@@ -160,7 +161,7 @@ class _IcmpDirectory(StaticDirectory):
 
     def list(self, caller: Caller) -> Iterable[tuple[str, Node]]:
         """Return the declared files and the live conversations."""
-        return [*super().list(caller), *self._scheme.conversation_directories()]
+        return chain(super().list(caller), self._scheme.conversation_directories())
 
 
 def _streams(parse: Callable[[str], Opener]) -> Callable[[str], Node]:

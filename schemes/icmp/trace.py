@@ -94,7 +94,7 @@ class Trace(TextStream):
     def end(self, now: float) -> None:
         """Stop probing and release the identifier."""
         del now
-        self._timeout.clear()
+        self._timeout.end()
         self._icmp.release(self._identifier)
 
     def _missed(self, now: float) -> None:

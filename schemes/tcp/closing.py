@@ -118,6 +118,7 @@ def end(tcb: ControlBlock) -> None:
     _stop_timers(tcb)
     tcb.send_buffer.clear()
     tcb.reassembly.clear()
+    tcb.recovery.ended()
     if tcb.closed:
         tcb.receive_buffer.clear()
     tcb.tcp.forget(tcb)

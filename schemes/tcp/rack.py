@@ -69,6 +69,10 @@ class RackRecovery(Recovery):
 
     # What is sent
 
+    def ended(self) -> None:
+        """Unlink the ranges in flight."""
+        self.scoreboard.unlink()
+
     @property
     def pipe(self) -> int:
         """Octets in flight: the scoreboard counts exactly RFC 6675's pipe."""

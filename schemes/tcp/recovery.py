@@ -100,6 +100,9 @@ class Recovery(ABC):
         *echoed*: the send time of the segment whose timestamp the ACK echoes, in ms of the local clock, or NO_ECHO.
         """
 
+    def ended(self) -> None:
+        """Keep no cycle of references: the connection has ended, and no further call follows."""
+
     @abstractmethod
     def timed_out(self, now: float) -> None:
         """Record that the retransmission timer fired (RFC 6298 (5.4), RFC 5681 §3.1)."""

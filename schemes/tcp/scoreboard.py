@@ -185,6 +185,12 @@ class Scoreboard:
             self._link(one, newest)
             newest = one
 
+    def unlink(self) -> None:
+        """Break the links of the transmission order, which are cycles of references. The record is of no use then."""
+        for one in self.in_transmission_order():
+            one.older = one.newer = None
+        self.oldest = self.newest = None
+
     def _attach_lost(self, one: SentRange) -> None:
         one.state = LOST
         self.lost += one.end - one.start

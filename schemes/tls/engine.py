@@ -288,6 +288,14 @@ class TlsEngine:
         if not before == after == self._reported:
             self._reported = after
             self.on_changed()
+        if self._stream_closed and self.stream.ended:
+            self._end()
+
+    def _end(self) -> None:
+        """Refer no more to what refers to this engine: its timers, and the stream's callback."""
+        self._handshake_timer.end()
+        self._wakeup.end()
+        self.stream.on_changed = no_callback
 
     def _visible_state(self) -> tuple[object, ...]:
         return (

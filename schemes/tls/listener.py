@@ -97,7 +97,7 @@ class TlsListener:
 
     def close(self, now: float) -> None:
         """Stop listening, and reset the connections of both lists."""
-        self._timer.clear()
+        self._timer.end()
         self.below.on_changed = no_callback
         self.below.close(now)
         for engine in (*self.waiting, *self.handshaking):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from schemefs.fs.attributes import attributes_of
-from schemefs.fs.inodes import EVICTION_THRESHOLD, ROOT, Inodes
+from schemefs.fs.inodes import EVICTION_THRESHOLD, GONE_THRESHOLD, ROOT, Inodes
 from schemefs.log import LogRing
 from schemefs.scheme import Caller, FollowedFile, Handle, StaticDirectory, StreamFile, TextFile
 
@@ -100,3 +100,19 @@ def test_many_unused_names_are_offered_once_and_never_what_is_in_use(inodes: Ino
     for number in range(2 * EVICTION_THRESHOLD):
         inodes.remember(Stream(), directory, None, b"more %d" % number)
     assert 2 <= len(told) <= 3
+
+
+def test_directories_that_are_gone_are_offered_unless_another_has_their_name(inodes: Inodes) -> None:
+    told: list[int] = []
+    inodes.on_eviction_due = lambda: told.append(len(inodes))
+    directories = [StaticDirectory({}) for _ in range(GONE_THRESHOLD)]
+    for number, directory in enumerate(directories):
+        inodes.remember(directory, inodes.root, None, b"%d" % number)
+    for directory in directories:
+        assert not told
+        directory.gone()
+    assert told == [GONE_THRESHOLD + 1]
+    inodes.remember(StaticDirectory({}), inodes.root, None, b"7")
+    names = inodes.unused()
+    assert sorted(names) == sorted((ROOT, b"%d" % number) for number in range(GONE_THRESHOLD) if number != 7)
+    assert inodes.unused() == []
