@@ -24,10 +24,12 @@ import trio
 from schemefs import plugins
 from schemefs.attachments import Attachments
 from schemefs.call_soon import CallSoonQueue
+from schemefs.collector import Collector
 from schemefs.config import InterfaceConfig
 from schemefs.driver import Driver, DriverError
 from schemefs.errors import SchemeError, StartError
 from schemefs.fs.mount import Mount
+from schemefs.idle_memory import IdleMemory
 from schemefs.log import LogRings
 from schemefs.log_file import LogFile
 from schemefs.names import Names
@@ -79,6 +81,7 @@ class Daemon:
         self.moved = ""  # for the ready line: why the subnet is not the default one
         self.timers = Timers()
         self.callbacks = CallSoonQueue()
+        self.collector = Collector()
         self.devices: list[str] = []  # for the ready line: the devices of the interfaces except lo
         self.schemes: list[Scheme] = []
         self.tree = Tree()
@@ -104,10 +107,13 @@ class Daemon:
             undo.callback(attachments.close)
             self._open_drivers(attachments)
             self._make_schemes(found, logs, attachments)
-            mount = Mount(self.schemes, {"README": _readme(self.schemes, found.missing)}, self.timers, self.callbacks)
+            extra = {"README": _readme(self.schemes, found.missing)}
+            mount = Mount(self.schemes, extra, self.timers, self.callbacks, self._numbers)
             self.tree.name_of = mount.operations.name_of
             mount.open(self.mount_point, allow_other=self.allow_other)
             undo.callback(mount.close)
+            self.collector.start()
+            undo.callback(self.collector.stop)
             await self._serve(mount, attachments, signals)
 
     def _open_drivers(self, attachments: Attachments) -> None:
@@ -159,6 +165,7 @@ class Daemon:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._drive_timers, name="timers")
             nursery.start_soon(run_callbacks, self.callbacks, name="callbacks")
+            nursery.start_soon(IdleMemory(self.collector).run, name="idle memory")
             attachments.start(nursery)
             nursery.start_soon(self._end_on_signal, signals, mount, nursery.cancel_scope, name="signals")
             line = self._ready_line()
@@ -196,6 +203,11 @@ class Daemon:
                 log.warning("not every connection has closed within %s s", DRAIN)
                 return
             await trio.sleep(DRAIN / 100)
+
+    def _numbers(self) -> Mapping[str, int]:
+        """Return what `stats` of the mount shows beside the numbers of the mount itself."""
+        collector = self.collector
+        return {"collections": collector.collections, "longest_collection_us": round(collector.longest * 1e6)}
 
     def _ready_line(self) -> str:
         described = [

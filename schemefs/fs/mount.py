@@ -32,7 +32,7 @@ SPARE_WORKERS: Final = 8
 
 
 class Mount:
-    """One mounted tree. pyfuse3 allows one in a process."""
+    """One mounted tree. pyfuse3 allows one in a process. *numbers* are more lines of `stats`."""
 
     def __init__(
         self,
@@ -40,11 +40,12 @@ class Mount:
         extra: Mapping[str, Node],
         timers: Timers,
         callbacks: CallSoonQueue,
+        numbers: Callable[[], Mapping[str, int]] = dict,
         clock: Callable[[], float] = trio.current_time,
     ) -> None:
         self._callbacks = callbacks
         self.waiting = Waiting(timers, self._on_park, clock)
-        stats = TextFile(lambda: statistics.text(self.operations, timers, callbacks))
+        stats = TextFile(lambda: statistics.text(self.operations, timers, callbacks, numbers()))
         root = StaticDirectory({**{scheme.name: scheme.root for scheme in schemes}, **extra, "stats": stats})
         self.operations = Operations(root, schemes, self.waiting)
 

@@ -8,6 +8,7 @@ polled        files whose next change must be notified to the kernel
 tasks timers  tasks of the event loop; armed timers
 unexpected    exceptions that are faults of the program, each logged with its traceback; a call gets EIO
 blocks        memory blocks that Python has allocated: a steadier figure than `resident` memory
+collections   of Python's garbage collector, which no call may notice; the longest in microseconds
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ import trio
 from schemefs.fs.open_files import OpenStream
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from schemefs.call_soon import CallSoonQueue
     from schemefs.fs.operations import Operations
     from schemefs.timers import Timers
@@ -29,8 +32,8 @@ if TYPE_CHECKING:
 _PAGE: Final = os.sysconf("SC_PAGE_SIZE")
 
 
-def text(operations: Operations, timers: Timers, callbacks: CallSoonQueue) -> str:
-    """Return one line `name=value` for each number."""
+def text(operations: Operations, timers: Timers, callbacks: CallSoonQueue, numbers: Mapping[str, int]) -> str:
+    """Return one line `name=value` for each number; *numbers* are those of the daemon."""
     files = operations.files.values()
     values = {
         "inodes": len(operations.inodes),
@@ -44,5 +47,6 @@ def text(operations: Operations, timers: Timers, callbacks: CallSoonQueue) -> st
         "unexpected": operations.unexpected + timers.failed + callbacks.failed,
         "blocks": sys.getallocatedblocks(),
         "resident": int(Path("/proc/self/statm").read_text().split()[1]) * _PAGE,
+        **numbers,
     }
     return "".join(f"{name}={value}\n" for name, value in values.items())

@@ -28,6 +28,7 @@ TICKS = os.sysconf("SC_CLK_TCK")
 # What a round may leave behind, whatever its length: free lists, caches of Python and of ours that fill once.
 BLOCKS = 6_000
 MEMORY = 12 << 20  # octets
+NO_OBJECTS = ("blocks", "resident", "tasks", "collections", "longest_collection_us")
 
 
 def stats(mount: SchemeMount) -> dict[str, int]:
@@ -35,7 +36,7 @@ def stats(mount: SchemeMount) -> dict[str, int]:
 
 
 def objects(mount: SchemeMount) -> dict[str, int]:
-    return {name: value for name, value in stats(mount).items() if name not in ("blocks", "resident", "tasks")}
+    return {name: value for name, value in stats(mount).items() if name not in NO_OBJECTS}
 
 
 def forget_names() -> None:
