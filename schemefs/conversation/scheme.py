@@ -65,6 +65,14 @@ class ConversationScheme(Scheme):
         """Close every conversation in order. True: all have ended."""
         return all([conversation.finish(now) for conversation in self.conversations])  # noqa: C419 - close every one
 
+    def record_about(self, address: str, sentence: str, now: float) -> None:
+        """Record *sentence* in `events` and `err` of each open conversation with the local *address*."""
+        for conversation in self.conversations:
+            side = conversation.engine or conversation.listener
+            if side is not None and not conversation.has_ended and f"{side.local}:".startswith(f"{address}:"):
+                conversation.log_event(now, sentence)
+                conversation.fail(sentence)
+
     # Nodes, for a scheme whose tree is not that of `tcp/`
 
     def conversation_directory(self, name: str) -> Directory:

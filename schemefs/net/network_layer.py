@@ -269,8 +269,11 @@ class Interface(Protocol):
     def set_up(self, up: bool, now: float) -> None:
         """Start or stop sending and receiving datagrams."""
 
-    def add_address(self, address: bytes, prefix_length: int, now: float) -> None:
-        """Add an address. EEXIST: it is a local address already; EINVAL: not a unicast address."""
+    def add_address(self, address: bytes, prefix_length: int, now: float, *, is_leased: bool = False) -> None:
+        """Add an address. EEXIST: it is a local address already; EINVAL: not a unicast address.
+
+        *is_leased*: a server has lent it; in a conflict it is given up, where others are defended (RFC 5227 §2.4).
+        """
 
     def remove_address(self, address: bytes, prefix_length: int, now: float) -> None:
         """Remove an address. EADDRNOTAVAIL: it is not on this interface."""

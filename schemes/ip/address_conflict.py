@@ -2,13 +2,16 @@
 
     start ── probe ── 1-2 s ── probe ── 1-2 s ── probe ── 2 s ── announce ── 2 s ── announce
       |        `── another host has it ──.                          |
-      |                                  v                          `── conflict: announced again (§2.4 b)
-      `── after about a minute ───── given up <── second conflict within 10 s, unless we are a router (§2.4 c)
+      |                                  v                          `── conflict: announced again (§2.4 b, c)
+      `── after about a minute ───── given up <── second conflict within 10 s, if it is of a DHCP server (§2.4 b)
 
 The address is used from the start, as RFC 4429 does it for IPv6: with RFC 5227 §2.1 a mount would answer nothing for
 seven seconds. To limit the harm, ARP requests carry no sender address until an owner had a second to answer the first
 probe, so no cache learns the address from them. A request for the address is answered even then, because otherwise no
 peer could reach us; where the address has an owner, both hosts answer until this host receives its reply.
+
+An address that was configured by hand is never given up once it was announced (§2.4 c): two forged messages would take
+it away. It is announced again, at most once in 10 seconds. The open conversations of an address in conflict hear of it.
 
 An address that was given up is neither answered for nor sent from. It stays configured: it is probed again about once
 a minute and used again when no host answers the probes or probes for it too. Adding it again, or setting the interface
@@ -94,26 +97,34 @@ class AddressConflictDetector:
     def receive_conflict(self, address: bytes, mac: bytes, now: float) -> None:
         """React to the use of *address* by another host, at *mac*: give the address up, or defend it.
 
-        A tentative address is given up. Later, RFC 5227 §2.4 (b) applies: the address is defended once within 10 s. A
-        router, whose address other hosts have configured, defends it for ever (c).
+        A tentative address is given up. Later, RFC 5227 §2.4 (c) applies to an address that was configured by hand: it
+        is defended for ever, since other hosts may have it configured as theirs of a gateway or server. (b) applies to
+        one of a DHCP server, which has others: it is defended once within 10 s.
         """
         if address in self.duplicates:
             return self._retry_later(address, mac, now)
         if self.is_tentative(address):
             return self._give_up(address, mac, "is in use already, by", now)
         since_last = now - self._conflict_at.get(address, -DEFEND_INTERVAL)
-        if since_last < DEFEND_INTERVAL and not self._interface.network.forwarding:
+        if since_last < DEFEND_INTERVAL and address in self._interface.leased:
             return self._give_up(address, mac, "is given up, because of repeated use by", now)
         if since_last >= DEFEND_INTERVAL:
             self._conflict_at[address] = now
             log.warning("%s uses our address %s", mac_text(mac), presentation(address))
             self._interface.arp.announce(address, now)
+            self._notify(address, f"{presentation(address)} is also used by {mac_text(mac)}: it is defended", now)
         return None
 
     def _give_up(self, address: bytes, mac: bytes, words: str, now: float) -> None:
-        log.error("%s on %s %s %s", presentation(address), self._interface.name, words, mac_text(mac))
+        sentence = f"{presentation(address)} on {self._interface.name} {words} {mac_text(mac)}"
+        log.error("%s", sentence)
+        self._notify(address, sentence, now)
         self._retry_later(address, mac, now)
         self._interface.duplicates_changed()
+
+    def _notify(self, address: bytes, sentence: str, now: float) -> None:
+        for callback in tuple(self._interface.network.on_conflict):
+            callback(address, sentence, now)
 
     def _retry_later(self, address: bytes, mac: bytes, now: float) -> None:
         self.duplicates[address] = mac

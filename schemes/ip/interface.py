@@ -46,6 +46,7 @@ class IpInterface:
         "has_link_header",  # whether frames begin with an Ethernet header
         "is_loopback",
         "is_up",
+        "leased",  # addresses of a DHCP server
         "link",  # of the driver, or an ImpairedLink around it
         "mac",  # hardware address, six octets; empty: the medium has none
         "mtu",  # octets of the largest IP datagram
@@ -70,6 +71,7 @@ class IpInterface:
         self.is_up = True
         self.configured: list[tuple[bytes, int]] = []
         self.addresses: list[tuple[bytes, int]] = []
+        self.leased: set[bytes] = set()
         self.timers = network.timers
         self.random = network.random
         self.counters = network.counters
@@ -227,10 +229,13 @@ class IpInterface:
                 return ours
         return self.addresses[0][0] if self.addresses else b""
 
-    def add_address(self, address: bytes, prefix_length: int, now: float) -> None:
+    def add_address(self, address: bytes, prefix_length: int, now: float, *, is_leased: bool = False) -> None:
         """Add an address; one that was given up is probed again. EEXIST: it is a local address already; EINVAL."""
         check_assignable(address, prefix_length)
         self._check_new(address)
+        self.leased.discard(address)
+        if is_leased:
+            self.leased.add(address)
         others = [pair for pair in self.configured if pair[0] != address]
         self._change([*others, (address, prefix_length)], now)
 
@@ -262,6 +267,7 @@ class IpInterface:
         had_duplicates = bool(self.conflict_detector.duplicates)
         for address in (*leaving, *added):
             self.conflict_detector.stop(address)
+        self.leased -= leaving
         self.configured = list(configured)
         self._settle_addresses(duplicates=had_duplicates)
         for address in added:

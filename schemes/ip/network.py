@@ -64,6 +64,7 @@ class Network:
         "interfaces",  # name -> interface, the dict of the address table
         "ipv4",  # the receiving half
         "on_change",  # called with "route/list", "ifaces/eth0/addr/list", …
+        "on_conflict",  # called with a local address that another host uses, a sentence about it, and now
         "path_mtus",
         "random",
         "reporter",  # the icmp plugin; None: no ICMP errors are sent
@@ -82,6 +83,7 @@ class Network:
         self.turns = ReaderTurns()
         self.generation = 0
         self.on_change: list[Callable[[str], None]] = []
+        self.on_conflict: list[Callable[[bytes, str, float], None]] = []
         self.addresses = AddressTable()
         self.interfaces = self.addresses.interfaces
         self.transports: dict[int, Transport] = {}

@@ -11,7 +11,7 @@ from schemefs.conversation import ConversationProtocol, ConversationScheme, Opti
 from schemefs.conversation.help import options_and_verbs
 from schemefs.errors import SchemeError
 from schemefs.net import faults
-from schemefs.net.addresses import ANY_V4, AddressPath, HostPort, parse_numeric
+from schemefs.net.addresses import ANY_V4, AddressPath, HostPort, parse_numeric, presentation
 from schemefs.net.network_layer import NetworkLayer
 from schemefs.scheme import Caller, Directory, Node, SchemeContext, StaticDirectory, TextFile
 from schemes.ip.network import Network
@@ -75,6 +75,7 @@ class IpScheme(ConversationScheme):
     def __init__(self, context: SchemeContext) -> None:
         self.network = Network(context.timers, context.random, detects_conflicts=True)
         super().__init__(context, RawProtocol(context, self.network))
+        self.network.on_conflict.append(self._address_conflict)
         self._gateway_wanted = context.config.gateway is not None
         self.root = _IpDirectory(self)
 
@@ -86,6 +87,12 @@ class IpScheme(ConversationScheme):
     def drop_samples(self) -> Mapping[str, str]:
         """Return the last discarded datagram for each reason."""
         return self.network.counters.samples.summaries()
+
+    def _address_conflict(self, address: bytes, sentence: str, now: float) -> None:
+        """Record it in the conversations of all schemes that have *address*."""
+        for scheme in self.context.tree.schemes.values():
+            if isinstance(scheme, ConversationScheme):
+                scheme.record_about(presentation(address), sentence, now)
 
     def link_attached(self, link: Link, now: float) -> None:
         """Add an interface, with the address and the default route of the configuration."""

@@ -164,7 +164,7 @@ class _InterfaceHost:
         interface = self._network.interfaces[name]
         if all(lease.address != address for address, _ in interface.configured):
             try:
-                interface.add_address(lease.address, prefix_length(lease), now)
+                interface.add_address(lease.address, prefix_length(lease), now, is_leased=True)
             except SchemeError as error:
                 return error.sentence
             self.address = lease.address

@@ -124,7 +124,7 @@ class MemoryInterface:
         self.is_up = up
         self.network.notify(f"ifaces/{self.name}/state")
 
-    def add_address(self, address, prefix_length, now):
+    def add_address(self, address, prefix_length, now, *, is_leased=False):
         if any(address == other for other, _ in self.addresses):
             raise SchemeError(errno.EEXIST, "ours already")
         self.addresses.append((address, prefix_length))

@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 import textwrap
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -100,9 +101,36 @@ def test_an_address_that_linux_has_already_is_given_up(tap_network: TapNetwork) 
     assert pings(network)
 
 
-def test_an_address_that_linux_insists_on_is_defended_once_and_given_up(tap_network: TapNetwork) -> None:
+def test_an_address_that_linux_insists_on_is_defended_and_its_conversations_hear_of_it(tap_network: TapNetwork) -> None:
     network = tap_network
-    (network.mount.path / "netcfg/ifaces/eth0/addr/add").write_text("10.0.2.60/24")
+    mount = network.mount.path
+    (mount / "netcfg/ifaces/eth0/addr/add").write_text("10.0.2.60/24")
+    with ExitStack() as stack:
+        heard = _conversations_of(mount, "10.0.2.60", stack)
+        _claim_twice(network)
+        wait_until(lambda: "uses our address 10.0.2.60" in network.mount.log())
+        sentence = f"10.0.2.60 is also used by {kernel_mac(network)}: it is defended"
+        wait_until(lambda: all(sentence in (each / "events").read_text() for each in heard))
+        assert all((each / "err").read_text() == f"{sentence}\n" for each in heard)
+        # Both claims were received, and what follows them finds the address in use.
+        assert "1 received" in network.run_peer(["ping", "-c", "1", "10.0.2.60"]).stdout
+        assert (mount / "netcfg/ifaces/eth0/addr/duplicates").read_text() == ""
+    assert pings(network)
+
+
+def _conversations_of(mount: Path, address: str, stack: ExitStack) -> list[Path]:
+    """Open a listener, an udp and an icmp conversation with the local *address*; return their directories."""
+    found = []
+    for scheme, path in (("tcp", f"{address}:7070,listen,events"), ("udp", f"{address}:7070,bind,events")):
+        before = set(os.listdir(mount / scheme))
+        descriptor = os.open(mount / scheme / path, os.O_RDWR | os.O_NONBLOCK)
+        stack.callback(os.close, descriptor)
+        [number] = set(os.listdir(mount / scheme)) - before
+        found.append(mount / scheme / number)
+    return found
+
+
+def _claim_twice(network: TapNetwork) -> None:
     send_raw(
         network,
         """
@@ -122,9 +150,6 @@ def test_an_address_that_linux_insists_on_is_defended_once_and_given_up(tap_netw
         claim()
         """,
     )
-    wait_until(lambda: "10.0.2.60" in read(network, "netcfg/ifaces/eth0/addr/duplicates"))
-    wait_until(lambda: "is given up, because of repeated use by" in network.mount.log())
-    assert pings(network)
 
 
 def test_linux_finds_that_our_address_is_taken(tap_network: TapNetwork) -> None:

@@ -124,9 +124,13 @@ def test_requests_in_the_first_second_are_answered_until_an_owner_replies() -> N
     assert host.sends() == []
 
 
-def test_an_address_is_defended_once_and_given_up_after_a_second_conflict_within_ten_seconds() -> None:
+def test_a_leased_address_is_defended_once_and_given_up_after_a_second_conflict_within_ten_seconds() -> None:
     """RFC 5227 §2.4 (b)."""
     host = DetectingHost()
+    host.eth0.remove_address(US, 24, 0.0)
+    host.eth0.add_address(US, 24, 0.0, is_leased=True)
+    heard: list[str] = []
+    host.network.on_conflict.append(lambda _address, sentence, _now: heard.append(sentence))
     host.history(60.0)
     host.receives_arp("request", US, US, 61.0)
     assert host.sends() == [ANNOUNCEMENT]
@@ -136,16 +140,35 @@ def test_an_address_is_defended_once_and_given_up_after_a_second_conflict_within
     host.receives_arp("request", US, US, 81.0)
     assert host.sends() == []
     assert host.eth0.duplicates == {US: PEER_MAC}
+    assert heard[2:] == ["10.0.2.15 on eth0 is given up, because of repeated use by 0a:00:00:00:00:02"]
 
 
-def test_a_router_never_gives_up_its_address() -> None:
+def test_an_address_configured_by_hand_is_never_given_up() -> None:
     """RFC 5227 §2.4 (c)."""
     host = DetectingHost()
-    host.network.set_forwarding(True, 0.0)
+    heard: list[tuple[bytes, str, float]] = []
+    host.network.on_conflict.append(lambda *conflict: heard.append(conflict))
     host.history(60.0)
     for second in range(100):
         host.receives_arp("request", US, US, 61.0 + second)
+        host.receives_arp("reply", US, PEER, 61.5 + second)
     assert host.sends() == [ANNOUNCEMENT] * 10
+    assert host.eth0.duplicates == {}
+    assert host.network.is_local(US)
+    assert host.eth0.statistics()["address_conflicts"] == 200
+    sentence = "10.0.2.15 is also used by 0a:00:00:00:00:02: it is defended"
+    assert heard == [(US, sentence, 61.0 + 10 * number) for number in range(10)]
+
+
+def test_a_leased_address_that_is_then_configured_by_hand_is_defended() -> None:
+    host = DetectingHost()
+    other = address("10.0.2.16")
+    host.eth0.add_address(other, 24, 0.0, is_leased=True)
+    host.eth0.remove_address(other, 24, 0.1)
+    host.eth0.add_address(other, 24, 0.2)
+    host.history(60.0)
+    for second in range(20):
+        host.receives_arp("request", other, other, 61.0 + second)
     assert host.eth0.duplicates == {}
 
 
