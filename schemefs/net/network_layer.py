@@ -139,6 +139,13 @@ class Path(Protocol):
         `Transport.receive_error`.
         """
 
+    def turn_to(self, destination: bytes) -> bool:
+        """Lead to *destination* from now on, by the same gateway and from the same source.
+
+        False: nothing has changed, since the way there is another, or may be. For answers without a connection: a new
+        path costs as much as all else that such an answer needs.
+        """
+
     def suspect(self, now: float) -> None:
         """Report that answers are overdue (RFC 1122 §3.3.1.4; R1 of RFC 9293 §3.8.3).
 

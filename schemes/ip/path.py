@@ -69,6 +69,7 @@ class Ipv4Path:
     _interface: IpInterface
     _link_send: Callable[[Chunks, Offload, float], bool]
     _offloads: dict[tuple[int, int], Offload]
+    _sum: int
 
     def __init__(self, network: Network, destination: bytes, source: bytes) -> None:
         """Look up the route. SchemeError: as `Network.hop`."""
@@ -172,6 +173,23 @@ class Ipv4Path:
         taken = self._send_finished(datagram, protocol, now)
         self._network.counters.out_requests += taken
         return taken
+
+    def turn_to(self, destination: bytes) -> bool:
+        """Lead to *destination* from now on; see `network_layer.Path.turn_to`."""
+        network, interface = self._network, self._interface
+        if self._generation != network.generation or not self._resolved or self._next_hop == self.destination:
+            return False
+        route = network.routes.lookup(destination)
+        if route is None or route.via != self._next_hop or route.interface != interface.name:
+            return False
+        if network.is_local(destination) or is_multicast(destination) or network.is_broadcast(destination):
+            return False
+        if self._kind is not None:  # 2**16 is 1 modulo 0xFFFF: the difference of the sums of their words
+            self._sum += int.from_bytes(destination, "big") - int.from_bytes(self.destination, "big")
+        self.destination = destination
+        self._addresses = self.source + destination
+        self._mtu = network.path_mtus.get(destination, interface.mtu)
+        return True
 
     def suspect(self, now: float) -> None:
         """Probe the next hop; see `network_layer.Path.suspect`."""

@@ -9,7 +9,7 @@ old one, and an attacker without the key can't compute where.
 from __future__ import annotations
 
 from hashlib import blake2s
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from schemes.tcp.sequence import WIRE
 
@@ -17,6 +17,13 @@ if TYPE_CHECKING:
     import random
 
 TICKS_PER_SECOND: Final = 250_000
+
+
+class NumberSource(Protocol):
+    """Where the first sequence number of a connection comes from (RFC 9293 §3.4.1)."""
+
+    def choose(self, ends: bytes, now: float) -> tuple[int, int]:
+        """Return ISS and the offset of the timestamps for a connection; *ends*: its key in the table."""
 
 
 class InitialSequenceNumbers:

@@ -6,8 +6,7 @@
 When `waiting` is full, SYNs and the ACKs of handshakes are dropped, as on Linux: the peer sends them again, and with
 them its text, which was not acknowledged.
 
-When `opening` is full, as in a SYN flood (RFC 4987), its oldest entry is dropped: it has had the most time to answer
-our SYN-ACK. A real client is served as long as its round trip is shorter than the time a flood takes to fill the queue.
+When `opening` is full, as in a SYN flood, SYNs are answered with cookies (`syn_cookies`), and nothing is kept of them.
 """
 
 from __future__ import annotations
@@ -28,11 +27,11 @@ if TYPE_CHECKING:
     from schemefs.net.ports import Claim
     from schemes.tcp.connection import Connection
     from schemes.tcp.control_block import ControlBlock, Owner
+    from schemes.tcp.syn_cookies import SynAck
 
 DEFAULT_BACKLOG: Final = 128
 SYN_QUEUE: Final = 4096
-"""Entries; a larger backlog makes it larger. They take 21 MiB; 10,000 SYNs a second, the most that can be processed,
-fill it in 0.4 s."""
+"""Entries; a larger backlog makes it larger. They take 21 MiB."""
 
 
 def _without_options(_connection: ControlBlock) -> None:
@@ -48,10 +47,13 @@ class Listener:
         self.on_changed: Callable[[], None] = no_callback
         self.configure: Callable[[Connection], None] = _without_options  # applied to each new connection
         self.backlog = DEFAULT_BACKLOG
+        self.syn_queue = SYN_QUEUE
         self.opening: OrderedDict[ControlBlock, None] = OrderedDict()  # oldest first
         self.waiting: deque[Connection] = deque()
         self.accepted = 0
         self.overflows = 0
+        self.cookies_until = 0.0  # until then an ACK may acknowledge a cookie
+        self.syn_ack: SynAck  # set while SYNs are answered with cookies
         self.closed = False
 
     @property
@@ -96,11 +98,21 @@ class Listener:
             return False
         return True
 
+    @property
+    def is_full(self) -> bool:
+        """Whether the SYN queue has no room: a SYN that opens no old connection again is answered with a cookie."""
+        return len(self.opening) >= max(self.syn_queue, self.backlog)
+
+    @property
+    def oldest(self) -> ControlBlock:
+        """The handshake that began first, of those in the queue."""
+        return next(iter(self.opening))
+
     def begins(self, connection: ControlBlock) -> None:
         """Enter a handshake that begins. If the queue is full, its oldest entry is dropped, without a RST."""
-        if len(self.opening) >= max(SYN_QUEUE, self.backlog):
+        if self.is_full:
             self.tcp.statistics.dropped_syn_queue_full += 1
-            closing.end(next(iter(self.opening)))
+            closing.end(self.oldest)
         self.opening[connection] = None
 
     def established(self, connection: ControlBlock) -> None:

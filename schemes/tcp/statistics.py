@@ -25,11 +25,14 @@ class Statistics:
         self.out_resets = 0
         self.out_of_order_segments = 0
         self.challenge_acks = 0
+        self.syn_cookies_sent = 0  # SYN-ACKs; received: connections that were opened by an ACK of one
+        self.syn_cookies_received = 0
         self.time_wait_overflows = 0  # TIME-WAIT entries that were removed early because the table was full
         self.excessive_retransmissions = 0  # connections that reached R1 of RFC 9293 §3.8.3
 
         self.dropped_ack_too_far = 0
         self.dropped_bad_checksum = 0
+        self.dropped_bad_cookie = 0
         self.dropped_bad_header_length = 0
         self.dropped_broadcast = 0
         self.dropped_handshake_timed_out = 0
@@ -113,6 +116,8 @@ class Statistics:
                 "time_wait_overflows",
                 "out_of_order_segments",
                 "challenge_acks",
+                "syn_cookies_sent",
+                "syn_cookies_received",
                 "excessive_retransmissions",
             )
         }

@@ -7,7 +7,7 @@ ports as in the header. One dict and one look-up serve any number of connections
 from __future__ import annotations
 
 import errno
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 from schemefs.errors import SchemeError
 from schemefs.net import faults
@@ -20,14 +20,14 @@ from schemes.tcp.arrival import segment_arrives
 from schemes.tcp.connection import Connection
 from schemes.tcp.control_block import ControlBlock, Opener
 from schemes.tcp.ecn import CE
+from schemes.tcp.handshakes import Handshakes
 from schemes.tcp.icmp_errors import error_arrives, quotes_what_is_in_flight
 from schemes.tcp.isn import InitialSequenceNumbers
 from schemes.tcp.listener import Listener
 from schemes.tcp.resets import reset_for
-from schemes.tcp.sequence import WIRE
 from schemes.tcp.states import CLOSE_WAIT, CLOSED, ESTABLISHED, OPENING
 from schemes.tcp.statistics import Statistics
-from schemes.tcp.time_wait import ISN_STEP, TimeWaits
+from schemes.tcp.time_wait import TimeWaits
 from schemes.tcp.wire import ACK, HEADER, HEADER_LENGTH, RST, SYN, URG, Segment, parse_options
 
 if TYPE_CHECKING:
@@ -37,15 +37,9 @@ if TYPE_CHECKING:
     from schemefs.net.network_layer import DeliveryError, NetworkLayer, Path
     from schemefs.net.offload import Offload
     from schemefs.timers import Timers
+    from schemes.tcp.isn import NumberSource
 
 _FLAGS: Final = 0x1FF
-
-
-class NumberSource(Protocol):
-    """Where the first sequence number of a connection comes from (RFC 9293 §3.4.1)."""
-
-    def choose(self, ends: bytes, now: float) -> tuple[int, int]:
-        """Return ISS and the offset of the timestamps for a connection between *ends* (`Tcp.connections`)."""
 
 
 class Tcp:
@@ -61,7 +55,9 @@ class Tcp:
         self.time_waits = TimeWaits(self)
         self.listeners: dict[tuple[bytes, int], Listener] = {}
         self._ephemeral = EphemeralPorts(random)
-        self._numbers: NumberSource = InitialSequenceNumbers(random)
+        self.numbers: NumberSource = InitialSequenceNumbers(random)
+        self._handshakes = Handshakes(self, random)
+        self._reply_path: Path | None = None
         self._ack_due: set[ControlBlock] = set()  # an ACK is due at the end of the burst
         self._sending: set[ControlBlock] = set()  # they transmit at the end of the burst
         self._waiting: set[ControlBlock] = set()  # for room on the link
@@ -96,7 +92,7 @@ class Tcp:
             local, remote = host_port_text(path.source, local_port), host_port_text(destination, port)
             which = "one in TIME-WAIT" if key in self.time_waits else "a connection"
             raise SchemeError(errno.EADDRINUSE, f"there is {which} from {local} to {remote} already")
-        connection = Connection(self, path, (local_port, port), *self._numbers.choose(key, now))
+        connection = Connection(self, path, (local_port, port), *self.numbers.choose(key, now))
         connection.key = key
         return connection
 
@@ -278,7 +274,13 @@ class Tcp:
 
     def reset_for(self, connection: ControlBlock, segment: Segment, now: float) -> None:
         """Answer a segment that acknowledges what this opening connection has not sent (§3.5.2, group 2)."""
-        self._reset(connection.path, connection.ports, segment, now)
+        listener = self._listener_for(connection.path.source, connection.ports[0])
+        if (
+            listener is None
+            or connection.listener is not listener
+            or not self._handshakes.replaces(listener, connection, segment, now)
+        ):
+            self._reset(connection.path, connection.ports, segment, now)
 
     def _reset(self, path: Path, ports: tuple[int, int], segment: Segment, now: float) -> None:
         if reset_for(path, ports, segment, now):
@@ -303,22 +305,30 @@ class Tcp:
         if old is not None and self.time_waits.segment_arrives(old, segment, now, may_open=listener is not None):
             return
         try:
-            path = self.network.path(source, destination)
+            if listener is None:
+                self._refuse(source, destination, ports, segment, now)
+            elif segment.flags & (SYN | ACK | RST) == SYN:
+                if listener.takes_syn():
+                    self._handshakes.syn_arrives(listener, source, destination, key, ports, segment, old, now)
+            elif not segment.flags & ACK:
+                self.statistics.drop("no_connection")
+            elif not self._handshakes.ack_arrives(listener, source, destination, key, ports, segment, now):
+                self._refuse(source, destination, ports, segment, now)
         except SchemeError:
             self.statistics.drop("no_route")
-            return
-        if listener is None or segment.flags & ACK:
-            self.statistics.drop("no_connection")
-            self._reset(path, ports, segment, now)
-        elif segment.flags & (SYN | RST) != SYN:
-            self.statistics.drop("no_connection")
-        elif listener.takes_syn():
-            iss, timestamp_offset = self._numbers.choose(key, now)
-            if old is not None:  # RFC 9293 MAY-2: beyond all that the old one has sent
-                iss, timestamp_offset = (old.snd_nxt + ISN_STEP) & WIRE, old.timestamp_offset
-                self.time_waits.end(old)
-            connection = Connection(self, path, ports, iss, timestamp_offset)
-            self._open_passively(listener, connection, key, segment, now)
+
+    def _refuse(self, source: bytes, destination: bytes, ports: tuple[int, int], segment: Segment, now: float) -> None:
+        """Answer with RST (§3.10.7.1, §3.10.7.2)."""
+        path = self.path_back(source, destination)
+        self.statistics.drop("no_connection")
+        self._reset(path, ports, segment, now)
+
+    def path_back(self, source: bytes, destination: bytes) -> Path:
+        """Return a path for one segment without a connection; the next one uses it again. SchemeError: no route."""
+        path = self._reply_path
+        if path is None or path.source != destination or not path.turn_to(source):
+            path = self._reply_path = self.network.path(source, destination)
+        return path
 
     def _is_used(self, key: bytes) -> bool:
         return key in self.connections or key in self.time_waits
@@ -328,14 +338,3 @@ class Tcp:
 
     def _listener_for(self, address: bytes, port: int) -> Listener | None:
         return self.listeners.get((address, port)) or self.listeners.get((bytes(len(address)), port))
-
-    def _open_passively(
-        self, listener: Listener, connection: Connection, key: bytes, segment: Segment, now: float
-    ) -> None:
-        connection.key = key
-        connection.listener = listener
-        listener.configure(connection)
-        listener.begins(connection)
-        self.connections[key] = connection
-        self.statistics.passive_opens += 1
-        opening.open_passively(connection, segment, now)

@@ -39,6 +39,10 @@ _WITH_TIMESTAMPS: Final = Struct(">HHIIHHHHIII")
 _TIMESTAMPS_KIND: Final = 0x0101080A
 _THREE_WORDS: Final = Struct(">III")
 
+# The options of a SYN of Linux: MSS, SACK permitted, Timestamps, NOP, Window Scale.
+_SYN_OPTIONS: Final = Struct(">HHIIIHBB")
+_SYN_KINDS: Final = (0x0204, 0x0402080A, 0x0103, 0x03)
+
 
 class Segment:
     """A received segment, valid while it is processed. `seq` and `ack` are unwrapped once its connection is found.
@@ -113,6 +117,12 @@ def parse_options(segment: Segment, datagram: memoryview, start: int, end: int) 
         if kind == _TIMESTAMPS_KIND:
             segment.timestamp = timestamp
             segment.echo = echo
+            return
+    elif end - start == 20:
+        mss_kind, mss, kinds, timestamp, echo, scale_kind, length, scale = _SYN_OPTIONS.unpack_from(datagram, start)
+        if (mss_kind, kinds, scale_kind, length) == _SYN_KINDS:
+            segment.mss, segment.scale, segment.sack_permitted = mss, min(scale, options.MAX_SCALE), True
+            segment.timestamp, segment.echo = timestamp, echo
             return
     for kind, at, length in options.walk(datagram, start, end):
         if kind == options.TIMESTAMPS and length == 10:

@@ -4,6 +4,7 @@ per segment    1000 octets in, read at once, its share of timers and ACKs, among
                of them busy, or all in turn: no instruction more, but no processor's cache holds 50 MB
 idle           octets of memory for each established connection that carries nothing
 life           handshake, accept, and both FINs
+flood          a SYN that gets a place in the SYN queue, and one that is answered with a cookie
 recovery       after an outage in a stream: in how many super-segments what was lost is sent again
 
 Time is the thread's own, so that others on the machine don't count.
@@ -21,8 +22,10 @@ from typing import Final
 TESTS: Final = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(TESTS.parent), str(TESTS)]
 
-from tests.support.many_connections import Crowd  # noqa: E402 # the paths above are pytest's when it runs
-from tests.support.tcp_trace import established  # noqa: E402
+from schemefs.net.offload import CHECKED  # noqa: E402 # the paths above are pytest's when it runs
+from schemes.tcp.listener import SYN_QUEUE  # noqa: E402
+from tests.support.many_connections import Crowd  # noqa: E402
+from tests.support.tcp_trace import PEER, US, Trace, established  # noqa: E402
 
 SEGMENTS: Final = 5000
 ROUNDS: Final = 7
@@ -57,6 +60,24 @@ def lives_per_second(count: int = 2000) -> float:
     return count / (time.thread_time() - began)
 
 
+def seconds_per_syn() -> tuple[float, float]:
+    """Return what a SYN costs while the SYN queue fills, and when it is full."""
+    tcp = Trace()
+    tcp.listen()
+    octets = bytes(20) + tcp.octets("S 0:0(0) mss 1460 wscale 7 sackOK ts 1:0")
+    costs = []
+    for first in (1024, 1024 + SYN_QUEUE):
+        segments = [
+            memoryview(octets[:20] + p.to_bytes(2, "big") + octets[22:]) for p in range(first, first + SYN_QUEUE)
+        ]
+        began = time.thread_time()
+        for segment in segments:
+            tcp.tcp.receive_datagram(PEER, US, segment, 20, 0, 64, CHECKED, 1.0)
+        costs.append((time.thread_time() - began) / SYN_QUEUE)
+    assert tcp.tcp.statistics.syn_cookies_sent == SYN_QUEUE
+    return costs[0], costs[1]
+
+
 def resent_after_an_outage() -> tuple[int, int]:
     """Lose the first third of a MiB in flight; return how many segments were sent again, and in how many pieces."""
     tcp = established(mss=1460, cwnd=2 << 20, win=65535, options_text="sackOK wscale 7")
@@ -81,6 +102,8 @@ def main() -> None:
             sys.stdout.write(f"{count:6} connections, {words}: {cost * 1e6:6.1f} µs a segment, {ratio:.2f}x{verdict}\n")
     sys.stdout.write(f"idle connection: {octets_when_idle() / 1024:.1f} KiB\n")
     sys.stdout.write(f"set up and closed: {lives_per_second():.0f} connections a second\n")
+    with_place, with_cookie = (cost * 1e6 for cost in seconds_per_syn())
+    sys.stdout.write(f"a SYN: {with_place:.0f} µs, with a cookie {with_cookie:.0f}, {with_place / with_cookie:.1f}x\n")
     lost, pieces = resent_after_an_outage()
     sys.stdout.write(f"lost in a row and sent again: {lost} segments in {pieces} super-segments\n")
 

@@ -154,7 +154,7 @@ def test_sequence_numbers_wrap_in_the_middle_of_a_loss_episode(seed: int) -> Non
         def choose(self, _ends: bytes, _now: float) -> tuple[int, int]:
             return 2**32 - 40_000, 2**32 - 5
 
-    pair.left._numbers = pair.right._numbers = Near()  # type: ignore[assignment]
+    pair.left.numbers = pair.right.numbers = Near()  # type: ignore[assignment]
     exchange(pair, 100_000, 90_000)
 
 

@@ -14,7 +14,7 @@ from schemes.tcp.reassembly import ReassemblyQueue
 from schemes.tcp.receive_buffer import ReceiveBuffer
 from schemes.tcp.send_buffer import SendBuffer
 from schemes.tcp.sequence import unwrap
-from tests.support.tcp_states import STATES
+from tests.support.tcp_states import STATES, flooded
 from tests.support.tcp_trace import PEER, US
 
 
@@ -33,7 +33,7 @@ segments = st.lists(
 
 
 @settings(max_examples=400, deadline=None)
-@given(make=st.sampled_from(STATES), arriving=segments, pause=st.floats(0, 5))
+@given(make=st.sampled_from([*STATES, flooded]), arriving=segments, pause=st.floats(0, 5))
 def test_any_segment_in_any_state(make, arriving, pause: float) -> None:
     """Nothing raises, in any state, nor do the timers afterwards; a RST is never answered."""
     tcp = make()
@@ -59,7 +59,7 @@ def test_any_segment_in_any_state(make, arriving, pause: float) -> None:
 
 
 @settings(max_examples=300, deadline=None)
-@given(make=st.sampled_from(STATES), octets=st.binary(max_size=100))
+@given(make=st.sampled_from([*STATES, flooded]), octets=st.binary(max_size=100))
 def test_any_octets(make, octets: bytes) -> None:
     tcp = make()
     datagram = memoryview(bytes(20) + octets)

@@ -141,7 +141,7 @@ class Simulation:
         if self.plan.narrow:
             NarrowPath(self.pair, self.plan.narrow, self.plan.narrow_at, is_told=self.plan.is_told)
         if self.plan.iss >= 0:
-            self.pair.left._numbers = self.pair.right._numbers = _Numbers(self.plan.iss)  # type: ignore[assignment]
+            self.pair.left.numbers = self.pair.right.numbers = _Numbers(self.plan.iss)  # type: ignore[assignment]
 
     # What is seen on the wire
 

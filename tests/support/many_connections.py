@@ -56,7 +56,7 @@ class Crowd:
         network = Network(self.timers, chance)
         network.attach(self.link, 0.0).add_address(US, 24, 0.0)
         self.tcp = Tcp(network, self.timers, chance)
-        self.tcp._numbers = Zero()  # type: ignore[assignment]
+        self.tcp.numbers = Zero()  # type: ignore[assignment]
         self.listener = self.tcp.listen(bytes(4), OUR_PORT)
         self.connections: list[Connection] = []
         self._sent = [1] * count  # SEG.SEQ of each peer's next segment

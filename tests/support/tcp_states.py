@@ -124,6 +124,19 @@ def lingering(iss: int = 0, irs: int = 0) -> Trace:
     return tcp
 
 
+def flooded(iss: int = 0, irs: int = 0) -> Trace:
+    """A listener whose SYN queue is full, and which has answered the peer with a cookie: ISS is that cookie."""
+    tcp = listening(iss, irs)
+    tcp.listener.backlog = tcp.listener.syn_queue = 1
+    ours, tcp.ports = tcp.ports, (tcp.ports[0] + 1, tcp.ports[1])
+    tcp.receives("S 0:0(0) mss 1460 ts 1:0")
+    tcp.network.sent.clear()
+    tcp.ports = ours
+    tcp.receives("S 0:0(0) mss 1460 ts 1:0")
+    tcp.iss = int.from_bytes(tcp.network.sent[0][0][4:8], "big")
+    return tcp
+
+
 STATES = [
     closed, listening, syn_sent, syn_received, busy, window_closed, fin_wait_1, fin_wait_2, close_wait, last_ack,
     closing, time_wait, simultaneous, in_recovery, timed_out, lingering, marked,

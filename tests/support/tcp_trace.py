@@ -84,6 +84,10 @@ class MemoryPath:
         self.network.traffic_classes.append(self.traffic_class)
         return True
 
+    def turn_to(self, destination: bytes) -> bool:
+        self.destination = destination
+        return True
+
     def suspect(self, now: float) -> None:
         self.network.suspected.append(now)
 
@@ -190,7 +194,7 @@ class Trace:
         self.timers = Timers()
         self.network = MemoryNetwork()
         self.tcp = Tcp(self.network, self.timers, random.Random(1))  # type: ignore[arg-type]
-        self.tcp._numbers = self  # type: ignore[assignment] # the numbers of the trace
+        self.tcp.numbers = self  # type: ignore[assignment] # the numbers of the trace
         self.tcp._ephemeral = self  # type: ignore[assignment]
         self.iss = self.first_number if iss is None else iss
         self.irs = self.first_number if irs is None else irs

@@ -13,7 +13,6 @@ from schemefs.net.checksum import ones_complement_sum, pseudo_header_sum
 from schemefs.net.offload import CHECKED
 from schemes.tcp import reassembly, wire
 from schemes.tcp.isn import TICKS_PER_SECOND, InitialSequenceNumbers
-from schemes.tcp.listener import SYN_QUEUE
 from schemes.tcp.settings import CHECKS
 from schemes.tcp.user_timeout import USER_TIMEOUT
 from tests.support.tcp_pair import LEFT, PORT, RIGHT, Pair
@@ -290,24 +289,6 @@ def test_soft_errors_do_not_end_a_connection(number: int) -> None:
     assert tcp.state == "ESTABLISHED"
     tcp.receives(". ack 6", now=0.2)
     assert tcp.connection.synced(0.2)
-
-
-def test_the_syn_queue_is_bounded_and_the_oldest_gives_way() -> None:
-    """RFC 4987 §2, §3.4: a flood fills the queue, not the memory, and a client that answers in time gets in."""
-    tcp = Trace()
-    tcp.listen()
-    strangers = range(1000, 1000 + 2 * SYN_QUEUE)
-    for port in strangers:
-        tcp.ports = (port, OUR_PORT)
-        tcp.receives("S 0:0(0) mss 1460", now=0.1)
-    assert len(tcp.listener.opening) == len(tcp.tcp.connections) == SYN_QUEUE
-    assert tcp.tcp.statistics.dropped_syn_queue_full == SYN_QUEUE
-    tcp.ports = (strangers[-1], OUR_PORT)
-    list(tcp.taken())
-    tcp.receives(". 1:1(0) ack 1", now=0.2)
-    assert tcp.listener.accept(0.2) is not None
-    tcp.until(100.0)
-    assert not tcp.listener.opening
 
 
 def test_out_of_order_pieces_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -307,3 +307,45 @@ def test_a_link_without_headers_carries_bare_datagrams() -> None:
     link.receive(memoryview(bytes(dpkt.ip.IP(src=ip.dst, dst=ip.src, p=6, data=b"x", len=0))), offload, 0.0)
     assert other.received == [(ip.dst, ip.src, b"x")]
     assert other.offloads == [offload]
+
+
+def test_a_path_turns_to_another_host_behind_the_same_gateway() -> None:
+    """The frame is the one that a new path would send."""
+    host = resolved()
+    host.network.path_mtus.learn(address("192.0.2.9"), 1000, 1500, 0.0)
+    path = host.network.path(FAR, US)
+    assert path.send(253, b"12345678", (), 0.0)
+    for text in ("192.0.2.2", "198.18.255.255", "192.0.2.9", "1.0.0.0"):
+        assert path.turn_to(address(text))
+        assert path.destination == address(text)
+        assert path.mtu == (1000 if text == "192.0.2.9" else 1500)
+        host.link.sent.clear()
+        assert path.send(253, b"12345678", (), 0.0)
+        assert host.network.path(address(text), US).send(253, b"12345678", (), 0.0)
+        (mine, _), (new, _) = host.link.sent
+        assert mine == new
+    assert len(host.sent_datagrams()) == 2  # of which the checksums are right
+
+
+@pytest.mark.parametrize(
+    "text", ["10.0.2.2", "10.0.2.3", "10.0.2.15", "10.0.2.255", "127.0.0.1", "224.0.0.1", "255.255.255.255"]
+)
+def test_a_path_turns_to_no_host_that_is_reached_otherwise(text: str) -> None:
+    host = resolved()
+    path = host.network.path(FAR, US)
+    assert path.send(253, b"12345678", (), 0.0)
+    assert not path.turn_to(address(text))
+    assert path.destination == FAR
+
+
+def test_a_path_turns_no_more_once_the_network_has_changed() -> None:
+    """Nor does one that has not been used yet, or leads to a neighbor."""
+    host = resolved()
+    path = host.network.path(FAR, US)
+    assert not path.turn_to(address("192.0.2.2"))
+    path.send(253, b"12345678", (), 0.0)
+    host.network.routes.add(address("192.0.2.0"), 24, via=address("10.0.2.3"))
+    assert not path.turn_to(address("192.0.2.2"))
+    path = host.network.path(PEER, US)
+    path.send(253, b"12345678", (), 0.0)
+    assert not path.turn_to(address("198.51.100.1"))
