@@ -31,8 +31,9 @@ def check_ack(tcb: ControlBlock, segment: Segment, seq: int, now: float) -> bool
     if tcb.state == SYN_RECEIVED:
         if not _establish(tcb, segment, now):
             return False
-    elif ack > snd.nxt or ack < snd.una - snd.max_wnd:
-        # Of what was never sent, or older than any segment still on its way (RFC 5961 §5.2).
+    elif ack > snd.nxt or (ack < snd.una and ack < max(snd.una - snd.max_wnd, snd.iss + 1)):
+        # Of what was never sent, or older than any segment still on its way (RFC 5961 §5.2). The peer has the SYN, so
+        # an ACK up to ISS is of what was never sent, however large the window is.
         tcb.tcp.statistics.drop("ack_too_far")
         if tcb.replies.allows(now):
             tcb.reply = PURE_ACK

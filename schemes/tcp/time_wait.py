@@ -36,7 +36,7 @@ class TimeWait:
     """What is kept of one connection. `connection` is that connection until its user has closed it, and None then."""
 
     __slots__ = (
-        "answered_at", "connection", "expires_at", "hop_limit", "key", "max_wnd", "ports", "rcv_nxt", "replies",
+        "answered_at", "connection", "expires_at", "hop_limit", "key", "oldest_ack", "ports", "rcv_nxt", "replies",
         "scale", "snd_nxt", "timestamp_offset", "timestamps_on", "traffic_class", "ts_recent", "wnd",
     )  # fmt: skip
 
@@ -47,7 +47,7 @@ class TimeWait:
         self.key = tcb.key
         self.ports = tcb.ports
         self.snd_nxt = tcb.snd.nxt
-        self.max_wnd = tcb.snd.max_wnd
+        self.oldest_ack = max(tcb.snd.nxt - tcb.snd.max_wnd, tcb.snd.iss + 1)
         self.rcv_nxt = tcb.rcv.nxt
         self.wnd = tcb.rcv.wnd  # octets
         self.scale = tcb.rcv.scale
@@ -109,7 +109,7 @@ class TimeWait:
 
     def _has_sent(self, ack: int) -> bool:
         """Return whether an ACK of *ack* can be the peer's (RFC 5961 §5.2)."""
-        return -self.max_wnd <= unwrap(ack, self.snd_nxt) - self.snd_nxt <= 0
+        return self.oldest_ack <= unwrap(ack, self.snd_nxt) <= self.snd_nxt
 
 
 class TimeWaits:

@@ -103,7 +103,7 @@ class Arriving:
             lefts, acks = (rcv.nxt, rcv.edge, rcv.irs, rcv.acked), (snd.una, snd.nxt, snd.iss, snd.una - snd.max_wnd)
             recent, stamp = entry.ts_recent, entry.timestamp(tcp.now)
         elif entry is not None:
-            lefts, acks = (entry.rcv_nxt, entry.rcv_nxt + entry.wnd), (entry.snd_nxt, entry.snd_nxt - entry.max_wnd)
+            lefts, acks = (entry.rcv_nxt, entry.rcv_nxt + entry.wnd), (entry.snd_nxt, entry.oldest_ack)
             recent, stamp = entry.ts_recent, 0
         else:
             lefts, acks, recent, stamp = (0,), (0,), 0, 0
@@ -169,7 +169,7 @@ def refusal(tcb: ControlBlock, segment: Arriving, now: float) -> str:
         return "no_ack"
     if tcb.state == states.SYN_RECEIVED:
         return "" if snd.una < ack <= snd.nxt else "ack_too_far"
-    return "" if snd.una - snd.max_wnd <= ack <= snd.nxt else "ack_too_far"
+    return "" if max(snd.una - snd.max_wnd, snd.iss + 1) <= ack <= snd.nxt else "ack_too_far"
 
 
 def refusal_in_time_wait(old: TimeWait, segment: Arriving) -> str:
@@ -177,7 +177,7 @@ def refusal_in_time_wait(old: TimeWait, segment: Arriving) -> str:
     flags = segment.flags
     is_in_window = segment.is_in_window(old.rcv_nxt, old.rcv_nxt + old.wnd)
     seq, ack = unwrap(segment.seq & WIRE, old.rcv_nxt), unwrap(segment.ack & WIRE, old.snd_nxt)
-    is_ack_sent = old.snd_nxt - old.max_wnd <= ack <= old.snd_nxt
+    is_ack_sent = old.oldest_ack <= ack <= old.snd_nxt
     if flags & wire.RST:
         return "out_of_window" if not is_in_window else "" if seq == old.rcv_nxt else "inexact_reset"
     if flags & wire.SYN:

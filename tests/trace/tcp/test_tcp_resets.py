@@ -8,7 +8,7 @@ import pytest
 
 from schemefs.errors import SchemeError
 from schemefs.scheme import Event
-from tests.support.tcp_trace import established
+from tests.support.tcp_trace import accepted, established
 
 
 def test_connection_reset_by_peer() -> None:
@@ -153,6 +153,29 @@ def test_an_ack_older_than_the_window_is_dropped() -> None:
     tcp = established(win=1000)
     tcp.receives("P. 1:6(5) ack -5000", now=1.0)
     assert tcp.read() is None
+    assert tcp.tcp.statistics.dropped_ack_too_far == 1
+
+
+@pytest.mark.parametrize("ack", [0, -1, -60_000])
+def test_an_ack_of_octets_before_the_first_is_refused(ack: int) -> None:
+    """The peer has seen our SYN: an ACK up to ISS is a guess, also where the window of RFC 5961 §5.2 reaches there."""
+    tcp = accepted()
+    tcp.receives(f"P. 1:6(5) ack {ack}", now=1.0)
+    tcp.sends(". 1:1(0) ack 1")
+    assert tcp.read() is None
+    assert tcp.tcp.statistics.dropped_ack_too_far == 1
+    tcp.write(bytes(100), now=2.0)
+    tcp.receives("P. 1:6(5) ack 1", now=2.1)
+    assert len(tcp.read() or b"") == 5
+
+
+def test_time_wait_knows_the_first_octet_too() -> None:
+    tcp = accepted()
+    tcp.connection.close(0.0)
+    tcp.receives("F. 1:1(0) ack 2", now=1.0)
+    tcp.receives(". 2:2(0) ack 1", now=2.0)
+    assert tcp.tcp.statistics.dropped_ack_too_far == 0
+    tcp.receives(". 2:2(0) ack 0", now=2.0)
     assert tcp.tcp.statistics.dropped_ack_too_far == 1
 
 
