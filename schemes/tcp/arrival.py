@@ -263,7 +263,7 @@ def _sixth_check_urg(tcb: ControlBlock, segment: Segment) -> None:
 def _seventh_process_text(tcb: ControlBlock, segment: Segment, now: float) -> None:
     """Text in order goes to the receive buffer, text out of order to the reassembly queue."""
     rcv, state = tcb.rcv, tcb.state
-    if state not in RECEIVING or rcv.nxt > rcv.fin_at >= 0:
+    if state not in RECEIVING:
         tcb.tcp.statistics.drop("text_after_fin")  # it is ignored (§3.10.7.4)
         return
     if tcb.closed and not tcb.discarding:
@@ -320,12 +320,20 @@ def _deliver(tcb: ControlBlock, octets: memoryview | bytes) -> None:
 
 
 def _eighth_check_fin(tcb: ControlBlock, segment: Segment, now: float) -> None:
-    """Take the peer's FIN once all text before it has come."""
+    """Take the peer's FIN once all text before it has come. Text at the number of a FIN shows that it was none."""
     rcv = tcb.rcv
-    if segment.flags & FIN and tcb.state != SYN_SENT:
+    if tcb.state not in RECEIVING:
+        return  # the FIN was taken already: any other is ignored
+    if segment.flags & FIN:
         rcv.fin_at = segment.seq + segment.size
-    if rcv.fin_at < 0 or rcv.nxt != rcv.fin_at or tcb.state not in RECEIVING:
+        if rcv.nxt < rcv.fin_at:
+            tcb.reply = PURE_ACK  # out of order, as text would be
+    if rcv.nxt > rcv.fin_at >= 0:
+        tcb.log_event(now, f"FIN at {rcv.fin_at - rcv.irs} is contradicted by text: it is not taken")
+        rcv.fin_at = -1
+    if rcv.nxt != rcv.fin_at:
         return
+    tcb.reassembly.clear()
     rcv.nxt += 1
     rcv.edge = max(rcv.edge, rcv.nxt)
     tcb.peer_closed = True

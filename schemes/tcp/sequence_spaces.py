@@ -60,7 +60,7 @@ class ReceiveSpace:
     __slots__ = (
         "acked",  # the last ACK number sent: Last.ACK.sent of RFC 7323
         "edge",  # RCV.NXT + RCV.WND
-        "fin_at",  # sequence number of the peer's FIN, perhaps out of order; -1: not received
+        "fin_at",  # sequence number of the peer's FIN, perhaps out of order; -1: not received, or contradicted by text
         "irs",  # IRS
         "mss",  # the largest segment received, octets: a full-sized segment for delayed ACKs (RFC 9293 SHLD-19)
         "nxt",  # RCV.NXT
