@@ -165,10 +165,14 @@ def _acknowledge_trimmed(tcb: ControlBlock, segment: Segment, seq: int) -> None:
 
 
 def _check_timestamp(tcb: ControlBlock, segment: Segment, now: float) -> bool:
-    """PAWS: protection against wrapped sequence numbers (RFC 7323 §5.3 R1, §3.2)."""
+    """PAWS: protection against wrapped sequence numbers (RFC 7323 §5.3 R1).
+
+    A segment without the option is judged without it, as on Linux; §3.2 would drop it. Keepalives of Windows have none,
+    nor has the last ACK of a handshake from some load balancers.
+    """
     if segment.timestamp < 0:
-        tcb.tcp.statistics.drop("no_timestamp")
-        return False
+        tcb.log_event(now, "no timestamp, although both SYNs had one: taken without PAWS")
+        return True
     if (segment.timestamp - tcb.ts_recent) & 0x80000000 and now - tcb.ts_recent_at < TS_RECENT_LIFE:
         _answer_unacceptable(tcb, segment, "old_timestamp", now)
         return False

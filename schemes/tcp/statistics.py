@@ -43,7 +43,6 @@ class Statistics:
         self.dropped_no_connection = 0
         self.dropped_no_route = 0
         self.dropped_no_syn = 0
-        self.dropped_no_timestamp = 0
         self.dropped_old_timestamp = 0
         self.dropped_out_of_window = 0
         self.dropped_reassembly_full = 0

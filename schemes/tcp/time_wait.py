@@ -90,9 +90,7 @@ class TimeWait:
             return inexact if is_in_window else "out_of_window"
         if flags & SYN:
             return "unexpected_syn"  # whatever its number and its timestamp (RFC 5961 §4.2)
-        if self.timestamps_on and segment.timestamp < 0:
-            return "no_timestamp"
-        if self.timestamps_on and (segment.timestamp - self.ts_recent) & 0x80000000:
+        if self.timestamps_on and segment.timestamp >= 0 and (segment.timestamp - self.ts_recent) & 0x80000000:
             return "old_timestamp"
         if not is_in_window:
             return "out_of_window"

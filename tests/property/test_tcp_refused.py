@@ -158,9 +158,7 @@ def refusal(tcb: ControlBlock, segment: Arriving, now: float) -> str:
             return "unexpected_syn"
         if not flags & wire.ACK:
             return ""  # the SYN-ACK goes again
-    if tcb.timestamps_on:
-        if segment.timestamp is None:
-            return "no_timestamp"
+    if tcb.timestamps_on and segment.timestamp is not None:
         if (segment.timestamp - tcb.ts_recent) & 0x80000000 and now - tcb.ts_recent_at < TS_RECENT_LIFE:
             return "old_timestamp"
     if not segment.is_in_window(rcv.nxt, rcv.edge) and not flags & wire.SYN:
@@ -182,9 +180,7 @@ def refusal_in_time_wait(old: TimeWait, segment: Arriving) -> str:
         return "out_of_window" if not is_in_window else "" if seq == old.rcv_nxt else "inexact_reset"
     if flags & wire.SYN:
         return "unexpected_syn"
-    if old.timestamps_on:
-        if segment.timestamp is None:
-            return "no_timestamp"
+    if old.timestamps_on and segment.timestamp is not None:
         if (segment.timestamp - old.ts_recent) & 0x80000000:
             return "old_timestamp"
     if not is_in_window:

@@ -298,12 +298,41 @@ def test_paws_drops_an_old_duplicate() -> None:
     assert len(tcp.read() or b"") == 10
 
 
-def test_a_segment_without_the_agreed_timestamp_is_dropped() -> None:
-    """RFC 7323 §3.2."""
+def test_a_segment_without_the_agreed_timestamp_is_taken() -> None:
+    """As on Linux; RFC 7323 §3.2 would drop it. Our segments go on having it, and TS.Recent stays."""
     tcp = established(options_text="ts 1000:0")
-    tcp.receives("1:6(5) ack 1", now=1.0)
-    assert tcp.read() is None
-    assert tcp.tcp.statistics.dropped_no_timestamp == 1
+    tcp.receives("P. 1:6(5) ack 1", now=1.0)
+    assert len(tcp.read() or b"") == 5
+    tcp.until(1.1)
+    tcp.sends(". ack 6 ts 1000:1000")
+    tcp.write(b"answer", now=2.0)
+    tcp.sends("P. 1:7(6) ack 6 ts 2000:1000")
+    tcp.receives(". ack 7", now=2.1)
+    assert tcp.connection.snd.una == tcp.connection.snd.nxt
+    tcp.receives("P. 6:11(5) ack 7 ts 999:0", now=3.0)  # PAWS holds for those that have it
+    assert tcp.tcp.statistics.dropped_old_timestamp == 1
+
+
+@pytest.mark.parametrize("size", [0, 1])
+def test_a_keepalive_without_the_agreed_timestamp_is_answered(size: int) -> None:
+    """Windows sends such ones: with one octet or with none."""
+    tcp = established(options_text="ts 1000:0")
+    tcp.follows = False
+    tcp.receives(f". 0:{size}({size}) ack 1", now=7200.0)
+    tcp.sends(". 1:1(0) ack 1 ts 7200000:1000")
+
+
+@pytest.mark.parametrize("text", [". 1:1(0) ack 1", "P. 1:6(5) ack 1", "F. 1:1(0) ack 1"])
+def test_the_last_ack_of_a_handshake_needs_no_timestamp(text: str) -> None:
+    tcp = Trace()
+    tcp.listen()
+    tcp.receives("S 0:0(0) mss 1460 ts 1000:0")
+    tcp.receives(text, now=0.1)
+    assert tcp.listener.pending() == 1
+    connection = tcp.listener.accept(0.2)
+    assert connection is not None
+    assert connection.timestamps_on
+    assert connection.receive_buffer.size == (5 if "P" in text else 0)
 
 
 def test_ts_recent_is_of_the_segment_that_the_ack_is_for() -> None:

@@ -98,10 +98,23 @@ def test_a_syn_within_a_connection_is_challenged() -> None:
     tcp.receives("S 9000:9000(0)", now=1.0)
     tcp.sends(". 1:1(0) ack 1")
     assert tcp.state == "ESTABLISHED"
-    tcp.receives("S 500000:500000(0)", now=2.0)
+    tcp.receives("S 500000:500000(0) ts 1:0", now=2.0)
     tcp.sends(". 1:1(0) ack 1")
     tcp.receives("R 1:1(0)", now=2.1)
     assert tcp.state == "CLOSED"
+
+
+@pytest.mark.parametrize("stamp", ["", "ts 5000:0", "ts 1:0"])
+def test_a_rebooted_peer_gets_in_by_the_challenge(stamp: str) -> None:
+    """Figure 9 of RFC 9293: whatever timestamp its SYN has, and also without the one that the old SYNs had."""
+    tcp = accepted(options_text="ts 1000:0")
+    tcp.follows = False
+    tcp.receives(f"S 777000111:777000111(0) mss 1460 {stamp}", now=1.0)
+    tcp.sends(". 1:1(0) ack 1")
+    tcp.receives("R 1:1(0)", now=1.1)
+    assert tcp.state == "CLOSED"
+    tcp.receives(f"S 777000111:777000111(0) mss 1460 {stamp}", now=2.1)
+    tcp.sends("S.")
 
 
 def test_a_syn_with_text_up_to_the_window_is_challenged_too() -> None:

@@ -157,9 +157,17 @@ def test_answers_are_limited() -> None:
 def test_paws_holds_here_too() -> None:
     tcp = in_time_wait(options_text="ts 100:0")
     tcp.receives(". 2:2(0) ack 2 ts 150:1000", now=2.0)
-    tcp.receives(". 2:2(0) ack 2", now=2.0)
-    stats = tcp.tcp.stats()
-    assert (stats["dropped_old_timestamp"], stats["dropped_no_timestamp"]) == (1, 1)
+    assert tcp.tcp.stats()["dropped_old_timestamp"] == 1
+
+
+def test_without_the_agreed_timestamp_the_fin_and_a_syn_are_answered() -> None:
+    tcp = in_time_wait(options_text="ts 100:0")
+    tcp.follows = False
+    tcp.receives("F. 1:1(0) ack 2", now=2.0)
+    tcp.sends(". 2:2(0) ack 2 ts 2000:200")
+    tcp.receives("S -9000:-9000(0) mss 1000", now=3.0)
+    tcp.sends(". 2:2(0) ack 2 ts 3000:200")
+    assert tcp.tcp.stats()["challenge_acks"] == 1
 
 
 @pytest.mark.parametrize(
