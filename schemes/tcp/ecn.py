@@ -28,7 +28,7 @@ CE: Final = 0b11
 
 def asks(tcb: ControlBlock) -> bool:
     """Return whether our SYN asks for it: only the first to each address does."""
-    return tcb.ecn_requested and not tcb.syn_retries
+    return tcb.ecn_requested and not tcb.backoffs
 
 
 def agree(tcb: ControlBlock, flags: int) -> None:

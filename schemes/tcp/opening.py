@@ -19,7 +19,7 @@ def open_actively(tcb: ControlBlock, now: float) -> None:
     """Send the SYN; the state is SYN-SENT until the handshake succeeds or fails."""
     tcb.opened_at = tcb.last_segment_at = tcb.sent_at = now
     tcb.become(SYN_SENT)
-    tcb.syn_retries = 0
+    tcb.syn_retries = tcb.backoffs = 0
     tcb.rtt = RoundTripTime()
     tcb.rtt.start(tcb.snd.iss + 1, now)
     tcb.retransmission.set(now + tcb.rtt.rto)
@@ -29,6 +29,23 @@ def open_actively(tcb: ControlBlock, now: float) -> None:
     if tcb.unsendable is not None:
         # As connect(2): no SYN has left, so no answer can come.
         closing.fail(tcb, tcb.unsendable.errno, tcb.unsendable.sentence, "unsendable", now)
+
+
+def send_syn_after_reset(tcb: ControlBlock, now: float) -> None:
+    """Our RST answers the challenge ACK of a half-open peer, and ends its old connection: a SYN gets in now.
+
+    Once for each connect, as on Linux; forged ACKs must not draw a SYN each. The first SYN was answered, not lost: no
+    back-off, and the round trip is that of the second (§3.5.1, RFC 5961 §4.2).
+    """
+    if tcb.state != SYN_SENT or tcb.syn_retries:
+        return
+    tcb.syn_retries = 1
+    tcb.retransmissions += 1
+    tcb.tcp.statistics.retransmitted_segments += 1
+    tcb.rtt.retransmitted(now)
+    tcb.rtt.start(tcb.snd.iss + 1, now)
+    tcb.retransmission.set(now + tcb.rtt.rto)
+    segments.send_syn(tcb, now)
 
 
 def open_passively(tcb: ControlBlock, segment: Segment, now: float) -> None:
@@ -69,7 +86,7 @@ def established(tcb: ControlBlock, segment: Segment, now: float) -> None:
     """Our SYN is acknowledged: enter ESTABLISHED, then apply a FIN or keepalive that was asked for before."""
     snd = tcb.snd
     tcb.established_at = tcb.last_segment_at = now
-    if tcb.syn_retries:
+    if tcb.backoffs:
         # RFC 6298 (5.7), RFC 5681 §3.1: a lost SYN means that the path is long or full.
         tcb.congestion.handshake_lost()
     tcb.retransmission.clear()

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from schemes.tcp import closing, output, segments
+from schemes.tcp import closing, opening, output, segments
 from schemes.tcp.control_block import ACK_DUE, NO_REPLY, PURE_ACK, RESET_DUE, SYN_DUE
 from schemes.tcp.states import CLOSED
+from schemes.tcp.wire import RST
 
 if TYPE_CHECKING:
     from schemes.tcp.control_block import ControlBlock
@@ -37,5 +38,7 @@ def _send_by_itself(tcb: ControlBlock, segment: Segment, now: float) -> None:
         segments.send_syn(tcb, now)
     elif reply == RESET_DUE:
         tcb.tcp.reset_for(tcb, segment, now)
+        if not segment.flags & RST:
+            opening.send_syn_after_reset(tcb, now)
     else:
         closing.abort(tcb, "text_after_close", now)

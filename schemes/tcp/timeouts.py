@@ -89,13 +89,13 @@ def _handshake_due(tcb: ControlBlock, now: float) -> None:
         _give_up(tcb, sentence, "connect_timeout", now)
         return
     tcb.syn_retries += 1
+    tcb.backoffs += 1
     tcb.rtt.retransmitted(now)
     tcb.rtt.back_off()
     tcb.retransmissions += 1
     tcb.tcp.statistics.retransmitted_segments += 1
     segments.send_syn(tcb, now)
     tcb.retransmission.set(now + tcb.rtt.rto)
-    tcb.backoffs = tcb.syn_retries
     if tcb.backoffs >= R1:
         _past_r1(tcb, now)
 

@@ -124,10 +124,40 @@ def test_unacceptable_ack_of_our_syn_is_reset(ack: int) -> None:
     tcp.connect()
     list(tcp.taken())
     tcp.receives(f"S. 300:300(0) ack {ack}")
-    tcp.sends(f"R {ack}:{ack}(0)")
+    tcp.sends(f"R {ack}:{ack}(0)", "S 0:0(0)")
     assert tcp.state == "SYN_SENT"
     tcp.receives(f"R. 300:300(0) ack {ack}")
     tcp.sends_nothing()
+
+
+def test_a_syn_goes_again_at_once_after_the_reset_of_a_half_open_peer() -> None:
+    """The peer has a connection from before our reboot. Once: later challenges wait for the timer, as on Linux."""
+    tcp = Trace()
+    tcp.connect(ecn_requested=True)
+    list(tcp.taken())
+    tcp.receives(". 300:300(0) ack 9000", now=0.1)
+    tcp.sends("R 9000:9000(0)", "SEW 0:0(0)")  # no SYN was lost: ECN is still asked for
+    tcp.receives(". 300:300(0) ack 9000", now=0.2)
+    tcp.sends("R 9000:9000(0)")
+    assert tcp.connection.rtt.rto == 1.0
+    tcp.receives("S. 0:0(0) ack 1 mss 1460", now=0.3)
+    assert tcp.state == "ESTABLISHED"
+    assert tcp.connection.rtt.srtt == pytest.approx(0.2)  # of the second SYN
+    assert tcp.connection.congestion.cwnd >= 10 * tcp.connection.mss
+    assert (tcp.connection.syn_retries, tcp.tcp.stats()["tcpRetransSegs"]) == (1, 1)
+
+
+def test_without_an_answer_the_syn_after_the_reset_backs_off_from_there() -> None:
+    tcp = Trace()
+    tcp.connect()
+    tcp.receives(". 300:300(0) ack 9000", now=0.5)
+    list(tcp.taken())
+    tcp.until(1.49)
+    tcp.sends_nothing()
+    tcp.until(1.5)
+    tcp.sends("S 0:0(0)")
+    tcp.until(3.5)
+    tcp.sends("S 0:0(0)")
 
 
 def test_simultaneous_open() -> None:
