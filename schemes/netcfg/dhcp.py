@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import errno
-import logging
-from contextlib import suppress
-from struct import Struct
 from typing import TYPE_CHECKING, Final, cast
 
 from schemefs.driver import Medium
 from schemefs.errors import SchemeError
-from schemefs.net.addresses import ANY_V4, is_unicast
-from schemefs.net.checksum import pseudo_header_sum
-from schemefs.net.network_layer import UDP
-from schemefs.net.offload import NO_OFFLOAD
 from schemes.netcfg import dhcp_wire as wire
 from schemes.netcfg.commands import Command, CommandFile, each_line
-from schemes.netcfg.dhcp_client import DhcpClient, prefix_length
+from schemes.netcfg.dhcp_client import DhcpClient
+from schemes.netcfg.grammar import rule_of
+from schemes.netcfg.leased_interface import LeasedInterface
 
 if TYPE_CHECKING:
     from schemefs.driver import Link
@@ -24,12 +19,8 @@ if TYPE_CHECKING:
     from schemefs.net.transports import DatagramService, OpenPort
     from schemefs.scheme import Caller, SchemeContext
 
-log = logging.getLogger("schemefs.dhcp")
-
 OFF: Final = "off"
 _COMMANDS: Final = ("on", OFF, "renew")
-_UDP_HEADER: Final = Struct(">HHHH")
-_CHECKSUM_OFFSET: Final = 6
 
 
 class Dhcp:
@@ -41,7 +32,7 @@ class Dhcp:
         self.links: dict[str, Link] = {}
         self.files: dict[str, DhcpFile] = {}
         self._clients: dict[str, DhcpClient] = {}
-        self._hosts: dict[str, _InterfaceHost] = {}
+        self._hosts: dict[str, LeasedInterface] = {}
         self._port: OpenPort | None = None
         self._duplicates = context.timers.timer(self._decline_duplicates, "dhcp duplicates")
         network.on_change.append(self._network_changed)
@@ -58,7 +49,7 @@ class Dhcp:
         if name not in self._clients:
             if self._port is None:
                 self._port = self._udp().open_port(wire.CLIENT_PORT, self._receive)
-            host = self._hosts[name] = _InterfaceHost(self, link)
+            host = self._hosts[name] = LeasedInterface(self.network, self.context.names, link, self.changed)
             client = self._clients[name] = DhcpClient(host, self.context.timers, self.context.random, name)
             client.start(now)
             self._switched(name)
@@ -90,8 +81,7 @@ class Dhcp:
     def is_leased_route(self, rule: RouteEntry) -> bool:
         """Return True if a lease has added this rule. The lease's end removes it."""
         host = self._hosts.get(rule.interface)
-        is_default = (rule.prefix_length, rule.metric, rule.source) == (0, 0, b"")
-        return host is not None and bool(host.router) and is_default and rule.via == host.router
+        return host is not None and rule_of(rule) in host.rules
 
     def changed(self, name: str) -> None:
         """Wake the pollers of the interface's `dhcp` file."""
@@ -125,84 +115,6 @@ class Dhcp:
             interface = self.network.interfaces.get(name)
             if interface is not None and client.lease is not None and client.lease.address in interface.duplicates:
                 client.decline(now)
-
-
-class _InterfaceHost:
-    """Satisfies `dhcp_client.Host`."""
-
-    def __init__(self, dhcp: Dhcp, link: Link) -> None:
-        self._dhcp = dhcp
-        self._network = dhcp.network
-        self._link = link
-        # Added by `configure` and removed by `deconfigure`; empty: nothing was added, or it existed before.
-        self.address = b""
-        self.router = b""
-
-    @property
-    def mac(self) -> bytes:
-        """The link's current hardware address."""
-        return self._link.mac
-
-    def broadcast(self, message: bytes, source: bytes, now: float) -> None:
-        """Send a complete frame: an interface without an address has no route for a broadcast."""
-        self._link.send((wire.frame(self.mac, source, message),), NO_OFFLOAD, now)
-
-    def unicast(self, message: bytes, server: bytes, now: float) -> None:
-        """Send over the routing table. Without a route the message is dropped."""
-        try:
-            path = self._network.path(server)
-            length = 8 + len(message)
-            partial = pseudo_header_sum(path.source, server, UDP, length)
-            header = _UDP_HEADER.pack(wire.CLIENT_PORT, wire.SERVER_PORT, length, partial)
-            path.send(UDP, header, (message,), now, checksum_offset=_CHECKSUM_OFFSET, may_fragment=True)
-        except SchemeError as error:
-            log.debug("a DHCP request was not sent: %s", error.sentence)
-
-    def configure(self, lease: wire.Reply, now: float) -> str:
-        """Add address and default route if they do not exist, and set the name servers."""
-        name = self._link.name
-        interface = self._network.interfaces[name]
-        if all(lease.address != address for address, _ in interface.configured):
-            try:
-                interface.add_address(lease.address, prefix_length(lease), now, is_leased=True)
-            except SchemeError as error:
-                return error.sentence
-            self.address = lease.address
-        if self.router not in (b"", *lease.routers[:1]):
-            self._remove_route()
-        for router in lease.routers[:1] if not self.router else ():
-            try:
-                self._network.routes.add(ANY_V4, 0, via=router, interface=name)
-            except SchemeError as error:
-                log.warning("the lease's default route can't be added: %s", error.sentence)
-            else:
-                self.router = router
-        nameservers = tuple(filter(is_unicast, lease.nameservers))
-        if nameservers:
-            self._dhcp.context.names.nameservers = nameservers
-        return ""
-
-    def _remove_route(self) -> None:
-        router, self.router = self.router, b""
-        with suppress(SchemeError):
-            self._network.routes.remove(ANY_V4, 0, via=router, interface=self._link.name, metric=0)
-
-    def deconfigure(self, lease: wire.Reply, now: float) -> None:
-        """Remove the address and the route that `configure` added, if they still exist."""
-        address, self.address = self.address, b""
-        interface = self._network.interfaces.get(self._link.name)
-        if interface is None:
-            self.router = b""
-            return
-        if self.router:
-            self._remove_route()
-        if address:
-            with suppress(SchemeError):
-                interface.remove_address(address, prefix_length(lease), now)
-
-    def changed(self) -> None:
-        """Wake the pollers of the interface's `dhcp` file."""
-        self._dhcp.changed(self._link.name)
 
 
 class DhcpFile(CommandFile):

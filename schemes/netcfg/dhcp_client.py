@@ -4,7 +4,7 @@
       ^                                         | nak             ^  <──ack──────'  <──ack──────'    |
       '──────────────────────── nak, expired, address not usable (decline, 10 s) ─────────────────────'
 
-The end of a lease removes its address and its default route. Its name servers stay. A server cuts a renewal short on
+The end of a lease removes its address and its routes. Its name servers stay. A server cuts a renewal short on
 purpose or by fault: what it leaves out stays as it was.
 """
 
@@ -27,6 +27,7 @@ from schemes.netcfg import dhcp_wire as wire
 
 if TYPE_CHECKING:
     import random
+    from collections.abc import Iterator
 
     from schemefs.timers import Timers
 
@@ -66,7 +67,7 @@ class Host(Protocol):
         """
 
     def deconfigure(self, lease: wire.Reply, now: float) -> None:
-        """Remove the address and the route of *lease*."""
+        """Remove the address and the routes of *lease*."""
 
     def changed(self) -> None:
         """Wake the readers of `text`."""
@@ -151,6 +152,7 @@ class DhcpClient:
                 f"nameservers={' '.join(map(presentation, lease.nameservers))}",
                 f"lease={'infinite' if lease.lease == wire.INFINITE else lease.lease}",
             ]
+            lines += _further_parameters(lease)
             times = {"renews_in": self._renew_at, "rebinds_in": self._rebind_at, "expires_in": self._expires_at}
             lines += [f"{name}={max(0.0, at - now):.1f}" for name, at in times.items() if at != math.inf]
         return "".join(f"{line}\n" for line in lines)
@@ -282,8 +284,15 @@ def prefix_length(lease: wire.Reply) -> int:
     return 8 if first < 128 else 16 if first < 192 else 24
 
 
+def _further_parameters(lease: wire.Reply) -> Iterator[str]:
+    """Yield the lines of parameters that few leases have."""
+    if lease.static_routes:
+        routes = (f"{presentation(to)}/{length} via {presentation(via)}" for to, length, via in lease.static_routes)
+        yield f"routes={', '.join(routes)}"
+
+
 def _parameters(lease: wire.Reply) -> tuple[object, ...]:
-    return lease.routers, lease.nameservers
+    return lease.routers, lease.static_routes, lease.nameservers
 
 
 def _completed(ack: wire.Reply, lease: wire.Reply) -> wire.Reply:
@@ -291,10 +300,12 @@ def _completed(ack: wire.Reply, lease: wire.Reply) -> wire.Reply:
     length = prefix_length(lease)
     if network_of(ack.address, length) != network_of(lease.address, length):
         return ack
+    routes = ack if ack.routers or ack.static_routes else lease
     return replace(
         ack,
         netmask=ack.netmask or lease.netmask,
-        routers=ack.routers or lease.routers,
+        routers=routes.routers,
+        static_routes=routes.static_routes,
         nameservers=ack.nameservers or lease.nameservers,
     )
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 import dpkt
 
 from schemes.netcfg.dhcp_options import (
+    CLASSLESS_ROUTES,
     CLIENT,
     LEASE,
     MESSAGE,
@@ -26,6 +27,7 @@ from schemes.netcfg.dhcp_options import (
     ROUTERS,
     SERVER,
     Options,
+    StaticRoute,
 )
 
 if TYPE_CHECKING:
@@ -63,7 +65,8 @@ class Reply:
     address: bytes
     server: bytes = b""
     netmask: bytes = b""
-    routers: tuple[bytes, ...] = ()
+    routers: tuple[bytes, ...] = ()  # the preferred one first
+    static_routes: tuple[StaticRoute, ...] = ()
     nameservers: tuple[bytes, ...] = ()
     lease: int = 0  # seconds
     renewal: int = 0
@@ -87,8 +90,8 @@ def build(
         options.append((REQUESTED, requested))
     if server:
         options.append((SERVER, server))
-    if kind in (DISCOVER, REQUEST):
-        wanted = bytes((NETMASK, ROUTERS, NAMESERVERS, LEASE, RENEWAL, REBINDING))
+    if kind in (DISCOVER, REQUEST):  # classless routes before routers: RFC 3442
+        wanted = bytes((NETMASK, CLASSLESS_ROUTES, ROUTERS, NAMESERVERS, LEASE, RENEWAL, REBINDING))
         options.append((PARAMETER_REQUEST_LIST, wanted))
     message = dpkt.dhcp.DHCP(
         xid=xid,
@@ -127,6 +130,7 @@ def parse(octets: Buffer) -> Reply | None:
         server=options.fixed(SERVER, 4),
         netmask=options.fixed(NETMASK, 4),
         routers=options.addresses(ROUTERS),
+        static_routes=options.static_routes,
         nameservers=options.addresses(NAMESERVERS),
         lease=options.seconds(LEASE),
         renewal=options.seconds(RENEWAL),

@@ -26,7 +26,7 @@ from schemefs.net.addresses import (
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from schemefs.net.network_layer import Routes
+    from schemefs.net.network_layer import RouteEntry, Routes
 
 LABEL_OCTETS: Final = 63
 _ONLINK: Final = "onlink"  # the one word of a rule that has no value
@@ -55,6 +55,19 @@ class Rule:
             source=self.source,
             onlink=self.onlink,
         )
+
+
+def rule_of(entry: RouteEntry) -> Rule:
+    """Return the line that an entry of the routing table stands for."""
+    return Rule(
+        entry.destination,
+        entry.prefix_length,
+        entry.via,
+        entry.interface,
+        entry.source,
+        entry.metric,
+        onlink=entry.onlink,
+    )
 
 
 def parse_rule_to_add(line: str) -> Rule:

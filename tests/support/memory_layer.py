@@ -49,15 +49,16 @@ class MemoryRoutes:
         if interface and interface not in self.network.interfaces:
             raise SchemeError(errno.ENODEV, f"no {interface}")
         if via and not onlink:
-            interface = interface or self._interface_by_rule(via) or self.network.interface_of(via)
+            found = self._interface_by_rule(via, interface) or self.network.interface_of(via)
+            interface = interface or found
         if any((r.destination, r.prefix_length, r.metric) == (destination, prefix_length, metric) for r in self.rules):
             raise SchemeError(errno.EEXIST, "there is one already")
         self.rules.append(Rule(destination, prefix_length, via, interface, source, metric, onlink=onlink))
         self.network.notify("route/list")
 
-    def _interface_by_rule(self, gateway):
+    def _interface_by_rule(self, gateway, interface):
         near = (r for r in self.rules if not r.via and network_of(gateway, r.prefix_length) == r.destination)
-        return next((rule.interface for rule in near), "")
+        return next((rule.interface for rule in near if interface in ("", rule.interface)), "")
 
     def connect(self, destination, prefix_length, interface):
         rule = Rule(destination, prefix_length, b"", interface, connected=True)

@@ -34,6 +34,10 @@ class Leasing(Attaching):
         self.layer.path = self._no_path
         self.scheme.link_attached(self.link, 0.0)
 
+    def offers(self, code, octets):
+        """Put one option of the server in the place of its previous form."""
+        self.options = [pair for pair in self.options if pair[0] != code] + ([(code, octets)] if octets else [])
+
     def open_port(self, port, received):
         self.received = received
         return SimpleNamespace(close=lambda _now: None)
@@ -141,14 +145,14 @@ def test_a_renewal_that_changes_the_router_touches_the_address_of_no_connection(
     netcfg.lease()
     removed = []
     netcfg.layer.interfaces["eth0"].remove_address = lambda *pair: removed.append(pair)
-    netcfg.options[3] = (option.ROUTERS, packed("10.0.2.9"))
+    netcfg.offers(option.ROUTERS, packed("10.0.2.9"))
     netcfg.renew()
     assert "default via 10.0.2.9 dev eth0" in netcfg.cat("route/list")
     assert "10.0.2.2 dev eth0" not in netcfg.cat("route/list")
     assert removed == []
 
 
-def refusing(address, length, now):
+def refusing(address, length, now, **_options):
     raise SchemeError(17, "10.9.0.1 is an address of eth1 already")
 
 
@@ -160,3 +164,78 @@ def test_an_address_that_another_interface_has_is_declined():
     netcfg.answer(wire.ACK)
     assert netcfg.cat(DHCP) == "state=INIT\n"
     assert netcfg.said().opts[0] == (option.MESSAGE_TYPE, bytes((wire.DECLINE,)))
+
+
+def rules(netcfg):
+    lines = netcfg.cat("route/list").splitlines()
+    return [line for line in lines if not line.startswith(("127.0.0.0/8", "10.0.2.0/24", "10.0.2.55/32"))]
+
+
+def with_options(**options):
+    """A lease without the address and the route of QEMU's network beside it."""
+    netcfg = Leasing()
+    netcfg.echo("10.0.2.15/24", "ifaces/eth0/addr/rm")
+    netcfg.echo("default", "route/rm")
+    for code, octets in options.items():
+        netcfg.offers(getattr(option, code), octets)
+    before = netcfg.cat("config")
+    netcfg.lease()
+    assert netcfg.cat("config") == before.replace("\naddresses = []", "\ndhcp = true\naddresses = []")
+    return netcfg
+
+
+def gone(netcfg):
+    netcfg.echo("off", DHCP)
+    return rules(netcfg) == [] and "Not configured" in netcfg.cat("iface/eth0/addr")
+
+
+def test_a_server_may_name_several_routers_the_preferred_one_first():
+    netcfg = with_options(ROUTERS=b"".join(map(packed, ("10.0.2.9", "10.0.2.2", "10.0.2.9"))))
+    assert rules(netcfg) == [
+        "default via 10.0.2.9 dev eth0 src 10.0.2.55",
+        "default via 10.0.2.2 dev eth0 src 10.0.2.55 metric 1",
+    ]
+    assert gone(netcfg)
+
+
+def test_a_router_on_no_network_of_ours_is_passed_over(caplog):
+    netcfg = with_options(ROUTERS=packed("192.168.9.1") + packed("10.0.2.2"))
+    assert rules(netcfg) == ["default via 10.0.2.2 dev eth0 src 10.0.2.55"]
+    assert "a route of the lease can't be added: on no network of ours" in caplog.text
+
+
+def test_the_router_of_a_single_address_is_on_the_link():
+    netcfg = with_options(NETMASK=b"\xff\xff\xff\xff", ROUTERS=packed("10.0.2.2"))
+    assert netcfg.cat("iface/eth0/addr") == "10.0.2.55/32\n"
+    assert rules(netcfg) == ["default via 10.0.2.2 dev eth0 src 10.0.2.55 onlink"]
+    netcfg.write(netcfg.cat("config"))
+    assert rules(netcfg) == ["default via 10.0.2.2 dev eth0 src 10.0.2.55 onlink"]
+    assert gone(netcfg)
+
+
+def test_classless_routes_replace_the_routers():
+    gateway, other = packed("10.0.2.1"), packed("10.0.2.7")
+    octets = bytes((16, 10, 9, *other, 0, *gateway, 16, 10, 8, 0, 0, 0, 0, 24, 10, 0, 2, 0, 0, 0, 0))
+    netcfg = with_options(CLASSLESS_ROUTES=octets)
+    assert sorted(rules(netcfg)) == [
+        "10.8.0.0/16  dev eth0 src 10.0.2.55",
+        "10.9.0.0/16  via 10.0.2.7 dev eth0 src 10.0.2.55",
+        "default via 10.0.2.1 dev eth0 src 10.0.2.55",
+    ]
+    assert "\nroutes=10.9.0.0/16 via 10.0.2.7, 0.0.0.0/0 via 10.0.2.1, 10.8.0.0/16 via 0.0.0.0," in netcfg.cat(DHCP)
+    # A renewal with routers alone has no classless routes any more.
+    netcfg.offers(option.CLASSLESS_ROUTES, b"")
+    netcfg.renew()
+    assert rules(netcfg) == ["default via 10.0.2.2 dev eth0 src 10.0.2.55"]
+    assert gone(netcfg)
+
+
+def test_a_single_address_with_a_classless_host_route_to_its_gateway():
+    gateway = packed("172.31.1.1")
+    routes = bytes((0, *gateway, 32, *gateway, 0, 0, 0, 0))
+    netcfg = with_options(NETMASK=b"\xff\xff\xff\xff", CLASSLESS_ROUTES=routes)
+    assert rules(netcfg) == [
+        "default via 172.31.1.1 dev eth0 src 10.0.2.55",
+        "172.31.1.1/32  dev eth0 src 10.0.2.55",
+    ]
+    assert gone(netcfg)

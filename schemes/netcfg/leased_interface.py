@@ -1,0 +1,149 @@
+"""What the lease of one interface puts in force: its address, its routes, and the name servers.
+
+Its own traces are kept apart from the configuration: what existed before stays at its end, and is not part of it.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+from contextlib import suppress
+from dataclasses import replace
+from struct import Struct
+from typing import TYPE_CHECKING, Final
+
+from schemefs.errors import SchemeError
+from schemefs.net.addresses import ANY_V4, is_unicast, network_of
+from schemefs.net.checksum import pseudo_header_sum
+from schemefs.net.network_layer import UDP
+from schemefs.net.offload import NO_OFFLOAD
+from schemes.netcfg import dhcp_wire as wire
+from schemes.netcfg.dhcp_client import prefix_length
+from schemes.netcfg.grammar import Rule, reaches_gateways_last
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from schemefs.driver import Link
+    from schemefs.names import Names
+    from schemefs.net.network_layer import NetworkLayer
+
+log = logging.getLogger("schemefs.dhcp")
+
+_UDP_HEADER: Final = Struct(">HHHH")
+_CHECKSUM_OFFSET: Final = 6
+
+
+class LeasedInterface:
+    """Satisfies `dhcp_client.Host`."""
+
+    def __init__(self, network: NetworkLayer, names: Names, link: Link, changed: Callable[[str], None]) -> None:
+        """*changed* is called with the interface's name after a change of the client's text."""
+        self._network = network
+        self._names = names
+        self._link = link
+        self._changed = changed
+        # Added by `configure` and removed by `deconfigure`; empty: nothing was added, or it existed before.
+        self.address = b""
+        self.rules: list[Rule] = []
+        self._wanted_rules: list[Rule] = []
+
+    @property
+    def mac(self) -> bytes:
+        """The link's current hardware address."""
+        return self._link.mac
+
+    def broadcast(self, message: bytes, source: bytes, now: float) -> None:
+        """Send a complete frame: an interface without an address has no route for a broadcast."""
+        self._link.send((wire.frame(self.mac, source, message),), NO_OFFLOAD, now)
+
+    def unicast(self, message: bytes, server: bytes, now: float) -> None:
+        """Send over the routing table. Without a route the message is dropped."""
+        try:
+            path = self._network.path(server)
+            length = 8 + len(message)
+            partial = pseudo_header_sum(path.source, server, UDP, length)
+            header = _UDP_HEADER.pack(wire.CLIENT_PORT, wire.SERVER_PORT, length, partial)
+            path.send(UDP, header, (message,), now, checksum_offset=_CHECKSUM_OFFSET, may_fragment=True)
+        except SchemeError as error:
+            log.debug("a DHCP request was not sent: %s", error.sentence)
+
+    def configure(self, lease: wire.Reply, now: float) -> str:
+        """Add the address and the routes that do not exist, and set the name servers."""
+        interface = self._network.interfaces[self._link.name]
+        if all(lease.address != address for address, _ in interface.configured):
+            try:
+                interface.add_address(lease.address, prefix_length(lease), now, is_leased=True)
+            except SchemeError as error:
+                return error.sentence
+            self.address = lease.address
+        self._set_rules(lease)
+        nameservers = tuple(filter(is_unicast, lease.nameservers))
+        if nameservers:
+            self._names.nameservers = nameservers
+        return ""
+
+    def deconfigure(self, lease: wire.Reply, now: float) -> None:
+        """Remove the address and the routes that `configure` added, if they still exist."""
+        address, self.address = self.address, b""
+        self._remove_rules()
+        interface = self._network.interfaces.get(self._link.name)
+        if interface is not None and address:
+            with suppress(SchemeError):
+                interface.remove_address(address, prefix_length(lease), now)
+
+    def changed(self) -> None:
+        """Wake the pollers of the interface's `dhcp` file."""
+        self._changed(self._link.name)
+
+    def _set_rules(self, lease: wire.Reply) -> None:
+        """Replace the rules of the lease's previous form, if they differ."""
+        wanted = wanted_rules(lease, self._link.name)
+        if wanted == self._wanted_rules:
+            return
+        self._remove_rules()
+        self._wanted_rules = wanted
+        taken: dict[tuple[bytes, int], int] = {}  # of each prefix: the metric of the next rule
+        for rule in wanted:
+            prefix = (rule.destination, rule.prefix_length)
+            if self._add_rule(replace(rule, metric=taken.get(prefix, 0)), is_alone=prefix_length(lease) == 32):
+                taken[prefix] = taken.get(prefix, 0) + 1
+
+    def _add_rule(self, rule: Rule, *, is_alone: bool) -> bool:
+        """Add *rule*; its gateway is on the link if the address *is_alone*. False: its gateway cannot be used."""
+        try:
+            try:
+                rule.add_to(self._network.routes)
+            except SchemeError as error:
+                if error.errno != errno.ENETUNREACH or not is_alone:
+                    raise
+                rule = replace(rule, onlink=True)
+                rule.add_to(self._network.routes)
+        except SchemeError as error:
+            log.warning("a route of the lease can't be added: %s", error.sentence)
+            return error.errno == errno.EEXIST
+        self.rules.append(rule)
+        return True
+
+    def _remove_rules(self) -> None:
+        rules, self.rules, self._wanted_rules = self.rules, [], []
+        for rule in rules:
+            with suppress(SchemeError):
+                self._network.routes.remove(
+                    rule.destination, rule.prefix_length, via=rule.via, interface=rule.interface, metric=rule.metric
+                )
+
+
+def wanted_rules(lease: wire.Reply, interface: str) -> list[Rule]:
+    """Return the rules of a lease, those without a gateway first, the preferred one of each prefix first.
+
+    Classless routes replace the routers (RFC 3442), and one through 0.0.0.0 is a rule to the link.
+    """
+    routes = lease.static_routes or tuple((ANY_V4, 0, router) for router in dict.fromkeys(lease.routers))
+    own = (network_of(lease.address, prefix_length(lease)), prefix_length(lease), ANY_V4)
+    rules = [
+        Rule(destination, length, via if any(via) else b"", interface)
+        for destination, length, via in routes
+        if (destination, length, via) != own
+    ]
+    return sorted(rules, key=reaches_gateways_last)
