@@ -262,6 +262,8 @@ class TlsEngine:
         if not (self.failed or self.closed):
             self.failed, self.error = errno.ECONNABORTED, "reset from this side"
             self._pending_error.set(self.failed, self.error)
+            if not self.established:
+                self._handshake_ended(False)
         if self.receive_buffer:
             self.at_end = False  # what is dropped here must not look like a complete transfer
             self.receive_buffer.clear()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import random
+from collections import deque
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ from schemes.tcp import TcpScheme
 from schemes.tcp.connection import Connection
 from schemes.tcp.scheme import TcpProtocol
 from schemes.tls import TlsScheme
-from schemes.tls.listener import TlsListener
+from schemes.tls.listener import MAX_FROM_ONE, MAX_HANDSHAKING, MAX_WAITING, TlsListener
 from tests.support.ip_host import IpHost
 from tests.support.tls_certificates import AllFiles, Authority
 
@@ -155,13 +156,16 @@ def test_a_listener_counts_failed_handshakes_and_continues(files):
 def test_a_connection_that_was_reset_after_its_handshake_is_accepted():
     """Both have happened when the listener looks: it was counted as a failed handshake, and its data was lost."""
 
+    class Stream:
+        remote = "127.0.0.1:49152"
+
     class Below:
         """One connection to accept."""
 
         local = "127.0.0.1:8443"
 
         def __init__(self) -> None:
-            self.streams = [object()]
+            self.streams = [Stream()]
 
         def accept(self, _now):
             return self.streams.pop() if self.streams else None
@@ -176,6 +180,141 @@ def test_a_connection_that_was_reset_after_its_handshake_is_accepted():
     timers.on_deadline(0.0)
     assert listener.pending() == 1
     assert (listener.failed, listener.accept(0.0)) == (0, engine)
+
+
+class Strangers:
+    """A tcp listener: the test says which connections come. Satisfies `ListenerEngine` as far as it is used."""
+
+    local = "10.0.2.15:8443"
+
+    def __init__(self) -> None:
+        self.timers = Timers()
+        self.streams: deque[Stranger] = deque()
+        self.wrapped: list[Stranger] = []
+        self.listener = TlsListener(self, self._wrap, self.timers)
+
+    def accept(self, _now: float) -> Stranger | None:
+        return self.streams.popleft() if self.streams else None
+
+    def _wrap(self, stream: Stranger, _now: float) -> Stranger:
+        self.wrapped.append(stream)
+        return stream
+
+    def come(self, *remotes: str) -> None:
+        """Accept a connection from each, at one port after the other."""
+        for remote in remotes:
+            self.streams.append(Stranger(f"{remote}:{1024 + len(self.wrapped) + len(self.streams)}"))
+        self.on_changed()
+        self.settle()
+
+    def settle(self) -> None:
+        self.timers.on_deadline(0.0)
+
+
+class Stranger:
+    """An engine that is idle until the test completes its handshake."""
+
+    def __init__(self, remote: str) -> None:
+        self.remote = remote
+        self.established = False
+        self.error = ""
+        self.aborted = False
+
+    def complete(self) -> None:
+        self.established = True
+        self.on_changed()
+
+    def abort(self, _now: float) -> None:
+        self.aborted = True
+        self.error = "reset from this side"
+
+
+def hosts(count: int) -> list[str]:
+    return [f"10.{number >> 8}.{number & 255}.1" for number in range(count)]
+
+
+def test_idle_connections_do_not_keep_others_out():
+    """The oldest handshake ends for a new one; those that are complete stay, and nothing is kept beyond the bound."""
+    world = Strangers()
+    world.come("192.0.2.1")
+    world.wrapped[0].complete()
+    world.come(*hosts(MAX_HANDSHAKING + 100))
+    listener = world.listener
+    assert (len(listener.handshaking), listener.pending(), listener.failed) == (MAX_HANDSHAKING, 1, 100)
+    assert [each.aborted for each in world.wrapped[1:103]] == [True] * 100 + [False] * 2
+    assert listener.last_failure == f"{world.wrapped[100].remote}: newer handshakes have taken its place"
+    world.come("192.0.2.2")
+    world.wrapped[-1].complete()
+    world.settle()
+    assert [listener.accept(0.0), listener.accept(0.0)] == [world.wrapped[0], world.wrapped[-1]]
+
+
+def test_one_host_displaces_only_its_own_handshakes():
+    world = Strangers()
+    world.come("192.0.2.1", *["198.51.100.7"] * (MAX_FROM_ONE + 30))
+    assert [each.aborted for each in world.wrapped] == [False] + [True] * 30 + [False] * MAX_FROM_ONE
+    assert len(world.listener.handshaking) == MAX_FROM_ONE + 1
+    world.wrapped[-1].complete()
+    world.settle()
+    world.come("198.51.100.7")
+    assert not world.wrapped[31].aborted  # the complete one has left its place
+
+
+def test_a_full_list_of_complete_connections_leaves_the_rest_to_tcp():
+    """Handshakes that are under way go on; no more begin."""
+    world = Strangers()
+    world.come(*hosts(MAX_WAITING + 5))
+    for engine in world.wrapped[:MAX_WAITING]:
+        engine.complete()
+    world.settle()
+    world.come("192.0.2.1")
+    assert len(world.wrapped) == MAX_WAITING + 5
+    world.wrapped[-1].complete()
+    world.settle()
+    assert world.listener.pending() == MAX_WAITING + 1
+    for _ in range(2):
+        world.listener.accept(0.0)
+    world.settle()
+    assert len(world.wrapped) == MAX_WAITING + 6
+
+
+def test_a_change_of_one_costs_nothing_for_the_others():
+    """The others are not looked at."""
+
+    class Watched(Stranger):
+        looks = 0
+
+        @property
+        def established(self) -> bool:
+            Watched.looks += 1
+            return False
+
+        @established.setter
+        def established(self, value: bool) -> None:
+            assert not value
+
+    world = Strangers()
+    world.streams.extend(Watched(f"{host}:1") for host in hosts(500))
+    world.come("192.0.2.1")
+    Watched.looks = 0
+    world.wrapped[-1].complete()
+    world.settle()
+    assert (world.listener.pending(), Watched.looks) == (1, 0)
+
+
+def test_two_hundred_idle_connections_and_one_that_speaks(files):
+    machine = Machine()
+    listener = machine.open(f":8443,cert={quoted(files.folder / 'here.pem')}")
+    tcp = machine.scheme.context.tree.schemes["tcp"]
+    idle = []
+    for _ in range(200):
+        idle.append(tcp.open("here:8443", os.O_RDWR, ROOT, 0.0))
+        machine.settle()
+    assert machine.open(f"here:8443,ca={quoted(files.ca)}").opening(0.0) is False
+    assert listener.read(100, 0.0)
+    shown = machine.scheme.conversations.get(0).listener.status(0.0)
+    assert (shown["handshaking"], shown["handshakes_failed"]) == (MAX_FROM_ONE - 1, 200 - MAX_FROM_ONE + 1)
+    assert machine.scheme.protocol.stats()["handshakes_failed"] == 200 - MAX_FROM_ONE + 1
 
 
 def test_tcp_hears_which_connections_are_given_back(files, monkeypatch):
