@@ -35,6 +35,7 @@ from schemefs.log_file import LogFile
 from schemefs.names import Names
 from schemefs.no_callback import no_callback
 from schemefs.scheme import Scheme, SchemeContext, TextFile, Tree
+from schemefs.shares import Shares
 from schemefs.timers import Timers
 
 if TYPE_CHECKING:
@@ -140,13 +141,15 @@ class Daemon:
         self.moved = f", because {asked.network} is in use here"
 
     def _make_schemes(self, found: plugins.Plugins, logs: LogRings, attachments: Attachments) -> None:
+        uid = Path("/proc/self").stat().st_uid
         context = SchemeContext(
             timers=self.timers,
             random=random.SystemRandom(),
             config=self.config,
             names=_names(self.config),
             logs=logs,
-            uid=Path("/proc/self").stat().st_uid,
+            uid=uid,
+            shares=Shares((0, uid)),
             tree=self.tree,
             attach=attachments.attach,
             detach=attachments.detach,

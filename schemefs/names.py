@@ -35,8 +35,11 @@ class Lookup(Protocol):
 class Resolver(Protocol):
     """What the dns scheme registers as `Names.resolver`."""
 
-    def lookup(self, host: str, answered: Answered, now: float) -> Lookup:
-        """Find the addresses of a name that is not in the hosts file; *answered* may be called before this returns."""
+    def lookup(self, host: str, answered: Answered, now: float, uid: int = 0) -> Lookup:
+        """Find the addresses of a name that is not in the hosts file; *answered* may be called before this returns.
+
+        ENOBUFS, as an answer: *uid* has too many look-ups under way.
+        """
 
 
 class Names:
@@ -114,11 +117,11 @@ class Names:
             raise _unknown(host)
         return found
 
-    def lookup(self, host: str, answered: Answered, now: float) -> Lookup:
+    def lookup(self, host: str, answered: Answered, now: float, uid: int = 0) -> Lookup:
         """Call *answered* with the addresses of *host*: before this returns, or when the resolver has found them."""
         known = self.known(host)
         if not known and self.resolver is not None:
-            return self.resolver.lookup(host, answered, now)
+            return self.resolver.lookup(host, answered, now, uid)
         answered(known or _unknown(host), now)
         return _DONE
 

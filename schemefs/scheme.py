@@ -48,6 +48,7 @@ from schemefs.nodes import (
     SymbolicLink,
     TextFile,
 )
+from schemefs.shares import Shares
 
 if TYPE_CHECKING:
     import random
@@ -92,6 +93,7 @@ class SchemeContext:
     names: Names
     logs: LogRings
     uid: int = 0  # the daemon's, which is privileged beside 0
+    shares: Shares = field(default_factory=Shares)
     services: dict[str, object] = field(default_factory=dict)  # by name of scheme; complete for those in `requires`
     tree: Tree = field(default_factory=Tree)
     # Add or remove an interface beside lo while running. SchemeError: it fails, and nothing has changed.

@@ -60,12 +60,12 @@ class Connecting:
         self._pending_error = PendingError()
         self._shut_read = self._shut_write = False
 
-    def start(self, names: Names, now: float, *, timeout: float = 0.0) -> None:
-        """Begin; raises what is known at once. *timeout* seconds (0: none) for all of it."""
+    def start(self, names: Names, now: float, *, timeout: float = 0.0, uid: int = 0) -> None:
+        """Begin, for a caller of *uid*; raises what is known at once. *timeout* seconds (0: none) for all of it."""
         if timeout:
             self._limit.set(now + timeout)
         self.sink(now, f"lookup of {self.host}")
-        lookup = names.lookup(self.host, self._receive_answer, now)
+        lookup = names.lookup(self.host, self._receive_answer, now, uid)
         if not self._answered:
             self._lookup = lookup
         self._pending_error.raise_once()

@@ -53,7 +53,9 @@ class ConversationScheme(Scheme):
         super().__init__(context)
         self.protocol = protocol
         place = protocol.place or protocol.name
-        self.conversations = ConversationTable(place, context.timers, protocol.forgotten, datagrams=protocol.datagrams)
+        self.conversations = ConversationTable(
+            place, context.timers, protocol.forgotten, context.shares.conversations, datagrams=protocol.datagrams
+        )
         self.options = options_of(protocol)
         self.path_options = {**self.options, **ACCEPT} if protocol.ports else self.options
         self.control = Control(self._begin, self._announce, settings_of, protocol)
@@ -139,7 +141,7 @@ class ConversationScheme(Scheme):
         connecting = Connecting(address.host_port.host, connect, conversation.begin, self.context.timers)
         conversation.begin(connecting, now)
         try:
-            connecting.start(names, now, timeout=parse_seconds(address.options.get("timeout") or "0"))
+            connecting.start(names, now, timeout=parse_seconds(address.options.get("timeout") or "0"), uid=caller.uid)
         except SchemeError:
             conversation.engine = None  # nothing has begun: a ctl may connect to another address
             raise
@@ -228,10 +230,13 @@ class ConversationScheme(Scheme):
     def accept(self, listening: Conversation, now: float) -> Conversation | None:
         """Take the next connection of a listener as a conversation of the listener's owner. ENOTCONN: it has ended.
 
-        It inherits the listener's time-outs, as on Linux, and records events if the listener does.
+        EMFILE, as of accept(2): the owner has as many as are allowed; the connection waits on. It inherits the
+        listener's time-outs, as on Linux, and records events if the listener does.
         """
         if listening.listener is None or listening.closed:
             raise SchemeError(errno.ENOTCONN, f"{listening.name} has stopped listening")
+        if listening.listener.pending():
+            self.conversations.share.require(listening.uid)
         engine = listening.listener.accept(now)
         listening.used(Event.IN)
         if engine is None:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from schemefs.conversation.protocol import Engine
+    from schemefs.shares import Share
     from schemefs.timers import Timers
 
 REUSE_AFTER: Final = 64
@@ -20,13 +21,20 @@ REUSE_AFTER: Final = 64
 class ConversationTable:
     """Gives out the smallest numbers. *place* is the path of the numbered directories in the mount: `tcp`.
 
-    *forgotten* is called with the engine of each conversation that has ended.
+    *forgotten* is called with the engine of each conversation that has ended. *share* bounds those of a uid.
     """
 
     def __init__(
-        self, place: str, timers: Timers, forgotten: Callable[[Engine], None], *, datagrams: bool = False
+        self,
+        place: str,
+        timers: Timers,
+        forgotten: Callable[[Engine], None],
+        share: Share,
+        *,
+        datagrams: bool = False,
     ) -> None:
         self.place = place
+        self.share = share
         self._forgotten = forgotten
         self.datagrams = datagrams
         self.timers = timers
@@ -35,7 +43,8 @@ class ConversationTable:
         self._next = 0
 
     def make(self, uid: int, gid: int) -> Conversation:
-        """Return a new conversation of that owner."""
+        """Return a new conversation of that owner. EMFILE: its uid has as many as are allowed."""
+        self.share.take(uid)
         if len(self._free) > REUSE_AFTER:
             number = self._free.popleft()
         else:
@@ -48,6 +57,7 @@ class ConversationTable:
         """Free the number of a conversation that has ended. Calling it again is harmless."""
         if self._live.get(conversation.number) is conversation:
             del self._live[conversation.number]
+            self.share.give_back(conversation.uid)
             self._free.append(conversation.number)
             if conversation.engine is not None:
                 self._forgotten(conversation.engine)

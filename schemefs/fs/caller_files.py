@@ -15,8 +15,8 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -31,8 +31,11 @@ if TYPE_CHECKING:
 
 READER: Final = Path(__file__).with_name("read_as_caller.py")
 TIMEOUT: Final = 5.0  # seconds for all files of one open
-MAX_READERS: Final = 8  # processes at a time; further opens wait for one to end
+MAX_READERS: Final = 32  # processes at a time of all users but root and the daemon's; further opens wait for one to end
+READERS_OF_UID: Final = 4  # of them for one user: its opens wait for each other before they wait for those of others
+PRIVILEGED_READERS: Final = 8  # of root, and of the daemon's user
 _reader_slots = trio.CapacityLimiter(MAX_READERS)
+_slots_of_uid: dict[int, trio.CapacityLimiter] = {}
 
 
 class MemoryCopy:
@@ -86,9 +89,27 @@ async def _read(caller: Caller, names: Sequence[str]) -> Mapping[str, MemoryCopy
         )
     rights = [] if caller.uid == own_uid or own_uid else [caller.uid, caller.gid, *_groups(caller)]
     with trio.move_on_after(TIMEOUT):  # the wait for a slot included
-        async with _reader_slots:
+        async with _slot(caller.uid, is_privileged=caller.uid in (0, own_uid)):
             return await _run([sys.executable, "-I", "-S", str(READER), ",".join(map(str, rights)), *names], names)
     raise SchemeError(errno.ETIMEDOUT, f"{', '.join(names)} could not be read within {TIMEOUT:.0f} s")
+
+
+@asynccontextmanager
+async def _slot(uid: int, *, is_privileged: bool) -> AsyncIterator[None]:
+    """Wait until one more process may read for *uid*."""
+    own = _slots_of_uid.get(uid)
+    if own is None:
+        own = _slots_of_uid[uid] = trio.CapacityLimiter(PRIVILEGED_READERS if is_privileged else READERS_OF_UID)
+    try:
+        async with own:
+            if is_privileged:
+                yield
+            else:
+                async with _reader_slots:
+                    yield
+    finally:
+        if not (own.borrowed_tokens or own.statistics().tasks_waiting):
+            _slots_of_uid.pop(uid, None)
 
 
 async def _run(command: Sequence[str], names: Sequence[str]) -> Mapping[str, MemoryCopy]:

@@ -66,7 +66,7 @@ class DnsScheme(Scheme):
             counters=DnsCounters(),
         )
         self.resolver = StubResolver(services, context.names)
-        self.search = Search(self.resolver, context.names)
+        self.search = Search(self.resolver, context.names, context.shares.lookups)
         context.names.resolver = self.search
         self.root = _Root(self)
 
@@ -143,12 +143,13 @@ class _NameFile(StreamFile):
         self._types = types
 
     def open(self, flags: int, caller: Caller, now: float) -> Handle:
-        """Start the lookup."""
-        del flags, caller
-        return AnswerHandle(Answer(self._ask, now))
+        """Start the lookup. ENOBUFS: the caller has as many under way as are allowed."""
+        del flags
 
-    def _ask(self, callback: Callback, now: float) -> Lookup:
-        return self._search.find(self._name, self._types, callback, now)
+        def ask(callback: Callback, now: float) -> Lookup:
+            return self._search.find(self._name, self._types, callback, now, caller.uid)
+
+        return AnswerHandle(Answer(ask, now))
 
 
 class _CacheFile(TextFile):

@@ -8,18 +8,20 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from schemefs.errors import SchemeError
 from schemefs.net.addresses import packed, presentation
+from schemefs.no_callback import no_callback
 from schemes.dns import wire
 from schemes.dns.cname_chain import NegativeAnswer
 from schemes.dns.stub_resolver import Callback, Outcome, StubResolver, Waiter
 
 if TYPE_CHECKING:
     from schemefs.names import Answered, Names
+    from schemefs.shares import Share
 
 # The record types of addresses that conversations can use: the ip scheme carries IPv4 only.
 HOST_TYPES: Final = ("A",)
@@ -29,32 +31,40 @@ _ADDRESS_OCTETS: Final = {"A": 4, "AAAA": 16}
 class Search:
     """Looks up names with the hosts file, the search list and the resolver. Satisfies `names.Resolver`."""
 
-    def __init__(self, resolver: StubResolver, names: Names) -> None:
+    def __init__(self, resolver: StubResolver, names: Names, share: Share) -> None:
         self._resolver = resolver
         self._names = names
+        self._share = share
 
-    def lookup(self, host: str, answered: Answered, now: float) -> SearchQuery:
-        """Look up the addresses of *host*. An invalid name is EINVAL, as an answer."""
+    def lookup(self, host: str, answered: Answered, now: float, uid: int = 0) -> SearchQuery:
+        """Look up the addresses of *host*. EINVAL (an invalid name) and ENOBUFS (too many look-ups) are answers."""
 
         def callback(outcome: Outcome, now: float) -> None:
             answered(outcome if isinstance(outcome, SchemeError) else _addresses(outcome), now)
 
         try:
-            return self.find(host, HOST_TYPES, callback, now)
+            return self.find(host, HOST_TYPES, callback, now, uid)
         except ValueError as error:
             callback(SchemeError(errno.EINVAL, str(error)), now)
-            return SearchQuery(self._resolver, [], callback)
+        except SchemeError as error:
+            callback(error, now)
+        return SearchQuery(self._resolver, [], callback)
 
-    def find(self, name: str, types: Sequence[str], callback: Callback, now: float) -> SearchQuery:
-        """Look up the records of all *types*. ValueError: *name* is not a domain name."""
+    def find(self, name: str, types: Sequence[str], callback: Callback, now: float, uid: int = 0) -> SearchQuery:
+        """Look up the records of all *types*. ValueError: *name* is not a domain name.
+
+        ENOBUFS: *uid* has as many look-ups under way as are allowed.
+        """
         self._resolver.services.counters.questions += 1
         known = self._known(name, types)
-        query = SearchQuery(self._resolver, [] if known else self._candidates(name, types), callback)
         if known:
             self._resolver.services.counters.from_hosts_file += 1
             callback(known, now)
-        else:
-            query.start(now)
+            return SearchQuery(self._resolver, [], callback)
+        candidates = self._candidates(name, types)
+        self._share.take(uid)
+        query = SearchQuery(self._resolver, candidates, callback, partial(self._share.give_back, uid))
+        query.start(now)
         return query
 
     def _known(self, name: str, types: Sequence[str]) -> tuple[str, ...]:
@@ -71,10 +81,20 @@ class Search:
 
 
 class SearchQuery:
-    """Looks up one candidate after another until one has records. Satisfies `names.Lookup`."""
+    """Looks up one candidate after another until one has records. Satisfies `names.Lookup`.
 
-    def __init__(self, resolver: StubResolver, candidates: list[tuple[wire.Question, ...]], callback: Callback) -> None:
+    *ended* is called once, before the callback or at `cancel`.
+    """
+
+    def __init__(
+        self,
+        resolver: StubResolver,
+        candidates: list[tuple[wire.Question, ...]],
+        callback: Callback,
+        ended: Callable[[], None] = no_callback,
+    ) -> None:
         self._resolver = resolver
+        self._ended = ended
         self._candidates = candidates  # not looked up yet
         self._callback = callback
         self._waiters: list[Waiter] = []
@@ -94,9 +114,14 @@ class SearchQuery:
 
     def cancel(self) -> None:
         """Drop the callback and leave all pending questions."""
-        self._is_over = True
+        self._end()
         for waiter in self._waiters:
             waiter.cancel()
+
+    def _end(self) -> None:
+        self._is_over = True
+        ended, self._ended = self._ended, no_callback
+        ended()
 
     def _receive(
         self, candidate: tuple[wire.Question, ...], question: wire.Question, outcome: Outcome, now: float
@@ -107,6 +132,7 @@ class SearchQuery:
         outcomes = [self._outcomes[each] for each in candidate]
         texts = tuple(text for outcome in outcomes if isinstance(outcome, tuple) for text in outcome)
         if texts:
+            self._end()
             self._callback(texts, now)
             return
         failures = [outcome for outcome in outcomes if isinstance(outcome, SchemeError)]
@@ -116,6 +142,7 @@ class SearchQuery:
         if goes_on and self._candidates:
             self.start(now)
         else:
+            self._end()
             self._callback(self._failure or failures[0], now)
 
     def _remember(self, candidate: tuple[wire.Question, ...], failures: list[SchemeError]) -> None:

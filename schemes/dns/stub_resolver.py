@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("schemefs.dns")
 
-MAX_LOOKUPS: Final = 256  # questions pending at one time
+MAX_LOOKUPS: Final = 2048  # questions pending at one time; of one user, `schemefs.shares` allows fewer
 MAX_ALIASES: Final = 8  # exchanges for one question (RFC 1034 §5.2.2 requires a bound)
 MAX_SERVERS: Final = 3  # name servers in use, as in resolv.conf(5)
 

@@ -17,14 +17,17 @@ The notation of registrations and events is in notation.py.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from itertools import islice
+from typing import TYPE_CHECKING, Final
 
 from schemefs.no_callback import no_callback
 from schemefs.scheme import Event
 
 if TYPE_CHECKING:
     from schemefs.scheme import Watchable
+    from schemefs.shares import Share
 
+SLICE: Final = 1000  # registrations: 3 ms
 ALWAYS = Event.ERR | Event.HUP
 
 
@@ -66,10 +69,18 @@ class Registration:
 
 
 class Queue:
-    """What one open of `event/queue` or `event/raw` watches."""
+    """What one open of `event/queue` or `event/raw` watches. Each watch is one of *uid*'s share.
 
-    def __init__(self) -> None:
+    The work is done in slices of SLICE registrations: *later* must have `go_on` called soon, after other callers had
+    their turns.
+    """
+
+    def __init__(self, share: Share, uid: int, later: Callable[[], None] = no_callback) -> None:
         self.on_changed: Callable[[], None] = no_callback
+        self._share = share
+        self._uid = uid
+        self._later = later
+        self._is_closed = False
         self._watched: dict[str, Registration] = {}
         self._marked: dict[Registration, None] = {}  # to look at, in the order of their changes
         self._ready: dict[Registration, None] = {}  # with events to read, the oldest first
@@ -79,8 +90,10 @@ class Queue:
         return len(self._watched)
 
     def watch(self, key: str, watched: Watchable, interest: int, cookie: int = 0) -> None:
-        """Report *interest* in *watched* from now on, first what is true already."""
-        self.remove(key)
+        """Report *interest* in *watched* from now on, first what is true already. ENOSPC: too many watches."""
+        if not self.remove(key):
+            self._share.require(self._uid)
+        self._share.take(self._uid)
         registration = self._watched[key] = Registration(self, key, watched)
         registration.interest = interest | ALWAYS
         registration.cookie = cookie
@@ -92,6 +105,7 @@ class Queue:
         registration = self._watched.pop(key, None)
         if registration is None:
             return False
+        self._share.give_back(self._uid)
         registration.watched.watchers.discard(registration)
         self._marked.pop(registration, None)
         self._ready.pop(registration, None)
@@ -105,31 +119,54 @@ class Queue:
             self.on_changed()
 
     def ready(self) -> bool:
-        """Return whether there is an event to read."""
+        """Return whether there is an event to read, as far as one slice of looks shows: the next follows soon."""
         self._look()
-        while self._ready:
+        return self._oldest() is not None
+
+    def _oldest(self) -> Registration | None:
+        """Return the first registration with an event that is still true."""
+        for _ in range(min(SLICE, len(self._ready))):
             oldest = next(iter(self._ready))
             if oldest.look():
-                return True
+                return oldest
             del self._ready[oldest]
-        return False
+        if self._ready:
+            self._later()
+        return None
 
     def take(self) -> Iterator[tuple[Registration, int]]:
-        """Yield events, the oldest first; each is removed as it is yielded."""
-        while self.ready():
-            oldest = next(iter(self._ready))
+        """Yield at most SLICE events, the oldest first; each is removed as it is yielded."""
+        self._look()
+        for _ in range(SLICE):
+            oldest = self._oldest()
+            if oldest is None:
+                return
             del self._ready[oldest]
             events, oldest.pending = oldest.pending, 0
             yield oldest, events
 
     def close(self) -> None:
-        """Stop watching everything."""
-        for key in tuple(self._watched):
-            self.remove(key)
+        """Stop watching everything, the first slice at once."""
+        self._is_closed = True
         self.on_changed = no_callback
+        self.go_on()
+
+    def go_on(self) -> None:
+        """Do the next slice: of what is left to remove, or of the looks that a waiting reader is to know of."""
+        if self._is_closed:
+            for key in tuple(islice(self._watched, SLICE)):
+                self.remove(key)
+            if self._watched:
+                self._later()
+            else:
+                self._later = no_callback
+        elif self._marked:
+            self.on_changed()
 
     def _look(self) -> None:
         # Remove each mark before its look: a conversation that raises must not lose the marks of the others.
-        for registration in tuple(self._marked):
+        for registration in tuple(islice(self._marked, SLICE)):
             if self._marked.pop(registration, self) is None and registration.look():
                 self._ready[registration] = None
+        if self._marked:
+            self._later()

@@ -14,6 +14,8 @@ from schemes.event.queue import Queue
 
 if TYPE_CHECKING:
     from schemefs.scheme import Tree, Watchable
+    from schemefs.shares import Share
+    from schemefs.timers import Timers
     from schemes.event.notation import Request
 
 _OTHERS_READ: Final = 0o004  # a text that any user may read; a conversation is its owner's
@@ -46,8 +48,8 @@ class EventScheme(Scheme):
             {
                 "README": TextFile(lambda: README),
                 "err": self.err,
-                "queue": _QueueFile(context.tree, Text()),
-                "raw": _QueueFile(context.tree, Raw()),
+                "queue": _QueueFile(context, Text()),
+                "raw": _QueueFile(context, Raw()),
             }
         )
 
@@ -55,21 +57,24 @@ class EventScheme(Scheme):
 class _QueueFile(StreamFile):
     """A stream whose open makes a queue."""
 
-    def __init__(self, tree: Tree, notation: Notation) -> None:
-        self._tree = tree
+    def __init__(self, context: SchemeContext, notation: Notation) -> None:
+        self._context = context
         self._notation = notation
 
     def open(self, flags: int, caller: Caller, now: float) -> Handle:
         """Make an empty queue."""
-        return QueueHandle(_SharedQueue(), self._tree, self._notation, caller)
+        context = self._context
+        shared = SharedQueue(context.shares.watches, caller.uid, context.timers)
+        return QueueHandle(shared, context.tree, self._notation, caller)
 
 
-class _SharedQueue(Shared):
-    """A queue, and what was formatted and not read."""
+class SharedQueue(Shared):
+    """A queue of *uid*, and what was formatted and not read."""
 
-    def __init__(self) -> None:
+    def __init__(self, share: Share, uid: int, timers: Timers) -> None:
         super().__init__()
-        self.queue = Queue()
+        later = timers.timer(lambda _now: self.queue.go_on(), "event queue")
+        self.queue = Queue(share, uid, later.call_soon)
         self.queue.on_changed = self.changed
         self.rest = b""  # of an event that did not fit into the last read
 
@@ -79,10 +84,10 @@ class _SharedQueue(Shared):
         self.queue.close()
 
 
-class QueueHandle(SharedHandle[_SharedQueue]):
+class QueueHandle(SharedHandle[SharedQueue]):
     """One open file of a queue. Descriptors in Redox's records are those of *caller*, which has opened it."""
 
-    def __init__(self, shared: _SharedQueue, tree: Tree, notation: Notation, caller: Caller) -> None:
+    def __init__(self, shared: SharedQueue, tree: Tree, notation: Notation, caller: Caller) -> None:
         super().__init__(shared)
         self._tree = tree
         self._notation = notation

@@ -34,12 +34,14 @@ class Echo(DatagramEngine[bytes]):
         "_identifier",
         "_path",
         "_pending",  # sequence numbers of requests without a reply
+        "_uid",  # whose share the requests come from
         "destination",  # packed
         "dropped_unmatched",  # replies to no pending request
     )
 
-    def __init__(self, icmp: Icmp, path: Path) -> None:
+    def __init__(self, icmp: Icmp, path: Path, uid: int = 0) -> None:
         super().__init__(_QUEUE_OCTETS, icmp.network.turns)
+        self._uid = uid
         self.destination = path.destination
         self.dropped_unmatched = 0
         self._icmp = icmp
@@ -50,12 +52,16 @@ class Echo(DatagramEngine[bytes]):
     # Calls from the conversation
 
     def write(self, data: memoryview, now: float) -> int | None:
-        """Send one request. EINVAL: *data* is shorter than a sequence number; EMSGSIZE: it is too long."""
+        """Send one request. EINVAL: *data* is shorter than a sequence number; EMSGSIZE: it is too long.
+
+        ENOBUFS: the user has sent as much as its share allows.
+        """
         if len(data) < _SEQUENCE.size:
             raise SchemeError(errno.EINVAL, "an echo request begins with 2 octets of sequence number, big-endian")
         if len(data) - _SEQUENCE.size > LARGEST_PAYLOAD:
             raise payload_too_long(len(data) - _SEQUENCE.size)
         self.check_writable()
+        self._icmp.require_turn(self._uid, len(data), now)
         (sequence,) = _SEQUENCE.unpack_from(data)
         payload = data[_SEQUENCE.size :]
         self._pending.add(sequence)  # before sending: on lo the reply arrives before `send_echo` returns

@@ -23,6 +23,7 @@ from schemefs.net.addresses import is_multicast, presentation
 from schemefs.net.checksum import is_valid
 from schemefs.net.drop_samples import DropSamples
 from schemefs.net.network_layer import ICMP, DeliveryError
+from schemefs.shares import ECHO_OVERHEAD, UNBOUNDED
 from schemes.icmp import wire
 from schemes.icmp.error_meaning import describe, describe_datagram, meaning_of
 from schemes.icmp.error_sender import ErrorSender
@@ -32,12 +33,14 @@ if TYPE_CHECKING:
 
     from schemefs.net.network_layer import NetworkLayer, Path
     from schemefs.net.offload import Offload
+    from schemefs.shares import RateShare
 
 log = logging.getLogger("schemefs.icmp")
 
 _ERROR_TYPES: Final = frozenset((wire.DESTINATION_UNREACHABLE, wire.TIME_EXCEEDED, wire.PARAMETER_PROBLEM))
 # Ignored on purpose: source quench (RFC 6633), and redirects, which are of no use to a host with one gateway.
 _IGNORED_TYPES: Final = {wire.SOURCE_QUENCH: "source_quench", wire.REDIRECT: "redirect"}
+_LARGEST_DEBT: Final = 0.1  # seconds by which the echo requests of a user may be ahead of their turns
 _REPLY_PATHS: Final = 64  # paths of replies that are kept
 
 
@@ -59,8 +62,9 @@ class EchoClient(Protocol):
 class Icmp:
     """ICMP for IPv4. Satisfies `network_layer.Transport` and `network_layer.ErrorReporter`."""
 
-    def __init__(self, network: NetworkLayer, randomness: random.Random) -> None:
+    def __init__(self, network: NetworkLayer, randomness: random.Random, echoes: RateShare = UNBOUNDED) -> None:
         self.network = network
+        self._echoes = echoes
         self.error_sender = ErrorSender(network, randomness)
         self.error_observers: list[Callable[[DeliveryError, float], None]] = []  # called for every received error
         self._randomness = randomness
@@ -86,6 +90,17 @@ class Icmp:
     def release(self, identifier: int) -> None:
         """Release the identifier; later replies to it are dropped."""
         del self._clients[identifier]
+
+    def turn_of(self, uid: int, size: int, now: float) -> float:
+        """Reserve an echo request of *size* octets for *uid*; return how many seconds to wait before sending it."""
+        return self._echoes.reserve(uid, size + ECHO_OVERHEAD, now)
+
+    def require_turn(self, uid: int, size: int, now: float) -> None:
+        """Reserve an echo request to send at once. ENOBUFS: *uid* has sent as much as is allowed."""
+        if self._echoes.wait(uid, now) > _LARGEST_DEBT:
+            sentence = f"uid {uid} sends {self._echoes.rate} octets of echo requests a second; no more are allowed"
+            raise SchemeError(errno.ENOBUFS, sentence)
+        self.turn_of(uid, size, now)
 
     def send_echo(
         self, path: Path, identifier: int, sequence: int, payload: bytes | memoryview, now: float, hop_limit: int = 64

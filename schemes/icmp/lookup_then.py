@@ -25,13 +25,13 @@ Begin = Callable[[tuple[bytes, ...], float], SharedStream]
 class LookupThen(SharedStream):
     """Takes the place of the stream that *begin* makes when the address is known. Raises a failure known at once."""
 
-    def __init__(self, names: Names, host: str, begin: Begin, now: float) -> None:
+    def __init__(self, names: Names, host: str, begin: Begin, now: float, uid: int = 0) -> None:
         super().__init__()
         self._begin = begin
         self._inner: Handle | None = None
         self._pending_error = PendingError()
         self._has_failed = False
-        self._lookup: Lookup = names.lookup(host, self._receive_answer, now)
+        self._lookup: Lookup = names.lookup(host, self._receive_answer, now, uid)
         self._pending_error.raise_once()
 
     def _receive_answer(self, answer: tuple[bytes, ...] | SchemeError, now: float) -> None:

@@ -36,8 +36,11 @@ _HEADERS: Final = 28  # octets of IP and ICMP header, part of the size in parent
 class Ping(TextStream):
     """One run of probes to one destination."""
 
-    def __init__(self, icmp: Icmp, path: Path, options: PingOptions, timers: Timers, now: float) -> None:
+    def __init__(self, icmp: Icmp, path: Path, options: PingOptions, timers: Timers, now: float, uid: int = 0) -> None:
+        """Send the first probe. All of them come from the share of *uid*."""
         super().__init__()
+        self._uid = uid
+        self._has_turn = False  # the share allows the next probe
         self.destination = path.destination
         self._icmp = icmp
         self._path = path
@@ -66,6 +69,12 @@ class Ping(TextStream):
         if self.is_full:  # the reader does not read: send no probes, to limit the daemon's memory
             self._next_probe.set(now + self._options.interval)
             return
+        if not self._has_turn:
+            self._has_turn = True
+            wait = self._icmp.turn_of(self._uid, self._options.size, now)
+            if wait:
+                self._next_probe.set(now + wait)
+                return
         sequence = self._transmitted & 0xFFFF
         self._finished_probes.pop(sequence, None)  # the sequence numbers have wrapped
         self._sent_at.pop(sequence, None)  # else it would keep its old place in the order
@@ -82,6 +91,7 @@ class Ping(TextStream):
             del self._sent_at[sequence]
             self._refused = True
             return
+        self._has_turn = False
         self._transmitted += 1
         if self._transmitted != self._options.count:
             self._next_probe.set(now + self._options.interval)

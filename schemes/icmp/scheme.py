@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     from schemefs.net.addresses import AddressPath
     from schemes.icmp.shared_stream import SharedStream
 
-Opener = Callable[[float], "SharedStream"]
-"""Makes the stream of an address, given `now`."""
+Opener = Callable[[int, float], "SharedStream"]
+"""Makes the stream of an address, for a uid at `now`."""
 
 README: Final = """\
 icmp: test whether a host answers, and read ICMP errors (RFC 792).
@@ -72,9 +72,9 @@ class EchoProtocol(ConversationProtocol):
 
     def connect(self, address: AddressPath, caller: Caller, now: float) -> Echo:
         """Make an echo conversation. It sends nothing before the first write."""
-        del caller, now
+        del now
         host = address.host_port.host
-        echo = Echo(self._icmp, self._path(host, self._names.addresses(host)))
+        echo = Echo(self._icmp, self._path(host, self._names.addresses(host)), caller.uid)
         if "ttl" in address.options:
             echo.hop_limit = int(address.options["ttl"])
         return echo
@@ -88,7 +88,7 @@ class IcmpScheme(ConversationScheme):
 
     def __init__(self, context: SchemeContext) -> None:
         self._network: NetworkLayer = context.service("ip", NetworkLayer)
-        self.engine = Icmp(self._network, context.random)
+        self.engine = Icmp(self._network, context.random, context.shares.echoes)
         super().__init__(context, EchoProtocol(self.engine, self._path, context.names))
         self.root = _IcmpDirectory(
             self,
@@ -98,7 +98,7 @@ class IcmpScheme(ConversationScheme):
                 ),
                 "stats": TextFile(self._statistics),
                 "err": self.err,
-                "errors": _SharedStreamFile(lambda _now: Errors(self.engine), mode=0o444),
+                "errors": _SharedStreamFile(lambda _uid, _now: Errors(self.engine), mode=0o444),
                 "clone": self.clone,
                 "echo": _Addresses(self.address_file).described("echo/HOST: requests and replies in Redox's octets"),
                 "ping": _Addresses(_streams(self._parse_ping)).described("ping/HOST[,count=4,…]: read it"),
@@ -113,26 +113,26 @@ class IcmpScheme(ConversationScheme):
 
     def _parse_ping(self, text: str) -> Opener:
         host, options = parse_ping(text)
-        return self._to(host, lambda path, now: Ping(self.engine, path, options, self.context.timers, now))
+        return self._to(host, lambda path, uid, now: Ping(self.engine, path, options, self.context.timers, now, uid))
 
     def _parse_trace(self, text: str) -> Opener:
         host, options = parse_trace(text)
-        return self._to(host, lambda path, now: Trace(self.engine, path, options, self.context.timers, now))
+        return self._to(host, lambda path, uid, now: Trace(self.engine, path, options, self.context.timers, now, uid))
 
     def _parse_udp_port(self, text: str) -> Opener:
         port = parse_number(text, 1, 65535)
-        return lambda _now: Errors(self.engine, port)
+        return lambda _uid, _now: Errors(self.engine, port)
 
-    def _to(self, host: str, begin: Callable[[Path, float], SharedStream]) -> Opener:
+    def _to(self, host: str, begin: Callable[[Path, int, float], SharedStream]) -> Opener:
         """Return an opener for a stream to *host* that begins when the address is known: at once, or after a lookup."""
         names = self.context.names
 
-        def begin_at(addresses: tuple[bytes, ...], now: float) -> SharedStream:
-            return begin(self._path(host, addresses), now)
+        def opener(uid: int, now: float) -> SharedStream:
+            def begin_at(addresses: tuple[bytes, ...], now: float) -> SharedStream:
+                return begin(self._path(host, addresses), uid, now)
 
-        def opener(now: float) -> SharedStream:
             known = names.known(host)
-            return begin_at(known, now) if known else LookupThen(names, host, begin_at, now)
+            return begin_at(known, now) if known else LookupThen(names, host, begin_at, now, uid)
 
         return opener
 
@@ -202,5 +202,5 @@ class _SharedStreamFile(StreamFile):
 
     def open(self, flags: int, caller: Caller, now: float) -> Handle:
         """Make a stream and return its first handle."""
-        del flags, caller
-        return self._opener(now).hold()
+        del flags
+        return self._opener(caller.uid, now).hold()

@@ -32,8 +32,10 @@ _HEADERS: Final = 28  # octets of IP and ICMP header
 class Trace(TextStream):
     """One trace to one destination, with one probe at a time."""
 
-    def __init__(self, icmp: Icmp, path: Path, options: TraceOptions, timers: Timers, now: float) -> None:
+    def __init__(self, icmp: Icmp, path: Path, options: TraceOptions, timers: Timers, now: float, uid: int = 0) -> None:
+        """Send the first probe. All of them come from the share of *uid*."""
         super().__init__()
+        self._uid = uid
         self.destination = path.destination
         self._icmp = icmp
         self._path = path
@@ -48,11 +50,21 @@ class Trace(TextStream):
         self._identifier = icmp.register(self)
         address = presentation(path.destination)
         self._timeout = timers.timer(self._missed, f"icmp/trace/{address}")
+        self._turn = timers.timer(self._send, f"icmp/trace/{address} turn")
         size = f"{options.size}({options.size + _HEADERS})"
         self.add_line(f"trace to {address} ({address}), {options.hops} hops max, {size} bytes")
         self._probe(now)
 
     def _probe(self, now: float) -> None:
+        """Send the next probe, when the share of the user allows it."""
+        wait = self._icmp.turn_of(self._uid, self._options.size, now)
+        if wait:
+            self._waiting = False  # an answer to the probe before would come too late
+            self._turn.set(now + wait)
+        else:
+            self._send(now)
+
+    def _send(self, now: float) -> None:
         self._sequence = self._sequence + 1 & 0xFFFF
         self._sent_at, self._waiting = now, True
         self._timeout.set(now + self._options.timeout)
@@ -89,12 +101,13 @@ class Trace(TextStream):
         """Send the probe that was refused."""
         if self._refused:
             self._refused = False
-            self._probe(now)
+            self._send(now)
 
     def end(self, now: float) -> None:
         """Stop probing and release the identifier."""
         del now
         self._timeout.end()
+        self._turn.end()
         self._icmp.release(self._identifier)
 
     def _missed(self, now: float) -> None:
@@ -117,6 +130,7 @@ class Trace(TextStream):
 
     def _end_trace(self, line: str) -> None:
         self._timeout.clear()
+        self._turn.clear()
         self._waiting = False
         self.add_line(line)
         self.finish()

@@ -6,8 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemefs.scheme import Caller, Event, Scheme, StaticDirectory, Tree, Watcher
+from schemefs.shares import Shares
+from schemefs.timers import Timers
 from schemes.event.notation import REPORTED, Text
-from schemes.event.scheme import QueueHandle, _SharedQueue
+from schemes.event.scheme import QueueHandle, SharedQueue
 
 BITS = (Event.IN, Event.OUT, Event.ERR, Event.HUP)
 TRUTHS = st.sets(st.sampled_from(BITS)).map(sum)
@@ -52,7 +54,7 @@ class Reader:
     def __init__(self) -> None:
         tree = Tree()
         self.scheme = tree.schemes["tcp"] = Things()
-        self.handle = QueueHandle(_SharedQueue(), tree, Text(), Caller(0))
+        self.handle = QueueHandle(SharedQueue(Shares().watches, 0, Timers()), tree, Text(), Caller(0))
         self.handle.on_changed = self._wake
         self.awake = True
         self.interest: dict[int, int] = {}

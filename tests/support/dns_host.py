@@ -20,6 +20,7 @@ from schemefs.log import LogRings
 from schemefs.names import Names
 from schemefs.net.addresses import packed
 from schemefs.scheme import Caller, Handle, SchemeContext
+from schemefs.shares import Shares
 from schemefs.testing.wire import SimulatedWire, WireImpairment, WireLink, run
 from schemefs.timers import Timers
 from schemes.dns import DnsScheme
@@ -147,6 +148,7 @@ class DnsHost:
         self.wire = SimulatedWire(self.timers, self.random, impairment)
         self.now = 0.0
         self.names = Names(hosts)
+        self.shares = Shares()
         left = self._stack(self.wire.left, ["10.0.2.15"])
         right = self._stack(self.wire.right, ["10.0.2.2", SERVER, SECOND])
         self.network = left
@@ -170,12 +172,14 @@ class DnsHost:
     def _context(self, network: Network, **services: object) -> SchemeContext:
         logs = LogRings(lambda: self.now)
         services = {"ip": network, **services}
-        return SchemeContext(self.timers, self.random, Config(), self.names, logs, services=services)
+        return SchemeContext(
+            self.timers, self.random, Config(), self.names, logs, shares=self.shares, services=services
+        )
 
-    def open(self, path: str, flags: int = os.O_RDONLY) -> Handle:
+    def open(self, path: str, flags: int = os.O_RDONLY, caller: Caller = ROOT) -> Handle:
         """Open `dns/example.com`, `tcp/…`. The handle may still be opening."""
         scheme, _, rest = path.partition("/")
-        return getattr(self, scheme).open(rest, flags, ROOT, self.now)  # type: ignore[no-any-return]
+        return getattr(self, scheme).open(rest, flags, caller, self.now)  # type: ignore[no-any-return]
 
     def opened(self, handle: Handle, seconds: float = 60.0) -> Handle:
         """Advance the clock until the open is complete. Raises the open's failure."""

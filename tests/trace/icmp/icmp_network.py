@@ -133,8 +133,8 @@ class Host:
         self.scheme = IcmpScheme(context)
         self.engine = self.scheme.engine
 
-    def open(self, path, now=0.0):
-        return self.scheme.open(path, 0, ROOT, now)
+    def open(self, path, now=0.0, caller=ROOT):
+        return self.scheme.open(path, 0, caller, now)
 
     def text(self, path):
         return self.scheme.lookup(path, ROOT).read(ROOT, 0.0).decode()

@@ -7,7 +7,8 @@ import pytest
 from icmp_network import PEER, ROOT, US, Host, datagram, error_message, octets
 
 from schemefs.errors import SchemeError
-from schemefs.scheme import Event
+from schemefs.scheme import Caller, Event
+from schemefs.shares import ECHO_OCTETS
 from schemes.icmp import wire
 
 
@@ -48,6 +49,19 @@ class TestBinaryEcho:
         with pytest.raises(SchemeError) as caught:
             self.write(echo, bytes(65536))
         assert caught.value.errno == errno.EMSGSIZE
+
+    def test_more_than_the_share_of_a_user_is_enobufs(self):
+        host = Host()
+        echo, other = (host.open("echo/10.0.2.2", caller=Caller(uid)) for uid in (1000, 1001))
+        taken = 0
+        with pytest.raises(SchemeError) as caught:
+            while taken < ECHO_OCTETS:
+                taken += self.write(echo, bytes(60_000))
+        assert caught.value.errno == errno.ENOBUFS
+        sentence = f"uid 1000 sends {ECHO_OCTETS} octets of echo requests a second; no more are allowed"
+        assert caught.value.sentence == sentence
+        assert self.write(other, b"\x00\x01hello") == 7
+        assert self.write(echo, b"\x00\x01hello", now=0.1) == 7
 
     def test_a_small_buffer_gets_what_fits(self):
         host = Host()

@@ -7,7 +7,8 @@ import pytest
 from icmp_network import ROOT, Host, datagram, lines, octets
 
 from schemefs.errors import SchemeError
-from schemefs.scheme import Event
+from schemefs.scheme import Caller, Event
+from schemefs.shares import ECHO_OCTETS, ECHO_OVERHEAD
 from schemes.icmp import wire
 
 PEER = octets("10.0.2.2")
@@ -321,4 +322,62 @@ def test_trace_ends_after_its_hops():
     trace = host.open("trace/10.9.9.9,hops=2,tries=1,timeout=0.5")
     host.run_until(10.0)
     assert lines(trace)[0][1:] == [" 1  *", " 2  *"]
+    assert lines(trace)[1]
+
+
+def sent_by(host, ping):
+    """Return how many octets of requests one stream has sent."""
+    identifier = ping.shared._identifier
+    return sum(
+        len(request) - 28 + ECHO_OVERHEAD
+        for request in host.network.sent
+        if wire.HEADER.unpack_from(request, 20)[3] == identifier
+    )
+
+
+def test_pings_of_one_user_share_its_octets_per_second_and_delay_no_other():
+    host = Host()
+    many = [host.open("ping/10.0.2.2,count=0,size=65000,interval=0.001", 1.0, Caller(1000)) for _ in range(10)]
+    one = host.open("ping/10.0.2.2,count=0,interval=0.01", 1.0, Caller(1001))
+    root = [host.open("ping/10.0.2.2,count=0,size=65000,interval=0.001", 1.0) for _ in range(2)]
+    host.run_until(3.0)
+    total = [sent_by(host, ping) for ping in many]
+    assert 0.95 * 2 * ECHO_OCTETS < sum(total) <= 2 * ECHO_OCTETS + 66_000
+    assert max(total) - min(total) <= 66_000
+    assert sent_by(host, one) == 201 * (56 + ECHO_OVERHEAD)
+    assert [sent_by(host, ping) for ping in root] == [2001 * 66_000] * 2
+    for ping in (*many, one, *root):
+        ping.close(3.0)
+    assert host.timers.pending == 0
+
+
+def test_traces_of_one_user_share_its_octets_per_second():
+    host = Host()
+    path = "trace/10.0.2.2,hops=255,tries=10,timeout=0.001,size=65000"
+    traces = [host.open(path, 1.0, Caller(1000)) for _ in range(20)]
+    host.run_until(2.0)
+    total = sum(sent_by(host, trace) for trace in traces)
+    assert 0.95 * ECHO_OCTETS < total <= ECHO_OCTETS + 66_000
+    for trace in traces:
+        trace.close(2.0)
+    assert host.timers.pending == 0
+
+
+def test_an_answer_that_comes_while_the_next_probe_waits_for_its_turn_is_too_late():
+    host = Host()
+    for _ in range(5):
+        host.open("ping/10.0.2.2,count=1,size=65000", 1.0, Caller(1000))
+    before = len(host.network.sent)
+    trace = host.open("trace/10.0.2.2,hops=2,tries=2,timeout=0.01", 1.0, Caller(1000))
+    host.run_until(1.1)
+    number = next(
+        number
+        for number, request in enumerate(host.network.sent)
+        if number >= before and wire.HEADER.unpack_from(request, 20)[3] == trace.shared._identifier
+    )
+    for _ in range(5):
+        host.open("ping/10.0.2.2,count=1,size=65000", host.timers.latest, Caller(1000))
+    host.run_until(1.12)
+    reply_to(host, number, 1.12)
+    host.run_until(2.0)
     assert lines(trace)[1]

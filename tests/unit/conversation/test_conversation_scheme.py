@@ -12,7 +12,8 @@ from schemefs.conversation.control import HELP
 from schemefs.conversation.options import FILE_OPTIONS
 from schemefs.errors import SchemeError
 from schemefs.fs.permissions import permits
-from schemefs.scheme import Event, TextFile
+from schemefs.scheme import Caller, Event, TextFile
+from schemefs.shares import CONVERSATIONS
 from tests.support.pipe_world import OTHER, RDONLY, RDWR, USER, WRONLY, World
 
 FILES = ["ctl", "data", "rx", "tx", "listen", "local", "remote", "status", "status.json", "err", "events", "settings"]
@@ -237,3 +238,31 @@ def test_rx_cannot_be_written_nor_tx_read(world: World) -> None:
     assert (rx.reads, rx.writes, tx.reads, tx.writes) == (True, False, False, True)  # type: ignore[attr-defined]
     data = world.open("0/data", RDWR)
     assert data.queued() == 0
+
+
+def test_one_user_has_so_many_conversations(world: World) -> None:
+    handles = [world.open("clone") for _ in range(CONVERSATIONS)]
+    for path in ("clone", ":8080", "127.0.0.1:8080", "127.0.0.1:8080,accept"):
+        with pytest.raises(SchemeError) as raised:
+            world.open(path)
+        assert raised.value.errno == errno.EMFILE
+        assert raised.value.sentence == f"uid 1000 has {CONVERSATIONS} conversations; no more are allowed"
+    world.close(world.open("clone", caller=OTHER), handles.pop())
+    handles.append(world.open("clone"))
+    root = [world.open("clone", caller=Caller(0)) for _ in range(CONVERSATIONS + 1)]
+    world.close(*handles, *root)
+    assert world.scheme.context.shares.conversations.taken(1000) == 0
+
+
+def test_accept_beyond_the_share_is_emfile_and_the_connection_waits(world: World) -> None:
+    listener = world.open(":8080")
+    peer = world.open("127.0.0.1:8080", caller=OTHER)
+    handles = [world.open("clone") for _ in range(CONVERSATIONS - 1)]
+    with pytest.raises(SchemeError) as raised:
+        world.read(listener)
+    assert raised.value.errno == errno.EMFILE
+    assert listener.fevent(Event.IN) == Event.IN
+    world.close(handles.pop())
+    line = world.read(listener)
+    assert line is not None and line.split()[2] == b"127.0.0.1:8080"
+    world.close(peer, listener, *handles)

@@ -8,10 +8,12 @@ import os
 import pytest
 
 from schemefs.errors import SchemeError
+from schemefs.scheme import Caller
+from schemefs.shares import LOOKUPS
 from schemes.dns.cache import MAX_ENTRIES, MAX_NEGATIVE_TTL, MAX_OCTETS, MAX_TTL, Cache
 from schemes.dns.stub_resolver import MAX_LOOKUPS
 from schemes.dns.wire import Question
-from tests.support.dns_host import ADDRESS, SECOND, DnsHost, address, only, reply
+from tests.support.dns_host import ADDRESS, SECOND, DnsHost, Query, Server, address, only, reply
 
 
 def test_an_answer_holds_for_its_ttl() -> None:
@@ -76,6 +78,33 @@ def test_pending_questions_are_bounded() -> None:
     for handle in handles:
         handle.close(host.now)
     assert host.timers.pending <= 1  # the wire's own
+
+
+def test_one_user_can_not_stop_the_look_ups_of_others() -> None:
+    def answer(server: Server, query: Query) -> None:
+        if "example" in query.question[0].to_text():
+            server.sends(reply(query, ADDRESS))
+
+    host = DnsHost(answer)
+    user, other = Caller(1000), Caller(1001)
+    handles = [host.open(f"dns/n{number}.com", os.O_NONBLOCK, user) for number in range(LOOKUPS)]
+    handles += [host.open("dns/n0.com", os.O_NONBLOCK, other)]
+    for path in ("dns/one-more.com", "dns/n0.com"):
+        with pytest.raises(SchemeError) as raised:
+            host.open(path, os.O_NONBLOCK, user)
+        assert raised.value.errno == errno.ENOBUFS
+        assert raised.value.sentence == f"uid 1000 has {LOOKUPS} look-ups under way; no more are allowed"
+    with pytest.raises(SchemeError, match="no more are allowed"):
+        host.open("tcp/one-more.com:80", os.O_NONBLOCK, user)
+    assert host.cat("dns/example.com") == ["10.0.2.80"]
+    handles.pop(0).close(host.now)
+    handles.append(host.open("dns/one-more.com", os.O_NONBLOCK, user))
+    host.passes(60.0)  # all have timed out
+    for number in range(LOOKUPS):
+        handles.append(host.open(f"dns/m{number}.com", os.O_NONBLOCK, user))
+    for handle in handles:
+        handle.close(host.now)
+    assert host.dns.context.shares.lookups.taken(1000) == 0
 
 
 def test_the_cache_is_bounded_in_entries_and_octets() -> None:

@@ -10,8 +10,11 @@ import pytest
 
 from schemefs.errors import SchemeError
 from schemefs.scheme import Caller, Directory, Event, Node, Scheme, StaticDirectory, TextFile, Tree, Watcher
+from schemefs.shares import WATCHES, Shares
+from schemefs.timers import Timers
 from schemes.event.notation import Raw, Text
-from schemes.event.scheme import QueueHandle, _SharedQueue
+from schemes.event.queue import SLICE
+from schemes.event.scheme import QueueHandle, SharedQueue
 
 ROOT = Caller(0, pid=4711)
 
@@ -57,9 +60,11 @@ class Things(Scheme):
 class World:
     def __init__(self, notation: Text | Raw | None = None, caller: Caller = ROOT) -> None:
         self.tree = Tree()
+        self.shares = Shares()
+        self.timers = Timers()
         self.scheme = self.tree.schemes["tcp"] = Things()
         self.thing, self.other = self.scheme.things
-        self.shared = _SharedQueue()
+        self.shared = SharedQueue(self.shares.watches, caller.uid, self.timers)
         self.handle = QueueHandle(self.shared, self.tree, notation or Text(), caller)
         self.woken = 0
         self.handle.on_changed = self.wake
@@ -343,3 +348,72 @@ def test_a_line_longer_than_any_is_refused_whole(world: World) -> None:
     with pytest.raises(SchemeError) as caught:
         world.write(b" " + line)
     assert caught.value.errno == errno.EINVAL
+
+
+def many(world: World, count: int) -> list[Thing]:
+    """Watch as many other things."""
+    things = [Thing() for _ in range(count)]
+    for number, thing in enumerate(things):
+        world.shared.queue.watch(f"tcp/{number}", thing, Event.IN)
+    return things
+
+
+def test_one_user_may_watch_so_many(world: World) -> None:
+    user = World(caller=Caller(1000))
+    things = many(user, WATCHES)
+    with pytest.raises(SchemeError) as raised:
+        user.shared.queue.watch("tcp/one-more", Thing(), Event.IN)
+    assert raised.value.errno == errno.ENOSPC
+    assert raised.value.sentence == f"uid 1000 has {WATCHES} watches in event queues; no more are allowed"
+    user.shared.queue.watch("tcp/0", things[0], Event.OUT)  # replaces another
+    things[1].ends()
+    user.shared.queue.watch("tcp/1", Thing(), Event.IN)
+    many(world, WATCHES + 1)  # root has no bound
+    user.handle.close(0.0)
+    user.timers.on_deadline(0.0)
+    for _ in range(WATCHES // SLICE):
+        user.timers.on_deadline(0.0)
+    assert user.shares.watches.taken(1000) == 0
+
+
+def test_a_long_queue_is_closed_in_slices(world: World) -> None:
+    things = many(world, 3 * SLICE)
+    woken = world.woken
+    world.handle.close(0.0)
+    left = []
+    for _ in range(4):
+        left.append(sum(bool(thing.watchers) for thing in things))
+        things[-1].becomes(Event.IN)
+        world.timers.on_deadline(0.0)
+    assert left == [2 * SLICE, SLICE, 0, 0]
+    assert world.timers.pending == 0
+    assert world.woken == woken
+
+
+def test_many_changes_are_looked_at_in_slices_and_none_is_lost(world: World) -> None:
+    things = many(world, 3 * SLICE)
+    assert world.read() is None
+    while world.timers.pending:
+        world.timers.on_deadline(0.0)
+        assert world.read() is None
+    for thing in things:
+        thing.becomes(0)
+    things[-1].becomes(Event.IN)
+    woken = world.woken
+    looks = 0
+    while (event := world.handle.read(4096, 0.0)) is None:
+        looks += 1
+        world.timers.on_deadline(0.0)
+        assert world.woken == woken + looks
+    assert event == f"tcp/{3 * SLICE - 1} read\n".encode()
+    assert looks == 2
+
+
+def test_one_read_returns_one_slice_of_events(world: World) -> None:
+    things = many(world, 2 * SLICE + 1)
+    for thing in things:
+        thing.becomes(Event.IN)
+    counts = []
+    while (events := world.read(1 << 20)) is not None:
+        counts.append(events.count(b"\n"))
+    assert counts == [SLICE, SLICE, 1]

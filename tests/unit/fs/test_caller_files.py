@@ -9,7 +9,7 @@ import resource
 import signal
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -182,11 +182,36 @@ async def test_what_can_not_even_be_killed_is_given_up(hanging: Path, monkeypatc
 async def test_the_wait_for_a_slot_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(caller_files, "TIMEOUT", 0.1)
     slots = trio.CapacityLimiter(1)
-    monkeypatch.setattr(caller_files, "_reader_slots", slots)
+    monkeypatch.setitem(caller_files._slots_of_uid, os.getuid(), slots)
     async with slots:
         with trio.fail_after(10), refusal() as caught:
             await caller_files.read_for(myself(), [str(tmp_path)], here(), 1)
     assert caught[0].errno == errno.ETIMEDOUT
+
+
+async def test_readers_of_one_user_wait_for_each_other_and_delay_no_other_user(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    begun, may_end = [], trio.Event()
+
+    async def run(_command: object, names: Sequence[str]) -> Mapping[str, caller_files.MemoryCopy]:
+        if names == ["slow"]:
+            begun.append(names)
+            await may_end.wait()
+        return {}
+
+    monkeypatch.setattr(caller_files, "_run", run)
+    limit = caller_files.READERS_OF_UID
+    async with trio.open_nursery() as nursery:
+        for unique in range(3 * limit):
+            nursery.start_soon(caller_files.read_for, Caller(NOBODY), ["slow"], here(), unique)
+        await wait_all_tasks_blocked()
+        assert len(begun) == limit
+        for caller in (Caller(NOBODY - 1), Caller(0)):
+            assert await caller_files.read_for(caller, ["text"], here(), 99) == {}
+        assert len(begun) == limit
+        may_end.set()
+    assert len(begun) == 3 * limit
+    assert not caller_files._slots_of_uid
 
 
 async def test_a_signal_ends_it_at_once(hanging: Path) -> None:
