@@ -2,6 +2,7 @@
 
     nameservers = ["10.0.2.3"]
     search = ["example.org"]
+    hostname = "lab1"                 # what DHCP tells the server
     hosts = ["127.0.0.1 localhost"]
     forward = false
     routes = ["default via 10.0.2.2 dev eth0"]
@@ -15,7 +16,7 @@
     mac = "02:52:54:00:12:34"
     mtu = 1500
     state = "up"
-    dhcp = true                       # addresses, routes and name servers of a lease are not in this text
+    dhcp = true                       # what a lease configures is not in this text
     addresses = ["10.0.2.15/24"]      # the preferred source first
     neighbors = ["10.0.2.9 52-55-0a-00-02-09"]
     impair = ["loss 1% delay 20ms"]
@@ -80,6 +81,7 @@ class Document:
     nameservers: tuple[str, ...] | None = None
     search: tuple[str, ...] | None = None
     hosts: tuple[str, ...] | None = None
+    hostname: str | None = None
     forward: bool = False
     routes: tuple[str, ...] = ()
     interfaces: Mapping[str, InterfaceDocument] = field(default_factory=dict)
@@ -93,7 +95,16 @@ def parse(text: str, tables: Tables) -> Document:
     except tomllib.TOMLDecodeError as error:
         message = f"not TOML: {error}"
         raise ValueError(message) from None
-    like = {"nameservers": [], "search": [], "hosts": [], "forward": False, "routes": [], "interface": {}, "log": {}}
+    like = {
+        "nameservers": [],
+        "search": [],
+        "hosts": [],
+        "hostname": "",
+        "forward": False,
+        "routes": [],
+        "interface": {},
+        "log": {},
+    }
     _check(table, like, "")
     interfaces = {name: interface_document(name, values, tables) for name, values in table.get("interface", {}).items()}
     if LOOPBACK not in interfaces:
@@ -103,6 +114,7 @@ def parse(text: str, tables: Tables) -> Document:
     names = {key: tuple(table[key]) for key in _NAMES if key in table}
     return Document(
         **names,
+        hostname=table.get("hostname"),
         forward=table.get("forward", False),
         routes=tuple(table.get("routes", ())),
         interfaces=interfaces,
@@ -114,6 +126,8 @@ def text_of(document: Document, tables: Tables) -> str:
     """Return the TOML that `parse` reads *document* from."""
     names = {key: getattr(document, key) for key in _NAMES}
     lines = [f"{key} = {_toml(value)}" for key, value in names.items() if value is not None]
+    if document.hostname:
+        lines.append(f"hostname = {_toml(document.hostname)}")
     lines += [f"forward = {_toml(document.forward)}", f"routes = {_toml(document.routes)}"]
     for name, interface in document.interfaces.items():
         lines += ["", f"[interface.{name}]"]

@@ -88,9 +88,10 @@ class Configuration:
         names = self._context.names
         interfaces = self._network.interfaces.values()
         return Document(
-            nameservers=tuple(map(presentation, names.nameservers)),
-            search=tuple(names.search),
+            nameservers=tuple(map(presentation, self._dhcp.nameservers.configured)),
+            search=tuple(self._dhcp.search.configured),
             hosts=tuple(names.hosts.splitlines()),
+            hostname=self._dhcp.hostname,
             forward=self._network.forwarding,
             routes=tuple(
                 rule_line(rule)
@@ -105,7 +106,7 @@ class Configuration:
         described = InterfaceDocument(
             driver=LOOPBACK_DRIVER,
             mac=mac_text(interface.mac) if interface.mac else "",
-            mtu=interface.mtu,
+            mtu=self._dhcp.configured_mtu(interface),
             state="up" if interface.is_up else "down",
             dhcp=self._dhcp.client(interface.name) is not None,
             addresses=tuple(
@@ -136,10 +137,9 @@ class Configuration:
                 context.attach(plan.interfaces[name], now)
                 context.config.interfaces.append(plan.interfaces[name])
         plan.carry_out(now)
-        if (document.nameservers, document.search, document.hosts) != (before.nameservers, before.search, before.hosts):
-            try:
-                plan.set_names()
-            except ValueError as error:
-                raise SchemeError(errno.EINVAL, str(error)) from None
+        try:
+            plan.set_names(before)
+        except ValueError as error:
+            raise SchemeError(errno.EINVAL, str(error)) from None
         if current_levels() != before.log:
             self._levels_changed()

@@ -12,10 +12,11 @@ from schemes.netcfg.commands import Command, CommandFile, each_line
 from schemes.netcfg.dhcp_client import DhcpClient
 from schemes.netcfg.grammar import rule_of
 from schemes.netcfg.leased_interface import LeasedInterface
+from schemes.netcfg.leased_value import LeasedValue
 
 if TYPE_CHECKING:
     from schemefs.driver import Link
-    from schemefs.net.network_layer import NetworkLayer, RouteEntry
+    from schemefs.net.network_layer import Interface, NetworkLayer, RouteEntry
     from schemefs.net.transports import DatagramService, OpenPort
     from schemefs.scheme import Caller, SchemeContext
 
@@ -34,6 +35,9 @@ class Dhcp:
         self._clients: dict[str, DhcpClient] = {}
         self._hosts: dict[str, LeasedInterface] = {}
         self._port: OpenPort | None = None
+        self.nameservers: LeasedValue[bytes] = LeasedValue(context.names, "nameservers")
+        self.search: LeasedValue[str] = LeasedValue(context.names, "search")
+        self.hostname = ""  # sent with requests; empty: none is
         self._duplicates = context.timers.timer(self._decline_duplicates, "dhcp duplicates")
         network.on_change.append(self._network_changed)
 
@@ -49,7 +53,7 @@ class Dhcp:
         if name not in self._clients:
             if self._port is None:
                 self._port = self._udp().open_port(wire.CLIENT_PORT, self._receive)
-            host = self._hosts[name] = LeasedInterface(self.network, self.context.names, link, self.changed)
+            host = self._hosts[name] = LeasedInterface(self, self.network, link)
             client = self._clients[name] = DhcpClient(host, self.context.timers, self.context.random, name)
             client.start(now)
             self._switched(name)
@@ -73,10 +77,22 @@ class Dhcp:
             raise SchemeError(errno.ENOTCONN, f"DHCP is off on {name}; write 'on' first")
         client.renew(now)
 
+    def set_hostname(self, name: str) -> None:
+        """Tell servers *name* from the next request on; empty: none."""
+        if name != self.hostname:
+            self.hostname = name
+            for callback in tuple(self.network.on_change):
+                callback("hostname")
+
     def is_leased(self, interface: str, address: bytes) -> bool:
         """Return True if a lease has added this address. The lease's end removes it."""
         host = self._hosts.get(interface)
         return host is not None and bool(host.address) and address == host.address
+
+    def configured_mtu(self, interface: Interface) -> int:
+        """Return the MTU of *interface* without that of a lease."""
+        host = self._hosts.get(interface.name)
+        return host.configured_mtu if host is not None else interface.mtu
 
     def is_leased_route(self, rule: RouteEntry) -> bool:
         """Return True if a lease has added this rule. The lease's end removes it."""

@@ -4,7 +4,7 @@
       ^                                         | nak             ^  <──ack──────'  <──ack──────'    |
       '──────────────────────── nak, expired, address not usable (decline, 10 s) ─────────────────────'
 
-The end of a lease removes its address and its routes. Its name servers stay. A server cuts a renewal short on
+The end of a lease undoes what it configured. A server cuts a renewal short on
 purpose or by fault: what it leaves out stays as it was.
 """
 
@@ -53,6 +53,10 @@ class Host(Protocol):
     @property
     def mac(self) -> bytes:
         """The hardware address, by which a server identifies the client."""
+
+    @property
+    def hostname(self) -> str:
+        """The name to tell the server; empty: none."""
 
     def broadcast(self, message: bytes, source: bytes, now: float) -> None:
         """Send to all servers, from the address *source*."""
@@ -162,7 +166,9 @@ class DhcpClient:
     def _discover(self, now: float) -> None:
         self._attempts += 1
         seconds = int(now - self._began_at)
-        self._host.broadcast(wire.build(wire.DISCOVER, self._xid, self._host.mac, seconds), ANY_V4, now)
+        host = self._host
+        message = wire.build(wire.DISCOVER, self._xid, host.mac, seconds, hostname=host.hostname)
+        host.broadcast(message, ANY_V4, now)
         self._timer.set(now + self._retry_after())
 
     def _request(self, offer: wire.Reply, now: float) -> None:
@@ -172,10 +178,17 @@ class DhcpClient:
             self._enter(REQUESTING)
         self._attempts += 1
         seconds = int(now - self._began_at)
+        host = self._host
         message = wire.build(
-            wire.REQUEST, self._xid, self._host.mac, seconds, requested=offer.address, server=offer.server
+            wire.REQUEST,
+            self._xid,
+            host.mac,
+            seconds,
+            requested=offer.address,
+            server=offer.server,
+            hostname=host.hostname,
         )
-        self._host.broadcast(message, ANY_V4, now)
+        host.broadcast(message, ANY_V4, now)
         self._timer.set(now + self._retry_after())
 
     def _acknowledged(self, ack: wire.Reply, now: float) -> None:
@@ -232,11 +245,12 @@ class DhcpClient:
             return
         if now >= self._rebind_at:
             self._enter(REBINDING)
-        message = wire.build(wire.REQUEST, self._xid, self._host.mac, int(now - self._began_at), own=lease.address)
+        host, seconds = self._host, int(now - self._began_at)
+        message = wire.build(wire.REQUEST, self._xid, host.mac, seconds, own=lease.address, hostname=host.hostname)
         if self.state == RENEWING:
-            self._host.unicast(message, lease.server, now)
+            host.unicast(message, lease.server, now)
         else:
-            self._host.broadcast(message, lease.address, now)
+            host.broadcast(message, lease.address, now)
         end = self._rebind_at if self.state == RENEWING else self._expires_at
         self._timer.set(min(end, now + max((end - now) / 2, MIN_RENEWAL_RETRY)))
 
@@ -289,10 +303,14 @@ def _further_parameters(lease: wire.Reply) -> Iterator[str]:
     if lease.static_routes:
         routes = (f"{presentation(to)}/{length} via {presentation(via)}" for to, length, via in lease.static_routes)
         yield f"routes={', '.join(routes)}"
+    if lease.domains:
+        yield f"domains={' '.join(lease.domains)}"
+    if lease.mtu:
+        yield f"mtu={lease.mtu}"
 
 
 def _parameters(lease: wire.Reply) -> tuple[object, ...]:
-    return lease.routers, lease.static_routes, lease.nameservers
+    return lease.routers, lease.static_routes, lease.nameservers, lease.domains, lease.mtu
 
 
 def _completed(ack: wire.Reply, lease: wire.Reply) -> wire.Reply:
@@ -307,6 +325,8 @@ def _completed(ack: wire.Reply, lease: wire.Reply) -> wire.Reply:
         routers=routes.routers,
         static_routes=routes.static_routes,
         nameservers=ack.nameservers or lease.nameservers,
+        domains=ack.domains or lease.domains,
+        mtu=ack.mtu or lease.mtu,
     )
 
 

@@ -15,9 +15,13 @@ import dpkt
 from schemes.netcfg.dhcp_options import (
     CLASSLESS_ROUTES,
     CLIENT,
+    DOMAIN_NAME,
+    DOMAIN_SEARCH,
+    HOST_NAME,
     LEASE,
     MESSAGE,
     MESSAGE_TYPE,
+    MTU,
     NAMESERVERS,
     NETMASK,
     PARAMETER_REQUEST_LIST,
@@ -46,6 +50,10 @@ RELEASE: Final = 7
 
 INFINITE: Final = 0xFFFFFFFF
 _BROADCAST_FLAG: Final = 0x8000  # RFC 2131 §4.1: the stack accepts no unicast to an address that it does not have
+# Classless routes come before routers: RFC 3442.
+_WANTED: Final = bytes(
+    (NETMASK, CLASSLESS_ROUTES, ROUTERS, NAMESERVERS, DOMAIN_NAME, MTU, LEASE, RENEWAL, REBINDING, DOMAIN_SEARCH)
+)
 _MIN_MESSAGE: Final = 300  # octets: RFC 1542 §2.1; some relays drop shorter messages
 _BROADCAST_MAC: Final = b"\xff" * 6
 _BOOTREPLY: Final = 2
@@ -68,6 +76,8 @@ class Reply:
     routers: tuple[bytes, ...] = ()  # the preferred one first
     static_routes: tuple[StaticRoute, ...] = ()
     nameservers: tuple[bytes, ...] = ()
+    domains: tuple[str, ...] = ()  # to search
+    mtu: int = 0  # octets
     lease: int = 0  # seconds
     renewal: int = 0
     rebinding: int = 0
@@ -83,16 +93,21 @@ def build(
     own: bytes = b"",
     requested: bytes = b"",
     server: bytes = b"",
+    hostname: str = "",
 ) -> bytes:
-    """Return a client's message. *own*: an address in use (ciaddr). *requested*: the address to request (option 50)."""
+    """Return a client's message. *own*: an address in use (ciaddr). *requested*: the address to request (option 50).
+
+    *hostname* (option 12) goes into requests only: RFC 2131, table 5.
+    """
     options = [(MESSAGE_TYPE, bytes((kind,))), (CLIENT, b"\x01" + mac)]
     if requested:
         options.append((REQUESTED, requested))
     if server:
         options.append((SERVER, server))
-    if kind in (DISCOVER, REQUEST):  # classless routes before routers: RFC 3442
-        wanted = bytes((NETMASK, CLASSLESS_ROUTES, ROUTERS, NAMESERVERS, LEASE, RENEWAL, REBINDING))
-        options.append((PARAMETER_REQUEST_LIST, wanted))
+    if kind in (DISCOVER, REQUEST):
+        options.append((PARAMETER_REQUEST_LIST, _WANTED))
+        if hostname:
+            options.append((HOST_NAME, hostname.encode("ascii")))
     message = dpkt.dhcp.DHCP(
         xid=xid,
         secs=min(seconds, 0xFFFF),
@@ -132,6 +147,8 @@ def parse(octets: Buffer) -> Reply | None:
         routers=options.addresses(ROUTERS),
         static_routes=options.static_routes,
         nameservers=options.addresses(NAMESERVERS),
+        domains=options.domains,
+        mtu=options.mtu,
         lease=options.seconds(LEASE),
         renewal=options.seconds(RENEWAL),
         rebinding=options.seconds(REBINDING),

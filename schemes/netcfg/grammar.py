@@ -8,6 +8,7 @@ neighbor    10.0.2.2 52-55-0a-00-02-02
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from schemefs.net.network_layer import RouteEntry, Routes
 
 LABEL_OCTETS: Final = 63
+MAX_NAME: Final = 253  # octets of a domain name, dots included
+_LABEL: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?", re.ASCII)
 _ONLINK: Final = "onlink"  # the one word of a rule that has no value
 
 
@@ -117,6 +120,14 @@ def parse_domain(text: str) -> str:
         message = f"{text!r} is not a domain name; between its dots are 1 to {LABEL_OCTETS} octets"
         raise ValueError(message)
     return parse_host(text)
+
+
+def parse_hostname(text: str) -> str:
+    """Parse the name of this host: labels of letters, digits and inner hyphens (RFC 1123 §2.1); empty: none."""
+    if text and (len(text) > MAX_NAME or not all(map(_LABEL.fullmatch, text.split(".")))):
+        message = f"{text!r} is not a host name; its labels have 1 to {LABEL_OCTETS} letters, digits and inner hyphens"
+        raise ValueError(message)
+    return text
 
 
 def parse_neighbor(line: str) -> tuple[bytes, bytes]:

@@ -1,4 +1,4 @@
-"""What the lease of one interface puts in force: its address, its routes, and the name servers.
+"""What the lease of one interface puts in force: address, routes, MTU, name servers and search list.
 
 Its own traces are kept apart from the configuration: what existed before stays at its end, and is not part of it.
 """
@@ -10,7 +10,7 @@ import logging
 from contextlib import suppress
 from dataclasses import replace
 from struct import Struct
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from schemefs.errors import SchemeError
 from schemefs.net.addresses import ANY_V4, is_unicast, network_of
@@ -22,36 +22,66 @@ from schemes.netcfg.dhcp_client import prefix_length
 from schemes.netcfg.grammar import Rule, reaches_gateways_last
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from schemefs.driver import Link
-    from schemefs.names import Names
     from schemefs.net.network_layer import NetworkLayer
+    from schemes.netcfg.leased_value import LeasedValue
 
 log = logging.getLogger("schemefs.dhcp")
+
+MIN_MTU: Final = 576  # RFC 791 §3.2; a smaller one, from a faulty server, would cut every message into small pieces
 
 _UDP_HEADER: Final = Struct(">HHHH")
 _CHECKSUM_OFFSET: Final = 6
 
 
+class Shared(Protocol):
+    """What the interfaces have in common."""
+
+    @property
+    def nameservers(self) -> LeasedValue[bytes]:
+        """The name servers in force."""
+
+    @property
+    def search(self) -> LeasedValue[str]:
+        """The search list in force."""
+
+    @property
+    def hostname(self) -> str:
+        """The name to tell servers; empty: none."""
+
+    def changed(self, name: str) -> None:
+        """Wake the pollers of the `dhcp` file of the interface *name*."""
+
+
 class LeasedInterface:
     """Satisfies `dhcp_client.Host`."""
 
-    def __init__(self, network: NetworkLayer, names: Names, link: Link, changed: Callable[[str], None]) -> None:
-        """*changed* is called with the interface's name after a change of the client's text."""
+    def __init__(self, shared: Shared, network: NetworkLayer, link: Link) -> None:
+        self._shared = shared
         self._network = network
-        self._names = names
         self._link = link
-        self._changed = changed
         # Added by `configure` and removed by `deconfigure`; empty: nothing was added, or it existed before.
         self.address = b""
         self.rules: list[Rule] = []
         self._wanted_rules: list[Rule] = []
+        self._mtu = 0  # of the lease, in force; 0: the lease has none, or it is that of the interface
+        self._mtu_before = 0
+
+    @property
+    def configured_mtu(self) -> int:
+        """The MTU of the interface without that of the lease."""
+        mtu = self._network.interfaces[self._link.name].mtu
+        return self._mtu_before if self._mtu == mtu else mtu
 
     @property
     def mac(self) -> bytes:
         """The link's current hardware address."""
         return self._link.mac
+
+    @property
+    def hostname(self) -> str:
+        """The name to tell the server; empty: none."""
+        return self._shared.hostname
 
     def broadcast(self, message: bytes, source: bytes, now: float) -> None:
         """Send a complete frame: an interface without an address has no route for a broadcast."""
@@ -69,7 +99,7 @@ class LeasedInterface:
             log.debug("a DHCP request was not sent: %s", error.sentence)
 
     def configure(self, lease: wire.Reply, now: float) -> str:
-        """Add the address and the routes that do not exist, and set the name servers."""
+        """Add the address and the routes that do not exist; set MTU, name servers and search list."""
         interface = self._network.interfaces[self._link.name]
         if all(lease.address != address for address, _ in interface.configured):
             try:
@@ -78,23 +108,46 @@ class LeasedInterface:
                 return error.sentence
             self.address = lease.address
         self._set_rules(lease)
-        nameservers = tuple(filter(is_unicast, lease.nameservers))
-        if nameservers:
-            self._names.nameservers = nameservers
+        self._set_mtu(lease.mtu, now)
+        self._shared.nameservers.put(self._link.name, tuple(filter(is_unicast, lease.nameservers)))
+        self._shared.search.put(self._link.name, lease.domains)
         return ""
 
     def deconfigure(self, lease: wire.Reply, now: float) -> None:
-        """Remove the address and the routes that `configure` added, if they still exist."""
+        """Undo what `configure` did, where it is still in force."""
         address, self.address = self.address, b""
         self._remove_rules()
+        self._shared.nameservers.put(self._link.name, ())
+        self._shared.search.put(self._link.name, ())
         interface = self._network.interfaces.get(self._link.name)
-        if interface is not None and address:
+        if interface is None:
+            return
+        self._set_mtu(0, now)
+        if address:
             with suppress(SchemeError):
                 interface.remove_address(address, prefix_length(lease), now)
 
     def changed(self) -> None:
         """Wake the pollers of the interface's `dhcp` file."""
-        self._changed(self._link.name)
+        self._shared.changed(self._link.name)
+
+    def _set_mtu(self, mtu: int, now: float) -> None:
+        """Use the MTU of a lease; 0, or one out of bounds: use the configured one again."""
+        interface = self._network.interfaces[self._link.name]
+        wanted = mtu if mtu >= MIN_MTU else 0
+        if wanted != mtu:
+            log.warning("the lease's MTU of %d is not used: it is less than %d", mtu, MIN_MTU)
+        configured, self._mtu = self.configured_mtu, 0
+        if wanted not in (0, configured):
+            try:
+                if interface.mtu != wanted:
+                    interface.set_mtu(wanted, now)
+            except SchemeError as error:
+                log.warning("the lease's MTU is not used: %s", error.sentence)
+            else:
+                self._mtu, self._mtu_before = wanted, configured
+        if not self._mtu and interface.mtu != configured:
+            interface.set_mtu(configured, now)
 
     def _set_rules(self, lease: wire.Reply) -> None:
         """Replace the rules of the lease's previous form, if they differ."""

@@ -16,6 +16,7 @@ from schemefs.net.impairment import Impairment, parse_impairments
 from schemes.netcfg.grammar import (
     Rule,
     parse_domain,
+    parse_hostname,
     parse_neighbor,
     parse_rule_to_add,
     parse_state,
@@ -68,6 +69,7 @@ class Plan:
             name: interface_config(name, interface, IPv4Address(nameserver) if len(nameserver) == 4 else None)
             for name, interface in document.interfaces.items()
         }
+        self._hostname = None if document.hostname is None else parse_hostname(document.hostname)
         self._search = tuple(map(parse_domain, document.search or ()))
 
     def carry_out(self, now: float) -> None:
@@ -77,12 +79,14 @@ class Plan:
             if not target.dhcp:
                 self._dhcp.switch_off(name, now)
         for name, target in self._targets.items():
-            _settle(interfaces[name], target, now)
+            _settle(interfaces[name], target, self._dhcp, now)
         # An address may move from one interface to another: all removals come first.
         for name, target in self._targets.items():
             _remove_addresses(interfaces[name], target.addresses, self._dhcp, now)
         for name, target in self._targets.items():
             _add_addresses(interfaces[name], target.addresses, now)
+        if self._hostname is not None:
+            self._dhcp.set_hostname(self._hostname)
         self._set_routes()
         for name, target in self._targets.items():  # a neighbor may be on the link by a route alone
             _set_neighbors(interfaces[name], target.neighbors, now)
@@ -93,14 +97,17 @@ class Plan:
             if target.dhcp:
                 self._dhcp.switch_on(name, now)
 
-    def set_names(self) -> None:
-        """Put those of name servers, search domains and hosts file in force that the document has."""
+    def set_names(self, before: Document) -> None:
+        """Put those of name servers, search domains and hosts file in force that the document has, and *before* not.
+
+        ValueError: a line of the hosts file is bad.
+        """
         names, document = self._names, self.document
-        if document.hosts is not None:
-            names.set_hosts("".join(f"{line}\n" for line in document.hosts))
-        if document.nameservers is not None:
+        if document.hosts not in (None, before.hosts):
+            names.set_hosts("".join(f"{line}\n" for line in document.hosts or ()))
+        if document.nameservers not in (None, before.nameservers):
             names.nameservers = self._nameservers
-        if document.search is not None:
+        if document.search not in (None, before.search):
             names.search = self._search
 
     def _set_routes(self) -> None:
@@ -133,11 +140,11 @@ def _target(name: str, document: InterfaceDocument) -> _Target:
         raise ValueError(message) from None
 
 
-def _settle(interface: Interface, target: _Target, now: float) -> None:
+def _settle(interface: Interface, target: _Target, dhcp: Dhcp, now: float) -> None:
     """Hardware address, MTU, state, impairments."""
     if target.mac and target.mac != interface.mac:
         interface.set_mac(target.mac, now)
-    if target.mtu and target.mtu != interface.mtu:
+    if target.mtu and target.mtu != dhcp.configured_mtu(interface):
         interface.set_mtu(target.mtu, now)
     if target.is_up != interface.is_up:
         interface.set_up(target.is_up, now)

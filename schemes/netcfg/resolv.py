@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from schemefs.scheme import SchemeContext
 
-NONE: Final = "none"  # empties the search list: an empty write is an error
+NONE: Final = "none"  # empties the search list, or the host name: an empty write is an error
 
 
 def resolv_directory(context: SchemeContext) -> StaticDirectory:

@@ -17,11 +17,12 @@ from schemes.netcfg.commands import Command, CommandFile, check_privileged, each
 from schemes.netcfg.configuration import Configuration
 from schemes.netcfg.dhcp import Dhcp
 from schemes.netcfg.drops import drops_text
+from schemes.netcfg.grammar import parse_hostname
 from schemes.netcfg.interface_lines import interface_line_files
 from schemes.netcfg.interfaces import InterfaceDirectories, plain_directory, redox_directory
 from schemes.netcfg.log_levels import levels_text, parse_level
 from schemes.netcfg.rendering import counters_text, route_table
-from schemes.netcfg.resolv import resolv_directory
+from schemes.netcfg.resolv import NONE, resolv_directory
 from schemes.netcfg.routing import route_directory
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ route/get/ADDRESS                 the rule that applies to an address, and why
 routes                            the table, most specific rule first
 resolv/{nameserver,search,hosts}  a write replaces the whole text: name servers, one per line; domains in which short
                                   names are looked up (or none); hosts, in the form of /etc/hosts
+hostname                          the name that DHCP tells the server: echo lab1 >hostname; echo none >hostname
 ip/forward                        1: forward datagrams to other hosts, as a router; 0: don't
 log/level                         echo trace >log/level; echo 'tcp debug' >log/level; echo 'tcp inherit' >log/level
 config                            the whole configuration as TOML: read, edit, write back; all of it applies or nothing
@@ -90,6 +92,7 @@ class NetcfgScheme(Scheme):
                 "route": route_directory(context, network),
                 "routes": TextFile(lambda: route_table(network.routes.list(), network.interfaces)),
                 "resolv": resolv_directory(context),
+                "hostname": self._hostname_file().described("the name that DHCP tells the server; none: no name"),
                 "ip": StaticDirectory(
                     {"forward": self._forward_file().described("1: forward datagrams to other hosts; 0: drop them")}
                 ).described("settings of IP"),
@@ -139,6 +142,13 @@ class NetcfgScheme(Scheme):
             return lambda now: self._network.set_forwarding(on, now)
 
         return CommandFile(self.context, each_line(parse), lambda: f"{int(self._network.forwarding)}\n")
+
+    def _hostname_file(self) -> TextFile:
+        def parse(line: str) -> Command:
+            name = parse_hostname("" if line == NONE else line)
+            return lambda _now: self._dhcp.set_hostname(name)
+
+        return CommandFile(self.context, each_line(parse), lambda: f"{self._dhcp.hostname or NONE}\n")
 
     def _write_configuration(self, text: str, caller: Caller, now: float) -> None:
         check_privileged(self.context, caller)

@@ -47,6 +47,7 @@ class Lab:
         self.dhcp = self.mount.path / "netcfg/ifaces/eth0/dhcp"
         command = ["dnsmasq", "--no-daemon", "--conf-file=/dev/null", "--port=0", "--interface=lab0", "--user=root"]
         command += ["--dhcp-range=10.0.2.100,10.0.2.101,255.255.255.0,2m", "--dhcp-option=6,10.0.2.3", "--no-ping"]
+        command += ["--dhcp-option=26,1400", "--domain=corp.test", "--dhcp-option=119,eng.test,corp.test"]
         command += [f"--dhcp-leasefile={directory}/leases", "--dhcp-authoritative", "--log-dhcp"]
         with self.log.open("wb") as log:
             self.server = namespace.start(command, stderr=log)
@@ -74,6 +75,7 @@ def test_an_address_is_leased_used_renewed_and_released(lab: Lab) -> None:
     netcfg = lab.mount.path / "netcfg"
     assert lab.dhcp.read_text() == "off\n"
     assert (netcfg / "iface/eth0/addr").read_text() == "Not configured\n"
+    (netcfg / "hostname").write_text("lab7\n")
     lab.dhcp.write_text("on\n")
     lab.wait_for("BOUND")
     lease = lab.lease
@@ -82,6 +84,9 @@ def test_an_address_is_leased_used_renewed_and_released(lab: Lab) -> None:
     assert (lease["server"], lease["routers"], lease["nameservers"]) == ("10.0.2.2", "10.0.2.2", "10.0.2.3")
     assert (netcfg / "iface/eth0/addr").read_text() == f"{address}/24\n"
     assert (netcfg / "resolv/nameserver").read_text() == "10.0.2.3\n"
+    assert (netcfg / "resolv/search").read_text() == "eng.test\ncorp.test\n"
+    assert (netcfg / "iface/eth0/mtu").read_text() == "1400\n"
+    assert "client provides name: lab7" in lab.log.read_text()
     assert "default via 10.0.2.2 dev eth0" in (netcfg / "route/list").read_text()
     assert lab.pings(address)
     before = lab.log.read_text().count("DHCPACK")
@@ -93,6 +98,8 @@ def test_an_address_is_leased_used_renewed_and_released(lab: Lab) -> None:
     wait_until(lambda: "DHCPRELEASE" in lab.log.read_text())
     assert (netcfg / "iface/eth0/addr").read_text() == "Not configured\n"
     assert "default" not in (netcfg / "route/list").read_text()
+    assert (netcfg / "resolv/search").read_text() == ""
+    assert (netcfg / "iface/eth0/mtu").read_text() == "1500\n"
     assert "icmpMsgStatsOutPkts.3=" not in (lab.mount.path / "icmp/stats").read_text()  # no port unreachable
 
 

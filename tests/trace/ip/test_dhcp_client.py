@@ -29,6 +29,7 @@ class ClientHost:
     """A client and its host. Records the messages sent, with their times, and the leases configured."""
 
     mac = MAC
+    hostname = ""
 
     def __init__(self) -> None:
         self.timers = Timers()

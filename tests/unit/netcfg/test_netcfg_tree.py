@@ -26,6 +26,7 @@ def test_directories_list_their_files():
         "route",
         "routes",
         "resolv",
+        "hostname",
         "ip",
         "log",
         "stats",
