@@ -76,6 +76,8 @@ def _establish(tcb: ControlBlock, segment: Segment, now: float) -> bool:
 def _advance(tcb: ControlBlock, segment: Segment, acked: int, now: float) -> None:
     """The ACK covers *acked* octets for the first time."""
     snd, rtt, out = tcb.snd, tcb.rtt, tcb.send_buffer
+    # The window grows by the ACK of a flight that filled it, even if no more was queued then (RFC 5681 §3.1).
+    is_limited = snd.una < tcb.limited_until
     ack = snd.una = segment.ack
     if not rtt.acknowledged(ack, now):
         if tcb.timestamps_on and segment.echo:
@@ -89,7 +91,7 @@ def _advance(tcb: ControlBlock, segment: Segment, acked: int, now: float) -> Non
     tcb.soft_error = tcb.unsendable = None
     tcb.recovery.acknowledged(
         acked, segment.sack, now, rtt.srtt,
-        is_duplicate=False, is_limited=tcb.is_limited, echoed=_echoed(tcb, segment, now),
+        is_duplicate=False, is_limited=is_limited, echoed=_echoed(tcb, segment, now),
     )  # fmt: skip
     if tcb.recovery.decision:
         ecn.log_decision(tcb, now)

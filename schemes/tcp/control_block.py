@@ -186,7 +186,7 @@ class ControlBlock:
         #
         # Sending.
         "blocked",  # the link had no room; the owner calls when it has
-        "is_limited",  # the last transmit stopped at the congestion window
+        "limited_until",  # sequence number: what was sent before it has filled the congestion window
         "stall_reason",  # why octets are unsent, as last logged; empty: none are
         "small_end",  # sequence number: end of the last segment sent that was shorter than the MSS
         "sent_at",  # when text was sent last
@@ -290,7 +290,7 @@ class ControlBlock:
         self.timeout_due = False
         self.replies = ReplyLimit()
         self.blocked = False
-        self.is_limited = False
+        self.limited_until = self.snd.iss
         self.stall_reason = ""
         self.small_end = self.snd.iss
         self.fin_queued = False

@@ -86,6 +86,7 @@ class DuplicateAckRecovery(Recovery):
         elif is_duplicate and self.phase is not LOSS and snd.nxt > snd.una:
             self._duplicates += 1
             self._set_sacked(self._sacked + self.congestion.smss)
+        is_limited = is_limited and self.phase is not FAST
         if self.phase is not OPEN and snd.una >= self.recovery_point:
             self._end_recovery()
         if self.phase is OPEN:

@@ -73,7 +73,7 @@ def arrives(state: EcnState, tcb: ControlBlock, segment: Segment) -> None:
 
 def echoed(state: EcnState, tcb: ControlBlock, ack: int, now: float) -> None:
     """An ACK with ECE came: one reduction for each window of data (§6.1.2), and no growth by this ACK."""
-    tcb.is_limited = False
+    tcb.limited_until = tcb.snd.una
     if ack <= state.reduced_until or tcb.recovery.phase is not OPEN or tcb.snd.nxt == tcb.snd.una:
         return
     before = tcb.congestion.cwnd

@@ -42,6 +42,8 @@ def transmit(tcb: ControlBlock, now: float) -> None:
         pass
     while _send_new(tcb, now):
         pass
+    if tcb.congestion.cwnd - tcb.recovery.pipe < tcb.mss:
+        tcb.limited_until = snd.nxt
     if tcb.retransmission.deadline == inf and (snd.nxt > snd.una or tcb.send_buffer.end > snd.nxt or tcb.fin_queued):
         # In flight: RFC 6298 (5.1). Nothing in flight and text unsent: the window is closed, so probe (§3.8.6.1).
         tcb.retransmission.set(now + tcb.rtt.rto)
@@ -89,12 +91,10 @@ def _send_new(tcb: ControlBlock, now: float) -> bool:
     nxt = snd.nxt
     available = out.end - nxt
     if available <= 0 and (tcb.fin_sent or not tcb.fin_queued):
-        tcb.is_limited = False
         return False
     usable = snd.una + snd.wnd - nxt
     room = tcb.congestion.cwnd - tcb.recovery.pipe
     length = min(available, usable, room, tcb.max_payload)
-    tcb.is_limited = room < tcb.mss and available > 0
     if length < available:
         length = _worth_sending(tcb, length, usable)
         if not length:

@@ -147,9 +147,10 @@ class RackRecovery(Recovery):
         ):
             self.reduce(probed - 1, now)  # §7.4: the loss that the probe has repaired is a sign of congestion
             self.note_decision("the tail loss probe has repaired a loss", "smaller window")
+        grows = self.phase is LOSS or (self.phase is OPEN and acked > 0 and is_limited)
         if self.phase is not OPEN and snd.una >= self.recovery_point:
             self._end_recovery()
-        if octets and (self.phase is LOSS or (self.phase is OPEN and acked and is_limited)):
+        if octets and grows:
             self.congestion.acknowledged(octets, now, srtt)
         newly_lost = self._detect_loss(now, srtt)
         self._recover(newly_lost, octets, now, is_safe=bool(acked) and not newly_lost)

@@ -96,7 +96,7 @@ class Recovery(ABC):
         """Process an ACK that moved SND.UNA by *acked* octets (0: not at all) and carried *blocks*.
 
         *blocks*: the SACK blocks as in the header, not unwrapped.
-        *is_duplicate*: the ACK is a duplicate by RFC 5681 §2. *is_limited*: the congestion window was in full use.
+        *is_duplicate*: the ACK is a duplicate by RFC 5681 §2. *is_limited*: they were sent while the window was full.
         *echoed*: the send time of the segment whose timestamp the ACK echoes, in ms of the local clock, or NO_ECHO.
         """
 
