@@ -41,6 +41,8 @@ ALLOWED = {
         "drivers.virtio", "trio", "pyroute2", "fcntl", "json", "os", "pathlib", "shutil", "socket", "stat",
         "subprocess",
     },
+    "drivers.stream": {"trio", "os", "socket", "stat"},
+    "drivers.passt": {"drivers.stream", "os", "selectors", "signal", "socket", "subprocess"},
     "schemefs.fs": PURE | {
         "schemefs.scheme", "schemefs.handle", "schemefs.nodes", "schemefs.readme", "schemefs.errors",
         "schemefs.timers", "schemefs.call_soon", "schemefs.log", "schemefs.no_callback", "schemefs.net.buffer",

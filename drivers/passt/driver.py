@@ -1,0 +1,73 @@
+"""The passt driver: frames go to passt(1), which makes system calls of the host's network of them. No privilege needed.
+
+    our TCP ── frames ── passt ── sockets of the host ── a LAN, the internet
+
+passt is no network that can lose packets: it takes our segments as if none could be lost. Impairments belong on links
+between two ends that are TCP.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from drivers.passt.options import OPTIONS
+from drivers.passt.program import Passt
+from drivers.stream.options import LARGEST_MTU, mtu_fault
+from drivers.stream.stream_end import StreamEnd
+from schemefs.driver import OptionError
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Sequence
+
+    from schemefs.driver import DriverContext
+    from schemefs.driver_option import DriverOption
+
+
+class PasstDriver(StreamEnd):
+    """Starts passt at `open`, again when it is gone, and ends it with the interface."""
+
+    name: ClassVar[str] = "passt"
+    options: ClassVar[Sequence[DriverOption] | None] = OPTIONS
+
+    def __init__(self, context: DriverContext) -> None:
+        super().__init__(context)
+        self._passt: Passt | None = None
+
+    def open(self) -> None:
+        """Start passt, and wait until it answers."""
+        fault = mtu_fault(self.context.mtu)
+        if not fault and self.context.address is None:
+            fault = "the driver passt needs an address: passt translates it, so any private one will do"
+        if fault:
+            raise OptionError(fault)
+        self.open_link(f"passt:{self.context.options['passt']}", mtu=LARGEST_MTU, mac_seed="passt")
+        try:
+            self.connected(self._start())
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """End passt."""
+        super().close()
+        self._end()
+
+    async def another_end(self) -> socket.socket:
+        """Start passt once more."""
+        self._end()
+        return self._start()
+
+    def _start(self) -> socket.socket:
+        context = self.context
+        assert context.address is not None
+        self._passt = Passt(context.options["passt"], context.address, context.nameserver, self.link.mtu)
+        self._passt.wait_until_ready(self.link.mac, context.address)
+        for line in self._passt.lines():
+            self.log.debug("passt: %s", line)
+        return self._passt.socket
+
+    def _end(self) -> None:
+        passt, self._passt = self._passt, None
+        if passt is not None:
+            self.log.info("passt has ended: %s", passt.end())

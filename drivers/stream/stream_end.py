@@ -1,0 +1,139 @@
+"""One end of a stream of frames: moves them until the other end is gone, and then waits for another one.
+
+    socket ── readable ──> StreamLink.deliver ──> link.receive
+    link.send ──> socket; what it does not take waits for `writable`
+
+Two tasks: one waits for frames or for another end, one for room in the socket (only after it was full). While there is
+no other end the link drops frames, as an unplugged cable does. A subclass says what the other end is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from abc import abstractmethod
+from typing import TYPE_CHECKING, Final
+
+import trio
+
+from drivers.stream.framing import FramingError
+from drivers.stream.link import StreamLink
+from schemefs.driver import Driver, DriverError
+
+if TYPE_CHECKING:
+    import socket
+
+    from schemefs.driver import DriverContext
+
+BURST: Final = 16  # system calls for one wake-up; then the readers that they woke run
+FIRST_WAIT: Final = 0.05  # seconds until the next attempt at another end; twice as long after each
+LONGEST_WAIT: Final = 2.0
+
+
+class StreamEnd(Driver):
+    """Frames are not trusted: every checksum is checked, and completed, in software."""
+
+    def __init__(self, context: DriverContext) -> None:
+        super().__init__(context)
+        self.log = logging.getLogger(f"schemefs.{self.name}.{context.interface}")
+        if context.logs is not None:
+            context.logs.ring(f"{self.name}/{context.interface}.log", self.log.name)
+        self._link: StreamLink | None = None
+        self._peer: socket.socket | None = None
+        self._blocked = trio.Event()
+
+    @property
+    def link(self) -> StreamLink:
+        """The link, once `open` has returned."""
+        if self._link is None:
+            message = f"the {self.name} driver is not open"
+            raise DriverError(message)
+        return self._link
+
+    @abstractmethod
+    async def another_end(self) -> socket.socket:
+        """Return a non-blocking stream socket to another end. OSError, DriverError: not yet."""
+
+    def close(self) -> None:
+        """Close the socket to the other end."""
+        peer, self._peer = self._peer, None
+        if peer is not None:
+            peer.close()
+
+    async def run(self) -> None:
+        """Move frames until cancelled; when the other end is gone, wait for the next."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._write_when_there_is_room)
+            while True:
+                if self._peer is None:
+                    await self._meet()
+                await self._receive()
+
+    def open_link(self, device: str, *, mtu: int, mac_seed: str) -> None:
+        """Make the link; it drops frames until `connected`. The two ends of one stream need different seeds."""
+        self._link = StreamLink(
+            self.context.interface,
+            mac=self.context.mac or b"\x02" + hashlib.sha256(mac_seed.encode(errors="surrogateescape")).digest()[:5],
+            mtu=self.context.mtu or mtu,
+            device=device,
+            on_blocked=self._on_blocked,
+        )
+
+    def connected(self, peer: socket.socket) -> None:
+        """Use *peer*, a non-blocking stream socket, from now on; it is closed here."""
+        self._peer = peer
+        self.link.connected(peer)
+
+    async def _meet(self) -> None:
+        wait = FIRST_WAIT
+        while self._peer is None:
+            try:
+                self.connected(await self.another_end())
+            except (OSError, DriverError) as error:
+                self.log.debug("%s has no other end: %s", self.link.device, error)
+                await trio.sleep(wait)
+                wait = min(2 * wait, LONGEST_WAIT)
+        self.log.info("%s has another end", self.link.device)
+
+    async def _receive(self) -> None:
+        """Deliver frames until the other end is gone."""
+        link, peer = self.link, self._peer
+        assert peer is not None
+        while True:
+            await trio.lowlevel.wait_readable(peer)
+            for _ in range(BURST):
+                try:
+                    count = peer.recv_into(link.reader.space)
+                    if not count:
+                        self._disconnect("it has closed the connection")
+                        return
+                    link.deliver(count, trio.current_time())
+                except BlockingIOError:
+                    break
+                except (OSError, FramingError) as error:
+                    self._disconnect(str(error))
+                    return
+            await trio.lowlevel.checkpoint()
+
+    def _disconnect(self, reason: str) -> None:
+        peer, self._peer = self._peer, None
+        assert peer is not None
+        self.log.warning("%s has lost its other end: %s", self.link.device, reason)
+        self.link.disconnected(trio.current_time())
+        trio.lowlevel.notify_closing(peer)
+        peer.close()
+
+    async def _write_when_there_is_room(self) -> None:
+        while True:
+            await self._blocked.wait()
+            self._blocked = trio.Event()
+            while (peer := self._peer) is not None:
+                try:
+                    await trio.lowlevel.wait_writable(peer)
+                except trio.ClosedResourceError:
+                    break
+                if self._peer is peer and self.link.flush(trio.current_time()):
+                    break
+
+    def _on_blocked(self) -> None:
+        self._blocked.set()

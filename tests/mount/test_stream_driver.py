@@ -1,0 +1,119 @@
+"""The stream driver: two daemons joined by a UNIX socket, without a privilege and without a TAP."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from struct import pack
+
+import pytest
+
+from schemefs.testing.mount import MountFailed, SchemeMount
+
+pytestmark = pytest.mark.needs("fuse")
+
+THEIRS = ("--address", "10.0.2.2/24", "--gateway", "10.0.2.15")
+
+
+@pytest.fixture(scope="module", params=["1500", "65520"])
+def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Path]]:
+    path = str(tmp_path_factory.mktemp("stream") / "socket")
+    arguments = ("--driver", "stream", "--socket", path, "--mtu", request.param)
+    with SchemeMount(*arguments, "--listen") as here, SchemeMount(*arguments, *THEIRS) as there:
+        yield here.path, there.path
+    assert not os.path.exists(path)
+
+
+def test_a_ping(pair: tuple[Path, Path]) -> None:
+    answer = (pair[0] / "icmp/ping/10.0.2.2,count=1").read_text()
+    assert "1 packets received" in answer
+
+
+def test_four_mebioctets_arrive_unchanged(pair: tuple[Path, Path]) -> None:
+    here, there = pair
+    octets = os.urandom(4 << 20)
+    with (there / "tcp/:9000").open() as listener:
+        writing = subprocess.Popen(["sh", "-c", 'cat >"$0"', here / "tcp/10.0.2.2:9000"], stdin=subprocess.PIPE)
+        data = there / "tcp" / listener.readline().split()[0] / "data"
+        reading = subprocess.Popen(["sha256sum", data], stdout=subprocess.PIPE, text=True)
+        writing.communicate(octets, timeout=30)
+        got, _ = reading.communicate(timeout=30)
+    assert got.split()[0] == hashlib.sha256(octets).hexdigest()
+    assert "eth0" not in (there / "netcfg/stats/drops").read_text()
+
+
+def test_another_end_takes_over(tmp_path: Path) -> None:
+    """The listener waits for the next, and one that connects tries again: the mount stays."""
+    path = str(tmp_path / "socket")
+    arguments = ("--driver", "stream", "--socket", path)
+    with SchemeMount(*arguments, *THEIRS, "--listen") as there:
+        with SchemeMount(*arguments) as here:
+            assert "1 packets received" in (here.path / "icmp/ping/10.0.2.2,count=1").read_text()
+        with SchemeMount(*arguments) as here:
+            assert "1 packets received" in (here.path / "icmp/ping/10.0.2.2,count=1").read_text()
+            there.close()
+            with (
+                (here.path / "logging/net/stream/eth0.log,follow").open() as log,
+                SchemeMount(*arguments, *THEIRS, "--listen"),
+            ):
+                assert any("has another end" in line for line in log)
+                assert "1 packets received" in (here.path / "icmp/ping/10.0.2.2,count=1").read_text()
+
+
+def test_a_peer_with_a_bad_length_is_left(tmp_path: Path) -> None:
+    path = str(tmp_path / "socket")
+    with SchemeMount("--driver", "stream", "--socket", path, "--listen") as mount:
+        with socket.socket(socket.AF_UNIX) as peer:
+            peer.connect(path)
+            peer.sendall(pack(">I", 1 << 30))
+            assert peer.recv(1) == b""
+        assert "a frame of 1073741824 octets is announced" in (mount.path / "logging/net/stream/eth0.log").read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ((), "the driver stream needs a socket: --socket PATH"),
+        (("--socket", "{}/none"), "no program listens at {}/none: start the other end first, or give --listen"),
+        (("--socket", "{}/file"), "no program listens at {}/file"),
+        (("--socket", "{}/file", "--listen"), "the socket {}/file can't be used: Address already in use"),
+        (("--socket", "{}/none/there", "--listen"), "the socket {}/none/there can't be used: No such file"),
+        (("--socket", "{}/s", "--mtu", "65535", "--listen"), "an MTU of 65535 is not possible on a stream"),
+        (("--socket", "/" + "x" * 107), "is not a path for a UNIX socket: 1 to 107 octets"),
+        (("--socket", "{}/s", "--tap", "x"), "--tap is an option of the driver tap, which stream does not have"),
+    ],
+)
+def test_what_cannot_be_is_refused_with_a_sentence(arguments: tuple[str, ...], sentence: str, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no socket")
+    given = [argument.format(tmp_path) for argument in arguments]
+    with pytest.raises(MountFailed) as failed:
+        SchemeMount("--driver", "stream", *given)
+    assert sentence.format(tmp_path) in str(failed.value)
+    assert (tmp_path / "file").read_text() == "no socket"
+
+
+def test_a_socket_that_a_killed_listener_left_is_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "socket"
+    left = socket.socket(socket.AF_UNIX)
+    left.bind(str(path))
+    left.close()
+    with SchemeMount("--driver", "stream", "--socket", str(path), "--listen"):
+        with pytest.raises(MountFailed, match="Address already in use"):
+            SchemeMount("--driver", "stream", "--socket", str(path), "--listen")
+        assert path.is_socket()
+    assert not path.exists()
+
+
+def test_a_relative_path_is_of_the_callers_directory(tmp_path: Path) -> None:
+    point = tmp_path / "mount"
+    point.mkdir()
+    command = [sys.executable, "-m", "schemefs"]
+    arguments = ["mount", str(point), "--driver", "stream", "--socket", "here", "--listen"]
+    subprocess.run([*command, *arguments], check=True, cwd=tmp_path, timeout=30)
+    assert (tmp_path / "here").is_socket()
+    subprocess.run([*command, "umount", str(point)], check=True, timeout=30)
