@@ -40,6 +40,7 @@ class Config:
     private: bool = False
     hosts_file: str = "/etc/hosts"
     services_file: str = "/etc/services"
+    driver_reason: str = ""  # for the ready line: why the default driver is not a better one
     log_level: int = logging.INFO
     log_file: str = ""  # appended to, as well as logging/net/schemefs.log; "-" is standard error
     document: Document | None = None  # the configuration file; netcfg applies what the fields above do not have

@@ -220,8 +220,9 @@ class Daemon:
         if self.config.gateway is not None:
             described.append(f"gateway {self.config.gateway}{self.moved}")
         target = self.config.gateway or "127.0.0.1"
+        reason = f"; {self.config.driver_reason}" if self.config.driver_reason else ""
         return (
-            f"mounted {self.mount_point} ({', '.join(described) or 'lo 127.0.0.1/8 only'}). "
+            f"mounted {self.mount_point} ({', '.join(described) or 'lo 127.0.0.1/8 only'}{reason}). "
             f"Try: cat {self.mount_point}/icmp/ping/{target},count=3"
         )
 

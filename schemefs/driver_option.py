@@ -67,6 +67,14 @@ class DriverOption:
         return self.parse(self.default.replace("%d", interface.removeprefix("eth"))) if self.default else None
 
 
+@dataclass(frozen=True, slots=True)
+class AsDefault:
+    """How a driver takes part in the choice of `schemefs mount` without --driver: its module's `AS_DEFAULT`."""
+
+    rank: int  # of the drivers that can be had, the one with the lowest is taken
+    obstacle: Callable[[], str]  # why this user can't have it here, as a clause with the remedy; empty: nothing does
+
+
 Table = Sequence[DriverOption] | None
 """The options of one driver. None: it declares none, takes any texts, and gets them unread."""
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Final, TypeVar, cast
 from urllib.parse import unquote, urlparse
 
 from schemefs.driver import Driver
-from schemefs.driver_option import Table, Tables, table_faults
+from schemefs.driver_option import AsDefault, Table, Tables, table_faults
 
 if TYPE_CHECKING:
     from schemefs.scheme import Scheme
@@ -74,6 +74,17 @@ def option_tables() -> Tables:
     for name in table_faults(tables):
         del tables[name]
     return tables
+
+
+def default_candidates() -> Mapping[str, AsDefault]:
+    """Return the drivers that may be the default one, without importing their classes."""
+    found: dict[str, AsDefault] = {}
+    for point in _points(DRIVERS):
+        with suppress(Exception):  # as in option_tables
+            part = getattr(_module_of(point), "AS_DEFAULT", None)
+            if isinstance(part, AsDefault):
+                found[point.name] = part
+    return found
 
 
 def in_order(schemes: Mapping[str, type[Scheme]], missing: dict[str, str]) -> tuple[type[Scheme], ...]:

@@ -7,11 +7,15 @@ imported when it is used.
 from typing import TYPE_CHECKING
 
 from drivers.passt.options import OPTIONS
+from drivers.passt.program import obstacle
+from schemefs.driver_option import AsDefault
 
 if TYPE_CHECKING:
     from drivers.passt.driver import PasstDriver
 
-__all__ = ["OPTIONS", "PasstDriver"]
+__all__ = ["AS_DEFAULT", "OPTIONS", "PasstDriver"]
+
+AS_DEFAULT = AsDefault(rank=1, obstacle=obstacle)
 
 
 def __getattr__(name: str) -> object:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
+from drivers.passt import examination
 from drivers.passt.options import OPTIONS
 from drivers.passt.program import Passt
 from drivers.stream.options import LARGEST_MTU, mtu_fault
@@ -18,9 +19,9 @@ from schemefs.driver import OptionError
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
-    from schemefs.driver import DriverContext
+    from schemefs.driver import DriverContext, Finding
     from schemefs.driver_option import DriverOption
 
 
@@ -34,6 +35,11 @@ class PasstDriver(StreamEnd):
         super().__init__(context)
         self._passt: Passt | None = None
 
+    @classmethod
+    def examine(cls) -> Iterable[Finding]:
+        """Look at user namespaces and at passt, which is started and ended once."""
+        return examination.examine()
+
     def open(self) -> None:
         """Start passt, and wait until it answers."""
         fault = mtu_fault(self.context.mtu)
@@ -42,11 +48,7 @@ class PasstDriver(StreamEnd):
         if fault:
             raise OptionError(fault)
         self.open_link(f"passt:{self.context.options['passt']}", mtu=LARGEST_MTU, mac_seed="passt")
-        try:
-            self.connected(self._start())
-        except BaseException:
-            self.close()
-            raise
+        self.connected(self._start())
 
     def close(self) -> None:
         """End passt."""
@@ -61,11 +63,12 @@ class PasstDriver(StreamEnd):
     def _start(self) -> socket.socket:
         context = self.context
         assert context.address is not None
-        self._passt = Passt(context.options["passt"], context.address, context.nameserver, self.link.mtu)
-        self._passt.wait_until_ready(self.link.mac, context.address)
-        for line in self._passt.lines():
+        passt = Passt(context.options["passt"], context.address, context.nameserver, self.link.mtu)
+        passt.wait_until_ready(self.link.mac, context.address)
+        self._passt = passt
+        for line in passt.lines():
             self.log.debug("passt: %s", line)
-        return self._passt.socket
+        return passt.socket
 
     def _end(self) -> None:
         passt, self._passt = self._passt, None

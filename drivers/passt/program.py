@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import selectors
+import shutil
 import signal
 import socket
 import subprocess
@@ -24,6 +25,11 @@ END_WITHIN: Final = 2.0
 _LENGTH: Final = Struct(">I")
 _NOISE: Final = "Failed to send"  # …bytes to syslog: a machine without syslog has nothing else to say
 _ARP_REQUEST: Final = bytes.fromhex("0001080006040001")  # RFC 826: Ethernet, IPv4, a request
+
+
+def obstacle() -> str:
+    """Return why the default driver is not passt; empty: it can be started."""
+    return "" if shutil.which("passt") else "passt is not installed (apt-get install passt gives the host's network)"
 
 
 class Passt:
@@ -73,7 +79,10 @@ class Passt:
         return [text for text in texts if text and not text.startswith(_NOISE)]
 
     def wait_until_ready(self, mac: bytes, address: IPv4Interface) -> None:
-        """Ask for a neighbor's hardware address, and wait until an answer can be read. DriverError: none comes."""
+        """Ask for a neighbor's hardware address, and wait until an answer can be read.
+
+        DriverError: none comes, and passt is ended.
+        """
         target = next(host for host in address.network if host != address.ip)
         question = b"\xff" * 6 + mac + b"\x08\x06" + _ARP_REQUEST + mac + address.ip.packed + bytes(6) + target.packed
         with selectors.DefaultSelector() as selector:
@@ -84,7 +93,7 @@ class Passt:
             except OSError:
                 has_answer = False
         if not has_answer:
-            raise DriverError(f"passt can't give a network: {self.end()}")
+            raise DriverError(f"passt can't give a network ({self.end()}); --driver loopback needs none")
 
     def end(self) -> str:
         """End it. Return the last line that it has written, or how it has ended."""

@@ -7,11 +7,15 @@ imported when it is used.
 from typing import TYPE_CHECKING
 
 from drivers.tap.options import OPTIONS
+from drivers.tap.permission import obstacle
+from schemefs.driver_option import AsDefault
 
 if TYPE_CHECKING:
     from drivers.tap.driver import TapDriver
 
-__all__ = ["OPTIONS", "TapDriver"]
+__all__ = ["AS_DEFAULT", "OPTIONS", "TapDriver"]
+
+AS_DEFAULT = AsDefault(rank=0, obstacle=obstacle)
 
 
 def __getattr__(name: str) -> object:

@@ -17,10 +17,19 @@ import click
 from click.core import ParameterSource
 
 from schemefs import __version__, tools
-from schemefs.command import completion, force_umount, mount_command, mount_options, mountpoint, wait_which
+from schemefs.command import (
+    completion,
+    default_driver,
+    force_umount,
+    mount_command,
+    mount_options,
+    mountpoint,
+    wait_which,
+)
 from schemefs.command import doctor as diagnosis
 from schemefs.command.driver_parameters import MountCommand
 from schemefs.config import Config
+from schemefs.document import LOOPBACK_DRIVER
 from schemefs.driver_option import OptionValueError
 from schemefs.errors import StartError, out_of_descriptors
 from schemefs.net.addresses import parse_unicast_mac
@@ -32,7 +41,9 @@ MOUNT_EXAMPLES = """
 \b
 Examples:
   schemefs mount /scheme                          a TAP device schemefs0, 10.0.2.15/24 on it
-  schemefs mount /tmp/s --driver loopback         no root, no TAP: only lo, 127.0.0.1/8
+  schemefs mount ~/net                            the same without root: the host's network, by passt
+  schemefs mount /tmp/s --driver loopback         only lo, 127.0.0.1/8
+  schemefs mount /tmp/s --driver stream --socket /tmp/link --listen   joined to another mount, or to a QEMU guest
   schemefs mount /scheme --address 192.168.7.2/24 --gateway 192.168.7.1
   schemefs mount /scheme --config lab.toml        interfaces, routes, impairments: cp /scheme/netcfg/config lab.toml
   schemefs mount /scheme --uplink                 through the host: it forwards, masquerades and resolves names
@@ -107,10 +118,8 @@ def cli(context: click.Context) -> None:
 @click.option("-f", "--foreground", is_flag=True, help="Stay in the foreground, log to standard error. Ctrl-C ends it.")
 @click.option(
     "--driver",
-    default="tap",
-    show_default=True,
     metavar="NAME",
-    help="The driver of the interface: tap, loopback…",
+    help="The driver of the interface.  [default: tap if permitted, else passt if installed, else loopback]",
     shell_complete=completion.drivers,
 )
 @click.option("--address", type=CIDR, metavar="CIDR", help="The mount's own address.  [default: 10.0.2.15/24]")
@@ -183,12 +192,27 @@ def _configuration(values: dict[str, Any], *, foreground: bool) -> Config:
     try:
         if config_file:
             return _configuration_of_file(config_file, values, options)
-        return mount_options.configuration(mount_options.MountOptions(options=options, **values), mount.tables)
+        values["driver"], reason = _driver(values, options)
+        given = mount_options.MountOptions(driver_reason=reason, options=options, **values)
+        return mount_options.configuration(given, mount.tables)
     except OptionValueError as error:
         word = f"--{error.option.replace('_', '-')}"
         raise click.BadParameter(str(error), context, param_hint=f"'{word}'") from None
     except ValueError as error:
         raise StartError(str(error)) from None
+
+
+def _driver(values: dict[str, Any], options: dict[str, str | bool]) -> tuple[str, str]:
+    """Return the driver, and why it is not a better one. StartError: options need an interface, and none can be had."""
+    if values["driver"] is not None:
+        return values["driver"], ""
+    from schemefs import plugins  # noqa: PLC0415 - finding the plugins takes 10 ms that --help does without
+
+    choice = default_driver.choose(plugins.default_candidates(), mount.tables, options)
+    unused = [name for name in ("address", "gateway", "mac", "mtu") if values[name] is not None]
+    if choice.driver == LOOPBACK_DRIVER and unused:
+        raise StartError(f"--{unused[0]} needs an interface, and only lo can be had ({choice.reason})")
+    return choice.driver, choice.reason
 
 
 def _configuration_of_file(path: str, values: dict[str, Any], options: dict[str, str | bool]) -> Config:

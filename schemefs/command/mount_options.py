@@ -42,6 +42,7 @@ class MountOptions:
     """The options of `schemefs mount` as they were given. None and "": not given."""
 
     driver: str = DEFAULT_DRIVER
+    driver_reason: str = ""  # why a default driver is not a better one
     options: Mapping[str, str | bool] = field(default_factory=dict)  # of drivers: what was given, unread
     address: IPv4Interface | None = None
     gateway: IPv4Address | None = None
@@ -60,6 +61,7 @@ def configuration(options: MountOptions, tables: Tables) -> Config:
         log_level=LOG_LEVELS[options.log_level],
         log_file=options.log_file,
         tables=tables,
+        driver_reason=options.driver_reason,
     )
     _check_driver_has(options, tables)
     if options.driver == LOOPBACK_DRIVER:

@@ -167,7 +167,9 @@ def test_an_overlap_is_refused_when_asked_for_and_moved_when_not(command: Comman
 
 def test_without_a_tap_the_error_names_the_driver_that_needs_none(command: Command, tmp_path: Path) -> None:
     """In a mount namespace where /dev/net is empty."""
-    script = f"mount --bind {tmp_path} /dev/net && exec {sys.executable} -m schemefs mount {command.directory}"
+    script = (
+        f"mount --bind {tmp_path} /dev/net && exec {sys.executable} -m schemefs mount {command.directory} --driver tap"
+    )
     done = command.namespace.run(["unshare", "--mount", "sh", "-c", script], check=False, cwd="/")
     assert (done.returncode, done.stdout) == (1, "")
     assert re.fullmatch("schemefs: .*/dev/net/tun.*--driver loopback.*\n", done.stderr)
@@ -179,7 +181,8 @@ def test_without_root_the_error_says_so(command: Command) -> None:
     script = f"""
         mknod -m 666 {place}/fuse c 10 229 && mount --bind {place}/fuse /dev/fuse || exit 9
         chmod 711 {place.parent} {place}; chown 65534 {command.directory}
-        exec setpriv --reuid 65534 --regid 65534 --clear-groups {sys.executable} -m schemefs mount {command.directory}
+        exec setpriv --reuid 65534 --regid 65534 --clear-groups {sys.executable} -m schemefs \\
+            mount {command.directory} --driver tap
     """
     done = command.namespace.run(["unshare", "--mount", "sh", "-c", script], check=False, cwd="/")
     place.parent.chmod(0o700)

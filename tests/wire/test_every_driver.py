@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import socket
+import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from ipaddress import IPv4Interface
+from pathlib import Path
 
 import pytest
 
 from drivers.loopback import LoopbackDriver
+from drivers.stream import StreamDriver
 from drivers.tap import TapDriver
 from schemefs.driver import Link
 from schemefs.testing.driver_contract import DriverContract
@@ -22,6 +27,38 @@ class TestLoopback(DriverContract):
 
     def question(self, link: Link) -> bytes:
         return wire.header(HERE, HERE, 253, 4) + b"echo"
+
+
+class TestStream(DriverContract):
+    driver = StreamDriver
+
+    @pytest.fixture(autouse=True)
+    def other_end(self, tmp_path: Path) -> Iterator[None]:
+        """A program that sends every frame back."""
+        path = str(tmp_path / "socket")
+        listener = socket.create_server(path, family=socket.AF_UNIX)
+        type(self).options = {"socket": path}
+        thread = threading.Thread(target=echo, args=(listener,))
+        thread.start()
+        yield
+        listener.shutdown(socket.SHUT_RDWR)
+        thread.join(10)
+        listener.close()
+
+    def question(self, link: Link) -> bytes:
+        return b"\xff" * 6 + link.mac + b"\x88\xb5" + bytes(46)  # IEEE 802: an EtherType for experiments
+
+
+def echo(listener: socket.socket) -> None:
+    """Send back what each connection brings, until *listener* is shut down."""
+    while True:
+        try:
+            peer, _ = listener.accept()
+        except OSError:
+            return
+        with peer, suppress(ConnectionError):
+            while octets := peer.recv(1 << 16):
+                peer.sendall(octets)
 
 
 @pytest.mark.needs("root", "tap")

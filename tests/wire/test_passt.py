@@ -1,0 +1,117 @@
+"""The passt driver: an ordinary user's mount reaches the network of its host, and says why it is no TAP.
+
+mount 10.0.2.15 ── passt ── host ── veth 192.0.2.1 ── 192.0.2.2 world: www.example, by dnsmasq
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from schemefs.testing.mount import MountFailed, SchemeMount
+from schemefs.testing.network import Namespace
+from tests.support.uplink_host import Host
+
+pytestmark = pytest.mark.needs("fuse", "root", "passt", "dnsmasq")
+
+USER = "setpriv --reuid 65534 --regid 65534 --clear-groups"
+ENVIRONMENT = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2]), "PYTHONDONTWRITEBYTECODE": "1"}
+
+
+@pytest.fixture(scope="module")
+def host(_no_leftovers: None) -> Iterator[Host]:
+    made = Host()
+    made.namespace.run(["ip", "route", "add", "default", "via", "192.0.2.2"])
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def mount(host: Host) -> Iterator[SchemeMount]:
+    # The resolver of the host, as passt reads it: /etc/resolv.conf of a mount namespace of its own
+    script = """
+        mount -t tmpfs none /mnt && echo nameserver 192.0.2.2 >/mnt/r && mount --bind /mnt/r /etc/resolv.conf || exit 9
+        exec "$@"
+    """
+    prefix = (*host.namespace.prefix, "unshare", "--mount", "--propagation", "slave", "sh", "-c", script, "sh")
+    with SchemeMount("--driver", "passt", prefix=prefix) as made:
+        yield made
+
+
+def shell(mount: SchemeMount, command: str) -> str:
+    inside = ["nsenter", f"--mount=/proc/{mount.pid}/ns/mnt", "bash", "-c", f"cd {mount.path} && {command}"]
+    done = subprocess.run(inside, check=False, capture_output=True, text=True, timeout=30)
+    assert done.returncode == 0, done.stderr + mount.log()
+    return done.stdout
+
+
+def test_the_world_by_name(mount: SchemeMount) -> None:
+    assert "eth0 10.0.2.15/24 on PASST passt, gateway 10.0.2.2" in mount.ready_line
+    assert shell(mount, "cat dns/www.example") == "192.0.2.2\n"
+    page = shell(mount, "exec 3<>tcp/www.example:80; printf 'GET / HTTP/1.0\\r\\n\\r\\n' >&3; cat <&3")
+    assert "hello 192.0.2.1" in page  # the host's own address
+
+
+def test_passt_that_dies_is_started_again(mount: SchemeMount) -> None:
+    children = Path(f"/proc/{mount.pid}/task/{mount.pid}/children")
+    (before,) = children.read_text().split()
+    shell(mount, f"exec 3<logging/net/passt/eth0.log,follow; kill -9 {before}; grep -m1 'has another end' <&3")
+    assert children.read_text().split() != [before]
+    assert shell(mount, "cat dns/www.example") == "192.0.2.2\n"
+
+
+def test_it_ends_with_the_mount_also_with_a_killed_one(host: Host) -> None:
+    mount = SchemeMount("--driver", "passt", prefix=host.namespace.prefix)
+    (passt,) = Path(f"/proc/{mount.pid}/task/{mount.pid}/children").read_text().split()
+    descriptor = os.pidfd_open(int(passt))
+    os.kill(mount.pid, signal.SIGKILL)
+    mount.close(check=False)
+    with os.fdopen(descriptor, "rb", buffering=0):
+        subprocess.run(["timeout", "10", "tail", f"--pid={passt}", "-f", "/dev/null"], check=True)
+
+
+def test_a_host_without_a_network(namespace: Namespace) -> None:
+    with pytest.raises(MountFailed, match=r"passt can't give a network \(.+\); --driver loopback needs none"):
+        SchemeMount("--driver", "passt", prefix=namespace.prefix)
+
+
+def test_passt_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(MountFailed, match="there is not installed: apt-get install passt, or mount with"):
+        SchemeMount("--driver", "passt", "--passt", str(tmp_path / "there"))
+
+
+@pytest.mark.needs("readable")
+@pytest.mark.parametrize("has_passt", [True, False])
+def test_an_ordinary_users_default(host: Host, has_passt: bool) -> None:
+    passt = "" if has_passt else "mount --bind /dev/null $(command -v passt) || exit 9"
+    script = f"""
+        mount -t tmpfs none /mnt && mkdir /mnt/m && chown 65534 /mnt/m || exit 9
+        mknod -m 666 /mnt/fuse c 10 229 && mount --bind /mnt/fuse /dev/fuse || exit 9
+        mknod -m 600 /mnt/tun c 10 200 && mount --bind /mnt/tun /dev/net/tun || exit 9
+        {passt}
+        {USER} {sys.executable} -m schemefs doctor
+        {USER} {sys.executable} -m schemefs mount /mnt/m --address 10.0.9.1/24
+        {USER} {sys.executable} -m schemefs umount /mnt/m
+        {USER} {sys.executable} -m schemefs mount /mnt/m || exit 8
+        {USER} timeout 10 sh -c "exec 3<>/mnt/m/tcp/192.0.2.2:80; printf 'GET / HTTP/1.0\\r\\n\\r\\n' >&3; cat <&3"
+        {USER} {sys.executable} -m schemefs umount /mnt/m
+    """
+    done = host.namespace.run(["unshare", "--mount", "sh", "-c", script], check=False, env=ENVIRONMENT)
+    assert done.returncode == 0, done.stdout + done.stderr
+    if has_passt:
+        assert "works: a mount without root reaches the host's network" in done.stdout
+        assert (
+            "gateway 10.0.2.2; no tap: uid 65534 may not open /dev/net/tun (root may)), for nobody alone."
+            in done.stdout
+        )
+        assert "hello 192.0.2.1" in done.stdout
+    else:
+        assert "passt: is not installed" in done.stdout
+        assert "(lo 127.0.0.1/8 only; no tap: uid 65534 may not open /dev/net/tun (root may); no passt: " in done.stdout
+        assert "--address needs an interface, and only lo can be had (no tap: uid 65534 may not" in done.stderr
