@@ -16,6 +16,7 @@ import pytest
 from schemefs.command import mountpoint
 from schemefs.fs import mountinfo
 from schemefs.testing.leftovers import Place
+from tests.support.open_to_all import open_to_all
 
 pytestmark = pytest.mark.needs("fuse")
 
@@ -203,9 +204,7 @@ def test_any_session_gets_an_answer(directory: Path, wrapper: tuple[str, ...]) -
 @pytest.mark.needs("root")
 @pytest.mark.parametrize(("options", "allowed"), [((), True), (("--private",), False)])
 def test_another_uid(directory: Path, options: tuple[str, ...], allowed: bool) -> None:
-    directory.parent.chmod(0o755)
-    directory.parent.parent.chmod(0o711)
-    try:
+    with open_to_all(directory.parent):
         line = schemefs("mount", directory, *LOOPBACK, *options).stdout
         nobody = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"]
         done = subprocess.run(
@@ -214,8 +213,6 @@ def test_another_uid(directory: Path, options: tuple[str, ...], allowed: bool) -
         assert ("for root alone. Try: cat" in line) is not allowed
         assert (done.returncode == 0) is allowed
         assert ("Permission denied" in done.stderr) is not allowed
-    finally:
-        directory.parent.parent.chmod(0o700)
 
 
 def test_pid_file(directory: Path, tmp_path: Path) -> None:
@@ -347,14 +344,14 @@ def test_a_user_who_may_not_open_the_device_is_told_what_to_do(directory: Path) 
     """In a mount namespace where /dev/fuse has the mode 0600, as on some machines."""
     script = f"""
         mknod -m 600 {directory.parent}/fuse c 10 229 && mount --bind {directory.parent}/fuse /dev/fuse || exit 9
-        chmod 711 {directory.parent.parent} {directory.parent}; chown 65534 {directory}
+        chown 65534 {directory}
         exec setpriv --reuid 65534 --regid 65534 --clear-groups \
             {sys.executable} -m schemefs mount {directory} --driver loopback
     """
-    done = subprocess.run(
-        ["unshare", "--mount", "sh", "-c", script], check=False, capture_output=True, text=True, timeout=20, cwd="/"
-    )
-    directory.parent.parent.chmod(0o700)
+    with open_to_all(directory.parent):
+        done = subprocess.run(
+            ["unshare", "--mount", "sh", "-c", script], check=False, capture_output=True, text=True, timeout=60, cwd="/"
+        )
     failed(done, "/dev/fuse has the mode 0600, which keeps uid 65534 out: chmod 666 /dev/fuse")
 
 
@@ -376,16 +373,16 @@ def test_a_users_mount(directory: Path, conf: str, options: str, said: str, root
     script = f"""
         mknod -m 666 {directory.parent}/fuse c 10 229 && mount --bind {directory.parent}/fuse /dev/fuse || exit 9
         mount --bind {directory.parent}/conf /etc/fuse.conf || exit 9
-        chmod 711 {directory.parent.parent} {directory.parent}; chown 65534 {directory}
+        chown 65534 {directory}
         {user} {sys.executable} -m schemefs mount {directory} --driver loopback {options} || exit 8
         {user} head -c 11 {directory}/README || exit 7
         head -c 11 {directory}/README >&2
         {user} {sys.executable} -m schemefs umount {directory}
     """
-    done = subprocess.run(
-        ["unshare", "--mount", "sh", "-c", script], check=False, capture_output=True, text=True, timeout=20, cwd="/"
-    )
-    directory.parent.parent.chmod(0o700)
+    with open_to_all(directory.parent):
+        done = subprocess.run(
+            ["unshare", "--mount", "sh", "-c", script], check=False, capture_output=True, text=True, timeout=60, cwd="/"
+        )
     assert done.returncode == 0, done.stderr
     assert said in done.stdout
     assert "The network" in done.stdout

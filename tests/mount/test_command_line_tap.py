@@ -16,6 +16,7 @@ import pytest
 from schemefs.fs import mountinfo
 from schemefs.testing.leftovers import Place
 from schemefs.testing.network import Namespace
+from tests.support.open_to_all import open_to_all
 
 pytestmark = pytest.mark.needs("fuse", "tap", "root")
 
@@ -180,11 +181,11 @@ def test_without_root_the_error_says_so(command: Command) -> None:
     place = command.directory.parent
     script = f"""
         mknod -m 666 {place}/fuse c 10 229 && mount --bind {place}/fuse /dev/fuse || exit 9
-        chmod 711 {place.parent} {place}; chown 65534 {command.directory}
+        chown 65534 {command.directory}
         exec setpriv --reuid 65534 --regid 65534 --clear-groups {sys.executable} -m schemefs \\
             mount {command.directory} --driver tap
     """
-    done = command.namespace.run(["unshare", "--mount", "sh", "-c", script], check=False, cwd="/")
-    place.parent.chmod(0o700)
+    with open_to_all(place):
+        done = command.namespace.run(["unshare", "--mount", "sh", "-c", script], check=False, cwd="/")
     assert (done.returncode, done.stdout) == (1, "")
     assert re.fullmatch("schemefs: .*--driver loopback.*\n", done.stderr)
