@@ -246,6 +246,9 @@ class Interface(Protocol):
 
     name: str
     device: str
+    # A UDP port whose unicast datagrams are taken, whatever their destination; 0: none. A DHCP server may send to the
+    # address that it offers, which is not ours yet (RFC 2131 §4.1).
+    bootstrap_port: int
 
     @property
     def mac(self) -> bytes:

@@ -39,6 +39,7 @@ class IpInterface:
         "_stalled",  # whether the link refused a queued datagram of a neighbor
         "addresses",  # (address, prefix length) of the addresses in use, the preferred source first
         "arp",
+        "bootstrap_port",  # see `network_layer.Interface`
         "configured",  # the same with the addresses that were given up
         "conflict_detector",  # RFC 5227
         "counters",  # of the network layer
@@ -69,6 +70,7 @@ class IpInterface:
         self.mac = link.mac
         self.mtu = link.mtu
         self.is_up = True
+        self.bootstrap_port = 0
         self.configured: list[tuple[bytes, int]] = []
         self.addresses: list[tuple[bytes, int]] = []
         self.leased: set[bytes] = set()

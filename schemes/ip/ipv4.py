@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, Protocol
 
 from schemefs.net.addresses import ANY_V4
+from schemefs.net.network_layer import UDP
 from schemefs.net.offload import NEEDS_CHECKSUM, NO_OFFLOAD, Offload
 from schemes.ip import wire
 from schemes.ip.igmp import ALL_HOSTS
@@ -92,7 +93,7 @@ class Ipv4:
                 return self._drop(reason, frame)
         unicast = destination in self._local or (interface.is_loopback and destination[0] == 127)
         if not unicast:
-            reason = self._destination_fault(destination, interface, total)
+            reason = self._destination_fault(frame, header_length, destination, interface)
             if reason == "not_ours" and self._network.forwarder.enabled:
                 moved = offload.moved(-start) if offload.flags else offload
                 return self._network.forwarder.forward(frame, header_length, moved, now, to_group=to_group)
@@ -159,20 +160,23 @@ class Ipv4:
             if unicast:
                 self._report(PROTOCOL_UNREACHABLE, datagram, now)
 
-    def _destination_fault(self, destination: bytes, interface: IpInterface, length: int) -> str:
-        """Return the drop reason for a destination that is not local unicast; empty: a broadcast or joined group."""
+    def _destination_fault(
+        self, datagram: memoryview, header_length: int, destination: bytes, interface: IpInterface
+    ) -> str:
+        """Return the drop reason for a destination that is not local unicast; empty: the datagram is for us."""
         addresses = self._addresses
         if destination in addresses.broadcasts:
             self._counters.in_broadcasts += 1
             return ""
         if 224 <= destination[0] < 240:
             self._counters.in_multicasts += 1
-            self._counters.in_multicast_octets += length
+            self._counters.in_multicast_octets += len(datagram)
             joined = addresses.groups.get(destination)
             # Copies of datagrams that this host sent come through lo; all hosts are in 224.0.0.1 (RFC 1112 §7.2).
             is_joined = joined is not None and (joined == interface.name or interface.is_loopback)
             return "" if is_joined or destination == ALL_HOSTS else "group_not_joined"
-        return "not_ours"
+        port = interface.bootstrap_port
+        return "" if port and _is_to_port(datagram, header_length, port) else "not_ours"
 
     def _check_options(self, options: Buffer, datagram: memoryview) -> bool:
         if not wire.options_sound(options):
@@ -204,6 +208,13 @@ class Ipv4:
 
     def _drop(self, reason: str, datagram: Buffer) -> None:
         self._counters.drop(reason, datagram)
+
+
+def _is_to_port(datagram: memoryview, header_length: int, port: int) -> bool:
+    """Return whether *datagram* is a whole UDP datagram to *port*."""
+    is_fragment = int.from_bytes(datagram[6:8], "big") & _FRAGMENT
+    destination = int.from_bytes(datagram[header_length + 2 : header_length + 4], "big")
+    return datagram[9] == UDP and not is_fragment and destination == port
 
 
 def _length_fault(version_ihl: int, header_length: int, total: int, length: int, offload: Offload, start: int) -> str:

@@ -64,7 +64,7 @@ class Dhcp:
         if client is None:
             return
         client.stop(now)
-        del self._hosts[name]
+        self._hosts.pop(name).close()
         if not self._clients and self._port is not None:
             self._port.close(now)
             self._port = None

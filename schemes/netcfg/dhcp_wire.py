@@ -49,7 +49,7 @@ NAK: Final = 6
 RELEASE: Final = 7
 
 INFINITE: Final = 0xFFFFFFFF
-_BROADCAST_FLAG: Final = 0x8000  # RFC 2131 §4.1: the stack accepts no unicast to an address that it does not have
+_BROADCAST_FLAG: Final = 0x8000  # RFC 2131 §4.1: asks for broadcasts; unicast replies are heard too
 # Classless routes come before routers: RFC 3442.
 _WANTED: Final = bytes(
     (NETMASK, CLASSLESS_ROUTES, ROUTERS, NAMESERVERS, DOMAIN_NAME, MTU, LEASE, RENEWAL, REBINDING, DOMAIN_SEARCH)

@@ -64,6 +64,7 @@ class LeasedInterface:
         self.address = b""
         self.rules: list[Rule] = []
         self._wanted_rules: list[Rule] = []
+        self._hear_unicast(on=True)
         self._mtu = 0  # of the lease, in force; 0: the lease has none, or it is that of the interface
         self._mtu_before = 0
 
@@ -107,6 +108,7 @@ class LeasedInterface:
             except SchemeError as error:
                 return error.sentence
             self.address = lease.address
+        self._hear_unicast(on=False)
         self._set_rules(lease)
         self._set_mtu(lease.mtu, now)
         self._shared.nameservers.put(self._link.name, tuple(filter(is_unicast, lease.nameservers)))
@@ -122,6 +124,7 @@ class LeasedInterface:
         interface = self._network.interfaces.get(self._link.name)
         if interface is None:
             return
+        self._hear_unicast(on=True)
         self._set_mtu(0, now)
         if address:
             with suppress(SchemeError):
@@ -130,6 +133,16 @@ class LeasedInterface:
     def changed(self) -> None:
         """Wake the pollers of the interface's `dhcp` file."""
         self._shared.changed(self._link.name)
+
+    def close(self) -> None:
+        """Hear no server any more. The lease is over."""
+        self._hear_unicast(on=False)
+
+    def _hear_unicast(self, *, on: bool) -> None:
+        """Take, or do not take, what a server sends to an address that is not ours yet."""
+        interface = self._network.interfaces.get(self._link.name)
+        if interface is not None:
+            interface.bootstrap_port = wire.CLIENT_PORT if on else 0
 
     def _set_mtu(self, mtu: int, now: float) -> None:
         """Use the MTU of a lease; 0, or one out of bounds: use the configured one again."""

@@ -71,13 +71,22 @@ class Socket:
         """Do nothing: the user of this socket sends again by its own timer."""
 
 
+class _EveryAddress:
+    """Contains every address: a datagram may have come here before its destination is ours."""
+
+    __slots__ = ()
+
+    def __contains__(self, _address: object) -> bool:
+        return True
+
+
 class PortSocket:
     """Satisfies `transports.OpenPort` and `udp.Receiver`. `Udp.open_port` makes it. It only receives."""
 
     __slots__ = ("_claim", "_received", "_udp", "groups")
 
     def __init__(self, udp: Udp, claim: Claim, received: Received) -> None:
-        self.groups: set[bytes] = set()
+        self.groups = _EveryAddress()
         self._udp = udp
         self._claim: Claim | None = claim
         self._received = received

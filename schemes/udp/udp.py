@@ -23,6 +23,7 @@ from schemes.udp.socket import PortSocket, Socket
 
 if TYPE_CHECKING:
     import random
+    from collections.abc import Container
 
     from schemefs.net.transports import Failed, Received
 
@@ -40,7 +41,9 @@ _DROPS: Final = ("truncated", "bad_length", "bad_checksum", "no_port", "queue_fu
 class Receiver(Protocol):
     """The user of a port: an endpoint, a listener or a socket."""
 
-    groups: set[bytes]  # multicast groups joined, packed
+    @property
+    def groups(self) -> Container[bytes]:
+        """The multicast groups joined, packed."""
 
     def receive(self, payload: bytes, source: bytes, port: int, destination: bytes, now: float) -> None:
         """Take a datagram from *source*:*port* that was sent to *destination*."""

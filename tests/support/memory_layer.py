@@ -100,6 +100,7 @@ class MemoryInterface:
     def __init__(self, network, name, mac=b""):
         self.network, self.name, self.mac, self.device = network, name, mac, "memory"
         self.mtu = 1500
+        self.bootstrap_port = 0
         self.is_up = True
         self.addresses = []
         self.table = {}

@@ -6,7 +6,7 @@ import dpkt
 import pytest
 
 from schemefs.net.offload import CHECKED, NEEDS_CHECKSUM, Offload
-from tests.support.ip_host import BROADCAST_MAC, MAC, PEER, PEER_MAC, US, IpHost, address, datagram
+from tests.support.ip_host import BROADCAST_MAC, MAC, PEER, PEER_MAC, US, IpHost, Recorder, address, datagram
 
 BROADCAST = address("255.255.255.255")
 
@@ -244,3 +244,31 @@ def test_octets_groups_and_broadcasts_are_counted_by_the_names_of_rfc_4293() -> 
         "OutMcastPkts": 1,
         "OutMcastOctets": 28,
     }
+
+
+def udp(port: int, **fields: int | bytes) -> bytes:
+    octets = dpkt.udp.UDP(sport=67, dport=port, data=b"offer")
+    octets.ulen = len(octets)
+    return datagram(bytes(octets), p=17, destination=address("10.0.2.100"), **fields)
+
+
+def test_unicast_to_an_address_that_is_not_ours_is_taken_on_the_bootstrap_port_alone() -> None:
+    """RFC 2131 §4.1: a server may send to the address that it offers."""
+    host = IpHost()
+    transport = Recorder()
+    host.network.register_transport(17, transport)
+    host.receives_datagram(udp(68))
+    assert (transport.received, host.dropped) == ([], {"not_ours": 1})
+    host.eth0.bootstrap_port = 68
+    host.network.set_forwarding(True, 0.0)
+    host.receives_datagram(udp(68))
+    host.receives_datagram(udp(68), to=BROADCAST_MAC)
+    assert [destination for _, destination, _ in transport.received] == [address("10.0.2.100")] * 2
+    host.network.set_forwarding(False, 0.0)
+    for other in (udp(67), udp(68, mf=1), udp(68, offset=1), datagram(bytes(8), destination=address("10.0.2.100"))):
+        host.receives_datagram(other)
+    assert len(transport.received) == 2
+    assert host.dropped == {"not_ours": 5}
+    transport.takes = False
+    host.receives_datagram(udp(68))
+    assert not host.reports.reported  # no "port unreachable" about an address that is not ours
