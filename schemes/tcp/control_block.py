@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from schemefs.net.network_layer import DeliveryError, NetworkLayer, Path, Sink
     from schemefs.net.ports import Claim
     from schemefs.timers import Timer, Timers
+    from schemes.tcp.path_mtu_search import PathMtuSearch
     from schemes.tcp.recovery import Recovery
     from schemes.tcp.statistics import Statistics
     from schemes.tcp.wire import Segment
@@ -172,6 +173,7 @@ class ControlBlock:
         "ip_header_length",  # octets: 20 or 40
         "pseudo_sum",  # the part of the pseudo-header's sum that is the same for every segment
         "path_mtu",  # octets: the path's MTU that `mss` was computed from
+        "path_search",  # PathMtuSearch once large segments were lost in a black hole; None else
         "is_path_locked",  # the path MTU is too small to be followed: DF is clear
         "mss",  # octets of payload in one segment on the wire
         "max_payload",  # octets of payload in one super-segment: a multiple of `mss`
@@ -278,6 +280,7 @@ class ControlBlock:
         self.header_length = HEADER_LENGTH
         self.path_mtu = 0
         self.is_path_locked = False
+        self.path_search: PathMtuSearch | None = None
         self.mss = DEFAULT_MSS
         self.max_payload = DEFAULT_MSS
         self.take_path(self.path)
@@ -346,8 +349,9 @@ class ControlBlock:
         self.is_path_locked = path.is_locked
         headers = self.ip_header_length + self.header_length
         options = self.header_length - HEADER_LENGTH
+        size = self.path_mtu if self.path_search is None else min(self.path_search.size, self.path_mtu)
         # RFC 6691: the peer's MSS does not allow for options: subtract them here.
-        self.mss = min(max(self.peer_mss, MIN_MSS), self.path_mtu - self.ip_header_length - HEADER_LENGTH) - options
+        self.mss = min(max(self.peer_mss, MIN_MSS), size - self.ip_header_length - HEADER_LENGTH) - options
         self.max_payload = max((path.gso_max - headers) // self.mss, 1) * self.mss
         self.congestion.set_smss(self.mss)
 

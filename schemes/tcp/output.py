@@ -10,7 +10,7 @@ from __future__ import annotations
 from math import inf
 from typing import TYPE_CHECKING
 
-from schemes.tcp import stall_reason
+from schemes.tcp import path_probing, stall_reason
 from schemes.tcp.recovery import OPEN
 from schemes.tcp.segments import send_ack, send_segment
 from schemes.tcp.states import CLOSED, SENDING
@@ -19,6 +19,7 @@ from schemes.tcp.wire import ACK, CWR, FIN, PSH, URG
 if TYPE_CHECKING:
     from schemefs.net.buffer import Chunks
     from schemes.tcp.control_block import ControlBlock
+    from schemes.tcp.path_mtu_search import PathMtuSearch
 
 
 def send_due(tcb: ControlBlock, now: float) -> None:
@@ -40,6 +41,8 @@ def transmit(tcb: ControlBlock, now: float) -> None:
     before = tcb.segments_out
     while _send_lost(tcb, now):
         pass
+    if tcb.path_search is not None:
+        _probe_path(tcb, tcb.path_search, now)
     while _send_new(tcb, now):
         pass
     if tcb.congestion.cwnd - tcb.recovery.pipe < tcb.mss:
@@ -119,6 +122,22 @@ def _send_new(tcb: ControlBlock, now: float) -> bool:
         if tcb.recovery.phase is OPEN:  # else its ACK would also wait for a hole to be filled
             tcb.rtt.start(snd.nxt, now)
     return bool(sent)
+
+
+def _probe_path(tcb: ControlBlock, search: PathMtuSearch, now: float) -> None:
+    """Send new text in one segment larger than the others, if it is time for one (RFC 8899 §5.3, RFC 4821 §7)."""
+    payload = path_probing.step(tcb, search, now)
+    if not payload:
+        return
+    nxt = tcb.snd.nxt
+    mss, tcb.mss = tcb.mss, payload  # so that this one is sent whole
+    sent = _send_range(tcb, nxt, payload, now)
+    tcb.measure_path()
+    if sent:
+        tcb.snd.nxt = nxt + sent
+        tcb.recovery.sent(nxt, tcb.snd.nxt, now, tcb.rtt.srtt)
+        if sent > mss:  # it was less than asked for if it was in too many chunks
+            path_probing.sent(tcb, search, nxt, nxt + sent, now)
 
 
 def _worth_sending(tcb: ControlBlock, length: int, usable: int) -> int:

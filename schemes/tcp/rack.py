@@ -30,6 +30,7 @@ from schemes.tcp.tail_loss_probe import TailLossProbe
 
 if TYPE_CHECKING:
     from schemes.tcp.congestion import CongestionControl
+    from schemes.tcp.path_mtu_search import PathProbe
     from schemes.tcp.rtt import RoundTripTime
     from schemes.tcp.sequence_spaces import SendSpace
 
@@ -249,6 +250,14 @@ class RackRecovery(Recovery):
     def _recover(self, newly_lost: int, delivered: int, now: float, *, is_safe: bool) -> None:
         """Enter fast recovery after a loss; during fast recovery set cwnd by PRR (RFC 6937)."""
         scoreboard, congestion = self.scoreboard, self.congestion
+        if self.phase is OPEN and newly_lost and self.path_probe is not None:
+            if self._is_path_probe_alone(self.path_probe):
+                # RFC 4821 §7.6.2: it was too large, which is no sign of congestion.
+                self.end_path_probe(is_lost=True)
+                self.retransmit_one_now = True
+                self.note_decision("only the path MTU probe is lost", "sent again in smaller segments")
+                return
+            self.end_path_probe(is_lost=False)
         if self.phase is OPEN and newly_lost:
             self._probe.clear()
             self.phase = FAST
@@ -265,6 +274,10 @@ class RackRecovery(Recovery):
             slack = congestion.smss if is_safe else 0
             window = self._reduction.window(delivered, scoreboard.in_flight, congestion.ssthresh, slack)
             congestion.cwnd = max(window, congestion.smss)  # with less, nothing would be sent and no ACK would arrive
+
+    def _is_path_probe_alone(self, probe: PathProbe) -> bool:
+        first = self.scoreboard.first_lost()
+        return first is not None and first.start == probe.start and self.scoreboard.lost == probe.end - probe.start
 
     def _end_recovery(self, *, is_undone: bool = False) -> None:
         if self.phase is FAST and not is_undone:
@@ -320,6 +333,7 @@ class RackRecovery(Recovery):
         self._timed_out_una = snd.una
         if not again:
             self._spurious.begin(by_time_out=self.phase is OPEN)
+        self.end_path_probe(is_lost=False)
         congestion.timed_out(snd.in_flight, now, again=again or self.phase is FAST)
         self.phase = LOSS
         self.recovery_point = snd.nxt

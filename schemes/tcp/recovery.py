@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from schemes.tcp.congestion import CongestionControl
+    from schemes.tcp.path_mtu_search import PathProbe
     from schemes.tcp.sequence_spaces import SendSpace
 
 OPEN: Final = "open"
@@ -36,6 +37,7 @@ class Recovery(ABC):
         "decision",  # the latest decisions in words, for `events`; the reader clears it
         "has_reduced",  # the window was reduced for a loss; the reader clears it
         "marked_until",  # sequence number: an ECN mark has reduced the window for everything sent before it
+        "path_probe",  # PathProbe in flight; None: none is
         "phase",  # OPEN, FAST or LOSS
         "recovery_point",  # RecoveryPoint of RFC 6675: an ACK of this sequence number ends the recovery
         "retransmit_one_now",  # the next retransmission is sent even if the pipe is full
@@ -51,6 +53,7 @@ class Recovery(ABC):
         self.retransmit_one_now = False
         self.wakes_at = math.inf
         self.marked_until = snd.iss
+        self.path_probe: PathProbe | None = None
         self.has_reduced = False
         self.decision = ""
 
@@ -118,6 +121,13 @@ class Recovery(ABC):
         """
         self.congestion.lost(self.snd.in_flight, now, again=lost < self.marked_until)
         self.has_reduced = True
+
+    def end_path_probe(self, *, is_lost: bool) -> None:
+        """The probe of a larger path MTU, if there is one, is lost, or its fate says nothing of its size."""
+        if self.path_probe is not None:
+            self.path_probe.is_in_flight = False
+            self.path_probe.is_lost = is_lost
+            self.path_probe = None
 
     def note_decision(self, reason: str, outcome: str) -> None:
         """Add a decision to the text for `events`. It is formatted always, since decisions are rare."""

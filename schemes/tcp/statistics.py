@@ -28,6 +28,10 @@ class Statistics:
         self.syn_cookies_sent = 0  # SYN-ACKs; received: connections that were opened by an ACK of one
         self.syn_cookies_received = 0
         self.time_wait_overflows = 0  # TIME-WAIT entries that were removed early because the table was full
+        self.path_black_holes = (
+            0  # connections whose large segments were lost while smaller ones might arrive (RFC 8899)
+        )
+        self.path_probes = 0  # segments that probed for a larger path MTU
         self.excessive_retransmissions = 0  # connections that reached R1 of RFC 9293 §3.8.3
 
         self.dropped_ack_too_far = 0
@@ -52,6 +56,11 @@ class Statistics:
         self.dropped_text_after_fin = 0
         self.dropped_unexpected_syn = 0
 
+        self._init_aborts()
+        self.samples = DropSamples()
+        self.latest = ""  # the reason for which the current segment was dropped
+
+    def _init_aborts(self) -> None:
         self.aborted_by_user = 0  # `hangup`, or an interrupted open
         self.aborted_connect_timeout = 0
         self.aborted_icmp_error = 0
@@ -64,9 +73,6 @@ class Statistics:
         self.aborted_unread_at_close = 0
         self.aborted_unsendable = 0
         self.aborted_user_timeout = 0
-
-        self.samples = DropSamples()
-        self.latest = ""  # the reason for which the current segment was dropped
 
     def drop(self, reason: str) -> None:
         """Count the current segment as dropped for *reason*; the caller calls `keep_sample` later."""
@@ -117,6 +123,8 @@ class Statistics:
                 "challenge_acks",
                 "syn_cookies_sent",
                 "syn_cookies_received",
+                "path_black_holes",
+                "path_probes",
                 "excessive_retransmissions",
             )
         }

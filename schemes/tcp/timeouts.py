@@ -13,7 +13,7 @@ import logging
 from typing import TYPE_CHECKING, Final
 
 from schemefs.log import TRACE
-from schemes.tcp import closing, ecn, icmp_errors, output, segments
+from schemes.tcp import closing, ecn, icmp_errors, output, path_probing, segments
 from schemes.tcp.states import CLOSE_WAIT, ESTABLISHED, FIN_WAIT_2, OPENING, SYN_RECEIVED
 
 if TYPE_CHECKING:
@@ -69,6 +69,7 @@ def retransmission_due(tcb: ControlBlock, now: float) -> None:
         tcb.recovery.timed_out(now)
         ecn.log_decision(tcb, now)
         tcb.backoffs += 1
+        path_probing.timed_out(tcb, now)
     output.transmit(tcb, now)
     if tcb.backoffs >= R1 and not window_closed and _past_r1(tcb, now):
         return

@@ -36,15 +36,67 @@ def test_an_mtu_that_falls_on_the_way() -> None:
     assert pair.now - began < 2.0
 
 
-def test_a_black_hole_ends_in_a_time_out_and_leaves_nothing() -> None:
-    """No ICMP error reports that the MTU fell. Without probing (RFC 8899) the connection can only time out."""
+@pytest.mark.parametrize("largest", [1000, 1252, 1400, 1492])
+def test_a_path_that_drops_large_segments_without_a_word(largest: int) -> None:
+    """RFC 8899: after two time-outs segments are small enough, and probes find the path's MTU without a reduction."""
+    pair = Pair(1, WireImpairment(delay=0.01))
+    client, server = pair.established()
+    pair.wire.impairment.largest = largest
+    octets = random.Random(1).randbytes(100_000)
+    left, right = User(pair, client, octets), User(pair, server)
+    began = pair.now
+    converse(pair, left, right, seconds=100.0)
+    assert right.digest.digest() == sha256(octets)
+    assert pair.now - began < (2.0 if largest > 1200 else 6.0)
+
+
+def test_the_search_ends_with_the_largest_size_that_passes() -> None:
+    """RFC 8899 §5.3: the bounds of the search close in; a lost probe reduces no window (RFC 4821 §7.6.2)."""
+    pair = Pair(1, WireImpairment(delay=0.01))
+    client, server = pair.established()
+    pair.wire.impairment.largest = 1400
+    octets = random.Random(1).randbytes(3_000_000)
+    left, right = User(pair, client, octets), User(pair, server)
+    events: list[str] = []
+    client.record_to(lambda _now, text: events.append(text))
+    converse(pair, left, right, seconds=100.0)
+    assert right.digest.digest() == sha256(octets)
+    search = client.path_search
+    assert search is not None
+    assert 1392 <= search.size <= 1400 < search.ceiling <= search.size + 8
+    lost = [text for text in events if "only the path MTU probe is lost" in text]
+    assert len(lost) == 3 * len({text for text in events if "is lost (3 of 3)" in text}) >= 3
+    assert client.congestion.ssthresh == 10_136  # 0.7 of the 14,480 octets that the time-out has found in flight
+
+
+def test_an_outage_is_taken_for_a_black_hole_only_until_the_first_probe() -> None:
+    pair = Pair(1, WireImpairment(delay=0.01))
+    client, server = pair.established()
+    octets = random.Random(1).randbytes(300_000)
+    left, right = User(pair, client, octets), User(pair, server)
+    left.acts()
+    pair.wire.impairment.loss = 1.0
+    pair.passes(1.0)
+    assert client.path_search is not None
+    assert client.status(pair.now)["path_mtu"] == 1200
+    pair.wire.impairment.loss = 0.0
+    converse(pair, left, right, seconds=100.0)
+    assert right.digest.digest() == sha256(octets)
+    assert client.path_search is None
+    assert client.path_mtu == 1500
+    assert 1 <= pair.left.statistics.path_probes <= 2
+
+
+def test_a_silent_peer_ends_in_a_time_out_and_leaves_nothing() -> None:
+    """No segment is small enough: the connection can only time out."""
     pair = Pair(1, WireImpairment(delay=0.01))
     client, server = pair.established()
     client.user_timeout = 20.0
     user = User(pair, client, bytes(100_000))
-    pair.wire.impairment.largest = 1000
+    pair.wire.impairment.loss = 1.0
     converse(pair, user, seconds=100.0)
     assert user.error == errno.ETIMEDOUT
+    pair.wire.impairment.loss = 0.0
     server.close(pair.now)
     for listener in tuple(pair.right.listeners.values()):
         listener.close(pair.now)

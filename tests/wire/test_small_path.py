@@ -9,6 +9,7 @@ import hashlib
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -92,3 +93,28 @@ def test_datagrams_get_through_too(module_tap_network: TapNetwork, far: Namespac
         os.write(stream, bytes(size))
         assert answer(server) == f"{size}\n"
     os.close(stream)
+
+
+def test_a_path_that_drops_large_segments_without_an_error(module_tap_network: TapNetwork, far: Namespace) -> None:
+    """RFC 8899: 100,000 octets arrive within seconds, in datagrams of 1200 octets and then what a probe has found."""
+    tree = module_tap_network.mount.path
+    module_tap_network.run_peer(["ip", "link", "set", "veth0", "mtu", "1500"])
+    module_tap_network.run_peer(
+        ["nft", "add table ip hole; add chain ip hole forward { type filter hook forward priority 0; }"]
+    )
+    module_tap_network.run_peer(["nft", "add rule ip hole forward ip length > 1300 drop"])
+    far.run(["ip", "address", "add", "10.1.0.3/24", "dev", "veth0"])
+    server = serving(far, PEERS, "sink", "7302")
+    octets = os.urandom(100_000)
+    stream = os.open(tree / "tcp/10.1.0.3:7302", os.O_RDWR)
+    began = time.monotonic()
+    view = memoryview(octets)
+    while view:
+        view = view[os.write(stream, view) :]
+    os.fsync(stream)
+    assert time.monotonic() - began < 10
+    status = status_of(tree)
+    assert 1200 <= int(status["path_mtu"]) <= 1300
+    assert "between" in status["path_mtu_search"]
+    os.close(stream)
+    assert answer(server).split() == [hashlib.sha256(octets).hexdigest(), "100000"]
