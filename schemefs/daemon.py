@@ -28,13 +28,15 @@ from schemefs.collector import Collector
 from schemefs.config import InterfaceConfig
 from schemefs.driver import Driver, DriverError
 from schemefs.errors import SchemeError, StartError
+from schemefs.failures import ANY, Failures
+from schemefs.fs.caller_process import process_of, shows_own_namespace
 from schemefs.fs.mount import Mount
 from schemefs.idle_memory import IdleMemory
 from schemefs.log import LogRings
 from schemefs.log_file import LogFile
 from schemefs.names import Names
 from schemefs.no_callback import no_callback
-from schemefs.scheme import Scheme, SchemeContext, TextFile, Tree
+from schemefs.scheme import FailureFile, Scheme, SchemeContext, TextFile, Tree
 from schemefs.shares import Shares
 from schemefs.timers import Timers
 
@@ -86,6 +88,8 @@ class Daemon:
         self.devices: list[str] = []  # for the ready line: the devices of the interfaces except lo
         self.schemes: list[Scheme] = []
         self.tree = Tree()
+        # Where /proc is that of another pid namespace, its numbers are not those of the kernel's requests.
+        self.failures = Failures(process_of if shows_own_namespace() else lambda _pid: None, trio.current_time)
 
     async def run(self) -> int:
         """Start, serve and end. Every step of the start is undone, whatever fails and however many signals arrive."""
@@ -108,8 +112,9 @@ class Daemon:
             undo.callback(attachments.close)
             self._open_drivers(attachments)
             self._make_schemes(found, logs, attachments)
-            extra = {"README": _readme(self.schemes, found.missing)}
-            mount = Mount(self.schemes, extra, self.timers, self.callbacks, self._numbers)
+            err = FailureFile(self.failures, ANY)
+            extra = {"README": _readme(self.schemes, found.missing), "err": err}
+            mount = Mount(self.schemes, extra, err, self.timers, self.callbacks, self._numbers)
             self.tree.name_of = mount.operations.name_of
             mount.open(self.mount_point, allow_other=self.allow_other)
             undo.callback(mount.close)
@@ -151,6 +156,7 @@ class Daemon:
             uid=uid,
             shares=Shares((0, uid)),
             tree=self.tree,
+            failures=self.failures,
             attach=attachments.attach,
             detach=attachments.detach,
         )
@@ -289,6 +295,7 @@ def _text(path: str) -> str:
 def _readme(schemes: list[Scheme], missing: Mapping[str, str]) -> TextFile:
     lines = ["The network as files. Each directory is a scheme; each has a README.", ""]
     lines += [f"{scheme.name + '/':10} {_summary(type(scheme))}" for scheme in schemes]
+    lines.append(f"{'err':10} Why the last call of the reading process failed, in any scheme; tcp/err: in tcp only.")
     lines += [f"{name}: not available: {reason}" for name, reason in missing.items()]
     text = "\n".join(lines) + "\n"
     return TextFile(lambda: text)

@@ -18,12 +18,14 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, ClassVar, Self
 
 from schemefs.errors import SchemeError
+from schemefs.failures import ANY
 from schemefs.handle import Event
 from schemefs.no_callback import no_callback
 
 if TYPE_CHECKING:
     import weakref
 
+    from schemefs.failures import Failures
     from schemefs.handle import Caller, Handle, Watchable, Watcher
     from schemefs.log import LogRing
 
@@ -242,24 +244,43 @@ class TextChanges:
 
 
 class FailureFile(TextFile):
-    """`err`: the sentence of the last lookup, open or write in a scheme that failed, kept for each uid apart."""
+    """`err`: why the last lookup, open, read or write of the reading process in one scheme failed.
+
+    With *scheme* `ANY`: in any scheme, whose name begins the line.
+    """
 
     help = "why your last call here failed"
 
-    def __init__(self) -> None:
+    def __init__(self, failures: Failures, scheme: str) -> None:
         super().__init__(mode=0o444)
-        self._sentences: dict[int, str] = {}
+        self.successes = failures.successes(scheme)
+        self._failures = failures
+        self._scheme = scheme
+        self._notices: dict[int, str] = {}
 
     def record(self, caller: Caller, sentence: str) -> None:
-        """Replace the sentence of the caller's uid."""
-        self._sentences[caller.uid] = sentence
+        """Record that a call of *caller* has failed."""
+        self._notices.pop(caller.uid, None)
+        self._failures.record(self._scheme, caller, sentence)
+        self.changed()
+
+    def notice(self, uid: int, sentence: str) -> None:
+        """Show *sentence* to *uid*, though no call has failed, until the next failure of a call of *uid*."""
+        self._notices[uid] = sentence
         self.changed()
 
     def read(self, caller: Caller, now: float) -> bytes:
-        """Return the sentence of the caller's uid; empty before its first failure."""
+        """Return the sentence for the caller's process (`schemefs/failures.py`); empty: there is none."""
         del now
-        sentence = self._sentences.get(caller.uid)
-        return f"{sentence}\n".encode() if sentence else b""
+        sentence = self._notices.get(caller.uid)
+        if sentence is None:
+            failure = self._failures.find(self._scheme, caller)
+            if failure is None:
+                return b""
+            sentence = failure.sentence
+            if self._scheme == ANY and failure.scheme != ANY:
+                sentence = f"{failure.scheme}: {sentence}"
+        return f"{sentence}\n".encode()
 
 
 class FollowedFile(Node):

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, ClassVar, TypeVar, cast
 
 from schemefs import readme
 from schemefs.errors import SchemeError
+from schemefs.failures import Failures
 from schemefs.handle import (
     O_ACCMODE,
     O_NONBLOCK,
@@ -96,6 +97,7 @@ class SchemeContext:
     shares: Shares = field(default_factory=Shares)
     services: dict[str, object] = field(default_factory=dict)  # by name of scheme; complete for those in `requires`
     tree: Tree = field(default_factory=Tree)
+    failures: Failures = field(default_factory=Failures)  # for `Scheme.err`
     # Add or remove an interface beside lo while running. SchemeError: it fails, and nothing has changed.
     attach: Callable[[InterfaceConfig, float], None] = _not_while_running
     detach: Callable[[str, float], None] = _not_while_running
@@ -130,7 +132,7 @@ class Scheme(ABC):
 
     def __init__(self, context: SchemeContext) -> None:
         self.context = context
-        self.err = FailureFile()  # the mount records failures here
+        self.err = FailureFile(context.failures, self.name)  # the mount records failures here
         if not hasattr(type(self), "root"):  # a class may define it, as an attribute or a property
             summary = (type(self).__doc__ or self.name).partition("\n")[0]
             note = "Open any other name; write %2F for a /."

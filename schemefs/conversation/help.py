@@ -32,7 +32,7 @@ def readme(protocol: ConversationProtocol, options: Mapping[str, Option], summar
         (f"{name}/clone", "open: a new conversation; the file is its ctl"),
         (f"{name}/<n>/", "one directory per live conversation, for its owner:"),
         ("", " ".join(files)),
-        (f"{name}/err", "why your last open or write here failed"),
+        (f"{name}/err", "why the last call of your process here failed"),
         (f"{name}/stats", "counters"),
     ]
     text = [inspect.cleandoc(summary or name), "", *columns(uses), ""]

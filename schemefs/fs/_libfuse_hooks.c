@@ -1,6 +1,7 @@
 /* Hooks between libfuse and pyfuse3: six things that a network file needs and pyfuse3's Python API does not offer.
  *
- *   request            unique of the request being handled, and the open file's flags at this moment (O_NONBLOCK)
+ *   request            unique of the request being handled, the open file's flags at this moment (O_NONBLOCK), and the
+ *                      pid (of the thread) and uid of the caller
  *   no background      the kernel makes no READ or WRITE in the background: such a request can't be interrupted, so its
  *                      process could not be killed, and 12 that park (max_background) would stop every RELEASE
  *   interrupts         FUSE_INTERRUPT calls a Python function with the unique of the interrupted request
@@ -44,8 +45,7 @@
 
 static struct {
     uint64_t unique;
-    uint32_t flags;
-    uint32_t pid;
+    uint32_t flags, pid, uid;
 } request;
 
 static PyObject *interrupt_callback;
@@ -138,8 +138,9 @@ EXPORTED void fuse_session_process_buf(struct fuse_session *session, const struc
         *(void **)&original = dlsym(RTLD_NEXT, "fuse_session_process_buf");
     current_session = session;
     request.unique = header->unique;
-    request.flags = 0;
     request.pid = header->pid;
+    request.uid = header->uid;
+    request.flags = 0;
     if (header->opcode == FUSE_READ)
         request.flags = flags_of_read((const struct fuse_read_in *)(header + 1));
     else if (header->opcode == FUSE_WRITE)
@@ -234,13 +235,7 @@ static PyObject *hooks_answer_with(PyObject *self, PyObject *tuple)
 static PyObject *hooks_request(PyObject *self, PyObject *unused)
 {
     (void)self, (void)unused;
-    return Py_BuildValue("KI", (unsigned long long)request.unique, request.flags);
-}
-
-static PyObject *hooks_caller_pid(PyObject *self, PyObject *unused)
-{
-    (void)self, (void)unused;
-    return PyLong_FromUnsignedLong(request.pid);
+    return Py_BuildValue("KIII", (unsigned long long)request.unique, request.flags, request.pid, request.uid);
 }
 
 static PyObject *hooks_drained(PyObject *self, PyObject *unused)
@@ -344,10 +339,8 @@ static PyObject *hooks_not_interposed(PyObject *self, PyObject *unused)
 
 static PyMethodDef methods[] = {
     {"request", hooks_request, METH_NOARGS,
-     "request() -> (unique, flags) of the request whose handler is about to run; flags: open(2)'s, for read and write,\n"
-     "with bit 31 for a read into the page cache"},
-    {"caller_pid", hooks_caller_pid, METH_NOARGS,
-     "caller_pid() -> process or thread that made this request; 0: it is in a PID namespace that is not seen from here"},
+     "request() -> (unique, flags, pid, uid) of the request whose handler is about to run; flags: open(2)'s, for read and\n"
+     "write, with bit 31 for a read into the page cache; pid: of the thread, 0: in a PID namespace not seen from here"},
     {"drained", hooks_drained, METH_NOARGS, "drained() -> whether the last read of the device found no request"},
     {"ended", hooks_ended, METH_NOARGS, "ended() -> whether the mount has ended: unmounted, or the connection was aborted"},
     {"closing", hooks_closing, METH_NOARGS,

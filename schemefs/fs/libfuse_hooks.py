@@ -28,7 +28,6 @@ import pyfuse3  # noqa: E402
 
 from schemefs.fs._libfuse_hooks import (  # noqa: E402
     answer_with,
-    caller_pid,
     closing,
     drained,
     ended,
@@ -45,7 +44,6 @@ if _missing:
 
 __all__ = [
     "answer_with",
-    "caller_pid",
     "closing",
     "drained",
     "ended",

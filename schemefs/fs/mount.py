@@ -17,7 +17,7 @@ from schemefs.fs.mountinfo import detach_own, own_device, source
 from schemefs.fs.operations import Operations
 from schemefs.fs.trio_shim import device_lock, install
 from schemefs.fs.waiting import Waiting
-from schemefs.scheme import Node, Scheme, StaticDirectory, TextFile
+from schemefs.scheme import FailureFile, Node, Scheme, StaticDirectory, TextFile
 
 if TYPE_CHECKING:
     from schemefs.call_soon import CallSoonQueue
@@ -38,6 +38,7 @@ class Mount:
         self,
         schemes: Sequence[Scheme],
         extra: Mapping[str, Node],
+        err: FailureFile,
         timers: Timers,
         callbacks: CallSoonQueue,
         numbers: Callable[[], Mapping[str, int]] = dict,
@@ -47,7 +48,7 @@ class Mount:
         self.waiting = Waiting(timers, self._on_park, clock)
         stats = TextFile(lambda: statistics.text(self.operations, timers, callbacks, numbers()))
         root = StaticDirectory({**{scheme.name: scheme.root for scheme in schemes}, **extra, "stats": stats})
-        self.operations = Operations(root, schemes, self.waiting)
+        self.operations = Operations(root, schemes, err, self.waiting)
 
     def open(self, mount_point: Path, *, allow_other: bool) -> None:
         """Mount. StartError: it failed, and nothing is left mounted."""

@@ -11,6 +11,7 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Final
 
 from schemefs.errors import SchemeError
+from schemefs.failures import Successes
 from schemefs.fs import caller_files
 from schemefs.fs.renderings import Renderings
 from schemefs.fs.waiting import Waiters
@@ -36,6 +37,8 @@ WRITES_PER_CALL: Final = 1000  # calls of Handle.write in a row; then the count 
 # In the flags of a read that the kernel makes for its page cache. _libfuse_hooks.c has the same number.
 FROM_PAGE_CACHE: Final = 1 << 31
 
+NOWHERE: Final = Successes()
+
 CHUNKS: Final = 1000  # in one answer: writev takes 1024 (UIO_MAXIOV), of which libfuse's header needs one
 
 
@@ -45,6 +48,8 @@ class OpenFile(ABC):
     def __init__(self, inode: Inode, caller: Caller) -> None:
         self.inode = inode
         self.caller = caller  # the opener: its rights apply, also when the descriptor is passed on
+        # Where a success is noted: it makes the `err` of its process empty. Reading `err` is none.
+        self.successes = NOWHERE if inode.scheme is None or inode.name == b"err" else inode.scheme.err.successes
         self.waiters = Waiters()
 
     @abstractmethod

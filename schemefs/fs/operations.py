@@ -1,23 +1,22 @@
 """The handlers of the mount: they answer the kernel's requests from the tree of schemes.
 
 Every handler finds the inode or the open file, checks the caller's rights and calls the plugin. It waits only through
-`Waiting.until`. `answering` turns a SchemeError into its errno. Any other exception is a fault of this program or of a
-plugin: it is logged with its traceback, counted and answered with EIO, and the mount goes on.
+`Waiting.until`. `answering` turns what it raises into an errno, and `record_failure` keeps the sentence for `err`.
 """
 
 from __future__ import annotations
 
 import errno
-import functools
 import logging
 import os
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple
+from typing import TYPE_CHECKING, Any
 
 from schemefs import readme
-from schemefs.errors import SchemeError, out_of_descriptors
+from schemefs.errors import SchemeError
 from schemefs.fs import caller_files, caller_process, libfuse_hooks, permissions
+from schemefs.fs.answering import Request, answering
 from schemefs.fs.attributes import attributes_of, statfs
 from schemefs.fs.descriptors import inode_of
 from schemefs.fs.inodes import Inode, Inodes
@@ -29,6 +28,7 @@ from schemefs.fs.repeated_lookup import RepeatedLookups
 from schemefs.scheme import (
     Caller,
     Directory,
+    FailureFile,
     FilesWanted,
     FollowedFile,
     Node,
@@ -43,37 +43,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("schemefs.fs")
 
-Arguments = TypeVarTuple("Arguments")
-Result = TypeVar("Result")
-Request = tuple[int, int]  # FUSE's unique; the flags of the open file at this moment, for read and write
 CONVERSATION = b"user.conversation"
-MAX_ERRNO = 511  # the kernel refuses a reply with a larger one, and the caller would wait for ever
-
-
-def answering(
-    handler: Callable[[Operations, Request, *Arguments], Awaitable[Result]],
-) -> Callable[..., Coroutine[Any, Any, Result]]:
-    """Give *handler* the current request, and turn what it raises into an errno for the kernel."""
-
-    @functools.wraps(handler)
-    async def answer(self: Operations, *args: *Arguments) -> Result:
-        try:
-            # The hooks hold the current request only until the first await, so it is read here and passed on.
-            return await handler(self, libfuse_hooks.request(), *args)
-        except pyfuse3.FUSEError:
-            raise
-        except Exception as error:
-            if isinstance(error, SchemeError) and 0 < error.errno <= MAX_ERRNO:
-                raise pyfuse3.FUSEError(error.errno) from None
-            refusal = out_of_descriptors(error)
-            if refusal is not None:
-                log.warning("%s: %s", handler.__name__, refusal.sentence)
-                raise pyfuse3.FUSEError(refusal.errno) from None
-            self.unexpected += 1
-            log.exception("unexpected failure in %s%r", handler.__name__, args)
-            raise pyfuse3.FUSEError(errno.EIO) from None
-
-    return answer
+# The handlers whose failures `err` shows, by what their first argument is the number of. `_find` records lookups.
+_OF_FILES = frozenset({"read", "write", "fsync", "flush"})
+_OF_INODES = frozenset({"open", "opendir", "setattr"})
 
 
 def _refuse(name: str) -> Any:
@@ -92,7 +65,7 @@ class Operations(pyfuse3.Operations):
     supports_dot_lookup = False
     enable_writeback_cache = False
 
-    def __init__(self, root: Directory, schemes: Sequence[Scheme], waiting: Waiting) -> None:
+    def __init__(self, root: Directory, schemes: Sequence[Scheme], err: FailureFile, waiting: Waiting) -> None:
         super().__init__()
         self.inodes = Inodes(root)
         self._lookups = RepeatedLookups(self.inodes)
@@ -101,6 +74,7 @@ class Operations(pyfuse3.Operations):
         self.waiting = waiting
         self.unexpected = 0  # exceptions other than SchemeError
         self.closing = False  # new opens are refused
+        self._err = err  # for what is in no scheme
         self.device = 0  # the mount's device number, once it is mounted
         self._schemes = {scheme.root: scheme for scheme in schemes}
         self._last_file = 0
@@ -116,6 +90,23 @@ class Operations(pyfuse3.Operations):
         """Return the conversation (`tcp/7`) that *descriptor* of process *pid* is; empty if it is none of ours."""
         inode = self.inodes.get(inode_of(pid, descriptor, self.device))
         return inode.handle.name if inode is not None and inode.handle is not None else ""
+
+    def record_failure(self, call: str, request: Request, args: Sequence[Any], failure: SchemeError) -> None:
+        """Record that *call* has failed. A signal, and what O_NONBLOCK asked for, are no failures."""
+        _, flags, pid, uid = request
+        if failure.errno == errno.EINTR or (failure.errno == errno.EAGAIN and flags & os.O_NONBLOCK):
+            return
+        inode = self.inodes.get(args[0]) if call in _OF_INODES else None
+        if call in _OF_FILES and args[0] in self.files:
+            inode = self.files[args[0]].inode
+        if inode is not None:
+            self._record(inode, Caller(uid, pid=pid), failure)
+
+    def _record(self, inode: Inode, caller: Caller, failure: SchemeError) -> None:
+        err = self._err if inode.scheme is None else inode.scheme.err
+        err.record(caller, failure.sentence)
+        if err is not self._err:
+            self._err.changed()
 
     # Names
 
@@ -136,8 +127,8 @@ class Operations(pyfuse3.Operations):
         except SchemeError as error:
             # A lookup for open looks like a lookup for stat, so both are recorded. Shells and tools look up names with
             # a leading dot by themselves (.git): those must not replace the reason of a failure that a user has seen.
-            if parent.scheme is not None and not (error.errno == errno.ENOENT and name.startswith(b".")):
-                parent.scheme.err.record(caller, error.sentence)
+            if not (error.errno == errno.ENOENT and name.startswith(b".")):
+                self._record(parent, caller, error)
             raise
         return node, self._schemes.get(node) or parent.scheme if isinstance(node, Directory) else parent.scheme
 
@@ -247,13 +238,8 @@ class Operations(pyfuse3.Operations):
         caller = _caller(ctx)
         if self.closing:
             raise SchemeError(errno.ENOTCONN, "the mount is ending: it opens no more files")
-        try:
-            file = await self._open(found, flags, caller, request[0])
-        except (SchemeError, OSError) as error:
-            failure = error if isinstance(error, SchemeError) else out_of_descriptors(error)
-            if failure is not None and found.scheme is not None:
-                found.scheme.err.record(caller, failure.sentence)
-            raise
+        file = await self._open(found, flags, caller, request[0])
+        file.successes.note(caller.pid, self.waiting.clock())
         self._last_file += 1
         self.files[self._last_file] = file
         return pyfuse3.FileInfo(
@@ -306,9 +292,11 @@ class Operations(pyfuse3.Operations):
     @answering
     async def read(self, request: Request, fh: int, offset: int, size: int) -> Any:
         """Read. The request's flags say whether it may wait: O_NONBLOCK may have been set after open."""
-        unique, flags = request
+        unique, flags, pid, _ = request
         file = self.files[fh]
-        answer = await file.read(offset, size, unique, flags, self.waiting.clock())
+        now = self.waiting.clock()
+        answer = await file.read(offset, size, unique, flags, now)
+        file.successes.note(pid, now)
         if not isinstance(file, OpenText):
             self._renderings.changes += 1
         if type(answer) is tuple:
@@ -318,19 +306,16 @@ class Operations(pyfuse3.Operations):
 
     @answering
     async def write(self, request: Request, fh: int, offset: int, data: bytes) -> int:
-        """Write. The sentence of a failure is recorded in the scheme's `err`."""
-        unique, flags = request
+        """Write."""
+        unique, flags, pid, _ = request
         file = self.files[fh]
+        now = self.waiting.clock()
         try:
-            return await file.write(offset, data, unique, flags, self.waiting.clock())
-        except (SchemeError, OSError) as error:
-            failure = error if isinstance(error, SchemeError) else out_of_descriptors(error)
-            scheme = file.inode.scheme
-            if failure is not None and scheme is not None and failure.errno not in (errno.EAGAIN, errno.EINTR):
-                scheme.err.record(file.caller, failure.sentence)
-            raise
+            count = await file.write(offset, data, unique, flags, now)
         finally:
             self._renderings.changes += 1
+        file.successes.note(pid, now)
+        return count
 
     @answering
     async def poll(self, request: Request, inode: int, fh: int, poll_handle: Any, ctx: Any) -> int:
@@ -349,8 +334,9 @@ class Operations(pyfuse3.Operations):
     @answering
     async def fsync(self, request: Request, fh: int, datasync: bool) -> None:
         """Wait until everything written has been acknowledged. EAGAIN: a caller that no signal reaches can't wait."""
-        flags = 0 if caller_process.can_be_interrupted(libfuse_hooks.caller_pid()) else os.O_NONBLOCK
-        await self.files[fh].fsync(request[0], flags, self.waiting.clock())
+        unique, _, pid, _ = request
+        flags = 0 if caller_process.can_be_interrupted(pid) else os.O_NONBLOCK
+        await self.files[fh].fsync(unique, flags, self.waiting.clock())
 
     @answering
     async def release(self, request: Request, fh: int) -> None:

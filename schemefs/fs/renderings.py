@@ -16,6 +16,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from schemefs.errors import SchemeError
+from schemefs.scheme import FailureFile
 
 if TYPE_CHECKING:
     from schemefs.scheme import Caller, TextFile
@@ -48,7 +49,7 @@ class Renderings:
     def length(self, node: TextFile, caller: Caller, now: float) -> int:
         """Return the length of the text; 0 if it can't be read."""
         rendering = self._serving(node, caller, now)
-        if rendering is None or not (rendering.unread or rendering.changes == self.changes):
+        if rendering is None or not (rendering.unread or self._is_current(node, rendering)):
             try:
                 rendering = self._render(node, caller, now)
             except SchemeError:
@@ -58,7 +59,7 @@ class Renderings:
     def for_open(self, node: TextFile, caller: Caller, now: float) -> Rendering:
         """Return the rendering of a stat by *caller* just before, or a new one. SchemeError: the text can't be read."""
         rendering = self._serving(node, caller, now)
-        if rendering is None or rendering.opened or rendering.changes != self.changes:
+        if rendering is None or rendering.opened or not self._is_current(node, rendering):
             rendering = self._render(node, caller, now)
         rendering.opened = rendering.unread = True
         return rendering
@@ -76,6 +77,10 @@ class Renderings:
         if rendering is None or now - rendering.at > SERVES or rendering.version != node.version:
             return None
         return rendering
+
+    def _is_current(self, node: TextFile, rendering: Rendering) -> bool:
+        """Return whether no request has come that can change the text. Any success of its reader can empty `err`."""
+        return rendering.changes == self.changes and not isinstance(node, FailureFile)
 
     def _render(self, node: TextFile, caller: Caller, now: float) -> Rendering:
         kept = self._kept

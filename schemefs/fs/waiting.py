@@ -155,10 +155,10 @@ class Waiting:
                     timer.set(now + timeout)
                 reason = await self._park(parked)
                 if reason is not WakeReason.TIMED_OUT:
-                    _raise_for(reason)
+                    _raise_for(reason, timeout)
                 answer = attempt(self.clock())
                 if answer is None:  # the last attempt of a timed-out call: data that came just before counts
-                    _raise_for(reason)
+                    _raise_for(reason, timeout)
         finally:
             if timer is not None:
                 timer.clear()
@@ -208,10 +208,10 @@ class Waiting:
             parked.resume(WakeReason.TIMED_OUT)
 
 
-def _raise_for(reason: WakeReason) -> None:
+def _raise_for(reason: WakeReason, timeout: float) -> None:
     if reason is WakeReason.INTERRUPTED:
         raise SchemeError(errno.EINTR, "interrupted by a signal")
     if reason is WakeReason.TIMED_OUT:
-        raise SchemeError(errno.EAGAIN, "timed out")
+        raise SchemeError(errno.EAGAIN, f"nothing happened within the time-out of {timeout:g} s")
     if reason is WakeReason.ENDED:
         raise SchemeError(errno.ENOTCONN, "the mount has ended")

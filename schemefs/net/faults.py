@@ -62,6 +62,11 @@ def no_route(shown: str) -> str:
     return f"no route to {shown}"
 
 
+def only_lo(shown: str) -> str:
+    """For the same, where lo is the only interface."""
+    return f"this mount has only lo: no route to {shown}; a TAP reaches other hosts (schemefs mount --driver tap)"
+
+
 def not_privileged(action: str) -> str:
     """For what `SchemeContext.is_privileged` forbids the caller; *action* is a verb with its object."""
     return f"only root and the daemon's user may {action}"

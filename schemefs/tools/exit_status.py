@@ -28,15 +28,15 @@ class Tool(click.Command):
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command with SIGPIPE's default action, and flush its output."""
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-        with _output():
+        with _output(ctx.params.get("tree")):
             result = super().invoke(ctx)
             sys.stdout.flush()
         return result
 
 
 @contextmanager
-def _output() -> Iterator[None]:
-    """Fail on an OSError. It is of a file of the tree, whose mount may have ended, or of standard output."""
+def _output(tree: Path | None = None) -> Iterator[None]:
+    """Fail on an OSError. It is of a file of *tree*, whose mount may have ended, or of standard output."""
     if sys.stdout is None:  # closed by the parent process: descriptor 1 is taken, or a conversation would get it
         sys.stdout = os.fdopen(os.open(os.devnull, os.O_RDONLY), "w", encoding="utf-8")
     try:
@@ -44,6 +44,8 @@ def _output() -> Iterator[None]:
     except OSError as error:
         if error.filename is None:
             discard_output()
+        elif tree is not None and Path(error.filename).is_relative_to(tree):
+            fail_with(1, tree, str(Path(error.filename).relative_to(tree)), error)
         fail(1, f"{error.filename or OUTPUT}: {error.strerror}")
 
 

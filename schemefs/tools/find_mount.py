@@ -63,7 +63,10 @@ def mount_option(function: _Function) -> _Function:
 
 
 def failure(tree: Path, path: str, error: OSError) -> StartError:
-    """Return why *path* (`tcp/HOST:PORT,…`) in *tree* failed: the errno, and the sentence in the scheme's `err`."""
+    """Return why *path* (`tcp/HOST:PORT,…`) in *tree* failed: the errno, and the sentence in the scheme's `err`.
+
+    Called by the thread that failed, before another call of its succeeds: `err` is about the process that reads it.
+    """
     try:
         sentence = (tree / path.partition("/")[0] / "err").read_text().strip()
     except OSError:

@@ -121,7 +121,7 @@ def _save(exchange: HttpExchange, url: str, output: str | None, have: int) -> No
             total = have + int(length) if length.isdecimal() else 0
             advance = _progress(output, total, have, undo) if output and total and sys.stderr.isatty() else None
             body = exchange.body()
-            while octets := _next(body, url):
+            while octets := _next(exchange, body, url):
                 file.write(octets)
                 if advance is not None:
                     advance(len(octets))
@@ -149,13 +149,13 @@ def _progress(output: str, total: int, have: int, undo: ExitStack) -> Callable[[
     return lambda octets: shown.advance(task, octets)
 
 
-def _next(body: Iterator[bytes], url: str) -> bytes:
+def _next(exchange: HttpExchange, body: Iterator[bytes], url: str) -> bytes:
     """Return the next octets of the body; none at its end."""
     try:
         return next(body, b"")
     except BlockingIOError:
         fail(28, f"{url}: no further data within the time-out")
     except OSError as error:
-        fail(56, f"{url}: {error.strerror}")
+        fail_with(56, exchange.tree, exchange.path, error)
     except h11.RemoteProtocolError as error:
         fail(18, f"{url}: the response is incomplete: {error}")

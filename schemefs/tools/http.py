@@ -74,6 +74,8 @@ class HttpExchange:
 
     def __init__(self, tree: Path, url: Url, fields: Mapping[str, str], options: str = "") -> None:
         """Connect, send the request and read the response's head. *options* (`,timeout=5`) are added to the address."""
+        self.tree = tree
+        self.path = url.path
         self._http = h11.Connection(h11.CLIENT)
         self._descriptor = os.open(tree / f"{url.path}{options}", os.O_RDWR)
         try:

@@ -26,7 +26,7 @@ import click
 from schemefs.errors import StartError
 from schemefs.net.addresses import parse_seconds
 from schemefs.tools.exit_status import OUTPUT, Tool, fail, fail_with
-from schemefs.tools.find_mount import conversation_of, mount_option
+from schemefs.tools.find_mount import conversation_of, failure, mount_option
 
 CHUNK = 65536
 DATAGRAM = 65507
@@ -52,16 +52,22 @@ class StdioRelay:
     It ends after *wait* seconds without data in either direction; 0: no limit.
     """
 
-    def __init__(self, tree: Path, descriptor: int, *, datagrams: bool, wait: float) -> None:
+    def __init__(self, tree: Path, path: str, descriptor: int, *, datagrams: bool, wait: float) -> None:
+        """*path* is that of the conversation, for sentences."""
+        self._tree = tree
+        self._path = path
         self._descriptor = descriptor
         self._datagrams = datagrams
         self._wait = wait
         self._ctl = tree / conversation_of(descriptor) / "ctl"
         self._last = time.monotonic()  # when octets moved, in either direction
-        self._broken: OSError | None = None  # why the conversation could not be written
+        self._broken: StartError | None = None  # why the conversation could not be written
 
     def run(self, *, writes: bool) -> None:
-        """Relay until both directions have ended; without *writes* only to standard output. OSError: it failed."""
+        """Relay until both directions have ended; without *writes* only to standard output.
+
+        StartError, or OSError of a read: the conversation failed.
+        """
         writes &= sys.stdin is not None  # None: closed by the parent process
         under_way = {self._descriptor}
         written = os.eventfd(0, os.EFD_CLOEXEC) if writes else -1  # readable once the thread has ended
@@ -107,7 +113,7 @@ class StdioRelay:
             if not self._datagrams:
                 self._shut()
         except OSError as error:
-            self._broken = error
+            self._broken = failure(self._tree, self._path, error)  # here: `err` is about the thread that asks
         finally:
             os.eventfd_write(ended, 1)
 
@@ -217,14 +223,14 @@ def _accepted(tree: Path, path: str, listener: int) -> int:
         try:
             return os.open(tree / name / "data", os.O_RDWR)
         except OSError as error:  # the connection ended before this open
-            click.echo(f"schemefs: {name}: {error.strerror}", err=True)
+            click.echo(f"schemefs: {failure(tree, name, error)}", err=True)
     return fail(1, f"{path}: the listener has ended")
 
 
 def _join(tree: Path, path: str, descriptor: int, *, udp: bool, writes: bool, wait: float) -> None:
     try:
-        StdioRelay(tree, descriptor, datagrams=udp, wait=wait).run(writes=writes)
+        StdioRelay(tree, path, descriptor, datagrams=udp, wait=wait).run(writes=writes)
     except OSError as error:
-        raise StartError(f"{path}: {error.strerror}") from None
+        raise failure(tree, path, error) from None
     finally:
         os.close(descriptor)

@@ -42,6 +42,7 @@ class Server:
     def __init__(self, tree: Path, path: str, command: Sequence[str], limit: int) -> None:
         """Listen. StartError: it failed."""
         self._tree = tree
+        self._path = path
         self._scheme = path.partition("/")[0]
         self._command = command
         self._limit = limit
@@ -82,7 +83,7 @@ class Server:
         except BlockingIOError:  # another reader of this listener was faster
             return
         except OSError as error:
-            raise StartError(f"the listener has ended: {error.strerror}") from None
+            raise StartError(f"the listener has ended: {failure(self._tree, self._path, error)}") from None
         if not line:
             raise StartError("the listener has ended")
         number, remote, local = line.split()
@@ -92,7 +93,7 @@ class Server:
             with open(directory / "rx", "rb", buffering=0) as rx, open(directory / "tx", "wb", buffering=0) as tx:
                 self._start(rx.fileno(), tx.fileno(), {"REMOTE": remote, "LOCAL": local, "CONVERSATION": name})
         except OSError as error:  # the connection ended before this open, or no process can be started now
-            click.echo(f"schemefs: {name} with {remote}: {error.strerror}", err=True)
+            click.echo(f"schemefs: with {remote}: {failure(self._tree, name, error)}", err=True)
 
     def _start(self, rx: int, tx: int, environment: dict[str, str]) -> None:
         variables = os.environ | {VARIABLE: str(self._tree)} | environment

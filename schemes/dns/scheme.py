@@ -35,7 +35,7 @@ NAME,type=TYPE     other records: {" ".join(TYPES)}; any means a and aaaa
 ADDRESS,type=ptr   the name of an address: cat dns/10.0.2.2,type=ptr
 stats              counters
 cache              cached answers: NAME TYPE SECONDS-LEFT ANSWER
-err                why your last open or read here failed
+err                why the last call of your process here failed
 
 The open waits for the answer. Its errors:
   No such file or directory          the name does not exist, or no name server can be reached

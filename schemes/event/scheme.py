@@ -27,7 +27,7 @@ event/queue   open it read-write: a queue of your own. Write what to watch, a li
                   write  tcp/3 read          udp/0 read write          tcp/3 none          netcfg/route/list read
                   read   tcp/3 read          tcp/4 read write error hangup
 event/raw     the same in Redox's records of 24 octets: descriptor, flags, data
-event/err     why your last open or write here failed
+event/err     why the last call of your process here failed
 
 An event comes once for what becomes true, and again after each read or write that leaves it true. `read`: octets, a
 datagram, a connection to accept, or the end of file; of a text, its change. `error` and `hangup` come unasked. Reads

@@ -51,7 +51,7 @@ clone        a new echo conversation; the file is its ctl: connect HOST
 errors       read it: ICMP errors as they arrive, one line each
 udp/PORT     the same, errors about datagrams sent from one local UDP port
 stats        counters
-err          why your last open or write here failed
+err          why the last call of your process here failed
 """
 
 

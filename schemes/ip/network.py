@@ -188,7 +188,7 @@ class Network:
             return self._group_hop(destination, source)
         route = self.routes.lookup(destination)
         if route is None:
-            raise self._unreachable(faults.no_route(shown))
+            raise self._unreachable(self.routes.no_route(shown))
         source = source or self.addresses.source_for(route, destination)
         if not source:
             raise SchemeError(errno.EADDRNOTAVAIL, f"{route.interface} has no source address{self._given_up()}")
@@ -203,7 +203,7 @@ class Network:
             others = (each.name for each in self.interfaces.values() if each.is_up and not each.is_loopback)
             name = route.interface if route is not None else next(others, "")
         if not name or not self._carries(name):
-            raise self._unreachable(faults.no_route(presentation(destination)))
+            raise self._unreachable(self.routes.no_route(presentation(destination)))
         interface = self.interfaces[name]
         # RFC 1122 §3.2.1.3: a host without an address yet (a DHCP client) sends from 0.0.0.0.
         return Hop(interface, destination, source or (interface.addresses[0][0] if interface.addresses else ANY_V4))

@@ -228,6 +228,12 @@ class RouteTable:
                 del self._by_length[length]
         return len(routes) - len(kept)
 
+    def no_route(self, shown: str) -> str:
+        """Return the sentence for a destination that no rule matches."""
+        interfaces = self._addresses.interfaces.values()
+        only_lo = interfaces and all(interface.is_loopback for interface in interfaces)
+        return faults.only_lo(shown) if only_lo else faults.no_route(shown)
+
     def explain(self, destination: bytes) -> str:
         """Return a line: the rule that wins for *destination*, and why. ENETUNREACH: no route."""
         shown = presentation(destination)
@@ -235,7 +241,7 @@ class RouteTable:
             return f"{shown} is a local address: delivered through lo"
         route = self.lookup(destination)
         if route is None:
-            raise SchemeError(errno.ENETUNREACH, faults.no_route(shown))
+            raise SchemeError(errno.ENETUNREACH, self.no_route(shown))
         others = [r for r in self.list() if r is not route and _bits_of(destination, r.prefix_length) == _bits(r)]
         reason = "the only rule that matches"
         if others:

@@ -32,7 +32,7 @@ ip: whole IPv4 datagrams with their headers, for root and the daemon's user.
 clone               a new conversation; the file is its ctl: connect <proto>
 conversations/<n>/  one directory per live conversation, for its owner
 stats               counters of RFC 4293, and of drops by reason
-err                 why your last open here failed
+err                 why the last call of your process here failed
 """.format(names=fill(" ".join(NUMBERS), 100, initial_indent=" " * 13, subsequent_indent=" " * 13))
 
 

@@ -56,7 +56,7 @@ config                            the whole configuration as TOML: read, edit, w
 stats/drops                       counters of dropped frames by scheme and reason, with a sample: the last one
 stats/log                         log lines that the rate limit left out
 stats/timers                      armed, fired, cancelled, pending, latest lateness in seconds
-err                               why your last open or write here failed
+err                               why the last call of your process here failed
 
 Each write(2) has complete lines. It returns after they are applied, with their error. Polling a file returns POLLPRI
 after a change of its text.
@@ -175,7 +175,7 @@ class NetcfgScheme(Scheme):
                 for address, mac in interface.duplicates.items()
             )
             for uid in {0, self.context.uid}:
-                self.err.record(Caller(uid), sentence)
+                self.err.notice(uid, sentence)
 
     def _parse_level(self, line: str) -> Command:
         command = parse_level(line)

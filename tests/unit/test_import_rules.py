@@ -45,7 +45,8 @@ ALLOWED = {
     "drivers.passt": {"drivers.stream", "os", "pathlib", "selectors", "shutil", "signal", "socket", "subprocess"},
     "schemefs.fs": PURE | {
         "schemefs.scheme", "schemefs.handle", "schemefs.nodes", "schemefs.readme", "schemefs.errors",
-        "schemefs.timers", "schemefs.call_soon", "schemefs.log", "schemefs.no_callback", "schemefs.net.buffer",
+        "schemefs.failures", "schemefs.timers", "schemefs.call_soon", "schemefs.log", "schemefs.no_callback",
+        "schemefs.net.buffer",
         "trio", "pyfuse3", "ctypes", "os", "pathlib", "signal", "socket", "stat", "subprocess", "sys", "time",
     },
 }  # fmt: skip

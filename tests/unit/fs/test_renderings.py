@@ -7,10 +7,11 @@ import errno
 import pytest
 
 from schemefs.errors import SchemeError
+from schemefs.failures import Failures, Process
 from schemefs.fs.inodes import Inode
 from schemefs.fs.open_files import OpenText
 from schemefs.fs.renderings import KEPT, SERVES, Renderings
-from schemefs.scheme import Caller, TextFile
+from schemefs.scheme import Caller, FailureFile, TextFile
 
 CALLER = Caller(1000, 1000, 4711)
 
@@ -138,3 +139,19 @@ def test_kept_renderings_are_limited_in_number_and_time(calls: Calls) -> None:
     assert len(kept) == KEPT
     calls.stat(2 * SERVES)
     assert len(kept) == 1
+
+
+class Err(FailureFile):
+    """`err` of a caller that fails, and then succeeds."""
+
+    def __init__(self) -> None:
+        super().__init__(Failures(lambda pid: Process(pid, 1, 1, 1, 9.0), lambda: 1.0), "tcp")
+        self.record(CALLER, "it failed")
+
+
+def test_err_shows_a_success_that_came_after_a_stat() -> None:
+    err, renderings = Err(), Renderings()
+    assert renderings.length(err, CALLER, 1.0) == len("it failed\n")
+    err.successes.note(CALLER.pid, 1.0)
+    assert renderings.for_open(err, CALLER, 1.0).octets == b""
+    assert renderings.length(err, CALLER, 1.0) == 0
