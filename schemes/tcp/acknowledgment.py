@@ -12,6 +12,7 @@ from schemes.tcp import closing, ecn
 from schemes.tcp.control_block import PURE_ACK, RESET_DUE
 from schemes.tcp.opening import established
 from schemes.tcp.recovery import NO_ECHO
+from schemes.tcp.refusal import refuse
 from schemes.tcp.send_buffer import LOW_WATER
 from schemes.tcp.states import CLOSING, FIN_WAIT_1, LAST_ACK, SYN_RECEIVED
 from schemes.tcp.wire import ACK, ECE, FIN, SYN
@@ -25,7 +26,7 @@ def check_ack(tcb: ControlBlock, segment: Segment, seq: int, now: float) -> bool
     """Process the ACK field; False: the rest of the segment is not processed. *seq*: SEG.SEQ before trimming."""
     snd = tcb.snd
     if not segment.flags & ACK:
-        tcb.tcp.statistics.drop("no_ack")
+        refuse(tcb, "no_ack", now)
         return False
     ack = segment.ack
     if tcb.state == SYN_RECEIVED:
@@ -34,7 +35,7 @@ def check_ack(tcb: ControlBlock, segment: Segment, seq: int, now: float) -> bool
     elif ack > snd.nxt or (ack < snd.una and ack < max(snd.una - snd.max_wnd, snd.iss + 1)):
         # Of what was never sent, or older than any segment still on its way (RFC 5961 §5.2). The peer has the SYN, so
         # an ACK up to ISS is of what was never sent, however large the window is.
-        tcb.tcp.statistics.drop("ack_too_far")
+        refuse(tcb, "ack_too_far", now)
         if tcb.replies.allows(now):
             tcb.reply = PURE_ACK
         return False
@@ -59,13 +60,12 @@ def _establish(tcb: ControlBlock, segment: Segment, now: float) -> bool:
     """In SYN-RECEIVED, the ACK of our SYN opens the connection; any other is answered with RST."""
     snd = tcb.snd
     if not snd.una < segment.ack <= snd.nxt:
-        tcb.tcp.statistics.drop("ack_too_far")
         tcb.reply = RESET_DUE
         return False
     if tcb.listener is not None and not tcb.listener.has_room:
         # As on Linux, it stays half open: the peer or our SYN-ACK timer sends again, and there may be room then.
         tcb.listener.overflows += 1
-        tcb.tcp.statistics.drop("listen_overflow")
+        refuse(tcb, "listen_overflow", now)
         return False
     snd.wnd = snd.max_wnd = segment.wnd << snd.scale
     snd.wl1, snd.wl2 = segment.seq, segment.ack

@@ -18,6 +18,7 @@ from schemes.tcp import closing, ecn, reply, user_timeout
 from schemes.tcp.acknowledgment import check_ack
 from schemes.tcp.control_block import ABORT_DUE, ACK_DUE, PURE_ACK, RESET_DUE, SYN_DUE
 from schemes.tcp.opening import agree, established
+from schemes.tcp.refusal import refuse
 from schemes.tcp.sequence import unwrap
 from schemes.tcp.states import (
     CLOSE_WAIT,
@@ -63,7 +64,7 @@ def segment_arrives(tcb: ControlBlock, segment: Segment, now: float) -> None:
             fit = _first_check_sequence(tcb, segment, now)
         is_taken = fit != REFUSED and check_ack(tcb, segment, seq, now)
         if fit == TRIMMED and is_taken:
-            _acknowledge_trimmed(tcb, segment, seq)
+            _acknowledge_trimmed(tcb, segment, seq, now)
     if is_taken:
         tcb.last_segment_at = now
         if segment.user_timeout:
@@ -99,13 +100,12 @@ def _arrives_in_syn_sent(tcb: ControlBlock, segment: Segment, now: float) -> boo
     """§3.10.7.3. True: the segment has established the connection, and its text and FIN are to be processed."""
     flags, snd = segment.flags, tcb.snd
     if flags & ACK and not snd.iss < segment.ack <= snd.nxt:
-        tcb.tcp.statistics.drop("ack_too_far")
         tcb.reply = RESET_DUE
         return False
     if flags & RST:
         # Without an ACK it proves nothing: any host could have sent it.
         if not flags & ACK:
-            tcb.tcp.statistics.drop("no_ack")
+            refuse(tcb, "no_ack", now)
         else:
             after = f"{(now - tcb.opened_at) * 1000:.1f} ms"
             closing.fail(
@@ -113,7 +113,7 @@ def _arrives_in_syn_sent(tcb: ControlBlock, segment: Segment, now: float) -> boo
             )
         return False
     if not flags & SYN:
-        tcb.tcp.statistics.drop("no_syn")
+        refuse(tcb, "no_syn", now)
         return False
     tcb.rcv.start(segment.seq, tcb.syn_window)
     agree(tcb, segment, now)
@@ -157,8 +157,15 @@ def _first_check_sequence(tcb: ControlBlock, segment: Segment, now: float) -> in
     return fit
 
 
-def _acknowledge_trimmed(tcb: ControlBlock, segment: Segment, seq: int) -> None:
+def _acknowledge_trimmed(tcb: ControlBlock, segment: Segment, seq: int, now: float) -> None:
     """Have a segment that began at *seq* acknowledged at once: a retransmission, a window probe, or too much text."""
+    if not segment.seg_len:
+        refuse(tcb, "beyond_window", now)
+    else:
+        tcb.tcp.statistics.trimmed_segments += 1
+        if tcb.sink is not None:
+            start = segment.seq - tcb.rcv.irs
+            tcb.sink(now, f"trimmed to the window: {start}:{start + segment.size}")
     if seq < segment.seq and tcb.sack_on:
         tcb.dsack = (seq, segment.seq)
     tcb.reply = ACK_DUE
@@ -181,7 +188,7 @@ def _check_timestamp(tcb: ControlBlock, segment: Segment, now: float) -> bool:
 
 def _answer_unacceptable(tcb: ControlBlock, segment: Segment, reason: str, now: float) -> None:
     """Count a drop for *reason*. Text is always answered, since its ACK may be lost; the rest within the limit."""
-    tcb.tcp.statistics.drop(reason)
+    refuse(tcb, reason, now)
     if segment.size:
         if tcb.sack_on and segment.seq < tcb.rcv.nxt:  # text beyond the window is dropped: DSACK must not report it
             tcb.dsack = (segment.seq, min(segment.seq + segment.size, tcb.rcv.nxt))
@@ -204,7 +211,7 @@ def _second_check_rst(tcb: ControlBlock, segment: Segment, now: float) -> None:
     Its text does not make it exact: SEG.SEQ is compared before anything is trimmed. PAWS does not apply to it.
     """
     if not tcb.rcv.is_acceptable(segment.seq, segment.seg_len):
-        tcb.tcp.statistics.drop("out_of_window")
+        refuse(tcb, "out_of_window", now)
         return
     if segment.seq != tcb.rcv.nxt:
         _challenge(tcb, "inexact_reset", now)
@@ -245,13 +252,13 @@ def _syn_again(tcb: ControlBlock, segment: Segment, now: float) -> bool:
         ecn.syn_again(tcb, segment.flags)
         tcb.reply = SYN_DUE
     else:
-        tcb.tcp.statistics.drop("repeated_syn")
+        refuse(tcb, "repeated_syn", now)
     return False
 
 
 def _challenge(tcb: ControlBlock, reason: str, now: float) -> None:
     """Count a drop for *reason*, and have a challenge ACK sent, within the limit per second (RFC 5961 §7)."""
-    tcb.tcp.statistics.drop(reason)
+    refuse(tcb, reason, now)
     if tcb.replies.allows(now):
         tcb.tcp.statistics.challenge_acks += 1
         tcb.reply = PURE_ACK
@@ -268,16 +275,17 @@ def _seventh_process_text(tcb: ControlBlock, segment: Segment, now: float) -> No
     """Text in order goes to the receive buffer, text out of order to the reassembly queue."""
     rcv, state = tcb.rcv, tcb.state
     if state not in RECEIVING:
-        tcb.tcp.statistics.drop("text_after_fin")  # it is ignored (§3.10.7.4)
+        refuse(tcb, "text_after_fin", now)  # it is ignored (§3.10.7.4)
         return
     if tcb.closed and not tcb.discarding:
         # No reader is left, and the peer must learn it (§3.10.4), as on Linux.
+        refuse(tcb, "text_after_close", now)
         tcb.reply = ABORT_DUE
         return
     if segment.full_size > rcv.mss:
         rcv.mss = min(segment.full_size, tcb.path_mtu)
     if segment.seq != rcv.nxt:
-        _keep_for_later(tcb, segment)
+        _keep_for_later(tcb, segment, now)
         # A duplicate ACK, at once and for each (RFC 5681 §4.2): the sender counts them.
         tcb.reply = PURE_ACK
         return
@@ -307,15 +315,21 @@ def _seventh_process_text(tcb: ControlBlock, segment: Segment, now: float) -> No
     tcb.on_changed()
 
 
-def _keep_for_later(tcb: ControlBlock, segment: Segment) -> None:
+def _keep_for_later(tcb: ControlBlock, segment: Segment, now: float) -> None:
     """Text out of order waits. Text that waits already is reported as a duplicate (RFC 2883 §4.3)."""
     reassembly = tcb.reassembly
     tcb.tcp.statistics.out_of_order_segments += 1
     before = reassembly.size
     if not reassembly.put(segment.seq, segment.payload):
-        tcb.tcp.statistics.drop("reassembly_full")
-    elif reassembly.size == before and tcb.sack_on:
-        tcb.dsack = (segment.seq, segment.seq + segment.size)
+        refuse(tcb, "reassembly_full", now)
+        segment.flags &= ~FIN  # it would come after text that is not kept
+    elif reassembly.size == before:
+        if tcb.sack_on:
+            tcb.dsack = (segment.seq, segment.seq + segment.size)
+        if not segment.flags & FIN:
+            refuse(tcb, "duplicate_text", now)
+    elif tcb.sink is not None:
+        tcb.sink(now, f"kept out of order: {segment.seq - tcb.rcv.nxt} octets are missing before it")
 
 
 def _deliver(tcb: ControlBlock, octets: memoryview | bytes) -> None:
@@ -327,7 +341,9 @@ def _eighth_check_fin(tcb: ControlBlock, segment: Segment, now: float) -> None:
     """Take the peer's FIN once all text before it has come. Text at the number of a FIN shows that it was none."""
     rcv = tcb.rcv
     if tcb.state not in RECEIVING:
-        return  # the FIN was taken already: any other is ignored
+        if segment.flags & FIN and not segment.size:
+            refuse(tcb, "fin_after_fin", now)  # with text, that has a reason already
+        return
     if segment.flags & FIN:
         rcv.fin_at = segment.seq + segment.size
         if rcv.nxt < rcv.fin_at:

@@ -92,6 +92,8 @@ class Handshakes:
         if listener.syn_ack.send(path, ports, iss, offset, segment, now):
             self._tcp.statistics.syn_cookies_sent += 1
             self._tcp.statistics.out_segments += 1
+        else:
+            self._tcp.statistics.drop("full_link")
 
     def ack_arrives(
         self,

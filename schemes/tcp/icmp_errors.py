@@ -27,7 +27,7 @@ QUOTED: Final = Struct(">HHI")  # ports and sequence number: the eight octets th
 def error_arrives(tcb: ControlBlock, error: DeliveryError, now: float) -> None:
     """A segment of this connection was not delivered."""
     if not quotes_what_is_in_flight(tcb, error):
-        tcb.tcp.statistics.dropped_icmp_out_of_window += 1
+        tcb.tcp.statistics.dropped_icmp_out_of_window += bool(error.reporter)  # none: it is no ICMP error
         return
     if error.errno == errno.EMSGSIZE:
         _mtu_fell(tcb, now)

@@ -111,7 +111,7 @@ class Listener:
     def begins(self, connection: ControlBlock) -> None:
         """Enter a handshake that begins. If the queue is full, its oldest entry is dropped, without a RST."""
         if self.is_full:
-            self.tcp.statistics.dropped_syn_queue_full += 1
+            self.tcp.statistics.abort("syn_queue_full")
             closing.end(self.oldest)
         self.opening[connection] = None
 

@@ -24,23 +24,33 @@ class Statistics:
         self.retransmitted_segments = 0
         self.out_resets = 0
         self.out_of_order_segments = 0
+        self.trimmed_segments = 0  # used in part: the rest was not within the window
         self.challenge_acks = 0
         self.syn_cookies_sent = 0  # SYN-ACKs; received: connections that were opened by an ACK of one
         self.syn_cookies_received = 0
         self.time_wait_overflows = 0  # TIME-WAIT entries that were removed early because the table was full
-        self.path_black_holes = (
-            0  # connections whose large segments were lost while smaller ones might arrive (RFC 8899)
-        )
+        self.path_black_holes = 0  # connections whose large segments were lost, and perhaps no others (RFC 8899)
         self.path_probes = 0  # segments that probed for a larger path MTU
         self.excessive_retransmissions = 0  # connections that reached R1 of RFC 9293 §3.8.3
 
+        self._init_drops()
+        self._init_aborts()
+        self.samples = DropSamples()
+        self.latest = ""  # the reason for which the current segment was dropped
+
+    def _init_drops(self) -> None:
+        """Of received segments: with the used ones they are all that came. `refusal` has the reasons in words."""
         self.dropped_ack_too_far = 0
         self.dropped_bad_checksum = 0
         self.dropped_bad_cookie = 0
         self.dropped_bad_header_length = 0
+        self.dropped_beyond_window = 0
         self.dropped_broadcast = 0
-        self.dropped_handshake_timed_out = 0
+        self.dropped_duplicate_text = 0
+        self.dropped_full_link = 0  # SYNs whose cookie found no room on the link
+        self.dropped_icmp_no_connection = 0  # ICMP errors, not segments; the next one as well
         self.dropped_icmp_out_of_window = 0
+        self.dropped_fin_after_fin = 0
         self.dropped_inexact_reset = 0
         self.dropped_listen_overflow = 0
         self.dropped_no_ack = 0
@@ -52,23 +62,21 @@ class Statistics:
         self.dropped_reassembly_full = 0
         self.dropped_repeated_syn = 0
         self.dropped_short_header = 0
-        self.dropped_syn_queue_full = 0
+        self.dropped_text_after_close = 0
         self.dropped_text_after_fin = 0
         self.dropped_unexpected_syn = 0
-
-        self._init_aborts()
-        self.samples = DropSamples()
-        self.latest = ""  # the reason for which the current segment was dropped
 
     def _init_aborts(self) -> None:
         self.aborted_by_user = 0  # `hangup`, or an interrupted open
         self.aborted_connect_timeout = 0
+        self.aborted_handshake_timed_out = 0
         self.aborted_icmp_error = 0
         self.aborted_keepalive = 0
         self.aborted_linger_timeout = 0
         self.aborted_listener_closed = 0
         self.aborted_refused = 0
         self.aborted_reset_by_peer = 0
+        self.aborted_syn_queue_full = 0
         self.aborted_text_after_close = 0
         self.aborted_unread_at_close = 0
         self.aborted_unsendable = 0
@@ -80,8 +88,11 @@ class Statistics:
         setattr(self, name, getattr(self, name) + 1)
         self.latest = reason
 
-    def keep_sample(self, datagram: Buffer) -> None:
-        """Keep *datagram* as the sample of the latest reason."""
+    def keep_sample(self, datagram: Buffer, segments: int = 1) -> None:
+        """Keep *datagram* as the sample of the latest reason. A super-segment counts as the *segments* on the wire."""
+        if segments > 1:
+            name = f"dropped_{self.latest}"
+            setattr(self, name, getattr(self, name) + segments - 1)
         self.samples.keep(self.latest, datagram)
         self.latest = ""
 
@@ -120,6 +131,7 @@ class Statistics:
             for name in (
                 "time_wait_overflows",
                 "out_of_order_segments",
+                "trimmed_segments",
                 "challenge_acks",
                 "syn_cookies_sent",
                 "syn_cookies_received",

@@ -24,6 +24,7 @@ from schemes.tcp.handshakes import Handshakes
 from schemes.tcp.icmp_errors import error_arrives, quotes_what_is_in_flight
 from schemes.tcp.isn import InitialSequenceNumbers
 from schemes.tcp.listener import Listener
+from schemes.tcp.refusal import refuse
 from schemes.tcp.resets import reset_for
 from schemes.tcp.states import CLOSE_WAIT, CLOSED, ESTABLISHED, OPENING
 from schemes.tcp.statistics import Statistics
@@ -182,7 +183,7 @@ class Tcp:
         else:
             self._arrives_unconnected(source, destination, key, (local_port, remote_port), segment, now)
         if statistics.latest:
-            statistics.keep_sample(datagram)
+            statistics.keep_sample(datagram, -(-len(payload) // gso_size) if gso_size else 1)
         return True
 
     def _drop(self, reason: str, datagram: memoryview) -> bool:
@@ -201,6 +202,8 @@ class Tcp:
         connection = self._sender(error)
         if connection is not None:
             error_arrives(connection, error, now)
+        elif error.reporter:
+            self.statistics.dropped_icmp_no_connection += 1
 
     def _sender(self, error: DeliveryError) -> ControlBlock | None:
         ports = error.transport
@@ -280,6 +283,7 @@ class Tcp:
             or connection.listener is not listener
             or not self._handshakes.replaces(listener, connection, segment, now)
         ):
+            refuse(connection, "ack_too_far", now)
             self._reset(connection.path, connection.ports, segment, now)
 
     def _reset(self, path: Path, ports: tuple[int, int], segment: Segment, now: float) -> None:

@@ -18,6 +18,7 @@ from schemefs.net.checksum import pseudo_header_sum
 from schemefs.net.network_layer import TCP
 from schemes.tcp import closing
 from schemes.tcp.options import ack_options
+from schemes.tcp.refusal import WORDS
 from schemes.tcp.reply_limit import ReplyLimit
 from schemes.tcp.sequence import WIRE, unwrap
 from schemes.tcp.states import TIME_WAIT
@@ -98,7 +99,9 @@ class TimeWait:
             return "no_ack"
         if not self._has_sent(segment.ack):
             return "ack_too_far"
-        return "text_after_fin" if segment.size else ""
+        if segment.size:
+            return "text_after_fin"
+        return "fin_after_fin" if flags & FIN else ""
 
     def is_fin_again(self, segment: Segment) -> bool:
         """Return whether *segment* is the peer's FIN once more, with an ACK number of this connection."""
@@ -176,6 +179,7 @@ class TimeWaits:
         reason = old.refuses(segment)
         if reason:
             self._tcp.statistics.drop(reason)
+            self._log_event(old, f"not used: {WORDS[reason]}", now)
             self._answer_refused(old, segment, reason, now)
         elif flags & RST:
             self.end(old)

@@ -44,7 +44,9 @@ def retransmission_due(tcb: ControlBlock, now: float) -> None:
         _handshake_due(tcb, now)
         return
     if tcb.loss_timer.deadline <= now and not tcb.blocked and tcb.recovery.due(now, tcb.rtt.srtt):
-        output.send_tail_loss_probe(tcb, now)  # RFC 8985 §7.2: planned for later, it takes the time-out's place
+        # RFC 8985 §7.2: planned for later, it takes the time-out's place.
+        _log_timer(tcb, "tail loss probe in place of the time-out", now)
+        output.send_tail_loss_probe(tcb, now)
         return
     if tcb.stalled_at < 0:
         # The stall began when the segment was sent: one RTO ago.
@@ -82,7 +84,7 @@ def _handshake_due(tcb: ControlBlock, now: float) -> None:
     waited = now - tcb.opened_at
     if tcb.state == SYN_RECEIVED and tcb.listener is not None:
         if tcb.syn_retries >= SYN_ACK_RETRIES:
-            tcb.tcp.statistics.dropped_handshake_timed_out += 1
+            tcb.tcp.statistics.abort("handshake_timed_out")
             closing.end(tcb)
             return
     elif waited >= SYN_TIMEOUT:

@@ -203,7 +203,7 @@ def measure(rate: int, seconds: float) -> bool:
         server.communicate()
         counters = dict(line.split("=", 1) for line in (mount / "tcp/stats").read_text().split())
         shown = ("tcpPassiveOpens", "syn_cookies_sent", "syn_cookies_received", "dropped_bad_cookie", "tcpOutRsts",
-                 "dropped_syn_queue_full", "dropped_listen_overflow")  # fmt: skip
+                 "aborted_syn_queue_full", "dropped_listen_overflow")  # fmt: skip
         print("tcp:", ", ".join(f"{name} {counters[name]}" for name in shown if name in counters))
         print(f"daemon: {share:.0%} of a processor, {used / received * 1e6:.0f} µs for a frame of {received}")
         return judge(outcomes, took)

@@ -5,6 +5,7 @@
 * nothing raises, in a timer neither; a RST is never answered by a RST, and no segment by a storm;
 * states follow each other as the machine of RFC 9293 §3.3.2 has them;
 * SND and RCV variables are in order, and what is sent says so;
+* a segment is used, or counted once under one reason;
 * memory is bounded: queues by their windows, connections by the SYN queue and the backlog;
 * at the end, closed and left alone, everything is gone: connections, TIME-WAITs, timers.
 
@@ -57,6 +58,12 @@ _OFFSETS: Final = (0, 0, 0, 0, 1, -1, 2, 100, -100, 1000, -1000, 1460, 3000, 655
 _SIZES: Final = (0, 0, 0, 0, 1, 1, 2, 100, 536, 999, 1000, 1001, 1448, 1460, 3000, 30000)
 _WINDOWS: Final = (65535, 65535, 65535, 0, 0, 1, 2, 100, 500, 512, 1000, 1460, 4096, 8192, 32768, 40000)
 _PAUSES: Final = (0, 0.001, 0.01, 0.04, 0.1, 0.2, 0.5, 1, 1, 2, 5, 30, 61, 200, 1000, 90000)
+
+
+def segments_dropped(trace: Trace) -> int:
+    """Return the sum of the reasons in `tcp/stats` that are about received segments."""
+    rows = trace.tcp.stats().items()
+    return sum(int(n) for name, n in rows if name.startswith("dropped_") and "_icmp_" not in name)
 
 
 class Octets:
@@ -223,8 +230,11 @@ class Story:
         traffic_class = len(octets) & 3  # ECN's field, without an octet of its own in the story
         datagram = memoryview(bytes(20) + octets)
         offload = CHECKED._replace(gso_size=1000) if len(octets) > 2000 else CHECKED
+        came, counted = trace.tcp.statistics.in_segments, segments_dropped(trace)
         assert trace.tcp.receive_datagram(PEER, US, datagram, 20, traffic_class, 64, offload, trace.now)
         trace.timers.on_deadline(trace.now)
+        came = trace.tcp.statistics.in_segments - came
+        assert segments_dropped(trace) - counted in (0, came), "a reason is missing, or there are two"
         flags = self._take_sent()
         assert len(flags) <= STORM, len(flags)
         if len(octets) >= 20 and octets[13] & wire.RST:

@@ -192,5 +192,5 @@ def test_real_clients_are_served_during_a_flood_of_syns() -> None:
         sys.stdout.write(f"{sent} SYNs, {told} served, {cookies} by a cookie, the slowest in {float(slowest):.3f} s\n")
         assert served == int(told) > 0
         assert cookies >= served
-        assert counter(tcp, "dropped_syn_queue_full") == 0
+        assert counter(tcp, "aborted_syn_queue_full") == 0
         os.close(listener)

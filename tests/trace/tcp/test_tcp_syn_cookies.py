@@ -284,7 +284,7 @@ def test_a_syn_that_reuses_a_time_wait_never_gets_a_cookie() -> None:
     (sent,) = tcp.taken()
     assert sent.seq == 2 + 65537
     statistics = tcp.tcp.statistics
-    assert (statistics.syn_cookies_sent, statistics.dropped_syn_queue_full) == (0, 1)
+    assert (statistics.syn_cookies_sent, statistics.aborted_syn_queue_full) == (0, 1)
     assert len(tcp.listener.opening) == QUEUE
 
 
