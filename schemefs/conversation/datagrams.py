@@ -1,6 +1,6 @@
 """The part of an engine that datagram protocols share: a bounded queue of arrivals, and what closing means.
 
-    receive ──> arrived ── over the bound ──> counted, dropped
+    receive ──> enqueue ── over the bound ──> counted, dropped
                    │       room for less than a burst ──> ReaderTurns: the reader's turn comes before more frames
                    └─────> read, one datagram each; end of file after reading was shut down
     write   ──> check_writable ──> the protocol sends; while the link is full: blocked, until `transmit_space`
@@ -76,17 +76,20 @@ class DatagramEngine(ABC, Generic[Arrived]):
 
     # What arrives
 
-    def arrived(self, datagram: Arrived, octets: int) -> bool:
-        """Queue a datagram, or discard it if no file will read it. False: no room; it is counted as `dropped`."""
+    def enqueue(self, datagram: Arrived, octets: int) -> str:
+        """Queue a datagram. Return the reason why it is dropped; empty: it is not.
+
+        `not_read`: no file will read it. `queue_full`: there is no room; it is counted as `dropped`.
+        """
         if self._shut_read:
-            return True
+            return "not_read"
         if self._discards:
             self.received += 1
-            return True
+            return "not_read"
         cost = octets + OVERHEAD
         if self._held + cost > self.queue_octets:
             self.dropped += 1
-            return False
+            return "queue_full"
         self._held += cost
         if not self._is_behind and self._held + BURST * cost > self.queue_octets:
             self._is_behind = True
@@ -94,7 +97,7 @@ class DatagramEngine(ABC, Generic[Arrived]):
         self.received += 1
         self._queue.append((datagram, octets))
         self.on_changed()
-        return True
+        return ""
 
     def fail(self, number: int, sentence: str) -> None:
         """Let the next call fail with errno *number*; `err` keeps *sentence*."""

@@ -81,22 +81,23 @@ class Echo(DatagramEngine[bytes]):
 
     # Calls from the ICMP engine
 
-    def receive_reply(self, sequence: int, payload: memoryview, hop_limit: int, now: float) -> bool:
-        """Queue the reply to a pending request. False: no such request is pending."""
+    def receive_reply(self, sequence: int, payload: memoryview, hop_limit: int, now: float) -> str:
+        """Queue the reply to a pending request."""
         del hop_limit, now
         if sequence not in self._pending:
             self.dropped_unmatched += 1
+            return "unmatched_reply"
+        self._pending.remove(sequence)
+        return self.enqueue(_SEQUENCE.pack(sequence) + bytes(payload), _SEQUENCE.size + len(payload))
+
+    def receive_error(self, sequence: int, error: DeliveryError, now: float) -> bool:
+        """Fail the next read or write. False: the request is not pending."""
+        del now
+        if sequence not in self._pending:
             return False
         self._pending.remove(sequence)
-        self.arrived(_SEQUENCE.pack(sequence) + bytes(payload), _SEQUENCE.size + len(payload))
+        self.fail(error.errno, f"echo request {sequence}: {error.sentence or describe(error)}")
         return True
-
-    def receive_error(self, sequence: int, error: DeliveryError, now: float) -> None:
-        """Fail the next read or write, if the request is pending."""
-        del now
-        if sequence in self._pending:
-            self._pending.remove(sequence)
-            self.fail(error.errno, f"echo request {sequence}: {error.sentence or describe(error)}")
 
     # What is shown
 

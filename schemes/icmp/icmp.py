@@ -49,11 +49,14 @@ class EchoClient(Protocol):
 
     destination: bytes  # packed
 
-    def receive_reply(self, sequence: int, payload: memoryview, hop_limit: int, now: float) -> bool:
-        """Take a reply from the destination; *payload* is valid during the call. False: no such request is pending."""
+    def receive_reply(self, sequence: int, payload: memoryview, hop_limit: int, now: float) -> str:
+        """Take a reply from the destination; *payload* is valid during the call. Return why not, or "".
 
-    def receive_error(self, sequence: int, error: DeliveryError, now: float) -> None:
-        """Process an error about the request with this sequence number."""
+        `unmatched_reply`: no such request is pending. `queue_full`, `not_read`: as of `DatagramEngine.enqueue`.
+        """
+
+    def receive_error(self, sequence: int, error: DeliveryError, now: float) -> bool:
+        """Process an error about the request with this sequence number. False: no such request is pending."""
 
     def transmit_space(self, now: float) -> None:
         """Send again if the last request was refused: the link has room."""
@@ -73,6 +76,7 @@ class Icmp:
         self._in: Counter[int] = Counter()  # messages by type
         self._out: Counter[int] = Counter()
         self._dropped: Counter[str] = Counter()
+        self._used: Counter[str] = Counter()  # received messages that no reason counts
         self.samples = DropSamples()
         network.register_transport(ICMP, self)
         network.register_error_reporter(self)
@@ -173,6 +177,7 @@ class Icmp:
             self._dropped["dropped_reply_no_room"] += 1
             return
         self._out[wire.ECHO_REPLY] += 1
+        self._used["used_requests"] += 1
         if log.isEnabledFor(TRACE):
             log.log(TRACE, "answered echo request of %s id %d seq %d", presentation(source), identifier, sequence)
 
@@ -188,12 +193,13 @@ class Icmp:
         if log.isEnabledFor(TRACE):
             log.log(TRACE, "echo reply from %s id %d seq %d", presentation(source), identifier, sequence)
         client = self._clients.get(identifier)
-        if (
-            client is None
-            or client.destination != source
-            or not client.receive_reply(sequence, payload, hop_limit, now)
-        ):
-            self._dropped["dropped_unmatched_reply"] += 1
+        reason = "unmatched_reply"
+        if client is not None and client.destination == source:
+            reason = client.receive_reply(sequence, payload, hop_limit, now)
+        if reason:
+            self._dropped[f"dropped_{reason}"] += 1
+        else:
+            self._used["used_replies"] += 1
 
     def _receive_error_message(
         self, source: bytes, icmp_type: int, code: int, low_word: int, payload: memoryview, now: float
@@ -231,6 +237,7 @@ class Icmp:
             icmp_code=code,
         )
         log.debug("%s", error.sentence)
+        self._used["passed_errors"] += 1  # used, unless a `…_error` of ip, icmp, udp or tcp counts it
         for observer in tuple(self.error_observers):
             observer(error, now)
         self.network.deliver_error(error, now)
@@ -245,17 +252,14 @@ class Icmp:
 
     def receive_error(self, error: DeliveryError, now: float) -> None:
         """Pass an error about an echo request to its client; errors about other messages are counted only."""
-        if len(error.transport) < wire.HEADER_LENGTH:
-            self._dropped["dropped_bad_quote"] += 1
-            return
-        icmp_type, _, _, identifier, sequence = wire.HEADER.unpack_from(error.transport)
-        client = self._clients.get(identifier) if icmp_type == wire.ECHO_REQUEST else None
-        if client is None or client.destination != error.destination:
+        is_expected = self.expects(error)
+        if is_expected:
+            _, _, _, identifier, sequence = wire.HEADER.unpack_from(error.transport)
+            if log.isEnabledFor(TRACE):
+                log.log(TRACE, "echo request id %d seq %d failed: %s", identifier, sequence, describe(error))
+            is_expected = self._clients[identifier].receive_error(sequence, error, now)
+        if not is_expected and error.reporter:
             self._dropped["dropped_unmatched_error"] += 1
-            return
-        if log.isEnabledFor(TRACE):
-            log.log(TRACE, "echo request id %d seq %d failed: %s", identifier, sequence, describe(error))
-        client.receive_error(sequence, error, now)
 
     def transmit_space(self, now: float) -> None:
         """Notify all clients; a client without a refused request ignores it."""
@@ -278,4 +282,5 @@ class Icmp:
         }
         counted |= {f"icmpMsgStatsInPkts.{kind}": count for kind, count in sorted(self._in.items())}
         counted |= {f"icmpMsgStatsOutPkts.{kind}": count for kind, count in sorted(self._out.items())}
+        counted |= dict(sorted(self._used.items()))
         return counted | dict(sorted(self._dropped.items())) | dict(sorted(self.error_sender.withheld.items()))

@@ -98,8 +98,8 @@ class Ping(TextStream):
         self._arm_timeout()
         self._finish_if_done()
 
-    def receive_reply(self, sequence: int, payload: memoryview, hop_limit: int, now: float) -> bool:
-        """Add a line with the round-trip time. False: the reply belongs to no probe."""
+    def receive_reply(self, sequence: int, payload: memoryview, hop_limit: int, now: float) -> str:
+        """Add a line with the round-trip time."""
         sent_at = self._sent_at.pop(sequence, None)
         if sent_at is None:
             return self._receive_another(sequence, hop_limit, now)
@@ -113,12 +113,12 @@ class Ping(TextStream):
         self.add_line(f"From {self._address} icmp_seq={sequence} ttl={hop_limit} time={rtt:.3f}ms{differs}")
         self._arm_timeout()
         self._finish_if_done()
-        return True
+        return ""
 
-    def _receive_another(self, sequence: int, hop_limit: int, now: float) -> bool:
-        """Add a line for a duplicate or late reply. False: the reply belongs to no probe."""
+    def _receive_another(self, sequence: int, hop_limit: int, now: float) -> str:
+        """Add a line for a duplicate or late reply."""
         if sequence not in self._finished_probes or self._finished:
-            return False
+            return "unmatched_reply"
         sent_at, answered = self._finished_probes[sequence]
         if answered:
             self._duplicates += 1
@@ -129,21 +129,22 @@ class Ping(TextStream):
         word = "DUP!" if answered else "late"
         if not self.is_full:  # the peer decides how many duplicates arrive
             self.add_line(f"From {self._address} icmp_seq={sequence} ttl={hop_limit} time={rtt:.3f}ms ({word})")
-        return True
+        return ""
 
     def _remember(self, sequence: int, sent_at: float, *, answered: bool) -> None:
         self._finished_probes[sequence] = sent_at, answered
         if len(self._finished_probes) > _MAX_FINISHED:
             del self._finished_probes[next(iter(self._finished_probes))]
 
-    def receive_error(self, sequence: int, error: DeliveryError, now: float) -> None:
+    def receive_error(self, sequence: int, error: DeliveryError, now: float) -> bool:
         """Add a line with the error about a probe and the host that reported it."""
         del now
         if self._sent_at.pop(sequence, None) is None:
-            return
+            return False
         self.add_line(f"From {reporter_of(error)} icmp_seq={sequence} {describe(error)}")
         self._arm_timeout()
         self._finish_if_done()
+        return True
 
     def transmit_space(self, now: float) -> None:
         """Send the probe that was refused."""

@@ -79,23 +79,24 @@ class Trace(TextStream):
             self._timeout.clear()
             self._waiting, self._refused = False, True
 
-    def receive_reply(self, sequence: int, payload: memoryview, hop_limit: int, now: float) -> bool:
-        """End the trace: the destination has answered. False: the reply belongs to no probe."""
+    def receive_reply(self, sequence: int, payload: memoryview, hop_limit: int, now: float) -> str:
+        """End the trace: the destination has answered."""
         del payload, hop_limit
         if not self._waiting or sequence != self._sequence:
-            return False
+            return "unmatched_reply"
         self._end_trace(self._answered(presentation(self.destination), now))
-        return True
+        return ""
 
-    def receive_error(self, sequence: int, error: DeliveryError, now: float) -> None:
+    def receive_error(self, sequence: int, error: DeliveryError, now: float) -> bool:
         """Go on to the next hop after "time to live exceeded"; end the trace at any other error."""
         if not self._waiting or sequence != self._sequence:
-            return
+            return False
         line = self._answered(reporter_of(error), now)
         if (error.icmp_type, error.icmp_code) == (TIME_EXCEEDED, 0):
             self._next_hop(line, now)
         else:
             self._end_trace(f"{line}  {describe(error)}")
+        return True
 
     def transmit_space(self, now: float) -> None:
         """Send the probe that was refused."""

@@ -45,17 +45,23 @@ class Arp:
         claimed = message.target if is_probe else message.sender
         if interface.conflict_detector.is_watched(claimed):
             self.conflicts += 1
+            interface.counters.used_arp += 1
             interface.conflict_detector.receive_conflict(claimed, message.sender_mac, now)
             return
         for_us = interface.has_address(message.target)
         if message.operation == wire.ARP_REQUEST:
-            self._receive_request(message, now, for_us=for_us)
+            is_used = self._receive_request(message, now, for_us=for_us)
         elif message.operation == wire.ARP_REPLY:
             # A request without a sender address, sent while that is probed, gets a reply without target address.
             for_us = for_us or (message.target == ANY_V4 and message.target_mac == interface.mac)
-            self._receive_reply(message, now, for_us=for_us)
+            is_used = self._receive_reply(message, now, for_us=for_us)
         else:
             interface.counters.drop("bad_arp", frame)
+            return
+        if is_used:
+            interface.counters.used_arp += 1
+        else:
+            interface.counters.drop("unneeded_arp", frame)
 
     def request(self, target: bytes, mac: bytes, attempt: int, now: float) -> None:
         """Send a request for *target* to *mac*; empty: to all stations. *attempt* is for the log."""
@@ -79,8 +85,9 @@ class Arp:
         message = wire.ArpMessage(wire.ARP_REQUEST, self._interface.mac, address, bytes(6), address)
         self._send(ethernet.BROADCAST, message, now)
 
-    def _receive_request(self, message: wire.ArpMessage, now: float, *, for_us: bool) -> None:
-        self._learn(message, now, create=for_us, solicited=False)
+    def _receive_request(self, message: wire.ArpMessage, now: float, *, for_us: bool) -> bool:
+        """Answer a request for us. False: the message changes nothing; likewise below."""
+        is_known = self._learn(message, now, create=for_us, solicited=False)
         if for_us:
             if log.isEnabledFor(TRACE):
                 log.log(TRACE, "ARP request from %s, answered", presentation(message.sender))
@@ -89,21 +96,23 @@ class Arp:
                 wire.ARP_REPLY, self._interface.mac, message.target, message.sender_mac, message.sender
             )
             self._send(message.sender_mac, reply, now)
+        return for_us or is_known
 
-    def _receive_reply(self, message: wire.ArpMessage, now: float, *, for_us: bool) -> None:
+    def _receive_reply(self, message: wire.ArpMessage, now: float, *, for_us: bool) -> bool:
         if log.isEnabledFor(TRACE):
             log.log(TRACE, "ARP reply from %s with MAC %s", presentation(message.sender), mac_text(message.sender_mac))
-        self._learn(message, now, create=False, solicited=for_us)
+        return self._learn(message, now, create=False, solicited=for_us)
 
-    def _learn(self, message: wire.ArpMessage, now: float, *, create: bool, solicited: bool) -> None:
+    def _learn(self, message: wire.ArpMessage, now: float, *, create: bool, solicited: bool) -> bool:
         # RFC 5227 §1.1: the sender of a probe has no address yet.
         if message.sender == ANY_V4:
-            return
+            return False
         neighbor = self._interface.neighbor_table.get(message.sender)
         if neighbor is None and create and self._interface.is_on_link(message.sender):
             neighbor = self._interface.neighbor_table.use(message.sender, now)
         if neighbor is not None:
             neighbor.learn(message.sender_mac, now, solicited=solicited)
+        return neighbor is not None
 
     def _send(self, mac: bytes, message: wire.ArpMessage, now: float) -> None:
         # A full link loses the message: timers repeat requests, and peers repeat theirs.

@@ -40,12 +40,16 @@ REASONS: Final = {
     "reassembly_timeout": "reassembly_failures",
     "reassembly_memory": "reassembly_failures",
     "bad_arp": "in_discards",
+    "unneeded_arp": "in_discards",  # between other hosts, about a neighbor that is not in the table
     "bad_igmp": "in_discards",
+    "ignored_igmp": "in_discards",  # a report or leave message that changes nothing here
     "unreachable_neighbor": "out_discards",
     "full_link": "out_discards",
     "full_link_arp": "out_discards",
     "raw_queue_full": "in_discards",
+    "raw_not_read": "in_discards",  # the reader has shut reading down
     "unexpected_error": "in_discards",  # ICMP that would lower a path MTU, about a datagram that this host did not send
+    "unmatched_error": "in_discards",  # ICMP about a datagram of a protocol without a transport here
     "not_forwardable": "in_address_errors",
     "hop_limit_exceeded": "in_header_errors",  # RFC 4293: ipSystemStatsInHdrErrors includes them
     "no_route": "in_no_routes",
@@ -54,7 +58,22 @@ REASONS: Final = {
 }
 
 # Reasons that are found before the link header is removed.
-FRAMES: Final = frozenset(("truncated_frame", "other_mac", "unknown_ethertype", "bad_arp", "full_link_arp"))
+FRAMES: Final = frozenset(
+    ("truncated_frame", "other_mac", "unknown_ethertype", "bad_arp", "unneeded_arp", "full_link_arp")
+)
+
+# Reasons to drop what this host sends or forwards. All others are reasons to drop what it has received.
+OUTGOING: Final = frozenset(("unreachable_neighbor", "full_link", "full_link_arp", "full_neighbor_queue"))
+
+# What became of received frames and datagrams that no reason counts, and that are not passed to tcp, udp or icmp.
+USES: Final = (
+    "used_arp",
+    "used_igmp",
+    "used_raw",  # copies in the queues of `ip/PROTOCOL`
+    "used_forwarded",  # passed to the outgoing link
+    "joined_fragments",  # fragments of a whole datagram but one: the datagram counts as one, where it ends
+    "raw_copies",  # copies for raw readers: more than one use or reason for one datagram
+)
 
 _RFC_4293: Final = {
     "in_receives": "InReceives",
@@ -92,6 +111,7 @@ class IpCounters:
 
     __slots__ = (
         *_RFC_4293,
+        *USES,
         "dropped",  # reason -> discarded frames and datagrams
         "samples",  # the last one for each reason
     )
@@ -123,16 +143,22 @@ class IpCounters:
     out_multicast_octets: int
     in_broadcasts: int
     out_broadcasts: int
+    used_arp: int
+    used_igmp: int
+    used_raw: int
+    used_forwarded: int
+    joined_fragments: int
+    raw_copies: int
 
     def __init__(self) -> None:
-        for name in _RFC_4293:
+        for name in (*_RFC_4293, *USES):
             setattr(self, name, 0)
         self.dropped = dict.fromkeys(REASONS, 0)
         self.samples = DropSamples()
 
-    def drop(self, reason: str, octets: Buffer = b"") -> None:
-        """Count a discarded frame or datagram under *reason* and in its RFC 4293 counter."""
-        self.dropped[reason] += 1
+    def drop(self, reason: str, octets: Buffer = b"", frames: int = 1) -> None:
+        """Count a discarded frame, datagram, or its *frames* fragments, under *reason* and in its RFC 4293 counter."""
+        self.dropped[reason] += frames
         if octets:
             self.samples.keep(reason, octets, is_frame=reason in FRAMES)
         counter = REASONS[reason]
@@ -154,5 +180,6 @@ class IpCounters:
         values["OutFragReqds"] = self.fragmentation_oks + self.fragmentation_failures
         whole = self.out_requests + self.out_forwarded - self.fragmentation_oks
         values["OutTransmits"] = whole + self.fragments_created
+        values |= {name: getattr(self, name) for name in USES}
         values |= {f"dropped_{reason}": count for reason, count in self.dropped.items()}
         return "".join(f"{name}={value}\n" for name, value in values.items())

@@ -105,6 +105,7 @@ class Forwarder:
             self._counters.fragmentation_failures += 1
             self._report(DESTINATION_UNREACHABLE, FRAGMENTATION_NEEDED, datagram, offload, now, mtu=mtu)
             return self._counters.drop("larger_than_mtu", datagram)
+        self._counters.used_forwarded += 1  # what the outgoing link or queue drops is counted there
         copy = bytearray(datagram)
         _decrement_hop_limit(copy)
         # A checksum that the device has checked needs no work. The device that cuts a segment needs no ECN support.

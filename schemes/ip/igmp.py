@@ -122,6 +122,10 @@ class Igmp:
             self._receive_query(group, response / 10 or UNSOLICITED_INTERVAL, now)
         elif kind in (REPORT, REPORT_V1) and group in self._memberships and not self._network.is_local(source):
             self._memberships[group].timer.clear()
+        else:
+            self._network.counters.drop("ignored_igmp", datagram)
+            return True
+        self._network.counters.used_igmp += 1
         return True
 
     def expects(self, error: DeliveryError) -> bool:
@@ -130,7 +134,10 @@ class Igmp:
         return False
 
     def receive_error(self, error: DeliveryError, now: float) -> None:
-        """Ignore it: no errors are sent about datagrams to groups (RFC 1122 §3.2.2)."""
+        """Count it: no errors are sent about datagrams to groups (RFC 1122 §3.2.2)."""
+        del now
+        if error.reporter:
+            self._network.counters.drop("unmatched_error")
 
     def transmit_space(self, now: float) -> None:
         """Send nothing: the router queries again after a lost report."""

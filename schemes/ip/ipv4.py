@@ -37,8 +37,8 @@ _unpack: Final = wire.HEADER.unpack_from
 class RawReceiver(Protocol):
     """A reader of whole datagrams of one protocol."""
 
-    def receive(self, datagram: memoryview, offload: Offload, now: float) -> None:
-        """Take *datagram*, borrowed for the call: copy the octets to keep."""
+    def receive(self, datagram: memoryview, offload: Offload, now: float) -> bool:
+        """Take or count *datagram*, borrowed for the call: copy the octets to keep. False: it is not wanted here."""
 
     def has_sent_to(self, destination: bytes) -> bool:
         """Return whether an error about a datagram to *destination* may quote one that it sent."""
@@ -142,9 +142,11 @@ class Ipv4:
     ) -> None:
         """Give a datagram to its transport and to the raw readers of its protocol."""
         receivers = self.raw.get(protocol) if self.raw else None
+        copies = 0
         if receivers:
             for receiver in tuple(receivers):
-                receiver.receive(datagram, offload, now)
+                copies += receiver.receive(datagram, offload, now)
+            self._counters.raw_copies += copies
         transport = self._transports.get(protocol)
         if transport is not None:
             self._counters.in_delivers += 1
@@ -153,8 +155,9 @@ class Ipv4:
             )
             if unicast and not taken:
                 self._report(PORT_UNREACHABLE, datagram, now)
-        elif receivers:
+        elif copies:
             self._counters.in_delivers += 1
+            self._counters.raw_copies -= 1
         else:
             self._drop("unknown_protocol", datagram)
             if unicast:

@@ -145,17 +145,18 @@ class Network:
         if not self.is_local(error.source):
             return
         transport = self.transports.get(error.protocol)
-        if error.errno == errno.EMSGSIZE and not self.is_local(error.destination):
-            if not self._expects(error):
-                self.counters.drop("unexpected_error")
-                return
+        lowers_mtu = error.errno == errno.EMSGSIZE and not self.is_local(error.destination)
+        if lowers_mtu:
             route = self.routes.lookup(error.destination)
-            if route is None:
+            if route is None or not self._expects(error):
+                self.counters.drop("unexpected_error")
                 return
             current = self.path_mtus.get(error.destination, self.interfaces[route.interface].mtu)
             self.path_mtus.learn(error.destination, error.mtu, current, now)
         if transport is not None:
             transport.receive_error(error, now)
+        elif error.reporter and not lowers_mtu:
+            self.counters.drop("unmatched_error")
 
     def _expects(self, error: DeliveryError) -> bool:
         """Return whether this host may have sent what *error* quotes; without a transport, a raw reader has sent it."""

@@ -49,16 +49,18 @@ class RawConversation(DatagramEngine[bytes]):
         self._paths: dict[bytes, Ipv4Path] = {}
         network.ipv4.raw.setdefault(protocol, []).append(self)
 
-    def receive(self, datagram: memoryview, offload: Offload, now: float) -> None:
-        """Queue a copy, finished; over QUEUE_OCTETS it is counted and dropped."""
+    def receive(self, datagram: memoryview, offload: Offload, now: float) -> bool:
+        """Queue a copy, finished; over QUEUE_OCTETS it is counted and dropped. False: the filter refuses it."""
         del now
         source, destination = bytes(datagram[12:16]), bytes(datagram[16:20])
         if self.wanted.source not in (b"", source) or self.wanted.destination not in (b"", destination):
-            return
+            return False
         for whole in split((datagram,), offload, 0):
-            if not self.arrived(bytes(whole), len(whole)):
-                self.network.counters.drop("raw_queue_full", whole)
-                return
+            if reason := self.enqueue(bytes(whole), len(whole)):
+                self.network.counters.drop(f"raw_{reason}", whole)
+                return True
+        self.network.counters.used_raw += 1
+        return True
 
     def write(self, data: memoryview, now: float) -> int | None:
         """Send one datagram with its header. EINVAL: malformed, or of another protocol; EMSGSIZE."""

@@ -100,6 +100,11 @@ class Reassembly:
     def __len__(self) -> int:
         return len(self._incomplete)
 
+    @property
+    def held_fragments(self) -> int:
+        """The number of fragments of incomplete datagrams."""
+        return sum(len(partial.fragments) for partial in self._incomplete.values())
+
     def receive(self, datagram: memoryview, header_length: int, now: float) -> memoryview | None:
         """Take a fragment (copied). Return the whole datagram, with a valid header, when no fragment is missing."""
         self._counters.reassembly_required += 1
@@ -123,7 +128,7 @@ class Reassembly:
             return None
         if partial.overlap(start, end) or not partial.fits(start, end, last=last):
             self._forget(key)
-            self._counters.drop("overlapping_fragment", datagram)
+            self._counters.drop("overlapping_fragment", datagram, len(partial.fragments) + 1)
             return None
         return self._keep(key, partial, datagram[:header_length], payload)
 
@@ -145,24 +150,25 @@ class Reassembly:
         while self.held > CAPACITY:
             oldest, given_up = next(iter(self._incomplete.items()))
             self._forget(oldest)
-            self._counters.drop("reassembly_memory", given_up.header)
+            self._counters.drop("reassembly_memory", given_up.header, len(given_up.fragments))
         return None
 
     def _joined(self, partial: _Incomplete) -> memoryview | None:
         header = bytearray(partial.header)
         length = len(header) + partial.total
         if length > wire.LARGEST_DATAGRAM:  # the header of the first fragment is longer than those of the others
-            self._counters.drop("bad_fragment", header)
+            self._counters.drop("bad_fragment", header, len(partial.fragments))
             return None
         if partial.ecn_codepoints & 1 << wire.CONGESTION_EXPERIENCED:
             if partial.ecn_codepoints & 1 << wire.NOT_ECN_CAPABLE:
                 # RFC 3168 §5.3: the mark must not be lost, and a datagram without ECN must not get it.
-                self._counters.drop("mixed_ecn_fragments", header)
+                self._counters.drop("mixed_ecn_fragments", header, len(partial.fragments))
                 return None
             header[1] |= wire.CONGESTION_EXPERIENCED
         header[2:4] = length.to_bytes(2, "big")
         header[6:8] = bytes(2)
         self._counters.reassembly_oks += 1
+        self._counters.joined_fragments += len(partial.fragments) - 1
         return memoryview(bytearray().join((wire.with_checksum(header), *partial.fragments)))
 
     def _forget(self, key: Key) -> None:
@@ -177,7 +183,7 @@ class Reassembly:
                 self._timer.set(partial.deadline)
                 return
             self._forget(key)
-            self._counters.drop("reassembly_timeout", partial.header)
+            self._counters.drop("reassembly_timeout", partial.header, len(partial.fragments))
             if partial.header:
                 # RFC 792: Time Exceeded is sent only if the first fragment, which it quotes, was received.
                 self._expired(memoryview(partial.header + partial.fragments[0][:8]), now)

@@ -88,6 +88,11 @@ class IpScheme(ConversationScheme):
         """Return the last discarded datagram for each reason."""
         return self.network.counters.samples.summaries()
 
+    def statistics_text(self) -> str:
+        """Return the counters, and the number of fragments that wait for the others of their datagram."""
+        network = self.network
+        return f"{network.counters.as_text()}held_fragments={network.ipv4.reassembly.held_fragments}\n"
+
     def _address_conflict(self, address: bytes, sentence: str, now: float) -> None:
         """Record it in the conversations of all schemes that have *address*."""
         for scheme in self.context.tree.schemes.values():
@@ -125,7 +130,7 @@ class _IpDirectory(StaticDirectory):
                 "README": TextFile(
                     lambda: README + "\n".join(("", *options_and_verbs(scheme.protocol, scheme.path_options), ""))
                 ),
-                "stats": TextFile(scheme.network.counters.as_text),
+                "stats": TextFile(scheme.statistics_text),
                 "err": scheme.err,
                 "clone": scheme.clone,
                 "conversations": _Conversations(scheme),

@@ -37,28 +37,28 @@ class UdpListener:
         self._pending: deque[Endpoint] = deque()
         udp.bind(claim.address, claim.port, self)
 
-    def receive(self, payload: bytes, source: bytes, port: int, destination: bytes, now: float) -> None:
+    def receive(self, payload: bytes, source: bytes, port: int, destination: bytes, now: float) -> str:
         """Make an endpoint for a new sender; UDP delivers later datagrams of this sender to the endpoint."""
         while self._pending and self._pending[0].ended:
             self._pending.popleft()
         if len(self._pending) >= self.backlog:
             self.dropped += 1
-            self._udp.dropped["backlog_full"] += 1
-            return
+            return "backlog_full"
         network = self._udp.network
         local = destination if network.is_local(destination) else b""
         try:
             path = network.path(source, local)
         except SchemeError:  # no route back: a conversation could not send
             self.dropped += 1
-            return
+            return "no_route"
         endpoint = Endpoint(self._udp, path.source, self._claim.port, self._modes, self._resolve, None)
         if not endpoint.connect(path, port):
             self.dropped += 1
-            return
-        endpoint.receive(payload, source, port, destination, now)
+            return "taken_sender"
+        reason = endpoint.receive(payload, source, port, destination, now)
         self._pending.append(endpoint)
         self.on_changed()
+        return reason
 
     def has_sent_to(self, destination: bytes) -> bool:
         """Return False: only the accepted endpoints send."""

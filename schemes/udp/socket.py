@@ -54,10 +54,11 @@ class Socket:
 
     # From udp
 
-    def receive(self, payload: bytes, source: bytes, port: int, destination: bytes, now: float) -> None:
+    def receive(self, payload: bytes, source: bytes, port: int, destination: bytes, now: float) -> str:
         """Pass the payload to the callback."""
         del source, port, destination
         self._received(payload, now)
+        return ""
 
     def has_sent_to(self, destination: bytes) -> bool:
         """Return whether *destination* is the peer."""
@@ -101,10 +102,11 @@ class PortSocket:
 
     # From udp
 
-    def receive(self, payload: bytes, source: bytes, port: int, destination: bytes, now: float) -> None:
+    def receive(self, payload: bytes, source: bytes, port: int, destination: bytes, now: float) -> str:
         """Pass the payload to the callback."""
         del source, port, destination
         self._received(payload, now)
+        return ""
 
     def has_sent_to(self, destination: bytes) -> bool:
         """Return False: this socket does not send."""

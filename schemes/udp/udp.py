@@ -3,7 +3,9 @@
     connected endpoints   by key: remote address, local address, remote port, local port
     bound receivers       by port; a receiver bound to the address goes before one bound to any address
 
-A unicast datagram goes to one receiver, a multicast or broadcast datagram to every receiver bound to the port.
+A unicast datagram goes to one receiver, a multicast or broadcast datagram to every receiver bound to the port. Each
+copy, and each datagram of a super-segment, is one of InDatagrams or of one `dropped_…`; `copies` counts those beyond
+the first of a frame.
 """
 
 from __future__ import annotations
@@ -35,7 +37,19 @@ _RFC_4113: Final = {
     "in_errors": "InErrors",
     "out_datagrams": "OutDatagrams",
 }
-_DROPS: Final = ("truncated", "bad_length", "bad_checksum", "no_port", "queue_full", "backlog_full")
+_DROPS: Final = (
+    "truncated",
+    "bad_length",
+    "bad_checksum",
+    "no_port",
+    "queue_full",
+    "backlog_full",
+    "not_read",  # reading was shut down, or no file will read it
+    "empty",  # with ,bytes a read of it would look like the end of the file
+    "no_route",  # a listener has no route back to the sender
+    "taken_sender",  # the sender has a conversation, with another address of ours
+    "unmatched_error",  # ICMP about a datagram that no conversation has sent
+)
 
 
 class Receiver(Protocol):
@@ -45,8 +59,8 @@ class Receiver(Protocol):
     def groups(self) -> Container[bytes]:
         """The multicast groups joined, packed."""
 
-    def receive(self, payload: bytes, source: bytes, port: int, destination: bytes, now: float) -> None:
-        """Take a datagram from *source*:*port* that was sent to *destination*."""
+    def receive(self, payload: bytes, source: bytes, port: int, destination: bytes, now: float) -> str:
+        """Take a datagram from *source*:*port* that was sent to *destination*; return why not, of `_DROPS`, or ""."""
 
     def has_sent_to(self, destination: bytes) -> bool:
         """Return whether an error about a datagram to *destination* may concern this receiver."""
@@ -66,6 +80,7 @@ class Udp:
         self.ports = PortTable()
         self.ephemeral = EphemeralPorts(random)
         self.in_datagrams = 0
+        self.copies = 0
         self.no_ports = 0
         self.in_errors = 0
         self.out_datagrams = 0
@@ -115,23 +130,19 @@ class Udp:
             payloads = [payload[at : at + offload.gso_size] for at in range(0, len(payload), offload.gso_size)]
         else:
             payloads = [payload]
+        self.copies += len(receivers) * len(payloads) - 1
         for receiver in receivers:
             for each in payloads:
-                self.in_datagrams += 1
-                receiver.receive(each, source, remote_port, destination, now)
+                reason = receiver.receive(each, source, remote_port, destination, now)
+                if not reason:
+                    self.in_datagrams += 1
+                else:
+                    self._drop(reason, datagram)
         return True
 
     def expects(self, error: DeliveryError) -> bool:
         """Return whether an endpoint may have sent the quoted datagram; a bound port alone proves nothing."""
-        if len(error.transport) < 4:
-            return False
-        local, remote = bytes(error.transport[:2]), bytes(error.transport[2:4])
-        if error.destination + error.source + remote + local in self._connected:
-            return True
-        bound = self._bound.get(int.from_bytes(local, "big"), ())
-        return any(
-            receiver.has_sent_to(error.destination) for address, receiver in bound if address in (error.source, ANY_V4)
-        )
+        return self._sender(error) is not None
 
     def receive_error(self, error: DeliveryError, now: float) -> None:
         """Pass the error to the endpoint whose ports it quotes."""
@@ -140,6 +151,8 @@ class Udp:
         log.log(TRACE, "error for %s: %s", host_port_text(error.source, local), error.sentence)
         if sender is not None:
             sender.receive_error(error, now)
+        elif error.reporter:
+            self.dropped["unmatched_error"] += 1
 
     def _sender(self, error: DeliveryError) -> Receiver | None:
         """Return the endpoint that sent the quoted datagram; None: there is none."""
@@ -147,8 +160,15 @@ class Udp:
             return None
         local, remote = bytes(error.transport[:2]), bytes(error.transport[2:4])
         connected = self._connected.get(error.destination + error.source + remote + local)
-        bound = self._receivers(error.source, int.from_bytes(local, "big"))
-        return connected or (bound[0] if bound else None)
+        if connected is not None:
+            return connected
+        bound = self._bound.get(int.from_bytes(local, "big"), ())
+        senders = (
+            receiver
+            for address, receiver in bound
+            if address in (error.source, ANY_V4) and receiver.has_sent_to(error.destination)
+        )
+        return next(senders, None)
 
     def transmit_space(self, now: float) -> None:
         """Let all blocked receivers send again."""
@@ -169,7 +189,7 @@ class Udp:
         return tuple(receiver for _, receiver in bound if destination in receiver.groups)
 
     def _drop(self, reason: str, datagram: memoryview) -> bool:
-        """Count a damaged datagram; True, because no ICMP error answers it (RFC 1122 §4.1.3.4)."""
+        """Count a datagram that is not delivered; True, because no ICMP error answers it (RFC 1122 §4.1.3.4)."""
         self.samples.keep(reason, datagram)
         self.in_errors += 1
         self.dropped[reason] += 1
@@ -222,6 +242,7 @@ class Udp:
     def statistics(self) -> dict[str, int | float | str]:
         """Return the counters by their RFC 4113 names, then the drops by reason."""
         shown: dict[str, int | float | str] = {name: getattr(self, field) for field, name in _RFC_4113.items()}
+        shown["copies"] = self.copies
         return shown | {f"dropped_{reason}": count for reason, count in self.dropped.items()}
 
 

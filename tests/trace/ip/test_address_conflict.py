@@ -77,7 +77,7 @@ def test_an_address_given_up_is_neither_answered_for_nor_sent_from() -> None:
     host.receives_datagram(datagram(), 0.3)
     assert host.sends() == []
     assert not host.network.is_local(US)
-    assert host.dropped == {"not_ours": 1}
+    assert host.dropped == {"not_ours": 1, "unneeded_arp": 1}
     with pytest.raises(
         SchemeError, match=r"not a local address: 10\.0\.2\.15 is in use by 0a:00:00:00:00:02"
     ) as raised:

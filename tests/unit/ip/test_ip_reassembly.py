@@ -42,7 +42,7 @@ def test_a_mark_beside_a_fragment_without_ecn_costs_the_datagram(order: tuple[in
     for codepoints in product((NOT_ECT, ECT_0, CE), repeat=3):
         host = reassembled(codepoints, order)
         if {NOT_ECT, CE} <= set(codepoints):
-            assert host.dropped == {"mixed_ecn_fragments": 1}
+            assert host.dropped == {"mixed_ecn_fragments": 3}
             assert not host.transport.received
         else:
             assert len(host.transport.received) == 1
@@ -54,8 +54,25 @@ def test_an_overlap_discards_the_whole_datagram() -> None:
     host.receives_datagram(fragment(0, bytes(16)))
     host.receives_datagram(fragment(1, b"x" * 8))
     host.receives_datagram(fragment(2, bytes(8), more=False))
-    assert host.dropped == {"overlapping_fragment": 1}
+    assert host.dropped == {"overlapping_fragment": 2}
+    assert host.network.counters.reassembly_failures == 1
+    assert host.network.ipv4.reassembly.held_fragments == 1, "of another datagram, as far as this host can tell"
     assert not host.transport.received
+
+
+def test_the_pieces_of_a_datagram_are_counted_at_the_end_of_its_reassembly() -> None:
+    host = IpHost()
+    for units in (0, 1, 3, 4):
+        host.receives_datagram(fragment(units, bytes(8)))
+    assert host.network.ipv4.reassembly.held_fragments == 4
+    assert host.dropped == {}
+    host.until(100.0)
+    assert host.network.ipv4.reassembly.held_fragments == 0
+    assert host.dropped == {"reassembly_timeout": 4}
+    assert host.network.counters.reassembly_failures == 1
+    for units, more in ((0, True), (1, True), (2, False)):
+        host.receives_datagram(fragment(units, bytes(8), more), 101.0)
+    assert host.network.counters.joined_fragments == 2
 
 
 def test_an_exact_duplicate_is_ignored() -> None:

@@ -243,6 +243,7 @@ def test_octets_groups_and_broadcasts_are_counted_by_the_names_of_rfc_4293() -> 
         "OutBcastPkts": 1,
         "OutMcastPkts": 1,
         "OutMcastOctets": 28,
+        "used_arp": 1,
     }
 
 
