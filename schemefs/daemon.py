@@ -39,6 +39,7 @@ from schemefs.no_callback import no_callback
 from schemefs.scheme import FailureFile, Scheme, SchemeContext, TextFile, Tree
 from schemefs.shares import Shares
 from schemefs.timers import Timers
+from schemefs.worker_threads import WorkerThreads
 
 if TYPE_CHECKING:
     from schemefs.config import Config
@@ -159,6 +160,7 @@ class Daemon:
             failures=self.failures,
             attach=attachments.attach,
             detach=attachments.detach,
+            execute=WorkerThreads(self.callbacks),
         )
         for scheme_class in found.schemes:
             scheme = _made(scheme_class, replace(context, services=dict(context.services)))

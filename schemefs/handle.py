@@ -51,6 +51,10 @@ class FileCopy(Protocol):
     def path(self) -> str:
         """A path that opens the copy without waiting, valid as long as this object exists."""
 
+    @property
+    def octets(self) -> bytes:
+        """The copy itself."""
+
 
 @dataclass(frozen=True, slots=True)
 class Caller:

@@ -62,6 +62,15 @@ if TYPE_CHECKING:
 
 Provided = TypeVar("Provided")
 
+Executor = Callable[[Callable[[], None], Callable[[], None]], None]
+"""Runs its first argument outside the event loop, perhaps in another thread, then the second one in the event loop."""
+
+
+def run_at_once(work: Callable[[], None], done: Callable[[], None]) -> None:
+    """Satisfies `Executor` where there is no event loop to delay: both have run on return."""
+    work()
+    done()
+
 
 class Tree:
     """All schemes of the mount, for a scheme that looks up names of others. Complete once all schemes are made."""
@@ -101,6 +110,7 @@ class SchemeContext:
     # Add or remove an interface beside lo while running. SchemeError: it fails, and nothing has changed.
     attach: Callable[[InterfaceConfig, float], None] = _not_while_running
     detach: Callable[[str, float], None] = _not_while_running
+    execute: Executor = run_at_once  # work that takes long
 
     def service(self, name: str, kind: Callable[..., Provided]) -> Provided:
         """Return what the scheme *name*, one of `requires`, provides; *kind* is its class or Protocol, as a type only.
@@ -191,6 +201,7 @@ __all__ = [
     "Caller",
     "Directory",
     "Event",
+    "Executor",
     "FailureFile",
     "FileCopy",
     "FilesWanted",
@@ -207,4 +218,5 @@ __all__ = [
     "Tree",
     "Watchable",
     "Watcher",
+    "run_at_once",
 ]

@@ -47,6 +47,11 @@ class MemoryCopy:
         self.path = f"/proc/self/fd/{self._descriptor}"
         os.write(self._descriptor, octets)
 
+    @property
+    def octets(self) -> bytes:
+        """The copy itself."""
+        return os.pread(self._descriptor, os.fstat(self._descriptor).st_size, 0)
+
     def __del__(self) -> None:
         """Free the memory."""
         if self._descriptor >= 0:

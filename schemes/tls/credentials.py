@@ -12,6 +12,7 @@ import functools
 import ssl
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote
 
@@ -19,6 +20,7 @@ from schemefs.conversation import Option, Use
 from schemefs.errors import SchemeError
 from schemefs.net.addresses import parse_host
 from schemefs.scheme import FileCopy
+from schemes.tls.key_size import MAX_BITS, first_certificate, key_bits
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -69,21 +71,32 @@ Files = Mapping[str, FileCopy]
 _NONE: Final[Files] = {}
 
 
-def client_context(options: Mapping[str, str], files: Files = _NONE) -> ssl.SSLContext:
+@dataclass(frozen=True, slots=True)
+class TlsContext:
+    """What a connection is made from. *trust*: called before its first handshake step; it may take long."""
+
+    context: ssl.SSLContext
+    trust: Callable[[ssl.SSLObject], None] | None = None
+
+
+def client_context(options: Mapping[str, str], files: Files = _NONE) -> TlsContext:
     """Return the context of a client; *files* by name. EINVAL: a file has no usable certificate or key."""
-    verify = _yes_or_no(options.get("verify", "yes"))
-    if not any(OPTIONS[name].is_file for name in options if name in OPTIONS):
-        return _with_system_trust(verify, options.get("alpn", ""))
-    context = _trusting_system() if "ca" not in options else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    # RFC 9525 §6.3: a name in the subject identifies no server. The certificate needs a subjectAltName.
+    context.hostname_checks_common_name = False
     _set_protocol(context, options.get("alpn", ""))
     _trust(context, options, files)
     _load_certificate(context, options, files)
-    if not verify:
-        _accept_any_certificate(context)
-    return context
+    if not _yes_or_no(options.get("verify", "yes")):
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        return TlsContext(context)
+    if "ca" in options:
+        return TlsContext(context)
+    return TlsContext(context, _add_system_trust if "cert" in options else _share_system_trust)
 
 
-def server_context(options: Mapping[str, str], files: Files = _NONE) -> ssl.SSLContext:
+def server_context(options: Mapping[str, str], files: Files = _NONE) -> TlsContext:
     """Return the context of a server. EINVAL: no cert= option, or a file has no usable certificate or key."""
     if "cert" not in options:
         raise SchemeError(errno.EINVAL, "a TLS server needs a certificate: cert=FILE and key=FILE")
@@ -93,41 +106,48 @@ def server_context(options: Mapping[str, str], files: Files = _NONE) -> ssl.SSLC
     if "ca" in options:
         _trust(context, options, files)
         context.verify_mode = ssl.CERT_REQUIRED
+    return TlsContext(context)
+
+
+def _share_system_trust(tls: ssl.SSLObject) -> None:
+    """Verify with the system's certificates, which are parsed once: that takes tens of milliseconds.
+
+    OpenSSL verifies with the store of the connection's context as it is then. ALPN, name and options stay those of the
+    context that the connection was made from; only its certificate would go.
+    """
+    tls.context = _system_trust()
+
+
+def _add_system_trust(tls: ssl.SSLObject) -> None:
+    """Verify with the system's certificates, beside a certificate of this end: parsed anew, in a thread."""
+    _load_system_trust(tls.context)
+
+
+@functools.lru_cache(maxsize=1)
+def _system_trust() -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    _load_system_trust(context)
     return context
 
 
-@functools.lru_cache(maxsize=8)
-def _with_system_trust(verify: bool, alpn: str) -> ssl.SSLContext:
-    # Cached: parsing the system's 140 certificates blocks the daemon for tens of milliseconds.
-    context = _trusting_system() if verify else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    _set_protocol(context, alpn)
-    if not verify:
-        _accept_any_certificate(context)
-    return context
-
-
-def _trusting_system() -> ssl.SSLContext:
-    """Return a context that trusts the system's CAs. OSError: their file can't be opened."""
-    context = ssl.create_default_context()
+def _load_system_trust(context: ssl.SSLContext) -> None:
+    """Trust the system's CAs. OSError: their file can't be opened."""
+    context.load_default_certs()
     # OpenSSL ignores that it can't open the file, for lack of a descriptor too, and would then trust no peer.
     if not context.cert_store_stats()["x509_ca"]:
         with suppress(FileNotFoundError):
             context.load_verify_locations(ssl.get_default_verify_paths().openssl_cafile)
-    return context
 
 
 def _set_protocol(context: ssl.SSLContext, alpn: str) -> None:
     context.minimum_version = ssl.TLSVersion.TLSv1_2  # RFC 8996 forbids older versions
+    # Python's default without DHE, whose peer chooses the prime: one of 10,000 bits takes a second (RFC 9325 §4.1).
+    context.set_ciphers("@SECLEVEL=2:ECDHE+AESGCM:ECDHE+CHACHA20:ECDHE+AES:!SHA1:!AESCCM")
     # Python's default accepts a stream without close_notify as complete; RFC 8446 §6.1 calls that a truncation attack.
     context.options &= ~ssl.OP_IGNORE_UNEXPECTED_EOF
     context.options |= ssl.OP_NO_RENEGOTIATION  # it costs the server more than the client; RFC 8446 has removed it
     if alpn:
         context.set_alpn_protocols(_alpn(alpn))
-
-
-def _accept_any_certificate(context: ssl.SSLContext) -> None:
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
 
 
 def _trust(context: ssl.SSLContext, options: Mapping[str, str], files: Files) -> None:
@@ -147,6 +167,9 @@ def _load_certificate(context: ssl.SSLContext, options: Mapping[str, str], files
     # Without a callback OpenSSL prompts for the passphrase of an encrypted key on the daemon's terminal.
     paths = files[certificate].path, files[key].path if key else None
     _load(certificate, what, lambda: context.load_cert_chain(*paths, password=lambda: b""))
+    bits = key_bits(first_certificate(files[certificate].octets))
+    if bits > MAX_BITS:
+        raise SchemeError(errno.EINVAL, f"{certificate} has a key of {bits} bits; at most {MAX_BITS} are allowed")
 
 
 def _load(name: str, what: str, load: Callable[[], None]) -> None:

@@ -24,7 +24,9 @@ from schemefs.errors import PendingError, SchemeError
 from schemefs.net.buffer import joined
 from schemefs.no_callback import no_callback
 from schemefs.readiness import readiness
+from schemefs.scheme import run_at_once
 from schemes.tls import status
+from schemes.tls.handshake import Handshake
 from schemes.tls.record_layer import sentence
 
 if TYPE_CHECKING:
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from schemefs.conversation import Engine, Setting
     from schemefs.net.buffer import Buffer, Chunks
     from schemefs.net.network_layer import Sink
+    from schemefs.scheme import Executor
     from schemefs.timers import Timers
     from schemes.tls.record_layer import RecordLayer
 
@@ -43,11 +46,10 @@ LATE_INPUT: Final = 1 << 15  # octets that may arrive after close: close_notify 
 
 
 class TlsEngine:
-    """Satisfies `schemefs.conversation.Engine`. *handshake_ended* is called once, with True on success."""
+    """Satisfies `schemefs.conversation.Engine`. *handshake_ended* and *execute*: see `Handshake`."""
 
     __slots__ = (
-        "_handshake_ended",
-        "_handshake_timer",
+        "_handshake",
         "_late_input",  # octets of the stream that may arrive after close; -1: any number
         "_pending_error",
         "_reported",  # the visible state at the last call of on_changed
@@ -79,6 +81,7 @@ class TlsEngine:
         now: float,
         seconds: float,
         handshake_ended: Callable[[bool], None],
+        execute: Executor = run_at_once,
     ) -> None:
         self.on_changed: Callable[[], None] = no_callback
         self.stream = stream
@@ -95,12 +98,10 @@ class TlsEngine:
         self._pending_error = PendingError()
         self._reported: tuple[object, ...] = ()
         self._stream_shut = self._stream_closed = False
-        self._handshake_ended = handshake_ended
         self._wakeup = timers.timer(self._move, f"tls {stream.remote}")
-        self._handshake_timer = timers.timer(self._time_out, f"tls handshake {stream.remote}")
-        self._handshake_timer.set(now + seconds)
+        self._handshake = Handshake(layer, execute, self._wakeup.call_soon, handshake_ended)
+        self._handshake.limit(timers, now + seconds, self._time_out, f"tls handshake {stream.remote}")
         stream.on_changed = self._wakeup.call_soon
-        self._advance(now)
         self._move(now)
 
     # Properties, most of them of the stream
@@ -180,13 +181,9 @@ class TlsEngine:
         try:
             self.layer.encrypt(data)
             self._flush(now)
-        except ssl.SSLError as error:
-            self._fail(errno.EPROTO, f"{self.remote}: {sentence(error)}", now)
-        except SchemeError as error:
-            self._fail(error.errno, error.sentence, now)
-        else:
-            return
-        self._wakeup.call_soon()  # wakes readers: they must see the failure too
+        except (ssl.SSLError, SchemeError) as error:
+            self._fail_by(error, now)
+            self._wakeup.call_soon()  # wakes readers: they must see the failure too
 
     def fevent(self, interest: int) -> int:
         """Return the readiness of the plaintext, not of the stream."""
@@ -249,7 +246,7 @@ class TlsEngine:
         """Send close_notify and FIN after all written data. Input is dropped, so a late close_notify meets no reset."""
         self._late_input = limit
         self.closed = True
-        self._handshake_timer.clear()
+        self._handshake.stop()
         if self.established and not self.failed:
             self.shutdown(read=False, write=True, now=now)
         else:
@@ -262,8 +259,7 @@ class TlsEngine:
         if not (self.failed or self.closed):
             self.failed, self.error = errno.ECONNABORTED, "reset from this side"
             self._pending_error.set(self.failed, self.error)
-            if not self.established:
-                self._handshake_ended(False)
+            self._handshake.end(self.established)
         if self.receive_buffer:
             self.at_end = False  # what is dropped here must not look like a complete transfer
             self.receive_buffer.clear()
@@ -281,10 +277,12 @@ class TlsEngine:
         before = self._visible_state()
         if not (self.failed or self._stream_closed):
             try:
+                if self._handshake.is_due:
+                    self._advance(now)
                 self._flush(now)
                 self._receive(now)
-            except SchemeError as error:
-                self._fail(error.errno, error.sentence, now)
+            except (ssl.SSLError, SchemeError) as error:
+                self._fail_by(error, now)
         self._finish(now)
         after = self._visible_state()
         if not before == after == self._reported:
@@ -295,22 +293,18 @@ class TlsEngine:
 
     def _end(self) -> None:
         """Refer no more to what refers to this engine: its timers, and the stream's callback."""
-        self._handshake_timer.end()
+        self._handshake.forget()
         self._wakeup.end()
         self.stream.on_changed = no_callback
 
     def _visible_state(self) -> tuple[object, ...]:
-        return (
-            self.established,
-            len(self.receive_buffer),
-            self.at_end,
-            self.failed,
-            bool(self.unsent_records),
-            self.stream.ended,
-        )
+        of_plaintext = self.established, len(self.receive_buffer), self.at_end, self.failed
+        return *of_plaintext, bool(self.unsent_records), self.stream.ended
 
     def _receive(self, now: float) -> None:
-        while not self.failed and (self._drops_input or len(self.receive_buffer) < RECEIVE_BUFFER):
+        while not (self.failed or self._handshake.is_running) and (
+            self._drops_input or len(self.receive_buffer) < RECEIVE_BUFFER
+        ):
             data = self.stream.read(READ_SIZE, now)
             if data is None:
                 return
@@ -324,24 +318,19 @@ class TlsEngine:
 
     def _advance(self, now: float) -> None:
         """Continue the handshake, then decrypt all complete records: no plaintext stays inside the layer."""
-        try:
-            if not self.established:
-                self.established = self.layer.handshake()
-                if self.established:
-                    self._handshake_timer.clear()
-                    self._handshake_ended(True)
+        if not self.established:
+            self.established = self._handshake.advance()
             if self.established:
-                plain = self.layer.decrypt()
-                self.plain_in += len(plain)
-                if not self._drops_input:
-                    self.receive_buffer += plain
-                self.at_end = self.layer.ended
-                if self.write_shut and not self._stream_shut:
-                    self._send_close_notify()
-        except ssl.SSLError as error:
-            self._fail(errno.EPROTO, f"{self.remote}: {sentence(error)}", now)
-        else:
-            self._flush(now)
+                self._handshake.end(True)
+        if self.established:
+            plain = self.layer.decrypt()
+            self.plain_in += len(plain)
+            if not self._drops_input:
+                self.receive_buffer += plain
+            self.at_end = self.layer.ended
+            if self.write_shut and not self._stream_shut:
+                self._send_close_notify()
+        self._flush(now)
 
     def _send_close_notify(self) -> None:
         with suppress(ssl.SSLError):  # the session has failed in another way, so close_notify is not needed
@@ -360,22 +349,26 @@ class TlsEngine:
             self._fail(errno.ETIMEDOUT, f"{self.remote}: no TLS handshake within the time-out", now)
             self.on_changed()
 
+    def _fail_by(self, error: ssl.SSLError | SchemeError, now: float) -> None:
+        if isinstance(error, SchemeError):
+            self._fail(error.errno, error.sentence, now)
+        else:
+            self._fail(errno.EPROTO, f"{self.remote}: {sentence(error)}", now)
+
     def _fail(self, number: int, why: str, now: float) -> None:
         if self.failed:
             return
         self.failed, self.error = number, why
         if not self.closed:
             self._pending_error.set(number, why)
-        self._handshake_timer.clear()
-        if not self.established:
-            self._handshake_ended(False)
+        self._handshake.end(self.established)
         with suppress(SchemeError):  # sends the alert; the stream itself may have failed
             self._flush(now)
         self._finish(now)
 
     def _flush(self, now: float) -> None:
         """Write records to the stream until it would block."""
-        records = self.layer.take()
+        records = b"" if self._handshake.is_running else self.layer.take()
         if records:
             self.unsent_records = memoryview(bytes(self.unsent_records) + records)
         while self.unsent_records and not self._stream_shut:
@@ -399,7 +392,7 @@ class TlsEngine:
                 self.stream.shutdown(read=False, write=True, now=now)
 
     def _close_stream(self, now: float, close: Callable[[float], None]) -> None:
-        self._handshake_timer.clear()
+        self._handshake.stop()
         self.unsent_records = memoryview(b"")
         if not self._stream_closed:
             self._stream_closed = True

@@ -10,7 +10,12 @@ arrive. Errors are ssl.SSLError; after one, `take` returns the alert for the pee
 from __future__ import annotations
 
 import ssl
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+from schemes.tls.key_size import MAX_BITS, key_bits
+
+if TYPE_CHECKING:
+    from schemes.tls.credentials import TlsContext
 
 _RECORD: Final = 16384  # RFC 8446 §5.1
 
@@ -18,13 +23,16 @@ _RECORD: Final = 16384  # RFC 8446 §5.1
 class RecordLayer:
     """One end of a TLS connection. *name*: the server name that a client verifies; None: this end is the server."""
 
-    __slots__ = ("_incoming", "_outgoing", "ended", "name", "tls")
+    __slots__ = ("_incoming", "_outgoing", "_trust", "ended", "name", "tls")
 
-    def __init__(self, context: ssl.SSLContext, name: str | None) -> None:
+    def __init__(self, credentials: TlsContext, name: str | None) -> None:
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
         self.name = name
-        self.tls = context.wrap_bio(self._incoming, self._outgoing, server_side=name is None, server_hostname=name)
+        self.tls = credentials.context.wrap_bio(
+            self._incoming, self._outgoing, server_side=name is None, server_hostname=name
+        )
+        self._trust = credentials.trust
         self.ended = False  # the peer's close_notify was read
 
     def receive(self, octets: bytes) -> None:
@@ -36,11 +44,17 @@ class RecordLayer:
         return self._outgoing.read()
 
     def handshake(self) -> bool:
-        """Continue the handshake; True: it is complete."""
+        """Continue the handshake; True: it is complete. It may take long, and may run in another thread."""
+        if self._trust is not None:
+            trust, self._trust = self._trust, None
+            trust(self.tls)
         try:
             self.tls.do_handshake()
         except ssl.SSLWantReadError:
             return False
+        certificate = self.tls.getpeercert(binary_form=True)
+        if certificate and (bits := key_bits(certificate)) > MAX_BITS:
+            raise KeyTooLongError(bits)
         return True
 
     def decrypt(self) -> bytes:
@@ -75,8 +89,17 @@ class RecordLayer:
                 raise
 
 
+class KeyTooLongError(ssl.SSLError):
+    """The peer's key has more than MAX_BITS."""
+
+    def __init__(self, bits: int) -> None:
+        super().__init__(f"its key has {bits} bits, more than {MAX_BITS}")
+
+
 def sentence(error: ssl.SSLError) -> str:
     """Return OpenSSL's reason without its prefixes and capitals."""
+    if isinstance(error, KeyTooLongError):
+        return f"its certificate was refused: {error.args[0]}"
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"its certificate was refused: {error.verify_message.rstrip('.')}"
     reason = (error.reason or str(error)).lower().replace("_", " ")

@@ -16,7 +16,6 @@ from schemes.tls.listener import TlsListener
 from schemes.tls.record_layer import RecordLayer
 
 if TYPE_CHECKING:
-    import ssl
     from collections.abc import Mapping
 
     from schemefs.conversation import Engine, ListenerEngine
@@ -69,10 +68,17 @@ class TlsProtocol(ConversationProtocol):
         return {"handshakes": self.handshakes, "handshakes_failed": self.handshakes_failed}
 
     def _wrap(
-        self, stream: Engine, context: ssl.SSLContext, name: str | None, options: Mapping[str, str], now: float
+        self,
+        stream: Engine,
+        context: credentials.TlsContext,
+        name: str | None,
+        options: Mapping[str, str],
+        now: float,
     ) -> TlsEngine:
         seconds = parse_seconds(options.get("timeout") or "0") or HANDSHAKE
-        return TlsEngine(stream, RecordLayer(context, name), self.context.timers, now, seconds, self._handshake_ended)
+        layer = RecordLayer(context, name)
+        daemon = self.context
+        return TlsEngine(stream, layer, daemon.timers, now, seconds, self._handshake_ended, daemon.execute)
 
     def _handshake_ended(self, succeeded: bool) -> None:
         if succeeded:

@@ -16,6 +16,10 @@ class OnDisk:
 
     path: str
 
+    @property
+    def octets(self) -> bytes:
+        return Path(self.path).read_bytes()
+
 
 class AllFiles(dict[str, OnDisk]):
     """A `Caller.files` that has every file."""
