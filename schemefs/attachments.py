@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from schemefs.driver import DriverContext, DriverError, OptionError
+from schemefs.driver_option import as_keys
 from schemefs.errors import SchemeError, out_of_descriptors
 
 if TYPE_CHECKING:
@@ -71,7 +72,12 @@ class Attachments:
                 nameserver=config.nameserver,
             )
         )
-        driver.open()
+        try:
+            driver.open()
+        except DriverError as error:
+            if config.is_by_command_line:
+                raise
+            raise type(error)(as_keys(str(error), driver_class.options)) from error
         driver.link.name = config.name
         self._attached[config.name] = _Attachment(config, driver)
         return driver

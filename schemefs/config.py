@@ -28,6 +28,7 @@ class InterfaceConfig:
     mtu: int = 0
     address_may_move: bool = False
     nameserver: IPv4Address | None = None
+    is_by_command_line: bool = False  # sentences about it have the words of the command line, not keys
 
 
 @dataclass(slots=True)

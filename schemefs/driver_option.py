@@ -25,6 +25,7 @@ RESERVED: Final = frozenset(
 """Words of every interface and of the mount command itself, which no table may use."""
 
 _NAME: Final = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*", re.ASCII)
+_WORD: Final = re.compile(r"--([a-z][a-z0-9-]*[a-z0-9])", re.ASCII)
 _SWITCH: Final = {"on": True, "off": False}
 
 
@@ -73,6 +74,15 @@ class AsDefault:
 
     rank: int  # of the drivers that can be had, the one with the lowest is taken
     obstacle: Callable[[], str]  # why this user can't have it here, as a clause with the remedy; empty: nothing does
+
+
+def as_keys(sentence: str, table: Table) -> str:
+    """Return *sentence* with keys in the place of the command line's words: `host_address` for `--host-address`.
+
+    The sentences of drivers have words. A configuration file and a line of `ifaces/add` have keys.
+    """
+    names = {*RESERVED, *(option.name for option in table or ())}
+    return _WORD.sub(lambda found: key if (key := found[1].replace("-", "_")) in names else found[0], sentence)
 
 
 Table = Sequence[DriverOption] | None

@@ -88,6 +88,7 @@ def configuration(options: MountOptions, tables: Tables) -> Config:
             mtu=options.mtu or 0,
             address_may_move=options.address is None and options.gateway is None and not is_peer_chosen,
             nameserver=config.nameserver,
+            is_by_command_line=True,
         )
     )
     return config

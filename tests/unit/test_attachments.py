@@ -35,7 +35,7 @@ class PulledDriver(Driver):
 
     def open(self):
         if self.context.options.get("refuses"):
-            raise DriverError("no such device")
+            raise DriverError("no such device; use another --address or --other")
         self.context.options["made"].append(self)
 
     async def run(self):
@@ -77,6 +77,16 @@ async def test_one_that_is_attached_while_running_runs_and_is_put_back_when_deta
         await place.made[0].running.wait()
         place.attachments.detach("eth0", 1.0)
     assert place.events == ["attached eth0", "detached eth0", "close eth0"]
+
+
+def test_a_refusal_has_the_words_that_the_user_has_written():
+    place = Place()
+    config = place.config("eth0", refuses=True)
+    with pytest.raises(DriverError, match="use another address or --other"):
+        place.attachments.open(config)
+    config.is_by_command_line = True
+    with pytest.raises(DriverError, match="use another --address or --other"):
+        place.attachments.open(config)
 
 
 async def test_one_that_is_detached_before_its_task_begins_never_runs():

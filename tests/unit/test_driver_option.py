@@ -12,6 +12,7 @@ from schemefs.driver_option import (
     RESERVED,
     DriverOption,
     OptionValueError,
+    as_keys,
     one_of,
     option_texts,
     read_options,
@@ -100,3 +101,11 @@ def test_words():
         switch("yes")
     with pytest.raises(ValueError, match="'c' is not one of: a, b"):
         one_of("a", "b")("c")
+
+
+def test_a_sentence_with_words_of_the_command_line_becomes_one_with_keys():
+    sentence = "the TAP --tap is not taken; use another --tap, --host-address none, --driver loopback or --tapestry"
+    assert as_keys(sentence, OPTIONS) == (
+        "the TAP tap is not taken; use another tap, host_address none, driver loopback or --tapestry"
+    )
+    assert as_keys("use another --tap or --address", None) == "use another --tap or address"

@@ -135,6 +135,10 @@ def test_interfaces_of_two_drivers_are_added_and_removed_by_lines(lab: Lab) -> N
     assert lab.answers("10.2.0.1")
     with pytest.raises(OSError, match="No such device"):
         (ifaces / "rm").write_text("eth9")
+    with pytest.raises(OSError, match="No such device"):
+        (ifaces / "add").write_text("tap lab9 host_address 10.0.2.9/24\n")
+    said = (lab.mount.path / "netcfg/err").read_text()
+    assert said == "10.0.2.9/24 overlaps 10.0.2.0/24 on lab0; choose another subnet with address and host_address\n"
 
 
 def test_a_step_that_fails_undoes_those_before_it(lab: Lab) -> None:
@@ -145,7 +149,7 @@ def test_a_step_that_fails_undoes_those_before_it(lab: Lab) -> None:
     assert lab.config.read_text() == text
     assert lab.answers("10.0.2.16")
     said = lab.refused(text.replace('tap = "lab1"', 'tap = "lo"'))
-    assert "is taken by a device that is no TAP" in said
+    assert said == "the name lo is taken by a device that is no TAP (hardware); use another tap\n"
     assert lab.config.read_text() == text
     assert lab.answers("10.1.0.1")
 
