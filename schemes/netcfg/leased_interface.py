@@ -13,7 +13,7 @@ from struct import Struct
 from typing import TYPE_CHECKING, Final, Protocol
 
 from schemefs.errors import SchemeError
-from schemefs.net.addresses import ANY_V4, is_unicast, network_of
+from schemefs.net.addresses import ANY_V4, is_assignable, is_loopback, network_of
 from schemefs.net.checksum import pseudo_header_sum
 from schemefs.net.network_layer import UDP
 from schemefs.net.offload import NO_OFFLOAD
@@ -111,7 +111,7 @@ class LeasedInterface:
         self._hear_unicast(on=False)
         self._set_rules(lease)
         self._set_mtu(lease.mtu, now)
-        self._shared.nameservers.put(self._link.name, tuple(filter(is_unicast, lease.nameservers)))
+        self._shared.nameservers.put(self._link.name, tuple(filter(_is_server, lease.nameservers)))
         self._shared.search.put(self._link.name, lease.domains)
         return ""
 
@@ -198,6 +198,10 @@ class LeasedInterface:
                 self._network.routes.remove(
                     rule.destination, rule.prefix_length, via=rule.via, interface=rule.interface, metric=rule.metric
                 )
+
+
+def _is_server(address: bytes) -> bool:
+    return is_assignable(address) and not is_loopback(address)
 
 
 def wanted_rules(lease: wire.Reply, interface: str) -> list[Rule]:

@@ -116,8 +116,8 @@ def test_other_routes_by_the_router_of_a_lease_are_configured_ones():
     assert "default via 10.0.2.2 dev eth0 src 10.0.2.15 metric 7" in netcfg.cat("route/list")
 
 
-@pytest.mark.parametrize("bad", ["224.0.0.1", "0.0.0.0", "255.255.255.255"])
-def test_a_name_server_without_a_unicast_address_is_not_used(bad):
+@pytest.mark.parametrize("bad", ["224.0.0.1", "0.0.0.0", "255.255.255.255", "127.0.0.1", "240.0.0.1"])
+def test_a_name_server_without_the_address_of_another_host_is_not_used(bad):
     netcfg = Leasing(nameservers=(bad, "10.0.2.4"))
     netcfg.lease()
     assert netcfg.cat("resolv/nameserver") == "10.0.2.4\n"
