@@ -10,13 +10,13 @@ if TYPE_CHECKING:
     from schemefs.net.reader_turns import ReaderTurns
 
 PATIENCE: Final = 0.0005  # seconds in which a reader that is at work reads again
-READERS_SHARE: Final = 4  # seconds of pause, at the most, for each second that the frames before it took
+READERS_SHARE: Final = 8  # seconds of pause, at the most, for each second that the frames before it took
 
 
 async def let_readers_read(turns: ReaderTurns, took: float) -> None:
     """Wait until the queues of active readers have room for the next burst; *took*: seconds that the last one took.
 
-    A reader that does not read within `PATIENCE` is not waited for. Frames get at least every fifth second in any case:
+    A reader that does not read within `PATIENCE` is not waited for. Frames get at least every ninth second in any case:
     they belong to other conversations as well.
     """
     end = trio.current_time() + READERS_SHARE * took

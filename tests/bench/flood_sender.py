@@ -1,4 +1,4 @@
-"""Sends UDP datagrams at a rate: flood_sender.py HOST PORT RATE SECONDS, and prints how many it has sent a second.
+"""Sends datagrams at a rate: flood_sender.py KIND HOST RATE SECONDS. KIND is udp:PORT, raw:PROTOCOL or echo.
 
 It sends what is due each millisecond, so that a late wake-up changes no average.
 """
@@ -11,22 +11,35 @@ import time
 from typing import Final
 
 PAYLOAD: Final = bytes(100)
+ECHO_REQUEST: Final = b"\x08\0\xf7\xff" + bytes(4) + PAYLOAD  # its checksum: the complement of 0x0800
+
+
+def opened(kind: str, host: str) -> tuple[socket.socket, bytes]:
+    """Return a connected socket and what to send."""
+    what, _, number = kind.partition(":")
+    if what == "udp":
+        sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        sender.connect((host, int(number)))
+        return sender, PAYLOAD
+    sender = socket.socket(socket.AF_INET, socket.SOCK_RAW, int(number) if number else socket.IPPROTO_ICMP)
+    sender.connect((host, 0))
+    sender.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 0)  # the answers are not read
+    return sender, ECHO_REQUEST if what == "echo" else PAYLOAD
 
 
 def main() -> None:
     """Send for so long, then end."""
-    host, port, rate, lasting = sys.argv[1], int(sys.argv[2]), float(sys.argv[3]), float(sys.argv[4])
+    kind, host, rate, lasting = sys.argv[1], sys.argv[2], float(sys.argv[3]), float(sys.argv[4])
+    sender, payload = opened(kind, host)
     sent = 0
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
-        sender.connect((host, port))
+    with sender:
         began = time.monotonic()
         while (elapsed := time.monotonic() - began) < lasting:
             due = int(elapsed * rate)
             while sent < due:
-                sender.send(PAYLOAD)
+                sender.send(payload)
                 sent += 1
             time.sleep(0.001)
-        print(int(sent / elapsed))
 
 
 if __name__ == "__main__":
