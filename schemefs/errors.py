@@ -38,6 +38,11 @@ def out_of_descriptors(error: BaseException) -> SchemeError | None:
     return None
 
 
+def refusal_of(error: Exception) -> SchemeError | None:
+    """Return *error* if it is one for the caller, or what it means for the caller; None: it is a fault of ours."""
+    return error if isinstance(error, SchemeError) else out_of_descriptors(error)
+
+
 class PendingError:
     """An error that exactly one later call raises, as SO_ERROR of a socket does."""
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import errno
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Protocol
 
 from schemefs.errors import SchemeError
@@ -51,7 +51,7 @@ class Names:
         self._nameservers: tuple[bytes, ...] = ()
         self._search: tuple[str, ...] = ()
         self._hosts_text = ""
-        self._hosts: Mapping[str, tuple[bytes, ...]] = {}
+        self._hosts: dict[str, tuple[bytes, ...]] = {}
         self._services = _parse_services(services)
         self.set_hosts(_without_bad_lines(hosts))
 
@@ -94,6 +94,15 @@ class Names:
         self._hosts = _parse_hosts(text)
         before, self._hosts_text = self._hosts_text, text
         self._report("hosts", before != text)
+
+    def add_hosts(self, text: str) -> None:
+        """Add lines to the hosts file. ValueError: a bad line, quoted; nothing changes."""
+        before = self._hosts_text
+        for name, addresses in _parse_hosts(text).items():
+            self._hosts[name] = (*self._hosts.get(name, ()), *addresses)
+        newline = "\n" if before and not before.endswith("\n") else ""
+        self._hosts_text = f"{before}{newline}{text}"
+        self._report("hosts", bool(text))
 
     def _report(self, what: str, has_changed: bool) -> None:
         for callback in tuple(self.on_change) if has_changed else ():

@@ -2,7 +2,7 @@
 
     Directory      StaticDirectory has fixed children; PathDirectory passes every name to a scheme's `open`
     StreamFile     opening it makes a Handle
-    TextFile       reads return a snapshot, a write carries whole commands; FailureFile is `err`
+    TextFile       reads return a snapshot, writes are taken in one of the forms of WriteForm; FailureFile is `err`
     FollowedFile   a log that grows at its end
     SymbolicLink   another name
 
@@ -15,6 +15,7 @@ from __future__ import annotations
 import errno
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
+from enum import Enum, auto
 from typing import TYPE_CHECKING, ClassVar, Self
 
 from schemefs.errors import SchemeError
@@ -152,14 +153,28 @@ class PathFile(StreamFile):
         return self._open_path(self.path, flags, caller, now)
 
 
-class TextFile(Node):
-    """A small text, read as a snapshot and written in whole commands. Never blocks.
+class WriteForm(Enum):
+    """What the octets of a write(2) are, and when `TextFile.write` gets them.
 
-    *read* returns the current text. *write* receives all octets of one write(2), and applies all of them or raises.
+    Programs cut a text into writes at any octet. `schemefs/fs/text_writer.py` joins them for each open file.
+    """
+
+    COMMANDS = auto()  # each complete line is applied by itself, before the write(2) that completes it is answered
+    LINES = auto()  # the lines of one open replace the text; the complete ones are in force when write(2) is answered
+    DOCUMENT = auto()  # the octets of one open replace the text at close or fsync: a part may mean something else
+    VALUE = auto()  # each write(2) is a whole value, text or binary
+
+
+class TextFile(Node):
+    """A small text, read as a snapshot and written in the way that `form` says. Never blocks.
+
+    *read* returns the current text. *write* receives what `TextFile.write` gets, and applies all of it or raises.
     poll(2) reports IN and OUT always, and PRI and ERR after `changed`. The event scheme reports each change as `read`.
     """
 
     kind = 0o100000
+    form: WriteForm = WriteForm.COMMANDS
+    may_be_empty = False  # whether an open with O_TRUNC that writes nothing empties the text (LINES and DOCUMENT)
 
     def __init__(
         self,
@@ -169,9 +184,12 @@ class TextFile(Node):
         mode: int | None = None,
         uid: int = 0,
         gid: int = 0,
+        form: WriteForm | None = None,
     ) -> None:
         self._read = read
         self._write = write
+        if form is not None:
+            self.form = form
         self.mode = (0o644 if write else 0o444) if mode is None else mode
         self.uid = uid
         self.gid = gid
@@ -197,15 +215,25 @@ class TextFile(Node):
         text = self._read() if self._read else b""
         return text.encode() if isinstance(text, str) else text
 
+    def in_force(self, caller: Caller, now: float) -> str:
+        """Return the text that `write` would put back, and that `extend` adds to."""
+        return self.read(caller, now).decode()
+
+    def extend(self, data: bytes, caller: Caller, now: float) -> None:
+        """Add to the text that is in force now. SchemeError: nothing has changed."""
+        text = self.in_force(caller, now)
+        newline = "\n" if text and not text.endswith("\n") else ""
+        self.write(f"{text}{newline}".encode() + data, caller, now)
+
     def write(self, data: bytes, caller: Caller, now: float) -> None:
-        """Apply the commands in *data* (one write(2)). SchemeError: the first bad command, which has no effect."""
+        """Apply *data*: complete lines (COMMANDS), the whole new text (LINES, DOCUMENT) or one write(2) (VALUE).
+
+        Empty: the new text is empty. SchemeError: a text is as it was; of COMMANDS, those after the bad one are not
+        applied.
+        """
         if self._write is None:
             raise SchemeError(errno.EACCES, "this file can't be written")
-        try:
-            text = data.decode()
-        except UnicodeDecodeError:
-            raise SchemeError(errno.EINVAL, "not UTF-8 text") from None
-        self._write(text, caller, now)
+        self._write(decoded(data), caller, now)
 
     def changed(self) -> None:
         """Report a new text to pollers and to the event scheme."""
@@ -220,6 +248,14 @@ class TextFile(Node):
         self.changed()
         if self._changes is not None:
             self._changes.report_end()
+
+
+def decoded(data: bytes) -> str:
+    """Return what was written, as text. EINVAL: it is not UTF-8."""
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        raise SchemeError(errno.EINVAL, "not UTF-8 text") from None
 
 
 class TextChanges:

@@ -48,6 +48,7 @@ from schemefs.nodes import (
     StreamFile,
     SymbolicLink,
     TextFile,
+    WriteForm,
 )
 from schemefs.shares import Shares
 
@@ -218,5 +219,6 @@ __all__ = [
     "Tree",
     "Watchable",
     "Watcher",
+    "WriteForm",
     "run_at_once",
 ]

@@ -15,7 +15,7 @@ from schemefs.conversation.options import READ_TIMEOUT_HELP, WRITE_TIMEOUT_HELP
 from schemefs.conversation.protocol import Setting
 from schemefs.errors import SchemeError
 from schemefs.net.addresses import parse_seconds
-from schemefs.scheme import Caller, Directory, Node, TextFile
+from schemefs.scheme import Caller, Directory, Node, TextFile, WriteForm
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -49,7 +49,9 @@ def _decimal(seconds: float) -> str:
 
 
 class SettingFile(TextFile):
-    """One setting as text."""
+    """One setting as text. Each write(2) is a call of setsockopt(2): it sets the value, with or without a newline."""
+
+    form = WriteForm.VALUE
 
     def __init__(self, conversation: Conversation, name: str) -> None:
         super().__init__(uid=conversation.uid, gid=conversation.gid)

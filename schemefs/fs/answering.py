@@ -70,3 +70,13 @@ def _failure(error: Exception, call: str) -> SchemeError | None:
     if failure is not None:
         log.warning("%s: %s", call, failure.sentence)
     return failure
+
+
+def refuse(name: str) -> Any:
+    """Return the handler of an operation that this tree does not have: it answers EPERM."""
+
+    async def answer(_self: object, *_args: object) -> None:
+        raise pyfuse3.FUSEError(errno.EPERM)
+
+    answer.__name__ = name
+    return answer

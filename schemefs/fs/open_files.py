@@ -8,12 +8,15 @@ from __future__ import annotations
 import errno
 import os
 from abc import ABC, abstractmethod
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from schemefs.errors import SchemeError
 from schemefs.failures import Successes
-from schemefs.fs import caller_files
+from schemefs.fs import caller_files, libfuse_hooks
+from schemefs.fs.descriptors import can_write
 from schemefs.fs.renderings import Renderings
+from schemefs.fs.text_writer import TextWriter
 from schemefs.fs.waiting import Waiters
 from schemefs.net.buffer import total_length
 from schemefs.scheme import Event, FilesWanted
@@ -74,9 +77,15 @@ class OpenFile(ABC):
     async def fsync(self, unique: int, flags: int, now: float) -> None:
         """Wait until everything written has been acknowledged. EAGAIN: it must not wait (O_NONBLOCK in *flags*)."""
 
+    def flush(self, now: float) -> None:
+        """Note that a descriptor was closed. SchemeError: what was written has not taken effect, and close(2) fails."""
+
+    def truncate(self, size: int, now: float) -> None:
+        """Set the length, of no effect where a file has none."""
+
     @abstractmethod
     def release(self, now: float) -> None:
-        """Let go of everything: the last descriptor was closed."""
+        """Let go of everything: the last descriptor was closed. SchemeError: as `flush`, but nothing reports it."""
 
 
 class OpenStream(OpenFile):
@@ -224,15 +233,29 @@ class OpenText(OpenFile):
     """A snapshot of a text, taken at open and again by every read at offset 0, as in sysfs."""
 
     def __init__(
-        self, inode: Inode, caller: Caller, node: TextFile, now: float, *, renderings: Renderings | None = None
+        self,
+        inode: Inode,
+        caller: Caller,
+        node: TextFile,
+        now: float,
+        flags: int = os.O_RDONLY,
+        *,
+        device: int = 0,
+        renderings: Renderings | None = None,
     ) -> None:
         super().__init__(inode, caller)
         self.node = node
         self._renderings = renderings or Renderings()
         self._is_read = False
-        rendering = self._renderings.for_open(node, caller, now)
-        self._snapshot = rendering.octets
-        self._seen = rendering.version
+        self._snapshot = b""
+        self._seen = node.version
+        if flags & os.O_ACCMODE != os.O_WRONLY:
+            rendering = self._renderings.for_open(node, caller, now)
+            self._snapshot = rendering.octets
+            self._seen = rendering.version
+        self._writer: TextWriter | None = None
+        if flags & (os.O_ACCMODE | os.O_TRUNC):
+            self._writer = TextWriter(node, caller, flags, partial(can_write, caller.pid, inode.number, device))
         node.wakers.add(self.waiters.wake)
 
     async def read(self, offset: int, size: int, unique: int, flags: int, now: float) -> bytes:
@@ -252,9 +275,33 @@ class OpenText(OpenFile):
             self._snapshot = self.node.read(self.caller, now)
 
     async def write(self, offset: int, data: bytes, unique: int, flags: int, now: float) -> int:
-        """Apply the commands of one write(2), whatever its *offset*."""
-        self.node.write(data, self.caller, now)
+        """Take all of *data*, or raise."""
+        assert self._writer is not None  # the kernel lets nothing write to a file that was opened to read
+        self._renderings.drop(self.node, self.caller)
+        self._is_read = True  # the next read at offset 0 shows the text as it is then
+        self._writer.write(offset, data, lambda: self._lengths(now), libfuse_hooks.request()[2], now)
         return len(data)
+
+    def flush(self, now: float) -> None:
+        """Have what was written take effect."""
+        if self._writer is not None:
+            self._renderings.changes += 1
+            self._writer.flush(now)
+
+    async def fsync(self, unique: int, flags: int, now: float) -> None:
+        """Have what was written take effect."""
+        if self._writer is not None:
+            self._renderings.changes += 1
+            self._writer.finish(now)
+
+    def truncate(self, size: int, now: float) -> None:
+        """Begin an empty text. EINVAL: another *size* than the text has."""
+        if self._writer is not None:
+            self._writer.truncate(size, lambda: self._lengths(now))
+
+    def _lengths(self, now: float) -> tuple[int, int]:
+        """Return the length of the text as this open file has read it, and as it is now."""
+        return len(self._snapshot), len(self.node.read(self.caller, now))
 
     def poll(self, now: float) -> int:
         """Return IN and OUT, with PRI and ERR if the text has changed since this open file read it (as in sysfs)."""
@@ -262,8 +309,11 @@ class OpenText(OpenFile):
         return Event.IN | Event.OUT | changed
 
     def release(self, now: float) -> None:
-        """Stop watching."""
+        """Have what was written take effect, and stop watching."""
         self.node.wakers.discard(self.waiters.wake)
+        if self._writer is not None:
+            self._renderings.changes += 1
+            self._writer.close(now)
 
 
 class OpenFollowed(OpenFile):

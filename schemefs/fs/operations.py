@@ -14,9 +14,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from schemefs import readme
-from schemefs.errors import SchemeError
+from schemefs.errors import SchemeError, refusal_of
 from schemefs.fs import caller_files, caller_process, libfuse_hooks, permissions
-from schemefs.fs.answering import Request, answering
+from schemefs.fs.answering import Request, answering, refuse
 from schemefs.fs.attributes import attributes_of, statfs
 from schemefs.fs.descriptors import inode_of
 from schemefs.fs.inodes import Inode, Inodes
@@ -45,18 +45,8 @@ log = logging.getLogger("schemefs.fs")
 
 CONVERSATION = b"user.conversation"
 # The handlers whose failures `err` shows, by what their first argument is the number of. `_find` records lookups.
-_OF_FILES = frozenset({"read", "write", "fsync", "flush"})
+_OF_FILES = frozenset({"read", "write", "fsync"})
 _OF_INODES = frozenset({"open", "opendir", "setattr"})
-
-
-def _refuse(name: str) -> Any:
-    """Return the handler of an operation that this tree does not have: it answers EPERM."""
-
-    async def refuse(_self: object, *_args: object) -> None:
-        raise pyfuse3.FUSEError(errno.EPERM)
-
-    refuse.__name__ = name
-    return refuse
 
 
 class Operations(pyfuse3.Operations):
@@ -159,13 +149,25 @@ class Operations(pyfuse3.Operations):
 
     @answering
     async def setattr(self, request: Request, inode: int, attr: Any, fields: Any, fh: int | None, ctx: Any) -> Any:
-        """Accept truncation (a shell's `>`) and new times (touch) without effect. EPERM: a new mode or owner."""
+        """Truncate a text; accept new times (touch) without effect. EPERM: a new mode or owner."""
         if fields.update_mode or fields.update_uid or fields.update_gid:
             raise SchemeError(errno.EPERM, "modes and owners can't be changed")
-        node = self.inodes[inode].node
         if fields.update_size:
-            permissions.require(node, _caller(ctx), permissions.WRITE, "this file")
+            self._truncate(self.inodes[inode], attr.st_size, fh, _caller(ctx))
         return attributes_of(self.inodes[inode])
+
+    def _truncate(self, inode: Inode, size: int, fh: int | None, caller: Caller) -> None:
+        """Set the length of a text: of the open file *fh*, or of a path. Other files have no length."""
+        node, now = inode.node, self.waiting.clock()
+        permissions.require(node, caller, permissions.WRITE, "this file")
+        if fh is not None:
+            self.files[fh].truncate(size, now)
+        elif isinstance(node, TextFile):
+            file = OpenText(inode, caller, node, now, os.O_WRONLY, renderings=self._renderings)
+            try:
+                file.truncate(size, now)
+            finally:
+                file.release(now)
 
     @answering
     async def readlink(self, request: Request, inode: int, ctx: Any) -> bytes:
@@ -252,7 +254,8 @@ class Operations(pyfuse3.Operations):
         if isinstance(node, StreamFile):
             return await self._open_stream(inode, node, flags, caller, unique)
         if isinstance(node, TextFile):
-            return OpenText(inode, caller, node, self.waiting.clock(), renderings=self._renderings)
+            now = self.waiting.clock()
+            return OpenText(inode, caller, node, now, flags, device=self.device, renderings=self._renderings)
         if isinstance(node, FollowedFile):
             return OpenFollowed(inode, caller, node)
         raise SchemeError(errno.EISDIR, "it is a directory")
@@ -329,11 +332,33 @@ class Operations(pyfuse3.Operations):
         return events
 
     async def flush(self, fh: int) -> None:
-        """Do nothing at the close of one descriptor: it never waits, and the others stay open."""
+        """Have what was written to a text take effect at the close of one descriptor. It never waits."""
+        file = self.files[fh]
+        if isinstance(file, OpenText):
+            await self._flush(file)
+
+    @answering
+    async def _flush(self, request: Request, file: OpenText) -> None:
+        try:
+            file.flush(self.waiting.clock())
+        except (SchemeError, OSError) as error:
+            self._refused_at_close(file, error)
+            raise
+
+    def _refused_at_close(self, file: OpenFile, error: Exception) -> None:
+        """Record a refusal that few programs report; raise *error* if it is a fault."""
+        refusal = refusal_of(error)
+        if refusal is None:
+            raise error
+        self._record(file.inode, file.caller, refusal)  # a thread of the kernel closes the files of a killed process
+        log.warning("%s: refused at close: %s", file.inode.name.decode(errors="replace"), refusal.sentence)
 
     @answering
     async def fsync(self, request: Request, fh: int, datasync: bool) -> None:
-        """Wait until everything written has been acknowledged. EAGAIN: a caller that no signal reaches can't wait."""
+        """Wait until all written octets are acknowledged; have what was written to a text take effect.
+
+        EAGAIN: a caller that no signal reaches can't wait.
+        """
         unique, _, pid, _ = request
         flags = 0 if caller_process.can_be_interrupted(pid) else os.O_NONBLOCK
         await self.files[fh].fsync(unique, flags, self.waiting.clock())
@@ -344,6 +369,8 @@ class Operations(pyfuse3.Operations):
         file = self.files.pop(fh)
         try:
             file.release(self.waiting.clock())
+        except (SchemeError, OSError) as error:
+            self._refused_at_close(file, error)
         finally:
             if isinstance(file, OpenStream):
                 self._renderings.changes += 1
@@ -353,15 +380,15 @@ class Operations(pyfuse3.Operations):
         """Return what statfs(2) and df show."""
         return statfs()
 
-    mkdir = _refuse("mkdir")
-    mknod = _refuse("mknod")
-    symlink = _refuse("symlink")
-    link = _refuse("link")
-    unlink = _refuse("unlink")
-    rmdir = _refuse("rmdir")
-    rename = _refuse("rename")
-    setxattr = _refuse("setxattr")
-    removexattr = _refuse("removexattr")
+    mkdir = refuse("mkdir")
+    mknod = refuse("mknod")
+    symlink = refuse("symlink")
+    link = refuse("link")
+    unlink = refuse("unlink")
+    rmdir = refuse("rmdir")
+    rename = refuse("rename")
+    setxattr = refuse("setxattr")
+    removexattr = refuse("removexattr")
 
 
 def _caller(ctx: Any) -> Caller:

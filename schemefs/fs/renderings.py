@@ -72,6 +72,10 @@ class Renderings:
             rendering.unread = False
         return rendering
 
+    def drop(self, node: TextFile, caller: Caller) -> None:
+        """Drop the rendering for *caller*, which has written to the text."""
+        self._kept.pop((node, caller), None)
+
     def _serving(self, node: TextFile, caller: Caller, now: float) -> Rendering | None:
         rendering = self._kept.get((node, caller))
         if rendering is None or now - rendering.at > SERVES or rendering.version != node.version:

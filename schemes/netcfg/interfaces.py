@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from schemefs.errors import SchemeError
-from schemefs.net.addresses import parse_number, parse_unicast_mac
+from schemefs.net.addresses import parse_number, parse_unicast_mac, presentation
 from schemefs.net.impairment import NOTHING, parse_impairments
 from schemefs.scheme import Caller, Directory, Node, StaticDirectory, TextFile
 from schemes.netcfg import rendering
-from schemes.netcfg.commands import Command, CommandFile, each_line
+from schemes.netcfg.commands import Command, CommandFile, LinesFile, each_line
 from schemes.netcfg.dhcp import Dhcp, DhcpFile
 from schemes.netcfg.grammar import (
     parse_neighbor,
@@ -100,7 +100,9 @@ def redox_directory(context: SchemeContext, interface: Interface, dhcp: Dhcp) ->
                     "list": TextFile(lambda: rendering.addresses_text(interface)).described(
                         "ADDRESS/LENGTH, one per line"
                     ),
-                    "set": CommandFile(context, _set_addresses(interface)).described("ADDRESS/LENGTH: replaces all"),
+                    "set": LinesFile(context, _set_addresses(interface), lambda: _cidrs(interface)).described(
+                        "ADDRESS/LENGTH: replaces all"
+                    ),
                     "add": CommandFile(context, each_line(add)).described("ADDRESS/LENGTH: adds one"),
                     "rm": CommandFile(context, each_line(remove)).described("ADDRESS/LENGTH: removes one"),
                     "duplicates": TextFile(lambda: rendering.duplicates_text(interface)).described(
@@ -119,14 +121,21 @@ def plain_directory(context: SchemeContext, interface: Interface) -> Directory:
     """Return `iface/<if>/`: four files to read and write."""
     return StaticDirectory(
         {
-            "addr": CommandFile(
-                context, _set_addresses(interface), lambda: rendering.addresses_text(interface)
+            "addr": LinesFile(
+                context,
+                _set_addresses(interface),
+                lambda: _cidrs(interface),
+                lambda: rendering.addresses_text(interface),
             ).described("ADDRESS/LENGTH, one per line; a write replaces all"),
             "mac": _mac_file(context, interface, ":"),
             "mtu": _mtu_file(context, interface),
             "state": _state_file(context, interface),
         }
     ).described(f"interface {interface.name}: read and write its configuration")
+
+
+def _cidrs(interface: Interface) -> list[str]:
+    return [f"{presentation(address)}/{length}" for address, length in interface.configured]
 
 
 def _set_addresses(interface: Interface) -> Callable[[list[str]], list[Command]]:
@@ -175,15 +184,19 @@ def _state_file(context: SchemeContext, interface: Interface) -> TextFile:
 
 def _impair_file(context: SchemeContext, interface: Interface) -> TextFile:
     def parse(lines: list[str]) -> list[Command]:
-        # The text of a read can be written back: its counters are comment lines.
-        impairments = parse_impairments([line for line in lines if not line.startswith("#")])
+        # The text of a read can be written back: its counters are comment lines. `none` adds nothing to other lines.
+        lines = [line for line in lines if not line.startswith("#")]
+        impairments = parse_impairments([line for line in lines if line != NOTHING] or [NOTHING])
         return [lambda now: interface.impair(impairments, now)]
 
     def read() -> str:
         lines = [*map(str, interface.impairments), *interface.impairment_effects()]
         return "".join(f"{line}\n" for line in lines or [NOTHING])
 
-    return CommandFile(context, parse, read).described("impairments: loss 1% delay 20ms …; none")
+    def lines() -> list[str]:
+        return [str(impairment) for impairment in interface.impairments]
+
+    return LinesFile(context, parse, lines, read).described("impairments: loss 1% delay 20ms …; none")
 
 
 def _neighbors_directory(context: SchemeContext, interface: Interface) -> Directory:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, ClassVar, Final
 from schemefs.errors import SchemeError
 from schemefs.net.addresses import mac_text, parse_number, presentation
 from schemefs.net.network_layer import NetworkLayer
-from schemefs.scheme import Caller, Scheme, SchemeContext, StaticDirectory, TextFile
+from schemefs.scheme import Caller, Scheme, SchemeContext, StaticDirectory, TextFile, WriteForm
 from schemes.netcfg.commands import Command, CommandFile, check_privileged, each_line
 from schemes.netcfg.configuration import Configuration
 from schemes.netcfg.dhcp import Dhcp
@@ -47,7 +47,7 @@ route/{list,add,rm}               echo 'default via 10.0.2.2' >route/add; dev, s
                                   echo default >route/rm
 route/get/ADDRESS                 the rule that applies to an address, and why
 routes                            the table, most specific rule first
-resolv/{nameserver,search,hosts}  a write replaces the whole text: name servers, one per line; domains in which short
+resolv/{nameserver,search,hosts}  > replaces the text, >> adds to it: name servers, one per line; domains in which short
                                   names are looked up (or none); hosts, in the form of /etc/hosts
 hostname                          the name that DHCP tells the server: echo lab1 >hostname; echo none >hostname
 ip/forward                        1: forward datagrams to other hosts, as a router; 0: don't
@@ -58,8 +58,8 @@ stats/log                         log lines that the rate limit left out
 stats/timers                      armed, fired, cancelled, pending, latest lateness in seconds
 err                               why the last call of your process here failed
 
-Each write(2) has complete lines. It returns after they are applied, with their error. Polling a file returns POLLPRI
-after a change of its text.
+A write(2) returns after the lines that it completes are applied, with their error. Close or fsync applies a last line
+without newline, and config. Polling a file returns POLLPRI after a change of its text.
 """
 
 
@@ -112,7 +112,9 @@ class NetcfgScheme(Scheme):
                         ),
                     }
                 ),
-                "config": TextFile(self._configuration.text, self._write_configuration, uid=context.uid),
+                "config": TextFile(
+                    self._configuration.text, self._write_configuration, uid=context.uid, form=WriteForm.DOCUMENT
+                ),
                 "err": self.err,
             }
         )

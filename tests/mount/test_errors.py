@@ -36,6 +36,7 @@ def write(path, data, flags=WO):
     file = os.open(path, flags)
     data = data.encode() if isinstance(data, str) else data
     assert os.write(file, data) == len(data)
+def line(path, text): write(path, text + chr(10))
 def full():
     file, port = listener(',backlog=1')
     global first
@@ -217,20 +218,28 @@ CASES: dict[str, list[str]] = {
         "write('ip/fd', struct.pack('>BBHHHBBH4s4s', 0x45, 0, 20, 0, 0, 64, 0xfd, 0, bytes(4), bytes([192,0,2,1])), RW)"
     ],
     "netcfg lookup ENOENT": ["os.stat('netcfg/ifaces/eth7')"],
-    "netcfg write EACCES": ["nobody: write('netcfg/route/add', 'default via 127.0.0.1')"],
-    "netcfg write EINVAL": ["write('netcfg/route/add', 'nonsense')", "write('netcfg/iface/lo/addr', 'x')"],
-    "netcfg write ENOENT": ["write('netcfg/route/rm', '192.0.2.0/24')"],
-    "netcfg write EEXIST": ["write('netcfg/ifaces/lo/addr/add', '127.0.0.1/8')"],
-    "netcfg write ENODEV": ["write('netcfg/route/add', '192.0.2.0/24 dev eth7')"],
-    "netcfg write ENETUNREACH": ["write('netcfg/route/add', 'default via 192.0.2.1')"],
-    "netcfg write EADDRNOTAVAIL": ["write('netcfg/ifaces/lo/addr/rm', '192.0.2.1/24')"],
-    "netcfg write EBUSY": ["write('netcfg/ifaces/rm', 'lo')"],
-    "netcfg write EAFNOSUPPORT": [
-        "write('netcfg/ifaces/lo/addr/add', '::1/128')",
-        "write('netcfg/route/add', '2001:db8::/32 via 127.0.0.1')",
+    "netcfg write EACCES": ["nobody: line('netcfg/route/add', 'default via 127.0.0.1')"],
+    "netcfg write EINVAL": ["line('netcfg/route/add', 'nonsense')", "line('netcfg/iface/lo/addr', 'x')",
+        "os.pwrite(os.open('netcfg/resolv/hosts', WO), b'127.0.0.1 x\\n', 5)"],
+    "netcfg write EFBIG": [
+        "file = os.open('netcfg/config', WO)\nfor _ in range(5): os.write(file, bytes(1 << 20))",
     ],
-    "netcfg write ENOTSUP": ["write('netcfg/iface/lo/mac', '02:00:00:00:00:01')"],
-    "netcfg write ENOTCONN": ["write('netcfg/ifaces/lo/dhcp', 'renew')"],
+    "netcfg close EINVAL": [
+        "file = os.open('netcfg/resolv/nameserver', WO); os.write(file, b'10.0.2.'); os.close(file)",
+        "file = os.open('netcfg/config', WO); os.write(file, b'forward'); os.fsync(file)",
+    ],
+    "netcfg write ENOENT": ["line('netcfg/route/rm', '192.0.2.0/24')"],
+    "netcfg write EEXIST": ["line('netcfg/ifaces/lo/addr/add', '127.0.0.1/8')"],
+    "netcfg write ENODEV": ["line('netcfg/route/add', '192.0.2.0/24 dev eth7')"],
+    "netcfg write ENETUNREACH": ["line('netcfg/route/add', 'default via 192.0.2.1')"],
+    "netcfg write EADDRNOTAVAIL": ["line('netcfg/ifaces/lo/addr/rm', '192.0.2.1/24')"],
+    "netcfg write EBUSY": ["line('netcfg/ifaces/rm', 'lo')"],
+    "netcfg write EAFNOSUPPORT": [
+        "line('netcfg/ifaces/lo/addr/add', '::1/128')",
+        "line('netcfg/route/add', '2001:db8::/32 via 127.0.0.1')",
+    ],
+    "netcfg write ENOTSUP": ["line('netcfg/iface/lo/mac', '02:00:00:00:00:01')"],
+    "netcfg write ENOTCONN": ["line('netcfg/ifaces/lo/dhcp', 'renew')"],
     "network open EACCES": ["nobody: os.open('network/lo/frames', RW)"],
     "network write EINVAL": ["write('network/lo/frames', 'x', RW)"],
     "network write EMSGSIZE": ["write('network/lo/frames', bytes(100_000), RW)"],

@@ -147,6 +147,25 @@ def test_a_descriptor_to_watch(module_scheme_mount: SchemeMount) -> None:
     os.close(listener)
 
 
+@pytest.mark.parametrize(("node", "octets"), [("config", b"forward = true\n"), ("resolv/nameserver", b"10.0.2.9")])
+def test_a_text_whose_writer_can_not_be_watched(module_scheme_mount: SchemeMount, node: str, octets: bytes) -> None:
+    text = module_scheme_mount.path / "netcfg" / node
+    before = text.read_text()
+    fails(module_scheme_mount, lambda: writing(text, octets), "netcfg")
+    assert text.read_text() == before
+
+
+def test_a_text_that_is_closed(module_scheme_mount: SchemeMount) -> None:
+    """Whether the writer was killed, or has the file open elsewhere, is looked up when it closes."""
+    config = module_scheme_mount.path / "netcfg/config"
+    before = config.read_text()
+    file = os.open(config, os.O_WRONLY | os.O_TRUNC)
+    os.write(file, b"forward = true\n")
+    fails(module_scheme_mount, lambda: os.close(file), "netcfg")
+    wait_until(lambda: observing.stats(module_scheme_mount.path / "stats")["files"] <= 1, "it is not released")
+    assert config.read_text() == before
+
+
 @pytest.mark.needs("root", "tap")
 def test_an_interface_to_add(_no_leftovers: None) -> None:
     with SchemeMount(prefix=["unshare", "--net"]) as mount:

@@ -24,18 +24,13 @@ def test_the_named_files_exist(module_scheme_mount: SchemeMount, path: str) -> N
 
 
 @pytest.mark.needs("fuse")
-@pytest.mark.parametrize(
-    ("script", "lines"),
-    [
-        (r"printf '10.0.0.1 a\n10.0.0.2 b\n' >hosts", 1),
-        (r"""text=$'10.0.0.1 a\n10.0.0.2 b'; echo "$text" >hosts""", 1),
-        (r"""text=$'10.0.0.1 a\n10.0.0.2 b'; cat <<<"$text" >hosts""", 2),
-    ],
-)
-def test_which_commands_write_hosts_in_one_write(module_scheme_mount: SchemeMount, script: str, lines: int) -> None:
-    resolv = module_scheme_mount.path / "netcfg/resolv"
-    subprocess.run(["bash", "-c", script], cwd=resolv, check=True)
-    assert len((resolv / "hosts").read_text().splitlines()) == lines
+def test_a_refused_line_without_newline_has_status_0_and_changes_nothing(module_scheme_mount: SchemeMount) -> None:
+    netcfg = module_scheme_mount.path / "netcfg"
+    before = (netcfg / "resolv/nameserver").read_text()
+    for command, status in (("printf 10.0.2. >resolv/nameserver", 0), (r"printf '10.0.2.\n' >resolv/nameserver", 1)):
+        assert subprocess.run(["bash", "-c", command], cwd=netcfg, check=False).returncode == status
+        assert "'10.0.2.'" in (netcfg / "err").read_text()
+        assert (netcfg / "resolv/nameserver").read_text() == before
 
 
 @pytest.mark.parametrize("command", sorted(set(re.findall(r"schemefs (mount|umount|wait|which|doctor)\b", PAGE))))

@@ -49,6 +49,7 @@ ALLOWED = {
         "schemefs.net.buffer",
         "trio", "pyfuse3", "ctypes", "os", "pathlib", "signal", "socket", "stat", "subprocess", "sys", "time",
     },
+    "schemefs.fs.writer_process": {"fcntl"},
 }  # fmt: skip
 TYPES_ONLY = {"schemes": {"random"}}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 
 import pytest
 
@@ -11,7 +12,7 @@ from schemefs.failures import Failures, Process
 from schemefs.fs.inodes import Inode
 from schemefs.fs.open_files import OpenText
 from schemefs.fs.renderings import KEPT, SERVES, Renderings
-from schemefs.scheme import Caller, FailureFile, TextFile
+from schemefs.scheme import Caller, FailureFile, TextFile, WriteForm
 
 CALLER = Caller(1000, 1000, 4711)
 
@@ -20,7 +21,7 @@ class Counted(TextFile):
     """A text that says how often it was rendered."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(write=lambda _text, _caller, _now: None, form=WriteForm.VALUE)
         self.renderings = 0
 
     def read(self, caller: Caller, now: float) -> bytes:
@@ -38,8 +39,8 @@ class Calls:
     def stat(self, now: float = 0.0, caller: Caller = CALLER) -> int:
         return self.renderings.length(self.node, caller, now)
 
-    def open(self, now: float = 0.0, caller: Caller = CALLER) -> OpenText:
-        return OpenText(Inode(2, self.node, None, None), caller, self.node, now, renderings=self.renderings)
+    def open(self, now: float = 0.0, caller: Caller = CALLER, flags: int = os.O_RDONLY) -> OpenText:
+        return OpenText(Inode(2, self.node, None, None), caller, self.node, now, flags, renderings=self.renderings)
 
 
 @pytest.fixture
@@ -120,6 +121,23 @@ async def test_callers_have_renderings_of_their_own(calls: Calls) -> None:
     calls.stat()
     assert [calls.stat(caller=other) for other in others] == [2, 3, 4]
     assert await read(calls.open()) == b"x"
+
+
+async def test_own_write_ends_the_rendering_of_the_open(calls: Calls) -> None:
+    file = calls.open(flags=os.O_RDWR)
+    await file.write(0, b"x", 1, 0, 0.0)
+    assert calls.stat() == 2
+    assert await read(file) == b"xxx"
+
+
+async def test_open_to_write_renders_nothing(calls: Calls) -> None:
+    file = calls.open(flags=os.O_WRONLY)
+    await file.write(0, b"x", 1, 0, 0.0)
+    file.flush(0.0)
+    assert calls.node.renderings == 0
+    calls.stat()
+    file.release(0.0)
+    assert calls.stat() == 2
 
 
 def test_text_that_cannot_be_read_has_length_0_and_does_not_open(calls: Calls) -> None:
