@@ -13,11 +13,14 @@ OVERWRITE = "set -C; echo 10.0.0.1 >| netcfg/resolv/nameserver && cat netcfg/res
 LIMIT = "exec 3<>tcp/127.0.0.1:7; read -r -t 0.2 line <&3; echo over"
 LIMIT_IN_PATH = "exec 3<>tcp/127.0.0.1:7,read_timeout=0.2; read -r line 2>/dev/null <&3; echo over"
 WAIT = "exec 3<>tcp/127.0.0.1:7; schemefs wait --in -t 0.2 3 || echo over"
-STOPPED = "{} <tcp/127.0.0.1:7 & sleep 0.2; kill -STOP $!; sleep 0.1; kill -CONT $!; sleep 0.2; kill $! && echo waits"
-TRACED = (
-    "{} <tcp/127.0.0.1:7 & sleep 0.2; strace -o $T/trace -p $! 2>/dev/null & sleep 0.3; kill $!; wait $! 2>/dev/null; "
-    "kill %1 && echo waits"
-)
+WAITING = """exec 4<>tcp/:7400 3<>tcp/127.0.0.1:7400; before=$(grep ^parked= stats)
+parks() { until [ "$(grep ^parked= stats)" != "$before" ]; do :; done; }
+is() { until grep -q "$1" /proc/$waiter/status; do :; done; }
+{} <&3 & waiter=$!; parks
+"""  # a program that waits in a read, without a peer that reads or writes
+STOP = WAITING + "kill -STOP $waiter; is 'State:.T'; kill -CONT $waiter; "
+TRACE = WAITING + "timeout SECONDS strace -o $T/trace -p $waiter 2>/dev/null; "
+GOES_ON = "parks; kill $waiter && echo waits"
 IO_URING = "gcc -o $T/ring $TESTS/io_uring_read.c && $T/ring netcfg/iface/lo/mtu >&2"
 JAVA = """cat >$T/Echo.java <<END
 import java.io.*;
@@ -70,6 +73,11 @@ class Row:
         return f"| {self.program} | {self.task} | {self.verdict} | {self.word} |"
 
 
+def waiting(script: str, command: str) -> str:
+    """Return *script* with the program that waits."""
+    return script.replace("{}", command)
+
+
 def shell(name: str, limit: str, word: str, fails: str = "", complaint: str | None = None) -> list[Row]:
     """Return the rows of a shell of the POSIX family."""
     command = "busybox sh" if name == "busybox" else name
@@ -110,14 +118,14 @@ ROWS = [
     Row("sed", "`sed -u … <&5 >&5`", "", "exec 5<>tcp/127.0.0.1:80; echo >&5; sed -u s/a/b/ <&5 >&5 && echo done",
         "done\n"),
     Row("awk", "`awk … <&5 >&5`", "", "exec 5<>tcp/127.0.0.1:80; echo >&5; awk 1 <&5 >&5 && echo done", "done\n"),
-    Row("cat", "Ctrl-Z and `fg` while it waits", "", STOPPED.format("cat"), "waits\n"),
-    Row("grep", "Ctrl-Z and `fg` while it waits", "", STOPPED.format("grep x"), "waits\n"),
+    Row("cat", "Ctrl-Z and `fg` while it waits", "", waiting(STOP + GOES_ON, "cat"), "waits\n"),
+    Row("grep", "Ctrl-Z and `fg` while it waits", "", waiting(STOP + GOES_ON, "grep x"), "waits\n"),
     Row("sed", "Ctrl-Z and `fg`, or strace -p, while it waits", "the read ends with EINTR: `cat tcp/… \\| sed`",
-        STOPPED.format("cat") + "; cat tcp/127.0.0.1:80,timeout=1,read_timeout=0.2 2>/dev/null | sed p", "waits\n",
-        STOPPED.format("sed p"), "Interrupted system call"),
+        waiting(STOP + GOES_ON, "cat"), "waits\n",
+        waiting(STOP + "wait $waiter", "sed p"), "Interrupted system call"),
     Row("mawk", "Ctrl-Z and `fg`, or strace -p, while it waits", "the read ends with EINTR: `cat tcp/… \\| awk`",
-        STOPPED.format("cat") + "; cat tcp/127.0.0.1:80,timeout=1,read_timeout=0.2 2>/dev/null | mawk 1", "waits\n",
-        STOPPED.format("mawk 1"), "Interrupted system call"),
+        waiting(STOP + GOES_ON, "cat"), "waits\n",
+        waiting(STOP + "wait $waiter", "mawk 1"), "Interrupted system call"),
     Row("tar", "`tar xf tcp/HOST:PORT`: parts that are shorter than a block", "`tar xBf - <tcp/HOST:PORT`",
         "tar xBf - -C $T <tcp/127.0.0.1:81; cmp $T/packed/octets $T/octets && echo same", "same\n",
         "tar xf tcp/127.0.0.1:81 --force-local -C $T", "Unaligned block"),
@@ -153,8 +161,10 @@ ROWS = [
     Row("mount", "`mount --bind` of a text", "", BIND, "10.1.1.1 a\n"),
     Row("mount", "`mount --bind` of an address: one conversation, ENOTCONN after its end", "bind its directory (`tcp`)",
         "", "", BIND_STREAM.format("echo x >$T/bound; "), "not connected"),
-    Row("strace", "`strace -p` of a waiting cat", "", TRACED.format("cat"), "waits\n"),
-    Row("strace", "`strace -p` of a waiting sed: the read ends with EINTR", "", "", "", TRACED.format("sed p"),
+    Row("strace", "`strace -p` of a waiting cat", "", waiting(TRACE.replace("SECONDS", "0.5") + GOES_ON, "cat"),
+        "waits\n"),
+    Row("strace", "`strace -p` of a waiting sed: the read ends with EINTR", "", "", "",
+        waiting(TRACE.replace("SECONDS", "30") + "wait $waiter", "sed p"),
         "Interrupted system call"),
     Row("io_uring", "a read of a text that was not looked at with stat: the kernel takes it for empty", "use read(2)",
         "", "", IO_URING, "^0 octets$|switched off"),
