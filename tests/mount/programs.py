@@ -21,7 +21,9 @@ is() { until grep -q "$1" /proc/$waiter/status; do :; done; }
 STOP = WAITING + "kill -STOP $waiter; is 'State:.T'; kill -CONT $waiter; "
 TRACE = WAITING + "timeout SECONDS strace -o $T/trace -p $waiter 2>/dev/null; "
 GOES_ON = "parks; kill $waiter && echo waits"
-IO_URING = "gcc -o $T/ring $TESTS/io_uring_read.c && $T/ring netcfg/iface/lo/mtu >&2"
+RING = "gcc -o $T/ring $TESTS/io_uring_read.c"
+RING_EMPTY = f"{RING} && {{ $T/ring netcfg/iface/lo/mtu && $T/ring tcp/127.0.0.1:22; }} >&2"
+RING_WAITS = f"{RING} && {{ timeout 1 $T/ring tcp/127.0.0.1:7 hi || echo waits; $T/ring tcp/127.0.0.1:7 hi poll; }} >&2"
 JAVA = """cat >$T/Echo.java <<END
 import java.io.*;
 public class Echo { public static void main(String[] arguments) throws Exception {
@@ -166,6 +168,8 @@ ROWS = [
     Row("strace", "`strace -p` of a waiting sed: the read ends with EINTR", "", "", "",
         waiting(TRACE.replace("SECONDS", "30") + "wait $waiter", "sed p"),
         "Interrupted system call"),
-    Row("io_uring", "a read of a text that was not looked at with stat: the kernel takes it for empty", "use read(2)",
-        "", "", IO_URING, "^0 octets$|switched off"),
+    Row("io_uring", "a read of a text before a stat, or of a stream before a write: the kernel takes it for empty",
+        "use read(2)", "", "", RING_EMPTY, "^0 octets\n0 octets$|switched off"),
+    Row("io_uring", "a read of a stream: it ends when it is full or the stream has ended, as of a regular file",
+        "`IORING_OP_POLL_ADD`, then read(2)", "", "", RING_WAITS, "^waits\n2 octets$|switched off"),
 ]  # fmt: skip
