@@ -98,7 +98,7 @@ def test_a_daemon_with_the_id_of_another_is_not_ended(mount: SchemeMount) -> Non
 
 
 @pytest.mark.needs("readable")
-def test_a_user_unmounts_without_mtab(tmp_path: Path) -> None:
+def test_a_user_mounts_and_unmounts_without_mtab(tmp_path: Path) -> None:
     """A root made by debootstrap has no /etc/mtab, and fusermount3 refuses to unmount without it."""
     # All in a mount namespace of its own: a /dev/fuse for users, a place that they can reach, and an /etc without mtab.
     script = f"""
@@ -106,9 +106,9 @@ def test_a_user_unmounts_without_mtab(tmp_path: Path) -> None:
         mount -t tmpfs none /mnt && mkdir /mnt/scheme && chown 65534 /mnt/scheme && cp -a /etc /mnt/etc || exit 8
         rm -f /mnt/etc/mtab
         user() {{ setpriv --reuid 65534 --regid 65534 --clear-groups "$@"; }}
-        user {sys.executable} -m schemefs mount /mnt/scheme --driver loopback || exit 7
-        mount --bind /mnt/etc /etc || exit 6
-        test ! -e /etc/mtab || exit 5
+        mount --bind /mnt/etc /etc || exit 7
+        test ! -e /etc/mtab || exit 6
+        user {sys.executable} -m schemefs mount /mnt/scheme --driver loopback || exit 5
         user {sys.executable} -m schemefs umount /mnt/scheme || exit 4
         grep /mnt/scheme /proc/self/mountinfo
         exit 0
