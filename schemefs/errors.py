@@ -16,10 +16,26 @@ _OUT_OF_DESCRIPTORS: Final = {
 }
 
 
+def printable(text: str) -> str:
+    r"""Return *text* as one line without control sequences: what is not printable is escaped, as `\\x1b` or `\\n`.
+
+    For every text that may quote a peer: a terminal, or a reader of lines, must not take it for more than a text.
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def printable_lines(text: str) -> str:
+    """Return *text* with each of its lines `printable`."""
+    return text if text.isprintable() else "\n".join(map(printable, text.split("\n")))
+
+
 class SchemeError(Exception):
     """A file operation fails: the system call with `errno`; `err` files show `sentence`, the reason in English."""
 
     def __init__(self, errno: int, sentence: str) -> None:
+        sentence = printable(sentence)  # it may quote a peer
         super().__init__(errno, sentence)
         self.errno = errno
         self.sentence = sentence

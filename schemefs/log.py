@@ -11,7 +11,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
+from textwrap import indent
 from typing import Final
+
+from schemefs.errors import printable, printable_lines
 
 TRACE: Final = 5
 logging.addLevelName(TRACE, "TRACE")
@@ -137,12 +140,13 @@ class _DaemonFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """Return one line, or several for a traceback."""
         subsystem = record.name.removeprefix("schemefs.")
-        text = f"+{self.clock() - self.started:.6f} {record.levelname} {subsystem}: {record.getMessage()}"
+        text = f"+{self.clock() - self.started:.6f} {record.levelname} {subsystem}: {printable(record.getMessage())}"
         left_out = getattr(record, "left_out", 0)
         if left_out:
             text += f" (and {left_out} lines like this one)"
         if record.exc_info:
-            text += "\n" + self.formatException(record.exc_info)
+            # Indented: the message of an exception, which may quote a peer, must not look like a line of the log.
+            text += "\n" + indent(printable_lines(self.formatException(record.exc_info)), "  ")
         return text
 
 

@@ -31,7 +31,7 @@ from schemefs.command.driver_parameters import MountCommand
 from schemefs.config import Config
 from schemefs.document import LOOPBACK_DRIVER
 from schemefs.driver_option import OptionValueError
-from schemefs.errors import StartError, out_of_descriptors
+from schemefs.errors import StartError, out_of_descriptors, printable, printable_lines
 from schemefs.net.addresses import parse_unicast_mac
 from schemefs.net.host_address import parse_host_address, parse_host_interface
 
@@ -291,9 +291,10 @@ def doctor() -> None:
     for finding in diagnosis.examine():
         good &= finding.good
         mark, colour = ("ok  ", "green") if finding.good else ("FAIL", "red")
-        click.echo(f"{click.style(mark, fg=colour)}  {finding.subject}: {finding.sentence}")
+        # Names of mounts, devices and processes are anything that another user likes.
+        click.echo(f"{click.style(mark, fg=colour)}  {printable(finding.subject)}: {printable(finding.sentence)}")
         if finding.fix:
-            click.echo(f"      fix: {finding.fix}")
+            click.echo(f"      fix: {printable(finding.fix)}")
     sys.exit(not good)
 
 
@@ -326,5 +327,5 @@ def main() -> NoReturn:
 
 def _fail(sentence: str, status: int = 1) -> NoReturn:
     click.secho("schemefs: ", nl=False, err=True, fg="red")
-    click.echo(sentence, err=True)
+    click.echo(printable_lines(sentence), err=True)
     sys.exit(status)

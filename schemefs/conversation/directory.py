@@ -12,7 +12,7 @@ from schemefs.conversation.event_log import open_text
 from schemefs.conversation.function_file import FunctionFile
 from schemefs.conversation.handles import CtlHandle, DataHandle, ListenHandle, access_of
 from schemefs.conversation.settings import SettingsDirectory
-from schemefs.errors import SchemeError
+from schemefs.errors import SchemeError, printable
 from schemefs.scheme import Caller, Directory, FollowedFile, Handle, Node, TextFile
 
 if TYPE_CHECKING:
@@ -118,7 +118,13 @@ class _StatusFile(TextFile):
 
 def lines(values: Values) -> str:
     """Return `key=value` lines; a float has six decimals."""
-    return "".join(f"{key}={f'{value:.6f}' if isinstance(value, float) else value}\n" for key, value in values.items())
+    return "".join(f"{key}={_shown(value)}\n" for key, value in values.items())
+
+
+def _shown(value: str | float) -> str:
+    if isinstance(value, float):
+        return f"{value:.6f}"
+    return printable(str(value))  # it may be a peer's, such as the subject of its certificate
 
 
 def _json(values: Values) -> str:

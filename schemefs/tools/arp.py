@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from schemefs.command.completion import interfaces
-from schemefs.tools.exit_status import Tool, fail, write_to
+from schemefs.tools.exit_status import Tool, fail, show, write_to
 from schemefs.tools.find_mount import mount_option
 
 EXAMPLES = """
@@ -44,6 +44,6 @@ def command(tree: Path, interface: str | None, entry: tuple[str, str] | None, go
             fail(1, f"there is no neighbor {gone}")
         write_to(tree, f"netcfg/ifaces/{where[0]}/neighbors/rm", gone)
     else:
-        click.echo(f"{'ADDRESS':16} {'HARDWARE ADDRESS':18} {'STATE':11} INTERFACE")
+        show(f"{'ADDRESS':16} {'HARDWARE ADDRESS':18} {'STATE':11} INTERFACE")
         for address, mac, state, name in _entries(tree, interface):
-            click.echo(f"{address:16} {mac:18} {state:11} {name}")
+            show(f"{address:16} {mac:18} {state:11} {name}")

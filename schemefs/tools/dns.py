@@ -8,7 +8,7 @@ import click
 
 from schemefs.command.completion import words
 from schemefs.net.addresses import packed
-from schemefs.tools.exit_status import Tool, read_from
+from schemefs.tools.exit_status import Tool, read_from, show
 from schemefs.tools.find_mount import mount_option
 
 TYPES = ("a", "aaaa", "any", "mx", "txt", "ptr", "srv", "ns", "cname", "soa")
@@ -33,4 +33,4 @@ def command(tree: Path, name: str, type_: str | None) -> None:
     if type_ is None and packed(name) is not None:
         type_ = "ptr"
     path = f"dns/{name}" + (f",type={type_}" if type_ else "")
-    click.echo(read_from(tree, path), nl=False)
+    show(read_from(tree, path), newline=False)

@@ -12,6 +12,7 @@ from typing import Any, Final, NoReturn
 
 import click
 
+from schemefs.errors import printable_lines
 from schemefs.tools.find_mount import failure
 
 OUTPUT: Final = "standard output"
@@ -54,9 +55,14 @@ def discard_output() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+def show(text: str, *, newline: bool = True, error: bool = False) -> None:
+    """Print *text*, which may quote a peer: the tools print everything but payload by this function."""
+    click.echo(printable_lines(text), nl=newline, err=error)
+
+
 def fail(status: int, sentence: str) -> NoReturn:
     """Print *sentence* on standard error, and exit with *status*."""
-    click.echo(f"schemefs: {sentence}", err=True)
+    show(f"schemefs: {sentence}", error=True)
     sys.exit(status)
 
 

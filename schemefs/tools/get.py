@@ -18,7 +18,7 @@ import click
 import h11
 
 from schemefs.command.completion import files
-from schemefs.tools.exit_status import OUTPUT, Tool, discard_output, fail, fail_with
+from schemefs.tools.exit_status import OUTPUT, Tool, discard_output, fail, fail_with, show
 from schemefs.tools.find_mount import mount_option
 from schemefs.tools.http import HttpExchange, Url, parse_url, redirected
 
@@ -61,7 +61,7 @@ def command(tree: Path, url: str, output: str | None, timeout: float, *, resume:
     options = f",timeout={timeout:.6f},read_timeout={timeout:.6f}" if timeout else ""
     with _fetch(tree, url, {"Range": f"bytes={have}-"} if have else {}, options) as exchange:
         if include:
-            click.echo(_head(exchange))
+            show(_head(exchange))
         if have and exchange.status == 416 and exchange.field("Content-Range") == f"bytes */{have}":
             return  # FILE is complete
         if exchange.status >= 400:

@@ -9,7 +9,7 @@ import click
 
 from schemefs.command.completion import interfaces
 from schemefs.command.completion import words as completing
-from schemefs.tools.exit_status import Tool, fail, write_to
+from schemefs.tools.exit_status import Tool, fail, show, write_to
 from schemefs.tools.find_mount import mount_option
 
 EXAMPLES = """
@@ -45,7 +45,7 @@ def command(tree: Path, interface: str | None, words: Sequence[str]) -> None:
             write_to(tree, f"netcfg/ifaces/{interface}/{path}", value)
         return
     for name in [interface] if interface else names:
-        click.echo(_shown(ifaces / name))
+        show(_shown(ifaces / name))
 
 
 def _changes(words: Sequence[str]) -> Iterator[tuple[str, str]]:

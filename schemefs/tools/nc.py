@@ -25,7 +25,7 @@ import click
 
 from schemefs.errors import StartError
 from schemefs.net.addresses import parse_seconds
-from schemefs.tools.exit_status import OUTPUT, Tool, fail, fail_with
+from schemefs.tools.exit_status import OUTPUT, Tool, fail, fail_with, show
 from schemefs.tools.find_mount import conversation_of, failure, mount_option
 
 CHUNK = 65536
@@ -213,7 +213,7 @@ def _serve(tree: Path, path: str, *, keep: bool, udp: bool, wait: float) -> None
         try:
             _join(tree, path, descriptor, udp=udp, writes=False, wait=wait)
         except StartError as error:  # of this peer only
-            click.echo(f"schemefs: {error}", err=True)
+            show(f"schemefs: {error}", error=True)
 
 
 def _accepted(tree: Path, path: str, listener: int) -> int:
@@ -223,7 +223,7 @@ def _accepted(tree: Path, path: str, listener: int) -> int:
         try:
             return os.open(tree / name / "data", os.O_RDWR)
         except OSError as error:  # the connection ended before this open
-            click.echo(f"schemefs: {failure(tree, name, error)}", err=True)
+            show(f"schemefs: {failure(tree, name, error)}", error=True)
     return fail(1, f"{path}: the listener has ended")
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import click
 
-from schemefs.tools.exit_status import Tool, fail_with
+from schemefs.tools.exit_status import Tool, fail_with, show
 from schemefs.tools.find_mount import mount_option
 
 EXAMPLES = """
@@ -79,10 +79,10 @@ def command(tree: Path, host: str, count: int, interval: float, size: int, ttl: 
     try:
         for line in _lines(tree, path):
             statistics.count_line(line)
-            click.echo(line, nl=False)
+            show(line, newline=False)
     except KeyboardInterrupt:
         if not statistics.is_complete:
-            click.echo(statistics.lines(), nl=False)
+            show(statistics.lines(), newline=False)
     sys.exit(os.EX_OK if statistics.times else 1)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from schemefs.command.completion import words as completing
-from schemefs.tools.exit_status import Tool, fail, read_from, write_to
+from schemefs.tools.exit_status import Tool, fail, read_from, show, write_to
 from schemefs.tools.find_mount import mount_option
 
 EXAMPLES = """
@@ -36,6 +36,6 @@ def command(tree: Path, words: Sequence[str]) -> None:
         fail(2, f"{' '.join(words)!r} is not a route command: add RULE…, del RULE… or get IP")
     path = f"netcfg/{path}"
     if verb in ("", "get"):
-        click.echo(read_from(tree, path), nl=False)
+        show(read_from(tree, path), newline=False)
         return
     write_to(tree, path, " ".join(rest))

@@ -18,7 +18,7 @@ import click
 
 from schemefs.errors import StartError
 from schemefs.net.addresses import parse_address_path
-from schemefs.tools.exit_status import Tool
+from schemefs.tools.exit_status import Tool, show
 from schemefs.tools.find_mount import VARIABLE, conversation_of, failure, mount_option
 
 DEFAULT_LIMIT: Final = 40  # tcpserver's own
@@ -93,7 +93,7 @@ class Server:
             with open(directory / "rx", "rb", buffering=0) as rx, open(directory / "tx", "wb", buffering=0) as tx:
                 self._start(rx.fileno(), tx.fileno(), {"REMOTE": remote, "LOCAL": local, "CONVERSATION": name})
         except OSError as error:  # the connection ended before this open, or no process can be started now
-            click.echo(f"schemefs: with {remote}: {failure(self._tree, name, error)}", err=True)
+            show(f"schemefs: with {remote}: {failure(self._tree, name, error)}", error=True)
 
     def _start(self, rx: int, tx: int, environment: dict[str, str]) -> None:
         variables = os.environ | {VARIABLE: str(self._tree)} | environment
@@ -140,5 +140,5 @@ def command(tree: Path, address: str, program: Sequence[str], limit: int) -> Non
     if shutil.which(program[0]) is None:
         raise StartError(f"there is no program {program[0]!r}")
     server = Server(tree, _path(address), program, limit)
-    click.echo(f"listening on {server.local}")
+    show(f"listening on {server.local}")
     server.serve()

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import click
 
-from schemefs.tools.exit_status import Tool
+from schemefs.tools.exit_status import Tool, show
 from schemefs.tools.find_mount import mount_option
 
 EXAMPLES = """
@@ -63,13 +63,13 @@ def command(tree: Path, *, tcp: bool, udp: bool, listening: bool, options: bool,
         and (not listening or status.get("state") in _WAITING)
     ]
     if as_json:
-        click.echo(json.dumps(found, indent=1))
+        show(json.dumps(found, indent=1))
         return
     rows = [("NAME", "STATE", "RECV-Q", "SEND-Q", "LOCAL", "REMOTE", "UID", *(_TIMES if options else ()))]
     rows += [_row(status, options=options) for status in found]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
-        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        show("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
 def _row(status: dict[str, Any], *, options: bool) -> tuple[str, ...]:

@@ -21,6 +21,7 @@ import dns.rdtypes.ANY.SOA
 import dns.rdtypes.ANY.TXT
 import dns.reversename
 
+from schemefs.errors import printable
 from schemefs.net.addresses import presentation
 
 # RFC 9715 §3: small enough that the answer is not fragmented on the way.
@@ -128,9 +129,8 @@ def _negative_ttl(message: dns.message.Message) -> int:
 def _data(rdata: dns.rdata.Rdata) -> str:
     """Return a record's data as one line: names without final dot, TXT strings joined, control characters escaped."""
     if isinstance(rdata, dns.rdtypes.ANY.TXT.TXT):
-        text = b"".join(rdata.strings).decode(errors="backslashreplace")
-        return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)
-    return " ".join(_without_final_dot(word) for word in rdata.to_text().split(" "))
+        return printable(b"".join(rdata.strings).decode(errors="backslashreplace"))
+    return printable(" ".join(_without_final_dot(word) for word in rdata.to_text().split(" ")))
 
 
 def _without_final_dot(word: str) -> str:

@@ -6,6 +6,7 @@ import hashlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Mapping
 
     from schemes.tls.engine import TlsEngine
@@ -45,7 +46,7 @@ def _session(engine: TlsEngine) -> Mapping[str, str | int | float]:
     return {
         "version": tls.version() or "",
         "cipher": cipher[0] if cipher else "",
-        "alpn": tls.selected_alpn_protocol() or "",
+        "alpn": _alpn(tls),
         "server_name": engine.layer.name or "",
         "verified": "yes" if peer else "no",
         "peer_subject": _name(peer.get("subject")),
@@ -53,6 +54,13 @@ def _session(engine: TlsEngine) -> Mapping[str, str | int | float]:
         "peer_not_after": str(peer.get("notAfter", "")),
         "peer_sha256": hashlib.sha256(certificate).hexdigest() if certificate else "",
     }
+
+
+def _alpn(tls: ssl.SSLObject) -> str:
+    try:
+        return tls.selected_alpn_protocol() or ""
+    except UnicodeDecodeError as error:  # a server may choose what it was not offered
+        return repr(bytes(error.object))
 
 
 def _name(relative_names: object) -> str:

@@ -17,7 +17,7 @@ def main() -> None:
 
     def answer(status: str, body: bytes = b"", *more: str) -> None:
         head = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", *more, "", ""]
-        out.write("\r\n".join(head).encode() + body)
+        out.write("\r\n".join(head).encode("latin-1") + body)
 
     if path == "/hello":
         answer("200 OK", b"hello " + fields["host"].encode())
@@ -27,6 +27,8 @@ def main() -> None:
         answer("302 Found", b"", "Location: /loop")
     elif path == "/chunked":
         out.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n6\r\n world\r\n0\r\n\r\n")
+    elif path == "/escapes":
+        answer("404 \x1b[2Jno\x07", b"", "X-Title: \x1b]0;owned\x07", "X-C1: a\u009bb")
     elif path == "/old":
         out.write(b"HTTP/1.0 200 OK\r\n\r\nuntil the end")
     elif path == "/cut":

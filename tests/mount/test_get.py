@@ -15,6 +15,7 @@ from http_responder import BIG
 
 from schemefs.testing.mount import SchemeMount
 from schemefs.tools.http import parse_url, redirected
+from tests.support.escape_sequences import is_harmless
 
 pytestmark = pytest.mark.needs("fuse")
 
@@ -87,6 +88,16 @@ def test_silence_is_a_time_out(get: Get) -> None:
 
 def test_the_head_is_printed_on_request(get: Get) -> None:
     assert get("-i", "localhost/hello").stdout.startswith(b"HTTP/1.1 200 OK\nContent-Length: 15\n\nhello")
+
+
+def test_words_of_a_server_reach_no_terminal_raw(get: Get) -> None:
+    """Its reason and its header fields: a control sequence would be obeyed."""
+    done = get("-i", "localhost/escapes")
+    assert done.returncode == 22
+    for octets in (done.stdout, done.stderr):
+        assert all(is_harmless(line) for line in octets.decode().split("\n"))
+    assert b"X-Title: \\x1b]0;owned\\x07\nX-C1: a\\x9bb\n" in done.stdout
+    assert b"404 \\x1b[2Jno\\x07" in done.stderr
 
 
 def test_a_file_is_written_and_completed(get: Get, tmp_path: Path) -> None:

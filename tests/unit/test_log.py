@@ -99,7 +99,7 @@ def test_traceback_follows_its_line(rings: LogRings, caplog: pytest.LogCaptureFi
     except KeyError:
         logging.getLogger("schemefs.fs").exception("unexpected")
     text = everything(ring).decode()
-    assert "ERROR fs: unexpected\nTraceback" in text
+    assert "ERROR fs: unexpected\n  Traceback" in text
     assert text.endswith("KeyError: 'lost'\n")
 
 

@@ -78,7 +78,7 @@ def test_ptr_of_an_address() -> None:
 
 def test_txt_can_not_forge_lines() -> None:
     host = DnsHost(answers('example.com 60 IN TXT "one\\010two"'))
-    assert host.cat("dns/example.com,type=txt") == ["one\\x0atwo"]
+    assert host.cat("dns/example.com,type=txt") == ["one\\ntwo"]
 
 
 @pytest.mark.parametrize(
