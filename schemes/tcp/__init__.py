@@ -11,6 +11,7 @@ opening closing  the handshake; FIN, linger, reset                        (§3.5
 timeouts         the four timers                                          (§3.10.8)
 icmp_errors      errors about segments in flight                          (RFC 1122, RFC 5927, RFC 1191)
 time_wait        what is kept when the connection has gone                (§3.6.1, RFC 6191)
+ack_on_read      when a read sends the delayed ACK                        (§3.8.6.3)
 output           what to send: windows, Nagle, SWS avoidance               (§3.7, §3.8)
 segments resets  how a segment leaves; RST for segments without connection (§3.5.2)
 stall_reason     why queued text does not leave, for `events`
@@ -20,7 +21,8 @@ control_block    the state of one connection                              (§3.3
 autotuning       the size of the receive buffer
 sequence_spaces  SND and RCV variables; send_buffer, receive_buffer, reassembly: the octets
 recovery         what to send again: rack, duplicate_acks                 (RFC 8985, RFC 6582)
-congestion/      how much may be in flight                                (RFC 5681, RFC 9438)
+congestion/      how much may be in flight                                (RFC 5681, RFC 9438, RFC 9406)
+path_probing     the path MTU where no error reports it; path_mtu_search: its state (RFC 8899)
 rtt              round-trip time and RTO                                  (RFC 6298)
 wire options     headers                                                  (§3.1, §3.2)
 """

@@ -152,6 +152,10 @@ class RackRecovery(Recovery):
         if self.phase is not OPEN and snd.una >= self.recovery_point:
             self._end_recovery()
         if octets and grows:
+            if self.congestion.hystart is not None and (
+                decision := self.congestion.measured(snd.una, snd.nxt, self._rtt)
+            ):
+                self.note_decision(decision, f"slow start: {self.congestion.slow_start}")
             self.congestion.acknowledged(octets, now, srtt)
         newly_lost = self._detect_loss(now, srtt)
         self._recover(newly_lost, octets, now, is_safe=bool(acked) and not newly_lost)

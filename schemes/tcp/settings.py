@@ -206,5 +206,5 @@ def _set_congestion(tcb: ControlBlock, kind: type[CongestionControl]) -> None:
     """Change the congestion control; the window goes on as it is."""
     before = tcb.congestion
     control = kind(tcb.mss)
-    control.cwnd, control.ssthresh = before.cwnd, before.ssthresh
+    control.cwnd, control.ssthresh, control.hystart = before.cwnd, before.ssthresh, before.hystart
     tcb.congestion = tcb.recovery.congestion = control

@@ -27,6 +27,7 @@ def of_connection(tcb: ControlBlock, now: float) -> Mapping[str, str | int | flo
         "congestion": tcb.congestion.name,
         "cwnd": tcb.congestion.cwnd,
         "ssthresh": min(tcb.congestion.ssthresh, 0x7FFFFFFF),
+        "slow_start": tcb.congestion.slow_start,
         "recovery": tcb.recovery.phase,
         "in_flight": snd.in_flight,
         "sacked": tcb.recovery.sacked,

@@ -5,6 +5,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import ClassVar, Final
 
+from schemes.tcp.congestion.hystart import CSS_GROWTH_DIVISOR, HyStart
+
 INITIAL_SEGMENTS: Final = 10  # RFC 6928
 NO_THRESHOLD: Final = 1 << 40  # "arbitrarily high" (RFC 5681 §3.1)
 
@@ -15,6 +17,7 @@ class CongestionControl(ABC):
     __slots__ = (
         "_undo_state",  # the state before the last loss, for `undo`; empty: nothing to undo
         "cwnd",  # octets
+        "hystart",  # HyStart of the first slow start; None: it is over
         "smss",  # octets
         "ssthresh",  # octets
     )
@@ -25,6 +28,7 @@ class CongestionControl(ABC):
         self.smss = smss
         self.cwnd = INITIAL_SEGMENTS * smss
         self.ssthresh = NO_THRESHOLD
+        self.hystart: HyStart | None = HyStart()
         self._undo_state: tuple[float, ...] = ()
 
     def set_smss(self, smss: int) -> None:
@@ -43,11 +47,30 @@ class CongestionControl(ABC):
         Slow start counts octets, not ACKs (RFC 3465): one ACK may cover a super-segment of 44 segments.
         """
         if self.cwnd < self.ssthresh:
+            if self.hystart is not None and self.hystart.is_conservative:
+                octets //= CSS_GROWTH_DIVISOR
             grown = min(octets, self.ssthresh - self.cwnd)
             self.cwnd += grown
             octets -= grown
         if octets:
             self.avoid_congestion(octets, now, srtt)
+
+    def measured(self, una: int, nxt: int, rtt: float) -> str:
+        """Take the round trip of an ACK in the first slow start; return what HyStart++ decides (RFC 9406)."""
+        if self.hystart is None:
+            return ""
+        decision = self.hystart.acknowledged(una, nxt, rtt)
+        if self.hystart.is_over:
+            self.ssthresh = self.cwnd
+            self.hystart = None
+        return decision
+
+    @property
+    def slow_start(self) -> str:
+        """`no`, `yes` or `conservative`, for `status`."""
+        if self.cwnd >= self.ssthresh:
+            return "no"
+        return "conservative" if self.hystart is not None and self.hystart.is_conservative else "yes"
 
     @abstractmethod
     def avoid_congestion(self, octets: int, now: float, srtt: float) -> None:
@@ -62,6 +85,7 @@ class CongestionControl(ABC):
 
         *again*: ssthresh stays, because a mark in the same window of data has reduced it.
         """
+        self.hystart = None
         self._undo_state = self.state()
         if not again:
             self.ssthresh = max(self.reduced_window(in_flight, now), 2 * self.smss)
@@ -74,6 +98,7 @@ class CongestionControl(ABC):
 
     def timed_out(self, in_flight: int, now: float, *, again: bool) -> None:
         """Reduce the window to one segment (RFC 5681 §3.1). *again*: for the same segment, so ssthresh stays."""
+        self.hystart = None
         if not again:
             self._undo_state = self.state()
             self.ssthresh = max(self.reduced_window(in_flight, now), 2 * self.smss)
