@@ -81,6 +81,8 @@ class ErrorSender:
         """
         if self._network.is_local(destination):
             return True
+        if not self._bucket.has_one(now):  # before any work for the destination, and nothing is taken
+            return False
         # Path MTU discovery needs an error for each of a client's connections. It says nothing about ports.
         if kind != (wire.DESTINATION_UNREACHABLE, wire.FRAGMENTATION_NEEDED):
             bucket = self._to_one.get(destination)
@@ -90,7 +92,8 @@ class ErrorSender:
                 bucket = self._to_one[destination] = TokenBucket(_RATE_TO_ONE, _BURST_TO_ONE)
             if not bucket.take(now):
                 return False
-        return self._bucket.take(now, self._random.randrange(3))
+        self._bucket.take(now, self._random.randrange(3))
+        return True
 
     def _reason_to_withhold(self, datagram: memoryview, quoted: wire.QuotedDatagram | None) -> str:
         """Return the counter of the rule of RFC 1122 §3.2.2 that forbids an error; empty: none does."""

@@ -19,11 +19,15 @@ class TokenBucket:
         self._tokens = burst
         self._at = 0.0
 
-    def take(self, now: float, tokens: float = 1) -> bool:
-        """Take *tokens*, or those that are left; False: there is less than one, and none is taken."""
+    def has_one(self, now: float) -> bool:
+        """Return whether there is a token."""
         self._tokens = min(self.burst, self._tokens + max(0.0, now - self._at) * self.rate)
         self._at = now
-        if self._tokens < 1:
+        return self._tokens >= 1
+
+    def take(self, now: float, tokens: float = 1) -> bool:
+        """Take *tokens*, or those that are left; False: there is less than one, and none is taken."""
+        if not self.has_one(now):
             return False
         self._tokens = max(0.0, self._tokens - tokens)
         return True

@@ -111,6 +111,12 @@ class TestErrorsSent:
             self.report(host, udp_datagram("10.0.2.9", "10.0.2.15"))
             assert len(host.network.sent) == number + 1
 
+    def test_sources_beyond_the_shared_limit_cost_no_memory(self):
+        host = Host()
+        for number in range(5000):
+            self.report(host, udp_datagram(f"10.{number >> 8}.{number & 255}.9", "10.0.2.15"))
+        assert len(host.engine.error_sender._to_one) == len(host.network.sent)
+
     def test_a_flood_of_sources_costs_bounded_memory(self):
         host = Host()
         for number in range(5000):
