@@ -222,7 +222,7 @@ numbers_of_both = st.sampled_from(((0, 0), (WIRE - 2000, WIRE - 2000)))
 pauses = st.sampled_from((0.001, 0.03, 0.5))
 
 
-@settings(max_examples=400, deadline=None, phases=PHASES)
+@settings(max_examples=250, deadline=None, phases=PHASES)
 @given(make=st.sampled_from(MAKERS), numbers=numbers_of_both, pause=pauses, data=st.data())
 def test_a_refused_segment_changes_nothing(make: Any, numbers: tuple[int, int], pause: float, data: Any) -> None:
     tcp = make(*numbers)
@@ -254,7 +254,7 @@ def taken(tcb: ControlBlock) -> tuple[Any, ...]:
     return tcb.rcv.nxt, tcb.rcv.fin_at, tcb.reassembly.size
 
 
-@settings(max_examples=400, deadline=None, phases=PHASES)
+@settings(max_examples=250, deadline=None, phases=PHASES)
 @given(make=st.sampled_from(MAKERS), numbers=numbers_of_both, pause=pauses, data=st.data())
 def test_segments_in_are_used_or_counted_by_one_reason(
     make: Any, numbers: tuple[int, int], pause: float, data: Any

@@ -10,14 +10,11 @@ layer that finds nothing of its own in it.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from schemes.ip.counters import OUTGOING
 
 Rows = Mapping[str, int]
-
-# Not of the frame that arrives: a half-open connection that has gone.
-_NO_FRAMES: Final = frozenset(("dropped_handshake_timed_out", "dropped_syn_queue_full"))
 
 
 class Ledger(NamedTuple):
@@ -71,4 +68,4 @@ def rows(text: str) -> dict[str, int]:
 
 
 def _drops(shown: Rows) -> dict[str, int]:
-    return {name: count for name, count in shown.items() if name.startswith("dropped_") and name not in _NO_FRAMES}
+    return {name: count for name, count in shown.items() if name.startswith("dropped_")}
