@@ -29,7 +29,7 @@ from schemefs.config import InterfaceConfig
 from schemefs.driver import Driver, DriverError
 from schemefs.errors import SchemeError, StartError
 from schemefs.failures import ANY, Failures
-from schemefs.fs.caller_process import process_of, shows_own_namespace
+from schemefs.fs.caller_process import process_of
 from schemefs.fs.mount import Mount
 from schemefs.idle_memory import IdleMemory
 from schemefs.log import LogRings
@@ -89,8 +89,7 @@ class Daemon:
         self.devices: list[str] = []  # for the ready line: the devices of the interfaces except lo
         self.schemes: list[Scheme] = []
         self.tree = Tree()
-        # Where /proc is that of another pid namespace, its numbers are not those of the kernel's requests.
-        self.failures = Failures(process_of if shows_own_namespace() else lambda _pid: None, trio.current_time)
+        self.failures = Failures(process_of, trio.current_time)
 
     async def run(self) -> int:
         """Start, serve and end. Every step of the start is undone, whatever fails and however many signals arrive."""
@@ -208,6 +207,7 @@ class Daemon:
         """Refuse new opens, end parked calls with ENOTCONN, and have the connections close."""
         mount.operations.closing = True
         mount.waiting.end_all()
+        mount.operations.interrupted_opens.abandon_all(trio.current_time())
         deadline = trio.current_time() + DRAIN
         while [scheme for scheme in self.schemes if not scheme.shutdown(trio.current_time())]:
             if trio.current_time() >= deadline:

@@ -149,6 +149,21 @@ class Handle(ABC):
     def interrupted(self, now: float) -> None:
         """Give up what a waiting open or write had begun (a connect): a signal ended the call."""
 
+    def open_interrupted(self, now: float) -> bool:
+        """Return whether the open, which a signal ended, may be continued by a repeated open of the same path.
+
+        True: until `open_repeated` or `abandon_open`, what was begun goes on, and nothing new begins.
+        """
+        del now
+        return False
+
+    def open_repeated(self, now: float) -> None:
+        """Continue the interrupted open: the same process has opened the same path again."""
+
+    def abandon_open(self, now: float) -> None:
+        """Give up the interrupted open, also if it has succeeded since; `close` follows."""
+        self.interrupted(now)
+
     def close(self, now: float) -> None:
         """Release what the handle holds: its last descriptor is closed. Never waits, never fails.
 

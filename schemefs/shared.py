@@ -50,6 +50,11 @@ class SharedHandle(Handle, Generic[State]):
             raise SchemeError(errno.ENOTCONN, "the conversation of this file has ended")
         return type(self)(self.shared)
 
+    def open_interrupted(self, now: float) -> bool:
+        """Return True: the state goes on, as for another handle of it."""
+        del now
+        return True
+
     def close(self, now: float) -> None:
         """Leave; the last handle ends the state."""
         self.shared.handles.remove(self)

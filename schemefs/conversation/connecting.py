@@ -56,6 +56,7 @@ class Connecting:
         self._tried = 0
         self._next_at = 0.0  # when the next address may be tried
         self._attempts: list[Engine] = []
+        self._paused = False
         self._last_failure: SchemeError | None = None
         self._pending_error = PendingError()
         self._shut_read = self._shut_write = False
@@ -84,6 +85,16 @@ class Connecting:
             if isinstance(earlier, EarlyEvents):
                 earlier.forward_to(self.sink)
 
+    def pause(self) -> None:
+        """Begin no further attempt: a signal has interrupted the open. The lookup and the attempts go on."""
+        self._paused = True
+
+    def resume(self, now: float) -> None:
+        """Begin the attempts that were due meanwhile."""
+        self._paused = False
+        if self._answered:
+            self._check_attempts(now)
+
     # Lookup and attempts
 
     def _receive_answer(self, answer: tuple[bytes, ...] | SchemeError, now: float) -> None:
@@ -105,6 +116,8 @@ class Connecting:
             if self._has_connected(attempt, now):
                 self._hand_over(attempt, now)
                 return
+        if self._paused and self._untried:
+            return
         while self._untried and (not self._attempts or now >= self._next_at):
             begun = self._begin_next(now)
             if begun is not None and self._has_connected(begun, now):

@@ -12,6 +12,7 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING, TypeVar
 
+from schemefs.conversation.connecting import Connecting
 from schemefs.conversation.control import LONGEST_LINE
 from schemefs.conversation.event_log import events_text, open_text
 from schemefs.errors import SchemeError
@@ -160,6 +161,28 @@ class DataHandle(_ConversationHandle):
         self.conversation.log_event(now, "interrupted by a signal")
         if self._is_connecting(now):
             self.conversation.connected().abort(now)
+
+    def open_interrupted(self, now: float) -> bool:
+        """Let the connect go on, without attempts on further addresses. False: this is no connect (an accept)."""
+        engine = self.conversation.engine
+        if engine is None or self.conversation.accepted:
+            return False
+        self.conversation.log_event(now, "open interrupted by a signal")
+        if isinstance(engine, Connecting):
+            engine.pause()
+        return True
+
+    def open_repeated(self, now: float) -> None:
+        """Continue with the next attempt, if one is due."""
+        self.conversation.log_event(now, "open repeated")
+        if isinstance(self.conversation.engine, Connecting):
+            self.conversation.engine.resume(now)
+
+    def abandon_open(self, now: float) -> None:
+        """Reset the connection."""
+        self.conversation.log_event(now, "open not repeated")
+        if self.conversation.engine is not None and not self.conversation.engine.ended:
+            self.conversation.engine.abort(now)
 
     def _is_connecting(self, now: float) -> bool:
         engine = self.conversation.engine

@@ -5,7 +5,8 @@
 
 A separate process reads them, so that no name can block the daemon: not a FIFO, not a dead network file system, and not
 a file of this mount, for which the daemon would wait for itself. Only the caller waits. The process is killed after
-`TIMEOUT` and when the caller is interrupted. Names are looked up in the daemon's root directory and mount namespace.
+`TIMEOUT`, and when the caller is interrupted and does not repeat its open. Names are looked up in the daemon's root
+directory and mount namespace.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from schemefs.fs.waiting import Waiters
 
 if TYPE_CHECKING:
     from schemefs.fs.waiting import Waiting
-    from schemefs.scheme import Caller
+    from schemefs.scheme import Caller, FileCopy
 
 READER: Final = Path(__file__).with_name("read_as_caller.py")
 TIMEOUT: Final = 5.0  # seconds for all files of one open
@@ -58,32 +59,62 @@ class MemoryCopy:
             os.close(self._descriptor)
 
 
-async def read_for(caller: Caller, names: Sequence[str], waiting: Waiting, unique: int) -> Mapping[str, MemoryCopy]:
-    """Return a copy of each file, by name. ENOENT, EACCES…: as the caller's own open would fail; EINTR: a signal."""
-    found: Mapping[str, MemoryCopy] | Exception | None = None
-    waiters = Waiters()
-    scope = trio.CancelScope()
-
-    async def read() -> None:
-        nonlocal found
-        with scope:
-            try:
-                found = await _read(caller, names)
-            except Exception as error:  # noqa: BLE001 - raised below, where the call is answered
-                found = error
-            waiters.wake()
-
-    # A nursery of this call's own would take turns of the event loop to leave. A signal in these turns would find no
-    # parked call, and the call could then park without an interrupt to end it.
-    trio.lowlevel.spawn_system_task(read, name=f"files for call {unique}")
+async def read_for(caller: Caller, names: Sequence[str], waiting: Waiting, unique: int) -> Mapping[str, FileCopy]:
+    """Return `caller.files` with a copy of each file, by name. SchemeError: as of `FileReading.wait`, or EINTR."""
+    reading = FileReading(caller, names, waiting)
     try:
-        await waiting.until(lambda _now: found, waiters, unique, waiting.clock())
+        return await reading.wait(unique)
     finally:
-        scope.cancel()
-    assert found is not None
-    if isinstance(found, Exception):
-        raise found
-    return found
+        reading.close(waiting.clock())
+
+
+class FileReading:
+    """Files that are being read. An `interrupted_opens.Attempt`: a repeated open can wait for the same reading."""
+
+    def __init__(self, caller: Caller, names: Sequence[str], waiting: Waiting) -> None:
+        """Begin to read *names* with the rights of *caller*."""
+        self._caller = caller
+        self._names = names
+        self._waiting = waiting
+        self._waiters = Waiters()
+        self._scope = trio.CancelScope()
+        self._found: dict[str, FileCopy] | Exception | None = None
+        # A nursery of this call's own would take turns of the event loop to leave. A signal in these turns would find
+        # no parked call, and the call could then park without an interrupt to end it.
+        trio.lowlevel.spawn_system_task(self._read, name=f"files for {caller.pid}")
+
+    async def wait(self, unique: int) -> Mapping[str, FileCopy]:
+        """Return `Caller.files` and the files read. ENOENT, EACCES…: as the caller's own open; EINTR: a signal."""
+        await self._waiting.until(lambda _now: self._found, self._waiters, unique, self._waiting.clock())
+        found = self._found
+        assert found is not None
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    async def _read(self) -> None:
+        with self._scope:
+            try:
+                self._found = {**self._caller.files, **await _read(self._caller, self._names)}
+            except Exception as error:  # noqa: BLE001 - raised by `wait`, where the call is answered
+                self._found = error
+            self._waiters.wake()
+
+    def open_interrupted(self, now: float) -> bool:
+        """Return True: the reading goes on."""
+        del now
+        return True
+
+    def open_repeated(self, now: float) -> None:
+        """Do nothing: the repeated open waits."""
+
+    def abandon_open(self, now: float) -> None:
+        """Do nothing: `close` follows."""
+
+    def close(self, now: float) -> None:
+        """End the reading process."""
+        del now
+        self._scope.cancel()
 
 
 async def _read(caller: Caller, names: Sequence[str]) -> Mapping[str, MemoryCopy]:

@@ -13,8 +13,17 @@ from typing import Final
 from schemefs.failures import Process
 
 PF_KTHREAD: Final = 0x00200000  # in the field `flags` of proc_pid_stat(5)
+SIGKILL_PENDING: Final = 1 << 8  # in SigPnd of proc_pid_status(5)
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
 _LENGTH: Final = 4096  # octets; more than /proc/PID/stat can have
+
+# Fields of proc_pid_stat(5) after the name, which is the second of them
+_STATE: Final = 0
+_PARENT: Final = 1
+_SESSION: Final = 3
+_FLAGS: Final = 6
+_THREADS: Final = 17
+_START: Final = 19
 
 
 def can_be_interrupted(pid: int) -> bool:
@@ -23,23 +32,47 @@ def can_be_interrupted(pid: int) -> bool:
     *pid* 0, a thread that this process does not see, may be one: False. So may a thread that can't be looked at.
     """
     try:
-        return not int(_stat(pid)[6]) & PF_KTHREAD
+        return not int(_stat(pid)[_FLAGS]) & PF_KTHREAD
     except (FileNotFoundError, ProcessLookupError, PermissionError):
         return False
 
 
 def process_of(pid: int) -> Process | None:
     """Return the process that the thread *pid* belongs to. None: it is gone, or /proc does not show it."""
+    if not pid or not _IS_OWN_NAMESPACE:
+        return None
     try:
         fields = _stat(pid)
-        if int(fields[17]) > 1:
-            pid = _thread_group(pid)
+        if int(fields[_THREADS]) > 1:
+            pid = int(_status(pid, b"Tgid"))
             fields = _stat(pid)
     except OSError:
         return None
-    start = int(fields[19])
+    start = int(fields[_START])
     age = max(time.clock_gettime(time.CLOCK_BOOTTIME) - start / _TICKS, 0.0)
-    return Process(pid, start, parent=int(fields[1]), session=int(fields[3]), age=age)
+    return Process(pid, start, parent=int(fields[_PARENT]), session=int(fields[_SESSION]), age=age)
+
+
+def is_killed(pid: int) -> bool:
+    """Return whether the process of thread *pid* has ended, or ends without returning from the system call.
+
+    A signal that ends a process makes SIGKILL pending for each of its threads.
+    """
+    try:
+        return bool(int(_status(pid, b"SigPnd"), 16) & SIGKILL_PENDING)
+    except OSError:
+        return True
+
+
+def is_alive(process: Process) -> bool:
+    """Return whether a thread of *process* still runs. A first thread that has ended stays as a zombie till then."""
+    try:
+        fields = _stat(process.pid)
+    except OSError:
+        return False
+    if int(fields[_START]) != process.start:
+        return False
+    return fields[_STATE] not in (b"Z", b"X") or int(fields[_THREADS]) > 1
 
 
 def shows_own_namespace() -> bool:
@@ -48,6 +81,9 @@ def shows_own_namespace() -> bool:
         return os.readlink("/proc/self") == str(os.getpid())
     except OSError:
         return False
+
+
+_IS_OWN_NAMESPACE: Final = shows_own_namespace()  # else a number means another process there
 
 
 def _read(path: str) -> bytes:
@@ -63,6 +99,6 @@ def _stat(pid: int) -> list[bytes]:
     return _read(f"/proc/{pid}/stat").rpartition(b")")[2].split()
 
 
-def _thread_group(pid: int) -> int:
-    lines = _read(f"/proc/{pid}/status").split(b"\n")
-    return next(int(line[5:]) for line in lines if line.startswith(b"Tgid:"))
+def _status(pid: int, name: bytes) -> bytes:
+    """Return the value of *name*. The kernel escapes a newline in the process' name, which is on the first line."""
+    return _read(f"/proc/{pid}/status").partition(b"\n" + name + b":")[2].split(maxsplit=1)[0]

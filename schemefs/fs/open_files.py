@@ -117,8 +117,6 @@ class OpenStream(OpenFile):
                 timeout=handle.open_timeout,
             )
         except SchemeError as error:
-            if error.errno == errno.EINTR:
-                handle.interrupted(self.waiting.clock())
             if error.errno == errno.EAGAIN:
                 raise SchemeError(errno.EAGAIN, f"no peer connected within {handle.open_timeout:g} s") from None
             raise

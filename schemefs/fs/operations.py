@@ -10,26 +10,26 @@ import errno
 import logging
 import os
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from schemefs import readme
 from schemefs.errors import SchemeError, refusal_of
-from schemefs.fs import caller_files, caller_process, libfuse_hooks, permissions
+from schemefs.fs import caller_process, libfuse_hooks, permissions
 from schemefs.fs.answering import Request, answering, refuse
 from schemefs.fs.attributes import attributes_of, statfs
 from schemefs.fs.descriptors import inode_of
 from schemefs.fs.inodes import Inode, Inodes
+from schemefs.fs.interrupted_opens import InterruptedOpens
 from schemefs.fs.libfuse_hooks import pyfuse3
 from schemefs.fs.listing import Listing
 from schemefs.fs.open_files import OpenFile, OpenFollowed, OpenStream, OpenText
 from schemefs.fs.renderings import Renderings
 from schemefs.fs.repeated_lookup import RepeatedLookups
+from schemefs.fs.stream_opening import StreamOpening
 from schemefs.scheme import (
     Caller,
     Directory,
     FailureFile,
-    FilesWanted,
     FollowedFile,
     Node,
     Scheme,
@@ -60,6 +60,8 @@ class Operations(pyfuse3.Operations):
         self.inodes = Inodes(root)
         self._lookups = RepeatedLookups(self.inodes)
         self._renderings = Renderings()
+        self.interrupted_opens = InterruptedOpens(waiting.timers)
+        self._streams = StreamOpening(waiting, self.interrupted_opens)
         self.files: dict[int, OpenFile] = {}
         self.waiting = waiting
         self.unexpected = 0  # exceptions other than SchemeError
@@ -252,39 +254,14 @@ class Operations(pyfuse3.Operations):
         node = inode.node
         permissions.require(node, caller, permissions.wanted_by(flags), "this file")
         if isinstance(node, StreamFile):
-            return await self._open_stream(inode, node, flags, caller, unique)
+            self._renderings.changes += 1
+            return await self._streams.open(inode, node, flags, caller, unique)
         if isinstance(node, TextFile):
             now = self.waiting.clock()
             return OpenText(inode, caller, node, now, flags, device=self.device, renderings=self._renderings)
         if isinstance(node, FollowedFile):
             return OpenFollowed(inode, caller, node)
         raise SchemeError(errno.EISDIR, "it is a directory")
-
-    async def _open_stream(self, inode: Inode, node: StreamFile, flags: int, caller: Caller, unique: int) -> OpenStream:
-        now = self.waiting.clock()
-        self._renderings.changes += 1
-        inode.opened = True
-        if inode.ended:
-            raise SchemeError(errno.ENOTCONN, "the conversation of this file has ended")
-        if inode.handle is None:
-            try:
-                handle = inode.handle = node.open(flags, caller, now)
-            except FilesWanted as wanted:
-                files = await caller_files.read_for(caller, wanted.names, self.waiting, unique)
-                caller = replace(caller, files={**caller.files, **files})
-                return await self._open_stream(inode, node, flags, caller, unique)
-        else:
-            handle = inode.handle.reopen(flags, caller, now)
-        stream = OpenStream(inode, caller, handle, self.waiting)
-        try:
-            await stream.wait_opened(unique, now, nonblocking=bool(flags & os.O_NONBLOCK))
-        except BaseException:
-            if inode.handle is handle:
-                inode.handle = None
-            stream.release(self.waiting.clock())
-            raise
-        inode.opens += 1
-        return stream
 
     @answering
     async def create(self, request: Request, parent: int, name: bytes, mode: int, flags: int, ctx: Any) -> Any:

@@ -121,7 +121,7 @@ class Waiting:
     def __init__(self, timers: Timers, on_park: Callable[[], None], clock: Callable[[], float]) -> None:
         self.by_unique: dict[int, _ParkedCall] = {}
         self.ended = False
-        self._timers = timers
+        self.timers = timers
         self._on_park = on_park
         self.clock = clock
 
@@ -151,7 +151,7 @@ class Waiting:
             while answer is None:
                 parked = _ParkedCall(trio.lowlevel.current_task(), unique, waiters)
                 if timeout and timer is None:
-                    timer = self._timers.timer(lambda _now: self._time_out(waiters, unique), f"call {unique}")
+                    timer = self.timers.timer(lambda _now: self._time_out(waiters, unique), f"call {unique}")
                     timer.set(now + timeout)
                 reason = await self._park(parked)
                 if reason is not WakeReason.TIMED_OUT:

@@ -222,6 +222,37 @@ def test_interrupted_connect_is_aborted(world: World) -> None:
     assert world.numbers() == []
 
 
+def test_interrupted_open_goes_on_and_opens_when_repeated(world: World) -> None:
+    world.open(":8080", RDONLY)
+    world.pipes.hold_connects = True
+    handle = world.scheme.open("127.0.0.1:8080", RDWR, USER, 0.0)
+    assert handle.opening(0.0)
+    assert handle.open_interrupted(0.0)
+    assert world.pipes.engines[0].calls == []
+    world.pipes.answer(world.pipes.engines[0])
+    handle.open_repeated(0.1)
+    assert not handle.opening(0.1)
+    assert world.pipes.engines[0].calls == []
+
+
+@pytest.mark.parametrize("connected", [False, True])
+def test_abandoned_open_is_reset_also_when_it_has_connected(world: World, *, connected: bool) -> None:
+    listener = world.open(":8080", RDONLY)
+    world.pipes.hold_connects = True
+    handle = world.scheme.open("127.0.0.1:8080", RDWR, USER, 0.0)
+    assert handle.open_interrupted(0.0)
+    if connected:
+        world.pipes.answer(world.pipes.engines[0])
+    handle.abandon_open(3.0)
+    assert world.pipes.engines[0].calls == ["abort"]
+    world.close(handle, listener)
+    assert world.numbers() == []
+
+
+def test_interrupted_accept_is_not_continued(world: World) -> None:
+    assert not world.open(":8080,accept").open_interrupted(0.0)
+
+
 def test_interrupted_write_of_a_connected_one_aborts_nothing(world: World) -> None:
     handle, _, _ = world.connected()
     handle.interrupted(0.0)

@@ -174,6 +174,57 @@ def test_an_open_that_does_not_wait_is_told_once_why_it_failed() -> None:
     assert len(host.tcp.conversations) == 0
 
 
+def test_an_interrupted_open_of_a_name_tries_no_further_address_until_it_is_repeated() -> None:
+    host = DnsHost(knows("10.0.2.77", "10.0.2.2"))
+    listener = listen(host)
+    handle = host.open("tcp/example.com:80", os.O_RDWR)
+    assert handle.open_interrupted(host.now)
+    host.passes(1.0)
+    assert not host.tcp.tcp.connections  # the lookup goes on, and its answer begins nothing
+    handle.open_repeated(host.now)
+    host.passes(0.01)
+    assert len(host.tcp.tcp.connections) == 1
+    assert handle.open_interrupted(host.now)
+    host.passes(1.0)
+    assert len(host.tcp.tcp.connections) == 1
+    assert handle.opening(host.now)
+    handle.open_repeated(host.now)
+    host.opened(handle)
+    host.passes(0.1)
+    assert listener.accept(host.now) is not None
+    handle.close(host.now)
+
+
+def test_a_name_connects_under_a_timer_of_20_ms() -> None:
+    host = DnsHost(knows("10.0.2.77", "10.0.2.2"))
+    listen(host)
+    handle = host.open("tcp/example.com:80", os.O_RDWR)
+    while handle.opening(host.now):
+        host.passes(0.02)
+        assert handle.open_interrupted(host.now)
+        handle.open_repeated(host.now)
+    assert host.now < 0.1 + ATTEMPT_DELAY + 0.1
+    handle.close(host.now)
+
+
+@pytest.mark.parametrize("seconds", [0.05, 0.2, 0.5])
+@pytest.mark.parametrize("repeated", [False, True])
+def test_an_abandoned_open_leaves_nothing(seconds: float, *, repeated: bool) -> None:
+    host = DnsHost(knows("10.0.2.77", "10.0.2.2"))
+    handle = host.open("tcp/example.com:80", os.O_RDWR)
+    host.passes(seconds)
+    handle.open_interrupted(host.now)
+    if repeated:
+        handle.open_repeated(host.now)
+    host.passes(seconds)
+    handle.abandon_open(host.now)
+    handle.close(host.now)
+    host.passes(10.0)
+    assert len(host.tcp.conversations) == 0
+    assert not host.tcp.tcp.connections
+    assert host.timers.pending == 0
+
+
 @pytest.mark.parametrize("seconds", [0.05, 0.2, 0.5])
 def test_giving_up_leaves_nothing(seconds: float) -> None:
     host = DnsHost(knows("10.0.2.77", "10.0.2.78", "10.0.2.79"))

@@ -6,7 +6,10 @@ import os
 import subprocess
 import threading
 
-from schemefs.fs.caller_process import process_of, shows_own_namespace
+import pytest
+
+from schemefs.fs import caller_process
+from schemefs.fs.caller_process import is_alive, is_killed, process_of, shows_own_namespace
 
 
 def test_a_process_with_a_name_that_looks_like_fields() -> None:
@@ -47,3 +50,27 @@ def test_a_process_that_is_gone() -> None:
     child.wait()
     assert process_of(child.pid) is None
     assert process_of(0) is None
+
+
+def test_a_process_that_is_being_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thread that waits for an answer of the mount has SIGKILL pending until it is answered."""
+    lines = {"pending": b"Name:\tcat\nTgid:\t7\nSigPnd:\t0000000000000100\n", "none": b"Name:\tcat\nSigPnd:\t0\n"}
+    for signals, expected in (("pending", True), ("none", False)):
+        monkeypatch.setattr(caller_process, "_read", lambda _path, signals=signals: lines[signals])
+        assert is_killed(7) is expected
+
+
+def test_a_signal_with_a_handler_kills_nothing() -> None:
+    assert not is_killed(os.getpid())
+
+
+def test_a_process_that_has_ended_is_killed_and_not_alive() -> None:
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE) as child:
+        process = process_of(child.pid)
+        assert process is not None
+        assert is_alive(process)
+        assert not is_killed(child.pid)
+        child.kill()
+        child.wait()
+        assert is_killed(child.pid)
+        assert not is_alive(process)
