@@ -38,12 +38,12 @@ if TYPE_CHECKING:
 log = logging.getLogger("schemefs.tcp")
 
 DELAYED_ACK: Final = 0.040  # seconds; RFC 9293 MUST-40 allows 0.5, Linux takes 40 ms
+TS_RECENT_LIFE: Final = 24 * 86400.0  # seconds until TS.Recent may have wrapped (RFC 7323 §5.5)
+
 # How much of a segment is within the window.
 REFUSED: Final = 0
 WHOLE: Final = 1
 TRIMMED: Final = 2
-
-TS_RECENT_LIFE: Final = 24 * 86400.0  # seconds until TS.Recent may have wrapped (RFC 7323 §5.5)
 
 
 def segment_arrives(tcb: ControlBlock, segment: Segment, now: float) -> None:
