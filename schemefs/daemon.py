@@ -9,6 +9,7 @@ It knows no protocol and no device: it reaches them through `plugins` only.
 
 from __future__ import annotations
 
+import errno
 import logging
 import random
 import signal
@@ -274,7 +275,8 @@ def _start_logging(logs: LogRings, config: Config) -> None:
         try:
             handler = LogFile(config.log_file)
         except OSError as error:
-            message = f"the log file {config.log_file} can't be written: {error.strerror}"
+            why = "a FIFO that no process reads" if error.errno == errno.ENXIO else error.strerror
+            message = f"the log file {config.log_file} can't be written: {why}"
             raise StartError(message) from error
         logs.add_handler(handler)
 

@@ -17,15 +17,22 @@ BACKLOG: Final = 10_000  # lines that may wait for the disk
 _CLOSING: Final = 1.0  # seconds that `close` waits for the last lines
 
 
+def open_log(path: str) -> int:
+    """Return a descriptor that appends to *path*. OSError: it can't be written, or is a FIFO without a reader (ENXIO).
+
+    Without O_NONBLOCK the open of such a FIFO waits for a reader, without a limit.
+    """
+    return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK, 0o600)
+
+
 class LogFile(logging.Handler):
     """Appends records to a file; never waits and never raises."""
 
     def __init__(self, path: str) -> None:
         """Open *path*, or standard error for "-". OSError: it can't be written."""
+        # Before the handler is known to logging, which closes every one that it knows, at the end.
+        self._fd = open_log(path) if path != "-" else os.dup(STANDARD_ERROR)
         super().__init__()
-        is_path = path != "-"
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
-        self._fd = os.open(path, flags, 0o600) if is_path else os.dup(STANDARD_ERROR)
         self._writable = select.poll()
         self._writable.register(self._fd, select.POLLOUT)
         self._lines: deque[tuple[int, bytes]] = deque()  # each with how many were left out before it

@@ -19,6 +19,7 @@ from contextlib import suppress
 from typing import NoReturn
 
 from schemefs.errors import StartError
+from schemefs.log_file import open_log
 
 Serve = Callable[[Callable[[str], None]], int]
 """Serves until the mount ends and returns the exit status. When ready, it calls its argument with the ready line."""
@@ -113,7 +114,7 @@ def _serve(serve: Serve, reports: int, log_file: str) -> int:
     def report_ready(line: str) -> None:
         nonlocal ready
         ready = True
-        output = os.open(log_file or os.devnull, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        output = open_log(log_file or os.devnull)
         os.dup2(output, 1)
         os.dup2(output, 2)
         os.close(output)

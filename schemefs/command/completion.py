@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 import click
-from click.shell_completion import CompletionItem, get_completion_class
+from click.shell_completion import BashComplete, CompletionItem, get_completion_class
 
 from schemefs.fs import mountinfo
 
@@ -21,9 +21,34 @@ VARIABLE: Final = "_SCHEMEFS_COMPLETE"  # the environment variable of click for 
 Complete = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 
 
+# click's own script puts each choice into the command line as it is: a mount named `$(command)` would run it. bash
+# quotes file names itself, as the word that is completed needs it.
+_BASH: Final = """\
+%(complete_func)s() {
+    local IFS=$'\\n' response completion type value
+    response=$(env COMP_WORDS="${COMP_WORDS[*]}" COMP_CWORD=$COMP_CWORD %(complete_var)s=bash_complete "$1")
+    while IFS= read -r completion; do
+        type=${completion%%%%,*}
+        value=${completion#*,}
+        case $type,$value in
+            dir,*) COMPREPLY=(); compopt -o dirnames ;;
+            file,*) COMPREPLY=(); compopt -o default ;;
+            plain,*/*) COMPREPLY+=("$value"); compopt -o filenames ;;
+            plain,*) printf -v value %%q "$value"; COMPREPLY+=("$value") ;;
+        esac
+    done <<<"$response"
+}
+complete -o nosort -F %(complete_func)s %(prog_name)s
+"""
+
+
+class _BashComplete(BashComplete):
+    source_template = _BASH
+
+
 def script(command: click.Command, shell: str) -> str:
     """Return the script that makes *shell* complete `schemefs`."""
-    kind = get_completion_class(shell)
+    kind = _BashComplete if shell == "bash" else get_completion_class(shell)
     assert kind is not None, f"click has no completion for {shell}"
     return kind(command, {}, "schemefs", VARIABLE).source()
 
@@ -68,4 +93,6 @@ def interfaces(context: click.Context, _parameter: click.Parameter, incomplete: 
 
 
 def _beginning(choices: Iterable[str], incomplete: str) -> list[CompletionItem]:
-    return [CompletionItem(choice) for choice in choices if choice.startswith(incomplete)]
+    # A name with a line break would be several choices, and a control sequence would reach the terminal.
+    fitting = (choice for choice in choices if choice.startswith(incomplete) and choice.isprintable())
+    return [CompletionItem(choice) for choice in fitting]

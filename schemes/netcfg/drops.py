@@ -3,11 +3,14 @@
     ip bad_checksum=3 10.0.2.2 > 10.0.2.15 udp 9 > 9, 48 octets: 45000030…
     eth0 link_down=2 02:52:54:00:12:34 > ff:ff:ff:ff:ff:ff type 0x0806, 42 octets: ffffffffffff…
 
+Readers that may not configure the network get no octets of the sample: they may be of a payload.
+
 The counters are those called `dropped_…` in a scheme's `stats` and in a driver's statistics.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Final
 
@@ -21,10 +24,27 @@ if TYPE_CHECKING:
 
 _PREFIX: Final = "dropped_"
 _ROOT: Final = Caller(0)
+_OCTETS: Final = re.compile(r"( \d+ octets): [0-9a-f]*$")
 
 
-def drops_text(context: SchemeContext, network: NetworkLayer) -> str:
-    """Return one line per scheme or link and reason with a count above 0."""
+class DropsFile(TextFile):
+    """`stats/drops`, as the caller may see it."""
+
+    def __init__(self, context: SchemeContext, network: NetworkLayer) -> None:
+        super().__init__()
+        self._context = context
+        self._network = network
+
+    def read(self, caller: Caller, now: float) -> bytes:
+        """Return one line per scheme or link and reason with a count above 0."""
+        del now
+        lines = _lines_of_all(self._context, self._network)
+        if not self._context.is_privileged(caller):
+            lines = [_OCTETS.sub(r"\1", line) for line in lines]
+        return "".join(f"{line}\n" for line in lines).encode()
+
+
+def _lines_of_all(context: SchemeContext, network: NetworkLayer) -> list[str]:
     lines: list[str] = []
     for name, scheme in context.tree.schemes.items():
         samples = scheme.drop_samples()
@@ -34,7 +54,7 @@ def drops_text(context: SchemeContext, network: NetworkLayer) -> str:
         lines += _lines(name, _reasons(interface.statistics()), samples)
         impaired = ((f"{IMPAIRED_PREFIX}{reason}", count) for reason, count in _reasons(_impairment_drops(interface)))
         lines += _lines(name, impaired, samples)
-    return "".join(f"{line}\n" for line in lines)
+    return lines
 
 
 def _lines(name: str, reasons: Iterable[tuple[str, int]], samples: Mapping[str, str]) -> Iterator[str]:

@@ -16,7 +16,7 @@ from schemefs.scheme import Caller, Scheme, SchemeContext, StaticDirectory, Text
 from schemes.netcfg.commands import Command, CommandFile, check_privileged, each_line
 from schemes.netcfg.configuration import Configuration
 from schemes.netcfg.dhcp import Dhcp
-from schemes.netcfg.drops import drops_text
+from schemes.netcfg.drops import DropsFile
 from schemes.netcfg.grammar import parse_hostname
 from schemes.netcfg.interface_lines import interface_line_files
 from schemes.netcfg.interfaces import InterfaceDirectories, plain_directory, redox_directory
@@ -104,8 +104,8 @@ class NetcfgScheme(Scheme):
                         "timers": TextFile(self._timers_text).described(
                             "armed, fired, cancelled, pending, latest lateness"
                         ),
-                        "drops": TextFile(lambda: drops_text(context, network)).described(
-                            "dropped frames by scheme and reason, with a sample"
+                        "drops": DropsFile(context, network).described(
+                            "dropped frames by scheme and reason, with a sample; its octets for the privileged"
                         ),
                         "log": TextFile(lambda: f"lines_left_out={context.logs.limit.suppressed}\n").described(
                             "log lines that the rate limit left out"

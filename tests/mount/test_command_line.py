@@ -235,6 +235,16 @@ def test_log_file(directory: Path, tmp_path: Path) -> None:
     assert "INFO daemon: unmounted" in (tmp_path / "log").read_text()
 
 
+@pytest.mark.parametrize("foreground", [["-f"], []])
+def test_a_fifo_without_a_reader_is_no_log_file(directory: Path, tmp_path: Path, foreground: list[str]) -> None:
+    """The open would wait for a reader."""
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    done = schemefs("mount", *foreground, directory, *LOOPBACK, "--log-file", fifo)
+    failed(done, f".*the log file {fifo} can't be written: a FIFO that no process reads")
+    assert mountinfo.mounted_at(str(directory)) is None
+
+
 def test_a_log_file_that_cannot_be_written(directory: Path) -> None:
     failed(schemefs("mount", directory, *LOOPBACK, "--log-file", "/nothing/log"), ".*/nothing/log can't be written.*")
     assert mountinfo.mounted_at(str(directory)) is None

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from schemefs.command import completion
 from schemefs.testing.mount import SchemeMount
 
 BIN = Path(sys.executable).parent
@@ -23,6 +24,8 @@ SHELLS = {
         'autoload -U compinit; compinit -D; eval "$(schemefs completion zsh)"; schemefs() { echo "GOT<$*>"; }',
     ),
 }
+
+HOSTILE = "a $(touch owned) `touch owned` ; touch owned & 'b"
 
 
 class Terminal:
@@ -115,6 +118,55 @@ def test_mounts_and_interfaces_are_completed(module_scheme_mount: SchemeMount) -
     path = str(module_scheme_mount.path)
     assert path in complete("umount", path[:-2])
     assert complete("ifconfig", "--mount", path, "l") == ["lo"]
+
+
+@pytest.fixture(scope="module")
+def hostile_mount(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A mount whose name would run a command, if a shell got it unquoted."""
+    path = tmp_path_factory.mktemp("names") / HOSTILE
+    path.mkdir()
+    subprocess.run([BIN / "schemefs", "mount", path], check=True, capture_output=True, timeout=30)
+    yield path
+    subprocess.run([BIN / "schemefs", "umount", path], check=True, capture_output=True, timeout=30)
+
+
+@pytest.mark.needs("fuse")
+@pytest.mark.parametrize("quote", ["", "'", '"'])
+def test_the_name_of_a_mount_is_quoted(terminal: Terminal, hostile_mount: Path, tmp_path: Path, quote: str) -> None:
+    """The command gets the name itself, and nothing in it is run, whether the word was begun with a quote or not."""
+    terminal.type(f"cd {tmp_path}; echo he''re\n")
+    terminal.wait_for("here\r\n")
+    terminal.type(f"schemefs umount {quote}{hostile_mount.parent}/\t")
+    terminal.type("\n")
+    shown = terminal.wait_for(">\r\n")
+    assert f"GOT<umount {hostile_mount}>\r\n" in shown.replace("/>", ">")  # bash adds the slash of a directory
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.needs("fuse", "fish")
+def test_fish_quotes_the_name_of_a_mount(hostile_mount: Path, tmp_path: Path) -> None:
+    """fish quotes what a completion prints when it puts it into the line, so here the name is as it is."""
+    done = subprocess.run(
+        [
+            "fish",
+            "--no-config",
+            "-c",
+            f"schemefs completion fish | source; complete -C 'schemefs umount {hostile_mount.parent}/'",
+        ],
+        env={**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}"},
+        cwd=tmp_path,
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=20,
+    )
+    assert str(hostile_mount) in done.stdout.splitlines()
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_name_that_is_no_line_is_not_offered(monkeypatch: pytest.MonkeyPatch) -> None:
+    words = completion.words("good", "two\nlines", "\x1b[2J")
+    assert [item.value for item in words(None, None, "")] == ["good"]  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("shell", each("bash", "zsh", "fish"))

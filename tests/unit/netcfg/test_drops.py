@@ -1,7 +1,7 @@
 """`stats/drops`: the drop counters of all schemes and links."""
 
 from schemefs.net.impairment import Impairment
-from schemefs.scheme import Scheme, StaticDirectory, TextFile
+from schemefs.scheme import Caller, Scheme, StaticDirectory, TextFile
 from tests.support.memory_layer import Netcfg
 
 
@@ -34,6 +34,19 @@ def test_each_reason_of_each_scheme_and_each_link_is_a_line():
         "dropping late=1 10.0.2.2 > 10.0.2.15",
         "lo bad_checksum=1",
         "eth0 bad_checksum=1 the last one",
+    ]
+
+
+def test_octets_of_a_sample_are_for_those_who_may_configure():
+    """They may be of a payload of another user."""
+    words = "10.0.2.2 > 10.0.2.15 udp 9 > 9, 48 octets"
+    netcfg = netcfg_with("dropped_late=1\n", {"late": f"{words}: 45000030abcdef"})
+    shown = [
+        netcfg.scheme.lookup("stats/drops", caller).read(caller, 0.0).decode() for caller in (Caller(0), Caller(7))
+    ]
+    assert [text.splitlines()[0] for text in shown] == [
+        f"dropping late=1 {words}: 45000030abcdef",
+        f"dropping late=1 {words}",
     ]
 
 
