@@ -12,6 +12,7 @@ from ipaddress import IPv4Address, IPv4Interface
 
 from schemefs.document import LOOPBACK, Document, InterfaceDocument
 from schemefs.driver_option import Tables
+from schemefs.held_octets import DEFAULT_LIMIT, parse_limit
 from schemefs.net import faults
 from schemefs.net.addresses import packed, parse_cidr, parse_unicast_mac
 
@@ -39,6 +40,7 @@ class Config:
     gateway: IPv4Address | None = None
     nameserver: IPv4Address = field(default_factory=lambda: IPv4Address("10.0.2.3"))
     private: bool = False
+    memory: int = DEFAULT_LIMIT  # octets that all buffers may hold together
     hosts_file: str = "/etc/hosts"
     services_file: str = "/etc/services"
     driver_reason: str = ""  # for the ready line: why the default driver is not a better one
@@ -56,7 +58,8 @@ def from_document(document: Document, tables: Tables) -> Config:
         for name, interface in document.interfaces.items()
         if name != LOOPBACK
     ]
-    config = Config(interfaces=interfaces, document=document, tables=tables)
+    memory = parse_limit(document.memory) if document.memory is not None else DEFAULT_LIMIT
+    config = Config(interfaces=interfaces, document=document, tables=tables, memory=memory)
     for line in document.routes:
         words = line.split()
         if words[:2] == ["default", "via"] and len(words) > 2 and config.gateway is None:

@@ -32,6 +32,7 @@ from schemefs.errors import SchemeError, StartError
 from schemefs.failures import ANY, Failures
 from schemefs.fs.caller_process import process_of
 from schemefs.fs.mount import Mount
+from schemefs.held_octets import HeldOctets
 from schemefs.idle_memory import IdleMemory
 from schemefs.log import LogRings
 from schemefs.log_file import LogFile
@@ -87,6 +88,7 @@ class Daemon:
         self.timers = Timers()
         self.callbacks = CallSoonQueue()
         self.collector = Collector()
+        self.held = HeldOctets()
         self.devices: list[str] = []  # for the ready line: the devices of the interfaces except lo
         self.schemes: list[Scheme] = []
         self.tree = Tree()
@@ -148,6 +150,7 @@ class Daemon:
 
     def _make_schemes(self, found: plugins.Plugins, logs: LogRings, attachments: Attachments) -> None:
         uid = Path("/proc/self").stat().st_uid
+        self.held = HeldOctets(self.config.memory, (0, uid))
         context = SchemeContext(
             timers=self.timers,
             random=random.SystemRandom(),
@@ -156,6 +159,7 @@ class Daemon:
             logs=logs,
             uid=uid,
             shares=Shares((0, uid)),
+            held=self.held,
             tree=self.tree,
             failures=self.failures,
             attach=attachments.attach,
@@ -218,8 +222,14 @@ class Daemon:
 
     def _numbers(self) -> Mapping[str, int]:
         """Return what `stats` of the mount shows beside the numbers of the mount itself."""
-        collector = self.collector
-        return {"collections": collector.collections, "longest_collection_us": round(collector.longest * 1e6)}
+        collector, held = self.collector, self.held
+        return {
+            "held": held.held,
+            "held_limit": held.limit,
+            "held_level": held.level,
+            "collections": collector.collections,
+            "longest_collection_us": round(collector.longest * 1e6),
+        }
 
     def _ready_line(self) -> str:
         described = [

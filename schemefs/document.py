@@ -5,6 +5,7 @@
     hostname = "lab1"                 # what DHCP tells the server
     hosts = ["127.0.0.1 localhost"]
     forward = false
+    memory = "512M"                   # what all buffers may hold together
     routes = ["default via 10.0.2.2 dev eth0"]
 
     [interface.eth0]
@@ -83,6 +84,7 @@ class Document:
     hosts: tuple[str, ...] | None = None
     hostname: str | None = None
     forward: bool = False
+    memory: str | None = None
     routes: tuple[str, ...] = ()
     interfaces: Mapping[str, InterfaceDocument] = field(default_factory=dict)
     log: Mapping[str, str] = field(default_factory=dict)
@@ -95,12 +97,13 @@ def parse(text: str, tables: Tables) -> Document:
     except tomllib.TOMLDecodeError as error:
         message = f"not TOML: {error}"
         raise ValueError(message) from None
-    like = {
+    like: dict[str, object] = {
         "nameservers": [],
         "search": [],
         "hosts": [],
         "hostname": "",
         "forward": False,
+        "memory": "",
         "routes": [],
         "interface": {},
         "log": {},
@@ -116,6 +119,7 @@ def parse(text: str, tables: Tables) -> Document:
         **names,
         hostname=table.get("hostname"),
         forward=table.get("forward", False),
+        memory=table.get("memory"),
         routes=tuple(table.get("routes", ())),
         interfaces=interfaces,
         log=levels,
@@ -128,7 +132,9 @@ def text_of(document: Document, tables: Tables) -> str:
     lines = [f"{key} = {_toml(value)}" for key, value in names.items() if value is not None]
     if document.hostname:
         lines.append(f"hostname = {_toml(document.hostname)}")
-    lines += [f"forward = {_toml(document.forward)}", f"routes = {_toml(document.routes)}"]
+    lines += [f"forward = {_toml(document.forward)}"]
+    lines += [f"memory = {_toml(document.memory)}"] if document.memory is not None else []
+    lines += [f"routes = {_toml(document.routes)}"]
     for name, interface in document.interfaces.items():
         lines += ["", f"[interface.{name}]"]
         lines += [f"{key} = {_toml(value)}" for key, value in _keys(name, interface, tables) if value not in ("", 0)]

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from schemefs.collector import Collector
 
 PERIOD: Final = 2.0  # seconds between two looks
-IDLE: Final = 0.02  # processor seconds in a period; with less, the daemon is idle
+IDLE: Final = 0.1  # processor seconds in a period; with less, the daemon is idle
 WORKED: Final = 0.2  # processor seconds since the last trim; with less, there is nothing to give back
 COLLECT_EVERY: Final = 3600.0  # seconds
 

@@ -37,6 +37,7 @@ from schemefs.handle import (
     Watchable,
     Watcher,
 )
+from schemefs.held_octets import HeldOctets
 from schemefs.nodes import (
     Directory,
     FailureFile,
@@ -105,6 +106,7 @@ class SchemeContext:
     logs: LogRings
     uid: int = 0  # the daemon's, which is privileged beside 0
     shares: Shares = field(default_factory=Shares)
+    held: HeldOctets = field(default_factory=HeldOctets)
     services: dict[str, object] = field(default_factory=dict)  # by name of scheme; complete for those in `requires`
     tree: Tree = field(default_factory=Tree)
     failures: Failures = field(default_factory=Failures)  # for `Scheme.err`

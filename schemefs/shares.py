@@ -19,7 +19,7 @@ from schemefs.errors import SchemeError
 LOOKUPS: Final = 64  # names being looked up
 CONVERSATIONS: Final = 8192  # of all protocols
 WATCHES: Final = 4096  # in all event queues: what closing one of them removes takes 10 ms
-ECHO_OCTETS: Final = 4_000_000  # per second: 60 requests of the largest size, or 3,700 of the smallest
+ECHO_OCTETS: Final = 2_000_000  # per second: 30 requests of the largest size, or 1,900 of the smallest
 ECHO_OVERHEAD: Final = 1000  # octets: sending a small request takes as long as so many octets of a large one
 
 

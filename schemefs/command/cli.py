@@ -32,6 +32,7 @@ from schemefs.config import Config
 from schemefs.document import LOOPBACK_DRIVER
 from schemefs.driver_option import OptionValueError
 from schemefs.errors import StartError, out_of_descriptors, printable, printable_lines
+from schemefs.held_octets import parse_limit
 from schemefs.net.addresses import parse_unicast_mac
 from schemefs.net.host_address import parse_host_address, parse_host_interface
 
@@ -86,6 +87,7 @@ CIDR = checked(parse_host_interface)
 ADDRESS = checked(parse_host_address)
 MAC = checked(parse_unicast_mac)
 MTU = checked(mount_options.mtu)
+MEMORY = checked(parse_limit)
 
 
 class CommandLine(click.Group):
@@ -129,6 +131,9 @@ def cli(context: click.Context) -> None:
     "--mac", type=MAC, metavar="MAC", help="The mount's own MAC address.  [default: derived from the TAP's name]"
 )
 @click.option("--mtu", type=MTU, metavar="OCTETS", help="The largest IP datagram.  [default: 1500]")
+@click.option(
+    "--memory", type=MEMORY, metavar="SIZE", help="What all buffers may hold; a user, a quarter.  [default: 512M]"
+)
 @click.option(
     "--config",
     "config_file",

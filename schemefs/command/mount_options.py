@@ -15,6 +15,7 @@ from typing import Final
 from schemefs.config import Config, InterfaceConfig, from_document
 from schemefs.document import DEFAULT_DRIVER, LOOPBACK_DRIVER, Document, parse
 from schemefs.driver_option import OptionValueError, Table, Tables, option_named, read_options
+from schemefs.held_octets import DEFAULT_LIMIT
 from schemefs.log import TRACE
 from schemefs.net import faults
 
@@ -32,7 +33,7 @@ MTU_MAX: Final = 65535
 
 # Options of `schemefs mount` that a configuration file says, so that they are refused beside --config. The options of
 # drivers are refused too, but for those with `overrides_file`.
-SAID_BY_FILE: Final = ("driver", "address", "gateway", "nameserver", "mac", "mtu")
+SAID_BY_FILE: Final = ("driver", "address", "gateway", "nameserver", "mac", "mtu", "memory")
 
 DEFAULT_ADDRESS: Final = IPv4Interface("10.0.2.15/24")
 
@@ -49,6 +50,7 @@ class MountOptions:
     nameserver: IPv4Address | None = None
     mac: bytes | None = None
     mtu: int | None = None
+    memory: int | None = None
     private: bool = False
     log_level: str = "info"
     log_file: str = ""
@@ -58,6 +60,7 @@ def configuration(options: MountOptions, tables: Tables) -> Config:
     """Return the daemon's configuration. ValueError: contradictions; OptionValueError: a bad value of a driver's."""
     config = Config(
         private=options.private,
+        memory=options.memory or DEFAULT_LIMIT,
         log_level=LOG_LEVELS[options.log_level],
         log_file=options.log_file,
         tables=tables,

@@ -20,13 +20,16 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING, Final, Protocol
 
-from schemefs.conversation.event_log import EventLog
+from schemefs.conversation.event_log import CAPACITY, EventLog
+from schemefs.conversation.protocol import HoldsOctets
 from schemefs.errors import SchemeError
 from schemefs.no_callback import no_callback
 from schemefs.scheme import Event
 
 if TYPE_CHECKING:
+    from schemefs.conversation.face import Face
     from schemefs.conversation.protocol import Engine, ListenerEngine
+    from schemefs.held_octets import HeldOctets
     from schemefs.scheme import Handle, Watcher
     from schemefs.timers import Timer, Timers
 
@@ -39,25 +42,10 @@ class Table(Protocol):
     place: str
     datagrams: bool  # the peer would not see an end of what was written
     timers: Timers
+    held: HeldOctets
 
     def forget(self, conversation: Conversation) -> None:
         """Free the number; harmless when that was done already."""
-
-
-class Face(Protocol):
-    """What shows a conversation and is notified of its changes: its directory."""
-
-    def state_changed(self) -> None:
-        """`status` or `err` may have another text now."""
-
-    def begun(self) -> None:
-        """It has an engine or a listener now, so every file may have another text."""
-
-    def was_set(self, name: str) -> None:
-        """The setting *name* has a new value; empty: any of them may have."""
-
-    def ended(self) -> None:
-        """The conversation has ended: no change follows."""
 
 
 class Conversation:
@@ -182,16 +170,28 @@ class Conversation:
                 now, f"{engine.local} to {engine.remote}: {engine.status(now).get('state', 'begun')}"
             )
         self.discards = False
+        if isinstance(engine, HoldsOctets):
+            engine.charge_to(self._table.held.account(self.uid))
         engine.on_changed = self._engine_changed
         self._update_discarding(now)
         self._report_begun()
 
     def record(self) -> EventLog:
-        """Record events from now on; return the log."""
+        """Record events from now on; return the log. ENOBUFS: the buffers of this user hold too much already."""
         if self.event_log is None:
+            account = self._table.held.account(self.uid)
+            if not account.arrival_room:
+                raise SchemeError(errno.ENOBUFS, f"the buffers of uid {self.uid} are full: read what has arrived")
+            account.put(CAPACITY)
             self.event_log = EventLog(max(self.began_at, 0.0))
             self.event_log.follow(self.engine)
         return self.event_log
+
+    def finish_record(self) -> None:
+        """End the event log, if there is one: no line follows."""
+        if self.event_log is not None and not self.event_log.ring.finished:
+            self.event_log.ring.finish()
+            self._table.held.account(self.uid).taken(CAPACITY)
 
     def log_event(self, now: float, text: str) -> None:
         """Add a line to the event log, if there is one."""
@@ -386,8 +386,7 @@ class Conversation:
             self._timer.end()
         for watcher in tuple(self.watchers):
             watcher.ended()
-        if self.event_log is not None:
-            self.event_log.ring.finish()
+        self.finish_record()
         self._table.forget(self)
         # What still refers to the conversation shows how it ended. Nothing refers back, so that the last of these frees
         # it, and no cycle waits for Python's collector.

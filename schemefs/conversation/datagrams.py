@@ -20,12 +20,14 @@ from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 from schemefs.conversation.protocol import Setting
 from schemefs.errors import PendingError, SchemeError
+from schemefs.held_octets import NO_ACCOUNT
 from schemefs.net.addresses import parse_number
 from schemefs.net.reader_turns import BURST, ReaderTurns
 from schemefs.no_callback import no_callback
 from schemefs.readiness import readiness
 
 if TYPE_CHECKING:
+    from schemefs.held_octets import Account
     from schemefs.net.buffer import Buffer
 
 OVERHEAD: Final = 256  # octets of memory that a queued datagram costs beside its own
@@ -39,6 +41,7 @@ class DatagramEngine(ABC, Generic[Arrived]):
     """Satisfies `Engine`, with the subclass."""
 
     __slots__ = (
+        "_account",
         "_blocked",
         "_discards",
         "_held",
@@ -67,6 +70,7 @@ class DatagramEngine(ABC, Generic[Arrived]):
         self.queue_octets = queue_octets
         self.sent = self.received = self.dropped = 0
         self._queue: deque[tuple[Arrived, int]] = deque()  # each with its length in octets
+        self._account = NO_ACCOUNT
         self._held = 0
         self._turns = turns or ReaderTurns()
         self._is_behind = False  # there is room for less than a burst of datagrams as long as the last one
@@ -87,10 +91,11 @@ class DatagramEngine(ABC, Generic[Arrived]):
             self.received += 1
             return "not_read"
         cost = octets + OVERHEAD
-        if self._held + cost > self.queue_octets:
+        if self._held + cost > self.queue_octets or self._held >= self._account.arrival_room:
             self.dropped += 1
             return "queue_full"
         self._held += cost
+        self._account.put(cost)
         if not self._is_behind and self._held + BURST * cost > self.queue_octets:
             self._is_behind = True
             self._turns.behind(self)
@@ -98,6 +103,12 @@ class DatagramEngine(ABC, Generic[Arrived]):
         self._queue.append((datagram, octets))
         self.on_changed()
         return ""
+
+    def charge_to(self, account: Account) -> None:
+        """Count the queue for another user."""
+        self._account.taken(self._held)
+        account.put(self._held)
+        self._account = account
 
     def fail(self, number: int, sentence: str) -> None:
         """Let the next call fail with errno *number*; `err` keeps *sentence*."""
@@ -122,6 +133,7 @@ class DatagramEngine(ABC, Generic[Arrived]):
         datagram, octets = self._queue.popleft()
         cost = octets + OVERHEAD
         self._held -= cost
+        self._account.taken(cost)
         if self._is_behind:
             if self._queue and self._held + BURST * cost > self.queue_octets:
                 self._turns.has_read(self)
@@ -213,6 +225,7 @@ class DatagramEngine(ABC, Generic[Arrived]):
     def forget(self) -> None:
         """Drop every unread datagram."""
         self._queue.clear()
+        self._account.taken(self._held)
         self._held = 0
         if self._is_behind:
             self._catch_up()

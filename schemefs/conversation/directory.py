@@ -151,7 +151,7 @@ class EventsFile(FollowedFile):
             event_log = conversation.record()
             event_log.log_event(None, "recording begins; `,events` in the address would have kept all before")
             if conversation.has_ended:  # found by a process in its directory: nothing would finish the ring later
-                event_log.ring.finish()
+                conversation.finish_record()
         return event_log.ring
 
     @property
@@ -198,7 +198,7 @@ _DECLARED: Final = {file.name.rstrip("/"): file for file in FILES}
 
 
 class ConversationDirectory(Directory):
-    """Satisfies `conversation.Face`. *listens*: the protocol has ports, so there is `listen`.
+    """Satisfies `Face`. *listens*: the protocol has ports, so there is `listen`.
 
     Each file is made when it is first looked up: a listing of `tcp/` with thousands of conversations makes none.
     """

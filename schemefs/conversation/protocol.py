@@ -5,12 +5,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from schemefs.conversation.use import Use
 from schemefs.net.addresses import HostPort, parse_host, parse_host_port
 
 if TYPE_CHECKING:
+    from schemefs.held_octets import Account
     from schemefs.net.addresses import AddressPath
     from schemefs.net.buffer import Buffer, Chunks
     from schemefs.scheme import Caller
@@ -99,6 +100,14 @@ class Engine(Protocol):
 
     def status(self, now: float) -> Mapping[str, str | int | float]:
         """Return `state` first, then what explains it; times in seconds."""
+
+
+@runtime_checkable
+class HoldsOctets(Protocol):
+    """An engine whose buffers are counted for their user."""
+
+    def charge_to(self, account: Account) -> None:
+        """Count what is held now, and from now on, for the user of *account*."""
 
 
 class ListenerEngine(Protocol):

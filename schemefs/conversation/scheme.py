@@ -54,7 +54,12 @@ class ConversationScheme(Scheme):
         self.protocol = protocol
         place = protocol.place or protocol.name
         self.conversations = ConversationTable(
-            place, context.timers, protocol.forgotten, context.shares.conversations, datagrams=protocol.datagrams
+            place,
+            context.timers,
+            protocol.forgotten,
+            context.shares.conversations,
+            context.held,
+            datagrams=protocol.datagrams,
         )
         self.options = options_of(protocol)
         self.path_options = {**self.options, **ACCEPT} if protocol.ports else self.options

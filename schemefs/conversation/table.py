@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from schemefs.conversation.protocol import Engine
+    from schemefs.held_octets import HeldOctets
     from schemefs.shares import Share
     from schemefs.timers import Timers
 
@@ -21,7 +22,8 @@ REUSE_AFTER: Final = 64
 class ConversationTable:
     """Gives out the smallest numbers. *place* is the path of the numbered directories in the mount: `tcp`.
 
-    *forgotten* is called with the engine of each conversation that has ended. *share* bounds those of a uid.
+    *forgotten* is called with the engine of each conversation that has ended. *share* bounds those of a uid,
+    and *held* what their buffers hold.
     """
 
     def __init__(
@@ -30,11 +32,13 @@ class ConversationTable:
         timers: Timers,
         forgotten: Callable[[Engine], None],
         share: Share,
+        held: HeldOctets,
         *,
         datagrams: bool = False,
     ) -> None:
         self.place = place
         self.share = share
+        self.held = held
         self._forgotten = forgotten
         self.datagrams = datagrams
         self.timers = timers

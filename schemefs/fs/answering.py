@@ -67,6 +67,8 @@ def _failure(error: Exception, call: str) -> SchemeError | None:
     if isinstance(error, SchemeError) and 0 < error.errno <= MAX_ERRNO:
         return error
     failure = out_of_descriptors(error)
+    if isinstance(error, MemoryError):  # of this request alone: what it would have needed is free again
+        failure = SchemeError(errno.ENOMEM, "the daemon could not allocate memory for this call")
     if failure is not None:
         log.warning("%s: %s", call, failure.sentence)
     return failure

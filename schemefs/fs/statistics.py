@@ -8,6 +8,8 @@ polled        files whose next change must be notified to the kernel
 tasks timers  tasks of the event loop; armed timers
 unexpected    exceptions that are faults of the program, each logged with its traceback; a call gets EIO
 blocks        memory blocks that Python has allocated: a steadier figure than `resident` memory
+held          octets in all buffers, to 256 KiB for each user; their limit; and the level, 0 to 4: at 1 buffers grow no
+              more, at 2 writes wait, at 3 windows close, at 4 what arrives is dropped
 collections   of Python's garbage collector, which no call may notice; the longest in microseconds
 """
 

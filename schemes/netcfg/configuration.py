@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from schemefs.document import LOOPBACK, LOOPBACK_DRIVER, Document, InterfaceDocument, parse, text_of
 from schemefs.errors import SchemeError
+from schemefs.held_octets import limit_text
 from schemefs.net.addresses import mac_text, presentation
 from schemes.netcfg.log_levels import current_levels
 from schemes.netcfg.plan import Plan
@@ -93,6 +94,7 @@ class Configuration:
             hosts=tuple(names.hosts.splitlines()),
             hostname=self._dhcp.hostname,
             forward=self._network.forwarding,
+            memory=limit_text(self._context.held.limit),
             routes=tuple(
                 rule_line(rule)
                 for rule in self._network.routes.list()

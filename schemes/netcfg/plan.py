@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from schemefs.config import interface_config
 from schemefs.document import Document, InterfaceDocument
+from schemefs.held_octets import parse_limit
 from schemefs.net.addresses import parse_unicast_mac, presentation
 from schemefs.net.impairment import Impairment, parse_impairments
 from schemes.netcfg.grammar import (
@@ -63,6 +64,8 @@ class Plan:
                 raise ValueError(message)
         self._rules = list(map(parse_rule_to_add, document.routes))
         self._levels = list(map(parse_level, level_lines(document.log)))
+        self._held = context.held
+        self._memory = parse_limit(document.memory) if document.memory is not None else context.held.limit
         self._nameservers = tuple(map(parse_unicast, document.nameservers or ()))
         nameserver = next(iter(self._nameservers or context.names.nameservers), b"")
         self.interfaces = {
@@ -91,6 +94,7 @@ class Plan:
         for name, target in self._targets.items():  # a neighbor may be on the link by a route alone
             _set_neighbors(interfaces[name], target.neighbors, now)
         self._network.set_forwarding(self.document.forward, now)
+        self._held.set_limit(self._memory)
         for command in self._levels:
             command(now)
         for name, target in self._targets.items():

@@ -282,6 +282,10 @@ def _seventh_process_text(tcb: ControlBlock, segment: Segment, now: float) -> No
         refuse(tcb, "text_after_close", now)
         tcb.reply = ABORT_DUE
         return
+    if tcb.receive_buffer.is_full:
+        tcb.tcp.statistics.drop("no_memory")  # the peer sends it again
+        tcb.reply = PURE_ACK
+        return
     if segment.full_size > rcv.mss:
         rcv.mss = min(segment.full_size, tcb.path_mtu)
     if segment.seq != rcv.nxt:

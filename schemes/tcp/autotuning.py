@@ -47,7 +47,8 @@ class WindowTuning:
         if not rtt or now - self._epoch_at < rtt:
             return ""
         decision = ""
-        if self._epoch_at and self._taken * 2 > buffer.capacity and buffer.capacity < MAX_CAPACITY:
+        wants_more = self._epoch_at and self._taken * 2 > buffer.capacity and buffer.capacity < MAX_CAPACITY
+        if wants_more and buffer.may_grow:
             elapsed = now - self._epoch_at
             decision = f"{self._taken} octets read in {elapsed:.4f} s -> twice the receive buffer"
             buffer.capacity = min(buffer.capacity * 2, MAX_CAPACITY)

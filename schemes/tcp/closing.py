@@ -119,6 +119,7 @@ def end(tcb: ControlBlock) -> None:
     tcb.send_buffer.clear()
     tcb.reassembly.clear()
     tcb.recovery.ended()
+    tcb.account.refused.pop(tcb, None)
     if tcb.closed:
         tcb.receive_buffer.clear()
     tcb.tcp.forget(tcb)

@@ -18,12 +18,14 @@ from schemefs.errors import SchemeError
 from schemefs.readiness import readiness
 from schemes.tcp import closing, ecn, output, segments, settings, status, timeouts
 from schemes.tcp.control_block import ControlBlock
+from schemes.tcp.send_buffer import LOW_WATER
 from schemes.tcp.states import CLOSED, OPENING, TIME_WAIT, WRITABLE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from schemefs.conversation import Setting
+    from schemefs.held_octets import Account
     from schemefs.net.buffer import Buffer, Chunks
     from schemefs.net.network_layer import Path, Sink
     from schemes.tcp.control_block import Owner
@@ -115,7 +117,21 @@ class Connection(ControlBlock):
         if taken:
             output.transmit(self, now)
             return taken
+        self._note_refusal()
         return None if len(data) else 0
+
+    def _note_refusal(self) -> None:
+        """Have writers woken when the user holds less, if that is what they wait for."""
+        if len(self.send_buffer) < LOW_WATER:
+            self.tcp.await_relief(self)
+
+    def charge_to(self, account: Account) -> None:
+        """Count what the buffers hold for the user of *account* from now on."""
+        self.account.refused.pop(self, None)
+        self.account = account
+        self.send_buffer.charge_to(account)
+        self.receive_buffer.charge_to(account)
+        self.reassembly.charge_to(account)
 
     def _why_not_writable(self) -> str:
         if self.error:
@@ -131,10 +147,13 @@ class Connection(ControlBlock):
         if self.state in OPENING:
             return 0
         gone = self.state in (CLOSED, TIME_WAIT)
+        free = self.send_buffer.free
+        if not free:
+            self._note_refusal()
         return readiness(
             interest,
             self.receive_buffer.size or self.discarding,
-            self.send_buffer.free,
+            free,
             self.peer_closed or self.read_shut or gone,
             self.fin_queued or gone,
             urgent=self.rcv.up > self.rcv.irs and self.urgent,

@@ -10,6 +10,7 @@ import logging
 from typing import TYPE_CHECKING, Final, Protocol
 
 from schemefs.errors import PendingError, SchemeError
+from schemefs.held_octets import NO_ACCOUNT
 from schemefs.log import TRACE
 from schemefs.net.addresses import host_port_text
 from schemefs.no_callback import no_callback
@@ -94,6 +95,9 @@ class Owner(Protocol):
     def acknowledge_after_burst(self, connection: ControlBlock, now: float) -> None:
         """Send the pending ACK when the burst of frames is over."""
 
+    def await_relief(self, connection: ControlBlock) -> None:
+        """Its user holds too many octets: wake its writers and open its window when that is over."""
+
     def wait_for_space(self, connection: ControlBlock) -> None:
         """Send again when the link has room."""
 
@@ -156,6 +160,7 @@ class ControlBlock:
         "send_buffer",  # octets from SND.UNA on that the user has written
         "receive_buffer",  # octets in order that the user has not read
         "reassembly",  # octets out of order
+        "account",  # Account of the user whose octets these are
         "tuning",  # measures how fast the user reads, and with it the receive buffer
         "rtt",  # SRTT, RTTVAR, RTO
         "congestion",  # cwnd, ssthresh
@@ -260,6 +265,7 @@ class ControlBlock:
         self.send_buffer = SendBuffer(iss + 1)
         self.receive_buffer = ReceiveBuffer(INITIAL_CAPACITY)
         self.reassembly = ReassemblyQueue()
+        self.account = NO_ACCOUNT
         self.tuning = WindowTuning()
         self.rtt = RoundTripTime()
         self.congestion = CONTROLS[tcp.default_congestion](DEFAULT_MSS)
@@ -311,14 +317,9 @@ class ControlBlock:
         self.pending_error = PendingError()
         self.error = ""
         self.alternatives: tuple[bytes, ...] = ()
-        self.aborted = False
-        self.closed = False
-        self.lingering = False
+        self.aborted = self.closed = self.lingering = False
         self.linger_edge = -1
-        self.read_shut = False
-        self.discarding = False
-        self.nodelay = False
-        self.ecn_requested = False
+        self.read_shut = self.discarding = self.nodelay = self.ecn_requested = False
         self.hop_limit = 64
         self.linger = -1.0
         self.keepalive = 0.0

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 from schemefs.conversation import Setting
 from schemefs.errors import SchemeError
+from schemefs.held_octets import NO_ACCOUNT
 from schemefs.net.addresses import host_port_text
 from schemefs.no_callback import no_callback
 from schemes.tcp import closing, settings
@@ -46,6 +47,7 @@ class Listener:
         self.claim = claim
         self.on_changed: Callable[[], None] = no_callback
         self.configure: Callable[[Connection], None] = _without_options  # applied to each new connection
+        self.account = NO_ACCOUNT  # of the user that listens, for what comes before the accept
         self.backlog = DEFAULT_BACKLOG
         self.syn_queue = SYN_QUEUE
         self.opening: OrderedDict[ControlBlock, None] = OrderedDict()  # oldest first
@@ -118,7 +120,9 @@ class Listener:
     def established(self, connection: ControlBlock) -> None:
         """Move a connection whose handshake is complete to `waiting`."""
         self.opening.pop(connection, None)
-        self.waiting.append(cast("Connection", connection))
+        accepted = cast("Connection", connection)
+        accepted.charge_to(self.account)
+        self.waiting.append(accepted)
         self.on_changed()
 
     def lost(self, connection: ControlBlock) -> None:

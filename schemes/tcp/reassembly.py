@@ -7,7 +7,12 @@ only the new parts of an overlapping segment are copied. The window, MAX_BLOCKS 
 from __future__ import annotations
 
 from operator import attrgetter
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+from schemefs.held_octets import NO_ACCOUNT
+
+if TYPE_CHECKING:
+    from schemefs.held_octets import Account
 
 MAX_BLOCKS: Final = 256
 """Limits the memory and the work that an attacker causes with a hole after every octet."""
@@ -39,6 +44,7 @@ class ReassemblyQueue:
     """The octets received beyond RCV.NXT."""
 
     __slots__ = (
+        "_account",  # the user's, which counts the octets
         "_blocks",  # sorted by sequence number
         "_pieces",  # number of pieces in all blocks
         "_serial",  # number of segments put so far
@@ -46,6 +52,7 @@ class ReassemblyQueue:
     )
 
     def __init__(self) -> None:
+        self._account = NO_ACCOUNT
         self.size = 0
         self._blocks: list[Block] = []
         self._pieces = 0
@@ -54,6 +61,12 @@ class ReassemblyQueue:
     def __bool__(self) -> bool:
         """Whether anything is kept."""
         return bool(self._blocks)
+
+    def charge_to(self, account: Account) -> None:
+        """Count the octets for another user."""
+        self._account.taken(self.size)
+        account.put(self.size)
+        self._account = account
 
     def put(self, start: int, payload: memoryview) -> bool:
         """Copy the new octets of *payload*, which begins at *start*. False: the queue is full and nothing was kept."""
@@ -105,6 +118,7 @@ class ReassemblyQueue:
 
     def _copy(self, octets: memoryview) -> bytes:
         self.size += len(octets)
+        self._account.put(len(octets))
         self._pieces += 1
         return bytes(octets)
 
@@ -114,6 +128,7 @@ class ReassemblyQueue:
         while self._blocks and self._blocks[0].start <= nxt:
             block = self._blocks.pop(0)
             self.size -= block.end - block.start
+            self._account.taken(block.end - block.start)
             self._pieces -= len(block.pieces)
             at = block.start
             for piece in block.pieces:
@@ -135,4 +150,5 @@ class ReassemblyQueue:
     def clear(self) -> None:
         """Drop everything."""
         self._blocks.clear()
+        self._account.taken(self.size)
         self.size = self._pieces = 0

@@ -10,7 +10,10 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
+from schemefs.held_octets import NO_ACCOUNT
+
 if TYPE_CHECKING:
+    from schemefs.held_octets import Account
     from schemefs.net.buffer import Buffer, Chunks
 
 GATHERED: Final = 2048
@@ -30,6 +33,7 @@ class ReceiveBuffer:
     """A queue of octets with a limit. Nothing is allocated in advance."""
 
     __slots__ = (
+        "_account",  # the user's, which counts the octets
         "_chunks",  # oldest first
         "_gathering",  # the last chunk, if a small segment may be appended to it; else None
         "_offset",  # octets of the first chunk that were read already
@@ -38,6 +42,7 @@ class ReceiveBuffer:
     )
 
     def __init__(self, capacity: int) -> None:
+        self._account = NO_ACCOUNT
         self.capacity = capacity
         self.size = 0
         self._chunks: deque[Buffer] = deque()
@@ -46,13 +51,31 @@ class ReceiveBuffer:
 
     @property
     def free(self) -> int:
-        """Octets of room; negative after the capacity was lowered below `size`."""
-        return self.capacity - self.size
+        """Octets of room; negative when less may be held than `size`."""
+        room = self._account.receive_room
+        return (min(self.capacity, room)) - self.size
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the user holds so much that even what fits the window is not taken."""
+        return self.size >= self._account.arrival_room
+
+    @property
+    def may_grow(self) -> bool:
+        """Whether a larger capacity may be offered."""
+        return self._account.may_grow
+
+    def charge_to(self, account: Account) -> None:
+        """Count the octets for another user."""
+        self._account.taken(self.size)
+        account.put(self.size)
+        self._account = account
 
     def put(self, payload: Buffer) -> None:
         """Append *payload*, a view of the driver's buffer: the view is kept if large, else the octets are copied."""
         size = len(payload)
         self.size += size
+        self._account.put(size)
         if size >= GATHERED:
             self._gathering = None
             self._chunks.append(payload if size >= KEPT or isinstance(payload, bytes) else bytes(payload))
@@ -82,6 +105,7 @@ class ReceiveBuffer:
             if chunks.popleft() is self._gathering:
                 self._gathering = None
         self.size -= size - rest
+        self._account.taken(size - rest)
         return parts[0] if len(parts) == 1 else tuple(parts)
 
     def clear(self) -> int:
@@ -90,4 +114,5 @@ class ReceiveBuffer:
         self._chunks.clear()
         self._gathering = None
         self._offset = self.size = 0
+        self._account.taken(size)
         return size

@@ -153,7 +153,7 @@ class TcpScheme(ConversationScheme):
 
     def __init__(self, context: SchemeContext) -> None:
         network: NetworkLayer = context.service("ip", NetworkLayer)
-        self.tcp = Tcp(network, context.timers, context.random)
+        self.tcp = Tcp(network, context.timers, context.random, context.held)
         super().__init__(context, TcpProtocol(context, self.tcp))
 
     def drop_samples(self) -> Mapping[str, str]:

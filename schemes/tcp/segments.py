@@ -160,7 +160,15 @@ def send_segment(
 
 
 def _free(tcb: ControlBlock) -> int:
-    return tcb.receive_buffer.capacity if tcb.discarding or tcb.read_shut else max(tcb.receive_buffer.free, 0)
+    buffer = tcb.receive_buffer
+    if tcb.discarding or tcb.read_shut:
+        return buffer.capacity
+    free = buffer.free
+    if free > 0:
+        return free
+    if buffer.size < buffer.capacity:  # the user holds too much in other buffers
+        tcb.tcp.await_relief(tcb)
+    return 0
 
 
 def _sack_blocks(tcb: ControlBlock) -> list[tuple[int, int]]:

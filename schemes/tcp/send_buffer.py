@@ -13,7 +13,12 @@ A block is never resized, and octets in it are written once: frames in flight re
 from __future__ import annotations
 
 from bisect import bisect_right
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+from schemefs.held_octets import NO_ACCOUNT
+
+if TYPE_CHECKING:
+    from schemefs.held_octets import Account
 
 BLOCK: Final = 4096
 """Octets: shorter writes are copied. So 64 KiB take about 32 chunks at most."""
@@ -30,6 +35,7 @@ class SendBuffer:
     """The octets with sequence numbers `[start, end)`."""
 
     __slots__ = (
+        "_account",  # the user's, which counts the octets
         "_block",  # the block that takes small writes; None: allocated by the next one
         "_chunks",  # the octets; each chunk is a view of a write or of a block
         "_filled",  # octets of `_block` that are in use
@@ -40,6 +46,7 @@ class SendBuffer:
     )
 
     def __init__(self, start: int) -> None:
+        self._account = NO_ACCOUNT
         self.start = start
         self.end = start
         self._starts: list[int] = []
@@ -54,15 +61,26 @@ class SendBuffer:
 
     @property
     def free(self) -> int:
-        """Octets that `put` would take; 0 as long as less than LOW_WATER is free."""
+        """Octets that `put` would take; 0 as long as less than LOW_WATER is free, or the user may hold no more."""
+        room = self._account.send_room
+        if room < CAPACITY:
+            free = room - (self.end - self.start)
+            return free if free >= room // 4 and free > 0 else 0
         free = CAPACITY - (self.end - self.start)
         return free if free >= LOW_WATER else 0
+
+    def charge_to(self, account: Account) -> None:
+        """Count the octets for another user."""
+        self._account.taken(self.end - self.start)
+        account.put(self.end - self.start)
+        self._account = account
 
     def put(self, data: memoryview) -> int:
         """Append as much of *data* as fits; return the number of octets. *data* is kept and must not change."""
         size = min(len(data), self.free)
         if not size:
             return 0
+        self._account.put(size)
         if size < BLOCK:
             self._copy(data[:size])
         else:
@@ -110,10 +128,11 @@ class SendBuffer:
 
     def release(self, una: int) -> None:
         """Drop everything below *una*, which is acknowledged."""
-        self.start = una
         if una >= self.end:
             self.clear()
             return
+        self._account.taken(una - self.start)
+        self.start = una
         starts, chunks = self._starts, self._chunks
         head, last = self._head, len(starts) - 1
         while head < last and starts[head + 1] <= una:
@@ -126,6 +145,8 @@ class SendBuffer:
 
     def clear(self) -> None:
         """Drop everything, the block included: an idle connection keeps no memory."""
+        if self.end > self.start:
+            self._account.taken(self.end - self.start)
         self.start = self.end
         self._starts.clear()
         self._chunks.clear()

@@ -55,6 +55,7 @@ class Statistics:
         self.dropped_listen_overflow = 0
         self.dropped_no_ack = 0
         self.dropped_no_connection = 0
+        self.dropped_no_memory = 0
         self.dropped_no_route = 0
         self.dropped_no_syn = 0
         self.dropped_old_timestamp = 0

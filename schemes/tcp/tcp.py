@@ -7,9 +7,12 @@ ports as in the header. One dict and one look-up serve any number of connections
 from __future__ import annotations
 
 import errno
+from functools import partial
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from schemefs.errors import SchemeError
+from schemefs.held_octets import HeldOctets
 from schemefs.net import faults
 from schemefs.net.addresses import host_port_text, is_multicast, presentation
 from schemefs.net.checksum import ones_complement_sum, pseudo_header_sum
@@ -41,12 +44,16 @@ if TYPE_CHECKING:
     from schemes.tcp.isn import NumberSource
 
 _FLAGS: Final = 0x1FF
+RELIEVED_AT_ONCE: Final = 200  # connections: 5 ms
 
 
 class Tcp:
     """Satisfies `network_layer.Transport`. *random* gives two secrets, once: for ports and for sequence numbers."""
 
-    def __init__(self, network: NetworkLayer, timers: Timers, random: random.Random) -> None:
+    def __init__(
+        self, network: NetworkLayer, timers: Timers, random: random.Random, held: HeldOctets | None = None
+    ) -> None:
+        self.held = held or HeldOctets()
         self.network = network
         self.timers = timers
         self.statistics = Statistics()
@@ -62,6 +69,7 @@ class Tcp:
         self._ack_due: set[ControlBlock] = set()  # an ACK is due at the end of the burst
         self._sending: set[ControlBlock] = set()  # they transmit at the end of the burst
         self._waiting: set[ControlBlock] = set()  # for room on the link
+        self._relieved: dict[ControlBlock, None] = {}  # there is more room in the buffers of their users
         self._end_of_burst = timers.timer(self.burst_ended, "tcp: end of burst")
         network.register_transport(TCP, self)
 
@@ -136,6 +144,7 @@ class Tcp:
             port = self._ephemeral.allocate_random(self.ports.is_claimed)
         claim = self.ports.claim(address, port, uid=uid)
         listener = self.listeners[address, port] = Listener(self, claim)
+        listener.account = self.held.account(uid)
         return listener
 
     # Transport: from the network layer
@@ -228,6 +237,18 @@ class Tcp:
         sending, self._sending = self._sending, set()
         for connection in sending:
             output.send_due(connection, now)
+        if self._relieved:
+            self._relieve(now)
+
+    def _relieve(self, now: float) -> None:
+        """Wake writers and open windows of some connections; the others follow after other callers had their turns."""
+        relieved = tuple(islice(self._relieved, RELIEVED_AT_ONCE))
+        for connection in relieved:
+            del self._relieved[connection]
+            segments.update_window(connection, now)
+            connection.on_changed()
+        if self._relieved:
+            self._end_of_burst.call_soon()
 
     # For connections and listeners
 
@@ -243,6 +264,14 @@ class Tcp:
     def transmit_soon(self, connection: ControlBlock) -> None:
         """Transmit at the end of the burst; for callers that do not have the time."""
         self._sending.add(connection)
+        self._end_of_burst.call_soon()
+
+    def await_relief(self, connection: ControlBlock) -> None:
+        """The user of the connection holds too much: note to wake its writers and open its window later."""
+        connection.account.refused[connection] = partial(self._relieve_soon, connection)
+
+    def _relieve_soon(self, connection: ControlBlock) -> None:
+        self._relieved[connection] = None
         self._end_of_burst.call_soon()
 
     def wait_for_space(self, connection: ControlBlock) -> None:
@@ -268,6 +297,7 @@ class Tcp:
         self._ack_due.discard(connection)
         self._sending.discard(connection)
         self._waiting.discard(connection)
+        self._relieved.pop(connection, None)
 
     def forget_listener(self, listener: Opener) -> None:
         """The listener was closed."""

@@ -20,6 +20,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from schemefs.conversation.event_log import EventSource
+from schemefs.conversation.protocol import HoldsOctets
 from schemefs.errors import PendingError, SchemeError
 from schemefs.net.buffer import joined
 from schemefs.no_callback import no_callback
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from schemefs.conversation import Engine, Setting
+    from schemefs.held_octets import Account
     from schemefs.net.buffer import Buffer, Chunks
     from schemefs.net.network_layer import Sink
     from schemefs.scheme import Executor
@@ -139,6 +141,11 @@ class TlsEngine:
         """Record the stream's events. Handshake messages and records appear as its segments."""
         if isinstance(self.stream, EventSource):
             self.stream.record_to(sink)
+
+    def charge_to(self, account: Account) -> None:
+        """Count the stream's octets; the plaintext here is RECEIVE_BUFFER at most."""
+        if isinstance(self.stream, HoldsOctets):
+            self.stream.charge_to(account)
 
     # Calls of the conversation
 

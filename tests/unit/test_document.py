@@ -18,6 +18,7 @@ nameservers = ["10.0.2.3"]
 search = ["example.org"]
 hosts = ["127.0.0.1 localhost"]
 forward = true
+memory = "1G"
 routes = [
     "default via 10.0.2.2 dev eth0",
     "10.9.0.0/16 via 10.1.0.2 dev eth1 metric 5",

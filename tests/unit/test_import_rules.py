@@ -25,7 +25,7 @@ ALLOWED = {
     "schemes": PURE | {
         "schemefs.scheme", "schemefs.handle", "schemefs.nodes", "schemefs.conversation", "schemefs.readiness",
         "schemefs.shared", "schemefs.errors", "schemefs.log", "schemefs.names", "schemefs.timers",
-        "schemefs.no_callback", "schemefs.shares", "schemefs.driver", "schemefs.net",
+        "schemefs.no_callback", "schemefs.shares", "schemefs.held_octets", "schemefs.driver", "schemefs.net",
     },
     "schemes.netcfg": {"schemefs.config", "schemefs.document", "schemefs.driver_option"},
     "schemes.netcfg.dhcp_wire": {"dpkt"},

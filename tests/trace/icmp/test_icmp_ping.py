@@ -283,7 +283,7 @@ def test_trace_names_the_routers():
     assert [sent[8] for sent in host.network.sent] == [1]
     error_about(host, 0, 11, 0, 0.0005)
     assert host.network.sent[1][8] == 2
-    host.run_until(1.1)
+    host.run_until(1.3)
     error_about(host, 2, 11, 0, 1.1, reporter="10.8.0.1")
     host.run_until(3.2)
     request = host.network.sent[-1]
@@ -369,7 +369,7 @@ def test_an_answer_that_comes_while_the_next_probe_waits_for_its_turn_is_too_lat
         host.open("ping/10.0.2.2,count=1,size=65000", 1.0, Caller(1000))
     before = len(host.network.sent)
     trace = host.open("trace/10.0.2.2,hops=2,tries=2,timeout=0.01", 1.0, Caller(1000))
-    host.run_until(1.1)
+    host.run_until(1.3)
     number = next(
         number
         for number, request in enumerate(host.network.sent)
@@ -377,7 +377,7 @@ def test_an_answer_that_comes_while_the_next_probe_waits_for_its_turn_is_too_lat
     )
     for _ in range(5):
         host.open("ping/10.0.2.2,count=1,size=65000", host.timers.latest, Caller(1000))
-    host.run_until(1.12)
-    reply_to(host, number, 1.12)
+    host.run_until(1.32)
+    reply_to(host, number, 1.32)
     host.run_until(2.0)
     assert lines(trace)[1]

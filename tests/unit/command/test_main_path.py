@@ -59,6 +59,7 @@ def test_the_working_directory_is_not_on_the_path(tmp_path: Path) -> None:
         (["mount", "/tmp", "--host-address", "nobody"], "Invalid value for '--host-address': 'nobody' is not ADDRESS"),
         (["mount", "/tmp", "--mac", "x"], "Invalid value for '--mac': 'x' is not a hardware address"),
         (["mount", "/tmp", "--mtu", "9"], "Invalid value for '--mtu': '9' is not an MTU: 68 to 65535"),
+        (["mount", "/tmp", "--memory", "1M"], "Invalid value for '--memory': 1M is too little; at least 16M is needed"),
         (["mount", "/tmp", "--offload", "some"], "Invalid value for '--offload'"),
         (["mount", "/tmp", "--frobnicate"], "No such option"),
         (["frobnicate"], "No such command 'frobnicate'; see schemefs --help"),

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+
 import pytest
 
+from schemefs.conversation.event_log import CAPACITY
+from schemefs.errors import SchemeError
 from schemefs.readme import FollowingStream
 from schemefs.scheme import FollowedFile, TextFile
 from tests.support.pipe_world import USER, World
@@ -74,3 +78,26 @@ def test_following_what_has_ended_ends(world: World) -> None:
     follower = FollowingStream(node).open(0, USER, world.now)
     assert b"recording begins" in bytes(follower.read(1000, world.now) or b"")  # type: ignore[arg-type]
     assert follower.read(1000, world.now) == b""
+
+
+def test_a_log_counts_for_its_user_until_it_is_finished(world: World) -> None:
+    account = world.scheme.context.held.account(USER.uid)
+    client, number, peer = world.connected()
+    node = events(world, number)
+    assert text_of(node)
+    assert account.held == CAPACITY
+    world.close(client)
+    peer.close(world.now)
+    assert account.held == 0
+    assert text_of(node)
+
+
+def test_a_user_whose_buffers_are_full_gets_no_log(world: World) -> None:
+    account = world.scheme.context.held.account(USER.uid)
+    account.put(account.share)
+    with pytest.raises(SchemeError) as raised:
+        world.open("127.0.0.1:8080,events")
+    assert raised.value.errno == errno.ENOBUFS
+    assert raised.value.sentence == f"the buffers of uid {USER.uid} are full: read what has arrived"
+    account.taken(account.share)
+    assert account.held == 0

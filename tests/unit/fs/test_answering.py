@@ -38,6 +38,7 @@ async def handler(_operations: Operations, _request: Request, failure: Exception
         (SchemeError(0, "no failure"), errno.EIO, 1),
         (SchemeError(-errno.ENOENT, "negated"), errno.EIO, 1),
         (ValueError("ours"), errno.EIO, 1),
+        (MemoryError(), errno.ENOMEM, 0),
     ],
 )
 async def test_a_failure_is_an_errno_that_the_kernel_takes(failure: Exception, number: int, unexpected: int) -> None:

@@ -17,7 +17,7 @@ class Slow:
         self.asked: list[tuple[str, Answered]] = []
         self.cancelled = 0
 
-    def lookup(self, host: str, answered: Answered, now: float) -> Slow:
+    def lookup(self, host: str, answered: Answered, now: float, uid: int = 0) -> Slow:
         self.asked.append((host, answered))
         return self
 

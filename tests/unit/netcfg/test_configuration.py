@@ -76,12 +76,14 @@ def test_each_part_is_put_in_force():
     netcfg = Attaching()
     text = netcfg.edited('addresses = ["10.0.2.15/24"]', 'addresses = ["10.0.2.20/24", "10.0.2.15/24"]')
     text = text.replace("forward = false", "forward = true").replace("10.0.2.3", "10.0.2.4")
+    text = text.replace('memory = "512M"', 'memory = "1G"')
     text = text.replace('["default via 10.0.2.2 dev eth0"]', '["default via 10.0.2.9 metric 7"]')
     text = text.replace("127.0.0.1 localhost", "10.0.2.2 gateway").replace("mtu = 1500", "mtu = 1280")
     text = text.replace('state = "up"\naddresses = ["10.0.2.20', 'state = "down"\naddresses = ["10.0.2.20')
     netcfg.write(text)
     assert netcfg.cat("iface/eth0/addr") == "10.0.2.20/24\n10.0.2.15/24\n"
     assert netcfg.cat("ip/forward") == "1\n"
+    assert netcfg.context.held.limit == 1 << 30
     assert netcfg.cat("resolv/nameserver") == "10.0.2.4\n"
     assert netcfg.cat("resolv/hosts") == "10.0.2.2 gateway\n"
     assert "default via 10.0.2.9 dev eth0 src 10.0.2.20 metric 7" in netcfg.cat("route/list")
@@ -108,6 +110,7 @@ def test_interfaces_come_and_go_and_another_device_is_another_interface():
     [
         ("forward = false", "forward = 3", "forward must be true or false"),
         ("forward = false", "foreward = false", "there is no key foreward"),
+        ('memory = "512M"', 'memory = "1M"', "1M is too little; at least 16M is needed"),
         ("10.0.2.15/24", "10.0.2.15", "10.0.2.15"),
         ('addresses = ["10.0.2.15/24"]', 'addresses = ["10.0.2.15/24", "127.0.0.1/8"]', "given twice"),
         ("default via 10.0.2.2 dev eth0", "default to 10.0.2.2", "'to'"),

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from schemefs.net.offload import CHECKED, GSO_UDP_L4, NEEDS_CHECKSUM, Offload
 from tests.support.ip_host import PEER, US, address, datagram
-from tests.support.udp_host import UdpHost, read
+from tests.support.udp_host import USER, UdpHost, read
 
 
 def udp(payload: bytes = b"payload", port: int = 5000, **fields: int) -> bytes:
@@ -86,3 +86,24 @@ def test_any_octets_never_raise(octets: bytes, offload: Offload) -> None:
     arrives(host, octets, offload)
     arrives(host, octets[:2] + b"\x13\x88" + octets[4:], offload)
     host.receives_datagram(datagram(octets, p=17))
+
+
+def test_what_waits_counts_for_its_user_and_beyond_the_share_it_is_dropped() -> None:
+    host = UdpHost()
+    account = host.scheme.context.held.account(USER.uid)
+    handle, other = host.open(":5000", caller=USER), host.open(":5001", caller=USER)
+    assert arrives(host, udp(b"x" * 1000))
+    assert account.held > 1000
+    before = account.held
+    account.put(account.share)
+    assert arrives(host, udp(b"lost"))
+    assert arrives(host, udp(b"lost", port=5001))
+    assert host.scheme.udp.dropped["queue_full"] == 2
+    assert (account.held, read(other)) == (before + account.share, None)
+    account.taken(account.share)
+    assert read(handle) == b"x" * 1000
+    assert arrives(host, udp(b"taken"))
+    assert arrives(host, udp(b"dropped with its file", port=5001))
+    assert read(handle) == b"taken"
+    other.close(0.0)
+    assert account.held == 0
