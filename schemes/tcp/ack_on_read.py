@@ -8,7 +8,8 @@ before it sends its next short segment. So a stream of short lines would get one
     us                 <── ACK                 <── ACK    so the ACK leaves with the read
 
 As on Linux, text that fills its segments and has no PSH does not count: more of it follows without an ACK. Where the
-last reads were each followed by an answer, the ACK waits for the next answer.
+last reads were each followed by an answer, the ACK waits for the next answer. Text that is dropped, because the user
+reads no more, counts as read.
 """
 
 from __future__ import annotations

@@ -312,11 +312,18 @@ def _seventh_process_text(tcb: ControlBlock, segment: Segment, now: float) -> No
     elif rcv.nxt - rcv.acked >= 2 * rcv.mss:
         tcb.tcp.acknowledge_after_burst(tcb, now)
     else:
-        if segment.flags & PSH or segment.size < rcv.mss:
-            tcb.ack_on_read.pushed = rcv.nxt
-        if tcb.delayed_ack.deadline == inf:
-            tcb.delayed_ack.set(now + DELAYED_ACK)
+        _delay_ack(tcb, segment, now)
     tcb.on_changed()
+
+
+def _delay_ack(tcb: ControlBlock, segment: Segment, now: float) -> None:
+    """The ACK of short text waits: for more of it, for an answer, or for the read. Text that is dropped is read."""
+    if segment.flags & PSH or segment.size < tcb.rcv.mss:
+        tcb.ack_on_read.pushed = tcb.rcv.nxt
+    if (tcb.discarding or tcb.read_shut) and tcb.ack_on_read.is_due(tcb.rcv.acked, tcb.sent_at, now):
+        tcb.tcp.acknowledge_after_burst(tcb, now)
+    elif tcb.delayed_ack.deadline == inf:
+        tcb.delayed_ack.set(now + DELAYED_ACK)
 
 
 def _keep_for_later(tcb: ControlBlock, segment: Segment, now: float) -> None:

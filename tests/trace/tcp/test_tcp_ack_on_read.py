@@ -29,6 +29,20 @@ def test_a_listener_that_has_sent_nothing_does_so_too() -> None:
     tcp.sends(". ack 6")
 
 
+@pytest.mark.parametrize("how", ["discards", "shut"])
+def test_text_that_is_dropped_counts_as_read(how: str) -> None:
+    """A sender of lines is not held up by a reader that has closed its direction."""
+    tcp = established()
+    if how == "discards":
+        tcp.connection.discard_input(discard=True, now=1.0)
+    else:
+        tcp.connection.shutdown(read=True, write=False, now=1.0)
+    tcp.burst("P. 1:6(5) ack 1", "P. 6:11(5) ack 1", now=1.0)
+    tcp.sends(". ack 11")
+    tcp.receives("P. 11:16(5) ack 1", now=1.005)
+    tcp.sends(". ack 16")
+
+
 def test_a_read_that_leaves_octets_does_not() -> None:
     """The reader is late: the sender may as well wait."""
     tcp = established()
