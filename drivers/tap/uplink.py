@@ -10,8 +10,9 @@ and they drop the rest, in both directions:
     to the TAP      answers, and errors about what we have sent (established, related)
 
 A segment that begins no connection and belongs to none is `invalid` for conntrack, which would neither masquerade it
-nor count it as new. If the host did not forward before, it forwards for this TAP only. A rule in another table of the
-host that drops forwarded packets still drops them: no nftables table overrules another.
+nor count it as new. If the host did not forward before, it forwards only for this TAP and those of other uplinks, whose
+tables mark their packets. A rule in another table of the host that drops forwarded packets still drops them: no
+nftables table overrules another.
 
 Each change is recorded in a file before it is made, as for the TAP itself (tap_record.py).
 """
@@ -36,6 +37,7 @@ from schemefs.errors import out_of_descriptors
 
 FORWARDING: Final = Path("/proc/sys/net/ipv4/ip_forward")
 NFT_TIMEOUT: Final = 10.0  # seconds
+MARK: Final = 0x10000000  # a bit of the mark of packets from or to the TAP of an uplink
 SO_NETNS_COOKIE: Final = 71  # socket(7), since Linux 5.14
 
 
@@ -145,10 +147,15 @@ def _path(tap: str) -> Path:
 
 def _rules(changes: UplinkChanges, network: IPv4Network) -> str:
     name, tap = changes.table, changes.index
-    others = f"    iif != {tap} oif != {tap} drop\n" if changes.enabled_forwarding else ""
+    others = f"    meta mark & {MARK:#x} == 0 drop\n" if changes.enabled_forwarding else ""
     return (
         f"table ip {name}\ndelete table ip {name}\n"  # removes what a killed daemon has left
         f"table ip {name} {{\n"
+        "  chain mark_own {\n"
+        "    type filter hook forward priority -1; policy accept;\n"
+        f"    iif {tap} meta mark set meta mark | {MARK:#x}\n"
+        f"    oif {tap} meta mark set meta mark | {MARK:#x}\n"
+        "  }\n"
         "  chain forward {\n"
         "    type filter hook forward priority 0; policy accept;\n"
         f"    iif {tap} ip saddr {network} ct state {{ new, established, related }} accept\n"

@@ -21,14 +21,15 @@ def test_the_rules_name_the_device_by_number_and_the_table_in_letters_of_nft():
     rules = _rules(changes, NETWORK)
     assert changes.table == "schemefs_a_20__22_b_2d_1"
     assert "ip saddr 10.0.2.0/24 oif != 7 masquerade" in rules
-    assert "iif != 7 oif != 7 drop" in rules
+    assert "meta mark & 0x10000000 == 0 drop" in rules
+    assert "oif 7 meta mark set meta mark | 0x10000000" in rules
     assert "iif 7 ip saddr 10.0.2.0/24 ct state { new, established, related } accept\n    iif 7 drop\n" in rules
     assert "oif 7 ct state { established, related } accept\n    oif 7 drop\n" in rules
     assert '"' not in rules
 
 
 def test_where_the_host_forwarded_before_nobody_elses_packets_are_dropped():
-    assert "iif !=" not in _rules(UplinkChanges(tap="t", index=7, enabled_forwarding=False), NETWORK)
+    assert "== 0 drop" not in _rules(UplinkChanges(tap="t", index=7, enabled_forwarding=False), NETWORK)
 
 
 def test_server_failure_is_the_query_with_two_octets_changed():
