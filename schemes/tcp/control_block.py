@@ -115,6 +115,10 @@ class Opener(Protocol):
     def has_room(self) -> bool:
         """Whether the backlog takes one more connection."""
 
+    @property
+    def is_full(self) -> bool:
+        """Whether the SYN queue has no room: SYNs are answered with cookies."""
+
     def established(self, connection: ControlBlock) -> None:
         """The handshake is complete: the connection can be accepted."""
 

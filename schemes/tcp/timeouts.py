@@ -95,6 +95,11 @@ def _handshake_due(tcb: ControlBlock, now: float) -> None:
     tcb.backoffs += 1
     tcb.rtt.retransmitted(now)
     tcb.rtt.back_off()
+    if tcb.listener is not None and tcb.listener.is_full:
+        # In a flood thousands would go again at a time, and all else would wait. A client without our SYN-ACK sends its
+        # SYN again, as it does for a cookie.
+        tcb.retransmission.set(now + tcb.rtt.rto)
+        return
     tcb.retransmissions += 1
     tcb.tcp.statistics.retransmitted_segments += 1
     segments.send_syn(tcb, now)

@@ -216,6 +216,26 @@ def test_anything_else_in_syn_received_is_still_reset() -> None:
     assert stranger.state == "SYN_RECEIVED"
 
 
+def test_no_syn_ack_goes_again_while_the_queue_is_full() -> None:
+    """Thousands at a time would cost as much as the flood. A SYN that comes again is answered."""
+    tcp = Trace()
+    tcp.listen(backlog=4).syn_queue = QUEUE
+    for port in range(2000, 2000 + QUEUE):
+        tcp.ports = (port, OUR_PORT)
+        tcp.receives("S 0:0(0) mss 1460", now=1.0)
+    list(tcp.taken())
+    tcp.until(8.5)
+    tcp.sends_nothing()
+    tcp.receives("S 0:0(0) mss 1460", now=9.0)
+    tcp.sends("S. 0:0(0) ack 1")
+    tcp.receives(". 1:1(0) ack 1", now=9.1)  # the queue has room now
+    assert tcp.listener.accept(9.1) is not None
+    tcp.until(16.5)
+    assert len(list(tcp.taken())) == QUEUE - 1
+    tcp.until(70.0)
+    assert not tcp.listener.opening
+
+
 def test_a_forged_ack_opens_nothing() -> None:
     """Of another host, for another SYN, for another number. No RST: it may be later than what opens a connection."""
     tcp = Flooded()
