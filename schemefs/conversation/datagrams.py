@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 OVERHEAD: Final = 256  # octets of memory that a queued datagram costs beside its own
 DEFAULT_HOP_LIMIT: Final = 64
+ABORTED: Final = "ended by hangup: datagrams may be missing"
 
 Arrived = TypeVar("Arrived")
 """A datagram as the protocol queues it: its payload, with or without the source."""
@@ -41,6 +42,7 @@ class DatagramEngine(ABC, Generic[Arrived]):
     """Satisfies `Engine`, with the subclass."""
 
     __slots__ = (
+        "_aborted",  # every read raises ECONNABORTED
         "_account",
         "_blocked",
         "_discards",
@@ -76,7 +78,7 @@ class DatagramEngine(ABC, Generic[Arrived]):
         self._is_behind = False  # there is room for less than a burst of datagrams as long as the last one
         self._pending_error = PendingError()
         self._discards = self._shut_read = self._shut_write = False
-        self._blocked = False
+        self._blocked = self._aborted = False
 
     # What arrives
 
@@ -126,9 +128,14 @@ class DatagramEngine(ABC, Generic[Arrived]):
     # For the subclass
 
     def take(self) -> Arrived | None:
-        """Return the oldest datagram; None: the queue is empty. Raises a failure first, once, as Linux does."""
+        """Return the oldest datagram; None: the queue is empty. Raises a failure first, once, as Linux does.
+
+        After `abort` it raises ECONNABORTED each time: end of file would look like a datagram without octets.
+        """
         self.raise_failure()
         if not self._queue:
+            if self._aborted:
+                raise SchemeError(errno.ECONNABORTED, self.error)
             return None
         datagram, octets = self._queue.popleft()
         cost = octets + OVERHEAD
@@ -247,7 +254,12 @@ class DatagramEngine(ABC, Generic[Arrived]):
         """End as close does: datagrams have no end that a peer waits for."""
         self.close(now)
 
-    abort = close
+    def abort(self, now: float) -> None:
+        """End at once, as `close` does; every read from now on fails."""
+        if not self.ended:
+            self._aborted = not self._shut_read
+            self.error = ABORTED
+        self.close(now)
 
     @property
     def settings(self) -> Mapping[str, Setting]:

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from schemefs.timers import Timers
     from schemes.tls.record_layer import RecordLayer
 
+CLOSED_FROM_THIS_SIDE: Final = "closed from this side before the peer's close_notify: data may be missing"
 RECEIVE_BUFFER: Final = 1 << 18  # octets of plaintext; one read of the stream may exceed it
 READ_SIZE: Final = 1 << 16
 MAX_WRITE: Final = 1 << 18  # octets of plaintext encrypted in one call
@@ -52,6 +53,7 @@ class TlsEngine:
 
     __slots__ = (
         "_handshake",
+        "_is_cut_off",  # closed before the peer's close_notify: input is dropped that a reader could miss
         "_late_input",  # octets of the stream that may arrive after close; -1: any number
         "_pending_error",
         "_reported",  # the visible state at the last call of on_changed
@@ -99,7 +101,7 @@ class TlsEngine:
         self._late_input = -1
         self._pending_error = PendingError()
         self._reported: tuple[object, ...] = ()
-        self._stream_shut = self._stream_closed = False
+        self._stream_shut = self._stream_closed = self._is_cut_off = False
         self._wakeup = timers.timer(self._move, f"tls {stream.remote}")
         self._handshake = Handshake(layer, execute, self._wakeup.call_soon, handshake_ended)
         self._handshake.limit(timers, now + seconds, self._time_out, f"tls handshake {stream.remote}")
@@ -156,13 +158,18 @@ class TlsEngine:
         return not (self.established or self.failed or self.closed)
 
     def read(self, size: int, now: float) -> Buffer | Chunks | None:
-        """Return plaintext; None: none yet. A failure is raised again by each later read: it is never end of file."""
+        """Return plaintext; None: none yet. A failure is raised again by each later read: it is never end of file.
+
+        Neither is a close from this side (`close` by a ctl), unless the peer had sent close_notify.
+        """
         if self.receive_buffer and size:
             taken = bytes(self.receive_buffer[:size])
             del self.receive_buffer[:size]
             self._move(now)
             return taken
         self._pending_error.raise_once()
+        if self._is_cut_off and size and not (self.read_shut or self.failed):
+            raise SchemeError(errno.ECONNABORTED, CLOSED_FROM_THIS_SIDE)
         if not size or self.at_end or self.read_shut or self.discarding or self.closed:
             return b""
         if self.failed:
@@ -243,6 +250,7 @@ class TlsEngine:
         A peer that goes on sending gets a reset too, but its close_notify and session tickets do not cause one.
         """
         if self.receive_buffer and not self._drops_input:
+            self._is_cut_off = not self.at_end
             self.closed = True
             self._close_stream(now, self.stream.abort)
             self.on_changed()
@@ -252,6 +260,8 @@ class TlsEngine:
     def close_lingering(self, now: float, limit: int = -1) -> None:
         """Send close_notify and FIN after all written data. Input is dropped, so a late close_notify meets no reset."""
         self._late_input = limit
+        if not self.closed:
+            self._is_cut_off = not self.at_end
         self.closed = True
         self._handshake.stop()
         if self.established and not self.failed:

@@ -21,6 +21,7 @@ from pathlib import Path
 
 import pytest
 
+from schemefs.testing import observing
 from schemefs.testing.mount import SchemeMount
 from schemefs.testing.observing import wait_until
 
@@ -232,6 +233,22 @@ def test_what_was_read_to_its_end_stays_complete(ours: Ours) -> None:
     assert outcomes_until_end(client) == b""
     ours.ctl(client, "hangup")
     assert outcomes(client, ["read"]) == [b""]
+
+
+@pytest.mark.parametrize("path", ["udp/127.0.0.1:9", "udp/:0", "udp/:0,bytes", "icmp/echo/127.0.0.1"])
+def test_a_reader_of_datagrams_sees_a_hangup(ours: Ours, path: str) -> None:
+    """End of file would be a datagram without octets, or with `bytes` the end of them all."""
+    file = ours.open(path)
+    with subprocess.Popen(["cat"], stdin=file, stderr=subprocess.PIPE, text=True) as cat:
+        wait_until(lambda: observing.stats(ours.tree / "stats")["parked"] == 1, "cat does not wait")
+        ours.ctl(file, "hangup")
+        _, complaint = cat.communicate(timeout=10)
+    assert "Software caused connection abort" in complaint
+    assert outcomes(file, READS) == ["ECONNABORTED"] * 3
+    assert "ended by hangup" in (ours.tree / path.partition("/")[0] / "err").read_text()
+    other = ours.open(path)
+    ours.ctl(other, "close")
+    assert outcomes(other, ["read"]) == [b""]
 
 
 def outcomes_until_end(descriptor: int) -> bytes:

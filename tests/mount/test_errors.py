@@ -197,6 +197,7 @@ CASES: dict[str, list[str]] = {
     "udp open EACCES": ["nobody: os.open('udp/:53', RW)"],
     "udp open EINVAL": ["os.open('udp/127.0.0.1:0', RW)"],
     "udp read ECONNREFUSED": ["os.read(closed_udp(), 1)"],
+    "udp read ECONNABORTED": ["file = os.open('udp/:0', RW); ctl(file, 'hangup'); os.read(file, 1)"],
     "udp write ECONNREFUSED": ["os.write(closed_udp(), b'x')"],
     "udp write EDESTADDRREQ": ["write('udp/:0', 'x', RW)", "write('udp/:0,headers', 'x', RW)"],
     "udp write EMSGSIZE": ["write('udp/127.0.0.1:9', bytes(65508), RW)"],

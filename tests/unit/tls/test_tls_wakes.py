@@ -86,10 +86,14 @@ def test_a_close_by_ctl_wakes_a_parked_reader(authority: Authority, unread: byte
     got: list[bytes] = []
 
     def read() -> bytes | None:
-        data = world.read(world.client)
+        try:
+            data = world.read(world.client)
+        except SchemeError as error:
+            assert error.errno == errno.ECONNABORTED
+            reader.done = True
+            return b""
         if data is not None:
             got.append(data)
-            reader.done = not data
         return data
 
     reader = Parked(world.client, read)
@@ -99,8 +103,33 @@ def test_a_close_by_ctl_wakes_a_parked_reader(authority: Authority, unread: byte
         world.passes()
     world.client.close(world.now)
     converse(world, reader, seconds=5.0)
+    assert reader.done
     assert b"".join(got) == unread
     assert world.client.fevent(Event.ALL) == Event.IN | Event.OUT | Event.HUP | Event.RDHUP
+    assert closed_from_this_side(world)
+
+
+def closed_from_this_side(world: World) -> bool:
+    """Return whether each read says that data may be missing: end of file would be a complete transfer."""
+    for _ in range(2):
+        with pytest.raises(SchemeError, match="closed from this side") as caught:
+            world.client.read(10, world.now)
+        assert caught.value.errno == errno.ECONNABORTED
+    return True
+
+
+def test_a_close_by_ctl_after_the_peers_close_notify_is_end_of_file(authority: Authority) -> None:
+    world = World(authority).handshake()
+    world.server.shutdown(read=False, write=True, now=world.now)
+    world.passes()
+    world.client.close(world.now)
+    assert world.client.read(10, world.now) == b""
+
+
+def test_a_close_by_ctl_after_shutdown_read_is_end_of_file(authority: Authority) -> None:
+    world = World(authority).handshake()
+    world.client.shutdown(read=True, write=False, now=world.now)
+    world.client.close(world.now)
     assert world.client.read(10, world.now) == b""
 
 
@@ -116,7 +145,7 @@ def test_a_close_by_ctl_wakes_a_parked_open(authority: Authority) -> None:
     assert not opener.done
     world.client.close(world.now)
     converse(world, opener, seconds=5.0)
-    assert world.client.read(10, world.now) == b""
+    assert closed_from_this_side(world)
     assert world.client.fevent(Event.ALL) & Event.HUP
 
 
