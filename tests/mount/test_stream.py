@@ -67,15 +67,18 @@ class Ends:
 
 async def clog(scheme: Path, stream: SchemeStream) -> None:
     """Write until the peer's window is 0. A rest smaller than a segment is used after a time-out."""
+    is_closed = False
     while True:
         try:
             os.write(stream.fileno(), bytes(1 << 16))
         except BlockingIOError:
-            name = os.getxattr(stream.fileno(), "user.conversation").decode()
-            if {"snd_wnd=0", "in_flight=0"} <= set((scheme / name / "status").read_text().splitlines()):
+            if is_closed:
                 return
-            with trio.move_on_after(0.05):
-                await trio.lowlevel.wait_writable(stream.fileno())
+            name = os.getxattr(stream.fileno(), "user.conversation").decode()
+            is_closed = {"snd_wnd=0", "in_flight=0"} <= set((scheme / name / "status").read_text().splitlines())
+            if not is_closed:  # else write once more: the last acknowledgment may have made room
+                with trio.move_on_after(0.05):
+                    await trio.lowlevel.wait_writable(stream.fileno())
 
 
 @pytest.fixture(scope="module")
