@@ -134,12 +134,16 @@ class Inodes:
         Other directories can be in use without an open. A name that another directory has by now is left alone: a
         process whose current directory it is would no longer find its path.
         """
-        unused, in_use = [], set()
+        unused, directories, gone = [], [], set()
         for inode in self._by_number.values():
-            if isinstance(inode.node, Directory) and not inode.node.is_gone:
-                in_use.add(inode.place)
-            elif not (inode.eviction_asked or inode.opens):
+            if isinstance(inode.node, Directory):
+                if not inode.node.is_gone:
+                    directories.append(inode)
+                    continue
+                gone.add(inode.place)
+            if not (inode.eviction_asked or inode.opens):
                 unused.append(inode)
+        in_use = gone.intersection(inode.place for inode in directories) if gone else gone
         found = []
         for inode in unused:
             if inode.place not in in_use:

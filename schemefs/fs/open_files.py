@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 LARGE_READ: Final = 255 * 4096
 
 # A ctl takes a write line by line. A mebibyte can hold a million lines, and no other task would run meanwhile.
-WRITES_PER_CALL: Final = 1000  # calls of Handle.write in a row; then the count so far answers write(2)
+WRITES_PER_CALL: Final = 64  # calls of Handle.write in a row; then the count so far answers write(2)
 
 # In the flags of a read that the kernel makes for its page cache. _libfuse_hooks.c has the same number.
 FROM_PAGE_CACHE: Final = 1 << 31
