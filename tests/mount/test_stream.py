@@ -66,7 +66,10 @@ class Ends:
 
 
 async def clog(scheme: Path, stream: SchemeStream) -> None:
-    """Write until the peer's window is 0. A rest smaller than a segment is used after a time-out."""
+    """Write until the peer's window is 0. A rest smaller than a segment is used after a time-out.
+
+    A probe of the closed window is one octet, and stays in flight until the peer has room for it (RFC 9293 §3.8.6.1).
+    """
     is_closed = False
     while True:
         try:
@@ -75,7 +78,8 @@ async def clog(scheme: Path, stream: SchemeStream) -> None:
             if is_closed:
                 return
             name = os.getxattr(stream.fileno(), "user.conversation").decode()
-            is_closed = {"snd_wnd=0", "in_flight=0"} <= set((scheme / name / "status").read_text().splitlines())
+            status = dict(line.split("=", 1) for line in (scheme / name / "status").read_text().splitlines())
+            is_closed = status["snd_wnd"] == "0" and int(status["in_flight"]) <= 1
             if not is_closed:  # else write once more: the last acknowledgment may have made room
                 with trio.move_on_after(0.05):
                     await trio.lowlevel.wait_writable(stream.fileno())
