@@ -106,6 +106,8 @@ def test_memory_goes_back_when_the_daemon_is_idle(mounted: SchemeMount) -> None:
     greedy = user(0, mounted, TAKES)
     assert greedy.stdout is not None
     greedy.stdout.readline()
-    assert resident() > before + (20 << 20)
+    peak = resident()
+    assert peak > before + (20 << 20)
     greedy.communicate(timeout=SOON)
-    wait_until(lambda: resident() < before + (10 << 20), lambda: (before, resident()), SOON)
+    # Python's own arenas and glibc's fragments keep a part.
+    wait_until(lambda: resident() < (before + peak) // 2, lambda: (before, peak, resident()), SOON)
