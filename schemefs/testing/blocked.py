@@ -39,10 +39,15 @@ WALKER: Final = """
 import json, os, stat, sys
 found = {}
 def look(path):
-    for name in sorted(os.listdir(path)):
+    try: names = sorted(os.listdir(path))
+    except FileNotFoundError: names, found[path] = [], 2
+    for name in names:
         child = path + '/' + name
-        status = os.lstat(child)
         found[child] = 0
+        try: status = os.lstat(child)
+        except OSError as error:
+            found[child] = error.errno
+            continue
         if stat.S_ISDIR(status.st_mode): look(child)
         elif sys.argv[2] == 'read' and stat.S_ISREG(status.st_mode) and status.st_blksize < 1 << 20:
             try: open(child, 'rb').read()
@@ -119,7 +124,7 @@ def seconds_to_end(mount: Path, call: str, target: int | Path, number: signal.Si
 
 
 def walk(tree: Path, *, read: bool = False) -> dict[str, int]:
-    """Return every path below *tree*, with 0; with *read*, with the errno of reading it, if it is a text."""
+    """Return every path below *tree*, with 0, or the errno of its stat; with *read*, of reading it, if it is a text."""
     command = [sys.executable, "-S", "-c", WALKER, str(tree), "read" if read else ""]
     done = subprocess.run(command, check=True, capture_output=True, timeout=PATIENCE)
     return {path: int(number) for path, number in json.loads(done.stdout).items()}
