@@ -93,7 +93,8 @@ def resident(pid: int) -> int:
 
 def start(network: TapNetwork, program: str, *arguments: object) -> subprocess.Popen[str]:
     command = [sys.executable, "-c", program, *map(str, arguments)]
-    return network.start_peer(command, stdout=subprocess.PIPE)
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}  # some import a module of tests
+    return network.start_peer(command, stdout=subprocess.PIPE, env=environment)
 
 
 def line(process: subprocess.Popen[str]) -> str:
