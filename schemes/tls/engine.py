@@ -19,8 +19,6 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from schemefs.conversation.event_log import EventSource
-from schemefs.conversation.protocol import HoldsOctets
 from schemefs.errors import PendingError, SchemeError
 from schemefs.net.buffer import joined
 from schemefs.no_callback import no_callback
@@ -28,15 +26,14 @@ from schemefs.readiness import readiness
 from schemefs.scheme import run_at_once
 from schemes.tls import status
 from schemes.tls.handshake import Handshake
+from schemes.tls.over_stream import OverStream
 from schemes.tls.record_layer import sentence
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from schemefs.conversation import Engine, Setting
-    from schemefs.held_octets import Account
+    from schemefs.conversation import Engine
     from schemefs.net.buffer import Buffer, Chunks
-    from schemefs.net.network_layer import Sink
     from schemefs.scheme import Executor
     from schemefs.timers import Timers
     from schemes.tls.record_layer import RecordLayer
@@ -48,7 +45,7 @@ MAX_WRITE: Final = 1 << 18  # octets of plaintext encrypted in one call
 LATE_INPUT: Final = 1 << 15  # octets that may arrive after close: close_notify and session tickets, not more data
 
 
-class TlsEngine:
+class TlsEngine(OverStream):
     """Satisfies `schemefs.conversation.Engine`. *handshake_ended* and *execute*: see `Handshake`."""
 
     __slots__ = (
@@ -72,7 +69,6 @@ class TlsEngine:
         "plain_out",  # octets of plaintext sent
         "read_shut",
         "receive_buffer",  # plaintext that the caller has not read
-        "stream",
         "unsent_records",  # encrypted, not accepted by the stream yet
         "write_shut",
     )
@@ -88,7 +84,7 @@ class TlsEngine:
         execute: Executor = run_at_once,
     ) -> None:
         self.on_changed: Callable[[], None] = no_callback
-        self.stream = stream
+        super().__init__(stream)
         self.layer = layer
         self.receive_buffer = bytearray()
         self.unsent_records = memoryview(b"")
@@ -108,48 +104,16 @@ class TlsEngine:
         stream.on_changed = self._wakeup.call_soon
         self._move(now)
 
-    # Properties, most of them of the stream
-
-    @property
-    def local(self) -> str:
-        """The stream's local address."""
-        return self.stream.local
-
-    @property
-    def remote(self) -> str:
-        """The stream's remote address."""
-        return self.stream.remote
+    # Calls of the conversation
 
     @property
     def ended(self) -> bool:
         """True: the stream has ended, and no plaintext is left to read."""
         return self.stream.ended and (self.closed or not self.receive_buffer)
 
-    @property
-    def settings(self) -> Mapping[str, Setting]:
-        """The stream's settings; TLS has none of its own."""
-        return self.stream.settings
-
     def status(self, now: float) -> Mapping[str, str | int | float]:
         """Return the TLS rows first, `state` at the top, then the stream's."""
         return status.of_engine(self, now)
-
-    @property
-    def sink(self) -> Sink | None:
-        """The stream's sink; None: no recording, or a stream without events."""
-        return self.stream.sink if isinstance(self.stream, EventSource) else None
-
-    def record_to(self, sink: Sink) -> None:
-        """Record the stream's events. Handshake messages and records appear as its segments."""
-        if isinstance(self.stream, EventSource):
-            self.stream.record_to(sink)
-
-    def charge_to(self, account: Account) -> None:
-        """Count the stream's octets; the plaintext here is RECEIVE_BUFFER at most."""
-        if isinstance(self.stream, HoldsOctets):
-            self.stream.charge_to(account)
-
-    # Calls of the conversation
 
     def opening(self, now: float) -> bool:
         """Return True during connect and handshake. Raises a failure, once, unless plaintext waits to be read."""
