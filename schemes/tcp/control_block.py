@@ -291,8 +291,7 @@ class ControlBlock:
         self.path_mtu = 0
         self.is_path_locked = False
         self.path_search: PathMtuSearch | None = None
-        self.mss = DEFAULT_MSS
-        self.max_payload = DEFAULT_MSS
+        self.mss = self.max_payload = DEFAULT_MSS
         self.take_path(self.path)
 
     def _init_exchange(self) -> None:
@@ -300,16 +299,12 @@ class ControlBlock:
         self.quick_acks = QUICK_ACKS
         self.ack_on_read = AckOnRead()
         self.dsack: tuple[int, int] | None = None
-        self.timeout_due = False
         self.replies = ReplyLimit()
-        self.blocked = False
-        self.limited_until = self.snd.iss
+        self.timeout_due = self.blocked = False
+        self.limited_until = self.small_end = self.snd.iss
         self.stall_reason = ""
-        self.small_end = self.snd.iss
-        self.fin_queued = False
-        self.fin_sent = False
+        self.fin_queued = self.fin_sent = self.peer_closed = False
         self.unsendable: SchemeError | None = None
-        self.peer_closed = False
         self.soft_error: DeliveryError | None = None
         self.sent_at = self.last_segment_at = 0.0
         self.opened_at = self.established_at = -1.0
