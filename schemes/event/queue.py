@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from schemefs.scheme import Watchable
     from schemefs.shares import Share
 
-SLICE: Final = 500  # registrations: 2 ms
+SLICE: Final = 250  # registrations: 1 ms
 ALWAYS = Event.ERR | Event.HUP
 
 
