@@ -4,7 +4,7 @@ With thousands of conversations, most of the daemon's time would go into full co
 they would find nothing: reference counts alone free a conversation (`tests/unit/test_reference_counts.py`). So
 
 * what exists at the start is frozen: no collection looks at it again;
-* what survives a full collection is frozen too, so each one looks at 23,000 new objects at most: 3 to 8 ms;
+* what survives a full collection is frozen too, so each one looks at new objects only;
 * `collect_all`, for idle times, looks at everything, unless that would take longer than `LONGEST`. It finds cycles that
   were frozen before they were dropped, which a plugin may make.
 
