@@ -97,6 +97,9 @@ def parse(text: str, tables: Tables) -> Document:
     except tomllib.TOMLDecodeError as error:
         message = f"not TOML: {error}"
         raise ValueError(message) from None
+    except (ValueError, RecursionError):  # limits of the interpreter, of which TOML has none
+        message = "not usable: a number has too many digits, or lists and tables are nested too deeply"
+        raise ValueError(message) from None
     like: dict[str, object] = {
         "nameservers": [],
         "search": [],

@@ -177,7 +177,7 @@ def _parse_hosts_line(line: str) -> tuple[bytes, list[str]] | None:
     if not words:
         return None
     address = packed(words[0])
-    if address is None or len(words) < 2:
+    if address is None or len(words) < 2 or "\0" in line:
         message = f"a line of the hosts file is ADDRESS NAME…, not {line!r}"
         raise ValueError(message)
     return address, [word.lower().rstrip(".") for word in words[1:]]

@@ -19,6 +19,7 @@ from schemefs.errors import SchemeError
 LOOKUPS: Final = 64  # names being looked up
 CONVERSATIONS: Final = 8192  # of all protocols
 WATCHES: Final = 4096  # in all event queues: what closing one of them removes takes 10 ms
+ERROR_READERS: Final = 64  # open files of icmp/errors and icmp/udp: each ICMP error adds a line to each of them
 ECHO_OCTETS: Final = 2_000_000  # per second: 30 requests of the largest size, or 1,900 of the smallest
 ECHO_OVERHEAD: Final = 1000  # octets: sending a small request takes as long as so many octets of a large one
 
@@ -97,4 +98,5 @@ class Shares:
         self.lookups = Share(LOOKUPS, "look-ups under way", errno.ENOBUFS, uids)
         self.conversations = Share(CONVERSATIONS, "conversations", errno.EMFILE, uids)
         self.watches = Share(WATCHES, "watches in event queues", errno.ENOSPC, uids)
+        self.error_readers = Share(ERROR_READERS, "open files of ICMP errors", errno.EMFILE, uids)
         self.echoes = RateShare(ECHO_OCTETS, uids)

@@ -10,9 +10,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
+import trio
+
 from drivers.passt import examination
 from drivers.passt.options import OPTIONS
-from drivers.passt.program import Passt
+from drivers.passt.program import READY_WITHIN, Passt
 from drivers.stream.options import LARGEST_MTU, mtu_fault
 from drivers.stream.stream_end import StreamEnd
 from schemefs.driver import OptionError
@@ -20,6 +22,7 @@ from schemefs.driver import OptionError
 if TYPE_CHECKING:
     import socket
     from collections.abc import Iterable, Sequence
+    from ipaddress import IPv4Interface
 
     from schemefs.driver import DriverContext, Finding
     from schemefs.driver_option import DriverOption
@@ -56,15 +59,30 @@ class PasstDriver(StreamEnd):
         self._end()
 
     async def another_end(self) -> socket.socket:
-        """Start passt once more."""
+        """Start passt once more. Other calls go on while it does not answer."""
         self._end()
-        return self._start()
+        passt, address = self._new()
+        passt.ask(self.link.mac, address)
+        try:
+            with trio.move_on_after(READY_WITHIN):
+                await trio.lowlevel.wait_readable(passt.socket)
+        except BaseException:
+            passt.end()
+            raise
+        passt.check_answer()
+        return self._use(passt)
 
     def _start(self) -> socket.socket:
+        passt, address = self._new()
+        passt.wait_until_ready(self.link.mac, address)
+        return self._use(passt)
+
+    def _new(self) -> tuple[Passt, IPv4Interface]:
         context = self.context
         assert context.address is not None
-        passt = Passt(context.options["passt"], context.address, context.nameserver, self.link.mtu)
-        passt.wait_until_ready(self.link.mac, context.address)
+        return Passt(context.options["passt"], context.address, context.nameserver, self.link.mtu), context.address
+
+    def _use(self, passt: Passt) -> socket.socket:
         self._passt = passt
         for line in passt.lines():
             self.log.debug("passt: %s", line)

@@ -12,6 +12,7 @@ import shutil
 import signal
 import socket
 import subprocess
+from contextlib import suppress
 from ipaddress import IPv4Address, IPv4Interface
 from struct import Struct
 from typing import Final
@@ -21,7 +22,7 @@ from schemefs.driver import DriverError
 from schemefs.errors import out_of_descriptors
 
 READY_WITHIN: Final = 5.0  # seconds; passt answers in 0.1
-END_WITHIN: Final = 2.0
+END_WITHIN: Final = 0.2  # its socket is closed then; the daemon waits, so not for long
 _LENGTH: Final = Struct(">I")
 _NOISE: Final = "Failed to send"  # …bytes to syslog: a machine without syslog has nothing else to say
 _ARP_REQUEST: Final = bytes.fromhex("0001080006040001")  # RFC 826: Ethernet, IPv4, a request
@@ -83,15 +84,25 @@ class Passt:
 
         DriverError: none comes, and passt is ended.
         """
-        target = next(host for host in address.network if host != address.ip)
-        question = b"\xff" * 6 + mac + b"\x08\x06" + _ARP_REQUEST + mac + address.ip.packed + bytes(6) + target.packed
+        self.ask(mac, address)
         with selectors.DefaultSelector() as selector:
             selector.register(self.socket, selectors.EVENT_READ)
-            try:
-                self.socket.sendall(_LENGTH.pack(len(question)) + question)
-                has_answer = bool(selector.select(READY_WITHIN)) and bool(self.socket.recv(1, socket.MSG_PEEK))
-            except OSError:
-                has_answer = False
+            selector.select(READY_WITHIN)
+        self.check_answer()
+
+    def ask(self, mac: bytes, address: IPv4Interface) -> None:
+        """Send an ARP request, as *address* at *mac*."""
+        target = next(host for host in address.network if host != address.ip)
+        question = b"\xff" * 6 + mac + b"\x08\x06" + _ARP_REQUEST + mac + address.ip.packed + bytes(6) + target.packed
+        with suppress(OSError):  # it has ended: `check_answer` says so
+            self.socket.sendall(_LENGTH.pack(len(question)) + question)
+
+    def check_answer(self) -> None:
+        """Raise DriverError, and end passt, unless an answer can be read now."""
+        try:
+            has_answer = bool(self.socket.recv(1, socket.MSG_PEEK))
+        except OSError:
+            has_answer = False
         if not has_answer:
             raise DriverError(f"passt can't give a network ({self.end()}); --driver loopback needs none")
 

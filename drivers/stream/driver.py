@@ -33,6 +33,7 @@ class StreamDriver(StreamEnd):
         super().__init__(context)
         self._path: str = self.context.options["socket"] or ""
         self._listener: socket.socket | None = None
+        self._made = (0, 0)  # the identity of the listener's path
 
     def open(self) -> None:
         """Connect, or listen. A listener starts without another end: frames are dropped until it comes."""
@@ -43,6 +44,7 @@ class StreamDriver(StreamEnd):
         peer = None
         if listens:
             self._listener = rendezvous.listen(self._path)
+            self._made = rendezvous.identity(self._path)
         else:
             peer = self._connected_socket()
         role = "listen" if listens else "connect"
@@ -63,7 +65,8 @@ class StreamDriver(StreamEnd):
         if listener is not None:
             listener.close()
             try:
-                os.unlink(self._path)
+                if rendezvous.identity(self._path) == self._made:  # else another mount has made one there
+                    os.unlink(self._path)
             except OSError as error:
                 self.log.warning("the socket %s could not be removed: %s", self._path, error.strerror)
 

@@ -27,17 +27,18 @@ class FramingError(Exception):
 class FrameReader:
     """Octets in, frames out.
 
-    Use: receive into `space`, then `received(count, deliver)`.
+    Use: receive into `space`, then `received(count)`, then `deliver` until it returns False.
     """
 
     def __init__(self) -> None:
         self._pool = BufferPool(BUFFER_OCTETS, keep=4)
         self._buffers = [self._pool.take()]  # a list of one: `is_in_use` counts the references of its element
+        self._begin = 0  # of the next frame
         self._filled = 0
 
     @property
     def space(self) -> memoryview:
-        """Where the next octets belong; never empty."""
+        """Where the next octets belong once `deliver` has returned False; never empty."""
         return memoryview(self._buffers[0])[self._filled :]
 
     @property
@@ -47,19 +48,26 @@ class FrameReader:
 
     def reset(self) -> None:
         """Forget the part of a frame that has come: another peer begins with a length."""
-        self._filled = 0
+        self._begin = self._filled = 0
 
-    def received(self, count: int, deliver: Callable[[memoryview], None]) -> None:
-        """Call *deliver* with each frame that is whole now. FramingError: a length is impossible."""
+    def received(self, count: int) -> None:
+        """Note that *count* octets were received into `space`."""
         self._filled += count
-        begin = 0
-        try:
-            while (end := self._end_of_frame(begin)) <= self._filled:
-                at, begin = begin, end
-                if end - at > LENGTH.size:  # an empty frame has nothing to deliver
-                    deliver(memoryview(self._buffers[0])[at + LENGTH.size : end])
-        finally:
-            self._drop(begin)
+
+    def deliver(self, deliver: Callable[[memoryview], None], limit: int) -> bool:
+        """Call *deliver* with at most *limit* whole frames. Return whether more may wait.
+
+        FramingError: a length is impossible.
+        """
+        for _ in range(limit):
+            at, end = self._begin, self._end_of_frame(self._begin)
+            if end > self._filled:
+                self._drop(at)
+                return False
+            self._begin = end
+            if end - at > LENGTH.size:  # an empty frame has nothing to deliver
+                deliver(memoryview(self._buffers[0])[at + LENGTH.size : end])
+        return True
 
     def _end_of_frame(self, begin: int) -> int:
         """Return the offset behind the frame at *begin*, which may not have come whole."""
@@ -82,4 +90,4 @@ class FrameReader:
         elif count and rest:
             buffer = self._buffers[0]
             buffer[:rest] = buffer[count : self._filled]
-        self._filled = rest
+        self._begin, self._filled = 0, rest

@@ -105,8 +105,8 @@ class StreamLink(Link):
         self._report_space(now)
         return True
 
-    def deliver(self, count: int, now: float) -> None:
-        """Pass on the frames in *count* octets that were received into `reader.space`. FramingError: see there."""
+    def deliver(self, now: float, limit: int) -> bool:
+        """Pass on at most *limit* frames that `reader` has. Return whether more may wait. FramingError: see there."""
 
         def deliver(frame: memoryview) -> None:
             self._received_frames += 1
@@ -117,7 +117,7 @@ class StreamLink(Link):
                 self.observe((frame,), NO_OFFLOAD, outgoing=False, now=now)
             self.receive(frame, NO_OFFLOAD, now)
 
-        self.reader.received(count, deliver)
+        return self.reader.deliver(deliver, limit)
 
     def statistics(self) -> Mapping[str, int | float | str]:
         """Return the counters of frames, then of the socket."""

@@ -52,6 +52,12 @@ def accepted(listener: socket.socket) -> socket.socket:
     return peer
 
 
+def identity(path: str) -> tuple[int, int]:
+    """Return what tells the file at *path* from a later one: device and inode. OSError: there is none."""
+    status = os.stat(path)
+    return status.st_dev, status.st_ino
+
+
 def prepare(peer: socket.socket) -> None:
     """Make *peer* non-blocking, with room for some frames of the largest size."""
     peer.setblocking(False)

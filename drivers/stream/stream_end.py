@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from schemefs.driver import DriverContext
 
-BURST: Final = 16  # system calls for one wake-up; then the readers that they woke run
+BURST: Final = 32  # frames in a row; then the readers that they woke run
 FIRST_WAIT: Final = 0.05  # seconds until the next attempt at another end; twice as long after each
 LONGEST_WAIT: Final = 2.0
 
@@ -101,19 +101,19 @@ class StreamEnd(Driver):
         assert peer is not None
         while True:
             await trio.lowlevel.wait_readable(peer)
-            for _ in range(BURST):
-                try:
-                    count = peer.recv_into(link.reader.space)
-                    if not count:
-                        self._disconnect("it has closed the connection")
-                        return
-                    link.deliver(count, trio.current_time())
-                except BlockingIOError:
-                    break
-                except (OSError, FramingError) as error:
-                    self._disconnect(str(error))
+            try:
+                count = peer.recv_into(link.reader.space)
+                if not count:
+                    self._disconnect("it has closed the connection")
                     return
-            await trio.lowlevel.checkpoint()
+                link.reader.received(count)
+                while link.deliver(trio.current_time(), BURST):
+                    await trio.lowlevel.checkpoint()
+            except BlockingIOError:
+                continue
+            except (OSError, FramingError) as error:
+                self._disconnect(str(error))
+                return
 
     def _disconnect(self, reason: str) -> None:
         peer, self._peer = self._peer, None

@@ -16,6 +16,7 @@ from schemes.icmp.text_stream import TextStream
 
 if TYPE_CHECKING:
     from schemefs.net.network_layer import DeliveryError
+    from schemefs.shares import Share
     from schemes.icmp.icmp import Icmp
 
 _PORTS: Final = Struct(">HH")
@@ -24,8 +25,12 @@ _PORTS: Final = Struct(">HH")
 class Errors(TextStream):
     """All errors, or those about one local UDP port. A line gives the number of errors that a slow reader missed."""
 
-    def __init__(self, icmp: Icmp, udp_port: int | None = None) -> None:
+    def __init__(self, icmp: Icmp, share: Share, uid: int, udp_port: int | None = None) -> None:
+        """EMFILE: *uid* has as many of them as *share* allows."""
         super().__init__()
+        share.take(uid)
+        self._share = share
+        self._uid = uid
         self._icmp = icmp
         self._udp_port = udp_port
         self._missed = 0
@@ -48,6 +53,7 @@ class Errors(TextStream):
         """Stop observing errors."""
         del now
         self._icmp.error_observers.remove(self._observe)
+        self._share.give_back(self._uid)
 
 
 def _local_port(error: DeliveryError) -> int:

@@ -98,7 +98,7 @@ class IcmpScheme(ConversationScheme):
                 ),
                 "stats": TextFile(self._statistics),
                 "err": self.err,
-                "errors": _SharedStreamFile(lambda _uid, _now: Errors(self.engine), mode=0o444),
+                "errors": _SharedStreamFile(self._errors(), mode=0o444),
                 "clone": self.clone,
                 "echo": _Addresses(self.address_file).described("echo/HOST: requests and replies in Redox's octets"),
                 "ping": _Addresses(_streams(self._parse_ping)).described("ping/HOST[,count=4,…]: read it"),
@@ -121,7 +121,10 @@ class IcmpScheme(ConversationScheme):
 
     def _parse_udp_port(self, text: str) -> Opener:
         port = parse_number(text, 1, 65535)
-        return lambda _uid, _now: Errors(self.engine, port)
+        return self._errors(port)
+
+    def _errors(self, port: int | None = None) -> Opener:
+        return lambda uid, _now: Errors(self.engine, self.context.shares.error_readers, uid, port)
 
     def _to(self, host: str, begin: Callable[[Path, int, float], SharedStream]) -> Opener:
         """Return an opener for a stream to *host* that begins when the address is known: at once, or after a lookup."""

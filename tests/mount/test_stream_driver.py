@@ -115,6 +115,17 @@ def test_a_socket_that_a_killed_listener_left_is_replaced(tmp_path: Path) -> Non
     assert not path.exists()
 
 
+def test_the_socket_of_a_newer_mount_is_left(tmp_path: Path) -> None:
+    path = tmp_path / "socket"
+    arguments = ("--driver", "stream", "--socket", str(path), "--listen")
+    with SchemeMount(*arguments) as older:
+        path.unlink()
+        with SchemeMount(*arguments):
+            older.close()
+            assert path.is_socket()
+        assert not path.exists()
+
+
 def test_a_relative_path_is_of_the_callers_directory(tmp_path: Path) -> None:
     point = tmp_path / "mount"
     point.mkdir()

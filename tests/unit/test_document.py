@@ -132,6 +132,8 @@ def test_a_driver_of_another_package_has_options_of_its_own():
         ("interface = 3", "interface must be a table"),
         ("[log]\ntcp = 3", "log.tcp must be a text"),
         ("a = 1\na = 2", "not TOML"),
+        ("a = " + 3000 * "[", "lists and tables are nested too deeply"),
+        ("a = " + 9999 * "1", "a number has too many digits"),
     ],
 )
 def test_what_is_wrong_is_said_in_a_sentence(text, words):

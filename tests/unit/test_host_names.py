@@ -34,6 +34,11 @@ def test_an_unknown_host() -> None:
     assert (raised.value.errno, raised.value.sentence) == (errno.ENOENT, sentence)
 
 
+def test_a_nul_is_in_no_name() -> None:
+    with pytest.raises(ValueError, match=r"not '10\.0\.2\.3 a\\x00b'$"):
+        Names("").set_hosts("10.0.2.3 a\0b\n")
+
+
 def test_a_bad_line_is_quoted_and_replaces_nothing() -> None:
     names = Names("10.0.2.2 peer\n")
     with pytest.raises(ValueError, match=r"^a line of the hosts file is ADDRESS NAME…, not 'peer 10\.0\.2\.3'$"):

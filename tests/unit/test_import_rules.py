@@ -42,7 +42,9 @@ ALLOWED = {
         "subprocess",
     },
     "drivers.stream": {"trio", "os", "socket", "stat"},
-    "drivers.passt": {"drivers.stream", "os", "pathlib", "selectors", "shutil", "signal", "socket", "subprocess"},
+    "drivers.passt": {
+        "drivers.stream", "trio", "os", "pathlib", "selectors", "shutil", "signal", "socket", "subprocess",
+    },
     "schemefs.fs": PURE | {
         "schemefs.scheme", "schemefs.handle", "schemefs.nodes", "schemefs.readme", "schemefs.errors",
         "schemefs.failures", "schemefs.timers", "schemefs.call_soon", "schemefs.log", "schemefs.no_callback",

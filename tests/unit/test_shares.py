@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from typing import TYPE_CHECKING, cast
 
 import pytest
 from hypothesis import given
@@ -10,6 +11,10 @@ from hypothesis import strategies as st
 
 from schemefs.errors import SchemeError
 from schemefs.shares import RateShare, Share
+from schemes.icmp.errors import Errors
+
+if TYPE_CHECKING:
+    from schemes.icmp.icmp import Icmp
 
 FREE = frozenset((0, 7))
 
@@ -80,3 +85,21 @@ def test_a_user_that_is_quiet_is_forgotten() -> None:
     for uid in range(1000, 2000):
         share.reserve(uid, 1000, float(uid))
     assert len(share._turns) < 10
+
+
+class Observed:
+    """What `Errors` uses of the engine."""
+
+    def __init__(self) -> None:
+        self.error_observers: list[object] = []
+
+
+def test_readers_of_icmp_errors_have_a_share_that_ends_with_them() -> None:
+    share, engine = Share(1, "open files", errno.EMFILE, FREE), cast("Icmp", Observed())
+    first = Errors(engine, share, 1000)
+    with pytest.raises(SchemeError):
+        Errors(engine, share, 1000)
+    assert len(engine.error_observers) == 1
+    first.end(0.0)
+    Errors(engine, share, 1000, 53).end(0.0)
+    assert not engine.error_observers

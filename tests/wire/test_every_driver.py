@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import socket
-import threading
+import subprocess
+import sys
 from collections.abc import Iterator
-from contextlib import suppress
 from ipaddress import IPv4Interface
 from pathlib import Path
 
@@ -29,6 +28,21 @@ class TestLoopback(DriverContract):
         return wire.header(HERE, HERE, 253, 4) + b"echo"
 
 
+ECHO = """
+import socket, sys
+listener = socket.create_server(sys.argv[1], family=socket.AF_UNIX)
+print("ready", flush=True)
+while True:
+    peer, _ = listener.accept()
+    try:
+        while octets := peer.recv(1 << 16):
+            peer.sendall(octets)
+    except ConnectionError:
+        pass
+    peer.close()
+"""
+
+
 class TestStream(DriverContract):
     driver = StreamDriver
 
@@ -36,29 +50,15 @@ class TestStream(DriverContract):
     def other_end(self, tmp_path: Path) -> Iterator[None]:
         """A program that sends every frame back."""
         path = str(tmp_path / "socket")
-        listener = socket.create_server(path, family=socket.AF_UNIX)
         type(self).options = {"socket": path}
-        thread = threading.Thread(target=echo, args=(listener,))
-        thread.start()
-        yield
-        listener.shutdown(socket.SHUT_RDWR)
-        thread.join(10)
-        listener.close()
+        with subprocess.Popen([sys.executable, "-c", ECHO, path], stdout=subprocess.PIPE, text=True) as echo:
+            assert echo.stdout is not None
+            assert echo.stdout.readline() == "ready\n"
+            yield
+            echo.kill()
 
     def question(self, link: Link) -> bytes:
         return b"\xff" * 6 + link.mac + b"\x88\xb5" + bytes(46)  # IEEE 802: an EtherType for experiments
-
-
-def echo(listener: socket.socket) -> None:
-    """Send back what each connection brings, until *listener* is shut down."""
-    while True:
-        try:
-            peer, _ = listener.accept()
-        except OSError:
-            return
-        with peer, suppress(ConnectionError):
-            while octets := peer.recv(1 << 16):
-                peer.sendall(octets)
 
 
 @pytest.mark.needs("root", "tap")

@@ -22,7 +22,9 @@ def put(reader: FrameReader, octets: bytes, frames: list[bytes]) -> None:
         count = min(len(space), len(octets))
         space[:count] = octets[:count]
         del space
-        reader.received(count, lambda frame: frames.append(bytes(frame)))
+        reader.received(count)
+        while reader.deliver(lambda frame: frames.append(bytes(frame)), 3):
+            pass
         octets = octets[count:]
 
 
@@ -50,7 +52,8 @@ def test_a_view_that_is_kept_keeps_its_octets() -> None:
     for _ in range(3):
         octets = framed(frames) + b"\0\0"
         reader.space[: len(octets)] = octets
-        reader.received(len(octets), kept.append)
+        reader.received(len(octets))
+        assert not reader.deliver(kept.append, 3)
         reader.reset()
     assert [bytes(view) for view in kept] == frames * 3
     assert reader.lent == 3
@@ -71,7 +74,20 @@ def test_a_receiver_that_fails_loses_no_other_frame() -> None:
 
     octets = framed([b"bad", b"good"])
     reader.space[: len(octets)] = octets
+    reader.received(len(octets))
     with pytest.raises(RuntimeError):
-        reader.received(len(octets), fail)
-    reader.received(0, lambda frame: seen.append(bytes(frame)))
+        reader.deliver(fail, 3)
+    reader.deliver(lambda frame: seen.append(bytes(frame)), 3)
     assert seen == [b"good"]
+
+
+def test_no_more_frames_than_asked_are_delivered_at_once() -> None:
+    reader, seen = FrameReader(), list[bytes]()
+    octets = framed([bytes([n]) for n in range(5)])
+    reader.space[: len(octets)] = octets
+    reader.received(len(octets))
+    assert reader.deliver(lambda frame: seen.append(bytes(frame)), 2)
+    assert len(seen) == 2
+    assert reader.deliver(lambda frame: seen.append(bytes(frame)), 2)
+    assert not reader.deliver(lambda frame: seen.append(bytes(frame)), 2)
+    assert seen == [bytes([n]) for n in range(5)]
