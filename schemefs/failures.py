@@ -6,6 +6,7 @@ the process may be gone when `err` is read). The asking process gets
     1  its own failure; nothing, if a call of the same thread has succeeded since
     2  the newest failure of a child since its own last success, for a shell that reads `err` itself
     3  the newest failure of its parent, or of a child of the same parent: `cat tcp/HOST:PORT || cat tcp/err`
+       (2 and 3: a child's child counts too, as in `timeout 5 cat tcp/HOST:PORT || cat tcp/err`)
     4  the newest failure of its session
     5  the newest failure of its uid in the last `RECENT` seconds
 
@@ -47,6 +48,12 @@ class Process:
     parent: int
     session: int
     age: float  # seconds since the start
+    grandparent: int = 0  # parent of the parent: a shell whose child is timeout, xargs or `$( )`
+
+    @property
+    def line(self) -> tuple[int, int, int]:
+        """The process, its parent, and the parent of that."""
+        return self.pid, self.parent, self.grandparent
 
     def is_same(self, other: Process) -> bool:
         """Return whether *other* is this process, at another time."""
@@ -190,17 +197,17 @@ class Failures:
 
     def _children(self, failures: list[Failure], parent: int) -> Iterator[Failure]:
         begin = self._begin(parent)
-        return (each for each in failures if each.process and each.process.parent == parent and each.time >= begin)
+        return (
+            each
+            for each in failures
+            if each.process and parent in (each.process.parent, each.process.grandparent) and each.time >= begin
+        )
 
     def _relatives(self, failures: list[Failure], parent: int) -> Iterator[Failure]:
         if not parent:
             return iter(())
         begin = self._begin(parent)
-        return (
-            each
-            for each in failures
-            if each.process and parent in (each.process.pid, each.process.parent) and each.time >= begin
-        )
+        return (each for each in failures if each.process and parent in each.process.line and each.time >= begin)
 
     def _of_session(self, failures: list[Failure], session: int) -> Iterator[Failure]:
         if not session:

@@ -50,7 +50,16 @@ def process_of(pid: int) -> Process | None:
         return None
     start = int(fields[_START])
     age = max(time.clock_gettime(time.CLOCK_BOOTTIME) - start / _TICKS, 0.0)
-    return Process(pid, start, parent=int(fields[_PARENT]), session=int(fields[_SESSION]), age=age)
+    parent = int(fields[_PARENT])
+    return Process(pid, start, parent, int(fields[_SESSION]), age, _parent_of(parent))
+
+
+def _parent_of(pid: int) -> int:
+    """Return the parent of process *pid*; 0: it is gone, or outside the daemon's pid namespace."""
+    try:
+        return int(_stat(pid)[_PARENT]) if pid else 0
+    except OSError:
+        return 0
 
 
 def is_killed(pid: int) -> bool:

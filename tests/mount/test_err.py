@@ -52,6 +52,7 @@ def python(scheme: Path, program: str) -> str:
         "cat tcp/127.0.0.1:{} 2>/dev/null || { read -r why <tcp/err; echo $why; }",
         "{ true <>tcp/127.0.0.1:{}; } 2>/dev/null || cat tcp/err",
         "exec 3<>tcp/127.0.0.1:{} || cat tcp/err",
+        "cat tcp/127.0.0.1:1 2>/dev/null; timeout 20 cat tcp/127.0.0.1:{} 2>/dev/null || cat tcp/err",
     ],
 )
 def test_sixty_failures_in_parallel_have_sixty_right_sentences(scheme: Path, command: str) -> None:

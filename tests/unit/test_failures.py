@@ -30,7 +30,9 @@ class World:
         if process is None:
             return None
         age = self.now - self.begun[pid]
-        return Process(process.pid, process.start, process.parent, process.session, age)
+        parent = self.processes.get(process.parent)
+        above = parent.parent if parent is not None else 0
+        return Process(process.pid, process.start, process.parent, process.session, age, above)
 
     def process(self, pid: int, parent: int = 10, session: int = 10) -> int:
         """Start a process, in the place of an older one with its pid."""
@@ -63,6 +65,15 @@ class World:
 @pytest.fixture
 def world() -> World:
     return World()
+
+
+def test_a_child_of_a_child_is_newer_than_an_older_child(world: World) -> None:
+    """`cat A; timeout 5 cat B || cat err`: the shell is 10, and reads as 14 or itself."""
+    world.fails(world.process(11), "A")
+    timeout = world.process(12)
+    world.fails(world.process(13, parent=timeout), "B")
+    assert world.told(world.process(14)) == "B"
+    assert world.told(10) == "B"
 
 
 def test_a_process_is_told_its_own_failure_not_a_newer_one_of_another(world: World) -> None:
