@@ -22,7 +22,7 @@ A success costs one store into a dictionary. Memory is bounded: the oldest failu
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -152,12 +152,15 @@ class Failures:
         valid = [each for each in own if each.time > success and each.time > self._last(scheme, each.thread)]
         if valid:
             return next((each for each in valid if each.thread == caller.pid), valid[0])
-        child = next((each for each in self._children(visible, process.pid) if each.time > success), None)
-        if child is not None or own or success:
+        child = self._newest(visible, process.pid, lambda other: process.pid in (other.parent, other.grandparent))
+        if child is not None and child.time > success:
             return child
+        if own or success:
+            return None
+        # The number of a session is the pid of the process that began it.
         return (
-            next(self._relatives(visible, process.parent), None)
-            or next(self._of_session(visible, process.session), None)
+            self._newest(visible, process.parent, lambda other: process.parent in other.line)
+            or self._newest(visible, process.session, lambda other: other.session == process.session)
             or self._recent(visible, caller)
         )
 
@@ -195,25 +198,13 @@ class Failures:
         process = self._find(pid)
         return self._clock() - process.age - TICK if process is not None else 0.0
 
-    def _children(self, failures: list[Failure], parent: int) -> Iterator[Failure]:
-        begin = self._begin(parent)
-        return (
-            each
-            for each in failures
-            if each.process and parent in (each.process.parent, each.process.grandparent) and each.time >= begin
-        )
-
-    def _relatives(self, failures: list[Failure], parent: int) -> Iterator[Failure]:
-        if not parent:
-            return iter(())
-        begin = self._begin(parent)
-        return (each for each in failures if each.process and parent in each.process.line and each.time >= begin)
-
-    def _of_session(self, failures: list[Failure], session: int) -> Iterator[Failure]:
-        if not session:
-            return iter(())
-        begin = self._begin(session)  # the number of a session is the pid of the process that began it
-        return (each for each in failures if each.process and each.process.session == session and each.time >= begin)
+    def _newest(self, failures: list[Failure], elder: int, is_related: Callable[[Process], bool]) -> Failure | None:
+        """Return the newest failure of a related process since the process *elder* began; None: there is none."""
+        if not elder:
+            return None
+        begin = self._begin(elder)
+        related = (each for each in failures if each.process and is_related(each.process) and each.time >= begin)
+        return next(related, None)
 
     def _recent(self, failures: list[Failure], caller: Caller) -> Failure | None:
         after = self._clock() - RECENT

@@ -22,7 +22,6 @@ from schemefs.driver import OptionError
 if TYPE_CHECKING:
     import socket
     from collections.abc import Iterable, Sequence
-    from ipaddress import IPv4Interface
 
     from schemefs.driver import DriverContext, Finding
     from schemefs.driver_option import DriverOption
@@ -61,8 +60,8 @@ class PasstDriver(StreamEnd):
     async def another_end(self) -> socket.socket:
         """Start passt once more. Other calls go on while it does not answer."""
         self._end()
-        passt, address = self._new()
-        passt.ask(self.link.mac, address)
+        passt = self._new()
+        passt.ask(self.link.mac)
         try:
             with trio.move_on_after(READY_WITHIN):
                 await trio.lowlevel.wait_readable(passt.socket)
@@ -73,14 +72,14 @@ class PasstDriver(StreamEnd):
         return self._use(passt)
 
     def _start(self) -> socket.socket:
-        passt, address = self._new()
-        passt.wait_until_ready(self.link.mac, address)
+        passt = self._new()
+        passt.wait_until_ready(self.link.mac)
         return self._use(passt)
 
-    def _new(self) -> tuple[Passt, IPv4Interface]:
+    def _new(self) -> Passt:
         context = self.context
         assert context.address is not None
-        return Passt(context.options["passt"], context.address, context.nameserver, self.link.mtu), context.address
+        return Passt(context.options["passt"], context.address, context.nameserver, self.link.mtu)
 
     def _use(self, passt: Passt) -> socket.socket:
         self._passt = passt

@@ -39,7 +39,7 @@ def examine() -> Iterator[Finding]:
         yield Finding("passt", str(error), fix="apt-get install --reinstall passt", good=False)
         return
     try:
-        passt.wait_until_ready(_TRIAL_MAC, _TRIAL)
+        passt.wait_until_ready(_TRIAL_MAC)
     except DriverError as error:
         yield Finding("passt", str(error), fix="mount with --driver loopback, or as root with --driver tap")
         return

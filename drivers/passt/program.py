@@ -14,16 +14,15 @@ import socket
 import subprocess
 from contextlib import suppress
 from ipaddress import IPv4Address, IPv4Interface
-from struct import Struct
 from typing import Final
 
+from drivers.stream.framing import LENGTH
 from drivers.stream.rendezvous import enlarge, prepare
 from schemefs.driver import DriverError
 from schemefs.errors import out_of_descriptors
 
 READY_WITHIN: Final = 5.0  # seconds; passt answers in 0.1
 END_WITHIN: Final = 0.2  # its socket is closed then; the daemon waits, so not for long
-_LENGTH: Final = Struct(">I")
 _NOISE: Final = "Failed to send"  # …bytes to syslog: a machine without syslog has nothing else to say
 _ARP_REQUEST: Final = bytes.fromhex("0001080006040001")  # RFC 826: Ethernet, IPv4, a request
 
@@ -42,6 +41,7 @@ class Passt:
         prepare(ours)
         enlarge(theirs)  # it stays blocking: passt finishes a frame that the socket took a part of by waiting
         self.socket = ours
+        self._address = address
         self.written, stderr = os.pipe()
         for end in (self.written, stderr):
             os.set_blocking(end, False)  # passt must not wait for a reader of its lines: those beyond the pipe are lost
@@ -79,23 +79,24 @@ class Passt:
         texts = [line.decode(errors="backslashreplace").strip() for line in whole]
         return [text for text in texts if text and not text.startswith(_NOISE)]
 
-    def wait_until_ready(self, mac: bytes, address: IPv4Interface) -> None:
+    def wait_until_ready(self, mac: bytes) -> None:
         """Ask for a neighbor's hardware address, and wait until an answer can be read.
 
         DriverError: none comes, and passt is ended.
         """
-        self.ask(mac, address)
+        self.ask(mac)
         with selectors.DefaultSelector() as selector:
             selector.register(self.socket, selectors.EVENT_READ)
             selector.select(READY_WITHIN)
         self.check_answer()
 
-    def ask(self, mac: bytes, address: IPv4Interface) -> None:
-        """Send an ARP request, as *address* at *mac*."""
+    def ask(self, mac: bytes) -> None:
+        """Send an ARP request, as the guest's address at *mac*."""
+        address = self._address
         target = next(host for host in address.network if host != address.ip)
         question = b"\xff" * 6 + mac + b"\x08\x06" + _ARP_REQUEST + mac + address.ip.packed + bytes(6) + target.packed
         with suppress(OSError):  # it has ended: `check_answer` says so
-            self.socket.sendall(_LENGTH.pack(len(question)) + question)
+            self.socket.sendall(LENGTH.pack(len(question)) + question)
 
     def check_answer(self) -> None:
         """Raise DriverError, and end passt, unless an answer can be read now."""

@@ -5,7 +5,6 @@ The other end completes no checksum and cuts no super-segment: both are done her
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING, Final
 
 from drivers.stream.framing import LARGEST_FRAME, LENGTH, FrameReader
@@ -15,6 +14,7 @@ from schemefs.net.buffer import total_length
 from schemefs.net.offload import NO_OFFLOAD, split
 
 if TYPE_CHECKING:
+    import logging
     import socket
     from collections.abc import Callable, Mapping
 
@@ -29,17 +29,19 @@ class StreamLink(Link):
 
     medium = Medium.ETHERNET
 
-    def __init__(self, name: str, *, mac: bytes, mtu: int, device: str, on_blocked: Callable[[], None]) -> None:
+    def __init__(
+        self, name: str, *, mac: bytes, mtu: int, device: str, log: logging.Logger, on_blocked: Callable[[], None]
+    ) -> None:
         super().__init__()
         self.name = name
         self.mac = mac
         self.mtu = mtu
         self.device = device
-        self.log = logging.getLogger(f"schemefs.stream.{name}")
+        self.log = log
         self.reader = FrameReader()
         self._on_blocked = on_blocked
         self._socket: socket.socket | None = None
-        self._rest: list[memoryview] = []  # of frames that the socket has taken a part of
+        self._rest = memoryview(b"")  # of frames that the socket has taken a part of
         self._is_refusing = False
         self._sent_frames = 0
         self._sent_octets = 0
@@ -64,7 +66,7 @@ class StreamLink(Link):
     def disconnected(self, now: float) -> None:
         """Drop frames, as an unplugged cable does, until `connected`."""
         self._socket = None
-        self._rest.clear()
+        self._rest = memoryview(b"")
         self._report_space(now)
 
     def send(self, chunks: Chunks, offload: Offload, now: float) -> bool:
@@ -97,9 +99,8 @@ class StreamLink(Link):
 
     def flush(self, now: float) -> bool:
         """Write what is left of the frames that were taken. Return whether all of it has gone; `on_space` follows."""
-        rest, self._rest = self._rest, []
-        if rest and self._socket is not None:
-            self._keep_rest(rest, self._sent(rest))
+        if self._rest:
+            self._rest = self._rest[self._sent([self._rest]) :]
         if self._rest:
             return False
         self._report_space(now)
@@ -149,12 +150,12 @@ class StreamLink(Link):
         sent = self._sent(vector)
         if not sent:
             return False
-        self._keep_rest(vector, sent)
-        if self._rest:
+        if sent < total_length(vector):  # a copy: the chunks are the sender's
+            self._rest = memoryview(b"".join(vector))[sent:]
             self._on_blocked()
         return True
 
-    def _sent(self, vector: list[Buffer] | list[memoryview]) -> int:
+    def _sent(self, vector: list[Buffer]) -> int:
         """Return how many octets the socket took. A peer that is gone takes all: the receiving task notices its end."""
         assert self._socket is not None
         try:
@@ -164,11 +165,6 @@ class StreamLink(Link):
         except OSError as error:
             self.log.debug("a frame was not sent: %s", error.strerror)
             return total_length(vector)
-
-    def _keep_rest(self, vector: list[Buffer] | list[memoryview], sent: int) -> None:
-        """Keep what comes after the first *sent* octets: copies of it, since the chunks are the sender's."""
-        octets = memoryview(b"".join(vector))[sent:] if sent < total_length(vector) else None
-        self._rest = [] if octets is None else [octets]
 
     def _report_space(self, now: float) -> None:
         if self._is_refusing:

@@ -76,6 +76,7 @@ class StreamEnd(Driver):
             mac=self.context.mac or b"\x02" + hashlib.sha256(mac_seed.encode(errors="surrogateescape")).digest()[:5],
             mtu=self.context.mtu or mtu,
             device=device,
+            log=self.log,
             on_blocked=self._on_blocked,
         )
 

@@ -108,8 +108,7 @@ class Handshakes:
         """Process an ACK without a connection; False: it is to be answered with RST. SchemeError: no route."""
         if now >= listener.cookies_until or segment.flags & (SYN | RST):
             return False
-        offset = self._tcp.numbers.choose(key, now)[1]
-        mss = self._cookies.check(key, offset, segment.seq - 1 & WIRE, segment.ack - 1 & WIRE, now)
+        mss, offset = self._redeemed(key, segment, now)
         if mss:
             if listener.takes_syn():
                 path = self._tcp.network.path(source, destination)
@@ -127,8 +126,7 @@ class Handshakes:
         if now >= listener.cookies_until or not listener.has_room:
             return False
         key = connection.key
-        offset = self._tcp.numbers.choose(key, now)[1]
-        mss = self._cookies.check(key, offset, segment.seq - 1 & WIRE, segment.ack - 1 & WIRE, now)
+        mss, offset = self._redeemed(key, segment, now)
         if not mss:
             return False
         closing.end(connection)
@@ -137,6 +135,11 @@ class Handshakes:
         segment.ack &= WIRE
         self._open_by_cookie(listener, connection.path, key, connection.ports, segment, mss, offset, now)
         return True
+
+    def _redeemed(self, key: bytes, segment: Segment, now: float) -> tuple[int, int]:
+        """Return the MSS of the cookie that *segment* acknowledges (0: it is none), and the offset of timestamps."""
+        offset = self._tcp.numbers.choose(key, now)[1]
+        return self._cookies.check(key, offset, segment.seq - 1 & WIRE, segment.ack - 1 & WIRE, now), offset
 
     def _open_by_cookie(
         self,

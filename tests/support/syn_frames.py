@@ -1,4 +1,4 @@
-"""Frames with SYNs of strangers, made at once: a flood must cost its sender less than those who take it."""
+"""Frames with SYNs of strangers, made at once: a flood must cost its sender less than its receiver."""
 
 from __future__ import annotations
 

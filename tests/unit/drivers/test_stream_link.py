@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 from collections.abc import Iterator
 from struct import pack, unpack
@@ -21,7 +22,8 @@ class World:
         self.ours, self.theirs = socket.socketpair()
         prepare(self.ours)
         self.blocked = 0
-        self.link = StreamLink("eth0", mac=b"\2" * 6, mtu=1500, device="stream:x", on_blocked=self.block)
+        log = logging.getLogger("schemefs.stream.eth0")
+        self.link = StreamLink("eth0", mac=b"\2" * 6, mtu=1500, device="stream:x", log=log, on_blocked=self.block)
         self.spaces: list[float] = []
         self.link.on_space = self.spaces.append
 
