@@ -17,9 +17,8 @@ from ipaddress import IPv4Address, IPv4Interface
 from typing import Final
 
 from drivers.stream.framing import LENGTH
-from drivers.stream.rendezvous import enlarge, prepare
+from drivers.stream.rendezvous import driver_error, enlarge, prepare
 from schemefs.driver import DriverError
-from schemefs.errors import out_of_descriptors
 
 READY_WITHIN: Final = 5.0  # seconds; passt answers in 0.1
 END_WITHIN: Final = 0.2  # its socket is closed then; the daemon waits, so not for long
@@ -125,9 +124,6 @@ class Passt:
 
 
 def _refusal(program: str, error: OSError) -> DriverError:
-    out = out_of_descriptors(error)
-    if out is not None:
-        return DriverError(out.sentence)
     if isinstance(error, FileNotFoundError):
         return DriverError(f"{program} is not installed: apt-get install passt, or mount with --driver loopback")
-    return DriverError(f"{program} can't be started: {os.strerror(error.errno or 0)}")
+    return driver_error(error, f"{program} can't be started")

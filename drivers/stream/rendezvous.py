@@ -41,7 +41,7 @@ def listen(path: str) -> socket.socket:
         listener.listen(1)
     except OSError as error:
         listener.close()
-        raise _cannot_use(path, error) from error
+        raise driver_error(error, f"the socket {path} can't be used") from error
     return listener
 
 
@@ -74,14 +74,13 @@ def refusal(path: str, error: OSError) -> DriverError:
     """Return the error for the user after a failed `connect`."""
     if error.errno in (errno.ENOENT, errno.ECONNREFUSED):
         return DriverError(f"no program listens at {path}: start the other end first, or give --listen")
-    return _cannot_use(path, error)
+    return driver_error(error, f"the socket {path} can't be used")
 
 
-def _cannot_use(path: str, error: OSError) -> DriverError:
+def driver_error(error: OSError, sentence: str) -> DriverError:
+    """Return the error for the user: that no file descriptor is left, or *sentence* with the reason."""
     out = out_of_descriptors(error)
-    if out is not None:
-        return DriverError(out.sentence)
-    return DriverError(f"the socket {path} can't be used: {os.strerror(error.errno or 0)}")
+    return DriverError(out.sentence if out is not None else f"{sentence}: {os.strerror(error.errno or 0)}")
 
 
 def _new() -> socket.socket:
