@@ -12,6 +12,7 @@ Sans-IO, and nothing here imports an event loop: `schemefs mount` reads tables b
 
 from __future__ import annotations
 
+import importlib
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -83,6 +84,22 @@ def as_keys(sentence: str, table: Table) -> str:
     """
     names = {*RESERVED, *(option.name for option in table or ())}
     return _WORD.sub(lambda found: key if (key := found[1].replace("-", "_")) in names else found[0], sentence)
+
+
+def deferred_class(package: str, name: str) -> Callable[[str], object]:
+    """Return the `__getattr__` of a driver's package (PEP 562): *name* is imported from its module `driver` when used.
+
+    So the tables of all drivers can be read without an event loop. AttributeError: another name.
+    """
+
+    def load(wanted: str) -> object:
+        if wanted != name:
+            message = f"module {package!r} has no attribute {wanted!r}"
+            raise AttributeError(message)
+        loaded: object = getattr(importlib.import_module(f"{package}.driver"), name)
+        return loaded
+
+    return load
 
 
 Table = Sequence[DriverOption] | None

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from drivers.passt.options import OPTIONS
 from drivers.passt.program import obstacle
-from schemefs.driver_option import AsDefault
+from schemefs.driver_option import AsDefault, deferred_class
 
 if TYPE_CHECKING:
     from drivers.passt.driver import PasstDriver
@@ -17,11 +17,4 @@ __all__ = ["AS_DEFAULT", "OPTIONS", "PasstDriver"]
 
 AS_DEFAULT = AsDefault(rank=1, obstacle=obstacle)
 
-
-def __getattr__(name: str) -> object:
-    if name != "PasstDriver":
-        message = f"module {__name__!r} has no attribute {name!r}"
-        raise AttributeError(message)
-    from drivers.passt.driver import PasstDriver  # noqa: PLC0415 - see the module's text
-
-    return PasstDriver
+__getattr__ = deferred_class(__name__, "PasstDriver")

@@ -7,17 +7,11 @@ imported when it is used.
 from typing import TYPE_CHECKING
 
 from drivers.stream.options import OPTIONS
+from schemefs.driver_option import deferred_class
 
 if TYPE_CHECKING:
     from drivers.stream.driver import StreamDriver
 
 __all__ = ["OPTIONS", "StreamDriver"]
 
-
-def __getattr__(name: str) -> object:
-    if name != "StreamDriver":
-        message = f"module {__name__!r} has no attribute {name!r}"
-        raise AttributeError(message)
-    from drivers.stream.driver import StreamDriver  # noqa: PLC0415 - see the module's text
-
-    return StreamDriver
+__getattr__ = deferred_class(__name__, "StreamDriver")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from drivers.tap.options import OPTIONS
 from drivers.tap.permission import obstacle
-from schemefs.driver_option import AsDefault
+from schemefs.driver_option import AsDefault, deferred_class
 
 if TYPE_CHECKING:
     from drivers.tap.driver import TapDriver
@@ -17,11 +17,4 @@ __all__ = ["AS_DEFAULT", "OPTIONS", "TapDriver"]
 
 AS_DEFAULT = AsDefault(rank=0, obstacle=obstacle)
 
-
-def __getattr__(name: str) -> object:
-    if name != "TapDriver":
-        message = f"module {__name__!r} has no attribute {name!r}"
-        raise AttributeError(message)
-    from drivers.tap.driver import TapDriver  # noqa: PLC0415 - see the module's text
-
-    return TapDriver
+__getattr__ = deferred_class(__name__, "TapDriver")
