@@ -1,0 +1,1 @@
+"""IPv6 alone: Neighbor Discovery, autoconfiguration, groups and address selection."""
