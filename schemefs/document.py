@@ -40,12 +40,12 @@ from __future__ import annotations
 
 import json
 import re
-import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from schemefs.driver_option import OptionValueError, Tables, option_texts, read_options
+from schemefs.toml_table import check_table, load_table
 
 LOOPBACK: Final = "lo"
 LOOPBACK_DRIVER: Final = "loopback"
@@ -92,14 +92,7 @@ class Document:
 
 def parse(text: str, tables: Tables) -> Document:
     """Return the configuration in *text*. ValueError with a sentence: no TOML, an unknown key, a bad value."""
-    try:
-        table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        message = f"not TOML: {error}"
-        raise ValueError(message) from None
-    except (ValueError, RecursionError):  # limits of the interpreter, of which TOML has none
-        message = "not usable: a number has too many digits, or lists and tables are nested too deeply"
-        raise ValueError(message) from None
+    table = load_table(text)
     like: dict[str, object] = {
         "nameservers": [],
         "search": [],
@@ -111,12 +104,12 @@ def parse(text: str, tables: Tables) -> Document:
         "interface": {},
         "log": {},
     }
-    _check(table, like, "")
+    check_table(table, like, "")
     interfaces = {name: interface_document(name, values, tables) for name, values in table.get("interface", {}).items()}
     if LOOPBACK not in interfaces:
         interfaces = {LOOPBACK: interface_document(LOOPBACK, {}, tables), **interfaces}
     levels = table.get("log", {})
-    _check(levels, dict.fromkeys(levels, ""), "log.")
+    check_table(levels, dict.fromkeys(levels, ""), "log.")
     names = {key: tuple(table[key]) for key in _NAMES if key in table}
     return Document(
         **names,
@@ -168,12 +161,12 @@ def interface_document(name: str, values: Any, tables: Tables) -> InterfaceDocum
     like: dict[str, Any] = {"mac": "", "mtu": 0, "state": "", "dhcp": False}
     like |= {"addresses": [], "neighbors": [], "impair": []}
     if name == LOOPBACK:
-        _check(values, like, where)
+        check_table(values, like, where)
         return InterfaceDocument(**{"driver": LOOPBACK_DRIVER, "addresses": ("127.0.0.1/8",), **_frozen(values)})
     driver = values.get("driver", DEFAULT_DRIVER) if isinstance(values, dict) else DEFAULT_DRIVER
     table = tables.get(driver) if isinstance(driver, str) else ()
     kinds: dict[str, Any] = {option.name: False if option.is_flag else "" for option in table or ()}
-    _check(values, {"driver": "", **({"options": {}} if table is None else kinds), **like}, where)
+    check_table(values, {"driver": "", **({"options": {}} if table is None else kinds), **like}, where)
     given = values.get("options", {}) if table is None else {key: values[key] for key in kinds if key in values}
     _check_texts(given, f"{where}options." if table is None else where, is_free=table is None)
     try:
@@ -193,7 +186,7 @@ def _frozen(values: Mapping[str, Any]) -> dict[str, Any]:
 def _check_texts(options: Mapping[str, str | bool], where: str, *, is_free: bool) -> None:
     """Raise ValueError unless each option fits on a line of `ifaces/list`. *is_free*: no table names the options."""
     if is_free:
-        _check(options, dict.fromkeys(options, ""), where)
+        check_table(options, dict.fromkeys(options, ""), where)
     for key, value in options.items():
         if is_free and key in INTERFACE_WORDS:
             message = f"{where}{key} is not an option of a driver: every interface has its {key}"
@@ -202,27 +195,6 @@ def _check_texts(options: Mapping[str, str | bool], where: str, *, is_free: bool
             if isinstance(text, str) and text.splitlines() not in ([], [text]):
                 message = f"{where}{key}: {text!r} does not fit on one line"
                 raise ValueError(message)
-
-
-def _check(table: Any, like: Mapping[str, object], where: str) -> None:
-    """Raise ValueError unless *table* has only the keys of *like*, with values of their kinds."""
-    if type(table) is not dict:
-        message = f"{where.rstrip('.')} is not a table: write [{where.rstrip('.')}] and a line for each key"
-        raise ValueError(message)
-    for key, value in table.items():
-        if key not in like:
-            message = f"there is no key {where}{key}; there are: {', '.join(like)}"
-            raise ValueError(message)
-        if not _is_like(value, like[key]):
-            kind = {str: "a text in quotes", int: "a number", bool: "true or false", list: "a list of texts"}
-            message = f"{where}{key} must be {kind.get(type(like[key]), 'a table')}, not {value!r}"
-            raise ValueError(message)
-
-
-def _is_like(value: object, like: object) -> bool:
-    if type(value) is not type(like):
-        return False
-    return not isinstance(value, list) or all(isinstance(item, str) for item in value)
 
 
 def _key(key: str) -> str:
