@@ -216,6 +216,12 @@ def network_of(address: bytes, prefix_length: int) -> bytes:
     return (int.from_bytes(address, "big") >> shift << shift).to_bytes(len(address), "big")
 
 
+def shares_prefix(one: bytes, other: bytes, prefix_length: int) -> bool:
+    """Return whether two addresses are of one family and agree in their first *prefix_length* bits."""
+    shift = len(one) * 8 - prefix_length
+    return len(one) == len(other) and int.from_bytes(one, "big") >> shift == int.from_bytes(other, "big") >> shift
+
+
 def broadcast_of(address: bytes, prefix_length: int) -> bytes:
     """Return the directed broadcast address of the IPv4 network of *address*."""
     ones = (1 << 32 - prefix_length) - 1

@@ -15,6 +15,7 @@ from typing import Final, Protocol
 from schemefs.errors import SchemeError
 from schemefs.net.addresses import is_multicast, presentation
 from schemefs.net.buffer import Chunks
+from schemefs.net.error_reason import ErrorReason
 from schemefs.net.impairment import Impairment
 from schemefs.net.offload import Offload
 from schemefs.net.reader_turns import ReaderTurns
@@ -63,8 +64,8 @@ class DeliveryError:
     transport: bytes  # the first octets of its transport header, at least 8
     mtu: int = 0  # with EMSGSIZE: octets, of the next hop; 0: the router didn't say
     reporter: bytes = b""  # source of the ICMP error; empty: detected by this host
-    icmp_type: int = -1
-    icmp_code: int = -1
+    reason: ErrorReason = ErrorReason.OTHER
+    text: str = ""  # "Destination Port Unreachable", as ping(8) prints it; empty: detected by this host
 
 
 class Transport(Protocol):
@@ -327,7 +328,7 @@ class Interface(Protocol):
 class ErrorReporter(Protocol):
     """What the icmp plugin provides to the network layer."""
 
-    def report_error(self, icmp_type: int, code: int, datagram: memoryview, now: float, *, mtu: int = 0) -> None:
+    def report_error(self, reason: ErrorReason, datagram: memoryview, now: float, *, mtu: int = 0) -> None:
         """Send an ICMP error about the received *datagram* (IP header first), unless RFC 1122 §3.2.2 forbids it."""
 
 

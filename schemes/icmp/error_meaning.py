@@ -11,6 +11,7 @@ from struct import Struct
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from schemefs.net.addresses import host_port_text, presentation
+from schemefs.net.error_reason import ErrorReason
 from schemefs.net.network_layer import ICMP, TCP, UDP
 from schemes.icmp.wire import DESTINATION_UNREACHABLE, PARAMETER_PROBLEM, TIME_EXCEEDED
 
@@ -24,14 +25,21 @@ class ErrorMeaning(NamedTuple):
     errno: int
     hard: bool  # the call fails at once; a soft error counts only if nothing else arrives
     text: str
+    reason: ErrorReason = ErrorReason.OTHER
 
 
 _UNREACHABLE: Final = (
-    ErrorMeaning(errno.ENETUNREACH, hard=False, text="Destination Net Unreachable"),
-    ErrorMeaning(errno.EHOSTUNREACH, hard=False, text="Destination Host Unreachable"),
-    ErrorMeaning(errno.ENOPROTOOPT, hard=True, text="Destination Protocol Unreachable"),
-    ErrorMeaning(errno.ECONNREFUSED, hard=True, text="Destination Port Unreachable"),
-    ErrorMeaning(errno.EMSGSIZE, hard=False, text="Fragmentation Needed"),
+    ErrorMeaning(errno.ENETUNREACH, hard=False, text="Destination Net Unreachable", reason=ErrorReason.NO_ROUTE),
+    ErrorMeaning(
+        errno.EHOSTUNREACH, hard=False, text="Destination Host Unreachable", reason=ErrorReason.HOST_UNREACHABLE
+    ),
+    ErrorMeaning(
+        errno.ENOPROTOOPT, hard=True, text="Destination Protocol Unreachable", reason=ErrorReason.PROTOCOL_UNREACHABLE
+    ),
+    ErrorMeaning(
+        errno.ECONNREFUSED, hard=True, text="Destination Port Unreachable", reason=ErrorReason.PORT_UNREACHABLE
+    ),
+    ErrorMeaning(errno.EMSGSIZE, hard=False, text="Fragmentation Needed", reason=ErrorReason.TOO_BIG),
     ErrorMeaning(errno.EOPNOTSUPP, hard=False, text="Source Route Failed"),
     ErrorMeaning(errno.ENETUNREACH, hard=True, text="Destination Net Unknown"),
     ErrorMeaning(errno.EHOSTDOWN, hard=True, text="Destination Host Unknown"),
@@ -40,16 +48,38 @@ _UNREACHABLE: Final = (
     ErrorMeaning(errno.EHOSTUNREACH, hard=True, text="Destination Host Prohibited"),
     ErrorMeaning(errno.ENETUNREACH, hard=False, text="Destination Net Unreachable for Type of Service"),
     ErrorMeaning(errno.EHOSTUNREACH, hard=False, text="Destination Host Unreachable for Type of Service"),
-    ErrorMeaning(errno.EHOSTUNREACH, hard=True, text="Packet filtered"),
+    ErrorMeaning(errno.EHOSTUNREACH, hard=True, text="Packet filtered", reason=ErrorReason.PROHIBITED),
     ErrorMeaning(errno.EHOSTUNREACH, hard=True, text="Precedence Violation"),
     ErrorMeaning(errno.EHOSTUNREACH, hard=True, text="Precedence Cutoff"),
 )
 
 _MEANINGS: Final = {
     **{(DESTINATION_UNREACHABLE, code): meaning for code, meaning in enumerate(_UNREACHABLE)},
-    (TIME_EXCEEDED, 0): ErrorMeaning(errno.EHOSTUNREACH, hard=False, text="Time to live exceeded"),
-    (TIME_EXCEEDED, 1): ErrorMeaning(errno.EHOSTUNREACH, hard=False, text="Fragment reassembly time exceeded"),
-    **{(PARAMETER_PROBLEM, code): ErrorMeaning(errno.EPROTO, hard=True, text="Parameter problem") for code in range(3)},
+    (TIME_EXCEEDED, 0): ErrorMeaning(
+        errno.EHOSTUNREACH, hard=False, text="Time to live exceeded", reason=ErrorReason.HOP_LIMIT_EXCEEDED
+    ),
+    (TIME_EXCEEDED, 1): ErrorMeaning(
+        errno.EHOSTUNREACH, hard=False, text="Fragment reassembly time exceeded", reason=ErrorReason.REASSEMBLY_TIMEOUT
+    ),
+    **{
+        (PARAMETER_PROBLEM, code): ErrorMeaning(
+            errno.EPROTO, hard=True, text="Parameter problem", reason=ErrorReason.HEADER_FIELD
+        )
+        for code in range(3)
+    },
+}
+
+# Type and code of the error that this host sends for a reason.
+ERROR_CODES: Final = {
+    ErrorReason.NO_ROUTE: (DESTINATION_UNREACHABLE, 0),
+    ErrorReason.HOST_UNREACHABLE: (DESTINATION_UNREACHABLE, 1),
+    ErrorReason.PROTOCOL_UNREACHABLE: (DESTINATION_UNREACHABLE, 2),
+    ErrorReason.PORT_UNREACHABLE: (DESTINATION_UNREACHABLE, 3),
+    ErrorReason.TOO_BIG: (DESTINATION_UNREACHABLE, 4),
+    ErrorReason.PROHIBITED: (DESTINATION_UNREACHABLE, 13),
+    ErrorReason.HOP_LIMIT_EXCEEDED: (TIME_EXCEEDED, 0),
+    ErrorReason.REASSEMBLY_TIMEOUT: (TIME_EXCEEDED, 1),
+    ErrorReason.HEADER_FIELD: (PARAMETER_PROBLEM, 0),
 }
 
 # Errors that this machine has detected itself: a neighbor does not answer, there is no route.
@@ -71,8 +101,7 @@ def meaning_of(icmp_type: int, code: int) -> ErrorMeaning | None:
 
 def describe(error: DeliveryError) -> str:
     """Return `Destination Host Unreachable`, with the MTU of the next hop if the error carries one."""
-    meaning = meaning_of(error.icmp_type, error.icmp_code)
-    text = meaning.text if meaning else _LOCAL_ERRORS.get(error.errno, error.sentence)
+    text = error.text or _LOCAL_ERRORS.get(error.errno, error.sentence)
     return f"{text} (mtu = {error.mtu})" if error.errno == errno.EMSGSIZE and error.mtu else text
 
 

@@ -25,12 +25,13 @@ from schemefs.net.drop_samples import DropSamples
 from schemefs.net.network_layer import ICMP, DeliveryError
 from schemefs.shares import ECHO_OVERHEAD, UNBOUNDED
 from schemes.icmp import wire
-from schemes.icmp.error_meaning import describe, describe_datagram, meaning_of
+from schemes.icmp.error_meaning import ERROR_CODES, describe, describe_datagram, meaning_of
 from schemes.icmp.error_sender import ErrorSender
 
 if TYPE_CHECKING:
     import random
 
+    from schemefs.net.error_reason import ErrorReason
     from schemefs.net.network_layer import NetworkLayer, Path
     from schemefs.net.offload import Offload
     from schemefs.shares import RateShare
@@ -233,8 +234,8 @@ class Icmp:
             transport=transport,
             mtu=low_word if (icmp_type, code) == (wire.DESTINATION_UNREACHABLE, wire.FRAGMENTATION_NEEDED) else 0,
             reporter=source,
-            icmp_type=icmp_type,
-            icmp_code=code,
+            reason=meaning.reason,
+            text=meaning.text,
         )
         log.debug("%s", error.sentence)
         self._used["passed_errors"] += 1  # used, unless a `…_error` of ip, icmp, udp or tcp counts it
@@ -266,8 +267,9 @@ class Icmp:
         for client in tuple(self._clients.values()):
             client.transmit_space(now)
 
-    def report_error(self, icmp_type: int, code: int, datagram: memoryview, now: float, *, mtu: int = 0) -> None:
+    def report_error(self, reason: ErrorReason, datagram: memoryview, now: float, *, mtu: int = 0) -> None:
         """Send an error about a received *datagram*, if ErrorSender's rules permit it."""
+        icmp_type, code = ERROR_CODES[reason]
         if self.error_sender.send(icmp_type, code, datagram, now, mtu=mtu):
             self._out[icmp_type] += 1
 

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Final
 
 from schemefs.errors import SchemeError
 from schemefs.net.addresses import presentation
+from schemefs.net.error_reason import ErrorReason
 from schemes.icmp.error_meaning import describe, reporter_of
 from schemes.icmp.text_stream import TextStream
-from schemes.icmp.wire import TIME_EXCEEDED
 
 if TYPE_CHECKING:
     from schemefs.net.network_layer import DeliveryError, Path
@@ -92,7 +92,7 @@ class Trace(TextStream):
         if not self._waiting or sequence != self._sequence:
             return False
         line = self._answered(reporter_of(error), now)
-        if (error.icmp_type, error.icmp_code) == (TIME_EXCEEDED, 0):
+        if error.reason is ErrorReason.HOP_LIMIT_EXCEEDED:
             self._next_hop(line, now)
         else:
             self._end_trace(f"{line}  {describe(error)}")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from schemefs.errors import SchemeError
 from schemefs.net import faults
-from schemefs.net.addresses import BROADCAST_V4, broadcast_of, check_interface_address, network_of, presentation
+from schemefs.net.addresses import BROADCAST_V4, broadcast_of, check_interface_address, presentation, shares_prefix
 
 if TYPE_CHECKING:
     from schemes.ip.interface import IpInterface
@@ -65,7 +65,7 @@ class AddressTable:
         ours = self.interfaces[route.interface].addresses
         next_hop = route.via or destination
         for address, length in ours:
-            if network_of(address, length) == network_of(next_hop, length):
+            if shares_prefix(address, next_hop, length):
                 return address
         return ours[0][0] if ours else b""
 

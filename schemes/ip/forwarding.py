@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from schemefs.net.addresses import ANY_V4
 from schemefs.net.buffer import total_length
+from schemefs.net.error_reason import ErrorReason
 from schemefs.net.offload import GSO_ECN, NEEDS_CHECKSUM, NO_OFFLOAD, Offload, split
 from schemes.ip import wire
 from schemes.ip.fragmentation import fragments
@@ -22,11 +23,6 @@ from schemes.ip.neighbor import Queued
 if TYPE_CHECKING:
     from schemes.ip.interface import IpInterface
     from schemes.ip.network import Network
-
-DESTINATION_UNREACHABLE: Final = 3
-NET_UNREACHABLE: Final = 0
-FRAGMENTATION_NEEDED: Final = 4
-TIME_EXCEEDED: Final = 11
 
 _LINK_LOCAL: Final = bytes((169, 254))  # RFC 3927 §2.7: never forwarded
 _CAPACITY: Final = 1024  # cached next hops; all are forgotten when the network changes
@@ -72,11 +68,11 @@ class Forwarder:
             if wire.has_source_route(options):
                 return self._counters.drop("source_route", datagram)
         if datagram[8] <= 1:
-            self._report(TIME_EXCEEDED, 0, datagram, offload, now)
+            self._report(ErrorReason.HOP_LIMIT_EXCEEDED, datagram, offload, now)
             return self._counters.drop("hop_limit_exceeded", datagram)
         next_hop = self._find_next_hop(destination, now)
         if next_hop is None:
-            self._report(DESTINATION_UNREACHABLE, NET_UNREACHABLE, datagram, offload, now)
+            self._report(ErrorReason.NO_ROUTE, datagram, offload, now)
             return self._counters.drop("no_route", datagram)
         return self._send_on(datagram, offload, next_hop, now)
 
@@ -103,7 +99,7 @@ class Forwarder:
         fits = (offload.header_length + offload.gso_size if is_super else len(datagram)) <= mtu
         if not fits and datagram[6] << 8 & wire.DONT_FRAGMENT:
             self._counters.fragmentation_failures += 1
-            self._report(DESTINATION_UNREACHABLE, FRAGMENTATION_NEEDED, datagram, offload, now, mtu=mtu)
+            self._report(ErrorReason.TOO_BIG, datagram, offload, now, mtu=mtu)
             return self._counters.drop("larger_than_mtu", datagram)
         self._counters.used_forwarded += 1  # what the outgoing link or queue drops is counted there
         copy = bytearray(datagram)
@@ -158,16 +154,14 @@ class Forwarder:
             self._counters.drop(reason, queued.chunks[0])
         return taken
 
-    def _report(
-        self, icmp_type: int, code: int, datagram: memoryview, offload: Offload, now: float, *, mtu: int = 0
-    ) -> None:
+    def _report(self, reason: ErrorReason, datagram: memoryview, offload: Offload, now: float, *, mtu: int = 0) -> None:
         """Send an ICMP error that quotes the datagram as on a wire: a single segment with a complete checksum."""
         if self._network.reporter is None:
             return
         quoted: bytes | bytearray | memoryview = datagram
         if offload.flags & NEEDS_CHECKSUM:
             quoted = next(split((datagram,), offload, 0))
-        self._network.reporter.report_error(icmp_type, code, memoryview(quoted), now, mtu=mtu)
+        self._network.reporter.report_error(reason, memoryview(quoted), now, mtu=mtu)
 
 
 def _largest_piece(queued: Queued) -> int:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from schemefs.driver import Medium
 from schemefs.errors import SchemeError
 from schemefs.net import faults
-from schemefs.net.addresses import is_multicast, is_unicast_mac, mac_text, network_of, presentation
+from schemefs.net.addresses import is_multicast, is_unicast_mac, mac_text, presentation, shares_prefix
 from schemefs.net.impaired_link import ImpairedLink
 from schemefs.net.offload import NO_OFFLOAD, Offload
 from schemes.ip import ethernet, wire
@@ -219,7 +219,7 @@ class IpInterface:
 
     def is_on_link(self, address: bytes) -> bool:
         """Return whether *address* is in a network of this interface, on a route to its link, or a gateway there."""
-        if any(network_of(address, length) == network_of(ours, length) for ours, length in self.addresses):
+        if any(shares_prefix(ours, address, length) for ours, length in self.addresses):
             return True
         routes = self.network.routes
         return bool(routes.on_link(address, self.name)) or (self.name, address) in routes.gateways
@@ -227,7 +227,7 @@ class IpInterface:
     def source_towards(self, address: bytes) -> bytes:
         """Return the source address for ARP to *address*; empty: the interface has no address."""
         for ours, length in self.addresses:
-            if network_of(address, length) == network_of(ours, length):
+            if shares_prefix(ours, address, length):
                 return ours
         return self.addresses[0][0] if self.addresses else b""
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, Protocol
 
 from schemefs.net.addresses import ANY_V4
+from schemefs.net.error_reason import ErrorReason
 from schemefs.net.network_layer import UDP
 from schemefs.net.offload import NEEDS_CHECKSUM, NO_OFFLOAD, Offload
 from schemes.ip import wire
@@ -20,12 +21,6 @@ if TYPE_CHECKING:
     from schemefs.net.buffer import Buffer
     from schemes.ip.interface import IpInterface
     from schemes.ip.network import Network
-
-DESTINATION_UNREACHABLE: Final = 3
-PROTOCOL_UNREACHABLE: Final = 2
-PORT_UNREACHABLE: Final = 3
-TIME_EXCEEDED: Final = 11
-REASSEMBLY_TIME_EXCEEDED: Final = 1
 
 # First octets of invalid sources (RFC 1122 §3.2.1.3): this network, loopback, groups, reserved.
 _MARTIAN: Final = frozenset((0, 127, *range(224, 256)))
@@ -154,14 +149,14 @@ class Ipv4:
                 source, destination, datagram, header_length, traffic_class, hop_limit, offload, now
             )
             if unicast and not taken:
-                self._report(PORT_UNREACHABLE, datagram, now)
+                self._report(ErrorReason.PORT_UNREACHABLE, datagram, now)
         elif copies:
             self._counters.in_delivers += 1
             self._counters.raw_copies -= 1
         else:
             self._drop("unknown_protocol", datagram)
             if unicast:
-                self._report(PROTOCOL_UNREACHABLE, datagram, now)
+                self._report(ErrorReason.PROTOCOL_UNREACHABLE, datagram, now)
 
     def _destination_fault(
         self, datagram: memoryview, header_length: int, destination: bytes, interface: IpInterface
@@ -201,13 +196,13 @@ class Ipv4:
         self._moved[offload] = moved
         return moved
 
-    def _report(self, code: int, datagram: memoryview, now: float) -> None:
+    def _report(self, reason: ErrorReason, datagram: memoryview, now: float) -> None:
         if self._network.reporter is not None:
-            self._network.reporter.report_error(DESTINATION_UNREACHABLE, code, datagram, now)
+            self._network.reporter.report_error(reason, datagram, now)
 
     def _reassembly_expired(self, quoted: memoryview, now: float) -> None:
         if self._network.reporter is not None and bytes(quoted[16:20]) in self._local:
-            self._network.reporter.report_error(TIME_EXCEEDED, REASSEMBLY_TIME_EXCEEDED, quoted, now)
+            self._network.reporter.report_error(ErrorReason.REASSEMBLY_TIMEOUT, quoted, now)
 
     def _drop(self, reason: str, datagram: Buffer) -> None:
         self._counters.drop(reason, datagram)

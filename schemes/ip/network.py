@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from schemefs.errors import SchemeError
 from schemefs.net import faults
 from schemefs.net.addresses import ANY_V4, BROADCAST_V4, is_loopback, is_multicast, mac_text, network_of, presentation
+from schemefs.net.error_reason import ErrorReason
 from schemefs.net.network_layer import DeliveryError, ErrorReporter, Transport, not_local
 from schemefs.net.reader_turns import ReaderTurns
 from schemes.ip import wire
@@ -37,8 +38,6 @@ log = logging.getLogger("schemefs.ip")
 
 _QUOTED: Final = 64  # octets of a transport header in a DeliveryError
 _LARGEST_QUOTE: Final = 576  # octets of a datagram that an ICMP error can quote (RFC 1812 §4.3.2.3)
-DESTINATION_UNREACHABLE: Final = 3
-HOST_UNREACHABLE: Final = 1
 
 
 class Hop(NamedTuple):
@@ -243,7 +242,7 @@ class Network:
         _, _, _, _, fragment, _, protocol, _, source, destination = wire.HEADER.unpack_from(datagram)
         if not self.is_local(source):
             if self.reporter is not None:
-                self.reporter.report_error(DESTINATION_UNREACHABLE, HOST_UNREACHABLE, memoryview(datagram), now)
+                self.reporter.report_error(ErrorReason.HOST_UNREACHABLE, memoryview(datagram), now)
         elif not fragment & wire.OFFSET:  # one error per datagram: the first fragment's
             transport = datagram[start : start + _QUOTED]
             error = DeliveryError(number, True, sentence, protocol, source, destination, transport)

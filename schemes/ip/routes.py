@@ -1,6 +1,7 @@
 """The one routing table: longest prefix first, then the smallest metric. Networks of local addresses are rules in it.
 
-A lookup asks one dict per prefix length in use, so its cost does not grow with the number of routes. Local addresses
+Each family has its own tables, by the length of its addresses. A lookup asks one dict per prefix length in use, so its
+cost does not grow with the number of routes. Local addresses
 are not in the table: `network` asks the address table first.
 """
 
@@ -62,11 +63,11 @@ class RouteTable:
 
     __slots__ = (
         "_addresses",
-        "_by_length",
+        "_by_length",  # octets of an address -> prefix length -> leading bits -> rules, the smallest metric first
         "_changed",  # called after each change
         "_gateways",  # cache of `gateways`; None: to be computed
         "_is_up",  # name of an interface -> whether it is up
-        "_lengths",  # prefix lengths in use, the longest first
+        "_lengths",  # octets of an address -> prefix lengths in use, the longest first
         "_path_mtu",  # address -> what was learned of its path MTU
         "_replaceable",  # cache of `replaceable`; None: to be computed
         "dead",  # (interface, gateway) of gateways that don't answer; their rules come last
@@ -84,8 +85,8 @@ class RouteTable:
         self._path_mtu = path_mtu
         self._is_up = is_up
         self._changed = changed
-        self._by_length: dict[int, dict[int, list[Route]]] = {}
-        self._lengths: list[int] = []
+        self._by_length: dict[int, dict[int, dict[int, list[Route]]]] = {4: {}, 16: {}}
+        self._lengths: dict[int, list[int]] = {4: [], 16: []}
         self.dead: set[tuple[str, bytes]] = set()
         self._replaceable: set[tuple[str, bytes]] | None = None
         self._gateways: set[tuple[str, bytes]] | None = None
@@ -93,11 +94,11 @@ class RouteTable:
     def lookup(self, destination: bytes, interface: str = "") -> Route | None:
         """Return the rule that wins (of *interface*, where one is given); None: no route."""
         value = int.from_bytes(destination, "big")
-        if len(destination) != 4:
-            return None
-        for length in self._lengths:
+        family = len(destination)
+        by_length = self._by_length[family]
+        for length in self._lengths[family]:
             last = None
-            for route in self._by_length[length].get(value >> 32 - length, ()):
+            for route in by_length[length].get(value >> family * 8 - length, ()):
                 if self._is_up(route.interface) and interface in ("", route.interface):
                     if self.dead and (route.interface, route.via) in self.dead:
                         last = last or route
@@ -112,11 +113,11 @@ class RouteTable:
         """(Interface, gateway) of the rules beside which another rule has the same prefix."""
         if self._replaceable is None:
             self._replaceable = set()
-            for table in self._by_length.values():
-                for routes in table.values():
-                    ways = {(route.interface, route.via) for route in routes}
-                    if len(ways) > 1:
-                        self._replaceable |= {way for way in ways if way[1]}
+            tables = (table for by_length in self._by_length.values() for table in by_length.values())
+            for routes in (routes for table in tables for routes in table.values()):
+                ways = {(route.interface, route.via) for route in routes}
+                if len(ways) > 1:
+                    self._replaceable |= {way for way in ways if way[1]}
         return self._replaceable
 
     @property
@@ -132,18 +133,19 @@ class RouteTable:
         As on Linux, a host route makes a gateway a neighbor as well as the network of an address does. With
         *interface*, only the rules of that one count. Whether it is up does not.
         """
-        value = int.from_bytes(address, "big")
-        for length in self._lengths:
-            for route in self._by_length[length].get(value >> 32 - length, ()):
+        by_length = self._by_length[len(address)]
+        for length in self._lengths[len(address)]:
+            for route in by_length[length].get(_bits_of(address, length), ()):
                 if not route.via and interface in ("", route.interface):
                     return route.interface
         return ""
 
     def list(self) -> Iterator[Route]:
-        """Yield the rules, the least specific prefix first."""
-        for length in reversed(self._lengths):
-            for _, routes in sorted(self._by_length[length].items()):
-                yield from tuple(routes)
+        """Yield the rules, those of IPv4 first, of each family the least specific prefix first."""
+        for family, by_length in self._by_length.items():
+            for length in reversed(self._lengths[family]):
+                for _, routes in sorted(by_length[length].items()):
+                    yield from tuple(routes)
 
     def add(
         self,
@@ -176,7 +178,8 @@ class RouteTable:
 
     def insert(self, route: Route) -> None:
         """Add a checked rule. EEXIST: there is one with this prefix and metric, whose gateway is still on the link."""
-        routes = self._by_length.setdefault(route.prefix_length, {}).setdefault(_bits(route), [])
+        by_length = self._by_length[len(route.destination)]
+        routes = by_length.setdefault(route.prefix_length, {}).setdefault(_bits(route), [])
         twin = next((other for other in routes if other.metric == route.metric), None)
         # The rule of an address is always added; a user's rule that would never win is refused.
         if twin is not None and not route.connected:
@@ -203,21 +206,26 @@ class RouteTable:
             is_via = via in (b"", route.via) and interface in ("", route.interface)
             return is_via and metric in (None, route.metric)
 
-        if not self._discard_in(prefix_length, int.from_bytes(prefix, "big") >> 32 - prefix_length, matches):
+        if not self._discard_in(len(prefix), prefix_length, _bits_of(prefix, prefix_length), matches):
             raise SchemeError(errno.ESRCH, f"there is no such route for {presentation(prefix)}/{prefix_length}")
         self._settle()
 
     def discard(self, matches: Callable[[Route], bool]) -> int:
         """Remove the rules for which *matches* is true; return how many."""
-        prefixes = [(length, bits) for length, table in self._by_length.items() for bits in table]
-        removed = sum(self._discard_in(length, bits, matches) for length, bits in prefixes)
+        prefixes = [
+            (family, length, bits)
+            for family, by_length in self._by_length.items()
+            for length, table in by_length.items()
+            for bits in table
+        ]
+        removed = sum(self._discard_in(family, length, bits, matches) for family, length, bits in prefixes)
         if removed:
             self._settle()
         return removed
 
-    def _discard_in(self, length: int, bits: int, matches: Callable[[Route], bool]) -> int:
+    def _discard_in(self, family: int, length: int, bits: int, matches: Callable[[Route], bool]) -> int:
         """Remove the rules for one prefix for which *matches* is true; return how many."""
-        table = self._by_length.get(length, {})
+        table = self._by_length[family].get(length, {})
         routes = table.get(bits, [])
         kept = [route for route in routes if not matches(route)]
         if kept:
@@ -225,7 +233,7 @@ class RouteTable:
         elif routes:
             del table[bits]
             if not table:
-                del self._by_length[length]
+                del self._by_length[family][length]
         return len(routes) - len(kept)
 
     def no_route(self, shown: str) -> str:
@@ -242,7 +250,13 @@ class RouteTable:
         route = self.lookup(destination)
         if route is None:
             raise SchemeError(errno.ENETUNREACH, self.no_route(shown))
-        others = [r for r in self.list() if r is not route and _bits_of(destination, r.prefix_length) == _bits(r)]
+        others = [
+            rule
+            for rule in self.list()
+            if rule is not route
+            and len(rule.destination) == len(destination)
+            and _bits_of(destination, rule.prefix_length) == _bits(rule)
+        ]
         reason = "the only rule that matches"
         if others:
             reason = "the longest prefix of those that match"
@@ -260,7 +274,8 @@ class RouteTable:
         return f"{shown} goes by: {route} (from {source}{path}): {reason}"
 
     def _settle(self) -> None:
-        self._lengths = sorted(self._by_length, reverse=True)
+        for family, by_length in self._by_length.items():
+            self._lengths[family] = sorted(by_length, reverse=True)
         self._replaceable = self._gateways = None
         self._changed()
 
@@ -295,4 +310,4 @@ def _bits(route: Route) -> int:
 
 
 def _bits_of(address: bytes, prefix_length: int) -> int:
-    return int.from_bytes(address, "big") >> 32 - prefix_length
+    return int.from_bytes(address, "big") >> len(address) * 8 - prefix_length

@@ -11,6 +11,7 @@ import errno
 from struct import Struct
 from typing import TYPE_CHECKING, Final
 
+from schemefs.net.error_reason import ErrorReason
 from schemes.tcp import closing, output
 from schemes.tcp.sequence import unwrap
 from schemes.tcp.states import SYN_RECEIVED, SYN_SENT
@@ -19,8 +20,7 @@ if TYPE_CHECKING:
     from schemefs.net.network_layer import DeliveryError
     from schemes.tcp.control_block import ControlBlock
 
-_UNREACHABLE: Final = 3
-_HARD_CODES: Final = (2, 3)  # 4, fragmentation needed, is about sizes (RFC 1191)
+_HARD: Final = (ErrorReason.PROTOCOL_UNREACHABLE, ErrorReason.PORT_UNREACHABLE)
 QUOTED: Final = Struct(">HHI")  # ports and sequence number: the eight octets that every ICMP error quotes
 
 
@@ -55,7 +55,7 @@ def quotes_what_is_in_flight(tcb: ControlBlock, error: DeliveryError) -> bool:
 
 def is_hard(error: DeliveryError) -> bool:
     """Return whether it is hard by RFC 9293 §3.9.2.2: protocol or port unreachable."""
-    return error.icmp_type == _UNREACHABLE and error.icmp_code in _HARD_CODES
+    return error.reason in _HARD
 
 
 def _mtu_fell(tcb: ControlBlock, now: float) -> None:

@@ -11,6 +11,7 @@ from drivers.loopback.link import LoopbackLink
 from schemefs.driver import Link, Medium
 from schemefs.net.addresses import packed, presentation
 from schemefs.net.buffer import Chunks
+from schemefs.net.error_reason import ErrorReason
 from schemefs.net.network_layer import DeliveryError
 from schemefs.net.offload import NO_OFFLOAD, Offload
 from schemefs.timers import Timers
@@ -101,11 +102,11 @@ class Reports:
     """An error reporter that keeps what it was to report."""
 
     def __init__(self) -> None:
-        self.reported: list[tuple[int, int]] = []
+        self.reported: list[ErrorReason] = []
         self.quoted: list[bytes] = []
 
-    def report_error(self, icmp_type: int, code: int, datagram: memoryview, now: float, *, mtu: int = 0) -> None:
-        self.reported.append((icmp_type, code))
+    def report_error(self, reason: ErrorReason, datagram: memoryview, now: float, *, mtu: int = 0) -> None:
+        self.reported.append(reason)
         self.quoted.append(bytes(datagram))
 
 

@@ -21,6 +21,7 @@ from collections.abc import Callable
 from typing import Final
 
 from schemefs.errors import SchemeError
+from schemefs.net.error_reason import ErrorReason
 from schemefs.net.offload import CHECKED
 from schemefs.scheme import Event
 from schemes.tcp import options, states, wire
@@ -212,7 +213,8 @@ class Story:
         seq = 0 if c is None else c.snd.una - c.snd.iss + (self.octets.one() & 3)
         if code == 4:
             self.trace.network.mtu = (1500, 576, 296, 68)[self.octets.one() & 3]
-        self.trace.icmp(number[code % 3], hard=bool(code & 1), seq=seq, code=code)
+        reason = tuple(ErrorReason)[code]
+        self.trace.icmp(number[code % 3], hard=bool(code & 1), seq=seq, reason=reason)
 
     def _link(self) -> None:
         """The link fills up, or has room again."""

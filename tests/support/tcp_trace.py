@@ -14,12 +14,13 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from schemefs.errors import SchemeError
 from schemefs.net.addresses import packed
 from schemefs.net.buffer import Chunks, joined
 from schemefs.net.checksum import pseudo_header_sum
+from schemefs.net.error_reason import ErrorReason
 from schemefs.net.network_layer import DeliveryError, Sink, Transport
 from schemefs.net.offload import CHECKED
 from schemefs.timers import Timers
@@ -312,13 +313,11 @@ class Trace:
         seq: int = 0,
         now: float | None = None,
         sentence: str = "no",
-        code: int = -1,
+        reason: ErrorReason = ErrorReason.OTHER,
     ) -> None:
-        """An ICMP error about a segment of ours arrives; with a *code*, it is "destination unreachable"."""
+        """An ICMP error about a segment of ours arrives."""
         quoted = wire.HEADER.pack(OUR_PORT, PEER_PORT, seq + self.iss & WIRE, 0, 0x5000, 0, 0, 0)[:8]
-        error = DeliveryError(errno, hard, sentence, 6, US, PEER, quoted, reporter=PEER)
-        if code >= 0:
-            error = replace(error, icmp_type=3, icmp_code=code)
+        error = DeliveryError(errno, hard, sentence, 6, US, PEER, quoted, reporter=PEER, reason=reason)
         self.tcp.receive_error(error, self._at(now))
 
     # What we send

@@ -10,6 +10,7 @@ from schemefs.errors import SchemeError
 from schemefs.net.checksum import is_valid
 from schemefs.net.network_layer import UDP
 from schemefs.net.offload import CHECKED, NO_OFFLOAD
+from schemes.icmp.error_meaning import meaning_of
 
 
 class TestEchoServer:
@@ -97,7 +98,7 @@ class TestErrorsReceived:
         assert (error.errno, error.hard, error.protocol) == (number, hard, UDP)
         assert (error.source, error.destination, error.reporter) == (US, PEER, PEER)
         assert error.transport[:4] == b"\x13\x88\x00\x09"
-        assert (error.icmp_type, error.icmp_code) == (icmp_type, code)
+        assert (error.reason, error.text) == (meaning_of(icmp_type, code).reason, meaning_of(icmp_type, code).text)
         assert error.sentence.startswith("ICMP ")
         assert " from 10.0.2.2, about udp 10.0.2.15:5000 -> 10.0.2.2:9" in error.sentence
 

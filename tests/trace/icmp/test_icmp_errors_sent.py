@@ -8,13 +8,14 @@ import pytest
 from icmp_network import PEER, US, Host, datagram, echo_request, error_message, udp_datagram
 
 from schemefs.net.checksum import is_valid
+from schemefs.net.error_reason import ErrorReason
 
 
 class TestErrorsSent:
     """RFC 1122 §3.2.2: the quote, source and destination of an error, and its rate."""
 
     def report(self, host, about, now=1.0, **more):
-        host.engine.report_error(3, 3, memoryview(about), now, **more)
+        host.engine.report_error(ErrorReason.PORT_UNREACHABLE, memoryview(about), now, **more)
         return host.network.sent
 
     def test_port_unreachable_quotes_the_datagram(self):
@@ -42,7 +43,7 @@ class TestErrorsSent:
 
     def test_the_mtu_of_a_next_hop_is_carried(self):
         host = Host()
-        host.engine.report_error(3, 4, memoryview(udp_datagram("10.0.2.2", "10.0.2.15")), 1.0, mtu=1280)
+        host.engine.report_error(ErrorReason.TOO_BIG, memoryview(udp_datagram("10.0.2.2", "10.0.2.15")), 1.0, mtu=1280)
         assert host.network.sent[0][26:28] == (1280).to_bytes(2, "big")
 
     @pytest.mark.parametrize(
@@ -129,5 +130,5 @@ class TestErrorsSent:
         host = Host()
         for number in range(30):
             about = memoryview(udp_datagram("10.0.2.2", "192.0.2.1"))
-            host.engine.report_error(3, 4, about, 1.0 + number * 0.01, mtu=1280)
+            host.engine.report_error(ErrorReason.TOO_BIG, about, 1.0 + number * 0.01, mtu=1280)
         assert len(host.network.sent) == 30

@@ -6,6 +6,7 @@ import dpkt
 import pytest
 
 from schemefs.net.checksum import ones_complement_sum
+from schemefs.net.error_reason import ErrorReason
 from schemefs.net.offload import GSO_ECN, GSO_TCPV4, NEEDS_CHECKSUM, NO_OFFLOAD, Offload, split
 from schemes.ip.fragmentation import fragments
 from tests.support.ip_host import MAC, PEER, IpHost, MemoryLink, address, datagram
@@ -82,7 +83,7 @@ def test_an_expired_hop_limit_is_reported(ttl: int) -> None:
     router = Router()
     router.receives_datagram(through(ttl=ttl))
     assert router.passed() == []
-    assert router.reports.reported == [(11, 0)]
+    assert router.reports.reported == [ErrorReason.HOP_LIMIT_EXCEEDED]
     assert router.dropped == {"hop_limit_exceeded": 1}
 
 
@@ -90,7 +91,7 @@ def test_no_route_is_reported() -> None:
     router = Router()
     router.network.routes.remove(bytes(4), 0)
     router.receives_datagram(datagram(destination=BEYOND))
-    assert router.reports.reported == [(3, 0)]
+    assert router.reports.reported == [ErrorReason.NO_ROUTE]
     assert router.dropped == {"no_route": 1}
 
 
@@ -107,7 +108,7 @@ def test_too_large_with_df_is_answered_with_the_mtu_of_the_next_link() -> None:
     report = router.reports.report_error
     router.reports.report_error = lambda *a, mtu=0: (told.append(mtu), report(*a))  # type: ignore[method-assign]
     router.receives_datagram(through(bytes(1261), df=1))
-    assert router.reports.reported == [(3, 4)]
+    assert router.reports.reported == [ErrorReason.TOO_BIG]
     assert told == [1280]
     router.receives_datagram(through(bytes(1260), df=1))
     assert len(router.passed()) == 1
@@ -164,7 +165,7 @@ def test_the_segments_of_a_super_segment_must_fit_and_the_quote_is_finished() ->
     octets, offload = super_segment(20_000, 1460)
     router.receives_datagram(octets, offload=offload)
     assert router.far.sent == []
-    assert router.reports.reported == [(3, 4)]
+    assert router.reports.reported == [ErrorReason.TOO_BIG]
     quoted = dpkt.ip.IP(router.reports.quoted[0])
     assert (quoted.len, len(quoted.data.data)) == (1500, 1460)
     octets, offload = super_segment(20_000, 1240)
@@ -188,7 +189,7 @@ def test_a_silent_next_hop_is_host_unreachable_after_three_seconds() -> None:
     router.receives_datagram(through(), now=0.0)
     assert [frame[12:14] for frame, _ in router.far.sent] == [b"\x08\x06"]
     router.until(3.0)
-    assert router.reports.reported == [(3, 1)]
+    assert router.reports.reported == [ErrorReason.HOST_UNREACHABLE]
     assert dpkt.ip.IP(router.reports.quoted[0]).src == PEER
     assert not router.transport.errors
 

@@ -6,6 +6,7 @@ import errno
 
 import pytest
 
+from schemefs.net.error_reason import ErrorReason
 from schemes.tcp.timeouts import R1
 from tests.support.tcp_trace import Trace, established
 
@@ -52,13 +53,13 @@ def test_a_closed_window_is_no_failure_of_the_way() -> None:
     assert not tcp.network.suspected
 
 
-@pytest.mark.parametrize("code", [2, 3])
-def test_a_hard_error_ends_a_connection_that_is_silent_too(code: int) -> None:
+@pytest.mark.parametrize("reason", [ErrorReason.PROTOCOL_UNREACHABLE, ErrorReason.PORT_UNREACHABLE])
+def test_a_hard_error_ends_a_connection_that_is_silent_too(reason: ErrorReason) -> None:
     """§3.9.2.2 SHLD-26, with RFC 5927 §5.2's doubt: a message that any host could forge is not enough."""
     tcp = established()
     tcp.write(b"x", now=0.0)
     tcp.until(0.5)
-    tcp.icmp(errno.ECONNREFUSED, hard=True, seq=1, code=code, now=0.5, sentence="10.0.2.2 says: port unreachable")
+    tcp.icmp(errno.ECONNREFUSED, hard=True, seq=1, reason=reason, now=0.5, sentence="10.0.2.2 says: port unreachable")
     assert tcp.state == "ESTABLISHED"
     assert tcp.connection.status(0.5)["soft_error"] == "10.0.2.2 says: port unreachable"
     while tcp.connection.backoffs < R1 - 1:
@@ -75,19 +76,21 @@ def test_a_hard_error_about_a_peer_that_answers_ends_nothing() -> None:
     """RFC 5927 §5.2: the ACK shows that it was forged, or is over."""
     tcp = established()
     tcp.write(b"x", now=0.0)
-    tcp.icmp(errno.ECONNREFUSED, hard=True, seq=1, code=3, now=0.1)
+    tcp.icmp(errno.ECONNREFUSED, hard=True, seq=1, reason=ErrorReason.PORT_UNREACHABLE, now=0.1)
     tcp.receives(". ack 2", now=0.2)
     tcp.write(b"y", now=0.3)
     tcp.until(30.0)
     assert tcp.state == "ESTABLISHED"
 
 
-@pytest.mark.parametrize("code", [0, 1, 4, 5])
-def test_soft_errors_never_end_an_open_connection(code: int) -> None:
+@pytest.mark.parametrize(
+    "reason", [ErrorReason.NO_ROUTE, ErrorReason.HOST_UNREACHABLE, ErrorReason.TOO_BIG, ErrorReason.OTHER]
+)
+def test_soft_errors_never_end_an_open_connection(reason: ErrorReason) -> None:
     """§3.9.2.2 MUST-56."""
     tcp = established()
     tcp.write(b"x", now=0.0)
-    tcp.icmp(errno.EHOSTUNREACH, hard=False, seq=1, code=code, now=0.1)
+    tcp.icmp(errno.EHOSTUNREACH, hard=False, seq=1, reason=reason, now=0.1)
     tcp.until(60.0)
     assert tcp.state == "ESTABLISHED"
 

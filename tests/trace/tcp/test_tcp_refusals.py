@@ -170,7 +170,7 @@ def test_icmp_errors_about_no_connection_are_counted() -> None:
     """But not those that this host makes itself, about a neighbor that does not answer."""
     tcp = established()
     quoted = bytes.fromhex("15b3005000000001")
-    error = DeliveryError(errno.ECONNREFUSED, True, "refused", 6, US, PEER, quoted, reporter=PEER, icmp_type=3)
+    error = DeliveryError(errno.ECONNREFUSED, True, "refused", 6, US, PEER, quoted, reporter=PEER)
     tcp.tcp.receive_error(error, 1.0)
     assert reasons(tcp) == {"dropped_icmp_no_connection": 1}
     tcp.tcp.receive_error(DeliveryError(errno.EHOSTUNREACH, False, "no answer", 6, US, PEER, quoted), 1.0)

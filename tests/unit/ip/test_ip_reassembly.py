@@ -6,6 +6,7 @@ from itertools import permutations, product
 
 import pytest
 
+from schemefs.net.error_reason import ErrorReason
 from schemes.ip import wire
 from tests.support.ip_host import PEER, US, IpHost
 
@@ -98,7 +99,7 @@ def test_after_30_seconds_time_exceeded_is_reported_once_for_a_first_fragment() 
     host.until(29.9)
     assert not host.reports.reported
     host.until(40.0)
-    assert host.reports.reported == [(11, 1)]
+    assert host.reports.reported == [ErrorReason.REASSEMBLY_TIMEOUT]
     assert host.reports.quoted[0][20:] == b"12345678"
     assert host.dropped == {"reassembly_timeout": 2}
     assert host.timers.pending == 0

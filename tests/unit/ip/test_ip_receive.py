@@ -5,6 +5,7 @@ from __future__ import annotations
 import dpkt
 import pytest
 
+from schemefs.net.error_reason import ErrorReason
 from schemefs.net.offload import CHECKED, NEEDS_CHECKSUM, Offload
 from tests.support.ip_host import BROADCAST_MAC, MAC, PEER, PEER_MAC, US, IpHost, Recorder, address, datagram
 
@@ -199,7 +200,7 @@ def test_a_closed_port_is_reported_but_not_for_a_broadcast() -> None:
     host.receives_datagram(datagram(p=99))
     host.receives_datagram(datagram(destination=address("10.0.2.255")), to=BROADCAST_MAC)
     host.receives_datagram(datagram(p=99, destination=address("10.0.2.255")), to=BROADCAST_MAC)
-    assert host.reports.reported == [(3, 3), (3, 2)]
+    assert host.reports.reported == [ErrorReason.PORT_UNREACHABLE, ErrorReason.PROTOCOL_UNREACHABLE]
     assert host.reports.quoted[0] == datagram()
 
 

@@ -29,8 +29,8 @@ def test_a_lookup_asks_once_for_each_prefix_length_however_many_rules_there_are(
         bits = (11 << 24) + (number // 8 << 24 - prefix + 8 & 0xFFFFFF)
         network = (bits >> 32 - prefix << 32 - prefix).to_bytes(4, "big")
         routes.add(network, prefix, interface="eth0", metric=number)
-    routes._by_length = {length: Counting(table) for length, table in routes._by_length.items()}
-    lengths = len(routes._by_length)
+    routes._by_length[4] = {length: Counting(table) for length, table in routes._by_length[4].items()}
+    lengths = len(routes._by_length[4])
     assert lengths == 11  # 16 to 23, the networks of eth0 and lo, the default
     for text in ("203.0.113.1", "11.0.0.1", "10.0.2.2"):
         Counting.asked = 0
@@ -43,8 +43,8 @@ def test_removing_one_rule_touches_no_other_prefix() -> None:
     routes = host.network.routes
     for number in range(1000):
         routes.add(bytes((11, number >> 8, number & 255, 0)), 24, interface="eth0")
-    tables = {length: Counting(table) for length, table in routes._by_length.items()}
-    routes._by_length = tables
+    tables = {length: Counting(table) for length, table in routes._by_length[4].items()}
+    routes._by_length[4] = tables
     Counting.asked = 0
     routes.remove(bytes((11, 0, 7, 0)), 24)
     assert Counting.asked == 1

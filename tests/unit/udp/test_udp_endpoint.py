@@ -7,6 +7,7 @@ import os
 
 import pytest
 
+from schemefs.net.error_reason import ErrorReason
 from schemefs.net.network_layer import DeliveryError
 from schemefs.scheme import Event
 from tests.support.ip_host import BROADCAST_MAC, PEER, US, address
@@ -34,7 +35,7 @@ def test_a_connected_endpoint_receives_from_its_peer_only() -> None:
     host.hears(b"other port", port, sender_port=54)
     assert read(handle) == b"answer"
     assert read(handle) is None
-    assert host.reports.reported == [(3, 3), (3, 3)]
+    assert host.reports.reported == [ErrorReason.PORT_UNREACHABLE, ErrorReason.PORT_UNREACHABLE]
 
 
 def test_a_name_and_an_unknown_one() -> None:

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from schemefs.net.error_reason import ErrorReason
 from schemefs.net.offload import CHECKED, GSO_UDP_L4, NEEDS_CHECKSUM, Offload
 from tests.support.ip_host import PEER, US, address, datagram
 from tests.support.udp_host import USER, UdpHost, read
@@ -76,7 +77,7 @@ def test_the_address_bound_to_goes_before_any() -> None:
     host.hears(b"other address", 5000)
     host.hears(b"this", 5000, destination=second)
     assert read(host.open("0/rx", 0)) == b"this"
-    assert host.reports.reported == [(3, 3)]
+    assert host.reports.reported == [ErrorReason.PORT_UNREACHABLE]
 
 
 @given(st.binary(max_size=64), st.sampled_from([Offload(), CHECKED, Offload(1, GSO_UDP_L4, 28, 3, 20, 6)]))
