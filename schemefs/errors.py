@@ -67,9 +67,19 @@ class PendingError:
     def __init__(self) -> None:
         self.error: SchemeError | None = None  # None: there is none, or it was raised already
 
+    @property
+    def errno(self) -> int:
+        """The number of the error that waits; 0: none does."""
+        return self.error.errno if self.error is not None else 0
+
     def set(self, errno: int, sentence: str) -> None:
         """Let the next `raise_once` fail; an error that was not raised yet is replaced."""
         self.error = SchemeError(errno, sentence)
+
+    def raise_kept(self) -> None:
+        """Raise the error if there is one, and keep it for `raise_once`."""
+        if self.error is not None:
+            raise SchemeError(self.error.errno, self.error.sentence)
 
     def raise_once(self) -> None:
         """Raise the error if there is one, and forget it."""

@@ -133,6 +133,14 @@ class Handle(ABC):
         For records only: no other behaviour may depend on it.
         """
 
+    def attribute(self, name: str, now: float) -> bytes | None:
+        """Return the extended attribute `user.NAME` of the open file; None: there is none. It changes nothing.
+
+        SchemeError: getxattr(2) fails with it. At most 64 KiB.
+        """
+        del now
+        return self.name.encode() if name == "conversation" and self.name else None
+
     def queued(self) -> int | None:
         """Return how many octets a read could return now; None where reads are messages."""
         return None

@@ -219,6 +219,16 @@ class Connecting:
         self._check(errno.ENOTCONN)
         return None
 
+    @property
+    def pending_errno(self) -> int:
+        """As Peekable.pending_errno."""
+        return self._pending_error.errno
+
+    def peek(self, size: int, now: float) -> Buffer | Chunks | None:
+        """As Peekable.peek."""
+        self._pending_error.raise_kept()
+        return self.read(size, now)
+
     def write(self, data: memoryview, now: float) -> int | None:
         """Would block; raises the failure, once, then EPIPE."""
         del data, now

@@ -188,6 +188,18 @@ class DatagramEngine(ABC, Generic[Arrived]):
             return b"" if self._shut_read else None
         return self.payload(datagram)[:size]
 
+    @property
+    def pending_errno(self) -> int:
+        """As Peekable.pending_errno."""
+        return self._pending_error.errno
+
+    def peek(self, size: int, now: float) -> Buffer | None:
+        """As Peekable.peek: one datagram."""
+        self._pending_error.raise_kept()
+        if self._queue:
+            return self.payload(self._queue[0][0])[:size]
+        return self.read(size, now)  # there is nothing that it could take
+
     def payload(self, datagram: Arrived) -> Buffer:
         """Return what a read returns of a datagram."""
         assert isinstance(datagram, bytes)

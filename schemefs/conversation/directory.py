@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, cast
 
+from schemefs.conversation import attributes
 from schemefs.conversation.event_log import open_text
 from schemefs.conversation.function_file import FunctionFile
-from schemefs.conversation.handles import CtlHandle, DataHandle, ListenHandle, access_of
+from schemefs.conversation.handles import AcceptHandle, CtlHandle, DataHandle, ListenHandle, access_of, check_listens
 from schemefs.conversation.settings import SettingsDirectory
 from schemefs.errors import SchemeError, printable
 from schemefs.scheme import Caller, Directory, FollowedFile, Handle, Node, TextFile
@@ -84,13 +85,21 @@ def _open_listen(parts: Parts, _flags: int, _caller: Caller, now: float) -> Hand
     return ListenHandle(parts.conversation, now, parts.control, parts.accept)
 
 
+def _open_accept(parts: Parts, flags: int, caller: Caller, now: float) -> Handle:
+    listener = parts.conversation
+    check_listens(listener)
+    listener.log_event(now, open_text(caller, flags))
+    handle = AcceptHandle(listener, flags, now, parts.accept)
+    handle.open_timeout = listener.read_timeout
+    return handle
+
+
 def _local(conversation: Conversation) -> str:
-    side = conversation.engine or conversation.listener
-    return f"{side.local}\n" if side is not None else "\n"
+    return f"{attributes.local(conversation)}\n"
 
 
 def _remote(conversation: Conversation) -> str:
-    return f"{conversation.engine.remote}\n" if conversation.engine is not None else "\n"
+    return f"{attributes.remote(conversation)}\n"
 
 
 def _err(conversation: Conversation) -> str:
@@ -173,6 +182,7 @@ FILES: Final = (
     Declaration("rx", "the octets that arrive", _stream(_open_data, 0o400)),
     Declaration("tx", "the octets to send; the last close ends them (FIN)", _stream(_open_data, 0o200)),
     Declaration("listen", "of a listener: open waits for a peer, then this is its ctl", _stream(_open_listen)),
+    Declaration("accept", "of a listener: open waits for a peer, then this is its data", _stream(_open_accept)),
     Declaration("local", "the local address", _text(_local)),
     Declaration("remote", "the peer's address", _text(_remote)),
     Declaration("status", "the state, then what explains it", lambda parts: _StatusFile(parts.conversation, lines)),
@@ -191,14 +201,15 @@ FILES: Final = (
         lambda parts: SettingsDirectory(parts.conversation),
     ),
 )
-"""Every file of a conversation, in the order of ls and README. `listen` only where the protocol has ports."""
+"""Every file of a conversation, in the order of ls and README; `OF_LISTENERS` only where the protocol has ports."""
 
 
+OF_LISTENERS: Final = ("listen", "accept")
 _DECLARED: Final = {file.name.rstrip("/"): file for file in FILES}
 
 
 class ConversationDirectory(Directory):
-    """Satisfies `Face`. *listens*: the protocol has ports, so there is `listen`.
+    """Satisfies `Face`. *listens*: the protocol has ports, so there are `listen` and `accept`.
 
     Each file is made when it is first looked up: a listing of `tcp/` with thousands of conversations makes none.
     """
@@ -231,7 +242,7 @@ class ConversationDirectory(Directory):
         return ((name, self._child(name)) for name in self._names())
 
     def _names(self) -> tuple[str, ...]:
-        return tuple(name for name in _DECLARED if self._listens or name != "listen")
+        return tuple(name for name in _DECLARED if self._listens or name not in OF_LISTENERS)
 
     def _child(self, name: str) -> Node:
         child = self._children.get(name)

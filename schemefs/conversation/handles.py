@@ -2,7 +2,7 @@
 
 DataHandle       data, rx, tx, and address paths: the stream (or the datagrams)
 ListenerHandle   tcp/:PORT: one line for each accepted connection
-AcceptHandle     tcp/:PORT,accept: waits in open, then is the data of the accepted connection
+AcceptHandle     tcp/:PORT,accept and n/accept: waits in open, then is the data of the accepted connection
 CtlHandle        ctl and clone: the number, and verbs
 ListenHandle     n/listen: waits in open, then is the ctl of the accepted connection
 """
@@ -12,6 +12,7 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING, TypeVar
 
+from schemefs.conversation.attributes import attribute
 from schemefs.conversation.connecting import Connecting
 from schemefs.conversation.control import LONGEST_LINE
 from schemefs.conversation.event_log import events_text, open_text
@@ -36,6 +37,15 @@ def access_of(flags: int) -> tuple[bool, bool]:
     return mode != O_WRONLY, mode != O_RDONLY
 
 
+def check_listens(conversation: Conversation) -> None:
+    """Raise EINVAL unless it accepts connections."""
+    if conversation.listener is None:
+        why = (
+            "is bound without ',listen', so it accepts no connections" if conversation.announced else "is not announced"
+        )
+        raise SchemeError(errno.EINVAL, f"{conversation.name} {why}")
+
+
 def _amount(taken: object) -> int:
     """Return how many octets a write took or a read returned."""
     if isinstance(taken, int):
@@ -57,6 +67,10 @@ class _ConversationHandle(Handle):
         """The conversation's name. A caller that asks for it (`schemefs which`) may use its files later."""
         self.conversation.number_known = True
         return self.conversation.name
+
+    def attribute(self, name: str, now: float) -> bytes | None:
+        """As the table in `conversation.attributes`."""
+        return super().attribute(name, now) if name == "conversation" else attribute(self.conversation, name, now)
 
     def _check_not_over(self) -> None:
         """Raise ENOTCONN if the conversation has ended: another open of /dev/fd/3 would find nothing."""
@@ -108,6 +122,17 @@ class DataHandle(_ConversationHandle):
     def write(self, data: memoryview, now: float) -> int | None:
         """As Engine.write. ENOTCONN: there is no engine."""
         return self._call(Event.OUT, "write", len(data), lambda engine: engine.write(data, now), now)
+
+    def attribute(self, name: str, now: float) -> bytes | None:
+        """As the table in `conversation.attributes`. EACCES: `peek` of a file that only writes."""
+        if name != "peek":
+            return super().attribute(name, now)
+        if not self.reads:
+            raise SchemeError(errno.EACCES, "this file is open for writing only")
+        found = super().attribute(name, now)
+        if found is not None and self.conversation.event_log is not None:
+            self.conversation.log_event(now, f"peek: {len(found)}")
+        return found
 
     def _call(self, event: int, verb: str, size: int, act: Callable[[Engine], Taken], now: float) -> Taken:
         """Call the engine; report it to the watchers, to `err` when it fails, and to the event log."""
@@ -328,13 +353,7 @@ class ListenHandle(CtlHandle):
         control: Control,
         accept: Callable[[Conversation, float], Conversation | None],
     ) -> None:
-        if conversation.listener is None:
-            why = (
-                "is bound without ',listen', so it accepts no connections"
-                if conversation.announced
-                else "is not announced"
-            )
-            raise SchemeError(errno.EINVAL, f"{conversation.name} {why}")
+        check_listens(conversation)
         super().__init__(conversation, now, control)
         self.open_timeout = conversation.read_timeout
         self._accept = accept

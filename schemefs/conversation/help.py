@@ -6,7 +6,7 @@ import inspect
 from typing import TYPE_CHECKING
 
 from schemefs.conversation.control import help_of
-from schemefs.conversation.directory import FILES
+from schemefs.conversation.directory import FILES, OF_LISTENERS
 from schemefs.conversation.use import Use
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ def readme(protocol: ConversationProtocol, options: Mapping[str, Option], summar
     """Return the help of a protocol directory."""
     name = protocol.name
     address = "HOST:PORT" if protocol.ports else "HOST"
-    files = [file.name for file in FILES if file.name != "listen" or protocol.ports]
+    files = [file.name for file in FILES if file.name not in OF_LISTENERS or protocol.ports]
     uses = [(f"{name}/{address}[,option…]", "open: a conversation; the file is its data")]
     if protocol.ports:
         waits = "receive from any peer on PORT" if protocol.datagrams else "wait for peers on PORT"

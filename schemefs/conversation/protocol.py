@@ -110,6 +110,18 @@ class HoldsOctets(Protocol):
         """Count what is held now, and from now on, for the user of *account*."""
 
 
+@runtime_checkable
+class Peekable(Protocol):
+    """An engine whose next read can be seen before it is made (the extended attributes of `data`)."""
+
+    @property
+    def pending_errno(self) -> int:
+        """The errno of the failure that the next call raises; 0: none."""
+
+    def peek(self, size: int, now: float) -> Buffer | Chunks | None:
+        """Return a copy of what `read` would, and take nothing. A failure that waits is raised, and waits on."""
+
+
 class ListenerEngine(Protocol):
     """A listener as the protocol runs it."""
 

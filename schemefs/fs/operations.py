@@ -43,7 +43,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("schemefs.fs")
 
-CONVERSATION = b"user.conversation"
+USER = b"user."
+CONVERSATION = USER + b"conversation"
 # The handlers whose failures `err` shows, by what their first argument is the number of. `_find` records lookups.
 _OF_FILES = frozenset({"read", "write", "fsync"})
 _OF_INODES = frozenset({"open", "opendir", "setattr"})
@@ -186,11 +187,22 @@ class Operations(pyfuse3.Operations):
 
     @answering
     async def getxattr(self, request: Request, inode: int, name: bytes, ctx: Any) -> bytes:
-        """Return the name of the conversation (`tcp/7`) that an open stream is. ENODATA: no such attribute."""
-        handle = self.inodes[inode].handle
-        if name != CONVERSATION or handle is None or not handle.name:
+        """Return what an open stream shows of itself, such as its conversation (`tcp/7`). ENODATA: no such attribute.
+
+        The caller needs the rights of an open, but for the name, which `schemefs which` prints for any descriptor.
+        """
+        found = self.inodes[inode]
+        handle, namespace = found.handle, name[: len(USER)]
+        if handle is None or namespace != USER:
             raise pyfuse3.FUSEError(errno.ENODATA)
-        return handle.name.encode()
+        if name != CONVERSATION:
+            readable = found.node.mode & 0o444
+            right = permissions.READ if readable else permissions.WRITE
+            permissions.require(found.node, _caller(ctx), right, "this file")
+        value = handle.attribute(name[len(USER) :].decode(errors="replace"), self.waiting.clock())
+        if value is None:
+            raise pyfuse3.FUSEError(errno.ENODATA)
+        return value
 
     @answering
     async def listxattr(self, request: Request, inode: int, ctx: Any) -> Sequence[bytes]:

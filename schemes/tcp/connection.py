@@ -105,6 +105,18 @@ class Connection(ControlBlock):
             return b""
         return None
 
+    @property
+    def pending_errno(self) -> int:
+        """As Peekable.pending_errno."""
+        return self.pending_error.errno
+
+    def peek(self, size: int, now: float) -> Buffer | Chunks | None:
+        """As Peekable.peek."""
+        if self.receive_buffer.size:
+            return self.receive_buffer.peek(size)
+        self.pending_error.raise_kept()
+        return self.read(size, now)  # there is nothing that it could take
+
     def write(self, data: memoryview, now: float) -> int | None:
         """Queue what fits and send what the windows allow. *data* is kept, not copied: it must not change."""
         if self.pending_error.error is not None:

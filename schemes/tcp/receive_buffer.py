@@ -108,6 +108,16 @@ class ReceiveBuffer:
         self._account.taken(size - rest)
         return parts[0] if len(parts) == 1 else tuple(parts)
 
+    def peek(self, size: int) -> bytes:
+        """Return a copy of the first octets, at most *size*."""
+        found = bytearray()
+        for chunk in self._chunks:
+            begin = 0 if found else self._offset
+            found += memoryview(chunk)[begin : begin + size - len(found)]
+            if len(found) == size:
+                break
+        return bytes(found)
+
     def clear(self) -> int:
         """Drop everything; return the number of dropped octets."""
         size = self.size

@@ -140,6 +140,18 @@ class TlsEngine(OverStream):
             raise SchemeError(self.failed, self.error)
         return None
 
+    @property
+    def pending_errno(self) -> int:
+        """As Peekable.pending_errno."""
+        return self._pending_error.errno
+
+    def peek(self, size: int, now: float) -> Buffer | Chunks | None:
+        """As Peekable.peek."""
+        if self.receive_buffer:
+            return bytes(self.receive_buffer[:size])
+        self._pending_error.raise_kept()
+        return self.read(size, now)  # there is nothing that it could take
+
     def write(self, data: memoryview, now: float) -> int | None:
         """Encrypt up to MAX_WRITE octets; None during the handshake and while earlier records are unsent."""
         self._pending_error.raise_once()

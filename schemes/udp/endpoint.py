@@ -152,6 +152,10 @@ class Endpoint(DatagramEngine[UserDatagram]):
         taken, self._rest = self._rest[:size], self._rest[size:]
         return taken
 
+    def peek(self, size: int, now: float) -> Buffer | None:
+        """Return a copy of what `read` would."""
+        return self._rest[:size] if self._rest else super().peek(size, now)
+
     def payload(self, datagram: UserDatagram) -> Buffer:
         """Return what a read gives of *datagram*: its payload, with `headers` after a line HOST:PORT LENGTH."""
         if not self.modes.headers:

@@ -16,7 +16,21 @@ from schemefs.scheme import Caller, Event, TextFile
 from schemefs.shares import CONVERSATIONS
 from tests.support.pipe_world import OTHER, RDONLY, RDWR, USER, WRONLY, World
 
-FILES = ["ctl", "data", "rx", "tx", "listen", "local", "remote", "status", "status.json", "err", "events", "settings"]
+FILES = [
+    "ctl",
+    "data",
+    "rx",
+    "tx",
+    "listen",
+    "accept",
+    "local",
+    "remote",
+    "status",
+    "status.json",
+    "err",
+    "events",
+    "settings",
+]
 
 
 @pytest.fixture
@@ -109,8 +123,8 @@ def test_conversation_has_its_files_and_they_are_its_owners(world: World) -> Non
     assert (directory.mode, directory.uid, directory.gid) == (0o700, USER.uid, USER.gid)
     modes = {name: world.scheme.lookup(f"{number}/{name}", USER).mode for name in FILES}
     assert modes == {
-        "ctl": 0o600, "data": 0o600, "rx": 0o400, "tx": 0o200, "listen": 0o600, "local": 0o400, "remote": 0o400,
-        "status": 0o400, "status.json": 0o400, "err": 0o400, "events": 0o400, "settings": 0o700,
+        "ctl": 0o600, "data": 0o600, "rx": 0o400, "tx": 0o200, "listen": 0o600, "accept": 0o600, "local": 0o400,
+        "remote": 0o400, "status": 0o400, "status.json": 0o400, "err": 0o400, "events": 0o400, "settings": 0o700,
     }  # fmt: skip
     assert all(world.scheme.lookup(f"{number}/{name}", USER).uid == USER.uid for name in FILES)
     assert not permits(directory, OTHER, 1)
