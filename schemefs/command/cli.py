@@ -38,6 +38,9 @@ from schemefs.net.host_address import parse_host_address, parse_host_interface
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 
+LATE = {"run": "schemefs.command.run_command"}
+"""Commands here that are imported when they are used: subcommand -> module, with a click command called `command`."""
+
 MOUNT_EXAMPLES = """
 \b
 Examples:
@@ -95,11 +98,11 @@ class CommandLine(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names, the tools' last."""
-        return [*super().list_commands(ctx), *tools.COMMANDS]
+        return [*super().list_commands(ctx), *LATE, *tools.COMMANDS]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Return the command *cmd_name*, or None."""
-        module = tools.COMMANDS.get(cmd_name)
+        module = tools.COMMANDS.get(cmd_name) or LATE.get(cmd_name)
         if module is None:
             return super().get_command(ctx, cmd_name)
         command: click.Command = importlib.import_module(module).command

@@ -1,0 +1,61 @@
+"""shutdown, and ioctl for sockets."""
+
+from __future__ import annotations
+
+import errno
+import os
+from typing import Final
+
+from schemefs.run.call import Call, Failed
+from schemefs.run.filter import FIONREAD, SIOCOUTQ
+from schemefs.run.session import Result, Session, native
+from schemefs.run.sockets import State
+
+_DIRECTIONS: Final = ("read", "write", "both")
+_SIOCATMARK: Final = 0x8905
+
+
+def shutdown(session: Session, call: Call) -> Result:
+    """Close one direction or both. A listener that is shut down stops listening."""
+    found, _description = session.sockets.find(call)
+    if found is None:
+        return native(session, call)
+    how = call.integer(1)
+    if not 0 <= how < len(_DIRECTIONS):
+        raise Failed(errno.EINVAL)
+    call.about += f", {_DIRECTIONS[how]}"
+    if found.state is State.LISTENING:
+        if how != 1:
+            session.tree.command(found.protocol, found.number, "close")
+        return 0
+    if found.state in (State.NEW, State.ANNOUNCED, State.DISSOLVED):
+        raise Failed(errno.ENOTCONN)
+    session.tree.command(found.protocol, found.number, f"shutdown {_DIRECTIONS[how]}")
+    return 0
+
+
+def ioctl(session: Session, call: Call) -> Result:
+    """Answer FIONREAD, which the kernel would compute from the length of a file, and refuse the others for sockets."""
+    found, _description = session.sockets.find(call)
+    if found is None:
+        return native(session, call)
+    request = call.integer(1) & 0xFFFFFFFF
+    if request == FIONREAD:
+        value = _readable(call)
+    elif request in (SIOCOUTQ, _SIOCATMARK):
+        value = 0
+    else:
+        raise Failed(errno.ENOTTY, f"request {request:#x}")
+    call.write_integer(call.arguments[2], value)
+    return 0
+
+
+def _readable(call: Call) -> int:
+    """Return how many octets a read would return."""
+    descriptor = call.duplicate(call.integer(0))
+    try:
+        return len(os.getxattr(descriptor, "user.peek"))
+    except OSError:
+        return 0
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,174 @@
+"""sendto, recvfrom, sendmsg, recvmsg, sendmmsg and recvmmsg on sockets of the mount (struct msghdr, struct mmsghdr)."""
+
+from __future__ import annotations
+
+import errno
+import struct
+from typing import Final, NamedTuple
+
+from schemefs.run import sockaddr, transfer, unix_sockets
+from schemefs.run.call import LARGEST_TRANSFER, MAX_VECTORS, Call, Description, Failed
+from schemefs.run.session import Result, Session, native
+from schemefs.run.sockaddr import Address
+from schemefs.run.sockets import Socket
+from schemefs.run.transfer import DONTWAIT, PEEK, TRUNC
+
+_MSGHDR: Final = struct.Struct("=QI4xQQQQi4x")
+_MMSGHDR_SIZE: Final = _MSGHDR.size + 8
+_NAMELEN, _CONTROLLEN, _FLAGS, _LENGTH = 8, 40, 48, _MSGHDR.size  # offsets
+_WAITFORONE: Final = 0x10000
+
+
+class Message(NamedTuple):
+    """A struct msghdr, read once."""
+
+    place: int
+    name: int
+    name_length: int
+    vectors: list[tuple[int, int]]
+    control: int
+    control_length: int
+
+    @property
+    def size(self) -> int:
+        """The octets that it has room for."""
+        return sum(length for _, length in self.vectors)
+
+
+def read_message(call: Call, place: int) -> Message:
+    """Read a struct msghdr and its vectors. EMSGSIZE: too many."""
+    name, name_length, vectors, count, control, control_length, _flags = _MSGHDR.unpack(call.read(place, _MSGHDR.size))
+    if count > MAX_VECTORS:
+        raise Failed(errno.EMSGSIZE)
+    octets = call.read(vectors, 16 * count)
+    return Message(place, name, name_length, list(struct.iter_unpack("=QQ", octets)), control, control_length)
+
+
+def _destination(call: Call, found: Socket, name: int, length: int) -> Address | None:
+    if not name:
+        return None
+    family, address = sockaddr.read(call, name, length)
+    if address is None or len(address.host) != 4:
+        raise Failed(errno.EAFNOSUPPORT if family else errno.EINVAL)
+    call.about = f"{found.name}, {address}"
+    return None if found.is_stream else address
+
+
+# Sending
+
+
+def sendto(session: Session, call: Call) -> Result:
+    """Send a buffer."""
+    found, description = session.sockets.find(call)
+    if found is None:
+        return native(session, call)
+    _, buffer, size, _, name, _ = call.arguments
+    destination = _destination(call, found, name, call.integer(5))
+    _check_length(found, size)
+    octets = call.read(buffer, min(size, LARGEST_TRANSFER))
+    return transfer.send(session, call, found, description, octets, call.integer(3), destination)
+
+
+def _check_length(found: Socket, size: int) -> None:
+    if not found.is_stream and size > transfer.LARGEST_DATAGRAM:
+        raise Failed(errno.EMSGSIZE)
+
+
+def sendmsg(session: Session, call: Call) -> Result:
+    """Send the vectors of a message. Its ancillary data has no meaning here."""
+    found, description = session.sockets.find(call)
+    if found is None:
+        return native(session, call)
+    return _send(session, call, found, description, call.arguments[1], call.integer(2))
+
+
+def _send(session: Session, call: Call, found: Socket, description: Description, place: int, flags: int) -> int:
+    message = read_message(call, place)
+    destination = _destination(call, found, message.name, message.name_length)
+    _check_length(found, message.size)
+    octets = call.gather(message.vectors)
+    return transfer.send(session, call, found, description, octets, flags, destination)
+
+
+def sendmmsg(session: Session, call: Call) -> Result:
+    """Send several messages; return how many."""
+    found, description = session.sockets.find(call)
+    if found is None:
+        return native(session, call)
+    _, first, count, *_ = call.arguments
+    flags = call.integer(3)
+    for index in range(min(count & 0xFFFFFFFF, MAX_VECTORS)):
+        place = first + index * _MMSGHDR_SIZE
+        try:
+            sent = _send(session, call, found, description, place, flags)
+        except (Failed, OSError):
+            if index:
+                return index
+            raise
+        call.write_integer(place + _LENGTH, sent)
+    return min(count & 0xFFFFFFFF, MAX_VECTORS)
+
+
+# Receiving
+
+
+def recvfrom(session: Session, call: Call) -> Result:
+    """Receive into a buffer."""
+    found, description = session.sockets.find(call)
+    if found is None:
+        return native(session, call)
+    _, buffer, size, _, name, length = call.arguments
+    flags = call.integer(3)
+    received = transfer.receive(session, call, found, description, size, flags)
+    octets = received.octets[:size]
+    if not (found.is_stream and flags & TRUNC):
+        call.write(buffer, octets)
+    sockaddr.write(call, name, length, transfer.source_of(found, received))
+    return received.length if flags & TRUNC else len(octets)
+
+
+def recvmsg(session: Session, call: Call) -> Result:
+    """Receive into the vectors of a message. On AF_UNIX: `unix_sockets`."""
+    found, description = session.sockets.find(call)
+    if found is None:
+        return unix_sockets.recvmsg(session, call, description)
+    return _receive(session, call, found, description, call.arguments[1], call.integer(2))
+
+
+def _receive(session: Session, call: Call, found: Socket, description: Description, place: int, flags: int) -> int:
+    message = read_message(call, place)
+    size = message.size
+    received = transfer.receive(session, call, found, description, size, flags)
+    octets = received.octets[:size]
+    call.scatter(message.vectors, octets)
+    if message.name:
+        source = transfer.source_of(found, received)
+        call.write(message.name, source[: message.name_length])
+        call.write_integer(place + _NAMELEN, len(source))
+    call.write(place + _CONTROLLEN, bytes(8))
+    call.write_integer(place + _FLAGS, TRUNC if received.length > len(octets) else 0)
+    return received.length if flags & TRUNC else len(octets)
+
+
+def recvmmsg(session: Session, call: Call) -> Result:
+    """Receive several messages; return how many. The first may wait; its time-out is looked at between messages."""
+    found, description = session.sockets.find(call)
+    if found is None:
+        return unix_sockets.recvmmsg(session, call, description)
+    _, first, count, *_ = call.arguments
+    flags = call.integer(3)
+    count = min(count & 0xFFFFFFFF, MAX_VECTORS)
+    for index in range(count):
+        place = first + index * _MMSGHDR_SIZE
+        try:
+            length = _receive(session, call, found, description, place, flags & ~_WAITFORONE)
+        except (Failed, OSError):
+            if index:
+                return index
+            raise
+        call.write_integer(place + _LENGTH, length)
+        if flags & _WAITFORONE:
+            flags |= DONTWAIT
+        if flags & PEEK:
+            return index + 1  # the next one can't be seen before this one is taken
+    return count

@@ -1,0 +1,71 @@
+"""What the handlers of calls share, and what a handler returns."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket as kernel_socket
+from collections.abc import Callable
+from enum import Enum, auto
+from typing import Final
+
+from schemefs.run.call import Call, Failed
+from schemefs.run.listener import Listener
+from schemefs.run.sockaddr import Address
+from schemefs.run.sockets import Sockets
+from schemefs.run.tree import Tree
+from schemefs.run.waits import Waits
+
+
+class Outcome(Enum):
+    """What a handler returns when it is not the call's value."""
+
+    NATIVE = auto()  # the kernel runs the call: its descriptor is no socket of the mount
+    REPLIED = auto()  # the handler has ended the call
+
+
+Result = int | Outcome
+
+
+class Session:
+    """One run of a program."""
+
+    def __init__(
+        self, listener: Listener, tree: Tree, waits: Waits, *, redirect: Callable[[Address], Address], records: bool
+    ) -> None:
+        self.listener = listener
+        self.tree = tree
+        self.sockets = Sockets(tree)
+        self.waits = waits
+        self.redirect = redirect  # where a name server of the host is to be found in the tree's network
+        self.records = records  # events, from the start of each conversation
+
+
+Handler = Callable[[Session, Call], Result]
+
+DOMAINS: Final = {
+    int(value): name
+    for name, value in sorted(vars(kernel_socket).items(), reverse=True)  # AF_NETLINK is AF_ROUTE too
+    if name.startswith("AF_") and isinstance(value, int)
+}
+
+
+def native(session: Session, call: Call, index: int = 0) -> Result:
+    """Return NATIVE for a descriptor that is no socket of the mount, unless it is a socket of the host's network.
+
+    The program cannot make one, inherit one or be given one (`filter`, `inherited`, `unix_sockets`); this is the last
+    check, on the descriptor alone.
+    """
+    del session
+    number = call.integer(index)
+    try:
+        target = os.readlink(f"/proc/{call.thread}/fd/{number}")
+    except OSError:
+        return Outcome.NATIVE  # EBADF, by the kernel
+    if target.startswith("socket:"):
+        duplicate = call.duplicate(number)
+        with kernel_socket.socket(fileno=duplicate) as found:
+            if found.family != kernel_socket.AF_UNIX:
+                family = DOMAINS.get(int(found.family), str(int(found.family)))
+                raise Failed(errno.EAFNOSUPPORT, f"descriptor {number} is an {family} socket of the host")
+    return Outcome.NATIVE

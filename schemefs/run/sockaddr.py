@@ -1,0 +1,90 @@
+"""struct sockaddr of IPv4 and IPv6, in octets and as HOST:PORT of the tree (ip(7), ipv6(7))."""
+
+from __future__ import annotations
+
+import errno
+import socket
+import struct
+from typing import Final, NamedTuple
+
+from schemefs.run.call import Call, Failed
+
+AF_UNSPEC: Final = 0
+V4: Final = int(socket.AF_INET)
+V6: Final = int(socket.AF_INET6)
+_FAMILY: Final = struct.Struct("=H")
+_IN: Final = struct.Struct("=H2s4s8x")
+_IN6: Final = struct.Struct("=H2sI16sI")
+_MAPPED: Final = bytes(10) + b"\xff\xff"
+LARGEST: Final = 128  # struct sockaddr_storage
+
+
+class Address(NamedTuple):
+    """A host, as packed octets of IPv4 or IPv6, and a port."""
+
+    host: bytes
+    port: int
+
+    def __str__(self) -> str:
+        """Return HOST:PORT, as the tree writes it."""
+        if len(self.host) == 4:
+            return f"{socket.inet_ntop(V4, self.host)}:{self.port}"
+        return f"[{socket.inet_ntop(V6, self.host)}]:{self.port}"
+
+    @property
+    def is_any(self) -> bool:
+        """Whether the host is unspecified."""
+        return not any(self.host)
+
+
+def any_address(family: int) -> Address:
+    """Return the address of a socket that has none yet."""
+    return Address(bytes(4 if family == V4 else 16), 0)
+
+
+def read(call: Call, pointer: int, length: int) -> tuple[int, Address | None]:
+    """Read a sockaddr: its family, and for IPv4 and IPv6 its address. EINVAL: it is too short."""
+    if not 2 <= length <= LARGEST:
+        raise Failed(errno.EINVAL)
+    octets = call.read(pointer, length)
+    (family,) = _FAMILY.unpack_from(octets)
+    if family == V4 and length >= _IN.size:
+        _, port, host = _IN.unpack_from(octets)
+        return family, Address(host, int.from_bytes(port, "big"))
+    if family == V6 and length >= _IN6.size - 4:  # RFC 2133 had no scope
+        _, port, _flow, host, _scope = _IN6.unpack_from(octets.ljust(_IN6.size, b"\0"))
+        mapped = host[12:] if host.startswith(_MAPPED) else host
+        return family, Address(mapped, int.from_bytes(port, "big"))
+    if family in (V4, V6):
+        raise Failed(errno.EINVAL)
+    return family, None
+
+
+def packed(address: Address, family: int) -> bytes:
+    """Return the sockaddr of *address* for a socket of *family*: an IPv4 address is mapped for IPv6."""
+    port = address.port.to_bytes(2, "big")
+    if family == V4:
+        return _IN.pack(V4, port, address.host)
+    host = address.host if len(address.host) == 16 else _MAPPED + address.host
+    return _IN6.pack(V6, port, 0, host if any(address.host) else bytes(16), 0)
+
+
+def write(call: Call, pointer: int, length_pointer: int, octets: bytes) -> None:
+    """Write a sockaddr where the caller has room, and its whole length. A null pointer: the caller wants none."""
+    if not pointer:
+        return
+    room = call.read_integer(length_pointer)
+    if room < 0:
+        raise Failed(errno.EINVAL)
+    call.write(pointer, octets[:room])
+    call.write_integer(length_pointer, len(octets))
+
+
+def parse(text: str) -> Address | None:
+    """Return the address of a text HOST:PORT of the tree; None: it is empty."""
+    host, _, port = text.strip().rpartition(":")
+    if not port:
+        return None
+    host = host.strip("[]")
+    packed_host = socket.inet_pton(V6 if ":" in host else V4, host or "0.0.0.0")  # noqa: S104 - it means any
+    return Address(packed_host, int(port))

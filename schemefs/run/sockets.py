@@ -1,0 +1,111 @@
+"""What the supervisor knows of each socket of the program, by the inode of its file.
+
+dup and fork share the file, so they share the entry. A conversation's inode number is never given again, so an entry
+whose file was closed harms nothing; it is dropped when the table has grown.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from contextlib import suppress
+from enum import Enum
+from typing import Final
+
+from schemefs.run import sockaddr
+from schemefs.run.call import Call, Description
+from schemefs.run.sockaddr import Address
+from schemefs.run.tree import Tree
+
+SWEEP_AT: Final = 1024  # entries
+
+
+class State(Enum):
+    """What has become of a socket."""
+
+    NEW = "new"
+    CONNECTING = "connecting"  # tcp: the outcome was not returned yet
+    CONNECTED = "connected"
+    LISTENING = "listening"
+    ANNOUNCED = "announced"  # udp without a peer: its file has a line with the address before each datagram
+    DISSOLVED = "dissolved"  # udp: was connected; the next call makes another conversation
+
+
+class Socket:
+    """One socket: a conversation, and what the program has said before there was a file to say it to."""
+
+    __slots__ = (
+        "bound",
+        "family",
+        "line",
+        "lock",
+        "number",
+        "protocol",
+        "reader",
+        "remote",
+        "reported_error",
+        "settings",
+        "state",
+        "values",
+    )
+
+    def __init__(self, protocol: str, number: str, family: int) -> None:
+        self.protocol = protocol  # tcp or udp
+        self.number = number  # of the conversation
+        self.family = family
+        self.state = State.NEW
+        self.bound: Address | None = None  # by bind(2)
+        self.remote: Address | None = None  # as the program knows it
+        self.line = ""  # the connect of its ctl
+        self.reported_error = 0  # by SO_ERROR
+        self.settings: dict[str, str] = {}  # of the conversation, once there is an engine
+        self.values: dict[tuple[int, int], bytes] = {}  # of setsockopt(2)
+        self.lock = threading.RLock()  # changes of the state
+        self.reader = threading.Lock()  # one call at a time looks at the queue and then reads
+
+    @property
+    def name(self) -> str:
+        """`tcp/7`."""
+        return f"{self.protocol}/{self.number}"
+
+    @property
+    def is_stream(self) -> bool:
+        """Whether it is a stream of octets."""
+        return self.protocol == "tcp"
+
+    @property
+    def any_address(self) -> Address:
+        """Its address while it has none."""
+        return sockaddr.any_address(self.family)
+
+
+class Sockets:
+    """The table."""
+
+    def __init__(self, tree: Tree) -> None:
+        self._tree = tree
+        self._by_inode: dict[int, Socket] = {}
+        self._sweep_at = SWEEP_AT
+
+    def find(self, call: Call, index: int = 0) -> tuple[Socket | None, Description]:
+        """Return the socket that an argument of *call* is; None: it is no socket of the mount. EBADF."""
+        description = call.describe(call.integer(index))
+        if description.mount != self._tree.mount:
+            return None, description
+        socket = self._by_inode.get(description.inode)
+        if socket is not None:
+            call.about = socket.name
+        return socket, description
+
+    def add(self, descriptor: int, socket: Socket) -> None:
+        """Enter the socket of which *descriptor*, one of the supervisor's, is the file."""
+        self._by_inode[os.fstat(descriptor).st_ino] = socket
+        if len(self._by_inode) > self._sweep_at:
+            self._sweep()
+
+    def _sweep(self) -> None:
+        for inode, socket in list(self._by_inode.items()):
+            if not self._tree.exists(socket.name):
+                with suppress(KeyError):
+                    del self._by_inode[inode]
+        self._sweep_at = len(self._by_inode) + SWEEP_AT
