@@ -1,20 +1,25 @@
 """`schemefs ping HOST`: the file `icmp/ping/HOST`, in Redox's format, with the options of ping(8).
 
-Ctrl-C ends it with the statistics so far. Status 0: a reply arrived; 1: none did; 2: it could not start.
+Ctrl-C ends it with the statistics so far, which the daemon counts. Status 0: a reply arrived; 1: none did; 2: it could
+not start.
 """
 
 from __future__ import annotations
 
 import os
-import re
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import FrameType
 
 import click
 
 from schemefs.tools.exit_status import Tool, fail_with, show
 from schemefs.tools.find_mount import mount_option
+
+CHUNK = 65536
+_REPLY = " time="  # in the line of each probe that was answered
 
 EXAMPLES = """
 \b
@@ -23,34 +28,6 @@ Examples:
   schemefs ping -c 5 -i 0.2 example.com
   schemefs ping -c 0 10.0.2.2            until Ctrl-C
 """
-
-
-class PingStatistics:
-    """The statistics of the lines printed so far, for a Ctrl-C."""
-
-    def __init__(self, host: str) -> None:
-        self.host = host
-        self.sent = 0
-        self.times: list[float] = []  # milliseconds, of the replies
-        self.is_complete = False
-
-    def count_line(self, line: str) -> None:
-        """Count one line of the file."""
-        if "icmp_seq=" in line:
-            self.sent += 1
-            if reply := re.search(r"time=([\d.]+)ms", line):
-                self.times.append(float(reply[1]))
-        self.is_complete |= line.startswith("---")
-
-    def lines(self) -> str:
-        """Return the statistics in the format of the file's end."""
-        times = self.times
-        loss = 100 * (1 - len(times) / self.sent) if self.sent else 0.0
-        shown = f"\n--- {self.host} ping statistics ---\n"
-        shown += f"{self.sent} packets transmitted, {len(times)} packets received, {loss:.2f}% packet loss\n"
-        if times:
-            shown += f"rtt min/avg/max = {min(times):.3f}/{sum(times) / len(times):.3f}/{max(times):.3f} ms\n"
-        return shown
 
 
 @click.command(cls=Tool, epilog=EXAMPLES)
@@ -75,20 +52,30 @@ class PingStatistics:
 def command(tree: Path, host: str, count: int, interval: float, size: int, ttl: int, timeout: float) -> None:
     """Send echo requests to HOST and print a line for each."""
     path = f"icmp/ping/{host},count={count},interval={interval:.6f},size={size},ttl={ttl},timeout={timeout:.6f}"
-    statistics = PingStatistics(host)
-    try:
-        for line in _lines(tree, path):
-            statistics.count_line(line)
-            show(line, newline=False)
-    except KeyboardInterrupt:
-        if not statistics.is_complete:
-            show(statistics.lines(), newline=False)
-    sys.exit(os.EX_OK if statistics.times else 1)
+    has_reply = False
+    for text in _texts(tree, path):
+        has_reply |= _REPLY in text
+        show(text, newline=False)
+    sys.exit(os.EX_OK if has_reply else 1)
 
 
-def _lines(tree: Path, path: str) -> Iterator[str]:
+def _texts(tree: Path, path: str) -> Iterator[str]:
+    """Yield the text as it arrives. The first Ctrl-C asks the daemon for the statistics; the second ends the tool."""
     try:
-        with open(tree / path, encoding="utf-8") as lines:
-            yield from lines
+        descriptor = os.open(tree / path, os.O_RDWR)
+        _stop_at_ctrl_c(descriptor)
+        while octets := os.read(descriptor, CHUNK):
+            yield octets.decode()
     except OSError as error:
         fail_with(2, tree, path, error)
+
+
+def _stop_at_ctrl_c(descriptor: int) -> None:
+    """Write `stop` at the first Ctrl-C; a read that it interrupts goes on."""
+
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        show("")  # after the terminal's ^C
+        os.write(descriptor, b"stop\n")
+
+    signal.signal(signal.SIGINT, stop)

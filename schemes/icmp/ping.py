@@ -10,16 +10,20 @@
     3 packets transmitted, 1 packets received, +1 duplicates, +1 late, 66.67% packet loss
     rtt min/avg/max = 0.214/0.214/0.214 ms
 
+A write of `stop` ends the probes: the statistics so far are the end of the text, as after Ctrl-C in ping(8).
+
 It uses two timers: one for the next probe, one for the oldest probe without an answer.
 """
 
 from __future__ import annotations
 
+import errno
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Final
 
 from schemefs.errors import SchemeError
 from schemefs.net.addresses import presentation
+from schemefs.readiness import readiness
 from schemes.icmp.error_meaning import describe, reporter_of
 from schemes.icmp.text_stream import TextStream
 
@@ -31,6 +35,7 @@ if TYPE_CHECKING:
 
 _MAX_FINISHED: Final = 1024  # finished probes that are kept, to recognize late replies and duplicates
 _HEADERS: Final = 28  # octets of IP and ICMP header, part of the size in parentheses
+_STOP: Final = "stop"
 
 
 class Ping(TextStream):
@@ -97,6 +102,22 @@ class Ping(TextStream):
             self._next_probe.set(now + self._options.interval)
         self._arm_timeout()
         self._finish_if_done()
+
+    def write(self, data: memoryview, now: float) -> int:
+        """Take `stop`. Probes without an answer then count as lost, as those of ping(8). EINVAL: another word."""
+        word = bytes(data).decode(errors="backslashreplace").strip()
+        if word != _STOP:
+            raise SchemeError(errno.EINVAL, f"{word!r} is not a verb of ping; the verb is: {_STOP}")
+        if not self._finished:
+            self._next_probe.clear()
+            self._oldest_timeout.clear()
+            self._refused = False
+            self._add_statistics()
+        return len(data)
+
+    def fevent(self, interest: int) -> int:
+        """Return IN and RDHUP as other texts; OUT always: `stop` never waits."""
+        return super().fevent(interest) | readiness(interest, writable=True)
 
     def receive_reply(self, sequence: int, payload: memoryview, hop_limit: int, now: float) -> str:
         """Add a line with the round-trip time."""
@@ -181,7 +202,10 @@ class Ping(TextStream):
     def _finish_if_done(self) -> None:
         if self._finished or self._sent_at or not 0 < self._transmitted == self._options.count:
             return
-        loss = 100 * (1 - self._received / self._transmitted)
+        self._add_statistics()
+
+    def _add_statistics(self) -> None:
+        loss = 100 * (1 - self._received / self._transmitted) if self._transmitted else 0.0
         self.add_line(f"--- {self._address} ping statistics ---")
         extra = f", +{self._duplicates} duplicates" if self._duplicates else ""
         extra += f", +{self._late} late" if self._late else ""

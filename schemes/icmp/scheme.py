@@ -44,6 +44,7 @@ icmp: test whether a host answers, and read ICMP errors (RFC 792).
 
 ping/HOST    read it: cat ping/10.0.2.2,count=3
              options: count=4 (0: no limit) interval=1 size=56 ttl=64 timeout=5 (seconds, octets)
+             write stop to the open file: the statistics so far are the end of the text
 trace/HOST   read it: the routers on the path; options: hops=30 tries=3 timeout=1 size=32
 echo/HOST    Redox's binary form: write 2 octets of sequence number, big-endian, and a payload; read the same back
 clone        a new echo conversation; the file is its ctl: connect HOST
@@ -101,7 +102,7 @@ class IcmpScheme(ConversationScheme):
                 "errors": _SharedStreamFile(self._errors(), mode=0o444),
                 "clone": self.clone,
                 "echo": _Addresses(self.address_file).described("echo/HOST: requests and replies in Redox's octets"),
-                "ping": _Addresses(_streams(self._parse_ping)).described("ping/HOST[,count=4,…]: read it"),
+                "ping": _Addresses(_streams(self._parse_ping, mode=0o666)).described("ping/HOST[,count=4,…]: read it"),
                 "trace": _Addresses(_streams(self._parse_trace)).described("trace/HOST[,hops=30,…]: read the path"),
                 "udp": _Addresses(_streams(self._parse_udp_port)).described("udp/PORT: errors about that local port"),
             },
@@ -167,12 +168,12 @@ class _IcmpDirectory(StaticDirectory):
         return chain(super().list(caller), self._scheme.conversation_directories())
 
 
-def _streams(parse: Callable[[str], Opener]) -> Callable[[str], Node]:
-    """Return a function that makes the read-only file of an address."""
+def _streams(parse: Callable[[str], Opener], mode: int = 0o444) -> Callable[[str], Node]:
+    """Return a function that makes the file of an address."""
 
     def file(text: str) -> Node:
         try:
-            return _SharedStreamFile(parse(text), mode=0o444)
+            return _SharedStreamFile(parse(text), mode=mode)
         except ValueError as error:
             raise SchemeError(errno.EINVAL, str(error)) from None
 

@@ -89,6 +89,20 @@ def test_ping_ends_at_ctrl_c_with_the_statistics_so_far(tools: Tools) -> None:
     assert re.search(rb"0.00% packet loss\nrtt min/avg/max = [\d.]+/[\d.]+/[\d.]+ ms\n$", output)
 
 
+def test_ctrl_c_tells_the_probes_that_nothing_answered(tools: Tools) -> None:
+    (tools.path / "netcfg/ifaces/lo/impair").write_text("blackhole icmp\n")
+    pinging = tools.start("ping", "-c", "0", "-i", "0.01", "-W", "0.05", "127.0.0.1")
+    assert pinging.stdout is not None
+    while b"icmp_seq=3 timeout" not in pinging.stdout.readline():
+        pass
+    pinging.send_signal(signal.SIGINT)
+    output, _ = pinging.communicate(timeout=10)
+    assert pinging.returncode == 1
+    end = re.search(rb"\n(\d+) packets transmitted, 0 packets received, 100.00% packet loss\n$", output)
+    assert end is not None, output
+    assert int(end[1]) > 3
+
+
 def test_dns_prints_addresses_and_fails_with_a_sentence(shared: Tools) -> None:
     assert shared.run("dns", "localhost") == "127.0.0.1\n"
     assert "no route to" in shared.run("dns", "-t", "mx", "example.com", status=1)

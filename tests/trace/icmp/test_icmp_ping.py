@@ -106,6 +106,37 @@ def test_count_zero_goes_on():
     assert len(host.network.sent) > 1800
 
 
+def test_stop_ends_the_text_with_what_was_sent_and_lost_so_far():
+    host = Host()
+    ping = host.open("ping/10.0.2.2,count=0", now=10.0)
+    reply_to(host, 0, 10.05)
+    host.run_until(12.5)
+    assert ping.fevent(Event.IN | Event.OUT) == Event.IN | Event.OUT
+    assert ping.write(memoryview(b"stop\n"), 12.5) == 5
+    said, ended = lines(ping)
+    assert ended
+    assert said[-3:] == [
+        "--- 10.0.2.2 ping statistics ---",
+        "3 packets transmitted, 1 packets received, 66.67% packet loss",
+        "rtt min/avg/max = 50.000/50.000/50.000 ms",
+    ]
+    assert ping.write(memoryview(b"stop\n"), 12.5) == 5  # a second one adds nothing
+    host.run_until(100.0)
+    assert lines(ping) == ([], True)
+    assert len(host.network.sent) == 3
+
+
+@pytest.mark.parametrize("octets", [b"halt\n", b"\xff", b"\n", b"stop now"])
+def test_another_word_is_refused_and_the_probes_go_on(octets):
+    host = Host()
+    ping = host.open("ping/10.0.2.2,count=0")
+    with pytest.raises(SchemeError, match="is not a verb of ping; the verb is: stop") as refused:
+        ping.write(memoryview(octets), 0.0)
+    assert refused.value.errno == errno.EINVAL
+    host.run_until(2.5)
+    assert len(host.network.sent) == 3
+
+
 def test_a_slow_reader_stops_the_probes_not_the_daemon():
     host, peer = Host("10.0.2.15"), Host("10.0.2.2")
     ping = host.knows(peer).open("ping/10.0.2.2,count=0,interval=0.001")
@@ -245,13 +276,13 @@ def test_poll_says_when_there_is_a_line_and_when_it_has_ended():
     changes = []
     ping = host.open("ping/10.0.2.2,count=1")
     ping.on_changed = lambda: changes.append(1)
-    assert ping.fevent(Event.ALL) == Event.IN
+    assert ping.fevent(Event.ALL) == Event.IN | Event.OUT  # OUT: `stop` never waits
     lines(ping)
-    assert ping.fevent(Event.ALL) == 0
+    assert ping.fevent(Event.ALL) == Event.OUT
     assert ping.read(100, 0.0) is None
     reply_to(host, 0, 0.1)
     assert changes
-    assert ping.fevent(Event.ALL) == Event.IN | Event.RDHUP
+    assert ping.fevent(Event.ALL) == Event.IN | Event.OUT | Event.RDHUP
 
 
 def test_a_second_descriptor_joins_and_the_last_one_ends_it():
