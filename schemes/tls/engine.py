@@ -320,6 +320,8 @@ class TlsEngine(OverStream):
             self.plain_in += len(plain)
             if not self._drops_input:
                 self.receive_buffer += plain
+            if self.layer.failure is not None:
+                raise self.layer.failure
             self.at_end = self.layer.ended
             if self.write_shut and not self._stream_shut:
                 self._send_close_notify()

@@ -4,7 +4,8 @@
     take    <── outgoing <── SSLObject <── encrypt, handshake, close_notify
 
 No call blocks. `decrypt` returns the plaintext of all complete records, so an empty result means that more octets must
-arrive. Errors are ssl.SSLError; after one, `take` returns the alert for the peer.
+arrive. Errors are ssl.SSLError; after one, `take` returns the alert for the peer. An error of `decrypt` is in
+`failure`, since records before the bad one have plaintext that the caller must get.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ _RECORD: Final = 16384  # RFC 8446 §5.1
 class RecordLayer:
     """One end of a TLS connection. *name*: the server name that a client verifies; None: this end is the server."""
 
-    __slots__ = ("_incoming", "_outgoing", "_trust", "ended", "name", "tls")
+    __slots__ = ("_incoming", "_outgoing", "_trust", "ended", "failure", "name", "tls")
 
     def __init__(self, credentials: TlsContext, name: str | None) -> None:
         self._incoming = ssl.MemoryBIO()
@@ -34,6 +35,7 @@ class RecordLayer:
         )
         self._trust = credentials.trust
         self.ended = False  # the peer's close_notify was read
+        self.failure: ssl.SSLError | None = None  # of the record after those that `decrypt` has returned
 
     def receive(self, octets: bytes) -> None:
         """Add octets of the stream."""
@@ -58,10 +60,10 @@ class RecordLayer:
         return True
 
     def decrypt(self) -> bytes:
-        """Return the plaintext of all complete records."""
+        """Return the plaintext of all complete records before a bad record or an alert, which sets `failure`."""
         plain: list[bytes] = []
         try:
-            while not self.ended:
+            while not (self.ended or self.failure):
                 octets = self.tls.read(_RECORD)
                 if octets:
                     plain.append(octets)
@@ -71,6 +73,8 @@ class RecordLayer:
             pass
         except ssl.SSLZeroReturnError:
             self.ended = True
+        except ssl.SSLError as error:
+            self.failure = error
         return b"".join(plain)
 
     def encrypt(self, data: memoryview) -> None:

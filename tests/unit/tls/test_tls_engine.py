@@ -268,6 +268,25 @@ def test_plaintext_before_a_reset_is_readable_at_an_open_after_it(authority):
     assert world.refused().errno == errno.ECONNRESET
 
 
+_BAD_RECORD = b"\x17\x03\x03\x00\x20" + bytes(32)
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_plaintext_before_a_bad_record_is_readable_and_then_eproto(authority, at_once):
+    world = World(authority).handshake()
+    world.server.write(memoryview(b"before"), world.now)
+    if not at_once:
+        world.passes()
+    world.server.stream.write(memoryview(_BAD_RECORD), world.now)
+    world.passes()
+    assert world.client.fevent(Event.ALL) & Event.IN
+    assert world.read(world.client) == b"before"
+    for _ in range(2):
+        with pytest.raises(SchemeError) as caught:
+            world.read(world.client)
+        assert caught.value.errno == errno.EPROTO
+
+
 @pytest.mark.parametrize("complete", [False, True])
 @pytest.mark.parametrize("unread", [False, True])
 def test_after_an_abort_no_read_is_the_end_of_the_file(authority, unread, complete):
