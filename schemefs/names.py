@@ -15,6 +15,7 @@ from typing import Protocol
 
 from schemefs.errors import SchemeError
 from schemefs.net.addresses import packed, parse_number
+from schemefs.net.internationalized import ascii_name
 
 log = logging.getLogger("schemefs.names")
 
@@ -119,6 +120,11 @@ class Names:
         # RFC 6761 §6.3: names under localhost must not be looked up.
         return (LOOPBACK,) if name == "localhost" or name.endswith(".localhost") else ()
 
+    def names_of(self, address: bytes) -> tuple[str, ...]:
+        """Return the names that the hosts file gives a packed address: of each of its lines the first, as hosts(5)."""
+        lines = map(_parse_hosts_line, self._hosts_text.splitlines())
+        return tuple(dict.fromkeys(line[1][0] for line in lines if line is not None and line[0] == address))
+
     def addresses(self, host: str) -> tuple[bytes, ...]:
         """Return the `known` addresses of *host*. ENOENT: there are none."""
         found = self.known(host)
@@ -180,7 +186,7 @@ def _parse_hosts_line(line: str) -> tuple[bytes, list[str]] | None:
     if address is None or len(words) < 2 or "\0" in line:
         message = f"a line of the hosts file is ADDRESS NAME…, not {line!r}"
         raise ValueError(message)
-    return address, [word.lower().rstrip(".") for word in words[1:]]
+    return address, [ascii_name(word).lower().rstrip(".") for word in words[1:]]
 
 
 def _without_bad_lines(text: str) -> str:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from schemefs.net import faults
+from schemefs.net.internationalized import ascii_name
 
 ANY_V4 = bytes(4)
 BROADCAST_V4 = b"\xff" * 4
@@ -142,17 +143,16 @@ def parse_host_port(text: str) -> HostPort:
         raise ValueError(message)
     if host in ("", "*", "0.0.0.0"):  # noqa: S104 - "any", as written
         return HostPort("", _port_text(port, text))
-    _check_host(host)
-    return HostPort(host, _port_text(port, text))
+    return HostPort(_checked_host(host), _port_text(port, text))
 
 
 def parse_host(text: str) -> str:
-    """Return the host of a text without a port: a name, a numeric address, or [V6] without its brackets."""
+    """Return the host of a text without a port: a name in ASCII, a numeric address, or [V6] without its brackets."""
     host = text[1:-1] if text.startswith("[") and text.endswith("]") else text
     if packed(host) is None:
         if not host or text != host:
             raise ValueError(faults.bad_host(text))
-        _check_host(host)
+        return _checked_host(host)
     return host
 
 
@@ -237,8 +237,11 @@ def _port_text(port: str, whole: str) -> str:
     return port
 
 
-def _check_host(host: str) -> None:
-    if len(host) > 253 or not all(c.isalnum() or c in "-_." for c in host):
+def _checked_host(host: str) -> str:
+    """Return *host* in ASCII: an internationalized name by its A-labels."""
+    name = ascii_name(host)
+    if len(name) > 253 or not all(c.isalnum() or c in "-_." for c in name):
         raise ValueError(faults.bad_host(host))
-    if host.replace(".", "").isdecimal() and packed(host) is None:
+    if name.replace(".", "").isdecimal() and packed(name) is None:
         raise ValueError(faults.bad_host(host))
+    return name

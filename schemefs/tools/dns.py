@@ -11,7 +11,7 @@ from schemefs.net.addresses import packed
 from schemefs.tools.exit_status import Tool, read_from, show
 from schemefs.tools.find_mount import mount_option
 
-TYPES = ("a", "aaaa", "any", "mx", "txt", "ptr", "srv", "ns", "cname", "soa")
+TYPES = ("a", "aaaa", "any", "mx", "txt", "ptr", "srv", "ns", "cname", "soa", "caa", "https", "svcb", "tlsa")
 
 EXAMPLES = """
 \b
@@ -25,7 +25,12 @@ Examples:
 @click.command(cls=Tool, epilog=EXAMPLES)
 @click.argument("name")
 @click.option(
-    "-t", "--type", "type_", metavar="TYPE", help=f"The record type: {', '.join(TYPES)}.", shell_complete=words(*TYPES)
+    "-t",
+    "--type",
+    "type_",
+    metavar="TYPE",
+    help=f"The record type: {', '.join(TYPES)}, or a number.",
+    shell_complete=words(*TYPES),
 )
 @mount_option
 def command(tree: Path, name: str, type_: str | None) -> None:

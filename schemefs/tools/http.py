@@ -57,8 +57,7 @@ def parse_url(text: str) -> Url:
     if parts.scheme not in PORTS or not parts.hostname or "@" in parts.netloc:
         message = f"{text!r} is not an http:// or https:// URL with a host"
         raise ValueError(message)
-    host = parts.hostname if parts.hostname.isascii() else parts.hostname.encode("idna").decode()
-    parse_host(host)
+    host = parse_host(parts.hostname)
     target = quote(parts.path or "/", safe=_VISIBLE) + (f"?{quote(parts.query, safe=_VISIBLE)}" if parts.query else "")
     port = parts.port  # outside 0..65535: ValueError
     return Url(parts.scheme, host, PORTS[parts.scheme] if port is None else port, target)

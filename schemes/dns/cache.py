@@ -37,6 +37,13 @@ class Cache:
         self._entries.move_to_end(question)
         return answer
 
+    def next(self, question: Question, now: float) -> tuple[str, ...] | SchemeError | None:
+        """Return `get`'s answer; the next call has the addresses rotated by one, to share the load (RFC 1794)."""
+        answer = self.get(question, now)
+        if isinstance(answer, tuple) and len(answer) > 1 and question.type in ("A", "AAAA"):
+            self._entries[question] = (self._entries[question][0], (*answer[1:], answer[0]))
+        return answer
+
     def put(self, question: Question, answer: tuple[str, ...] | SchemeError, ttl: float, now: float) -> None:
         """Keep *answer* for *ttl* seconds; 0: do not keep it."""
         limit = MAX_TTL if isinstance(answer, tuple) else MAX_NEGATIVE_TTL

@@ -2,7 +2,9 @@
 
     server 1 ── 1 s ── server 2 ── 1 s ── server 1 ── 2 s ── server 2 ── 2 s ── … 4 s ──> ETIMEDOUT
        │ truncated ──> the same query to the same server over TCP
-       │ SERVFAIL, REFUSED, port unreachable ──> the next server at once; this server gets no further query
+       │ SERVFAIL ──> the next server at once; the failure may pass, so this server gets one more query, and at once
+       │              if it was the last one
+       │ REFUSED, a referral, port unreachable ──> the next server at once; this server gets no further query
        └ FORMERR ──> the same query without EDNS (RFC 6891 §7)
 
 Each query has a socket of its own, with a random port and a random id (RFC 5452 §9.2). All sockets stay open until the
@@ -61,8 +63,17 @@ Done = Callable[["Response | SchemeError", bytes, float], None]
 class QueryExchange:
     """One question, pending from `start` on. *done* is called once, possibly inside `start`, unless it is cancelled."""
 
-    def __init__(self, services: Services, servers: tuple[bytes, ...], question: Question, done: Done) -> None:
+    def __init__(
+        self,
+        services: Services,
+        servers: tuple[bytes, ...],
+        question: Question,
+        done: Done,
+        timed_out: Callable[[bytes], None],
+    ) -> None:
+        """*timed_out* gets each server that has not answered in time."""
         self._services = services
+        self._timed_out = timed_out
         self._servers = servers
         self._question = question
         self._done = done
@@ -73,6 +84,8 @@ class QueryExchange:
         self._sockets: list[DatagramSocket] = []
         self._tcp_query: TcpQuery | None = None
         self._timer = services.timers.timer(self._time_out, f"dns: {question.name} {question.type}")
+        self._queried: set[bytes] = set()
+        self._has_failed: set[bytes] = set()  # servers that have answered SERVFAIL once
         self._has_refused = False
         self._is_over = False
 
@@ -117,6 +130,7 @@ class QueryExchange:
         if log.isEnabledFor(TRACE):
             log.log(TRACE, "%s %s? to %s", self._question.name, self._question.type, presentation(server))
         self._current = server
+        self._queried.add(server)
         self._timer.set(now + wait)
         return True
 
@@ -140,6 +154,7 @@ class QueryExchange:
 
     def _time_out(self, now: float) -> None:
         self._services.counters.timeouts += 1
+        self._timed_out(self._current)
         if self._tcp_query is not None:
             self._tcp_query.close(now)
             self._tcp_query = None
@@ -175,17 +190,36 @@ class QueryExchange:
     def _process(self, server: bytes, response: Response, now: float) -> None:
         if response.truncated:
             self._send_tcp_query(server, now)
+        elif response.is_referral:
+            self._refuse(server, "answers with a referral to other servers", now)
         elif response.rcode in _ANSWERS:
             self._finish(response, server, now)
         elif response.rcode in _NOT_UNDERSTOOD and server not in self._without_edns:
             self._without_edns.add(server)
             self._services.counters.retried_without_edns += 1
-            if not self._send_query(server, TIMEOUTS[0], now):
-                self._query_next(now)
-        else:
-            self._has_refused = True
+            self._ask_again(server, now)
+        elif response.rcode == "SERVFAIL" and server not in self._has_failed:
+            self._has_failed.add(server)
             self._services.counters.refused += 1
-            self._fail_server(server, f"answers {response.rcode}", now)
+            self._try_again(server, now)
+        else:
+            self._refuse(server, f"answers {response.rcode}", now)
+
+    def _try_again(self, server: bytes, now: float) -> None:
+        """Leave it to the other servers, or ask *server* again if all were asked: a silent one costs a time-out."""
+        if self._queried.issuperset(self._servers):
+            self._ask_again(server, now)
+        else:
+            self._pass_over(server, now)
+
+    def _ask_again(self, server: bytes, now: float) -> None:
+        if not self._send_query(server, TIMEOUTS[0], now):
+            self._query_next(now)
+
+    def _refuse(self, server: bytes, why: str, now: float) -> None:
+        self._has_refused = True
+        self._services.counters.refused += 1
+        self._fail_server(server, why, now)
 
     def _receive_error(self, server: bytes, error: DeliveryError, now: float) -> None:
         if not self._is_over and error.errno != errno.EMSGSIZE:
@@ -194,6 +228,9 @@ class QueryExchange:
 
     def _fail_server(self, server: bytes, why: str, now: float) -> None:
         self._exclude(server, why)
+        self._pass_over(server, now)
+
+    def _pass_over(self, server: bytes, now: float) -> None:
         if server == self._current and self._tcp_query is None:
             self._query_next(now)
 
@@ -209,7 +246,8 @@ class QueryExchange:
     def _failure(self) -> SchemeError:
         """Return ETIMEDOUT if a server was silent, EREMOTEIO if one refused, else ENOENT: no server can be reached."""
         name = self._question.name
-        reasons = [f"{presentation(server)}: {why}" for server, why in self._excluded.items()]
+        excluded = [server for server in self._servers if server in self._excluded]
+        reasons = [f"{presentation(server)}: {self._excluded[server]}" for server in excluded]
         silent = [presentation(server) for server in self._servers if server not in self._excluded]
         if silent:
             reasons.append(f"no answer from {', '.join(silent)}")

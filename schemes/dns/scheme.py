@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from schemefs.errors import SchemeError
+from schemefs.net import faults
 from schemefs.net.addresses import packed, parse_options, unknown_option
 from schemefs.net.transports import DatagramService, StreamService
 from schemefs.scheme import Caller, Directory, Handle, Node, Scheme, SchemeContext, StreamFile, TextFile
@@ -21,20 +22,19 @@ if TYPE_CHECKING:
     from schemefs.names import Lookup
     from schemes.dns.stub_resolver import Callback
 
-# `any` means A and AAAA: servers no longer answer the query type ANY (RFC 8482).
-TYPES: Final = {
-    **{type_.lower(): (type_,) for type_ in ("A", "AAAA", "MX", "TXT", "PTR", "SRV", "NS", "CNAME", "SOA")},
-    "any": ("A", "AAAA"),
-}
+_USUAL_TYPES: Final = "a aaaa any mx txt ptr srv ns cname soa caa https svcb tlsa"
+
+_FLUSH: Final = "flush"
 
 README: Final = f"""\
 dns: look up names.
 
 NAME               one address per line: cat dns/example.com
-NAME,type=TYPE     other records: {" ".join(TYPES)}; any means a and aaaa
+NAME,type=TYPE     other records: {_USUAL_TYPES} …,
+                   or a number: type=65; any means a and aaaa
 ADDRESS,type=ptr   the name of an address: cat dns/10.0.2.2,type=ptr
 stats              counters
-cache              cached answers: NAME TYPE SECONDS-LEFT ANSWER
+cache              cached answers: NAME TYPE SECONDS-LEFT ANSWER; write flush to drop them
 err                why the last call of your process here failed
 
 The open waits for the answer. Its errors:
@@ -94,7 +94,7 @@ class _Root(Directory):
         self._fixed: dict[str, Node] = {
             "README": TextFile(lambda: README),
             "stats": TextFile(scheme.statistics),
-            "cache": _CacheFile(scheme.resolver),
+            "cache": _CacheFile(scheme.context, scheme.resolver),
             "err": scheme.err,
         }
 
@@ -121,15 +121,23 @@ def _parse(text: str) -> tuple[str, tuple[str, ...]]:
     for option in options:
         if option != "type":
             raise unknown_option(option, ("type",))
-    types = TYPES.get(options.get("type", "a").lower())
-    if types is None:
-        message = f"there is no type {options['type']!r}; there are: {', '.join(TYPES)}"
-        raise ValueError(message)
+    types = _types(options.get("type", "a"))
     address = packed(name)
     if address is not None and types == ("PTR",):
         return wire.reverse_name(address) + ".", types
     wire.canonical(name)
     return name, types
+
+
+def _types(text: str) -> tuple[str, ...]:
+    """Return the record types of an option. `any` means A and AAAA: servers do not answer the type ANY (RFC 8482)."""
+    if text.lower() == "any":
+        return "A", "AAAA"
+    try:
+        return (wire.record_type(text),)
+    except ValueError as error:
+        message = f"{error}; there are: {', '.join(_USUAL_TYPES.split())}, others of IANA's list, and numbers"
+        raise ValueError(message) from None
 
 
 class _NameFile(StreamFile):
@@ -153,11 +161,20 @@ class _NameFile(StreamFile):
 
 
 class _CacheFile(TextFile):
-    """`dns/cache`: one line per answer, NAME TYPE SECONDS ANSWER."""
+    """`dns/cache`: one line per answer, NAME TYPE SECONDS ANSWER. It takes the command `flush`."""
 
-    def __init__(self, resolver: StubResolver) -> None:
-        super().__init__()
+    def __init__(self, context: SchemeContext, resolver: StubResolver) -> None:
+        super().__init__(write=self._command, uid=context.uid)
+        self._context = context
         self._resolver = resolver
+
+    def _command(self, text: str, caller: Caller, now: float) -> None:
+        del now
+        if not self._context.is_privileged(caller):
+            raise SchemeError(errno.EACCES, faults.not_privileged("flush the cache"))
+        if (word := text.strip()) != _FLUSH:
+            raise SchemeError(errno.EINVAL, f"{word!r} is not a command of the cache; the command is: {_FLUSH}")
+        self._resolver.cache.clear()
 
     def read(self, caller: Caller, now: float) -> bytes:
         """Return the answers that have not expired."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from schemefs.errors import SchemeError
 from schemefs.net.addresses import packed, presentation
+from schemefs.net.internationalized import ascii_name
 from schemefs.no_callback import no_callback
 from schemes.dns import wire
 from schemes.dns.cname_chain import NegativeAnswer
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 # The record types of addresses that conversations can use: the ip scheme carries IPv4 only.
 HOST_TYPES: Final = ("A",)
 _ADDRESS_OCTETS: Final = {"A": 4, "AAAA": 16}
+# Names below these are never in the DNS, and a query would tell them to its servers.
+_NEVER_QUERIED: Final = {"localhost": "RFC 6761 §6.3", "invalid": "RFC 6761 §6.4", "onion": "RFC 7686"}
 
 
 class Search:
@@ -53,14 +56,16 @@ class Search:
     def find(self, name: str, types: Sequence[str], callback: Callback, now: float, uid: int = 0) -> SearchQuery:
         """Look up the records of all *types*. ValueError: *name* is not a domain name.
 
-        ENOBUFS: *uid* has as many look-ups under way as are allowed.
+        ENOBUFS: *uid* has as many look-ups under way as are allowed. ENOENT: the name is never in the DNS.
         """
         self._resolver.services.counters.questions += 1
+        name = ascii_name(name)
         known = self._known(name, types)
         if known:
             self._resolver.services.counters.from_hosts_file += 1
             callback(known, now)
             return SearchQuery(self._resolver, [], callback)
+        _check_queried(name)
         candidates = self._candidates(name, types)
         self._share.take(uid)
         query = SearchQuery(self._resolver, candidates, callback, partial(self._share.give_back, uid))
@@ -68,7 +73,10 @@ class Search:
         return query
 
     def _known(self, name: str, types: Sequence[str]) -> tuple[str, ...]:
-        """Return the addresses in the hosts file, or *name* itself if it is an address."""
+        """Return what the hosts file has: addresses, the names of an address; or *name* itself if it is an address."""
+        if tuple(types) == ("PTR",):
+            address = wire.address_of(name)
+            return self._names.names_of(address) if address is not None else ()
         lengths = [_ADDRESS_OCTETS[type_] for type_ in types if type_ in _ADDRESS_OCTETS]
         addresses = self._names.known(name) if lengths else ()
         return tuple(presentation(address) for length in lengths for address in addresses if len(address) == length)
@@ -152,6 +160,14 @@ class SearchQuery:
             self._failure = refusal
         elif self._failure is None or (isinstance(self._failure, NegativeAnswer) and "." not in candidate[0].name):
             self._failure = failures[0]
+
+
+def _check_queried(name: str) -> None:
+    """Raise ENOENT for a name that is never in the DNS."""
+    top = name.lower().rstrip(".").rpartition(".")[2]
+    if top in _NEVER_QUERIED:
+        sentence = f"{name} is not looked up: no name server knows names below {top} ({_NEVER_QUERIED[top]})"
+        raise SchemeError(errno.ENOENT, sentence)
 
 
 def _addresses(texts: tuple[str, ...]) -> tuple[bytes, ...]:

@@ -56,7 +56,7 @@ class StubResolver:
         """Look up *question*. The callback may run before this returns."""
         self._check_servers()
         waiter = Waiter(callback)
-        cached = self.cache.get(question, now)
+        cached = self.cache.next(question, now)
         if cached is not None:
             self.services.counters.from_cache += 1
             waiter.finish(cached, now)
@@ -82,7 +82,7 @@ class StubResolver:
             self._prefer(server)
             done(outcome, now)
 
-        return QueryExchange(self.services, self._servers, question, finished)
+        return QueryExchange(self.services, self._servers, question, finished, self._put_last)
 
     def finish(self, question: Question, outcome: Outcome, ttl: float, now: float) -> None:
         """Remove an answered question and cache its outcome for *ttl* seconds."""
@@ -101,9 +101,14 @@ class StubResolver:
             self.cache.clear()
 
     def _prefer(self, server: bytes) -> None:
-        """Move the server that has answered to the front: a dead server costs one time-out, not one per question."""
+        """Move the server that has answered to the front."""
         if server in self._servers:
             self._servers = (server, *(other for other in self._servers if other != server))
+
+    def _put_last(self, server: bytes) -> None:
+        """Move a server that has not answered to the end: a dead server costs one time-out, not one per question."""
+        if server in self._servers:
+            self._servers = (*(other for other in self._servers if other != server), server)
 
 
 class Waiter:

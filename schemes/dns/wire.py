@@ -22,7 +22,8 @@ import dns.rdtypes.ANY.TXT
 import dns.reversename
 
 from schemefs.errors import printable
-from schemefs.net.addresses import presentation
+from schemefs.net.addresses import packed, presentation
+from schemefs.net.internationalized import ascii_name
 
 # RFC 9715 §3: small enough that the answer is not fragmented on the way.
 EDNS_PAYLOAD: Final = 1232
@@ -55,16 +56,41 @@ class Response:
     records: tuple[ResourceRecord, ...] = ()  # the answer section, in its order
     negative_ttl: int = 0  # seconds for which a negative answer is valid (RFC 2308 §5); 0: no SOA record
     truncated: bool = False  # True: records is empty
+    is_referral: bool = False  # no answer, only the names of other servers: the server does not resolve for this host
 
 
 def canonical(name: str) -> str:
     """Return *name* in this module's notation. ValueError, with a sentence: too long, an empty label, no encoding."""
+    encoded = ascii_name(name)
     try:
-        return _text(dns.name.from_text(name))
+        return _text(dns.name.from_text(encoded))
     except (dns.exception.DNSException, UnicodeError, ValueError) as error:
         reason = str(error).rstrip(".") or type(error).__name__
         message = f"{name!r} is not a domain name: {reason[0].lower()}{reason[1:]}"
         raise ValueError(message) from None
+
+
+def record_type(text: str) -> str:
+    """Return the type that *text* means, in capitals: a name of IANA's list, `type65` or `65`.
+
+    ValueError: there is none, or it is a type of queries and not of records (RFC 6895 §3.1).
+    """
+    try:
+        number = dns.rdatatype.from_text(f"TYPE{text}" if text.isdecimal() else text)
+    except (dns.exception.DNSException, ValueError):
+        number = dns.rdatatype.NONE
+    if number in (dns.rdatatype.NONE, dns.rdatatype.OPT) or dns.rdatatype.is_metatype(number):
+        message = f"there is no type {text!r}"
+        raise ValueError(message)
+    return dns.rdatatype.to_text(number)
+
+
+def address_of(reverse: str) -> bytes | None:
+    """Return the packed address whose PTR records *reverse* owns; None: it is no such name."""
+    try:
+        return packed(dns.reversename.to_address(dns.name.from_text(reverse)))
+    except (dns.exception.DNSException, ValueError):
+        return None
 
 
 def reverse_name(address: bytes) -> str:
@@ -95,7 +121,7 @@ def parse(octets: bytes, question: Question, identifier: int) -> Response | str:
         return "not_a_response"
     truncated = bool(flags & dns.flags.TC)
     try:
-        message = dns.message.from_wire(octets, question_only=truncated, ignore_trailing=truncated)
+        message = dns.message.from_wire(octets, question_only=truncated, ignore_trailing=True)
         return _checked(message, question, truncated=truncated)
     except Exception:  # noqa: BLE001 - dnspython's parse errors have no common base class
         return "malformed"
@@ -115,7 +141,14 @@ def _checked(message: dns.message.Message, question: Question, *, truncated: boo
         if rrset.rdclass == dns.rdataclass.IN
         for rdata in rrset
     )
-    return Response(rcode, records, _negative_ttl(message))
+    return Response(rcode, records, _negative_ttl(message), is_referral=rcode == "NOERROR" and _is_referral(message))
+
+
+def _is_referral(message: dns.message.Message) -> bool:
+    """Return whether this is RFC 2308 §2.2's referral: no answer, and NS records without an SOA record."""
+    types = {rrset.rdtype for rrset in message.authority}
+    is_authoritative = message.flags & dns.flags.AA
+    return not (message.answer or is_authoritative) and dns.rdatatype.NS in types and dns.rdatatype.SOA not in types
 
 
 def _negative_ttl(message: dns.message.Message) -> int:

@@ -18,6 +18,7 @@ from urllib.parse import unquote
 
 from schemefs.conversation import Option, Use
 from schemefs.errors import SchemeError
+from schemefs.net import faults
 from schemefs.net.addresses import parse_host
 from schemefs.scheme import FileCopy
 from schemes.tls.key_size import MAX_BITS, first_certificate, key_bits
@@ -25,12 +26,19 @@ from schemes.tls.key_size import MAX_BITS, first_certificate, key_bits
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+_LONGEST_LABEL: Final = 63  # RFC 1035 §2.3.4
 _LONGEST_ALPN: Final = 255  # RFC 7301 §3.1: its length is one octet
 
 
 def server_name(text: str) -> str:
-    """Return the name that the peer's certificate must have. ValueError: not a host name or address."""
-    return parse_host(text)
+    """Return the name that the peer's certificate must have. ValueError: not a host name or address.
+
+    A final dot is not part of it (RFC 6066 §3).
+    """
+    name = parse_host(text).removesuffix(".")
+    if not all(0 < len(label) <= _LONGEST_LABEL for label in name.split(".")) and ":" not in name:
+        raise ValueError(faults.bad_host(text))
+    return name
 
 
 def _file(text: str) -> str:

@@ -146,12 +146,12 @@ CASES: dict[str, list[str]] = {
     "tcp open ECONNREFUSED": ["os.open('tcp/127.0.0.1:9', RW)"],
     "tcp open ETIMEDOUT": ["os.open(f'tcp/127.0.0.1:{full()},timeout=0.1', RW)"],
     "tcp open ENETUNREACH": ["os.open('tcp/192.0.2.1:80', RW)"],
-    "tcp open ENOENT": ["os.open('tcp/no-such-host.invalid:80', RW)"],
+    "tcp open ENOENT": ["os.open('tcp/no-such-host.test:80', RW)"],
     "tcp open EAFNOSUPPORT": ["os.open('tcp/[::1]:80', RW)"],
     "tcp open EADDRINUSE": ["os.open(f'tcp/:{listener()[1]}', RW)"],
     "tcp open EADDRNOTAVAIL": [
         "os.open('tcp/127.0.0.1:0', RW)", "os.open('tcp/127.0.0.1:9,from=192.0.2.1:0', RW)",
-        "os.open('tcp/192.0.2.1:80,listen', RW)", "os.open('tcp/no-such-host.invalid:80,listen', RW)",
+        "os.open('tcp/192.0.2.1:80,listen', RW)", "os.open('tcp/no-such-host.test:80,listen', RW)",
     ],
     "tcp open EACCES": ["nobody: os.open('tcp/:80', RW)", "nobody: os.open('tcp/127.0.0.1:9,from=:80', RW)"],
     "tcp open EINVAL": ["os.open(unconnected() + '/listen', RW)"],
@@ -190,7 +190,7 @@ CASES: dict[str, list[str]] = {
         "client, other = pair(); ctl(other, 'hangup'); happens(client); write(name(client) + '/settings/linger', '1')",
     ],
     "udp open ENETUNREACH": ["os.open('udp/192.0.2.1:53', RW)"],
-    "udp open ENOENT": ["os.open('udp/no-such-host.invalid:53', RW)"],
+    "udp open ENOENT": ["os.open('udp/no-such-host.test:53', RW)"],
     "udp open EAFNOSUPPORT": ["os.open('udp/[::1]:53', RW)"],
     "udp open EADDRINUSE": ["first = os.open('udp/:5353', RW); os.open('udp/:5353', RW)"],
     "udp open EADDRNOTAVAIL": [
@@ -207,7 +207,7 @@ CASES: dict[str, list[str]] = {
     "udp write EINVAL": ["write('udp/:0,headers', 'not an address\\nx', RW)"],
     "udp write EISCONN": ["write('udp/127.0.0.1:9,headers', '127.0.0.1:10\\nx', RW)"],
     "udp write EPIPE": ["file = os.open('udp/127.0.0.1:9', RW); ctl(file, 'shutdown write'); os.write(file, b'x')"],
-    "icmp open ENOENT": ["os.open('icmp/echo/no-such-host.invalid', RW)"],
+    "icmp open ENOENT": ["os.open('icmp/echo/no-such-host.test', RW)"],
     "icmp open ENETUNREACH": ["os.open('icmp/echo/192.0.2.1', RW)"],
     "icmp open EACCES": ["os.open('icmp/echo/255.255.255.255', RW)"],
     "icmp open EAFNOSUPPORT": ["os.open('icmp/echo/::1', RW)"],
@@ -253,7 +253,8 @@ CASES: dict[str, list[str]] = {
     "event write EBADF": ["write('event/raw', struct.pack('=QQQ', 1, 1, 0), RW)"],
     "event read EINVAL": ["os.read(os.open('event/raw', RW), 23)"],
     "dns lookup EINVAL": ["os.stat('dns/example.com,type=nothing')"],
-    "dns open ENOENT": ["os.open('dns/no-such-host.invalid', RO)"],
+    "dns open ENOENT": ["os.open('dns/no-such-host.test', RO)"],
+    "dns write EINVAL": ["write('dns/cache', 'all\\n', RW)"],
     "logging lookup ENOENT": ["os.stat('logging/net/nothing.log')"],
 }  # fmt: skip
 

@@ -13,7 +13,7 @@ from schemefs.shares import LOOKUPS
 from schemes.dns.cache import MAX_ENTRIES, MAX_NEGATIVE_TTL, MAX_OCTETS, MAX_TTL, Cache
 from schemes.dns.stub_resolver import MAX_LOOKUPS
 from schemes.dns.wire import Question
-from tests.support.dns_host import ADDRESS, SECOND, DnsHost, Query, Server, address, only, reply
+from tests.support.dns_host import ADDRESS, ROOT, SECOND, DnsHost, Query, Server, address, answers, only, reply
 
 
 def test_an_answer_holds_for_its_ttl() -> None:
@@ -44,8 +44,9 @@ def test_a_negative_answer_is_cached_for_the_ttl_of_the_soa() -> None:
 def test_without_a_soa_nothing_negative_is_kept(rcode: str) -> None:
     host = DnsHost(lambda server, query: server.sends(reply(query, rcode=rcode)))
     host.fails("dns/example.com")
+    before = len(host.servers[0].queries)
     host.fails("dns/example.com")
-    assert len(host.servers[0].queries) == 2
+    assert len(host.servers[0].queries) == 2 * before
 
 
 def test_an_answer_with_ttl_0_is_not_cached() -> None:
@@ -136,3 +137,33 @@ def test_ttls_are_capped() -> None:
     cache.put(Question("b", "A"), SchemeError(errno.ENOENT, "none"), 2**31, 0.0)
     assert [left for _, left, _ in cache.rows(0.0)] == [MAX_TTL, MAX_NEGATIVE_TTL]
     assert cache.get(Question("a", "A"), MAX_TTL) is None
+
+
+def test_cached_addresses_rotate() -> None:
+    addresses = ["10.0.2.80", "10.0.2.81", "10.0.2.82"]
+    host = DnsHost(answers(*(f"example.com 60 IN A {text}" for text in addresses)))
+    assert host.cat("dns/example.com") == addresses
+    first = [host.cat("dns/example.com")[0] for _ in range(6)]
+    assert first == addresses * 2
+    assert len(host.servers[0].queries) == 1
+
+
+def test_records_with_a_preference_do_not_rotate() -> None:
+    host = DnsHost(answers("example.com 60 IN MX 10 a.example.com.", "example.com 60 IN MX 20 b.example.com."))
+    assert len({tuple(host.cat("dns/example.com,type=mx")) for _ in range(3)}) == 1
+
+
+def test_the_cache_is_flushed_by_its_owner_only() -> None:
+    host = DnsHost(answers(ADDRESS))
+    host.cat("dns/example.com")
+    cache = host.dns.lookup("cache", ROOT)
+    with pytest.raises(SchemeError, match="only root and the daemon's user may flush the cache") as refused:
+        cache.write(b"flush\n", Caller(1000), host.now)
+    assert refused.value.errno == errno.EACCES
+    with pytest.raises(SchemeError, match="'all' is not a command of the cache; the command is: flush"):
+        cache.write(b"all\n", ROOT, host.now)
+    assert host.text("cache")
+    cache.write(b"flush\n", ROOT, host.now)
+    assert not host.text("cache")
+    host.cat("dns/example.com")
+    assert len(host.servers[0].queries) == 2

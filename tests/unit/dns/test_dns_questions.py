@@ -7,6 +7,7 @@ import os
 
 import dns.flags
 import dns.message
+import dns.rdatatype
 import pytest
 
 from schemefs.errors import SchemeError
@@ -76,9 +77,62 @@ def test_ptr_of_an_address() -> None:
     assert host.cat("dns/10.0.2.2,type=ptr") == ["gateway.example.com"]
 
 
+def test_ptr_of_an_address_in_the_hosts_file() -> None:
+    host = DnsHost(silent, hosts="10.0.2.2 gateway.example gw\n10.0.2.3 other\n10.0.2.2 second.example\nfd00::9 six\n")
+    assert host.cat("dns/10.0.2.2,type=ptr") == ["gateway.example", "second.example"]
+    assert host.cat("dns/fd00::9,type=ptr") == ["six"]
+    assert host.cat("dns/2.2.0.10.in-addr.arpa,type=ptr") == ["gateway.example", "second.example"]
+    assert not host.servers[0].queries
+
+
+@pytest.mark.parametrize(
+    ("type_", "asked", "record", "shown"),
+    [
+        ("caa", "CAA", '0 issue "ca.example.net"', '0 issue "ca.example.net"'),
+        ("https", "HTTPS", "1 . alpn=h2", '1 . alpn="h2"'),
+        ("65", "HTTPS", "1 . alpn=h2", '1 . alpn="h2"'),
+        ("type65", "HTTPS", "1 . alpn=h2", '1 . alpn="h2"'),
+        ("svcb", "SVCB", "1 svc.example.com. port=8443", '1 svc.example.com port="8443"'),
+        ("tlsa", "TLSA", f"3 1 1 {'ab' * 32}", f"3 1 1 {'ab' * 32}"),
+        ("65280", "TYPE65280", "\\# 2 abcd", "\\# 2 abcd"),
+    ],
+)
+def test_other_types_by_name_and_by_number(type_: str, asked: str, record: str, shown: str) -> None:
+    host = DnsHost(answers(f"example.com 60 IN {asked} {record}"))
+    assert host.cat(f"dns/example.com,type={type_}") == [shown]
+    assert dns.rdatatype.to_text(host.servers[0].queries[0].question[0].rdtype) == asked
+
+
+@pytest.mark.parametrize("name", ["a.onion", "ONION", "www.invalid.", "x.localhost,type=mx"])
+def test_names_that_are_never_in_the_dns_are_not_queried(name: str) -> None:
+    host = DnsHost(answers(ADDRESS))
+    host.names.search = ("example.com",)
+    assert host.fails(f"dns/{name}") == errno.ENOENT
+    assert "is not looked up: no name server knows names below" in host.sentence
+    assert not host.servers[0].queries
+
+
+@pytest.mark.parametrize("asked", ["faß.example", "FAß.example", "xn--fa-hia.example"])
+def test_an_internationalized_name_is_looked_up_by_its_a_labels(asked: str) -> None:
+    host = DnsHost(answers("xn--fa-hia.example 60 IN A 10.0.2.80"), hosts="10.0.2.81 bücher\n")
+    assert host.cat(f"dns/{asked}") == ["10.0.2.80"]
+    assert host.cat("dns/bücher") == host.cat("dns/xn--bcher-kva") == ["10.0.2.81"]
+
+
+def test_octets_after_the_message_are_ignored() -> None:
+    host = DnsHost(lambda server, query: server.sends(reply(query, ADDRESS).to_wire() + b"\0rest"))
+    assert host.cat("dns/example.com") == ["10.0.2.80"]
+
+
 def test_txt_can_not_forge_lines() -> None:
     host = DnsHost(answers('example.com 60 IN TXT "one\\010two"'))
     assert host.cat("dns/example.com,type=txt") == ["one\\ntwo"]
+
+
+TYPES = (
+    "there are: a, aaaa, any, mx, txt, ptr, srv, ns, cname, soa, caa, https, svcb, tlsa, "
+    "others of IANA's list, and numbers"
+)
 
 
 @pytest.mark.parametrize(
@@ -86,7 +140,12 @@ def test_txt_can_not_forge_lines() -> None:
     [
         ("a..b", "'a..b' is not a domain name: a DNS label is empty"),
         ("x" * 64, f"'{'x' * 64}' is not a domain name: a DNS label is > 63 octets long"),
-        ("a,type=nosuch", "there is no type 'nosuch'; there are: a, aaaa, mx, txt, ptr, srv, ns, cname, soa, any"),
+        ("a,type=nosuch", f"there is no type 'nosuch'; {TYPES}"),
+        ("a,type=255", f"there is no type '255'; {TYPES}"),
+        ("a,type=65536", f"there is no type '65536'; {TYPES}"),
+        ("a,type=axfr", f"there is no type 'axfr'; {TYPES}"),
+        ("a,type=opt", f"there is no type 'opt'; {TYPES}"),
+        ("a,type=", f"there is no type ''; {TYPES}"),
         ("a,kind=a", "there is no option 'kind'; there are: type"),
         ("a,type=a,type=a", "option 'type' is given twice"),
         (",", "an option is empty"),

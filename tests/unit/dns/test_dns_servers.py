@@ -37,6 +37,40 @@ def test_a_server_with_an_error_code_is_followed_by_the_next_at_once(rcode: str)
     assert host.now < 0.1
 
 
+def test_servfail_of_the_only_server_is_asked_again() -> None:
+    def passing(server: Server, query: Query) -> None:
+        failing = len(server.queries) == 1
+        server.sends(reply(query, rcode="SERVFAIL") if failing else reply(query, ADDRESS))
+
+    host = DnsHost(passing)
+    assert host.cat("dns/example.com") == ["10.0.2.80"]
+    assert host.now < 0.1
+    failing = DnsHost(answers(rcode="SERVFAIL"))
+    assert failing.fails("dns/example.com") == errno.EREMOTEIO
+    assert len(failing.servers[0].queries) == 2
+
+
+def test_a_referral_is_followed_by_the_next_server_at_once() -> None:
+    lame = answers(authority="example.com 300 IN NS ns.example.com.")
+    host = DnsHost(lame, answers(ADDRESS))
+    assert host.cat("dns/example.com") == ["10.0.2.80"]
+    assert host.now < 0.1
+    alone = DnsHost(lame)
+    assert alone.fails("dns/example.com") == errno.EREMOTEIO
+    assert f"{SERVER}: answers with a referral to other servers" in alone.sentence
+
+
+def test_a_dead_server_costs_one_time_out_even_if_the_other_fails_once() -> None:
+    def passing(server: Server, query: Query) -> None:
+        server.sends(reply(query, ADDRESS) if len(server.queries) % 2 == 0 else reply(query, rcode="SERVFAIL"))
+
+    host = DnsHost(silent, passing)
+    for question in range(1, 4):
+        assert host.cat("dns/example.com") == ["10.0.2.80"]
+        assert host.now <= question * 1.01
+        host.dns.resolver.cache.clear()
+
+
 def test_error_codes_from_all_servers_are_eremoteio() -> None:
     host = DnsHost(answers(rcode="SERVFAIL"), answers(rcode="REFUSED"))
     assert host.fails("dns/example.com") == errno.EREMOTEIO

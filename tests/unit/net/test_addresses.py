@@ -161,3 +161,24 @@ def test_hosts_without_a_port() -> None:
     for bad in ("", "*", "a*b", "a b", "[x]", "a/b", "1.2.3"):
         with pytest.raises(ValueError):
             addresses.parse_host(bad)
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("faß.de", "xn--fa-hia.de"),  # IDNA 2003 has fass.de
+        ("BÜCHER.example", "xn--bcher-kva.example"),
+        ("cafe\u0301.example", "xn--caf-dma.example"),
+        ("ex。ämple", "ex.xn--mple-koa"),
+        ("_a.é.example", "_a.xn--9ca.example"),
+        ("xn--fa-hia.de", "xn--fa-hia.de"),
+    ],
+)
+def test_one_conversion_of_internationalized_names(text: str, name: str) -> None:
+    assert parse_host_port(f"{text}:80").host == addresses.parse_host(text) == name
+
+
+@pytest.mark.parametrize("text", ["\u2603.net", "-é.de", "é" * 70, "a\uff0fé", "é\uff1a80", "1\u0660.é"])
+def test_names_that_no_host_has(text: str) -> None:
+    with pytest.raises(ValueError, match="is not a host name|not a host"):
+        addresses.parse_host(text)

@@ -91,6 +91,13 @@ def test_a_certificate_for_another_name_is_refused(files):
     assert machine.open(f"127.0.0.1:8443,ca={quoted(files.ca)},sni=here").opening(0.0) is False
 
 
+@pytest.mark.parametrize("path", ["here.:8443", "here:8443,sni=here."])
+def test_the_final_dot_of_a_host_is_not_part_of_its_name(files, path):
+    machine = Machine()
+    machine.open(f":8443,cert={quoted(files.folder / 'here.pem')}")
+    assert machine.open(f"{path},ca={quoted(files.ca)}").opening(0.0) is False
+
+
 @pytest.mark.parametrize("path", ["here:443,ca=%2Fca.pem,cert=%2Fcert.pem", ":443,ca=%2Fca.pem,cert=%2Fcert.pem"])
 def test_files_are_requested_before_a_conversation_starts(path):
     machine = Machine()
@@ -119,6 +126,9 @@ def test_a_ctl_requests_the_files_of_its_verb(files):
         ("here:443,verify=maybe", "verify: 'maybe' is neither yes nor no"),
         ("here:443,alpn=", "'' is not a list of protocols"),
         ("here:443,sni=a b", "host name"),
+        ("here:443,sni=.here", "host name"),
+        (f"here:443,sni={'x' * 64}", "host name"),
+        ("here:443,sni=.", "host name"),
         ("here:nosuchservice", "service"),
         (":8443", "cert=FILE"),
         ("here:443,unknown", "option"),
