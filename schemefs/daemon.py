@@ -30,7 +30,7 @@ from schemefs.config import InterfaceConfig
 from schemefs.driver import Driver, DriverError
 from schemefs.errors import SchemeError, StartError
 from schemefs.failures import ANY, Failures
-from schemefs.fs.caller_process import process_of, program_of
+from schemefs.fs.caller_process import process_of
 from schemefs.fs.mount import Mount
 from schemefs.held_octets import HeldOctets
 from schemefs.idle_memory import IdleMemory
@@ -38,7 +38,7 @@ from schemefs.log import LogRings
 from schemefs.log_file import LogFile
 from schemefs.names import Names
 from schemefs.no_callback import no_callback
-from schemefs.scheme import FailureFile, Scheme, SchemeContext, TextFile, Tree
+from schemefs.scheme import FailureFile, Scheme, SchemeContext, StaticDirectory, TextFile, Tree
 from schemefs.shares import Shares
 from schemefs.timers import Timers
 from schemefs.worker_threads import WorkerThreads
@@ -116,7 +116,8 @@ class Daemon:
             self._open_drivers(attachments)
             self._make_schemes(found, logs, attachments)
             err = FailureFile(self.failures, ANY)
-            extra = {"README": _readme(self.schemes, found.missing), "err": err}
+            places = {name: StaticDirectory({}) for name in self.config.directories}
+            extra = {**places, "README": _readme(self.schemes, found.missing), "err": err}
             mount = Mount(self.schemes, extra, err, self.timers, self.callbacks, self._numbers)
             self.tree.name_of = mount.operations.name_of
             mount.open(self.mount_point, allow_other=self.allow_other)
@@ -165,7 +166,6 @@ class Daemon:
             attach=attachments.attach,
             detach=attachments.detach,
             execute=WorkerThreads(self.callbacks),
-            program_of=program_of,
         )
         for scheme_class in found.schemes:
             scheme = _made(scheme_class, replace(context, services=dict(context.services)))

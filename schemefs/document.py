@@ -50,7 +50,8 @@ from schemefs.toml_table import check_table, load_table
 LOOPBACK: Final = "lo"
 LOOPBACK_DRIVER: Final = "loopback"
 DEFAULT_DRIVER: Final = "tap"
-NAME: Final = re.compile(r"eth(0|[1-9][0-9]{0,2})", re.ASCII)
+NAME: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,14})", re.ASCII)  # of an interface
+NOT_NAMES: Final = ("add", "rm", "list", "all", "default")  # files beside the interfaces, and words of Linux for all
 INTERFACE_WORDS: Final = ("address", "mtu", "dhcp", "mac", "state")  # words of `ifaces/add` that every interface has
 _NAMES: Final = ("nameservers", "search", "hosts")
 
@@ -155,8 +156,8 @@ def _keys(name: str, interface: InterfaceDocument, tables: Tables) -> Iterator[t
 def interface_document(name: str, values: Any, tables: Tables) -> InterfaceDocument:
     """Return what a table `[interface.<name>]` says, with the defaults. ValueError with a sentence."""
     where = f"interface.{name}."
-    if name != LOOPBACK and not NAME.fullmatch(name):
-        message = f"{name!r} is not a name of an interface: lo, eth0, eth1…"
+    if name != LOOPBACK and (name in NOT_NAMES or not NAME.fullmatch(name)):
+        message = f"{name!r} is not a name of an interface: up to 15 letters, digits, dots and hyphens, such as eth1"
         raise ValueError(message)
     like: dict[str, Any] = {"mac": "", "mtu": 0, "state": "", "dhcp": False}
     like |= {"addresses": [], "neighbors": [], "impair": []}

@@ -38,7 +38,7 @@ from schemefs.net.host_address import parse_host_address, parse_host_interface
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 
-LATE = {"run": "schemefs.command.run_command"}
+LATE = {"lab": "schemefs.command.lab_command", "run": "schemefs.command.run_command"}
 """Commands here that are imported when they are used: subcommand -> module, with a click command called `command`."""
 
 MOUNT_EXAMPLES = """
@@ -91,6 +91,10 @@ ADDRESS = checked(parse_host_address)
 MAC = checked(parse_unicast_mac)
 MTU = checked(mount_options.mtu)
 MEMORY = checked(parse_limit)
+
+
+WRONG_USAGE = {"lab": 2, **tools.WRONG_USAGE}
+"""Subcommand -> exit status for wrong usage; of the others it is 1."""
 
 
 class CommandLine(click.Group):
@@ -320,7 +324,7 @@ def main() -> NoReturn:
     except click.UsageError as error:
         command = error.ctx.info_name or "" if error.ctx else ""
         hint = f"; see {error.ctx.command_path} --help" if error.ctx else ""
-        _fail(f"{error.format_message().rstrip('.')}{hint}", tools.WRONG_USAGE.get(command, 1))
+        _fail(f"{error.format_message().rstrip('.')}{hint}", WRONG_USAGE.get(command, 1))
     except click.ClickException as error:
         _fail(error.format_message())
     except StartError as error:

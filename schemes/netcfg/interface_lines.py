@@ -13,11 +13,12 @@ quotes, as in a shell. A line of `list` can be added again.
 from __future__ import annotations
 
 import errno
+import re
 import shlex
 from itertools import count
 from typing import TYPE_CHECKING, Any, Final
 
-from schemefs.document import INTERFACE_WORDS, LOOPBACK, NAME, InterfaceDocument, interface_document
+from schemefs.document import INTERFACE_WORDS, LOOPBACK, InterfaceDocument, interface_document
 from schemefs.driver_option import Table, Tables, option_named, option_texts, switch
 from schemefs.errors import SchemeError
 from schemefs.net.addresses import parse_number
@@ -25,11 +26,12 @@ from schemefs.scheme import Node, TextFile
 from schemes.netcfg.commands import Command, CommandFile, each_line
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Mapping, Sequence
 
     from schemefs.scheme import SchemeContext
     from schemes.netcfg.configuration import Configuration
 
+_NUMBERED: Final = re.compile(r"eth(0|[1-9][0-9]{0,2})", re.ASCII)
 _ADDRESS: Final = "address"
 _WORDS: Final = ("mac", "state")
 
@@ -75,7 +77,7 @@ def parse_interface(line: str, tables: Tables) -> tuple[str, dict[str, Any]]:
     ValueError: a key is unknown or comes twice, or a switch is neither on nor off. Other values are not parsed here.
     """
     words = shlex.split(line)
-    name = words.pop(0) if NAME.fullmatch(words[0]) else ""
+    name = words.pop(0) if _is_name(words, tables) else ""
     if not words:
         message = f"{line!r} names no driver: [NAME] DRIVER [DEVICE] [KEY VALUE]…"
         raise ValueError(message)
@@ -90,6 +92,11 @@ def parse_interface(line: str, tables: Tables) -> tuple[str, dict[str, Any]]:
     for key, value in zip(words[::2], words[1::2], strict=True):
         _put(values, table, key, value)
     return name, values
+
+
+def _is_name(words: Sequence[str], tables: Tables) -> bool:
+    """Return whether a line begins with a name: with one such as eth3, or with one before the name of a driver."""
+    return bool(_NUMBERED.fullmatch(words[0])) or (words[0] not in tables and len(words) > 1 and words[1] in tables)
 
 
 def _put(values: dict[str, Any], table: Table, key: str, value: str) -> None:

@@ -22,13 +22,15 @@ def test_a_line_makes_an_interface_with_all_that_is_said_of_it():
     )
 
 
-def test_a_line_of_the_list_can_be_added_again():
+@pytest.mark.parametrize("name", ["eth5", "client-2.lab"])
+def test_a_line_of_the_list_can_be_added_again(name):
     netcfg = Attaching()
-    netcfg.echo("eth5 tap lab1 address 10.1.0.1/24", "ifaces/add")
+    netcfg.echo(f"{name} tap lab1 address 10.1.0.1/24", "ifaces/add")
     listed = netcfg.cat("ifaces/list")
     line = listed.splitlines()[-1]
-    netcfg.echo("eth5", "ifaces/rm")
-    assert "eth5" not in netcfg.cat("ifaces/list")
+    assert line.startswith(f"{name} tap lab1 ")
+    netcfg.echo(name, "ifaces/rm")
+    assert name not in netcfg.cat("ifaces/list")
     netcfg.echo(line, "ifaces/add")
     assert netcfg.cat("ifaces/list") == listed
 

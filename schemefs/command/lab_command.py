@@ -1,0 +1,119 @@
+"""The command `schemefs lab`: its options, and the topology that they describe. schemefs/lab/ does the rest.
+
+Exit status: the command's; 2 for what is wrong with the lab; 128 and the signal for one that came before the command.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import Any, Final, NoReturn
+
+import click
+
+from schemefs.command import completion, mountpoint
+from schemefs.errors import StartError, printable_lines
+
+DEFAULT_HOSTS: Final = "client,server"
+WRONG_LAB: Final = 2
+
+_TUN: Final = "/dev/net/tun"
+_COMMAND: Final = "schemefs.command.lab_command"
+
+EXAMPLES = """
+\b
+Examples:
+  schemefs lab -- ping -c 3 server
+  schemefs lab --link client='delay 20ms loss 1% seed 7' -- sh -c 'on server iperf3 -s -1 & sleep 1; iperf3 -c server'
+  schemefs lab --hosts a,b,c --shell        then: echo 'loss 5%' >/scheme/netcfg/ifaces/b/impair
+  schemefs lab net.toml -- ./test.sh
+"""
+
+
+class LabCommand(click.Command):
+    """What follows `--` is the command of the lab, options included."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Set the command aside."""
+        if not args:
+            click.echo(ctx.get_help())
+            ctx.exit()
+        own = args[: args.index("--")] if "--" in args else args
+        ctx.meta[_COMMAND] = tuple(args[len(own) + 1 :])
+        return super().parse_args(ctx, own)
+
+    def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
+        """Add the command."""
+        return [*super().collect_usage_pieces(ctx), "[-- CMD …]"]
+
+
+@click.command("lab", cls=LabCommand, epilog=EXAMPLES)
+@click.argument("file", metavar="[FILE.toml]", required=False, shell_complete=completion.files)
+@click.option("--hosts", metavar="A,B,…", help=f"The hosts, joined by one router.  [default: {DEFAULT_HOSTS}]")
+@click.option("--link", "links", multiple=True, metavar="HOST=RULES", help="Impair the link of HOST; may be repeated.")
+@click.option("--shell", is_flag=True, help="Run a shell in the first host.")
+@click.pass_context
+def command(context: click.Context, /, *, file: str | None, shell: bool, **options: Any) -> None:
+    """Run CMD in a network of its own: hosts are namespaces, routers are daemons, links have impairments.
+
+    No root is needed. CMD runs in the first host; `on HOST CMD` runs a command in another one, and /scheme is the tree
+    of the router. All processes of the lab end with CMD, and its exit status is CMD's.
+    """
+    try:
+        sys.exit(_run(file, context.meta[_COMMAND], options, shell=shell))
+    except (StartError, ValueError) as error:
+        _fail(str(error))
+
+
+def _run(file: str | None, words: tuple[str, ...], options: dict[str, Any], *, shell: bool) -> int:
+    from schemefs.lab.topology import Topology  # noqa: PLC0415 - `schemefs --help` does without
+
+    if file is not None and (options["hosts"] is not None or options["links"]):
+        raise StartError("--hosts and --link can't be given beside a file: it contains them")
+    if file is None:
+        hosts = (options["hosts"] or DEFAULT_HOSTS).split(",")
+        topology = Topology.from_options(hosts, options["links"])
+    else:
+        topology = Topology.from_file(file)
+    words = _command(words, shell=shell)
+    mountpoint.check_fuse()
+    _check_tun()
+
+    from schemefs import plugins  # noqa: PLC0415 - after the checks: the imports take most of the time of a start
+    from schemefs.lab import outer_process  # noqa: PLC0415
+    from schemefs.lab.first_process import FirstProcess  # noqa: PLC0415
+
+    try:
+        return outer_process.run(FirstProcess(topology, words, plugins.load()))
+    except outer_process.Interrupted as interrupted:
+        return 128 + interrupted.number
+
+
+def _command(words: tuple[str, ...], *, shell: bool) -> tuple[str, ...]:
+    """Return the command. StartError: there is none, or it does not exist."""
+    if shell and words:
+        raise StartError("--shell and a command can't be given together")
+    if shell:
+        words = (os.environ.get("SHELL") or "/bin/sh",)
+    if not words:
+        raise StartError("there is nothing to run: give -- CMD, or --shell")
+    if words[0] != "on" and shutil.which(words[0]) is None:
+        is_there = "/" in words[0] and Path(words[0]).exists()
+        raise StartError(
+            f"{words[0]} can't be run: it is not executable" if is_there else f"there is no command {words[0]!r}"
+        )
+    return words
+
+
+def _check_tun() -> None:
+    if not os.access(_TUN, os.R_OK | os.W_OK):
+        reason = "there is no" if not Path(_TUN).exists() else "no permission to open"
+        raise StartError(f"{reason} {_TUN}, which a lab needs (modprobe tun; chmod 666 {_TUN})")
+
+
+def _fail(sentence: str) -> NoReturn:
+    click.secho("schemefs: ", nl=False, err=True, fg="red")
+    click.echo(printable_lines(sentence), err=True)
+    sys.exit(WRONG_LAB)

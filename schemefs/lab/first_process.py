@@ -1,0 +1,116 @@
+"""The first process of a lab: it makes the network, starts the routers and the command, and reaps every process.
+
+It is number 1 of a process id namespace, so its end, in any way, ends all. It ends with its parent, `outer_process.py`.
+
+    root directory ─> namespaces of hosts ─> daemons ─> TAPs into the hosts ─> commands of hosts ─> the command
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from schemefs.errors import StartError
+from schemefs.lab import child, descendants, on_program, private_root, routers, wiring
+from schemefs.lab.places import LOGS, PROGRAMS, SCHEME, network_of
+from schemefs.lab.signals import FORWARDED, is_from_terminal
+from schemefs.lab.topology import Host, Topology
+
+if TYPE_CHECKING:
+    from schemefs.lab.router_daemon import RouterDaemon
+    from schemefs.plugins import Plugins
+
+PATIENCE: Final = 3.0  # seconds that a command has after SIGTERM or SIGHUP
+GRACE: Final = 1.0  # seconds that all others have at the end
+
+_ENDING: Final = (signal.SIGTERM, signal.SIGHUP)
+
+
+@dataclass(slots=True)
+class FirstProcess:
+    """*own_processes*: this is number 1, with a /proc of its own."""
+
+    topology: Topology
+    command: tuple[str, ...]
+    plugins: Plugins
+    own_processes: bool = True
+    allow_other: bool = False
+    _daemons: dict[int, RouterDaemon] = field(default_factory=dict)
+    _lab: str = ""
+
+    def make_network(self) -> None:
+        """Make the network, and start the commands of hosts. StartError: the reason why not."""
+        hosts = [host for host in self.topology.hosts if not host.guest]
+        private_root.enter(own_processes=self.own_processes)
+        self._lab = private_root.make_lab_directory()
+        on_program.install(hosts)
+        private_root.overlay(private_root.host_files(self._names()))
+        wiring.make_networks(self.topology)
+        plan = wiring.Wiring(self.topology, self._lab)
+        daemons = routers.daemons(self.topology, plan, self.plugins)
+        os.mkdir(LOGS)
+        for one in daemons:
+            one.start(self.plugins, allow_other=self.allow_other)
+            self._daemons[one.pid] = one
+        for one in daemons:
+            one.wait_ready()
+        routers.show_trees(daemons)
+        plan.connect()
+        for host in hosts:
+            if host.command:
+                self._start_in(host, ("/bin/sh", "-c", host.command), background=True)
+
+    def run_command(self) -> int:
+        """Run the command, and return its exit status. StartError: it can't be run, or a router has ended."""
+        first = next(host for host in self.topology.hosts if not host.guest)
+        try:
+            command = self._start_in(first, self.command)
+        except OSError as error:
+            raise StartError(f"{self.command[0]} can't be run: {error.strerror}") from None
+        return self._wait(command)
+
+    def _wait(self, command: int) -> int:
+        """Return the exit status of the command; signals are passed on to it."""
+        deadline = None
+        while True:
+            left = PATIENCE if deadline is None else deadline - time.monotonic()
+            if deadline is not None and left <= 0:
+                os.kill(command, signal.SIGKILL)
+                deadline = None
+                continue
+            received = signal.sigwaitinfo(FORWARDED) if deadline is None else signal.sigtimedwait(FORWARDED, left)
+            if received is None:
+                continue
+            if received.si_signo == signal.SIGCHLD:
+                for pid, status in descendants.reaped():
+                    if pid == command:
+                        return child.exit_status(status)
+                    if pid in self._daemons:
+                        name, code = self._daemons[pid].name, child.exit_status(status)
+                        raise StartError(f"the daemon of router {name} has ended with status {code}")
+                continue
+            if not is_from_terminal(received):
+                os.kill(command, received.si_signo)
+            if received.si_signo in _ENDING:
+                deadline = time.monotonic() + PATIENCE
+
+    def end(self) -> None:
+        """End all other processes but the routers' daemons: SIGTERM, then SIGKILL. Daemons end with this process."""
+        descendants.end_all(self._daemons, GRACE)
+
+    def _start_in(self, host: Host, command: tuple[str, ...], *, background: bool = False) -> int:
+        environment = self._environment(host)
+        directory = host.directory if background else ""
+        return child.start(command, network_of(host.name), environment, directory=directory, background=background)
+
+    def _environment(self, host: Host) -> Mapping[str, str]:
+        path = f"{PROGRAMS}:{os.environ.get('PATH', os.defpath)}"
+        return {**os.environ, "PATH": path, "LAB": self._lab, "SCHEME": SCHEME, **host.env}
+
+    def _names(self) -> list[tuple[str, str]]:
+        names = [owner.name for owners in (self.topology.hosts, self.topology.routers) for owner in owners]
+        return [(name, self.topology.address(name)) for name in names]

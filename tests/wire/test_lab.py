@@ -1,0 +1,205 @@
+"""`schemefs lab` on real namespaces and TAPs: a network of ordinary programs, as root and as an ordinary user."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from schemefs.errors import StartError
+from schemefs.lab.running import RunningLab
+from schemefs.lab.topology import Topology
+from tests.support.ordinary_user import as_ordinary_user
+
+pytestmark = [pytest.mark.needs("fuse", "tap", "root")]
+
+LAB = [sys.executable, "-m", "schemefs", "lab"]
+FOLDER = Path(__file__).parents[2]
+USERS = [pytest.param(False, id="root"), pytest.param(True, id="user", marks=pytest.mark.needs("userns"))]
+
+
+def lab(*words: str, user: bool = False, **options: object) -> subprocess.CompletedProcess[str]:
+    """Run `schemefs lab` with *words*."""
+    command = [*(as_ordinary_user() if user else []), *LAB, *words]
+    defaults = {"capture_output": True, "text": True, "timeout": 60, "check": False, "cwd": FOLDER}
+    return subprocess.run(command, **{**defaults, **options})  # type: ignore[call-overload]
+
+
+def wait_until(true: object, what: str) -> None:
+    deadline = time.monotonic() + 20
+    while not true():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("user", USERS)
+def test_a_command_gets_a_network_and_its_status_is_the_labs(user: bool, tmp_path: Path) -> None:
+    """Names, `on`, the tree, impairments changed meanwhile, $LAB, standard input, and the machine's files."""
+    script = """
+        { ping -c 1 -q server && ping -c 1 -q 10.9.1.1 && on server ping -c 1 -q client; } >/dev/null || exit 3
+        on server sh -c 'cat /proc/net/route; echo $$ >$LAB/number' >$LAB/routes || exit 4
+        [ -s "$LAB/number" ] || exit 5
+        echo 'delay 200ms' >/scheme/netcfg/ifaces/server/impair || exit 6
+        ping -c 1 -q -W 5 server | grep rtt
+        echo 'a line' | on server cat
+        on client on server sh -c 'echo nested >&2; exit 9'; echo "on: $?"
+        on other true; echo "other: $?"
+        on server nonesuch; echo "nonesuch: $?"
+        on server sh -c 'kill -TERM $$'; echo "killed: $?"
+        cmp /scheme/README /scheme/router/README || exit 7
+        read -r line; echo "$line"; pwd; exit 42
+    """
+    done = lab("--", "sh", "-c", script, user=user, input="from outside\n")
+    assert done.returncode == 42, (done.stdout, done.stderr)
+    rtt = re.search(r"rtt min/avg/max/mdev = ([0-9.]+)", done.stdout)
+    assert rtt is not None
+    assert float(rtt[1]) > 200
+    assert done.stdout.endswith(f"a line\non: 9\nother: 2\nnonesuch: 127\nkilled: 143\nfrom outside\n{FOLDER}\n")
+    assert "nested\non: there is no host 'other'; the hosts are client, server\n" in done.stderr
+    assert not os.path.exists("/lab")
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--", "nonesuch"], "there is no command 'nonesuch'"),
+        (["--hosts", "a,b", "--link", "c=loss 1%", "--", "true"], "there is no host 'c'; there are: a, b"),
+        (["--hosts", "a,a", "--", "true"], "the name 'a' is given twice; each host and router has a name of its own"),
+        (["--link", "client=los 1%", "--", "true"], "'los' in 'los 1%' is not one of"),
+        (["nonesuch.toml", "--", "true"], "nonesuch.toml: No such file or directory"),
+        (["--nonsense"], "No such option"),
+        (["--shell", "--", "true"], "--shell and a command can't be given together"),
+        (["--hosts", "a"], "there is nothing to run"),
+        (["net.toml", "--hosts", "a", "--", "true"], "can't be given beside a file"),
+        (["--", "/etc/passwd"], "/etc/passwd can't be run: it is not executable"),
+    ],
+)
+def test_what_is_wrong_is_one_sentence_and_status_2(words: list[str], sentence: str) -> None:
+    done = lab(*words)
+    assert (done.returncode, done.stdout) == (2, ""), done.stderr
+    assert sentence in done.stderr
+    assert re.fullmatch(r"schemefs: .+\n", done.stderr)
+
+
+@pytest.mark.parametrize("user", USERS)
+@pytest.mark.parametrize(("which", "status"), [("outer", -9), ("first", 2), ("daemon", 2), ("command", 137)])
+def test_nothing_is_left_after_sigkill_of_any_process(which: str, status: int, user: bool) -> None:
+    """The outer process, number 1, a router's daemon, the command."""
+    mark = f"{os.getpid()}{time.monotonic_ns()}"
+    script = f"on server -d sleep {mark}; (setsid sleep {mark} &); echo ready; read -r line"
+    prefix = as_ordinary_user() if user else []
+    with subprocess.Popen(
+        [*prefix, *LAB, "--", "sh", "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, text=True, cwd=FOLDER,
+    ) as process:  # fmt: skip
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        wait_until(lambda: len(processes(mark)) >= 2, "the commands run")
+        outer, first, daemon, command = family(process.pid)
+        victims = {"outer": outer, "first": first, "daemon": daemon, "command": command}
+        namespace = os.readlink(f"/proc/{first}/ns/mnt")
+        os.kill(victims[which], signal.SIGKILL)
+        process.wait(timeout=20)
+        assert process.stderr is not None
+        errors = process.stderr.read()
+    wait_until(lambda: not processes(mark), f"all end after the end of {which}")
+    wait_until(lambda: not in_mount_namespace(namespace), "its mounts are gone")
+    assert process.returncode == status, errors
+    if status == 2:
+        assert re.fullmatch(r"schemefs: .* ended .*\n", errors)
+
+
+def family(outer: int) -> tuple[int, int, int, int]:
+    """Return the outer process, the first, the router's daemon and the command."""
+    (first,) = children(outer)
+    daemon, command = sorted(children(first))[:2]
+    return outer, first, daemon, command
+
+
+def children(pid: int) -> list[int]:
+    return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def processes(mark: str) -> list[int]:
+    """Return the processes with *mark* as an argument."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            if mark.encode() in path.read_bytes().split(b"\0"):
+                found.append(int(path.parent.name))
+        except OSError:
+            continue
+    return found
+
+
+def in_mount_namespace(namespace: str) -> list[str]:
+    found = []
+    for path in Path("/proc").glob("[0-9]*/ns/mnt"):
+        try:
+            if os.readlink(path) == namespace:
+                found.append(str(path))
+        except OSError:
+            continue
+    return found
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_to_the_lab_reaches_the_command(number: signal.Signals) -> None:
+    script = f"trap 'echo caught; exit 5' {number.name[3:]}; echo ready; while :; do sleep 0.02; done"
+    with subprocess.Popen([*LAB, "--", "sh", "-c", script], stdout=subprocess.PIPE, text=True, cwd=FOLDER) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        process.send_signal(number)
+        assert process.communicate(timeout=20) == ("caught\n", None)
+    assert process.returncode == 5
+
+
+def test_a_command_that_a_signal_ends_gives_128_and_the_signal() -> None:
+    with subprocess.Popen([*LAB, "--", "sh", "-c", "echo ready; exec sleep 60"], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+        process.send_signal(signal.SIGINT)
+    assert process.returncode == 130
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[RunningLab]:
+    with RunningLab(Topology.from_options(["client", "server"])) as started:
+        yield started
+
+
+def test_a_lab_is_entered_from_outside(running: RunningLab) -> None:
+    def run(host: str, *command: str) -> subprocess.CompletedProcess[str]:
+        words = [*running.words(host), *command]
+        return subprocess.run(
+            words, env=running.environment(host), capture_output=True, text=True, timeout=20, check=False
+        )
+
+    assert run("client", "ping", "-c", "1", "-q", "server").returncode == 0
+    assert run("client", "on", "server", "sh", "-c", "exit 3").returncode == 3
+    (running.scheme / "netcfg/ifaces/server/impair").write_text("loss 100%")
+    assert run("client", "ping", "-c", "1", "-q", "-W", "0.2", "server").returncode == 1
+    (running.scheme / "netcfg/ifaces/server/impair").write_text("none")
+    assert run("client", "pwd").stdout == f"{os.getcwd()}\n"
+    assert run("client", "nonesuch").returncode == 127
+    with pytest.raises(KeyError):
+        running.words("other")
+    with subprocess.Popen([*running.words("server"), "sleep", "60"]) as process:
+        wait_until(lambda: Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text(), "it has started")
+        process.terminate()
+    assert process.returncode == 128 + signal.SIGTERM
+
+
+def test_a_lab_that_can_not_start_says_why() -> None:
+    with pytest.raises(StartError, match=r"a router can't be called 'tcp'"):
+        from schemefs.lab.description import DescribedHost, DescribedLink, Description
+
+        described = Description((DescribedHost("a"),), (DescribedHost("tcp"),), (DescribedLink(("a", "tcp")),))
+        RunningLab(Topology.from_description(described)).start()
