@@ -3,45 +3,17 @@
 from __future__ import annotations
 
 import errno
-import struct
-from typing import Final, NamedTuple
+from typing import Final
 
 from schemefs.run import sockaddr, transfer, unix_sockets
 from schemefs.run.call import LARGEST_TRANSFER, MAX_VECTORS, Call, Description, Failed
+from schemefs.run.message import CONTROL_LENGTH, FLAGS, LENGTH, MMSGHDR_SIZE, NAME_LENGTH, read_message
 from schemefs.run.session import Result, Session, native
 from schemefs.run.sockaddr import Address
 from schemefs.run.sockets import Socket
 from schemefs.run.transfer import DONTWAIT, PEEK, TRUNC
 
-_MSGHDR: Final = struct.Struct("=QI4xQQQQi4x")
-_MMSGHDR_SIZE: Final = _MSGHDR.size + 8
-_NAMELEN, _CONTROLLEN, _FLAGS, _LENGTH = 8, 40, 48, _MSGHDR.size  # offsets
 _WAITFORONE: Final = 0x10000
-
-
-class Message(NamedTuple):
-    """A struct msghdr, read once."""
-
-    place: int
-    name: int
-    name_length: int
-    vectors: list[tuple[int, int]]
-    control: int
-    control_length: int
-
-    @property
-    def size(self) -> int:
-        """The octets that it has room for."""
-        return sum(length for _, length in self.vectors)
-
-
-def read_message(call: Call, place: int) -> Message:
-    """Read a struct msghdr and its vectors. EMSGSIZE: too many."""
-    name, name_length, vectors, count, control, control_length, _flags = _MSGHDR.unpack(call.read(place, _MSGHDR.size))
-    if count > MAX_VECTORS:
-        raise Failed(errno.EMSGSIZE)
-    octets = call.read(vectors, 16 * count)
-    return Message(place, name, name_length, list(struct.iter_unpack("=QQ", octets)), control, control_length)
 
 
 def _destination(call: Call, found: Socket, name: int, length: int) -> Address | None:
@@ -98,14 +70,14 @@ def sendmmsg(session: Session, call: Call) -> Result:
     _, first, count, *_ = call.arguments
     flags = call.integer(3)
     for index in range(min(count & 0xFFFFFFFF, MAX_VECTORS)):
-        place = first + index * _MMSGHDR_SIZE
+        place = first + index * MMSGHDR_SIZE
         try:
             sent = _send(session, call, found, description, place, flags)
         except (Failed, OSError):
             if index:
                 return index
             raise
-        call.write_integer(place + _LENGTH, sent)
+        call.write_integer(place + LENGTH, sent)
     return min(count & 0xFFFFFFFF, MAX_VECTORS)
 
 
@@ -144,9 +116,9 @@ def _receive(session: Session, call: Call, found: Socket, description: Descripti
     if message.name:
         source = transfer.source_of(found, received)
         call.write(message.name, source[: message.name_length])
-        call.write_integer(place + _NAMELEN, len(source))
-    call.write(place + _CONTROLLEN, bytes(8))
-    call.write_integer(place + _FLAGS, TRUNC if received.length > len(octets) else 0)
+        call.write_integer(place + NAME_LENGTH, len(source))
+    call.write(place + CONTROL_LENGTH, bytes(8))
+    call.write_integer(place + FLAGS, TRUNC if received.length > len(octets) else 0)
     return received.length if flags & TRUNC else len(octets)
 
 
@@ -159,14 +131,14 @@ def recvmmsg(session: Session, call: Call) -> Result:
     flags = call.integer(3)
     count = min(count & 0xFFFFFFFF, MAX_VECTORS)
     for index in range(count):
-        place = first + index * _MMSGHDR_SIZE
+        place = first + index * MMSGHDR_SIZE
         try:
             length = _receive(session, call, found, description, place, flags & ~_WAITFORONE)
         except (Failed, OSError):
             if index:
                 return index
             raise
-        call.write_integer(place + _LENGTH, length)
+        call.write_integer(place + LENGTH, length)
         if flags & _WAITFORONE:
             flags |= DONTWAIT
         if flags & PEEK:

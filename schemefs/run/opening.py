@@ -8,7 +8,7 @@ import select
 import socket as kernel_socket
 from typing import Final
 
-from schemefs.run import sockaddr, timeouts
+from schemefs.run import sockaddr, timeouts, unix_sockets
 from schemefs.run.call import Call, Description, Failed
 from schemefs.run.session import DOMAINS, Outcome, Result, Session, native
 from schemefs.run.sockaddr import Address
@@ -58,7 +58,7 @@ def connect(session: Session, call: Call) -> Result:
     """Connect; the outcome of one that does not wait is that of SO_ERROR, or of the next connect."""
     found, description = session.sockets.find(call)
     if found is None:
-        return native(session, call)
+        return unix_sockets.connect(session, call)
     family, address = sockaddr.read(call, call.arguments[1], call.integer(2))
     if family == sockaddr.AF_UNSPEC:
         return _dissolve(found)
@@ -93,7 +93,7 @@ def _checked(found: Socket, family: int, address: Address | None) -> Address:
 
 def _begin(session: Session, found: Socket, address: Address) -> bool:
     """Begin to connect; return whether it has connected at once."""
-    target = session.redirect(address)
+    target = session.name_servers.redirect(address)
     found.line = f"connect {target}{_options(session, found)}"
     with session.tree.ctl(found.protocol, found.number) as ctl:
         try:

@@ -11,7 +11,7 @@ from typing import Final
 
 from schemefs.run.call import Call, Failed
 from schemefs.run.listener import Listener
-from schemefs.run.sockaddr import Address
+from schemefs.run.name_servers import NameServers
 from schemefs.run.sockets import Sockets
 from schemefs.run.tree import Tree
 from schemefs.run.waits import Waits
@@ -31,13 +31,21 @@ class Session:
     """One run of a program."""
 
     def __init__(
-        self, listener: Listener, tree: Tree, waits: Waits, *, redirect: Callable[[Address], Address], records: bool
+        self,
+        listener: Listener,
+        tree: Tree,
+        waits: Waits,
+        name_servers: NameServers,
+        say: Callable[[Call, str], None],
+        *,
+        records: bool,
     ) -> None:
         self.listener = listener
         self.tree = tree
         self.sockets = Sockets(tree)
         self.waits = waits
-        self.redirect = redirect  # where a name server of the host is to be found in the tree's network
+        self.name_servers = name_servers
+        self.say = say  # a sentence about a call, for the person
         self.records = records  # events, from the start of each conversation
 
 

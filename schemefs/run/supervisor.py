@@ -13,7 +13,7 @@ import os
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -22,8 +22,8 @@ from schemefs.run import control, messages, names, opening, options
 from schemefs.run.architectures import Architecture
 from schemefs.run.call import Call, Failed
 from schemefs.run.listener import Listener, Notification
+from schemefs.run.name_servers import NameServers
 from schemefs.run.session import Handler, Outcome, Result, Session
-from schemefs.run.sockaddr import Address
 from schemefs.run.tree import Tree
 from schemefs.run.waits import Waits
 
@@ -59,9 +59,9 @@ class Supervisor:
         listener: Listener,
         architecture: Architecture,
         tree: Tree,
+        name_servers: NameServers,
         *,
         verbose: bool,
-        redirect: Callable[[Address], Address],
     ) -> None:
         self._listener = listener
         self._handlers = {architecture.numbers[name]: (name, handler) for name, handler in HANDLERS.items()}
@@ -70,7 +70,7 @@ class Supervisor:
         self._idle = 0
         self._said: set[tuple[str, str]] = set()
         waits = Waits(self._ensure_receiver)
-        self._session = Session(listener, tree, waits, redirect=redirect, records=verbose)
+        self._session = Session(listener, tree, waits, name_servers, self._explain, records=verbose)
         threading.stack_size(STACK)
 
     def start(self) -> None:
@@ -125,9 +125,14 @@ class Supervisor:
             words = "native" if result is Outcome.NATIVE else _outcome(result, number)
             reason = f": {sentence}" if sentence else ""
             _say(f"[{call.thread}] {call.name}({call.about or _shown(call)}) = {words}{reason}")
-        elif sentence and not expected and (call.name, sentence) not in self._said:
+        elif sentence and not expected:
+            self._explain(call, f"{sentence} ({errno.errorcode.get(number, number)})")
+
+    def _explain(self, call: Call, sentence: str) -> None:
+        """Print a sentence about a call, once in a run."""
+        if (call.name, sentence) not in self._said:
             self._said.add((call.name, sentence))
-            _say(f"schemefs run: {_program(call)}: {call.name}: {sentence} ({_outcome(0, number)})")
+            _say(f"schemefs run: {_program(call)}: {call.name}: {sentence}")
 
 
 def _outcome(result: Result, number: int) -> str:

@@ -79,7 +79,7 @@ def _prefix(
             opening.renew(session, call, found, description)
         if found.state is State.NEW:
             opening.announce(session, found, found.any_address)
-    return f"{session.redirect(destination)}\n".encode()
+    return f"{session.name_servers.redirect(destination)}\n".encode()
 
 
 def _write(session: Session, call: Call, descriptor: int, description: Description, octets: bytes, flags: int) -> int:
@@ -142,7 +142,8 @@ def _receive_datagram(
     source = found.remote
     if found.state is State.ANNOUNCED:
         line, _, octets = octets.partition(b"\n")
-        source = sockaddr.parse(line.partition(b" ")[0].decode()) or source
+        found_source = sockaddr.parse(line.partition(b" ")[0].decode())
+        source = session.name_servers.restore(found_source) if found_source is not None else source
     return Received(octets, source, len(octets))
 
 

@@ -19,5 +19,5 @@ COMMANDS: Final = {
 }
 """Subcommand -> module."""
 
-WRONG_USAGE: Final = {"ping": 2, "get": 2, "ifconfig": 2, "route": 2}
+WRONG_USAGE: Final = {"ping": 2, "get": 2, "ifconfig": 2, "route": 2, "run": 2}
 """Subcommand -> exit status for wrong usage, where the Linux tool of that name does not have 1."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -34,8 +37,6 @@ def web(module_scheme_mount: SchemeMount) -> Iterator[str]:
     """The address of an HTTP server on the files of the mount: two answers."""
     path = module_scheme_mount.path
     with open(path / "tcp/127.0.0.1:0,listen", "r+b", buffering=0) as listener:
-        import os
-
         address = os.getxattr(listener.fileno(), "user.local").decode()
 
         def serve() -> None:
@@ -103,3 +104,69 @@ def test_exit_status_is_the_programs(module_scheme_mount: SchemeMount) -> None:
 def test_a_program_that_does_not_exist(module_scheme_mount: SchemeMount) -> None:
     done = run(module_scheme_mount, "--", "no-such-program")
     assert (done.returncode, done.stderr) == (2, "schemefs run: no-such-program: there is no such program\n")
+
+
+def test_a_socket_that_is_passed_in_is_closed_and_a_file_is_not(module_scheme_mount: SchemeMount) -> None:
+    code = """
+import array, os, socket
+local = socket.socket(fileno=int(os.environ["PASSED"]))
+octets, control, flags, _ = local.recvmsg(100, socket.CMSG_SPACE(8), socket.MSG_CMSG_CLOEXEC)
+numbers = array.array("i", control[0][2])
+print(octets, len(control), [os.readlink(f"/proc/self/fd/{number}") for number in numbers])
+print(bool(flags & socket.MSG_CTRUNC), os.get_inheritable(numbers[0]))
+"""
+    ours, theirs = socket.socketpair()
+    with ours, theirs, socket.socket() as inet, open("/etc/passwd") as file:
+        socket.send_fds(ours, [b"take"], [inet.fileno(), file.fileno()])
+        done = run(
+            module_scheme_mount, "--", sys.executable, "-c", code,
+            pass_fds=[theirs.fileno()], env=os.environ | {"PASSED": str(theirs.fileno())},
+        )  # fmt: skip
+    assert done.stdout == "b'take' 1 ['/etc/passwd']\nTrue False\n"
+    assert done.stderr.startswith("schemefs run: python")
+    assert done.stderr.endswith(
+        "recvmsg: a descriptor that was passed is a socket of the host (AF_INET): closed, the program may not have it\n"
+    )
+
+
+def test_an_inherited_socket_is_closed(module_scheme_mount: SchemeMount) -> None:
+    with socket.socket() as inet:
+        number = inet.fileno()
+        code = f"import os\ntry: os.fstat({number})\nexcept OSError as error: print(error.strerror)"
+        done = run(module_scheme_mount, "--", sys.executable, "-c", code, pass_fds=[number])
+        assert done.stdout == "Bad file descriptor\n"
+        assert done.stderr == (
+            f"schemefs run: descriptor {number} is a socket of the host (AF_INET): closed, the program may not "
+            "inherit it\n"
+        )
+        done = run(module_scheme_mount, "--", "true", stdin=inet)
+        assert done.returncode == 2
+        assert done.stderr == (
+            "schemefs run: standard input is a socket of the host (AF_INET), which the program may not inherit: "
+            "redirect it\n"
+        )
+
+
+def test_a_mount_of_its_own_lives_as_long_as_the_program() -> None:
+    code = "import socket; print(socket.create_server(('127.0.0.1', 0)).getsockname()[0])"
+    words = [*RUN, "--driver", "loopback", "--impair", "delay 1ms seed 7", "--", sys.executable, "-c", code]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=TIMEOUT, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "127.0.0.1\n", "")
+    assert "schemefs-run-" not in Path("/proc/mounts").read_text()
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (("--driver", "loopback", "--impair", "los 5%"), "--impair on lo: "),
+        (("--mount", "/", "--driver", "loopback"), "--mount and the options of a driver can't be given together"),
+        (("--mount", "/"), "no schemefs is mounted on /\n"),
+        (("--driver", "nothing"), "the mount failed: "),
+        (("--nothing",), ""),
+    ],
+)
+def test_what_is_wrong_with_run_itself_is_one_sentence(options: tuple[str, ...], sentence: str) -> None:
+    done = subprocess.run([*RUN, *options, "--", "true"], capture_output=True, text=True, timeout=TIMEOUT, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"schemefs run: {sentence}" if sentence else "schemefs: ")
+    assert len(done.stderr.splitlines()) == 1

@@ -1,0 +1,242 @@
+"""Calls that wait under `schemefs run`: signals, threads, and the end of the program, the supervisor, the daemon."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from schemefs.testing.mount import SchemeMount
+
+pytestmark = pytest.mark.needs("fuse")
+
+RUN = (sys.executable, "-m", "schemefs", "run")
+TIMEOUT = 30.0
+SETUP = """
+import errno, os, select, signal, socket, sys, threading, time
+server = socket.socket()
+server.bind(("127.0.0.1", 0))
+server.listen()
+def pair():
+    client = socket.create_connection(server.getsockname())
+    return client, server.accept()[0]
+"""
+
+
+def run(tree: Path, code: str, *options: str, **more) -> subprocess.CompletedProcess[str]:
+    words = [*RUN, *options, "--mount", str(tree), "--", sys.executable, "-c", SETUP + code]
+    return subprocess.run(words, capture_output=True, text=True, timeout=TIMEOUT, check=False, **more)
+
+
+def output(tree: Path, code: str) -> str:
+    done = run(tree, code)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def start(tree: Path, code: str, **more) -> subprocess.Popen[str]:
+    words = [*RUN, "--mount", str(tree), "--", sys.executable, "-uc", SETUP + code]
+    return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **more)
+
+
+def waits_in_a_call(pid: int) -> bool:
+    return "seccomp_do_user_notification" in Path(f"/proc/{pid}/stack").read_text()
+
+
+def until(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + TIMEOUT
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+@pytest.fixture
+def tree(module_scheme_mount: SchemeMount) -> Path:
+    return module_scheme_mount.path
+
+
+HANDLER = """
+class Alarm(Exception): pass
+def handler(number, frame): raise Alarm
+signal.signal(signal.SIGALRM, handler)
+client, accepted = pair()
+"""
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "client.recv(10)",
+        "client.recv(10, socket.MSG_PEEK)",
+        "client.recvmsg(10)",
+        "server.accept()",
+        "accepted.sendall(bytes(1 << 24))",
+        "local[0].recvmsg(10)",
+    ],
+)
+def test_a_signal_ends_a_call_that_waits(tree: Path, call: str) -> None:
+    code = f"""{HANDLER}
+local = socket.socketpair()
+signal.setitimer(signal.ITIMER_REAL, 0.1)
+begin = time.monotonic()
+try:
+    {call}
+except Alarm:
+    print(time.monotonic() - begin < 5)
+client.sendall(b"after")
+print(accepted.recv(10))
+"""
+    assert output(tree, code) == "True\nb'after'\n"
+
+
+def test_what_comes_after_a_signal_is_not_lost(tree: Path) -> None:
+    code = f"""{HANDLER}
+got = b""
+def writer():
+    for number in range(200):
+        accepted.sendall(b"%03d" % number)
+        time.sleep(0.001)
+    accepted.close()
+threading.Thread(target=writer).start()
+signal.setitimer(signal.ITIMER_REAL, 0.01, 0.01)
+while True:
+    try:
+        more = client.recv(1000)
+        if not more:
+            break
+        got += more
+    except Alarm:
+        pass
+signal.setitimer(signal.ITIMER_REAL, 0)
+print(got == b"".join(b"%03d" % number for number in range(200)))
+"""
+    assert output(tree, code.replace("raise Alarm", "pass")) == "True\n"
+
+
+def test_a_call_with_sa_restart_goes_on_after_the_handler(tree: Path) -> None:
+    code = """
+import ctypes
+called = []
+signal.signal(signal.SIGUSR1, lambda *_: called.append(1))
+signal.siginterrupt(signal.SIGUSR1, False)
+client, accepted = pair()
+main = threading.get_ident()
+def other():
+    time.sleep(0.2)
+    signal.pthread_kill(main, signal.SIGUSR1)
+    time.sleep(0.3)
+    accepted.sendall(b"late")
+threading.Thread(target=other).start()
+libc = ctypes.CDLL(None, use_errno=True)
+buffer = ctypes.create_string_buffer(10)
+print(libc.recv(client.fileno(), buffer, 10, 0), buffer.value, called)
+"""
+    assert output(tree, code) == "4 b'late' [1]\n"
+
+
+def test_many_threads_wait_at_once(tree: Path) -> None:
+    code = """
+pairs = [pair() for _ in range(40)]
+got = []
+threads = [threading.Thread(target=lambda client=client: got.append(client.recv(10))) for client, _ in pairs]
+for thread in threads:
+    thread.start()
+for number, (_, accepted) in enumerate(pairs):
+    accepted.sendall(b"%d" % number)
+for thread in threads:
+    thread.join()
+print(sorted(map(int, got)) == list(range(40)))
+"""
+    assert output(tree, code) == "True\n"
+
+
+def test_a_blocking_connect_waits_and_a_signal_ends_it(mount_scheme: Callable[..., SchemeMount]) -> None:
+    mount = mount_scheme("--driver", "loopback")
+    (mount.path / "netcfg/ifaces/lo/impair").write_text("loss 100%\n")
+    code = """
+class Alarm(Exception): pass
+def handler(number, frame): raise Alarm
+signal.signal(signal.SIGALRM, handler)
+signal.setitimer(signal.ITIMER_REAL, 0.2)
+client = socket.socket()
+try:
+    client.connect(server.getsockname())
+except Alarm:
+    print("alarm")
+client.setblocking(False)
+print(client.connect_ex(server.getsockname()) == errno.EALREADY)
+client = socket.socket()
+client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, (0).to_bytes(8, "little") + (100_000).to_bytes(8, "little"))
+print(client.connect_ex(server.getsockname()) == errno.EINPROGRESS)
+"""
+    assert output(mount.path, code) == "alarm\nTrue\nTrue\n"
+
+
+def test_a_receive_time_out_is_eagain(tree: Path) -> None:
+    code = """
+client, accepted = pair()
+client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, (0).to_bytes(8, "little") + (100_000).to_bytes(8, "little"))
+for call in (lambda: client.recv(1), lambda: client.recv(1, socket.MSG_PEEK), lambda: os.read(client.fileno(), 1)):
+    try:
+        call()
+    except BlockingIOError:
+        print("again")
+"""
+    assert output(tree, code) == "again\nagain\nagain\n"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_to_run_reaches_the_program(tree: Path, number: signal.Signals) -> None:
+    code = "client, accepted = pair()\nprint('ready')\nclient.recv(1)"
+    with start(tree, code) as run_process:
+        assert run_process.stdout is not None
+        assert run_process.stdout.readline() == "ready\n"
+        run_process.send_signal(number)
+        assert run_process.wait(TIMEOUT) == 128 + number
+
+
+def test_the_program_is_left_without_sockets_when_run_is_killed(tree: Path) -> None:
+    code = """
+client, accepted = pair()
+print(os.getpid())
+try:
+    client.recv(1)
+except OSError as error:
+    print(error.errno == errno.ENOSYS, file=sys.stderr)
+"""
+    with start(tree, code) as run_process:
+        assert run_process.stdout is not None
+        assert run_process.stderr is not None
+        pid = int(run_process.stdout.readline())
+        if os.getuid() == 0:
+            until(lambda: waits_in_a_call(pid))
+        run_process.kill()
+        assert run_process.stderr.read() == "True\n"
+
+
+def test_the_end_of_the_daemon_is_an_error(mount_scheme: Callable[..., SchemeMount]) -> None:
+    mount = mount_scheme("--driver", "loopback")
+    code = """
+client, accepted = pair()
+print("ready")
+for call in (lambda: client.recv(1), lambda: socket.socket()):
+    try:
+        call()
+    except OSError as error:
+        print(error.errno in (errno.ENOTCONN, errno.ECONNABORTED), file=sys.stderr)
+"""
+    with start(mount.path, code) as run_process:
+        assert run_process.stdout is not None
+        assert run_process.stderr is not None
+        assert run_process.stdout.readline() == "ready\n"
+        os.kill(mount.pid, signal.SIGKILL)
+        assert run_process.stderr.read() == "True\nTrue\n"
+        assert run_process.wait(TIMEOUT) == 0
+    subprocess.run(["umount", "-l", mount.path], check=False)
+    mount.close(check=False)
