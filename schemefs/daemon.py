@@ -30,7 +30,7 @@ from schemefs.config import InterfaceConfig
 from schemefs.driver import Driver, DriverError
 from schemefs.errors import SchemeError, StartError
 from schemefs.failures import ANY, Failures
-from schemefs.fs.caller_process import process_of
+from schemefs.fs.caller_process import process_of, program_of
 from schemefs.fs.mount import Mount
 from schemefs.held_octets import HeldOctets
 from schemefs.idle_memory import IdleMemory
@@ -166,6 +166,7 @@ class Daemon:
             attach=attachments.attach,
             detach=attachments.detach,
             execute=WorkerThreads(self.callbacks),
+            program_of=program_of,
         )
         for scheme_class in found.schemes:
             scheme = _made(scheme_class, replace(context, services=dict(context.services)))

@@ -57,6 +57,20 @@ class FileCopy(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Program:
+    """A process and the name of its program, as ps(1) shows it."""
+
+    pid: int
+    name: str
+
+
+class Usage(Protocol):
+    """Where the mount keeps the thread whose read or write was the last: one store for each."""
+
+    used_by: int
+
+
+@dataclass(frozen=True, slots=True)
 class Caller:
     """The process that calls: uid, gid and pid of the FUSE request, and the files read for it after FilesWanted."""
 
@@ -95,6 +109,12 @@ class Handle(ABC):
     must_open_at_once: bool = False  # with O_NONBLOCK, an open that is still `opening` fails with EAGAIN
     is_log: bool = False  # reads return the daemon's log: calls that wait here are not logged
     on_changed: Callable[[], int | None] | None = None  # set by the mount while the file is open
+    used_by: int = 0  # the thread whose read or write was the last; the mount sets that of `usage`
+
+    @property
+    def usage(self) -> Usage:
+        """The object that the mount tells which thread has read or written, once the file is open."""
+        return self
 
     def changed(self) -> int:
         """Report that what `opening`, `read`, `write`, `fevent` or `synced` depends on may have changed.

@@ -34,6 +34,8 @@ from schemefs.handle import (
     FileCopy,
     FilesWanted,
     Handle,
+    Program,
+    Usage,
     Watchable,
     Watcher,
 )
@@ -91,6 +93,10 @@ class Tree:
         return scheme.lookup(rest, caller)
 
 
+def _no_program(_thread: int) -> Program | None:
+    return None
+
+
 def _not_while_running(_interface: InterfaceConfig | str, _now: float) -> None:
     raise SchemeError(errno.EOPNOTSUPP, "interfaces can't be added or removed here")
 
@@ -114,6 +120,7 @@ class SchemeContext:
     attach: Callable[[InterfaceConfig, float], None] = _not_while_running
     detach: Callable[[str, float], None] = _not_while_running
     execute: Executor = run_at_once  # work that takes long
+    program_of: Callable[[int], Program | None] = _no_program  # of a thread; None: gone, or not visible here
 
     def service(self, name: str, kind: Callable[..., Provided]) -> Provided:
         """Return what the scheme *name*, one of `requires`, provides; *kind* is its class or Protocol, as a type only.
@@ -211,6 +218,7 @@ __all__ = [
     "FollowedFile",
     "Handle",
     "Node",
+    "Program",
     "Scheme",
     "SchemeContext",
     "SchemeError",
@@ -219,6 +227,7 @@ __all__ = [
     "SymbolicLink",
     "TextFile",
     "Tree",
+    "Usage",
     "Watchable",
     "Watcher",
     "WriteForm",

@@ -10,6 +10,7 @@ everything that a scheme is made of.
     table          the live conversations of a protocol by number
     event_log      what happened in a conversation, recorded for `events`
     attributes     what open files show as extended attributes: names, the pending error, the next octets
+    usage          which process uses a conversation
     handles        open files: data, rx, tx, ctl, listen, and those of a listener
     control        the verbs of ctl
     use            what an address is used for: connect, listen, accept or bind

@@ -1,4 +1,4 @@
-"""The verbs of ctl, Plan 9's and ours: connect, announce, bind, shutdown, hangup, close, and `<setting> <value>`."""
+"""The verbs of ctl, Plan 9's and ours: connect, announce, bind, shutdown, hangup, close, owner, `<setting> <value>`."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ import errno
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
+from schemefs.conversation import usage
 from schemefs.errors import SchemeError
 from schemefs.net.addresses import parse_host_port
 
 if TYPE_CHECKING:
     from schemefs.conversation.conversation import Conversation
     from schemefs.conversation.protocol import ConversationProtocol, Setting
+    from schemefs.conversation.usage import ProgramOf
     from schemefs.scheme import Caller
 
 Action = Callable[["Conversation", str, "Caller", float], bool]
@@ -23,6 +25,7 @@ HELP: Final = {
     "shutdown read|write|both": "close one direction or both",
     "hangup": "abort: a tcp peer gets a reset, and reads here ECONNABORTED",
     "close": "close in order, open files or not; a listener ends, its accepted connections go on",
+    "owner PID [NAME]": usage.HELP,
 }
 
 LONGEST_LINE: Final = 4096  # octets; an error sentence may quote a part of the line
@@ -44,12 +47,14 @@ class Control:
         announce: Callable[[Conversation, str, Caller, float], None],
         settings: Callable[[Conversation], dict[str, Setting]],
         protocol: ConversationProtocol,
+        program_of: ProgramOf,
     ) -> None:
         self._begin = begin
         self._announce_at = announce
         self._help = help_of(protocol)
         self._own = protocol.verbs
         self._settings = settings
+        self.program_of = program_of
         self._verbs: dict[str, Action] = {
             "connect": self._connect,
             "announce": self._announce,
@@ -57,6 +62,7 @@ class Control:
             "shutdown": self._shutdown,
             "hangup": self._hangup,
             "close": self._close,
+            "owner": self._owner,
         }
         if not protocol.ports:
             for verb in _OF_PORTS:
@@ -151,6 +157,10 @@ class Control:
             conversation.stop_listening(now)
         else:
             conversation.connected().close(now)
+        return True
+
+    def _owner(self, conversation: Conversation, argument: str, caller: Caller, _now: float) -> bool:
+        usage.name_owner(conversation, argument, caller.pid, self.program_of)
         return True
 
     def _act(self, conversation: Conversation, name: str, argument: str, now: float) -> None:

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from schemefs.conversation.event_log import CAPACITY, EventLog
 from schemefs.conversation.protocol import HoldsOctets
+from schemefs.conversation.usage import UsedConversation
 from schemefs.errors import SchemeError
 from schemefs.no_callback import no_callback
 from schemefs.scheme import Event
@@ -48,7 +49,7 @@ class Table(Protocol):
         """Free the number; harmless when that was done already."""
 
 
-class Conversation:
+class Conversation(UsedConversation):
     """One conversation. Its files are made when its directory is first looked up."""
 
     __slots__ = (
@@ -88,6 +89,7 @@ class Conversation:
     )
 
     def __init__(self, table: Table, number: int, uid: int, gid: int) -> None:
+        super().__init__()
         self._table = table
         self.number = number
         self.uid = uid
@@ -321,10 +323,8 @@ class Conversation:
     def _close_engine(self, now: float) -> None:
         self.closed = True
         if self.engine is not None and not self.engine.ended:
-            if self.writers_ever and not self.used_as_socket:
-                self.engine.close_lingering(now)
-            else:
-                self.engine.close(now)
+            lingers = self.writers_ever and not self.used_as_socket
+            (self.engine.close_lingering if lingers else self.engine.close)(now)
         self._forget_when_ended()
 
     def stop_listening(self, now: float) -> None:

@@ -13,6 +13,7 @@ from schemefs.conversation.event_log import open_text
 from schemefs.conversation.function_file import FunctionFile
 from schemefs.conversation.handles import AcceptHandle, CtlHandle, DataHandle, ListenHandle, access_of, check_listens
 from schemefs.conversation.settings import SettingsDirectory
+from schemefs.conversation.usage import program
 from schemefs.errors import SchemeError, printable
 from schemefs.scheme import Caller, Directory, FollowedFile, Handle, Node, TextFile
 
@@ -77,19 +78,19 @@ def _open_data(parts: Parts, flags: int, caller: Caller, now: float) -> Handle:
     return DataHandle(parts.conversation, now, reads=reads, writes=writes)
 
 
-def _open_ctl(parts: Parts, _flags: int, _caller: Caller, now: float) -> Handle:
-    return CtlHandle(parts.conversation, now, parts.control)
+def _open_ctl(parts: Parts, _flags: int, caller: Caller, now: float) -> Handle:
+    return CtlHandle(parts.conversation, now, parts.control, caller.pid)
 
 
-def _open_listen(parts: Parts, _flags: int, _caller: Caller, now: float) -> Handle:
-    return ListenHandle(parts.conversation, now, parts.control, parts.accept)
+def _open_listen(parts: Parts, _flags: int, caller: Caller, now: float) -> Handle:
+    return ListenHandle(parts.conversation, now, parts.control, caller.pid, parts.accept)
 
 
 def _open_accept(parts: Parts, flags: int, caller: Caller, now: float) -> Handle:
     listener = parts.conversation
     check_listens(listener)
     listener.log_event(now, open_text(caller, flags))
-    handle = AcceptHandle(listener, flags, now, parts.accept)
+    handle = AcceptHandle(listener, flags, caller, now, parts.accept)
     handle.open_timeout = listener.read_timeout
     return handle
 
@@ -107,11 +108,13 @@ def _err(conversation: Conversation) -> str:
 
 
 class _StatusFile(TextFile):
-    """The engine's own status, and the owner and open files of the conversation."""
+    """The engine's own status, and the owner, process and open files of the conversation."""
 
-    def __init__(self, conversation: Conversation, format_: Callable[[Values], str]) -> None:
+    def __init__(self, parts: Parts, format_: Callable[[Values], str]) -> None:
+        conversation = parts.conversation
         super().__init__(mode=0o400, uid=conversation.uid, gid=conversation.gid)
         self._conversation = conversation
+        self._program_of = parts.control.program_of
         self._format = format_
 
     def read(self, caller: Caller, now: float) -> bytes:
@@ -122,6 +125,8 @@ class _StatusFile(TextFile):
         values: dict[str, str | int | float]
         values = dict(side.status(now)) if side is not None else {"state": "UNCONNECTED"}
         values |= {"owner": conversation.uid, "readers": conversation.readers, "writers": conversation.writers}
+        user = program(conversation, self._program_of)
+        values |= {"pid": user.pid, "program": user.name} if user is not None else {"pid": 0, "program": ""}
         return self._format(values).encode()
 
 
@@ -185,11 +190,11 @@ FILES: Final = (
     Declaration("accept", "of a listener: open waits for a peer, then this is its data", _stream(_open_accept)),
     Declaration("local", "the local address", _text(_local)),
     Declaration("remote", "the peer's address", _text(_remote)),
-    Declaration("status", "the state, then what explains it", lambda parts: _StatusFile(parts.conversation, lines)),
+    Declaration("status", "the state, then what explains it", lambda parts: _StatusFile(parts, lines)),
     Declaration(
         "status.json",
         "the same for programs",
-        lambda parts: _StatusFile(parts.conversation, _json),
+        lambda parts: _StatusFile(parts, _json),
     ),
     Declaration("err", "why the last request failed, in a sentence", _text(_err)),
     Declaration(

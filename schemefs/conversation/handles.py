@@ -18,7 +18,7 @@ from schemefs.conversation.control import LONGEST_LINE
 from schemefs.conversation.event_log import events_text, open_text
 from schemefs.errors import SchemeError
 from schemefs.net.buffer import total_length
-from schemefs.scheme import O_ACCMODE, O_RDONLY, O_WRONLY, Caller, Event, Handle
+from schemefs.scheme import O_ACCMODE, O_RDONLY, O_WRONLY, Caller, Event, Handle, Usage
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -71,6 +71,11 @@ class _ConversationHandle(Handle):
     def attribute(self, name: str, now: float) -> bytes | None:
         """As the table in `conversation.attributes`."""
         return super().attribute(name, now) if name == "conversation" else attribute(self.conversation, name, now)
+
+    @property
+    def usage(self) -> Usage:
+        """The conversation."""
+        return self.conversation
 
     def _check_not_over(self) -> None:
         """Raise ENOTCONN if the conversation has ended: another open of /dev/fd/3 would find nothing."""
@@ -266,11 +271,13 @@ class AcceptHandle(DataHandle):
         self,
         listener: Conversation,
         flags: int,
+        caller: Caller,
         now: float,
         accept: Callable[[Conversation, float], Conversation | None],
     ) -> None:
         super().__init__(listener, now)
         self._flags = flags
+        self._thread = caller.pid
         self._accept = accept
         self._waits = True
 
@@ -281,6 +288,7 @@ class AcceptHandle(DataHandle):
             if accepted is None:
                 return True
             reads, writes = access_of(self._flags)
+            accepted.made_by = self._thread
             self.switch_to(accepted, now, reads=reads, writes=writes)
             self._waits = False
         return False
@@ -294,10 +302,16 @@ class CtlHandle(_ConversationHandle):
 
     would_block = errno.EINPROGRESS  # a connect goes on by itself
 
-    def __init__(self, conversation: Conversation, now: float, control: Control) -> None:
+    def __init__(self, conversation: Conversation, now: float, control: Control, thread: int = 0) -> None:
         super().__init__(conversation, now)
         self._control = control
+        self._thread = thread  # that opened it
         self._text: bytes | None = None
+
+    @property
+    def usage(self) -> Usage:
+        """The handle: giving verbs is no use of the conversation."""
+        return self
 
     def read(self, size: int, now: float) -> Buffer | Chunks | None:
         """Return the number once, then end of file."""
@@ -312,7 +326,7 @@ class CtlHandle(_ConversationHandle):
         """Execute the first line of *data*; None while a connect is under way."""
         line, newline, _ = bytes(data[: LONGEST_LINE + 1]).partition(b"\n")  # do not copy all of *data* for each line
         files, self.files = self.files, {}  # read for this line, not for a later one that names them
-        caller = Caller(self.conversation.uid, self.conversation.gid, files=files)
+        caller = Caller(self.conversation.uid, self.conversation.gid, self._thread, files)
         try:
             done = self._control.command(self.conversation, line, caller, now)
         except SchemeError as error:
@@ -334,7 +348,7 @@ class CtlHandle(_ConversationHandle):
     def reopen(self, flags: int, caller: Caller, now: float) -> Handle:
         """Return another ctl of the same conversation. ENOTCONN: it has ended."""
         self._check_not_over()
-        return CtlHandle(self.conversation, now, self._control)
+        return CtlHandle(self.conversation, now, self._control, caller.pid)
 
     def interrupted(self, now: float) -> None:
         """Abort a connect that is under way."""
@@ -351,10 +365,11 @@ class ListenHandle(CtlHandle):
         conversation: Conversation,
         now: float,
         control: Control,
+        thread: int,
         accept: Callable[[Conversation, float], Conversation | None],
     ) -> None:
         check_listens(conversation)
-        super().__init__(conversation, now, control)
+        super().__init__(conversation, now, control, thread)
         self.open_timeout = conversation.read_timeout
         self._accept = accept
         self._waits = True
@@ -365,6 +380,7 @@ class ListenHandle(CtlHandle):
             accepted = self._accept(self.conversation, now)
             if accepted is None:
                 return True
+            accepted.made_by = self._thread
             self.switch_to(accepted, now)
             self._waits = False
         return False

@@ -63,7 +63,7 @@ class ConversationScheme(Scheme):
         )
         self.options = options_of(protocol)
         self.path_options = {**self.options, **ACCEPT} if protocol.ports else self.options
-        self.control = Control(self._begin, self._announce, settings_of, protocol)
+        self.control = Control(self._begin, self._announce, settings_of, protocol, context.program_of)
         self._listeners: dict[tuple[str, int], Conversation] = {}
         self.clone = FunctionFile(self.open_clone)
         self.root = _ProtocolDirectory(self)
@@ -191,6 +191,7 @@ class ConversationScheme(Scheme):
         conversation = self.conversations.make(caller.uid, caller.gid)
         conversation.from_address = True
         conversation.began_at = now
+        conversation.made_by = caller.pid
         if "events" in address.options:
             conversation.record().log_event(now, open_text(caller, flags))
         try:
@@ -224,13 +225,15 @@ class ConversationScheme(Scheme):
                 self.protocol.configure(accepted.connected(), address)
             return accepted
 
-        handle = AcceptHandle(listener, flags, now, accept)
+        handle = AcceptHandle(listener, flags, caller, now, accept)
         handle.open_timeout = parse_seconds(address.options.get("read_timeout") or "0") or listener.read_timeout
         return handle
 
     def open_clone(self, _flags: int, caller: Caller, now: float) -> Handle:
         """Make a conversation that is not connected; the file is its ctl."""
-        return CtlHandle(self.conversations.make(caller.uid, caller.gid), now, self.control)
+        conversation = self.conversations.make(caller.uid, caller.gid)
+        conversation.made_by = caller.pid
+        return CtlHandle(conversation, now, self.control, caller.pid)
 
     def accept(self, listening: Conversation, now: float) -> Conversation | None:
         """Take the next connection of a listener as a conversation of the listener's owner. ENOTCONN: it has ended.

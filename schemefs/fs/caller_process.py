@@ -11,6 +11,7 @@ import time
 from typing import Final
 
 from schemefs.failures import Process
+from schemefs.scheme import Program
 
 PF_KTHREAD: Final = 0x00200000  # in the field `flags` of proc_pid_stat(5)
 SIGKILL_PENDING: Final = 1 << 8  # in SigPnd of proc_pid_status(5)
@@ -52,6 +53,17 @@ def process_of(pid: int) -> Process | None:
     age = max(time.clock_gettime(time.CLOCK_BOOTTIME) - start / _TICKS, 0.0)
     parent = int(fields[_PARENT])
     return Process(pid, start, parent, int(fields[_SESSION]), age, _parent_of(parent))
+
+
+def program_of(thread: int) -> Program | None:
+    """Return the process of *thread* and the name of its program. None: it is gone, or /proc does not show it."""
+    if not thread or not _IS_OWN_NAMESPACE:
+        return None
+    try:
+        pid = int(_status(thread, b"Tgid"))
+        return Program(pid, _read(f"/proc/{pid}/comm").decode(errors="replace").removesuffix("\n"))
+    except OSError:
+        return None
 
 
 def _parent_of(pid: int) -> int:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from schemefs.fs.inodes import Inode
     from schemefs.fs.waiting import PollHandle, Waiting
     from schemefs.net.buffer import Buffer, Chunks
-    from schemefs.scheme import Caller, FollowedFile, Handle, TextFile
+    from schemefs.scheme import Caller, FollowedFile, Handle, TextFile, Usage
 
 # A read(2) larger than the kernel's 1 MiB limit arrives as several requests; the kernel sends the next one only if the
 # answer filled the one before. A request this large (255 pages: an unaligned buffer costs one) that would empty the
@@ -42,6 +42,18 @@ FROM_PAGE_CACHE: Final = 1 << 31
 
 NOWHERE: Final = Successes()
 
+
+class _NotKept:
+    """Satisfies `Usage` for files that no process owns."""
+
+    __slots__ = ("used_by",)
+
+    def __init__(self) -> None:
+        self.used_by = 0
+
+
+_NOT_KEPT: Final[Usage] = _NotKept()
+
 CHUNKS: Final = 1000  # in one answer: writev takes 1024 (UIO_MAXIOV), of which libfuse's header needs one
 
 
@@ -54,6 +66,7 @@ class OpenFile(ABC):
         # Where a success is noted: it makes the `err` of its process empty. Reading `err` is none.
         self.successes = NOWHERE if inode.scheme is None or inode.name == b"err" else inode.scheme.err.successes
         self.waiters = Waiters()
+        self.usage = _NOT_KEPT
 
     @abstractmethod
     async def read(self, offset: int, size: int, unique: int, flags: int, now: float) -> Buffer | Chunks:

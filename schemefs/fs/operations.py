@@ -289,6 +289,7 @@ class Operations(pyfuse3.Operations):
         now = self.waiting.clock()
         answer = await file.read(offset, size, unique, flags, now)
         file.successes.note(pid, now)
+        file.usage.used_by = pid
         if not isinstance(file, OpenText):
             self._renderings.changes += 1
         if type(answer) is tuple:
@@ -307,6 +308,7 @@ class Operations(pyfuse3.Operations):
         finally:
             self._renderings.changes += 1
         file.successes.note(pid, now)
+        file.usage.used_by = pid
         return count
 
     @answering

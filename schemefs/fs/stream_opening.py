@@ -73,6 +73,7 @@ class StreamOpening:
             self._give_up(stream, flags, is_interrupted=self._is_signal(error))
             raise
         inode.opens += 1
+        stream.usage = handle.usage
         return stream
 
     def _give_up(self, stream: OpenStream, flags: int, *, is_interrupted: bool) -> None:

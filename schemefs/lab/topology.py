@@ -261,18 +261,16 @@ def _unique(name: str, taken: Iterable[str], longest: int = 1 << 10) -> str:
 
 
 def _impair(link: DescribedLink, name: str, seed: int | None) -> str:
-    """Return the lines of the impairments of a link, each with a seed if there is one for it."""
-    lines = [line.strip() for line in link.impair.splitlines() if line.strip()]
-    if not lines or lines == [NOTHING]:
-        return ""
+    """Return the rules of a link, a line for each; *seed* is for those that take one and give none."""
+    rules = [rule.strip() for line in link.impair.splitlines() for rule in line.split(";") if rule.strip()]
     try:
-        parsed = parse_impairments(lines)
+        parse_impairments([rule for rule in rules if rule != NOTHING] or [NOTHING])
+        parsed = [(rule, parse_impairments([rule])) for rule in rules]
     except ValueError as error:
         message = f"impair of link {name!r}: {error}"
         raise ValueError(message) from None
-    if seed is None:
-        return "\n".join(lines)
-    return "\n".join(
-        line if one.seed is not None else f"{line} seed {seed % _SEEDS}"
-        for line, one in zip(lines, parsed, strict=True)
-    )
+    lines = []
+    for rule, impairments in parsed:
+        takes_seed = any(getattr(one, "seed", 0) is None for one in impairments)  # an exact rule has none
+        lines += [f"{rule} seed {seed % _SEEDS}" if takes_seed and seed is not None else rule] if impairments else []
+    return "\n".join(lines)

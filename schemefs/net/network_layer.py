@@ -354,6 +354,13 @@ class NetworkLayer(Protocol):
         """Start or stop forwarding."""
 
     @property
+    def flows(self) -> Iterable[str] | None:
+        """A line for each TCP connection forwarded since `observe_flows`; None: they are not observed."""
+
+    def observe_flows(self, on: bool, now: float) -> None:
+        """Observe the TCP connections that are forwarded, which costs time per datagram; or forget them."""
+
+    @property
     def turns(self) -> ReaderTurns:
         """What a queue of received datagrams reports to, so that drivers let its reader read."""
 

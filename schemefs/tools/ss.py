@@ -53,7 +53,8 @@ def conversations(tree: Path) -> Iterator[dict[str, Any]]:
 def command(tree: Path, *, tcp: bool, udp: bool, listening: bool, options: bool, as_json: bool) -> None:
     """Print the conversations.
 
-    Columns: name, state, octets that wait to be read and to be sent, both ends, owner.
+    Columns: name, state, octets that wait to be read and to be sent, both ends, owner, and the
+    process that last read or wrote, with its program.
     """
     protocols = [name for name, wanted in (("tcp", tcp), ("udp", udp)) if wanted]
     found = [
@@ -65,11 +66,17 @@ def command(tree: Path, *, tcp: bool, udp: bool, listening: bool, options: bool,
     if as_json:
         show(json.dumps(found, indent=1))
         return
-    rows = [("NAME", "STATE", "RECV-Q", "SEND-Q", "LOCAL", "REMOTE", "UID", *(_TIMES if options else ()))]
+    rows = [
+        ("NAME", "STATE", "RECV-Q", "SEND-Q", "LOCAL", "REMOTE", "UID", "PID", "PROGRAM", *(_TIMES if options else ()))
+    ]
     rows += [_row(status, options=options) for status in found]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         show("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def _pid(status: dict[str, Any]) -> str:
+    return str(status.get("pid") or "-")
 
 
 def _row(status: dict[str, Any], *, options: bool) -> tuple[str, ...]:
@@ -77,6 +84,6 @@ def _row(status: dict[str, Any], *, options: bool) -> tuple[str, ...]:
         value = next((status[name] for name in names if status.get(name) not in (None, "")), "-")
         return f"{value:.6g}" if isinstance(value, float) else str(value)
 
-    ends = (first("local"), first("remote", "host"), first("owner"))
+    ends = (first("local"), first("remote", "host"), first("owner"), _pid(status), first("program"))
     times = tuple(first(name).replace(" ", ",") for name in _TIMES) if options else ()
     return first("conversation"), first("state"), first(*_RECEIVED), first(*_TO_SEND), *ends, *times

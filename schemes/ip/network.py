@@ -17,6 +17,7 @@ from schemes.ip import wire
 from schemes.ip.addresses import LOOPBACK, AddressTable
 from schemes.ip.counters import IpCounters
 from schemes.ip.dead_gateways import DeadGateways
+from schemes.ip.forwarded_flows import ForwardedFlows, ObservedForwarder
 from schemes.ip.forwarding import Forwarder
 from schemes.ip.identification import Identifications
 from schemes.ip.igmp import Igmp
@@ -56,6 +57,7 @@ class Network:
         "counters",
         "dead_gateways",
         "detects_conflicts",  # whether new addresses are probed (RFC 5227)
+        "flows",  # the forwarded TCP connections; None: they are not observed
         "forwarder",
         "generation",  # counts the changes of everything that an Ipv4Path has a copy of
         "identifications",
@@ -94,6 +96,7 @@ class Network:
         self.identifications = Identifications(random)
         self.dead_gateways = DeadGateways(self)
         self.forwarder = Forwarder(self)
+        self.flows: ForwardedFlows | None = None
         self.ipv4 = Ipv4(self)
         self.igmp = Igmp(self)
 
@@ -122,6 +125,16 @@ class Network:
         if on != self.forwarder.enabled:
             self.forwarder.enabled = on
             self.invalidate("ip/forward")
+
+    def observe_flows(self, on: bool, now: float) -> None:
+        """Observe the TCP connections that are forwarded from now on, or forget them; see `forwarded_flows`."""
+        del now
+        if on == (self.flows is not None):
+            return
+        is_enabled = self.forwarder.enabled
+        self.flows = ForwardedFlows() if on else None
+        self.forwarder = Forwarder(self) if self.flows is None else ObservedForwarder(self, self.flows)
+        self.forwarder.enabled = is_enabled
 
     def is_local(self, address: bytes) -> bool:
         """Return whether *address* is a local address (127/8 included)."""

@@ -17,6 +17,7 @@ from schemes.netcfg.commands import Command, CommandFile, check_privileged, each
 from schemes.netcfg.configuration import Configuration
 from schemes.netcfg.dhcp import Dhcp
 from schemes.netcfg.drops import DropsFile
+from schemes.netcfg.flows import flows_file
 from schemes.netcfg.grammar import parse_hostname
 from schemes.netcfg.interface_lines import interface_line_files
 from schemes.netcfg.interfaces import InterfaceDirectories, plain_directory, redox_directory
@@ -54,6 +55,7 @@ ip/forward                        1: forward datagrams to other hosts, as a rout
 log/level                         echo trace >log/level; echo 'tcp debug' >log/level; echo 'tcp inherit' >log/level
 config                            the whole configuration as TOML: read, edit, write back; all of it applies or nothing
 stats/drops                       counters of dropped frames by scheme and reason, with a sample: the last one
+stats/flows                       echo on >stats/flows: the TCP connections that are forwarded from now on, a line each
 stats/log                         log lines that the rate limit left out
 stats/timers                      armed, fired, cancelled, pending, latest lateness in seconds
 err                               why the last call of your process here failed
@@ -107,6 +109,7 @@ class NetcfgScheme(Scheme):
                         "drops": DropsFile(context, network).described(
                             "dropped frames by scheme and reason, with a sample; its octets for the privileged"
                         ),
+                        "flows": flows_file(context, network),
                         "log": TextFile(lambda: f"lines_left_out={context.logs.limit.suppressed}\n").described(
                             "log lines that the rate limit left out"
                         ),

@@ -9,6 +9,8 @@ import ctypes
 import errno
 import os
 import select
+import subprocess
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -238,3 +240,77 @@ def test_a_refused_connect_is_an_error_to_poll_and_waits_to_be_taken(root: Path)
         assert attribute(socket.file, "error") == str(errno.ECONNREFUSED)
         assert socket.ctl("connect 127.0.0.1:9") == errno.ECONNREFUSED  # the same call again takes it
         assert attribute(socket.file, "error") == "0"
+
+
+# The process that uses a conversation
+
+
+def used_by(root: Path, file: int) -> tuple[int, str]:
+    lines = (root / attribute(file, "conversation") / "status").read_text().splitlines()
+    status = dict(line.split("=", 1) for line in lines)
+    return int(status["pid"]), status["program"]
+
+
+def own_name() -> str:
+    return Path("/proc/self/comm").read_text().strip()
+
+
+def test_status_names_the_process_that_last_read_or_wrote(root: Path) -> None:
+    client, server = pair(root)
+    with closed(client, server):
+        assert used_by(root, client) == (os.getpid(), own_name())  # it has opened it
+        os.write(server, b"123")
+        subprocess.run(["head", "-c", "3"], stdin=client, stdout=subprocess.DEVNULL, check=True, timeout=10)
+        assert used_by(root, client) == (0, "")  # the process has ended
+        with reader_of_two_lines(client) as shell:
+            os.write(server, b"one\n")
+            while used_by(root, client) != (shell.pid, "sh"):
+                assert shell.poll() is None
+            assert used_by(root, server) == (os.getpid(), own_name())
+            os.write(server, b"two\n")
+            shell.wait(timeout=10)
+
+
+@contextmanager
+def reader_of_two_lines(file: int) -> Iterator[subprocess.Popen[bytes]]:
+    with subprocess.Popen(["sh", "-c", "read -r one; read -r two"], stdin=file) as shell:
+        try:
+            yield shell
+        finally:
+            shell.kill()
+
+
+def test_a_thread_is_shown_as_its_process(root: Path) -> None:
+    client, server = pair(root)
+    with closed(client, server):
+        writer = threading.Thread(target=os.write, args=(client, b"x"))
+        writer.start()
+        writer.join()
+        os.write(client, b"y")
+        assert used_by(root, client) == (os.getpid(), own_name())
+
+
+def test_the_opener_alone_names_the_owner_and_a_third_process_replaces_it(root: Path) -> None:
+    clone = os.open(root / "tcp/clone", os.O_RDWR)
+    with closed(clone):
+        ctl = root / attribute(clone, "conversation") / "ctl"
+        assert subprocess.run(["sh", "-c", 'echo owner 7 >"$0"', ctl], capture_output=True, check=False).returncode
+        assert "only the process that opened the conversation names its owner" in (root / "tcp/err").read_text()
+        os.write(clone, b"owner 4242 some program")
+        assert used_by(root, clone) == (4242, "some program")
+        again = os.open(ctl, os.O_WRONLY)
+        with closed(again):
+            os.write(again, f"owner {os.getpid()}".encode())
+            for bad in ("", "x", "0", "-1", "\u0663 x", "4194304"):
+                with pytest.raises(OSError, match="Invalid argument"):
+                    os.write(again, f"owner {bad}".encode())
+        assert used_by(root, clone) == (os.getpid(), own_name())
+    bound = os.open(root / "udp/127.0.0.1:0,bind,headers", os.O_RDWR)
+    with closed(bound):
+        ctl = root / attribute(bound, "conversation") / "ctl"
+        ctl.write_text("owner 4242 other")
+        os.write(bound, f"{attribute(bound, 'local')}\n".encode())  # its opener acts for the other one
+        assert used_by(root, bound) == (4242, "other")
+        with reader_of_two_lines(bound) as shell:
+            while used_by(root, bound) != (shell.pid, "sh"):
+                assert shell.poll() is None

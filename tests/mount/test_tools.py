@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -134,9 +135,10 @@ def test_ss_shows_conversations_and_who_has_them(tools: Tools) -> None:
     try:
         os.write(client, b"12345")
         rows = [line.split() for line in tools.run("ss").splitlines()]
-        assert rows[0] == ["NAME", "STATE", "RECV-Q", "SEND-Q", "LOCAL", "REMOTE", "UID"]
+        assert rows[0] == ["NAME", "STATE", "RECV-Q", "SEND-Q", "LOCAL", "REMOTE", "UID", "PID", "PROGRAM"]
         assert [row[:2] for row in rows[1:]] == [["tcp/0", "LISTEN"], ["tcp/1", "ESTABLISHED"], ["udp/0", "BOUND"]]
-        assert rows[2][5:] == ["127.0.0.1:5000", str(os.getuid())]
+        program = Path("/proc/self/comm").read_text().strip()
+        assert rows[2][5:] == ["127.0.0.1:5000", str(os.getuid()), str(os.getpid()), program]
         assert len(tools.run("ss", "-l").splitlines()) == 3
         assert len(tools.run("ss", "-u").splitlines()) == 2
         assert "rto" in tools.run("ss", "-o").splitlines()[0]

@@ -176,6 +176,7 @@ class MemoryLayer:
     def __init__(self):
         self.on_change = []
         self.forwarding = False
+        self.flows = None
         self.interfaces = {}
         self.routes = MemoryRoutes(self)
         for name, mac, cidr in (("lo", b"", "127.0.0.1/8"), ("eth0", bytes.fromhex("525400123456"), "10.0.2.15/24")):
@@ -190,6 +191,11 @@ class MemoryLayer:
     def set_forwarding(self, on, now):
         self.forwarding = on
         self.notify("ip/forward")
+
+    def observe_flows(self, on, now):
+        self.flows = (
+            ["client=10.0.2.2:5000 server=10.1.0.2:80", "client=10.0.2.2:5001 server=10.1.0.2:80"] if on else None
+        )
 
     def interface_of(self, gateway):
         for name, interface in self.interfaces.items():

@@ -165,6 +165,30 @@ def test_every_checksum_is_right_behind_the_router(lab: Lab, octets: Path, tmp_p
     assert seen["good"] >= 2000  # tcpdump takes whole blocks, which may have a few more
 
 
+def test_a_connection_is_seen_with_what_was_sent_again(lab: Lab, octets: Path) -> None:
+    """Loss before the router leaves gaps that retransmissions fill; those of Linux are counted by Linux too."""
+    flows = lab.mount.path / "netcfg/stats/flows"
+    impair = lab.mount.path / "netcfg/ifaces/eth0/impair"
+    flows.write_text("on\n")
+    impair.write_text("loss 0.5% direction in seed 7\n")
+    before = retransmitted(lab.a)
+    transfer(lab, lab.a, lab.b, "10.1.0.2", octets)
+    impair.write_text("none\n")
+    [line] = flows.read_text().splitlines()
+    seen = dict(word.split("=") for word in line.split())
+    flows.write_text("off\n")
+    assert (seen["client"].partition(":")[0], seen["server"], seen["state"]) == ("10.0.2.2", "10.1.0.2:7300", "closed")
+    passed_again = int(seen["sent_retransmitted"]) + int(seen["sent_out_of_order"])
+    assert passed_again >= 20
+    assert abs(passed_again - (retransmitted(lab.a) - before)) <= 0.1 * passed_again
+    assert int(seen["sent_octets"]) >= len(octets.read_bytes())
+
+
+def retransmitted(host: Namespace) -> int:
+    [line] = host.run(["nstat", "-asz", "TcpRetransSegs"]).stdout.splitlines()[1:]
+    return int(line.split()[1])
+
+
 def test_udp_crosses_in_one_piece_and_in_fragments(lab: Lab) -> None:
     server = lab.b.start([sys.executable, "-c", UDP_ECHO], stdout=subprocess.PIPE)
     assert server.stdout is not None

@@ -341,6 +341,22 @@ def test_a_change_wakes_the_pollers_of_all_files_that_show_it(text, path, change
     assert {path for path in watched if netcfg.node(path).version != before[path]} == changed
 
 
+def test_connections_are_observed_from_on_to_off():
+    netcfg = Netcfg()
+    assert netcfg.cat("stats/flows") == "off\n"
+    netcfg.echo("on", "stats/flows")
+    assert netcfg.cat("stats/flows") == (
+        "client=10.0.2.2:5000 server=10.1.0.2:80\nclient=10.0.2.2:5001 server=10.1.0.2:80\n"
+    )
+    netcfg.echo("off", "stats/flows")
+    assert netcfg.cat("stats/flows") == "off\n"
+    with pytest.raises(SchemeError, match="'yes' is not on or off"):
+        netcfg.echo("yes", "stats/flows")
+    with pytest.raises(SchemeError) as caught:
+        netcfg.echo("on", "stats/flows", USER)
+    assert caught.value.errno == errno.EACCES
+
+
 def test_a_duplicate_address_is_in_a_file_of_its_own_and_in_err():
     netcfg = Netcfg(uid=1000)
     interface = netcfg.layer.interfaces["eth0"]

@@ -1,0 +1,179 @@
+"""The TCP connections that a router forwards, observed only while netcfg/stats/flows is `on`.
+
+    client=10.9.1.2:41234 server=10.9.2.2:80 state=closed seconds=1.234567 round_trip=0.041800
+      sent_segments=12 … received_segments=…                  (sent by the client, received by it; all on one line)
+
+While it is off, the forwarder is another class and no datagram comes here. A router can't see what was lost before it,
+what the hosts discard, or connections that end at the router itself. Fragments are not looked at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from struct import Struct
+from typing import TYPE_CHECKING, Final
+
+from schemefs.net.addresses import host_port_text
+from schemes.ip import wire
+from schemes.ip.forwarding import Forwarder
+from schemes.ip.seen_segments import SeenSegments
+
+if TYPE_CHECKING:
+    from schemefs.net.offload import Offload
+    from schemes.ip.network import Network
+
+_TCP: Final = 6
+_HEADER: Final = Struct("!4sI4xBB")  # ports, sequence number, data offset, flags
+_HEADER_LENGTH: Final = 20
+_FIN: Final = 1
+_SYN: Final = 2
+_RST: Final = 4
+_ACK: Final = 16
+_EVENTS: Final = _FIN | _SYN | _RST
+_UNKNOWN: Final = 0.003  # seconds: the round trip where no handshake was seen
+_COUNTED: Final = ("segments", "octets", "retransmitted", "out_of_order")  # of SeenSegments
+MOST_FLOWS: Final = 10_000
+
+
+class ForwardedFlow:
+    """One connection. Times are seconds of the daemon's clock."""
+
+    __slots__ = (
+        "_fins",  # directions that have sent FIN
+        "_syn_at",  # the last SYN without an answer; negative: none
+        "_synack_at",  # the last SYN-ACK; negative: none
+        "_to_server",  # seconds from SYN to SYN-ACK
+        "began_at",
+        "client",  # ADDRESS:PORT that sent SYN, or was the first to send
+        "last_at",
+        "received",
+        "round_trip",  # of the handshake; negative: not known
+        "sent",
+        "server",
+        "state",  # unanswered, open, closed (FIN in both directions), reset
+    )
+
+    def __init__(self, client: str, server: str, now: float) -> None:
+        self.client = client
+        self.server = server
+        self.began_at = self.last_at = now
+        self.state = "open"
+        self.round_trip = -1.0
+        self.sent = SeenSegments()
+        self.received = SeenSegments()
+        self._syn_at = self._synack_at = self._to_server = -1.0
+        self._fins: set[bool] = set()
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether another SYN on its ports begins another connection."""
+        return self.state in ("closed", "reset")
+
+    @property
+    def shakes_hands(self) -> bool:
+        """Whether the ACK that ends the handshake is awaited."""
+        return self.round_trip < 0 <= self._to_server
+
+    def note(self, flags: int, *, by_client: bool, now: float) -> None:
+        """Take the flags of a segment with SYN, FIN or RST, or of the one after the handshake."""
+        if flags & _SYN and by_client:
+            self._syn_at = now
+        elif flags & _SYN:
+            self._synack_at = now
+            if self._syn_at >= 0:
+                self._to_server, self._syn_at = now - self._syn_at, -1.0
+            if self.state == "unanswered":
+                self.state = "open"
+        elif self.shakes_hands and by_client:
+            self.round_trip = self._to_server + now - self._synack_at
+        if flags & _RST:
+            self.state = "reset"
+        elif flags & _FIN:
+            self._fins.add(by_client)
+            self.state = "closed" if len(self._fins) == 2 else self.state
+
+    def __str__(self) -> str:
+        """Return the line, without the round trip if no handshake was seen."""
+        values = [("client", self.client), ("server", self.server), ("state", self.state)]
+        values.append(("seconds", f"{self.last_at - self.began_at:.6f}"))
+        if self.round_trip >= 0:
+            values.append(("round_trip", f"{self.round_trip:.6f}"))
+        for name, seen in (("sent", self.sent), ("received", self.received)):
+            values += [(f"{name}_{counter}", str(getattr(seen, counter))) for counter in _COUNTED]
+        return " ".join(f"{name}={value}" for name, value in values)
+
+
+class ForwardedFlows:
+    """The connections in the order in which they began."""
+
+    __slots__ = ("_by_key", "_flows", "not_kept")
+
+    def __init__(self) -> None:
+        self._flows: list[ForwardedFlow] = []
+        self._by_key: dict[bytes, tuple[ForwardedFlow, SeenSegments, bool]] = {}  # addresses and ports of a segment
+        self.not_kept = 0  # segments of connections beyond MOST_FLOWS
+
+    def __iter__(self) -> Iterator[str]:
+        """Yield a line for each."""
+        yield from map(str, self._flows)
+        if self.not_kept:
+            yield f"# not kept: {self.not_kept} segments of more connections"
+
+    def datagram_passes(self, datagram: memoryview, header_length: int, offload: Offload, now: float) -> None:
+        """Look at a datagram that is about to be forwarded, borrowed for the call."""
+        if datagram[9] != _TCP or len(datagram) < header_length + _HEADER_LENGTH:
+            return
+        if int.from_bytes(datagram[6:8], "big") & (wire.MORE_FRAGMENTS | wire.OFFSET):
+            return
+        ports, sequence, data_offset, flags = _HEADER.unpack_from(datagram, header_length)
+        key = bytes(datagram[12:20]) + ports
+        found = self._by_key.get(key)
+        if found is None or (flags & _EVENTS == _SYN and not flags & _ACK and found[0].has_ended):
+            if len(self._flows) >= MOST_FLOWS:
+                self.not_kept += 1
+                return
+            found = self._begin(key, flags, now)
+        flow, seen, by_client = found
+        flow.last_at = now
+        octets = max(0, len(datagram) - header_length - (data_offset >> 2 & 0x3C))
+        seen.octets += octets
+        if flags & _EVENTS or flow.shakes_hands:
+            flow.note(flags, by_client=by_client, now=now)
+            octets += (flags & _SYN) // _SYN + (flags & _FIN)
+        round_trip = flow.round_trip if flow.round_trip >= 0 else _UNKNOWN
+        seen.take(sequence, octets, offload.gso_size if offload.gso_type else 0, now, round_trip)
+
+    def _begin(self, key: bytes, flags: int, now: float) -> tuple[ForwardedFlow, SeenSegments, bool]:
+        """Add a connection: its client is the sender of this segment, unless that is SYN-ACK."""
+        by_client = not (flags & _SYN and flags & _ACK)
+        reverse = key[4:8] + key[:4] + key[10:12] + key[8:10]
+        client, server = (key, reverse) if by_client else (reverse, key)
+        flow = ForwardedFlow(_end(client), _end(server), now)
+        if flags & _SYN and by_client:
+            flow.state = "unanswered"
+        self._flows.append(flow)
+        this, other = (flow.sent, flow.received) if by_client else (flow.received, flow.sent)
+        self._by_key[key] = (flow, this, by_client)
+        self._by_key[reverse] = (flow, other, not by_client)
+        return self._by_key[key]
+
+
+def _end(key: bytes) -> str:
+    return host_port_text(key[:4], int.from_bytes(key[8:10], "big"))
+
+
+class ObservedForwarder(Forwarder):
+    """A forwarder that shows each datagram to *flows* first."""
+
+    __slots__ = ("_flows",)
+
+    def __init__(self, network: Network, flows: ForwardedFlows) -> None:
+        super().__init__(network)
+        self._flows = flows
+
+    def forward(
+        self, datagram: memoryview, header_length: int, offload: Offload, now: float, *, to_group: bool
+    ) -> None:
+        """Count the segment in its connection, then forward."""
+        self._flows.datagram_passes(datagram, header_length, offload, now)
+        super().forward(datagram, header_length, offload, now, to_group=to_group)
