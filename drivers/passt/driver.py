@@ -32,6 +32,9 @@ class PasstDriver(StreamEnd):
 
     name: ClassVar[str] = "passt"
     options: ClassVar[Sequence[DriverOption] | None] = OPTIONS
+    # passt is our child, and only its socket pair carries the frames. It sends the payload of ours by sockets of the
+    # host, and takes that of its own from them: the kernel checks and makes the checksums of what is on a wire.
+    has_checksums: ClassVar[bool] = False
 
     def __init__(self, context: DriverContext) -> None:
         super().__init__(context)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 import trio
 
@@ -31,7 +31,9 @@ LONGEST_WAIT: Final = 2.0
 
 
 class StreamEnd(Driver):
-    """Frames are not trusted: every checksum is checked, and completed, in software."""
+    """Another end is not trusted: every checksum is checked, and completed, in software."""
+
+    has_checksums: ClassVar[bool] = True  # of TCP, UDP and ICMP; see StreamLink
 
     def __init__(self, context: DriverContext) -> None:
         super().__init__(context)
@@ -78,6 +80,7 @@ class StreamEnd(Driver):
             device=device,
             log=self.log,
             on_blocked=self._on_blocked,
+            has_checksums=self.has_checksums,
         )
 
     def connected(self, peer: socket.socket) -> None:

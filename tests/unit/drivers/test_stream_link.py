@@ -12,18 +12,26 @@ import pytest
 from drivers.stream.link import StreamLink
 from drivers.stream.rendezvous import prepare
 from schemefs.net.checksum import checksum
-from schemefs.net.offload import GSO_TCPV4, NEEDS_CHECKSUM, NO_OFFLOAD, Offload
+from schemefs.net.offload import CHECKED, GSO_TCPV4, NEEDS_CHECKSUM, NO_OFFLOAD, Offload
 
 HEADER = bytes(12) + b"\x08\x00"
 
 
 class World:
-    def __init__(self) -> None:
+    def __init__(self, *, has_checksums: bool = True) -> None:
         self.ours, self.theirs = socket.socketpair()
         prepare(self.ours)
         self.blocked = 0
         log = logging.getLogger("schemefs.stream.eth0")
-        self.link = StreamLink("eth0", mac=b"\2" * 6, mtu=1500, device="stream:x", log=log, on_blocked=self.block)
+        self.link = StreamLink(
+            "eth0",
+            mac=b"\2" * 6,
+            mtu=1500,
+            device="stream:x",
+            log=log,
+            on_blocked=self.block,
+            has_checksums=has_checksums,
+        )
         self.spaces: list[float] = []
         self.link.on_space = self.spaces.append
 
@@ -96,3 +104,25 @@ def test_frames_are_dropped_while_there_is_no_other_end(world: World) -> None:
 def test_a_peer_that_has_closed_does_not_fail_the_sender(world: World) -> None:
     world.theirs.close()
     assert world.link.send((HEADER,), NO_OFFLOAD, 0.0)
+
+
+def test_without_checksums_a_frame_leaves_as_it_is_and_comes_as_checked() -> None:
+    """A super-segment is still cut. What comes needs no check, and a forwarded frame has a complete checksum."""
+    world = World(has_checksums=False)
+    world.link.connected(world.ours)
+    with world.ours, world.theirs:
+        offload = Offload(NEEDS_CHECKSUM, checksum_start=len(HEADER) + 20, checksum_offset=16)
+        frame = HEADER + bytes(40) + b"x" * 100
+        assert world.link.send((frame[:60], frame[60:]), offload, 0.0)
+        assert list(world.frames()) == [frame]
+        ip = bytes.fromhex("4500000000004000400600000101010102020202")
+        tcp = pack(">HHIIBBHHH", 1, 2, 1000, 0, 5 << 4, 0x18, 100, 0, 0)
+        offload = Offload(NEEDS_CHECKSUM, GSO_TCPV4, len(HEADER) + 40, 1000, len(HEADER) + 20, 16)
+        assert world.link.send((HEADER + ip + tcp, b"x" * 2500), offload, 0.0)
+        assert [len(frame) - 54 for frame in world.frames()] == [1000, 1000, 500]
+        got: list[tuple[bytes, Offload]] = []
+        world.link.receive = lambda frame, offload, _now: got.append((bytes(frame), offload))
+        world.theirs.sendall(pack(">I", len(frame)) + frame)
+        world.link.reader.received(world.ours.recv_into(world.link.reader.space))
+        assert not world.link.deliver(0.0, 9)
+        assert got == [(frame, CHECKED)]
