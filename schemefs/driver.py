@@ -71,6 +71,8 @@ class Link(ABC):
         self.receive: Receive = no_callback
         self.on_space: Callable[[float], None] = no_callback  # a frame that `send` has refused would be taken now
         self.observers: list[Callable[[Chunks, Offload, bool, float], None]] = []  # (chunks, offload, outgoing, now)
+        self.fault = ""  # why no frame passes now, as a clause; empty: frames pass. `set_fault` changes it
+        self.on_fault: Callable[[float], None] = no_callback  # `fault` was empty and is not, or the other way round
         self.space_observers: list[Callable[[float], None]] = []  # called after `on_space`
         self.samples = DropSamples()  # for each reason, the last frame that the link has dropped
         self.turns = ReaderTurns()  # the network layer's, once attached: whether readers are to read before more frames
@@ -95,6 +97,13 @@ class Link(ABC):
         self.on_space(now)
         for observer in tuple(self.space_observers):
             observer(now)
+
+    def set_fault(self, fault: str, now: float) -> None:
+        """Say why no frame passes from now on; empty: frames pass again."""
+        has_changed = bool(fault) != bool(self.fault)
+        self.fault = fault
+        if has_changed:
+            self.on_fault(now)
 
     @abstractmethod
     def send(self, chunks: Chunks, offload: Offload, now: float) -> bool:

@@ -60,9 +60,13 @@ class PasstDriver(StreamEnd):
         super().close()
         self._end()
 
+    def why_gone(self, reason: str) -> str:
+        """Return how passt has ended."""
+        passt, self._passt = self._passt, None
+        return reason if passt is None else f"passt has ended: {passt.end()}"
+
     async def another_end(self) -> socket.socket:
         """Start passt once more. Other calls go on while it does not answer."""
-        self._end()
         passt = self._new()
         passt.ask(self.link.mac)
         try:

@@ -107,7 +107,7 @@ class Passt:
             raise DriverError(f"passt can't give a network ({self.end()}); --driver loopback needs none")
 
     def end(self) -> str:
-        """End it. Return the last line that it has written, or how it has ended."""
+        """End it. Return how it has ended: the last line that it has written, if it has failed."""
         self.socket.close()
         try:
             self._process.wait(END_WITHIN)
@@ -117,9 +117,9 @@ class Passt:
         self._unfinished += b"\n"
         said = self.lines()
         os.close(self.written)
-        if said:
-            return said[-1]
         code = self._process.returncode
+        if code > 0 and said:
+            return said[-1]
         return f"it was ended by {signal.Signals(-code).name}" if code < 0 else f"it has ended with status {code}"
 
 

@@ -51,6 +51,8 @@ class StreamDriver(StreamEnd):
         self.open_link(f"stream:{self._path}", mtu=DEFAULT_MTU, mac_seed=f"{self._path} {role}")
         if peer is not None:
             self.connected(peer)
+        else:
+            self.link.fault = f"no program has connected to {self._path} yet"
 
     def _connected_socket(self) -> socket.socket:
         try:

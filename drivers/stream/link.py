@@ -72,17 +72,19 @@ class StreamLink(Link):
         """Whether there is another end now."""
         return self._socket is not None
 
-    def connected(self, peer: socket.socket) -> None:
+    def connected(self, peer: socket.socket, now: float) -> None:
         """Send to *peer*, a non-blocking stream socket, and expect its frames."""
         self._socket = peer
         self._connections += 1
         self.reader.reset()
+        self.set_fault("", now)
 
-    def disconnected(self, now: float) -> None:
-        """Drop frames, as an unplugged cable does, until `connected`."""
+    def disconnected(self, reason: str, now: float) -> None:
+        """Drop frames, as an unplugged cable does, until `connected`. *reason* is a clause."""
         self._socket = None
         self._rest = memoryview(b"")
         self._report_space(now)
+        self.set_fault(reason, now)
 
     def send(self, chunks: Chunks, offload: Offload, now: float) -> bool:
         """Write the frame to the socket. False: it is full, nothing was taken; `on_space` follows."""

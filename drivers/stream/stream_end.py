@@ -56,6 +56,10 @@ class StreamEnd(Driver):
     async def another_end(self) -> socket.socket:
         """Return a non-blocking stream socket to another end. OSError, DriverError: not yet."""
 
+    def why_gone(self, reason: str) -> str:
+        """Return what more is known of the end of the other end than *reason*, a clause."""
+        return reason
+
     def close(self) -> None:
         """Close the socket to the other end."""
         peer, self._peer = self._peer, None
@@ -86,7 +90,7 @@ class StreamEnd(Driver):
     def connected(self, peer: socket.socket) -> None:
         """Use *peer*, a non-blocking stream socket, from now on; it is closed here."""
         self._peer = peer
-        self.link.connected(peer)
+        self.link.connected(peer, trio.current_time())
 
     async def _meet(self) -> None:
         wait = FIRST_WAIT
@@ -95,6 +99,7 @@ class StreamEnd(Driver):
                 self.connected(await self.another_end())
             except (OSError, DriverError) as error:
                 self.log.debug("%s has no other end: %s", self.link.device, error)
+                self.link.set_fault(str(error), trio.current_time())
                 await trio.sleep(wait)
                 wait = min(2 * wait, LONGEST_WAIT)
         self.log.info("%s has another end", self.link.device)
@@ -122,10 +127,11 @@ class StreamEnd(Driver):
     def _disconnect(self, reason: str) -> None:
         peer, self._peer = self._peer, None
         assert peer is not None
-        self.log.warning("%s has lost its other end: %s", self.link.device, reason)
-        self.link.disconnected(trio.current_time())
         trio.lowlevel.notify_closing(peer)
         peer.close()
+        reason = self.why_gone(reason)
+        self.log.warning("%s has lost its other end: %s", self.link.device, reason)
+        self.link.disconnected(reason, trio.current_time())
 
     async def _write_when_there_is_room(self) -> None:
         while True:

@@ -64,6 +64,9 @@ class ImpairedLink(Link):
         self._out = self._directions.get(OUT)
         self.receive = inner.receive
         self.on_space = inner.on_space
+        self.on_fault = inner.on_fault
+        self.fault = inner.fault
+        inner.on_fault = self._fault
         if IN in self._directions:
             inner.receive = self._arrives
         inner.on_space = self._space
@@ -73,6 +76,7 @@ class ImpairedLink(Link):
         refused = [frame for direction in self._directions.values() for frame in direction.release(now)]
         self.inner.receive = self.receive
         self.inner.on_space = self.on_space
+        self.inner.on_fault = self.on_fault
         return refused
 
     def send(self, chunks: Chunks, offload: Offload, now: float) -> bool:
@@ -119,6 +123,9 @@ class ImpairedLink(Link):
 
     def _deliver_out(self, frame: bytearray, now: float) -> bool:
         return self.inner.send((frame,), NO_OFFLOAD, now)
+
+    def _fault(self, now: float) -> None:
+        self.set_fault(self.inner.fault, now)
 
     def _space(self, now: float) -> None:
         if self._out is not None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from schemefs.errors import SchemeError
 from schemefs.net.addresses import is_multicast, presentation
@@ -19,6 +19,9 @@ from schemefs.net.error_reason import ErrorReason
 from schemefs.net.impairment import Impairment
 from schemefs.net.offload import Offload
 from schemefs.net.reader_turns import ReaderTurns
+
+if TYPE_CHECKING:
+    from schemefs.driver import Link
 
 ICMP = 1
 TCP = 6
@@ -262,6 +265,10 @@ class Interface(Protocol):
     @property
     def is_up(self) -> bool:
         """Whether it sends and receives datagrams."""
+
+    @property
+    def link(self) -> Link:
+        """The driver's link, or the impaired one in its place."""
 
     @property
     def addresses(self) -> Sequence[tuple[bytes, int]]:

@@ -88,6 +88,7 @@ class IpInterface:
         self._receive_ipv4 = network.ipv4.receive_datagram
         link.receive = self.receive_frame if self.has_link_header else self.receive_datagram
         link.on_space = self.on_space
+        link.on_fault = self.neighbor_table.forget_learned
 
     # Receiving
 
@@ -173,7 +174,8 @@ class IpInterface:
 
     def neighbor_failed(self, address: bytes, queue: deque[Queued], now: float) -> None:
         """Send the datagrams of *queue* by another route, or report them as undeliverable."""
-        sentence = f"{presentation(address)} does not answer ARP requests on {self.name}"
+        down = f", which is down: {self.link.fault}" if self.link.fault else ""
+        sentence = f"{presentation(address)} does not answer ARP requests on {self.name}{down}"
         for queued in queue:
             if self.network.forwarder.reroute(queued, address, now):
                 continue

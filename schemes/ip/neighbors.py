@@ -55,6 +55,12 @@ class NeighborTable:
         for address in tuple(self._entries):
             self.remove(address, now)
 
+    def forget_learned(self, now: float) -> None:
+        """Remove the entries that ARP has made: without a carrier none answers, and another end has others."""
+        for entry in tuple(self._entries.values()):
+            if entry.state != PERMANENT:
+                self.remove(entry.address, now)
+
     def _make_room(self, now: float) -> None:
         """Evict an entry of a full table: first FAILED and unused ones, last those in use."""
         if len(self._entries) < CAPACITY:

@@ -177,8 +177,8 @@ def _state_file(context: SchemeContext, interface: Interface) -> TextFile:
         up = parse_state(line)
         return lambda now: interface.set_up(up, now)
 
-    return CommandFile(context, each_line(parse), lambda: "up\n" if interface.is_up else "down\n").described(
-        "up or down"
+    return CommandFile(context, each_line(parse), lambda: rendering.state_text(interface)).described(
+        "up or down; `down: ` and the reason where the driver has lost its other end"
     )
 
 

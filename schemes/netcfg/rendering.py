@@ -28,6 +28,12 @@ def duplicates_text(interface: Interface) -> str:
     )
 
 
+def state_text(interface: Interface) -> str:
+    """Return `up`, `down`, or `down: ` with why the link of an interface that is up passes no frame."""
+    fault = f": {interface.link.fault}" if interface.is_up and interface.link.fault else ""
+    return "up\n" if interface.is_up and not fault else f"down{fault}\n"
+
+
 def mac_line(interface: Interface, separator: str) -> str:
     """Return the hardware address: `52-54-00-12-34-56` as in Redox, or with ':' as in Linux."""
     return f"{mac_text(interface.mac, separator)}\n" if interface.mac else NOT_CONFIGURED

@@ -71,6 +71,28 @@ def test_another_end_takes_over(tmp_path: Path) -> None:
                 assert reaches(here)
 
 
+def test_an_interface_without_another_end_is_down_and_says_why(tmp_path: Path) -> None:
+    path = str(tmp_path / "socket")
+    arguments = ("--driver", "stream", "--socket", path)
+    with SchemeMount(*arguments, "--listen") as here:
+        state = here.path / "netcfg/ifaces/eth0/state"
+        assert state.read_text() == f"down: no program has connected to {path} yet\n"
+        with SchemeMount(*arguments, *THEIRS) as there:
+            assert reaches(here)
+            assert state.read_text() == (there.path / "netcfg/ifaces/eth0/state").read_text() == "up\n"
+            with (here.path / "logging/net/stream/eth0.log,follow").open() as log:
+                there.close()
+                assert any("has lost its other end: it has closed the connection" in line for line in log)
+        assert state.read_text() == "down: it has closed the connection\n"
+        assert not (here.path / "netcfg/ifaces/eth0/neighbors/list").read_text()
+        with pytest.raises(OSError, match="No route to host"):
+            (here.path / "tcp/10.0.2.2:80").read_bytes()
+        sentence = "10.0.2.2 does not answer ARP requests on eth0, which is down: it has closed the connection"
+        assert sentence in (here.path / "err").read_text()
+        state.write_text("down")
+        assert state.read_text() == "down\n"
+
+
 def test_a_peer_with_a_bad_length_is_left(tmp_path: Path) -> None:
     path = str(tmp_path / "socket")
     with SchemeMount("--driver", "stream", "--socket", path, "--listen") as mount:

@@ -3,6 +3,7 @@
 import errno
 import random
 from dataclasses import dataclass
+from types import SimpleNamespace
 
 from drivers.tap import OPTIONS
 from schemefs.config import Config
@@ -102,6 +103,7 @@ class MemoryInterface:
         self.mtu = 1500
         self.bootstrap_port = 0
         self.is_up = True
+        self.link = SimpleNamespace(fault="")
         self.addresses = []
         self.table = {}
         self.impairments = ()

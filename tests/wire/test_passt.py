@@ -6,6 +6,7 @@ mount 10.0.2.15 ── passt ── host ── veth 192.0.2.1 ── 192.0.2.2 
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -64,6 +65,27 @@ def test_passt_that_dies_is_started_again(mount: SchemeMount) -> None:
     shell(mount, f"exec 3<logging/net/passt/eth0.log,follow; kill -9 {before}; grep -m1 'has another end' <&3")
     assert children.read_text().split() != [before]
     assert shell(mount, "cat dns/www.example") == "192.0.2.2\n"
+
+
+def test_passt_that_cannot_be_started_again(host: Host, tmp_path: Path) -> None:
+    """The interface is down, with the reason, until passt can be started again."""
+    program = tmp_path / "passt"
+    program.symlink_to(str(shutil.which("passt")))
+    with SchemeMount("--driver", "passt", "--passt", str(program), prefix=host.namespace.prefix) as mount:
+        (passt,) = Path(f"/proc/{mount.pid}/task/{mount.pid}/children").read_text().split()
+        state = mount.path / "netcfg/ifaces/eth0/state"
+        program.unlink()
+        with (mount.path / "logging/net/passt/eth0.log,follow").open() as log:
+            os.kill(int(passt), signal.SIGKILL)
+            assert any("has lost its other end: passt has ended: it was ended by SIGKILL" in line for line in log)
+            assert any(f"has no other end: {program} is not installed" in line for line in log)
+            assert state.read_text().startswith(f"down: {program} is not installed")
+            with pytest.raises(OSError, match="No route to host"):
+                (mount.path / "tcp/192.0.2.2:80").read_bytes()
+            assert f"on eth0, which is down: {program} is not installed" in (mount.path / "err").read_text()
+            program.symlink_to(str(shutil.which("passt")))
+            assert any("has another end" in line for line in log)
+        assert state.read_text() == "up\n"
 
 
 def test_it_ends_with_the_mount_also_with_a_killed_one(host: Host) -> None:

@@ -57,7 +57,7 @@ class World:
 @pytest.fixture
 def world() -> Iterator[World]:
     made = World()
-    made.link.connected(made.ours)
+    made.link.connected(made.ours, 0.0)
     yield made
     made.ours.close()
     made.theirs.close()
@@ -90,13 +90,15 @@ def test_a_partial_checksum_is_completed_and_a_super_segment_cut(world: World) -
 def test_frames_are_dropped_while_there_is_no_other_end(world: World) -> None:
     while world.link.send((HEADER + bytes(50_000),), NO_OFFLOAD, 0.0):
         pass
-    world.link.disconnected(2.0)
+    world.link.disconnected("it has ended", 2.0)
     assert world.spaces == [2.0]
+    assert world.link.fault == "it has ended"
     assert world.link.send((HEADER,), NO_OFFLOAD, 0.0)
     assert world.link.statistics()["dropped_not_connected"] == 1
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        world.link.connected(ours)
+        world.link.connected(ours, 3.0)
+        assert not world.link.fault
         assert world.link.send((HEADER,), NO_OFFLOAD, 0.0)
         assert theirs.recv(100) == pack(">I", 14) + HEADER
 
@@ -109,7 +111,7 @@ def test_a_peer_that_has_closed_does_not_fail_the_sender(world: World) -> None:
 def test_without_checksums_a_frame_leaves_as_it_is_and_comes_as_checked() -> None:
     """A super-segment is still cut. What comes needs no check, and a forwarded frame has a complete checksum."""
     world = World(has_checksums=False)
-    world.link.connected(world.ours)
+    world.link.connected(world.ours, 0.0)
     with world.ours, world.theirs:
         offload = Offload(NEEDS_CHECKSUM, checksum_start=len(HEADER) + 20, checksum_offset=16)
         frame = HEADER + bytes(40) + b"x" * 100
