@@ -40,8 +40,25 @@ class OpenPort(Protocol):
         """Release the port. Harmless the second time."""
 
 
+Asked = Callable[[bytes, bytes, int, float], None]
+"""Called with the payload of a datagram, the sender's packed address and port, and `now`."""
+
+
+class LocalSocket(Protocol):
+    """A UDP socket of one local address and port: it receives from every sender, and answers."""
+
+    def send_to(self, payload: bytes, remote: bytes, port: int, now: float) -> bool:
+        """Send one datagram. False: there is no route or no room, and the datagram is lost."""
+
+    def close(self, now: float) -> None:
+        """Release the port; the callback is not called again. Harmless the second time."""
+
+
 class DatagramService(Protocol):
     """What the udp scheme provides."""
+
+    def open_local(self, address: bytes, port: int, asked: Asked) -> LocalSocket:
+        """Receive the datagrams to *address* and *port*. EADDRINUSE: the port is taken."""
 
     def open_port(self, port: int, received: Received) -> OpenPort:
         """Receive every datagram to *port*, broadcasts included. EADDRINUSE: the port is taken."""
@@ -71,8 +88,23 @@ class StreamSocket(Protocol):
         """Send RST."""
 
 
+class StreamListener(Protocol):
+    """A listener of one local address and port."""
+
+    on_changed: Callable[[], None]  # set by the caller; called when a connection waits
+
+    def accept(self, now: float) -> StreamSocket | None:
+        """Take the oldest connection whose handshake is complete; None: none waits."""
+
+    def close(self, now: float) -> None:
+        """Stop listening; reset the connections that wait."""
+
+
 class StreamService(Protocol):
     """What the tcp scheme provides."""
+
+    def listen(self, address: bytes, port: int, *, uid: int = 0) -> StreamListener:
+        """Listen; what waits is counted for *uid*. EADDRINUSE: the port is taken."""
 
     def open_stream(self, remote: bytes, port: int, now: float) -> StreamSocket:
         """Begin a connection from an ephemeral local port. ENETUNREACH: no route; EADDRNOTAVAIL."""

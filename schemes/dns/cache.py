@@ -44,6 +44,11 @@ class Cache:
             self._entries[question] = (self._entries[question][0], (*answer[1:], answer[0]))
         return answer
 
+    def seconds_left(self, question: Question, now: float) -> float:
+        """Return for how long the answer to *question* stays; 0: it is not cached."""
+        entry = self._entries.get(question)
+        return max(entry[0] - now, 0.0) if entry is not None else 0.0
+
     def put(self, question: Question, answer: tuple[str, ...] | SchemeError, ttl: float, now: float) -> None:
         """Keep *answer* for *ttl* seconds; 0: do not keep it."""
         limit = MAX_TTL if isinstance(answer, tuple) else MAX_NEGATIVE_TTL

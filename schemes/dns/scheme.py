@@ -15,6 +15,7 @@ from schemes.dns import wire
 from schemes.dns.answer import Answer, AnswerHandle
 from schemes.dns.counters import DnsCounters
 from schemes.dns.query_exchange import Services
+from schemes.dns.responder import PLACE, Responder, ResponderHandle
 from schemes.dns.search import Search
 from schemes.dns.stub_resolver import StubResolver
 
@@ -35,6 +36,7 @@ NAME,type=TYPE     other records: {_USUAL_TYPES} …,
 ADDRESS,type=ptr   the name of an address: cat dns/10.0.2.2,type=ptr
 stats              counters
 cache              cached answers: NAME TYPE SECONDS-LEFT ANSWER; write flush to drop them
+responder          while it is open, {PLACE} answers queries by DNS, for programs of this mount; reads as its address
 err                why the last call of your process here failed
 
 The open waits for the answer. Its errors:
@@ -68,12 +70,24 @@ class DnsScheme(Scheme):
         self.resolver = StubResolver(services, context.names)
         self.search = Search(self.resolver, context.names, context.shares.lookups)
         context.names.resolver = self.search
+        self._responder: Responder | None = None
         self.root = _Root(self)
 
     @property
     def provides(self) -> Search:
         """The name service, for other schemes."""
         return self.search
+
+    def open_responder(self, caller: Caller) -> Handle:
+        """Start the responder, or join the one that runs. EADDRINUSE: one of its ports is taken."""
+        if self._responder is None:
+            self._responder = Responder(
+                self.resolver, self.search, self.context.names, caller.uid, self._responder_ended
+            )
+        return ResponderHandle(self._responder)
+
+    def _responder_ended(self) -> None:
+        self._responder = None
 
     def statistics(self) -> str:
         """Return the text of `dns/stats`."""
@@ -87,7 +101,7 @@ class DnsScheme(Scheme):
 
 
 class _Root(Directory):
-    """`dns/`: four fixed names, and every valid domain name."""
+    """`dns/`: five fixed names, and every valid domain name."""
 
     def __init__(self, scheme: DnsScheme) -> None:
         self._scheme = scheme
@@ -96,6 +110,7 @@ class _Root(Directory):
             "stats": TextFile(scheme.statistics),
             "cache": _CacheFile(scheme.context, scheme.resolver),
             "err": scheme.err,
+            "responder": _ResponderFile(scheme),
         }
 
     def lookup(self, name: str, caller: Caller) -> Node:
@@ -158,6 +173,20 @@ class _NameFile(StreamFile):
             return self._search.find(self._name, self._types, callback, now, caller.uid)
 
         return AnswerHandle(Answer(ask, now))
+
+
+class _ResponderFile(StreamFile):
+    """`dns/responder`."""
+
+    mode = 0o444
+
+    def __init__(self, scheme: DnsScheme) -> None:
+        self._scheme = scheme
+
+    def open(self, flags: int, caller: Caller, now: float) -> Handle:
+        """Start the responder, or join it."""
+        del flags, now
+        return self._scheme.open_responder(caller)
 
 
 class _CacheFile(TextFile):

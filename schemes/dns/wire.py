@@ -13,6 +13,7 @@ import dns.exception
 import dns.flags
 import dns.message
 import dns.name
+import dns.opcode
 import dns.rcode
 import dns.rdata
 import dns.rdataclass
@@ -28,6 +29,7 @@ from schemefs.net.internationalized import ascii_name
 # RFC 9715 §3: small enough that the answer is not fragmented on the way.
 EDNS_PAYLOAD: Final = 1232
 _QUERY_HEADER: Final = 12
+_PLAIN_LIMIT: Final = 512  # octets of a datagram without EDNS (RFC 1035 §4.2.1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,3 +174,72 @@ def _without_final_dot(word: str) -> str:
 
 def _text(name: dns.name.Name) -> str:
     return name.canonicalize().to_text(omit_final_dot=True) if name != dns.name.root else ""
+
+
+# The other side: queries that arrive at the responder, and its replies
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A query that has arrived. *refused*: the rcode of its reply, where it can't be answered; else empty."""
+
+    message: dns.message.Message
+    question: Question
+    refused: str
+    largest: int  # octets of a reply in a datagram (RFC 6891 §6.2.3)
+
+
+def parse_query(octets: bytes) -> Query | None:
+    """Return the query in *octets*; None: it is a response, or no message at all."""
+    if len(octets) < _QUERY_HEADER or octets[2] & 0x80:
+        return None
+    try:
+        message = dns.message.from_wire(octets)
+        rrset = message.question[0]
+        question = Question(_text(rrset.name), dns.rdatatype.to_text(rrset.rdtype))
+    except Exception:  # noqa: BLE001 - dnspython's parse errors have no common base class
+        return None
+    refused = ""
+    if len(message.question) != 1:
+        refused = "FORMERR"
+    elif message.opcode() != dns.opcode.QUERY or rrset.rdclass != dns.rdataclass.IN or _is_meta(rrset.rdtype):
+        refused = "NOTIMP"
+    return Query(message, question, refused, max(message.payload if message.edns >= 0 else 0, _PLAIN_LIMIT))
+
+
+def _is_meta(type_: int) -> bool:
+    """Whether no record has the type: ANY, AXFR, OPT… (RFC 6895 §3.1)."""
+    return type_ == dns.rdatatype.OPT or 128 <= type_ <= 255
+
+
+def reply(query: Query, limit: int, rcode: str = "NOERROR", texts: tuple[str, ...] = (), ttl: int = 0) -> bytes:
+    """Return the reply with a record for each of *texts*. If it is longer than *limit*, it is truncated (TC).
+
+    ValueError: a text is no data of the question's type.
+    """
+    message = dns.message.make_response(query.message, recursion_available=True, our_payload=EDNS_PAYLOAD)
+    message.set_rcode(dns.rcode.from_text(rcode))
+    if texts:
+        type_ = dns.rdatatype.from_text(query.question.type)
+        rrset = message.find_rrset(
+            message.answer, query.message.question[0].name, dns.rdataclass.IN, type_, create=True
+        )
+        for text in texts:
+            rrset.add(_rdata(type_, text), ttl)
+    try:
+        return message.to_wire(max_size=limit)
+    except dns.exception.TooBig:
+        message.answer.clear()
+        message.flags |= dns.flags.TC
+        return message.to_wire()
+
+
+def _rdata(type_: dns.rdatatype.RdataType, text: str) -> dns.rdata.Rdata:
+    if type_ == dns.rdatatype.TXT:
+        octets = text.encode()
+        strings = [octets[place : place + 255] for place in range(0, len(octets), 255)] or [b""]
+        return dns.rdtypes.ANY.TXT.TXT(dns.rdataclass.IN, type_, strings)
+    try:
+        return dns.rdata.from_text(dns.rdataclass.IN, type_, text, origin=dns.name.root, relativize=False)
+    except dns.exception.DNSException as error:
+        raise ValueError(str(error)) from None

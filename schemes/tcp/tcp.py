@@ -139,7 +139,10 @@ class Tcp:
         return False
 
     def listen(self, address: bytes, port: int, *, uid: int = 0) -> Listener:
-        """Return a listener on *address* (zeros: any) and *port* (0: one is picked). EADDRINUSE: it is taken."""
+        """Return a listener on *address* (zeros: any) and *port* (0: one is picked). EADDRINUSE: it is taken.
+
+        Satisfies `transports.StreamService` too.
+        """
         if not port:
             port = self._ephemeral.allocate_random(self.ports.is_claimed)
         claim = self.ports.claim(address, port, uid=uid)

@@ -21,13 +21,13 @@ from schemefs.net.network_layer import UDP, DeliveryError, NetworkLayer
 from schemefs.net.offload import GSO_ECN, GSO_UDP_L4, Offload
 from schemefs.net.ports import Claim, EphemeralPorts, PortTable
 from schemes.udp import wire
-from schemes.udp.socket import PortSocket, Socket
+from schemes.udp.socket import LocalSocket, PortSocket, Socket
 
 if TYPE_CHECKING:
     import random
     from collections.abc import Container
 
-    from schemefs.net.transports import Failed, Received
+    from schemefs.net.transports import Asked, Failed, Received
 
 log = logging.getLogger("schemefs.udp")
 
@@ -237,6 +237,12 @@ class Udp:
         """Satisfies `transports.DatagramService`."""
         socket = PortSocket(self, self.claim(ANY_V4, port, 0, shared=False), received)
         self.bind(ANY_V4, port, socket)
+        return socket
+
+    def open_local(self, address: bytes, port: int, asked: Asked) -> LocalSocket:
+        """Satisfies `transports.DatagramService`."""
+        socket = LocalSocket(self, self.claim(address, port, 0, shared=False), asked)
+        self.bind(address, port, socket)
         return socket
 
     def statistics(self) -> dict[str, int | float | str]:
