@@ -211,7 +211,7 @@ class Daemon:
             return
 
     async def _drain(self, mount: Mount) -> None:
-        """Refuse new opens, end parked calls with ENOTCONN, and have the connections close."""
+        """Refuse new opens, end parked calls with ENOTCONN, have the connections close, then end the schemes."""
         mount.operations.closing = True
         mount.waiting.end_all()
         mount.operations.interrupted_opens.abandon_all(trio.current_time())
@@ -219,8 +219,10 @@ class Daemon:
         while [scheme for scheme in self.schemes if not scheme.shutdown(trio.current_time())]:
             if trio.current_time() >= deadline:
                 log.warning("not every connection has closed within %s s", DRAIN)
-                return
+                break
             await trio.sleep(DRAIN / 100)
+        for scheme in self.schemes:
+            scheme.ended(trio.current_time())
 
     def _numbers(self) -> Mapping[str, int]:
         """Return what `stats` of the mount shows beside the numbers of the mount itself."""

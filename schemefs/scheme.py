@@ -178,6 +178,9 @@ class Scheme(ABC):
         del now
         return True
 
+    def ended(self, now: float) -> None:
+        """Do what is last, once every scheme has shut down: the links are still there, and nothing more follows."""
+
     def lookup(self, path: str, caller: Caller) -> Node:
         """Return the node at *path*, relative to this scheme ('' is its directory), without side effects."""
         node: Node = self.root

@@ -32,6 +32,8 @@ BURST_FRAMES: Final = 64
 class LoopbackLink(Link):
     """`send` queues a joined copy, `pump` delivers it. *on_queued* is called when the queue was empty."""
 
+    is_loopback = True
+
     def __init__(self, name: str = "lo", on_queued: Callable[[], None] = no_callback) -> None:
         super().__init__()
         self.name = name

@@ -91,6 +91,7 @@ ADDRESS = checked(parse_host_address)
 MAC = checked(parse_unicast_mac)
 MTU = checked(mount_options.mtu)
 MEMORY = checked(parse_limit)
+IMPAIR = checked(mount_options.impair)
 
 
 WRONG_USAGE = {"lab": 2, **tools.WRONG_USAGE}
@@ -140,6 +141,13 @@ def cli(context: click.Context) -> None:
 @click.option("--mtu", type=MTU, metavar="OCTETS", help="The largest IP datagram.  [default: 1500]")
 @click.option(
     "--memory", type=MEMORY, metavar="SIZE", help="What all buffers may hold; a user, a quarter.  [default: 512M]"
+)
+@click.option(
+    "--impair",
+    type=IMPAIR,
+    metavar="RULES",
+    default="",
+    help="Impair the link (with --driver loopback, lo): 'loss 1% delay 20ms', 'drop tcp syn 1; drop data 3..5'.",
 )
 @click.option(
     "--config",

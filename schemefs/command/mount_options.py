@@ -18,6 +18,7 @@ from schemefs.driver_option import OptionValueError, Table, Tables, option_named
 from schemefs.held_octets import DEFAULT_LIMIT
 from schemefs.log import TRACE
 from schemefs.net import faults
+from schemefs.net.impairment import parse_impairments
 
 LOG_LEVELS: Final = {
     "trace": TRACE,
@@ -33,7 +34,7 @@ MTU_MAX: Final = 65535
 
 # Options of `schemefs mount` that a configuration file says, so that they are refused beside --config. The options of
 # drivers are refused too, but for those with `overrides_file`.
-SAID_BY_FILE: Final = ("driver", "address", "gateway", "nameserver", "mac", "mtu", "memory")
+SAID_BY_FILE: Final = ("driver", "address", "gateway", "nameserver", "mac", "mtu", "memory", "impair")
 
 DEFAULT_ADDRESS: Final = IPv4Interface("10.0.2.15/24")
 
@@ -51,6 +52,7 @@ class MountOptions:
     mac: bytes | None = None
     mtu: int | None = None
     memory: int | None = None
+    impair: str = ""
     private: bool = False
     log_level: str = "info"
     log_file: str = ""
@@ -63,6 +65,7 @@ def configuration(options: MountOptions, tables: Tables) -> Config:
         memory=options.memory or DEFAULT_LIMIT,
         log_level=LOG_LEVELS[options.log_level],
         log_file=options.log_file,
+        impair=options.impair,
         tables=tables,
         driver_reason=options.driver_reason,
     )
@@ -172,6 +175,12 @@ def _with_option(document: Document, tables: Tables, name: str, value: str | boo
 def overrides_file(name: str, tables: Tables) -> bool:
     """Return whether an option of a driver may be given beside --config."""
     return any(option.overrides_file for table in tables.values() if (option := option_named(table, name)))
+
+
+def impair(text: str) -> str:
+    """Return the text of impairments, checked."""
+    parse_impairments(text.splitlines())
+    return text
 
 
 def mtu(text: str) -> int:

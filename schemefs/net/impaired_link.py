@@ -1,50 +1,66 @@
-"""A link that impairs its frames as an `Impairment` says. Sans-IO: it needs Timers and a seed.
+"""A link that impairs its frames as its `impair` text says. Sans-IO: it needs Timers and a seed.
 
     ip ──send──> ImpairedLink ── lose, delay, corrupt… ──> link ──> wire
     ip <─receive── ImpairedLink <── the same, other direction ─ link <── wire
 
 It is wrapped around a link only while there are impairments, so an unimpaired link costs nothing. Super-segments are
-cut first, so that loss hits single segments, as on a wire.
+cut first where an impairment is about single segments, so that loss hits those, and the third one is the third, as on
+a wire.
 """
 
 from __future__ import annotations
 
-import math
-from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping
-from heapq import heappop, heappush
-from typing import TYPE_CHECKING, Final
+import errno
+import logging
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final, Protocol
 
-from schemefs.driver import Link, Medium
-from schemefs.net.impairment import IMPAIRED_PREFIX, IN, OUT, Impairment
-from schemefs.net.offload import NO_OFFLOAD, split
-from schemefs.net.splitmix64 import SplitMix64
+from schemefs.driver import Link
+from schemefs.errors import SchemeError
+from schemefs.net.direction import IN, OUT, directions_of
+from schemefs.net.flow_table import FlowTable
+from schemefs.net.impaired_direction import COUNTED, ImpairedDirection
+from schemefs.net.impairment import IMPAIRED_PREFIX, AnyImpairment, Impairment
+from schemefs.net.offload import GSO_NONE, split
+from schemefs.net.rule_counts import NEVER_MATCHED, RuleCounts
 
 if TYPE_CHECKING:
     from schemefs.net.buffer import Chunks
-    from schemefs.net.drop_samples import DropSamples
     from schemefs.net.offload import Offload
     from schemefs.timers import Timers
 
-HELD_OCTETS: Final = 64 << 20  # of delayed frames in one direction; more are dropped
-_TYPE_IPV4: Final = b"\x08\0"
-_ICMP: Final = 1
-_COUNTED: Final = (
-    "frames",
-    "dropped_lost",
-    "dropped_queue_full",
-    "dropped_larger_than_mtu",
-    "dropped_blackholed",
-    "corrupted",
-    "duplicated",
-    "reordered",
-)
+INSTANT: Final = 0.05  # seconds
+
+log = logging.getLogger("schemefs.ip")
+
+
+class Randomness(Protocol):
+    """The part of `random.Random` that seeds need."""
+
+    def getrandbits(self, k: int, /) -> int:
+        """Return 0..2**k - 1."""
+
+
+def seeded(impairments: Iterable[AnyImpairment], random: Randomness) -> tuple[AnyImpairment, ...]:
+    """Return *impairments*, with a seed chosen for each that has none."""
+    return tuple(
+        replace(one, seed=random.getrandbits(32)) if isinstance(one, Impairment) and one.seed is None else one
+        for one in impairments
+    )
+
+
+def check_impairable(link: Link, impairments: Sequence[AnyImpairment]) -> None:
+    """Raise EOPNOTSUPP if *impairments* are some, and the other end of *link* can't bear them."""
+    if impairments and link.impair_refusal:
+        raise SchemeError(errno.EOPNOTSUPP, f"{link.name} takes no impairments: {link.impair_refusal}")
 
 
 class ImpairedLink(Link):
     """Takes the place of *inner* from construction until `remove`."""
 
-    def __init__(self, inner: Link, impairments: tuple[Impairment, ...], timers: Timers) -> None:
+    def __init__(self, inner: Link, impairments: Sequence[AnyImpairment], timers: Timers, now: float = 0.0) -> None:
         """Receive from *inner* instead of its present receiver. Every impairment must have its seed."""
         super().__init__()
         self.inner = inner
@@ -53,13 +69,17 @@ class ImpairedLink(Link):
         self.medium = inner.medium
         self.mac = inner.mac
         self.mtu = inner.mtu
-        self.impairments = impairments
-        self._directions: dict[str, _ImpairedDirection] = {}
-        deliver = {IN: self._deliver_in, OUT: self._deliver_out}
-        for impairment in impairments:
-            for direction in impairment.directions:
-                self._directions[direction] = _ImpairedDirection(
-                    impairment, direction, timers, deliver[direction], inner, self.samples
+        self.is_loopback = inner.is_loopback
+        self.impairments = tuple(impairments)
+        self.rules = RuleCounts(impairments, now, is_loopback=inner.is_loopback)
+        self._began_at = now
+        self._flows = FlowTable()
+        self._directions: dict[str, ImpairedDirection] = {}
+        for name, deliver in ((IN, self._deliver_in), (OUT, self._deliver_out)):
+            words = self._words(name)
+            if words is not None or self.rules.of_direction[name]:
+                self._directions[name] = ImpairedDirection(
+                    words or Impairment(), name, timers, deliver, self, self.rules, self._flows
                 )
         self._out = self._directions.get(OUT)
         self.receive = inner.receive
@@ -71,20 +91,46 @@ class ImpairedLink(Link):
             inner.receive = self._arrives
         inner.on_space = self._space
 
+    def _words(self, direction: str) -> Impairment | None:
+        for one in self.impairments:
+            if isinstance(one, Impairment) and direction in directions_of(
+                one.direction, is_loopback=self.inner.is_loopback
+            ):
+                return one
+        return None
+
     def remove(self, now: float) -> list[bytearray]:
-        """Give *inner* its place back, with the delayed frames; return those that its link has no room for."""
+        """Give *inner* its place back, with the delayed frames; return those that its link has no room for.
+
+        The log gets what the impairments have done, and the exact rules that never did anything.
+        """
         refused = [frame for direction in self._directions.values() for frame in direction.release(now)]
         self.inner.receive = self.receive
         self.inner.on_space = self.on_space
         self.inner.on_fault = self.on_fault
+        # A write whose last line has no newline puts the lines before it in force first, for an instant.
+        if now - self._began_at > INSTANT:
+            self._log_effects()
         return refused
+
+    def _log_effects(self) -> None:
+        for line in (*map(str, self.impairments), *self.lines()):
+            log.info("%s: the impairments end: %s", self.name, line)
+        for count in self.rules.counts:
+            if not count.has_matched:
+                log.warning(
+                    "%s: the rule '%s' %s: %d frames met its conditions",
+                    self.name,
+                    count.rule,
+                    NEVER_MATCHED,
+                    count.seen,
+                )
 
     def send(self, chunks: Chunks, offload: Offload, now: float) -> bool:
         """Impair the frame. An impaired direction never refuses: a frame that it has no room for is lost."""
         if self._out is None:
             return self.inner.send(chunks, offload, now)
-        for frame in split(chunks, offload, self.network_offset(chunks[0])):
-            self._out.take(frame, now)
+        self._take(self._out, chunks, offload, now)
         return True
 
     def set_mac(self, mac: bytes) -> None:
@@ -102,27 +148,33 @@ class ImpairedLink(Link):
         return {**self.inner.drop_samples(), **impaired}
 
     def lines(self) -> Iterator[str]:
-        """Yield the counters of each direction, as comments to the lines of its impairment."""
+        """Yield the counters of each direction and of each exact rule, as comments to the text of the impairments."""
         for name, direction in self._directions.items():
-            counts = " ".join(f"{counter}={direction.counted[counter]}" for counter in _COUNTED)
+            counts = " ".join(f"{counter}={direction.counted[counter]}" for counter in COUNTED)
             yield f"# {name}: {counts} held={direction.held}"
+        yield from map(str, self.rules.counts)
 
     def drops(self) -> dict[str, int]:
         """Return how many frames were dropped for each reason, both directions added."""
         total = sum((direction.counted for direction in self._directions.values()), Counter[str]())
-        return {name: total[name] for name in _COUNTED if name.startswith("dropped_")}
+        return {name: total[name] for name in COUNTED if name.startswith("dropped_")}
+
+    def _take(self, direction: ImpairedDirection, chunks: Chunks, offload: Offload, now: float) -> None:
+        if offload.gso_type != GSO_NONE and not direction.cuts:
+            direction.take(bytearray().join(chunks), now, offload)
+            return
+        for frame in split(chunks, offload, self.network_offset(chunks[0])):
+            direction.take(frame, now)
 
     def _arrives(self, frame: memoryview, offload: Offload, now: float) -> None:
-        direction = self._directions[IN]
-        for piece in split((frame,), offload, self.network_offset(frame)):
-            direction.take(piece, now)
+        self._take(self._directions[IN], (frame,), offload, now)
 
-    def _deliver_in(self, frame: bytearray, now: float) -> bool:
-        self.receive(memoryview(frame), NO_OFFLOAD, now)
+    def _deliver_in(self, frame: bytearray, offload: Offload, now: float) -> bool:
+        self.receive(memoryview(frame), offload, now)
         return True
 
-    def _deliver_out(self, frame: bytearray, now: float) -> bool:
-        return self.inner.send((frame,), NO_OFFLOAD, now)
+    def _deliver_out(self, frame: bytearray, offload: Offload, now: float) -> bool:
+        return self.inner.send((frame,), offload, now)
 
     def _fault(self, now: float) -> None:
         self.set_fault(self.inner.fault, now)
@@ -131,163 +183,3 @@ class ImpairedLink(Link):
         if self._out is not None:
             self._out.flush(now)
         self.on_space(now)
-
-
-class _ImpairedDirection:
-    __slots__ = (
-        "_deliver",  # passes a frame on; False: no room
-        "_held",  # heap of (when the frame is passed on, serial number, frame)
-        "_idle_at",  # when the last frame has left at the rate, seconds
-        "_in_order_at",  # when the last frame that was not reordered is passed on, seconds
-        "_is_losing",  # state of Gilbert's model
-        "_leaving",  # when each frame that waits for the rate has left, seconds
-        "_link",
-        "_loss_begins",  # probability with each frame that losing begins
-        "_octets",  # of the frames in `_held`
-        "_random",
-        "_samples",
-        "_serial",  # of the last held frame: keeps the order of frames with equal times
-        "_timer",  # set to the first time in `_held`
-        "counted",  # counters by the names in _COUNTED
-        "impairment",
-    )
-
-    def __init__(
-        self,
-        impairment: Impairment,
-        direction: str,
-        timers: Timers,
-        deliver: Callable[[bytearray, float], bool],
-        link: Link,
-        samples: DropSamples,
-    ) -> None:
-        self.impairment = impairment
-        self.counted: Counter[str] = Counter()
-        self._deliver = deliver
-        self._link = link
-        self._samples = samples
-        # The directions need different numbers: otherwise a frame and its answer are always lost together.
-        self._random = SplitMix64((impairment.seed or 0) << 1 | (direction == OUT))
-        self._timer = timers.timer(self.flush, f"impairment {direction} {link.name}")
-        self._held: list[tuple[float, int, bytearray]] = []
-        self._octets = 0
-        self._serial = 0
-        self._is_losing = False
-        self._idle_at = -math.inf
-        self._leaving: deque[float] = deque()
-        self._in_order_at = -math.inf
-        loss = impairment.loss
-        # Gilbert's model: losing ends with probability 1/burst, and begins so often that `loss` is lost in all.
-        self._loss_begins = min(1.0, loss / (impairment.burst * (1 - loss))) if loss < 1 else 1.0
-
-    @property
-    def held(self) -> int:
-        """How many frames are delayed now."""
-        return len(self._held)
-
-    def take(self, frame: bytearray, now: float) -> None:
-        """Take over a frame without offload work, and drop, change or delay it."""
-        impairment, counted = self.impairment, self.counted
-        counted["frames"] += 1
-        reason = self._drop_reason(frame)
-        if reason:
-            self._drop(reason, frame)
-            return
-        if impairment.corrupt and self._random.random() < impairment.corrupt:
-            frame[self._random.randrange(len(frame))] ^= 1 << self._random.randrange(8)
-            counted["corrupted"] += 1
-        if impairment.duplicate and self._random.random() < impairment.duplicate:
-            counted["duplicated"] += 1
-            self._pass_on(bytearray(frame), now)
-        self._pass_on(frame, now)
-
-    def flush(self, now: float) -> None:
-        """Pass on the due frames until the link refuses; `ImpairedLink._space` calls again when it has room."""
-        held = self._held
-        is_refused = False
-        try:
-            while held and held[0][0] <= now and not is_refused:
-                entry = heappop(held)
-                self._octets -= len(entry[2])
-                is_refused = not self._deliver(entry[2], now)
-                if is_refused:
-                    self._octets += len(entry[2])
-                    heappush(held, entry)
-        finally:  # an exception in a layer above must not hold up the following frames
-            self._timer.set(held[0][0] if held and not is_refused else math.inf)
-
-    def release(self, now: float) -> list[bytearray]:
-        """Pass on every delayed frame at once; return those that were refused."""
-        self._timer.clear()
-        self._held, held = [], self._held
-        return [frame for _, _, frame in sorted(held) if not self._deliver(frame, now)]
-
-    def _drop_reason(self, frame: bytearray) -> str:
-        """Return the counter of the reason to drop the frame; empty: there is none."""
-        impairment = self.impairment
-        if impairment.loss and self._is_lost():
-            return "dropped_lost"
-        start = self._link.network_offset(frame)
-        if impairment.mtu and len(frame) - start > impairment.mtu:
-            return "dropped_larger_than_mtu"
-        if impairment.blackhole and _is_icmp(frame, start):
-            return "dropped_blackholed"
-        return ""
-
-    def _drop(self, counter: str, frame: bytearray) -> None:
-        self.counted[counter] += 1
-        self._samples.keep(counter.removeprefix("dropped_"), frame, is_frame=self._link.medium is Medium.ETHERNET)
-
-    def _is_lost(self) -> bool:
-        changes = self._random.random() < (1 / self.impairment.burst if self._is_losing else self._loss_begins)
-        if self._is_losing:
-            # With bursts of one, losses are independent.
-            self._is_losing = not changes or (
-                self.impairment.burst == 1 and self._random.random() < self.impairment.loss
-            )
-        else:
-            self._is_losing = changes
-        return self._is_losing
-
-    def _pass_on(self, frame: bytearray, now: float) -> None:
-        impairment, random = self.impairment, self._random.random
-        leaves_at = self._leaves_at(len(frame), now)
-        if leaves_at == math.inf or self._octets + len(frame) > HELD_OCTETS:
-            self._drop("dropped_queue_full", frame)
-            return
-        due = leaves_at + impairment.delay
-        if impairment.jitter:
-            due += (2 * random() - 1) * impairment.jitter
-        due = self._in_order_at = max(due, self._in_order_at)
-        if impairment.reorder and random() < impairment.reorder:
-            due += impairment.detour
-            self.counted["reordered"] += 1
-        self._serial += 1
-        heappush(self._held, (due, self._serial, frame))
-        self._octets += len(frame)
-        if due <= now:
-            self.flush(now)
-        elif self._held[0][0] < self._timer.deadline:
-            self._timer.set(self._held[0][0])
-
-    def _leaves_at(self, octets: int, now: float) -> float:
-        """Return when a frame has left at the rate; `math.inf`: the queue is full."""
-        impairment = self.impairment
-        if impairment.rate == math.inf:
-            return now
-        waiting = self._leaving
-        while waiting and waiting[0] <= now:
-            waiting.popleft()
-        if len(waiting) >= impairment.queue:
-            return math.inf
-        self._idle_at = max(self._idle_at, now) + octets * 8 / impairment.rate
-        waiting.append(self._idle_at)
-        return self._idle_at
-
-
-def _is_icmp(frame: bytearray, start: int) -> bool:
-    """Return whether *frame* is ICMP over IPv4; *start* is the offset of its IP header."""
-    is_ipv4 = (
-        len(frame) >= start + 20 and bytes(frame[start - 2 : start]) in (b"", _TYPE_IPV4) and frame[start] >> 4 == 4
-    )
-    return is_ipv4 and frame[start + 9] == _ICMP

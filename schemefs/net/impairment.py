@@ -1,35 +1,35 @@
-"""An impairment of the frames of a link: its line of text, and its values. `impaired_link` applies it.
+"""The text of the impairments of a link, and its values. `impaired_link` applies them.
 
     loss 1% burst 3 delay 20ms jitter 5ms reorder 1% detour 10ms duplicate 0.5% corrupt 0.1%
-    rate 10mbit queue 100 mtu 1280 blackhole icmp direction out seed 7
+    rate 10mbit queue 100 mtu 1280 blackhole icmp direction out seed 7; drop tcp syn 1; in hold synack 1 500ms
 
-Words may come in any order, and each may be left out. The units are tc-netem's: percentages; s, ms, us; bit, kbit,
-mbit, gbit per second.
+Words with values, one line for both directions or one for each, and exact rules (exact_rule), in any order, separated
+by `;` or lines. `in` or `out` in front of either is its direction. Words may come in any order, and each may be left
+out. The units are tc-netem's: percentages; s, ms, us; bit, kbit, mbit, gbit per second.
 """
 
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
 from typing import Any, Final
 
 from schemefs.net.addresses import parse_number
+from schemefs.net.direction import BOTH, DIRECTIONS, IN, OUT, directions_of
+from schemefs.net.exact_rule import ExactRule, is_exact, parse_exact_rule
+from schemefs.net.quantities import (
+    duration_text,
+    parse_duration,
+    parse_probability,
+    parse_rate,
+    probability_text,
+    rate_text,
+)
 
-IN: Final = "in"
-OUT: Final = "out"
-BOTH: Final = "both"
-DIRECTIONS: Final = (IN, OUT, BOTH)
 NOTHING: Final = "none"
 IMPAIRED_PREFIX: Final = "weather_"  # of the reasons in netcfg/stats/drops; the name in that file does not change
-
-_LONGEST: Final = 60.0  # seconds: delayed frames are kept in memory
-_DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)(s|ms|us)", re.ASCII)
-_RATE: Final = re.compile(r"(\d+(?:\.\d+)?)(bit|kbit|mbit|gbit)", re.ASCII)
-_PERCENT: Final = re.compile(r"(\d+(?:\.\d+)?)%", re.ASCII)
-_SECONDS: Final = {"s": 1.0, "ms": 1e-3, "us": 1e-6}
-_BITS: Final = {"bit": 1.0, "kbit": 1e3, "mbit": 1e6, "gbit": 1e9}
+MOST_RULES: Final = 100  # exact ones, on a link
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,68 +58,63 @@ class Impairment:
         words = [f"{name} {_text(name, value)}" for name, value in given if value != defaults[name]]
         return " ".join(words)
 
-    @property
-    def directions(self) -> tuple[str, ...]:
-        """`in`, `out` or both."""
-        return (IN, OUT) if self.direction == BOTH else (self.direction,)
+
+AnyImpairment = Impairment | ExactRule
 
 
-def parse_impairments(lines: list[str]) -> tuple[Impairment, ...]:
-    """Parse `none`, or one line, or one for each direction. ValueError with a sentence."""
-    if lines == [NOTHING]:
-        return ()
-    parsed = tuple(map(parse_impairment, lines))
-    directions = [direction for one in parsed for direction in one.directions]
+def parse_impairments(lines: Iterable[str]) -> tuple[AnyImpairment, ...]:
+    """Parse lines of rules. `none`, comments (`#`) and empty rules add nothing. ValueError with a sentence."""
+    parsed = tuple(map(parse_impairment, split_rules(lines)))
+    directions = [way for one in parsed if isinstance(one, Impairment) for way in directions_of(one.direction)]
     if len(set(directions)) != len(directions):
-        message = "a direction is given twice: write one line, or one with 'direction in' and one with 'direction out'"
+        message = "a direction is given twice: write one line, or one that begins with 'in' and one with 'out'"
+        raise ValueError(message)
+    exact = len(parsed) - sum(isinstance(one, Impairment) for one in parsed)
+    if exact > MOST_RULES:
+        message = f"{exact} exact rules are too many: a link takes {MOST_RULES}"
         raise ValueError(message)
     return parsed
 
 
-def parse_impairment(line: str) -> Impairment:
-    """Parse one line. ValueError with a sentence that names the word."""
-    words = line.split()
+def split_rules(lines: Iterable[str]) -> list[str]:
+    """Return the rules of a text of lines, without comments and `none`."""
+    rules = [rule.strip() for line in lines if not line.lstrip().startswith("#") for rule in line.split(";")]
+    return [rule for rule in rules if rule not in ("", NOTHING)]
+
+
+def parse_impairment(rule: str) -> AnyImpairment:
+    """Parse one rule. ValueError with a sentence that names the word."""
+    words = rule.split()
+    direction = words.pop(0) if words[:1] in ([IN], [OUT]) else ""
+    if is_exact(words):
+        return parse_exact_rule(words, direction or BOTH)
+    return _parse_words(words, rule, direction)
+
+
+def _parse_words(words: list[str], rule: str, direction: str) -> Impairment:
     names = words[::2]
     for name in names:
         if name not in _PARSERS or names.count(name) > 1:
-            message = f"{name!r} in {line!r} is not one of: {', '.join(_PARSERS)}, each once; or {NOTHING} alone"
+            message = (
+                f"{name!r} in {rule!r} is not one of: {', '.join(_PARSERS)}, each once; an exact rule, such as "
+                f"'drop tcp syn 1'; or {NOTHING} alone"
+            )
             raise ValueError(message)
     if len(words) % 2:
-        message = f"{words[-1]!r} at the end of {line!r} has no value"
+        message = f"{words[-1]!r} at the end of {rule!r} has no value"
         raise ValueError(message)
     values: dict[str, Any] = {name: _PARSERS[name](text) for name, text in zip(names, words[1::2], strict=True)}
+    if direction and values.setdefault("direction", direction) != direction:
+        message = f"{rule!r} contradicts itself: its direction is {direction!r} or {values['direction']!r}"
+        raise ValueError(message)
     impairment = Impairment(**values)
     if impairment == Impairment(direction=impairment.direction, seed=impairment.seed):
-        message = f"{line!r} impairs nothing; write {NOTHING}"
+        message = f"{rule!r} impairs nothing; write {NOTHING}"
         raise ValueError(message)
     if impairment.jitter > impairment.delay:
-        message = f"jitter {_duration_text(impairment.jitter)} is more than the delay"
+        message = f"jitter {duration_text(impairment.jitter)} is more than the delay"
         raise ValueError(message)
     return impairment
-
-
-def _probability(text: str) -> float:
-    match = _PERCENT.fullmatch(text)
-    if match is None or float(match[1]) > 100:
-        message = f"{text!r} is not a percentage, such as 0.5%"
-        raise ValueError(message)
-    return float(match[1]) / 100
-
-
-def _duration(text: str) -> float:
-    match = _DURATION.fullmatch(text)
-    if match is None or float(match[1]) * _SECONDS[match[2]] > _LONGEST:
-        message = f"{text!r} is not a time up to {_LONGEST:g} s, such as 20ms"
-        raise ValueError(message)
-    return float(match[1]) * _SECONDS[match[2]]
-
-
-def _rate(text: str) -> float:
-    match = _RATE.fullmatch(text)
-    if match is None or not float(match[1]):
-        message = f"{text!r} is not a rate, such as 10mbit"
-        raise ValueError(message)
-    return float(match[1]) * _BITS[match[2]]
 
 
 def _number(low: int, high: int) -> Callable[[str], int]:
@@ -141,15 +136,15 @@ def _word(*allowed: str) -> Callable[[str], str]:
 
 
 _PARSERS: Final[dict[str, Callable[[str], float | int | str]]] = {
-    "loss": _probability,
+    "loss": parse_probability,
     "burst": _burst,
-    "delay": _duration,
-    "jitter": _duration,
-    "reorder": _probability,
-    "detour": _duration,
-    "duplicate": _probability,
-    "corrupt": _probability,
-    "rate": _rate,
+    "delay": parse_duration,
+    "jitter": parse_duration,
+    "reorder": parse_probability,
+    "detour": parse_duration,
+    "duplicate": parse_probability,
+    "corrupt": parse_probability,
+    "rate": parse_rate,
     "queue": _number(1, 100_000),
     "mtu": _number(68, 65535),
     "blackhole": _word("icmp"),
@@ -158,23 +153,14 @@ _PARSERS: Final[dict[str, Callable[[str], float | int | str]]] = {
 }
 
 
+_TEXTS: Final[dict[object, Callable[[float], str]]] = {
+    parse_probability: probability_text,
+    parse_duration: duration_text,
+    parse_rate: rate_text,
+}
+
+
 def _text(name: str, value: float | str) -> str:
     if isinstance(value, float):
-        if _PARSERS[name] is _probability:
-            return f"{value * 100:.10g}%"
-        if _PARSERS[name] is _duration:
-            return _duration_text(value)
-        if _PARSERS[name] is _rate:
-            return _rate_text(value)
-        return f"{value:g}"
+        return _TEXTS.get(_PARSERS[name], "{:g}".format)(value)
     return str(value)
-
-
-def _duration_text(seconds: float) -> str:
-    unit = next(unit for unit in ("s", "ms", "us") if seconds >= _SECONDS[unit] or unit == "us")
-    return f"{seconds / _SECONDS[unit]:.10g}{unit}"
-
-
-def _rate_text(bits: float) -> str:
-    unit = next(unit for unit in ("gbit", "mbit", "kbit", "bit") if bits >= _BITS[unit] or unit == "bit")
-    return f"{bits / _BITS[unit]:.10g}{unit}"

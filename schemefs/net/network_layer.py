@@ -16,7 +16,7 @@ from schemefs.errors import SchemeError
 from schemefs.net.addresses import is_multicast, presentation
 from schemefs.net.buffer import Chunks
 from schemefs.net.error_reason import ErrorReason
-from schemefs.net.impairment import Impairment
+from schemefs.net.impairment import AnyImpairment
 from schemefs.net.offload import Offload
 from schemefs.net.reader_turns import ReaderTurns
 
@@ -307,14 +307,14 @@ class Interface(Protocol):
         """Configured addresses that another host has (RFC 5227) -> its hardware address. They are not used."""
 
     @property
-    def impairments(self) -> Sequence[Impairment]:
+    def impairments(self) -> Sequence[AnyImpairment]:
         """The impairments in effect, each with its seed; empty: none."""
 
-    def impair(self, impairments: Sequence[Impairment], now: float) -> None:
-        """Replace the impairments."""
+    def impair(self, impairments: Sequence[AnyImpairment], now: float) -> None:
+        """Replace the impairments. EOPNOTSUPP: the link takes none."""
 
     def impairment_effects(self) -> Iterable[str]:
-        """Yield a line of counters for each impaired direction."""
+        """Yield a line of counters for each impaired direction and each exact rule."""
 
     def neighbors(self) -> Iterable[NeighborEntry]:
         """Yield the neighbor table."""

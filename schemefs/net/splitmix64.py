@@ -5,7 +5,7 @@ Not for ports, identifiers or sequence numbers: a few of its numbers reveal all 
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Self
 
 _GOLDEN: Final = 0x9E3779B97F4A7C15
 _MASK: Final = 0xFFFFFFFFFFFFFFFF
@@ -18,6 +18,11 @@ class SplitMix64:
 
     def __init__(self, seed: int) -> None:
         self._state = seed & _MASK
+
+    @classmethod
+    def keyed(cls, key: int) -> Self:
+        """Return numbers that those of no similar key resemble: *key* itself is mixed first."""
+        return cls(cls(key).randrange(1 << 64))
 
     def random(self) -> float:
         """Return the next number, from 0 up to but not 1."""

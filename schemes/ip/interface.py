@@ -5,14 +5,13 @@ from __future__ import annotations
 import errno
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from schemefs.driver import Medium
 from schemefs.errors import SchemeError
 from schemefs.net import faults
 from schemefs.net.addresses import is_multicast, is_unicast_mac, mac_text, presentation, shares_prefix
-from schemefs.net.impaired_link import ImpairedLink
+from schemefs.net.impaired_link import ImpairedLink, check_impairable, seeded
 from schemefs.net.offload import NO_OFFLOAD, Offload
 from schemes.ip import ethernet, wire
 from schemes.ip.address_conflict import AddressConflictDetector
@@ -22,7 +21,7 @@ from schemes.ip.neighbors import NeighborTable
 
 if TYPE_CHECKING:
     from schemefs.driver import Link
-    from schemefs.net.impairment import Impairment
+    from schemefs.net.impairment import AnyImpairment
     from schemefs.net.network_layer import Sink
     from schemes.ip.neighbor import Neighbor, Queued
     from schemes.ip.network import Network
@@ -345,25 +344,23 @@ class IpInterface:
         return self.conflict_detector.duplicates
 
     @property
-    def impairments(self) -> tuple[Impairment, ...]:
+    def impairments(self) -> tuple[AnyImpairment, ...]:
         """The impairments in effect, with the chosen seeds; empty: none."""
         return self.link.impairments if isinstance(self.link, ImpairedLink) else ()
 
-    def impair(self, impairments: Sequence[Impairment], now: float) -> None:
-        """Replace the impairments. Frames that are delayed now are passed on at once."""
+    def impair(self, impairments: Sequence[AnyImpairment], now: float) -> None:
+        """Replace the impairments. Delayed frames are passed on at once. EOPNOTSUPP: the link takes none."""
+        check_impairable(self.link, impairments)
         if isinstance(self.link, ImpairedLink):
             for frame in self.link.remove(now):
                 self.counters.drop("full_link", frame[self.link.network_offset(frame) :])
             self.link = self.link.inner
         if impairments:
-            seeded = (
-                replace(one, seed=self.random.getrandbits(32)) if one.seed is None else one for one in impairments
-            )
-            self.link = ImpairedLink(self.link, tuple(seeded), self.timers)
+            self.link = ImpairedLink(self.link, seeded(impairments, self.random), self.timers, now)
         self.network.invalidate(f"ifaces/{self.name}/impair")
 
     def impairment_effects(self) -> Iterable[str]:
-        """Yield a line of counters for each impaired direction."""
+        """Yield a line of counters for each impaired direction and each exact rule."""
         return self.link.lines() if isinstance(self.link, ImpairedLink) else ()
 
     def neighbors(self) -> Iterable[Neighbor]:

@@ -120,6 +120,11 @@ class IpScheme(ConversationScheme):
         """Remove the interface."""
         self.network.detach(link.name, now)
 
+    def ended(self, now: float) -> None:
+        """End the impairments: the log gets their counts, and the rules that never matched."""
+        for interface in self.network.interfaces.values():
+            interface.impair((), now)
+
 
 class _IpDirectory(StaticDirectory):
     """`ip/`: the declared files, and every protocol by number or name."""

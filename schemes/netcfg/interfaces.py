@@ -184,9 +184,7 @@ def _state_file(context: SchemeContext, interface: Interface) -> TextFile:
 
 def _impair_file(context: SchemeContext, interface: Interface) -> TextFile:
     def parse(lines: list[str]) -> list[Command]:
-        # The text of a read can be written back: its counters are comment lines. `none` adds nothing to other lines.
-        lines = [line for line in lines if not line.startswith("#")]
-        impairments = parse_impairments([line for line in lines if line != NOTHING] or [NOTHING])
+        impairments = parse_impairments(lines)  # the text of a read can be written back: its counters are comments
         return [lambda now: interface.impair(impairments, now)]
 
     def read() -> str:
@@ -196,7 +194,7 @@ def _impair_file(context: SchemeContext, interface: Interface) -> TextFile:
     def lines() -> list[str]:
         return [str(impairment) for impairment in interface.impairments]
 
-    return LinesFile(context, parse, lines, read).described("impairments: loss 1% delay 20ms …; none")
+    return LinesFile(context, parse, lines, read).described("impairments: loss 1% delay 20ms; drop tcp syn 1…; none")
 
 
 def _neighbors_directory(context: SchemeContext, interface: Interface) -> Directory:

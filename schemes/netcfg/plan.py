@@ -13,7 +13,7 @@ from schemefs.config import interface_config
 from schemefs.document import Document, InterfaceDocument
 from schemefs.held_octets import parse_limit
 from schemefs.net.addresses import parse_unicast_mac, presentation
-from schemefs.net.impairment import Impairment, parse_impairments
+from schemefs.net.impairment import AnyImpairment, parse_impairments
 from schemes.netcfg.grammar import (
     Rule,
     parse_domain,
@@ -44,7 +44,7 @@ class _Target:
     is_up: bool
     addresses: list[tuple[bytes, int]]
     neighbors: dict[bytes, bytes]
-    impairments: tuple[Impairment, ...]
+    impairments: tuple[AnyImpairment, ...]
     dhcp: bool
 
 

@@ -9,8 +9,10 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar, Final
 
+from schemefs.document import LOOPBACK
 from schemefs.errors import SchemeError
 from schemefs.net.addresses import mac_text, parse_number, presentation
+from schemefs.net.impairment import parse_impairments
 from schemefs.net.network_layer import NetworkLayer
 from schemefs.scheme import Caller, Scheme, SchemeContext, StaticDirectory, TextFile, WriteForm
 from schemes.netcfg.commands import Command, CommandFile, check_privileged, each_line
@@ -42,7 +44,9 @@ ifaces/<if>/                      the same as in Redox: mac mtu state stats addr
                                   neighbors/{list,add,rm}   echo '10.0.2.9 52-55-0a-00-02-09' >neighbors/add
 ifaces/<if>/impair                impairments: echo 'loss 1% delay 20ms jitter 5ms' >impair; echo none >impair
                                   loss burst delay jitter reorder detour duplicate corrupt rate queue mtu
-                                  blackhole icmp, direction in|out|both, seed (a line for each direction, or one)
+                                  blackhole icmp, direction in|out|both, seed (a line for each direction, or one);
+                                  drop|hold|duplicate|corrupt|reorder single packets: 'drop tcp syn 1; drop data 3..5',
+                                  'hold synack 1 500ms', 'drop all from 10s for 2s'; a read shows what each rule did
 ifaces/<if>/dhcp                  an address by DHCP: echo on >dhcp; off, renew; read the lease
 route/{list,add,rm}               echo 'default via 10.0.2.2' >route/add; dev, src, metric, onlink may follow
                                   echo default >route/rm
@@ -125,12 +129,19 @@ class NetcfgScheme(Scheme):
         context.names.on_change.append(lambda what: self._changed(f"resolv/{what}"))
 
     def link_attached(self, link: Link, now: float) -> None:
-        """Apply the daemon's configuration file once all its interfaces are attached."""
+        """Apply the daemon's configuration file once all its interfaces are attached, and `--impair`."""
         self._dhcp.links[link.name] = link
+        self._impair_at_start(link.name, now)
         document = self._to_apply
         if document is not None and set(document.interfaces) <= set(self._network.interfaces):
             self._to_apply = None
             self._configuration.apply_document(document, now)
+
+    def _impair_at_start(self, name: str, now: float) -> None:
+        config = self.context.config
+        if config.impair and name == (config.interfaces[0].name if config.interfaces else LOOPBACK):
+            self._network.interfaces[name].impair(parse_impairments(config.impair.splitlines()), now)
+            config.impair = ""  # an interface that is added later is another one
 
     def link_detached(self, link: Link, now: float) -> None:
         """Drop the interface's lease, files and configuration."""

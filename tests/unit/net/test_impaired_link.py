@@ -7,26 +7,14 @@ from itertools import pairwise
 
 import dpkt
 
-from schemefs.net.impaired_link import ImpairedLink
-from schemefs.net.impairment import parse_impairments
 from schemefs.net.offload import GSO_TCPV4, NEEDS_CHECKSUM, NO_OFFLOAD, Offload
 from schemefs.net.splitmix64 import SplitMix64
-from schemefs.timers import Timers
-from tests.support.ip_host import MAC, PEER_MAC, MemoryLink
+from tests.support.impaired_ends import TwoEnds
+from tests.support.ip_host import MAC, PEER_MAC
 
 
-class TwoEnds:
-    """An impaired link between two ends that record: frames sent on, and frames received with their times."""
-
-    def __init__(self, *lines: str) -> None:
-        self.timers = Timers()
-        self.link = MemoryLink()
-        self.link.room = 100_000
-        self.arrived: list[tuple[float, bytes]] = []
-        self.space: list[float] = []
-        self.link.receive = lambda frame, offload, now: self.arrived.append((now, bytes(frame)))
-        self.link.on_space = self.space.append
-        self.impaired = ImpairedLink(self.link, parse_impairments(list(lines)), self.timers)
+class Numbered(TwoEnds):
+    """Frames of an unknown type, with numbers."""
 
     def sends(self, count: int, now: float = 0.0, size: int = 100) -> None:
         for number in range(count):
@@ -35,18 +23,9 @@ class TwoEnds:
     def sent(self) -> list[int]:
         return [int.from_bytes(octets[14:18], "big") for octets, _ in self.link.sent]
 
-    def until(self, deadline: float) -> None:
-        while self.timers.next_deadline() <= deadline:
-            self.timers.on_deadline(self.timers.next_deadline())
-
 
 def frame(number: int, size: int = 100) -> bytes:
     return (MAC + PEER_MAC + b"\x88\xb5" + number.to_bytes(4, "big")).ljust(size, b".")
-
-
-def counts(ends: TwoEnds, direction: str = "out") -> dict[str, int]:
-    line = next(line for line in ends.impaired.lines() if line.startswith(f"# {direction}:"))
-    return {name: int(value) for name, _, value in (word.partition("=") for word in line.split()[2:])}
 
 
 def test_splitmix64_gives_the_published_numbers():
@@ -58,16 +37,16 @@ def test_splitmix64_gives_the_published_numbers():
 def test_one_frame_in_a_hundred_is_lost_and_the_same_ones_with_the_same_seed():
     survivors = []
     for seed in (7, 7, 8):
-        ends = TwoEnds(f"loss 1% seed {seed}")
+        ends = Numbered(f"loss 1% seed {seed}")
         ends.sends(10_000)
         survivors.append(ends.sent())
-        assert counts(ends)["dropped_lost"] == 10_000 - len(survivors[-1])
+        assert ends.counts()["dropped_lost"] == 10_000 - len(survivors[-1])
     assert survivors[0] == survivors[1] != survivors[2]
     assert 9_860 < len(survivors[0]) < 9_940
 
 
 def test_bursts_lose_the_same_share_but_in_a_row():
-    ends = TwoEnds("loss 10% burst 5 seed 1")
+    ends = Numbered("loss 10% burst 5 seed 1")
     ends.sends(20_000)
     sent = ends.sent()
     lost = 20_000 - len(sent)
@@ -77,13 +56,13 @@ def test_bursts_lose_the_same_share_but_in_a_row():
 
 
 def test_everything_is_lost_with_100_percent():
-    ends = TwoEnds("loss 100% seed 1")
+    ends = Numbered("loss 100% seed 1")
     ends.sends(100)
     assert ends.sent() == []
 
 
 def test_the_directions_lose_different_frames():
-    ends = TwoEnds("loss 50% seed 3")
+    ends = Numbered("loss 50% seed 3")
     for number in range(64):
         ends.impaired.send((frame(number),), NO_OFFLOAD, 0.0)
         ends.link.receive(memoryview(frame(number)), NO_OFFLOAD, 0.0)
@@ -93,18 +72,18 @@ def test_the_directions_lose_different_frames():
 
 
 def test_a_delayed_frame_is_passed_on_at_its_time_and_not_before():
-    ends = TwoEnds("delay 20ms")
+    ends = Numbered("delay 20ms")
     ends.sends(1, now=1.0)
     ends.until(1.0199)
     assert ends.sent() == []
-    assert counts(ends)["held"] == 1
+    assert ends.counts()["held"] == 1
     ends.until(1.0201)
     assert ends.sent() == [0]
     assert ends.timers.next_deadline() == math.inf
 
 
 def test_jitter_varies_the_delay_and_keeps_the_order():
-    ends = TwoEnds("delay 20ms jitter 15ms direction in seed 5")
+    ends = Numbered("delay 20ms jitter 15ms direction in seed 3")
     for number in range(50):
         ends.link.receive(memoryview(frame(number)), NO_OFFLOAD, number * 0.001)
     ends.until(1.0)
@@ -115,7 +94,7 @@ def test_jitter_varies_the_delay_and_keeps_the_order():
 
 
 def test_reordering_changes_the_order_and_loses_nothing():
-    ends = TwoEnds("reorder 10% detour 3ms seed 2")
+    ends = Numbered("reorder 10% detour 3ms seed 1")
     for number in range(100):
         now = number * 0.001
         ends.until(now)
@@ -123,17 +102,17 @@ def test_reordering_changes_the_order_and_loses_nothing():
     ends.until(1.0)
     assert sorted(ends.sent()) == list(range(100)) != ends.sent()
     late = [number for index, number in enumerate(ends.sent()) if number < max(ends.sent()[: index + 1])]
-    assert len(late) == counts(ends)["reordered"] > 0
+    assert len(late) == ends.counts()["reordered"] > 0
 
 
 def test_a_duplicate_is_an_equal_frame():
-    ends = TwoEnds("duplicate 100%")
+    ends = Numbered("duplicate 100%")
     ends.sends(3)
     assert ends.sent() == [0, 0, 1, 1, 2, 2]
 
 
 def test_corruption_turns_one_bit():
-    ends = TwoEnds("corrupt 100% seed 9")
+    ends = Numbered("corrupt 100% seed 9")
     ends.sends(20)
     for number, (octets, _) in enumerate(ends.link.sent):
         turned = int.from_bytes(octets, "big") ^ int.from_bytes(frame(number), "big")
@@ -141,9 +120,9 @@ def test_corruption_turns_one_bit():
 
 
 def test_a_rate_spaces_frames_and_a_full_queue_loses():
-    ends = TwoEnds("rate 1mbit queue 5 direction out")
+    ends = Numbered("rate 1mbit queue 5 direction out")
     ends.sends(8, size=125)  # 1 ms each
-    assert counts(ends)["dropped_queue_full"] == 3
+    assert ends.counts()["dropped_queue_full"] == 3
     for milliseconds in range(1, 6):
         ends.until(milliseconds * 0.001 + 1e-9)
         assert len(ends.sent()) == milliseconds
@@ -153,21 +132,21 @@ def test_a_rate_spaces_frames_and_a_full_queue_loses():
 
 
 def test_frames_larger_than_the_mtu_are_dropped():
-    ends = TwoEnds("mtu 1280")
+    ends = Numbered("mtu 1280")
     ends.sends(1, size=14 + 1280)
     ends.sends(1, size=14 + 1281)
     assert len(ends.sent()) == 1
-    assert counts(ends)["dropped_larger_than_mtu"] == 1
+    assert ends.counts()["dropped_larger_than_mtu"] == 1
 
 
 def test_a_black_hole_drops_icmp_and_nothing_else():
-    ends = TwoEnds("blackhole icmp")
+    ends = Numbered("blackhole icmp")
     for protocol in (1, 6):
         ip = dpkt.ip.IP(src=b"\x0a\0\0\1", dst=b"\x0a\0\0\2", p=protocol, data=b"x" * 30)
         octets = bytes(dpkt.ethernet.Ethernet(dst=MAC, src=PEER_MAC, type=0x0800, data=ip))
         ends.impaired.send((octets,), NO_OFFLOAD, 0.0)
     ends.sends(1)
-    assert counts(ends)["dropped_blackholed"] == 1
+    assert ends.counts()["dropped_blackholed"] == 1
     assert len(ends.link.sent) == 2
 
 
@@ -175,10 +154,10 @@ def test_a_super_segment_is_cut_before_it_is_impaired():
     tcp = dpkt.tcp.TCP(sport=1, dport=2, seq=1, data=bytes(4000), sum=0)
     ip = dpkt.ip.IP(src=b"\x0a\0\0\1", dst=b"\x0a\0\0\2", p=6, len=4040)
     head = bytes(dpkt.ethernet.Ethernet(dst=MAC, src=PEER_MAC, type=0x0800)) + bytes(ip)[:20] + bytes(tcp)[:20]
-    ends = TwoEnds("loss 50% seed 4")
+    ends = Numbered("loss 50% seed 4")
     offload = Offload(NEEDS_CHECKSUM, GSO_TCPV4, 54, 1000, 34, 16)
     ends.impaired.send((head, bytes(4000)), offload, 0.0)
-    assert counts(ends)["frames"] == 4
+    assert ends.counts()["frames"] == 4
     assert 0 < len(ends.link.sent) < 4
     for octets, left in ends.link.sent:
         assert len(octets) == 1054
@@ -186,7 +165,7 @@ def test_a_super_segment_is_cut_before_it_is_impaired():
 
 
 def test_a_full_link_delays_frames_and_loses_none():
-    ends = TwoEnds("delay 1ms")
+    ends = Numbered("delay 1ms")
     ends.link.room = 2
     ends.sends(5)
     ends.until(0.01)
@@ -198,16 +177,16 @@ def test_a_full_link_delays_frames_and_loses_none():
 
 
 def test_an_unimpaired_direction_bypasses_the_impairment():
-    ends = TwoEnds("delay 1ms direction in")
+    ends = Numbered("delay 1ms direction in")
     ends.link.room = 0
     assert not ends.impaired.send((frame(0),), NO_OFFLOAD, 0.0)
-    ends = TwoEnds("delay 1ms direction out")
+    ends = Numbered("delay 1ms direction out")
     ends.link.receive(memoryview(frame(1)), NO_OFFLOAD, 0.5)
     assert ends.arrived == [(0.5, frame(1))]
 
 
 def test_after_removal_the_link_is_as_it_was_and_delayed_frames_have_arrived():
-    ends = TwoEnds("delay 5s")
+    ends = Numbered("delay 5s")
     before = ends.impaired.receive
     ends.sends(3)
     ends.link.receive(memoryview(frame(9)), NO_OFFLOAD, 0.0)
