@@ -15,11 +15,11 @@ import click
 
 from schemefs.command import completion, mountpoint
 from schemefs.errors import StartError, printable_lines
+from schemefs.lab import requirements
 
 DEFAULT_HOSTS: Final = "client,server"
 WRONG_LAB: Final = 2
 
-_TUN: Final = "/dev/net/tun"
 _COMMAND: Final = "schemefs.command.lab_command"
 
 EXAMPLES = """
@@ -79,7 +79,7 @@ def _run(file: str | None, words: tuple[str, ...], options: dict[str, Any], *, s
         topology = Topology.from_file(file)
     words = _command(words, shell=shell)
     mountpoint.check_fuse()
-    _check_tun()
+    requirements.check_tun()
 
     from schemefs import plugins  # noqa: PLC0415 - after the checks: the imports take most of the time of a start
     from schemefs.lab import outer_process  # noqa: PLC0415
@@ -105,12 +105,6 @@ def _command(words: tuple[str, ...], *, shell: bool) -> tuple[str, ...]:
             f"{words[0]} can't be run: it is not executable" if is_there else f"there is no command {words[0]!r}"
         )
     return words
-
-
-def _check_tun() -> None:
-    if not os.access(_TUN, os.R_OK | os.W_OK):
-        reason = "there is no" if not Path(_TUN).exists() else "no permission to open"
-        raise StartError(f"{reason} {_TUN}, which a lab needs (modprobe tun; chmod 666 {_TUN})")
 
 
 def _fail(sentence: str) -> NoReturn:

@@ -1,7 +1,7 @@
 """A lab without a command: `python -m schemefs.lab.held` reads a topology, and keeps the lab until its input ends.
 
 Standard input is the topology, pickled, behind its length of 4 octets. Standard output gets one line: `running PID`,
-the first process, or `failed SENTENCE`.
+the first process, or `failed SENTENCE`, or `forbidden SENTENCE` where this machine does not allow a lab.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from schemefs import plugins
 from schemefs.errors import StartError
 from schemefs.lab import outer_process
 from schemefs.lab.first_process import FirstProcess
+from schemefs.lab.requirements import ForbiddenError
 
 LENGTH: Final = Struct(">I")
 
@@ -30,7 +31,7 @@ def main() -> int:
     except outer_process.Interrupted as interrupted:
         return 128 + interrupted.number
     except StartError as error:
-        print(f"failed {error}", flush=True)  # noqa: T201
+        print("forbidden" if isinstance(error, ForbiddenError) else "failed", error, flush=True)  # noqa: T201
         return outer_process.WRONG_LAB
 
 

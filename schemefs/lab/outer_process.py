@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final, NoReturn, TextIO
 
 from schemefs.errors import StartError
 from schemefs.lab import namespaces
+from schemefs.lab.requirements import ForbiddenError
 from schemefs.lab.signals import FORWARDED, is_from_terminal
 
 if TYPE_CHECKING:
@@ -143,14 +144,14 @@ def _raise_failure(line: str) -> None:
 def make_namespaces(first: FirstProcess) -> None:
     """Move to a user namespace unless this is root, and let children have process ids of their own.
 
-    StartError: this system forbids user namespaces.
+    ForbiddenError: this system forbids user namespaces.
     """
     first.allow_other = namespaces.may_administer()
     if not first.allow_other:
         try:
             namespaces.become_root_of_new_users()
         except OSError as error:
-            raise StartError(_refusal(error)) from None
+            raise ForbiddenError(_refusal(error)) from None
     namespaces.unshare(namespaces.NEW_PIDS)
 
 

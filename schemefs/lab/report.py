@@ -1,7 +1,7 @@
 """The closing report of a lab: what each link, each rule and each TCP connection did.
 
-    observe(trees)                            at the start: the routers observe the connections that they forward
-    report = collect(topology, trees, 2.5)    at the end, while the routers still run
+    before = observe(trees)                           at the start: the routers observe the connections they forward
+    report = collect(topology, trees, 2.5, before)    at the end, while the routers still run
     report_text(report); report.as_json()
 
 *trees* are the paths of the routers' trees by their names. Frames are those of the first router's end of a link: what
@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from schemefs.lab.router_files import (
     DirectionReport,
+    Drops,
     FlowReport,
     ImpairReport,
     read_counters,
@@ -25,6 +26,7 @@ from schemefs.lab.router_files import (
     read_impair,
 )
 from schemefs.lab.topology import Link, Topology
+from schemefs.net.impairment import parse_impairment
 
 FRAME_COUNTERS: Final = ("received_frames", "received_octets", "sent_frames", "sent_octets")
 
@@ -41,6 +43,17 @@ class LinkReport:
     octets: Mapping[str, int]
     impair: ImpairReport
     drops: Mapping[str, int]  # by reason, at the ends of all its routers, without those of impairments
+
+    def acted(self, rule: str) -> int:
+        """Return how many frames an exact rule acted on, in both directions. KeyError: it is not in force.
+
+        ValueError: *rule* is none. It may be in other words than in the file.
+        """
+        return {one.rule: one.acted_in + one.acted_out for one in self.impair.rules}[str(parse_impairment(rule))]
+
+    def counted(self, counter: str, *directions: str) -> int:
+        """Return a counter of the impairments, such as dropped_lost; of `in` and `out`, or of *directions*."""
+        return sum(self.impair.directions.get(way, {}).get(counter, 0) for way in directions or ("in", "out"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,15 +75,36 @@ class LabReport:
         return table
 
 
-def observe(trees: Mapping[str, Path]) -> None:
-    """Let each router observe the TCP connections that it forwards from now on."""
+def observe(trees: Mapping[str, Path]) -> dict[str, Drops]:
+    """Let each router observe the TCP connections that it forwards from now on; return what it has dropped before.
+
+    A router that starts announces its addresses on links that are not up yet: the lab's programs do not see that.
+    """
     for tree in trees.values():
         (tree / "netcfg/stats/flows").write_text("on\n")
+    return drops_since({}, trees)
 
 
-def collect(topology: Topology, trees: Mapping[str, Path], seconds: float) -> LabReport:
-    """Read the report from the trees. OSError: one can't be read."""
-    drops = {name: read_drops(tree / "netcfg/stats/drops") for name, tree in trees.items()}
+def drops_since(before: Mapping[str, Drops], trees: Mapping[str, Path]) -> dict[str, Drops]:
+    """Return what each router has dropped since *before*."""
+    return {
+        name: _without(read_drops(tree / "netcfg/stats/drops"), before.get(name, {})) for name, tree in trees.items()
+    }
+
+
+def _without(drops: Drops, before: Drops) -> Drops:
+    left = {
+        source: {reason: count - before.get(source, {}).get(reason, 0) for reason, count in reasons.items()}
+        for source, reasons in drops.items()
+    }
+    return {source: {reason: count for reason, count in reasons.items() if count} for source, reasons in left.items()}
+
+
+def collect(
+    topology: Topology, trees: Mapping[str, Path], seconds: float, before: Mapping[str, Drops] | None = None
+) -> LabReport:
+    """Read the report from the trees. *before* is what `observe` returned. OSError: a tree can't be read."""
+    drops = drops_since(before or {}, trees)
     interfaces = {(end.owner, end.name) for link in topology.links for end in link.ends}
     return LabReport(
         seconds=seconds,
@@ -90,9 +124,7 @@ def collect(topology: Topology, trees: Mapping[str, Path], seconds: float) -> La
     )
 
 
-def link_report(
-    link: Link, trees: Mapping[str, Path], drops: Mapping[str, Mapping[str, Mapping[str, int]]]
-) -> LinkReport:
+def link_report(link: Link, trees: Mapping[str, Path], drops: Mapping[str, Drops]) -> LinkReport:
     """Read the report of one link; *drops* are those of its routers, by interface and reason."""
     router, name = link.impaired.owner, link.impaired.name
     interface = trees[router] / "netcfg/ifaces" / name

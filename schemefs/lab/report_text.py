@@ -20,7 +20,7 @@ from schemefs.lab.router_files import DirectionReport, FlowReport, ImpairReport
 
 MOST_FLOWS: Final = 20  # lines; those with most retransmissions are shown
 _SUFFIXES: Final = ("B", "kB", "MB", "GB", "TB")
-_COUNTED: Final = ("frames", "held")
+_SAID_ELSEWHERE: Final = ("frames", "octets", "held", "dropped_by_rule", "held_by_rule")
 
 
 def report_text(report: LabReport) -> str:
@@ -83,7 +83,7 @@ def _impair_lines(impair: ImpairReport) -> Iterator[str]:
 
 def _effects(counters: Mapping[str, int]) -> str:
     """Return `61 frames, 1 lost, 2 duplicated`."""
-    others = [(name, count) for name, count in counters.items() if name not in _COUNTED and count]
+    others = [(name, count) for name, count in counters.items() if name not in _SAID_ELSEWHERE and count]
     changed = [f"{count} {name.removeprefix('dropped_').replace('_', ' ')}" for name, count in others]
     return ", ".join([f"{counters.get('frames', 0)} frames", *(changed or ["none dropped or changed"])])
 

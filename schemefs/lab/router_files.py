@@ -13,6 +13,9 @@ _RULE: Final = re.compile(r"# rule (.*): in=(\d+) out=(\d+) seen=(\d+)( never ma
 _DROP: Final = re.compile(r"(\S+) (\S+)=(\d+)(?: .*)?")
 _IMPAIRED: Final = "weather_"  # drops of impairments, which are counted with their rules
 
+Drops = dict[str, dict[str, int]]
+"""For each scheme and interface of a router the dropped frames by reason."""
+
 
 @dataclass(frozen=True, slots=True)
 class RuleCounts:
@@ -82,9 +85,9 @@ def read_impair(path: Path) -> ImpairReport:
     return ImpairReport(said, directions, tuple(rules))
 
 
-def read_drops(path: Path) -> dict[str, dict[str, int]]:
-    """Return for each scheme and interface the frames that were dropped, by reason, but for impairments."""
-    found: dict[str, dict[str, int]] = {}
+def read_drops(path: Path) -> Drops:
+    """Return how many frames were dropped, but for impairments."""
+    found: Drops = {}
     for line in path.read_text().splitlines():
         drop = _DROP.fullmatch(line)
         if drop and not drop[2].startswith(_IMPAIRED):

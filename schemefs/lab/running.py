@@ -21,6 +21,7 @@ from schemefs.errors import StartError
 from schemefs.lab import enter
 from schemefs.lab.held import LENGTH
 from schemefs.lab.places import PROGRAMS, SCHEME, network_of
+from schemefs.lab.requirements import ForbiddenError
 from schemefs.lab.topology import Topology
 
 _END_TIMEOUT: Final = 15.0  # seconds, on a busy machine
@@ -35,7 +36,7 @@ class RunningLab:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Start the lab; return when its network is there. StartError: the reason why not."""
+        """Start the lab; return when its network is there. StartError: why not; ForbiddenError: this machine."""
         octets = pickle.dumps(self.topology)
         process = self._process = subprocess.Popen(
             [sys.executable, "-m", "schemefs.lab.held"],
@@ -50,7 +51,8 @@ class RunningLab:
             process.stdin.flush()
             key, _, text = process.stdout.readline().decode().rstrip("\n").partition(" ")
             if key != "running":
-                raise StartError(text or "the lab ended during its start")
+                kind = ForbiddenError if key == "forbidden" else StartError
+                raise kind(text or "the lab ended during its start")
         except BaseException:
             self.stop()
             raise

@@ -3,8 +3,9 @@
     def test_x(scheme_mount):
         assert "127.0.0.1/8" in (scheme_mount.path / "netcfg/iface/lo/addr").read_text()
 
-`scheme_mount` needs /dev/fuse only; `tap_network` needs root. Both are made for each test; those called `module_…` are
-shared by the tests of a module. The report of a failed test has the daemon's log.
+`scheme_mount` needs /dev/fuse only; `tap_network` needs root; `lab` needs user namespaces or root. They are made for
+each test; those called `module_…` are shared by the tests of a module. The report of a failed test has the daemon's
+log, and that of the lab.
 """
 
 from __future__ import annotations
@@ -16,12 +17,14 @@ import pytest
 
 if TYPE_CHECKING:
     from schemefs.scheme import Scheme
+    from schemefs.testing.lab import Lab
     from schemefs.testing.mount import SchemeMount
     from schemefs.testing.network import Namespace, TapNetwork
 
 LOG_TAIL: Final = 20_000  # characters of log in a report
 
 _live: list[SchemeMount] = []  # the mounts of all fixtures in use
+_live_labs: list[Lab] = []
 
 
 @pytest.fixture(scope="session")
@@ -88,17 +91,41 @@ def module_tap_network(_no_leftovers: None) -> Iterator[TapNetwork]:
     yield from _networked()
 
 
+@pytest.fixture
+def lab() -> Iterator[Lab]:
+    """A network of ordinary programs, without root: `.hosts("client", "server")`, `.link(host)`, `.report()`."""
+    yield from _lab()
+
+
+@pytest.fixture(scope="module")
+def module_lab() -> Iterator[Lab]:
+    """As `lab`, shared by the tests of a module."""
+    yield from _lab()
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Add the logs of the mounts to the report of a failure."""
+    """Add the logs of the mounts, and the reports of the labs, to the report of a failure."""
     del item, call
     report = yield
     if report.failed:
         for mounted in _live:
             report.sections.append((f"log of the schemefs on {mounted.path}", mounted.log()[-LOG_TAIL:]))
+        for one in _live_labs:
+            report.sections.append(("report of the lab", one.failure_text()))
     return report
+
+
+def _lab() -> Iterator[Lab]:
+    from schemefs.testing.lab import Lab
+
+    made = Lab()
+    _live_labs.append(made)
+    yield made
+    _live_labs.remove(made)
+    made.close()
 
 
 def _mounted() -> Iterator[SchemeMount]:

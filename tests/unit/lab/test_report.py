@@ -79,8 +79,8 @@ def test_each_link_says_what_passed_and_what_its_rules_did(routers):
         "loss 1% delay 20ms seed 7\n"
         "drop tcp syn 1\n"
         "in drop udp\n"
-        "# in: frames=58 dropped_lost=1 dropped_queue_full=0 duplicated=2 held=3\n"
-        "# out: frames=61 dropped_lost=0 dropped_queue_full=0 duplicated=0 held=0\n"
+        "# in: frames=58 dropped_lost=1 dropped_by_rule=1 dropped_queue_full=0 duplicated=2 octets=4321 held=3\n"
+        "# out: frames=61 dropped_lost=0 dropped_by_rule=0 dropped_queue_full=0 duplicated=0 octets=97 held=0\n"
         "# rule drop tcp syn 1: in=1 out=0 seen=3\n"
         "# rule in drop udp: in=0 out=0 seen=0 never matched\n",
     )  # fmt: skip
@@ -93,6 +93,21 @@ def test_each_link_says_what_passed_and_what_its_rules_did(routers):
         "r1-r2: in 58 frames, 4.3 kB; out 61 frames, 97 kB\n"
         "r2-server: in 58 frames, 4.3 kB; out 61 frames, 97 kB\n"
     )
+
+
+def test_a_test_asks_for_the_counts_of_a_link(routers):
+    routers.write(
+        "r1", "netcfg/ifaces/client/impair",
+        "loss 1% seed 7\nhold tcp synack 1 500ms\n# in: frames=5 dropped_lost=1 held=0\n"
+        "# out: frames=7 dropped_lost=2 held=0\n"
+        "# rule hold tcp synack 1 500ms: in=1 out=2 seen=3\n",
+    )  # fmt: skip
+    link = collect(routers.topology, routers.trees, 1.0).links[0]
+    assert [link.counted("dropped_lost", *ways) for ways in ((), ("in",), ("out",))] == [3, 1, 2]
+    assert link.counted("corrupted") == 0
+    assert link.acted("hold tcp synack 1 0.5s") == 3
+    with pytest.raises(KeyError):
+        link.acted("drop tcp syn 1")
 
 
 def test_one_direction_says_nothing_of_the_other(routers):
@@ -154,6 +169,15 @@ def test_without_a_handshake_there_is_no_round_trip(routers):
     line = flow(state="open").replace("round_trip=0.041800 ", "")
     routers.write("r1", "netcfg/stats/flows", line)
     assert "tcp client:41234 > server:80: open after 1.23 s\n" in routers.text()
+
+
+def test_what_was_dropped_before_the_start_is_left_out(routers):
+    routers.write("r1", "netcfg/stats/drops", "client link_down=2\nip no_route=1\n")
+    before = observe(routers.trees)
+    routers.write("r1", "netcfg/stats/drops", "client link_down=2\nip no_route=3\nr2 ring_full=1\n")
+    report = collect(routers.topology, routers.trees, 1.0, before)
+    assert [dict(link.drops) for link in report.links] == [{}, {"ring_full": 1}, {}]
+    assert report.drops == {"r1": {"ip no_route": 2}, "r2": {}}
 
 
 def test_observe_writes_to_each_router(routers):

@@ -89,6 +89,11 @@ def test_options_of_one_host_are_lines_of_its_impairments():
     assert lab.links[0].impair == "loss 1% direction in seed 3\nloss 2% direction out seed 3"
 
 
+def test_exact_rules_take_no_seed():
+    lab = Topology.from_options(["a"], ["a=drop tcp syn 1; loss 1%; in hold synack 1 500ms; none"], seed=3)
+    assert lab.links[0].impair == "drop tcp syn 1\nloss 1% seed 3\nin hold synack 1 500ms"
+
+
 def test_a_chain_of_three_routers(described):
     lab = described(CHAIN)
     assert addresses(lab) == {
