@@ -6,6 +6,8 @@
     io_uring_*, clone3                  ENOSYS: a ring would make calls that no filter sees; the flags of clone3 are in
                                         memory, where a filter cannot read, and each libc falls back to clone
     new user or network namespaces, setns, pidfd_getfd   EPERM
+    ptrace that attaches, process_vm_writev  notified: allowed for processes of the program's own
+    ioctl TUNSETIFF                     EPERM: frames of a TUN device would be the host's network
     all others                          allowed; the kernel keeps that in a bitmap, and runs no filter for them
 
 Children inherit the filter, and nothing can take it back.
@@ -38,13 +40,15 @@ AF_UNIX: Final = 1
 CLONE_NEW: Final = 0x10000000 | 0x40000000  # CLONE_NEWUSER, CLONE_NEWNET
 FIONREAD: Final = 0x541B
 SIOCOUTQ: Final = 0x5411
+TUNSETIFF: Final = 0x400454CA
+PTRACE_ATTACH, PTRACE_SEIZE = 16, 0x4206
 SOCKET_IOCTLS: Final = (0x8900, 0x8A00)  # SIOC…, from and to
 
 NOTIFIED: Final = (
     "connect", "accept", "accept4", "bind", "listen", "getsockname", "getpeername", "setsockopt", "getsockopt",
-    "shutdown", "sendto", "recvfrom", "sendmsg", "recvmsg", "sendmmsg", "recvmmsg",
+    "shutdown", "sendto", "recvfrom", "sendmsg", "recvmsg", "sendmmsg", "recvmmsg", "process_vm_writev",
 )  # fmt: skip
-"""Notified whatever their arguments are; beside them socket and ioctl, by their arguments."""
+"""Notified whatever their arguments are; beside them socket, ioctl and ptrace, by their arguments."""
 
 
 class Instruction(NamedTuple):
@@ -95,6 +99,8 @@ def program(architecture: Architecture) -> list[Instruction]:
         code += _for(number[name], [_argument(0), *_if(JUMP_EQUAL, AF_UNIX, ALLOW), _return(otherwise)])
     for name in ("clone", "unshare"):
         code += _for(number[name], [_argument(0), *_if(JUMP_SET, CLONE_NEW, ERRNO | errno.EPERM), _return(ALLOW)])
+    attaches = [*_if(JUMP_EQUAL, PTRACE_ATTACH, NOTIFY), *_if(JUMP_EQUAL, PTRACE_SEIZE, NOTIFY)]
+    code += _for(number["ptrace"], [_argument(0), *attaches, _return(ALLOW)])
     return [*code, *_for(number["ioctl"], _ioctl()), _return(ALLOW)]
 
 
@@ -104,6 +110,7 @@ def _ioctl() -> list[Instruction]:
         _argument(1),
         *_if(JUMP_EQUAL, FIONREAD, NOTIFY),
         *_if(JUMP_EQUAL, SIOCOUTQ, NOTIFY),
+        *_if(JUMP_EQUAL, TUNSETIFF, ERRNO | errno.EPERM),
         Instruction(JUMP_GREATER_OR_EQUAL, 0, 2, first),
         Instruction(JUMP_GREATER_OR_EQUAL, 1, 0, end),
         _return(NOTIFY),

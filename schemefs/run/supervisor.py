@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from schemefs.errors import printable
-from schemefs.run import control, messages, names, opening, options
+from schemefs.run import control, messages, names, opening, options, tracing
 from schemefs.run.architectures import Architecture
 from schemefs.run.call import Call, Failed
 from schemefs.run.listener import Listener, Notification
@@ -46,6 +46,8 @@ HANDLERS: Final[Mapping[str, Handler]] = {
     "recvmsg": messages.recvmsg,
     "sendmmsg": messages.sendmmsg,
     "recvmmsg": messages.recvmmsg,
+    "ptrace": tracing.ptrace,
+    "process_vm_writev": tracing.process_vm_writev,
 }
 MOST_IDLE: Final = 4  # threads that wait for calls
 STACK: Final = 256 << 10  # octets of a thread's stack: hundreds of calls may wait

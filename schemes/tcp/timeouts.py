@@ -140,7 +140,8 @@ def _give_up(tcb: ControlBlock, sentence: str, reason: str, now: float) -> None:
 
 def state_timer_due(tcb: ControlBlock, now: float) -> None:
     """End what the state has waited for, or probe a silent peer."""
-    if tcb.sink is not None:
+    is_kept_alive = tcb.keepalive and tcb.state in _KEPT_ALIVE and not tcb.closed
+    if tcb.sink is not None and not is_kept_alive:  # then the timer only looks at how long the peer is silent
         tcb.sink(now, f"the time of {tcb.state} is over")
     if tcb.state in OPENING:
         waited = now - tcb.opened_at

@@ -42,6 +42,17 @@ def test_a_failure_is_the_last_word() -> None:
     assert "+1.000000 RST from 10.0.2.2:80 in state ESTABLISHED" in lines
 
 
+def test_a_keepalive_time_that_is_set_is_no_event() -> None:
+    tcp = established()
+    log = EventLog(0.0)
+    tcp.connection.record_to(log.log_event)
+    put = tcp.connection.settings["keepalive"].set
+    assert put is not None
+    put("60")
+    tcp.until(1.0)
+    assert log.ring.read(0, 1 << 16)[0] == b""
+
+
 def test_the_event_log_is_bounded() -> None:
     log = EventLog(0.0)
     for number in range(10_000):

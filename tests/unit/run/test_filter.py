@@ -77,6 +77,10 @@ def test_calls_on_sockets_are_notified(architecture: Architecture, name: str) ->
         ("ioctl", (0, 0x8A00), bpf.ALLOW),
         ("ioctl", (0, 0x5421), bpf.ALLOW),  # FIONBIO is the kernel's own
         ("ioctl", (0, 0x5401), bpf.ALLOW),  # TCGETS
+        ("ioctl", (0, 0x400454CA), EPERM),  # TUNSETIFF
+        ("ptrace", (0, 0), bpf.ALLOW),  # PTRACE_TRACEME
+        ("ptrace", (16, 1), bpf.NOTIFY),  # PTRACE_ATTACH
+        ("ptrace", (0x4206, 1), bpf.NOTIFY),  # PTRACE_SEIZE
     ],
 )
 def test_verdicts_by_arguments(
