@@ -152,7 +152,10 @@ class Finding:
     subject: str
     sentence: str
     fix: str = ""  # a command, in most cases
-    good: bool = True
+    good: bool = True  # False: a mount can't do without it
+    # False: what the subject is for can't be done here, and mounts do without it. A driver with a finding of its own
+    # name that does not work can't be used; that of the default driver is then not good either.
+    works: bool = True
     put_back: Callable[[], None] | None = None  # undoes what a killed daemon has left; raises DriverError
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from functools import partial
 
 from drivers.tap import host, tun, uplink
+from drivers.tap.permission import obstacle
 from drivers.tap.tap_record import TapRecord, records
 from schemefs.driver import DriverError, Finding
 
@@ -20,7 +21,8 @@ def examine() -> Iterator[Finding]:
     try:
         descriptor = tun.open_tun()
     except DriverError as error:
-        yield Finding("tap", str(error), fix="run as root, or mount with --driver loopback", good=os.geteuid() != 0)
+        fix = "run as root, or mount with --driver loopback"
+        yield Finding("tap", str(error), fix=fix, good=os.geteuid() != 0, works=False)
         return
     try:
         yield _offloads(descriptor)
@@ -44,6 +46,9 @@ def _offloads(descriptor: int) -> Finding:
     except OSError as error:
         fix = f"rm {tun.PATH}; mknod {tun.PATH} c 10 200"
         return Finding("tap", f"{tun.PATH} is not the kernel's: {error.strerror}", fix=fix, good=False)
+    missing = obstacle()
+    if missing:
+        return Finding("tap", f"{tun.PATH} can be opened, but {missing}", works=False)
     if has_virtio_header:
         return Finding("tap", f"{tun.PATH} can be used; checksums and segmentation can be left to the kernel")
     return Finding("tap", f"{tun.PATH} has no virtio_net_hdr: no offloads", fix="a kernel with CONFIG_TUN of its own")

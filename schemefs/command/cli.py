@@ -66,6 +66,10 @@ Examples:
 """
 
 
+# (good, works) of a finding of `schemefs doctor`
+MARKS = {(True, True): ("ok  ", "green"), (True, False): ("no  ", "yellow")}
+FAILURE = ("FAIL", "red")
+
 WAIT_EXAMPLE = """
 \b
 Example:
@@ -305,12 +309,12 @@ def which(descriptor: int) -> None:
 def doctor() -> None:
     """Check this machine for what a mount needs, and print each fix.
 
-    Stale mounts and TAP devices are found too. Status 1: a check failed.
+    Stale mounts and TAP devices are found too. `no`: mounts do without it. Status 1: a check failed.
     """
     good = True
     for finding in diagnosis.examine():
         good &= finding.good
-        mark, colour = ("ok  ", "green") if finding.good else ("FAIL", "red")
+        mark, colour = MARKS.get((finding.good, finding.works), FAILURE)
         # Names of mounts, devices and processes are anything that another user likes.
         click.echo(f"{click.style(mark, fg=colour)}  {printable(finding.subject)}: {printable(finding.sentence)}")
         if finding.fix:

@@ -6,15 +6,18 @@ import importlib
 import os
 import re
 import shutil
+import stat
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from schemefs.command import mountpoint
+from schemefs.command import default_driver, mountpoint
 from schemefs.driver import Finding
 from schemefs.errors import StartError
 from schemefs.fs import mountinfo
 
+_CAP_SYS_ADMIN: Final = 21  # linux/capability.h
 KERNEL: Final = (5, 11)  # the first with pidfds for select, FUSE's poll and stream files
 
 
@@ -23,10 +26,30 @@ def examine() -> Iterator[Finding]:
     yield _kernel()
     yield _fuse()
     yield _fusermount()
+    yield _privilege()
     yield _libfuse_hooks()
     yield _others()
     yield from _plugins()
     yield from _mounts()
+
+
+def _privilege() -> Finding:
+    """Look at what mount(2) needs: fusermount3 can't have more than its caller's bounding set."""
+    status = Path("/proc/self/status").read_text()
+    is_root = os.geteuid() == 0
+    if not _capabilities(status, "CapEff" if is_root else "CapBnd") >> _CAP_SYS_ADMIN & 1:
+        sentence = "CAP_SYS_ADMIN is not to be had here, and mount(2) needs it"
+        return Finding("mounting", sentence, fix="give it to the container: --cap-add SYS_ADMIN", good=False)
+    if not is_root and re.search(r"^NoNewPrivs:\s*1", status, re.MULTILINE):
+        sentence = "no_new_privs is set: fusermount3 can't become root"
+        return Finding("mounting", sentence, fix="start it without: sudo, setpriv --no-new-privs and systemd's "
+                       "NoNewPrivileges= set it", good=False)  # fmt: skip
+    return Finding("mounting", "is not forbidden")
+
+
+def _capabilities(status: str, which: str) -> int:
+    found = re.search(rf"^{which}:\s*([0-9a-f]+)", status, re.MULTILINE)
+    return int(found[1], 16) if found else 0
 
 
 def _kernel() -> Finding:
@@ -48,10 +71,20 @@ def _fuse() -> Finding:
 
 
 def _fusermount() -> Finding:
-    if shutil.which("fusermount3"):
-        return Finding("fusermount3", "is installed: users may mount")
+    path = shutil.which("fusermount3")
     needed = os.geteuid() != 0
-    return Finding("fusermount3", "is not installed: only root can mount", fix="apt-get install fuse3", good=not needed)
+    if path and os.stat(path).st_mode & stat.S_ISUID and os.stat(path).st_uid == 0:
+        return Finding("fusermount3", "is installed: users may mount")
+    if path:
+        sentence = f"{path} is not setuid root: only root can mount"
+        return Finding("fusermount3", sentence, fix=f"chmod u+s {path}", good=not needed, works=False)
+    return Finding(
+        "fusermount3",
+        "is not installed: only root can mount",
+        fix="apt-get install fuse3",
+        good=not needed,
+        works=False,
+    )
 
 
 def _libfuse_hooks() -> Finding:
@@ -70,7 +103,7 @@ def _others() -> Finding:
     if mountpoint.others_allowed(asked=True, private=False):
         return Finding("other users", f"may use {name}'s mounts with --allow-other")
     fix = f"as root: echo user_allow_other >>{mountpoint.FUSE_CONF}; then mount with --allow-other"
-    return Finding("other users", f"can't use a mount of {name}, and neither can root", fix=fix)
+    return Finding("other users", f"can't use a mount of {name}, and neither can root", fix=fix, works=False)
 
 
 def _plugins() -> Iterator[Finding]:
@@ -80,8 +113,17 @@ def _plugins() -> Iterator[Finding]:
     yield Finding("schemes", ", ".join(scheme.name for scheme in found.schemes), good=bool(found.schemes))
     for name, reason in found.missing.items():
         yield Finding(name, reason, fix="reinstall the package it is from, or remove it", good=False)
-    for driver in found.drivers.values():
-        yield from driver.examine()
+    findings = [finding for driver in found.drivers.values() for finding in driver.examine()]
+    unusable = {finding.subject: finding for finding in findings if not finding.works}
+    choice = default_driver.choose(plugins.default_candidates(), plugins.option_tables(), ())
+    for finding in findings:
+        yield replace(finding, good=False) if finding is unusable.get(choice.driver) else finding
+    yield Finding(
+        "default driver",
+        choice.driver + (f" ({choice.reason})" if choice.reason else ""),
+        fix="give another one: schemefs mount --driver loopback" if choice.driver in unusable else "",
+        good=choice.driver not in unusable,
+    )
 
 
 def _mounts() -> Iterator[Finding]:

@@ -54,6 +54,8 @@ _IPV6_FRAGMENT: Final = 44
 _IPV6_AUTHENTICATION: Final = 51
 _MOST_EXTENSION_HEADERS: Final = 16
 _U16: Final = Struct(">H")
+_IPV4: Final = Struct(">BxH2xHxB2x4s4s")
+_IPV6: Final = Struct(">4xHBx16s16s")
 _PORTS: Final = Struct(">HH")
 _TCP: Final = Struct(">HHIIBB")
 
@@ -96,18 +98,16 @@ def frame_fields(frame: Buffer, start: int) -> FrameFields:
 
 
 def _ipv4_fields(frame: Buffer, start: int) -> FrameFields:
-    source, destination = bytes(frame[start + 12 : start + 16]), bytes(frame[start + 16 : start + 20])
-    end = min(len(frame), start + _U16.unpack_from(frame, start + 2)[0])
-    protocol = frame[start + 9]
-    if _U16.unpack_from(frame, start + 6)[0] & 0x1FFF:
+    version_ihl, length, fragment, protocol, source, destination = _IPV4.unpack_from(frame, start)
+    end = min(len(frame), start + length)
+    if fragment & 0x1FFF:
         return FrameFields(ALL, f"fragment {protocol}", source, destination, end=end)
-    return _transport_fields(frame, start + (frame[start] & 15) * 4, end, protocol, source, destination)
+    return _transport_fields(frame, start + (version_ihl & 15) * 4, end, protocol, source, destination)
 
 
 def _ipv6_fields(frame: Buffer, start: int) -> FrameFields:
-    source, destination = bytes(frame[start + 8 : start + 24]), bytes(frame[start + 24 : start + 40])
-    end = min(len(frame), start + 40 + _U16.unpack_from(frame, start + 4)[0])
-    protocol, at = frame[start + 6], start + 40
+    length, protocol, source, destination = _IPV6.unpack_from(frame, start)
+    end, at = min(len(frame), start + 40 + length), start + 40
     for _ in range(_MOST_EXTENSION_HEADERS):
         if at + 8 > end:
             break
@@ -145,13 +145,22 @@ def _transport_fields(
 def _tcp_fields(frame: Buffer, at: int, end: int, source: bytes, destination: bytes) -> FrameFields:
     source_port, destination_port, sequence, acknowledgment, offset, flags = _TCP.unpack_from(frame, at)
     payload = max(0, end - at - (offset >> 4) * 4)
-    kinds = ALL | TCP | (DATA if payload else 0) | (FIN if flags & 1 else 0) | (RST if flags & 4 else 0)
+    kinds = (_KINDS_WITH_TEXT if payload else _KINDS_WITHOUT_TEXT)[flags & 0x17]
+    ends = (source, destination, source_port, destination_port)
+    return FrameFields(kinds, "tcp", *ends, 0, flags, sequence, acknowledgment, payload, end)
+
+
+def _kinds_of(flags: int) -> int:
+    """Return the kinds of a segment without text."""
+    kinds = ALL | TCP | (FIN if flags & 1 else 0) | (RST if flags & 4 else 0)
     if flags & 2:
-        kinds |= SYNACK if flags & 16 else SYN
-    elif flags & 0x15 == 16 and not payload:
-        kinds |= ACK
-    ports = (source_port, destination_port)
-    return FrameFields(kinds, "tcp", source, destination, *ports, 0, flags, sequence, acknowledgment, payload, end)
+        return kinds | (SYNACK if flags & 16 else SYN)
+    return kinds | (ACK if flags == 16 else 0)
+
+
+# By FIN, SYN, RST and ACK
+_KINDS_WITHOUT_TEXT: Final = tuple(map(_kinds_of, range(0x18)))
+_KINDS_WITH_TEXT: Final = tuple(kinds & ~ACK | DATA for kinds in _KINDS_WITHOUT_TEXT)
 
 
 def _icmp_kinds(number: int, code: int, *, is_v6: bool) -> int:

@@ -22,7 +22,7 @@ class SplitMix64:
     @classmethod
     def keyed(cls, key: int) -> Self:
         """Return numbers that those of no similar key resemble: *key* itself is mixed first."""
-        return cls(cls(key).randrange(1 << 64))
+        return cls(_mixed(key + _GOLDEN & _MASK))
 
     def random(self) -> float:
         """Return the next number, from 0 up to but not 1."""
@@ -34,7 +34,10 @@ class SplitMix64:
 
     def _next(self) -> int:
         self._state = self._state + _GOLDEN & _MASK
-        z = self._state
-        z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9 & _MASK
-        z = (z ^ z >> 27) * 0x94D049BB133111EB & _MASK
-        return z ^ z >> 31
+        return _mixed(self._state)
+
+
+def _mixed(z: int) -> int:
+    z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9 & _MASK
+    z = (z ^ z >> 27) * 0x94D049BB133111EB & _MASK
+    return z ^ z >> 31

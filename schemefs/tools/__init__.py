@@ -16,8 +16,9 @@ COMMANDS: Final = {
     "route": "schemefs.tools.route",
     "arp": "schemefs.tools.arp",
     "serve": "schemefs.tools.serve",
+    "socks": "schemefs.tools.socks",
 }
 """Subcommand -> module."""
 
-WRONG_USAGE: Final = {"ping": 2, "get": 2, "ifconfig": 2, "route": 2, "run": 2}
+WRONG_USAGE: Final = {"ping": 2, "get": 2, "ifconfig": 2, "route": 2, "run": 2, "socks": 2}
 """Subcommand -> exit status for wrong usage, where the Linux tool of that name does not have 1."""

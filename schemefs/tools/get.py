@@ -1,29 +1,36 @@
 """`schemefs get URL`: fetches a page over the mounted files, with the exit statuses of curl(1).
 
-0 fetched   3 not a URL   6 unknown host   7 no connection   18 body incomplete   22 status of 400 or more
-23 can't write   28 time-out   35 no TLS   47 too many redirections   52 no answer   56 receiving failed
+0 fetched   1 HTTP/0.9, or no HTTP   3 not a URL   6 unknown host   7 no connection   8 malformed head
+18 body incomplete   22 status of 400 or more   23 can't write   28 time-out   33 other range than requested   35 no TLS
+47 too many redirections   52 no answer   56 receiving failed   60 bad certificate   77 no CA file
 """
 
 from __future__ import annotations
 
 import errno
 import os
+import re
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from types import FrameType
 from typing import Final
+from urllib.parse import quote
 
 import click
-import h11
 
 from schemefs.command.completion import files
 from schemefs.tools.exit_status import OUTPUT, Tool, discard_output, fail, fail_with, show
-from schemefs.tools.find_mount import mount_option
-from schemefs.tools.http import HttpExchange, Url, parse_url, redirected
+from schemefs.tools.find_mount import failure, mount_option
+from schemefs.tools.http import HttpError, HttpExchange, Url, merged, parse_url, redirected
+from schemefs.tools.partial_file import PartialFile
 
 REDIRECTIONS: Final = 10
 STDOUT: Final = "-"
+_FIELD_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)  # RFC 9110 §5.6.2
+_REFUSED_CERTIFICATE: Final = "its certificate was refused"  # in the sentence of tls
 _REDIRECTED: Final = (301, 302, 303, 307, 308)
 _STATUSES: Final = {
     errno.ENOENT: 6,
@@ -40,6 +47,8 @@ Examples:
   schemefs get http://10.0.2.2/
   schemefs get -o page.html example.com/index.html
   schemefs get -c -o large.iso http://10.0.2.2/large.iso     continue a partial download
+  schemefs get -H 'Accept: application/json' example.com/api
+  schemefs get --cacert ca.pem https://host.example/
 """
 
 
@@ -49,39 +58,97 @@ Examples:
 @click.option("-c", "--continue", "resume", is_flag=True, help="With -o: fetch only the part that FILE lacks.")
 @click.option("-i", "--include", is_flag=True, help="Print the response's head as well.")
 @click.option(
-    "-m", "--timeout", type=click.FloatRange(min=0), default=30.0, show_default=True, help="Seconds without data."
+    "-H", "--header", "headers", multiple=True, metavar="NAME:VALUE", help="Send this field; NAME: alone: no such."
 )
+@click.option("-m", "--max-time", type=click.FloatRange(min=0), default=0.0, help="Seconds for all of it; 0: no limit.")
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0),
+    default=30.0,
+    show_default=True,
+    help="Seconds without data; 0: no limit.",
+)
+@click.option(
+    "--cacert",
+    metavar="FILE",
+    envvar="SSL_CERT_FILE",
+    help="PEM file of the CAs to trust instead of the system's.  [default: $SSL_CERT_FILE]",
+    shell_complete=files,
+)
+@click.option("-k", "--insecure", is_flag=True, help="Accept any certificate.")
 @mount_option
-def command(tree: Path, url: str, output: str | None, timeout: float, *, resume: bool, include: bool) -> None:
+def command(
+    tree: Path,
+    url: str,
+    output: str | None,
+    headers: tuple[str, ...],
+    max_time: float,
+    timeout: float,
+    cacert: str | None,
+    *,
+    resume: bool,
+    include: bool,
+    insecure: bool,
+) -> None:
     """Fetch URL and print it. Redirections are followed."""
     output = None if output == STDOUT else output
     if resume and not output:
         fail(3, "-c needs a file to continue: give -o FILE")
-    have = os.path.getsize(output) if resume and output and os.path.exists(output) else 0
+    _end_after(max_time, url)
+    partial = PartialFile(output) if resume and output else None
+    fields = merged(partial.request_fields() if partial else {}, dict(map(_field, headers)))
     options = f",timeout={timeout:.6f},read_timeout={timeout:.6f}" if timeout else ""
-    with _fetch(tree, url, {"Range": f"bytes={have}-"} if have else {}, options) as exchange:
+    with _fetch(tree, url, fields, options, _tls_options(cacert, is_insecure=insecure)) as exchange:
         if include:
             show(_head(exchange))
-        if have and exchange.status == 416 and exchange.field("Content-Range") == f"bytes */{have}":
-            return  # FILE is complete
+        have = partial.octets if partial else 0
+        if partial and have and exchange.status == 416 and exchange.field("Content-Range") == f"bytes */{have}":
+            partial.complete()
+            return
         if exchange.status >= 400:
             reason = exchange.head.reason.decode("latin-1")
             fail(22, f"{url}: {exchange.status} {reason}")
         is_rest = have > 0 and exchange.status == 206
         if is_rest and not exchange.field("Content-Range").startswith(f"bytes {have}-"):
             fail(
-                56, f"{url}: octets from {have} on were requested; the server sends {exchange.field('Content-Range')!r}"
+                33, f"{url}: octets from {have} on were requested; the server sends {exchange.field('Content-Range')!r}"
             )
         _save(exchange, url, output, have if is_rest else 0)
 
 
-def _fetch(tree: Path, text: str, fields: dict[str, str], options: str) -> HttpExchange:
+def _end_after(seconds: float, url: str) -> None:
+    def end(_signal: int, _frame: FrameType | None) -> None:
+        fail(28, f"{url}: it takes more than {seconds:g} s")
+
+    signal.signal(signal.SIGALRM, end)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+
+
+def _field(text: str) -> tuple[str, str]:
+    name, colon, value = text.partition(":")
+    if not colon or not _FIELD_NAME.fullmatch(name) or not value.isprintable():
+        fail(3, f"{text!r} is not a header field; a field is NAME: VALUE")
+    return name, value.strip()
+
+
+def _tls_options(cacert: str | None, *, is_insecure: bool) -> str:
+    """Return the options of tls: whom to trust."""
+    if is_insecure:
+        return ",verify=no"
+    if not cacert:
+        return ""
+    if not os.access(cacert, os.R_OK):
+        fail(77, f"{cacert}: this file of CA certificates can't be read")
+    return f",ca={quote(os.path.abspath(cacert), safe='')}"
+
+
+def _fetch(tree: Path, text: str, fields: dict[str, str], options: str, tls_options: str) -> HttpExchange:
     """Return the response at the end of all redirections."""
     try:
         url = parse_url(text)
         for _ in range(REDIRECTIONS + 1):
-            exchange = _exchange(tree, url, fields, options)
-            location = exchange.field("Location")
+            exchange = _exchange(tree, url, fields, options + (tls_options if url.scheme == "https" else ""))
+            location = exchange.octets_of_field("Location")
             if exchange.status not in _REDIRECTED or not location:
                 return exchange
             with exchange:
@@ -99,9 +166,11 @@ def _exchange(tree: Path, url: Url, fields: dict[str, str], options: str) -> Htt
     except BlockingIOError:
         fail(28, f"{url.text}: no answer within the time-out")
     except OSError as error:
-        fail_with(_STATUSES.get(error.errno or 0, 35 if url.scheme == "https" else 7), tree, url.path, error)
-    except h11.RemoteProtocolError as error:
-        fail(52, f"{url.text}: {error}")
+        why = str(failure(tree, url.path, error))
+        status = 60 if _REFUSED_CERTIFICATE in why else 35 if url.scheme == "https" else 7
+        fail(_STATUSES.get(error.errno or 0, status), why)
+    except HttpError as error:
+        fail(error.status, f"{url.text}: {error.sentence}")
 
 
 def _head(exchange: HttpExchange) -> str:
@@ -117,6 +186,9 @@ def _save(exchange: HttpExchange, url: str, output: str | None, have: int) -> No
     try:
         with ExitStack() as undo:
             file = undo.enter_context(open(output, "ab" if have else "wb")) if output else sys.stdout.buffer
+            partial = PartialFile(output) if output else None
+            if partial is not None:
+                partial.begin(exchange)
             length = exchange.field("Content-Length")
             total = have + int(length) if length.isdecimal() else 0
             advance = _progress(output, total, have, undo) if output and total and sys.stderr.isatty() else None
@@ -126,6 +198,8 @@ def _save(exchange: HttpExchange, url: str, output: str | None, have: int) -> No
                 if advance is not None:
                     advance(len(octets))
             file.flush()
+            if partial is not None:
+                partial.complete()
     except OSError as error:  # of write, flush or close
         if output is None:
             discard_output()
@@ -157,5 +231,5 @@ def _next(exchange: HttpExchange, body: Iterator[bytes], url: str) -> bytes:
         fail(28, f"{url}: no further data within the time-out")
     except OSError as error:
         fail_with(56, exchange.tree, exchange.path, error)
-    except h11.RemoteProtocolError as error:
-        fail(18, f"{url}: the response is incomplete: {error}")
+    except HttpError as error:
+        fail(error.status, f"{url}: {error.sentence}")

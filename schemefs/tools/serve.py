@@ -32,6 +32,7 @@ Examples:
   schemefs serve :8080 -- sh -c 'read x; echo "hello $REMOTE"'
   schemefs serve :8023 --limit 2 -- bash -i              two at a time; others wait in the backlog
   schemefs serve 127.0.0.1:8080 -- cat                   on one local address
+  schemefs serve tls/:8443,cert=/etc/ssl/host.pem -- cat
   schemefs serve udp/:9,listen -- cat                    a conversation for every sender
 """
 
@@ -103,8 +104,10 @@ class Server:
 
 def _path(address: str) -> str:
     """Return the path of a listener: `tcp/:8080` for `:8080`, `tcp/127.0.0.1:8080,listen` for `127.0.0.1:8080`."""
-    scheme, _, text = address.rpartition("/")
+    place, comma, options = address.partition(",")
+    scheme, _, text = place.rpartition("/")
     scheme = scheme or "tcp"
+    text += comma + options.replace("/", "%2F")  # a name in the tree has no '/': cert=/etc/ssl/host.pem
     try:
         parsed = parse_address_path(text)
     except ValueError as error:

@@ -110,6 +110,7 @@ class Ping(TextStream):
             self._next_probe.clear()
             self._oldest_timeout.clear()
             self._refused = False
+            self._sent_at.clear()  # an answer from now on adds no line
             self._add_statistics()
         return len(data)
 

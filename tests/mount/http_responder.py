@@ -23,6 +23,44 @@ def main() -> None:
         answer("200 OK", b"hello " + fields["host"].encode())
     elif path == "/redirect":
         answer("302 Found", b"", "Location: hello")
+    elif path == "/utf8":
+        answer("302 Found", b"", "Location: /\u00c3\u00a4?\u00c3\u00b6=%41")
+    elif path.startswith("/%C3%A4"):
+        answer("200 OK", path.encode())
+    elif path == "/long":
+        answer("200 OK", b"hello", *(f"Set-Cookie: c{n}={'x' * 4000}" for n in range(70)))
+    elif path == "/longer":
+        answer("200 OK", b"hello", *(f"Set-Cookie: c{n}={'x' * 4000}" for n in range(90)))
+    elif path == "/pieces":
+        for octet in b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello":
+            out.write(bytes([octet]))
+            out.flush()
+    elif path == "/continue":
+        while True:
+            out.write(b"HTTP/1.1 100 Continue\r\n\r\n" * 100)
+    elif path == "/fields":
+        answer("200 OK", repr(sorted(fields.items())).encode())
+    elif path == "/0.9":
+        out.write(b"<html>an answer without a head</html>")
+    elif path == "/bad-head":
+        out.write(b"HTTP/1.1 200 OK\r\nno colon here\r\n\r\n")
+    elif path == "/bad-chunk":
+        out.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nhello")
+    elif path == "/other-range":
+        answer("206 Partial Content", b"llo", "Content-Range: bytes 2-4/5")
+    elif path.startswith("/versions/"):
+        tag = f'"{path[10:]}"'
+        if "range" not in fields:
+            out.write(f"HTTP/1.1 200 OK\r\nETag: {tag}\r\nContent-Length: 10\r\n\r\nhello".encode())  # and a cut
+        elif fields.get("if-range") == tag:
+            answer("206 Partial Content", b"world", "Content-Range: bytes 5-9/10", f"ETag: {tag}")
+        else:
+            answer("200 OK", b"HELLOWORLD", f"ETag: {tag}")
+    elif path == "/endless":
+        out.write(b"HTTP/1.1 200 OK\r\n\r\n")
+        while True:
+            out.write(b".")
+            out.flush()
     elif path == "/loop":
         answer("302 Found", b"", "Location: /loop")
     elif path == "/chunked":

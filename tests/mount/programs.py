@@ -38,7 +38,7 @@ func main() { file, _ := os.OpenFile("tcp/127.0.0.1:7", os.O_RDWR, 0); file.Writ
     octets := make([]byte, 10); n, _ := file.Read(octets); fmt.Print(string(octets[:n])) }
 END
 HOME=$T GO111MODULE=off go run $T/echo.go"""
-GIT = """printf '#!/bin/sh\\nexec schemefs nc "$1" "$2"\\n' >$T/proxy; chmod +x $T/proxy
+GIT = """printf '#!/bin/sh\\nexec schemefs nc -N "$1" "$2"\\n' >$T/proxy; chmod +x $T/proxy
 git -c core.gitProxy=$T/proxy clone -q git://127.0.0.1/repository $T/clone && git -C $T/clone log --format=%s"""
 CURL = """socat UNIX-LISTEN:$T/socket 'FILE:tcp/127.0.0.1!80' & while ! [ -S $T/socket ]; do :; done
 curl -s --unix-socket $T/socket http://127.0.0.1/"""
@@ -101,8 +101,8 @@ ROWS = [
     *shell("ksh", LIMIT, "`read -t`; it repeats a read that `read_timeout` has ended"),
     *shell("busybox", LIMIT, "`read -t`; it repeats a read that `read_timeout` has ended"),
     *shell("yash", WAIT, "`schemefs wait --in -t SECONDS 3`; it has no `read -t`", LIMIT, "not a valid option"),
-    Row("fish", "a conversation", "`echo hi \\| schemefs nc HOST PORT`: it has no `exec 3<>`",
-        "echo hi | schemefs nc 127.0.0.1 7", "hi\n", "exec 3<>tcp/127.0.0.1:7; echo hi >&3", ".", "fish"),
+    Row("fish", "a conversation", "`echo hi \\| schemefs nc -N HOST PORT`: it has no `exec 3<>`",
+        "echo hi | schemefs nc -N 127.0.0.1 7", "hi\n", "exec 3<>tcp/127.0.0.1:7; echo hi >&3", ".", "fish"),
     Row("fish", "texts: `cat`, `>`", "", "echo 10.0.0.2 >netcfg/resolv/nameserver; cat netcfg/resolv/nameserver",
         "10.0.0.2\n", shell="fish"),
     Row("dd", "also `cat`, `tee`, `wc`, `head -c`", "",
@@ -149,7 +149,7 @@ ROWS = [
     Row("curl", "it opens sockets itself",
         "`schemefs get URL`, or `--unix-socket` with `socat UNIX-LISTEN:… 'FILE:tcp/HOST!PORT'`", CURL, "it works\n",
         "curl -sS --max-time 2 --noproxy '*' http://127.0.0.1:1/", "connect"),
-    Row("git", "it opens sockets itself", '`core.gitProxy`, a script with `exec schemefs nc "$1" "$2"`', GIT,
+    Row("git", "it opens sockets itself", '`core.gitProxy`, a script with `exec schemefs nc -N "$1" "$2"`', GIT,
         "first\n",
         "git clone -q git://127.0.0.1:1/repository $T/direct", "onnect"),
     Row("ssh", "it opens sockets itself", "`-o ProxyCommand='schemefs nc %h %p'`",

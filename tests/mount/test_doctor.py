@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,9 +14,31 @@ pytestmark = pytest.mark.needs("root", "fuse")
 USER = "setpriv --reuid 65534 --regid 65534 --clear-groups"
 
 
+OPEN_FUSE = "mknod -m 666 /mnt/fuse c 10 229 && mount --bind /mnt/fuse /dev/fuse"
+OPEN_TUN = "mknod -m 666 /mnt/tun c 10 200 && mount --bind /mnt/tun /dev/net/tun"
+CLOSED_TUN = "mknod -m 600 /mnt/tun c 10 200 && mount --bind /mnt/tun /dev/net/tun"
+# The root of a user namespace has a limit of its own: that of the machine does not change.
+NO_MORE_NAMESPACES = """{
+    unshare --user sleep 60 & other=$!; trap 'kill $other' EXIT
+    until echo 0 0 65536 >/proc/$other/uid_map; do :; done 2>/mnt/errors
+    echo 0 0 65536 >/proc/$other/gid_map
+    nsenter --user=/proc/$other/ns/user --setuid 0 --setgid 0 sh -c 'echo 0 >/proc/sys/user/max_user_namespaces'
+}"""
+BROKEN_PASST = (
+    "printf '#!/bin/sh\necho it is broken >&2; exit 3' >/mnt/p && chmod 755 /mnt/p"
+    " && mount --bind /mnt/p $(command -v passt)"
+)
+NO_PASST = "mount --bind /dev/null $(command -v passt)"
+
+
 def doctor(before: str, prefix: str = "") -> subprocess.CompletedProcess[str]:
     """Run it in a mount namespace in which the shell lines *before* were run."""
-    script = f"mount -t tmpfs none /mnt && {before} && exec {prefix} {sys.executable} -m schemefs doctor"
+    return inside(f"{before} && exec {prefix} {sys.executable} -m schemefs doctor")
+
+
+def inside(script: str) -> subprocess.CompletedProcess[str]:
+    """Run *script* in a mount namespace, where /mnt is empty."""
+    script = f"mount -t tmpfs none /mnt && {script}"
     return subprocess.run(
         ["unshare", "--mount", "sh", "-c", script], check=False, capture_output=True, text=True, timeout=30,
         env={"PYTHONPATH": str(Path(__file__).parents[2]), "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"},
@@ -44,7 +67,7 @@ WRONG = {
     "closed to others": (
         "mount --bind /dev/null /etc/fuse.conf",
         USER,
-        "ok    other users: can't use a mount of nobody, and neither can root",
+        "no    other users: can't use a mount of nobody, and neither can root",
         "as root: echo user_allow_other >>/etc/fuse.conf; then mount with --allow-other",
     ),
     "open to others": (
@@ -73,3 +96,87 @@ def test_libfuse_functions_that_are_not_ours(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "FAIL  libfuse hooks: can't be loaded: libfuse's " in done.stdout
     assert "fix: reinstall with a C compiler and libfuse3-dev; unset LD_PRELOAD" in done.stdout
+
+
+# What is so -> the shell line that makes it so, a prefix, what doctor says, and what a mount without --driver says.
+PAIRS = {
+    "closed fuse": (
+        "mknod -m 600 /mnt/f c 10 229 && mount --bind /mnt/f /dev/fuse",
+        USER,
+        "FAIL  fuse: /dev/fuse has the mode 0600",
+        "/dev/fuse has the mode 0600",
+    ),
+    "no privilege": (
+        "true",
+        "setpriv --bounding-set -sys_admin --inh-caps=-all",
+        "FAIL  mounting: CAP_SYS_ADMIN is not to be had here",
+        "Operation not permitted",
+    ),
+    "no new privileges": (
+        OPEN_FUSE,
+        f"{USER} --no-new-privs",
+        "FAIL  mounting: no_new_privs is set: fusermount3 can't become root",
+        "Operation not permitted",
+    ),
+    "fusermount3 without setuid": (
+        f"{OPEN_FUSE} && cp $(command -v fusermount3) /mnt/plain && mount --bind /mnt/plain $(command -v fusermount3)",
+        USER,
+        "fusermount3 is not setuid root: only root can mount",
+        "Operation not permitted",
+    ),
+    "no passt, no tun": (
+        f"{OPEN_FUSE} && {CLOSED_TUN} && {NO_PASST}",
+        USER,
+        "ok    default driver: loopback (no tap: uid 65534 may not open /dev/net/tun (root may); no passt: ",
+        "(lo 127.0.0.1/8 only; no tap: ",
+    ),
+    "a broken passt": (
+        f"{OPEN_FUSE} && {CLOSED_TUN} && {BROKEN_PASST}",
+        USER,
+        "FAIL  passt: passt can't give a network (it is broken)",
+        "passt can't give a network (it is broken)",
+    ),
+    "a broken passt that is not needed": (
+        "mount --bind /bin/false $(command -v passt)",
+        "unshare --net",
+        "no    passt: passt can't give a network (it has ended with status 1)",
+        "on TAP",
+    ),
+    "a tun for root alone": (
+        f"{OPEN_FUSE} && {OPEN_TUN} && {NO_PASST}",
+        USER,
+        "no    tap: /dev/net/tun can be opened, but a TAP needs root or CAP_NET_ADMIN",
+        "(lo 127.0.0.1/8 only; no tap: a TAP needs root or CAP_NET_ADMIN",
+    ),
+    "no user namespaces": (
+        f"{OPEN_FUSE} && {CLOSED_TUN} && {NO_MORE_NAMESPACES}",
+        f"nsenter --user=/proc/$other/ns/user --setuid 0 --setgid 0 unshare --mount --net {USER}",
+        "FAIL  passt: passt can't give a network",
+        "passt can't give a network",
+    ),
+}
+
+
+QUICK = ("no privilege", "no new privileges", "no passt, no tun", "a broken passt", "no user namespaces")
+
+
+@pytest.mark.parametrize(
+    ("before", "prefix", "told", "mounted"),
+    [pytest.param(*row, id=name, marks=() if name in QUICK else pytest.mark.full) for name, row in PAIRS.items()],
+)
+@pytest.mark.needs("readable", "passt")
+def test_doctor_says_what_a_mount_then_meets(before: str, prefix: str, told: str, mounted: str) -> None:
+    """Neither is ok where the other fails: doctor's status is that of the mount, its reason too."""
+    schemefs = f"{sys.executable} -m schemefs"
+    script = f"""
+        {before} && mkdir /mnt/m && chown 65534 /mnt/m || exit 9
+        {prefix} {schemefs} mount /mnt/m 2>&1; echo mount: $?
+        {prefix} {schemefs} doctor; echo doctor: $?
+        {prefix} {schemefs} umount /mnt/m
+    """
+    done = inside(script)
+    assert done.returncode != 9, done.stderr
+    status = {word: int(code) for word, code in re.findall(r"^(mount|doctor): (\d+)$", done.stdout, re.MULTILINE)}
+    assert told in done.stdout
+    assert mounted in done.stdout
+    assert bool(status["mount"]) == bool(status["doctor"]), done.stdout

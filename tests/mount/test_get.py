@@ -15,7 +15,9 @@ from http_responder import BIG
 
 from schemefs.testing.mount import SchemeMount
 from schemefs.tools.http import parse_url, redirected
+from schemefs.tools.partial_file import strong_validator
 from tests.support.escape_sequences import is_harmless
+from tests.support.tls_certificates import Authority
 
 pytestmark = pytest.mark.needs("fuse")
 
@@ -51,6 +53,9 @@ def get(module_scheme_mount: SchemeMount) -> Iterator[Get]:
         ("localhost/chunked", b"hello world"),
         ("localhost/old", b"until the end"),
         ("localhost/big", BIG),
+        ("localhost/utf8", b"/%C3%A4?%C3%B6=%41"),
+        ("localhost/long", b"hello"),
+        ("localhost/pieces", b"hello"),
     ],
 )
 def test_a_page_is_printed(get: Get, url: str, body: bytes) -> None:
@@ -71,7 +76,12 @@ def test_a_page_is_printed(get: Get, url: str, body: bytes) -> None:
         ("localhost/nosuch", 22, "404 Not Found"),
         ("localhost/loop", 47, "more than 10 times"),
         ("localhost/nothing", 52, "without an answer"),
-        ("localhost/garbage", 52, "localhost/garbage"),
+        ("localhost/garbage", 1, "the answer has no head: it is no HTTP, or HTTP/0.9"),
+        ("localhost/0.9", 1, "HTTP/0.9, which is not supported"),
+        ("localhost/bad-head", 8, "the answer is malformed: illegal header line: 'no colon here'"),
+        ("localhost/bad-chunk", 56, "the answer is malformed: "),
+        ("localhost/longer", 56, "the head of the answer has more than 307200 octets"),
+        ("localhost/continue", 56, "the head of the answer has more than 307200 octets"),
     ],
 )
 def test_what_fails_has_a_sentence_and_a_status(get: Get, url: str, status: int, sentence: str) -> None:
@@ -79,11 +89,23 @@ def test_what_fails_has_a_sentence_and_a_status(get: Get, url: str, status: int,
     assert done.returncode == status, done.stderr
     assert sentence in done.stderr.decode()
     assert done.stderr.startswith(b"schemefs: ")
-    assert b"Traceback" not in done.stderr
+    assert not re.search(rb"Traceback|bytearray|h11", done.stderr)
 
 
 def test_silence_is_a_time_out(get: Get) -> None:
-    assert get("-m", "0.3", "localhost/silent").returncode == 28
+    assert get("--timeout", "0.3", "localhost/silent").returncode == 28
+
+
+def test_all_of_it_has_a_time_limit(get: Get) -> None:
+    done = get("-m", "1", "-o", "/dev/null", "localhost/endless")
+    assert (done.returncode, done.stderr) == (28, b"schemefs: localhost/endless: it takes more than 1 s\n")
+
+
+def test_header_fields_are_added_replaced_and_left_out(get: Get) -> None:
+    shown = get("-H", "X-One: a: b", "-H", "accept:", "-H", "user-agent: mine", "localhost/fields").stdout.decode()
+    assert shown == "[('connection', 'close'), ('host', 'localhost'), ('user-agent', 'mine'), ('x-one', 'a: b')]"
+    for field in ("no colon", "a b: c", "X: a\nY: b", ": x"):
+        assert get("-H", field, "localhost/fields").returncode == 3
 
 
 def test_the_head_is_printed_on_request(get: Get) -> None:
@@ -109,6 +131,24 @@ def test_a_file_is_written_and_completed(get: Get, tmp_path: Path) -> None:
     assert file.read_bytes() == BIG
     assert get("-c", "-o", str(file), "localhost/big").returncode == 0
     assert file.read_bytes() == BIG
+
+
+def test_a_part_is_completed_only_if_the_resource_is_the_same(get: Get, tmp_path: Path) -> None:
+    file = tmp_path / "page"
+    for version, whole in (("one", b"helloworld"), ("two", b"HELLOWORLD")):
+        file.unlink(missing_ok=True)
+        assert get("-c", "-o", str(file), "localhost/versions/one").returncode == 18
+        assert file.read_bytes() == b"hello"
+        assert get("-c", "-o", str(file), f"localhost/versions/{version}").returncode == 0
+        assert file.read_bytes() == whole
+        assert not os.listxattr(file)
+
+
+def test_another_range_than_requested_is_refused(get: Get, tmp_path: Path) -> None:
+    file = tmp_path / "page"
+    file.write_bytes(b"hell")
+    assert get("-c", "-o", str(file), "localhost/other-range").returncode == 33
+    assert file.read_bytes() == b"hell"
 
 
 def test_a_dash_is_standard_output(get: Get) -> None:
@@ -165,8 +205,53 @@ def test_urls(url: str, path: str, authority: str, target: str) -> None:
 
 def test_where_redirections_lead() -> None:
     url = parse_url("http://example.com/a/b")
-    assert redirected(url, "c").text == "http://example.com/a/c"
-    assert redirected(url, "/c").text == "http://example.com/c"
-    assert redirected(url, "https://example.org").text == "https://example.org/"
+    assert redirected(url, b"c").text == "http://example.com/a/c"
+    assert redirected(url, b"/c").text == "http://example.com/c"
+    assert redirected(url, b"https://example.org").text == "https://example.org/"
+    assert redirected(url, b"/\xe4 %41").text == "http://example.com/%E4%20%41"  # no UTF-8: quoted as it is
     with pytest.raises(ValueError, match="file:"):
-        redirected(url, "file:///etc/passwd")
+        redirected(url, b"file:///etc/passwd")
+
+
+@pytest.mark.parametrize(
+    ("etag", "modified", "validator"),
+    [
+        ('"a"', "", '"a"'),
+        ('W/"a"', "Tue, 01 Jan 2030 00:00:00 GMT", ""),
+        ("", "Tue, 01 Jan 2030 00:00:00 GMT", "Tue, 01 Jan 2030 00:00:00 GMT"),
+        ("", "Tue, 01 Jan 2030 00:59:01 GMT", ""),  # less than a minute before Date: another may have been written then
+        ("", "yesterday", ""),
+        ("", "", ""),
+    ],
+)
+def test_what_identifies_a_version(etag: str, modified: str, validator: str) -> None:
+    assert strong_validator(etag, modified, "Tue, 01 Jan 2030 01:00:00 GMT") == validator
+
+
+@pytest.fixture(scope="module")
+def https(module_scheme_mount: SchemeMount, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Serve `hello` on tls/:443, by a plain path of its certificate; the path of the CA's certificate."""
+    authority = Authority(tmp_path_factory.mktemp("https"))
+    authority.certificate("here", "localhost")
+    program = [sys.executable, "-m", "schemefs", "serve", "--mount", str(module_scheme_mount.path)]
+    responder = [sys.executable, str(Path(__file__).with_name("http_responder.py"))]
+    address = f"tls/:443,cert={authority.folder / 'here.pem'}"
+    server = subprocess.Popen([*program, address, "--", *responder], stdout=subprocess.PIPE)
+    assert server.stdout is not None
+    assert server.stdout.readline() == b"listening on 0.0.0.0:443\n"
+    yield authority.ca
+    server.terminate()
+    server.communicate(timeout=10)
+
+
+def test_a_certificate_is_verified_by_the_given_cas(
+    get: Get, https: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = "https://localhost/hello"
+    refused = get(page)
+    assert (refused.returncode, b"its certificate was refused" in refused.stderr) == (60, True)
+    assert get("--cacert", str(https), page).stdout == get("--insecure", page).stdout == b"hello localhost"
+    assert get("--cacert", str(https), "https://127.0.0.1/hello").returncode == 60
+    assert get("--cacert", str(tmp_path / "none"), page).returncode == 77
+    monkeypatch.setenv("SSL_CERT_FILE", str(https))
+    assert get(page).stdout == b"hello localhost"

@@ -98,6 +98,19 @@ def test_it_ends_with_the_mount_also_with_a_killed_one(host: Host) -> None:
         subprocess.run(["timeout", "10", "tail", f"--pid={passt}", "-f", "/dev/null"], check=True)
 
 
+REFUSAL = "eth0 takes no impairments: passt does not send again what is lost on this side, so connects would fail; "
+
+
+def test_its_link_takes_no_impairments_and_lo_does(mount: SchemeMount, host: Host) -> None:
+    refused = "echo 'drop syn 1' >netcfg/ifaces/eth0/impair || cat netcfg/err; cat netcfg/ifaces/eth0/impair"
+    assert shell(mount, refused).splitlines() == [f"{REFUSAL}lo, a TAP and the links of a lab take them", "none"]
+    put_on_lo = "echo 'drop syn 1' >netcfg/ifaces/lo/impair; head -1 netcfg/ifaces/lo/impair"
+    assert shell(mount, f"{put_on_lo}; echo none >netcfg/ifaces/lo/impair") == "drop syn 1\n"
+    with pytest.raises(MountFailed) as failure:
+        SchemeMount("--driver", "passt", "--impair", "loss 5%", prefix=host.namespace.prefix)
+    assert REFUSAL in str(failure.value)
+
+
 def test_a_host_without_a_network(namespace: Namespace) -> None:
     with pytest.raises(MountFailed, match=r"passt can't give a network \(.+\); --driver loopback needs none"):
         SchemeMount("--driver", "passt", prefix=namespace.prefix)

@@ -121,6 +121,7 @@ def test_stop_ends_the_text_with_what_was_sent_and_lost_so_far():
         "rtt min/avg/max = 50.000/50.000/50.000 ms",
     ]
     assert ping.write(memoryview(b"stop\n"), 12.5) == 5  # a second one adds nothing
+    reply_to(host, 2, 12.6)
     host.run_until(100.0)
     assert lines(ping) == ([], True)
     assert len(host.network.sent) == 3

@@ -1,0 +1,257 @@
+"""`schemefs nc` beside OpenBSD's nc(1): ends, listeners, probes, datagrams."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tests.support.running_tools import Tools
+
+pytestmark = pytest.mark.needs("fuse")
+
+
+def test_nc_listens_and_connects(tools: Tools) -> None:
+    server = tools.start("nc", "-l", "5000")
+    tools.listens("tcp")
+    assert tools.run("nc", "-N", "localhost", "5000", octets=b"hello\n") == ""
+    output, _ = server.communicate(timeout=10)
+    assert (output, server.returncode) == (b"hello\n", 0)
+
+
+def hears_the_end(tools: Tools, number: str) -> None:
+    """Wait until a conversation of tcp was there, and the peer has said that it sends no more (or it is gone)."""
+    status = tools.path / "tcp" / number / "status"
+    while not status.exists():
+        pass
+    with contextlib.suppress(FileNotFoundError):
+        while not status.read_text().startswith("state=CLOSE_WAIT"):
+            pass
+
+
+def test_nc_sends_the_rest_of_stdin_after_the_peers_end(tools: Tools) -> None:
+    server = tools.start("nc", "-N", "-l", "5000")  # its stdin is empty: it sends a FIN at once
+    tools.listens("tcp")
+    client = tools.start("nc", "127.0.0.1", "5000", stdin=subprocess.PIPE)
+    hears_the_end(tools, "1")
+    assert client.stdin is not None
+    client.stdin.write(b"said late\n")
+    client.stdin.close()
+    client.stdin = None
+    output, _ = server.communicate(timeout=10)
+    assert (output, server.returncode, client.wait(10)) == (b"said late\n", 0, 0)
+
+
+def test_nc_at_a_terminal_ends_with_the_peer(tools: Tools) -> None:
+    tools.start("serve", ":5000", "--", "echo", "bye")
+    tools.listens("tcp")
+    ours, terminal = os.openpty()
+    client = tools.start("nc", "127.0.0.1", "5000", stdin=terminal)
+    os.close(terminal)
+    output, _ = client.communicate(timeout=10)
+    os.close(ours)
+    assert (output, client.returncode) == (b"bye\n", 0)
+
+
+def test_nc_says_when_the_peer_did_not_take_all(tools: Tools) -> None:
+    listener = os.open(tools.path / "tcp/:5000", os.O_RDWR)
+    client = tools.start("nc", "127.0.0.1", "5000", stdin=subprocess.PIPE)
+    number = os.read(listener, 100).split()[0].decode()
+    (tools.path / "tcp" / number / "ctl").write_text("hangup\n")
+    assert client.stdin is not None
+    with contextlib.suppress(BrokenPipeError):
+        client.stdin.write(bytes(1_000_000))
+    _, sentence = client.communicate(timeout=10)
+    assert client.returncode == 1
+    assert b"Connection reset by peer" in sentence
+    os.close(listener)
+
+
+def test_nc_waits_while_stdin_flows(tools: Tools) -> None:
+    """`-w` counts from the last octet in either direction: a peer that sends nothing does not end it."""
+    server = tools.start("nc", "-l", "5000")
+    tools.listens("tcp")
+    client = tools.start("nc", "-w", "0.6", "127.0.0.1", "5000", stdin=subprocess.PIPE)
+    assert server.stdout is not None
+    assert client.stdin is not None
+    until = time.monotonic() + 2 * 0.6
+    while time.monotonic() < until:
+        client.stdin.write(b"x\n")
+        client.stdin.flush()
+        assert server.stdout.readline() == b"x\n"
+    client.stdin.write(b"last\n")
+    client.stdin.flush()
+    assert server.stdout.readline() == b"last\n"
+    assert client.wait(10) == 0  # silence in both directions
+    client.stdin.close()
+    client.stdin = None
+
+
+def test_nc_by_udp_to_nobody_ends(tools: Tools) -> None:
+    assert "Connection refused" in tools.run("nc", "-u", "127.0.0.1", "9", status=1, octets=b"anybody?")
+
+
+def test_nc_needs_a_host_to_connect_to(shared: Tools) -> None:
+    assert "HOST PORT" in shared.run("nc", "127.0.0.1", status=1)
+    assert "schemefs serve tls/" in shared.run("nc", "-c", "-l", "443", status=1)
+
+
+def test_nc_carries_both_directions_at_once(tools: Tools) -> None:
+    tools.start("serve", ":5000", "--", "cat")
+    tools.listens("tcp")
+    octets = os.urandom(5_000_000)
+    command = tools.command("nc", "-N", "127.0.0.1", "5000")
+    done = subprocess.run(command, check=True, input=octets, capture_output=True, timeout=60)
+    assert hashlib.sha256(done.stdout).digest() == hashlib.sha256(octets).digest()
+
+
+# Answers after the request, unless the client has gone by then: nginx as a proxy counts its FIN as that.
+IMPATIENT = (
+    "import select, sys; sys.stdin.buffer.readline(); poll = select.poll(); "
+    "poll.register(0, select.POLLIN | select.POLLRDHUP); print('gone' if poll.poll(300) else 'answer')"
+)
+
+
+@pytest.mark.parametrize(("option", "answer"), [((), "answer\n"), (("-N",), "gone\n"), (("-q", "9"), "gone\n")])
+def test_the_end_of_stdin_is_a_fin_on_request(tools: Tools, option: tuple[str, ...], answer: str) -> None:
+    tools.start("serve", ":5000", "--", sys.executable, "-c", IMPATIENT)
+    tools.listens("tcp")
+    assert tools.run("nc", *option, "127.0.0.1", "5000", octets=b"request\n") == answer
+
+
+def test_nc_quits_after_the_end_of_stdin(tools: Tools) -> None:
+    listener = os.open(tools.path / "tcp/:5000", os.O_RDWR)  # accepts and never answers
+    assert tools.run("nc", "-q", "0.1", "127.0.0.1", "5000", octets=b"request\n") == ""
+    os.close(listener)
+
+
+def test_nc_names_the_peer_on_request(tools: Tools) -> None:
+    server = tools.start("nc", "-v", "-l", "-p", "5000")
+    assert server.stderr is not None
+    assert server.stderr.readline() == b"listening on 0.0.0.0:5000\n"
+    said = tools.run("nc", "-v", "-N", "-n", "-p", "5001", "127.0.0.1", "5000")
+    assert said == "connected with 127.0.0.1:5000\n"
+    assert server.communicate(timeout=10)[1] == b"connected with 127.0.0.1:5001\n"
+    assert server.returncode == 0
+
+
+def test_nc_listens_on_one_address(tools: Tools) -> None:
+    server = tools.start("nc", "-v", "-l", "127.0.0.1", "5000")
+    assert server.stderr is not None
+    assert server.stderr.readline() == b"listening on 127.0.0.1:5000\n"
+    for words in (["-l"], ["-l", "-s", "127.0.0.1", "127.0.0.1", "5000"], ["-l", "a", "b", "c"]):
+        assert "-l PORT to listen" in tools.run("nc", *words, status=1)
+
+
+def test_nc_probes_a_range_of_ports(tools: Tools) -> None:
+    listeners = [os.open(tools.path / f"tcp/:{port}", os.O_RDWR) for port in (5001, 5003)]
+    said = tools.run("nc", "-v", "-z", "127.0.0.1", "5000-5003").splitlines()
+    assert [line for line in said if line.endswith("answers")] == [
+        f"tcp/127.0.0.1:{port}: 127.0.0.1:{port} answers" for port in (5001, 5003)
+    ]
+    assert sum("Connection refused" in line for line in said) == 2
+    assert tools.run("nc", "-z", "127.0.0.1", "5000-5003") == ""
+    for listener in listeners:
+        os.close(listener)
+    assert tools.run("nc", "-z", "127.0.0.1", "5000-5003", status=1) == ""
+    assert "Connection refused" in tools.run("nc", "-z", "127.0.0.1", "5000", status=1)
+    assert "which only -z takes" in tools.run("nc", "127.0.0.1", "5000-5003", status=1)
+    assert "65536" in tools.run("nc", "-z", "127.0.0.1", "5000-65536", status=1)
+
+
+def test_nc_probes_by_udp(tools: Tools) -> None:
+    assert "Connection refused" in tools.run("nc", "-u", "-z", "127.0.0.1", "9", status=1)
+    bound = os.open(tools.path / "udp/:5000", os.O_RDWR)
+    assert tools.run("nc", "-u", "-z", "127.0.0.1", "5000") == ""
+    os.close(bound)
+
+
+def test_nc_looks_up_no_name_without_leave(tools: Tools) -> None:
+    assert "'localhost' is not an address; -n looks up no names" in tools.run("nc", "-n", "localhost", "9", status=1)
+
+
+def test_nc_to_a_closed_port_is_status_1(shared: Tools) -> None:
+    assert "Connection refused" in shared.run("nc", "127.0.0.1", "9", status=1)
+
+
+def test_nc_serves_one_after_another(tools: Tools) -> None:
+    server = tools.start("nc", "-k", "-l", "5000")
+    tools.listens("tcp")
+    assert server.stdout is not None
+    for text in (b"one\n", b"two\n", b"three\n"):
+        tools.run("nc", "-N", "127.0.0.1", "5000", octets=text)
+        assert server.stdout.readline() == text
+
+
+def test_nc_by_udp_ends_after_silence(tools: Tools) -> None:
+    server = tools.start("nc", "-u", "-w", "1", "-l", "5000")
+    tools.listens("udp")
+    assert tools.run("nc", "-u", "-w", "0.1", "127.0.0.1", "5000", octets=b"hello") == ""
+    output, _ = server.communicate(timeout=10)
+    assert (output, server.returncode) == (b"hello", 0)
+
+
+def test_nc_by_udp_ends_when_its_conversation_is_closed(tools: Tools) -> None:
+    """An empty read is an empty datagram, unless the conversation has ended: then it would be read for ever."""
+    client = tools.start("nc", "-u", "127.0.0.1", "5000", stdin=subprocess.PIPE)
+    number = tools.listens("udp")
+    status = tools.path / "udp" / number / "status"
+    while not status.read_text().startswith("state=CONNECTED"):
+        pass
+    (tools.path / "udp" / number / "ctl").write_text("close\n")
+    assert client.wait(10) == 0
+
+
+def test_nc_by_udp_prints_what_follows_an_empty_datagram(tools: Tools) -> None:
+    server = tools.start("nc", "-u", "-l", "5000")
+    tools.listens("udp")
+    assert server.stdout is not None
+    with open(tools.path / "udp/127.0.0.1:5000", "r+b", buffering=0) as sender:
+        for datagram in (b"", b"after\n"):
+            os.write(sender.fileno(), datagram)
+        assert server.stdout.readline() == b"after\n"
+
+
+@pytest.mark.parametrize("options", ["-l", "-k -l"])
+@pytest.mark.parametrize(("output", "why"), [("/dev/full", "No space left on device"), ("&-", "Bad file descriptor")])
+def test_nc_that_can_not_write_its_output_ends(tools: Tools, options: str, output: str, why: str) -> None:
+    script = f"""
+        schemefs nc {options} 5000 </dev/null >{output} &
+        until [ -e $SCHEME/tcp/0/status ]; do :; done
+        echo text | schemefs nc 127.0.0.1 5000 2>/dev/null
+        wait $!
+    """
+    done = tools.shell(script)
+    assert done.returncode == 1
+    assert done.stderr == f"schemefs: standard output: {why}\n"
+
+
+@pytest.mark.parametrize("seconds", ["inf", "nan", "-1"])
+def test_nc_waits_a_number_of_seconds(shared: Tools, seconds: str) -> None:
+    sentence = shared.run("nc", "-u", "-w", seconds, "127.0.0.1", "9", status=1)
+    assert (
+        sentence
+        == f"schemefs: Invalid value for '-w': '{seconds}' is not a number of seconds; see schemefs nc --help\n"
+    )
+
+
+def test_nc_waits_longer_than_poll_can(shared: Tools) -> None:
+    assert "Connection refused" in shared.run("nc", "-u", "-w", "3000000", "127.0.0.1", "9", status=1, octets=b"x")
+
+
+def test_nc_gives_up_a_connect(tools: Tools) -> None:
+    with socket.socket():
+        tools.run("nc", "-w", "0.2", "127.0.0.1", "not-a-service", status=1)
+
+
+def test_nc_sees_whether_somebody_is_there(tools: Tools) -> None:
+    tools.run("nc", "-z", "127.0.0.1", "5000", status=1)
+    tools.start("nc", "-k", "-l", "5000")
+    tools.listens("tcp")
+    assert tools.run("nc", "-z", "127.0.0.1", "5000") == ""

@@ -1,0 +1,170 @@
+"""`schemefs socks`: curl and a client of our own reach the servers of a mount; the replies name what went wrong."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from schemefs.testing.mount import SchemeMount
+
+pytestmark = pytest.mark.needs("fuse")
+
+SCHEMEFS = [sys.executable, "-m", "schemefs"]
+HELLO = 'read line; printf "HTTP/1.0 200 OK\\r\\n\\r\\nhello $REMOTE"; cat >/dev/null'
+
+
+@contextmanager
+def running(mount: Path, *arguments: str, ready: str) -> Iterator[subprocess.Popen[str]]:
+    process = subprocess.Popen(
+        [*SCHEMEFS, *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        env=os.environ | {"SCHEME": str(mount)},
+    )  # fmt: skip
+    with process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline().startswith(ready)
+            yield process
+        finally:
+            process.terminate()
+
+
+@pytest.fixture(scope="module")
+def mount(module_scheme_mount: SchemeMount) -> Iterator[Path]:
+    path = module_scheme_mount.path
+    with (
+        running(path, "serve", ":80", "--", "sh", "-c", HELLO, ready="listening"),
+        running(path, "serve", ":81", "--", "sha256sum", ready="listening"),
+    ):
+        yield path
+
+
+@pytest.fixture(scope="module")
+def proxy(mount: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    path = tmp_path_factory.mktemp("socks") / "socket"
+    with running(mount, "socks", str(path), ready="SOCKS5 on"):
+        yield path
+    assert not path.exists()
+
+
+def curl(*arguments: str) -> str:
+    command = ["curl", "--silent", "--show-error", "--max-time", "20", *arguments]
+    return subprocess.run(command, check=False, capture_output=True, text=True, timeout=30).stdout
+
+
+def ask(proxy: Path, request: bytes) -> tuple[socket.socket, bytes]:
+    """Negotiate, and return the connection and the reply's code and address."""
+    client = socket.socket(socket.AF_UNIX)
+    client.settimeout(20)
+    client.connect(str(proxy))
+    client.sendall(b"\5\1\0" + request)
+    got = b""
+    while len(got) < 12 and (octets := client.recv(12 - len(got))):
+        got += octets
+    assert got[:2] == b"\5\0"
+    return client, got[2:]
+
+
+@pytest.mark.needs("curl")
+def test_curl_by_a_unix_socket_with_a_remote_name(proxy: Path) -> None:
+    assert curl("--proxy", f"socks5h://localhost{proxy}", "http://localhost/").startswith("hello 127.0.0.1:")
+    assert proxy.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.needs("curl")
+def test_curl_by_a_port(mount: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    with running(mount, "socks", address, ready="SOCKS5 on"):
+        assert curl("--socks5-hostname", address, "http://localhost/").startswith("hello 127.0.0.1:")
+        assert curl("--socks5", address, "http://127.0.0.1/").startswith("hello 127.0.0.1:")
+
+
+def test_each_direction_ends_by_itself(proxy: Path) -> None:
+    """The server answers only after the client's end: 4 MiB go in, a sum comes out."""
+    octets = os.urandom(4 << 20)
+    client, answer = ask(proxy, b"\5\1\0\1\x7f\0\0\1\0\x51")
+    with client, client.makefile() as lines:
+        assert answer[:8] == b"\5\0\0\1\x7f\0\0\1"
+        client.sendall(octets)
+        client.shutdown(socket.SHUT_WR)
+        assert lines.read().split()[0] == hashlib.sha256(octets).hexdigest()
+
+
+@pytest.mark.parametrize(
+    ("request_", "code"),
+    [
+        (b"\5\1\0\1\x7f\0\0\1\0\x09", 5),  # no listener
+        (b"\5\1\0\1\x0a\0\7\7\0\x09", 3),  # only lo: no route
+        (b"\5\1\0\3\x0cnone.invalid\0\x50", 4),  # no such name
+        (b"\5\1\0\1\x7f\0\0\1\0\0", 1),  # no such port
+        (b"\5\2\0\1\x7f\0\0\1\0\x50", 7),  # BIND
+        (b"\5\3\0\1\x7f\0\0\1\0\x50", 7),  # UDP ASSOCIATE
+    ],
+)
+def test_failures_have_their_codes(proxy: Path, request_: bytes, code: int) -> None:
+    client, answer = ask(proxy, request_)
+    with client:
+        assert answer == bytes((5, code, 0, 1)) + bytes(6)
+        assert client.recv(1) == b""
+
+
+def test_an_ipv6_address_is_answered(proxy: Path) -> None:
+    client, answer = ask(proxy, b"\5\1\0\4\xfd\7" + bytes(13) + b"\1\0\x50")
+    with client:
+        assert answer[0] == 5
+        assert answer[1] in (3, 8)  # no route, or not supported by this mount
+
+
+def test_clients_at_the_limit_wait(mount: Path, tmp_path: Path) -> None:
+    path = tmp_path / "socket"
+    with running(mount, "socks", str(path), "--limit", "1", ready="SOCKS5 on"):
+        first, _ = ask(path, b"\5\1\0\1\x7f\0\0\1\0\x51")
+        with socket.socket(socket.AF_UNIX) as second:
+            second.connect(str(path))
+            second.sendall(b"\5\1\0")
+            second.settimeout(0.2)
+            with pytest.raises(TimeoutError):
+                second.recv(2)
+            first.close()
+            second.settimeout(20)
+            assert second.recv(2) == b"\5\0"
+
+
+def test_a_socket_left_behind_is_replaced_and_no_other_file(mount: Path, tmp_path: Path) -> None:
+    path = tmp_path / "socket"
+    with socket.socket(socket.AF_UNIX) as left:
+        left.bind(str(path))
+    with running(mount, "socks", str(path), ready="SOCKS5 on") as process:
+        again = subprocess.run([*SCHEMEFS, "socks", str(path), "--mount", str(mount)], check=False, capture_output=True)
+        assert b"can't be listened on: Address already in use" in again.stderr
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 0
+    assert not path.exists()
+
+
+@pytest.mark.parametrize(
+    ("address", "sentence"),
+    [
+        ("0.0.0.0:1080", "is no place to listen: a path with a '/', or a loopback address"),
+        ("1080", "is no place to listen"),
+        ("127.0.0.1:1080,nodelay", "is no place to listen"),
+        ("/nowhere/socket", "can't be listened on: No such file or directory"),
+        ("/etc/passwd", "can't be listened on: Address already in use"),
+    ],
+)
+def test_an_address_that_cannot_be(mount: Path, address: str, sentence: str) -> None:
+    command = [*SCHEMEFS, "socks", address, "--mount", str(mount)]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=30)
+    assert sentence in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert done.returncode == 2
