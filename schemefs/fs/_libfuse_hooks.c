@@ -36,6 +36,9 @@
 #ifndef FOPEN_STREAM
 #define FOPEN_STREAM (1 << 4)
 #endif
+#ifndef FOPEN_NOFLUSH
+#define FOPEN_NOFLUSH (1 << 5)
+#endif
 
 #define EXPORTED __attribute__((visibility("default")))
 
@@ -158,7 +161,7 @@ static int reply_stream(fuse_req_t req, uint64_t file_handle)
 
     memset(&out, 0, sizeof out);
     out.fh = file_handle;
-    out.open_flags = FOPEN_DIRECT_IO | FOPEN_NONSEEKABLE | FOPEN_STREAM;
+    out.open_flags = FOPEN_DIRECT_IO | FOPEN_NONSEEKABLE | FOPEN_STREAM | FOPEN_NOFLUSH;
     return fuse_reply_buf(req, (const char *)&out, sizeof out);
 }
 

@@ -156,12 +156,6 @@ class Call:
 
     # Descriptors
 
-    def describe(self, descriptor: int) -> Description:
-        """As the function of that name, of the caller."""
-        description = describe(self.thread, descriptor)
-        self.require_valid()
-        return description
-
     @property
     def process(self) -> int:
         """A pidfd of the caller's process."""
@@ -189,6 +183,12 @@ class Call:
             sentence = "its descriptors can't be duplicated (it is not dumpable)" if number == errno.EPERM else ""
             raise Failed(number, sentence)
         return int(duplicate)
+
+    @property
+    def owner(self) -> str:
+        """The caller as the mount shows it: the number of its process, and its name."""
+        status = self.status("Name", "Tgid")
+        return f"{status.get('Tgid', 0)} {status.get('Name', '')}"
 
     def status(self, *names: str) -> dict[str, str]:
         """Return lines of /proc/TID/status."""

@@ -8,8 +8,8 @@ from typing import Final
 
 from schemefs.run.call import Call, Failed
 from schemefs.run.filter import FIONREAD, SIOCOUTQ
-from schemefs.run.session import Result, Session, native
-from schemefs.run.sockets import State
+from schemefs.run.session import Outcome, Result, Session
+from schemefs.run.sockets import Socket, State
 
 _DIRECTIONS: Final = ("read", "write", "both")
 _SIOCATMARK: Final = 0x8905
@@ -19,7 +19,7 @@ def shutdown(session: Session, call: Call) -> Result:
     """Close one direction or both. A listener that is shut down stops listening."""
     found, _description = session.sockets.find(call)
     if found is None:
-        return native(session, call)
+        return Outcome.NATIVE
     how = call.integer(1)
     if not 0 <= how < len(_DIRECTIONS):
         raise Failed(errno.EINVAL)
@@ -38,10 +38,10 @@ def ioctl(session: Session, call: Call) -> Result:
     """Answer FIONREAD, which the kernel would compute from the length of a file, and refuse the others for sockets."""
     found, _description = session.sockets.find(call)
     if found is None:
-        return native(session, call)
+        return Outcome.NATIVE
     request = call.integer(1) & 0xFFFFFFFF
     if request == FIONREAD:
-        value = _readable(call)
+        value = _readable(call, found)
     elif request in (SIOCOUTQ, _SIOCATMARK):
         value = 0
     else:
@@ -50,12 +50,10 @@ def ioctl(session: Session, call: Call) -> Result:
     return 0
 
 
-def _readable(call: Call) -> int:
-    """Return how many octets a read would return."""
-    descriptor = call.duplicate(call.integer(0))
+def _readable(call: Call, found: Socket) -> int:
+    """Return how many octets a read would return; of datagrams, those of the next one."""
     try:
-        return len(os.getxattr(descriptor, "user.peek"))
+        octets = os.getxattr(f"/proc/{call.thread}/fd/{call.integer(0)}", "user.peek")
     except OSError:
         return 0
-    finally:
-        os.close(descriptor)
+    return len(octets.partition(b"\n")[2] if found.state is State.ANNOUNCED else octets)

@@ -8,7 +8,7 @@ from typing import Final
 from schemefs.run import sockaddr, transfer, unix_sockets
 from schemefs.run.call import LARGEST_TRANSFER, MAX_VECTORS, Call, Description, Failed
 from schemefs.run.message import CONTROL_LENGTH, FLAGS, LENGTH, MMSGHDR_SIZE, NAME_LENGTH, read_message
-from schemefs.run.session import Result, Session, native
+from schemefs.run.session import Outcome, Result, Session, native
 from schemefs.run.sockaddr import Address
 from schemefs.run.sockets import Socket
 from schemefs.run.transfer import DONTWAIT, PEEK, TRUNC
@@ -33,7 +33,7 @@ def sendto(session: Session, call: Call) -> Result:
     """Send a buffer."""
     found, description = session.sockets.find(call)
     if found is None:
-        return native(session, call)
+        return native(call, description)
     _, buffer, size, _, name, _ = call.arguments
     destination = _destination(call, found, name, call.integer(5))
     _check_length(found, size)
@@ -50,7 +50,7 @@ def sendmsg(session: Session, call: Call) -> Result:
     """Send the vectors of a message. Its ancillary data has no meaning here."""
     found, description = session.sockets.find(call)
     if found is None:
-        return native(session, call)
+        return native(call, description)
     return _send(session, call, found, description, call.arguments[1], call.integer(2))
 
 
@@ -66,7 +66,7 @@ def sendmmsg(session: Session, call: Call) -> Result:
     """Send several messages; return how many."""
     found, description = session.sockets.find(call)
     if found is None:
-        return native(session, call)
+        return native(call, description)
     _, first, count, *_ = call.arguments
     flags = call.integer(3)
     for index in range(min(count & 0xFFFFFFFF, MAX_VECTORS)):
@@ -88,7 +88,7 @@ def recvfrom(session: Session, call: Call) -> Result:
     """Receive into a buffer."""
     found, description = session.sockets.find(call)
     if found is None:
-        return native(session, call)
+        return Outcome.NATIVE
     _, buffer, size, _, name, length = call.arguments
     flags = call.integer(3)
     received = transfer.receive(session, call, found, description, size, flags)

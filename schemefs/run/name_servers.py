@@ -2,11 +2,13 @@
 
 getaddrinfo reads the host's file, whose servers (127.0.0.53, a router of the LAN) are unknown in the network of the
 mount. A file for the program alone would need a mount namespace. So a datagram or a connection to port 53 of one of
-them goes to the name server of the mount, and the program sees the address that it asked.
+them goes to the mount, and the program sees the address that it asked. While `dns/responder` is open, the mount answers
+there as its `dns/NAME` does; without that file, its own name server is asked.
 """
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Final
 
@@ -25,18 +27,30 @@ class NameServers:
         self._tree = tree
         self._of_host = {server for text in _servers(resolv_conf) if (server := _address(text)) is not None}
         self._asked: dict[Address, Address] = {}  # the mount's server -> the address that stood for it last
+        self._responder = self._open_responder()
+
+    def _open_responder(self) -> Address | None:
+        """Open the responder, which answers for as long as this process lives. None: another process has its port."""
+        try:
+            descriptor = os.open(self._tree.path / "dns/responder", os.O_RDONLY | os.O_CLOEXEC)
+            return parse(os.read(descriptor, 64).decode())
+        except OSError:
+            return None
 
     def redirect(self, address: Address) -> Address:
         """Return where *address* is to be found in the network of the mount."""
         if address.port != PORT or address not in self._of_host:
             return address
+        found = self._responder or self._name_server() or address
+        self._asked[found] = address
+        return found
+
+    def _name_server(self) -> Address | None:
         try:
             ours = self._tree.text("netcfg/resolv/nameserver").split()
         except OSError:
-            return address
-        found = (_address(ours[0]) if ours else None) or address
-        self._asked[found] = address
-        return found
+            return None
+        return _address(ours[0]) if ours else None
 
     def restore(self, source: Address) -> Address:
         """Return the address that the program asked, for an answer from *source*."""

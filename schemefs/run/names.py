@@ -7,7 +7,7 @@ import select
 
 from schemefs.run import sockaddr
 from schemefs.run.call import Call, Failed
-from schemefs.run.session import Result, Session, native
+from schemefs.run.session import Outcome, Result, Session
 from schemefs.run.sockaddr import Address
 from schemefs.run.sockets import Socket, State
 
@@ -16,7 +16,7 @@ def getsockname(session: Session, call: Call) -> Result:
     """Return the local address; zeros: it has none yet."""
     found, _description = session.sockets.find(call)
     if found is None:
-        return native(session, call)
+        return Outcome.NATIVE
     address = _local(session, found) or found.bound or found.any_address
     call.about += f", {address}"
     sockaddr.write(call, call.arguments[1], call.arguments[2], sockaddr.packed(address, found.family))
@@ -33,7 +33,7 @@ def getpeername(session: Session, call: Call) -> Result:
     """Return the peer's address. ENOTCONN: none, or not connected yet."""
     found, _description = session.sockets.find(call)
     if found is None:
-        return native(session, call)
+        return Outcome.NATIVE
     if found.remote is None or not _is_connected(session, found):
         raise Failed(errno.ENOTCONN)
     call.about += f", {found.remote}"

@@ -36,7 +36,8 @@ def socket(session: Session, call: Call) -> Result:
     name, number = made
     if protocol not in (0, number):
         raise Failed(errno.EPROTONOSUPPORT, f"the mount has no protocol {protocol} for this type of socket")
-    descriptor, conversation = session.tree.make(name, nonblocking=bool(type_ & kernel_socket.SOCK_NONBLOCK))
+    nonblocking = bool(type_ & kernel_socket.SOCK_NONBLOCK)
+    descriptor, conversation = session.tree.make(name, owner=call.owner, nonblocking=nonblocking)
     close_on_exec = bool(type_ & kernel_socket.SOCK_CLOEXEC)
     return _give(session, call, descriptor, Socket(name, conversation, family), close_on_exec)
 
@@ -58,7 +59,7 @@ def connect(session: Session, call: Call) -> Result:
     """Connect; the outcome of one that does not wait is that of SO_ERROR, or of the next connect."""
     found, description = session.sockets.find(call)
     if found is None:
-        return unix_sockets.connect(session, call)
+        return unix_sockets.connect(call, description)
     family, address = sockaddr.read(call, call.arguments[1], call.integer(2))
     if family == sockaddr.AF_UNSPEC:
         return _dissolve(found)
@@ -197,7 +198,7 @@ def renew(session: Session, call: Call, found: Socket, description: Description)
     """Replace the conversation of a udp socket by a new one, whose file takes the descriptor's number."""
     with session.tree.ctl(found.protocol, found.number) as ctl:
         os.write(ctl, b"close")  # its port is free from now on
-    descriptor, found.number = session.tree.make(found.protocol, nonblocking=description.nonblocking)
+    descriptor, found.number = session.tree.make(found.protocol, owner=call.owner, nonblocking=description.nonblocking)
     found.state, found.remote = State.NEW, None
     try:
         session.sockets.add(descriptor, found)
@@ -212,9 +213,9 @@ def renew(session: Session, call: Call, found: Socket, description: Description)
 
 def bind(session: Session, call: Call) -> Result:
     """Take a local address. A tcp port is looked at here, and taken by listen or connect."""
-    found, _description = session.sockets.find(call)
+    found, description = session.sockets.find(call)
     if found is None:
-        return native(session, call)
+        return native(call, description)
     family, address = sockaddr.read(call, call.arguments[1], call.integer(2))
     if address is None or family not in (found.family, sockaddr.AF_UNSPEC):
         raise Failed(errno.EAFNOSUPPORT)
@@ -225,15 +226,15 @@ def bind(session: Session, call: Call) -> Result:
         if found.bound is not None or found.state is not State.NEW:
             raise Failed(errno.EINVAL)
         if found.is_stream:
-            found.bound = _free_address(session, address)
+            found.bound = _free_address(session, call, address)
         else:
             announce(session, found, address)
     return 0
 
 
-def _free_address(session: Session, address: Address) -> Address:
+def _free_address(session: Session, call: Call, address: Address) -> Address:
     """Return *address* with a port, which was free now. EADDRINUSE, EADDRNOTAVAIL, EACCES: as of bind(2)."""
-    descriptor, number = session.tree.make("tcp", nonblocking=True)
+    descriptor, number = session.tree.make("tcp", owner=call.owner, nonblocking=True)
     try:
         with session.tree.ctl("tcp", number) as ctl:
             os.write(ctl, f"announce {_local(address)}".encode())
@@ -263,7 +264,7 @@ def listen(session: Session, call: Call) -> Result:
     """Listen; the same descriptor is readable when a connection waits."""
     found, _description = session.sockets.find(call)
     if found is None:
-        return native(session, call)
+        return Outcome.NATIVE
     if not found.is_stream:
         raise Failed(errno.EOPNOTSUPP)
     backlog = min(max(call.integer(1), 1), LARGEST_BACKLOG)
@@ -298,7 +299,7 @@ def accept4(session: Session, call: Call) -> Result:
 def _accept(session: Session, call: Call, flags: int) -> Result:
     found, description = session.sockets.find(call)
     if found is None:
-        return native(session, call)
+        return Outcome.NATIVE
     if found.state is not State.LISTENING:
         raise Failed(errno.EINVAL if found.is_stream else errno.EOPNOTSUPP)
     path, directory = f"{found.number}/accept", session.tree.directory("tcp")
@@ -313,6 +314,7 @@ def _accept(session: Session, call: Call, flags: int) -> Result:
         os.set_blocking(descriptor, not flags & kernel_socket.SOCK_NONBLOCK)
         made = Socket("tcp", os.getxattr(descriptor, "user.conversation").decode().rpartition("/")[2], found.family)
         made.state = State.CONNECTED
+        session.tree.command("tcp", made.number, f"owner {call.owner}")
         made.values = {key: value for key, value in found.values.items() if key[1] not in (20, 21)}
         made.bound = sockaddr.parse(os.getxattr(descriptor, "user.local").decode())
         made.remote = sockaddr.parse(os.getxattr(descriptor, "user.remote").decode())

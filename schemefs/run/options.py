@@ -17,7 +17,7 @@ from typing import Final
 
 from schemefs.run import opening, sockaddr, timeouts
 from schemefs.run.call import Call, Failed
-from schemefs.run.session import Result, Session, native
+from schemefs.run.session import Outcome, Result, Session
 from schemefs.run.sockets import Socket, State
 
 Key = tuple[int, int]
@@ -101,7 +101,7 @@ def setsockopt(session: Session, call: Call) -> Result:
     """Set an option."""
     found, _description = session.sockets.find(call)
     if found is None:
-        return native(session, call)
+        return Outcome.NATIVE
     key = (call.integer(1), call.integer(2))
     length = call.integer(4)
     if not 0 <= length <= LARGEST_VALUE:
@@ -136,7 +136,11 @@ def _set(session: Session, found: Socket, key: Key, octets: bytes) -> None:
         _integer(octets)
         found.values[key] = octets[:4]
     else:
-        raise Failed(errno.ENOPROTOOPT, f"option {_shown(key)}")
+        raise _unknown(key)
+
+
+def _unknown(key: Key) -> Failed:
+    return Failed(errno.ENOPROTOOPT if key[0] in _LEVELS else errno.EOPNOTSUPP, f"option {_shown(key)}")
 
 
 def _apply(session: Session, found: Socket, name: str, value: str) -> None:
@@ -168,7 +172,7 @@ def getsockopt(session: Session, call: Call) -> Result:
     """Return an option's value, as much as the caller has room for."""
     found, _description = session.sockets.find(call)
     if found is None:
-        return native(session, call)
+        return Outcome.NATIVE
     key = (call.integer(1), call.integer(2))
     call.about += f", {_shown(key)}"
     room = call.read_integer(call.arguments[4])
@@ -200,7 +204,7 @@ def _get(session: Session, call: Call, found: Socket, key: Key) -> bytes:
         return struct.pack("=i", _DEFAULT_KEEPIDLE)
     if key in KEPT:
         return struct.pack("=i", KEPT[key])
-    raise Failed(errno.ENOPROTOOPT, f"option {_shown(key)}")
+    raise _unknown(key)
 
 
 def _segment_size(session: Session, found: Socket) -> int:
@@ -212,13 +216,10 @@ def _segment_size(session: Session, found: Socket) -> int:
 
 def _error(session: Session, call: Call, found: Socket) -> int:
     """Return the error that waits, once; that of a failed connect is taken from the mount, so another may follow."""
-    descriptor = call.duplicate(call.integer(0))
     try:
-        waiting = int(os.getxattr(descriptor, "user.error"))
+        waiting = int(os.getxattr(f"/proc/{call.thread}/fd/{call.integer(0)}", "user.error"))
     except OSError:
         return 0
-    finally:
-        os.close(descriptor)
     if found.state is State.CONNECTING and waiting:
         try:
             opening.settle(session, found)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import select
 import signal
 import struct
 from collections.abc import Sequence
@@ -38,6 +39,7 @@ class Program:
         self.pid = os.fork()
         if self.pid == 0:
             _become(command, architecture, reports_of_child, go_of_child)
+        self._follow_signals()
         os.close(reports_of_child)
         os.close(go_of_child)
         try:
@@ -70,12 +72,18 @@ class Program:
             raise StartError(f"the descriptors of a child process can't be read: {why} (kernel.yama.ptrace_scope)")
         return int(listener)
 
-    def follow_signals(self) -> None:
-        """Forward signals from now on; ignore those of the terminal, which reach the program by themselves."""
+    def _follow_signals(self) -> None:
+        """Forward signals from now on; ignore those of the terminal, which reach the program by themselves.
+
+        Each signal makes `_signals` readable: one that comes just before the supervisor waits must not wait with it.
+        """
+        self._signals, writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
         for number in _OF_TERMINAL:
             signal.signal(number, signal.SIG_IGN)
         for number in _FORWARDED:
             signal.signal(number, self._forward)
+        signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
 
     def _forward(self, number: int, _frame: object) -> None:
         with suppress(ProcessLookupError):
@@ -83,8 +91,20 @@ class Program:
 
     def wait(self) -> int:
         """Wait for the end of the program; return its exit status, as a shell gives it for a signal."""
+        poller = select.poll()
+        poller.register(self._signals, select.POLLIN)
+        while (status := self._ended()) is None:
+            poller.poll()
+            with suppress(BlockingIOError):
+                os.read(self._signals, 4096)
+        return status
+
+    def _ended(self) -> int | None:
+        """Look at the children; return the program's exit status if it has ended. Stop when it has stopped."""
         while True:
-            pid, status = os.waitpid(-1, os.WUNTRACED)
+            pid, status = os.waitpid(-1, os.WUNTRACED | os.WNOHANG)
+            if not pid:
+                return None
             if pid != self.pid:
                 continue  # a child that the program has left behind
             if not os.WIFSTOPPED(status):

@@ -29,6 +29,5 @@ def run(tree: Path, command: Sequence[str], say: Callable[[str], None], *, verbo
         raise StartError(f"the mount on {tree} can't be used: {error.strerror}") from None
     program = Program(command, architecture)
     supervisor = Supervisor(program.listener, architecture, files, NameServers(files), verbose=verbose)
-    program.follow_signals()
     supervisor.start()
     return program.wait()

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from enum import Enum, auto
 from typing import Final
 
-from schemefs.run.call import Call, Failed
+from schemefs.run.call import Call, Description, Failed
 from schemefs.run.listener import Listener
 from schemefs.run.name_servers import NameServers
 from schemefs.run.sockets import Sockets
@@ -58,22 +58,37 @@ DOMAINS: Final = {
 }
 
 
-def native(session: Session, call: Call, index: int = 0) -> Result:
-    """Return NATIVE for a descriptor that is no socket of the mount, unless it is a socket of the host's network.
+def native(call: Call, description: Description) -> Result:
+    """Return NATIVE for a call that sends or names a peer, unless its descriptor is a socket of the host's network.
 
     The program cannot make one, inherit one or be given one (`filter`, `inherited`, `unix_sockets`); this is the last
     check, on the descriptor alone.
     """
-    del session
-    number = call.integer(index)
+    key = (description.mount, description.inode)
+    if key in _harmless:
+        return Outcome.NATIVE
+    number = call.integer(0)
+    what = _socket_of_the_host(call, number)
+    if what:
+        raise Failed(errno.EAFNOSUPPORT, f"descriptor {number} is {what} of the host")
+    if len(_harmless) >= MOST_HARMLESS:
+        _harmless.clear()
+    _harmless.add(key)
+    return Outcome.NATIVE
+
+
+MOST_HARMLESS: Final = 4096
+_harmless: set[tuple[int, int]] = set()
+"""Files that are no sockets, or AF_UNIX: an inode of the kernel's sockets is not given again for a long time."""
+
+
+def _socket_of_the_host(call: Call, number: int) -> str:
     try:
         target = os.readlink(f"/proc/{call.thread}/fd/{number}")
     except OSError:
-        return Outcome.NATIVE  # EBADF, by the kernel
-    if target.startswith("socket:"):
-        duplicate = call.duplicate(number)
-        with kernel_socket.socket(fileno=duplicate) as found:
-            if found.family != kernel_socket.AF_UNIX:
-                family = DOMAINS.get(int(found.family), str(int(found.family)))
-                raise Failed(errno.EAFNOSUPPORT, f"descriptor {number} is an {family} socket of the host")
-    return Outcome.NATIVE
+        return ""  # EBADF, by the kernel
+    if not target.startswith("socket:"):
+        return ""
+    with kernel_socket.socket(fileno=call.duplicate(number)) as found:
+        family = int(found.family)
+    return "" if family == kernel_socket.AF_UNIX else f"a socket of {DOMAINS.get(family, f'family {family}')}"

@@ -13,7 +13,7 @@ from enum import Enum
 from typing import Final
 
 from schemefs.run import sockaddr
-from schemefs.run.call import Call, Description
+from schemefs.run.call import Call, Description, describe
 from schemefs.run.sockaddr import Address
 from schemefs.run.tree import Tree
 
@@ -89,11 +89,10 @@ class Sockets:
 
     def find(self, call: Call, index: int = 0) -> tuple[Socket | None, Description]:
         """Return the socket that an argument of *call* is; None: it is no socket of the mount. EBADF."""
-        description = call.describe(call.integer(index))
-        if description.mount != self._tree.mount:
-            return None, description
-        socket = self._by_inode.get(description.inode)
+        description = describe(call.thread, call.integer(index))
+        socket = self._by_inode.get(description.inode) if description.mount == self._tree.mount else None
         if socket is not None:
+            call.require_valid()  # what was described is the caller's
             call.about = socket.name
         return socket, description
 

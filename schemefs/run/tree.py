@@ -25,12 +25,13 @@ class Tree:
         finally:
             os.close(readme)
 
-    def make(self, protocol: str, *, nonblocking: bool) -> tuple[int, str]:
-        """Make a conversation without a peer; return a descriptor of its `data`, and its number."""
+    def make(self, protocol: str, *, owner: str, nonblocking: bool) -> tuple[int, str]:
+        """Make a conversation without a peer for *owner*, PID NAME; return a descriptor of its `data`, its number."""
         directory = self._directories[protocol]
         clone = os.open("clone", os.O_RDWR | os.O_CLOEXEC, dir_fd=directory)
         try:
             number = os.read(clone, 32).decode().strip()
+            os.write(clone, f"owner {owner}".encode())
             flags = os.O_RDWR | os.O_CLOEXEC | (os.O_NONBLOCK if nonblocking else 0)
             return os.open(f"{number}/data", flags, dir_fd=directory), number
         finally:

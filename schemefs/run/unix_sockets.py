@@ -35,14 +35,14 @@ NAME_SERVICES: Final = (
 _Message = tuple[bytes, list[tuple[int, int, bytes]], int, str | bytes | None]
 
 
-def connect(session: Session, call: Call) -> Result:
+def connect(call: Call, description: Description) -> Result:
     """Refuse the services that ask for names in the host's network: libc then asks itself, through the mount.
 
     An AF_UNIX socket reaches no network whatever its address, so all other connects are native.
     """
-    result = native(session, call)
+    result = native(call, description)
     length = call.integer(2)
-    if 2 < length <= 110 and call.read(call.arguments[1], length)[2:].rstrip(b"\0") in NAME_SERVICES:
+    if 2 < length <= 110 and call.read(call.arguments[1], length)[2:].partition(b"\0")[0] in NAME_SERVICES:
         raise Failed(errno.ECONNREFUSED, "names are asked for through the mount", expected=True)
     return result
 

@@ -22,7 +22,8 @@ from typing import Final
 from schemefs.run.call import Call, Failed
 from schemefs.run.listener import libc
 
-SHORTEST_TICK, LONGEST_TICK = 0.01, 0.1  # seconds between two looks at a waiting caller
+SHORTEST_TICK, LONGEST_TICK = 0.01, 0.1  # seconds between two looks at a caller that waits for readiness
+TICK: Final = 0.03  # seconds between two looks at the callers that wait in the mount
 ERESTARTSYS: Final = 512  # the kernel repeats the call after the handler, or returns EINTR (signal(7))
 INTERRUPT: Final = signal.SIGRTMIN + 3  # to the supervisor's own threads
 
@@ -129,19 +130,19 @@ class Waits:
                 self._waits.discard(wait)
 
     def _watch(self) -> None:
-        tick = SHORTEST_TICK
-        known: set[_Wait] = set()
+        """Look at the waiting callers at every tick. A tick costs little; to be woken by each wait would cost more."""
+        seen: set[_Wait] = set()
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._waits)
+                if not self._waits and not seen:
+                    self._changed.wait_for(lambda: self._waits)
                 waits = set(self._waits)
-            tick = min(tick * 2, LONGEST_TICK) if waits <= known else SHORTEST_TICK
-            known = waits
-            time.sleep(tick)
-            for wait in waits:
+            time.sleep(TICK)
+            for wait in waits & seen:
                 wait.number = wait.number or wait.caller.interruption()
                 if wait.number:
                     self._interrupt(wait)
+            seen = waits
 
     def _interrupt(self, wait: _Wait) -> None:
         """Signal the thread. One that is not in its system call yet is signalled again at the next look."""

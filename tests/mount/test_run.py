@@ -170,3 +170,33 @@ def test_what_is_wrong_with_run_itself_is_one_sentence(options: tuple[str, ...],
     assert done.returncode == 2
     assert done.stderr.startswith(f"schemefs run: {sentence}" if sentence else "schemefs: ")
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_names_are_those_of_the_mount(module_scheme_mount: SchemeMount) -> None:
+    with open(module_scheme_mount.path / "netcfg/resolv/hosts", "a") as hosts:
+        hosts.write("127.0.0.9 web.test\n")
+    code = """
+import socket
+print({found[4] for found in socket.getaddrinfo("web.test", 80, type=socket.SOCK_STREAM)})
+try:
+    socket.getaddrinfo("nothing.test", 80)
+except socket.gaierror as error:
+    print(error.errno < 0)
+"""
+    assert python(module_scheme_mount, code) == "{('127.0.0.9', 80)}\nTrue\n"
+
+
+def test_ss_shows_the_program(module_scheme_mount: SchemeMount) -> None:
+    code = f"""
+import os, pathlib, socket
+with socket.create_server(("127.0.0.1", 0)) as listener, socket.create_connection(listener.getsockname()) as client:
+    accepted, _ = listener.accept()
+    for one, other in ((client, accepted), (accepted, client)):
+        one.send(b"x")
+        other.recv(1)
+    for file in (listener, client, accepted):
+        number = os.getxattr(file.fileno(), "user.conversation").decode()
+        status = (pathlib.Path({str(module_scheme_mount.path)!r}) / number / "status").read_text()
+        print(f"pid={{os.getpid()}}\\n" in status, "program=python" in status)
+"""
+    assert python(module_scheme_mount, code) == "True True\n" * 3

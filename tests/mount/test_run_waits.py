@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import pty
+import select
 import signal
 import subprocess
 import sys
@@ -240,3 +242,39 @@ for call in (lambda: client.recv(1), lambda: socket.socket()):
         assert run_process.wait(TIMEOUT) == 0
     subprocess.run(["umount", "-l", mount.path], check=False)
     mount.close(check=False)
+
+
+def test_job_control_of_a_shell(tree: Path) -> None:
+    pid, terminal = pty.fork()
+    if not pid:
+        os.environ |= {"PS1": "", "TERM": "dumb"}
+        os.execvp("bash", ["bash", "--norc", "--noprofile", "-i"])
+    shown = ""
+
+    def expect(text: str) -> None:
+        nonlocal shown
+        end = time.monotonic() + TIMEOUT
+        while text not in shown:
+            assert select.select([terminal], [], [], max(end - time.monotonic(), 0))[0], shown
+            shown += os.read(terminal, 4096).decode()
+        shown = shown.partition(text)[2]
+
+    def enter(line: str) -> None:
+        os.write(terminal, f"{line}\n".encode())
+
+    try:
+        program = f'{sys.executable} -uc \'import time; print("be" + "gun"); time.sleep(100)\''
+        enter(f"{' '.join(RUN)} --mount {tree} -- {program}")
+        expect("begun")
+        os.write(terminal, b"\x1a")  # Ctrl-Z
+        expect("Stopped")
+        enter("jobs; fg")
+        expect("Stopped")
+        expect("schemefs run")
+        os.write(terminal, b"\x03")  # Ctrl-C
+        enter('echo "status $?"')
+        expect("status 130")
+    finally:
+        os.kill(pid, signal.SIGKILL)
+        os.close(terminal)
+        os.waitpid(pid, 0)
