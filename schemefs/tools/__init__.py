@@ -8,6 +8,7 @@ from typing import Final
 
 COMMANDS: Final = {
     "ping": "schemefs.tools.ping",
+    "traceroute": "schemefs.tools.traceroute",
     "nc": "schemefs.tools.nc",
     "get": "schemefs.tools.get",
     "dns": "schemefs.tools.dns",
@@ -20,5 +21,5 @@ COMMANDS: Final = {
 }
 """Subcommand -> module."""
 
-WRONG_USAGE: Final = {"ping": 2, "get": 2, "ifconfig": 2, "route": 2, "run": 2, "socks": 2}
+WRONG_USAGE: Final = {"ping": 2, "traceroute": 2, "get": 2, "ifconfig": 2, "route": 2, "run": 2, "socks": 2}
 """Subcommand -> exit status for wrong usage, where the Linux tool of that name does not have 1."""

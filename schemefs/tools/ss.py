@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
 import click
 
-from schemefs.tools.exit_status import Tool, show
+from schemefs.tools.exit_status import Tool, fail, show
 from schemefs.tools.find_mount import mount_option
+from schemefs.tools.ss_filter import parse_filter
 
 EXAMPLES = """
 \b
@@ -18,6 +20,8 @@ Examples:
   schemefs ss
   schemefs ss -t -o             only tcp, with its timers
   schemefs ss -l                only listeners
+  schemefs ss -t -i state established dport = :443
+  schemefs ss -H src 10.0.2.0/24
   schemefs ss --json | jq '.[].remote'
 """
 
@@ -26,6 +30,9 @@ _RECEIVED: Final = ("receive_queue", "octets_queued", "waiting")
 _TO_SEND: Final = ("send_queue", "backlog")
 _TIMES: Final = ("age", "rtt", "rto", "retransmissions", "timers")
 _WAITING: Final = ("LISTEN", "BOUND")
+_MEMORY: Final = ("receive_queue", "receive_capacity", "out_of_order", "send_queue")
+_EXTENDED: Final = ("age", "readers", "writers")
+_SHOWN: Final = {"conversation", "state", "local", "remote", "owner", "pid", "program", *_MEMORY, *_EXTENDED}
 
 
 def conversations(tree: Path) -> Iterator[dict[str, Any]]:
@@ -42,37 +49,82 @@ def conversations(tree: Path) -> Iterator[dict[str, Any]]:
 
 
 @click.command(cls=Tool, epilog=EXAMPLES)
+@click.argument("words", metavar="[FILTER…]", nargs=-1, type=click.UNPROCESSED)
 @click.option("-t", "--tcp", is_flag=True, help="Only tcp (with -u: both).")
 @click.option("-u", "--udp", is_flag=True, help="Only udp (with -t: both).")
 @click.option("-l", "--listening", is_flag=True, help="Only those that wait for a peer.")
+@click.option("-a", "--all", is_flag=True, help="Listeners too; this is the default.")
+@click.option("-n", "--numeric", is_flag=True, help="Numbers instead of names; this is the default.")
+@click.option("-p", "--processes", is_flag=True, help="The process of each; this is the default.")
 @click.option(
     "-o", "--options", is_flag=True, help="Age, round-trip time, retransmission time-out, retransmissions, timers."
 )
+@click.option("-i", "--info", is_flag=True, help="What the protocol knows, on a line of its own.")
+@click.option("-m", "--memory", is_flag=True, help="Octets in the buffers, on a line of its own.")
+@click.option("-e", "--extended", is_flag=True, help="Age, readers and writers, on a line of its own.")
+@click.option("-H", "--no-header", is_flag=True, help="Without the line of titles.")
+@click.option("-O", "--oneline", is_flag=True, help="-i, -m and -e on the line of the conversation.")
+@click.option("-s", "--summary", is_flag=True, help="Only the numbers of conversations, by protocol and state.")
 @click.option("--json", "as_json", is_flag=True, help="Print every field, as JSON.")
 @mount_option
-def command(tree: Path, *, tcp: bool, udp: bool, listening: bool, options: bool, as_json: bool) -> None:
+def command(tree: Path, words: tuple[str, ...], **given: bool) -> None:
     """Print the conversations.
 
     Columns: name, state, octets that wait to be read and to be sent, both ends, owner, and the
     process that last read or wrote, with its program.
+
+    FILTER is one of ss(8): state NAME, src and dst ADDRESS, sport and dport with a comparison, and, or, not.
     """
-    protocols = [name for name, wanted in (("tcp", tcp), ("udp", udp)) if wanted]
+    try:
+        passes = parse_filter(words)
+    except ValueError as error:
+        fail(1, str(error))
+    protocols = [name for name in ("tcp", "udp") if given[name]]
     found = [
         status
         for status in conversations(tree)
         if (not protocols or status["conversation"].partition("/")[0] in protocols)
-        and (not listening or status.get("state") in _WAITING)
+        and (not given["listening"] or status.get("state") in _WAITING)
+        and passes(status)
     ]
-    if as_json:
+    if given["as_json"]:
         show(json.dumps(found, indent=1))
-        return
-    rows = [
-        ("NAME", "STATE", "RECV-Q", "SEND-Q", "LOCAL", "REMOTE", "UID", "PID", "PROGRAM", *(_TIMES if options else ()))
-    ]
-    rows += [_row(status, options=options) for status in found]
+    elif given["summary"]:
+        show(_summary(found))
+    else:
+        _print_table(found, given)
+
+
+def _print_table(found: list[dict[str, Any]], given: dict[str, bool]) -> None:
+    """Print a line for each conversation, and one of details for each where the options ask for it."""
+    times = _TIMES if given["options"] else ()
+    rows = [("NAME", "STATE", "RECV-Q", "SEND-Q", "LOCAL", "REMOTE", "UID", "PID", "PROGRAM", *times)]
+    rows += [_row(status, options=given["options"]) for status in found]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        show("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    details = ["", *(_details(status, given) for status in found)]
+    for number, (row, more) in enumerate(zip(rows, details, strict=True)):
+        if number or not given["no_header"]:
+            line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+            show(line + (f"{'  ' if given['oneline'] else f'{chr(10)}    '}{more}" if more else ""))
+
+
+def _details(status: dict[str, Any], given: dict[str, bool]) -> str:
+    """Return `name:value` of the fields that the options ask for."""
+    names = [name for name in _EXTENDED if given["extended"]] + [name for name in _MEMORY if given["memory"]]
+    names += [name for name in status if given["info"] and name not in _SHOWN]
+    return " ".join(f"{name}:{str(status[name]).replace(' ', ',')}" for name in names if status.get(name, "") != "")
+
+
+def _summary(found: list[dict[str, Any]]) -> str:
+    """Return a line for each protocol: its number of conversations, and those of each state."""
+    states: dict[str, Counter[str]] = {}
+    for status in found:
+        states.setdefault(status["conversation"].partition("/")[0], Counter())[status.get("state", "-")] += 1
+    lines = [
+        f"{protocol}: {counts.total()} ({', '.join(f'{state} {count}' for state, count in sorted(counts.items()))})"
+        for protocol, counts in sorted(states.items())
+    ]
+    return "\n".join(lines or ["no conversations"])
 
 
 def _pid(status: dict[str, Any]) -> str:

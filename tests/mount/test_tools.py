@@ -104,7 +104,7 @@ def test_ss_shows_conversations_and_who_has_them(tools: Tools) -> None:
             os.close(descriptor)
 
 
-@pytest.mark.parametrize("name", ["ping", "nc", "dns", "ss", "ifconfig", "route", "arp"])
+@pytest.mark.parametrize("name", ["ping", "traceroute", "nc", "dns", "ss", "ifconfig", "route", "arp"])
 def test_help_has_examples(name: str) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "schemefs", name, "--help"], check=True, capture_output=True, text=True, timeout=20
@@ -145,15 +145,48 @@ def test_output_that_can_not_be_written_is_said(shared: Tools, command: str) -> 
 
 
 @pytest.mark.parametrize(
-    ("name", "status"), [("ping", 2), ("get", 2), ("nc", 1), ("dns", 1), ("ss", 1), ("ifconfig", 2), ("route", 2)]
+    ("name", "status"),
+    [("ping", 2), ("traceroute", 2), ("get", 2), ("nc", 1), ("dns", 1), ("ss", 1), ("ifconfig", 2), ("route", 2)],
 )
 def test_an_option_that_there_is_not(shared: Tools, name: str, status: int) -> None:
-    assert f"No such option '--frob'; see schemefs {name} --help" in shared.run(name, "--frob", status=status)
+    assert f"No such option '--xyzzy'; see schemefs {name} --help" in shared.run(name, "--xyzzy", status=status)
 
 
 def test_a_failure_names_the_file_without_its_options(shared: Tools) -> None:
     sentence = "schemefs: tcp/127.0.0.1:9: Connection refused: RST from 127.0.0.1:9 in answer to SYN"
     assert shared.run("nc", "-w", "1", "127.0.0.1", "9", status=1).startswith(sentence)
+
+
+def test_ss_filters_and_shows_what_its_options_ask_for(tools: Tools) -> None:
+    listener = os.open(tools.path / "tcp/:5000", os.O_RDWR)
+    client = os.open(tools.path / "tcp/127.0.0.1:5000", os.O_RDWR)
+    assert [line.split()[0] for line in tools.run("ss", "-H", "state", "established").splitlines()] == ["tcp/1"]
+    assert [line.split()[0] for line in tools.run("ss", "-a", "-n", "-p", "sport", "=", ":5000").splitlines()] == [
+        "NAME",
+        "tcp/0",
+    ]
+    shown = tools.run("ss", "-H", "-i", "-m", "-e", "dport", "5000").splitlines()
+    assert len(shown) == 2
+    assert re.search(r"^    age:[\d.]+ readers:1 writers:1 receive_queue:0 .* congestion:cubic cwnd:\d+", shown[1])
+    assert len(tools.run("ss", "-H", "-i", "-O", "dport", "5000").splitlines()) == 1
+    assert tools.run("ss", "-s") == "tcp: 2 (ESTABLISHED 1, LISTEN 1)\n"
+    assert "'port' is no condition of a filter" in tools.run("ss", "port", "5000", status=1)
+    for descriptor in (listener, client):
+        os.close(descriptor)
+    assert tools.run("ss", "-s", "-u") == "no conversations\n"
+
+
+def test_traceroute_of_this_host_has_one_hop(shared: Tools) -> None:
+    lines = shared.run("traceroute", "-q", "1", "-m", "3", "127.0.0.1", "100").splitlines()
+    assert lines[0] == "trace to 127.0.0.1 (127.0.0.1), 3 hops max, 72(100) bytes"
+    assert re.fullmatch(r" 1  127.0.0.1  [\d.]+ms", lines[1])
+    assert len(lines) == 2
+    assert "no address is known for 'nobody.test'" in shared.run("traceroute", "nobody.test", status=2)
+
+
+def test_traceroute_that_does_not_arrive_is_status_1(tools: Tools) -> None:
+    (tools.path / "netcfg/ifaces/lo/impair").write_text("blackhole icmp\n")
+    assert tools.run("traceroute", "-q", "1", "-m", "2", "-w", "0.1", "127.0.0.1", status=1).endswith("\n 2  *\n")
 
 
 def test_ss_shows_raw_conversations_and_timers(tools: Tools) -> None:

@@ -1,0 +1,65 @@
+"""The filter expressions of `schemefs ss`."""
+
+from __future__ import annotations
+
+import pytest
+
+from schemefs.tools.ss_filter import parse_filter
+
+LISTENER = {"state": "LISTEN", "local": "0.0.0.0:80"}
+CLIENT = {"state": "ESTABLISHED", "local": "10.0.2.15:50000", "remote": "10.0.2.2:443"}
+SIX = {"state": "TIME_WAIT", "local": "[fe80::1%eth0]:50001", "remote": "[fd00::9]:22"}
+ALL = {"listener": LISTENER, "client": CLIENT, "six": SIX}
+
+
+@pytest.mark.parametrize(
+    ("words", "names"),
+    [
+        ("", "listener client six"),
+        ("state established", "client"),
+        ("state time-wait", "six"),
+        ("state listening", "listener"),
+        ("exclude listening", "client six"),
+        ("state connected", "client six"),
+        ("dport = :443", "client"),
+        ("dport 22", "six"),
+        ("sport >= 50000", "client six"),
+        ("sport gt :50000", "six"),
+        ("not sport = :80", "client six"),
+        ("dst 10.0.2.0/24", "client"),
+        ("dst = 10.0.2.2:443", "client"),
+        ("dst 10.0.2.2:80", ""),
+        ("dst fd00::9", "six"),
+        ("dst [fd00::9]:22", "six"),
+        ("src fe80::/10", "six"),
+        ("src *:80", "listener"),
+        ("src 0.0.0.0", "listener"),
+        ("dport = :443 or dport = :22", "client six"),
+        ("state established and dport = :22", ""),
+        ("state established dport = :443", "client"),
+        ("(sport = :80 or dst 10.0.2.2) and exclude listening", "client"),
+        ("! ( sport = :80 )", "client six"),
+    ],
+)
+def test_which_conversations_pass(words: str, names: str) -> None:
+    passes = parse_filter(words.split())
+    assert [name for name, status in ALL.items() if passes(status)] == names.split()
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ("state", "the filter ends where a state is expected"),
+        ("sport =", "the filter ends where a port is expected"),
+        ("port = 80", "'port' is no condition of a filter"),
+        ("dst 300.1.1.1", "'300.1.1.1' is not an address or a network"),
+        ("sport = http", "http"),
+        ("sport = :65536", "65536"),
+        ("( sport = :80", "has no"),
+        ("sport = :80 )", "has no condition before it"),
+        ("dst 10.0.2.2 or", "the filter ends where a condition is expected"),
+    ],
+)
+def test_a_malformed_filter_has_a_sentence(words: str, sentence: str) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        parse_filter(words.split())
