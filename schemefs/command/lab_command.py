@@ -53,13 +53,17 @@ class LabCommand(click.Command):
 @click.argument("file", metavar="[FILE.toml]", required=False, shell_complete=completion.files)
 @click.option("--hosts", metavar="A,B,…", help=f"The hosts, joined by one router.  [default: {DEFAULT_HOSTS}]")
 @click.option("--link", "links", multiple=True, metavar="HOST=RULES", help="Impair the link of HOST; may be repeated.")
+@click.option(
+    "--report-json", metavar="FILE", shell_complete=completion.files, help="Write the closing report as JSON too."
+)
 @click.option("--shell", is_flag=True, help="Run a shell in the first host.")
 @click.pass_context
 def command(context: click.Context, /, *, file: str | None, shell: bool, **options: Any) -> None:
     """Run CMD in a network of its own: hosts are namespaces, routers are daemons, links have impairments.
 
     No root is needed. CMD runs in the first host; `on HOST CMD` runs a command in another one, and /scheme is the tree
-    of the router. All processes of the lab end with CMD, and its exit status is CMD's.
+    of the router. All processes of the lab end with CMD, and its exit status is CMD's. The last lines on standard error
+    say what each link, rule and TCP connection did.
     """
     try:
         sys.exit(_run(file, context.meta[_COMMAND], options, shell=shell))
@@ -83,10 +87,12 @@ def _run(file: str | None, words: tuple[str, ...], options: dict[str, Any], *, s
 
     from schemefs import plugins  # noqa: PLC0415 - after the checks: the imports take most of the time of a start
     from schemefs.lab import outer_process  # noqa: PLC0415
+    from schemefs.lab.closing_report import ClosingReport  # noqa: PLC0415
     from schemefs.lab.first_process import FirstProcess  # noqa: PLC0415
 
     try:
-        return outer_process.run(FirstProcess(topology, words, plugins.load()))
+        report = ClosingReport(topology, options["report_json"])
+        return outer_process.run(FirstProcess(topology, words, plugins.load(), report=report))
     except outer_process.Interrupted as interrupted:
         return 128 + interrupted.number
 

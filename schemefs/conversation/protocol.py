@@ -129,7 +129,7 @@ class ListenerEngine(Protocol):
 
     @property
     def local(self) -> str:
-        """`0.0.0.0:8080`."""
+        """`*:8080`."""
 
     @property
     def settings(self) -> Mapping[str, Setting]:

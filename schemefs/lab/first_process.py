@@ -21,6 +21,7 @@ from schemefs.lab.signals import FORWARDED, is_from_terminal
 from schemefs.lab.topology import Host, Topology
 
 if TYPE_CHECKING:
+    from schemefs.lab.closing_report import ClosingReport
     from schemefs.lab.router_daemon import RouterDaemon
     from schemefs.plugins import Plugins
 
@@ -39,6 +40,7 @@ class FirstProcess:
     plugins: Plugins
     own_processes: bool = True
     allow_other: bool = False
+    report: ClosingReport | None = None
     _daemons: dict[int, RouterDaemon] = field(default_factory=dict)
     _lab: str = ""
 
@@ -60,6 +62,8 @@ class FirstProcess:
             one.wait_ready()
         routers.show_trees(daemons)
         plan.connect()
+        if self.report is not None:
+            self.report.begin()
         for host in hosts:
             if host.command:
                 self._start_in(host, ("/bin/sh", "-c", host.command), background=True)
@@ -71,7 +75,10 @@ class FirstProcess:
             command = self._start_in(first, self.command)
         except OSError as error:
             raise StartError(f"{self.command[0]} can't be run: {error.strerror}") from None
-        return self._wait(command)
+        status = self._wait(command)
+        if self.report is not None:
+            self.report.finish()
+        return status
 
     def _wait(self, command: int) -> int:
         """Return the exit status of the command; signals are passed on to it."""

@@ -11,7 +11,9 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from schemefs.net import faults
 from schemefs.net.internationalized import ascii_name
+from schemefs.net.zones import is_zoned, known_zone, with_zone, without_zone, zone_name
 
+ANY = b""  # any address of any family, as the address of a listener
 ANY_V4 = bytes(4)
 BROADCAST_V4 = b"\xff" * 4
 _HEXADECIMAL = frozenset("0123456789abcdefABCDEF")
@@ -19,11 +21,26 @@ _DECIMAL = frozenset("0123456789.")
 
 
 def packed(text: str) -> bytes | None:
-    """Return the packed octets of a numeric address; None: *text* is not one."""
+    """Return the packed octets of a numeric address; None: *text* is not one.
+
+    An IPv4-mapped address is the IPv4 address in it: `::ffff:10.0.2.2` is 10.0.2.2. A zone is that of a link-local
+    address on an interface of this process: `fe80::1%eth0`.
+    """
     try:
-        return ip_address(text).packed
+        address = ip_address(text)
     except ValueError:
         return None
+    octets = address.packed
+    if isinstance(address, IPv4Address):
+        return octets
+    if address.ipv4_mapped is not None:
+        return address.ipv4_mapped.packed if address.scope_id is None else None
+    if any(octets[2:4]) and is_zoned(octets):
+        return None
+    if address.scope_id is None:
+        return octets
+    number = known_zone(address.scope_id)
+    return with_zone(octets, number) if number and is_zoned(octets) else None
 
 
 def parse_numeric(text: str) -> bytes:
@@ -35,14 +52,19 @@ def parse_numeric(text: str) -> bytes:
 
 
 def presentation(address: bytes) -> str:
-    """Return the text of a packed address."""
-    return str(IPv4Address(address) if len(address) == 4 else IPv6Address(address))
+    """Return the text of a packed address, `fe80::1%eth0` with its zone; `*` for ANY."""
+    if len(address) == 4:
+        return str(IPv4Address(address))
+    if not address:
+        return "*"
+    zone = zone_name(address)
+    return f"{IPv6Address(without_zone(address))}%{zone}" if zone else str(IPv6Address(address))
 
 
 def host_port_text(address: bytes, port: int) -> str:
     """Return `10.0.2.15:80` or `[fe80::1]:80`."""
     host = presentation(address)
-    return f"{host}:{port}" if len(address) == 4 else f"[{host}]:{port}"
+    return f"[{host}]:{port}" if len(address) == 16 else f"{host}:{port}"
 
 
 def mac_text(mac: bytes, separator: str = ":") -> str:
@@ -86,7 +108,7 @@ def is_unicast(address: bytes) -> bool:
     """Return whether a packed address can be that of one other host: not 0/8, 224/4, 255/8, ::, ff00::/8."""
     if len(address) == 4:
         return address[0] not in (0, 255) and not is_multicast(address)
-    return address[0] != 0xFF and any(address)
+    return len(address) == 16 and address[0] != 0xFF and any(address)
 
 
 def is_assignable(address: bytes) -> bool:
@@ -132,7 +154,7 @@ def parse_host_port(text: str) -> HostPort:
         if not bracket or rest[:1] not in (":", "!") or packed(host) is None:
             message = f"{text!r} is not [V6ADDRESS]:PORT"
             raise ValueError(message)
-        return HostPort(host, _port_text(rest[1:], text))
+        return HostPort(host if any(packed(host) or b"") else "", _port_text(rest[1:], text))
     separator = "!" if "!" in text else ":"
     host, found, port = text.rpartition(separator)
     if not found:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from schemefs.net.buffer import Buffer
+from schemefs.net.zones import without_zone
 
 
 def ones_complement_sum(data: Buffer, initial: int = 0) -> int:
@@ -47,5 +48,7 @@ def pseudo_header_sum(source: bytes, destination: bytes, protocol: int, length: 
 
     Not complemented: it is the `initial` of the other functions, and what a partial checksum (offload) starts from.
     """
-    total = int.from_bytes(source, "big") + int.from_bytes(destination, "big") + protocol + length
-    return total % 0xFFFF or 0xFFFF
+    total = int.from_bytes(source, "big") + int.from_bytes(destination, "big")
+    if total >> 112 >= 0xFE80:  # one of them may have a zone, which is on no wire
+        total = int.from_bytes(without_zone(source), "big") + int.from_bytes(without_zone(destination), "big")
+    return (total + protocol + length) % 0xFFFF or 0xFFFF

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from schemefs.errors import SchemeError
 from schemefs.net.addresses import is_multicast, presentation
 from schemefs.net.buffer import Chunks
-from schemefs.net.error_reason import ErrorReason
+from schemefs.net.error_reason import ErrorReason, ErrorReporter
 from schemefs.net.impairment import AnyImpairment
 from schemefs.net.offload import Offload
 from schemefs.net.reader_turns import ReaderTurns
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from schemefs.driver import Link
 
 ICMP = 1
+ICMPV6 = 58
 TCP = 6
 UDP = 17
 
@@ -330,13 +331,6 @@ class Interface(Protocol):
 
     def drop_samples(self) -> Mapping[str, str]:
         """Return the last frame dropped for each `dropped_…` reason, and for each reason of the impairments."""
-
-
-class ErrorReporter(Protocol):
-    """What the icmp plugin provides to the network layer."""
-
-    def report_error(self, reason: ErrorReason, datagram: memoryview, now: float, *, mtu: int = 0) -> None:
-        """Send an ICMP error about the received *datagram* (IP header first), unless RFC 1122 §3.2.2 forbids it."""
 
 
 class NetworkLayer(Protocol):

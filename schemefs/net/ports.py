@@ -1,6 +1,7 @@
 """Ports of one transport protocol: which are taken (PortTable), and which to take next (EphemeralPorts, RFC 6056).
 
-A claim is a local address and a port; the address of zeros is "any" and collides with all others, as in bind(2).
+A claim is a local address and a port; an empty address, or one of zeros, is "any" and collides with all others, as in
+bind(2).
 Connections need no claim of their own: their four-tuples are unique in the connection table of the protocol, which
 `allocate` consults through `in_use`.
 """
@@ -36,7 +37,7 @@ def check_privilege(port: int, *, is_privileged: bool) -> None:
 class Claim:
     """A local address and port in use, until `PortTable.release`."""
 
-    address: bytes  # packed; zeros: any
+    address: bytes  # packed; empty: any of both families
     port: int
     uid: int  # of the owner
     shared: bool  # SO_REUSEPORT: the same uid may claim the port again, if that claim is shared too
@@ -79,7 +80,7 @@ class PortTable:
 def _collide(one: Claim, other: Claim) -> bool:
     if one.shared and other.shared and one.uid == other.uid:
         return False
-    if len(one.address) != len(other.address):
+    if one.address and other.address and len(one.address) != len(other.address):
         return False
     return one.address == other.address or not any(one.address) or not any(other.address)
 

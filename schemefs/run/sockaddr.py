@@ -85,6 +85,6 @@ def parse(text: str) -> Address | None:
     host, _, port = text.strip().rpartition(":")
     if not port:
         return None
-    host = host.strip("[]")
-    packed_host = socket.inet_pton(V6 if ":" in host else V4, host or "0.0.0.0")  # noqa: S104 - it means any
+    host = host.strip("[]").partition("%")[0].replace("*", "0.0.0.0")  # noqa: S104 - it means any
+    packed_host = socket.inet_pton(V6 if ":" in host else V4, host or "0.0.0.0")  # noqa: S104
     return Address(packed_host, int(port))

@@ -18,7 +18,7 @@ from schemes.icmp.token_bucket import TokenBucket
 if TYPE_CHECKING:
     import random
 
-    from schemefs.net.network_layer import NetworkLayer
+    from schemefs.net.network_layer import NetworkLayer, Path
 
 log = logging.getLogger("schemefs.icmp")
 
@@ -37,6 +37,10 @@ _QUERY_TYPES: Final = frozenset((0, 8, 9, 10, 13, 14, 15, 16, 17, 18))
 class ErrorSender:
     """Sends ICMP errors. `withheld` counts the errors that were not sent, by reason."""
 
+    _protocol = ICMP
+    _quote_length = _QUOTE_LENGTH
+    _too_big = (wire.DESTINATION_UNREACHABLE, wire.FRAGMENTATION_NEEDED)
+
     def __init__(self, network: NetworkLayer, randomness: random.Random) -> None:
         self.withheld: Counter[str] = Counter()
         self._network = network
@@ -44,22 +48,25 @@ class ErrorSender:
         self._bucket = TokenBucket(_RATE, _BURST)
         self._to_one: dict[bytes, TokenBucket] = {}  # by destination of the errors
 
-    def send(self, icmp_type: int, code: int, datagram: memoryview, now: float, *, mtu: int) -> bool:
-        """Send an error about *datagram*, a view valid during the call; return whether it was sent."""
-        quoted = wire.parse_quoted(datagram)
-        reason = self._reason_to_withhold(datagram, quoted)
+    def send(self, icmp_type: int, code: int, datagram: memoryview, now: float, *, word: int, zone: int = 0) -> bool:
+        """Send an error about *datagram*, a view valid during the call; return whether it was sent.
+
+        *word* is the MTU or the pointer in its header; *zone* that of link-local addresses in *datagram*.
+        """
+        quoted = self._parse(datagram, zone)
+        reason = self._reason_to_withhold((icmp_type, code), datagram, quoted)
         if reason or quoted is None:
             self.withheld[reason] += 1
             return False
         if not self._is_within_limits((icmp_type, code), quoted.source, now):
             self.withheld["withheld_rate_limited"] += 1
             return False
-        quote = bytes(datagram[: min(quoted.total_length, _QUOTE_LENGTH)])
-        header = wire.error_header(icmp_type, code, mtu, quote)
+        quote = bytes(datagram[: min(quoted.total_length, self._quote_length)])
         # RFC 1122 §3.2.2: the source is the destination of the datagram; for a forwarded datagram, the path's source.
         source = quoted.destination if self._network.is_local(quoted.destination) else b""
         try:
-            sent = self._network.path(quoted.source, source).send(ICMP, header, (quote,), now)
+            path = self._network.path(quoted.source, source)
+            sent = path.send(self._protocol, self._header(path, icmp_type, code, word, quote), (quote,), now)
         except SchemeError as error:
             log.debug("no ICMP error to %s: %s", presentation(quoted.source), error.sentence)
             self.withheld["withheld_unreachable"] += 1
@@ -69,6 +76,14 @@ class ErrorSender:
             return False
         log.debug("sent ICMP error %d/%d to %s", icmp_type, code, presentation(quoted.source))
         return True
+
+    def _parse(self, datagram: memoryview, zone: int) -> wire.QuotedDatagram | None:
+        del zone
+        return wire.parse_quoted(datagram)
+
+    def _header(self, path: Path, icmp_type: int, code: int, word: int, quote: bytes) -> bytes:
+        del path
+        return wire.error_header(icmp_type, code, word, quote)
 
     def _is_within_limits(self, kind: tuple[int, int], destination: bytes, now: float) -> bool:
         """Count an error to *destination*; False: it must not be sent.
@@ -84,7 +99,7 @@ class ErrorSender:
         if not self._bucket.has_one(now):  # before any work for the destination, and nothing is taken
             return False
         # Path MTU discovery needs an error for each of a client's connections. It says nothing about ports.
-        if kind != (wire.DESTINATION_UNREACHABLE, wire.FRAGMENTATION_NEEDED):
+        if kind != self._too_big:
             bucket = self._to_one.get(destination)
             if bucket is None:
                 if len(self._to_one) >= _DESTINATIONS:  # at random: a flood of sources can't choose which one goes
@@ -95,8 +110,11 @@ class ErrorSender:
         self._bucket.take(now, self._random.randrange(3))
         return True
 
-    def _reason_to_withhold(self, datagram: memoryview, quoted: wire.QuotedDatagram | None) -> str:
+    def _reason_to_withhold(
+        self, kind: tuple[int, int], datagram: memoryview, quoted: wire.QuotedDatagram | None
+    ) -> str:
         """Return the counter of the rule of RFC 1122 §3.2.2 that forbids an error; empty: none does."""
+        del kind
         if quoted is None:
             return "withheld_about_garbage"
         if quoted.fragment_offset:

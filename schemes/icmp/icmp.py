@@ -24,7 +24,7 @@ from schemefs.net.checksum import is_valid
 from schemefs.net.drop_samples import DropSamples
 from schemefs.net.network_layer import ICMP, DeliveryError
 from schemefs.shares import ECHO_OVERHEAD, UNBOUNDED
-from schemes.icmp import wire
+from schemes.icmp import wire, wire6
 from schemes.icmp.error_meaning import ERROR_CODES, describe, describe_datagram, meaning_of
 from schemes.icmp.error_sender import ErrorSender
 
@@ -63,8 +63,25 @@ class EchoClient(Protocol):
         """Send again if the last request was refused: the link has room."""
 
 
+class Ipv6Messages(Protocol):
+    """What differs for IPv6: `Icmpv6`."""
+
+    def send_echo(
+        self, path: Path, identifier: int, sequence: int, payload: bytes | memoryview, now: float, hop_limit: int
+    ) -> bool:
+        """Send an echo request; see `Icmp.send_echo`."""
+
+    def report_error(
+        self, reason: ErrorReason, datagram: memoryview, now: float, *, mtu: int, pointer: int, zone: int
+    ) -> None:
+        """Send an error about a received *datagram*, if the rules permit it."""
+
+    def statistics(self) -> Mapping[str, int]:
+        """Return the messages by type."""
+
+
 class Icmp:
-    """ICMP for IPv4. Satisfies `network_layer.Transport` and `network_layer.ErrorReporter`."""
+    """ICMP for IPv4. Satisfies `network_layer.Transport` and `network_layer.ErrorReporter`, that one for `v6` too."""
 
     def __init__(self, network: NetworkLayer, randomness: random.Random, echoes: RateShare = UNBOUNDED) -> None:
         self.network = network
@@ -76,11 +93,12 @@ class Icmp:
         self._reply_paths: dict[tuple[bytes, bytes], Path] = {}
         self._in: Counter[int] = Counter()  # messages by type
         self._out: Counter[int] = Counter()
-        self._dropped: Counter[str] = Counter()
-        self._used: Counter[str] = Counter()  # received messages that no reason counts
+        self.dropped: Counter[str] = Counter()
+        self.used: Counter[str] = Counter()  # received messages that no reason counts
         self.samples = DropSamples()
         network.register_transport(ICMP, self)
         network.register_error_reporter(self)
+        self.v6: Ipv6Messages | None = None  # takes the errors about datagrams of IPv6
 
     def register(self, client: EchoClient) -> int:
         """Return an identifier that is *client*'s until `release`. EADDRINUSE: all are taken."""
@@ -111,6 +129,8 @@ class Icmp:
         self, path: Path, identifier: int, sequence: int, payload: bytes | memoryview, now: float, hop_limit: int = 64
     ) -> bool:
         """Send an echo request; False: the link has no room. *payload* must not change. Raises as `Path.send` does."""
+        if len(path.destination) == 16 and self.v6 is not None:
+            return self.v6.send_echo(path, identifier, sequence, payload, now, hop_limit)
         header = wire.echo_header(wire.ECHO_REQUEST, identifier, sequence, payload)
         sent = path.send(ICMP, header, (payload,), now, hop_limit=hop_limit, may_fragment=True)
         if sent:
@@ -133,26 +153,26 @@ class Icmp:
         """Take an ICMP message. Always True: no "port unreachable" is sent about ICMP (RFC 1122 §3.2.2)."""
         message = datagram[start:]
         if len(message) < wire.HEADER_LENGTH:
-            return self._drop("truncated", datagram)
+            return self.drop("truncated", datagram)
         if not offload.trusted and not is_valid(message):
-            return self._drop("bad_checksum", datagram)
+            return self.drop("bad_checksum", datagram)
         icmp_type, code, _, high_word, low_word = wire.HEADER.unpack_from(message)
         self._in[icmp_type] += 1
         payload = message[wire.HEADER_LENGTH :]
         if icmp_type == wire.ECHO_REQUEST:
             self._answer(source, destination, high_word, low_word, payload, now)
         elif icmp_type == wire.ECHO_REPLY:
-            self._receive_reply(source, high_word, low_word, payload, hop_limit, now)
+            self.receive_reply(source, high_word, low_word, payload, hop_limit, now)
         elif icmp_type in _ERROR_TYPES:
             self._receive_error_message(source, icmp_type, code, low_word, payload, now)
         else:
             # RFC 1122 §3.2.2: a message of unknown type is silently discarded.
-            self._drop(_IGNORED_TYPES.get(icmp_type, "unknown_type"), datagram)
+            self.drop(_IGNORED_TYPES.get(icmp_type, "unknown_type"), datagram)
         return True
 
-    def _drop(self, reason: str, datagram: memoryview) -> bool:
+    def drop(self, reason: str, datagram: memoryview) -> bool:
         """Count a discarded message and keep a sample; True, because no error answers it."""
-        self._dropped[f"dropped_{reason}"] += 1
+        self.dropped[f"dropped_{reason}"] += 1
         self.samples.keep(reason, datagram)
         return True
 
@@ -161,7 +181,7 @@ class Icmp:
     ) -> None:
         # RFC 1122 §3.2.2.6 permits this: a reply from every host to one broadcast request would be a storm.
         if is_multicast(destination) or self.network.is_broadcast(destination):
-            self._dropped["dropped_echo_to_broadcast"] += 1
+            self.dropped["dropped_echo_to_broadcast"] += 1
             return
         path = self._reply_paths.get((source, destination))
         copy = bytes(payload)
@@ -172,13 +192,13 @@ class Icmp:
             sent = path.send(ICMP, header, (copy,), now, may_fragment=True)
         except SchemeError as error:
             log.debug("no echo reply to %s: %s", presentation(source), error.sentence)
-            self._dropped["dropped_reply_unreachable"] += 1
+            self.dropped["dropped_reply_unreachable"] += 1
             return
         if not sent:
-            self._dropped["dropped_reply_no_room"] += 1
+            self.dropped["dropped_reply_no_room"] += 1
             return
         self._out[wire.ECHO_REPLY] += 1
-        self._used["used_requests"] += 1
+        self.used["used_requests"] += 1
         if log.isEnabledFor(TRACE):
             log.log(TRACE, "answered echo request of %s id %d seq %d", presentation(source), identifier, sequence)
 
@@ -188,9 +208,10 @@ class Icmp:
         path = self._reply_paths[source, destination] = self.network.path(source, destination)
         return path
 
-    def _receive_reply(
+    def receive_reply(
         self, source: bytes, identifier: int, sequence: int, payload: memoryview, hop_limit: int, now: float
     ) -> None:
+        """Give an echo reply, of either family, to the client that waits for it."""
         if log.isEnabledFor(TRACE):
             log.log(TRACE, "echo reply from %s id %d seq %d", presentation(source), identifier, sequence)
         client = self._clients.get(identifier)
@@ -198,9 +219,9 @@ class Icmp:
         if client is not None and client.destination == source:
             reason = client.receive_reply(sequence, payload, hop_limit, now)
         if reason:
-            self._dropped[f"dropped_{reason}"] += 1
+            self.dropped[f"dropped_{reason}"] += 1
         else:
-            self._used["used_replies"] += 1
+            self.used["used_replies"] += 1
 
     def _receive_error_message(
         self, source: bytes, icmp_type: int, code: int, low_word: int, payload: memoryview, now: float
@@ -208,19 +229,19 @@ class Icmp:
         meaning = meaning_of(icmp_type, code)
         quoted = wire.parse_quoted(payload)
         if meaning is None:
-            self._dropped["dropped_unknown_code"] += 1
+            self.dropped["dropped_unknown_code"] += 1
             return
         # RFC 792: an error quotes the header and 64 bits of the datagram; with less, its sender is unknown.
         if quoted is None or min(len(payload), quoted.total_length) < quoted.header_length + 8:
-            self._dropped["dropped_bad_quote"] += 1
+            self.dropped["dropped_bad_quote"] += 1
             return
         # RFC 792: errors are about fragment zero only. The quote of another has no transport header: octets of the
         # payload would be read as ports and sequence number, which any application chooses.
         if quoted.fragment_offset:
-            self._dropped["dropped_quote_of_fragment"] += 1
+            self.dropped["dropped_quote_of_fragment"] += 1
             return
         if not self.network.is_local(quoted.source):
-            self._dropped["dropped_quote_not_ours"] += 1
+            self.dropped["dropped_quote_not_ours"] += 1
             return
         transport = bytes(payload[quoted.header_length : quoted.total_length])
         datagram = describe_datagram(quoted.protocol, quoted.source, quoted.destination, transport)
@@ -238,7 +259,11 @@ class Icmp:
             text=meaning.text,
         )
         log.debug("%s", error.sentence)
-        self._used["passed_errors"] += 1  # used, unless a `…_error` of ip, icmp, udp or tcp counts it
+        self.used["passed_errors"] += 1  # used, unless a `…_error` of ip, icmp, udp or tcp counts it
+        self.deliver(error, now)
+
+    def deliver(self, error: DeliveryError, now: float) -> None:
+        """Show an error of either family to the observers, and pass it to the transport whose datagram it quotes."""
         for observer in tuple(self.error_observers):
             observer(error, now)
         self.network.deliver_error(error, now)
@@ -248,7 +273,8 @@ class Icmp:
         if len(error.transport) < wire.HEADER_LENGTH:
             return False
         icmp_type, _, _, identifier, _ = wire.HEADER.unpack_from(error.transport)
-        client = self._clients.get(identifier) if icmp_type == wire.ECHO_REQUEST else None
+        is_request = icmp_type == (wire.ECHO_REQUEST if len(error.destination) == 4 else wire6.ECHO_REQUEST)
+        client = self._clients.get(identifier) if is_request else None
         return client is not None and client.destination == error.destination
 
     def receive_error(self, error: DeliveryError, now: float) -> None:
@@ -260,22 +286,35 @@ class Icmp:
                 log.log(TRACE, "echo request id %d seq %d failed: %s", identifier, sequence, describe(error))
             is_expected = self._clients[identifier].receive_error(sequence, error, now)
         if not is_expected and error.reporter:
-            self._dropped["dropped_unmatched_error"] += 1
+            self.dropped["dropped_unmatched_error"] += 1
 
     def transmit_space(self, now: float) -> None:
         """Notify all clients; a client without a refused request ignores it."""
         for client in tuple(self._clients.values()):
             client.transmit_space(now)
 
-    def report_error(self, reason: ErrorReason, datagram: memoryview, now: float, *, mtu: int = 0) -> None:
+    def report_error(
+        self,
+        reason: ErrorReason,
+        datagram: memoryview,
+        now: float,
+        *,
+        mtu: int = 0,
+        pointer: int = 0,
+        zone: int = 0,
+    ) -> None:
         """Send an error about a received *datagram*, if ErrorSender's rules permit it."""
+        if datagram and datagram[0] >> 4 == 6:
+            if self.v6 is not None:
+                self.v6.report_error(reason, datagram, now, mtu=mtu, pointer=pointer, zone=zone)
+            return
         icmp_type, code = ERROR_CODES[reason]
-        if self.error_sender.send(icmp_type, code, datagram, now, mtu=mtu):
+        if self.error_sender.send(icmp_type, code, datagram, now, word=mtu):
             self._out[icmp_type] += 1
 
     def statistics(self) -> Mapping[str, int]:
         """Return RFC 4293's icmpStatsTable and icmpMsgStatsTable, then the drops by reason."""
-        errors = self._dropped["dropped_truncated"] + self._dropped["dropped_bad_checksum"]
+        errors = self.dropped["dropped_truncated"] + self.dropped["dropped_bad_checksum"]
         counted = {
             "icmpStatsInMsgs": sum(self._in.values()) + errors,
             "icmpStatsInErrors": errors,
@@ -284,5 +323,7 @@ class Icmp:
         }
         counted |= {f"icmpMsgStatsInPkts.{kind}": count for kind, count in sorted(self._in.items())}
         counted |= {f"icmpMsgStatsOutPkts.{kind}": count for kind, count in sorted(self._out.items())}
-        counted |= dict(sorted(self._used.items()))
-        return counted | dict(sorted(self._dropped.items())) | dict(sorted(self.error_sender.withheld.items()))
+        if self.v6 is not None:
+            counted |= self.v6.statistics()
+        counted |= dict(sorted(self.used.items()))
+        return counted | dict(sorted(self.dropped.items())) | dict(sorted(self.error_sender.withheld.items()))

@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from schemes.icmp.icmp import Icmp
 
 _MAX_FINISHED: Final = 1024  # finished probes that are kept, to recognize late replies and duplicates
-_HEADERS: Final = 28  # octets of IP and ICMP header, part of the size in parentheses
 _STOP: Final = "stop"
 
 
@@ -64,9 +63,8 @@ class Ping(TextStream):
         self._identifier = icmp.register(self)
         self._next_probe = timers.timer(self._probe, f"icmp/ping/{self._address}")
         self._oldest_timeout = timers.timer(self._give_up_oldest, f"icmp/ping/{self._address} timeout")
-        self.add_line(
-            f"PING {self._address} ({self._address}) {options.size}({options.size + _HEADERS}) bytes of data."
-        )
+        headers = 28 if len(path.destination) == 4 else 48  # octets of IP and ICMP
+        self.add_line(f"PING {self._address} ({self._address}) {options.size}({options.size + headers}) bytes of data.")
         self._probe(now)
 
     def _probe(self, now: float) -> None:

@@ -27,6 +27,7 @@ from schemes.icmp.echo import Echo
 from schemes.icmp.errors import Errors
 from schemes.icmp.grammar import parse_ping, parse_trace
 from schemes.icmp.icmp import Icmp
+from schemes.icmp.icmpv6 import Icmpv6
 from schemes.icmp.lookup_then import LookupThen
 from schemes.icmp.ping import Ping
 from schemes.icmp.trace import Trace
@@ -40,7 +41,7 @@ Opener = Callable[[int, float], "SharedStream"]
 """Makes the stream of an address, for a uid at `now`."""
 
 README: Final = """\
-icmp: test whether a host answers, and read ICMP errors (RFC 792).
+icmp: test whether a host answers, and read ICMP errors (RFC 792, RFC 4443 for IPv6 addresses).
 
 ping/HOST    read it: cat ping/10.0.2.2,count=3
              options: count=4 (0: no limit) interval=1 size=56 ttl=64 timeout=5 (seconds, octets)
@@ -82,7 +83,7 @@ class EchoProtocol(ConversationProtocol):
 
 
 class IcmpScheme(ConversationScheme):
-    """Test whether a host answers, and read ICMP errors (RFC 792)."""
+    """Test whether a host answers, and read ICMP errors (RFC 792, RFC 4443)."""
 
     name: ClassVar[str] = "icmp"
     requires: ClassVar[tuple[str, ...]] = ("ip",)
@@ -90,6 +91,7 @@ class IcmpScheme(ConversationScheme):
     def __init__(self, context: SchemeContext) -> None:
         self._network: NetworkLayer = context.service("ip", NetworkLayer)
         self.engine = Icmp(self._network, context.random, context.shares.echoes)
+        self.engine.v6 = Icmpv6(self.engine, context.random)
         super().__init__(context, EchoProtocol(self.engine, self._path, context.names))
         self.root = _IcmpDirectory(
             self,
@@ -141,9 +143,9 @@ class IcmpScheme(ConversationScheme):
         return opener
 
     def _path(self, host: str, addresses: tuple[bytes, ...]) -> Path:
-        """Return the path to the first IPv4 address. EAFNOSUPPORT: there is none; ENETUNREACH: no route."""
+        """Return the path to the first IPv4 address, else the first of all. ENETUNREACH: no route."""
         destination = next((address for address in addresses if len(address) == 4), addresses[0])
-        if len(destination) == 4 and (is_multicast(destination) or self._network.is_broadcast(destination)):
+        if is_multicast(destination) or self._network.is_broadcast(destination):
             sentence = faults.not_one_host(presentation(destination), "icmp")
             raise SchemeError(errno.EACCES, sentence)
         return self._network.path(destination)

@@ -12,7 +12,7 @@ at an error other than "time to live exceeded", or after `hops` routers.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from schemefs.errors import SchemeError
 from schemefs.net.addresses import presentation
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from schemefs.timers import Timers
     from schemes.icmp.grammar import TraceOptions
     from schemes.icmp.icmp import Icmp
-
-_HEADERS: Final = 28  # octets of IP and ICMP header
 
 
 class Trace(TextStream):
@@ -51,7 +49,8 @@ class Trace(TextStream):
         address = presentation(path.destination)
         self._timeout = timers.timer(self._missed, f"icmp/trace/{address}")
         self._turn = timers.timer(self._send, f"icmp/trace/{address} turn")
-        size = f"{options.size}({options.size + _HEADERS})"
+        headers = 28 if len(path.destination) == 4 else 48  # octets of IP and ICMP
+        size = f"{options.size}({options.size + headers})"
         self.add_line(f"trace to {address} ({address}), {options.hops} hops max, {size} bytes")
         self._probe(now)
 

@@ -13,6 +13,9 @@ peer could reach us; where the address has an owner, both hosts answer until thi
 An address that was configured by hand is never given up once it was announced (§2.4 c): two forged messages would take
 it away. It is announced again, at most once in 10 seconds. The open conversations of an address in conflict hear of it.
 
+An IPv6 address goes the same way with the messages of Neighbor Discovery: one probe, a neighbor solicitation from `::`
+(RFC 4862 §5.4), and one second; while it is probed, it is optimistic (RFC 4429): advertisements of it override nothing.
+
 An address that was given up is neither answered for nor sent from. It stays configured: it is probed again about once
 a minute and used again when no host answers the probes or probes for it too. Adding it again, or setting the interface
 up, starts at once.
@@ -27,7 +30,9 @@ from schemefs.net.addresses import mac_text, presentation
 
 if TYPE_CHECKING:
     from schemefs.timers import Timer
+    from schemes.ip.arp import Arp
     from schemes.ip.interface import IpInterface
+    from schemes.ip.v6.neighbor_discovery import NeighborDiscovery
 
 log = logging.getLogger("schemefs.arp")
 
@@ -39,6 +44,8 @@ ANNOUNCE_WAIT: Final = 2.0
 ANNOUNCEMENTS: Final = 2
 ANNOUNCE_INTERVAL: Final = 2.0
 DEFEND_INTERVAL: Final = 10.0
+DUP_ADDR_DETECT_TRANSMITS: Final = 1  # RFC 4862 §5.1: the probes for an IPv6 address
+RETRANS_TIMER: Final = 1.0  # RFC 4861 §10, from the probe for an IPv6 address to its end
 RATE_LIMIT_INTERVAL: Final = 60.0  # from a conflict to the next attempt, at least
 RATE_LIMIT_SPREAD: Final = 10.0  # random addition, so that two hosts that both gave up do not repeat it in step
 
@@ -64,7 +71,7 @@ class AddressConflictDetector:
     def start(self, address: bytes, now: float) -> None:
         """Begin with the first probe. Without conflict detection, announce *address* once and stop."""
         if not self._interface.network.detects_conflicts:
-            self._interface.arp.announce(address, now)
+            self._announcer(address).announce(address, now)
             return
         self.stop(address)
         timers = self._interface.timers
@@ -92,7 +99,7 @@ class AddressConflictDetector:
 
     def is_tentative(self, address: bytes) -> bool:
         """Return whether *address* is being probed."""
-        return 0 < self._steps.get(address, 0) <= PROBES
+        return 0 < self._steps.get(address, 0) <= _probes(address)
 
     def receive_conflict(self, address: bytes, mac: bytes, now: float) -> None:
         """React to the use of *address* by another host, at *mac*: give the address up, or defend it.
@@ -110,13 +117,13 @@ class AddressConflictDetector:
             return self._give_up(address, mac, "is given up, because of repeated use by", now)
         if since_last >= DEFEND_INTERVAL:
             self._conflict_at[address] = now
-            log.warning("%s uses our address %s", mac_text(mac), presentation(address))
-            self._interface.arp.announce(address, now)
-            self._notify(address, f"{presentation(address)} is also used by {mac_text(mac)}: it is defended", now)
+            log.warning("%s uses our address %s", _host(mac), presentation(address))
+            self._announcer(address).announce(address, now)
+            self._notify(address, f"{presentation(address)} is also used by {_host(mac)}: it is defended", now)
         return None
 
     def _give_up(self, address: bytes, mac: bytes, words: str, now: float) -> None:
-        sentence = f"{presentation(address)} on {self._interface.name} {words} {mac_text(mac)}"
+        sentence = f"{presentation(address)} on {self._interface.name} {words} {_host(mac)}"
         log.error("%s", sentence)
         self._notify(address, sentence, now)
         self._retry_later(address, mac, now)
@@ -134,14 +141,29 @@ class AddressConflictDetector:
 
     def _step(self, address: bytes, now: float) -> None:
         step = self._steps[address] = self._steps[address] + 1
-        if step <= PROBES:
-            self._interface.arp.probe(address, now)
-            wait = ANNOUNCE_WAIT if step == PROBES else self._interface.random.uniform(PROBE_MIN, PROBE_MAX)
+        probes = _probes(address)
+        if step <= probes:
+            self._announcer(address).probe(address, now)
+            wait = ANNOUNCE_WAIT if step == probes else self._interface.random.uniform(PROBE_MIN, PROBE_MAX)
+            if len(address) == 16:
+                wait = RETRANS_TIMER
             self._timers[address].set(now + wait)
             return
-        if self.duplicates.pop(address, None):
+        if self.duplicates.pop(address, None) is not None:
             log.warning("%s on %s is free: used again", presentation(address), self._interface.name)
             self._interface.duplicates_changed()
-        self._interface.arp.announce(address, now)
-        if step < PROBES + ANNOUNCEMENTS:
+        self._announcer(address).announce(address, now)
+        if step < probes + ANNOUNCEMENTS:
             self._timers[address].set(now + ANNOUNCE_INTERVAL)
+
+    def _announcer(self, address: bytes) -> Arp | NeighborDiscovery:
+        return self._interface.arp if len(address) == 4 else self._interface.v6.discovery
+
+
+def _probes(address: bytes) -> int:
+    return PROBES if len(address) == 4 else DUP_ADDR_DETECT_TRANSMITS
+
+
+def _host(mac: bytes) -> str:
+    """Return the words for a host with this hardware address; a probe of Duplicate Address Detection has none."""
+    return mac_text(mac) or "another host"

@@ -10,8 +10,8 @@ import errno
 from typing import TYPE_CHECKING, Final
 
 from schemefs.errors import SchemeError
-from schemefs.net import faults
-from schemefs.net.addresses import BROADCAST_V4, broadcast_of, check_interface_address, presentation, shares_prefix
+from schemefs.net.addresses import BROADCAST_V4, broadcast_of, check_interface_address, shares_prefix
+from schemes.ip.v6.route_lookup import best_source
 
 if TYPE_CHECKING:
     from schemes.ip.interface import IpInterface
@@ -46,7 +46,8 @@ class AddressTable:
         for interface in self.interfaces.values():
             for address, length in interface.addresses:
                 self.local[address] = interface
-                if length < 31 and not interface.is_loopback:  # RFC 3021: a /31 has no broadcast address
+                # IPv6 has no broadcasts; RFC 3021: a /31 has none.
+                if len(address) == 4 and length < 31 and not interface.is_loopback:
                     self.broadcasts.add(broadcast_of(address, length))
         self.never_sources = self.broadcasts | set(self.local)
 
@@ -62,7 +63,9 @@ class AddressTable:
         """
         if route.source in self.local:
             return route.source
-        ours = self.interfaces[route.interface].addresses
+        if len(destination) == 16:
+            return best_source(self, destination, route.interface, route.via)
+        ours = [pair for pair in self.interfaces[route.interface].addresses if len(pair[0]) == 4]
         next_hop = route.via or destination
         for address, length in ours:
             if shares_prefix(address, next_hop, length):
@@ -71,17 +74,16 @@ class AddressTable:
 
 
 def check_assignable(address: bytes, prefix_length: int) -> None:
-    """Raise EINVAL unless an interface can have *address*; EAFNOSUPPORT: not IPv4."""
-    if len(address) != 4:
-        raise SchemeError(errno.EAFNOSUPPORT, faults.not_ipv4(presentation(address)))
+    """Raise EINVAL unless an interface can have *address*."""
     try:
-        check_interface_address(address, check_prefix_length(prefix_length))
+        check_interface_address(address, check_prefix_length(address, prefix_length))
     except ValueError as error:
         raise SchemeError(errno.EINVAL, str(error)) from None
 
 
-def check_prefix_length(prefix_length: int) -> int:
-    """Return *prefix_length*. EINVAL: not one of IPv4."""
-    if not 0 <= prefix_length <= 32:
-        raise SchemeError(errno.EINVAL, f"/{prefix_length} is not a prefix length of IPv4: 0 to 32")
+def check_prefix_length(address: bytes, prefix_length: int) -> int:
+    """Return *prefix_length*. EINVAL: not one of the family of *address*."""
+    family, largest = ("IPv4", 32) if len(address) == 4 else ("IPv6", 128)
+    if not 0 <= prefix_length <= largest:
+        raise SchemeError(errno.EINVAL, f"/{prefix_length} is not a prefix length of {family}: 0 to {largest}")
     return prefix_length

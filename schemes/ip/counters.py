@@ -41,11 +41,26 @@ REASONS: Final = {
     "reassembly_memory": "reassembly_failures",
     "bad_arp": "in_discards",
     "unneeded_arp": "in_discards",  # between other hosts, about a neighbor that is not in the table
+    "bad_nd_checksum": "in_header_errors",
+    "nd_hop_limit": "in_discards",  # not 255: a router has forwarded it, so its sender is not on the link
+    "nd_truncated": "in_discards",
+    "nd_code": "in_discards",
+    "nd_bad_address": "in_discards",
+    "nd_bad_option": "in_discards",
+    "unneeded_nd": "in_discards",  # about no address of this host, and no neighbor that is in the table
+    "misplaced_hop_by_hop": "in_header_errors",
+    "truncated_extension": "in_truncated",
+    "unknown_option": "in_header_errors",
+    "extension_chain": "in_header_errors",  # more extension headers, or more options, than a datagram may have
+    "no_next_header": "in_discards",
+    "short_first_fragment": "reassembly_failures",
+    "small_path_mtu": "in_discards",  # ICMPv6 with an MTU below 1280
     "bad_igmp": "in_discards",
     "ignored_igmp": "in_discards",  # a report or leave message that changes nothing here
     "unreachable_neighbor": "out_discards",
     "full_link": "out_discards",
     "full_link_arp": "out_discards",
+    "full_link_nd": "out_discards",
     "raw_queue_full": "in_discards",
     "raw_not_read": "in_discards",  # the reader has shut reading down
     "unexpected_error": "in_discards",  # ICMP that would lower a path MTU, about a datagram that this host did not send
@@ -59,15 +74,18 @@ REASONS: Final = {
 
 # Reasons that are found before the link header is removed.
 FRAMES: Final = frozenset(
-    ("truncated_frame", "other_mac", "unknown_ethertype", "bad_arp", "unneeded_arp", "full_link_arp")
+    ("truncated_frame", "other_mac", "unknown_ethertype", "bad_arp", "unneeded_arp", "full_link_arp", "full_link_nd")
 )
 
 # Reasons to drop what this host sends or forwards. All others are reasons to drop what it has received.
-OUTGOING: Final = frozenset(("unreachable_neighbor", "full_link", "full_link_arp", "full_neighbor_queue"))
+OUTGOING: Final = frozenset(
+    ("unreachable_neighbor", "full_link", "full_link_arp", "full_link_nd", "full_neighbor_queue")
+)
 
 # What became of received frames and datagrams that no reason counts, and that are not passed to tcp, udp or icmp.
 USES: Final = (
     "used_arp",
+    "used_nd",  # messages of Neighbor Discovery
     "used_igmp",
     "used_raw",  # copies in the queues of `ip/PROTOCOL`
     "used_forwarded",  # passed to the outgoing link
@@ -144,6 +162,7 @@ class IpCounters:
     in_broadcasts: int
     out_broadcasts: int
     used_arp: int
+    used_nd: int
     used_igmp: int
     used_raw: int
     used_forwarded: int

@@ -59,8 +59,9 @@ class DeadGateways:
         if interface is None or key not in self._network.routes.replaceable:
             self._forget(key)
             return
-        interface.neighbor_table.use(key[1], now)  # the answer updates this entry; an answer alone makes none
-        interface.solicit(key[1], b"", 1, now)
+        neighbors = interface.neighbors_of(key[1])
+        neighbors.table.use(key[1], now)  # the answer updates this entry; an answer alone makes none
+        neighbors.solicit(key[1], b"", 1, now)
         self._timers[key].set(now + PROBE_INTERVAL)
 
     def _forget(self, key: tuple[str, bytes]) -> None:

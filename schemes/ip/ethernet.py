@@ -1,4 +1,7 @@
-"""Ethernet II framing (RFC 894), priority tags (IEEE 802.1Q) and hardware addresses of groups (RFC 1112 §6.4)."""
+"""Ethernet II framing (RFC 894), priority tags (IEEE 802.1Q) and hardware addresses of groups.
+
+RFC 1112 §6.4 maps those of IPv4, RFC 2464 §7 those of IPv6.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,7 @@ ADDRESSES_LENGTH: Final = 12  # the part before tags and type
 
 TYPE_IPV4: Final = 0x0800
 TYPE_ARP: Final = 0x0806
+TYPE_IPV6: Final = 0x86DD
 
 _TAG_TYPES: Final = (0x8100, 0x88A8)  # a C-tag and an S-tag; Linux takes both
 _TAG: Final = Struct(">HH")  # priority and VLAN id, and the type of what follows
@@ -26,6 +30,11 @@ GROUP_BIT: Final = 0x01  # of the first octet: multicast, broadcast included
 def multicast_mac(group: bytes) -> bytes:
     """Return 01:00:5e and the low 23 bits of an IPv4 group."""
     return bytes((0x01, 0x00, 0x5E, group[1] & 0x7F, group[2], group[3]))
+
+
+def group_mac(group: bytes) -> bytes:
+    """Return 33:33 and the low 32 bits of an IPv6 group."""
+    return b"\x33\x33" + group[12:]
 
 
 def priority_tags_end(frame: Buffer) -> int:

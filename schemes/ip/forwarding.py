@@ -21,7 +21,9 @@ from schemes.ip.fragmentation import fragments
 from schemes.ip.neighbor import Queued
 
 if TYPE_CHECKING:
+    from schemefs.net.buffer import Buffer
     from schemes.ip.interface import IpInterface
+    from schemes.ip.neighbors import NeighborTable
     from schemes.ip.network import Network
 
 _LINK_LOCAL: Final = bytes((169, 254))  # RFC 3927 §2.7: never forwarded
@@ -82,7 +84,7 @@ class Forwarder:
         False: there is none, or its MTU is too small. The route is looked up alone first: a search for the hardware
         address of *unreachable* would add its entry to the neighbor table again.
         """
-        destination = bytes(queued.chunks[0][16:20])
+        destination = self._destination_of(queued.chunks[0])
         route = self._network.routes.lookup(destination)
         if route is None or (route.via or destination) == unreachable:
             return False
@@ -132,16 +134,28 @@ class Forwarder:
             return None
         interface = network.interfaces[route.interface]
         address = route.via or destination
-        header = interface.link_header(destination, address, now) if interface.has_link_header else b""
+        header = self._header_for(interface, destination, address, now) if interface.has_link_header else b""
         found = _NextHop(interface, address, header, bool(header) or not interface.has_link_header)
         if found.resolved and self._generation == network.generation:
             self._next_hops[destination] = found
         return found
 
+    @staticmethod
+    def _destination_of(datagram: Buffer) -> bytes:
+        return bytes(datagram[16:20])
+
+    @staticmethod
+    def _header_for(interface: IpInterface, destination: bytes, next_hop: bytes, now: float) -> bytes:
+        return interface.link_header(destination, next_hop, now)
+
+    @staticmethod
+    def _neighbors_of(interface: IpInterface) -> NeighborTable:
+        return interface.neighbor_table
+
     def _send(self, queued: Queued, next_hop: _NextHop, now: float) -> bool:
         """Send, or queue for the neighbor until its hardware address is known. False: dropped and counted."""
         if not next_hop.resolved:
-            taken = next_hop.interface.neighbor_table.use(next_hop.address, now).enqueue(queued, now)
+            taken = self._neighbors_of(next_hop.interface).use(next_hop.address, now).enqueue(queued, now)
             reason = "full_neighbor_queue"
         else:
             offload = queued.offload.moved(len(next_hop.link_header)) if queued.offload.flags else queued.offload

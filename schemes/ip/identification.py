@@ -19,15 +19,15 @@ COUNTERS: Final = 2048
 class Identifications:
     """The counters: `slot` chooses one, `next` returns its next value."""
 
-    __slots__ = ("_next", "_secret")
+    __slots__ = ("_next", "secret")
 
     def __init__(self, random: random.Random) -> None:
-        self._secret = random.randbytes(16)
+        self.secret = random.randbytes(16)
         self._next = [random.randrange(1 << 16) for _ in range(COUNTERS)]
 
     def slot(self, source: bytes, destination: bytes, protocol: int) -> int:
         """Return the counter of a flow. Callers keep it: the hash costs 1 µs."""
-        digest = blake2b(source + destination + bytes((protocol,)), digest_size=4, key=self._secret).digest()
+        digest = blake2b(source + destination + bytes((protocol,)), digest_size=4, key=self.secret).digest()
         return int.from_bytes(digest, "big") % COUNTERS
 
     def next(self, slot: int, count: int = 1) -> int:

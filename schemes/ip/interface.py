@@ -1,9 +1,8 @@
-"""An interface: a link with addresses. It passes received frames to ARP or IPv4, and sends queued datagrams."""
+"""An interface: a link with addresses. It passes received frames to ARP, IPv4 or IPv6, by their type."""
 
 from __future__ import annotations
 
 import errno
-from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
@@ -13,29 +12,30 @@ from schemefs.net import faults
 from schemefs.net.addresses import is_multicast, is_unicast_mac, mac_text, presentation, shares_prefix
 from schemefs.net.impaired_link import ImpairedLink, check_impairable, seeded
 from schemefs.net.offload import NO_OFFLOAD, Offload
+from schemefs.net.zones import is_zoned, with_zone, zone_number, zone_of
 from schemes.ip import ethernet, wire
 from schemes.ip.address_conflict import AddressConflictDetector
 from schemes.ip.addresses import check_assignable
 from schemes.ip.arp import Arp
-from schemes.ip.neighbors import NeighborTable
+from schemes.ip.link_neighbors import LinkNeighbors
+from schemes.ip.v6.ipv6_interface import Ipv6Interface
 
 if TYPE_CHECKING:
     from schemefs.driver import Link
     from schemefs.net.impairment import AnyImpairment
-    from schemefs.net.network_layer import Sink
-    from schemes.ip.neighbor import Neighbor, Queued
+    from schemes.ip.neighbor import Neighbor
+    from schemes.ip.neighbors import NeighborTable
     from schemes.ip.network import Network
 
 LOOPBACK_NAME: Final = "lo"
 
 
 class IpInterface:
-    """Satisfies `network_layer.Interface` for configuration, and `neighbor.NeighborLink` for its neighbors."""
+    """Satisfies `network_layer.Interface`."""
 
     __slots__ = (
-        "_neighbors_changed",  # timer that notifies observers of the neighbor list once per burst
-        "_receive_ipv4",  # bound method: one attribute lookup less per frame
-        "_stalled",  # whether the link refused a queued datagram of a neighbor
+        "_receive_ipv4",  # bound methods: one attribute lookup less per frame
+        "_receive_ipv6",
         "addresses",  # (address, prefix length) of the addresses in use, the preferred source first
         "arp",
         "bootstrap_port",  # see `network_layer.Interface`
@@ -51,12 +51,13 @@ class IpInterface:
         "mac",  # hardware address, six octets; empty: the medium has none
         "mtu",  # octets of the largest IP datagram
         "name",
-        "neighbor_table",
         "network",
         "random",
         "refused",  # protocols whose datagrams the link refused since `on_space`
         "timers",
-        "waiting_octets",  # in the queues of all neighbors
+        "v4_neighbors",
+        "v6",  # what it has for IPv6 alone
+        "zone",  # its number in link-local addresses
     )
 
     def __init__(self, network: Network, link: Link) -> None:
@@ -76,18 +77,17 @@ class IpInterface:
         self.timers = network.timers
         self.random = network.random
         self.counters = network.counters
-        self.waiting_octets = 0
-        self.neighbor_table = NeighborTable(self)
-        key = f"ifaces/{self.name}/neighbors/list"
-        self._neighbors_changed = network.timers.timer(lambda _now: network.notify(key), key)
+        self.zone = zone_number(self.name)
         self.arp = Arp(self)
+        self.v4_neighbors = LinkNeighbors(self, self.arp.request, ethernet.TYPE_IPV4, "ARP", "ARP requests")
+        self.v6 = Ipv6Interface(self)
         self.conflict_detector = AddressConflictDetector(self)
         self.refused: set[int] = set()
-        self._stalled = False
         self._receive_ipv4 = network.ipv4.receive_datagram
+        self._receive_ipv6 = network.ipv6.receive_datagram
         link.receive = self.receive_frame if self.has_link_header else self.receive_datagram
         link.on_space = self.on_space
-        link.on_fault = self.neighbor_table.forget_learned
+        link.on_fault = self._forget_learned
 
     # Receiving
 
@@ -108,6 +108,8 @@ class IpInterface:
             to_group = True
         if ethertype == ethernet.TYPE_IPV4:
             self._receive_ipv4(frame, ethernet.HEADER_LENGTH, offload, self, to_group, now)
+        elif ethertype == ethernet.TYPE_IPV6:
+            self._receive_ipv6(frame, ethernet.HEADER_LENGTH, offload, self, to_group, now)
         elif ethertype == ethernet.TYPE_ARP:
             self.arp.receive(frame, now)
         else:
@@ -126,7 +128,10 @@ class IpInterface:
     def receive_datagram(self, datagram: memoryview, offload: Offload, now: float) -> None:
         """Take a datagram from a link without frame headers, borrowed for the call."""
         if self.is_up:
-            self._receive_ipv4(datagram, 0, offload, self, False, now)
+            if datagram and datagram[0] >> 4 == 6:
+                self._receive_ipv6(datagram, 0, offload, self, False, now)
+            else:
+                self._receive_ipv4(datagram, 0, offload, self, False, now)
         else:
             self.counters.drop("interface_down", datagram)
 
@@ -149,68 +154,29 @@ class IpInterface:
 
     def on_space(self, now: float) -> None:
         """Send again, since the link has room: first queued datagrams of neighbors, then the refused transports."""
-        if self._stalled:
-            self._stalled = False
-            for neighbor in self.neighbor_table:
-                if neighbor.queue and not self._stalled:
-                    neighbor.flush(now)
-        if self.refused and not self._stalled:
+        self.v4_neighbors.flush(now)
+        self.v6.neighbors.flush(now)
+        if self.refused and not (self.v4_neighbors.stalled or self.v6.neighbors.stalled):
             protocols, self.refused = self.refused, set()
             self.network.transmit_space(protocols, now)
 
-    def solicit(self, address: bytes, mac: bytes, attempt: int, now: float) -> None:
-        """Send an ARP request for *address* to *mac*; empty: to all stations."""
-        self.arp.request(address, mac, attempt, now)
+    def neighbors_of(self, address: bytes) -> LinkNeighbors:
+        """Return the neighbors of the family of *address*."""
+        return self.v4_neighbors if len(address) == 4 else self.v6.neighbors
 
-    def send_to(self, mac: bytes, queued: Queued, now: float) -> bool:
-        """Send a queued datagram to *mac*; False: the link is full."""
-        header = ethernet.HEADER.pack(mac, self.mac, ethernet.TYPE_IPV4)
-        offload = queued.offload.moved(ethernet.HEADER_LENGTH) if queued.offload.flags else queued.offload
-        if self.link.send((header, *queued.chunks), offload, now):
-            return True
-        self._stalled = True
-        return False
+    def _forget_learned(self, now: float) -> None:
+        for neighbors in (self.v4_neighbors, self.v6.neighbors):
+            neighbors.table.forget_learned(now)
 
-    def neighbor_failed(self, address: bytes, queue: deque[Queued], now: float) -> None:
-        """Send the datagrams of *queue* by another route, or report them as undeliverable."""
-        down = f", which is down: {self.link.fault}" if self.link.fault else ""
-        sentence = f"{presentation(address)} does not answer ARP requests on {self.name}{down}"
-        for queued in queue:
-            if self.network.forwarder.reroute(queued, address, now):
-                continue
-            self.counters.drop("unreachable_neighbor", queued.chunks[0])
-            self.network.undeliverable(queued.chunks, errno.EHOSTUNREACH, sentence, now)
+    @property
+    def neighbor_table(self) -> NeighborTable:
+        """The neighbors with IPv4 addresses."""
+        return self.v4_neighbors.table
 
-    def queue_space(self, protocols: set[int], now: float) -> None:
-        """Call `transmit_space` of the transports whose datagrams the queue refused."""
-        self.network.transmit_space(protocols, now)
-
-    def is_replaceable(self, address: bytes) -> bool:
-        """Return whether *address* is a gateway, and another gateway leads to the same networks."""
-        return (self.name, address) in self.network.routes.replaceable
-
-    def suspect(self, next_hop: bytes, now: float, sink: Sink | None = None) -> None:
-        """Probe *next_hop*: answers to datagrams that leave by it are overdue."""
-        neighbor = self.neighbor_table.get(next_hop)
-        if neighbor is not None:
-            neighbor.suspect(now, sink)
-
-    def neighbor_unreachable(self, address: bytes, now: float) -> None:
-        """Prefer routes through other gateways."""
-        self.network.dead_gateways.neighbor_unreachable(self.name, address, now)
-
-    def neighbor_reachable(self, address: bytes) -> None:
-        """Use routes through this gateway again."""
-        self.network.dead_gateways.neighbor_reachable(self.name, address)
-
-    def neighbor_changed(self) -> None:
-        """Notify observers of the neighbor list, once per burst."""
-        if self.network.on_change:
-            self._neighbors_changed.call_soon()
-
-    def cached_mac_expired(self) -> None:
-        """Make every path look up its link header again."""
-        self.network.invalidate()
+    @property
+    def waiting_octets(self) -> int:
+        """Octets in the queues of all neighbors."""
+        return self.v4_neighbors.waiting_octets + self.v6.neighbors.waiting_octets
 
     # Addresses
 
@@ -222,6 +188,8 @@ class IpInterface:
         """Return whether *address* is in a network of this interface, on a route to its link, or a gateway there."""
         if any(shares_prefix(ours, address, length) for ours, length in self.addresses):
             return True
+        if is_zoned(address):
+            return zone_of(address) == self.zone
         routes = self.network.routes
         return bool(routes.on_link(address, self.name)) or (self.name, address) in routes.gateways
 
@@ -230,10 +198,25 @@ class IpInterface:
         for ours, length in self.addresses:
             if shares_prefix(ours, address, length):
                 return ours
-        return self.addresses[0][0] if self.addresses else b""
+        return self.first_address(len(address))
+
+    def first_address(self, family: int) -> bytes:
+        """Return the preferred address of *family* octets; empty: there is none."""
+        return next((ours for ours, _ in self.addresses if len(ours) == family), b"")
+
+    def watched_addresses(self) -> Iterable[tuple[bytes, int]]:
+        """Yield the addresses in use, those that were given up, and those without configuration."""
+        return (*self.configured, *self.v6.automatic)
+
+    def zoned(self, address: bytes) -> bytes:
+        """Return *address* with the zone of this interface, if it needs one. EINVAL: it is in another zone."""
+        if zone_of(address) not in (0, self.zone):
+            raise SchemeError(errno.EINVAL, f"{presentation(address)} is not in the zone of {self.name}")
+        return with_zone(address, self.zone)
 
     def add_address(self, address: bytes, prefix_length: int, now: float, *, is_leased: bool = False) -> None:
         """Add an address; one that was given up is probed again. EEXIST: it is a local address already; EINVAL."""
+        address = self.zoned(address)
         check_assignable(address, prefix_length)
         self._check_new(address)
         self.leased.discard(address)
@@ -244,6 +227,7 @@ class IpInterface:
 
     def remove_address(self, address: bytes, prefix_length: int, now: float) -> None:
         """Remove an address. EADDRNOTAVAIL: it is not on this interface."""
+        address = self.zoned(address)
         if (address, prefix_length) not in self.configured:
             shown = f"{presentation(address)}/{prefix_length}"
             raise SchemeError(errno.EADDRNOTAVAIL, f"{shown} is not an address of {self.name}")
@@ -251,6 +235,7 @@ class IpInterface:
 
     def set_addresses(self, addresses: Sequence[tuple[bytes, int]], now: float) -> None:
         """Replace all addresses, or none; see `network_layer.Interface.set_addresses`."""
+        addresses = [(self.zoned(address), length) for address, length in addresses]
         for address, prefix_length in addresses:
             check_assignable(address, prefix_length)
             if not self.has_address(address):
@@ -259,7 +244,7 @@ class IpInterface:
 
     def _check_new(self, address: bytes) -> None:
         for owner in self.network.interfaces.values():
-            is_there = any(address == ours for ours, _ in owner.configured)
+            is_there = any(address == ours for ours, _ in owner.watched_addresses())
             if is_there and not (owner is self and address in self.conflict_detector.duplicates):
                 raise SchemeError(errno.EEXIST, f"{presentation(address)} is an address of {owner.name} already")
 
@@ -267,11 +252,12 @@ class IpInterface:
         present = {address for address, _ in self.addresses}
         added = [address for address, _ in configured if address not in present]
         leaving = {address for address, _ in self.configured} - {address for address, _ in configured}
+        leaving -= {address for address, _ in self.v6.automatic}
         had_duplicates = bool(self.conflict_detector.duplicates)
         for address in (*leaving, *added):
             self.conflict_detector.stop(address)
         self.leased -= leaving
-        self.configured = list(configured)
+        self.configured = [pair for pair in configured if pair not in self.v6.automatic]
         self._settle_addresses(duplicates=had_duplicates)
         for address in added:
             self._start_detection(address, now)
@@ -281,10 +267,18 @@ class IpInterface:
         self._settle_addresses(duplicates=True)
 
     def _settle_addresses(self, *, duplicates: bool) -> None:
-        self.addresses = [pair for pair in self.configured if pair[0] not in self.conflict_detector.duplicates]
+        duplicate = self.conflict_detector.duplicates
+        self.addresses = [pair for pair in self.watched_addresses() if pair[0] not in duplicate]
         self.network.addresses_changed(self)
         if duplicates:
             self.network.invalidate(f"ifaces/{self.name}/addr/duplicates")
+
+    def start_ipv6(self, now: float) -> None:
+        """Take the addresses that need no configuration: `::1`, or a link-local one, which is probed."""
+        started = self.v6.start()
+        self._settle_addresses(duplicates=False)
+        for address in started:
+            self._start_detection(address, now)
 
     def _start_detection(self, address: bytes, now: float) -> None:
         if self.has_link_header and self.is_up and not self.is_loopback:
@@ -320,9 +314,10 @@ class IpInterface:
         self.is_up = up
         self.network.invalidate(f"ifaces/{self.name}/state")
         if not up:
-            self.neighbor_table.clear(now)
+            for neighbors in (self.v4_neighbors, self.v6.neighbors):
+                neighbors.table.clear(now)
+                neighbors.stalled = False
             self.network.dead_gateways.forget_interface(self.name)
-            self._stalled = False
             self.on_space(now)  # transports that wait for room find now that there is no route
         self._restart_detection(now)
         if up:
@@ -331,7 +326,7 @@ class IpInterface:
     def _restart_detection(self, now: float) -> None:
         """Probe every configured address again: the network, or our hardware address, may be another."""
         had_duplicates = bool(self.conflict_detector.duplicates)
-        for address, _ in self.configured:
+        for address, _ in self.watched_addresses():
             self.conflict_detector.stop(address)
         if had_duplicates:
             self.duplicates_changed()
@@ -365,20 +360,22 @@ class IpInterface:
 
     def neighbors(self) -> Iterable[Neighbor]:
         """Yield the neighbor table."""
-        return iter(self.neighbor_table)
+        return (*self.v4_neighbors.table, *self.v6.neighbors.table)
 
     def add_neighbor(self, address: bytes, mac: bytes, now: float) -> None:
         """Add a static entry. EINVAL: not on a network of this interface, or no unicast hardware address."""
         if not is_unicast_mac(mac):
             raise SchemeError(errno.EINVAL, faults.not_unicast_mac(mac_text(mac)))
-        if len(address) != 4 or not self.is_on_link(address) or self.network.is_local(address):
+        address = self.zoned(address)
+        if not self.is_on_link(address) or self.network.is_local(address):
             raise SchemeError(errno.EINVAL, f"{presentation(address)} is not another host on a network of {self.name}")
-        self.neighbor_table.use(address, now).make_permanent(mac, now)
+        self.neighbors_of(address).table.use(address, now).make_permanent(mac, now)
         self.network.notify("config")
 
     def remove_neighbor(self, address: bytes, now: float) -> None:
         """Remove an entry; its queued datagrams are reported as undeliverable. ENOENT: no such entry."""
-        self.neighbor_table.remove(address, now)
+        address = self.zoned(address)
+        self.neighbors_of(address).table.remove(address, now)
         self.network.notify("config")
 
     def drop_samples(self) -> Mapping[str, str]:
@@ -389,9 +386,11 @@ class IpInterface:
         """Return the counters of the link, of ARP and of the neighbor table, in the order of the file."""
         return {
             **self.link.statistics(),
-            "neighbors": len(self.neighbor_table),
+            "neighbors": len(self.v4_neighbors.table) + len(self.v6.neighbors.table),
             "arp_requests_sent": self.arp.requests_sent,
             "arp_replies_sent": self.arp.replies_sent,
-            "address_conflicts": self.arp.conflicts,
+            "nd_solicitations_sent": self.v6.discovery.solicitations_sent,
+            "nd_advertisements_sent": self.v6.discovery.advertisements_sent,
+            "address_conflicts": self.arp.conflicts + self.v6.discovery.conflicts,
             "duplicate_addresses": " ".join(map(presentation, self.conflict_detector.duplicates)) or "none",
         }

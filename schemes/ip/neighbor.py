@@ -31,6 +31,7 @@ from schemefs.net.network_layer import Sink
 
 if TYPE_CHECKING:
     import random
+    from collections.abc import Callable
 
     from schemefs.net.offload import Offload
     from schemefs.timers import Timers
@@ -74,9 +75,11 @@ class NeighborLink(Protocol):
     timers: Timers
     random: random.Random
     waiting_octets: int  # in the queues of all neighbors of the interface
+    protocol: str  # ARP or ND, for the records of conversations
 
-    def solicit(self, address: bytes, mac: bytes, attempt: int, now: float) -> None:
-        """Send an ARP request for *address* to *mac*; empty: to all stations."""
+    @property
+    def solicit(self) -> Callable[[bytes, bytes, int, float], None]:
+        """Sends a request for an address to a hardware address (empty: to all); then the number of the try, and now."""
 
     def send_to(self, mac: bytes, queued: Queued, now: float) -> bool:
         """Send a queued datagram; False: the link is full, and `flush` is called when it has room."""
@@ -193,7 +196,7 @@ class Neighbor:
             if self.dispute_mac:
                 log.warning("%s stays at %s", presentation(self.address), mac_text(mac))
                 self.next_dispute_at = now + DISPUTE_PAUSE
-            self._record(now, f"ARP {presentation(self.address)} is still at {mac_text(mac)}")
+            self._record(now, f"{self.link.protocol} {presentation(self.address)} is still at {mac_text(mac)}")
             self._confirm(now)
 
     def suspect(self, now: float, sink: Sink | None = None) -> None:
@@ -207,7 +210,7 @@ class Neighbor:
         """Set the hardware address by configuration: no request, no expiry, no change by ARP messages."""
         self.timer.clear()
         self.dispute_mac = b""
-        self._record(now, f"ARP {presentation(self.address)} is at {mac_text(mac)}, set by hand")
+        self._record(now, f"{self.link.protocol} {presentation(self.address)} is at {mac_text(mac)}, set by hand")
         self.sinks.clear()
         if not self.mac:
             self.link.neighbor_reachable(self.address)
@@ -222,7 +225,7 @@ class Neighbor:
 
     def _adopt(self, mac: bytes, now: float, *, confirmed: bool) -> None:
         log.log(TRACE, "%s is at %s", presentation(self.address), mac_text(mac))
-        self._record(now, f"ARP {presentation(self.address)} is-at {mac_text(mac)}")
+        self._record(now, f"{self.link.protocol} {presentation(self.address)} is-at {mac_text(mac)}")
         self.dispute_mac = b""
         if not self.mac:
             self.link.neighbor_reachable(self.address)
@@ -265,7 +268,7 @@ class Neighbor:
 
     def _request(self, now: float) -> None:
         self.attempts += 1
-        self._record(now, f"ARP who-has {presentation(self.address)} (try {self.attempts})")
+        self._record(now, f"{self.link.protocol} who-has {presentation(self.address)} (try {self.attempts})")
         self.timer.set(now + (DISPUTE_RETRANSMIT if self.dispute_mac else RETRANSMIT))
         self.link.solicit(self.address, self.mac, self.attempts, now)
 
@@ -296,7 +299,7 @@ class Neighbor:
             sink(now, text)
 
     def _fail(self, now: float) -> None:
-        self._record(now, f"ARP {presentation(self.address)} does not answer ({self.attempts} tries)")
+        self._record(now, f"{self.link.protocol} {presentation(self.address)} does not answer ({self.attempts} tries)")
         self.sinks.clear()
         self._enter(FAILED)
         self.dispute_mac = b""

@@ -5,27 +5,39 @@ from __future__ import annotations
 import errno
 import logging
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from schemefs.errors import SchemeError
 from schemefs.net import faults
 from schemefs.net.addresses import ANY_V4, BROADCAST_V4, is_loopback, is_multicast, mac_text, network_of, presentation
-from schemefs.net.error_reason import ErrorReason
-from schemefs.net.network_layer import DeliveryError, ErrorReporter, Transport, not_local
+from schemefs.net.error_reason import ErrorReason, ErrorReporter
+from schemefs.net.network_layer import ICMP, ICMPV6, DeliveryError, Transport, not_local
 from schemefs.net.reader_turns import ReaderTurns
+from schemefs.net.zones import is_zoned, with_zone
 from schemes.ip import wire
 from schemes.ip.addresses import LOOPBACK, AddressTable
 from schemes.ip.counters import IpCounters
 from schemes.ip.dead_gateways import DeadGateways
 from schemes.ip.forwarded_flows import ForwardedFlows, ObservedForwarder
 from schemes.ip.forwarding import Forwarder
+from schemes.ip.hop import Hop
 from schemes.ip.identification import Identifications
+from schemes.ip.igmp import PROTOCOL as IGMP
 from schemes.ip.igmp import Igmp
 from schemes.ip.interface import LOOPBACK_NAME, IpInterface
 from schemes.ip.ipv4 import Ipv4
 from schemes.ip.path import Ipv4Path
 from schemes.ip.path_mtu import PathMtus
 from schemes.ip.routes import Route, RouteTable
+from schemes.ip.v6 import wire as wire6
+from schemes.ip.v6.group_memberships import GroupMemberships
+from schemes.ip.v6.ipv6 import Ipv6
+from schemes.ip.v6.ipv6_forwarder import Ipv6Forwarder
+from schemes.ip.v6.ipv6_path import Ipv6Path
+from schemes.ip.v6.nd_messages import NEIGHBOR_ADVERTISEMENT, NEIGHBOR_SOLICITATION
+from schemes.ip.v6.neighbor_discovery import receive_advertisement, receive_solicitation
+from schemes.ip.v6.route_lookup import find_hop
+from schemes.ip.v6.wire import SMALLEST_MTU
 
 if TYPE_CHECKING:
     import random
@@ -41,14 +53,6 @@ _QUOTED: Final = 64  # octets of a transport header in a DeliveryError
 _LARGEST_QUOTE: Final = 576  # octets of a datagram that an ICMP error can quote (RFC 1812 §4.3.2.3)
 
 
-class Hop(NamedTuple):
-    """The result of a route lookup."""
-
-    interface: IpInterface
-    next_hop: bytes  # the gateway, or the destination itself
-    source: bytes  # source address for datagrams
-
-
 class Network:
     """The IP of one host; satisfies `network_layer.NetworkLayer`. Links, time and randomness come from outside."""
 
@@ -57,13 +61,18 @@ class Network:
         "counters",
         "dead_gateways",
         "detects_conflicts",  # whether new addresses are probed (RFC 5227)
+        "flow_secret",  # key of the flow labels of IPv6 (RFC 6437 §3)
         "flows",  # the forwarded TCP connections; None: they are not observed
         "forwarder",
+        "forwarder6",
         "generation",  # counts the changes of everything that an Ipv4Path has a copy of
+        "groups6",  # the IPv6 groups of this host
+        "has_ipv6",  # whether interfaces get addresses without configuration: `::1`, link-local ones
         "identifications",
         "igmp",
         "interfaces",  # name -> interface, the dict of the address table
         "ipv4",  # the receiving half
+        "ipv6",
         "on_change",  # called with "route/list", "ifaces/eth0/addr/list", …
         "on_conflict",  # called with a local address that another host uses, a sentence about it, and now
         "path_mtus",
@@ -71,12 +80,18 @@ class Network:
         "reporter",  # the icmp plugin; None: no ICMP errors are sent
         "routes",
         "timers",
-        "transports",  # protocol -> transport
+        "transports",  # protocol -> transport, for IPv4
+        "transports6",  # the same for IPv6
         "turns",  # the queues of datagrams whose readers are to read before more frames are taken
     )
 
-    def __init__(self, timers: Timers, random: random.Random, *, detects_conflicts: bool = False) -> None:
-        """With *detects_conflicts*, every address that is added is probed on its network (RFC 5227)."""
+    def __init__(
+        self, timers: Timers, random: random.Random, *, detects_conflicts: bool = False, has_ipv6: bool = False
+    ) -> None:
+        """With *detects_conflicts*, every address that is added is probed on its network (RFC 5227, RFC 4862).
+
+        With *has_ipv6*, every interface has a link-local address, and lo `::1`.
+        """
         self.timers = timers
         self.random = random
         self.detects_conflicts = detects_conflicts
@@ -87,28 +102,40 @@ class Network:
         self.on_conflict: list[Callable[[bytes, str, float], None]] = []
         self.addresses = AddressTable()
         self.interfaces = self.addresses.interfaces
+        self.has_ipv6 = has_ipv6
         self.transports: dict[int, Transport] = {}
+        self.transports6: dict[int, Transport] = {}
         self.reporter: ErrorReporter | None = None
         self.path_mtus = PathMtus(timers, self.invalidate)
         self.routes = RouteTable(
             self.addresses, self._carries, lambda: self.invalidate("route/list"), self.path_mtus.learned
         )
         self.identifications = Identifications(random)
+        self.flow_secret = self.identifications.secret
         self.dead_gateways = DeadGateways(self)
         self.forwarder = Forwarder(self)
         self.flows: ForwardedFlows | None = None
+        self.forwarder6 = Ipv6Forwarder(self)
         self.ipv4 = Ipv4(self)
+        self.ipv6 = Ipv6(self)
+        self.ipv6.icmpv6[NEIGHBOR_SOLICITATION] = receive_solicitation
+        self.ipv6.icmpv6[NEIGHBOR_ADVERTISEMENT] = receive_advertisement
+        self.groups6 = GroupMemberships(self)
         self.igmp = Igmp(self)
 
     # For transports
 
-    def path(self, destination: bytes, source: bytes = b"") -> Ipv4Path:
-        """Return the path. ENETUNREACH: no route; EADDRNOTAVAIL: *source* is not local; EAFNOSUPPORT: not IPv4."""
-        return Ipv4Path(self, destination, source if any(source) else b"")
+    def path(self, destination: bytes, source: bytes = b"") -> Ipv4Path | Ipv6Path:
+        """Return the path. ENETUNREACH: no route; EADDRNOTAVAIL: *source* is not local; EINVAL: no zone."""
+        kind = Ipv4Path if len(destination) == 4 else Ipv6Path
+        return kind(self, destination, source if any(source) else b"")
 
     def register_transport(self, protocol: int, transport: Transport) -> None:
-        """Deliver the datagrams of *protocol* to *transport*."""
-        self.transports[protocol] = transport
+        """Deliver the datagrams of *protocol* to *transport*: of both families, unless it belongs to one."""
+        if protocol != ICMPV6:
+            self.transports[protocol] = transport
+        if protocol not in (ICMP, IGMP):
+            self.transports6[protocol] = transport
 
     def register_error_reporter(self, reporter: ErrorReporter) -> None:
         """Send ICMP errors through *reporter*."""
@@ -123,7 +150,7 @@ class Network:
         """Start or stop forwarding."""
         del now
         if on != self.forwarder.enabled:
-            self.forwarder.enabled = on
+            self.forwarder.enabled = self.forwarder6.enabled = on
             self.invalidate("ip/forward")
 
     def observe_flows(self, on: bool, now: float) -> None:
@@ -146,17 +173,26 @@ class Network:
 
     def join_group(self, group: bytes, now: float) -> None:
         """Receive datagrams to a multicast group. EINVAL: not a group; ENETUNREACH: no interface."""
-        self.igmp.join(group, now)
+        if len(group) == 16:
+            self.groups6.join(group)
+        else:
+            self.igmp.join(group, now)
 
     def leave_group(self, group: bytes, now: float) -> None:
         """Undo one `join_group`."""
-        self.igmp.leave(group, now)
+        if len(group) == 16:
+            self.groups6.leave(group)
+        else:
+            self.igmp.leave(group, now)
 
     def deliver_error(self, error: DeliveryError, now: float) -> None:
         """Pass an error to the transport whose datagram caused it; from EMSGSIZE the path MTU is learned."""
         if not self.is_local(error.source):
             return
-        transport = self.transports.get(error.protocol)
+        transport = self._transport_of(error)
+        if len(error.source) == 16 and error.reporter and 0 < error.mtu < SMALLEST_MTU:
+            self.counters.drop("small_path_mtu")  # RFC 8201 §4: such a message is discarded
+            return
         lowers_mtu = error.errno == errno.EMSGSIZE and not self.is_local(error.destination)
         if lowers_mtu:
             route = self.routes.lookup(error.destination)
@@ -172,39 +208,48 @@ class Network:
 
     def _expects(self, error: DeliveryError) -> bool:
         """Return whether this host may have sent what *error* quotes; without a transport, a raw reader has sent it."""
-        transport = self.transports.get(error.protocol)
+        transport = self._transport_of(error)
         if transport is not None:
             return transport.expects(error)
         return any(raw.has_sent_to(error.destination) for raw in self.ipv4.raw.get(error.protocol, ()))
 
+    def _transport_of(self, error: DeliveryError) -> Transport | None:
+        return (self.transports if len(error.source) == 4 else self.transports6).get(error.protocol)
+
     # For paths and interfaces
+
+    def forwarder_of(self, address: bytes) -> Forwarder:
+        """Return the forwarder of the family of *address*."""
+        return self.forwarder if len(address) == 4 else self.forwarder6
 
     def hop(self, destination: bytes, source: bytes) -> Hop:
         """Look up the interface, the next hop and the source address for *destination*."""
-        if len(destination) != 4:
-            raise SchemeError(errno.EAFNOSUPPORT, faults.not_ipv4(presentation(destination)))
         shown = presentation(destination)
         if source and not self.is_local(source):
-            raise not_local(source, self._given_up())
+            raise not_local(source, self.given_up())
         if self.is_local(destination):
             if not self._carries(LOOPBACK_NAME):
-                raise self._unreachable(f"{faults.no_route(shown)}: lo is down")
-            own = LOOPBACK if is_loopback(destination) else destination
+                raise self.unreachable(f"{faults.no_route(shown)}: lo is down")
+            own = LOOPBACK if is_loopback(destination) and len(destination) == 4 else destination
             return Hop(self.interfaces[LOOPBACK_NAME], destination, source or own)
         if source and is_loopback(source):
             raise SchemeError(
                 errno.EADDRNOTAVAIL, f"{shown} cannot reply to the loopback address {presentation(source)}"
             )
+        if source and len(source) != len(destination):
+            raise SchemeError(errno.EADDRNOTAVAIL, f"{shown} is of another family than {presentation(source)}")
+        if len(destination) == 16:
+            return find_hop(self, destination, source)
         if not any(destination):
-            raise self._unreachable(faults.not_unicast(shown))
+            raise self.unreachable(faults.not_unicast(shown))
         if destination == BROADCAST_V4 or is_multicast(destination):
             return self._group_hop(destination, source)
         route = self.routes.lookup(destination)
         if route is None:
-            raise self._unreachable(self.routes.no_route(shown))
+            raise self.unreachable(self.routes.no_route(shown))
         source = source or self.addresses.source_for(route, destination)
         if not source:
-            raise SchemeError(errno.EADDRNOTAVAIL, f"{route.interface} has no source address{self._given_up()}")
+            raise self.no_source(route.interface)
         return Hop(self.interfaces[route.interface], route.via or destination, source)
 
     def _group_hop(self, destination: bytes, source: bytes) -> Hop:
@@ -216,10 +261,10 @@ class Network:
             others = (each.name for each in self.interfaces.values() if each.is_up and not each.is_loopback)
             name = route.interface if route is not None else next(others, "")
         if not name or not self._carries(name):
-            raise self._unreachable(self.routes.no_route(presentation(destination)))
+            raise self.unreachable(self.routes.no_route(presentation(destination)))
         interface = self.interfaces[name]
         # RFC 1122 §3.2.1.3: a host without an address yet (a DHCP client) sends from 0.0.0.0.
-        return Hop(interface, destination, source or (interface.addresses[0][0] if interface.addresses else ANY_V4))
+        return Hop(interface, destination, source or interface.first_address(4) or ANY_V4)
 
     def includes_us(self, destination: bytes) -> bool:
         """Return whether this host receives what it sends to *destination*, a broadcast address or a group."""
@@ -248,9 +293,12 @@ class Network:
             if transport is not None:
                 transport.transmit_space(now)
 
-    def undeliverable(self, chunks: Chunks, number: int, sentence: str, now: float) -> None:
-        """Report a datagram (IP header first) that was not sent: to a local transport, or by ICMP to its source."""
+    def undeliverable(self, chunks: Chunks, number: int, sentence: str, now: float, interface: IpInterface) -> None:
+        """Report a datagram (IP header first) that *interface* did not send, to a transport or to its source."""
         datagram = b"".join(chunks)[:_LARGEST_QUOTE]
+        if datagram[0] >> 4 == 6:
+            self._undeliverable6(datagram, number, sentence, now, interface)
+            return
         start = (datagram[0] & 15) * 4
         _, _, _, _, fragment, _, protocol, _, source, destination = wire.HEADER.unpack_from(datagram)
         if not self.is_local(source):
@@ -261,6 +309,16 @@ class Network:
             error = DeliveryError(number, True, sentence, protocol, source, destination, transport)
             self.deliver_error(error, now)
 
+    def _undeliverable6(self, datagram: bytes, number: int, sentence: str, now: float, interface: IpInterface) -> None:
+        _, _, protocol, _, source, destination = wire6.HEADER.unpack_from(datagram)
+        source, destination = with_zone(source, interface.zone), with_zone(destination, interface.zone)
+        if not self.is_local(source):
+            if self.reporter is not None:
+                self.reporter.report_error(ErrorReason.HOST_UNREACHABLE, memoryview(datagram), now)
+        elif protocol != wire6.FRAGMENT:  # a fragment of this host: the transport hears of it by its own timer
+            transport = datagram[wire6.HEADER_LENGTH :][:_QUOTED]
+            self.deliver_error(DeliveryError(number, True, sentence, protocol, source, destination, transport), now)
+
     # Attaching and detaching links
 
     def attach(self, link: Link, now: float) -> IpInterface:
@@ -270,6 +328,8 @@ class Network:
         self.interfaces[link.name] = interface
         if interface.is_loopback:
             interface.add_address(LOOPBACK, 8, now)
+        if self.has_ipv6:
+            interface.start_ipv6(now)
         self.invalidate("ifaces")
         return interface
 
@@ -279,8 +339,10 @@ class Network:
         interface.set_up(False, now)
         interface.impair((), now)
         self.igmp.forget_interface(name, now)
+        self.groups6.forget_interface(name)
         interface.addresses = []
         interface.configured = []
+        interface.v6.automatic = []
         del self.interfaces[name]
         self.addresses.rebuild()
         self.routes.discard(lambda route: route.interface == name)
@@ -292,28 +354,37 @@ class Network:
         wanted: dict[tuple[bytes, int], Route] = {}
         for address, length in interface.addresses:
             network = network_of(address, length)
-            if length < 32:  # a host address has no neighbors
+            # A host address has no neighbors; those of a link-local address are on the link by their zone.
+            if length < len(address) * 8 and not is_zoned(address):
                 route = Route(network, length, b"", interface.name, address, 0, connected=True)
                 wanted.setdefault((network, length), route)
         # Sets, because this runs for each of possibly hundreds of addresses, each of which has a route.
         present = {route for route in self.routes.list() if route.connected and route.interface == interface.name}
         going = present.difference(wanted.values())
-        sources = {b"", *(ours for each in self.interfaces.values() for ours, _ in each.configured)}
+        sources = {b"", *(ours for each in self.interfaces.values() for ours, _ in each.watched_addresses())}
         self.routes.discard(lambda route: route.source not in sources or route in going)
         for route in wanted.values():
             if route not in present:
                 self.routes.insert(route)
+        self.groups6.solicit_for(interface)
         self.invalidate(f"ifaces/{interface.name}/addr/list")
 
-    def _given_up(self) -> str:
+    def given_up(self) -> str:
         """Return the end of a sentence about a missing address: the hosts that have those that were given up."""
         taken = [pair for interface in self.interfaces.values() for pair in interface.duplicates.items()]
-        return "".join(f": {presentation(address)} is in use by {mac_text(mac)}" for address, mac in taken)
+        return "".join(
+            f": {presentation(address)} is in use by {mac_text(mac) or 'another host'}" for address, mac in taken
+        )
 
     def _carries(self, name: str) -> bool:
         interface = self.interfaces.get(name)
         return interface is not None and interface.is_up
 
-    def _unreachable(self, sentence: str) -> SchemeError:
+    def no_source(self, name: str) -> SchemeError:
+        """Return the error for an interface without an address to send from."""
+        return SchemeError(errno.EADDRNOTAVAIL, f"{name} has no source address{self.given_up()}")
+
+    def unreachable(self, sentence: str) -> SchemeError:
+        """Count and return the error for a destination without a route."""
         self.counters.out_no_routes += 1
         return SchemeError(errno.ENETUNREACH, sentence)

@@ -193,7 +193,7 @@ class Ipv4Path:
 
     def suspect(self, now: float) -> None:
         """Probe the next hop; see `network_layer.Path.suspect`."""
-        self._interface.suspect(self._next_hop, now, self.sink)
+        self._interface.v4_neighbors.suspect(self._next_hop, now, self.sink)
 
     def _follow_route(self) -> None:
         """Look up everything but the hardware address."""

@@ -21,6 +21,7 @@ NUMBERS: Final = {
     "gre": 47,
     "esp": 50,
     "ah": 51,
+    "ipv6-icmp": 58,
     "eigrp": 88,
     "ospf": 89,
     "ipip": 94,

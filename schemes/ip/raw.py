@@ -1,7 +1,8 @@
-"""Raw datagrams: `ip/<proto>` reads and writes whole IPv4 datagrams, as a Linux raw socket with IP_HDRINCL.
+"""Raw datagrams: `ip/<proto>` reads and writes whole datagrams of both families, as Linux's with IP_HDRINCL.
 
 A read gives a finished datagram, as on a wire: partial checksums are completed and super-segments split. In a written
-datagram, total length and header checksum are filled in always, identification and source where they are zero (raw(7)).
+datagram, lengths and header checksum are filled in always, identification and source where they are zero (raw(7)). The
+protocol of an IPv6 datagram is that after its extension headers where it is read, and the first where it is written.
 """
 
 from __future__ import annotations
@@ -12,10 +13,12 @@ from typing import TYPE_CHECKING, Final
 
 from schemefs.conversation import DatagramEngine
 from schemefs.errors import SchemeError
-from schemefs.net.addresses import ANY_V4, presentation
+from schemefs.net.addresses import presentation
 from schemefs.net.offload import Offload, split
+from schemefs.net.zones import without_zone
 from schemes.ip import wire
 from schemes.ip.protocols import protocol_name
+from schemes.ip.v6 import wire as wire6
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
     from schemefs.conversation import Setting
     from schemes.ip.network import Network
     from schemes.ip.path import Ipv4Path
+    from schemes.ip.v6.ipv6_path import Ipv6Path
 
 QUEUE_OCTETS: Final = 4 << 20
 
@@ -46,14 +50,19 @@ class RawConversation(DatagramEngine[bytes]):
         self.network = network
         self.protocol = protocol
         self.wanted = wanted
-        self._paths: dict[bytes, Ipv4Path] = {}
+        self._paths: dict[bytes, Ipv4Path | Ipv6Path] = {}
         network.ipv4.raw.setdefault(protocol, []).append(self)
 
     def receive(self, datagram: memoryview, offload: Offload, now: float) -> bool:
         """Queue a copy, finished; over QUEUE_OCTETS it is counted and dropped. False: the filter refuses it."""
         del now
-        source, destination = bytes(datagram[12:16]), bytes(datagram[16:20])
-        if self.wanted.source not in (b"", source) or self.wanted.destination not in (b"", destination):
+        wanted = self.wanted.source, self.wanted.destination
+        if datagram[0] >> 4 == 6:
+            source, destination = bytes(datagram[8:24]), bytes(datagram[24:40])
+            wanted = without_zone(wanted[0]), without_zone(wanted[1])
+        else:
+            source, destination = bytes(datagram[12:16]), bytes(datagram[16:20])
+        if wanted[0] not in (b"", source) or wanted[1] not in (b"", destination):
             return False
         for whole in split((datagram,), offload, 0):
             if reason := self.enqueue(bytes(whole), len(whole)):
@@ -66,6 +75,9 @@ class RawConversation(DatagramEngine[bytes]):
         """Send one datagram with its header. EINVAL: malformed, or of another protocol; EMSGSIZE."""
         self.check_writable()
         datagram = self._checked(data)
+        if datagram[0] >> 4 == 6:
+            self._send6(datagram, now)
+            return len(data)
         path = self._path_to(bytes(datagram[16:20]))
         if not any(datagram[12:16]):
             datagram[12:16] = path.source
@@ -83,6 +95,17 @@ class RawConversation(DatagramEngine[bytes]):
             self.network.counters.drop("full_link", datagram)
         return len(data)
 
+    def _send6(self, datagram: bytearray, now: float) -> None:
+        """Send a datagram with an IPv6 header; the payload length is filled in, and the source where it is `::`."""
+        path = self._path_to(bytes(datagram[24:40]))
+        if not any(datagram[8:24]):
+            datagram[8:24] = without_zone(path.source)
+        datagram[4:6] = (len(datagram) - wire6.HEADER_LENGTH).to_bytes(2, "big")
+        if path.send_whole(datagram, self.protocol, now):
+            self.sent += 1
+        else:
+            self.network.counters.drop("full_link", datagram)
+
     def has_sent_to(self, destination: bytes) -> bool:
         """Return whether one of the last datagrams had this destination."""
         return destination in self._paths
@@ -97,8 +120,8 @@ class RawConversation(DatagramEngine[bytes]):
 
     @property
     def local(self) -> str:
-        """The destination of the datagrams that are read; 0.0.0.0: any."""
-        return presentation(self.wanted.destination or ANY_V4)
+        """The destination of the datagrams that are read; `*`: any."""
+        return presentation(self.wanted.destination)
 
     @property
     def remote(self) -> str:
@@ -117,7 +140,7 @@ class RawConversation(DatagramEngine[bytes]):
         shown = {"state": state, "protocol": protocol_name(self.protocol), "local": self.local, "remote": self.remote}
         return {**shown, **self.counters()}
 
-    def _path_to(self, destination: bytes) -> Ipv4Path:
+    def _path_to(self, destination: bytes) -> Ipv4Path | Ipv6Path:
         """Return the path to *destination*, cached for the next datagram."""
         path = self._paths.get(destination)
         if path is None:
@@ -130,10 +153,16 @@ class RawConversation(DatagramEngine[bytes]):
         if len(data) < wire.HEADER_LENGTH or len(data) > wire.LARGEST_DATAGRAM:
             number = errno.EINVAL if len(data) < wire.HEADER_LENGTH else errno.EMSGSIZE
             raise SchemeError(number, f"{len(data)} octets are not an IPv4 datagram: 20 to 65535")
+        if data[0] >> 4 == 6 and len(data) >= wire6.HEADER_LENGTH:
+            self._check_protocol(data[wire6.NEXT_HEADER_AT])
+            return bytearray(data)
         length = (data[0] & 15) * 4
         if data[0] >> 4 != 4 or length < wire.HEADER_LENGTH or length > len(data):
             raise SchemeError(errno.EINVAL, "the datagram does not begin with an IPv4 header")
-        if data[9] != self.protocol:
-            theirs, ours = protocol_name(data[9]), protocol_name(self.protocol)
-            raise SchemeError(errno.EINVAL, f"the protocol of the datagram is {theirs}, that of this file {ours}")
+        self._check_protocol(data[9])
         return bytearray(data)
+
+    def _check_protocol(self, number: int) -> None:
+        if number != self.protocol:
+            theirs, ours = protocol_name(number), protocol_name(self.protocol)
+            raise SchemeError(errno.EINVAL, f"the protocol of the datagram is {theirs}, that of this file {ours}")

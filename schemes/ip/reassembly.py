@@ -24,10 +24,10 @@ TIMEOUT: Final = 30.0  # seconds from the first fragment; RFC 1122 §3.3.2 says 
 CAPACITY: Final = 4 << 20  # octets of all incomplete datagrams; the oldest go first
 FRAGMENT_OVERHEAD: Final = 128  # octets added to the cost of each fragment, for the memory of its objects
 
-Key = tuple[bytes, bytes, int, int]  # source, destination, protocol, identification (RFC 791 §3.2)
+Key = tuple[bytes, bytes, int, int]  # source, destination, protocol (0 for IPv6), identification (RFC 791 §3.2)
 
 
-class _Incomplete:
+class Incomplete:
     """The fragments of one datagram: sorted, never overlapping."""
 
     __slots__ = (
@@ -50,6 +50,11 @@ class _Incomplete:
         self.received = 0
         self.total = -1
         self.held = 0
+
+    @property
+    def is_marked(self) -> bool:
+        """Whether a router marked one of the fragments."""
+        return bool(self.ecn_codepoints & 1 << wire.CONGESTION_EXPERIENCED)
 
     def fits(self, start: int, end: int, *, last: bool) -> bool:
         """Return whether octets start:end agree with the total length as far as it is known."""
@@ -87,15 +92,23 @@ class Reassembly:
         "_incomplete",  # Key -> fragments, the oldest first
         "_timer",  # deadline of the oldest
         "held",  # cost of all, octets; at most CAPACITY
+        "timeout",  # seconds from the first fragment
     )
 
-    def __init__(self, timers: Timers, counters: IpCounters, expired: Callable[[memoryview, float], None]) -> None:
+    def __init__(
+        self,
+        timers: Timers,
+        counters: IpCounters,
+        expired: Callable[[memoryview, float], None],
+        timeout: float = TIMEOUT,
+    ) -> None:
         """*expired* is called with the header and first octets of a datagram that timed out, if they were received."""
         self._counters = counters
         self._expired = expired
-        self._incomplete: dict[Key, _Incomplete] = {}
+        self._incomplete: dict[Key, Incomplete] = {}
         self._timer = timers.timer(self._on_timer, "ip reassembly")
         self.held = 0
+        self.timeout = timeout
 
     def __len__(self) -> int:
         return len(self._incomplete)
@@ -117,9 +130,16 @@ class Reassembly:
             self._counters.drop("bad_fragment", datagram)
             return None
         key = (source, destination, protocol, identification)
+        return self._take(key, datagram, header_length, start, now, last=last, ecn=datagram[1] & wire.ECN)
+
+    def _take(
+        self, key: Key, datagram: memoryview, header_length: int, start: int, now: float, *, last: bool, ecn: int
+    ) -> memoryview | None:
+        """Keep the fragment after *header_length* octets of *datagram*, whose payload begins at octet *start*."""
+        end = start + len(datagram) - header_length
         partial = self._incomplete.get(key)
         if partial is None:
-            partial = self._incomplete[key] = _Incomplete(now + TIMEOUT)
+            partial = self._incomplete[key] = Incomplete(now + self.timeout)
             if not self._timer.armed:
                 self._timer.set(partial.deadline)
         payload = bytes(datagram[header_length:])
@@ -130,17 +150,15 @@ class Reassembly:
             self._forget(key)
             self._counters.drop("overlapping_fragment", datagram, len(partial.fragments) + 1)
             return None
-        return self._keep(key, partial, datagram[:header_length], payload)
-
-    def _keep(self, key: Key, partial: _Incomplete, header: memoryview, payload: bytes) -> memoryview | None:
-        flags = wire.HEADER.unpack_from(header)[4]
-        start = (flags & wire.OFFSET) * 8
         partial.insert(start, payload)
-        partial.ecn_codepoints |= 1 << (header[1] & wire.ECN)
+        partial.ecn_codepoints |= 1 << ecn
         if start == 0:
-            partial.header = bytes(header)
-        if not flags & wire.MORE_FRAGMENTS:
-            partial.total = start + len(payload)
+            partial.header = bytes(datagram[:header_length])
+        if last:
+            partial.total = end
+        return self._keep(key, partial, payload)
+
+    def _keep(self, key: Key, partial: Incomplete, payload: bytes) -> memoryview | None:
         cost = len(payload) + FRAGMENT_OVERHEAD
         partial.held += cost
         self.held += cost
@@ -153,23 +171,31 @@ class Reassembly:
             self._counters.drop("reassembly_memory", given_up.header, len(given_up.fragments))
         return None
 
-    def _joined(self, partial: _Incomplete) -> memoryview | None:
+    def _joined(self, partial: Incomplete) -> memoryview | None:
         header = bytearray(partial.header)
         length = len(header) + partial.total
         if length > wire.LARGEST_DATAGRAM:  # the header of the first fragment is longer than those of the others
             self._counters.drop("bad_fragment", header, len(partial.fragments))
             return None
-        if partial.ecn_codepoints & 1 << wire.CONGESTION_EXPERIENCED:
-            if partial.ecn_codepoints & 1 << wire.NOT_ECN_CAPABLE:
-                # RFC 3168 §5.3: the mark must not be lost, and a datagram without ECN must not get it.
-                self._counters.drop("mixed_ecn_fragments", header, len(partial.fragments))
-                return None
+        if self._mixes_ecn(partial):
+            return None
+        if partial.is_marked:
             header[1] |= wire.CONGESTION_EXPERIENCED
         header[2:4] = length.to_bytes(2, "big")
         header[6:8] = bytes(2)
+        return self._whole(wire.with_checksum(header), partial)
+
+    def _mixes_ecn(self, partial: Incomplete) -> bool:
+        """Return whether the datagram is dropped: the mark must not be lost, and one without ECN must not get it."""
+        if not (partial.is_marked and partial.ecn_codepoints & 1 << wire.NOT_ECN_CAPABLE):  # RFC 3168 §5.3
+            return False
+        self._counters.drop("mixed_ecn_fragments", partial.header, len(partial.fragments))
+        return True
+
+    def _whole(self, header: bytearray, partial: Incomplete) -> memoryview:
         self._counters.reassembly_oks += 1
         self._counters.joined_fragments += len(partial.fragments) - 1
-        return memoryview(bytearray().join((wire.with_checksum(header), *partial.fragments)))
+        return memoryview(bytearray().join((header, *partial.fragments)))
 
     def _forget(self, key: Key) -> None:
         self.held -= self._incomplete.pop(key).held

@@ -17,6 +17,7 @@ from schemefs.errors import SchemeError
 from schemefs.net import faults
 from schemefs.net.addresses import is_loopback, is_multicast, network_of, presentation
 from schemefs.net.network_layer import not_local
+from schemefs.net.zones import is_zoned, known_zone, with_zone, zone_name, zone_of
 from schemes.ip.addresses import check_prefix_length
 
 if TYPE_CHECKING:
@@ -162,11 +163,12 @@ class RouteTable:
 
         EEXIST, ENETUNREACH, ENODEV, EADDRNOTAVAIL, EINVAL with a sentence.
         """
-        _check_prefix(destination, prefix_length)
+        check_prefix_length(destination, prefix_length)
+        via = with_zone(via, known_zone(interface)) if via and interface and not zone_of(via) else via
         if source and source not in self._addresses.local:
             raise not_local(source)
         if via:
-            self._check_gateway(via)
+            self._check_gateway(via, destination)
             interface = interface if onlink else self._interface_of_gateway(via, interface)
         elif not interface:
             raise SchemeError(errno.EINVAL, "a route needs 'via GATEWAY' or 'dev INTERFACE'")
@@ -199,7 +201,8 @@ class RouteTable:
         metric: int | None = None,
     ) -> None:
         """Remove the rules for exactly this prefix (and via, interface, metric, where given). ESRCH: there is none."""
-        _check_prefix(destination, prefix_length)
+        check_prefix_length(destination, prefix_length)
+        via = with_zone(via, known_zone(interface)) if via and interface and not zone_of(via) else via
         prefix = network_of(destination, prefix_length)
 
         def matches(route: Route) -> bool:
@@ -266,7 +269,7 @@ class RouteTable:
         if dead:
             names = list(map(presentation, dict.fromkeys(dead)))
             reason += f", while {' and '.join(names)} {'do' if len(names) > 1 else 'does'} not answer"
-        source = presentation(self._addresses.source_for(route, destination) or bytes(4))
+        source = presentation(self._addresses.source_for(route, destination) or bytes(len(destination)))
         mtu, is_locked, _ = self._path_mtu(destination)
         path = f", path MTU {mtu}" if mtu else ""
         if is_locked:
@@ -281,10 +284,18 @@ class RouteTable:
 
     def _is_left_behind(self, route: Route) -> bool:
         """Return whether the rules or addresses that put the gateway of *route* on the link are gone."""
+        if is_zoned(route.via):
+            return False
         return bool(route.via) and not route.onlink and not self.on_link(route.via, route.interface)
 
-    def _check_gateway(self, via: bytes) -> None:
-        if len(via) != 4 or is_multicast(via) or not any(via) or is_loopback(via) or self._addresses.is_local(via):
+    def _check_gateway(self, via: bytes, destination: bytes) -> None:
+        if (
+            len(via) != len(destination)
+            or is_multicast(via)
+            or not any(via)
+            or is_loopback(via)
+            or self._addresses.is_local(via)
+        ):
             raise SchemeError(
                 errno.EINVAL, f"{presentation(via)} is not the address of another host, so it cannot be a gateway"
             )
@@ -292,17 +303,15 @@ class RouteTable:
     def _interface_of_gateway(self, via: bytes, interface: str) -> str:
         if interface and interface not in self._addresses.interfaces:
             return interface
-        found = self.on_link(via, interface)
+        found = zone_name(via) if is_zoned(via) else self.on_link(via, interface)
+        if is_zoned(via) and not found:
+            raise SchemeError(
+                errno.EINVAL, f"the gateway {presentation(via)} is on each link: 'dev INTERFACE' is needed"
+            )
         if not found:
             where = f"on a network of {interface}" if interface else "on a local network"
             raise SchemeError(errno.ENETUNREACH, f"the gateway {presentation(via)} is not {where}")
         return found
-
-
-def _check_prefix(destination: bytes, prefix_length: int) -> None:
-    if len(destination) != 4:
-        raise SchemeError(errno.EAFNOSUPPORT, faults.not_ipv4(presentation(destination)))
-    check_prefix_length(prefix_length)
 
 
 def _bits(route: Route) -> int:

@@ -1,4 +1,4 @@
-"""The files of ip, and the interfaces of links: lo gets 127.0.0.1/8, the others their configured addresses."""
+"""The files of ip, and the interfaces of links: lo gets 127.0.0.1/8 and ::1, the others their configured addresses."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     from schemefs.driver import Link
 
 README: Final = """\
-ip: whole IPv4 datagrams with their headers, for root and the daemon's user.
+ip: whole datagrams with their headers, of IPv4 and IPv6, for root and the daemon's user.
 
 <proto>[,from=ADDRESS,to=ADDRESS]   one or two hexadecimal digits (01, 11, 2f), or one of these names:
 {names}
              read: one datagram, header first; with from or to, only datagrams with these addresses
-             write: one datagram; total length and header checksum are filled in, identification and source where zero
+             write: one datagram; lengths and header checksum are filled in, identification and source where zero
 
 clone               a new conversation; the file is its ctl: connect <proto>
 conversations/<n>/  one directory per live conversation, for its owner
@@ -68,12 +68,12 @@ class RawProtocol(ConversationProtocol):
 
 
 class IpScheme(ConversationScheme):
-    """IPv4: raw datagrams, and the network layer under tcp, udp and icmp."""
+    """IPv4 and IPv6: raw datagrams, and the network layer under tcp, udp and icmp."""
 
     name: ClassVar[str] = "ip"
 
     def __init__(self, context: SchemeContext) -> None:
-        self.network = Network(context.timers, context.random, detects_conflicts=True)
+        self.network = Network(context.timers, context.random, detects_conflicts=True, has_ipv6=True)
         super().__init__(context, RawProtocol(context, self.network))
         self.network.on_conflict.append(self._address_conflict)
         self._gateway_wanted = context.config.gateway is not None
@@ -91,7 +91,8 @@ class IpScheme(ConversationScheme):
     def statistics_text(self) -> str:
         """Return the counters, and the number of fragments that wait for the others of their datagram."""
         network = self.network
-        return f"{network.counters.as_text()}held_fragments={network.ipv4.reassembly.held_fragments}\n"
+        held = network.ipv4.reassembly.held_fragments + network.ipv6.reassembly.held_fragments
+        return f"{network.counters.as_text()}held_fragments={held}\n"
 
     def _address_conflict(self, address: bytes, sentence: str, now: float) -> None:
         """Record it in the conversations of all schemes that have *address*."""
@@ -111,7 +112,7 @@ class IpScheme(ConversationScheme):
         gateway = self.context.config.gateway
         if gateway is not None and self._gateway_wanted:
             # A host with a /32 has a gateway all the same (cloud providers): it is on the link by configuration.
-            onlink = [length for _, length in interface.addresses] == [32]
+            onlink = [length for address, length in interface.addresses if len(address) == 4] == [32]
             if onlink or interface.is_on_link(gateway.packed):
                 self._gateway_wanted = False
                 self.network.routes.add(ANY_V4, 0, via=gateway.packed, interface=interface.name, onlink=onlink)

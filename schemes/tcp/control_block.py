@@ -13,6 +13,7 @@ from schemefs.errors import PendingError, SchemeError
 from schemefs.held_octets import NO_ACCOUNT
 from schemefs.log import TRACE
 from schemefs.net.addresses import host_port_text
+from schemefs.net.checksum import pseudo_header_sum
 from schemefs.no_callback import no_callback
 from schemes.tcp.ack_on_read import AckOnRead
 from schemes.tcp.autotuning import WindowTuning
@@ -339,7 +340,7 @@ class ControlBlock:
         source, destination = path.source, path.destination
         self.ip_header_length = 20 if len(source) == 4 else 40
         # The part of the pseudo-header's sum that never changes; the length is added for each segment.
-        self.pseudo_sum = int.from_bytes(source, "big") + int.from_bytes(destination, "big") + 6
+        self.pseudo_sum = pseudo_header_sum(source, destination, 6, 0)
         self.measure_path()
 
     def measure_path(self) -> None:

@@ -60,7 +60,7 @@ class Listener:
 
     @property
     def local(self) -> str:
-        """`0.0.0.0:8080`."""
+        """`*:8080`."""
         return host_port_text(self.claim.address, self.claim.port)
 
     @property

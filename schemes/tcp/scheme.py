@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from schemefs.conversation import ConversationProtocol, ConversationScheme, Option, Use
 from schemefs.conversation.event_log import EarlyEvents
 from schemefs.errors import SchemeError
-from schemefs.net.addresses import ANY_V4, AddressPath, parse_host_port, parse_seconds
+from schemefs.net.addresses import ANY, AddressPath, parse_host_port, parse_seconds
 from schemefs.net.network_layer import NetworkLayer, own_address
 from schemefs.net.ports import PORT_ZERO, check_privilege
 from schemes.tcp import settings
@@ -85,7 +85,7 @@ class TcpProtocol(ConversationProtocol):
         """Listen."""
         del now
         host = address.host_port.host
-        local = own_address(self.tcp.network, host, self.context.names.known(host)) if host else ANY_V4
+        local = own_address(self.tcp.network, host, self.context.names.known(host)) if host else ANY
         port = self._port(address.host_port.port)
         check_privilege(port, is_privileged=self.context.is_privileged(caller))
         listener = self.tcp.listen(local, port, uid=caller.uid)

@@ -24,6 +24,7 @@ from hashlib import blake2s
 from struct import Struct
 from typing import TYPE_CHECKING, Final
 
+from schemefs.net.checksum import pseudo_header_sum
 from schemefs.net.network_layer import TCP
 from schemes.tcp.control_block import WINDOW_SCALE
 from schemes.tcp.opening import agree
@@ -115,19 +116,20 @@ def syn_again(segment: Segment, mss: int, timestamp_offset: int) -> Segment:
 class SynAck:
     """What all SYN-ACKs of one listener have in common, as its options want it."""
 
-    __slots__ = ("hop_limit", "ip_header_length", "traffic_class", "wnd")
+    __slots__ = ("hop_limit", "traffic_class", "wnd")
 
     def __init__(self, model: ControlBlock) -> None:
         """*model*: any connection of the listener."""
         self.hop_limit = model.hop_limit
-        self.ip_header_length = model.ip_header_length
         self.traffic_class = model.path.traffic_class
         self.wnd = model.syn_window
 
     def send(self, path: Path, ports: tuple[int, int], iss: int, offset: int, segment: Segment, now: float) -> bool:
         """Answer the SYN *segment*; False: the link had no room. SchemeError: as `Path.send`."""
-        mss = min(path.mtu - self.ip_header_length - HEADER_LENGTH, 0xFFFF)
+        mss = min(path.mtu - (40 if path.source[4:] else 20) - HEADER_LENGTH, 0xFFFF)
         pseudo_sum = int.from_bytes(path.source, "big") + int.from_bytes(path.destination, "big") + TCP
+        if pseudo_sum >> 112 >= 0xFE80:  # an address may have a zone
+            pseudo_sum = pseudo_header_sum(path.source, path.destination, TCP, 0)
         flags = SYN | ACK
         if segment.timestamp >= 0:
             value = timestamp(segment, int(now * 1000)) + offset & WIRE

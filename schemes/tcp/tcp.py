@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from schemefs.errors import SchemeError
 from schemefs.held_octets import HeldOctets
 from schemefs.net import faults
-from schemefs.net.addresses import host_port_text, is_multicast, presentation
+from schemefs.net.addresses import ANY, host_port_text, is_multicast, presentation
 from schemefs.net.checksum import ones_complement_sum, pseudo_header_sum
 from schemefs.net.network_layer import TCP
 from schemefs.net.ports import EphemeralPorts, PortTable
@@ -139,10 +139,12 @@ class Tcp:
         return False
 
     def listen(self, address: bytes, port: int, *, uid: int = 0) -> Listener:
-        """Return a listener on *address* (zeros: any) and *port* (0: one is picked). EADDRINUSE: it is taken.
+        """Return a listener on *address* (empty: any) and *port* (0: one is picked). EADDRINUSE: it is taken.
 
         Satisfies `transports.StreamService` too.
         """
+        if not any(address):
+            address = ANY
         if not port:
             port = self._ephemeral.allocate_random(self.ports.is_claimed)
         claim = self.ports.claim(address, port, uid=uid)
@@ -374,4 +376,4 @@ class Tcp:
         return is_multicast(address) or self.network.is_broadcast(address)
 
     def _listener_for(self, address: bytes, port: int) -> Listener | None:
-        return self.listeners.get((address, port)) or self.listeners.get((bytes(len(address)), port))
+        return self.listeners.get((address, port)) or self.listeners.get((ANY, port))

@@ -106,7 +106,7 @@ class TlsListener:
 
     @property
     def local(self) -> str:
-        """The address of the tcp listener: `0.0.0.0:8443`."""
+        """The address of the tcp listener: `*:8443`."""
         return self.below.local
 
     @property

@@ -61,7 +61,7 @@ class Endpoint(DatagramEngine[UserDatagram]):
     """Satisfies `conversation.Engine` and `udp.Receiver`."""
 
     __slots__ = (
-        "_address",  # local address, packed; zeros: any
+        "_address",  # local address, packed; empty: any
         "_claim",  # the claim of the port; None: the listener's claim covers it
         "_destinations",  # sender -> the local address to which it last sent
         "_group_hop_limit",  # hop limit of what is sent to groups
@@ -81,7 +81,7 @@ class Endpoint(DatagramEngine[UserDatagram]):
     def __init__(
         self, udp: Udp, address: bytes, port: int, modes: Modes, resolve: Resolve, claim: Claim | None
     ) -> None:
-        """Make an endpoint at a local address (zeros: any) and port; the caller then calls `connect` or `bind`."""
+        """Make an endpoint at a local address (empty: any) and port; the caller then calls `connect` or `bind`."""
         super().__init__(QUEUE_OCTETS, udp.network.turns)
         self.groups: set[bytes] = set()
         self.modes = modes
@@ -224,7 +224,7 @@ class Endpoint(DatagramEngine[UserDatagram]):
 
     @property
     def local(self) -> str:
-        """Local address and port; the address is zeros for "any"."""
+        """Local address and port; the address is `*` for "any"."""
         return host_port_text(self._address, self._port)
 
     @property

@@ -73,7 +73,7 @@ class UdpListener:
 
     @property
     def local(self) -> str:
-        """Local address and port; the address is zeros for "any"."""
+        """Local address and port; the address is `*` for "any"."""
         return host_port_text(self._claim.address, self._claim.port)
 
     @property

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Final
 
 from schemefs.conversation import ConversationProtocol, ConversationScheme, Option, Use, no_value, use_of
 from schemefs.errors import SchemeError
-from schemefs.net.addresses import ANY_V4, AddressPath, parse_host_port, parse_number
+from schemefs.net.addresses import ANY, AddressPath, parse_host_port, parse_number
 from schemefs.net.network_layer import NetworkLayer, own_address
 from schemefs.net.ports import PORT_ZERO, check_privilege
 from schemes.udp import groups
@@ -108,7 +108,7 @@ class UdpProtocol(ConversationProtocol):
         number = self._context.names.port(port, self.name)
         check_privilege(number, is_privileged=self._context.is_privileged(caller))
         if not host:
-            return ANY_V4, number
+            return ANY, number
         return own_address(self._udp.network, host, self._context.names.known(host), groups=True), number
 
     def _resolve(self, text: str) -> tuple[bytes, int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from schemefs.errors import SchemeError
-from schemefs.net.addresses import ANY_V4
+from schemefs.net.addresses import ANY
 from schemefs.net.checksum import pseudo_header_sum
 from schemefs.net.network_layer import UDP, DeliveryError, Path
 from schemes.udp import wire
@@ -155,7 +155,7 @@ class PortSocket:
         del now
         claim, self._claim = self._claim, None
         if claim is not None:
-            self._udp.unbind(ANY_V4, claim.port, self)
+            self._udp.unbind(ANY, claim.port, self)
             self._udp.ports.release(claim)
 
     # From udp

@@ -14,7 +14,7 @@ import logging
 from typing import TYPE_CHECKING, Final, Protocol
 
 from schemefs.log import TRACE
-from schemefs.net.addresses import ANY_V4, host_port_text
+from schemefs.net.addresses import ANY, host_port_text
 from schemefs.net.checksum import ones_complement_sum, pseudo_header_sum
 from schemefs.net.drop_samples import DropSamples
 from schemefs.net.network_layer import UDP, DeliveryError, NetworkLayer
@@ -41,6 +41,7 @@ _DROPS: Final = (
     "truncated",
     "bad_length",
     "bad_checksum",
+    "no_checksum",  # by IPv6
     "no_port",
     "queue_full",
     "backlog_full",
@@ -88,7 +89,7 @@ class Udp:
         self.samples = DropSamples()
         self.blocked: set[Receiver] = set()  # receivers whose last send was refused
         self._connected: dict[bytes, Receiver] = {}
-        self._bound: dict[int, list[tuple[bytes, Receiver]]] = {}  # port -> (address or zeros, receiver), newest first
+        self._bound: dict[int, list[tuple[bytes, Receiver]]] = {}  # port -> (address or ANY, receiver), newest first
         network.register_transport(UDP, self)
 
     # What arrives
@@ -113,6 +114,8 @@ class Udp:
             if not 8 <= length <= size:
                 return self._drop("bad_length", datagram)
             datagram = datagram[: start + length]
+        if not checksum and source[4:] and not offload.flags:  # RFC 8200 §8.1: IPv6 has no other checksum
+            return self._drop("no_checksum", datagram)
         if checksum and not offload.flags:
             initial = pseudo_header_sum(source, destination, UDP, length)
             if ones_complement_sum(datagram[start:], initial) != 0xFFFF:
@@ -166,7 +169,7 @@ class Udp:
         senders = (
             receiver
             for address, receiver in bound
-            if address in (error.source, ANY_V4) and receiver.has_sent_to(error.destination)
+            if (address == error.source or not any(address)) and receiver.has_sent_to(error.destination)
         )
         return next(senders, None)
 
@@ -203,7 +206,7 @@ class Udp:
         return self.ports.claim(address, chosen, uid=uid, shared=shared)
 
     def bind(self, address: bytes, port: int, receiver: Receiver) -> None:
-        """Deliver datagrams to *address* (zeros: any) and *port* to *receiver*."""
+        """Deliver datagrams to *address* (empty or zeros: any of both families) and *port* to *receiver*."""
         self._bound.setdefault(port, []).insert(0, (address, receiver))
 
     def unbind(self, address: bytes, port: int, receiver: Receiver) -> None:
@@ -235,8 +238,8 @@ class Udp:
 
     def open_port(self, port: int, received: Received) -> PortSocket:
         """Satisfies `transports.DatagramService`."""
-        socket = PortSocket(self, self.claim(ANY_V4, port, 0, shared=False), received)
-        self.bind(ANY_V4, port, socket)
+        socket = PortSocket(self, self.claim(ANY, port, 0, shared=False), received)
+        self.bind(ANY, port, socket)
         return socket
 
     def open_local(self, address: bytes, port: int, asked: Asked) -> LocalSocket:

@@ -1,4 +1,4 @@
-"""The conformance ledger: the requirements of TCP, each with its tests. The *.toml files become docs/conformance.md.
+"""The conformance ledger: the requirements of TCP and IPv6, each with its tests. It becomes docs/conformance.md.
 
     ./dev conformance       generate the page
 
@@ -20,10 +20,10 @@ from pathlib import Path
 HERE = Path(__file__).parent
 TESTS = HERE.parent
 PAGE = TESTS.parent / "docs" / "conformance.md"
-TABLES = ("rfc9293.toml", "modern.toml", "scenarios.toml")
+TABLES = ("rfc9293.toml", "modern.toml", "scenarios.toml", "rfc8200.toml", "rfc4443.toml", "rfc4861.toml")
 
 _INTRODUCTION = """\
-# Conformance of the tcp scheme
+# Conformance of tcp and of IPv6
 
 `./dev conformance` generates this page from the tables in `tests/conformance/`: edit the tables, not the page. A test
 fails if the page is stale. Each line names the tests that show the requirement; **partly** and **no** have a reason.

@@ -29,7 +29,7 @@ class Servers:
         assert server.stdout is not None
         line = server.stdout.readline()
         assert line.startswith("listening on "), line
-        return line.split()[-1].replace("0.0.0.0", "127.0.0.1")
+        return line.split()[-1].replace("*", "127.0.0.1")
 
     def close(self) -> None:
         for server in self.processes:
@@ -150,7 +150,7 @@ def test_the_end_of_the_mount_is_the_servers(mount_scheme: Callable[..., SchemeM
     )
     with server:
         assert server.stdout is not None
-        assert server.stdout.readline().startswith("listening on 0.0.0.0:")
+        assert server.stdout.readline().startswith("listening on *:")
         mount.close(check=False)
         _, complaint = server.communicate(timeout=10)
     assert server.returncode == 1

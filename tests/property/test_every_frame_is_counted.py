@@ -1,4 +1,4 @@
-"""Every received frame is used once or dropped for one reason, whatever it is: ARP, IPv4, fragments, ICMP, UDP, TCP."""
+"""Every received frame is used once or dropped for one reason, whatever it is: ARP, IPv4, IPv6, ICMP, UDP, TCP."""
 
 from __future__ import annotations
 
@@ -20,15 +20,17 @@ from schemes.ip.raw import Filter, RawConversation
 from schemes.tcp import TcpScheme
 from schemes.udp import UdpScheme
 from tests.support.any_frames import RAW, AnyFrames
+from tests.support.any_frames6 import AnyFrames6
 from tests.support.frame_ledger import Ledger, ledger, rows
-from tests.support.ip_host import MAC, PEER, PEER_MAC, US, IpHost
+from tests.support.ip_host import MAC, PEER, PEER_MAC, US
+from tests.support.ipv6_host import Ipv6Host
 
 ROOT = Caller(0)
 PORTS = (9, 10, 11, 53, 80, 81)
 PATHS = (":9,join=239.1.1.1,reuse", ":9,join=239.1.1.1,reuse", ":10,bytes", "10.0.2.2:53", ":11,listen,backlog=2")
 
 
-class WholeStack(IpHost):
+class WholeStack(Ipv6Host):
     """ip, icmp, udp and tcp with open conversations of each kind."""
 
     def __init__(self) -> None:
@@ -60,7 +62,8 @@ class WholeStack(IpHost):
 
     def ledger(self) -> Ledger:
         """Return the sums of the present counters."""
-        ip = rows(self.network.counters.as_text()) | {"held_fragments": self.network.ipv4.reassembly.held_fragments}
+        held = self.network.ipv4.reassembly.held_fragments + self.network.ipv6.reassembly.held_fragments
+        ip = rows(self.network.counters.as_text()) | {"held_fragments": held}
         udp, tcp = self.udp.udp.statistics(), self.tcp.tcp.stats()
         return ledger(ip, rows(self.icmp._statistics()), *(_integers(dict(each)) for each in (udp, tcp)))
 
@@ -78,6 +81,7 @@ def _integers(shown: dict[str, int | float | str]) -> dict[str, int]:
 def flood(host: WholeStack, random: Random, bursts: int) -> None:
     """Receive any frames, and now and then let time pass, or something be closed."""
     frames = AnyFrames(random, MAC, PEER_MAC, (*PORTS, host.echo._identifier))
+    frames6 = AnyFrames6(random, (*PORTS, host.echo._identifier))
     for _ in range(bursts):
         what = random.random()
         if what < 0.01:
@@ -93,7 +97,7 @@ def flood(host: WholeStack, random: Random, bursts: int) -> None:
         elif what > 0.98:
             with suppress(SchemeError):
                 host.echo.write(memoryview(random.randbytes(4)), host.now)
-        for frame in frames.burst():
+        for frame in (frames if random.random() < 0.5 else frames6).burst():
             host.take(frame)
     host.now += 100.0
     host.until(host.now)
@@ -109,7 +113,7 @@ def test_every_frame_is_used_or_dropped_for_one_reason(random: Random, bursts: i
 
 def test_a_long_flood_meets_most_reasons() -> None:
     host = WholeStack()
-    flood(host, Random(1), 2500)
+    flood(host, Random(1), 3000)
     met = host.reasons()
     assert {
         "bad_arp", "unneeded_arp", "bad_checksum", "martian_source", "not_ours", "group_not_joined", "bad_options",
@@ -117,5 +121,7 @@ def test_a_long_flood_meets_most_reasons() -> None:
         "mixed_ecn_fragments", "bad_igmp", "ignored_igmp", "unmatched_error", "unexpected_error", "interface_down",
         "unmatched_reply", "echo_to_broadcast", "unknown_code", "bad_quote", "quote_not_ours", "raw_queue_full",
         "redirect", "source_quench", "unknown_type", "udp no_port", "udp unmatched_error", "udp empty",
-        "udp backlog_full",
+        "udp backlog_full", "nd_hop_limit", "nd_bad_address", "unneeded_nd", "bad_nd_checksum", "unknown_option",
+        "misplaced_hop_by_hop", "truncated_extension", "extension_chain", "no_next_header", "small_path_mtu",
+        "short_first_fragment", "martian_destination", "udp no_checksum",
     } <= met  # fmt: skip

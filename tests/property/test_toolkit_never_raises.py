@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from schemefs.errors import SchemeError
 from schemefs.names import Names
 from schemefs.net import addresses
+from schemefs.net.zones import is_zoned
 
 TEXTS = st.text(max_size=40) | st.text("0123456789.:![]*,=abz/-+_ \n٣", max_size=40)
 
@@ -43,8 +44,10 @@ def test_what_parses_as_an_endpoint_has_a_port_that_names_understand_or_refuse(t
 
 @given(st.binary(min_size=4, max_size=4) | st.binary(min_size=16, max_size=16), st.integers(1, 65535))
 def test_endpoint_text_parses_back(address: bytes, port: int) -> None:
+    # An IPv4-mapped address is read as the one in it, and one of a link has a zone that is known.
+    assume(not address.startswith(bytes(10) + b"\xff\xff") and not (is_zoned(address) and any(address[2:4])))
     host_port = addresses.parse_host_port(addresses.host_port_text(address, port))
-    assert addresses.packed(host_port.host or "0.0.0.0") == address
+    assert (addresses.packed(host_port.host) if host_port.host else bytes(len(address))) == address
     assert host_port.port == str(port)
 
 

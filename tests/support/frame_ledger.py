@@ -42,13 +42,14 @@ def ledger(ip: Rows, icmp: Rows, udp: Rows, tcp: Rows) -> Ledger:
         for name, reason in (
             ("ip", "unexpected_error"),
             ("ip", "unmatched_error"),
+            ("ip", "small_path_mtu"),
             ("icmp", "unmatched_error"),
             ("udp", "unmatched_error"),
         )
     )
     segments = sum(drops["tcp"].values())
     used = (
-        sum(ip[name] for name in ("used_arp", "used_igmp", "used_raw", "used_forwarded", "joined_fragments"))
+        sum(ip[name] for name in ("used_arp", "used_nd", "used_igmp", "used_raw", "used_forwarded", "joined_fragments"))
         + icmp.get("used_requests", 0)
         + icmp.get("used_replies", 0)
         + icmp.get("passed_errors", 0)

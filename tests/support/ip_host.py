@@ -104,10 +104,16 @@ class Reports:
     def __init__(self) -> None:
         self.reported: list[ErrorReason] = []
         self.quoted: list[bytes] = []
+        self.pointers: list[int] = []
+        self.mtus: list[int] = []
 
-    def report_error(self, reason: ErrorReason, datagram: memoryview, now: float, *, mtu: int = 0) -> None:
+    def report_error(
+        self, reason: ErrorReason, datagram: memoryview, now: float, *, mtu: int = 0, pointer: int = 0, zone: int = 0
+    ) -> None:
         self.reported.append(reason)
         self.quoted.append(bytes(datagram))
+        self.pointers.append(pointer)
+        self.mtus.append(mtu)
 
 
 class IpHost:

@@ -43,7 +43,7 @@ def source(connection: socket.socket, path: str) -> str:
 def main() -> None:
     """Serve one connection after the other."""
     role, port, *rest = sys.argv[1:]
-    listener = socket.create_server(("", int(port)))
+    listener = socket.create_server(("", int(port)), family=socket.AF_INET6, dualstack_ipv6=True)
     print("ready", flush=True)
     while True:
         connection, _ = listener.accept()

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import cmp_to_key
+from ipaddress import IPv6Address
 from typing import Final, NamedTuple
 
-from schemefs.net.addresses import network_of, packed
+from schemefs.net.addresses import network_of
 from schemes.ip.v6.scopes import scope_of
 
 _MAPPED: Final = bytes(10) + b"\xff\xff"
@@ -28,7 +29,7 @@ class Policy(NamedTuple):
 def _policy(text: str) -> Policy:
     prefix, precedence, label = text.split()
     address, _, length = prefix.partition("/")
-    return Policy(packed(address) or bytes(16), int(length), int(precedence), int(label))
+    return Policy(IPv6Address(address).packed, int(length), int(precedence), int(label))
 
 
 POLICIES: Final = tuple(

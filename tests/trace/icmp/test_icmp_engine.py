@@ -173,6 +173,8 @@ def test_statistics_have_the_names_of_rfc_4293():
         "icmpStatsOutErrors=0",
         "icmpMsgStatsInPkts.8=1",
         "icmpMsgStatsOutPkts.0=1",
+        "icmp6StatsInMsgs=0",
+        "icmp6StatsOutMsgs=0",
         "used_requests=1",
         "dropped_truncated=1",
     ]

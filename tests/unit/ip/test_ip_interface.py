@@ -66,7 +66,9 @@ def test_several_addresses_and_the_source_that_fits_the_next_hop() -> None:
         ("10.0.9.255", 24, errno.EINVAL),
         ("10.0.9.0", 24, errno.EINVAL),
         ("10.0.9.1", 33, errno.EINVAL),
-        ("fe80::1", 64, errno.EAFNOSUPPORT),
+        ("::", 64, errno.EINVAL),
+        ("fd00::1", 129, errno.EINVAL),
+        ("ff02::1", 64, errno.EINVAL),
     ],
 )
 def test_an_invalid_address_is_refused_and_nothing_changes(text: str, length: int, number: int) -> None:
@@ -88,7 +90,7 @@ def test_a_route_is_refused_with_its_reason() -> None:
     fails(errno.EINVAL, add, prefix, 24, via=US)
     fails(errno.EINVAL, add, prefix, 33, via=PEER)
     fails(errno.EADDRNOTAVAIL, add, prefix, 24, via=PEER, source=OTHER)
-    fails(errno.EAFNOSUPPORT, add, bytes(16), 0, via=PEER)
+    fails(errno.EINVAL, add, bytes(16), 0, via=PEER)  # a gateway of another family
     fails(errno.EEXIST, add, bytes(4), 0, via=address("10.0.2.3"))
     fails(errno.ESRCH, host.network.routes.remove, prefix, 24)
     add(bytes(4), 0, via=address("10.0.2.3"), metric=5)

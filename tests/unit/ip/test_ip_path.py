@@ -125,7 +125,7 @@ def test_no_route_and_foreign_sources_are_refused_at_once() -> None:
         (bytes(4), b"", errno.ENETUNREACH),
         (PEER, FAR, errno.EADDRNOTAVAIL),
         (PEER, address("127.0.0.1"), errno.EADDRNOTAVAIL),
-        (address("fe80::1"), b"", errno.EAFNOSUPPORT),
+        (address("fe80::1"), b"", errno.EINVAL),
     ):
         with pytest.raises(SchemeError) as caught:
             host.network.path(destination, source)

@@ -97,7 +97,7 @@ def test_a_bad_datagram_is_counted_and_dropped(octets: bytes, reason: str) -> No
 def test_bad_frames_are_counted_too() -> None:
     host = IpHost()
     host.receives(b"x" * 13)
-    host.receives(MAC + PEER_MAC + b"\x86\xdd" + bytes(40))
+    host.receives(MAC + PEER_MAC + b"\x88\xcc" + bytes(40))
     host.receives(PEER_MAC + MAC + b"\x08\x00" + datagram())
     host.eth0.set_up(False, 0.0)
     host.receives_datagram(datagram())

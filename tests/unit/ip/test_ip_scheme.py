@@ -185,7 +185,7 @@ def test_a_raw_conversation_has_a_numbered_directory() -> None:
         assert isinstance(node, TextFile)
         return node.read(ROOT, 0.0).decode()
 
-    assert text("status").startswith("state=BOUND\nprotocol=fd\nlocal=0.0.0.0\nremote=10.0.2.2\n")
+    assert text("status").startswith("state=BOUND\nprotocol=fd\nlocal=*\nremote=10.0.2.2\n")
     assert "datagrams_received=1\n" in text("status")
     rx = ip.open("conversations/0/rx", os.O_RDONLY, ROOT, 0.0)
     assert rx.read(100, 0.0) == datagram(b"first")

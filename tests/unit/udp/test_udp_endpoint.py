@@ -46,7 +46,7 @@ def test_a_name_and_an_unknown_one() -> None:
     fails(errno.EINVAL, host.open, "peer:0")
     fails(errno.EINVAL, host.open, "peer:nonsense")
     fails(errno.EINVAL, host.open, "peer:53,nonsense")
-    fails(errno.EAFNOSUPPORT, host.open, "[fe80::1]:53")
+    fails(errno.EINVAL, host.open, "[fe80::1]:53")  # no zone
 
 
 def test_port_unreachable_fails_the_next_call_once() -> None:

@@ -1,0 +1,52 @@
+"""The closing report of `schemefs lab`: begun when the network is there, written when the command has ended."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TextIO
+
+from schemefs.errors import StartError
+from schemefs.lab.places import SCHEME
+from schemefs.lab.report import collect, observe
+from schemefs.lab.report_text import report_text
+from schemefs.lab.router_files import Drops
+from schemefs.lab.topology import Topology
+
+
+class ClosingReport:
+    """Lines on standard error, and a table in a file that is opened before the lab starts."""
+
+    def __init__(self, topology: Topology, json_path: str | None) -> None:
+        """StartError: the file can't be written."""
+        self._topology = topology
+        self._trees = {router.name: Path(SCHEME) / router.name for router in topology.routers}
+        self._before: Mapping[str, Drops] = {}
+        self._began = 0.0
+        self._json: TextIO | None = None
+        if json_path is not None:
+            try:
+                self._json = open(json_path, "w", encoding="utf-8")  # noqa: SIM115 - open until the lab ends
+            except OSError as error:
+                raise StartError(f"--report-json {json_path}: {error.strerror}") from None
+
+    def begin(self) -> None:
+        """Observe the connections from now on. The routers run, and their trees are mounted."""
+        self._before = observe(self._trees)
+        self._began = time.monotonic()
+
+    def finish(self) -> None:
+        """Write the report, while the routers still run."""
+        try:
+            report = collect(self._topology, self._trees, time.monotonic() - self._began, self._before)
+        except OSError as error:
+            print(f"the lab has no report: {error}", file=sys.stderr)  # noqa: T201
+            return
+        sys.stderr.write(report_text(report))
+        if self._json is not None:
+            with self._json as file:
+                json.dump(report.as_json(), file, indent=2)
+                file.write("\n")
