@@ -71,7 +71,8 @@ def from_document(document: Document, tables: Tables) -> Config:
 
 def interface_config(name: str, document: InterfaceDocument, nameserver: IPv4Address | None) -> InterfaceConfig:
     """Return what the driver of one interface gets. ValueError: an address is bad."""
-    first = next(iter(document.addresses), "")
+    # The driver gets the first address of IPv4; netcfg sets all of them.
+    first = next((text for text in document.addresses if ":" not in text), "")
     try:
         return InterfaceConfig(
             name=name,

@@ -306,7 +306,7 @@ class RouteTable:
         found = zone_name(via) if is_zoned(via) else self.on_link(via, interface)
         if is_zoned(via) and not found:
             raise SchemeError(
-                errno.EINVAL, f"the gateway {presentation(via)} is on each link: 'dev INTERFACE' is needed"
+                errno.EINVAL, f"the gateway {presentation(via)} may be on each link: 'dev INTERFACE' is needed"
             )
         if not found:
             where = f"on a network of {interface}" if interface else "on a local network"
