@@ -23,8 +23,11 @@ if TYPE_CHECKING:
     from schemes.ip.network import Network
 
 _TCP: Final = 6
-_HEADER: Final = Struct("!4sI4xBB")  # ports, sequence number, data offset, flags
-_HEADER_LENGTH: Final = 20
+# Of IP: flags and fragment offset, protocol, both addresses; of TCP: ports, sequence number, data offset, flags.
+_HEADERS: Final = Struct("!6xHxB2x8s4sI4xBB")
+_HEADER_LENGTH: Final = 20  # of IP without options, and of TCP
+_FRAGMENT: Final = wire.MORE_FRAGMENTS | wire.OFFSET
+_MODULUS: Final = 1 << 32
 _FIN: Final = 1
 _SYN: Final = 2
 _RST: Final = 4
@@ -50,6 +53,7 @@ class ForwardedFlow:
         "round_trip",  # of the handshake; negative: not known
         "sent",
         "server",
+        "shakes_hands",  # whether the ACK that ends the handshake is awaited
         "state",  # unanswered, open, closed (FIN in both directions), reset
     )
 
@@ -59,6 +63,7 @@ class ForwardedFlow:
         self.began_at = self.last_at = now
         self.state = "open"
         self.round_trip = -1.0
+        self.shakes_hands = False
         self.sent = SeenSegments()
         self.received = SeenSegments()
         self._syn_at = self._synack_at = self._to_server = -1.0
@@ -69,11 +74,6 @@ class ForwardedFlow:
         """Whether another SYN on its ports begins another connection."""
         return self.state in ("closed", "reset")
 
-    @property
-    def shakes_hands(self) -> bool:
-        """Whether the ACK that ends the handshake is awaited."""
-        return self.round_trip < 0 <= self._to_server
-
     def note(self, flags: int, *, by_client: bool, now: float) -> None:
         """Take the flags of a segment with SYN, FIN or RST, or of the one after the handshake."""
         if flags & _SYN and by_client:
@@ -82,10 +82,12 @@ class ForwardedFlow:
             self._synack_at = now
             if self._syn_at >= 0:
                 self._to_server, self._syn_at = now - self._syn_at, -1.0
+                self.shakes_hands = self.round_trip < 0
             if self.state == "unanswered":
                 self.state = "open"
         elif self.shakes_hands and by_client:
             self.round_trip = self._to_server + now - self._synack_at
+            self.shakes_hands = False
         if flags & _RST:
             self.state = "reset"
         elif flags & _FIN:
@@ -121,12 +123,31 @@ class ForwardedFlows:
 
     def datagram_passes(self, datagram: memoryview, header_length: int, offload: Offload, now: float) -> None:
         """Look at a datagram that is about to be forwarded, borrowed for the call."""
-        if datagram[9] != _TCP or len(datagram) < header_length + _HEADER_LENGTH:
+        length = len(datagram) - header_length
+        if length < _HEADER_LENGTH:
             return
-        if int.from_bytes(datagram[6:8], "big") & (wire.MORE_FRAGMENTS | wire.OFFSET):
+        if header_length != _HEADER_LENGTH:
+            segment = datagram[header_length : header_length + _HEADER_LENGTH]
+            datagram = memoryview(bytes(datagram[:_HEADER_LENGTH]) + bytes(segment))
+        fragment, protocol, addresses, ports, sequence, data_offset, flags = _HEADERS.unpack_from(datagram)
+        if protocol != _TCP or fragment & _FRAGMENT:
             return
-        ports, sequence, data_offset, flags = _HEADER.unpack_from(datagram, header_length)
-        key = bytes(datagram[12:20]) + ports
+        key = addresses + ports
+        octets = length - (data_offset >> 2 & 0x3C)
+        size = offload.gso_size if offload.gso_type else 0
+        found = self._by_key.get(key)
+        if found is not None and not flags & _EVENTS:
+            flow, seen, _ = found
+            if sequence == seen.next and octets >= 0 and not flow.shakes_hands:  # almost all come here
+                flow.last_at = now
+                seen.octets += octets
+                seen.segments += -(-octets // size) if size else 1
+                seen.next = (sequence + octets) % _MODULUS
+                return
+        self._take(key, sequence, flags, max(0, octets), size, now)
+
+    def _take(self, key: bytes, sequence: int, flags: int, octets: int, size: int, now: float) -> None:
+        """Count a segment that is not simply the next."""
         found = self._by_key.get(key)
         if found is None or (flags & _EVENTS == _SYN and not flags & _ACK and found[0].has_ended):
             if len(self._flows) >= MOST_FLOWS:
@@ -135,13 +156,12 @@ class ForwardedFlows:
             found = self._begin(key, flags, now)
         flow, seen, by_client = found
         flow.last_at = now
-        octets = max(0, len(datagram) - header_length - (data_offset >> 2 & 0x3C))
         seen.octets += octets
         if flags & _EVENTS or flow.shakes_hands:
             flow.note(flags, by_client=by_client, now=now)
             octets += (flags & _SYN) // _SYN + (flags & _FIN)
         round_trip = flow.round_trip if flow.round_trip >= 0 else _UNKNOWN
-        seen.take(sequence, octets, offload.gso_size if offload.gso_type else 0, now, round_trip)
+        seen.take(sequence, octets, size, now, round_trip)
 
     def _begin(self, key: bytes, flags: int, now: float) -> tuple[ForwardedFlow, SeenSegments, bool]:
         """Add a connection: its client is the sender of this segment, unless that is SYN-ACK."""

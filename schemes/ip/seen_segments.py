@@ -18,11 +18,11 @@ _MOST_GAPS: Final = 64  # the oldest is forgotten: what fills it then counts as 
 
 
 class SeenSegments:
-    """Counts TCP segments as on a wire: a super-segment is several."""
+    """Counts TCP segments as on a wire: a super-segment is several. Sequence numbers are modulo 2**32."""
 
     __slots__ = (
-        "_gaps",  # (begin, end, when it opened), in the order in which they opened; numbers that never wrap
-        "_next",  # the number after the last octet seen, counted on without wrapping; None: nothing was seen
+        "_gaps",  # (begin, end, when it opened), in the order in which they opened
+        "next",  # the number after the last octet seen; -1: nothing was seen
         "octets",  # of payload, also those that passed again
         "out_of_order",
         "retransmitted",
@@ -34,37 +34,42 @@ class SeenSegments:
         self.octets = 0
         self.retransmitted = 0
         self.out_of_order = 0
-        self._next: int | None = None
+        self.next = -1
         self._gaps: list[tuple[int, int, float]] = []
 
     def take(self, sequence: int, length: int, size: int, now: float, round_trip: float) -> None:
         """Count what carries *length* sequence numbers, of segments of *size* octets (0: it is a single one)."""
         self.segments += -(-length // size) if size and length else 1
-        following = self._next
-        if following is None:
-            self._next = sequence + length
-            return
+        following = self.next
         ahead = (sequence - following) % _MODULUS
-        if not ahead:
-            self._next = following + length
+        if following < 0 or not ahead:
+            self.next = (sequence + length) % _MODULUS
         elif length and ahead < _HALF:
-            self._gaps.append((following, following + ahead, now))
+            self._gaps.append((following, sequence, now))
             del self._gaps[:-_MOST_GAPS]
-            self._next = following + ahead + length
+            self.next = (sequence + length) % _MODULUS
         elif length:
-            begin = following + ahead - _MODULUS
+            begin = ahead - _MODULUS
             for start in range(begin, begin + length, size or length):
                 self._take_old(start, min(start + (size or length), begin + length), now - round_trip)
-            self._next = max(following, begin + length)
+            self.next = (following + max(0, begin + length)) % _MODULUS
 
     def _take_old(self, begin: int, end: int, too_late: float) -> None:
-        """Count a segment that begins before `_next`; gaps that opened up to *too_late* are filled by the sender."""
-        filled = [gap for gap in self._gaps if gap[0] < end and begin < gap[1]]
+        """Count a segment from *begin*, counted from `next`; the sender fills gaps that opened up to *too_late*."""
+        filled = [gap for gap in self._gaps if self._before(gap[0]) < end and begin < self._before(gap[1])]
         if filled and filled[0][2] > too_late:
             self.out_of_order += 1
         else:
             self.retransmitted += 1
         for gap in filled:
             self._gaps.remove(gap)
-            opened = gap[2]
-            self._gaps += [(low, high, opened) for low, high in ((gap[0], begin), (end, gap[1])) if low < high]
+            low, high = self._before(gap[0]), self._before(gap[1])
+            self._gaps += [
+                ((self.next + first) % _MODULUS, (self.next + last) % _MODULUS, gap[2])
+                for first, last in ((low, begin), (end, high))
+                if first < last
+            ]
+
+    def _before(self, number: int) -> int:
+        """Return how far *number*, of a gap, is from `next`: negative."""
+        return -((self.next - number) % _MODULUS)

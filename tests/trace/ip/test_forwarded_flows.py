@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from types import FrameType
+
 import dpkt
 import pytest
 from test_forwarding import FAR, Router, through
@@ -48,6 +51,11 @@ def _segment(source: int, destination: int, flags: int, sequence: int, data: byt
 
 def _frame(octets: bytes) -> bytes:
     return MAC + bytes(6) + b"\x08\0" + octets
+
+
+def client_frame(flags: int, sequence: int, data: bytes) -> memoryview:
+    """Return a frame from the client's port 5000 to the server's port 80."""
+    return memoryview(_frame(through(_segment(5000, 80, flags, sequence, data), p=6, df=1)))
 
 
 def values(line: dict[str, str], direction: str) -> list[int]:
@@ -144,10 +152,10 @@ def test_a_connection_that_began_before_has_its_first_sender_as_client() -> None
 def test_a_super_segment_counts_as_on_a_wire() -> None:
     router = Between()
     router.shakes_hands()
-    frame = _frame(through(_segment(5000, 80, ACK, 101, bytes(2500)), p=6, df=1))
+    frame = client_frame(ACK, 101, bytes(2500))
     offload = Offload(NEEDS_CHECKSUM, GSO_TCPV4, 14 + 40, 1000, 14 + 20, 16)
     for now in (1.1, 1.2):
-        router.link.receive(memoryview(frame), offload, now)
+        router.link.receive(frame, offload, now)
     assert values(router.lines[0], "sent") == [8, 5000, 3, 0]
 
 
@@ -190,3 +198,25 @@ def test_what_is_forwarded_is_the_same_with_an_observer() -> None:
         router.client(1.1, ACK, 101, b"a" * 100)
     assert [bytes(frame) for frame, _ in plain.far.sent] == [bytes(frame) for frame, _ in observing.far.sent]
     assert len(plain.far.sent) == 3
+
+
+@pytest.mark.parametrize(("observes", "expected"), [(False, []), (True, ["forward", "datagram_passes"])])
+def test_the_observer_costs_two_calls_for_a_datagram_and_none_while_it_is_off(
+    observes: bool, expected: list[str]
+) -> None:
+    router = Between()
+    router.network.observe_flows(observes, 0.0)
+    router.shakes_hands()
+    frame = client_frame(ACK, 101, b"a" * 100)
+    called: list[str] = []
+
+    def note(frame: FrameType, event: str, _argument: object) -> None:
+        if event == "call" and frame.f_code.co_filename == forwarded_flows.__file__:
+            called.append(frame.f_code.co_name)
+
+    sys.setprofile(note)
+    try:
+        router.link.receive(frame, NO_OFFLOAD, 2.0)
+    finally:
+        sys.setprofile(None)
+    assert called == expected
