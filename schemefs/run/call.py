@@ -74,6 +74,7 @@ class Call:
         self.thread = notification.thread
         self.arguments = notification.arguments
         self.about = ""  # what the call is about, for -v: a conversation and an address
+        self.value = 0  # of a call that its handler has ended
         self._memory = -1
         self._process = -1
 

@@ -48,7 +48,7 @@ def _give(session: Session, call: Call, descriptor: int, made: Socket, close_on_
         number = session.listener.reply_with_descriptor(call.notification, descriptor, close_on_exec=close_on_exec)
     finally:
         os.close(descriptor)
-    call.about = f"{made.name}: {number}"
+    call.about, call.value = made.name, number
     return Outcome.REPLIED
 
 
@@ -296,20 +296,30 @@ def accept4(session: Session, call: Call) -> Result:
     return _accept(session, call, call.integer(3))
 
 
+def _next_connection(session: Session, call: Call, found: Socket, description: Description) -> int:
+    """Return the `data` of the next connection. The mount's listeners without an address take both families."""
+    path, directory = f"{found.number}/accept", session.tree.directory("tcp")
+    mode = os.O_RDWR | os.O_CLOEXEC
+    while True:
+        try:
+            descriptor = os.open(path, mode | os.O_NONBLOCK, dir_fd=directory)
+        except BlockingIOError:
+            if description.nonblocking:
+                raise
+            descriptor = session.waits.open(call, path, mode, directory)
+        remote = sockaddr.parse(os.getxattr(descriptor, "user.remote").decode())
+        if remote is None or found.takes(remote):
+            return descriptor
+        os.close(descriptor)
+
+
 def _accept(session: Session, call: Call, flags: int) -> Result:
     found, description = session.sockets.find(call)
     if found is None:
         return Outcome.NATIVE
     if found.state is not State.LISTENING:
         raise Failed(errno.EINVAL if found.is_stream else errno.EOPNOTSUPP)
-    path, directory = f"{found.number}/accept", session.tree.directory("tcp")
-    mode = os.O_RDWR | os.O_CLOEXEC
-    try:
-        descriptor = os.open(path, mode | os.O_NONBLOCK, dir_fd=directory)
-    except BlockingIOError:
-        if description.nonblocking:
-            raise
-        descriptor = session.waits.open(call, path, mode, directory)
+    descriptor = _next_connection(session, call, found, description)
     try:
         os.set_blocking(descriptor, not flags & kernel_socket.SOCK_NONBLOCK)
         made = Socket("tcp", os.getxattr(descriptor, "user.conversation").decode().rpartition("/")[2], found.family)

@@ -22,7 +22,7 @@ from schemefs.run.sockets import Socket, State
 
 Key = tuple[int, int]
 
-SOCKET, IP, TCP, IPV6 = 1, 0, 6, 41
+SOCKET, IP, TCP = 1, 0, 6
 ERROR, TYPE, LINGER, ACCEPTCONN, PROTOCOL, DOMAIN = 4, 3, 13, 30, 38, 39
 KEEPALIVE: Final = (SOCKET, 9)
 KEEPIDLE: Final = (TCP, 4)
@@ -58,7 +58,6 @@ KEPT: Final[Mapping[Key, int]] = {
     (TCP, 10): 0,  # TCP_WINDOW_CLAMP
     (TCP, 12): 1,  # TCP_QUICKACK
     (TCP, 25): 0,  # TCP_NOTSENT_LOWAT
-    (IPV6, 26): 0,  # IPV6_V6ONLY
 }
 """Kept, with the value before it is set."""
 
@@ -243,7 +242,7 @@ _COMPUTED: Final[Mapping[int, Callable[[Session, Call, Socket], int]]] = {
     DOMAIN: lambda session, call, found: found.family,
 }
 
-_LEVELS: Final = {SOCKET: "SOL_SOCKET", IP: "IPPROTO_IP", TCP: "IPPROTO_TCP", IPV6: "IPPROTO_IPV6"}
+_LEVELS: Final = {SOCKET: "SOL_SOCKET", IP: "IPPROTO_IP", TCP: "IPPROTO_TCP", 17: "IPPROTO_UDP", 41: "IPPROTO_IPV6"}
 
 
 def _shown(key: Key) -> str:

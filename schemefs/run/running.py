@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -28,6 +29,13 @@ def run(tree: Path, command: Sequence[str], say: Callable[[str], None], *, verbo
     except OSError as error:
         raise StartError(f"the mount on {tree} can't be used: {error.strerror}") from None
     program = Program(command, architecture)
+    _raise_limit()
     supervisor = Supervisor(program.listener, architecture, files, NameServers(files), verbose=verbose)
     supervisor.start()
     return program.wait()
+
+
+def _raise_limit() -> None:
+    """Let many calls wait at once, each with some descriptors. The program has its own limit, as it was."""
+    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -73,6 +73,10 @@ class Socket:
         """Whether it is a stream of octets."""
         return self.protocol == "tcp"
 
+    def takes(self, peer: Address) -> bool:
+        """Return whether a peer's address can be shown to a socket of this family."""
+        return self.family != sockaddr.V4 or len(peer.host) == 4
+
     @property
     def any_address(self) -> Address:
         """Its address while it has none."""

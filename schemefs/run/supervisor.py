@@ -124,7 +124,8 @@ class Supervisor:
 
     def _report(self, call: Call, result: Result, number: int, sentence: str, *, expected: bool) -> None:
         if self._verbose:
-            words = "native" if result is Outcome.NATIVE else _outcome(result, number)
+            value = call.value if result is Outcome.REPLIED else result
+            words = "native" if result is Outcome.NATIVE else _outcome(value, number)
             reason = f": {sentence}" if sentence else ""
             _say(f"[{call.thread}] {call.name}({call.about or _shown(call)}) = {words}{reason}")
         elif sentence and not expected:
@@ -140,7 +141,7 @@ class Supervisor:
 def _outcome(result: Result, number: int) -> str:
     if number:
         return f"-1 {errno.errorcode.get(number, number)}"
-    return "done" if isinstance(result, Outcome) else str(result)
+    return str(result)
 
 
 def _shown(call: Call) -> str:
