@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
@@ -56,6 +57,7 @@ class LabCommand(click.Command):
 @click.option(
     "--report-json", metavar="FILE", shell_complete=completion.files, help="Write the closing report as JSON too."
 )
+@click.option("--internet", is_flag=True, help="Give each host the machine's network too, by pasta, unimpaired.")
 @click.option("--shell", is_flag=True, help="Run a shell in the first host.")
 @click.pass_context
 def command(context: click.Context, /, *, file: str | None, shell: bool, **options: Any) -> None:
@@ -72,6 +74,7 @@ def command(context: click.Context, /, *, file: str | None, shell: bool, **optio
 
 
 def _run(file: str | None, words: tuple[str, ...], options: dict[str, Any], *, shell: bool) -> int:
+    from schemefs.lab import way_out  # noqa: PLC0415
     from schemefs.lab.topology import Topology  # noqa: PLC0415 - `schemefs --help` does without
 
     if file is not None and (options["hosts"] is not None or options["links"]):
@@ -81,9 +84,13 @@ def _run(file: str | None, words: tuple[str, ...], options: dict[str, Any], *, s
         topology = Topology.from_options(hosts, options["links"])
     else:
         topology = Topology.from_file(file)
+    if options["internet"]:
+        topology = replace(topology, internet=True)
     words = _command(words, shell=shell)
     mountpoint.check_fuse()
     requirements.check_tun()
+    if topology.internet:
+        way_out.check()
 
     from schemefs import plugins  # noqa: PLC0415 - after the checks: the imports take most of the time of a start
     from schemefs.lab import outer_process  # noqa: PLC0415

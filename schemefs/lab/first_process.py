@@ -8,17 +8,19 @@ It is number 1 of a process id namespace, so its end, in any way, ends all. It e
 from __future__ import annotations
 
 import os
+import select
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from schemefs.errors import StartError
-from schemefs.lab import child, descendants, on_program, private_root, routers, wiring
+from schemefs.lab import child, descendants, guests, host_files, listening, on_program, private_root, routers, wiring
 from schemefs.lab.places import LOGS, PROGRAMS, SCHEME, network_of
 from schemefs.lab.signals import FORWARDED, is_from_terminal
 from schemefs.lab.topology import Host, Topology
+from schemefs.lab.way_out import NAMESERVER, WayOut
 
 if TYPE_CHECKING:
     from schemefs.lab.closing_report import ClosingReport
@@ -26,8 +28,10 @@ if TYPE_CHECKING:
     from schemefs.plugins import Plugins
 
 PATIENCE: Final = 3.0  # seconds that a command has after SIGTERM or SIGHUP
+LISTENS_WITHIN: Final = 5.0  # seconds that the command waits for the commands of hosts to listen
 GRACE: Final = 1.0  # seconds that all others have at the end
 
+_PAUSE: Final = 0.01  # seconds: that a socket listens can't be waited for
 _ENDING: Final = (signal.SIGTERM, signal.SIGHUP)
 
 
@@ -39,7 +43,8 @@ class FirstProcess:
     command: tuple[str, ...]
     plugins: Plugins
     own_processes: bool = True
-    allow_other: bool = False
+    alive: int = -1  # a pipe that ends when the parent ends
+    is_root: bool = False  # of the machine: there is no user namespace
     report: ClosingReport | None = None
     _daemons: dict[int, RouterDaemon] = field(default_factory=dict)
     _lab: str = ""
@@ -47,26 +52,29 @@ class FirstProcess:
     def make_network(self) -> None:
         """Make the network, and start the commands of hosts. StartError: the reason why not."""
         hosts = [host for host in self.topology.hosts if not host.guest]
+        outside = int(os.readlink("/proc/self"))
         private_root.enter(own_processes=self.own_processes)
         self._lab = private_root.make_lab_directory()
         on_program.install(hosts)
-        private_root.overlay(private_root.host_files(self._names()))
+        private_root.overlay(host_files.texts(self._names(), NAMESERVER if self.topology.internet else ""))
+        way_out = WayOut(is_root=self.is_root) if self.topology.internet else None
         wiring.make_networks(self.topology)
         plan = wiring.Wiring(self.topology, self._lab)
         daemons = routers.daemons(self.topology, plan, self.plugins)
         os.mkdir(LOGS)
         for one in daemons:
-            one.start(self.plugins, allow_other=self.allow_other)
+            one.start(self.plugins, allow_other=self.is_root)
             self._daemons[one.pid] = one
         for one in daemons:
             one.wait_ready()
         routers.show_trees(daemons)
         plan.connect()
+        if way_out is not None:
+            way_out.connect([network_of(host.name) for host in hosts])
+        guests.wait_for_guests(self.topology, plan, outside)
         if self.report is not None:
             self.report.begin()
-        for host in hosts:
-            if host.command:
-                self._start_in(host, ("/bin/sh", "-c", host.command), background=True)
+        self._start_commands([host for host in hosts if host.command])
 
     def run_command(self) -> int:
         """Run the command, and return its exit status. StartError: it can't be run, or a router has ended."""
@@ -96,18 +104,52 @@ class FirstProcess:
                 for pid, status in descendants.reaped():
                     if pid == command:
                         return child.exit_status(status)
-                    if pid in self._daemons:
-                        name, code = self._daemons[pid].name, child.exit_status(status)
-                        raise StartError(f"the daemon of router {name} has ended with status {code}")
+                    self._check_daemon(pid, status)
                 continue
             if not is_from_terminal(received):
                 os.kill(command, received.si_signo)
             if received.si_signo in _ENDING:
+                if self._is_orphan():
+                    raise StartError("the outer process has ended")
                 deadline = time.monotonic() + PATIENCE
 
     def end(self) -> None:
         """End all other processes but the routers' daemons: SIGTERM, then SIGKILL. Daemons end with this process."""
         descendants.end_all(self._daemons, GRACE)
+        if not self.own_processes:
+            descendants.kill_all()
+
+    def _start_commands(self, hosts: Sequence[Host]) -> None:
+        """Start the commands of hosts; wait until each listens, has ended, or has had its time.
+
+        StartError: one failed.
+        """
+        waiting: dict[int, Host] = {}
+        for host in hosts:
+            try:
+                waiting[self._start_in(host, ("/bin/sh", "-c", host.command), background=True)] = host
+            except OSError as error:
+                raise StartError(f"the command of host {host.name} can't be run: {error.strerror}") from None
+        deadline = time.monotonic() + LISTENS_WITHIN
+        while waiting and time.monotonic() < deadline:
+            signal.sigtimedwait({signal.SIGCHLD}, _PAUSE)
+            for pid, status in descendants.reaped():
+                self._check_daemon(pid, status)
+                if pid in waiting:
+                    ended, code = waiting.pop(pid), child.exit_status(status)
+                    if code:
+                        raise StartError(f"the command of host {ended.name} ended with status {code}: {ended.command}")
+            for pid, host in list(waiting.items()):
+                if listening.sockets(network_of(host.name)):
+                    del waiting[pid]
+
+    def _is_orphan(self) -> bool:
+        return bool(select.select([self.alive], [], [], 0)[0])
+
+    def _check_daemon(self, pid: int, status: int) -> None:
+        if pid in self._daemons:
+            name, code = self._daemons[pid].name, child.exit_status(status)
+            raise StartError(f"the daemon of router {name} has ended with status {code}")
 
     def _start_in(self, host: Host, command: tuple[str, ...], *, background: bool = False) -> int:
         environment = self._environment(host)

@@ -23,15 +23,18 @@ LENGTH: Final = Struct(">I")
 
 def main() -> int:
     """Run the lab; return the exit status."""
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)  # for the commands of hosts
     topology = pickle.loads(_read(LENGTH.unpack(_read(LENGTH.size))[0]))  # noqa: S301 - of the parent process
     # A program that reads what is left of the input ends with it, and the lab ends with its command.
     first = FirstProcess(topology, ("sh", "-c", "exec cat >/dev/null"), plugins.load())
     try:
-        return outer_process.run(first, lambda pid: print(f"running {pid}", flush=True))  # noqa: T201
+        return outer_process.run(first, lambda pid: print(f"running {pid}", file=answers, flush=True))
     except outer_process.Interrupted as interrupted:
         return 128 + interrupted.number
     except StartError as error:
-        print("forbidden" if isinstance(error, ForbiddenError) else "failed", error, flush=True)  # noqa: T201
+        key = "forbidden" if isinstance(error, ForbiddenError) else "failed"
+        print(key, error, file=answers, flush=True)
         return outer_process.WRONG_LAB
 
 

@@ -30,6 +30,7 @@ OWN_NETWORK: Final = "/proc/thread-self/ns/net"
 
 _SYS_PIVOT_ROOT: Final = {"x86_64": 155, "riscv64": 41, "aarch64": 41, "ppc64le": 203, "s390x": 217}
 _PR_SET_PDEATHSIG: Final = 1
+_PR_SET_CHILD_SUBREAPER: Final = 36
 _CAP_SYS_ADMIN: Final = 21
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -108,6 +109,36 @@ def become_root_of_new_users() -> None:
     Path("/proc/self/setgroups").write_text("deny")
     Path("/proc/self/uid_map").write_text(f"0 {user} 1")
     Path("/proc/self/gid_map").write_text(f"0 {group} 1")
+
+
+def adopt_orphans() -> None:
+    """Become the parent of descendants whose parents end (prctl(2), PR_SET_CHILD_SUBREAPER)."""
+    _check(_libc.prctl(_PR_SET_CHILD_SUBREAPER, ctypes.c_ulong(1), 0, 0, 0))
+
+
+def may_mount_proc() -> bool:
+    """Return whether a new process id namespace may have a /proc: a container may forbid it by hiding parts of its own.
+
+    A try in a child process answers, if anything is mounted below /proc.
+    """
+    mounts = Path("/proc/self/mountinfo").read_text().splitlines()
+    if not any(line.split()[4].startswith("/proc/") for line in mounts):
+        return True
+    pid = os.fork()
+    if pid == 0:
+        status = 1
+        try:
+            unshare(NEW_MOUNTS | NEW_PIDS)
+            inner = os.fork()
+            if inner == 0:
+                mount("", "/", flags=SLAVE | RECURSIVE)
+                mount("proc", "/proc", "proc")
+                status = 0
+            else:
+                status = os.waitstatus_to_exitcode(os.waitpid(inner, 0)[1])
+        finally:
+            os._exit(status)
+    return os.waitpid(pid, 0)[1] == 0
 
 
 def _check(result: int) -> None:

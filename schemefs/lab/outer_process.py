@@ -13,11 +13,12 @@ import select
 import signal
 import sys
 import traceback
+from contextlib import suppress
 from types import FrameType
 from typing import TYPE_CHECKING, Final, NoReturn, TextIO
 
 from schemefs.errors import StartError
-from schemefs.lab import namespaces
+from schemefs.lab import descendants, namespaces
 from schemefs.lab.requirements import ForbiddenError
 from schemefs.lab.signals import FORWARDED, is_from_terminal
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 WRONG_LAB: Final = 2  # the exit status for what is wrong with the lab itself
 
+_WITHOUT_PIDS: Final = "schemefs: this container forbids mounting /proc: the lab goes without process ids of its own"
 _RUNNING: Final = "running"
 _USERS: Final = "/proc/sys/user/max_user_namespaces"
 _APPARMOR: Final = "/proc/sys/kernel/apparmor_restrict_unprivileged_userns"
@@ -65,6 +67,8 @@ def run(first: FirstProcess, on_running: Callable[[int], None] = lambda _pid: No
             _raise_failure(lines.readline())
         return status
     finally:
+        if not first.own_processes:
+            descendants.kill_all()
         os.close(alive)
 
 
@@ -72,16 +76,22 @@ def _be_first(first: FirstProcess, reports: int, alive: int) -> NoReturn:
     """Be the first process. *alive* ends when the parent ends."""
     status = WRONG_LAB
     try:
-        namespaces.end_with_parent(signal.SIGKILL)
+        if first.own_processes:
+            namespaces.end_with_parent(signal.SIGKILL)
+        else:  # SIGKILL would leave all others: SIGTERM ends them
+            namespaces.adopt_orphans()
+            namespaces.end_with_parent(signal.SIGTERM)
         if select.select([alive], [], [], 0)[0]:  # the parent has ended before the line above
             os._exit(status)
         os.set_inheritable(reports, False)
         try:
+            first.alive = alive
             first.make_network()
             os.write(reports, f"{_RUNNING}\n".encode())
             status = first.run_command()
         except StartError as error:
-            os.write(reports, f"failed {' '.join(str(error).split())}\n".encode())
+            with suppress(BrokenPipeError):  # the parent has ended
+                os.write(reports, f"failed {' '.join(str(error).split())}\n".encode())
         first.end()
     except BaseException:  # noqa: BLE001 - the last place that can print it; _exit follows
         traceback.print_exc()
@@ -146,13 +156,18 @@ def make_namespaces(first: FirstProcess) -> None:
 
     ForbiddenError: this system forbids user namespaces.
     """
-    first.allow_other = namespaces.may_administer()
-    if not first.allow_other:
+    first.is_root = namespaces.may_administer()
+    if not first.is_root:
         try:
             namespaces.become_root_of_new_users()
         except OSError as error:
             raise ForbiddenError(_refusal(error)) from None
-    namespaces.unshare(namespaces.NEW_PIDS)
+    first.own_processes = namespaces.may_mount_proc()
+    if first.own_processes:
+        namespaces.unshare(namespaces.NEW_PIDS)
+    else:
+        namespaces.adopt_orphans()
+        print(_WITHOUT_PIDS, file=sys.stderr, flush=True)  # noqa: T201 - for the user, beside what the command says
 
 
 def _refusal(error: OSError) -> str:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -80,21 +80,3 @@ def _show(entry: os.DirEntry[str]) -> None:
         return
     with suppress(PermissionError):
         namespaces.bind(entry.path, place, recursive=True)
-
-
-def host_files(names: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """Return the texts of files by which the names of hosts (name, address) resolve, before those of the machine."""
-    texts = {"/etc/hosts": "".join(f"{address}\t{name}\n" for name, address in names) + _text_of("/etc/hosts")}
-    switch = _text_of("/etc/nsswitch.conf")
-    if switch:
-        # A service of the machine, such as systemd-resolved, knows other names and is outside the lab.
-        lines = [line for line in switch.splitlines() if not line.strip().startswith("hosts:")]
-        texts["/etc/nsswitch.conf"] = "\n".join([*lines, "hosts: files dns", ""])
-    return texts
-
-
-def _text_of(path: str) -> str:
-    try:
-        return Path(path).read_text(encoding="utf-8", errors="surrogateescape")
-    except OSError:
-        return ""

@@ -6,7 +6,7 @@ Two ways lead here: a TOML file (`lab_file`), and the options --hosts and --link
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final, Self
 
@@ -51,7 +51,7 @@ class Host:
 
     name: str
     command: str = ""
-    directory: str = ""
+    directory: str = ""  # of the command, absolute; "": the current one
     env: Mapping[str, str] = field(default_factory=dict)
     guest: bool = False
     routes: tuple[Route, ...] = ()
@@ -87,10 +87,14 @@ class Topology:
             message = f"{path}: not TOML: it is not UTF-8"
             raise ValueError(message) from None
         try:
-            return cls.from_description(parse_lab_file(text))
+            found = cls.from_description(parse_lab_file(text))
         except ValueError as error:
             message = f"{path}: {error}"
             raise ValueError(message) from None
+        folder = Path(path).absolute().parent
+        return replace(
+            found, hosts=tuple(replace(host, directory=str(folder / host.directory)) for host in found.hosts)
+        )
 
     @classmethod
     def from_options(

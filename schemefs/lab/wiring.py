@@ -11,14 +11,16 @@ The bridges are in the namespace in which the daemons run. It has no addresses.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
-from ipaddress import IPv4Interface, IPv4Network
+from ipaddress import IPv4Interface
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from schemefs.lab import namespaces
 from schemefs.lab.places import NETWORKS, network_of
+from schemefs.lab.routes import DEFAULT
 from schemefs.lab.topology import Host, Interface, Link, Topology
 
 if TYPE_CHECKING:
@@ -96,9 +98,21 @@ class Wiring:
             ip.link("set", index=index, IFLA_AF_SPEC=_NO_LINK_LOCAL)
             ip.addr("add", index=index, address=str(address.ip), prefixlen=address.network.prefixlen)
             ip.link("set", index=index, state="up")
-        for destination, gateway in host.routes:
-            where = {} if destination == "default" else {"dst": str(IPv4Network(destination))}
+        for destination, gateway in self._routes(host):
+            where = {} if destination == DEFAULT else {"dst": destination}
             ip.route("add", gateway=gateway, **where)
+
+    def _routes(self, host: Host) -> Iterator[tuple[str, str]]:
+        """Yield the routes of a host. The way out, if any, is the default route: then each network has a route."""
+        own = {_network(end) for end in self.topology.interfaces(host.name)}
+        named = {destination for destination, _ in host.routes}
+        for destination, gateway in host.routes:
+            if destination != DEFAULT or not self.topology.internet:
+                yield destination, gateway
+                continue
+            for network in dict.fromkeys(_network(link.ends[0]) for link in self.topology.links):
+                if network not in own and network not in named:
+                    yield network, gateway
 
 
 def make_networks(topology: Topology) -> None:
@@ -119,6 +133,10 @@ def make_networks(topology: Topology) -> None:
         OSError
     ):  # a /proc/sys that is read-only: the bridges speak IPv6 on their segments, which harms nothing
         Path("/proc/sys/net/ipv6/conf/default/disable_ipv6").write_text("1")
+
+
+def _network(end: Interface) -> str:
+    return str(IPv4Interface(end.address).network)
 
 
 def _let_every_user_ping() -> None:

@@ -88,8 +88,18 @@ def test_what_is_wrong_is_one_sentence_and_status_2(words: list[str], sentence: 
     assert re.fullmatch(r"schemefs: .+\n", done.stderr)
 
 
-@pytest.mark.parametrize("user", USERS)
-@pytest.mark.parametrize(("which", "status"), [("outer", -9), ("first", 2), ("daemon", 2), ("command", 137)])
+@pytest.mark.parametrize(
+    ("which", "status", "user"),
+    [
+        pytest.param("outer", -9, True, marks=pytest.mark.needs("userns")),
+        pytest.param("first", 2, True, marks=pytest.mark.needs("userns")),
+        ("daemon", 2, False),
+        ("command", 137, False),
+        pytest.param("outer", -9, False, marks=pytest.mark.full),
+        pytest.param("first", 2, False, marks=pytest.mark.full),
+        pytest.param("daemon", 2, True, marks=[pytest.mark.full, pytest.mark.needs("userns")]),
+    ],
+)
 def test_nothing_is_left_after_sigkill_of_any_process(which: str, status: int, user: bool) -> None:
     """The outer process, number 1, a router's daemon, the command."""
     mark = f"{os.getpid()}{time.monotonic_ns()}"
@@ -150,14 +160,17 @@ def in_mount_namespace(namespace: str) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_to_the_lab_reaches_the_command(number: signal.Signals) -> None:
-    script = f"trap 'echo caught; exit 5' {number.name[3:]}; echo ready; while :; do sleep 0.02; done"
+def test_signals_to_the_lab_reach_the_command() -> None:
+    script = """
+        trap 'echo INT' INT; trap 'echo HUP' HUP; trap 'echo TERM; exit 5' TERM
+        echo ready; while :; do sleep 0.02; done
+    """
     with subprocess.Popen([*LAB, "--", "sh", "-c", script], stdout=subprocess.PIPE, text=True, cwd=FOLDER) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
-        process.send_signal(number)
-        assert process.communicate(timeout=20) == ("caught\n", None)
+        for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
+            process.send_signal(number)
+            assert process.stdout.readline() == f"{number.name[3:]}\n"
     assert process.returncode == 5
 
 
@@ -167,6 +180,77 @@ def test_a_command_that_a_signal_ends_gives_128_and_the_signal() -> None:
         assert process.stdout.readline() == b"ready\n"
         process.send_signal(signal.SIGINT)
     assert process.returncode == 130
+
+
+@pytest.mark.needs("pasta", "userns")
+def test_the_machines_network_is_reached_from_every_host_at_once() -> None:
+    """The machine is a namespace with a server; what is lost on the links of the lab is not lost on the way out."""
+    script = """
+        ip link set lo up && ip link add eth0 type veth peer name eth1 && ip addr add 192.0.2.1/24 dev eth0 || exit 8
+        ip link set eth0 up && ip link set eth1 up && ip route add default via 192.0.2.9 || exit 9
+        mkdir /mnt/www && echo a page >/mnt/www/index.html
+        python3 -m http.server -d /mnt/www 80 >/dev/null 2>&1 & server=$!
+        until curl -s -o /dev/null http://192.0.2.1/; do sleep 0.05; done
+        "$@"; status=$?; kill $server; exit $status
+    """
+    inside = (
+        "set -e; for i in 1 2 3; do for host in client server; do on $host curl -sS -m 5 http://192.0.2.1/; done; done"
+    )
+    words = ["--internet", "--link", "client=loss 100%", "--", "sh", "-c", inside]
+    machine = ["unshare", "--net", "--mount", "sh", "-c", f"mount -t tmpfs none /mnt; {script}", "sh"]
+    done = subprocess.run([*machine, *LAB, *words], capture_output=True, text=True, timeout=60, check=False, cwd=FOLDER)
+    assert (done.returncode, done.stdout) == (0, 6 * "a page\n"), done.stderr
+
+
+def test_without_pasta_there_is_no_way_out(tmp_path: Path) -> None:
+    (tmp_path / "true").symlink_to("/bin/true")
+    done = lab("--internet", "--", "true", env={**os.environ, "PATH": str(tmp_path)})
+    assert (done.returncode, done.stderr) == (
+        2,
+        "schemefs: --internet needs the program pasta: apt-get install passt\n",
+    )
+
+
+FORBIDDING = """
+    echo 0 >/proc/sys/user/max_user_namespaces || exit 9
+    exec setpriv --securebits +noroot,+noroot_locked --bounding-set=-all --inh-caps=-all --ambient-caps=-all "$@"
+"""
+
+
+@pytest.mark.needs("userns")
+def test_forbidden_namespaces_are_named() -> None:
+    """In a user namespace in which there may be no further one, by a process without capabilities."""
+    words = [*as_ordinary_user(), "unshare", "-Ur", "sh", "-c", FORBIDDING, "sh", *LAB, "--", "true"]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False, cwd=FOLDER)
+    sentence = "schemefs: this system forbids user namespaces: /proc/sys/user/max_user_namespaces is 0\n"
+    assert (done.returncode, done.stderr) == (2, sentence)
+
+
+HIDING = 'mount -t tmpfs none /proc/bus && exec "$@"'
+
+
+@pytest.mark.needs("userns")
+@pytest.mark.parametrize(
+    "which", ["outer", pytest.param("first", marks=pytest.mark.full), pytest.param("command", marks=pytest.mark.full)]
+)
+def test_where_proc_is_forbidden_all_ends_too(which: str) -> None:
+    """As in a container that hides parts of /proc: there is no process id namespace, and that is said."""
+    mark = f"{os.getpid()}{time.monotonic_ns()}"
+    script = f"on server -d sleep {mark}; (setsid sleep {mark} &); echo ready; read -r line"
+    words = ["unshare", "--mount", "sh", "-c", HIDING, "sh", *as_ordinary_user(), *LAB, "--", "sh", "-c", script]
+    with subprocess.Popen(
+        words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=FOLDER
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline() == "ready\n", process.stderr.read()
+        assert "forbids mounting /proc" in process.stderr.readline()
+        wait_until(lambda: len(processes(mark)) >= 2, "the commands run")
+        outer, first, _daemon, command = family(process.pid)
+        os.kill({"outer": outer, "first": first, "command": command}[which], signal.SIGKILL)
+        process.wait(timeout=20)
+    wait_until(lambda: not processes(mark), "all end")
+    assert process.returncode == {"outer": -9, "first": 2, "command": 137}[which]
 
 
 @pytest.fixture(scope="module")

@@ -94,7 +94,7 @@ def test_exact_rules_take_no_seed():
     assert lab.links[0].impair == "drop tcp syn 1\nloss 1% seed 3\nin hold synack 1 500ms"
 
 
-def test_a_chain_of_three_routers(described):
+def test_a_chain_of_three_routers(described, tmp_path):
     lab = described(CHAIN)
     assert addresses(lab) == {
         "client-r1": ["client eth0 10.9.1.2/24", "r1 client 10.9.1.1/24"],
@@ -108,7 +108,8 @@ def test_a_chain_of_three_routers(described):
         "r3": (("10.9.1.0/24", "10.9.3.1"), ("10.9.2.0/24", "10.9.3.1")),
     }
     server = lab.hosts[1]
-    assert (server.command, server.directory, server.env) == ("python3 -m http.server 80", "www", {"LANG": "C"})
+    assert (server.command, server.env) == ("python3 -m http.server 80", {"LANG": "C"})
+    assert server.directory == str(tmp_path / "www"), "it is relative to the file's"
     assert server.routes == (("default", "10.9.4.1"),)
     assert [link.mtu for link in lab.links] == [1500, 1300, 1500, 1500]
     assert [f"{link.impaired.owner} {link.impaired.name}" for link in lab.links] == [
