@@ -46,6 +46,7 @@ class Config:
     driver_reason: str = ""  # for the ready line: why the default driver is not a better one
     log_level: int = logging.INFO
     log_file: str = ""  # appended to, as well as logging/net/schemefs.log; "-" is standard error
+    record_events: bool = False  # of every conversation, from its start
     impair: str = ""  # impairments of the first interface, of lo where there is no other
     document: Document | None = None  # the configuration file; netcfg applies what the fields above do not have
     directories: tuple[str, ...] = ()  # empty ones in the root of the tree, for other mounts

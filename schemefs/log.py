@@ -36,6 +36,7 @@ class LogRing:
         self.start = 0  # the position of the oldest octet of a file opened now: always the beginning of a line
         self.end = 0  # octets ever written
         self.finished = False  # nothing more will be written
+        self.is_private = False  # only the daemon's user and root may read it
         self.wakers: set[Callable[[], object]] = set()  # called after each change, to wake parked calls
         self._kept = bytearray()
 
@@ -54,6 +55,10 @@ class LogRing:
     @property
     def _first(self) -> int:
         return self.end - len(self._kept)
+
+    def last_lines(self, count: int) -> list[str]:
+        """Return the newest lines, at most *count*."""
+        return self._kept[self.start - self._first :].decode(errors="replace").splitlines()[-count:]
 
     def finish(self) -> None:
         """End the ring: nothing more will be written."""

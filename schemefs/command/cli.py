@@ -171,6 +171,11 @@ def cli(context: click.Context) -> None:
     "the rights of the mounting user: as root, name only files that root alone can write.",
     shell_complete=completion.files,
 )
+@click.option(
+    "--record-events",
+    is_flag=True,
+    help="Record the events of every conversation; DIR/logging/net/events.log has the last ones of those that ended.",
+)
 @click.option("--private", is_flag=True, help="Only the mounting user may use it, also if that is root.")
 @click.option("--allow-other", is_flag=True, help="All users may use it: root's default; others need user_allow_other.")
 @click.option("--log-level", type=click.Choice(list(mount_options.LOG_LEVELS)), default="info", show_default=True)
@@ -254,7 +259,7 @@ def _configuration_of_file(path: str, values: dict[str, Any], options: dict[str,
     except UnicodeDecodeError as error:
         raise StartError(f"the configuration {path} can't be read: {error}") from None
     try:
-        return mount_options.configuration_of_text(
+        config = mount_options.configuration_of_text(
             text,
             mount.tables,
             options,
@@ -266,6 +271,8 @@ def _configuration_of_file(path: str, values: dict[str, Any], options: dict[str,
         raise
     except ValueError as error:
         raise StartError(f"{path}: {error}") from None
+    config.record_events = values["record_events"]
+    return config
 
 
 @cli.command()

@@ -53,6 +53,7 @@ class MountOptions:
     mtu: int | None = None
     memory: int | None = None
     impair: str = ""
+    record_events: bool = False
     private: bool = False
     log_level: str = "info"
     log_file: str = ""
@@ -66,6 +67,7 @@ def configuration(options: MountOptions, tables: Tables) -> Config:
         log_level=LOG_LEVELS[options.log_level],
         log_file=options.log_file,
         impair=options.impair,
+        record_events=options.record_events,
         tables=tables,
         driver_reason=options.driver_reason,
     )

@@ -20,7 +20,7 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING, Final, Protocol
 
-from schemefs.conversation.event_log import CAPACITY, EventLog
+from schemefs.conversation.event_log import EventLog
 from schemefs.conversation.protocol import HoldsOctets
 from schemefs.conversation.usage import UsedConversation
 from schemefs.errors import SchemeError
@@ -47,6 +47,12 @@ class Table(Protocol):
 
     def forget(self, conversation: Conversation) -> None:
         """Free the number; harmless when that was done already."""
+
+    def record_begins(self, uid: int) -> None:
+        """Count an event log of *uid*. ENOBUFS: its buffers hold too much already."""
+
+    def record_ended(self, conversation: Conversation) -> None:
+        """Stop counting the event log."""
 
 
 class Conversation(UsedConversation):
@@ -167,10 +173,8 @@ class Conversation(UsedConversation):
         if self.began_at < 0:
             self.began_at = now
         if self.event_log is not None and not self.event_log.follow(engine):
-            # Its earlier events are lost; its state says where it is.
-            self.event_log.log_event(
-                now, f"{engine.local} to {engine.remote}: {engine.status(now).get('state', 'begun')}"
-            )
+            state = engine.status(now).get("state", "begun")  # where it is: its earlier events are lost
+            self.event_log.log_event(now, f"{engine.local} to {engine.remote}: {state}")
         self.discards = False
         if isinstance(engine, HoldsOctets):
             engine.charge_to(self._table.held.account(self.uid))
@@ -181,10 +185,7 @@ class Conversation(UsedConversation):
     def record(self) -> EventLog:
         """Record events from now on; return the log. ENOBUFS: the buffers of this user hold too much already."""
         if self.event_log is None:
-            account = self._table.held.account(self.uid)
-            if not account.arrival_room:
-                raise SchemeError(errno.ENOBUFS, f"the buffers of uid {self.uid} are full: read what has arrived")
-            account.put(CAPACITY)
+            self._table.record_begins(self.uid)
             self.event_log = EventLog(max(self.began_at, 0.0))
             self.event_log.follow(self.engine)
         return self.event_log
@@ -193,7 +194,7 @@ class Conversation(UsedConversation):
         """End the event log, if there is one: no line follows."""
         if self.event_log is not None and not self.event_log.ring.finished:
             self.event_log.ring.finish()
-            self._table.held.account(self.uid).taken(CAPACITY)
+            self._table.record_ended(self)
 
     def log_event(self, now: float, text: str) -> None:
         """Add a line to the event log, if there is one."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, TypeGuard, cast
+from typing import TYPE_CHECKING, Final, TypeGuard, cast
 
 from schemefs.conversation.connecting import Connecting
 from schemefs.conversation.control import Control
@@ -45,6 +45,8 @@ if TYPE_CHECKING:
     from schemefs.conversation.conversation import Conversation
     from schemefs.conversation.protocol import Engine, ListenerEngine
 
+ENDED_EVENTS: Final = "events.log"  # with --record-events, the last events of conversations that have ended
+
 
 class ConversationScheme(Scheme):
     """A scheme that is a directory of conversations. A subclass gives the constructor its protocol."""
@@ -53,6 +55,9 @@ class ConversationScheme(Scheme):
         super().__init__(context)
         self.protocol = protocol
         place = protocol.place or protocol.name
+        ended = context.logs.ring(ENDED_EVENTS, "schemefs.ended") if context.config.record_events else None
+        if ended is not None:
+            ended.is_private = True
         self.conversations = ConversationTable(
             place,
             context.timers,
@@ -60,6 +65,7 @@ class ConversationScheme(Scheme):
             context.shares.conversations,
             context.held,
             datagrams=protocol.datagrams,
+            ended=ended,
         )
         self.options = options_of(protocol)
         self.path_options = {**self.options, **ACCEPT} if protocol.ports else self.options
@@ -107,9 +113,12 @@ class ConversationScheme(Scheme):
         """
         options = self.path_options if use is Use.BOTH else self.options
         try:
-            return parse_with_options(text, self.protocol, options, use)
+            address = parse_with_options(text, self.protocol, options, use)
         except ValueError as error:
             raise SchemeError(errno.EINVAL, f"{self.protocol.name}/{text}: {error}") from None
+        if self.conversations.ended is not None and "events" in options:
+            return AddressPath(address.host_port, {**address.options, "events": ""})
+        return address
 
     def _begin(self, conversation: Conversation, text: str, caller: Caller, now: float) -> None:
         address = self.parse(text, Use.CONNECT)
@@ -188,12 +197,14 @@ class ConversationScheme(Scheme):
         use = use_of(address, datagrams=self.protocol.datagrams)
         if use is Use.ACCEPT:
             return self._open_accept(address, flags, caller, now)
-        conversation = self.conversations.make(caller.uid, caller.gid)
+        conversation = self.conversations.make(caller.uid, caller.gid, now)
         conversation.from_address = True
         conversation.began_at = now
         conversation.made_by = caller.pid
         if "events" in address.options:
-            conversation.record().log_event(now, open_text(caller, flags))
+            conversation.record()
+        if conversation.event_log is not None:
+            conversation.event_log.log_event(now, open_text(caller, flags))
         try:
             if use is Use.CONNECT:
                 self._connect(conversation, address, caller, now)
@@ -211,7 +222,7 @@ class ConversationScheme(Scheme):
         """Accept from this uid's listener on that port. If there is none, listen while an open waits."""
         listener = self._listener_at(address, caller)
         if listener is None:
-            listener = self.conversations.make(caller.uid, caller.gid)
+            listener = self.conversations.make(caller.uid, caller.gid, now)
             try:
                 self._listen(listener, address, caller, now)
             except BaseException:
@@ -231,7 +242,7 @@ class ConversationScheme(Scheme):
 
     def open_clone(self, _flags: int, caller: Caller, now: float) -> Handle:
         """Make a conversation that is not connected; the file is its ctl."""
-        conversation = self.conversations.make(caller.uid, caller.gid)
+        conversation = self.conversations.make(caller.uid, caller.gid, now)
         conversation.made_by = caller.pid
         return CtlHandle(conversation, now, self.control, caller.pid)
 
@@ -249,7 +260,7 @@ class ConversationScheme(Scheme):
         listening.used(Event.IN)
         if engine is None:
             return None
-        conversation = self.conversations.make(listening.uid, listening.gid)
+        conversation = self.conversations.make(listening.uid, listening.gid, now)
         conversation.parent = listening
         conversation.accepted = True
         conversation.read_timeout, conversation.write_timeout = listening.read_timeout, listening.write_timeout

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import errno
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
 from schemefs.conversation.conversation import Conversation
+from schemefs.conversation.event_log import CAPACITY
+from schemefs.errors import SchemeError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from schemefs.conversation.protocol import Engine
     from schemefs.held_octets import HeldOctets
+    from schemefs.log import LogRing
     from schemefs.shares import Share
     from schemefs.timers import Timers
 
+KEPT_LINES: Final = 30  # of the events of a conversation that has ended
 REUSE_AFTER: Final = 64
 """A freed number is used again after this many others were freed: until then an old path finds nothing."""
 
@@ -23,7 +28,8 @@ class ConversationTable:
     """Gives out the smallest numbers. *place* is the path of the numbered directories in the mount: `tcp`.
 
     *forgotten* is called with the engine of each conversation that has ended. *share* bounds those of a uid,
-    and *held* what their buffers hold.
+    and *held* what their buffers hold. With *ended*, every conversation records its events, which are not counted as
+    held, and *ended* gets the last of them.
     """
 
     def __init__(
@@ -35,18 +41,20 @@ class ConversationTable:
         held: HeldOctets,
         *,
         datagrams: bool = False,
+        ended: LogRing | None = None,
     ) -> None:
         self.place = place
         self.share = share
         self.held = held
         self._forgotten = forgotten
         self.datagrams = datagrams
+        self.ended = ended
         self.timers = timers
         self._live: dict[int, Conversation] = {}
         self._free: deque[int] = deque()
         self._next = 0
 
-    def make(self, uid: int, gid: int) -> Conversation:
+    def make(self, uid: int, gid: int, now: float) -> Conversation:
         """Return a new conversation of that owner. EMFILE: its uid has as many as are allowed."""
         self.share.take(uid)
         if len(self._free) > REUSE_AFTER:
@@ -55,7 +63,29 @@ class ConversationTable:
             number = self._next
             self._next += 1
         conversation = self._live[number] = Conversation(self, number, uid, gid)
+        if self.ended is not None:
+            conversation.began_at = now
+            conversation.record()
         return conversation
+
+    def record_begins(self, uid: int) -> None:
+        """Count the events of one more conversation. ENOBUFS: the buffers of *uid* hold too much already."""
+        if self.ended is None:
+            account = self.held.account(uid)
+            if not account.arrival_room:
+                raise SchemeError(errno.ENOBUFS, f"the buffers of uid {uid} are full: read what has arrived")
+            account.put(CAPACITY)
+
+    def record_ended(self, conversation: Conversation) -> None:
+        """Release the events of *conversation*, or keep the last of them."""
+        if self.ended is None:
+            self.held.account(conversation.uid).taken(CAPACITY)
+        elif conversation.event_log is not None:
+            engine, listener = conversation.engine, conversation.listener
+            ends = f" {engine.local} to {engine.remote}" if engine else f" {listener.local}" if listener else ""
+            self.ended.append(f"{conversation.name}{ends}: {conversation.failure or 'ended'}")
+            for line in conversation.event_log.ring.last_lines(KEPT_LINES):
+                self.ended.append(f"  {line}")
 
     def forget(self, conversation: Conversation) -> None:
         """Free the number of a conversation that has ended. Calling it again is harmless."""

@@ -30,6 +30,7 @@ from schemefs.lab.router_files import Drops
 from schemefs.lab.running import RunningLab
 from schemefs.lab.topology import Link, Topology
 from schemefs.net.impairment import parse_impairments
+from schemefs.testing.mount_state import sections
 
 COMMAND_TIMEOUT: Final = 30.0  # seconds for one command
 _LISTENS: Final = "until grep -q '{port:04X} [0-9A-F:]* 0A' /proc/net/tcp /proc/net/tcp6; do sleep 0.01; done"
@@ -165,6 +166,13 @@ class Lab:
     def report(self) -> LabReport:
         """Return what all links, rules and TCP connections did up to now."""
         return reports.collect(self.topology, self.schemes, time.monotonic() - self._began, self._drops_before)
+
+    def router_sections(self) -> list[tuple[str, str]]:
+        """Return what the report of a failed test shows of the routers: `err`, drops, impairments with their counts."""
+        trees = self.schemes if self._running is not None else {}
+        return [
+            (f"{title} of the router {name}", text) for name, tree in trees.items() for title, text in sections(tree)
+        ]
 
     def failure_text(self) -> str:
         """Return what the report of a failed test shows; empty: the lab has not started."""

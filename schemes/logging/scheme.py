@@ -31,6 +31,7 @@ logging: the daemon's own log, a line per event, seconds since it started in fro
 
 net/schemefs.log       everything; net/smolnetd.log is another name for it
 net/virtio/<if>.log    one driver's
+net/events.log         with mount --record-events: the last events of conversations that ended, for the daemon's user
 
 cat ends at the newest line, tail -f follows; cat NAME,follow waits for more.
 How much is written: echo trace >../netcfg/log/level
@@ -48,16 +49,21 @@ class LoggingScheme(Scheme):
         context.logs.ring("schemefs.log", "schemefs")
         links = {"smolnetd.log": SymbolicLink("schemefs.log")}
         self.root = StaticDirectory(
-            {"README": TextFile(lambda: README), "net": RingDirectory(context.logs, "", links), "err": self.err}
+            {
+                "README": TextFile(lambda: README),
+                "net": RingDirectory(context.logs, "", links, context.uid),
+                "err": self.err,
+            }
         )
 
 
 class RingDirectory(Directory):
     """The rings whose file names begin with *prefix* (`virtio/`), and the directories among them."""
 
-    def __init__(self, logs: LogRings, prefix: str, links: dict[str, SymbolicLink]) -> None:
+    def __init__(self, logs: LogRings, prefix: str, links: dict[str, SymbolicLink], uid: int) -> None:
         self._logs = logs
         self._prefix = prefix
+        self._uid = uid
         self.help = "cat ends at the newest line, tail -f follows; NAME,follow waits for more"
         self._links = links
         self._files: dict[str, tuple[LogRing, FollowedFile]] = {}
@@ -83,10 +89,11 @@ class RingDirectory(Directory):
     def _file(self, name: str, ring: LogRing) -> FollowedFile:
         known = self._files.get(name)
         if known is None or known[0] is not ring:
-            known = self._files[name] = (ring, FollowedFile(ring))
+            known = self._files[name] = (ring, FollowedFile(ring, mode=0o400 if ring.is_private else 0o444))
+            known[1].uid = self._uid if ring.is_private else 0
         return known[1]
 
     def _directory(self, name: str) -> RingDirectory:
         if name not in self._directories:
-            self._directories[name] = RingDirectory(self._logs, f"{self._prefix}{name}/", {})
+            self._directories[name] = RingDirectory(self._logs, f"{self._prefix}{name}/", {}, self._uid)
         return self._directories[name]

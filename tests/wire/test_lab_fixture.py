@@ -53,6 +53,8 @@ def test_a_started_program_serves_and_the_link_says_what_passed(two: Lab) -> Non
     assert flow.round_trip > 0.02
     assert flow.sent.retransmitted == 0
     assert two.failure_text().startswith("lab: ")
+    shown = dict(two.router_sections())
+    assert "delay 10ms" in shown["netcfg/ifaces/client/impair of the router router"]
     link.impair("none")
     assert link.report().impair.lines == ()
 
