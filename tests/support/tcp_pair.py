@@ -7,7 +7,7 @@ import random
 from collections.abc import Callable
 
 from schemefs.errors import SchemeError
-from schemefs.net.addresses import packed
+from schemefs.net.addresses import ANY, packed
 from schemefs.net.buffer import joined
 from schemefs.testing.wire import SimulatedWire, WireImpairment, WireLink, run
 from schemefs.timers import Timers
@@ -16,8 +16,11 @@ from schemes.tcp.connection import Connection
 from schemes.tcp.listener import Listener
 from schemes.tcp.tcp import Tcp
 
-LEFT = packed("10.0.2.15") or b""
-RIGHT = packed("10.0.2.2") or b""
+ENDS = {
+    4: (packed("10.0.2.15") or b"", packed("10.0.2.2") or b""),
+    6: (packed("fd00::15") or b"", packed("fd00::2") or b""),
+}
+LEFT, RIGHT = ENDS[4]
 PORT = 7777
 
 
@@ -30,30 +33,32 @@ class Pair:
         impairment: WireImpairment | None = None,
         mtu: int = 1500,
         back: WireImpairment | None = None,
+        family: int = 4,
     ) -> None:
         self.random = random.Random(seed)
         self.timers = Timers()
         self.wire = SimulatedWire(self.timers, self.random, impairment, mtu=mtu, back=back)
         self.now = 0.0
-        self.left = self._stack(self.wire.left, LEFT)
-        self.right = self._stack(self.wire.right, RIGHT)
+        ours, self.theirs = ENDS[family]
+        self.left = self._stack(self.wire.left, ours)
+        self.right = self._stack(self.wire.right, self.theirs)
 
     def _stack(self, link: WireLink, address: bytes) -> Tcp:
         network = Network(self.timers, self.random)
-        network.attach(link, 0.0).add_address(address, 24, 0.0)
+        network.attach(link, 0.0).add_address(address, 24 if len(address) == 4 else 64, 0.0)
         return Tcp(network, self.timers, self.random)
 
     def listen(self) -> Listener:
-        return self.right.listen(bytes(4), PORT)
+        return self.right.listen(ANY, PORT)
 
     def connect(self) -> Connection:
-        connection = self.left.connect(RIGHT, PORT, self.now)
+        connection = self.left.connect(self.theirs, PORT, self.now)
         self.left.begin(connection, self.now)
         return connection
 
     def established(self) -> tuple[Connection, Connection]:
         """Return both ends of a connection whose handshake is done."""
-        listener = self.right.listeners.get((bytes(4), PORT)) or self.listen()
+        listener = self.right.listeners.get((ANY, PORT)) or self.listen()
         client = self.connect()
         self.until(lambda: bool(listener.pending()) and client.state != "SYN_SENT", 200.0)
         server = listener.accept(self.now)

@@ -131,7 +131,7 @@ class Ipv6Path:
             if gso_size >= length - header_length:
                 gso_size = 0
             unit = header_length + gso_size if gso_size else length
-            if unit + 40 > self._mtu or length + 40 > wire.LARGEST_DATAGRAM:
+            if unit + 40 > self._mtu or length > wire.LARGEST_PAYLOAD:
                 return self._send_too_large(
                     protocol, header, payload, now, checksum_offset, hop_limit, may_fragment=may_fragment
                 )
@@ -284,11 +284,11 @@ class Ipv6Path:
         may_fragment: bool,
     ) -> bool:
         """Fragment (RFC 8200 §4.5), or raise EMSGSIZE where that is not allowed."""
-        length = wire.HEADER_LENGTH + len(header) + total_length(payload)
+        length = len(header) + total_length(payload)
         counters = self._network.counters
-        if not may_fragment or length > wire.LARGEST_DATAGRAM:
+        if not may_fragment or length > wire.LARGEST_PAYLOAD:
             counters.fragmentation_failures += 1
-            raise self._message_size(length)
+            raise self._message_size(wire.HEADER_LENGTH + length)
         whole = bytearray().join((header, *payload))
         if checksum_offset >= 0:
             complete(whole, Offload(NEEDS_CHECKSUM, checksum_start=0, checksum_offset=checksum_offset))

@@ -76,7 +76,7 @@ class Ipv6Reassembly(Reassembly):
             return None
         _, field = wire.fragment_header_at(partial.header)
         header = _without_fragment_header(partial.header, field)
-        if len(header) + partial.total > wire.LARGEST_DATAGRAM:
+        if len(header) - wire.HEADER_LENGTH + partial.total > wire.LARGEST_PAYLOAD:
             self._counters.drop("bad_fragment", header, len(partial.fragments))
             return None
         if partial.is_marked:
@@ -89,7 +89,7 @@ def _fault(datagram: memoryview, after: int, header_length: int, start: int, *, 
     length = len(datagram) - header_length
     if not last and length % 8:
         return _Fault("bad_fragment", ErrorReason.HEADER_FIELD, wire.PAYLOAD_LENGTH_AT)
-    if start + length > 0xFFFF:
+    if start + length > wire.LARGEST_PAYLOAD:
         return _Fault("bad_fragment", ErrorReason.HEADER_FIELD)
     if not length:
         return _Fault("bad_fragment")

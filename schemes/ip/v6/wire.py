@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 HEADER: Final = Struct(">IHBB16s16s")
 HEADER_LENGTH: Final = 40
-LARGEST_DATAGRAM: Final = 65535  # octets with the header; its field would allow 40 more, which no link here takes
+LARGEST_PAYLOAD: Final = 65535  # octets after the header, of a datagram that was or will be fragmented
+LARGEST_DATAGRAM: Final = 65535  # octets with the header, of what a link carries whole
 SMALLEST_MTU: Final = 1280  # RFC 8200 §5: every link carries a datagram of 1280 octets
 NEXT_HEADER_AT: Final = 6  # octets into the header
 PAYLOAD_LENGTH_AT: Final = 4

@@ -129,6 +129,19 @@ def test_a_congestion_mark_of_any_fragment_is_kept() -> None:
     assert host.transport.traffic_classes == [3]
 
 
+def test_the_longest_payload_passes_lo_in_fragments() -> None:
+    """RFC 8200 §3: 65,535 octets after the header, and a header more than a link carries whole."""
+    host = Ipv6Host()
+    path = host.network.path(US6)
+    text = bytes(65527)
+    assert path.send(PROTOCOL, bytes(8), (text,), 0.0, may_fragment=True)
+    host.pump()
+    assert host.transport.received == [(US6, US6, bytes(8) + text)]
+    with pytest.raises(SchemeError) as caught:
+        path.send(PROTOCOL, bytes(9), (text,), 0.0, may_fragment=True)
+    assert caught.value.errno == errno.EMSGSIZE
+
+
 def test_a_long_datagram_is_fragmented_where_the_sender_allows_it() -> None:
     host = Ipv6Host(mtu=1280)
     host.resolve_peer6()
