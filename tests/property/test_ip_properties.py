@@ -16,9 +16,10 @@ from schemes.ip import wire
 from tests.support.ip_host import MAC, PEER, PEER_MAC, US, IpHost, datagram
 
 ADDRESSES = st.binary(min_size=4, max_size=4)
+STARTS = [b"", *(MAC + PEER_MAC + kind for kind in (b"\x08\x00", b"\x08\x06", b"\x86\xdd", b"\x86\xdd\x60\0\0\0"))]
 
 
-@given(st.binary(max_size=120), st.sampled_from([b"", MAC + PEER_MAC + b"\x08\x00", MAC + PEER_MAC + b"\x08\x06"]))
+@given(st.binary(max_size=120), st.sampled_from(STARTS))
 def test_any_octets_into_receive_never_raise(octets: bytes, start: bytes) -> None:
     host = IpHost()
     host.receives(start + octets)

@@ -8,6 +8,19 @@ import pytest
 pytestmark = pytest.mark.needs("root", "tap", "fuse")
 
 
+OURS = {4: "10.0.2.15", 6: "fd00:a02::15"}
+THEIRS = {4: "10.0.2.2", 6: "fd00:a02::2"}
+FAMILIES = pytest.mark.parametrize("family", [4, pytest.param(6, marks=pytest.mark.full)])
+
+
+@pytest.fixture(scope="module")
+def dual(module_tap_network):
+    """Both sides have an address of IPv6 too."""
+    module_tap_network.run_peer(["ip", "-6", "addr", "add", f"{THEIRS[6]}/64", "dev", "schemefs0", "nodad"])
+    (module_tap_network.mount.path / "netcfg/ifaces/eth0/addr/add").write_text(f"{OURS[6]}/64\n")
+    return module_tap_network
+
+
 def cat(network, name, timeout=20):
     done = subprocess.run(
         ["cat", network.mount.path / name], check=False, capture_output=True, text=True, timeout=timeout
@@ -20,25 +33,26 @@ def test_the_first_ping_of_the_peer_is_answered(tap_network):
     assert "3 packets transmitted, 3 received, 0% packet loss" in done.stdout
 
 
-def test_pings_of_every_size_are_answered(module_tap_network):
+@FAMILIES
+def test_pings_of_every_size_are_answered(dual, family):
     for size in ("0", "1", "1472", "1473", "65507"):
         # Two replies of 65507 octets in fragments don't fit the socket of a ping that gets no time between them.
         interval = "0.01" if len(size) < 5 else "0.3"
-        done = module_tap_network.run_peer(
-            ["ping", "-c", "2", "-i", interval, "-s", size, "-W", "2", module_tap_network.address]
-        )
+        done = dual.run_peer(["ping", "-c", "2", "-i", interval, "-s", size, "-W", "2", OURS[family]])
         assert "2 received" in done.stdout, (size, done.stdout)
 
 
-def test_a_flood_loses_nothing(module_tap_network):
-    done = module_tap_network.run_peer(["ping", "-q", "-f", "-c", "500", "-W", "2", module_tap_network.address])
+@FAMILIES
+def test_a_flood_loses_nothing(dual, family):
+    done = dual.run_peer(["ping", "-q", "-f", "-c", "500", "-W", "2", OURS[family]])
     assert "500 received" in done.stdout
 
 
-def test_the_peer_is_pinged_by_cat(module_tap_network):
-    said = cat(module_tap_network, "icmp/ping/10.0.2.2,count=5,interval=0.05").splitlines()
+@FAMILIES
+def test_the_peer_is_pinged_by_cat(dual, family):
+    said = cat(dual, f"icmp/ping/{THEIRS[family]},count=5,interval=0.05").splitlines()
     assert said[-2] == "5 packets transmitted, 5 packets received, 0.00% packet loss"
-    assert cat(module_tap_network, "icmp/ping/10.0.2.2,count=1,size=8000").count(" ttl=64 ") == 1
+    assert cat(dual, f"icmp/ping/{THEIRS[family]},count=1,size=8000").count(" ttl=64 ") == 1
 
 
 def test_nobody_there_is_said_in_words(module_tap_network):

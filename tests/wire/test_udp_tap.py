@@ -14,8 +14,8 @@ pytestmark = pytest.mark.needs("root", "tap", "fuse")
 
 PYTHON_ECHO = """
 import socket, sys
-s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-s.bind(("10.0.2.2", 5353)); print("ready", flush=True)
+s = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+s.bind(("::", 5353)); print("ready", flush=True)
 while True:
     data, sender = s.recvfrom(70000)
     s.sendto(data, sender)
@@ -23,25 +23,41 @@ while True:
 
 PYTHON_ASK = """
 import socket, sys
-s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.settimeout(5)
-for size in map(int, sys.argv[1:]):
+us, *sizes = sys.argv[1:]
+s = socket.socket(socket.AF_INET6 if ":" in us else socket.AF_INET, socket.SOCK_DGRAM); s.settimeout(5)
+for size in map(int, sizes):
     sent = bytes(range(256)) * 256; sent = sent[:size]
-    s.sendto(sent, ("10.0.2.15", 5000))
+    s.sendto(sent, (us, 5000))
     got = s.recv(70000)
     assert got == sent, (size, len(got))
 print("all equal")
 """
 
 
+OURS = {4: "10.0.2.15", 6: "fd00:a02::15"}
+THEIRS = {4: "10.0.2.2", 6: "[fd00:a02::2]"}
+FAMILIES = pytest.mark.parametrize("family", [4, pytest.param(6, marks=pytest.mark.full)])
+
+
 @pytest.fixture(scope="module")
-def echo(module_tap_network):
+def dual(module_tap_network):
+    """Both sides have an address of IPv6 too."""
+    module_tap_network.run_peer(["ip", "-6", "addr", "add", "fd00:a02::2/64", "dev", "schemefs0", "nodad"])
+    (module_tap_network.mount.path / "netcfg/ifaces/eth0/addr/add").write_text(f"{OURS[6]}/64\n")
+    return module_tap_network
+
+
+@pytest.fixture(scope="module")
+def echo(dual):
+    module_tap_network = dual
     server = module_tap_network.start_peer(["python3", "-c", PYTHON_ECHO], stdout=subprocess.PIPE)
     assert server.stdout.readline() == "ready\n"
     return module_tap_network
 
 
-def test_every_size_comes_back_whole(echo):
-    descriptor = os.open(echo.mount.path / "udp/10.0.2.2:5353,read_timeout=5", os.O_RDWR)
+@FAMILIES
+def test_every_size_comes_back_whole(echo, family):
+    descriptor = os.open(echo.mount.path / f"udp/{THEIRS[family]}:5353,read_timeout=5", os.O_RDWR)
     try:
         for size in (1, 2, 100, 1472, 1473, 3000, 9000, 65507):
             sent = os.urandom(size)
@@ -54,13 +70,17 @@ def test_every_size_comes_back_whole(echo):
         os.close(descriptor)
 
 
-def test_a_server_with_headers_answers_the_peer(module_tap_network):
+@FAMILIES
+def test_a_server_with_headers_answers_the_peer(dual, family):
+    module_tap_network = dual
     path = module_tap_network.mount.path / "udp/:5000,headers,read_timeout=10"
     descriptor = os.open(path, os.O_RDWR)
     sizes = [1, 500, 1473, 20000, 65000]
     try:
         asking = module_tap_network.start_peer(
-            ["python3", "-c", PYTHON_ASK, *map(str, sizes)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+            ["python3", "-c", PYTHON_ASK, OURS[family], *map(str, sizes)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
         )
         for size in sizes:
             line, _, payload = os.read(descriptor, 80000).partition(b"\n")
@@ -72,14 +92,17 @@ def test_a_server_with_headers_answers_the_peer(module_tap_network):
         os.close(descriptor)
 
 
-def test_a_closed_port_is_connection_refused_on_the_next_call(module_tap_network):
-    script = f"exec 3<>{module_tap_network.mount.path}/udp/10.0.2.2:9; echo x >&3; timeout 5 cat <&3"
+@FAMILIES
+def test_a_closed_port_is_connection_refused_on_the_next_call(dual, family):
+    script = f"exec 3<>{dual.mount.path}/udp/{THEIRS[family]}:9; echo x >&3; timeout 5 cat <&3"
     done = subprocess.run(["bash", "-c", script], check=False, capture_output=True, text=True, timeout=10)
     assert "Connection refused" in done.stderr
 
 
-def test_nobody_there_is_said_within_three_seconds(module_tap_network):
-    descriptor = os.open(module_tap_network.mount.path / "udp/10.0.2.77:9", os.O_RDWR)
+@FAMILIES
+def test_nobody_there_is_said_within_three_seconds(dual, family):
+    nobody = {4: "10.0.2.77", 6: "[fd00:a02::77]"}[family]
+    descriptor = os.open(dual.mount.path / f"udp/{nobody}:9", os.O_RDWR)
     try:
         began = time.monotonic()
         os.write(descriptor, b"x")
