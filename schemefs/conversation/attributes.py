@@ -58,10 +58,10 @@ def _pending_errno(conversation: Conversation) -> int:
     return engine.pending_errno
 
 
-def _peek(conversation: Conversation, now: float) -> bytes:
+def _peek(conversation: Conversation, now: float) -> bytes | None:
     engine = conversation.connected()
     if not isinstance(engine, Peekable):
-        raise SchemeError(errno.EOPNOTSUPP, f"{conversation.name} can't show what waits")
+        return None
     found = engine.peek(LARGEST, now)
     if found is None:
         raise SchemeError(errno.EAGAIN, f"{conversation.name} has nothing to read yet")

@@ -246,6 +246,7 @@ CASES: dict[str, list[str]] = {
     "event write EBADF": ["write('event/raw', struct.pack('=QQQ', 1, 1, 0), RW)"],
     "event read EINVAL": ["os.read(os.open('event/raw', RW), 23)"],
     "dns lookup EINVAL": ["os.stat('dns/example.com,type=nothing')"],
+    "dns open EADDRINUSE": ["first = os.open('udp/127.0.0.53:53,bind', RW); os.open('dns/responder', RO)"],
     "dns open ENOENT": ["os.open('dns/no-such-host.test', RO)"],
     "dns write EINVAL": ["write('dns/cache', 'all\\n', RW)"],
     "logging lookup ENOENT": ["os.stat('logging/net/nothing.log')"],
@@ -268,7 +269,7 @@ def test_every_row_is_tried() -> None:
 
 # Errnos that no caller gets: soft errors in `err` only, errors between schemes, errors that become another errno.
 INSIDE = {
-    "dns": {"EMSGSIZE"},
+    "dns": {"EMSGSIZE", "EPROTO"},  # what is no query ends a connection to the responder
     "icmp": {"ECONNREFUSED", "EHOSTDOWN", "EHOSTUNREACH", "ENONET", "ENOPROTOOPT", "ENOTSUP", "EPROTO"},  # udp's, tcp's
     "ip": {"EADDRNOTAVAIL", "EEXIST", "ENODEV", "ENOTSUP", "ESRCH"},  # netcfg's
     "netcfg": {"ESRCH"},  # ENOENT
