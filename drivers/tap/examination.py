@@ -21,8 +21,7 @@ def examine() -> Iterator[Finding]:
     try:
         descriptor = tun.open_tun()
     except DriverError as error:
-        fix = "run as root, or mount with --driver loopback"
-        yield Finding("tap", str(error), fix=fix, good=os.geteuid() != 0, works=False)
+        yield Finding("tap", str(error), fix="run as root, or mount with --driver loopback", works=False)
         return
     try:
         yield _offloads(descriptor)
@@ -45,7 +44,7 @@ def _offloads(descriptor: int) -> Finding:
         has_virtio_header = tun.has_virtio_header(descriptor)
     except OSError as error:
         fix = f"rm {tun.PATH}; mknod {tun.PATH} c 10 200"
-        return Finding("tap", f"{tun.PATH} is not the kernel's: {error.strerror}", fix=fix, good=False)
+        return Finding("tap", f"{tun.PATH} is not the kernel's: {error.strerror}", fix=fix, works=False)
     missing = obstacle()
     if missing:
         return Finding("tap", f"{tun.PATH} can be opened, but {missing}", works=False)

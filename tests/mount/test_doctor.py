@@ -142,6 +142,12 @@ PAIRS = {
         "no    passt: passt can't give a network (it has ended with status 1)",
         "on TAP",
     ),
+    "root without a tun": (
+        "mount -t tmpfs none /dev/net",
+        "",
+        "no    tap: there is no /dev/net/tun",
+        "no tap: there is no /dev/net/tun)",
+    ),
     "a tun for root alone": (
         f"{OPEN_FUSE} && {OPEN_TUN} && {NO_PASST}",
         USER,
