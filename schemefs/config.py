@@ -41,6 +41,7 @@ class Config:
     nameserver: IPv4Address = field(default_factory=lambda: IPv4Address("10.0.2.3"))
     private: bool = False
     memory: int = DEFAULT_LIMIT  # octets that all buffers may hold together
+    stable_secret: bytes = b""  # key of stable IPv6 addresses (RFC 7217); empty: another one for each mount
     hosts_file: str = "/etc/hosts"
     services_file: str = "/etc/services"
     driver_reason: str = ""  # for the ready line: why the default driver is not a better one

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Final
 
 import trio
 
-from schemefs import plugins
+from schemefs import machine_secret, plugins
 from schemefs.attachments import Attachments
 from schemefs.call_soon import CallSoonQueue
 from schemefs.collector import Collector
@@ -80,6 +80,7 @@ class Daemon:
         load: Callable[[], plugins.Plugins],
     ) -> None:
         self.config = config
+        self.config.stable_secret = self.config.stable_secret or machine_secret.stable_secret()
         self.mount_point = mount_point
         self.allow_other = allow_other
         self.report = report

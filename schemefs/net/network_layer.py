@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from schemefs.errors import SchemeError
 from schemefs.net.addresses import is_multicast, presentation
+from schemefs.net.autoconfigured import Autoconfigured
 from schemefs.net.buffer import Chunks
 from schemefs.net.error_reason import ErrorReason, ErrorReporter
 from schemefs.net.impairment import AnyImpairment
@@ -191,6 +192,10 @@ class RouteEntry(Protocol):
         """Whether it belongs to an interface address, and goes when that is removed."""
 
     @property
+    def learned(self) -> bool:
+        """Whether it is of a router advertisement, and goes with its lifetime."""
+
+    @property
     def onlink(self) -> bool:
         """Whether the gateway is on the link by configuration, without a rule that says so."""
 
@@ -279,6 +284,10 @@ class Interface(Protocol):
     def configured(self) -> Sequence[tuple[bytes, int]]:
         """The addresses in their order, those included that were given up (`duplicates`)."""
 
+    @property
+    def autoconfigured(self) -> Autoconfigured:
+        """What it has from routers without configuration."""
+
     def set_mac(self, mac: bytes, now: float) -> None:
         """Change the hardware address. EOPNOTSUPP: the medium has none; EINVAL: not unicast."""
 
@@ -343,6 +352,12 @@ class NetworkLayer(Protocol):
     @property
     def interfaces(self) -> Mapping[str, Interface]:
         """By name, in order of attachment."""
+
+    # Called with an interface, and the name servers and search domains that its routers advertise (RFC 8106).
+    on_names: list[Callable[[str, tuple[bytes, ...], tuple[str, ...]], None]]
+
+    # Called with an interface whose routers say that DHCPv6 has more configuration (RFC 4861 §4.2), and now.
+    on_other_configuration: list[Callable[[str, float], None]]
 
     # Called with the netcfg path of each change: "route/list", "ifaces/eth0/addr/list", "ifaces/eth0/mac"…
     on_change: list[Callable[[str], None]]

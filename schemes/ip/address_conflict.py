@@ -45,7 +45,6 @@ ANNOUNCEMENTS: Final = 2
 ANNOUNCE_INTERVAL: Final = 2.0
 DEFEND_INTERVAL: Final = 10.0
 DUP_ADDR_DETECT_TRANSMITS: Final = 1  # RFC 4862 §5.1: the probes for an IPv6 address
-RETRANS_TIMER: Final = 1.0  # RFC 4861 §10, from the probe for an IPv6 address to its end
 RATE_LIMIT_INTERVAL: Final = 60.0  # from a conflict to the next attempt, at least
 RATE_LIMIT_SPREAD: Final = 10.0  # random addition, so that two hosts that both gave up do not repeat it in step
 
@@ -126,6 +125,8 @@ class AddressConflictDetector:
         sentence = f"{presentation(address)} on {self._interface.name} {words} {_host(mac)}"
         log.error("%s", sentence)
         self._notify(address, sentence, now)
+        if self._interface.v6.autoconfigured.addresses.receive_duplicate(address, now):
+            return  # another one replaces it
         self._retry_later(address, mac, now)
         self._interface.duplicates_changed()
 
@@ -146,7 +147,7 @@ class AddressConflictDetector:
             self._announcer(address).probe(address, now)
             wait = ANNOUNCE_WAIT if step == probes else self._interface.random.uniform(PROBE_MIN, PROBE_MAX)
             if len(address) == 16:
-                wait = RETRANS_TIMER
+                wait = self._interface.v6.neighbors.retransmit_time
             self._timers[address].set(now + wait)
             return
         if self.duplicates.pop(address, None) is not None:

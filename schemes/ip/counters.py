@@ -47,6 +47,7 @@ REASONS: Final = {
     "nd_code": "in_discards",
     "nd_bad_address": "in_discards",
     "nd_bad_option": "in_discards",
+    "nd_fragmented": "in_discards",
     "unneeded_nd": "in_discards",  # about no address of this host, and no neighbor that is in the table
     "misplaced_hop_by_hop": "in_header_errors",
     "truncated_extension": "in_truncated",
@@ -55,6 +56,9 @@ REASONS: Final = {
     "no_next_header": "in_discards",
     "short_first_fragment": "reassembly_failures",
     "small_path_mtu": "in_discards",  # ICMPv6 with an MTU below 1280
+    "bad_redirect": "in_discards",  # not of the first hop to the destination, or about an address of this host
+    "bad_mld": "in_discards",
+    "ignored_mld": "in_discards",  # a report or done message that changes nothing here
     "bad_igmp": "in_discards",
     "ignored_igmp": "in_discards",  # a report or leave message that changes nothing here
     "unreachable_neighbor": "out_discards",
@@ -87,6 +91,7 @@ USES: Final = (
     "used_arp",
     "used_nd",  # messages of Neighbor Discovery
     "used_igmp",
+    "used_mld",
     "used_raw",  # copies in the queues of `ip/PROTOCOL`
     "used_forwarded",  # passed to the outgoing link
     "joined_fragments",  # fragments of a whole datagram but one: the datagram counts as one, where it ends
@@ -164,6 +169,7 @@ class IpCounters:
     used_arp: int
     used_nd: int
     used_igmp: int
+    used_mld: int
     used_raw: int
     used_forwarded: int
     joined_fragments: int

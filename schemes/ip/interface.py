@@ -17,11 +17,13 @@ from schemes.ip import ethernet, wire
 from schemes.ip.address_conflict import AddressConflictDetector
 from schemes.ip.addresses import check_assignable
 from schemes.ip.arp import Arp
+from schemes.ip.interface_statistics import interface_statistics
 from schemes.ip.link_neighbors import LinkNeighbors
 from schemes.ip.v6.ipv6_interface import Ipv6Interface
 
 if TYPE_CHECKING:
     from schemefs.driver import Link
+    from schemefs.net.autoconfigured import Autoconfigured
     from schemefs.net.impairment import AnyImpairment
     from schemes.ip.neighbor import Neighbor
     from schemes.ip.neighbors import NeighborTable
@@ -273,11 +275,10 @@ class IpInterface:
         if duplicates:
             self.network.invalidate(f"ifaces/{self.name}/addr/duplicates")
 
-    def start_ipv6(self, now: float) -> None:
-        """Take the addresses that need no configuration: `::1`, or a link-local one, which is probed."""
-        started = self.v6.start()
+    def use_automatic(self, added: Iterable[bytes], now: float) -> None:
+        """Use the addresses of `v6.automatic`, which has changed, and probe those that were *added*."""
         self._settle_addresses(duplicates=False)
-        for address in started:
+        for address in added:
             self._start_detection(address, now)
 
     def _start_detection(self, address: bytes, now: float) -> None:
@@ -320,6 +321,7 @@ class IpInterface:
             self.network.dead_gateways.forget_interface(self.name)
             self.on_space(now)  # transports that wait for room find now that there is no route
         self._restart_detection(now)
+        self.v6.autoconfigured.state_changed(now)
         if up:
             self.network.igmp.report_again(self.name, now)
 
@@ -337,6 +339,11 @@ class IpInterface:
     def duplicates(self) -> Mapping[bytes, bytes]:
         """Configured addresses that another host has (RFC 5227) -> its hardware address."""
         return self.conflict_detector.duplicates
+
+    @property
+    def autoconfigured(self) -> Autoconfigured:
+        """What it has from routers without configuration."""
+        return self.v6.autoconfigured
 
     @property
     def impairments(self) -> tuple[AnyImpairment, ...]:
@@ -383,14 +390,5 @@ class IpInterface:
         return self.link.drop_samples()
 
     def statistics(self) -> Mapping[str, int | float | str]:
-        """Return the counters of the link, of ARP and of the neighbor table, in the order of the file."""
-        return {
-            **self.link.statistics(),
-            "neighbors": len(self.v4_neighbors.table) + len(self.v6.neighbors.table),
-            "arp_requests_sent": self.arp.requests_sent,
-            "arp_replies_sent": self.arp.replies_sent,
-            "nd_solicitations_sent": self.v6.discovery.solicitations_sent,
-            "nd_advertisements_sent": self.v6.discovery.advertisements_sent,
-            "address_conflicts": self.arp.conflicts + self.v6.discovery.conflicts,
-            "duplicate_addresses": " ".join(map(presentation, self.conflict_detector.duplicates)) or "none",
-        }
+        """Return the counters of the link, of ARP, of Neighbor Discovery and of the neighbor tables."""
+        return interface_statistics(self)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from schemefs.net.addresses import presentation
 from schemes.ip import ethernet
+from schemes.ip.neighbor import REACHABLE_TIME, RETRANSMIT
 from schemes.ip.neighbors import NeighborTable
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ class LinkNeighbors:
         "_question",  # "ARP requests", for the sentence about a neighbor that does not answer
         "protocol",
         "random",
+        "reachable_time",
+        "retransmit_time",
         "solicit",  # sends a request for an address to a hardware address, or to all
         "stalled",  # whether the link refused a queued datagram
         "table",
@@ -45,10 +48,17 @@ class LinkNeighbors:
         self.timers = interface.network.timers
         self.random = interface.network.random
         self.waiting_octets = 0
+        self.reachable_time = REACHABLE_TIME
+        self.retransmit_time = RETRANSMIT
         self.stalled = False
         self.table = NeighborTable(self)
         key = f"ifaces/{interface.name}/neighbors/list"
         self._changed = self.timers.timer(lambda _now: interface.network.notify(key), key)
+
+    def set_times(self, reachable_time: float, retransmit_time: float) -> None:
+        """Use the times that routers advertise, seconds; 0: the default."""
+        self.reachable_time = reachable_time or REACHABLE_TIME
+        self.retransmit_time = retransmit_time or RETRANSMIT
 
     def send_to(self, mac: bytes, queued: Queued, now: float) -> bool:
         """Send a queued datagram to *mac*; False: the link is full."""
@@ -96,6 +106,8 @@ class LinkNeighbors:
     def neighbor_unreachable(self, address: bytes, now: float) -> None:
         """Prefer routes through other gateways."""
         self._interface.network.dead_gateways.neighbor_unreachable(self._interface.name, address, now)
+        if len(address) == 16:
+            self._interface.v6.autoconfigured.neighbor_unreachable(address)
 
     def neighbor_reachable(self, address: bytes) -> None:
         """Use routes through this gateway again."""

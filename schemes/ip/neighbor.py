@@ -76,6 +76,8 @@ class NeighborLink(Protocol):
     random: random.Random
     waiting_octets: int  # in the queues of all neighbors of the interface
     protocol: str  # ARP or ND, for the records of conversations
+    reachable_time: float  # mean seconds for which a confirmed neighbor is REACHABLE
+    retransmit_time: float  # seconds between requests
 
     @property
     def solicit(self) -> Callable[[bytes, bytes, int, float], None]:
@@ -201,7 +203,7 @@ class Neighbor:
 
     def suspect(self, now: float, sink: Sink | None = None) -> None:
         """Probe the neighbor, because answers through it are overdue, unless it has just replied."""
-        if self.state in (REACHABLE, STALE, DELAY) and now - self.confirmed_at >= RETRANSMIT:
+        if self.state in (REACHABLE, STALE, DELAY) and now - self.confirmed_at >= self.link.retransmit_time:
             log.log(TRACE, "%s is suspected to be dead: probing", presentation(self.address))
             self._record_to(sink)
             self._probe(now)
@@ -242,7 +244,7 @@ class Neighbor:
         self._enter(REACHABLE)
         self.dispute_mac = b""
         self.confirmed_at = now
-        base = REPLACEABLE_TIME if self.link.is_replaceable(self.address) else REACHABLE_TIME
+        base = REPLACEABLE_TIME if self.link.is_replaceable(self.address) else self.link.reachable_time
         self.sinks.clear()
         # RFC 4861 §6.3.2: uniform from half to one and a half, so that entries don't expire together.
         self.timer.set(now + self.link.random.uniform(0.5, 1.5) * base)
@@ -269,7 +271,7 @@ class Neighbor:
     def _request(self, now: float) -> None:
         self.attempts += 1
         self._record(now, f"{self.link.protocol} who-has {presentation(self.address)} (try {self.attempts})")
-        self.timer.set(now + (DISPUTE_RETRANSMIT if self.dispute_mac else RETRANSMIT))
+        self.timer.set(now + (DISPUTE_RETRANSMIT if self.dispute_mac else self.link.retransmit_time))
         self.link.solicit(self.address, self.mac, self.attempts, now)
 
     def _on_timer(self, now: float) -> None:

@@ -31,11 +31,10 @@ from schemes.ip.path_mtu import PathMtus
 from schemes.ip.routes import Route, RouteTable
 from schemes.ip.v6 import wire as wire6
 from schemes.ip.v6.group_memberships import GroupMemberships
+from schemes.ip.v6.icmpv6_receivers import RECEIVERS
 from schemes.ip.v6.ipv6 import Ipv6
 from schemes.ip.v6.ipv6_forwarder import Ipv6Forwarder
 from schemes.ip.v6.ipv6_path import Ipv6Path
-from schemes.ip.v6.nd_messages import NEIGHBOR_ADVERTISEMENT, NEIGHBOR_SOLICITATION
-from schemes.ip.v6.neighbor_discovery import receive_advertisement, receive_solicitation
 from schemes.ip.v6.route_lookup import find_hop
 from schemes.ip.v6.wire import SMALLEST_MTU
 
@@ -75,10 +74,13 @@ class Network:
         "ipv6",
         "on_change",  # called with "route/list", "ifaces/eth0/addr/list", …
         "on_conflict",  # called with a local address that another host uses, a sentence about it, and now
+        "on_names",  # called with an interface, and the name servers and search domains that its routers advertise
+        "on_other_configuration",  # called with an interface whose routers say that DHCPv6 has more, and now
         "path_mtus",
         "random",
         "reporter",  # the icmp plugin; None: no ICMP errors are sent
         "routes",
+        "stable_secret",  # key of the stable addresses of this host (RFC 7217)
         "timers",
         "transports",  # protocol -> transport, for IPv4
         "transports6",  # the same for IPv6
@@ -118,9 +120,12 @@ class Network:
         self.forwarder6 = Ipv6Forwarder(self)
         self.ipv4 = Ipv4(self)
         self.ipv6 = Ipv6(self)
-        self.ipv6.icmpv6[NEIGHBOR_SOLICITATION] = receive_solicitation
-        self.ipv6.icmpv6[NEIGHBOR_ADVERTISEMENT] = receive_advertisement
+        self.ipv6.icmpv6.update(RECEIVERS)
+        self.on_names: list[Callable[[str, tuple[bytes, ...], tuple[str, ...]], None]] = []
+        self.on_other_configuration: list[Callable[[str, float], None]] = []
+        self.stable_secret = self.identifications.secret
         self.groups6 = GroupMemberships(self)
+        self.groups6.on_change.append(_report_group)
         self.igmp = Igmp(self)
 
     # For transports
@@ -148,10 +153,11 @@ class Network:
 
     def set_forwarding(self, on: bool, now: float) -> None:
         """Start or stop forwarding."""
-        del now
         if on != self.forwarder.enabled:
             self.forwarder.enabled = self.forwarder6.enabled = on
             self.invalidate("ip/forward")
+            for interface in self.interfaces.values():
+                interface.v6.autoconfigured.settle(now)
 
     def observe_flows(self, on: bool, now: float) -> None:
         """Observe the TCP connections that are forwarded from now on, or forget them; see `forwarded_flows`."""
@@ -329,7 +335,7 @@ class Network:
         if interface.is_loopback:
             interface.add_address(LOOPBACK, 8, now)
         if self.has_ipv6:
-            interface.start_ipv6(now)
+            interface.v6.start(now)
         self.invalidate("ifaces")
         return interface
 
@@ -388,3 +394,7 @@ class Network:
         """Count and return the error for a destination without a route."""
         self.counters.out_no_routes += 1
         return SchemeError(errno.ENETUNREACH, sentence)
+
+
+def _report_group(interface: IpInterface, group: bytes, joined: bool) -> None:
+    interface.v6.autoconfigured.group_changed(group, joined=joined)

@@ -38,6 +38,7 @@ class Route:
     source: bytes  # preferred source address, packed; empty: that of the interface
     metric: int
     connected: bool = False  # belongs to an interface address, and goes with it
+    learned: bool = False  # of a router advertisement, and goes with its lifetime
     onlink: bool = False  # the gateway is on the link by configuration: no other rule needs to reach it
 
     @property
@@ -184,7 +185,7 @@ class RouteTable:
         routes = by_length.setdefault(route.prefix_length, {}).setdefault(_bits(route), [])
         twin = next((other for other in routes if other.metric == route.metric), None)
         # The rule of an address is always added; a user's rule that would never win is refused.
-        if twin is not None and not route.connected:
+        if twin is not None and not (route.connected or route.learned):
             if not self._is_left_behind(twin):
                 raise SchemeError(errno.EEXIST, f"there is already: {twin}")
             routes.remove(twin)

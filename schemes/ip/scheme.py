@@ -74,6 +74,8 @@ class IpScheme(ConversationScheme):
 
     def __init__(self, context: SchemeContext) -> None:
         self.network = Network(context.timers, context.random, detects_conflicts=True, has_ipv6=True)
+        if context.config.stable_secret:
+            self.network.stable_secret = context.config.stable_secret
         super().__init__(context, RawProtocol(context, self.network))
         self.network.on_conflict.append(self._address_conflict)
         self._gateway_wanted = context.config.gateway is not None

@@ -98,7 +98,7 @@ class Configuration:
             routes=tuple(
                 rule_line(rule)
                 for rule in self._network.routes.list()
-                if not rule.connected and not self._dhcp.is_leased_route(rule)
+                if not (rule.connected or rule.learned) and not self._dhcp.is_leased_route(rule)
             ),
             interfaces={interface.name: self._interface(interface) for interface in interfaces},
             log=current_levels(),

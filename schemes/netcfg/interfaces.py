@@ -11,6 +11,7 @@ from schemefs.net.addresses import parse_number, parse_unicast_mac, presentation
 from schemefs.net.impairment import NOTHING, parse_impairments
 from schemefs.scheme import Caller, Directory, Node, StaticDirectory, TextFile
 from schemes.netcfg import rendering
+from schemes.netcfg.advertised import AddressListFile, AdvertiseFile, RouterFile
 from schemes.netcfg.commands import Command, CommandFile, LinesFile, each_line
 from schemes.netcfg.dhcp import Dhcp, DhcpFile
 from schemes.netcfg.grammar import (
@@ -97,8 +98,8 @@ def redox_directory(context: SchemeContext, interface: Interface, dhcp: Dhcp) ->
             ),
             "addr": StaticDirectory(
                 {
-                    "list": TextFile(lambda: rendering.addresses_text(interface)).described(
-                        "ADDRESS/LENGTH, one per line"
+                    "list": AddressListFile(interface).described(
+                        "ADDRESS/LENGTH, one per line; of IPv6 also scope, origin and lifetimes"
                     ),
                     "set": LinesFile(context, _set_addresses(interface), lambda: _cidrs(interface)).described(
                         "ADDRESS/LENGTH: replaces all"
@@ -113,6 +114,10 @@ def redox_directory(context: SchemeContext, interface: Interface, dhcp: Dhcp) ->
             "neighbors": _neighbors_directory(context, interface),
             "dhcp": DhcpFile(dhcp, interface.name).described("an address by DHCP: on, off, renew"),
             "impair": _impair_file(context, interface),
+            "ra": RouterFile(context, interface).described(
+                "what IPv6 routers advertise; accept on|off, temporary on|off"
+            ),
+            "advertise": AdvertiseFile(context, interface).described("IPv6 as a router: prefix NETWORK/64 …; off"),
         }
     ).described(f"interface {interface.name}, as in Redox")
 

@@ -116,7 +116,8 @@ class Plan:
 
     def _set_routes(self) -> None:
         routes = self._network.routes
-        present = [rule for rule in routes.list() if not rule.connected and not self._dhcp.is_leased_route(rule)]
+        configured = (rule for rule in routes.list() if not (rule.connected or rule.learned))
+        present = [rule for rule in configured if not self._dhcp.is_leased_route(rule)]
         there, wanted = _by_rule(present), _by_rule(self._rules)
         for rule in present:
             if not _is_among(wanted, rule):

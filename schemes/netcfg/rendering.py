@@ -15,8 +15,9 @@ NOT_CONFIGURED: Final = "Not configured\n"
 
 
 def addresses_text(interface: Interface) -> str:
-    """Return the addresses in use: `10.0.2.15/24`, one per line."""
-    return "".join(f"{cidr}\n" for cidr in _cidrs(interface)) or NOT_CONFIGURED
+    """Return the configured addresses in use: `10.0.2.15/24`, one per line. The text may be written back."""
+    in_use = (pair for pair in interface.addresses if pair in interface.configured)
+    return "".join(f"{presentation(address)}/{length}\n" for address, length in in_use) or NOT_CONFIGURED
 
 
 def duplicates_text(interface: Interface) -> str:
@@ -101,17 +102,15 @@ def counters_text(counters: Mapping[str, int | float | str]) -> str:
     return "".join(f"{name}={value}\n" for name, value in counters.items())
 
 
-def _cidrs(interface: Interface) -> list[str]:
-    return [f"{presentation(address)}/{length}" for address, length in interface.addresses]
-
-
 def _prefix(rule: RouteEntry) -> str:
     return f"{presentation(rule.destination)}/{rule.prefix_length}"
 
 
 def _source(rule: RouteEntry, interfaces: Mapping[str, Interface]) -> str:
-    """Return the source address on this route: the rule's own, else the first address of its interface."""
+    """Return the source address on this route: the rule's own, else, for IPv4, the first address of its interface."""
     if rule.source:
         return presentation(rule.source)
     interface = interfaces.get(rule.interface)
-    return presentation(interface.addresses[0][0]) if interface and interface.addresses else ""
+    if interface is None or len(rule.destination) == 16:  # the source depends on the destination (RFC 6724)
+        return ""
+    return next((presentation(address) for address, _ in interface.addresses if len(address) == 4), "")

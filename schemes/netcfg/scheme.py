@@ -18,6 +18,7 @@ from schemefs.scheme import Caller, Scheme, SchemeContext, StaticDirectory, Text
 from schemes.netcfg.commands import Command, CommandFile, check_privileged, each_line
 from schemes.netcfg.configuration import Configuration
 from schemes.netcfg.dhcp import Dhcp
+from schemes.netcfg.dhcpv6 import AdvertisedNameServers
 from schemes.netcfg.drops import DropsFile
 from schemes.netcfg.flows import flows_file
 from schemes.netcfg.grammar import parse_hostname
@@ -47,6 +48,9 @@ ifaces/<if>/impair                impairments: echo 'loss 1% delay 20ms jitter 5
                                   blackhole icmp, direction in|out|both, seed (a line for each direction, or one);
                                   drop|hold|duplicate|corrupt|reorder single packets: 'drop tcp syn 1; drop data 3..5',
                                   'hold synack 1 500ms', 'drop all from 10s for 2s'; a read shows what each rule did
+ifaces/<if>/ra                    what IPv6 routers advertise; echo 'accept off' >ra; echo 'temporary on' >ra
+ifaces/<if>/advertise             echo 'prefix 2001:db8:1::/64 dns 2001:db8:1::53' >advertise; lifetime, valid, mtu,
+                                  preferred, preference, search and other may follow; off
 ifaces/<if>/dhcp                  an address by DHCP: echo on >dhcp; off, renew; read the lease
 route/{list,add,rm}               echo 'default via 10.0.2.2' >route/add; dev, src, metric, onlink may follow
                                   echo default >route/rm
@@ -80,6 +84,7 @@ class NetcfgScheme(Scheme):
         network: NetworkLayer = context.service("ip", NetworkLayer)
         self._network = network
         self._dhcp = Dhcp(context, network)
+        self._advertised_names = AdvertisedNameServers(context, network, self._dhcp.nameservers, self._dhcp.search)
         self._configuration = Configuration(context, network, self._dhcp, lambda: self._changed("log/level"))
         self._to_apply = context.config.document
         self._level = CommandFile(context, each_line(self._parse_level), levels_text)
@@ -147,6 +152,7 @@ class NetcfgScheme(Scheme):
         """Drop the interface's lease, files and configuration."""
         self._dhcp.switch_off(link.name, now)
         self._dhcp.links.pop(link.name, None)
+        self._advertised_names.forget(link.name, now)
         for directory in (self._iface, self._ifaces):
             directory.forget(link.name)
         interfaces = self.context.config.interfaces
@@ -219,7 +225,7 @@ class NetcfgScheme(Scheme):
 def _showing(key: str) -> Iterator[str]:
     """Yield the paths of all files that change with *key*."""
     yield key
-    if key.endswith("/neighbors/list"):  # learned entries are not part of the configuration
+    if key.endswith(("/neighbors/list", "/ra")):  # what is learned is not part of the configuration
         return
     yield "config"
     parts = key.split("/")

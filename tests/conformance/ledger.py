@@ -20,7 +20,10 @@ from pathlib import Path
 HERE = Path(__file__).parent
 TESTS = HERE.parent
 PAGE = TESTS.parent / "docs" / "conformance.md"
-TABLES = ("rfc9293.toml", "modern.toml", "scenarios.toml", "rfc8200.toml", "rfc4443.toml", "rfc4861.toml")
+TABLES = (
+    "rfc9293.toml", "modern.toml", "scenarios.toml", "rfc8200.toml", "rfc4443.toml", "rfc4861.toml",
+    "rfc4861_routers.toml", "rfc4862.toml", "rfc7217.toml", "rfc8981.toml", "rfc6724.toml", "rfc3810.toml",
+)  # fmt: skip
 
 _INTRODUCTION = """\
 # Conformance of tcp and of IPv6
@@ -110,7 +113,11 @@ def _row(requirement: Requirement) -> str:
     shown = "<br>".join(f"[{node.partition('::')[2]}]({_link(node)})" for node in requirement.tests)
     state = requirement.state if requirement.state == "yes" else f"**{requirement.state}**"
     remark = ": ".join(filter(None, (state, requirement.reason or requirement.note)))
-    section = requirement.section if re.search(r"[A-Za-z]", requirement.section) else f"§{requirement.section}"
+    section = (
+        requirement.section
+        if re.search(r"[A-Za-z]", requirement.section)
+        else f"§{requirement.section.removeprefix('§')}"
+    )
     cells = (requirement.id, section, requirement.text, "<br>".join(filter(None, (remark, shown))))
     return "| " + " | ".join(cells) + " |\n"
 

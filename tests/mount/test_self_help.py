@@ -76,7 +76,7 @@ def test_one_that_is_made_names_all_that_is_there_and_what_it_is(module_scheme_m
     assert (directory / "README").read_text().splitlines() == [
         "the addresses of this interface",
         "",
-        "list        read        ADDRESS/LENGTH, one per line",
+        "list        read        ADDRESS/LENGTH, one per line; of IPv6 also scope, origin and lifetimes",
         "set         write       ADDRESS/LENGTH: replaces all",
         "add         write       ADDRESS/LENGTH: adds one",
         "rm          write       ADDRESS/LENGTH: removes one",

@@ -28,9 +28,12 @@ class Ipv6Host(IpHost):
     def __init__(self, mtu: int = 1500, *, probes: bool = False) -> None:
         super().__init__(mtu)
         self.network.has_ipv6 = True
-        self.network.interfaces["lo"].start_ipv6(0.0)
+        self.network.interfaces["lo"].v6.start(0.0)
         self.network.detects_conflicts = probes
-        self.eth0.start_ipv6(0.0)
+        # Neither solicitations of routers nor reports of groups: tests/trace/ip/test_autoconfigured_host.py has those.
+        self.network.groups6.on_change.clear()
+        self.eth0.v6.autoconfigured.accepts = False
+        self.eth0.v6.start(0.0)
         self.eth0.add_address(US6, 64, 0.0)
         if not probes:
             self.link.sent.clear()

@@ -28,6 +28,7 @@ class Rule:
     source: bytes = b""
     metric: int = 0
     connected: bool = False
+    learned: bool = False
     onlink: bool = False
 
 
@@ -97,6 +98,26 @@ class MemoryRoutes:
         raise SchemeError(errno.ENETUNREACH, "no rule")
 
 
+class MemoryAutoconfigured:
+    def __init__(self):
+        self.accepts, self.temporary, self.advertised = True, False, None
+
+    def set_accepts(self, on, now):
+        self.accepts = on
+
+    def set_temporary(self, on, now):
+        self.temporary = on
+
+    def advertise(self, router, now):
+        self.advertised = router
+
+    def lines(self, now):
+        return ["received 0"]
+
+    def describe(self, address, now):
+        return f"{presentation(address)} described"
+
+
 class MemoryInterface:
     def __init__(self, network, name, mac=b""):
         self.network, self.name, self.mac, self.device = network, name, mac, "memory"
@@ -109,6 +130,7 @@ class MemoryInterface:
         self.impairments = ()
         self.duplicates = {}
         self.samples = {}
+        self.autoconfigured = MemoryAutoconfigured()
 
     @property
     def configured(self):
@@ -177,6 +199,8 @@ class MemoryLayer:
 
     def __init__(self):
         self.on_change = []
+        self.on_names = []
+        self.on_other_configuration = []
         self.forwarding = False
         self.flows = None
         self.interfaces = {}

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from schemefs.net.addresses import presentation
 from schemes.ip.v6.interface_identifiers import random_identifier, stable_identifier
 from schemes.ip.v6.nd_options import INFINITE
-from schemes.ip.v6.scopes import LINK_LOCAL_PREFIX, is_link_local
+from schemes.ip.v6.scopes import is_link_local
 
 if TYPE_CHECKING:
     import random
@@ -31,7 +31,6 @@ log = logging.getLogger("schemefs.ip")
 
 STABLE: Final = "stable"
 TEMPORARY: Final = "temporary"
-LINK_LOCAL: Final = "link-local"
 
 PREFIX_LENGTH: Final = 64  # RFC 2464 §4, RFC 4291 §2.5.1: with an identifier of 64 bits no other is possible
 TWO_HOURS: Final = 7200.0
@@ -52,26 +51,26 @@ class AutoconfiguredAddress:
 
     address: bytes
     network: bytes  # 16 octets, the last eight zero
-    origin: str  # STABLE, TEMPORARY or LINK_LOCAL
+    origin: str  # STABLE or TEMPORARY
     created_at: float
     preferred_until: float
     valid_until: float
     attempt: int = 0  # identifiers before this one that another host has
     counter: int = 0  # DAD_Counter of RFC 7217 for the next identifier
     desync: float = 0.0  # DESYNC_FACTOR of a temporary address (RFC 8981 §3.8), seconds
-
-    def is_deprecated(self, now: float) -> bool:
-        """Return whether new conversations should use another address (RFC 4862 §5.5.4)."""
-        return now >= self.preferred_until
+    is_deprecated: bool = False  # whether new conversations should use another address (RFC 4862 §5.5.4)
 
 
 class AutoconfigurationLink(Protocol):
     """What the engine needs of its interface."""
 
     name: str
-    mac: bytes
     timers: Timers
     random: random.Random
+
+    @property
+    def mac(self) -> bytes:
+        """The hardware address; a part of what distinguishes the interface from those of other hosts."""
 
     @property
     def stable_secret(self) -> bytes:
@@ -84,7 +83,7 @@ class AutoconfigurationLink(Protocol):
         """No longer use an address."""
 
     def preferences_changed(self) -> None:
-        """Select sources again: a lifetime has changed or ended."""
+        """Select sources again: an address became deprecated, or is preferred again."""
 
     def refuse(self, reason: str) -> None:
         """Count a part of an advertisement that is not used."""
@@ -98,7 +97,7 @@ class Autoconfiguration:
         "_retries",  # (when, record) of addresses that another host has, and that get another identifier then
         "_temporary",
         "_timer",  # the next change of any address
-        "addresses",  # address -> its record, the link-local one included
+        "addresses",  # address -> its record
     )
 
     def __init__(self, link: AutoconfigurationLink) -> None:
@@ -123,19 +122,9 @@ class Autoconfiguration:
             self._discard(lambda record: record.origin == TEMPORARY, now)
         self._settle(now)
 
-    def start(self, now: float) -> None:
-        """Form the link-local address (RFC 4862 §5.3)."""
-        self._form(LINK_LOCAL_PREFIX + bytes(8), LINK_LOCAL, math.inf, math.inf, now)
-        self._settle(now)
-
     def stop(self, now: float) -> None:
-        """Remove all addresses: the interface went down."""
+        """Remove all addresses: the interface went down, or advertisements are no longer accepted."""
         self._discard(lambda _record: True, now)
-        self._settle(now)
-
-    def forget_networks(self, now: float) -> None:
-        """Remove all addresses but the link-local one: advertisements are no longer accepted."""
-        self._discard(lambda record: record.origin != LINK_LOCAL, now)
         self._settle(now)
 
     def receive_prefix(self, prefix: Prefix, now: float) -> None:
@@ -150,9 +139,7 @@ class Autoconfiguration:
         for record in records:
             _refresh(record, preferred, valid, now)
             self._form_temporary(record, now)
-        if records:
-            self._link.preferences_changed()
-        elif valid:
+        if not records and valid:
             self._form(prefix.network, STABLE, now + preferred, now + valid, now)
         self._settle(now)
 
@@ -232,11 +219,15 @@ class Autoconfiguration:
             self._assign(record, now)
         for record in tuple(self.addresses.values()):
             self._form_temporary(record, now)
-        self._link.preferences_changed()
         self._settle(now)
 
     def _settle(self, now: float) -> None:
         """Arm the timer for what happens next."""
+        turned = [each for each in self.addresses.values() if each.is_deprecated != (each.preferred_until <= now)]
+        for record in turned:
+            record.is_deprecated = not record.is_deprecated
+        if turned:
+            self._link.preferences_changed()
         moments = [when for when, _ in self._retries]
         for record in self.addresses.values():
             moments += (record.preferred_until, record.valid_until)

@@ -43,10 +43,11 @@ class Icmpv6Receiver(Protocol):
         source: bytes,
         destination: bytes,
         message: memoryview,
+        headers: memoryview,
         hop_limit: int,
         now: float,
     ) -> None:
-        """Take a message with a valid checksum, borrowed for the call; the addresses have their zones."""
+        """Take a message with a valid checksum, and the headers before it, borrowed; the addresses have their zones."""
 
 
 class Ipv6:
@@ -125,6 +126,8 @@ class Ipv6:
                 return None
             frame, protocol, at, is_whole = found
             if is_whole:
+                if protocol == wire.ICMPV6 and frame[at : at + 1] and frame[at] in self.icmpv6:
+                    return self._drop("nd_fragmented", frame)  # RFC 6980 §5
                 first, _, _, hop_limit, _, _ = _unpack(frame)
                 offload = NO_OFFLOAD
         traffic_class = first >> 20 & 0xFF
@@ -250,7 +253,7 @@ class Ipv6:
             message, pseudo_header_sum(source, destination, wire.ICMPV6, len(message))
         ):
             return self._drop("bad_nd_checksum", datagram)
-        return taker(interface, source, destination, message, hop_limit, now)
+        return taker(interface, source, destination, message, datagram[:start], hop_limit, now)
 
     def _move(self, offload: Offload, start: int) -> Offload:
         """Return *offload* relative to the datagram, and cache it, as `Ipv4` does."""

@@ -9,6 +9,7 @@ from schemefs.net.zones import with_zone
 from schemes.ip import ethernet
 from schemes.ip.link_neighbors import LinkNeighbors
 from schemes.ip.v6 import wire
+from schemes.ip.v6.autoconfigured_interface import AutoconfiguredInterface
 from schemes.ip.v6.ipv6 import LOOPBACK
 from schemes.ip.v6.ipv6_path import Ipv6Path
 from schemes.ip.v6.nd_messages import HOP_LIMIT
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 class Ipv6Interface:
     """What an interface has for IPv6 alone."""
 
-    __slots__ = ("_interface", "automatic", "discovery", "neighbors")
+    __slots__ = ("_interface", "autoconfigured", "automatic", "discovery", "neighbors")
 
     def __init__(self, interface: IpInterface) -> None:
         self._interface = interface
@@ -34,22 +35,29 @@ class Ipv6Interface:
         self.neighbors = LinkNeighbors(
             interface, self.discovery.request, ethernet.TYPE_IPV6, "ND", "neighbor solicitations"
         )
+        self.autoconfigured = AutoconfiguredInterface(interface)
 
     @property
     def neighbor_table(self) -> NeighborTable:
         """The neighbors with IPv6 addresses."""
         return self.neighbors.table
 
-    def start(self) -> list[bytes]:
-        """Give the interface `::1`, or its link-local address (RFC 4862 §5.3); return what is to be probed."""
+    @property
+    def mtu(self) -> int:
+        """Octets of the largest IPv6 datagram: the MTU of the interface, or the smaller one that routers advertise."""
+        return min(self._interface.mtu, self.autoconfigured.routers.values.mtu or self._interface.mtu)
+
+    def start(self, now: float) -> None:
+        """Give the interface `::1`, or its link-local address (RFC 4862 §5.3), and look for routers."""
+        added: list[bytes] = []
         if self._interface.is_loopback:
             self.automatic = [(LOOPBACK, 128)]
-            return []
-        if not self._interface.has_link_header:
-            return []
-        address = with_zone(LINK_LOCAL_PREFIX + modified_eui64(self._interface.mac), self._interface.zone)
-        self.automatic = [(address, 64)]
-        return [address]
+        elif self._interface.has_link_header:
+            address = with_zone(LINK_LOCAL_PREFIX + modified_eui64(self._interface.mac), self._interface.zone)
+            self.automatic = [(address, 64)]
+            added.append(address)
+        self._interface.use_automatic(added, now)
+        self.autoconfigured.state_changed(now)
 
     def link_header(self, destination: bytes, next_hop: bytes, now: float) -> bytes:
         """Return the Ethernet header for *destination*; empty: the hardware address is unknown, or disputed."""
@@ -67,8 +75,17 @@ class Ipv6Interface:
         self.neighbors.suspect(next_hop, now, sink)
 
     def source_towards(self, address: bytes) -> bytes:
-        """Return the source of a solicitation of *address*; `::`: the interface has no address."""
-        return best_source(self._interface.network.addresses, address, self._interface.name) or ANY
+        """Return the source of a solicitation of *address*; `::`: the interface has no address.
+
+        An address that is still probed is the last choice: without the hardware address, which it may not tell
+        (RFC 4429 §3.2), Linux does not answer.
+        """
+        source = best_source(self._interface.network.addresses, address, self._interface.name) or ANY
+        is_tentative = self._interface.conflict_detector.is_tentative
+        if is_tentative(source):
+            others = (ours for ours, _ in self._interface.addresses if len(ours) == 16 and not is_tentative(ours))
+            return next(others, source)
+        return source
 
     def send_message(self, source: bytes, destination: bytes, message: bytes, now: float) -> None:
         """Send an ICMPv6 message to a host whose hardware address may be unknown; without room it is lost."""

@@ -156,7 +156,7 @@ class Ipv6Path:
         """Send a datagram that has its header (raw). EMSGSIZE: larger than the link's MTU."""
         if self._generation != self._network.generation:
             self._follow(now)
-        if len(datagram) > self._interface.mtu:
+        if len(datagram) > self._interface.v6.mtu:
             raise self._message_size(len(datagram))
         taken = self._send_finished(datagram, protocol, now)
         self._network.counters.out_requests += taken
@@ -174,7 +174,7 @@ class Ipv6Path:
             return False
         self.destination = destination
         self._addresses = without_zone(self.source) + without_zone(destination)
-        self._mtu = network.path_mtus.get(destination, interface.mtu)
+        self._mtu = network.path_mtus.get(destination, interface.v6.mtu)
         self._label = -1
         return True
 
@@ -189,7 +189,7 @@ class Ipv6Path:
         self.source = hop.source
         self._interface = hop.interface
         self._next_hop = hop.next_hop
-        self._mtu = network.path_mtus.get(self.destination, hop.interface.mtu)
+        self._mtu = network.path_mtus.get(self.destination, hop.interface.v6.mtu)
         self._link_send = hop.interface.link.send
         if is_multicast(self.destination):
             self._link_send = self._send_to_many

@@ -109,6 +109,8 @@ class NeighborDiscovery:
             log.log(TRACE, "advertisement of %s with MAC %s", presentation(target), mac_text(mac))
         if told.override or not neighbor.mac or mac == neighbor.mac:
             neighbor.learn(mac, now, solicited=told.solicited)
+        if not told.is_router and mac == neighbor.mac:
+            interface.v6.autoconfigured.not_a_router(target, now)
 
     # Sending
 
@@ -122,7 +124,7 @@ class NeighborDiscovery:
         own = b"" if interface.conflict_detector.is_tentative(source) or source == ANY else interface.mac
         message = nd_messages.build_neighbor_solicitation(without_zone(target), own)
         group = solicited_node(target)
-        self._send(mac or ethernet.group_mac(group), source, target if mac else group, message, now)
+        self.send(mac or ethernet.group_mac(group), source, target if mac else group, message, now)
 
     def probe(self, address: bytes, now: float) -> None:
         """Send a probe of Duplicate Address Detection (RFC 4862 §5.4.2), with a nonce (RFC 7527)."""
@@ -130,7 +132,7 @@ class NeighborDiscovery:
         nonce = self._nonces[address] = self._interface.random.randbytes(6)
         group = solicited_node(address)
         message = nd_messages.build_neighbor_solicitation(without_zone(address), b"", nonce)
-        self._send(ethernet.group_mac(group), ANY, group, message, now)
+        self.send(ethernet.group_mac(group), ANY, group, message, now)
 
     def announce(self, address: bytes, now: float) -> None:
         """Send an unsolicited advertisement (RFC 4861 §7.2.6): caches that have *address* ask for it again."""
@@ -146,7 +148,7 @@ class NeighborDiscovery:
         )
         message = nd_messages.build_neighbor_advertisement(told)
         if mac:
-            self._send(mac, target, destination, message, now)
+            self.send(mac, target, destination, message, now)
         else:
             interface.v6.send_message(target, destination, message, now)
 
@@ -162,28 +164,54 @@ class NeighborDiscovery:
         neighbor = self._interface.v6.neighbor_table.get(address)
         return neighbor.mac if neighbor is not None else b""
 
-    def _send(self, mac: bytes, source: bytes, destination: bytes, message: bytes, now: float) -> None:
-        # A full link loses the message: timers repeat solicitations, and peers repeat theirs.
-        whole = with_checksum(message, source, destination)
-        ip = wire.header(
-            without_zone(source), without_zone(destination), wire.ICMPV6, len(whole), hop_limit=nd_messages.HOP_LIMIT
-        )
+    def send(
+        self,
+        mac: bytes,
+        source: bytes,
+        destination: bytes,
+        message: bytes,
+        now: float,
+        *,
+        hop_limit: int = nd_messages.HOP_LIMIT,
+        alert: bytes = b"",
+    ) -> None:
+        """Send an ICMPv6 message to *mac*, behind the hop-by-hop header *alert*. A full link loses it.
+
+        Timers repeat what this host sends, and peers repeat their solicitations.
+        """
+        whole = alert + with_checksum(message, source, destination)
+        protocol = wire.HOP_BY_HOP if alert else wire.ICMPV6
+        ip = wire.header(without_zone(source), without_zone(destination), protocol, len(whole), hop_limit=hop_limit)
         frame = ethernet.HEADER.pack(mac, self._interface.mac, ethernet.TYPE_IPV6) + ip + whole
         if not self._interface.link.send((frame,), NO_OFFLOAD, now):
             self._interface.counters.drop("full_link_nd", frame)
 
 
 def receive_solicitation(
-    interface: IpInterface, source: bytes, destination: bytes, message: memoryview, hop_limit: int, now: float
+    interface: IpInterface,
+    source: bytes,
+    destination: bytes,
+    message: memoryview,
+    headers: memoryview,
+    hop_limit: int,
+    now: float,
 ) -> None:
     """Satisfies `ipv6.Icmpv6Receiver`."""
+    del headers
     interface.v6.discovery.receive_solicitation(source, destination, message, hop_limit, now)
 
 
 def receive_advertisement(
-    interface: IpInterface, source: bytes, destination: bytes, message: memoryview, hop_limit: int, now: float
+    interface: IpInterface,
+    source: bytes,
+    destination: bytes,
+    message: memoryview,
+    headers: memoryview,
+    hop_limit: int,
+    now: float,
 ) -> None:
     """Satisfies `ipv6.Icmpv6Receiver`."""
+    del headers
     interface.v6.discovery.receive_advertisement(source, destination, message, hop_limit, now)
 
 

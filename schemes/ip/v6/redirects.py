@@ -30,6 +30,10 @@ class Redirects:
     def __len__(self) -> int:
         return len(self._table)
 
+    def items(self) -> list[tuple[bytes, bytes]]:
+        """Return each destination with its first hop, the oldest first."""
+        return [(destination, entry.first_hop) for destination, entry in self._table.items()]
+
     def first_hop(self, destination: bytes) -> bytes:
         """Return the first hop to *destination*, which may be itself; empty: that of the routing table."""
         entry = self._table.get(destination)

@@ -11,6 +11,7 @@ from schemefs.net.addresses import is_loopback, presentation
 from schemefs.net.zones import is_zoned, zone_name
 from schemes.ip.hop import Hop
 from schemes.ip.v6 import wire
+from schemes.ip.v6.autoconfiguration import PREFIX_LENGTH, TEMPORARY
 from schemes.ip.v6.scopes import ANY, is_link_local
 from schemes.ip.v6.selection import Candidate, select_source
 
@@ -48,7 +49,9 @@ def find_hop(network: Network, destination: bytes, source: bytes) -> Hop:
     source = source or network.addresses.source_for(route, destination)
     if not source:
         raise network.no_source(route.interface)
-    return Hop(_usable(network, route.interface, shown), route.via or destination, source)
+    interface = _usable(network, route.interface, shown)
+    redirected = interface.v6.autoconfigured.redirects.first_hop(destination)
+    return Hop(interface, redirected or route.via or destination, source)
 
 
 def _hop_on_link(network: Network, name: str, destination: bytes, source: bytes) -> Hop:
@@ -85,10 +88,17 @@ def _usable(network: Network, name: str, shown: str) -> IpInterface:
 def best_source(addresses: AddressTable, destination: bytes, interface: str, next_hop: bytes = b"") -> bytes:
     """Return the source for *destination* on *interface* (RFC 6724 §5); empty: no address has the scope."""
     candidates = [
-        Candidate(address, length, owner.name)
+        _candidate(owner, address, length)
         for owner in addresses.interfaces.values()
         for address, length in owner.addresses
         if len(address) == 16 and (owner.name == interface or not (is_link_local(address) or is_loopback(address)))
     ]
     chosen = select_source(destination, candidates, interface=interface, next_hop=next_hop)
     return chosen.address if chosen is not None else b""
+
+
+def _candidate(owner: IpInterface, address: bytes, length: int) -> Candidate:
+    record = owner.v6.autoconfigured.addresses.addresses.get(address)
+    if record is None:
+        return Candidate(address, length, owner.name)
+    return Candidate(address, PREFIX_LENGTH, owner.name, record.is_deprecated, record.origin == TEMPORARY)

@@ -71,6 +71,10 @@ class RouterAdvertiser:
             self._link.send_advertisement(build_router_advertisement(last), now)
             self._sent_at = now
 
+    def pause(self) -> None:
+        """Send nothing until the next `start`: the interface went down."""
+        self._timer.clear()
+
     def receive_solicitation(self, now: float) -> None:
         """Advertise soon, to all nodes (§6.2.6)."""
         if self.advertised is None:

@@ -71,9 +71,12 @@ class RouterDiscoveryLink(Protocol):
     """What the engine needs of its interface."""
 
     name: str
-    mtu: int
     timers: Timers
     random: random.Random
+
+    @property
+    def mtu(self) -> int:
+        """Octets of the largest IP datagram on this link."""
 
     def solicit_routers(self, now: float) -> None:
         """Send a router solicitation, without its own hardware address where it has no address yet."""

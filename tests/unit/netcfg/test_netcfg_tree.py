@@ -34,7 +34,9 @@ def test_directories_list_their_files():
         "err",
     ]
     assert netcfg.ls("ifaces") == ["list", "add", "rm", "lo", "eth0"]
-    assert netcfg.ls("ifaces/eth0") == ["mac", "mtu", "state", "stats", "addr", "neighbors", "dhcp", "impair"]
+    assert netcfg.ls("ifaces/eth0") == [
+        "mac", "mtu", "state", "stats", "addr", "neighbors", "dhcp", "impair", "ra", "advertise",
+    ]  # fmt: skip
     assert netcfg.ls("ifaces/eth0/addr") == ["list", "set", "add", "rm", "duplicates"]
     assert netcfg.ls("iface/eth0") == ["addr", "mac", "mtu", "state"]
     assert netcfg.ls("route") == ["list", "add", "rm", "get"]
