@@ -9,8 +9,8 @@ internet = false
 command = "python3 -m http.server 80"      # runs in the background from the start
 directory = "www"              # of the command; relative to this file's
 env = { LANG = "C" }           # for the command and for `on server`
-addresses = ["192.0.2.2/24"]   # one for each link of the host, in the order of the links; "": chosen
-routes = ["198.51.100.0/24 via 192.0.2.9"]  # beside those that are worked out
+addresses = ["10.1.0.2/24"]    # one for each link of the host, in the order of the links; "": chosen
+routes = ["198.51.100.0/24 via 10.1.0.9"]   # beside those that are worked out
 
 [router.r1]                    # a daemon; it may have addresses and routes too
 

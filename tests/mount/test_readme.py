@@ -31,7 +31,7 @@ def steps(session: str) -> list[tuple[str, str]]:
 
 def test_the_session(tmp_path: Path) -> None:
     """One bash runs every line; what each prints, errors too, is what the README shows."""
-    [session] = blocks("console")
+    _, session = blocks("console")  # the first is a lab: tests/wire/test_lab_document.py
     session = session.replace("/tmp/scheme", str(tmp_path / "scheme"))
     lines = steps(session)
     assert 8 <= len(session.splitlines()) <= 25
