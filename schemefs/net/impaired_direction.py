@@ -199,7 +199,7 @@ class ImpairedDirection:
     def _follow(self, rules: Sequence[ExactRule], passing: _Passing, end: int) -> None:
         """Do what *rules* say. *end* is that of the datagram: `corrupt` inverts a bit of the octet before it."""
         for rule in rules:
-            if rule.action == exact_rule.CORRUPT:
+            if rule.action == exact_rule.CORRUPT and passing.frame:
                 passing.frame[end - 1] ^= 1
                 self.counted["corrupted"] += 1
             elif rule.action == exact_rule.DUPLICATE:
@@ -213,7 +213,7 @@ class ImpairedDirection:
     def _draw(self, passing: _Passing) -> None:
         """Draw whether the frame is changed and doubled."""
         impairment, draws, frame = self.impairment, passing.draws, passing.frame
-        if impairment.corrupt and draws.random() < impairment.corrupt:
+        if impairment.corrupt and frame and draws.random() < impairment.corrupt:
             frame[draws.randrange(len(frame))] ^= 1 << draws.randrange(8)
             self.counted["corrupted"] += 1
         if impairment.duplicate and draws.random() < impairment.duplicate:
