@@ -15,6 +15,7 @@ refuses on such a file are answered by the supervisor; the others stay native.
     sockets        what the supervisor knows of each socket, by the inode of its file
     waits          calls that wait, until a signal reaches the caller
     opening names transfer messages options control  the calls, by family
+    tcp_info       struct tcp_info
     tracing        ptrace and process_vm_writev
     unix_sockets   AF_UNIX: native, except that no other socket comes in by SCM_RIGHTS
     supervisor     threads that take calls, and the table of their handlers

@@ -9,13 +9,14 @@ refused            all others: ENOPROTOOPT, and a sentence
 from __future__ import annotations
 
 import errno
+import json
 import os
 import struct
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Final
 
-from schemefs.run import opening, sockaddr, timeouts
+from schemefs.run import opening, sockaddr, tcp_info, timeouts
 from schemefs.run.call import Call, Failed
 from schemefs.run.session import Outcome, Result, Session
 from schemefs.run.sockets import Socket, State
@@ -188,6 +189,8 @@ def _get(session: Session, call: Call, found: Socket, key: Key) -> bytes:
         value = _COMPUTED[key[1]](session, call, found)
         call.about += f": {value}"
         return struct.pack("=i", value)
+    if key == (TCP, INFO) and found.is_stream:
+        return tcp_info.packed(json.loads(session.tree.text(f"{found.name}/status.json")))
     if key == (TCP, MAXSEG) and found.is_stream:
         return struct.pack("=i", _segment_size(session, found))
     if key[0] == SOCKET and key[1] in (*timeouts.RECEIVING, *timeouts.SENDING):

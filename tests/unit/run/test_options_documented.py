@@ -47,7 +47,8 @@ def test_time_outs() -> None:
 
 
 def test_what_is_computed() -> None:
-    computed = {(options.SOCKET, name) for name in options._COMPUTED} | {(options.TCP, options.MAXSEG)}
+    computed = {(options.SOCKET, name) for name in options._COMPUTED}
+    computed |= {(options.TCP, options.MAXSEG), (options.TCP, options.INFO)}
     assert keys(row_of("computed")) == computed
 
 
