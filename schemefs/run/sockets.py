@@ -91,6 +91,10 @@ class Sockets:
         self._by_inode: dict[int, Socket] = {}
         self._sweep_at = SWEEP_AT
 
+    def __len__(self) -> int:
+        """Return the number of entries."""
+        return len(self._by_inode)
+
     def find(self, call: Call, index: int = 0) -> tuple[Socket | None, Description]:
         """Return the socket that an argument of *call* is; None: it is no socket of the mount. EBADF."""
         description = describe(call.thread, call.integer(index))

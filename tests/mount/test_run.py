@@ -186,6 +186,22 @@ except socket.gaierror as error:
     assert python(module_scheme_mount, code) == "{('127.0.0.9', 80)}\nTrue\n"
 
 
+def test_a_socket_without_a_peer_is_answered_by_the_server_that_it_asked(module_scheme_mount: SchemeMount) -> None:
+    """As musl asks: it drops what comes from another address."""
+    code = """
+import socket
+lines = [line.split() for line in open("/etc/resolv.conf")]
+server = next((words[1] for words in lines if words[:1] == ["nameserver"] and ":" not in words[1]), "127.0.0.1")
+query = b"\\x12\\x34\\x01\\0\\0\\1\\0\\0\\0\\0\\0\\0\\tlocalhost\\0\\0\\1\\0\\1"
+with socket.socket(type=socket.SOCK_DGRAM) as asking:
+    asking.settimeout(10)
+    asking.sendto(query, (server, 53))
+    answer, source = asking.recvfrom(512)
+    print(answer[:2] == query[:2], source == (server, 53))
+"""
+    assert python(module_scheme_mount, code) == "True True\n"
+
+
 def test_ss_shows_the_program(module_scheme_mount: SchemeMount) -> None:
     code = f"""
 import os, pathlib, socket
