@@ -20,6 +20,7 @@ from schemefs.net.internationalized import ascii_name
 log = logging.getLogger("schemefs.names")
 
 LOOPBACK = bytes((127, 0, 0, 1))
+LOOPBACK_V6 = bytes(15) + b"\x01"
 
 
 Answered = Callable[[tuple[bytes, ...] | SchemeError, float], None]
@@ -43,12 +44,24 @@ class Resolver(Protocol):
         """
 
 
+class AddressOrder(Protocol):
+    """What the ip plugin registers as `Names.order`."""
+
+    @property
+    def uses_v6(self) -> bool:
+        """Whether hosts beyond the link can be reached by IPv6: without it no AAAA record is looked up."""
+
+    def ordered(self, addresses: tuple[bytes, ...]) -> tuple[bytes, ...]:
+        """Return the packed addresses of a host in the order in which to try them."""
+
+
 class Names:
     """Maps host names to packed addresses, and service names to ports."""
 
     def __init__(self, hosts: str = "", services: str = "") -> None:
         self.on_change: list[Callable[[str], None]] = []  # called with `nameserver`, `search` or `hosts`
         self.resolver: Resolver | None = None
+        self.order: AddressOrder | None = None
         self._nameservers: tuple[bytes, ...] = ()
         self._search: tuple[str, ...] = ()
         self._hosts_text = ""
@@ -110,13 +123,13 @@ class Names:
             callback(what)
 
     def known(self, host: str) -> tuple[bytes, ...]:
-        """Return the packed addresses of *host* if it is numeric or in the hosts file; else nothing."""
+        """Return the packed addresses of *host*, ordered, if it is numeric or in the hosts file; else nothing."""
         address = packed(host)
         if address is not None:
             return (address,)
         name = host.lower().rstrip(".")
         if name in self._hosts:
-            return self._hosts[name]
+            return self._ordered(self._hosts[name])
         # RFC 6761 §6.3: names under localhost must not be looked up.
         return (LOOPBACK,) if name == "localhost" or name.endswith(".localhost") else ()
 
@@ -136,9 +149,16 @@ class Names:
         """Call *answered* with the addresses of *host*: before this returns, or when the resolver has found them."""
         known = self.known(host)
         if not known and self.resolver is not None:
-            return self.resolver.lookup(host, answered, now, uid)
+
+            def receive(answer: tuple[bytes, ...] | SchemeError, now: float) -> None:
+                answered(answer if isinstance(answer, SchemeError) else self._ordered(answer), now)
+
+            return self.resolver.lookup(host, receive, now, uid)
         answered(known or _unknown(host), now)
         return _DONE
+
+    def _ordered(self, addresses: tuple[bytes, ...]) -> tuple[bytes, ...]:
+        return self.order.ordered(addresses) if self.order is not None and len(addresses) > 1 else addresses
 
     def port(self, text: str, protocol: str) -> int:
         """Return the port that *text*, a number or the name of a service of *protocol*, stands for. EINVAL: none."""

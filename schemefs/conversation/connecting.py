@@ -15,6 +15,7 @@ from __future__ import annotations
 import errno
 from collections import deque
 from collections.abc import Callable, Mapping
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Final
 
 from schemefs.conversation.event_log import EarlyEvents, EventSource
@@ -35,6 +36,13 @@ ATTEMPT_DELAY: Final = 0.25  # seconds until the next address is tried beside th
 
 Connect = Callable[[bytes, float], "Engine"]
 """Connects to a packed address at `now`."""
+
+
+def interleaved(addresses: tuple[bytes, ...]) -> list[bytes]:
+    """Return *addresses* with the families in turn, that of the first one first (RFC 8305 §4)."""
+    first = [address for address in addresses if len(address) == len(addresses[0])]
+    other = [address for address in addresses if len(address) != len(addresses[0])]
+    return [address for pair in zip_longest(first, other) for address in pair if address is not None]
 
 
 class Connecting:
@@ -105,7 +113,7 @@ class Connecting:
             self._fail(answer)
         else:
             self.sink(now, f"{self.host} has {', '.join(map(presentation, answer)) or 'no address'}")
-            self._untried.extend(answer)
+            self._untried.extend(interleaved(answer))
             self._check_attempts(now)
 
     def _check_attempts(self, now: float) -> None:

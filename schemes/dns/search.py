@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import errno
+import math
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -23,9 +24,10 @@ from schemes.dns.stub_resolver import Callback, Outcome, StubResolver, Waiter
 if TYPE_CHECKING:
     from schemefs.names import Answered, Names
     from schemefs.shares import Share
+    from schemefs.timers import Timer
 
-# The record types of addresses that conversations can use: the ip scheme carries IPv4 only.
-HOST_TYPES: Final = ("A",)
+# RFC 8305 §3: how long the address of one family waits for those of the other.
+RESOLUTION_DELAY: Final = 0.05
 _ADDRESS_OCTETS: Final = {"A": 4, "AAAA": 16}
 # Names below these are never in the DNS, and a query would tell them to its servers.
 _NEVER_QUERIED: Final = {"localhost": "RFC 6761 §6.3", "invalid": "RFC 6761 §6.4", "onion": "RFC 7686"}
@@ -40,21 +42,37 @@ class Search:
         self._share = share
 
     def lookup(self, host: str, answered: Answered, now: float, uid: int = 0) -> SearchQuery:
-        """Look up the addresses of *host*. EINVAL (an invalid name) and ENOBUFS (too many look-ups) are answers."""
+        """Look up the addresses of *host*, of IPv6 too if it is used.
+
+        EINVAL (an invalid name) and ENOBUFS (too many look-ups) are answers.
+        """
+        order = self._names.order
+        types = ("AAAA", "A") if order is not None and order.uses_v6 else ("A",)
 
         def callback(outcome: Outcome, now: float) -> None:
             answered(outcome if isinstance(outcome, SchemeError) else _addresses(outcome), now)
 
         try:
-            return self.find(host, HOST_TYPES, callback, now, uid)
+            return self.find(host, types, callback, now, uid, delay=RESOLUTION_DELAY)
         except ValueError as error:
             callback(SchemeError(errno.EINVAL, str(error)), now)
         except SchemeError as error:
             callback(error, now)
         return SearchQuery(self._resolver, [], callback)
 
-    def find(self, name: str, types: Sequence[str], callback: Callback, now: float, uid: int = 0) -> SearchQuery:
-        """Look up the records of all *types*. ValueError: *name* is not a domain name.
+    def find(
+        self,
+        name: str,
+        types: Sequence[str],
+        callback: Callback,
+        now: float,
+        uid: int = 0,
+        *,
+        delay: float = math.inf,
+    ) -> SearchQuery:
+        """Look up the records of all *types*; those of one wait at most *delay* seconds for the others.
+
+        ValueError: *name* is not a domain name.
 
         ENOBUFS: *uid* has as many look-ups under way as are allowed. ENOENT: the name is never in the DNS.
         """
@@ -68,7 +86,7 @@ class Search:
         _check_queried(name)
         candidates = self._candidates(name, types)
         self._share.take(uid)
-        query = SearchQuery(self._resolver, candidates, callback, partial(self._share.give_back, uid))
+        query = SearchQuery(self._resolver, candidates, callback, partial(self._share.give_back, uid), delay)
         query.start(now)
         return query
 
@@ -100,8 +118,11 @@ class SearchQuery:
         candidates: list[tuple[wire.Question, ...]],
         callback: Callback,
         ended: Callable[[], None] = no_callback,
+        delay: float = math.inf,
     ) -> None:
         self._resolver = resolver
+        self._delay = delay
+        self._timer: Timer | None = None  # runs from the first records until those of the other types must be there
         self._ended = ended
         self._candidates = candidates  # not looked up yet
         self._callback = callback
@@ -128,6 +149,8 @@ class SearchQuery:
 
     def _end(self) -> None:
         self._is_over = True
+        if self._timer is not None:
+            self._timer.end()
         ended, self._ended = self._ended, no_callback
         ended()
 
@@ -135,14 +158,17 @@ class SearchQuery:
         self, candidate: tuple[wire.Question, ...], question: wire.Question, outcome: Outcome, now: float
     ) -> None:
         self._outcomes[question] = outcome
-        if self._is_over or len(self._outcomes) < len(candidate):
+        if self._is_over:
+            return
+        if len(self._outcomes) < len(candidate):
+            if isinstance(outcome, tuple) and self._delay < math.inf:
+                timers = self._resolver.services.timers
+                self._timer = timers.timer(partial(self._wait_no_more, candidate), f"dns: {question.name}")
+                self._timer.set(now + self._delay)
+            return
+        if self._give_records(candidate, now):
             return
         outcomes = [self._outcomes[each] for each in candidate]
-        texts = tuple(text for outcome in outcomes if isinstance(outcome, tuple) for text in outcome)
-        if texts:
-            self._end()
-            self._callback(texts, now)
-            return
         failures = [outcome for outcome in outcomes if isinstance(outcome, SchemeError)]
         self._remember(candidate, failures)
         # A server that refuses one name may answer for the next one. A silent server is silent for all names.
@@ -152,6 +178,18 @@ class SearchQuery:
         else:
             self._end()
             self._callback(self._failure or failures[0], now)
+
+    def _wait_no_more(self, candidate: tuple[wire.Question, ...], now: float) -> None:
+        self._give_records(candidate, now)
+
+    def _give_records(self, candidate: tuple[wire.Question, ...], now: float) -> bool:
+        """Call back with the records that have arrived, in the order of the types; False: there are none."""
+        outcomes = [self._outcomes.get(each) for each in candidate]
+        texts = tuple(text for outcome in outcomes if isinstance(outcome, tuple) for text in outcome)
+        if texts:
+            self._end()
+            self._callback(texts, now)
+        return bool(texts)
 
     def _remember(self, candidate: tuple[wire.Question, ...], failures: list[SchemeError]) -> None:
         """Keep the failure to report at the end: a refusal, else the negative answer of the name as written."""
