@@ -131,7 +131,9 @@ class Names:
         if name in self._hosts:
             return self._ordered(self._hosts[name])
         # RFC 6761 §6.3: names under localhost must not be looked up.
-        return (LOOPBACK,) if name == "localhost" or name.endswith(".localhost") else ()
+        if name == "localhost" or name.endswith(".localhost"):
+            return self._ordered((LOOPBACK_V6, LOOPBACK)) if self.order is not None else (LOOPBACK,)
+        return ()
 
     def names_of(self, address: bytes) -> tuple[str, ...]:
         """Return the names that the hosts file gives a packed address: of each of its lines the first, as hosts(5)."""

@@ -137,7 +137,7 @@ def _address(end: str, text: str) -> Filter:
 
     def holds(status: Status) -> bool:
         own = str(status.get(end, "")).rpartition(":")[0].strip("[]").partition("%")[0]
-        if network is not None and (not own or ip_address(own) not in network):
+        if network is not None and (own in ("", "*") or ip_address(own) not in network):
             return False
         return has_port is None or has_port(status)
 

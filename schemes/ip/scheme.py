@@ -14,6 +14,7 @@ from schemefs.net import faults
 from schemefs.net.addresses import ANY_V4, AddressPath, HostPort, parse_numeric, presentation
 from schemefs.net.network_layer import NetworkLayer
 from schemefs.scheme import Caller, Directory, Node, SchemeContext, StaticDirectory, TextFile
+from schemes.ip.destination_order import DestinationOrder
 from schemes.ip.network import Network
 from schemes.ip.protocols import NUMBERS, protocol_number
 from schemes.ip.raw import Filter, RawConversation
@@ -76,6 +77,7 @@ class IpScheme(ConversationScheme):
         self.network = Network(context.timers, context.random, detects_conflicts=True, has_ipv6=True)
         if context.config.stable_secret:
             self.network.stable_secret = context.config.stable_secret
+        context.names.order = DestinationOrder(self.network)
         super().__init__(context, RawProtocol(context, self.network))
         self.network.on_conflict.append(self._address_conflict)
         self._gateway_wanted = context.config.gateway is not None

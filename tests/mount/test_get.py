@@ -238,7 +238,7 @@ def https(module_scheme_mount: SchemeMount, tmp_path_factory: pytest.TempPathFac
     address = f"tls/:443,cert={authority.folder / 'here.pem'}"
     server = subprocess.Popen([*program, address, "--", *responder], stdout=subprocess.PIPE)
     assert server.stdout is not None
-    assert server.stdout.readline() == b"listening on 0.0.0.0:443\n"
+    assert server.stdout.readline() == b"listening on *:443\n"
     yield authority.ca
     server.terminate()
     server.communicate(timeout=10)

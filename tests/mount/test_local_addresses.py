@@ -165,7 +165,7 @@ def refuses_to_connect(path: Path) -> bool:
 
 @pytest.mark.parametrize("datagrams", [False, True])
 def test_nc_listens_on_one_address_and_connects_from_one(tree: Path, datagrams: bool) -> None:
-    option = ["-u", "-w", "1"] if datagrams else []
+    option = ["-u", "-w", "1"] if datagrams else ["-N"]
     server = subprocess.Popen(
         tool(tree, "nc", *option, "-l", "-s", "127.0.0.5", "7304"), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE
     )

@@ -134,7 +134,7 @@ def test_nc_quits_after_the_end_of_stdin(tools: Tools) -> None:
 def test_nc_names_the_peer_on_request(tools: Tools) -> None:
     server = tools.start("nc", "-v", "-l", "-p", "5000")
     assert server.stderr is not None
-    assert server.stderr.readline() == b"listening on 0.0.0.0:5000\n"
+    assert server.stderr.readline() == b"listening on *:5000\n"
     said = tools.run("nc", "-v", "-N", "-n", "-p", "5001", "127.0.0.1", "5000")
     assert said == "connected with 127.0.0.1:5000\n"
     assert server.communicate(timeout=10)[1] == b"connected with 127.0.0.1:5001\n"

@@ -88,7 +88,7 @@ def _usable(network: Network, name: str, shown: str) -> IpInterface:
 def best_source(addresses: AddressTable, destination: bytes, interface: str, next_hop: bytes = b"") -> bytes:
     """Return the source for *destination* on *interface* (RFC 6724 §5); empty: no address has the scope."""
     candidates = [
-        _candidate(owner, address, length)
+        candidate(owner, address, length)
         for owner in addresses.interfaces.values()
         for address, length in owner.addresses
         if len(address) == 16 and (owner.name == interface or not (is_link_local(address) or is_loopback(address)))
@@ -97,7 +97,8 @@ def best_source(addresses: AddressTable, destination: bytes, interface: str, nex
     return chosen.address if chosen is not None else b""
 
 
-def _candidate(owner: IpInterface, address: bytes, length: int) -> Candidate:
+def candidate(owner: IpInterface, address: bytes, length: int) -> Candidate:
+    """Return what RFC 6724 compares of an address of *owner*, of either family."""
     record = owner.v6.autoconfigured.addresses.addresses.get(address)
     if record is None:
         return Candidate(address, length, owner.name)

@@ -6,7 +6,7 @@ import pytest
 
 from schemefs.tools.ss_filter import parse_filter
 
-LISTENER = {"state": "LISTEN", "local": "0.0.0.0:80"}
+LISTENER = {"state": "LISTEN", "local": "*:80"}
 CLIENT = {"state": "ESTABLISHED", "local": "10.0.2.15:50000", "remote": "10.0.2.2:443"}
 SIX = {"state": "TIME_WAIT", "local": "[fe80::1%eth0]:50001", "remote": "[fd00::9]:22"}
 ALL = {"listener": LISTENER, "client": CLIENT, "six": SIX}
@@ -33,7 +33,7 @@ ALL = {"listener": LISTENER, "client": CLIENT, "six": SIX}
         ("dst [fd00::9]:22", "six"),
         ("src fe80::/10", "six"),
         ("src *:80", "listener"),
-        ("src 0.0.0.0", "listener"),
+        ("src 0.0.0.0", ""),
         ("dport = :443 or dport = :22", "client six"),
         ("state established and dport = :22", ""),
         ("state established dport = :443", "client"),
