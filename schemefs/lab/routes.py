@@ -46,19 +46,14 @@ class Ways:
                 return segment
         return None
 
-    def of_router(self, owner: str, uplink: str = "") -> tuple[Route, ...]:
-        """Return a route for each network that a router is not on; *uplink*: its default route leads to this router."""
-        routes = self._to_networks(owner)
-        if uplink and uplink != owner:
-            routes = ((DEFAULT, self._towards(owner, uplink)), *routes)
-        return routes
+    def of_router(self, owner: str) -> tuple[Route, ...]:
+        """Return a route for each network that a router is not on."""
+        return self._to_networks(owner)
 
-    def of_host(self, owner: str, uplink: str = "") -> tuple[Route, ...]:
+    def of_host(self, owner: str) -> tuple[Route, ...]:
         """Return the default route of a host, and a route for each network that is nearer by another gateway."""
         routes = self._to_networks(owner)
-        if uplink:
-            default = self._towards(owner, uplink)
-        elif routes:
+        if routes:
             [(default, _)] = Counter(via for _, via in routes).most_common(1)
         else:  # it is on every link
             default = next((str(gateway) for _, gateway in self._neighbors(owner)), "")
@@ -72,22 +67,6 @@ class Ways:
             if gateway is not None:
                 found.append((str(segment.network), str(gateway)))
         return tuple(found)
-
-    def _towards(self, owner: str, router: str) -> str:
-        """Return the gateway of *owner* on the shortest way to a router."""
-        for name, gateway in self._neighbors(owner):
-            if name == router:
-                return str(gateway)
-        own = [
-            distances
-            for segment, distances in zip(self._segments, self._distances, strict=True)
-            if router in segment.ends
-        ]
-        nearest = min(
-            own,
-            key=lambda distances: min(distances.get(name, len(self._routers)) for name, _ in self._neighbors(owner)),
-        )
-        return str(self._gateway(owner, nearest))
 
     def _neighbors(self, owner: str) -> list[tuple[str, IPv4Address]]:
         """Return the routers on the links of *owner*, with their addresses there."""

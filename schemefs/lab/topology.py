@@ -67,7 +67,7 @@ class Router:
 
 @dataclass(frozen=True, slots=True)
 class Topology:
-    """Hosts, routers and links in the order of their description. The first router is the way to the internet."""
+    """Hosts, routers and links in the order of their description. *internet*: hosts have the machine's network too."""
 
     hosts: tuple[Host, ...]
     routers: tuple[Router, ...]
@@ -135,7 +135,6 @@ class Topology:
         routers = [router.name for router in description.routers]
         ways = Ways(segments, routers)
         _check_connected(description, ways)
-        uplink = routers[0] if description.internet else ""
         given = {owner.name: _given_routes(owner, segments) for owner in description.owners}
         return cls(
             hosts=tuple(
@@ -145,11 +144,11 @@ class Topology:
                     host.directory,
                     host.env,
                     host.guest,
-                    _merged(given[host.name], ways.of_host(host.name, uplink)),
+                    _merged(given[host.name], ways.of_host(host.name)),
                 )
                 for host in description.hosts
             ),
-            routers=tuple(Router(name, _merged(given[name], ways.of_router(name, uplink))) for name in routers),
+            routers=tuple(Router(name, _merged(given[name], ways.of_router(name))) for name in routers),
             links=tuple(_links(description, segments)),
             seed=description.seed,
             internet=description.internet,

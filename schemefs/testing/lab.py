@@ -23,6 +23,7 @@ import pytest
 from schemefs.command.mountpoint import check_fuse
 from schemefs.errors import StartError
 from schemefs.lab import report as reports
+from schemefs.lab import way_out
 from schemefs.lab.report import LabReport, LinkReport
 from schemefs.lab.report_text import report_text
 from schemefs.lab.requirements import ForbiddenError, check_tun
@@ -127,7 +128,7 @@ class Lab:
             topology = Topology.from_file(topology)
         running = RunningLab(topology)
         try:
-            _check_devices()
+            _check_machine(topology)
             running.start()
         except ForbiddenError as error:
             pytest.skip(f"no lab on this machine: {error}")
@@ -199,9 +200,11 @@ class Lab:
         return self._running
 
 
-def _check_devices() -> None:
+def _check_machine(topology: Topology) -> None:
     check_tun()
     try:
         check_fuse()
+        if topology.internet:
+            way_out.check()
     except StartError as error:
         raise ForbiddenError(str(error)) from None

@@ -37,7 +37,6 @@ def labs(draw: st.DrawFn) -> Description:
             DescribedLink(tuple(link), network=network.format(number))
             for number, (link, network) in enumerate(zip(links, networks, strict=True), 1)
         ),
-        internet=draw(st.booleans()),
     )
 
 

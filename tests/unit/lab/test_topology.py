@@ -185,14 +185,6 @@ def test_given_routes_come_first_and_replace(described):
     assert lab.hosts[0].routes == (("198.51.100.0/24", "10.9.1.9"), ("default", "10.9.1.8"))
 
 
-def test_the_way_to_the_internet_is_the_first_router(described):
-    lab = described(CHAIN.replace("seed = 7", "internet = true"))
-    assert [router.routes[0] for router in lab.routers] == [
-        ("10.9.3.0/24", "10.9.2.2"), ("default", "10.9.2.1"), ("default", "10.9.3.1"),
-    ]  # fmt: skip
-    assert lab.hosts[1].routes == (("default", "10.9.4.1"),)
-
-
 def test_a_host_between_two_routers_takes_the_nearer(described):
     lab = described("""
 [host.both]
