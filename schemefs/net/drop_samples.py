@@ -14,8 +14,9 @@ KEPT: Final = 64  # octets of each sample: enough for all headers
 _SHOWN: Final = 34
 _ETHERNET: Final = Struct(">6s6sH")
 _IPV4: Final = Struct(">BBHHHBBH4s4s")
+_IPV6: Final = Struct(">4xHBx16s16s")
 _PORTS: Final = Struct(">HH")
-_NAMES: Final = {1: "icmp", 2: "igmp", 6: "tcp", 17: "udp"}
+_NAMES: Final = {1: "icmp", 2: "igmp", 6: "tcp", 17: "udp", 58: "icmpv6"}
 
 
 class DropSamples:
@@ -48,8 +49,10 @@ def _frame_words(octets: bytes) -> str:
 
 
 def _datagram_words(octets: bytes) -> str:
+    if len(octets) >= _IPV6.size and octets[0] >> 4 == 6:
+        return _ipv6_words(octets)
     if len(octets) < _IPV4.size or octets[0] >> 4 != 4:
-        return "no IPv4"
+        return "no IP"
     version_ihl, _, _, _, fragment, _, protocol, _, source, destination = _IPV4.unpack_from(octets)
     words = f"{presentation(source)} > {presentation(destination)} {_NAMES.get(protocol, f'protocol {protocol}')}"
     start = (version_ihl & 15) * 4
@@ -57,5 +60,15 @@ def _datagram_words(octets: bytes) -> str:
         return f"{words} fragment at {(fragment & 0x1FFF) * 8}"
     if protocol in (6, 17) and len(octets) >= start + 4:
         local, remote = _PORTS.unpack_from(octets, start)
+        return f"{words} {local} > {remote}"
+    return words
+
+
+def _ipv6_words(octets: bytes) -> str:
+    """Describe an IPv6 datagram; what is behind extension headers is not looked at."""
+    _, protocol, source, destination = _IPV6.unpack_from(octets)
+    words = f"{presentation(source)} > {presentation(destination)} {_NAMES.get(protocol, f'protocol {protocol}')}"
+    if protocol in (6, 17) and len(octets) >= _IPV6.size + _PORTS.size:
+        local, remote = _PORTS.unpack_from(octets, _IPV6.size)
         return f"{words} {local} > {remote}"
     return words

@@ -17,6 +17,7 @@ from schemefs.net.addresses import host_port_text
 from schemes.ip import wire
 from schemes.ip.forwarding import Forwarder
 from schemes.ip.seen_segments import SeenSegments
+from schemes.ip.v6.ipv6_forwarder import Ipv6Forwarder
 
 if TYPE_CHECKING:
     from schemefs.net.offload import Offload
@@ -25,7 +26,10 @@ if TYPE_CHECKING:
 _TCP: Final = 6
 # Of IP: flags and fragment offset, protocol, both addresses; of TCP: ports, sequence number, data offset, flags.
 _HEADERS: Final = Struct("!6xHxB2x8s4sI4xBB")
+_SEGMENT: Final = Struct("!4sI4xBB")  # of TCP alone
 _HEADER_LENGTH: Final = 20  # of IP without options, and of TCP
+_HEADER_LENGTH_V6: Final = 40
+_NEXT_HEADER_V6: Final = 6  # where the number of the protocol is
 _FRAGMENT: Final = wire.MORE_FRAGMENTS | wire.OFFSET
 _MODULUS: Final = 1 << 32
 _FIN: Final = 1
@@ -146,6 +150,16 @@ class ForwardedFlows:
                 return
         self._take(key, sequence, flags, max(0, octets), size, now)
 
+    def datagram6_passes(self, datagram: memoryview, offload: Offload, now: float) -> None:
+        """Do the same for a datagram of IPv6 without extension headers."""
+        length = len(datagram) - _HEADER_LENGTH_V6
+        if length < _HEADER_LENGTH or datagram[_NEXT_HEADER_V6] != _TCP:
+            return
+        ports, sequence, data_offset, flags = _SEGMENT.unpack_from(datagram, _HEADER_LENGTH_V6)
+        size = offload.gso_size if offload.gso_type else 0
+        octets = max(0, length - (data_offset >> 2 & 0x3C))
+        self._take(bytes(datagram[8:40]) + ports, sequence, flags, octets, size, now)
+
     def _take(self, key: bytes, sequence: int, flags: int, octets: int, size: int, now: float) -> None:
         """Count a segment that is not simply the next."""
         found = self._by_key.get(key)
@@ -166,7 +180,8 @@ class ForwardedFlows:
     def _begin(self, key: bytes, flags: int, now: float) -> tuple[ForwardedFlow, SeenSegments, bool]:
         """Add a connection: its client is the sender of this segment, unless that is SYN-ACK."""
         by_client = not (flags & _SYN and flags & _ACK)
-        reverse = key[4:8] + key[:4] + key[10:12] + key[8:10]
+        half = len(key) // 2 - 2
+        reverse = key[half:-4] + key[:half] + key[-2:] + key[-4:-2]
         client, server = (key, reverse) if by_client else (reverse, key)
         flow = ForwardedFlow(_end(client), _end(server), now)
         if flags & _SYN and by_client:
@@ -179,7 +194,7 @@ class ForwardedFlows:
 
 
 def _end(key: bytes) -> str:
-    return host_port_text(key[:4], int.from_bytes(key[8:10], "big"))
+    return host_port_text(key[: len(key) // 2 - 2], int.from_bytes(key[-4:-2], "big"))
 
 
 class ObservedForwarder(Forwarder):
@@ -197,3 +212,20 @@ class ObservedForwarder(Forwarder):
         """Count the segment in its connection, then forward."""
         self._flows.datagram_passes(datagram, header_length, offload, now)
         super().forward(datagram, header_length, offload, now, to_group=to_group)
+
+
+class ObservedIpv6Forwarder(Ipv6Forwarder):
+    """The same for IPv6."""
+
+    __slots__ = ("_flows",)
+
+    def __init__(self, network: Network, flows: ForwardedFlows) -> None:
+        super().__init__(network)
+        self._flows = flows
+
+    def forward(  # type: ignore[override]
+        self, datagram: memoryview, source: bytes, destination: bytes, offload: Offload, now: float, *, to_group: bool
+    ) -> None:
+        """Count the segment in its connection, then forward."""
+        self._flows.datagram6_passes(datagram, offload, now)
+        super().forward(datagram, source, destination, offload, now, to_group=to_group)

@@ -18,7 +18,7 @@ from schemes.ip import wire
 from schemes.ip.addresses import LOOPBACK, AddressTable
 from schemes.ip.counters import IpCounters
 from schemes.ip.dead_gateways import DeadGateways
-from schemes.ip.forwarded_flows import ForwardedFlows, ObservedForwarder
+from schemes.ip.forwarded_flows import ForwardedFlows, ObservedForwarder, ObservedIpv6Forwarder
 from schemes.ip.forwarding import Forwarder
 from schemes.ip.hop import Hop
 from schemes.ip.identification import Identifications
@@ -166,8 +166,14 @@ class Network:
             return
         is_enabled = self.forwarder.enabled
         self.flows = ForwardedFlows() if on else None
-        self.forwarder = Forwarder(self) if self.flows is None else ObservedForwarder(self, self.flows)
-        self.forwarder.enabled = is_enabled
+        if self.flows is None:
+            self.forwarder, self.forwarder6 = Forwarder(self), Ipv6Forwarder(self)
+        else:
+            self.forwarder, self.forwarder6 = (
+                ObservedForwarder(self, self.flows),
+                ObservedIpv6Forwarder(self, self.flows),
+            )
+        self.forwarder.enabled = self.forwarder6.enabled = is_enabled
 
     def is_local(self, address: bytes) -> bool:
         """Return whether *address* is a local address (127/8 included)."""

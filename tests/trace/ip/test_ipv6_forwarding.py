@@ -104,6 +104,20 @@ def test_without_forwarding_it_is_not_ours() -> None:
     assert router.dropped == {"not_ours": 1}
 
 
+def test_its_connections_are_observed_where_that_is_asked_for() -> None:
+    """`netcfg/stats/flows`: the same lines as for IPv4."""
+    router = Router6()
+    router.network.observe_flows(True, 0.0)
+    there, back = (b"\x9c\x40\0\x50", b"\0\x50\x9c\x40")
+    for source, destination, ports, flags in ((PEER6, BEHIND, there, 2), (BEHIND, PEER6, back, 0x12)):
+        segment = ports + bytes(8) + bytes((0x50, flags)) + bytes(6)
+        router.receives6(datagram6(segment, source, destination, 6))
+    assert router.network.flows is not None
+    (line,) = router.network.flows
+    assert line.startswith("client=[fd00::2]:40000 server=[2001:db8:2::9]:80 state=open")
+    assert len(router.second.sent) == 1
+
+
 # Path MTU
 
 

@@ -25,8 +25,13 @@ def ip(protocol, payload, **fields):
         (ip(1, b"x" * 8), "10.0.2.2 > 10.0.2.15 icmp, 28 octets: 45"),
         (ip(200, b"x" * 8), "10.0.2.2 > 10.0.2.15 protocol 200, 28 octets: 45"),
         (ip(17, b"x" * 8, offset=185), "10.0.2.2 > 10.0.2.15 udp fragment at 1480, 28 octets: 45"),
-        (b"\x60" + bytes(39), "no IPv4, 40 octets: 60"),
-        (b"", "no IPv4, 0 octets: "),
+        (b"\x60" + bytes(38), "no IP, 39 octets: 60"),
+        (
+            b"\x60" + bytes(5) + b"\x06" + bytes(17) + bytes(15) + b"\x01\0\x09\0\x50",
+            ":: > ::1 tcp 9 > 80, 44 octets: 60",
+        ),
+        (b"\x60" + bytes(5) + b"\x3a" + bytes(33), ":: > :: icmpv6, 40 octets: 60"),
+        (b"", "no IP, 0 octets: "),
     ],
 )
 def test_a_datagram_in_words(octets, words):
