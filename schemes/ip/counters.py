@@ -48,6 +48,7 @@ REASONS: Final = {
     "nd_bad_address": "in_discards",
     "nd_bad_option": "in_discards",
     "nd_fragmented": "in_discards",
+    "nd_rate": "in_discards",  # more advertisements and redirects than routers send
     "unneeded_nd": "in_discards",  # about no address of this host, and no neighbor that is in the table
     "misplaced_hop_by_hop": "in_header_errors",
     "truncated_extension": "in_truncated",

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from schemes.ip.v6.router_discovery import LearnedRoute
 
 _ALERT: Final = Struct(">BBBBHBB")  # RFC 2711: router alert for MLD, then two octets of padding
+BURST: Final = 32  # messages of routers that are taken at once
+RATE: Final = 10.0  # and a second from then on: hosts hear some in ten minutes, so more of them are a flood
 _HOST_PREFIX: Final = 128  # a prefix says nothing about the link (RFC 5942): its L flag does, as a route
 
 
@@ -48,6 +50,8 @@ class AutoconfiguredInterface:
         "_groups_due",
         "_interface",
         "_is_accepting",  # whether advertisements have an effect now
+        "_room",  # messages of routers that would be taken now, as of `_room_at`
+        "_room_at",
         "_text_due",  # notifies readers of the `ra` file once per burst
         "accepts",  # the setting: whether advertisements have an effect on a host
         "addresses",
@@ -67,6 +71,7 @@ class AutoconfiguredInterface:
         self.timers = interface.network.timers
         self.random = interface.network.random
         self.accepts = True
+        self._room, self._room_at = float(BURST), 0.0
         self.advertised: AdvertisedRouter | None = None
         self._is_accepting = False
         self.routers = RouterDiscovery(self)
@@ -277,6 +282,15 @@ class AutoconfiguredInterface:
             self._send(source, ALL_NODES, message, now)
 
     # From the interface
+
+    def has_room(self, now: float) -> bool:
+        """Take a message of a router from the budget: it may change routes, which every path looks up again."""
+        self._room = min(BURST, self._room + (now - self._room_at) * RATE)
+        self._room_at = now
+        if self._room < 1:
+            return False
+        self._room -= 1
+        return True
 
     def receive_advertisement(self, message: RouterAdvertisement, source: bytes, now: float) -> None:
         """Take a checked router advertisement."""

@@ -24,6 +24,9 @@ def receive_router_advertisement(
 ) -> None:
     """Take a router advertisement (RFC 4861 §6.1.2); a router ignores it."""
     del headers
+    if not interface.v6.autoconfigured.has_room(now):
+        interface.counters.drop("nd_rate", message)
+        return
     try:
         told = nd_messages.parse_router_advertisement(message, source, destination, hop_limit)
     except BadMessageError as error:
@@ -71,6 +74,9 @@ def receive_redirect(
 ) -> None:
     """Take a redirect (RFC 4861 §8.1); a router ignores it."""
     del headers
+    if not interface.v6.autoconfigured.has_room(now):
+        interface.counters.drop("nd_rate", message)
+        return
     try:
         told = nd_messages.parse_redirect(message, source, destination, hop_limit)
     except BadMessageError as error:

@@ -13,7 +13,7 @@ from schemefs.net.zones import with_zone, without_zone
 from schemefs.timers import Timers
 from schemes.ip import ethernet
 from schemes.ip.network import Network
-from schemes.ip.v6 import mld_messages, nd_messages, wire
+from schemes.ip.v6 import autoconfigured_interface, mld_messages, nd_messages, wire
 from schemes.ip.v6.nd_messages import NeighborAdvertisement, Redirect, RouterAdvertisement
 from schemes.ip.v6.nd_options import NameServers, Options, Prefix
 from schemes.ip.v6.scopes import ALL_NODES, ANY, solicited_node
@@ -302,6 +302,19 @@ def test_a_flood_of_advertisements_costs_bounded_memory() -> None:
     assert len(host.eth0.addresses) <= 17
     assert len(list(host.network.routes.list())) <= 48
     assert len(host.eth0.v6.neighbor_table) <= 16 + 1
+
+
+def test_a_flood_of_advertisements_and_redirects_costs_bounded_time() -> None:
+    host = Host(detects_conflicts=False)
+    for number in range(1000):
+        host.now = number / 1000
+        host.advertised()
+        host.receives(nd_messages.build_redirect(Redirect(TWO, FAR, MACS[TWO], b"")), ONE, LINK_LOCAL)
+    taken = autoconfigured_interface.BURST + autoconfigured_interface.RATE
+    assert 2000 - taken <= host.dropped["nd_rate"] <= 2000 - taken + 2
+    host.now = 10.0
+    host.advertised(TWO)
+    assert len(host.eth0.v6.autoconfigured.routers.routers) == 2
 
 
 def test_an_address_that_is_still_probed_asks_for_no_neighbor() -> None:
