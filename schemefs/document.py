@@ -21,6 +21,8 @@
     addresses = ["10.0.2.15/24"]      # the preferred source first
     neighbors = ["10.0.2.9 52-55-0a-00-02-09"]
     impair = ["loss 1% delay 20ms"]
+    ra = "temporary on"               # settings of `ifaces/eth0/ra` that are not the defaults: accept off, temporary on
+    advertise = "prefix fd00:1::/64"  # IPv6 as a router
 
     [log]
     level = "info"
@@ -69,6 +71,8 @@ class InterfaceDocument:
     addresses: tuple[str, ...] = ()
     neighbors: tuple[str, ...] = ()
     impair: tuple[str, ...] = ()
+    ra: str = ""
+    advertise: str = ""
 
     @property
     def device(self) -> tuple[str, Mapping[str, object]]:
@@ -160,7 +164,7 @@ def interface_document(name: str, values: Any, tables: Tables) -> InterfaceDocum
         message = f"{name!r} is not a name of an interface: up to 15 letters, digits, dots and hyphens, such as eth1"
         raise ValueError(message)
     like: dict[str, Any] = {"mac": "", "mtu": 0, "state": "", "dhcp": False}
-    like |= {"addresses": [], "neighbors": [], "impair": []}
+    like |= {"addresses": [], "neighbors": [], "impair": [], "ra": "", "advertise": ""}
     if name == LOOPBACK:
         check_table(values, like, where)
         return InterfaceDocument(**{"driver": LOOPBACK_DRIVER, "addresses": ("127.0.0.1/8",), **_frozen(values)})

@@ -12,6 +12,7 @@ from schemes.netcfg.grammar import parse_domain
 from schemes.netcfg.rendering import NOT_CONFIGURED
 
 if TYPE_CHECKING:
+    from schemefs.net.autoconfigured import Autoconfigured
     from schemefs.net.network_layer import Interface
     from schemefs.scheme import Caller, SchemeContext
 
@@ -57,11 +58,7 @@ class RouterFile(CommandFile):
         return "".join(f"{line}\n" for line in lines).encode()
 
     def _parse_setting(self, line: str) -> Command:
-        name, _, value = line.partition(" ")
-        if name not in ("accept", "temporary") or value.strip() not in _SWITCHES:
-            message = f"{line!r} is not a setting; there are: accept on, accept off, temporary on, temporary off"
-            raise ValueError(message)
-        on = _SWITCHES[value.strip()]
+        name, on = parse_setting(line)
 
         def apply(now: float) -> None:
             given = self._interface.autoconfigured
@@ -93,6 +90,26 @@ class AdvertiseFile(CommandFile):
             self.changed()
 
         return apply
+
+
+def settings_text(given: Autoconfigured) -> str:
+    """Return the settings that are not the defaults, for the document: `accept off, temporary on`."""
+    return ", ".join(["accept off"] * (not given.accepts) + ["temporary on"] * given.temporary)
+
+
+def parse_settings(text: str) -> dict[str, bool]:
+    """Return the value of each setting in the document's text. ValueError: one is unknown."""
+    lines = [line.strip() for line in text.split(",")] if text else []
+    return {"accept": True, "temporary": False, **dict(map(parse_setting, lines))}
+
+
+def parse_setting(line: str) -> tuple[str, bool]:
+    """Return the name and the value of one setting."""
+    name, _, value = line.partition(" ")
+    if name not in ("accept", "temporary") or value.strip() not in _SWITCHES:
+        message = f"{line!r} is not a setting; there are: accept on, accept off, temporary on, temporary off"
+        raise ValueError(message)
+    return name, _SWITCHES[value.strip()]
 
 
 def advertised_line(router: AdvertisedRouter) -> str:

@@ -18,6 +18,7 @@ from schemefs.document import LOOPBACK, LOOPBACK_DRIVER, Document, InterfaceDocu
 from schemefs.errors import SchemeError
 from schemefs.held_octets import limit_text
 from schemefs.net.addresses import mac_text, presentation
+from schemes.netcfg.advertised import advertised_line, settings_text
 from schemes.netcfg.log_levels import current_levels
 from schemes.netcfg.plan import Plan
 from schemes.netcfg.rendering import rule_line
@@ -105,6 +106,7 @@ class Configuration:
         )
 
     def _interface(self, interface: Interface) -> InterfaceDocument:
+        router = interface.autoconfigured.advertised
         described = InterfaceDocument(
             driver=LOOPBACK_DRIVER,
             mac=mac_text(interface.mac) if interface.mac else "",
@@ -122,6 +124,8 @@ class Configuration:
                 if entry.state == "PERMANENT"
             ),
             impair=tuple(map(str, interface.impairments)),
+            ra=settings_text(interface.autoconfigured),
+            advertise=advertised_line(router) if router is not None else "",
         )
         for config in self._context.config.interfaces:
             if config.name == interface.name:

@@ -14,6 +14,7 @@ from schemefs.document import Document, InterfaceDocument
 from schemefs.held_octets import parse_limit
 from schemefs.net.addresses import parse_unicast_mac, presentation
 from schemefs.net.impairment import AnyImpairment, parse_impairments
+from schemes.netcfg.advertised import parse_advertised, parse_settings
 from schemes.netcfg.grammar import (
     Rule,
     parse_domain,
@@ -30,6 +31,7 @@ from schemes.netcfg.log_levels import level_lines, parse_level
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from schemefs.net.autoconfigured import AdvertisedRouter
     from schemefs.net.network_layer import Interface, NetworkLayer, RouteEntry
     from schemefs.scheme import SchemeContext
     from schemes.netcfg.dhcp import Dhcp
@@ -46,6 +48,8 @@ class _Target:
     neighbors: dict[bytes, bytes]
     impairments: tuple[AnyImpairment, ...]
     dhcp: bool
+    settings: dict[str, bool]  # of router advertisements
+    advertised: AdvertisedRouter | None
 
 
 class Plan:
@@ -139,6 +143,8 @@ def _target(name: str, document: InterfaceDocument) -> _Target:
             neighbors=dict(map(parse_neighbor, document.neighbors)),
             impairments=parse_impairments(list(document.impair)),
             dhcp=document.dhcp,
+            settings=parse_settings(document.ra),
+            advertised=parse_advertised(document.advertise) if document.advertise else None,
         )
     except ValueError as error:
         message = f"interface.{name}: {error}"
@@ -146,7 +152,7 @@ def _target(name: str, document: InterfaceDocument) -> _Target:
 
 
 def _settle(interface: Interface, target: _Target, dhcp: Dhcp, now: float) -> None:
-    """Hardware address, MTU, state, impairments."""
+    """Hardware address, MTU, state, impairments, and what routers give or are given."""
     if target.mac and target.mac != interface.mac:
         interface.set_mac(target.mac, now)
     if target.mtu and target.mtu != dhcp.configured_mtu(interface):
@@ -155,6 +161,13 @@ def _settle(interface: Interface, target: _Target, dhcp: Dhcp, now: float) -> No
         interface.set_up(target.is_up, now)
     if target.impairments != tuple(interface.impairments):
         interface.impair(target.impairments, now)
+    given = interface.autoconfigured
+    if target.settings["accept"] != given.accepts:
+        given.set_accepts(target.settings["accept"], now)
+    if target.settings["temporary"] != given.temporary:
+        given.set_temporary(target.settings["temporary"], now)
+    if target.advertised != given.advertised:
+        given.advertise(target.advertised, now)
 
 
 def _remove_addresses(interface: Interface, wanted: list[tuple[bytes, int]], dhcp: Dhcp, now: float) -> None:

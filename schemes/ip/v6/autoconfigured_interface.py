@@ -137,6 +137,7 @@ class AutoconfiguredInterface:
         """Accept advertisements from now on, or forget what they gave."""
         self.accepts = on
         self.settle(now)
+        self._interface.network.notify("config")
 
     @property
     def temporary(self) -> bool:
@@ -147,6 +148,7 @@ class AutoconfiguredInterface:
         """Form temporary addresses, or remove them."""
         self.addresses.set_temporary(on, now)
         self.advertisement_received()
+        self._interface.network.notify("config")
 
     def advertise(self, router: AdvertisedRouter | None, now: float) -> None:
         """Advertise *router* from now on; None: stop. EOPNOTSUPP: the medium has no link-local addresses."""
@@ -156,6 +158,7 @@ class AutoconfiguredInterface:
                 errno.EOPNOTSUPP, f"{self.name} has no hardware address, so it has no hosts to advertise to"
             )
         was_on, self.advertised = self.advertised is not None, router
+        network.notify("config")
         group = self._zoned(ALL_ROUTERS)
         if router is None:
             self.advertiser.stop(now)

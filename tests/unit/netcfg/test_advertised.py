@@ -73,6 +73,21 @@ def test_the_list_of_addresses_has_more_of_ipv6(netcfg) -> None:
     assert netcfg.cat("iface/eth0/addr") == "10.0.2.15/24\n2001:db8::1/64\n"
 
 
+def test_the_configuration_has_what_is_not_the_default(netcfg) -> None:
+    before = netcfg.cat("config")
+    assert "ra =" not in before
+    netcfg.echo("accept off\ntemporary on", "ifaces/eth0/ra")
+    netcfg.echo("prefix 2001:db8:1::/64", "ifaces/eth0/advertise")
+    text = netcfg.cat("config")
+    assert 'ra = "accept off, temporary on"\nadvertise = "prefix 2001:db8:1::/64 lifetime 1800 ' in text
+    netcfg.echo(before, "config")
+    assert netcfg.cat("ifaces/eth0/ra").startswith("accept on\ntemporary off\n")
+    assert netcfg.cat("ifaces/eth0/advertise") == "off\n"
+    netcfg.echo(text, "config")
+    assert netcfg.cat("config") == text
+    refused(netcfg, text.replace("temporary on", "privacy"), "config", "'privacy' is not a setting")
+
+
 NETWORKS = st.integers(0, 2**61 - 1).map(lambda number: (0x2 << 60 | number).to_bytes(8, "big") + bytes(8))
 ROUTERS = st.builds(
     AdvertisedRouter,
