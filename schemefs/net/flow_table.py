@@ -4,9 +4,13 @@ A seed shall lose the same packets of a flow in every run, whatever else is on t
 has a key of its own, of what repeats:
 
     a flow     protocol, both addresses, the port of the service, and how many flows with these came before
-    a frame    TCP with text, SYN or FIN: its offset from the initial sequence number, and which transmission it is
+    a frame    TCP with text, SYN or FIN: the cell of 4 KiB of the stream in which it begins, and which new segment
+               there it is; a retransmission: its offset from the initial sequence number, and its number
                TCP without: its acknowledgment number, relative, and which with this number it is
                others: which frame of the flow and direction it is
+
+A cell, and not the offset, because a sender may cut the stream at another place in the next run: all offsets after it
+are then others, but each cell still loses its first, second… segment.
 
 The port of a client, initial sequence numbers and ICMP identifiers differ from run to run: they are in no key.
 """
@@ -25,6 +29,7 @@ if TYPE_CHECKING:
 
 MOST_FLOWS: Final = 4096  # the one that was used least recently makes room; should it return, it counts as a new flow
 MOST_RETRANSMITTED: Final = 4096  # offsets of one flow and direction that are counted
+CELL_BITS: Final = 12
 FIRST_DYNAMIC_PORT: Final = 32768  # Linux and this stack begin there; others at 49152 (RFC 6335)
 
 _SYN: Final = 2
@@ -115,8 +120,10 @@ class FlowDirection:
         "_ack",  # the last acknowledgment number of a segment without text, as an offset
         "_ack_base",  # the first acknowledgment number
         "_ack_count",  # segments without text that had `_ack`
+        "_cell",  # the cell in which the last new segment began
         "_frames",  # seen
         "_highest",  # offset after the highest octet that was seen
+        "_in_cell",  # new segments that began in `_cell`, before the last
         "_retransmitted",  # offset -> transmissions after the first
         "base",  # initial sequence number, or the first seen; None: none yet
         "counts",  # rule -> frames that met its conditions
@@ -132,6 +139,8 @@ class FlowDirection:
         self._ack_base: int | None = None
         self._ack = -1
         self._ack_count = 0
+        self._cell = -1
+        self._in_cell = 0
         self._frames = 0
         self._highest = 0
         self._retransmitted: dict[int, int] = {}
@@ -148,15 +157,25 @@ class FlowDirection:
         if self.base is None or (fields.flags & _SYN and fields.sequence != self.base):
             self.base, self._highest, self._retransmitted = fields.sequence, 0, {}
         offset = self._highest + (fields.sequence - self.base - self._highest + _HALF) % _SPACE - _HALF
-        nth = 0
-        if offset < self._highest:
-            nth = self._retransmitted.pop(offset, 0) + 1
-            self._retransmitted[offset] = nth
-            if len(self._retransmitted) > MOST_RETRANSMITTED:
-                del self._retransmitted[next(iter(self._retransmitted))]
+        is_new = offset >= self._highest
         length = fields.payload + bool(fields.flags & _SYN) + bool(fields.flags & _FIN)
         self._highest = max(self._highest, offset + length)
-        return (nth << 50 | offset & (1 << 48) - 1) << 2 | 2, not nth
+        if is_new:
+            return self._new_segment(offset) << 2 | 2, True
+        return self._retransmission(offset) << 2 | 3, False
+
+    def _new_segment(self, offset: int) -> int:
+        cell = offset >> CELL_BITS
+        self._in_cell = self._in_cell + 1 if cell == self._cell else 0
+        self._cell = cell
+        return cell << CELL_BITS | self._in_cell
+
+    def _retransmission(self, offset: int) -> int:
+        nth = self._retransmitted.pop(offset, 0) + 1
+        self._retransmitted[offset] = nth
+        if len(self._retransmitted) > MOST_RETRANSMITTED:
+            del self._retransmitted[next(iter(self._retransmitted))]
+        return nth << 48 | offset & (1 << 48) - 1
 
     def _acknowledgment(self, fields: FrameFields) -> int:
         ack = (fields.acknowledgment - (self._ack_base or 0)) % _SPACE

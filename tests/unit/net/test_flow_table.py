@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterable
+from itertools import pairwise
 
 import pytest
 
@@ -106,6 +107,24 @@ def test_an_acknowledgment_is_known_by_its_number() -> None:
     ]
     assert lost[0] == lost[1]
     assert 40 < len(lost[0]) < 80
+
+
+def test_a_short_segment_moves_what_is_lost_by_one_segment_at_most() -> None:
+    """The second sender cuts the stream at another place once: all offsets after it are others."""
+    lost: list[list[int]] = []
+    for short in (MSS, MSS // 2):
+        run = Run("loss 5% seed 7", short)
+        run.opens()
+        starts = [1 + number * MSS for number in range(700)]
+        starts = starts[:5] + [start + short - MSS for start in starts[5:]]
+        frames = [run.segment(ACK, start, bytes(end - start)) for start, end in pairwise(starts)]
+        run.ends.out(*frames)
+        arrived = set(run.ends.sent_on())
+        lost.append([start for start, octets in zip(starts, frames, strict=False) if octets not in arrived])
+    near = [start for start in lost[0] if any(abs(start - other) <= MSS for other in lost[1])]
+    assert len(lost[0]) > 20
+    assert len(near) >= 0.9 * len(lost[0])
+    assert len(lost[1]) <= 1.1 * len(lost[0])
 
 
 def test_sequence_numbers_may_wrap() -> None:
