@@ -324,7 +324,7 @@ def _accept(session: Session, call: Call, flags: int) -> Result:
         os.set_blocking(descriptor, not flags & kernel_socket.SOCK_NONBLOCK)
         made = Socket("tcp", os.getxattr(descriptor, "user.conversation").decode().rpartition("/")[2], found.family)
         made.state = State.CONNECTED
-        session.tree.command("tcp", made.number, f"owner {call.owner}")
+        session.tree.name_owner(made.number, call.owner)
         made.values = {key: value for key, value in found.values.items() if key[1] not in (20, 21)}
         made.bound = sockaddr.parse(os.getxattr(descriptor, "user.local").decode())
         made.remote = sockaddr.parse(os.getxattr(descriptor, "user.remote").decode())

@@ -41,7 +41,6 @@ class Socket:
         "lock",
         "number",
         "protocol",
-        "reader",
         "remote",
         "reported_error",
         "settings",
@@ -61,7 +60,6 @@ class Socket:
         self.settings: dict[str, str] = {}  # of the conversation, once there is an engine
         self.values: dict[tuple[int, int], bytes] = {}  # of setsockopt(2)
         self.lock = threading.RLock()  # changes of the state
-        self.reader = threading.Lock()  # one call at a time looks at the queue and then reads
 
     @property
     def name(self) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -31,7 +31,8 @@ class Tree:
         clone = os.open("clone", os.O_RDWR | os.O_CLOEXEC, dir_fd=directory)
         try:
             number = os.read(clone, 32).decode().strip()
-            os.write(clone, f"owner {owner}".encode())
+            with suppress(OSError):  # a name for ss(8), no more
+                os.write(clone, f"owner {owner}".encode())
             flags = os.O_RDWR | os.O_CLOEXEC | (os.O_NONBLOCK if nonblocking else 0)
             return os.open(f"{number}/data", flags, dir_fd=directory), number
         finally:
@@ -48,6 +49,11 @@ class Tree:
     def exists(self, name: str) -> bool:
         """Return whether there is a conversation of that name, such as `tcp/7`."""
         return (self.path / name).exists()
+
+    def name_owner(self, number: str, owner: str) -> None:
+        """Name the process of an accepted connection, PID NAME, for ss(8)."""
+        with suppress(OSError):  # the connection has ended already
+            self.command("tcp", number, f"owner {owner}")
 
     @contextmanager
     def ctl(self, protocol: str, number: str) -> Iterator[int]:

@@ -310,6 +310,16 @@ def event_loop():
     asyncio.run(main())
 
 
+def an_odd_name_of_the_process():
+    before = open("/proc/self/comm").read().rstrip("\n")
+    libc.prctl(15, b"a b\n(7) \xff x", 0, 0, 0)
+    client, accepted = pair()
+    with client, accepted:
+        client.sendall(b"works")
+        print(accepted.recv(10))
+    libc.prctl(15, before.encode(), 0, 0, 0)
+
+
 def bad_arguments():
     client, accepted = pair()
     with client, accepted:
