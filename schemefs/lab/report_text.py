@@ -20,6 +20,7 @@ from schemefs.lab.router_files import DirectionReport, FlowReport, ImpairReport
 
 MOST_FLOWS: Final = 20  # lines; those with most retransmissions are shown
 _SUFFIXES: Final = ("B", "kB", "MB", "GB", "TB")
+_HARMLESS: Final = ("ip unneeded_", "ip group_not_joined")  # of a router: frames for other hosts of a segment
 _SAID_ELSEWHERE: Final = ("frames", "octets", "held", "dropped_by_rule", "held_by_rule")
 
 
@@ -49,8 +50,9 @@ def _lines(report: LabReport) -> Iterator[str]:
     for link in report.links:
         yield from _link_lines(link)
     for router, drops in report.drops.items():
-        if drops:
-            yield f"{router}: dropped {_counts(drops)}"
+        shown_drops = {reason: count for reason, count in drops.items() if not reason.startswith(_HARMLESS)}
+        if shown_drops:
+            yield f"{router}: dropped {_counts(shown_drops)}"
     shown = list(report.flows)
     if len(shown) > MOST_FLOWS:
         worst = sorted(shown, key=_retransmitted, reverse=True)[:MOST_FLOWS]
