@@ -15,12 +15,7 @@ from tests.support.ordinary_user import USER
 from tests.support.run_as_user import Done, run_as_user
 
 SUITE = Path(__file__).parents[2] / "examples/bad_localhost"
-WITHOUT = (
-    "cacheprovider",
-    "schemefs",
-    "hypothesispytest",
-    "xdist",
-)  # plugins: their import takes longer than the suite
+WITHOUT = ("cacheprovider", "hypothesispytest", "xdist")  # plugins that the user may not run, or that load slowly
 OPTIONS = ["-q", "--tb=short", "-l", *(f"-pno:{name}" for name in WITHOUT)]
 PYTEST = [sys.executable, "-m", "pytest", *OPTIONS, str(SUITE)]
 
