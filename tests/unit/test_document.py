@@ -154,7 +154,6 @@ def test_any_text_in_quotes_comes_back(hosts, search):
     ("keys", "words"),
     [
         ("addresses = ['10.0.2.15']", "interface.eth0: '10.0.2.15' is not ADDRESS/PREFIXLENGTH"),
-        ("addresses = ['fe80::1/64']", "interface.eth0: 'fe80::1/64' is not an IPv4 address"),
         ("mac = 'x'", "interface.eth0: 'x' is not a hardware address"),
         ("mac = '01:00:5e:00:00:01'", "interface.eth0: '01:00:5e:00:00:01' is not a unicast hardware address"),
     ],
@@ -163,6 +162,13 @@ def test_an_address_that_no_driver_could_have_is_refused_before_one_is_opened(ke
     with pytest.raises(ValueError, match=r".") as caught:
         from_document(parse(f"[interface.eth0]\n{keys}\n"), TABLES)
     assert words in str(caught.value)
+
+
+def test_the_driver_gets_the_first_address_of_ipv4():
+    """Addresses of IPv6 are netcfg's, as all others are."""
+    for addresses, expected in (("'fd00::1/64'", "None"), ("'fd00::1/64', '10.0.2.15/24'", "10.0.2.15/24")):
+        config = from_document(parse(f"[interface.eth0]\naddresses = [{addresses}]\n"), TABLES)
+        assert str(config.interfaces[0].address) == expected
 
 
 @pytest.mark.parametrize("route", ["default via", "default via nowhere", "default"])
