@@ -130,7 +130,8 @@ class Simulation:
 
     def __init__(self, seed: int) -> None:
         self.plan = plan(seed)
-        self.pair = Pair(seed, replace(self.plan.there), mtu=self.plan.mtu, back=replace(self.plan.back))
+        family = 6 if seed % 4 == 3 and self.plan.mtu >= 1280 and not self.plan.narrow else 4
+        self.pair = Pair(seed, replace(self.plan.there), mtu=self.plan.mtu, back=replace(self.plan.back), family=family)
         self.trace: deque[str] = deque(maxlen=TRACE_LINES)
         self.sides = {"left": Side(), "right": Side()}
         self.last_frame_at = 0.0
