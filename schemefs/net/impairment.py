@@ -77,8 +77,9 @@ def parse_impairments(lines: Iterable[str]) -> tuple[AnyImpairment, ...]:
 
 
 def split_rules(lines: Iterable[str]) -> list[str]:
-    """Return the rules of a text of lines, without comments and `none`."""
-    rules = [rule.strip() for line in lines if not line.lstrip().startswith("#") for rule in line.split(";")]
+    """Return the rules of texts of lines, without comments and `none`."""
+    each = [line for text in lines for line in text.splitlines() if not line.lstrip().startswith("#")]
+    rules = [rule.strip() for line in each for rule in line.split(";")]
     return [rule for rule in rules if rule not in ("", NOTHING)]
 
 

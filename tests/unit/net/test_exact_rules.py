@@ -283,7 +283,7 @@ def test_a_rule_is_written_as_it_is_read(rule: str) -> None:
 
 
 def test_rules_are_separated_by_semicolons_or_lines_beside_the_words() -> None:
-    texts = ["delay 20ms loss 1% seed 7; drop tcp syn 1;", "# a comment; drop all", "none", "in hold synack 1 500ms"]
+    texts = ["delay 20ms loss 1% seed 7; drop tcp syn 1;", "# a comment; drop all\nnone", "in hold synack 1 500ms"]
     assert list(map(str, parse_impairments(texts))) == [
         "loss 1% delay 20ms seed 7",
         "drop tcp syn 1",

@@ -60,7 +60,9 @@ def test_what_is_in_force_is_read_as_toml():
 
 def test_writing_what_was_read_changes_nothing():
     netcfg = Attaching()
-    netcfg.echo("loss 1% seed 3", "ifaces/eth0/impair")
+    netcfg.echo("loss 1% seed 3; drop tcp syn 1; in hold synack 1 500ms", "ifaces/eth0/impair")
+    rules = ["loss 1% seed 3", "drop tcp syn 1", "in hold synack 1 500ms"]
+    assert tomllib.loads(netcfg.cat(CONFIG))["interface"]["eth0"]["impair"] == rules
     netcfg.echo("10.0.2.9 52-55-0a-00-02-09", "ifaces/eth0/neighbors/add")
     netcfg.echo("10.0.2.16/24", "ifaces/eth0/addr/add")
     told = []
