@@ -195,3 +195,15 @@ def test_datagrams_pings_and_an_outage(module_tap_network: TapNetwork) -> None:
     # Requests 0 to 2 are sent during the outage; the reply to 4 is the second that arrives.
     assert re.findall(r"icmp_seq=(\d) ttl", replies) == ["3"], replies
     assert sorted(re.findall(r"icmp_seq=(\d) timeout", replies)) == ["0", "1", "2", "4"], replies
+
+
+def test_rules_are_about_ipv6_too(module_tap_network: TapNetwork) -> None:
+    network = module_tap_network
+    (network.mount.path / "netcfg/ifaces/eth0/addr/add").write_text("fd00::15/64\n")
+    network.run_peer(["ip", "-6", "addr", "add", "fd00::2/64", "dev", "schemefs0", "nodad"])
+    with impaired(network, "in drop icmp echo 2 host fd00::15\n") as file:
+        ping = ["ping", "-6", "-c", "3", "-i", "0.2", "-W", "1", "fd00::15"]
+        replies = network.run_peer(ping, check=False).stdout
+        assert re.findall(r"icmp_seq=(\d)", replies) == ["1", "3"]
+        # Neighbor Discovery is not ICMP for a rule: the answers found their way.
+        assert rule_line(file.read_text(), "in drop icmp echo 2").endswith("in=1 out=0 seen=3")
