@@ -14,6 +14,7 @@ from schemefs.lab.places import SCHEME
 from schemefs.lab.report import collect, observe
 from schemefs.lab.report_text import report_text
 from schemefs.lab.router_files import Drops
+from schemefs.lab.settling import settle
 from schemefs.lab.topology import Topology
 
 
@@ -40,8 +41,10 @@ class ClosingReport:
 
     def finish(self) -> None:
         """Write the report, while the routers still run."""
+        seconds = time.monotonic() - self._began
         try:
-            report = collect(self._topology, self._trees, time.monotonic() - self._began, self._before)
+            settle(self._topology, self._trees)
+            report = collect(self._topology, self._trees, seconds, self._before)
         except OSError as error:
             print(f"the lab has no report: {error}", file=sys.stderr)  # noqa: T201
             return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from schemefs.lab.lab_file import parse_lab_file
 from schemefs.lab.report import collect, observe
 from schemefs.lab.report_text import MOST_FLOWS, octets_text, report_text
+from schemefs.lab.settling import settle
 from schemefs.lab.topology import Topology
 
 CHAIN = """
@@ -195,3 +197,16 @@ def test_observe_writes_to_each_router(routers):
 )  # fmt: skip
 def test_octets_are_short(count, text):
     assert octets_text(count) == text
+
+
+@pytest.mark.parametrize(("held", "waits"), [(0, False), (3, True)])
+def test_frames_that_a_link_delays_are_waited_for(routers, held, waits):
+    routers.write("r2", "netcfg/ifaces/server/impair", "none\n")
+    routers.write(
+        "r1", "netcfg/ifaces/client/impair", f"delay 20ms seed 1\n# in: frames=9\n# out: frames=9 held={held}\n"
+    )
+    longest = 0.3 if waits else 60.0
+    began = time.monotonic()
+    settle(routers.topology, routers.trees, longest)
+    took = time.monotonic() - began
+    assert took >= longest if waits else took < longest
