@@ -39,10 +39,12 @@ def host(_no_leftovers: None, authority: Authority) -> Iterator[Host]:
 
 def shell(mount: SchemeMount, command: str) -> str:
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    environment = {**os.environ, "PATH": path, "SCHEME": str(mount.path)}
+    environment.pop("SSL_CERT_FILE", None)  # the CAs of the caller, which get would take: those of the mount are meant
     done = subprocess.run(
         ["bash", "-c", command],
         cwd=mount.path,
-        env={**os.environ, "PATH": path, "SCHEME": str(mount.path)},
+        env=environment,
         capture_output=True,
         text=True,
         timeout=30,
