@@ -59,6 +59,18 @@ def test_the_world_by_name(mount: SchemeMount) -> None:
     assert "hello 192.0.2.1" in page  # the host's own address
 
 
+def test_a_ping_needs_a_group_of_the_hosts_setting(host: Host, mount: SchemeMount) -> None:
+    """passt has ICMP sockets; `schemefs doctor` says whether its group may (icmp(7))."""
+    setting = "/proc/sys/net/ipv4/ping_group_range"
+    doctor = [*host.namespace.prefix, sys.executable, "-m", "schemefs", "doctor"]
+    for text, can_ping in (("1 0", False), ("0 65534", True)):
+        host.namespace.run(["sh", "-c", f"echo {text} >{setting}"])
+        replies = shell(mount, "cat icmp/ping/192.0.2.2,count=1,timeout=1")
+        assert f"{int(can_ping)} packets received" in replies
+        told = subprocess.run(doctor, check=False, capture_output=True, text=True, timeout=30).stdout
+        assert ("no    ping by passt: " in told) is not can_ping
+
+
 def test_passt_that_dies_is_started_again(mount: SchemeMount) -> None:
     children = Path(f"/proc/{mount.pid}/task/{mount.pid}/children")
     (before,) = children.read_text().split()
