@@ -29,6 +29,7 @@ from schemefs.lab.report_text import report_text
 from schemefs.lab.requirements import ForbiddenError, check_tun
 from schemefs.lab.router_files import Drops
 from schemefs.lab.running import RunningLab
+from schemefs.lab.settling import settle
 from schemefs.lab.topology import Link, Topology
 from schemefs.net.impairment import parse_impairments
 from schemefs.testing.mount_state import sections
@@ -165,8 +166,10 @@ class Lab:
         return {router.name: self.scheme / router.name for router in self.topology.routers}
 
     def report(self) -> LabReport:
-        """Return what all links, rules and TCP connections did up to now."""
-        return reports.collect(self.topology, self.schemes, time.monotonic() - self._began, self._drops_before)
+        """Return what all links, rules and TCP connections did, once no link holds a frame, or after 0.5 s."""
+        seconds = time.monotonic() - self._began
+        settle(self.topology, self.schemes)
+        return reports.collect(self.topology, self.schemes, seconds, self._drops_before)
 
     def router_sections(self) -> list[tuple[str, str]]:
         """Return what the report of a failed test shows of the routers: `err`, drops, impairments with their counts."""
