@@ -202,10 +202,11 @@ class Network:
         if not self.is_local(error.source):
             return
         transport = self._transport_of(error)
-        if len(error.source) == 16 and error.reporter and 0 < error.mtu < SMALLEST_MTU:
-            self.counters.drop("small_path_mtu")  # RFC 8201 §4: such a message is discarded
+        is_too_big = error.errno == errno.EMSGSIZE
+        if is_too_big and len(error.source) == 16 and error.reporter and error.mtu < SMALLEST_MTU:
+            self.counters.drop("small_path_mtu")  # RFC 8201 §4: such a message is discarded, one with zero too
             return
-        lowers_mtu = error.errno == errno.EMSGSIZE and not self.is_local(error.destination)
+        lowers_mtu = is_too_big and not self.is_local(error.destination)
         if lowers_mtu:
             route = self.routes.lookup(error.destination)
             if route is None or not self._expects(error):
@@ -301,7 +302,7 @@ class Network:
     def transmit_space(self, protocols: set[int], now: float) -> None:
         """Call `transmit_space` of the transports of *protocols*."""
         for protocol in sorted(protocols):
-            transport = self.transports.get(protocol)
+            transport = self.transports.get(protocol) or self.transports6.get(protocol)
             if transport is not None:
                 transport.transmit_space(now)
 
