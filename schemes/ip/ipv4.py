@@ -200,7 +200,7 @@ class Ipv4:
         if self._network.reporter is not None:
             self._network.reporter.report_error(reason, datagram, now)
 
-    def _reassembly_expired(self, quoted: memoryview, now: float) -> None:
+    def _reassembly_expired(self, quoted: memoryview, _source: bytes, now: float) -> None:
         if self._network.reporter is not None and bytes(quoted[16:20]) in self._local:
             self._network.reporter.report_error(ErrorReason.REASSEMBLY_TIMEOUT, quoted, now)
 

@@ -99,10 +99,12 @@ class Reassembly:
         self,
         timers: Timers,
         counters: IpCounters,
-        expired: Callable[[memoryview, float], None],
+        expired: Callable[[memoryview, bytes, float], None],
         timeout: float = TIMEOUT,
     ) -> None:
-        """*expired* is called with the header and first octets of a datagram that timed out, if they were received."""
+        """*expired* is called with the header and first octets of a datagram that timed out, if they were received, and
+        with its source.
+        """
         self._counters = counters
         self._expired = expired
         self._incomplete: dict[Key, Incomplete] = {}
@@ -212,4 +214,4 @@ class Reassembly:
             self._counters.drop("reassembly_timeout", partial.header, len(partial.fragments))
             if partial.header:
                 # RFC 792: Time Exceeded is sent only if the first fragment, which it quotes, was received.
-                self._expired(memoryview(partial.header + partial.fragments[0][:8]), now)
+                self._expired(memoryview(partial.header + partial.fragments[0][:8]), key[0], now)

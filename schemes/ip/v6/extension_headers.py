@@ -4,8 +4,8 @@
 
 An unknown option is skipped, or the datagram is dropped, with or without an error, by the first two bits of its type
 (§4.2). A routing header with segments left is refused, type 0 included (RFC 5095). The walk ends after MAX_HEADERS
-headers, and an area of options after MAX_OPTIONS: a chain must not cost more than the rest of a datagram (RFC 8504
-§5.3).
+headers, and an area of options after MAX_OPTIONS, or after MAX_PADDING octets in a row: a chain must not cost more than
+the rest of a datagram (RFC 8504 §5.3).
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 MAX_HEADERS: Final = 8
 MAX_OPTIONS: Final = 16  # beside padding; in one header
+MAX_PADDING: Final = 7  # octets in a row, as on Linux: more align nothing
 _SKIP: Final = 0
 _DISCARD: Final = 1
 _REPORT_TO_UNICAST: Final = 3
@@ -64,23 +65,28 @@ def walk(datagram: Buffer, protocol: int, start: int, field: int) -> Walk:
 
 def _fault_of_options(datagram: Buffer, at: int, end: int) -> Walk | None:
     """Return why the options from *at* to *end* drop the datagram; None: they do not."""
-    known = 0
+    known = padding = 0
     while at < end:
         kind = datagram[at]
-        if kind == wire.OPTION_PAD1:
-            at += 1
-            continue
-        if at + 1 >= end or at + 2 + datagram[at + 1] > end:
+        if kind != wire.OPTION_PAD1 and (at + 1 >= end or at + 2 + datagram[at + 1] > end):
             return Walk(drop="bad_options")
-        if kind not in (wire.OPTION_PADN, wire.OPTION_ROUTER_ALERT):
+        length = 2 + datagram[at + 1] if kind != wire.OPTION_PAD1 else 1
+        if kind in (wire.OPTION_PAD1, wire.OPTION_PADN):
+            padding += length
+            if padding > MAX_PADDING:
+                return Walk(drop="bad_options")
+            at += length
+            continue
+        padding = 0
+        if kind != wire.OPTION_ROUTER_ALERT:
             action = kind >> 6
             if action == _DISCARD:
                 return Walk(drop="unknown_option")
             if action != _SKIP:
                 to_groups = action != _REPORT_TO_UNICAST
                 return Walk(drop="unknown_option", reason=ErrorReason.UNKNOWN_OPTION, pointer=at, to_groups=to_groups)
-        known += kind != wire.OPTION_PADN
+        known += 1
         if known > MAX_OPTIONS:
             return Walk(drop="extension_chain")
-        at += 2 + datagram[at + 1]
+        at += length
     return None

@@ -98,7 +98,7 @@ class Ipv6:
             checksum_end = offload.checksum_start + offload.checksum_offset + 2
             if offload.flags & NEEDS_CHECKSUM and checksum_end > start + payload_length + 40:
                 return self._drop("bad_length", frame)
-        self._zone = interface.zone
+        self._zone = 0 if interface.is_loopback else interface.zone  # on lo the octets have their zones
         if not interface.is_loopback:
             if source[0] >= 0xFE or destination[0] >= 0xFE:
                 if zone_of(source) or zone_of(destination):  # RFC 4291 §2.5.6: zero on every wire
@@ -125,6 +125,8 @@ class Ipv6:
             if found is None:
                 return None
             frame, protocol, at, is_whole = found
+            if source == ANY and protocol != wire.ICMPV6:
+                return self._drop("martian_source", frame)
             if is_whole:
                 if protocol == wire.ICMPV6 and frame[at : at + 1] and frame[at] in self.icmpv6:
                     return self._drop("nd_fragmented", frame)  # RFC 6980 §5
@@ -272,7 +274,8 @@ class Ipv6:
         if reporter is not None and (to_groups or datagram[24] != 0xFF):
             reporter.report_error(reason, datagram, now, pointer=pointer, zone=self._zone)
 
-    def _reassembly_expired(self, quoted: memoryview, now: float) -> None:
+    def _reassembly_expired(self, quoted: memoryview, source: bytes, now: float) -> None:
+        self._zone = zone_of(source)
         self._report_at(ErrorReason.REASSEMBLY_TIMEOUT, quoted, 0, now)
 
     def _drop(self, reason: str, datagram: Buffer) -> None:

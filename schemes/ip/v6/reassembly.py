@@ -39,7 +39,7 @@ class Ipv6Reassembly(Reassembly):
         self,
         timers: Timers,
         counters: IpCounters,
-        expired: Callable[[memoryview, float], None],
+        expired: Callable[[memoryview, bytes, float], None],
         report: Callable[[ErrorReason, memoryview, int, float], None],
     ) -> None:
         """*report* sends an ICMPv6 error about a fragment, with the pointer to what is wrong in it."""

@@ -9,16 +9,21 @@ from random import Random
 import pytest
 
 from schemefs.config import Config
+from schemefs.errors import SchemeError
 from schemefs.log import LogRings
 from schemefs.names import Names
+from schemefs.net.addresses import presentation
 from schemefs.net.error_reason import ErrorReason
 from schemefs.net.network_layer import UDP
+from schemefs.net.offload import NO_OFFLOAD
 from schemefs.scheme import Caller, SchemeContext
 from schemes.icmp import IcmpScheme, wire6
 from schemes.udp import UdpScheme
+from tests.support.ip_host import MAC, PEER_MAC, MemoryLink
 from tests.support.ipv6_host import (
     ALL_NODES,
     LINK_LOCAL_PEER,
+    OTHER6,
     PEER6,
     PROTOCOL,
     US6,
@@ -226,3 +231,43 @@ def test_messages_of_the_other_family_are_unknown_protocols() -> None:
     host.receives6(datagram6(bytes((8, 0, 0xF7, 0xFF)) + bytes(4), next_header=1))
     host.receives_datagram(bytes.fromhex("4500001c0000000040" + "3a" + "0000" + "0a000202" + "0a00020f") + bytes(8))
     assert host.dropped == {"unknown_protocol": 2}
+
+
+def test_a_ping_that_a_full_link_refused_goes_on_when_it_has_room() -> None:
+    host = Host6()
+    host.icmp.open("ping/fd00::2,count=2", os.O_RDWR, ROOT, 0.0)
+    host.link.sent.clear()
+    host.link.room = 0
+    host.timers.on_deadline(1.1)
+    host.link.room = 9
+    host.link.on_space(1.5)
+    assert [kind for kind, _, _ in host.says()] == [128]
+
+
+def test_a_closed_port_of_the_own_link_local_address_is_refused() -> None:
+    """On lo, whose datagrams keep the zone of eth0 in their addresses."""
+    host = Host6()
+    closed = host.udp.open(f"[{presentation(host.link_local)}]:9", os.O_RDWR, ROOT, 0.0)
+    closed.write(memoryview(b"x"), 0.0)
+    while host.lo.queued:
+        host.lo.pump(0.0)
+    with pytest.raises(SchemeError) as raised:
+        closed.read(1, 0.0)
+    assert raised.value.errno == errno.ECONNREFUSED
+
+
+def test_the_error_about_missing_fragments_goes_to_the_link_they_came_from() -> None:
+    host = Host6()
+    link = MemoryLink("eth1")
+    host.network.attach(link, 0.0)
+    own = host.link_local[:2] + bytes(2) + host.link_local[4:]
+    first = fragment(PROTOCOL, 0, more=True) + bytes(64)
+    host.is_solicited(own, LINK_LOCAL_PEER)
+    host.receives6(datagram6(first, LINK_LOCAL_PEER, own, 44))
+    other = MAC + PEER_MAC + b"\x86\xdd" + datagram6(source=PEER6, destination=OTHER6)
+    link.receive(memoryview(other), NO_OFFLOAD, 1.0)
+    host.link.sent.clear()
+    link.sent.clear()
+    host.network.ipv6.reassembly._on_timer(60.0)
+    assert [(kind, code) for kind, code, _ in host.says()] == [(3, 1)]
+    assert not link.sent

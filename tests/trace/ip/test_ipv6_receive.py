@@ -46,6 +46,7 @@ def test_a_datagram_arrives_with_class_and_hop_limit_and_without_padding() -> No
         (datagram6(source=US6), "martian_source"),
         (datagram6(source=address("::1")), "martian_source"),
         (datagram6(source=bytes(16)), "martian_source"),
+        (datagram6(options(PROTOCOL, b""), bytes(16), ALL_NODES, 0), "martian_source"),
         (datagram6(source=bytes(10) + b"\xff\xff\x0a\0\x02\x02"), "martian_source"),
         (datagram6(destination=address("::1")), "martian_destination"),
         (datagram6(destination=bytes(16)), "martian_destination"),
@@ -149,6 +150,8 @@ def test_an_unknown_next_header_is_reported_with_its_place(protocol: int) -> Non
         (bytes((PROTOCOL, 9)) + bytes(6), "truncated_extension"),
         (bytes((PROTOCOL, 0, 0x1E, 9)) + bytes(4), "bad_options"),
         (bytes((PROTOCOL, 0)) + bytes(5) + b"\x1e", "bad_options"),
+        (bytes((PROTOCOL, 1)) + bytes(14), "bad_options"),  # more padding than aligns anything (RFC 8504 §5.3)
+        (bytes((PROTOCOL, 1, 1, 4)) + bytes(4) + b"\x01\x06" + bytes(6), "bad_options"),
     ],
 )
 def test_a_chain_that_is_too_long_or_malformed_is_dropped(chain: bytes, reason: str) -> None:
