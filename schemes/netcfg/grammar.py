@@ -3,6 +3,7 @@
 CIDR        10.0.2.15/24
 rule        default via 10.0.2.2 | 10.9.0.0/16 via 10.0.2.2 [dev eth0] [src 10.0.2.15] [metric 5] | 10.8.0.0/16 dev eth0
             default via 172.31.1.1 dev eth0 onlink
+            default via fe80::1 dev eth0 | ::/0 dev eth0
 neighbor    10.0.2.2 52-55-0a-00-02-02
 """
 
@@ -149,7 +150,6 @@ def parse_state(line: str) -> bool:
 
 def _parse_rule(line: str, allowed: Collection[str]) -> Rule:
     prefix, *words = line.split()
-    destination, length = _parse_prefix(prefix)
     values: dict[str, str] = {}
     while words:
         word = words.pop(0)
@@ -163,20 +163,24 @@ def _parse_rule(line: str, allowed: Collection[str]) -> Rule:
             message = f"{word!r} at the end of {line!r} has no value"
             raise ValueError(message)
         values[word] = words.pop(0) if word != _ONLINK else ""
+    via = parse_unicast(values["via"]) if "via" in values else b""
+    source = parse_unicast(values["src"]) if "src" in values else b""
+    destination, length = _parse_prefix(prefix, len(via or source))
     return Rule(
         destination,
         length,
-        via=parse_unicast(values["via"]) if "via" in values else b"",
+        via=via,
         interface=values.get("dev", ""),
-        source=parse_unicast(values["src"]) if "src" in values else b"",
+        source=source,
         metric=parse_number(values["metric"], 0, 0xFFFFFFFF) if "metric" in values else 0,
         onlink=_ONLINK in values,
     )
 
 
-def _parse_prefix(text: str) -> tuple[bytes, int]:
+def _parse_prefix(text: str, family: int) -> tuple[bytes, int]:
+    """Return network and length; `default` is of the *family* of the gateway or source, else of IPv4."""
     if text == "default":
-        return bytes(4), 0
+        return bytes(family or 4), 0
     address, length = parse_cidr(text)
     network = network_of(address, length)
     if network != address:

@@ -42,7 +42,7 @@ def mac_line(interface: Interface, separator: str) -> str:
 
 def rule_text(rule: RouteEntry, interfaces: Mapping[str, Interface]) -> str:
     """Return `default via 10.0.2.2 dev eth0 src 10.0.2.15`, or `10.0.2.0/24  dev …` with Redox's two blanks."""
-    words = ["default" if not rule.prefix_length else f"{_prefix(rule)} "]
+    words = [_prefix(rule) if not rule.prefix_length else f"{_prefix(rule)} "]
     if rule.via:
         words.append(f"via {presentation(rule.via)}")
     words.append(f"dev {rule.interface}")
@@ -58,7 +58,7 @@ def rule_text(rule: RouteEntry, interfaces: Mapping[str, Interface]) -> str:
 
 def rule_line(rule: RouteEntry) -> str:
     """Return the configured words of a rule, without derived ones: `10.9.0.0/16 via 10.0.2.2 dev eth0 metric 5`."""
-    words = [_prefix(rule) if rule.prefix_length else "default"]
+    words = [_prefix(rule)]
     if rule.via:
         words.append(f"via {presentation(rule.via)}")
     words.append(f"dev {rule.interface}")
@@ -76,7 +76,7 @@ def route_table(rules: Iterable[RouteEntry], interfaces: Mapping[str, Interface]
     rows = [("DESTINATION", "GATEWAY", "INTERFACE", "SOURCE", "METRIC", "FLAGS")]
     rows += [
         (
-            _prefix(rule) if rule.prefix_length else "default",
+            _prefix(rule),
             presentation(rule.via) if rule.via else "-",
             rule.interface,
             _source(rule, interfaces) or "-",
@@ -103,6 +103,9 @@ def counters_text(counters: Mapping[str, int | float | str]) -> str:
 
 
 def _prefix(rule: RouteEntry) -> str:
+    """Return `10.0.2.0/24`, or `default` where the gateway or source says of which family it is; see `grammar`."""
+    if not rule.prefix_length and (len(rule.destination) == 4 or rule.via or rule.source):
+        return "default"
     return f"{presentation(rule.destination)}/{rule.prefix_length}"
 
 

@@ -133,6 +133,20 @@ def test_onlink_is_a_word_of_a_rule_as_in_ip_route():
     fails(errno.EINVAL, netcfg, "10.9.0.0/16 via 10.0.2.2 onlink dev", "route/add")
 
 
+def test_a_default_route_of_ipv6_is_written_as_it_is_shown():
+    """`default` is of the family of its gateway, or of its source; without either IPv6 has ::/0."""
+    netcfg = Netcfg()
+    before = netcfg.cat("route/list")
+    netcfg.echo("fd00::15/64", "ifaces/eth0/addr/add")
+    netcfg.echo("default via fd00::2 dev eth0\n::/0 dev eth0 metric 7", "route/add")
+    added = [line for line in netcfg.cat("route/list").splitlines() if "metric 7" in line or "fd00::2" in line]
+    assert added == ["::/0 dev eth0 metric 7", "default via fd00::2 dev eth0"]
+    netcfg.echo("default via fd00::2", "route/rm")
+    netcfg.echo("::/0", "route/rm")
+    netcfg.echo("fd00::15/64", "ifaces/eth0/addr/rm")
+    assert netcfg.cat("route/list") == before
+
+
 def test_the_host_route_to_a_gateway_is_added_before_the_rule_through_it():
     netcfg = Netcfg()
     netcfg.echo("default", "route/rm")
