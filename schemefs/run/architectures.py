@@ -23,7 +23,7 @@ X86_64: Final = Architecture(
         "ioctl": 16, "socket": 41, "connect": 42, "accept": 43, "sendto": 44, "recvfrom": 45, "sendmsg": 46,
         "recvmsg": 47, "shutdown": 48, "bind": 49, "listen": 50, "getsockname": 51, "getpeername": 52,
         "socketpair": 53, "setsockopt": 54, "getsockopt": 55, "clone": 56, "ptrace": 101, "unshare": 272,
-        "accept4": 288,
+        "accept4": 288, "splice": 275,
         "recvmmsg": 299, "sendmmsg": 307, "setns": 308, "process_vm_writev": 311, "seccomp": 317, "io_uring_setup": 425,
         "io_uring_enter": 426, "io_uring_register": 427, "clone3": 435, "pidfd_getfd": 438,
     },
@@ -32,7 +32,7 @@ X86_64: Final = Architecture(
 AARCH64: Final = Architecture(
     audit=0xC00000B7,
     numbers={
-        "ioctl": 29, "unshare": 97, "ptrace": 117,
+        "ioctl": 29, "splice": 76, "unshare": 97, "ptrace": 117,
         "socket": 198, "socketpair": 199, "bind": 200, "listen": 201, "accept": 202,
         "connect": 203, "getsockname": 204, "getpeername": 205, "sendto": 206, "recvfrom": 207, "setsockopt": 208,
         "getsockopt": 209, "shutdown": 210, "sendmsg": 211, "recvmsg": 212, "clone": 220, "accept4": 242,

@@ -47,6 +47,7 @@ SOCKET_IOCTLS: Final = (0x8900, 0x8A00)  # SIOC…, from and to
 NOTIFIED: Final = (
     "connect", "accept", "accept4", "bind", "listen", "getsockname", "getpeername", "setsockopt", "getsockopt",
     "shutdown", "sendto", "recvfrom", "sendmsg", "recvmsg", "sendmmsg", "recvmmsg", "process_vm_writev",
+    "splice",
 )  # fmt: skip
 """Notified whatever their arguments are; beside them socket, ioctl and ptrace, by their arguments."""
 

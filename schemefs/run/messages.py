@@ -122,6 +122,17 @@ def _receive(session: Session, call: Call, found: Socket, description: Descripti
     return received.length if flags & TRUNC else len(octets)
 
 
+def splice(session: Session, call: Call) -> Result:
+    """Refuse to splice from a socket, as a file system may that has no splice: programs then read.
+
+    The kernel splices from a file up to its size, which is 0 here, so the program would see the end of the stream.
+    """
+    found, _description = session.sockets.find(call)
+    if found is None:
+        return Outcome.NATIVE
+    raise Failed(errno.EINVAL, "splice from a socket", expected=True)
+
+
 def recvmmsg(session: Session, call: Call) -> Result:
     """Receive several messages; return how many. The first may wait; its time-out is looked at between messages."""
     found, description = session.sockets.find(call)

@@ -1,8 +1,8 @@
 """CMD as a child process under the filter: its start, the signals that reach it, and its exit status.
 
 The child is in the process group of `schemefs run`, so the terminal's signals reach it by themselves, and the
-supervisor ignores them. It forwards those sent to its own process id. When CMD is stopped, the supervisor stops too, so
-that a shell's job control sees it.
+supervisor ignores them. It forwards those sent to its own process id. When CMD is stopped at a terminal, the supervisor
+stops too, so that a shell's job control sees it. Otherwise it runs on: only CMD may be sent the SIGCONT.
 """
 
 from __future__ import annotations
@@ -110,8 +110,20 @@ class Program:
             if not os.WIFSTOPPED(status):
                 code = os.waitstatus_to_exitcode(status)
                 return code if code >= 0 else 128 - code
-            os.kill(os.getpid(), signal.SIGSTOP)
-            self._forward(signal.SIGCONT, None)
+            if os.WSTOPSIG(status) in _OF_TERMINAL or self._is_in_foreground():
+                os.kill(os.getpid(), signal.SIGSTOP)
+                self._forward(signal.SIGCONT, None)
+
+    def _is_in_foreground(self) -> bool:
+        """Return whether a terminal waits for the program."""
+        try:
+            terminal = os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY | os.O_CLOEXEC)
+        except OSError:
+            return False
+        try:
+            return os.tcgetpgrp(terminal) in (os.getpgrp(), os.getpgid(self.pid))
+        finally:
+            os.close(terminal)
 
 
 def _become(command: Sequence[str], architecture: Architecture, reports: int, go: int) -> NoReturn:

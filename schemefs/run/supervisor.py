@@ -46,6 +46,7 @@ HANDLERS: Final[Mapping[str, Handler]] = {
     "recvmsg": messages.recvmsg,
     "sendmmsg": messages.sendmmsg,
     "recvmmsg": messages.recvmmsg,
+    "splice": messages.splice,
     "ptrace": tracing.ptrace,
     "process_vm_writev": tracing.process_vm_writev,
 }

@@ -125,7 +125,10 @@ def _receive_stream(
         return Received(octets, None, len(octets))
     octets = _read(session, call, descriptor, size, flags, waits)
     while flags & WAITALL and waits and octets and len(octets) < size:
-        more = session.waits.read(call, descriptor, size - len(octets))
+        try:
+            more = session.waits.read(call, descriptor, size - len(octets))
+        except (Failed, OSError):  # a signal, the time-out, a reset: what has come must not be lost
+            break
         if not more:
             break
         octets += more

@@ -44,13 +44,13 @@ class _Caller:
         if not self._call.listener.is_valid(self._call.notification):
             return errno.ESRCH
         try:
-            status = self._call.status("SigPnd", "ShdPnd", "SigBlk", "Threads")
+            status = self._call.status("Tgid", "SigPnd", "ShdPnd", "SigBlk", "Threads")
         except Failed:
             return errno.ESRCH
         handled = ~int(status["SigBlk"], 16)
         own, shared = (int(status[name], 16) & handled for name in ("SigPnd", "ShdPnd"))
-        if own or (shared and status["Threads"] == "1"):
-            return ERESTARTSYS
+        if own or (shared and int(status["Tgid"]) == self._call.thread):
+            return ERESTARTSYS  # of a process's signals, the kernel tells its first thread, unless that blocks them
         # Another thread may be about to take it. If not, this caller may not be the one that the kernel has chosen, and
         # ERESTARTSYS without a signal would reach the program as an errno.
         again = shared & self._shared_before

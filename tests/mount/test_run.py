@@ -96,6 +96,24 @@ print(len(octets))
     assert python(module_scheme_mount, code) == "100000\n"
 
 
+def test_splice_from_a_socket_is_refused_and_not_the_end_of_the_stream(module_scheme_mount: SchemeMount) -> None:
+    code = """
+import ctypes, errno, os, socket
+libc = ctypes.CDLL(None, use_errno=True)
+def splice(one, other):
+    return libc.splice(one, None, other, None, 10, 0), ctypes.get_errno() == errno.EINVAL
+server = socket.create_server(("127.0.0.1", 0))
+client = socket.create_connection(server.getsockname())
+accepted, _ = server.accept()
+reader, writer = os.pipe()
+os.write(writer, b"over")
+print(splice(reader, client.fileno())[0], accepted.recv(10))
+client.sendall(b"back")
+print(splice(accepted.fileno(), writer), accepted.recv(10))
+"""
+    assert python(module_scheme_mount, code) == "4 b'over'\n(-1, True) b'back'\n"
+
+
 def test_exit_status_is_the_programs(module_scheme_mount: SchemeMount) -> None:
     assert run(module_scheme_mount, "--", "sh", "-c", "exit 7").returncode == 7
     assert run(module_scheme_mount, "--", "sh", "-c", "kill -TERM $$").returncode == 128 + 15

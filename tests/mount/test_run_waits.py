@@ -142,6 +142,52 @@ print(libc.recv(client.fileno(), buffer, 10, 0), buffer.value, called)
     assert output(tree, code) == "4 b'late' [1]\n"
 
 
+@pytest.mark.parametrize("end", ["signal.setitimer(signal.ITIMER_REAL, 0.1)", "client.setsockopt(1, 20, TIMEVAL)"])
+def test_what_a_receive_of_all_has_taken_is_returned_when_it_ends_early(tree: Path, end: str) -> None:
+    code = f"""{HANDLER.replace("raise Alarm", "pass")}
+import ctypes
+TIMEVAL = (0).to_bytes(8, "little") + (100_000).to_bytes(8, "little")
+accepted.sendall(b"abc")
+{end}
+buffer = ctypes.create_string_buffer(10)
+print(ctypes.CDLL(None).recv(client.fileno(), buffer, 10, socket.MSG_WAITALL), buffer.value)
+"""
+    assert output(tree, code) == "3 b'abc'\n"
+
+
+def test_a_stopped_process_with_threads_goes_on_with_its_call(tree: Path) -> None:
+    code = """
+import ctypes
+client, accepted = pair()
+libc = ctypes.CDLL(None, use_errno=True)
+child = os.fork()
+if not child:
+    threading.Thread(target=signal.pause, daemon=True).start()
+    buffer = ctypes.create_string_buffer(10)
+    print(libc.recv(client.fileno(), buffer, 10, 0), buffer.value, flush=True)
+    os._exit(0)
+time.sleep(0.2)
+os.kill(child, signal.SIGSTOP)
+os.waitpid(child, os.WUNTRACED)
+os.kill(child, signal.SIGCONT)
+accepted.sendall(b"on")
+os.waitpid(child, 0)
+"""
+    assert output(tree, code) == "2 b'on'\n"
+
+
+def test_a_program_that_is_stopped_and_continued_without_a_terminal_keeps_its_sockets(tree: Path) -> None:
+    code = "print(os.getpid())\nfor line in sys.stdin: print(socket.socket().fileno() > 0)"
+    with start(tree, code, stdin=subprocess.PIPE, start_new_session=True) as run_process:
+        assert run_process.stdin is not None
+        assert run_process.stdout is not None
+        program = int(run_process.stdout.readline())
+        os.kill(program, signal.SIGSTOP)
+        until(lambda: Path(f"/proc/{program}/stat").read_text().rpartition(") ")[2].startswith("T"))
+        os.kill(program, signal.SIGCONT)
+        assert run_process.communicate("once\n", timeout=TIMEOUT)[0] == "True\n"
+
+
 def test_many_threads_wait_at_once(tree: Path) -> None:
     code = """
 pairs = [pair() for _ in range(40)]
