@@ -117,7 +117,7 @@ def configure(side: HostSide, mtu: int, *, ours: bool) -> None:
     """Set MTU, queue length and address, and bring the link up. *ours*: we created it, so IPv6 is switched off."""
     with netlink() as ip:
         if ours:
-            # No link-local address, hence no router solicitations: the stack behind the TAP has no IPv6.
+            # No link-local address, hence no router solicitations. IPv6 on this side is added by hand.
             mode = {"attrs": [["AF_INET6", {"attrs": [["IFLA_INET6_ADDR_GEN_MODE", _ADDRESS_GENERATION_NONE]]}]]}
             _ignoring(errno.EAFNOSUPPORT, lambda: ip.link("set", index=side.index, IFLA_AF_SPEC=mode))
         ip.link("set", index=side.index, mtu=mtu, txqlen=QUEUE_LENGTH)
