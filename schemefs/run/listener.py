@@ -11,6 +11,7 @@ import struct
 from contextlib import suppress
 from typing import Final, NamedTuple
 
+from schemefs.errors import StartError
 from schemefs.run.architectures import Architecture
 from schemefs.run.filter import assembled, program
 
@@ -43,7 +44,7 @@ class Notification(NamedTuple):
 
 
 def install(architecture: Architecture) -> int:
-    """In the child: put the filter in force, for ever; return the listener's descriptor. OSError: the kernel refuses.
+    """In the child: put the filter in force, for ever; return the listener's descriptor. OSError, StartError: refused.
 
     Set-user-id programs run without their privileges from now on.
     """
@@ -56,6 +57,8 @@ def install(architecture: Architecture) -> int:
         listener = libc.syscall(architecture.numbers["seccomp"], _SET_MODE_FILTER, flags, filter_program)
         if listener >= 0:
             return int(listener)
+        if ctypes.get_errno() == errno.EBUSY:
+            raise StartError("a program under schemefs run can't be another one: a process has one such filter")
         if ctypes.get_errno() != errno.EINVAL:
             break
     raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))

@@ -136,6 +136,8 @@ def _become(command: Sequence[str], architecture: Architecture, reports: int, go
         os.read(go, 1)
         os.close(listener)
         os.execvp(command[0], list(command))  # noqa: S606 - no shell is wanted
+    except StartError as error:
+        os.write(reports, str(error).encode())
     except OSError as error:
         os.write(reports, f"{command[0]}: {error.strerror}".encode())
     finally:

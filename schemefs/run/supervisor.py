@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import sys
 import threading
 import traceback
@@ -25,7 +26,7 @@ from schemefs.run.listener import Listener, Notification
 from schemefs.run.name_servers import NameServers
 from schemefs.run.session import Handler, Outcome, Result, Session
 from schemefs.run.tree import Tree
-from schemefs.run.waits import Waits
+from schemefs.run.waits import INTERRUPT, Waits
 
 HANDLERS: Final[Mapping[str, Handler]] = {
     "socket": opening.socket,
@@ -86,10 +87,19 @@ class Supervisor:
             if self._idle:
                 return
             self._idle += 1
-        threading.Thread(target=self._serve, name="calls", daemon=True).start()
+        try:
+            threading.Thread(target=self._serve, name="calls", daemon=True).start()
+        except RuntimeError:  # no thread or memory is left: the next call that waits tries again
+            with self._lock:
+                self._idle -= 1
+            raise Failed(errno.ENOBUFS, "no thread is left for this call") from None
 
     def _serve(self) -> None:
-        """Take calls until there are threads enough. The thread is counted as idle when this begins."""
+        """Take calls until there are threads enough. The thread is counted as idle when this begins.
+
+        The signals of the process are the main thread's: one that came here would end a reply to the program halfway.
+        """
+        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals() - {INTERRUPT})
         while (notification := self._listener.receive()) is not None:
             with self._lock:
                 self._idle -= 1

@@ -124,6 +124,13 @@ def test_a_program_that_does_not_exist(module_scheme_mount: SchemeMount) -> None
     assert (done.returncode, done.stderr) == (2, "schemefs run: no-such-program: there is no such program\n")
 
 
+def test_a_run_in_a_run_is_refused(module_scheme_mount: SchemeMount) -> None:
+    inner = (*RUN, "--mount", str(module_scheme_mount.path), "--", "true")
+    done = run(module_scheme_mount, "--", *inner)
+    sentence = "schemefs run: a program under schemefs run can't be another one: a process has one such filter\n"
+    assert (done.returncode, done.stderr) == (2, sentence)
+
+
 def test_a_socket_that_is_passed_in_is_closed_and_a_file_is_not(module_scheme_mount: SchemeMount) -> None:
     code = """
 import array, os, socket
