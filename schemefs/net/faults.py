@@ -6,6 +6,11 @@ SchemeError with its errno. Parameters are what the user wrote.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 
 def bad_number(text: str, low: int, high: int) -> str:
     """For a decimal number that is malformed or out of range."""
@@ -40,6 +45,11 @@ def bad_cidr(text: str) -> str:
 def not_unicast(shown: str) -> str:
     """For an address that no host can have."""
     return f"{shown} is not a unicast address"
+
+
+def no_zone(shown: str, interfaces: Iterable[str]) -> str:
+    """For an address of a link without the name of its interface."""
+    return f"{shown} means another host on each link: write {shown}%INTERFACE, with one of {', '.join(interfaces)}"
 
 
 def bad_mac(text: str) -> str:

@@ -110,6 +110,7 @@ class Icmpv6:
         except SchemeError as error:
             log.debug("no echo reply to %s: %s", presentation(source), error.sentence)
             self._icmp.dropped["dropped_reply_unreachable"] += 1
+            self._reply_paths.pop((source, own), None)  # its source may be gone while another one would do
             return
         if not sent:
             self._icmp.dropped["dropped_reply_no_room"] += 1

@@ -247,10 +247,15 @@ class RouteTable:
         return faults.only_lo(shown) if only_lo else faults.no_route(shown)
 
     def explain(self, destination: bytes) -> str:
-        """Return a line: the rule that wins for *destination*, and why. ENETUNREACH: no route."""
+        """Return a line: the rule that wins for *destination*, and why. ENETUNREACH: no route; EINVAL: no zone."""
         shown = presentation(destination)
         if self._addresses.is_local(destination):
             return f"{shown} is a local address: delivered through lo"
+        if is_zoned(destination):
+            name = zone_name(destination)
+            if not name:
+                raise SchemeError(errno.EINVAL, faults.no_zone(shown, self._addresses.interfaces))
+            return f"{shown} is on the link of {name}, by its zone: no rule is asked"
         route = self.lookup(destination)
         if route is None:
             raise SchemeError(errno.ENETUNREACH, self.no_route(shown))

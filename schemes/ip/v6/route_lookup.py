@@ -34,9 +34,7 @@ def find_hop(network: Network, destination: bytes, source: bytes) -> Hop:
     if is_zoned(destination):
         name = zone_name(destination)
         if not name:
-            known = ", ".join(network.interfaces)
-            sentence = f"{shown} means another host on each link: write {shown}%INTERFACE, with one of {known}"
-            raise SchemeError(errno.EINVAL, sentence)
+            raise SchemeError(errno.EINVAL, faults.no_zone(shown, network.interfaces))
         return _hop_on_link(network, name, destination, source)
     if destination[0] == 0xFF:
         return _hop_on_link(network, _interface_of_group(network, destination, source), destination, source)

@@ -233,6 +233,19 @@ def test_messages_of_the_other_family_are_unknown_protocols() -> None:
     assert host.dropped == {"unknown_protocol": 2}
 
 
+def test_a_ping_of_a_group_is_answered_after_the_first_source_is_gone() -> None:
+    host = Host6()
+    other = US6[:-1] + b"\x16"
+    host.eth0.add_address(other, 64, 0.0)
+    host.link.sent.clear()
+    for _ in range(3):
+        host.receives_message(REQUEST, PEER6, ALL_NODES)
+        if host.eth0.has_address(US6):
+            host.eth0.remove_address(US6, 64, 0.0)
+    replies = [ip for ip in host.sent6() if bytes(ip.data)[0] == 129]
+    assert [ip.src for ip in replies] == [US6, other]
+
+
 def test_a_ping_that_a_full_link_refused_goes_on_when_it_has_room() -> None:
     host = Host6()
     host.icmp.open("ping/fd00::2,count=2", os.O_RDWR, ROOT, 0.0)

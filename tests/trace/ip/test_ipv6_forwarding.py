@@ -212,6 +212,14 @@ def test_a_group_of_link_scope_needs_a_zone_and_reaches_its_members_here() -> No
         host.network.path(ALL_NODES)
 
 
+def test_the_explanation_of_a_link_local_destination_names_its_zone() -> None:
+    host = with_default()
+    explain = host.network.routes.explain
+    assert explain(host.zoned(LINK_LOCAL_PEER)) == "fe80::2%eth0 is on the link of eth0, by its zone: no rule is asked"
+    with pytest.raises(SchemeError, match="means another host on each link"):
+        explain(LINK_LOCAL_PEER)
+
+
 def test_the_routers_hardware_address_is_that_of_its_link_local_one() -> None:
     host = Ipv6Host()
     host.network.routes.add(bytes(16), 0, via=LINK_LOCAL_PEER, interface="eth0")
