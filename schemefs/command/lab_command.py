@@ -14,7 +14,7 @@ from typing import Any, Final, NoReturn
 
 import click
 
-from schemefs.command import completion, mountpoint
+from schemefs.command import completion, mountpoint, standard_streams
 from schemefs.errors import StartError, printable_lines
 from schemefs.lab import requirements
 
@@ -67,6 +67,7 @@ def command(context: click.Context, /, *, file: str | None, shell: bool, **optio
     of the router. All processes of the lab end with CMD, and its exit status is CMD's. The last lines on standard error
     say what each link, rule and TCP connection did.
     """
+    standard_streams.open_closed()
     try:
         sys.exit(_run(file, context.meta[_COMMAND], options, shell=shell))
     except (StartError, ValueError) as error:
@@ -80,7 +81,7 @@ def _run(file: str | None, words: tuple[str, ...], options: dict[str, Any], *, s
     if file is not None and (options["hosts"] is not None or options["links"]):
         raise StartError("--hosts and --link can't be given beside a file: it contains them")
     if file is None:
-        hosts = (options["hosts"] or DEFAULT_HOSTS).split(",")
+        hosts = (DEFAULT_HOSTS if options["hosts"] is None else options["hosts"]).split(",")
         topology = Topology.from_options(hosts, options["links"])
     else:
         topology = Topology.from_file(file)

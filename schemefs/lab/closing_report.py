@@ -6,6 +6,7 @@ import json
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TextIO
 
@@ -40,7 +41,7 @@ class ClosingReport:
         self._began = time.monotonic()
 
     def finish(self) -> None:
-        """Write the report, while the routers still run."""
+        """Write the report, while the routers still run. StartError: the file can't be written."""
         seconds = time.monotonic() - self._began
         try:
             settle(self._topology, self._trees)
@@ -48,8 +49,12 @@ class ClosingReport:
         except OSError as error:
             print(f"the lab has no report: {error}", file=sys.stderr)  # noqa: T201
             return
-        sys.stderr.write(report_text(report))
+        with suppress(OSError):  # full, or a pipe without a reader: there is no other place for the text
+            sys.stderr.write(report_text(report))
         if self._json is not None:
-            with self._json as file:
-                json.dump(report.as_json(), file, indent=2)
-                file.write("\n")
+            try:
+                with self._json as file:
+                    json.dump(report.as_json(), file, indent=2)
+                    file.write("\n")
+            except OSError as error:
+                raise StartError(f"--report-json {self._json.name}: {error.strerror}") from None

@@ -29,6 +29,7 @@ guest = "redox"                # a QEMU guest
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final
 
 from schemefs.lab.description import DescribedHost, DescribedLink, Description
@@ -39,6 +40,7 @@ _ROUTER: Final[dict[str, object]] = {"addresses": [], "routes": []}
 _HOST: Final[dict[str, object]] = {**_ROUTER, "env": {}, "command": "", "directory": ""}
 _LINK: Final[dict[str, object]] = {"between": [], "guest": "", "impair": "", "mtu": 0, "network": "", "name": ""}
 _MAX_SEED: Final = 0xFFFFFFFF
+_VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)  # POSIX: `on` sets it by a shell
 
 
 def parse_lab_file(text: str) -> Description:
@@ -46,7 +48,7 @@ def parse_lab_file(text: str) -> Description:
     table = load_table(text)
     links = table.get("link", [])
     check_table({**table, "link": []}, {"lab": {}, "host": {}, "router": {}, "link": []}, "")
-    if type(links) is not list:
+    if type(links) is not list or not all(isinstance(link, dict) for link in links):
         message = "link is not a list of tables: write [[link]], and a line for each key"
         raise ValueError(message)
     lab = table.get("lab", {})
@@ -73,6 +75,15 @@ def _host(name: str, values: Any) -> DescribedHost:
     check_table(values, _HOST, where)
     env = values.get("env", {})
     check_table(env, dict.fromkeys(env, ""), f"{where}env.")
+    for variable in env:
+        if _VARIABLE.fullmatch(variable) is None:
+            message = f"{where}env: {variable!r} is not the name of a variable; letters, digits and _ are allowed"
+            raise ValueError(message)
+    texts = {"command": values.get("command", ""), "directory": values.get("directory", "")}
+    for key, text in {**texts, **{f"env.{variable}": text for variable, text in env.items()}}.items():
+        if "\0" in text:
+            message = f"{where}{key} contains NUL, which no program can be given"
+            raise ValueError(message)
     return DescribedHost(name, **_frozen(values))
 
 

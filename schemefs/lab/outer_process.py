@@ -96,8 +96,10 @@ def _be_first(first: FirstProcess, reports: int, alive: int) -> NoReturn:
     except BaseException:  # noqa: BLE001 - the last place that can print it; _exit follows
         traceback.print_exc()
     finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
+        with suppress(OSError):  # full, or a pipe without a reader: the status is that of the command
+            sys.stdout.flush()
+        with suppress(OSError):
+            sys.stderr.flush()
         os._exit(status)
 
 

@@ -14,6 +14,7 @@ from typing import Final
 from schemefs.net import faults
 
 DEFAULT: Final = "default"
+_ALL: Final = IPv4Network("0.0.0.0/0")
 Route = tuple[str, str]
 """A destination (a network, or `default`) and the gateway's address."""
 
@@ -102,11 +103,7 @@ def parse_route(text: str, owner: str, own: Collection[IPv4Interface]) -> Route:
     if len(words) != 3 or words[1] != "via":
         message = f"routes of {owner!r}: {text!r} is not NETWORK via ADDRESS, or default via ADDRESS"
         raise ValueError(message)
-    try:
-        destination = DEFAULT if words[0] == DEFAULT else str(IPv4Network(words[0]))
-    except ValueError:
-        message = f"routes of {owner!r}: {faults.bad_cidr(words[0])}"
-        raise ValueError(message) from None
+    destination = _parse_destination(words[0], owner, own)
     try:
         gateway = IPv4Address(words[2])
     except ValueError:
@@ -115,4 +112,24 @@ def parse_route(text: str, owner: str, own: Collection[IPv4Interface]) -> Route:
     if not any(gateway in interface.network and gateway != interface.ip for interface in own):
         message = f"routes of {owner!r}: the gateway {gateway} is on none of its links"
         raise ValueError(message)
+    if any(gateway in _without_a_host(interface.network) for interface in own):
+        message = f"routes of {owner!r}: the gateway {gateway} is the address of a network, not of a host in it"
+        raise ValueError(message)
     return destination, str(gateway)
+
+
+def _parse_destination(text: str, owner: str, own: Collection[IPv4Interface]) -> str:
+    try:
+        network = _ALL if text == DEFAULT else IPv4Network(text)
+    except ValueError:
+        message = f"routes of {owner!r}: {faults.bad_cidr(text)}"
+        raise ValueError(message) from None
+    if any(network == interface.network for interface in own):
+        message = f"routes of {owner!r}: {network} is the network of one of its links, which needs no route"
+        raise ValueError(message)
+    return DEFAULT if network == _ALL else str(network)
+
+
+def _without_a_host(network: IPv4Network) -> tuple[IPv4Address, ...]:
+    """Return the addresses of a network that no host has; RFC 3021: a /31 has none."""
+    return (network.network_address, network.broadcast_address) if network.prefixlen < 31 else ()

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -25,9 +25,11 @@ FOLDER = Path(__file__).parents[2]
 USERS = [pytest.param(False, id="root"), pytest.param(True, id="user", marks=pytest.mark.needs("userns"))]
 
 
-def lab(*words: str, user: bool = False, **options: object) -> subprocess.CompletedProcess[str]:
-    """Run `schemefs lab` with *words*."""
-    command = [*(as_ordinary_user() if user else []), *LAB, *words]
+def lab(
+    *words: str, user: bool = False, program: Sequence[str] = LAB, **options: object
+) -> subprocess.CompletedProcess[str]:
+    """Run `schemefs lab`, or another program, with *words*."""
+    command = [*(as_ordinary_user() if user else []), *program, *words]
     defaults = {"capture_output": True, "text": True, "timeout": 60, "check": False, "cwd": FOLDER}
     return subprocess.run(command, **{**defaults, **options})  # type: ignore[call-overload]
 
@@ -75,6 +77,7 @@ def test_a_command_gets_a_network_and_its_status_is_the_labs(user: bool, tmp_pat
         (["--link", "client=los 1%", "--", "true"], "'los' in 'los 1%' is not one of"),
         (["nonesuch.toml", "--", "true"], "nonesuch.toml: No such file or directory"),
         (["--nonsense"], "No such option"),
+        (["--hosts", "", "--", "true"], "'' is not a host name"),
         (["--shell", "--", "true"], "--shell and a command can't be given together"),
         (["--hosts", "a"], "there is nothing to run"),
         (["net.toml", "--hosts", "a", "--", "true"], "can't be given beside a file"),
@@ -86,6 +89,24 @@ def test_what_is_wrong_is_one_sentence_and_status_2(words: list[str], sentence: 
     assert (done.returncode, done.stdout) == (2, ""), done.stderr
     assert sentence in done.stderr
     assert re.fullmatch(r"schemefs: .+\n", done.stderr)
+
+
+@pytest.mark.parametrize("redirection", ["<&- >&- 2>&-", "2>/dev/full"])
+def test_an_output_that_takes_nothing_leaves_the_status_as_it_is(redirection: str) -> None:
+    done = lab("-c", f'"$@" {redirection}', "sh", *LAB, "--", "sh", "-c", "exit 7", program=["sh"])
+    assert (done.returncode, "Traceback" in done.stderr) == (7, False), done.stderr
+
+
+def test_a_report_that_cannot_be_written_is_one_sentence() -> None:
+    done = lab("--report-json", "/dev/full", "--", "true")
+    assert done.returncode == 2
+    assert done.stderr.endswith("\nschemefs: --report-json /dev/full: No space left on device\n")
+
+
+def test_a_lab_in_a_lab_has_hosts_of_its_own() -> None:
+    done = lab("--hosts", "x,y", "--", *LAB, "--hosts", "p,q", "--", "sh", "-c", "ping -c 1 -q q >&2 && on y true")
+    assert done.returncode == 2, done.stderr
+    assert "\non: there is no host 'y'; the hosts are p, q\n" in done.stderr
 
 
 @pytest.mark.parametrize(
