@@ -26,11 +26,14 @@ def shutdown(session: Session, call: Call) -> Result:
     call.about += f", {_DIRECTIONS[how]}"
     if found.state is State.LISTENING:
         if how != 1:
+            found.state = State.NEW  # an accept that waits fails with EINVAL
             session.tree.command(found.protocol, found.number, "close")
         return 0
-    if found.state in (State.NEW, State.ANNOUNCED, State.DISSOLVED):
+    if found.state in (State.NEW, State.DISSOLVED):
         raise Failed(errno.ENOTCONN)
     session.tree.command(found.protocol, found.number, f"shutdown {_DIRECTIONS[how]}")
+    if found.state is State.ANNOUNCED:
+        raise Failed(errno.ENOTCONN)  # and yet, as on Linux, a receive that waits ends
     return 0
 
 

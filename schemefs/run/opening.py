@@ -306,7 +306,12 @@ def _next_connection(session: Session, call: Call, found: Socket, description: D
         except BlockingIOError:
             if description.nonblocking:
                 raise
-            descriptor = session.waits.open(call, path, mode, directory)
+            try:
+                descriptor = session.waits.open(call, path, mode, directory)
+            except OSError:
+                if found.state is State.LISTENING:
+                    raise
+                raise Failed(errno.EINVAL) from None  # it was shut down meanwhile
         remote = sockaddr.parse(os.getxattr(descriptor, "user.remote").decode())
         if remote is None or found.takes(remote):
             return descriptor

@@ -505,6 +505,18 @@ def selector():
         print([key.fileobj is client for key, _ in chosen.select(5)])
 
 
+def shutdown_wakes_a_call_that_waits() -> None:
+    made = socket.socket(type=socket.SOCK_DGRAM)
+    made.bind((LOCAL, 0))
+    for waiting, call in ((server(), socket.socket.accept), (made, lambda found: found.recvfrom(10))):
+        with waiting:
+            other = threading.Timer(0.1, lambda: print(failure(waiting.shutdown, socket.SHUT_RDWR)))  # noqa: B023
+            other.start()
+            shown = failure(call, waiting)
+            other.join()
+            print(shown)
+
+
 SNIPPETS = [
     value for value in list(globals().values()) if getattr(value, "__module__", "") == __name__ and callable(value)
 ]
