@@ -11,6 +11,7 @@ from schemefs.net.addresses import presentation
 from schemes.ip import ethernet
 from schemes.ip.neighbor import REACHABLE_TIME, RETRANSMIT
 from schemes.ip.neighbors import NeighborTable
+from schemes.ip.undeliverable import report_undeliverable
 
 if TYPE_CHECKING:
     from schemefs.net.network_layer import Sink
@@ -87,7 +88,7 @@ class LinkNeighbors:
             if network.forwarder_of(address).reroute(queued, address, now):
                 continue
             network.counters.drop("unreachable_neighbor", queued.chunks[0])
-            network.undeliverable(queued.chunks, errno.EHOSTUNREACH, sentence, now, self._interface)
+            report_undeliverable(network, queued.chunks, errno.EHOSTUNREACH, sentence, now, self._interface)
 
     def queue_space(self, protocols: set[int], now: float) -> None:
         """Call `transmit_space` of the transports whose datagrams the queue refused."""

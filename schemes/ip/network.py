@@ -5,16 +5,15 @@ from __future__ import annotations
 import errno
 import logging
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from schemefs.errors import SchemeError
 from schemefs.net import faults
 from schemefs.net.addresses import ANY_V4, BROADCAST_V4, is_loopback, is_multicast, mac_text, network_of, presentation
-from schemefs.net.error_reason import ErrorReason, ErrorReporter
+from schemefs.net.error_reason import ErrorReporter
 from schemefs.net.network_layer import ICMP, ICMPV6, DeliveryError, Transport, not_local
 from schemefs.net.reader_turns import ReaderTurns
-from schemefs.net.zones import is_zoned, with_zone
-from schemes.ip import wire
+from schemefs.net.zones import is_zoned
 from schemes.ip.addresses import LOOPBACK, AddressTable
 from schemes.ip.counters import IpCounters
 from schemes.ip.dead_gateways import DeadGateways
@@ -29,7 +28,6 @@ from schemes.ip.ipv4 import Ipv4
 from schemes.ip.path import Ipv4Path
 from schemes.ip.path_mtu import PathMtus
 from schemes.ip.routes import Route, RouteTable
-from schemes.ip.v6 import wire as wire6
 from schemes.ip.v6.group_memberships import GroupMemberships
 from schemes.ip.v6.icmpv6_receivers import RECEIVERS
 from schemes.ip.v6.ipv6 import Ipv6
@@ -47,9 +45,6 @@ if TYPE_CHECKING:
     from schemefs.timers import Timers
 
 log = logging.getLogger("schemefs.ip")
-
-_QUOTED: Final = 64  # octets of a transport header in a DeliveryError
-_LARGEST_QUOTE: Final = 576  # octets of a datagram that an ICMP error can quote (RFC 1812 §4.3.2.3)
 
 
 class Network:
@@ -305,32 +300,6 @@ class Network:
             transport = self.transports.get(protocol) or self.transports6.get(protocol)
             if transport is not None:
                 transport.transmit_space(now)
-
-    def undeliverable(self, chunks: Chunks, number: int, sentence: str, now: float, interface: IpInterface) -> None:
-        """Report a datagram (IP header first) that *interface* did not send, to a transport or to its source."""
-        datagram = b"".join(chunks)[:_LARGEST_QUOTE]
-        if datagram[0] >> 4 == 6:
-            self._undeliverable6(datagram, number, sentence, now, interface)
-            return
-        start = (datagram[0] & 15) * 4
-        _, _, _, _, fragment, _, protocol, _, source, destination = wire.HEADER.unpack_from(datagram)
-        if not self.is_local(source):
-            if self.reporter is not None:
-                self.reporter.report_error(ErrorReason.HOST_UNREACHABLE, memoryview(datagram), now)
-        elif not fragment & wire.OFFSET:  # one error per datagram: the first fragment's
-            transport = datagram[start : start + _QUOTED]
-            error = DeliveryError(number, True, sentence, protocol, source, destination, transport)
-            self.deliver_error(error, now)
-
-    def _undeliverable6(self, datagram: bytes, number: int, sentence: str, now: float, interface: IpInterface) -> None:
-        _, _, protocol, _, source, destination = wire6.HEADER.unpack_from(datagram)
-        source, destination = with_zone(source, interface.zone), with_zone(destination, interface.zone)
-        if not self.is_local(source):
-            if self.reporter is not None:
-                self.reporter.report_error(ErrorReason.HOST_UNREACHABLE, memoryview(datagram), now)
-        elif protocol != wire6.FRAGMENT:  # a fragment of this host: the transport hears of it by its own timer
-            transport = datagram[wire6.HEADER_LENGTH :][:_QUOTED]
-            self.deliver_error(DeliveryError(number, True, sentence, protocol, source, destination, transport), now)
 
     # Attaching and detaching links
 

@@ -13,7 +13,7 @@ from schemes.netcfg.rendering import NOT_CONFIGURED
 
 if TYPE_CHECKING:
     from schemefs.net.autoconfigured import Autoconfigured
-    from schemefs.net.network_layer import Interface
+    from schemefs.net.network_configuration import Interface
     from schemefs.scheme import Caller, SchemeContext
 
 OFF: Final = "off"

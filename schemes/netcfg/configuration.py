@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from schemefs.driver_option import Tables
-    from schemefs.net.network_layer import Interface, NetworkLayer
+    from schemefs.net.network_configuration import Interface
+    from schemefs.net.network_layer import NetworkLayer
     from schemefs.scheme import SchemeContext
     from schemes.netcfg.dhcp import Dhcp
 

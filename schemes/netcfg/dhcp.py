@@ -16,7 +16,8 @@ from schemes.netcfg.leased_value import LeasedValue
 
 if TYPE_CHECKING:
     from schemefs.driver import Link
-    from schemefs.net.network_layer import Interface, NetworkLayer, RouteEntry
+    from schemefs.net.network_configuration import Interface, RouteEntry
+    from schemefs.net.network_layer import NetworkLayer
     from schemefs.net.transports import DatagramService, OpenPort
     from schemefs.scheme import Caller, SchemeContext
 

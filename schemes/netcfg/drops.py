@@ -19,7 +19,8 @@ from schemefs.net.impairment import IMPAIRED_PREFIX
 from schemefs.scheme import Caller, TextFile
 
 if TYPE_CHECKING:
-    from schemefs.net.network_layer import Interface, NetworkLayer
+    from schemefs.net.network_configuration import Interface
+    from schemefs.net.network_layer import NetworkLayer
     from schemefs.scheme import Scheme, SchemeContext
 
 _PREFIX: Final = "dropped_"

@@ -28,7 +28,7 @@ from schemefs.net.addresses import (
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from schemefs.net.network_layer import RouteEntry, Routes
+    from schemefs.net.network_configuration import RouteEntry, Routes
 
 LABEL_OCTETS: Final = 63
 MAX_NAME: Final = 253  # octets of a domain name, dots included

@@ -22,7 +22,8 @@ from schemes.netcfg.grammar import (
 )
 
 if TYPE_CHECKING:
-    from schemefs.net.network_layer import Interface, NetworkLayer
+    from schemefs.net.network_configuration import Interface
+    from schemefs.net.network_layer import NetworkLayer
     from schemefs.scheme import SchemeContext
 
 Build = Callable[["SchemeContext", "Interface"], Directory]

@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from schemefs.net.autoconfigured import AdvertisedRouter
-    from schemefs.net.network_layer import Interface, NetworkLayer, RouteEntry
+    from schemefs.net.network_configuration import Interface, RouteEntry
+    from schemefs.net.network_layer import NetworkLayer
     from schemefs.scheme import SchemeContext
     from schemes.netcfg.dhcp import Dhcp
 

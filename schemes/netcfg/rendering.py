@@ -9,7 +9,7 @@ from schemefs.net.addresses import mac_text, presentation
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from schemefs.net.network_layer import Interface, NeighborEntry, RouteEntry
+    from schemefs.net.network_configuration import Interface, NeighborEntry, RouteEntry
 
 NOT_CONFIGURED: Final = "Not configured\n"
 
