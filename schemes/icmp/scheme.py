@@ -143,8 +143,8 @@ class IcmpScheme(ConversationScheme):
         return opener
 
     def _path(self, host: str, addresses: tuple[bytes, ...]) -> Path:
-        """Return the path to the first IPv4 address, else the first of all. ENETUNREACH: no route."""
-        destination = next((address for address in addresses if len(address) == 4), addresses[0])
+        """Return the path to the first address, the preferred one. ENETUNREACH: no route."""
+        destination = addresses[0]
         if is_multicast(destination) or self._network.is_broadcast(destination):
             sentence = faults.not_one_host(presentation(destination), "icmp")
             raise SchemeError(errno.EACCES, sentence)

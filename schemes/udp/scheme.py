@@ -120,11 +120,11 @@ class UdpProtocol(ConversationProtocol):
     def _resolve_endpoint(self, host: str, port: str) -> tuple[bytes, int]:
         """Return packed address and port.
 
-        It takes the first IPv4 address, because without a handshake no other address can be tried.
+        It takes the preferred address, because without a handshake no other address can be tried.
         """
         addresses = self._context.names.addresses(host)
         number = self._context.names.port(port, self.name)
-        return next((address for address in addresses if len(address) == 4), addresses[0]), number
+        return addresses[0], number
 
 
 def _modes(address: AddressPath) -> Modes:

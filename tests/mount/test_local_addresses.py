@@ -93,7 +93,9 @@ def test_an_address_of_another_host_is_eaddrnotavail(tree: Path, scheme: str, ho
 
 
 def test_a_udp_listener_and_a_bound_endpoint(tree: Path, files: list[int]) -> None:
-    listener = os.open(tree / "udp/localhost:0,listen", NONBLOCK)
+    with open(tree / "netcfg/resolv/hosts", "a") as hosts:
+        hosts.write("127.0.0.1 here.test\n")
+    listener = os.open(tree / "udp/here.test:0,listen", NONBLOCK)
     bound = os.open(tree / "udp/127.0.0.1:0,bind,headers", NONBLOCK)
     files += [listener, bound]
     for local in files[:2]:

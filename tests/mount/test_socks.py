@@ -16,6 +16,7 @@ import pytest
 
 from schemefs.testing.mount import SchemeMount
 
+GREETINGS = ("hello 127.0.0.1:", "hello [::1]:")  # as the machine's hosts file has localhost
 pytestmark = pytest.mark.needs("fuse")
 
 SCHEMEFS = [sys.executable, "-m", "schemefs"]
@@ -75,7 +76,7 @@ def ask(proxy: Path, request: bytes) -> tuple[socket.socket, bytes]:
 
 @pytest.mark.needs("curl")
 def test_curl_by_a_unix_socket_with_a_remote_name(proxy: Path) -> None:
-    assert curl("--proxy", f"socks5h://localhost{proxy}", "http://localhost/").startswith("hello 127.0.0.1:")
+    assert curl("--proxy", f"socks5h://localhost{proxy}", "http://localhost/").startswith(GREETINGS)
     assert proxy.stat().st_mode & 0o777 == 0o600
 
 
@@ -85,8 +86,8 @@ def test_curl_by_a_port(mount: Path) -> None:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
     with running(mount, "socks", address, ready="SOCKS5 on"):
-        assert curl("--socks5-hostname", address, "http://localhost/").startswith("hello 127.0.0.1:")
-        assert curl("--socks5", address, "http://127.0.0.1/").startswith("hello 127.0.0.1:")
+        assert curl("--socks5-hostname", address, "http://localhost/").startswith(GREETINGS)
+        assert curl("--socks5", address, "http://127.0.0.1/").startswith(GREETINGS)
 
 
 def test_each_direction_ends_by_itself(proxy: Path) -> None:

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.needs("fuse")
 
 
 def test_ping_says_what_redox_says(shared: Tools) -> None:
-    lines = shared.run("ping", "-c", "3", "-i", "0.01", "-s", "100", "localhost").splitlines()
+    lines = shared.run("ping", "-c", "3", "-i", "0.01", "-s", "100", "127.0.0.1").splitlines()
     assert lines[0] == "PING 127.0.0.1 (127.0.0.1) 100(128) bytes of data."
     assert [line.split()[2] for line in lines[1:4]] == ["icmp_seq=0", "icmp_seq=1", "icmp_seq=2"]
     assert "3 packets transmitted, 3 packets received, 0.00% packet loss" in lines
