@@ -38,7 +38,7 @@ class LabCommand(click.Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Set the command aside."""
-        if not args:
+        if not args and not ctx.resilient_parsing:  # which a completion sets
             click.echo(ctx.get_help())
             ctx.exit()
         own = args[: args.index("--")] if "--" in args else args

@@ -34,7 +34,7 @@ def bad_host(text: str) -> str:
 
 def not_ipv4(shown: str) -> str:
     """For an address of another family."""
-    return f"{shown} is not an IPv4 address; only IPv4 is supported"
+    return f"{shown} is not an IPv4 address; only IPv4 is possible here"
 
 
 def bad_cidr(text: str) -> str:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from ipaddress import IPv4Address, IPv4Interface
 
 from schemefs.net import faults
-from schemefs.net.addresses import check_interface_address, is_assignable
+from schemefs.net.addresses import check_interface_address, is_assignable, packed
 
 
 def parse_host_interface(text: str) -> IPv4Interface:
     """Return ADDRESS/PREFIXLENGTH; the prefix length is required, and the address must be one that a host can have."""
+    _check_ipv4(text, text.partition("/")[0])
     try:
         value = IPv4Interface(text)
     except ValueError:
@@ -23,6 +24,7 @@ def parse_host_interface(text: str) -> IPv4Interface:
 
 def parse_host_address(text: str) -> IPv4Address:
     """Return ADDRESS, which must be one that a host can have."""
+    _check_ipv4(text, text)
     try:
         value = IPv4Address(text)
     except ValueError:
@@ -31,6 +33,12 @@ def parse_host_address(text: str) -> IPv4Address:
         raise ValueError(faults.not_unicast(repr(text)))
     _check_not_loopback(value)
     return value
+
+
+def _check_ipv4(text: str, host: str) -> None:
+    address = packed(host)
+    if address is not None and len(address) != 4:
+        raise ValueError(faults.not_ipv4(repr(text)))
 
 
 def _check_not_loopback(value: IPv4Address) -> None:

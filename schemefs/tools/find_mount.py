@@ -39,7 +39,10 @@ def find(given: str | None = None) -> Path:
         raise StartError("no schemefs is mounted: mount one with schemefs mount DIR")
     usable = [path for path in paths if _can_enter(path)] if len(paths) > 1 else paths
     if not usable:
-        raise StartError(f"several schemefs are mounted, which can't be entered or do not answer: {', '.join(paths)}")
+        raise StartError(
+            "no schemefs can be used: mount one with schemefs mount DIR; those mounted are another user's or do not "
+            f"answer: {', '.join(paths)}"
+        )
     if len(usable) > 1:
         raise StartError(f"several schemefs are mounted: choose by --mount DIR or ${VARIABLE}: {', '.join(usable)}")
     return Path(usable[0])

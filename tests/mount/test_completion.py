@@ -109,6 +109,9 @@ def test_values_are_completed() -> None:
     assert complete("mount", "--driver", "l") == ["loopback"]
     assert complete("route", "g") == ["get"]
     assert complete("dns", "-t", "a") == ["a", "aaaa", "any"]
+    assert complete("lab", "--ho") == ["--hosts"]
+    assert complete("lab", "net") == ["net"]
+    assert complete("lab", "") == [""]  # a file: where the command would print its help
     assert complete("mount", "--sch") == ["--scheme"]
     assert complete("mount", "--scheme", "folder/up") == ["folder/up"]  # a file: the shell's own completion
 

@@ -114,7 +114,8 @@ def test_contradictions_are_refused(given: dict[str, object], sentence: str) -> 
         ("0.0.0.0/32", "not a unicast address"),
         ("240.0.0.1/8", "not a unicast address"),
         ("", "not ADDRESS/PREFIXLENGTH"),
-        ("fe80::1/64", "not ADDRESS/PREFIXLENGTH"),
+        ("fe80::1/64", "'fe80::1/64' is not an IPv4 address; only IPv4 is possible here"),
+        ("fe80::1/x", "is not an IPv4 address"),
     ],
 )
 def test_bad_interfaces(text: str, sentence: str) -> None:
