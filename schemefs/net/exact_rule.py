@@ -156,7 +156,11 @@ def _pairs(words: list[str], action: str) -> Iterator[tuple[str, str]]:
     names = words[::2]
     for index, name in enumerate(names):
         if name not in allowed or names.count(name) > 1:
-            selected = "N or N..M after the selector, then " if _RANGE.fullmatch(name) is None and not index else ""
+            selected = (
+                "N, N..M or N.. from 1 after the selector, then "
+                if _RANGE.fullmatch(name) is None and not index
+                else ""
+            )
             message = f"{name!r} is not one of the conditions of {action!r}: {selected}{', '.join(allowed)}, each once"
             raise ValueError(message)
     if len(words) % 2:

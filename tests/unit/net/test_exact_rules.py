@@ -300,7 +300,10 @@ def test_a_direction_in_front_of_the_words() -> None:
     [
         ("drop", "nothing after 'drop' is not one of: all, arp"),
         ("drop everything", "'everything' after 'drop' is not one of: all, arp"),
-        ("drop tcp sin 1", "'sin' is not one of the conditions of 'drop': N or N..M after the selector, then flow"),
+        (
+            "drop tcp sin 1",
+            "'sin' is not one of the conditions of 'drop': N, N..M or N.. from 1 after the selector, then flow",
+        ),
         ("drop tcp data 0", "'0' is not one of the conditions"),
         ("drop tcp data 5..3", "'5..3' is not N, N..M or N.., counted from 1"),
         ("drop udp port 0", "not a number from 1"),
