@@ -12,7 +12,7 @@ from typing import Any, Final, NoReturn
 
 import click
 
-from schemefs.command import completion, default_driver
+from schemefs.command import completion, default_driver, standard_streams
 from schemefs.command.driver_parameters import MountCommand
 from schemefs.document import LOOPBACK_DRIVER
 from schemefs.errors import StartError, printable_lines
@@ -51,6 +51,7 @@ def command(mount: str | None, driver: str | None, impair: str | None, *, verbos
 
     The exit status is that of CMD; 2: it could not be run.
     """
+    standard_streams.open_closed()
     program: Sequence[str] = rest.pop("command")
     given = _driver_words(rest)
     try:

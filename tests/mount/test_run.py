@@ -119,6 +119,12 @@ def test_exit_status_is_the_programs(module_scheme_mount: SchemeMount) -> None:
     assert run(module_scheme_mount, "--", "sh", "-c", "kill -TERM $$").returncode == 128 + 15
 
 
+def test_exit_status_without_standard_streams(module_scheme_mount: SchemeMount) -> None:
+    words = [*RUN, "--mount", str(module_scheme_mount.path), "--", sys.executable, "-c", "import sys; sys.exit(7)"]
+    done = subprocess.run(["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", *words], timeout=TIMEOUT, check=False)
+    assert done.returncode == 7
+
+
 def test_a_program_that_does_not_exist(module_scheme_mount: SchemeMount) -> None:
     done = run(module_scheme_mount, "--", "no-such-program")
     assert (done.returncode, done.stderr) == (2, "schemefs run: no-such-program: there is no such program\n")
