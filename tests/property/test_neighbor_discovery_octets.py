@@ -170,6 +170,7 @@ def test_options_that_their_rfcs_tell_hosts_to_ignore() -> None:
     assert advertised(bytes((25, 1, 0, 0)) + lifetime).name_servers == []
     assert advertised(bytes((25, 2, 0, 0)) + lifetime + bytes(8)).name_servers == []
     assert advertised(bytes((25, 3, 0, 0)) + lifetime + ALL_NODES).name_servers == []
+    assert advertised(bytes((25, 3, 0, 0)) + lifetime + bytes(10) + b"\xff\xff\x0a\0\2\3").name_servers == []
     assert advertised(bytes((31, 1, 0, 0)) + lifetime).search_lists == []
     for names in (b"\3abc\4def", b"\6a\nb.c \0", b"\xc0\x04abcdef", bytes(8)):
         assert advertised(bytes((31, 2, 0, 0)) + lifetime + names.ljust(8, b"\0")).search_lists == []

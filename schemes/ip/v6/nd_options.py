@@ -38,6 +38,7 @@ _PREFIX: Final = Struct(">BBBBII4x16s")
 _MTU: Final = Struct(">BBHI")
 _ROUTE: Final = Struct(">BBBBI")
 _LIFETIME: Final = Struct(">BBHI")  # of RDNSS and DNSSL
+_MAPPED: Final = bytes(10) + b"\xff\xff"  # an IPv4-mapped address is on no wire (RFC 4942 §2.2)
 _NAME_OCTETS: Final = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_")
 
 PREFERENCE_HIGH: Final = 1
@@ -211,7 +212,7 @@ def _parse_route(option: bytes, into: list[RouteInformation]) -> None:
 def _parse_name_servers(option: bytes, into: list[NameServers]) -> None:
     _, _, _, lifetime = _LIFETIME.unpack_from(option)
     addresses = (option[at : at + 16] for at in range(8, len(option), 16))
-    usable = tuple(a for a in addresses if not is_multicast(a) and any(a[:15]))
+    usable = tuple(a for a in addresses if not is_multicast(a) and any(a[:15]) and a[:12] != _MAPPED)
     if usable:
         into.append(NameServers(lifetime, usable))
 
