@@ -58,8 +58,10 @@ class RawConversation(DatagramEngine[bytes]):
         del now
         wanted = self.wanted.source, self.wanted.destination
         if datagram[0] >> 4 == 6:
-            source, destination = bytes(datagram[8:24]), bytes(datagram[24:40])
+            source, destination = without_zone(bytes(datagram[8:24])), without_zone(bytes(datagram[24:40]))
             wanted = without_zone(wanted[0]), without_zone(wanted[1])
+            if datagram[8:40] != source + destination:  # on lo the addresses have their zones
+                datagram = memoryview(bytes(datagram[:8]) + source + destination + datagram[40:])
         else:
             source, destination = bytes(datagram[12:16]), bytes(datagram[16:20])
         if wanted[0] not in (b"", source) or wanted[1] not in (b"", destination):

@@ -18,6 +18,7 @@ from schemefs.net.network_layer import UDP
 from schemefs.net.offload import NO_OFFLOAD
 from schemefs.scheme import Caller, SchemeContext
 from schemes.icmp import IcmpScheme, wire6
+from schemes.ip.raw import Filter, RawConversation
 from schemes.udp import UdpScheme
 from tests.support.ip_host import MAC, PEER_MAC, MemoryLink
 from tests.support.ipv6_host import (
@@ -284,3 +285,16 @@ def test_the_error_about_missing_fragments_goes_to_the_link_they_came_from() -> 
     host.network.ipv6.reassembly._on_timer(60.0)
     assert [(kind, code) for kind, code, _ in host.says()] == [(3, 1)]
     assert not link.sent
+
+
+def test_a_raw_reader_on_lo_sees_addresses_as_on_a_wire() -> None:
+    host = Host6()
+    ours = host.link_local
+    readers = [RawConversation(host.network, 58, Filter(source)) for source in (b"", ours)]
+    host.icmp.open(f"ping/{presentation(ours)},count=1", os.O_RDWR, ROOT, 0.0)
+    while host.lo.queued:
+        host.lo.pump(0.0)
+    for reader in readers:
+        octets = reader.read(2000, 0.0)
+        assert octets is not None
+        assert bytes(octets)[8:40] == 2 * (ours[:2] + bytes(2) + ours[4:])
