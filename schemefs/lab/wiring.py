@@ -95,7 +95,8 @@ class Wiring:
     def _configure(self, ip: IPRoute, host: Host) -> None:
         for end in self.topology.interfaces(host.name):
             address, index = IPv4Interface(end.address), _index(ip, end.name)
-            ip.link("set", index=index, IFLA_AF_SPEC=_NO_LINK_LOCAL)
+            if os.path.exists(f"/proc/sys/net/ipv6/conf/{end.name}"):  # not below 1280 octets, RFC 8200 §5
+                ip.link("set", index=index, IFLA_AF_SPEC=_NO_LINK_LOCAL)
             ip.addr("add", index=index, address=str(address.ip), prefixlen=address.network.prefixlen)
             ip.link("set", index=index, state="up")
         for destination, gateway in self._routes(host):

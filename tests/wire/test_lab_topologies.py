@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from schemefs.lab.description import DescribedHost, DescribedLink, Description
 from schemefs.lab.running import RunningLab
 from schemefs.lab.topology import Topology
 from schemefs.net.checksum import checksum
@@ -133,6 +134,16 @@ class Guest:
         while len(octets) < count:
             octets += self.socket.recv(count - len(octets))
         return octets
+
+
+def test_a_link_may_be_too_small_for_ipv6() -> None:
+    description = Description(
+        hosts=(DescribedHost("client"),),
+        routers=(DescribedHost("r1"),),
+        links=(DescribedLink(("client", "r1"), mtu=68),),
+    )
+    with RunningLab(Topology.from_description(description)) as small:
+        assert "1 received" in run(small, "client", "ping -c 1 -s 40 10.9.1.1")
 
 
 def test_a_guest_is_waited_for_and_is_a_host(tmp_path: Path) -> None:
