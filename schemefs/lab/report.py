@@ -26,6 +26,8 @@ from schemefs.lab.router_files import (
     read_impair,
 )
 from schemefs.lab.topology import Link, Topology
+from schemefs.net.direction import IN, OUT
+from schemefs.net.impaired_direction import COUNTED
 from schemefs.net.impairment import parse_impairment
 
 FRAME_COUNTERS: Final = ("received_frames", "received_octets", "sent_frames", "sent_octets")
@@ -52,7 +54,13 @@ class LinkReport:
         return {one.rule: one.acted_in + one.acted_out for one in self.impair.rules}[str(parse_impairment(rule))]
 
     def counted(self, counter: str, *directions: str) -> int:
-        """Return a counter of the impairments, such as dropped_lost; of `in` and `out`, or of *directions*."""
+        """Return a counter of the impairments, such as dropped_lost; of `in` and `out`, or of *directions*.
+
+        KeyError: there is no such counter or direction.
+        """
+        for word, known in ((counter, (*COUNTED, "held")), *((way, (IN, OUT)) for way in directions)):
+            if word not in known:
+                raise KeyError(word)
         return sum(self.impair.directions.get(way, {}).get(counter, 0) for way in directions or ("in", "out"))
 
 

@@ -264,14 +264,18 @@ def _unique(name: str, taken: Iterable[str], longest: int = 1 << 10) -> str:
 
 
 def _impair(link: DescribedLink, name: str, seed: int | None) -> str:
-    """Return the rules of a link, a line for each; *seed* is for those that take one and give none."""
-    rules = [rule.strip() for line in link.impair.splitlines() for rule in line.split(";") if rule.strip()]
     try:
-        parse_impairments([rule for rule in rules if rule != NOTHING] or [NOTHING])
-        parsed = [(rule, parse_impairments([rule])) for rule in rules]
+        return with_seeds(link.impair, seed)
     except ValueError as error:
         message = f"impair of link {name!r}: {error}"
         raise ValueError(message) from None
+
+
+def with_seeds(text: str, seed: int | None) -> str:
+    """Return rules, a line for each; *seed* is for those that take one and give none. ValueError with a sentence."""
+    rules = [rule.strip() for line in text.splitlines() for rule in line.split(";") if rule.strip()]
+    parse_impairments([rule for rule in rules if rule != NOTHING] or [NOTHING])
+    parsed = [(rule, parse_impairments([rule])) for rule in rules]
     lines = []
     for rule, impairments in parsed:
         takes_seed = any(getattr(one, "seed", 0) is None for one in impairments)  # an exact rule has none

@@ -30,8 +30,8 @@ from schemefs.lab.requirements import ForbiddenError, check_tun
 from schemefs.lab.router_files import Drops
 from schemefs.lab.running import RunningLab
 from schemefs.lab.settling import settle
-from schemefs.lab.topology import Link, Topology
-from schemefs.net.impairment import parse_impairments
+from schemefs.lab.topology import Link, Topology, with_seeds
+from schemefs.net.impairment import NOTHING
 from schemefs.testing.mount_state import sections
 
 COMMAND_TIMEOUT: Final = 30.0  # seconds for one command
@@ -82,17 +82,16 @@ class LabHost:
 class LabLink:
     """The link between a host and its router, or any other one of the topology."""
 
-    def __init__(self, trees: Mapping[str, Path], link: Link, before: Mapping[str, Drops]) -> None:
+    def __init__(self, trees: Mapping[str, Path], link: Link, before: Mapping[str, Drops], seed: int | None) -> None:
         self.name = link.name
+        self._seed = seed
         self._link = link
         self._trees = trees
         self._before = before
 
     def impair(self, rules: str) -> None:
-        """Replace the rules; "none" removes them. ValueError: they do not parse."""
-        lines = [rule.strip() for rule in rules.split(";")]
-        parse_impairments(lines)
-        self._file("impair").write_text("".join(f"{line}\n" for line in lines))
+        """Replace the rules; "none" removes them. They have the seed of the link. ValueError: they do not parse."""
+        self._file("impair").write_text(with_seeds(rules, self._seed) or NOTHING)
 
     def report(self) -> LinkReport:
         """Return what has passed and what the rules in force did. Replaced rules are not in it."""
@@ -144,10 +143,11 @@ class Lab:
 
     def link(self, which: LabHost | str) -> LabLink:
         """Return the first link of a host, or the link of this name. KeyError: there is none."""
-        for link in self.topology.links:
+        for number, link in enumerate(self.topology.links):
             owners = {end.owner for end in link.ends}
             if link.name == which or (isinstance(which, LabHost) and which.name in owners):
-                return LabLink(self.schemes, link, self._drops_before)
+                seed = None if self.topology.seed is None else self.topology.seed + number
+                return LabLink(self.schemes, link, self._drops_before, seed)
         raise KeyError(which)
 
     @property

@@ -39,6 +39,15 @@ def test_a_started_program_serves_and_the_link_says_what_passed(two: Lab) -> Non
     client, server = two.host("client"), two.host("server")
     server.start([sys.executable, "-m", "http.server", "80"], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     server.wait_for_port(80)
+    two.link(client).impair("loss 0.1%; drop arp 9")
+    two.link(server).impair("loss 0.1%")
+    seeds = [
+        (two.scheme / "netcfg/ifaces" / name / "impair").read_text().splitlines()[0] for name in ("client", "server")
+    ]
+    assert seeds == ["loss 0.1% seed 7", "loss 0.1% seed 8"]
+    two.link(server).impair("none")
+    with pytest.raises(KeyError, match="dropped_lots"):
+        two.link(client).report().counted("dropped_lots")
     with pytest.raises(TimeoutError, match=r"no program on server listens on TCP port 81 after 0\.2 s"):
         server.wait_for_port(81, timeout=0.2)
     link = two.link(client)
