@@ -14,5 +14,8 @@ _SI_KERNEL: Final = 0x80
 
 
 def is_from_terminal(received: signal.struct_siginfo) -> bool:
-    """Return whether the kernel sent it, as for Ctrl-C: then each process of the foreground has got it."""
-    return received.si_code == _SI_KERNEL
+    """Return whether the kernel sent it, as for Ctrl-C: then each process of the foreground has got it.
+
+    SIGHUP is not such a signal: the end of a terminal sends it to the leader of its session alone.
+    """
+    return received.si_code == _SI_KERNEL and received.si_signo != signal.SIGHUP

@@ -86,3 +86,25 @@ def test_the_lab_is_a_job_of_the_shell_outside(terminal: Terminal) -> None:
     terminal.wait_for("$ ")
     terminal.type("echo st''atus=$?\n")
     terminal.wait_for("status=5\r\n")
+
+
+def test_a_lab_that_leads_its_session_ends_with_the_terminal() -> None:
+    """As in a window of its own: the end of the terminal is a SIGHUP to the leader alone."""
+    ours, theirs = pty.openpty()
+    command = [
+        "setsid",
+        "--ctty",
+        sys.executable,
+        "-m",
+        "schemefs",
+        "lab",
+        "--",
+        "sh",
+        "-c",
+        "echo ready; exec sleep 60",
+    ]
+    with subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs) as process:
+        os.close(theirs)
+        assert select.select([ours], [], [], 20)[0]
+        os.close(ours)
+        assert process.wait(20) == 129
