@@ -21,7 +21,7 @@ from typing import Final
 RESERVED: Final = frozenset(
     {"driver", "options", "address", "addresses", "mtu", "dhcp", "mac", "state", "neighbors", "impair"}
     | {"directory", "foreground", "gateway", "nameserver", "memory", "config", "config_file", "private", "allow_other"}
-    | {"log_level", "log_file", "pid_file", "help", "scheme", "scheme_files"}
+    | {"log_level", "log_file", "pid_file", "record_events", "help", "scheme", "scheme_files", "ra", "advertise"}
 )
 """Words of every interface and of the mount command itself, which no table may use."""
 
