@@ -20,7 +20,7 @@ GREETINGS = ("hello 127.0.0.1:", "hello [::1]:")  # as the machine's hosts file 
 pytestmark = pytest.mark.needs("fuse")
 
 SCHEMEFS = [sys.executable, "-m", "schemefs"]
-HELLO = 'read line; printf "HTTP/1.0 200 OK\\r\\n\\r\\nhello $REMOTE"; cat >/dev/null'
+HELLO = 'while read -r line && [ ${#line} -gt 1 ]; do :; done; printf "HTTP/1.0 200 OK\\r\\n\\r\\nhello $REMOTE"'
 
 
 @contextmanager
