@@ -132,7 +132,7 @@ def _field(text: str) -> tuple[str, str]:
 
 
 def _tls_options(cacert: str | None, *, is_insecure: bool) -> str:
-    """Return the options of tls: whom to trust."""
+    """Return the options of tls: which certificates to trust."""
     if is_insecure:
         return ",verify=no"
     if not cacert:
