@@ -108,7 +108,7 @@ PAIRS = {
     ),
     "no privilege": (
         "true",
-        "setpriv --bounding-set -sys_admin --inh-caps=-all",
+        "unshare --net setpriv --bounding-set -sys_admin --inh-caps=-all",  # tests beside this one have TAPs
         "FAIL  mounting: CAP_SYS_ADMIN is not to be had here",
         "Operation not permitted",
     ),
