@@ -26,19 +26,28 @@ LOOPBACK_V6 = bytes(15) + b"\x01"
 Answered = Callable[[tuple[bytes, ...] | SchemeError, float], None]
 """Called once, with `now` and the addresses of a host (at least one), or with the reason why there are none."""
 
+Late = Callable[[tuple[bytes, ...], float], None]
+"""Called at most once, after `Answered`, with the addresses of the other family, which came later; or with none."""
+
 
 class Lookup(Protocol):
     """A lookup under way."""
 
+    @property
+    def expects_more(self) -> bool:
+        """Whether the addresses of one family were given, and `Late` is still to be called."""
+
     def cancel(self) -> None:
-        """Do not call the callback. Harmless after it was called."""
+        """Call neither callback from now on. Harmless after they were called."""
 
 
 class Resolver(Protocol):
     """What the dns scheme registers as `Names.resolver`."""
 
-    def lookup(self, host: str, answered: Answered, now: float, uid: int = 0) -> Lookup:
+    def lookup(self, host: str, answered: Answered, now: float, uid: int = 0, late: Late | None = None) -> Lookup:
         """Find the addresses of a name that is not in the hosts file; *answered* may be called before this returns.
+
+        *late* gets the addresses of a family that *answered* did not wait for (RFC 8305 §3).
 
         ENOBUFS, as an answer: *uid* has too many look-ups under way.
         """
@@ -147,15 +156,18 @@ class Names:
             raise _unknown(host)
         return found
 
-    def lookup(self, host: str, answered: Answered, now: float, uid: int = 0) -> Lookup:
-        """Call *answered* with the addresses of *host*: before this returns, or when the resolver has found them."""
+    def lookup(self, host: str, answered: Answered, now: float, uid: int = 0, late: Late | None = None) -> Lookup:
+        """Call *answered* with the addresses of *host*: before this returns, or when the resolver has found them.
+
+        *late* gets those of the other family where they come later; None: they are of no use then.
+        """
         known = self.known(host)
         if not known and self.resolver is not None:
 
             def receive(answer: tuple[bytes, ...] | SchemeError, now: float) -> None:
                 answered(answer if isinstance(answer, SchemeError) else self._ordered(answer), now)
 
-            return self.resolver.lookup(host, receive, now, uid)
+            return self.resolver.lookup(host, receive, now, uid, late)
         answered(known or _unknown(host), now)
         return _DONE
 
@@ -181,6 +193,8 @@ def _unknown(host: str) -> SchemeError:
 
 class _Done:
     """A lookup whose callback was called before `lookup` returned."""
+
+    expects_more = False
 
     def cancel(self) -> None:
         """Do nothing: the callback was called."""

@@ -1,8 +1,8 @@
 """The engine of a conversation while its host is a name, or has more than one address.
 
     name ── lookup ──> addresses ── connect, one after another (RFC 8305 §5) ──> the first that connects
-                │                         │
-                └── unknown               └── all have failed: the error of the last one
+                │  └── those of the other family, later ──┘ │
+                └── unknown                                 └── all have failed: the error of the last one
 
 Meanwhile `opening` is true, reads and writes would block, and poll reports nothing; it can be interrupted or closed at
 any time. Then the conversation goes on with the engine that has connected, and this object is no longer in the path of
@@ -74,7 +74,7 @@ class Connecting:
         if timeout:
             self._limit.set(now + timeout)
         self.sink(now, f"lookup of {self.host}")
-        lookup = names.lookup(self.host, self._receive_answer, now, uid)
+        lookup = names.lookup(self.host, self._receive_answer, now, uid, self._receive_late)
         if not self._answered:
             self._lookup = lookup
         self._pending_error.raise_once()
@@ -107,7 +107,8 @@ class Connecting:
 
     def _receive_answer(self, answer: tuple[bytes, ...] | SchemeError, now: float) -> None:
         self._answered = True
-        self._lookup = None
+        if self._lookup is not None and not self._lookup.expects_more:
+            self._lookup = None
         if isinstance(answer, SchemeError):
             self.sink(now, answer.sentence)
             self._fail(answer)
@@ -115,6 +116,16 @@ class Connecting:
             self.sink(now, f"{self.host} has {', '.join(map(presentation, answer)) or 'no address'}")
             self._untried.extend(interleaved(answer))
             self._check_attempts(now)
+
+    def _receive_late(self, addresses: tuple[bytes, ...], now: float) -> None:
+        """Try the addresses of the other family next, in turn with those that are left (RFC 8305 §3)."""
+        self._lookup = None
+        if self.ended:
+            return
+        if addresses:
+            self.sink(now, f"{self.host} has {', '.join(map(presentation, addresses))}, known later")
+            self._untried = deque(interleaved((*addresses, *self._untried)))
+        self._check_attempts(now)
 
     def _check_attempts(self, now: float) -> None:
         """Take the first attempt that has connected; begin the next one when it is time."""
@@ -133,7 +144,7 @@ class Connecting:
                 return
         if self._untried:
             self._timer.set(self._next_at)
-        elif not self._attempts:
+        elif not self._attempts and self._lookup is None:  # else the addresses of the other family are awaited
             self._fail(self._no_address_connects())
 
     def _begin_next(self, now: float) -> Engine | None:
@@ -198,7 +209,8 @@ class Connecting:
         """Cancel the lookup and abort every attempt."""
         self._stop()
         if self._lookup is not None:
-            self._lookup.cancel()
+            if not self._answered:  # else its last answer goes into the cache, for the next connect
+                self._lookup.cancel()
             self._lookup = None
         attempts, self._attempts = self._attempts, []
         for attempt in attempts:

@@ -27,6 +27,11 @@ def bad_address(text: str) -> str:
     return f"{text!r} is not an IP address; names are not resolved here"
 
 
+def bad_zone(text: str) -> str:
+    """For `fe80::2%nope`."""
+    return f"{text!r} is not a link-local address on an interface of this host, such as fe80::2%eth0"
+
+
 def bad_host(text: str) -> str:
     """For a host that may be a name or an address."""
     return f"{text!r} is not a host name or an address"

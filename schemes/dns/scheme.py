@@ -136,10 +136,12 @@ def _parse(text: str) -> tuple[str, tuple[str, ...]]:
     for option in options:
         if option != "type":
             raise unknown_option(option, ("type",))
-    types = _types(options.get("type", "a"))
     address = packed(name)
+    types = _types(options.get("type", "aaaa" if address is not None and len(address) == 16 else "a"))
     if address is not None and types == ("PTR",):
         return wire.reverse_name(address) + ".", types
+    if ":" in name and "%" in name and address is None:
+        raise ValueError(faults.bad_zone(name))
     wire.canonical(name)
     return name, types
 

@@ -22,7 +22,7 @@ from schemes.dns.cname_chain import NegativeAnswer
 from schemes.dns.stub_resolver import Callback, Outcome, StubResolver, Waiter
 
 if TYPE_CHECKING:
-    from schemefs.names import Answered, Names
+    from schemefs.names import Answered, Late, Names
     from schemefs.shares import Share
     from schemefs.timers import Timer
 
@@ -41,7 +41,7 @@ class Search:
         self._names = names
         self._share = share
 
-    def lookup(self, host: str, answered: Answered, now: float, uid: int = 0) -> SearchQuery:
+    def lookup(self, host: str, answered: Answered, now: float, uid: int = 0, late: Late | None = None) -> SearchQuery:
         """Look up the addresses of *host*, of IPv6 too if it is used.
 
         EINVAL (an invalid name) and ENOBUFS (too many look-ups) are answers.
@@ -53,7 +53,7 @@ class Search:
             answered(outcome if isinstance(outcome, SchemeError) else _addresses(outcome), now)
 
         try:
-            return self.find(host, types, callback, now, uid, delay=RESOLUTION_DELAY)
+            return self.find(host, types, callback, now, uid, delay=RESOLUTION_DELAY, late=late)
         except ValueError as error:
             callback(SchemeError(errno.EINVAL, str(error)), now)
         except SchemeError as error:
@@ -69,10 +69,11 @@ class Search:
         uid: int = 0,
         *,
         delay: float = math.inf,
+        late: Late | None = None,
     ) -> SearchQuery:
         """Look up the records of all *types*; those of one wait at most *delay* seconds for the others.
 
-        ValueError: *name* is not a domain name.
+        ValueError: *name* is not a domain name. ENODATA: it is an address, which has no records of these types.
 
         ENOBUFS: *uid* has as many look-ups under way as are allowed. ENOENT: the name is never in the DNS.
         """
@@ -83,10 +84,10 @@ class Search:
             self._resolver.services.counters.from_hosts_file += 1
             callback(known, now)
             return SearchQuery(self._resolver, [], callback)
-        _check_queried(name)
+        _check_queried(name, types)
         candidates = self._candidates(name, types)
         self._share.take(uid)
-        query = SearchQuery(self._resolver, candidates, callback, partial(self._share.give_back, uid), delay)
+        query = SearchQuery(self._resolver, candidates, callback, partial(self._share.give_back, uid), delay, late)
         query.start(now)
         return query
 
@@ -119,9 +120,11 @@ class SearchQuery:
         callback: Callback,
         ended: Callable[[], None] = no_callback,
         delay: float = math.inf,
+        late: Late | None = None,
     ) -> None:
         self._resolver = resolver
         self._delay = delay
+        self._late = late  # None: no more addresses are expected, or they are of no use
         self._timer: Timer | None = None  # runs from the first records until those of the other types must be there
         self._ended = ended
         self._candidates = candidates  # not looked up yet
@@ -143,9 +146,15 @@ class SearchQuery:
 
     def cancel(self) -> None:
         """Drop the callback and leave all pending questions."""
+        self._late = None
         self._end()
         for waiter in self._waiters:
             waiter.cancel()
+
+    @property
+    def expects_more(self) -> bool:
+        """As Lookup.expects_more."""
+        return self._is_over and self._late is not None
 
     def _end(self) -> None:
         self._is_over = True
@@ -159,6 +168,9 @@ class SearchQuery:
     ) -> None:
         self._outcomes[question] = outcome
         if self._is_over:
+            late, self._late = self._late, None
+            if late is not None:
+                late(() if isinstance(outcome, SchemeError) else _addresses(outcome), now)
             return
         if len(self._outcomes) < len(candidate):
             if isinstance(outcome, tuple) and self._delay < math.inf:
@@ -176,6 +188,7 @@ class SearchQuery:
         if goes_on and self._candidates:
             self.start(now)
         else:
+            self._late = None
             self._end()
             self._callback(self._failure or failures[0], now)
 
@@ -187,6 +200,8 @@ class SearchQuery:
         outcomes = [self._outcomes.get(each) for each in candidate]
         texts = tuple(text for outcome in outcomes if isinstance(outcome, tuple) for text in outcome)
         if texts:
+            if len(self._outcomes) == len(candidate):
+                self._late = None
             self._end()
             self._callback(texts, now)
         return bool(texts)
@@ -200,8 +215,11 @@ class SearchQuery:
             self._failure = failures[0]
 
 
-def _check_queried(name: str) -> None:
-    """Raise ENOENT for a name that is never in the DNS."""
+def _check_queried(name: str, types: Sequence[str]) -> None:
+    """Raise ENODATA for an address, and ENOENT for a name that is never in the DNS."""
+    if packed(name) is not None:
+        sentence = f"{name} is an address, and has no {' or '.join(types)} record; its name is in type=ptr"
+        raise SchemeError(errno.ENODATA, sentence)
     top = name.lower().rstrip(".").rpartition(".")[2]
     if top in _NEVER_QUERIED:
         sentence = f"{name} is not looked up: no name server knows names below {top} ({_NEVER_QUERIED[top]})"

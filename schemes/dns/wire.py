@@ -25,6 +25,7 @@ import dns.reversename
 from schemefs.errors import printable
 from schemefs.net.addresses import packed, presentation
 from schemefs.net.internationalized import ascii_name
+from schemefs.net.zones import without_zone
 
 # RFC 9715 §3: small enough that the answer is not fragmented on the way.
 EDNS_PAYLOAD: Final = 1232
@@ -97,7 +98,7 @@ def address_of(reverse: str) -> bytes | None:
 
 def reverse_name(address: bytes) -> str:
     """Return the owner name of an address's PTR records: 2.2.0.10.in-addr.arpa (RFC 1035 §3.5)."""
-    return _text(dns.reversename.from_address(presentation(address)))
+    return _text(dns.reversename.from_address(presentation(without_zone(address))))
 
 
 def query(question: Question, identifier: int, *, edns: bool) -> bytes:

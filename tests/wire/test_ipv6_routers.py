@@ -8,8 +8,11 @@ daemon ── TAP schemefs0 ─┐
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -21,6 +24,9 @@ from schemefs.testing.observing import wait_until
 
 pytestmark = pytest.mark.needs("root", "tap", "fuse", "radvd", "dnsmasq")
 
+PEERS = Path(__file__).with_name("tcp_peers.py")
+FAMILIES = {"v4.test": ("10.0.2.2", "2001:db8:1::dead"), "v6.test": ("10.0.2.99", "2001:db8:1::1")}
+"""Names with one dead address."""
 BOTH = "2001:db8:b::1"  # an address of both routers
 SECOND = "2001:db8:2222::1"  # of the second one alone; the first one knows the way
 RADVD = """\
@@ -252,6 +258,45 @@ def test_name_servers_come_from_stateless_dhcpv6(lan: Lan, tmp_path: Path) -> No
     finally:
         server.kill()
         server.wait()
+
+
+@pytest.fixture
+def named(lan: Lan) -> Iterator[Lan]:
+    """A name server by IPv6, that a router advertises; the second router has 10.0.2.2, and both serve port 80."""
+    lan.two.run("ip", "addr", "add", "10.0.2.2/24", "dev", "eth0")
+    command = ["dnsmasq", "--no-daemon", "--conf-file=/dev/null", "--no-resolv", "--no-hosts", "--user=root"]
+    command += ["--bind-interfaces", "--listen-address=2001:db8:1::1", "--log-facility=-", "--local=/test/"]
+    command += [f"--host-record={name},{v4},{v6}" for name, (v4, v6) in FAMILIES.items()]
+    server = lan.one.namespace.start(command, stderr=subprocess.PIPE, text=True)
+    sink = [sys.executable, PEERS, "sink", "80"]
+    peers = [router.namespace.start(sink, stdout=subprocess.PIPE, text=True) for router in (lan.one, lan.two)]
+    next(line for line in server.stderr if "started" in line)
+    for peer in peers:
+        assert peer.stdout.readline() == "ready\n"
+    try:
+        lan.one.advertise(more="RDNSS 2001:db8:1::1 { AdvRDNSSLifetime 60; };")
+        wait_until(lambda: lan.address() and lan.advertised("nameserver"))
+        wait_until(lambda: "tentative" not in " ".join(lan.addresses("stable")))
+        yield lan
+    finally:
+        for process in (server, *peers):
+            process.kill()
+            process.wait()
+        lan.two.run("ip", "addr", "del", "10.0.2.2/24", "dev", "eth0")
+
+
+def test_name_servers_are_asked_by_ipv6_and_one_dead_family_costs_no_half_second(named: Lan) -> None:
+    """RFC 8305: the family that does not answer delays the other one by 250 ms."""
+    assert named.cat("dns/v4.test") == "10.0.2.2\n"
+    assert named.cat("dns/v6.test,type=aaaa") == "2001:db8:1::1\n"
+    for name in FAMILIES:
+        took = []
+        for _ in range(3):  # the machine may be busy
+            began = time.monotonic()
+            opened = os.open(named.network.mount.path / f"tcp/{name}:80", os.O_RDWR)
+            took.append(time.monotonic() - began)
+            os.close(opened)
+        assert min(took) < 0.5, took
 
 
 def test_temporary_addresses_are_used_where_they_are_asked_for(lan: Lan) -> None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import os
 
 import dns.rdatatype
 import pytest
 
 from schemefs.conversation.connecting import interleaved
+from schemefs.errors import SchemeError
 from schemefs.net.addresses import presentation
-from tests.support.dns_host import ADDRESS, DnsHost, Query, Server, address, answers, reply
+from tests.support.dns_host import ADDRESS, ROOT, DnsHost, Query, Server, address, answers, reply
 
 
 class BothFamilies:
@@ -21,7 +23,7 @@ class BothFamilies:
         return tuple(sorted(addresses, key=len, reverse=True))
 
 
-def of_family(v4: float | None, v6: float | None):
+def of_family(v4: float | None, v6: float | None, v4_text: str = "10.0.2.2"):
     """Return a server that answers for each family after so many seconds; None: never."""
 
     def answer(server: Server, query: Query) -> None:
@@ -29,7 +31,7 @@ def of_family(v4: float | None, v6: float | None):
         is_v6 = query.question[0].rdtype == dns.rdatatype.AAAA
         delay = v6 if is_v6 else v4
         if delay is not None:
-            record = f"{name} 60 IN AAAA fd00::2" if is_v6 else f"{name} 60 IN A 10.0.2.2"
+            record = f"{name} 60 IN AAAA fd00::2" if is_v6 else f"{name} 60 IN A {v4_text}"
             server.later(delay, reply(query, record))
 
     return answer
@@ -60,6 +62,61 @@ def test_both_families_are_looked_up_and_neither_waits_long(
     assert len(answers) == 1
     assert host.dns.resolver.under_way == 0
     assert host.timers.pending == 0
+
+
+def with_both_families(*servers) -> DnsHost:
+    """Return a host with IPv6, whose peer has fd00::2 and 10.0.2.2, and refuses port 81 at both."""
+    host = DnsHost(*servers)
+    host.names.order = BothFamilies()
+    for network, text in ((host.network, "fd00::15"), (host.right_tcp.tcp.network, "fd00::2")):
+        next(iter(network.interfaces.values())).add_address(address(text), 64, 0.0)
+    return host
+
+
+@pytest.mark.parametrize(
+    ("v4", "v6", "port", "remote", "seconds"),
+    [
+        # The first address is dead: the one that came later is tried 250 ms after it.
+        (0.1, 0.3, 80, "[fd00::2]:80", 0.4),
+        (0.1, 0.6, 80, "[fd00::2]:80", 0.6),
+        (0.6, 0.1, 443, "10.0.2.2:443", 0.6),
+    ],
+)
+def test_addresses_that_come_later_are_tried_too(v4: float, v6: float, port: int, remote: str, seconds: float) -> None:
+    """RFC 8305 §3: they are added to those that are left."""
+    host = with_both_families(of_family(v4, v6, v4_text="10.0.2.77" if port == 80 else "10.0.2.2"))
+    host.right_tcp.tcp.listen(address("fd00::2" if port == 80 else "10.0.2.2"), port)
+    handle = host.opened(host.open(f"tcp/example.com:{port}", os.O_RDWR))
+    assert host.tcp.lookup("0/remote", ROOT).read(ROOT, host.now).decode() == f"{remote}\n"
+    assert host.now == pytest.approx(seconds, abs=0.03)
+    handle.close(host.now)
+    host.passes(200.0)
+    assert not host.tcp.tcp.connections
+    assert host.dns.resolver.under_way == 0
+    assert host.timers.pending == 0
+
+
+@pytest.mark.parametrize("later", [0.5, None])
+def test_when_all_addresses_have_failed_those_of_the_other_family_are_awaited(later: float | None) -> None:
+    host = with_both_families(of_family(0.1, later))
+    handle = host.open("tcp/example.com:81", os.O_RDWR)
+    with pytest.raises(SchemeError) as caught:
+        host.opened(handle)
+    failure = caught.value
+    assert failure.errno == errno.ECONNREFUSED
+    assert failure.sentence.startswith("none of 2 addresses" if later else "RST from 10.0.2.2")
+    assert host.now == pytest.approx(0.5, abs=0.03) if later else host.now > 1
+
+
+def test_an_answer_after_the_connect_is_kept_for_the_next_one() -> None:
+    host = with_both_families(of_family(0.1, 0.4))
+    host.right_tcp.tcp.listen(address("10.0.2.2"), 80)
+    handle = host.opened(host.open("tcp/example.com:80", os.O_RDWR))
+    assert host.now < 0.2
+    host.passes(1.0)
+    assert host.cat("dns/example.com,type=aaaa") == ["fd00::2"]
+    assert len(host.servers[0].queries) == 2
+    handle.close(host.now)
 
 
 def test_a_name_without_ipv6_in_use_costs_one_question() -> None:

@@ -77,6 +77,38 @@ def test_ptr_of_an_address() -> None:
     assert host.cat("dns/10.0.2.2,type=ptr") == ["gateway.example.com"]
 
 
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("10.0.2.2", "10.0.2.2"),
+        ("10.0.2.2,type=any", "10.0.2.2"),
+        ("fd00::2", "fd00::2"),
+        ("::1,type=aaaa", "::1"),
+        ("fe80::2%LINK", "fe80::2%LINK"),
+        ("fe80::2%LINK,type=any", "fe80::2%LINK"),
+        ("fe80::2%LINK,type=a", "fe80::2%LINK is an address, and has no A record; its name is in type=ptr"),
+        ("10.0.2.2,type=aaaa", "10.0.2.2 is an address, and has no AAAA record; its name is in type=ptr"),
+        ("fd00::2,type=mx", "fd00::2 is an address, and has no MX record; its name is in type=ptr"),
+    ],
+)
+def test_an_address_is_no_name_to_ask_for(name: str, found: str) -> None:
+    host = DnsHost(silent)
+    link = next(iter(host.network.interfaces))
+    path, found = f"dns/{name}".replace("LINK", link), found.replace("LINK", link)
+    if " " in found:
+        assert host.fails(path) == errno.ENODATA
+        assert host.sentence == found
+    else:
+        assert host.cat(path) == [found]
+    assert not host.servers[0].queries
+
+
+def test_ptr_of_a_link_local_address_has_no_zone() -> None:
+    owner = "2" + ".0" * 28 + ".8.e.f.ip6.arpa"
+    host = DnsHost(answers(f"{owner} 60 IN PTR router.example.com."))
+    assert host.cat(f"dns/fe80::2%{next(iter(host.network.interfaces))},type=ptr") == ["router.example.com"]
+
+
 def test_ptr_of_an_address_in_the_hosts_file() -> None:
     host = DnsHost(silent, hosts="10.0.2.2 gateway.example gw\n10.0.2.3 other\n10.0.2.2 second.example\nfd00::9 six\n")
     assert host.cat("dns/10.0.2.2,type=ptr") == ["gateway.example", "second.example"]
@@ -146,6 +178,10 @@ TYPES = (
         ("a,type=axfr", f"there is no type 'axfr'; {TYPES}"),
         ("a,type=opt", f"there is no type 'opt'; {TYPES}"),
         ("a,type=", f"there is no type ''; {TYPES}"),
+        (
+            "fe80::2%nope",
+            "'fe80::2%nope' is not a link-local address on an interface of this host, such as fe80::2%eth0",
+        ),
         ("a,kind=a", "there is no option 'kind'; there are: type"),
         ("a,type=a,type=a", "option 'type' is given twice"),
         (",", "an option is empty"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 
 from schemefs.errors import SchemeError
-from schemefs.names import Answered, Names
+from schemefs.names import Answered, Late, Names
 
 PEER = bytes((10, 0, 2, 2))
 
@@ -13,11 +13,13 @@ PEER = bytes((10, 0, 2, 2))
 class Slow:
     """A resolver whose answer the test gives."""
 
+    expects_more = False
+
     def __init__(self) -> None:
         self.asked: list[tuple[str, Answered]] = []
         self.cancelled = 0
 
-    def lookup(self, host: str, answered: Answered, now: float, uid: int = 0) -> Slow:
+    def lookup(self, host: str, answered: Answered, now: float, uid: int = 0, late: Late | None = None) -> Slow:
         self.asked.append((host, answered))
         return self
 
