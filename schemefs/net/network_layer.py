@@ -148,6 +148,9 @@ class Path(Protocol):
         path costs as much as all else that such an answer needs.
         """
 
+    def check(self) -> None:
+        """Raise what `send` would: ENETUNREACH, because the local address, its interface or the route is gone."""
+
     def suspect(self, now: float) -> None:
         """Report that answers are overdue (RFC 1122 §3.3.1.4; R1 of RFC 9293 §3.8.3).
 

@@ -24,6 +24,7 @@ from schemefs.net.checksum import ones_complement_sum
 from schemefs.net.network_layer import UDP, Sink
 from schemefs.net.offload import GSO_NONE, GSO_TCPV4, GSO_UDP_L4, NEEDS_CHECKSUM, NO_OFFLOAD, Offload, complete
 from schemes.ip import wire
+from schemes.ip.hop import lost
 from schemes.ip.neighbor import Queued
 
 if TYPE_CHECKING:
@@ -191,6 +192,11 @@ class Ipv4Path:
         self._mtu = network.path_mtus.get(destination, interface.mtu)
         return True
 
+    def check(self) -> None:
+        """Look the route up, if that is due; see `network_layer.Path.check`."""
+        if self._route_generation != self._network.generation:
+            self._follow_route()
+
     def suspect(self, now: float) -> None:
         """Probe the next hop; see `network_layer.Path.suspect`."""
         self._interface.v4_neighbors.suspect(self._next_hop, now, self.sink)
@@ -198,7 +204,13 @@ class Ipv4Path:
     def _follow_route(self) -> None:
         """Look up everything but the hardware address."""
         network = self._network
-        hop = network.hop(self.destination, self.source)
+        try:
+            # 0.0.0.0, of a host without an address yet, is not kept.
+            hop = network.hop(self.destination, self.source if any(self.source) else b"")
+        except SchemeError as error:
+            if self._route_generation < 0:
+                raise
+            raise lost(error, self._interface) from None
         self.source = hop.source
         self._interface = hop.interface
         self._next_hop = hop.next_hop

@@ -145,7 +145,7 @@ class RawConversation(DatagramEngine[bytes]):
     def _path_to(self, destination: bytes) -> Ipv4Path | Ipv6Path:
         """Return the path to *destination*, cached for the next datagram."""
         path = self._paths.get(destination)
-        if path is None:
+        if path is None or not self.network.is_local(path.source):
             if len(self._paths) >= 256:
                 self._paths.clear()
             path = self._paths[destination] = self.network.path(destination)

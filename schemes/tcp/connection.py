@@ -125,6 +125,8 @@ class Connection(ControlBlock):
             if self.state in OPENING and not self.fin_queued:
                 return None
             raise SchemeError(errno.EPIPE, self._why_not_writable())
+        if self.lost_source is not None:
+            raise SchemeError(self.lost_source.errno, self.lost_source.sentence)
         taken = self.send_buffer.put(data)
         if taken:
             output.transmit(self, now)
@@ -165,7 +167,7 @@ class Connection(ControlBlock):
         return readiness(
             interest,
             self.receive_buffer.size or self.discarding,
-            free,
+            free or self.lost_source is not None,
             self.peer_closed or self.read_shut or gone,
             self.fin_queued or gone,
             urgent=self.rcv.up > self.rcv.irs and self.urgent,

@@ -204,6 +204,7 @@ class ControlBlock:
         "sent_at",  # when text was sent last
         "fin_queued",  # the user writes no more: FIN follows the send buffer
         "fin_sent",  # FIN has been sent; SND.NXT is beyond it
+        "lost_source",  # SchemeError of writes while the local address or its interface is gone; None: it is there
         "unsendable",  # SchemeError of the network layer for a segment sent since the last ACK; None: none
         #
         # Receiving.
@@ -305,6 +306,7 @@ class ControlBlock:
         self.limited_until = self.small_end = self.snd.iss
         self.stall_reason = ""
         self.fin_queued = self.fin_sent = self.peer_closed = False
+        self.lost_source: SchemeError | None = None
         self.unsendable: SchemeError | None = None
         self.soft_error: DeliveryError | None = None
         self.sent_at = self.last_segment_at = 0.0
@@ -322,14 +324,12 @@ class ControlBlock:
         self.read_shut = self.discarding = self.nodelay = self.ecn_requested = False
         self.hop_limit = 64
         self.linger = -1.0
-        self.keepalive = 0.0
+        self.keepalive = self.advertised_timeout = self.connect_timeout = 0.0
         self.keepalive_interval = 75.0
         self.keepalive_count = 9
         self.user_timeout = USER_TIMEOUT
         self.is_timeout_fixed = False
-        self.advertised_timeout = 0.0
         self.remote_timeout = 0
-        self.connect_timeout = 0.0
 
     def take_path(self, path: Path) -> None:
         """Use *path* from now on: what follows from its ends and its MTU."""

@@ -14,6 +14,7 @@ from schemefs.net.network_layer import NetworkLayer, own_address
 from schemefs.net.ports import PORT_ZERO, check_privilege
 from schemes.tcp import settings
 from schemes.tcp.connection import Connection
+from schemes.tcp.lost_sources import LostSources
 from schemes.tcp.tcp import Tcp
 
 if TYPE_CHECKING:
@@ -154,6 +155,7 @@ class TcpScheme(ConversationScheme):
     def __init__(self, context: SchemeContext) -> None:
         network: NetworkLayer = context.service("ip", NetworkLayer)
         self.tcp = Tcp(network, context.timers, context.random, context.held)
+        self._lost_sources = LostSources(self.tcp, network, context.timers)
         super().__init__(context, TcpProtocol(context, self.tcp))
 
     def drop_samples(self) -> Mapping[str, str]:

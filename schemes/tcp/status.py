@@ -55,11 +55,17 @@ def of_connection(tcb: ControlBlock, now: float) -> Mapping[str, str | int | flo
         "segments_out": tcb.segments_out,
         "retransmissions": tcb.retransmissions,
         "unanswered": tcb.backoffs,
-        "soft_error": tcb.soft_error.sentence if tcb.soft_error is not None else "",
+        "soft_error": _soft_error(tcb),
         "syn_retries": tcb.syn_retries,
         "user_timeout": tcb.user_timeout,
         "timers": " ".join(_timers(tcb, now)),
     }
+
+
+def _soft_error(tcb: ControlBlock) -> str:
+    """Return why nothing arrives, as far as it is known: what this host can't send, else the last ICMP error."""
+    error = tcb.lost_source or tcb.soft_error
+    return error.sentence if error is not None else ""
 
 
 def _timers(tcb: ControlBlock, now: float) -> Iterator[str]:

@@ -21,7 +21,7 @@ from schemefs.conversation import DatagramEngine, Setting
 from schemefs.errors import SchemeError
 from schemefs.net.addresses import host_port_text, is_multicast
 from schemefs.net.checksum import pseudo_header_sum
-from schemefs.net.network_layer import LARGEST_PAYLOAD, UDP, DeliveryError, payload_too_long
+from schemefs.net.network_layer import LARGEST_PAYLOAD, UDP, DeliveryError, not_local, payload_too_long
 from schemefs.scheme import Event
 from schemes.udp import groups, wire
 from schemes.udp.udp import Udp, key_of
@@ -269,9 +269,12 @@ class Endpoint(DatagramEngine[UserDatagram]):
         path = self._paths.get(remote)
         source = self._address if any(self._address) else self._destinations.get(remote, b"")
         network = self._udp.network
-        if not network.is_local(source):  # the peer sent to a group or to a broadcast address
-            source = b""
-        if path is None or (source and path.source != source):
+        if not network.is_local(source):
+            if any(self._address) and not (is_multicast(source) or network.is_broadcast(source)):
+                # As sendto(2) of a socket that is bound to an address which is gone.
+                raise SchemeError(errno.ENETUNREACH, not_local(source).sentence)
+            source = b""  # the peer sent to a group or to a broadcast address
+        if path is None or (source and path.source != source) or not network.is_local(path.source):
             if len(self._paths) >= MAX_PATHS:
                 self._paths.clear()
             path = self._paths[remote] = network.path(remote, source)

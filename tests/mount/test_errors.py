@@ -31,6 +31,15 @@ def pair():
     file, port = listener()
     client = os.open(f'tcp/127.0.0.1:{port}', RW)
     return client, os.open('tcp/' + os.read(file, 100).split()[0].decode() + '/data', RW)
+def address(verb): line('netcfg/ifaces/lo/addr/' + verb, '10.5.5.5/32')
+def from_lost(path):
+    address('add')
+    file = os.open(path, RW)
+    address('rm')
+    return file
+def pair_on_lost():
+    _, port = listener()
+    return from_lost(f'tcp/10.5.5.5:{port}'), None
 def ctl(file, command): write(name(file) + '/ctl', command)
 def write(path, data, flags=WO):
     file = os.open(path, flags)
@@ -171,6 +180,7 @@ CASES: dict[str, list[str]] = {
     ],
     "tcp write ECONNRESET": ["os.write(reset(), b'x')"],
     "tcp write ECONNABORTED": ["a, b = pair(); ctl(a, 'hangup'); os.write(a, b'x')"],
+    "tcp write ENETUNREACH": ["a, b = pair_on_lost(); os.write(a, b'x')"],
     "tcp write ENOTCONN": ["os.write(os.open(unconnected() + '/data', RW), b'x')"],
     "tcp ctl EINVAL": [
         "write('tcp/clone', 'frobnicate')", "write('tcp/clone', 'connect')", "ctl(pair()[0], 'nodelay maybe')",
@@ -204,11 +214,13 @@ CASES: dict[str, list[str]] = {
     "udp write EMSGSIZE": ["write('udp/127.0.0.1:9', bytes(65508), RW)"],
     "udp write EINVAL": ["write('udp/:0,headers', 'not an address\\nx', RW)"],
     "udp write EISCONN": ["write('udp/127.0.0.1:9,headers', '127.0.0.1:10\\nx', RW)"],
+    "udp write ENETUNREACH": ["file = from_lost('udp/10.5.5.5:9'); os.write(file, b'x')"],
     "udp write EPIPE": ["file = os.open('udp/127.0.0.1:9', RW); ctl(file, 'shutdown write'); os.write(file, b'x')"],
     "icmp open ENOENT": ["os.open('icmp/echo/no-such-host.test', RW)"],
     "icmp open ENETUNREACH": ["os.open('icmp/echo/192.0.2.1', RW)"],
     "icmp open EACCES": ["os.open('icmp/echo/255.255.255.255', RW)"],
     "icmp write EINVAL": ["write('icmp/echo/127.0.0.1', 'x', RW)"],
+    "icmp write ENETUNREACH": ["file = from_lost('icmp/echo/10.5.5.5'); os.write(file, b'xx')"],
     "icmp write EMSGSIZE": ["write('icmp/echo/127.0.0.1', bytes(65530), RW)"],
     "ip lookup ENOENT": ["os.stat('ip/nothing')"],
     "ip lookup EINVAL": ["os.stat('ip/fd,from=nowhere')"],

@@ -189,3 +189,23 @@ def test_nc_on_an_address_of_another_host(tree: Path) -> None:
     assert done.returncode == 1
     assert "Cannot assign requested address" in done.stderr
     assert "192.0.2.1 is not a local address" in done.stderr
+
+
+def test_what_is_written_from_an_address_that_is_gone_says_so(tree: Path, files: list[int]) -> None:
+    ifaces = tree / "netcfg/ifaces/lo/addr"
+    (ifaces / "add").write_text("10.5.5.5/32\n")
+    listener = os.open(tree / "tcp/10.5.5.5:7303,listen", NONBLOCK)
+    client = os.open(tree / "tcp/10.5.5.5:7303,events", os.O_RDWR)
+    endpoint = os.open(tree / "udp/10.5.5.5:9", os.O_RDWR)
+    echo = os.open(tree / "icmp/echo/10.5.5.5", os.O_RDWR)
+    files += [listener, client, endpoint, echo]
+    (ifaces / "rm").write_text("10.5.5.5/32\n")
+    for file, scheme in ((client, "tcp"), (client, "tcp"), (endpoint, "udp"), (echo, "icmp")):
+        with pytest.raises(OSError, match="Network is unreachable"):
+            os.write(file, b"octets")
+        assert (tree / scheme / "err").read_text() == "10.5.5.5 is not a local address\n"
+    events = tree / os.getxattr(client, "user.conversation").decode() / "events"
+    assert "10.5.5.5 is not a local address" in events.read_text()
+    (ifaces / "add").write_text("10.5.5.5/32\n")
+    assert os.write(client, b"octets") == 6
+    (ifaces / "rm").write_text("10.5.5.5/32\n")

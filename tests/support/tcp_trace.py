@@ -89,6 +89,10 @@ class MemoryPath:
         self.destination = destination
         return True
 
+    def check(self) -> None:
+        if self.network.failure is not None:
+            raise self.network.failure
+
     def suspect(self, now: float) -> None:
         self.network.suspected.append(now)
 

@@ -24,6 +24,7 @@ from schemefs.net.buffer import Chunks, total_length
 from schemefs.net.network_layer import UDP, Sink
 from schemefs.net.offload import GSO_NONE, GSO_TCPV6, GSO_UDP_L4, NEEDS_CHECKSUM, NO_OFFLOAD, Offload, complete
 from schemefs.net.zones import without_zone
+from schemes.ip.hop import lost
 from schemes.ip.neighbor import Queued
 from schemes.ip.v6 import wire
 from schemes.ip.v6.scopes import ALL_NODES
@@ -178,6 +179,11 @@ class Ipv6Path:
         self._label = -1
         return True
 
+    def check(self) -> None:
+        """Look the route up, if that is due; see `network_layer.Path.check`."""
+        if self._route_generation != self._network.generation:
+            self._follow_route()
+
     def suspect(self, now: float) -> None:
         """Probe the next hop; see `network_layer.Path.suspect`."""
         self._interface.v6.suspect(self._next_hop, now, self.sink)
@@ -185,7 +191,12 @@ class Ipv6Path:
     def _follow_route(self) -> None:
         """Look up everything but the hardware address."""
         network = self._network
-        hop = network.hop(self.destination, self.source)
+        try:
+            hop = network.hop(self.destination, self.source)
+        except SchemeError as error:
+            if self._route_generation < 0:
+                raise
+            raise lost(error, self._interface) from None
         self.source = hop.source
         self._interface = hop.interface
         self._next_hop = hop.next_hop

@@ -1,5 +1,6 @@
 """icmp on the real ip scheme: over lo, over ARP, with the errors that ip detects. Virtual time."""
 
+import errno
 import random
 from struct import pack
 
@@ -8,6 +9,7 @@ import pytest
 from icmp_network import ROOT, error_message, lines
 
 from schemefs.config import Config
+from schemefs.errors import SchemeError
 from schemefs.log import LogRings
 from schemefs.names import Names
 from schemefs.net.network_layer import UDP
@@ -168,3 +170,14 @@ def test_a_closed_port_is_reported_and_the_error_received_on_lo():
     text = stack.scheme.lookup("stats", ROOT).read(ROOT, 1.0).decode()
     assert "icmpMsgStatsOutPkts.3=1" in text
     assert "icmpMsgStatsInPkts.3=1" in text
+
+
+def test_an_echo_request_from_an_address_that_is_gone_fails():
+    stack = Stack()
+    stack.resolve_peer()
+    echo = stack.open("echo/10.0.2.2")
+    assert echo.write(memoryview(b"\0\1ping"), 0.0) == 6
+    stack.eth0.remove_address(US, 24, 0.0)
+    with pytest.raises(SchemeError, match=r"^10\.0\.2\.15 is not a local address") as raised:
+        echo.write(memoryview(b"\0\2ping"), 0.0)
+    assert raised.value.errno == errno.ENETUNREACH

@@ -82,7 +82,7 @@ def test_an_address_given_up_is_neither_answered_for_nor_sent_from() -> None:
         SchemeError, match=r"not a local address: 10\.0\.2\.15 is in use by 0a:00:00:00:00:02"
     ) as raised:
         path.send(253, b"", (), 0.4)
-    assert raised.value.errno == errno.EADDRNOTAVAIL
+    assert raised.value.errno == errno.ENETUNREACH
     assert host.eth0.addresses == []
     assert host.eth0.configured == [(US, 24)]
 

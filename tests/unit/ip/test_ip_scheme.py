@@ -145,6 +145,11 @@ def test_a_raw_write_gets_length_checksum_identification_and_source_filled_in() 
     assert (sent.dst, ip_sent.src, ip_sent.dst, ip_sent.ttl, ip_sent.len) == (PEER_MAC, US, PEER, 5, 26)
     assert ip_sent.id
     assert dpkt.in_cksum(bytes(ip_sent)[:20]) == 0
+    ip.network.interfaces["eth0"].set_addresses(
+        [(bytes((10, 0, 2, 77)), 24)], 0.0
+    )  # the source is that of the next address
+    link.sent.clear()
+    assert handle.write(memoryview(bytes(written)), 0.0) == len(written)
     handle.close(0.0)
 
 
