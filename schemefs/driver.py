@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from schemefs.call_soon import Callback
     from schemefs.log import LogRings
     from schemefs.net.buffer import Buffer, Chunks
+    from schemefs.net.link_faults import LinkFaults
 
 __all__ = [
     "Driver",
@@ -114,6 +115,11 @@ class Link(ABC):
     def set_mac(self, mac: bytes) -> None:
         """Change our own hardware address: 6 octets, of one station."""
         self.mac = mac
+
+    def faults_on_purpose(self, seed: int) -> LinkFaults | None:
+        """Return the link's own faults that a user may switch on; None: there are none. *seed*: for the first call."""
+        del seed
+        return None
 
     def drop_samples(self) -> Mapping[str, str]:
         """Return, by reason of the `dropped_…` counters in `statistics`, a text about the last dropped frame."""

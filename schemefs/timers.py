@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import math
+from collections import deque
 from collections.abc import Callable
 from heapq import heapify, heappop, heappush
 from typing import Final
@@ -84,6 +85,9 @@ class Timers:
         self.pending = 0
         self.latest = 0.0  # the time of the latest `on_deadline`
         self.latest_lateness = 0.0  # seconds from the deadline of the timer that fired last to its call
+        self.late = 0  # timers that fired later than OVERDUE
+        self.late_owners: deque[str] = deque(maxlen=5)  # of the last of them, each once, the latest at the end
+        self.late_by = 0.0  # seconds that every timer fires late: a fault on purpose
         self._heap: list[tuple[float, int, Timer]] = []
         self._serial = 0
 
@@ -98,7 +102,7 @@ class Timers:
             queued, _, timer = heap[0]
             if queued == timer._queued:  # noqa: SLF001
                 if timer.deadline == queued:
-                    return queued
+                    return queued + self.late_by
                 timer._queued = math.inf  # noqa: SLF001
                 heappop(heap)
                 if timer.deadline != math.inf:
@@ -117,10 +121,28 @@ class Timers:
             timer._queued = math.inf  # noqa: SLF001
             due.append(timer)
         if due and now - due[0].deadline > OVERDUE:
-            _warn_of_lateness(due, now)
+            self._note_lateness(due, now)
         for timer in due:
             if timer.deadline <= now:  # not cleared or moved by a callback before it
                 self._fire(timer, now)
+
+    def set_late(self, seconds: float) -> None:
+        """Fire every timer *seconds* late from now on, also those that are armed already; 0: in time again."""
+        self.late_by = seconds
+        self.on_earlier()
+
+    def _note_lateness(self, due: list[Timer], now: float) -> None:
+        """Count the late ones, and log one line for all: a line for each would delay a busy daemon further."""
+        late = [timer for timer in due if not timer._at_once and now - timer.deadline > OVERDUE]  # noqa: SLF001
+        if not late:
+            return
+        self.late += len(late)
+        for timer in late[-5:]:
+            if timer.owner in self.late_owners:
+                self.late_owners.remove(timer.owner)
+            self.late_owners.append(timer.owner)
+        others = f", and {len(late) - 1} others" if len(late) > 1 else ""
+        log.warning("timer of %s fired %.0f ms late%s", late[0].owner, (now - late[0].deadline) * 1000, others)
 
     def _fire(self, timer: Timer, now: float) -> None:
         # A timer armed by `call_soon` has a deadline in the past, because it was armed without the time.
@@ -161,11 +183,3 @@ class Timers:
         heap[:] = [(timer.deadline, self._serial + number, timer) for number, timer in enumerate(live, 1)]
         self._serial += len(heap)
         heapify(heap)
-
-
-def _warn_of_lateness(due: list[Timer], now: float) -> None:
-    """Log one line, however many timers are late: a line for each would delay a busy daemon further."""
-    late = [timer for timer in due if not timer._at_once and now - timer.deadline > OVERDUE]  # noqa: SLF001
-    if late:
-        others = f", and {len(late) - 1} others" if len(late) > 1 else ""
-        log.warning("timer of %s fired %.0f ms late%s", late[0].owner, (now - late[0].deadline) * 1000, others)

@@ -68,20 +68,24 @@ class TapDevice:
     ) -> None:
         """Use these queues from now on. *features* are those that the driver has accepted."""
         event_idx = bool(features & Feature.EVENT_IDX)
-        self._receive = DeviceQueue(receive.memory, receive.size, event_idx=event_idx)
-        self._receive.disable_notifications()
+        self.queues = [
+            DeviceQueue(shared.memory, shared.size, event_idx=event_idx) for shared in (receive, transmit)
+        ]
+        self.queues[RECEIVE].disable_notifications()
+        self.queues[TRANSMIT].enable_notifications()
         self._receive_buffers = receive.buffers
-        self._transmit = DeviceQueue(transmit.memory, transmit.size, event_idx=event_idx)
-        self._transmit.enable_notifications()
         self._transmit_buffers = transmit.buffers
         self._interrupt = interrupt
+        if self.starved:  # there are buffers again
+            self.starved = False
+            self._on_posted()
 
     def notify(self, queue: int, now: float) -> None:
         """Handle a notification of the driver: transmit at once, or say that a buffer was posted."""
         if queue == TRANSMIT:
             self.transmit(now)
         elif self.starved:
-            self._receive.disable_notifications()
+            self.queues[RECEIVE].disable_notifications()
             self.starved = False
             self._on_posted()
 
@@ -90,7 +94,7 @@ class TapDevice:
 
         Return whether there may be more. DeviceGoneError: the TAP was deleted.
         """
-        queue, buffers, fd = self._receive, self._receive_buffers, self._fd
+        queue, buffers, fd = self.queues[RECEIVE], self._receive_buffers, self._fd
         more = True
         for _ in range(budget):
             chain = queue.pop()
@@ -120,7 +124,7 @@ class TapDevice:
         """Write the chains that the driver has added, until the kernel takes no more."""
         if self._transmitting or self._blocked:
             return
-        queue = self._transmit
+        queue = self.queues[TRANSMIT]
         self._transmitting = True
         try:
             while True:
@@ -129,22 +133,22 @@ class TapDevice:
                     if queue.enable_notifications():
                         continue
                     break
-                if not self._write(chain[0], chain[1]):
+                if not self._write(queue, chain[0], chain[1]):
                     break
         finally:
             self._transmitting = False
         if queue.needs_interrupt():
             self._interrupt(TRANSMIT, now)
 
-    def _write(self, head: int, segments: list[tuple[int, int]]) -> bool:
+    def _write(self, queue: DeviceQueue, head: int, segments: list[tuple[int, int]]) -> bool:
         """Write one frame and return its chain. False: the kernel's queue is full, and the chain stays available."""
         try:
             written = os.writev(self._fd, _views(self._transmit_buffers, segments))
             if self.log.isEnabledFor(TRACE):
                 self.log.log(TRACE, "the kernel took %d octets of descriptor %d", written, head)
         except BlockingIOError:
-            self._transmit.unpop()
-            self._transmit.disable_notifications()
+            queue.unpop()
+            queue.disable_notifications()
             self._blocked = True
             self._counters["waited_kernel_full"] += 1
             self._on_blocked()
@@ -152,7 +156,7 @@ class TapDevice:
         except OSError as error:
             self._drop(_DROPS.get(error.errno or 0, "write_error"), segments)
             self.log.debug("the kernel dropped the frame of descriptor %d: %s", head, error.strerror)
-        self._transmit.push(head, 0)
+        queue.push(head, 0)
         return True
 
     def _drop(self, reason: str, segments: list[tuple[int, int]]) -> None:
@@ -171,11 +175,12 @@ class TapDevice:
 
     def statistics(self) -> Mapping[str, int]:
         """Return the frames that the kernel refused, by reason, and this end's counters of the rings."""
+        receive, transmit = self.queues
         return {
             **self._counters,
-            "rx_suppressed_interrupts": self._receive.suppressed_interrupts,
-            "tx_suppressed_interrupts": self._transmit.suppressed_interrupts,
-            "driver_bad_chains": self._receive.bad_chains + self._transmit.bad_chains,
+            "rx_suppressed_interrupts": receive.suppressed_interrupts,
+            "tx_suppressed_interrupts": transmit.suppressed_interrupts,
+            "driver_bad_chains": receive.bad_chains + transmit.bad_chains,
         }
 
 

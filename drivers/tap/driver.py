@@ -3,8 +3,8 @@
     TAP ── readable ──> TapDevice.receive_burst ──interrupt──> VirtioNetLink ──> link.receive
     link.send ──> VirtioNetLink ──notify──> TapDevice.transmit ──> TAP
 
-Three tasks: one waits for frames, one for room in the kernel's queue (only after it was full), one for a chain that is
-overdue (only while one is in flight). None has a periodic tick.
+Three tasks: one waits for frames, one for room in the kernel's queue (only after it was full), one for the link's
+deadline (only while a chain is in flight or a fault on purpose is timed). None has a periodic tick.
 """
 
 from __future__ import annotations
@@ -64,6 +64,7 @@ class TapDriver(Driver):
         self._blocked = trio.Event()
         self._posted = trio.Event()
         self._behind = trio.Event()
+        self._earlier = trio.Event()
 
     @property
     def link(self) -> VirtioNetLink:
@@ -218,6 +219,7 @@ class TapDriver(Driver):
             mtu=self._mtu,
             clock=_clock,
             on_behind=self._on_behind,
+            on_earlier=self._on_earlier,
         )
         link.device = f"tap:{tap}"
         link.start()
@@ -230,7 +232,7 @@ class TapDriver(Driver):
             raise DriverError(message)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._write_when_there_is_room, device)
-            nursery.start_soon(self._report_what_is_overdue)
+            nursery.start_soon(self._keep_deadlines)
             if self._relay is not None:
                 nursery.start_soon(self._relay.run)
             try:
@@ -264,13 +266,15 @@ class TapDriver(Driver):
             await trio.lowlevel.wait_writable(self._fd)
             device.unblocked(trio.current_time())
 
-    async def _report_what_is_overdue(self) -> None:
+    async def _keep_deadlines(self) -> None:
         link = self.link
         while True:
             await self._behind.wait()
             self._behind = trio.Event()
             while (deadline := link.next_deadline()) != math.inf:
-                await trio.sleep_until(deadline)
+                with trio.move_on_at(deadline):
+                    await self._earlier.wait()
+                self._earlier = trio.Event()
                 link.on_deadline(trio.current_time())
 
     def _on_blocked(self) -> None:
@@ -281,6 +285,10 @@ class TapDriver(Driver):
 
     def _on_behind(self) -> None:
         self._behind.set()
+
+    def _on_earlier(self) -> None:
+        self._behind.set()
+        self._earlier.set()
 
 
 def _default_mac(tap: str, kernels: bytes) -> bytes:

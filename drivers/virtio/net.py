@@ -13,9 +13,11 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final
 
 from drivers.virtio.device import RECEIVE, NetDevice
+from drivers.virtio.device_resets import DeviceResets
 from drivers.virtio.features import Feature, feature_names, negotiate
 from drivers.virtio.header import encode
 from drivers.virtio.receive import ReceiveQueue
+from drivers.virtio.ring_faults import RingFaults
 from drivers.virtio.transmit import TransmitQueue
 from schemefs.driver import Link, Medium
 from schemefs.log import TRACE
@@ -35,6 +37,7 @@ from schemefs.net.offload import (
 from schemefs.no_callback import no_callback
 
 if TYPE_CHECKING:
+    from drivers.virtio.queue import DeviceQueue
     from schemefs.net.buffer import Chunks
 
 RECEIVE_SIZE: Final = 64  # descriptors, one 64 KiB buffer each: 4 MiB
@@ -44,7 +47,10 @@ _CUTS: Final = {Feature.HOST_TSO4: GSO_TCPV4, Feature.HOST_TSO6: GSO_TCPV6, Feat
 
 
 class VirtioNetLink(Link):
-    """Call `start` once; then `send`. The device calls `interrupt`. *clock* is for the age in the statistics only."""
+    """Call `start` once; then `send`. The device calls `interrupt`. *clock* is for ages and faults on purpose only.
+
+    *on_behind*: `next_deadline` may be finite now. *on_earlier*: it has moved to an earlier time.
+    """
 
     def __init__(
         self,
@@ -55,6 +61,7 @@ class VirtioNetLink(Link):
         mtu: int = 1500,
         clock: Callable[[], float] = lambda: 0.0,
         on_behind: Callable[[], None] = no_callback,
+        on_earlier: Callable[[], None] = no_callback,
         sizes: tuple[int, int] = (RECEIVE_SIZE, TRANSMIT_SIZE),
     ) -> None:
         super().__init__()
@@ -76,6 +83,10 @@ class VirtioNetLink(Link):
         self._plain_header = encode(NO_OFFLOAD, device.header_length)
         self.receiving = ReceiveQueue(self, sizes[0], device.header_length, self.log, event_idx=event_idx)
         self.transmitting = TransmitQueue(sizes[1], self.log, device.notify, self.space, on_behind, event_idx=event_idx)
+        self.receiving.queue.on_lie = self.transmitting.queue.on_lie = self._on_lie
+        self._on_earlier = on_earlier
+        self._faults: RingFaults | None = None
+        self._resets = DeviceResets()
         self._finished_in_software = 0
         self._dropped_too_many_pieces = 0
 
@@ -83,6 +94,9 @@ class VirtioNetLink(Link):
         """Post the receive buffers and start the device."""
         self.log.debug("features accepted: %s", feature_names(self.features))
         self.receiving.post()
+        self._start_device()
+
+    def _start_device(self) -> None:
         self._device.start(self.features, self.receiving.shared, self.transmitting.shared, self.interrupt)
 
     def send(self, chunks: Chunks, offload: Offload, now: float) -> bool:
@@ -129,12 +143,60 @@ class VirtioNetLink(Link):
             self.transmitting.interrupt(now)
 
     def next_deadline(self) -> float:
-        """Return when to call `on_deadline`; `math.inf`: nothing is in flight."""
-        return self.transmitting.next_deadline()
+        """Return when to call `on_deadline`; `math.inf`: nothing is in flight, and nothing is wrong."""
+        if self._resets.reason:
+            return -math.inf
+        faults = math.inf if self._faults is None else self._faults.next_deadline()
+        return min(faults, self.transmitting.next_deadline())
 
     def on_deadline(self, now: float) -> None:
-        """Reap, and report the frames that the device has had for too long."""
-        self.transmitting.on_deadline(now)
+        """Reap, and report the frames that the device has had for too long; reset a device that was wrong."""
+        if self._resets.reason:
+            self._reset_wrong_device(now)
+        if self._faults is not None:
+            self._faults.look(now)
+        if self.transmitting.next_deadline() <= now:
+            self.transmitting.on_deadline(now)
+
+    def _on_lie(self, reason: str) -> None:
+        if not self.fault:
+            self._resets.reason = reason
+            self._on_earlier()
+
+    def _reset_wrong_device(self, now: float) -> None:
+        reason = self._resets.reason
+        if self._resets.allow(now):
+            self.log.warning("the device is reset: %s", reason)
+            self.reset(now)
+        else:
+            self.log.error("the link goes down, because the device was wrong again after resets: %s", reason)
+            self.set_fault(f"the device was wrong again after resets: {reason}", now)
+
+    def faults_on_purpose(self, seed: int) -> RingFaults:
+        """Return the rules in force; *seed* is for the first call."""
+        if self._faults is None:
+            self._faults = RingFaults(self, self._clock, self._on_earlier, seed)
+        return self._faults
+
+    def queues(self) -> list[DeviceQueue]:
+        """Return the device's ends of its queues; another may take the place of one."""
+        return self._device.queues
+
+    def reset(self, now: float) -> None:
+        """Reset the device (VIRTIO 1.2 §2.4): both rings begin again, and the frames in flight are lost."""
+        self._resets.frames_lost += self.transmitting.reset()
+        self._resets.count += 1
+        self.receiving.reset()
+        self.receiving.post()
+        self._start_device()
+        if self._faults is not None:
+            self._faults.reinstall()
+        self.transmitting.give_back(now)
+        self.set_fault("", now)
+
+    def recycle_again(self, now: float) -> None:
+        """Post the receive buffers again that a fault on purpose has kept."""
+        self.receiving.recycle_again(self._device.notify, now)
 
     def drop_samples(self) -> Mapping[str, str]:
         """Return those of the link and of the device."""
@@ -177,6 +239,9 @@ class VirtioNetLink(Link):
             "device_bogus_ids": rx.bogus_ids + tx.bogus_ids,
             "device_bad_lengths": rx.bad_lengths + tx.bad_lengths,
             "device_used_index_jumps": rx.used_index_jumps + tx.used_index_jumps,
+            "device_resets": self._resets.count,
+            "lost_at_resets": self._resets.frames_lost,
+            "reception": receiving.state,
             **self._device.statistics(),
             "features": feature_names(self.features),
         }

@@ -19,7 +19,7 @@ taken modulo 2**16.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from drivers.virtio.rings import (
     AVAILABLE_NO_INTERRUPT,
@@ -31,6 +31,7 @@ from drivers.virtio.rings import (
     USED_NO_NOTIFY,
     Rings,
 )
+from schemefs.no_callback import no_callback
 
 _NEXT = DESCRIPTOR_NEXT << 32
 _WRITE = DESCRIPTOR_WRITE << 32
@@ -52,6 +53,7 @@ class DriverQueue:
         "completed",
         "in_flight",
         "notifications",
+        "on_lie",
         "posted",
         "rings",
         "suppressed_notifications",
@@ -79,6 +81,28 @@ class DriverQueue:
         self.bogus_ids = 0
         self.bad_lengths = 0
         self.used_index_jumps = 0
+        self.on_lie: Callable[[str], None] = no_callback  # the device's end is wrong: called with how, as a clause
+
+    def reset(self) -> None:
+        """Forget all chains and empty both rings, as a reset of the device does (§2.4). The counters go on."""
+        self.rings.clear()
+        size = self.rings.size
+        for descriptor in range(size):
+            self.rings.table[2 * descriptor] = descriptor
+        self._free = list(range(size))
+        self._chains = [[] for _ in range(size)]
+        self._posted = bytearray(size)
+        self._room = [0] * size
+        self._notified_index = self.available_index = self.used_seen = self.in_flight = 0
+
+    def seize_free(self) -> Sequence[int]:
+        """Take every free descriptor, for `give_back`: until then `add` takes no chain."""
+        seized, self._free = self._free, []
+        return seized
+
+    def give_back(self, descriptors: Sequence[int]) -> None:
+        """Make seized descriptors free again."""
+        self._free.extend(descriptors)
 
     @property
     def free(self) -> int:
@@ -160,12 +184,14 @@ class DriverQueue:
                 return None
             if pending > self.in_flight:
                 self.used_index_jumps += 1
+                self.on_lie(f"its used index claims {pending} chains where {self.in_flight} are in flight")
                 return None
             element = rings.used[seen & rings.mask]
             self.used_seen = seen + 1 & 0xFFFF
             head = element & 0xFFFFFFFF
             if head >= rings.size or not self._posted[head]:
                 self.bogus_ids += 1
+                self.on_lie(f"it returned descriptor {head}, which it does not have")
                 continue
             self._posted[head] = 0
             self.in_flight -= 1
@@ -209,11 +235,11 @@ class DeviceQueue:
     """The end that reads and writes the buffers."""
 
     __slots__ = (
-        "_event_idx",
         "_interrupted_index",
         "available_index_jumps",
         "available_seen",
         "bad_chains",
+        "event_idx",
         "interrupts",
         "rings",
         "suppressed_interrupts",
@@ -222,7 +248,7 @@ class DeviceQueue:
 
     def __init__(self, memory: memoryview, size: int, *, event_idx: bool) -> None:
         self.rings = Rings(memory, size)
-        self._event_idx = event_idx
+        self.event_idx = event_idx
         self._interrupted_index = 0  # the used index when `needs_interrupt` was asked last
         self.available_seen = 0
         self.used_index = 0
@@ -230,6 +256,16 @@ class DeviceQueue:
         self.suppressed_interrupts = 0
         self.bad_chains = 0
         self.available_index_jumps = 0
+
+    def continue_from(self, other: DeviceQueue) -> None:
+        """Take the place of *other* on the same rings."""
+        self._interrupted_index = other._interrupted_index  # noqa: SLF001 - the same class
+        self.available_seen = other.available_seen
+        self.used_index = other.used_index
+        self.interrupts = other.interrupts
+        self.suppressed_interrupts = other.suppressed_interrupts
+        self.bad_chains = other.bad_chains
+        self.available_index_jumps = other.available_index_jumps
 
     @property
     def has_available(self) -> bool:
@@ -291,7 +327,7 @@ class DeviceQueue:
         """Return whether to interrupt the driver for the chains that were pushed since the last call (§2.7.7.2)."""
         rings, new, old = self.rings, self.used_index, self._interrupted_index
         self._interrupted_index = new
-        if self._event_idx:  # §2.7.10: whether the index has passed the event
+        if self.event_idx:  # §2.7.10: whether the index has passed the event
             due = (new - rings.used_event[0] - 1) & 0xFFFF < (new - old) & 0xFFFF
         else:
             due = new != old and not rings.available[FLAGS] & AVAILABLE_NO_INTERRUPT
@@ -310,5 +346,5 @@ class DeviceQueue:
     def disable_notifications(self) -> None:
         """Ask for no notification: a hint, as for interrupts."""
         self.rings.avail_event[0] = self.available_seen - 1 & 0xFFFF
-        if not self._event_idx:
+        if not self.event_idx:
             self.rings.used_head[FLAGS] = USED_NO_NOTIFY

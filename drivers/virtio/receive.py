@@ -44,7 +44,9 @@ class ReceiveQueue:
         self.frames = 0
         self.octets = 0
         self.interrupts = 0
-        self.recycled = 0
+        self._first_posts = 0
+        self._recycle: Callable[[list[int]], None] = self._repost
+        self._not_recycled: list[int] = []  # heads of used chains, while `stop_recycling`
         self.dropped_no_header = 0
         self.dropped_bad_header = 0
 
@@ -53,33 +55,71 @@ class ReceiveQueue:
         """The number of buffers of which a view was kept."""
         return self._pool.in_use
 
+    @property
+    def recycled(self) -> int:
+        """How often a buffer was posted again."""
+        return self.queue.posted - self._first_posts
+
+    @property
+    def state(self) -> str:
+        """Whether frames can arrive, in words: `running`, or why not."""
+        if self.queue.in_flight:
+            return "running"
+        return f"stopped: the device has no buffer; {len(self._not_recycled)} used ones were not posted again"
+
     def post(self) -> None:
         """Offer every buffer to the device, and ask for interrupts."""
         while self.queue.free:
             self.queue.add((BUFFER_OCTETS,), writable=1)
+            self._first_posts += 1
         self.queue.enable_interrupts()
 
-    def drain(self, notify: Callable[[int, float], None], now: float) -> None:
-        """Deliver all that the device has used, in order, and post each buffer again; then look once more.
+    def reset(self) -> None:
+        """Begin again with empty rings, as a reset of the device leaves them; `post` follows."""
+        self.queue.reset()
+        self._not_recycled.clear()
 
-        An element that was used before interrupts were enabled again raises none (§2.7.7), so the last look is needed.
+    def stop_recycling(self) -> None:
+        """Post no buffer again: a fault on purpose."""
+        self._recycle = self._not_recycled.extend
+
+    def recycle_again(self, notify: Callable[[int, float], None], now: float) -> None:
+        """End `stop_recycling`, and post the buffers that it kept."""
+        self._recycle = self._repost
+        self._repost(self._not_recycled)
+        self._not_recycled.clear()
+        if self.queue.needs_notification():
+            notify(RECEIVE, now)
+
+    def drain(self, notify: Callable[[int, float], None], now: float) -> None:
+        """Deliver all that the device has used, in order, and post the buffers again; then look once more.
+
+        They are posted after the last delivery, so that a chain that is used twice in one burst is found out. An
+        element that was used before interrupts were enabled again raises none (§2.7.7), so the last look is needed.
         """
         queue = self.queue
+        taken: list[int] = []
         while True:
-            while (used := queue.take()) is not None:
-                head, length = used
-                try:
-                    self._deliver(head, length, now)
-                finally:
-                    if is_in_use(self._buffers, head):
-                        self._pool.set_aside(self._buffers[head])
-                        self._buffers[head] = self._pool.take()
-                    queue.repost(head)
-                    self.recycled += 1
+            try:
+                while (used := queue.take()) is not None:
+                    taken.append(used[0])
+                    self._deliver(used[0], used[1], now)
+            finally:
+                self._recycle(taken)
+                taken.clear()
             if not queue.enable_interrupts():
                 break
         if queue.needs_notification():
             notify(RECEIVE, now)
+
+    def _repost(self, heads: list[int]) -> None:
+        """Post each buffer again, or, while a view of it is kept, another one in its place."""
+        buffers = self._buffers
+        for head in heads:
+            if is_in_use(buffers, head):
+                self._pool.set_aside(buffers[head])
+                buffers[head] = self._pool.take()
+            self.queue.repost(head)
 
     def _deliver(self, head: int, length: int, now: float) -> None:
         buffer = memoryview(self._buffers[head])

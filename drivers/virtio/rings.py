@@ -40,7 +40,7 @@ def _used_offset(size: int) -> int:
 class Rings:
     """The fields of a queue in *memory*, which is writable and holds at least `memory_size(size)` octets."""
 
-    __slots__ = ("avail_event", "available", "mask", "size", "table", "used", "used_event", "used_head")
+    __slots__ = ("avail_event", "available", "mask", "memory", "size", "table", "used", "used_event", "used_head")
 
     def __init__(self, memory: memoryview, size: int) -> None:
         if sys.byteorder != "little":
@@ -49,6 +49,7 @@ class Rings:
         if size & (size - 1) or not 1 <= size <= LARGEST_SIZE:
             message = f"a queue can't have {size} descriptors: a power of two up to {LARGEST_SIZE}"
             raise ValueError(message)
+        self.memory = memory
         self.size = size
         self.mask = size - 1
         available, used = 16 * size, _used_offset(size)
@@ -58,3 +59,8 @@ class Rings:
         self.used = memory[used + 4 : used + 4 + 8 * size].cast("Q")  # id | len << 32
         self.avail_event = memory[used + 4 + 8 * size : used + 6 + 8 * size].cast("H")  # one item
         self.used_event = self.available[FIRST + size :]  # one item
+
+    def clear(self) -> None:
+        """Set every field to 0, as a reset of the device leaves the rings."""
+        octets = memory_size(self.size)
+        self.memory[:octets] = bytes(octets)

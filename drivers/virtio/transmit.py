@@ -17,7 +17,7 @@ from drivers.virtio.queue import DriverQueue
 from drivers.virtio.rings import memory_size
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from schemefs.net.buffer import Buffer, Chunks
 
@@ -58,6 +58,7 @@ class TransmitQueue:
         self._reported: set[int] = set()  # heads that were logged as overdue
         self._refused = False
         self._interruptible = False  # interrupts are enabled
+        self._seized: Sequence[int] = ()  # descriptors, while a fault on purpose fills the ring
         self.frames = 0
         self.octets = 0
         self.interrupts = 0
@@ -165,6 +166,31 @@ class TransmitQueue:
         if self._refused and queue.free * 2 >= self._size:
             self._refused = False
             self._on_space(now)
+
+    def reset(self) -> int:
+        """Begin again with an empty ring, as a reset of the device leaves it; return how many frames were in flight.
+
+        Some of them may have been sent. `on_space` is called by `give_back`.
+        """
+        lost = self.queue.in_flight
+        self.queue.reset()
+        self.queue.disable_interrupts()
+        self._interruptible = False
+        self._buffers[:] = [_FREE] * self._size
+        self._sent_at.clear()
+        self._reported.clear()
+        self._seized = ()
+        return lost
+
+    def seize(self) -> None:
+        """Leave no descriptor free until `give_back`: a fault on purpose."""
+        self._seized = [*self._seized, *self.queue.seize_free()]
+
+    def give_back(self, now: float) -> None:
+        """End `seize`; call `on_space` if a frame was refused and there is room."""
+        self.queue.give_back(self._seized)
+        self._seized = ()
+        self.reap(now)
 
     def oldest(self) -> float:
         """Return when the oldest chain in flight was added; `math.inf`: there is none."""

@@ -65,7 +65,7 @@ config                            the whole configuration as TOML: read, edit, w
 stats/drops                       counters of dropped frames by scheme and reason, with a sample: the last one
 stats/flows                       echo on >stats/flows: the TCP connections that are forwarded from now on, a line each
 stats/log                         log lines that the rate limit left out
-stats/timers                      armed, fired, cancelled, pending, latest lateness in seconds
+stats/timers                      armed, fired, cancelled, pending, lateness in seconds, owners of late ones
 err                               why the last call of your process here failed
 
 A write(2) returns after the lines that it completes are applied, with their error. Close or fsync applies a last line
@@ -218,6 +218,8 @@ class NetcfgScheme(Scheme):
                 "pending": timers.pending,
                 "failed": timers.failed,
                 "latest_lateness": f"{timers.latest_lateness:.6f}",
+                "late": timers.late,
+                "late_owners": ", ".join(timers.late_owners),
             }
         )
 

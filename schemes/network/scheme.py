@@ -1,7 +1,8 @@
-"""The network scheme: `network/<if>/{mac,frames,stats}` for each attached link.
+"""The network scheme: `network/<if>/{mac,frames,stats,faults}` for each attached link.
 
 Redox has one scheme per driver (`network.<device>_virtio_net`) with `mac` and the frames at its root. This scheme has
-one directory per interface. Only root and the daemon's user may open `frames`.
+one directory per interface. Only root and the daemon's user may open `frames` and
+`faults`.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from schemefs.errors import SchemeError
 from schemefs.net import faults
 from schemefs.net.addresses import mac_text
 from schemefs.scheme import Caller, Scheme, SchemeContext, StaticDirectory, StreamFile, TextFile
+from schemes.network.faults import FaultsFile
 from schemes.network.frames import FramesHandle, LinkFrames
 
 if TYPE_CHECKING:
@@ -24,6 +26,7 @@ network: the drivers, one directory per interface.
 <if>/mac      hardware address; empty if the medium has none (lo)
 <if>/stats    counters and ring indices, key=value
 <if>/frames   raw frames: a read returns one received frame, a write sends one. For root.
+<if>/faults   faults on purpose, a rule a line: echo 'withhold completion tx 2 for 500ms' >faults; echo clear >faults
 
     timeout 1 head -c 60 frames | od -A d -t x1     the first octets of the next frame
 """
@@ -47,6 +50,7 @@ class NetworkScheme(Scheme):
             {
                 "mac": TextFile(lambda: f"{mac_text(link.mac)}\n" if link.mac else "").described("hardware address"),
                 "frames": FramesFile(self.context, frames).described("raw frames, one per read and write; for root"),
+                "faults": FaultsFile(self.context, link).described("faults on purpose: lose interrupt rx 1…; for root"),
                 "stats": TextFile(lambda: stats(link, frames)).described("counters and ring indices, name=value"),
             }
         ).described(f"the driver of {link.name}: {link.device}")

@@ -35,12 +35,24 @@ class MemoryDevice:
     ) -> None:
         """Take the queues."""
         event_idx = bool(features & Feature.EVENT_IDX)
-        self.receive_queue = DeviceQueue(receive.memory, receive.size, event_idx=event_idx)
+        self.queues = [
+            DeviceQueue(shared.memory, shared.size, event_idx=event_idx) for shared in (receive, transmit)
+        ]
+        self.held.clear()
         self.receive_buffers = receive.buffers
-        self.transmit_queue = DeviceQueue(transmit.memory, transmit.size, event_idx=event_idx)
         self.transmit_queue.enable_notifications()
         self.transmit_buffers = transmit.buffers
         self.interrupt = interrupt
+
+    @property
+    def receive_queue(self) -> DeviceQueue:
+        """The device's end of receiveq1."""
+        return self.queues[RECEIVE]
+
+    @property
+    def transmit_queue(self) -> DeviceQueue:
+        """The device's end of transmitq1."""
+        return self.queues[TRANSMIT]
 
     def notify(self, queue: int, now: float) -> None:
         """Take what was put; use it at once unless holding."""
@@ -102,9 +114,16 @@ class Bench:
     ) -> None:
         self.now = 0.0
         self.behind = 0
+        self.earlier = 0
         self.device = MemoryDevice(features, header_length)
         self.link = VirtioNetLink(
-            self.device, "eth0", mac=b"\x02\0\0\0\0\1", clock=lambda: self.now, on_behind=self._behind, sizes=sizes
+            self.device,
+            "eth0",
+            mac=b"\x02\0\0\0\0\1",
+            clock=lambda: self.now,
+            on_behind=self._behind,
+            on_earlier=self._earlier,
+            sizes=sizes,
         )
         self.received: list[tuple[bytes, Offload, float]] = []
         self.spaces: list[float] = []
@@ -114,6 +133,16 @@ class Bench:
 
     def _behind(self) -> None:
         self.behind += 1
+
+    def _earlier(self) -> None:
+        self.earlier += 1
+
+    def until(self, now: float) -> None:
+        """Let time pass until *now*, and handle each deadline on the way, as a driver does."""
+        while (deadline := self.link.next_deadline()) <= now:
+            self.now = max(self.now, deadline)
+            self.link.on_deadline(self.now)
+        self.now = now
 
     def deadline(self) -> float | None:
         """Return the link's deadline; None: it has none."""

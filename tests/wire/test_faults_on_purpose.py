@@ -1,0 +1,135 @@
+"""Faults that are switched on at a real TAP: transfers both ways are whole, `stats` shows the fault, nothing leaks."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from schemefs.testing.network import TapNetwork
+from schemefs.testing.observing import wait_until
+
+pytestmark = pytest.mark.needs("fuse", "tap", "root")
+
+OCTETS = os.urandom(2 << 20)
+DIGEST = hashlib.sha256(OCTETS).hexdigest()
+# Sends all of a file to the first caller, then prints the digest of what that sends back.
+PEER = """
+import hashlib, socket, sys, threading
+octets = open(sys.argv[1], "rb").read()
+listener = socket.create_server(("10.0.2.2", 7001))
+print("ready", flush=True)
+while True:
+    caller, _ = listener.accept()
+    sender = threading.Thread(target=caller.sendall, args=(octets,))
+    sender.start()
+    digest = hashlib.sha256()
+    while piece := caller.recv(1 << 20):
+        digest.update(piece)
+    sender.join()
+    print(digest.hexdigest(), flush=True)
+    caller.close()
+"""
+RULES = [
+    "withhold completion tx 20 for 300ms",
+    "withhold completion rx 20 for 300ms",
+    "lose interrupt rx 3",
+    "lose interrupt tx 1",
+    "reorder completions tx",
+    "reorder completions rx",
+    "double completion tx 30",
+    "double completion rx 30",
+    "bad id tx 10",
+    "bad id rx 10",
+    "jump used rx 3",
+    "jump used tx 3",
+    "fill ring tx for 200ms",
+    "reset device",
+    "late timer 200ms",
+]
+
+
+def stats(network: TapNetwork) -> dict[str, str]:
+    lines = (network.mount.path / "network/eth0/stats").read_text().splitlines()
+    return dict(line.split("=", 1) for line in lines)
+
+
+def exchange(network: TapNetwork, tmp_path: Path) -> str:
+    """Receive and send the octets over one connection at once; return the digest of what came."""
+    program = (
+        "import hashlib, os, sys, threading\n"
+        "stream = os.open(sys.argv[1], os.O_RDWR)\n"
+        "octets = open(sys.argv[2], 'rb').read()\n"
+        "def send():\n"
+        "    left = memoryview(octets)\n"
+        "    while left:\n"
+        "        left = left[os.write(stream, left[:65536]):]\n"
+        "sender = threading.Thread(target=send)\n"
+        "sender.start()\n"
+        "digest, missing = hashlib.sha256(), len(octets)\n"
+        "while missing:\n"
+        "    piece = os.read(stream, 1 << 17)\n"
+        "    assert piece, missing\n"
+        "    digest.update(piece)\n"
+        "    missing -= len(piece)\n"
+        "sender.join()\n"
+        "print(digest.hexdigest())\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, network.mount.path / "tcp/10.0.2.2:7001", tmp_path / "octets"],
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    return done.stdout.strip()
+
+
+def test_transfers_are_whole_under_each_fault(tap_network: TapNetwork, tmp_path: Path) -> None:
+    network = tap_network
+    (tmp_path / "octets").write_bytes(OCTETS)
+    peer = network.start_peer([sys.executable, "-c", PEER, str(tmp_path / "octets")], stdout=subprocess.PIPE)
+    assert peer.stdout is not None
+    assert peer.stdout.readline() == "ready\n"
+    faults = network.mount.path / "network/eth0/faults"
+    for rule in RULES:
+        before = stats(network)
+        faults.write_text(f"{rule}\n")
+        assert exchange(network, tmp_path) == DIGEST, rule
+        assert peer.stdout.readline().strip() == DIGEST, rule
+        assert "effects 1" in faults.read_text() or rule.startswith(("late", "reorder")), rule
+        faults.write_text("clear\n")
+        after = stats(network)
+        lies = rule.startswith(("double", "bad", "jump", "reset"))
+        assert int(after["device_resets"]) - int(before["device_resets"]) == lies, rule
+        assert after["rx_in_flight"] == "64", rule
+        wait_until(lambda: stats(network)["tx_in_flight"] == "0", lambda: (rule, stats(network)))  # noqa: B023
+    assert re.search(r"^late_owners=.*tcp", (network.mount.path / "netcfg/stats/timers").read_text(), re.MULTILINE)
+
+
+def test_a_driver_that_posts_no_buffer_again_is_said_in_words(tap_network: TapNetwork) -> None:
+    network = tap_network
+    faults = network.mount.path / "network/eth0/faults"
+    faults.write_text("stop recycling rx\n")
+    network.run_peer(["ping", "-f", "-c", "100", "-W", "0.1", network.address], check=False)
+    assert stats(network)["reception"] == "stopped: the device has no buffer; 64 used ones were not posted again"
+    faults.write_text("clear\n")
+    assert stats(network)["reception"] == "running"
+    network.run_peer(["ping", "-c", "1", "-W", "5", network.address])
+
+
+def test_bad_rules_get_a_sentence(tap_network: TapNetwork) -> None:
+    path = tap_network.mount.path / "network"
+    for name, rule, sentence in (
+        ("eth0", "withold completion tx 1", "'withold completion tx 1' is not a fault of eth0; the rules are: withhold "),
+        ("eth0", "bad id tx", "'' is not a number from 1 to 65535"),
+        ("lo", "reset device", "'reset device' is not a fault of lo; the rules are: late timer TIME; seed N; clear"),
+    ):
+        with pytest.raises(OSError, match="Invalid argument"):
+            (path / name / "faults").write_text(f"{rule}\n")
+        assert (path / "err").read_text().startswith(sentence)
