@@ -68,9 +68,7 @@ class TapDevice:
     ) -> None:
         """Use these queues from now on. *features* are those that the driver has accepted."""
         event_idx = bool(features & Feature.EVENT_IDX)
-        self.queues = [
-            DeviceQueue(shared.memory, shared.size, event_idx=event_idx) for shared in (receive, transmit)
-        ]
+        self.queues = [DeviceQueue(shared.memory, shared.size, event_idx=event_idx) for shared in (receive, transmit)]
         self.queues[RECEIVE].disable_notifications()
         self.queues[TRANSMIT].enable_notifications()
         self._receive_buffers = receive.buffers

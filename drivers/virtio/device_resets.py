@@ -1,7 +1,7 @@
 """When a device is reset because it was wrong, and when the link goes down instead.
 
-A device that returns what it does not have may have lost a chain, too: only a reset gives that back (VIRTIO 1.2 §2.4). A
-device that is wrong again and again would be reset for ever, so the link goes down after some.
+A device that returns what it does not have may have lost a chain, too: only a reset gives that back (VIRTIO 1.2 §2.4).
+A device that is wrong again and again would be reset for ever, so the link goes down after some.
 """
 
 from __future__ import annotations

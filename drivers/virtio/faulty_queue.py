@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from random import Random
 from typing import Final
 
 from drivers.virtio.queue import DeviceQueue
 from drivers.virtio.ring_fault import Kind, RingFault
 from drivers.virtio.rings import INDEX
+from schemefs.net.splitmix64 import SplitMix64
 
 _EFFECTS: Final = {
     Kind.WITHHOLD: "the completion of descriptor %d is withheld",
@@ -29,7 +29,7 @@ class FaultyQueue(DeviceQueue):
     def __init__(
         self,
         plain: DeviceQueue,
-        random: Random,
+        random: SplitMix64,
         clock: Callable[[], float],
         on_effect: Callable[[], None],
         log: logging.Logger,
@@ -38,7 +38,7 @@ class FaultyQueue(DeviceQueue):
         self.continue_from(plain)
         self.rules: list[RingFault] = []
         self.withheld: list[tuple[float, int, int]] = []  # (when it comes, head, length)
-        self._random = random
+        self.random = random  # which of a burst comes first
         self._clock = clock
         self._on_effect = on_effect
         self._log = log
@@ -94,7 +94,9 @@ class FaultyQueue(DeviceQueue):
     def _push_burst(self) -> None:
         burst, self._burst = self._burst, []
         if burst:
-            self._random.shuffle(burst)
+            for last in range(len(burst) - 1, 0, -1):  # Fisher and Yates
+                other = self.random.randrange(last + 1)
+                burst[last], burst[other] = burst[other], burst[last]
             for rule in self.rules:
                 if rule.kind is Kind.REORDER:
                     rule.seen += len(burst)
@@ -104,5 +106,5 @@ class FaultyQueue(DeviceQueue):
 
     def _take_effect(self, rule: RingFault, head: int) -> None:
         rule.effects += 1
-        self._log.warning(f"fault on purpose: {_EFFECTS[rule.kind]} (%s)", head, rule)  # noqa: G004
+        self._log.warning(f"fault on purpose: {_EFFECTS[rule.kind]} (%s)", head, rule)
         self._on_effect()

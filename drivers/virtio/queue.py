@@ -259,7 +259,7 @@ class DeviceQueue:
 
     def continue_from(self, other: DeviceQueue) -> None:
         """Take the place of *other* on the same rings."""
-        self._interrupted_index = other._interrupted_index  # noqa: SLF001 - the same class
+        self._interrupted_index = other._interrupted_index
         self.available_seen = other.available_seen
         self.used_index = other.used_index
         self.interrupts = other.interrupts

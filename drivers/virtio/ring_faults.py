@@ -8,19 +8,42 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from random import Random
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from drivers.virtio.device import RECEIVE, TRANSMIT
 from drivers.virtio.faulty_queue import FaultyQueue
 from drivers.virtio.queue import DeviceQueue
 from drivers.virtio.ring_fault import USAGE, Kind, RingFault, parse_ring_fault
+from schemefs.net.splitmix64 import SplitMix64
 
 if TYPE_CHECKING:
-    from drivers.virtio.net import VirtioNetLink
+    import logging
+
+    from drivers.virtio.receive import ReceiveQueue
+    from drivers.virtio.transmit import TransmitQueue
 
 MOST: Final = 100  # rules in force on a link
 REMEMBERED: Final = 20  # rules that have ended, for the reader
+
+
+class RingLink(Protocol):
+    """The link that the rules are about."""
+
+    log: logging.Logger
+    receiving: ReceiveQueue
+    transmitting: TransmitQueue
+
+    def queues(self) -> list[DeviceQueue]:
+        """Return the device's ends of receiveq1 and transmitq1; another may take the place of one."""
+
+    def interrupt(self, queue: int, now: float) -> None:
+        """Handle the chains of *queue* that the device has used."""
+
+    def recycle_again(self, now: float) -> None:
+        """Post the receive buffers again that `stop_recycling` has kept."""
+
+    def reset(self, now: float) -> None:
+        """Reset the device: both rings begin again."""
 
 
 class RingFaults:
@@ -29,13 +52,13 @@ class RingFaults:
     usage = USAGE
 
     def __init__(
-        self, link: VirtioNetLink, clock: Callable[[], float], on_deadline_moved: Callable[[], None], seed: int
+        self, link: RingLink, clock: Callable[[], float], on_deadline_moved: Callable[[], None], seed: int
     ) -> None:
         self.seed = seed
         self._link = link
         self._clock = clock
         self._on_deadline_moved = on_deadline_moved
-        self._random = Random(seed)  # noqa: S311 - what is random repeats with the seed
+        self._random = SplitMix64(seed)
         self._rules: list[RingFault] = []
         self._ended: list[RingFault] = []
         self._filled_until = math.inf
@@ -44,7 +67,10 @@ class RingFaults:
     def set_seed(self, seed: int) -> None:
         """Begin the random choices again from *seed*."""
         self.seed = seed
-        self._random.seed(seed)
+        self._random = SplitMix64(seed)
+        for queue in self._link.queues():
+            if isinstance(queue, FaultyQueue):
+                queue.random = self._random
 
     def switch_on(self, words: list[str], now: float) -> bool:
         """Put the rule in force. False: *words* do not begin as a rule of the rings. ValueError: a sentence."""

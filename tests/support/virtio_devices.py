@@ -35,9 +35,7 @@ class MemoryDevice:
     ) -> None:
         """Take the queues."""
         event_idx = bool(features & Feature.EVENT_IDX)
-        self.queues = [
-            DeviceQueue(shared.memory, shared.size, event_idx=event_idx) for shared in (receive, transmit)
-        ]
+        self.queues = [DeviceQueue(shared.memory, shared.size, event_idx=event_idx) for shared in (receive, transmit)]
         self.held.clear()
         self.receive_buffers = receive.buffers
         self.transmit_queue.enable_notifications()

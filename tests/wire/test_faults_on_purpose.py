@@ -126,7 +126,7 @@ def test_a_driver_that_posts_no_buffer_again_is_said_in_words(tap_network: TapNe
 def test_bad_rules_get_a_sentence(tap_network: TapNetwork) -> None:
     path = tap_network.mount.path / "network"
     for name, rule, sentence in (
-        ("eth0", "withold completion tx 1", "'withold completion tx 1' is not a fault of eth0; the rules are: withhold "),
+        ("eth0", "keep completion tx 1", "'keep completion tx 1' is not a fault of eth0; the rules are: withhold "),
         ("eth0", "bad id tx", "'' is not a number from 1 to 65535"),
         ("lo", "reset device", "'reset device' is not a fault of lo; the rules are: late timer TIME; seed N; clear"),
     ):
