@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from drivers.tap.device import DeviceGoneError, TapDevice
+from drivers.virtio.device import RECEIVE
 from drivers.virtio.features import Feature
 from drivers.virtio.net import VirtioNetLink
 from schemefs.net.offload import NO_OFFLOAD
@@ -107,7 +108,7 @@ def test_a_full_ring_behind_a_full_kernel_reports_back(cable: Cable) -> None:
 
 
 def test_no_buffer_to_receive_into_waits_for_one(cable: Cable) -> None:
-    queue = cable.device._receive  # takes the buffers away, as a driver that keeps them would
+    queue = cable.device.queues[RECEIVE]  # takes the buffers away, as a driver that keeps them would
     taken = [queue.pop() for _ in range(8)]
     cable.peer.send(HEADER + b"x" * 60)
     assert not cable.device.receive_burst(0.0)
