@@ -77,6 +77,11 @@ def no_route(shown: str) -> str:
     return f"no route to {shown}"
 
 
+def no_interface(name: str, known: Iterable[str]) -> str:
+    """For the name of an interface that this mount does not have."""
+    return f"there is no interface {name!r}; there are: {', '.join(known)}"
+
+
 def only_lo(shown: str) -> str:
     """For the same, where lo is the only interface."""
     return f"this mount has only lo: no route to {shown}; a TAP reaches other hosts (schemefs mount --driver tap)"

@@ -197,8 +197,11 @@ class NetworkLayer(Protocol):
     def turns(self) -> ReaderTurns:
         """What a queue of received datagrams reports to, so that drivers let its reader read."""
 
-    def path(self, destination: bytes, source: bytes = b"") -> Path:
-        """Return the path to *destination*. ENETUNREACH: no route; EADDRNOTAVAIL: *source* is not a local address."""
+    def path(self, destination: bytes, source: bytes = b"", interface: str = "") -> Path:
+        """Return the path to *destination*, by the rules of *interface* alone if one is given.
+
+        ENETUNREACH: no route; EADDRNOTAVAIL: *source* is not a local address; ENODEV: there is no such interface.
+        """
 
     def register_transport(self, protocol: int, transport: Transport) -> None:
         """Deliver the datagrams of *protocol* to *transport*."""

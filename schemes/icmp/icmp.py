@@ -67,7 +67,15 @@ class Ipv6Messages(Protocol):
     """What differs for IPv6: `Icmpv6`."""
 
     def send_echo(
-        self, path: Path, identifier: int, sequence: int, payload: bytes | memoryview, now: float, hop_limit: int
+        self,
+        path: Path,
+        identifier: int,
+        sequence: int,
+        payload: bytes | memoryview,
+        now: float,
+        *,
+        hop_limit: int,
+        may_fragment: bool,
     ) -> bool:
         """Send an echo request; see `Icmp.send_echo`."""
 
@@ -126,13 +134,23 @@ class Icmp:
         self.turn_of(uid, size, now)
 
     def send_echo(
-        self, path: Path, identifier: int, sequence: int, payload: bytes | memoryview, now: float, hop_limit: int = 64
+        self,
+        path: Path,
+        identifier: int,
+        sequence: int,
+        payload: bytes | memoryview,
+        now: float,
+        *,
+        hop_limit: int = 64,
+        may_fragment: bool = True,
     ) -> bool:
         """Send an echo request; False: the link has no room. *payload* must not change. Raises as `Path.send` does."""
         if len(path.destination) == 16 and self.v6 is not None:
-            return self.v6.send_echo(path, identifier, sequence, payload, now, hop_limit)
+            return self.v6.send_echo(
+                path, identifier, sequence, payload, now, hop_limit=hop_limit, may_fragment=may_fragment
+            )
         header = wire.echo_header(wire.ECHO_REQUEST, identifier, sequence, payload)
-        sent = path.send(ICMP, header, (payload,), now, hop_limit=hop_limit, may_fragment=True)
+        sent = path.send(ICMP, header, (payload,), now, hop_limit=hop_limit, may_fragment=may_fragment)
         if sent:
             self._out[wire.ECHO_REQUEST] += 1
             if log.isEnabledFor(TRACE):

@@ -53,11 +53,19 @@ class Icmpv6:
         icmp.network.register_transport(ICMPV6, self)
 
     def send_echo(
-        self, path: Path, identifier: int, sequence: int, payload: bytes | memoryview, now: float, hop_limit: int
+        self,
+        path: Path,
+        identifier: int,
+        sequence: int,
+        payload: bytes | memoryview,
+        now: float,
+        *,
+        hop_limit: int,
+        may_fragment: bool,
     ) -> bool:
         """Send an echo request; see `Icmp.send_echo`."""
         header = wire6.echo_header(wire6.ECHO_REQUEST, identifier, sequence, payload, path.source, path.destination)
-        sent = path.send(ICMPV6, header, (payload,), now, hop_limit=hop_limit, may_fragment=True)
+        sent = path.send(ICMPV6, header, (payload,), now, hop_limit=hop_limit, may_fragment=may_fragment)
         self._out[wire6.ECHO_REQUEST] += sent
         return sent
 

@@ -10,9 +10,10 @@
     3 packets transmitted, 1 packets received, +1 duplicates, +1 late, 66.67% packet loss
     rtt min/avg/max = 0.214/0.214/0.214 ms
 
-A write of `stop` ends the probes: the statistics so far are the end of the text, as after Ctrl-C in ping(8).
+A write of `stop` ends the probes: the statistics so far are the end of the text, as after Ctrl-C in ping(8). So does
+the deadline, if there is one; until then probes are sent until `count` of them are answered, or an error arrives.
 
-It uses two timers: one for the next probe, one for the oldest probe without an answer.
+It uses three timers: for the next probe, for the oldest probe without an answer, and for the deadline.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
 _MAX_FINISHED: Final = 1024  # finished probes that are kept, to recognize late replies and duplicates
 _STOP: Final = "stop"
+_FLOOD_INTERVAL: Final = 0.01  # seconds; without an interval, an answer sends the next probe before that
 
 
 class Ping(TextStream):
@@ -58,23 +60,29 @@ class Ping(TextStream):
         self._sent_at: OrderedDict[int, float] = OrderedDict()
         self._finished_probes: dict[int, tuple[float, bool]] = {}  # oldest first: send time, whether it was answered
         self._received = self._duplicates = self._late = 0
+        self._has_error = False  # an error about a probe has arrived
         self._rtt_sum = self._rtt_max = 0.0
         self._rtt_min = float("inf")
         self._identifier = icmp.register(self)
         self._next_probe = timers.timer(self._probe, f"icmp/ping/{self._address}")
         self._oldest_timeout = timers.timer(self._give_up_oldest, f"icmp/ping/{self._address} timeout")
+        self._deadline = timers.timer(self._stop, f"icmp/ping/{self._address} deadline")
+        if options.deadline:
+            self._deadline.set(now + options.deadline)
         headers = 28 if len(path.destination) == 4 else 48  # octets of IP and ICMP
-        self.add_line(f"PING {self._address} ({self._address}) {options.size}({options.size + headers}) bytes of data.")
+        self._length = options.size + headers
+        self.add_line(f"PING {self._address} ({self._address}) {options.size}({self._length}) bytes of data.")
         self._probe(now)
 
     def _probe(self, now: float) -> None:
         """Send the next probe and arm the timer of the one after it."""
+        options = self._options
         if self.is_full:  # the reader does not read: send no probes, to limit the daemon's memory
-            self._next_probe.set(now + self._options.interval)
+            self._next_probe.set(now + (options.interval or _FLOOD_INTERVAL))
             return
         if not self._has_turn:
             self._has_turn = True
-            wait = self._icmp.turn_of(self._uid, self._options.size, now)
+            wait = self._icmp.turn_of(self._uid, options.size, now)
             if wait:
                 self._next_probe.set(now + wait)
                 return
@@ -82,37 +90,55 @@ class Ping(TextStream):
         self._finished_probes.pop(sequence, None)  # the sequence numbers have wrapped
         self._sent_at.pop(sequence, None)  # else it would keep its old place in the order
         self._sent_at[sequence] = now  # before sending: on lo the reply arrives before `send_echo` returns
+        self._transmitted += 1
         try:
             sent = self._icmp.send_echo(
-                self._path, self._identifier, sequence, self._payload, now, hop_limit=self._options.ttl
+                self._path,
+                self._identifier,
+                sequence,
+                self._payload,
+                now,
+                hop_limit=options.ttl,
+                may_fragment=options.way.may_fragment(self._length, self._path.mtu),
             )
         except SchemeError as error:
             del self._sent_at[sequence]
             sent = True
+            self._has_error = True
             self.add_line(f"From {presentation(self._path.source)} icmp_seq={sequence} {error.sentence}")
         if not sent:
             del self._sent_at[sequence]
+            self._transmitted -= 1
             self._refused = True
             return
         self._has_turn = False
-        self._transmitted += 1
-        if self._transmitted != self._options.count:
-            self._next_probe.set(now + self._options.interval)
+        self._finish_if_done(now)
+        if self._finished:
+            return
         self._arm_timeout()
-        self._finish_if_done()
+        if options.deadline or self._transmitted != options.count:
+            is_answered = sequence in self._finished_probes
+            self._next_probe.set(now + (options.interval or (0.0 if is_answered else _FLOOD_INTERVAL)))
 
     def write(self, data: memoryview, now: float) -> int:
         """Take `stop`. Probes without an answer then count as lost, as those of ping(8). EINVAL: another word."""
         word = bytes(data).decode(errors="backslashreplace").strip()
         if word != _STOP:
             raise SchemeError(errno.EINVAL, f"{word!r} is not a verb of ping; the verb is: {_STOP}")
-        if not self._finished:
-            self._next_probe.clear()
-            self._oldest_timeout.clear()
-            self._refused = False
-            self._sent_at.clear()  # an answer from now on adds no line
-            self._add_statistics()
+        self._stop(now)
         return len(data)
+
+    def _stop(self, now: float) -> None:
+        """End with the statistics so far."""
+        del now
+        if self._finished:
+            return
+        self._next_probe.clear()
+        self._oldest_timeout.clear()
+        self._deadline.clear()
+        self._refused = False
+        self._sent_at.clear()  # an answer from now on adds no line
+        self._add_statistics()
 
     def fevent(self, interest: int) -> int:
         """Return IN and RDHUP as other texts; OUT always: `stop` never waits."""
@@ -131,9 +157,15 @@ class Ping(TextStream):
         self._rtt_max = max(self._rtt_max, rtt)
         differs = "" if payload == self._payload else " (payload differs)"
         self.add_line(f"From {self._address} icmp_seq={sequence} ttl={hop_limit} time={rtt:.3f}ms{differs}")
-        self._arm_timeout()
-        self._finish_if_done()
+        self._settle(now)
         return ""
+
+    def _settle(self, now: float) -> None:
+        """Go on after an answer or an error: without an interval at once, unless the share makes the probe wait."""
+        self._arm_timeout()
+        self._finish_if_done(now)
+        if not self._options.interval and not self._has_turn and self._next_probe.armed:
+            self._next_probe.set(now)
 
     def _receive_another(self, sequence: int, hop_limit: int, now: float) -> str:
         """Add a line for a duplicate or late reply."""
@@ -149,6 +181,7 @@ class Ping(TextStream):
         word = "DUP!" if answered else "late"
         if not self.is_full:  # the peer decides how many duplicates arrive
             self.add_line(f"From {self._address} icmp_seq={sequence} ttl={hop_limit} time={rtt:.3f}ms ({word})")
+        self._finish_if_done(now)
         return ""
 
     def _remember(self, sequence: int, sent_at: float, *, answered: bool) -> None:
@@ -158,12 +191,11 @@ class Ping(TextStream):
 
     def receive_error(self, sequence: int, error: DeliveryError, now: float) -> bool:
         """Add a line with the error about a probe and the host that reported it."""
-        del now
         if self._sent_at.pop(sequence, None) is None:
             return False
         self.add_line(f"From {reporter_of(error)} icmp_seq={sequence} {describe(error)}")
-        self._arm_timeout()
-        self._finish_if_done()
+        self._has_error = True
+        self._settle(now)
         return True
 
     def transmit_space(self, now: float) -> None:
@@ -177,6 +209,7 @@ class Ping(TextStream):
         del now
         self._next_probe.end()
         self._oldest_timeout.end()
+        self._deadline.end()
         self._icmp.release(self._identifier)
 
     def _give_up_oldest(self, now: float) -> None:
@@ -188,7 +221,7 @@ class Ping(TextStream):
             self._remember(sequence, sent_at, answered=False)
             self.add_line(f"From {self._address} icmp_seq={sequence} timeout")
         self._arm_timeout()
-        self._finish_if_done()
+        self._finish_if_done(now)
 
     def _arm_timeout(self) -> None:
         # All probes have the same timeout, so the oldest expires first.
@@ -198,10 +231,14 @@ class Ping(TextStream):
         else:
             self._oldest_timeout.set(oldest + self._options.timeout)
 
-    def _finish_if_done(self) -> None:
-        if self._finished or self._sent_at or not 0 < self._transmitted == self._options.count:
+    def _finish_if_done(self, now: float) -> None:
+        if self._finished:
             return
-        self._add_statistics()
+        if self._options.deadline:
+            if self._has_error or 0 < self._options.count == self._received + self._late:
+                self._stop(now)
+        elif not self._sent_at and 0 < self._transmitted == self._options.count:
+            self._add_statistics()
 
     def _add_statistics(self) -> None:
         loss = 100 * (1 - self._received / self._transmitted) if self._transmitted else 0.0

@@ -13,6 +13,7 @@ from schemefs.errors import SchemeError
 from schemefs.net import faults
 from schemefs.net.addresses import is_multicast, parse_number, presentation
 from schemefs.net.network_layer import NetworkLayer, Path
+from schemefs.net.zones import is_zoned, known_zone, with_zone, zone_of
 from schemefs.scheme import (
     Caller,
     Directory,
@@ -25,7 +26,7 @@ from schemefs.scheme import (
 )
 from schemes.icmp.echo import Echo
 from schemes.icmp.errors import Errors
-from schemes.icmp.grammar import parse_ping, parse_trace
+from schemes.icmp.grammar import Way, parse_ping, parse_trace
 from schemes.icmp.icmp import Icmp
 from schemes.icmp.icmpv6 import Icmpv6
 from schemes.icmp.lookup_then import LookupThen
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
     from schemefs.net.addresses import AddressPath
     from schemes.icmp.shared_stream import SharedStream
 
+_ANY_WAY: Final = Way()
+
 Opener = Callable[[int, float], "SharedStream"]
 """Makes the stream of an address, for a uid at `now`."""
 
@@ -45,8 +48,13 @@ icmp: test whether a host answers, and read ICMP errors (RFC 792, RFC 4443 for I
 
 ping/HOST    read it: cat ping/10.0.2.2,count=3
              options: count=4 (0: no limit) interval=1 size=56 ttl=64 timeout=5 (seconds, octets)
+             interval=0: each probe when the one before is answered, or after 10 ms
+             deadline=SECONDS: for all of it; count is then the number of answers to wait for
              write stop to the open file: the statistics so far are the end of the text
-trace/HOST   read it: the routers on the path; options: hops=30 tries=3 timeout=1 size=32
+trace/HOST   read it: the routers on the path; options: hops=30 tries=3 timeout=1 size=32 first=1
+             probes=N: N probes of each hop, not only until one is answered
+             options of both: from=ADDRESS interface=NAME, and
+             pmtudisc=do|want|dont: in no fragments, in those of this host, in those of routers too (the default)
 echo/HOST    Redox's binary form: write 2 octets of sequence number, big-endian, and a payload; read the same back
 clone        a new echo conversation; the file is its ctl: connect HOST
 <n>/         one directory per live echo conversation; it belongs to its owner
@@ -67,7 +75,7 @@ class EchoProtocol(ConversationProtocol):
         "ttl": Option(lambda text: parse_number(text, 1, 255), "hop limit of the requests")
     }
 
-    def __init__(self, icmp: Icmp, path: Callable[[str, tuple[bytes, ...]], Path], names: Names) -> None:
+    def __init__(self, icmp: Icmp, path: Callable[[tuple[bytes, ...]], Path], names: Names) -> None:
         self._icmp = icmp
         self._path = path
         self._names = names
@@ -75,8 +83,8 @@ class EchoProtocol(ConversationProtocol):
     def connect(self, address: AddressPath, caller: Caller, now: float) -> Echo:
         """Make an echo conversation. It sends nothing before the first write."""
         del now
-        host = address.host_port.host
-        echo = Echo(self._icmp, self._path(host, self._names.addresses(host)), caller.uid)
+        addresses = self._names.addresses(address.host_port.host)
+        echo = Echo(self._icmp, self._path(addresses), caller.uid)
         if "ttl" in address.options:
             echo.hop_limit = int(address.options["ttl"])
         return echo
@@ -116,11 +124,13 @@ class IcmpScheme(ConversationScheme):
 
     def _parse_ping(self, text: str) -> Opener:
         host, options = parse_ping(text)
-        return self._to(host, lambda path, uid, now: Ping(self.engine, path, options, self.context.timers, now, uid))
+        timers = self.context.timers
+        return self._to(host, options.way, lambda path, uid, now: Ping(self.engine, path, options, timers, now, uid))
 
     def _parse_trace(self, text: str) -> Opener:
         host, options = parse_trace(text)
-        return self._to(host, lambda path, uid, now: Trace(self.engine, path, options, self.context.timers, now, uid))
+        timers = self.context.timers
+        return self._to(host, options.way, lambda path, uid, now: Trace(self.engine, path, options, timers, now, uid))
 
     def _parse_udp_port(self, text: str) -> Opener:
         port = parse_number(text, 1, 65535)
@@ -129,26 +139,29 @@ class IcmpScheme(ConversationScheme):
     def _errors(self, port: int | None = None) -> Opener:
         return lambda uid, _now: Errors(self.engine, self.context.shares.error_readers, uid, port)
 
-    def _to(self, host: str, begin: Callable[[Path, int, float], SharedStream]) -> Opener:
+    def _to(self, host: str, way: Way, begin: Callable[[Path, int, float], SharedStream]) -> Opener:
         """Return an opener for a stream to *host* that begins when the address is known: at once, or after a lookup."""
         names = self.context.names
 
         def opener(uid: int, now: float) -> SharedStream:
             def begin_at(addresses: tuple[bytes, ...], now: float) -> SharedStream:
-                return begin(self._path(host, addresses), uid, now)
+                return begin(self._path(addresses, way), uid, now)
 
             known = names.known(host)
             return begin_at(known, now) if known else LookupThen(names, host, begin_at, now, uid)
 
         return opener
 
-    def _path(self, host: str, addresses: tuple[bytes, ...]) -> Path:
-        """Return the path to the first address, the preferred one. ENETUNREACH: no route."""
-        destination = addresses[0]
+    def _path(self, addresses: tuple[bytes, ...], way: Way = _ANY_WAY) -> Path:
+        """Return the path to the first address (of the source's family). SchemeError: as of `NetworkLayer.path`."""
+        families = {len(way.source)} if way.source else {4, 16}
+        destination = next((address for address in addresses if len(address) in families), addresses[0])
+        if way.interface and is_zoned(destination) and not zone_of(destination):
+            destination = with_zone(destination, known_zone(way.interface))
         if is_multicast(destination) or self._network.is_broadcast(destination):
             sentence = faults.not_one_host(presentation(destination), "icmp")
             raise SchemeError(errno.EACCES, sentence)
-        return self._network.path(destination)
+        return self._network.path(destination, way.source, way.interface)
 
     def _statistics(self) -> str:
         return "".join(f"{name}={value}\n" for name, value in self.engine.statistics().items())

@@ -8,6 +8,10 @@
 
 A `*` is a probe without an answer in time; each hop is probed up to `tries` times. The trace ends at the destination,
 at an error other than "time to live exceeded", or after `hops` routers.
+
+With `probes=3` each hop is probed three times. An address stands before the times of its answers:
+
+     3  10.8.0.1  3.120ms  *  10.8.0.9  3.002ms
 """
 
 from __future__ import annotations
@@ -39,8 +43,11 @@ class Trace(TextStream):
         self._path = path
         self._options = options
         self._payload = bytes(options.size)
-        self._hop = 1
-        self._misses = 0  # probes of this hop without an answer
+        self._hop = options.first
+        self._sent = 0  # probes of this hop
+        self._results = ""  # of this hop so far
+        self._address = ""  # of its last answer
+        self._end_reason: str | None = None  # the trace ends with this hop; empty: at the destination
         self._sequence = -1
         self._sent_at = now
         self._waiting = False
@@ -50,7 +57,8 @@ class Trace(TextStream):
         self._timeout = timers.timer(self._missed, f"icmp/trace/{address}")
         self._turn = timers.timer(self._send, f"icmp/trace/{address} turn")
         headers = 28 if len(path.destination) == 4 else 48  # octets of IP and ICMP
-        size = f"{options.size}({options.size + headers})"
+        self._length = options.size + headers
+        size = f"{options.size}({self._length})"
         self.add_line(f"trace to {address} ({address}), {options.hops} hops max, {size} bytes")
         self._probe(now)
 
@@ -66,16 +74,25 @@ class Trace(TextStream):
     def _send(self, now: float) -> None:
         self._sequence = self._sequence + 1 & 0xFFFF
         self._sent_at, self._waiting = now, True
+        self._sent += 1
         self._timeout.set(now + self._options.timeout)
         try:
             sent = self._icmp.send_echo(
-                self._path, self._identifier, self._sequence, self._payload, now, hop_limit=self._hop
+                self._path,
+                self._identifier,
+                self._sequence,
+                self._payload,
+                now,
+                hop_limit=self._hop,
+                may_fragment=self._options.way.may_fragment(self._length, self._path.mtu),
             )
         except SchemeError as error:
-            self._end_trace(f"{self._line_start()}  {error.sentence}")
+            self._end_reason = error.sentence
+            self._end_trace()
             return
         if not sent:
             self._timeout.clear()
+            self._sent -= 1
             self._waiting, self._refused = False, True
 
     def receive_reply(self, sequence: int, payload: memoryview, hop_limit: int, now: float) -> str:
@@ -83,18 +100,17 @@ class Trace(TextStream):
         del payload, hop_limit
         if not self._waiting or sequence != self._sequence:
             return "unmatched_reply"
-        self._end_trace(self._answered(presentation(self.destination), now))
+        self._end_reason = ""
+        self._answered(presentation(self.destination), now)
         return ""
 
     def receive_error(self, sequence: int, error: DeliveryError, now: float) -> bool:
-        """Go on to the next hop after "time to live exceeded"; end the trace at any other error."""
+        """Go on after "time to live exceeded"; end the trace with this hop at any other error."""
         if not self._waiting or sequence != self._sequence:
             return False
-        line = self._answered(reporter_of(error), now)
-        if error.reason is ErrorReason.HOP_LIMIT_EXCEEDED:
-            self._next_hop(line, now)
-        else:
-            self._end_trace(f"{line}  {describe(error)}")
+        if error.reason is not ErrorReason.HOP_LIMIT_EXCEEDED:
+            self._end_reason = describe(error)
+        self._answered(reporter_of(error), now)
         return True
 
     def transmit_space(self, now: float) -> None:
@@ -111,32 +127,37 @@ class Trace(TextStream):
         self._icmp.release(self._identifier)
 
     def _missed(self, now: float) -> None:
-        self._misses += 1
-        if self._misses < self._options.tries:
-            self._probe(now)
-        else:
-            self._next_hop(self._line_start(), now)
+        self._results += "  *"
+        self._after_probe(now, is_enough=self._sent >= self._options.tries)
 
-    def _next_hop(self, line: str, now: float) -> None:
-        if self._hop == self._options.hops:
-            self._end_trace(line)
-            return
+    def _answered(self, address: str, now: float) -> None:
+        if address != self._address:
+            self._address = address
+            self._results += f"  {address}"
+        self._results += f"  {(now - self._sent_at) * 1000:.3f}ms"
+        self._after_probe(now, is_enough=True)
+
+    def _after_probe(self, now: float, *, is_enough: bool) -> None:
+        """Probe the hop again, go on to the next one, or end. *is_enough*: for a trace that does not count probes."""
         self._timeout.clear()
         self._waiting = False
-        self.add_line(line)
-        self._hop += 1
-        self._misses = 0
-        self._probe(now)
+        options = self._options
+        if self._sent < options.probes or not (options.probes or is_enough):
+            self._probe(now)
+        elif self._end_reason is not None or self._hop == options.hops:
+            self._end_trace()
+        else:
+            self.add_line(self._line())
+            self._hop += 1
+            self._sent, self._results, self._address = 0, "", ""
+            self._probe(now)
 
-    def _end_trace(self, line: str) -> None:
+    def _end_trace(self) -> None:
         self._timeout.clear()
         self._turn.clear()
         self._waiting = False
-        self.add_line(line)
+        self.add_line(self._line() + (f"  {self._end_reason}" if self._end_reason else ""))
         self.finish()
 
-    def _answered(self, address: str, now: float) -> str:
-        return f"{self._line_start()}  {address}  {(now - self._sent_at) * 1000:.3f}ms"
-
-    def _line_start(self) -> str:
-        return f"{self._hop:2d}" + "  *" * self._misses
+    def _line(self) -> str:
+        return f"{self._hop:2d}{self._results}"

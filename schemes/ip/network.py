@@ -125,10 +125,10 @@ class Network:
 
     # For transports
 
-    def path(self, destination: bytes, source: bytes = b"") -> Ipv4Path | Ipv6Path:
-        """Return the path. ENETUNREACH: no route; EADDRNOTAVAIL: *source* is not local; EINVAL: no zone."""
+    def path(self, destination: bytes, source: bytes = b"", interface: str = "") -> Ipv4Path | Ipv6Path:
+        """Return the path; see `NetworkLayer.path`. EINVAL: *destination* has no zone."""
         kind = Ipv4Path if len(destination) == 4 else Ipv6Path
-        return kind(self, destination, source if any(source) else b"")
+        return kind(self, destination, source if any(source) else b"", interface)
 
     def register_transport(self, protocol: int, transport: Transport) -> None:
         """Deliver the datagrams of *protocol* to *transport*: of both families, unless it belongs to one."""
@@ -230,9 +230,14 @@ class Network:
         """Return the forwarder of the family of *address*."""
         return self.forwarder if len(address) == 4 else self.forwarder6
 
-    def hop(self, destination: bytes, source: bytes) -> Hop:
-        """Look up the interface, the next hop and the source address for *destination*."""
+    def hop(self, destination: bytes, source: bytes, interface: str = "") -> Hop:
+        """Look up the interface, the next hop and the source address for *destination*.
+
+        With *interface* only its rules count. A local address is reached through lo all the same.
+        """
         shown = presentation(destination)
+        if interface and interface not in self.interfaces:
+            raise SchemeError(errno.ENODEV, faults.no_interface(interface, self.interfaces))
         if source and not self.is_local(source):
             raise not_local(source, self.given_up())
         if self.is_local(destination):
@@ -247,14 +252,14 @@ class Network:
         if source and len(source) != len(destination):
             raise SchemeError(errno.EADDRNOTAVAIL, f"{shown} is of another family than {presentation(source)}")
         if len(destination) == 16:
-            return find_hop(self, destination, source)
+            return find_hop(self, destination, source, interface)
         if not any(destination):
             raise self.unreachable(faults.not_unicast(shown))
         if destination == BROADCAST_V4 or is_multicast(destination):
             return self._group_hop(destination, source)
-        route = self.routes.lookup(destination)
+        route = self.routes.lookup(destination, interface)
         if route is None:
-            raise self.unreachable(self.routes.no_route(shown))
+            raise self.unreachable(self.routes.no_route(shown, interface))
         source = source or self.addresses.source_for(route, destination)
         if not source:
             raise self.no_source(route.interface)

@@ -62,6 +62,7 @@ class Ipv4Path:
         "_sum",  # of the constant words of the header, for its checksum
         "_traffic_class",  # octet of DSCP and ECN
         "_ttl_protocol",  # the word of hop limit and protocol
+        "_wanted",  # name of the interface whose rules alone count; empty: all do
         "destination",  # packed
         "sink",  # records the ARP requests that datagrams cause; None: none
         "source",  # packed
@@ -72,9 +73,10 @@ class Ipv4Path:
     _offloads: dict[tuple[int, int], Offload]
     _sum: int
 
-    def __init__(self, network: Network, destination: bytes, source: bytes) -> None:
+    def __init__(self, network: Network, destination: bytes, source: bytes, interface: str = "") -> None:
         """Look up the route. SchemeError: as `Network.hop`."""
         self._network = network
+        self._wanted = interface
         self.destination = destination
         self.source = source
         self.sink: Sink | None = None
@@ -206,7 +208,7 @@ class Ipv4Path:
         network = self._network
         try:
             # 0.0.0.0, of a host without an address yet, is not kept.
-            hop = network.hop(self.destination, self.source if any(self.source) else b"")
+            hop = network.hop(self.destination, self.source if any(self.source) else b"", self._wanted)
         except SchemeError as error:
             if self._route_generation < 0:
                 raise

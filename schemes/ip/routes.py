@@ -174,8 +174,7 @@ class RouteTable:
         elif not interface:
             raise SchemeError(errno.EINVAL, "a route needs 'via GATEWAY' or 'dev INTERFACE'")
         if interface not in self._addresses.interfaces:
-            known = ", ".join(self._addresses.interfaces)
-            raise SchemeError(errno.ENODEV, f"there is no interface {interface!r}; there are: {known}")
+            raise SchemeError(errno.ENODEV, faults.no_interface(interface, self._addresses.interfaces))
         network = network_of(destination, prefix_length)
         self.insert(Route(network, prefix_length, via, interface, source, metric, onlink=onlink))
 
@@ -240,8 +239,10 @@ class RouteTable:
                 del self._by_length[family][length]
         return len(routes) - len(kept)
 
-    def no_route(self, shown: str) -> str:
-        """Return the sentence for a destination that no rule matches."""
+    def no_route(self, shown: str, interface: str = "") -> str:
+        """Return the sentence for a destination that no rule matches, none of *interface* where one is given."""
+        if interface:
+            return f"{faults.no_route(shown)} through {interface}"
         interfaces = self._addresses.interfaces.values()
         only_lo = interfaces and all(interface.is_loopback for interface in interfaces)
         return faults.only_lo(shown) if only_lo else faults.no_route(shown)

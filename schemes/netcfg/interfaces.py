@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from schemefs.errors import SchemeError
+from schemefs.net import faults
 from schemefs.net.addresses import parse_number, parse_unicast_mac, presentation
 from schemefs.net.impairment import NOTHING, parse_impairments
 from schemefs.scheme import Caller, Directory, Node, StaticDirectory, TextFile
@@ -49,8 +50,7 @@ class InterfaceDirectories(Directory):
         interface = self._network.interfaces.get(name)
         if interface is None:
             self._built.pop(name, None)
-            known = ", ".join(self._network.interfaces)
-            raise SchemeError(errno.ENOENT, f"there is no interface {name!r}; there are: {known}")
+            raise SchemeError(errno.ENOENT, faults.no_interface(name, self._network.interfaces))
         built = self._built.get(name)
         if built is None or built[0] is not interface:
             built = self._built[name] = (interface, self._build(self._context, interface))

@@ -219,6 +219,8 @@ CASES: dict[str, list[str]] = {
     "icmp open ENOENT": ["os.open('icmp/echo/no-such-host.test', RW)"],
     "icmp open ENETUNREACH": ["os.open('icmp/echo/192.0.2.1', RW)"],
     "icmp open EACCES": ["os.open('icmp/echo/255.255.255.255', RW)"],
+    "icmp open ENODEV": ["os.open('icmp/ping/127.0.0.1,interface=eth7', RW)"],
+    "icmp open EADDRNOTAVAIL": ["os.open('icmp/ping/127.0.0.1,from=192.0.2.1', RW)"],
     "icmp write EINVAL": ["write('icmp/echo/127.0.0.1', 'x', RW)"],
     "icmp write ENETUNREACH": ["file = from_lost('icmp/echo/10.5.5.5'); os.write(file, b'xx')"],
     "icmp write EMSGSIZE": ["write('icmp/echo/127.0.0.1', bytes(65530), RW)"],

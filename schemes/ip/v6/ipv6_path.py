@@ -59,6 +59,7 @@ class Ipv6Path:
         "_resolved",  # whether datagrams can go to the link without a neighbor entry
         "_route_generation",  # of the network, when all fields but the link header were valid
         "_traffic_class",  # octet of DSCP and ECN
+        "_wanted",  # name of the interface whose rules alone count; empty: all do
         "destination",  # packed, with its zone
         "sink",  # records the solicitations that datagrams cause; None: none
         "source",  # packed, with its zone
@@ -70,9 +71,10 @@ class Ipv6Path:
 
     is_locked = False  # no router fragments: RFC 8201 knows no MTU below 1280
 
-    def __init__(self, network: Network, destination: bytes, source: bytes) -> None:
+    def __init__(self, network: Network, destination: bytes, source: bytes, interface: str = "") -> None:
         """Look up the route. SchemeError: as `Network.hop`."""
         self._network = network
+        self._wanted = interface
         self.destination = destination
         self.source = source
         self.sink: Sink | None = None
@@ -192,7 +194,7 @@ class Ipv6Path:
         """Look up everything but the hardware address."""
         network = self._network
         try:
-            hop = network.hop(self.destination, self.source)
+            hop = network.hop(self.destination, self.source, self._wanted)
         except SchemeError as error:
             if self._route_generation < 0:
                 raise

@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from schemes.ip.network import Network
 
 
-def find_hop(network: Network, destination: bytes, source: bytes) -> Hop:
-    """Return the hop to *destination*, which is not local. SchemeError: as `Network.hop`.
+def find_hop(network: Network, destination: bytes, source: bytes, wanted: str = "") -> Hop:
+    """Return the hop to *destination*, which is not local, by the rules of the interface *wanted* if one is given.
 
-    The address of a link needs a zone, and no route: it is on the link of its zone.
+    SchemeError: as `Network.hop`. The address of a link needs a zone, and no route: it is on the link of its zone.
     """
     shown = presentation(destination)
     if destination == ANY:
@@ -37,10 +37,11 @@ def find_hop(network: Network, destination: bytes, source: bytes) -> Hop:
             raise SchemeError(errno.EINVAL, faults.no_zone(shown, network.interfaces))
         return _hop_on_link(network, name, destination, source)
     if destination[0] == 0xFF:
-        return _hop_on_link(network, _interface_of_group(network, destination, source), destination, source)
-    route = network.routes.lookup(destination)
+        name = wanted or _interface_of_group(network, destination, source)
+        return _hop_on_link(network, name, destination, source)
+    route = network.routes.lookup(destination, wanted)
     if route is None:
-        raise network.unreachable(network.routes.no_route(shown))
+        raise network.unreachable(network.routes.no_route(shown, wanted))
     if source and is_link_local(source) and zone_name(source) != route.interface:
         sentence = f"{presentation(source)} is an address of another link than {shown}"
         raise SchemeError(errno.EADDRNOTAVAIL, sentence)

@@ -63,7 +63,12 @@ class MemoryPath:
         if not self.network.room:
             return False
         octets = datagram(
-            self.source, self.destination, header + b"".join(payload), protocol=protocol, hop_limit=hop_limit
+            self.source,
+            self.destination,
+            header + b"".join(payload),
+            protocol=protocol,
+            hop_limit=hop_limit,
+            fragment=0 if may_fragment else 0x4000,
         )
         self.network.sent.append(octets)
         if self.destination in self.network.peers:
@@ -86,7 +91,8 @@ class MemoryNetwork:
         self.transports = {}
         self.reporter = None
 
-    def path(self, destination, source=b""):
+    def path(self, destination, source=b"", interface=""):
+        self.interface = interface
         if destination in self.unreachable:
             raise SchemeError(errno.ENETUNREACH, "no route")
         local = destination if destination[0] == 127 else self.address

@@ -14,6 +14,7 @@ from schemefs.net.network_layer import UDP, DeliveryError
 from schemefs.net.offload import GSO_TCPV4, GSO_UDP_L4, NEEDS_CHECKSUM, split
 from schemes.ip.raw import Filter, RawConversation
 from tests.support.ip_host import MAC, PEER, PEER_MAC, US, IpHost, MemoryLink, Recorder, address, datagram
+from tests.support.ipv6_host import FAR6, PEER6, US6, Ipv6Host
 
 FAR = address("192.0.2.1")
 
@@ -131,6 +132,30 @@ def test_no_route_and_foreign_sources_are_refused_at_once() -> None:
             host.network.path(destination, source)
         assert caught.value.errno == number
     assert host.network.counters.out_no_routes == 2
+
+
+@pytest.mark.parametrize("family", [4, 6])
+def test_a_path_by_one_interface_follows_its_rules_alone(family: int) -> None:
+    host = Ipv6Host()
+    second = host.network.attach(MemoryLink("eth1"), 0.0)
+    ours, gateway, far = {4: ("10.9.0.15", "10.9.0.1", FAR), 6: ("fd09::15", "fd09::1", FAR6)}[family]
+    second.add_address(address(ours), {4: 24, 6: 64}[family], 0.0)
+    host.network.routes.add(bytes(len(far)), 0, via={4: PEER, 6: PEER6}[family], metric=1)
+    assert host.network.path(far).source == {4: US, 6: US6}[family]
+    with pytest.raises(SchemeError, match="no route to .* through eth1") as refused:
+        host.network.path(far, b"", "eth1")
+    assert refused.value.errno == errno.ENETUNREACH
+    host.network.routes.add(far, len(far) * 8, via=address(gateway), metric=9)
+    host.network.routes.add(far, len(far) * 8, via={4: PEER, 6: PEER6}[family])
+    path = host.network.path(far, b"", "eth1")
+    assert path.source == address(ours)
+    host.network.invalidate()
+    path.send(253, b"12345678", (b"",), 0.0)
+    assert path.source == address(ours)
+    assert host.network.path(US, b"", "eth1").source == US  # through lo all the same
+    with pytest.raises(SchemeError, match="there is no interface 'eth7'; there are: lo, eth0, eth1") as refused:
+        host.network.path(far, b"", "eth7")
+    assert refused.value.errno == errno.ENODEV
 
 
 def test_a_path_follows_a_route_a_mac_and_an_interface_that_goes_down() -> None:

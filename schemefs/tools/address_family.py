@@ -1,0 +1,42 @@
+"""The options -4 and -6: of a name only the addresses of one family are used, by `dns/NAME,type=a` or `type=aaaa`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import click
+
+from schemefs.net.addresses import packed
+from schemefs.tools.exit_status import fail, fail_with
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+_TYPES: Final = {4: "a", 6: "aaaa"}
+_OCTETS: Final = {4: 4, 6: 16}
+
+
+def family_options(function: _Function) -> _Function:
+    """Add the options -4 and -6 to a command, which gets `family`: 4, 6 or None."""
+    for family in (6, 4):
+        option = click.option(
+            f"-{family}", "family", type=int, flag_value=family, default=None, help=f"Use IPv{family} only."
+        )
+        function = option(function)
+    return function
+
+
+def addresses(tree: Path, host: str, family: int | None, status: int) -> list[str]:
+    """Return what to put in place of *host*: itself, or its addresses of *family*. None: exit with *status*."""
+    if family is None:
+        return [host]
+    octets = packed(host.partition("%")[0])
+    if octets is not None:
+        if len(octets) != _OCTETS[family]:
+            fail(status, f"{host} is no address of IPv{family}")
+        return [host]
+    path = f"dns/{host},type={_TYPES[family]}"
+    try:
+        return (tree / path).read_text().split()
+    except OSError as error:
+        fail_with(status, tree, path, error)
