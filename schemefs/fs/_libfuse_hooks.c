@@ -1,19 +1,20 @@
-/* Hooks between libfuse and pyfuse3: six things that a network file needs and pyfuse3's Python API does not offer.
+/* Hooks between libfuse and pyfuse3: seven things that a network file needs and pyfuse3's Python API does not offer.
  *
  *   request            unique of the request being handled, the open file's flags at this moment (O_NONBLOCK), and the
  *                      pid (of the thread) and uid of the caller
  *   no background      the kernel makes no READ or WRITE in the background: such a request can't be interrupted, so its
  *                      process could not be killed, and 12 that park (max_background) would stop every RELEASE
  *   interrupts         FUSE_INTERRUPT calls a Python function with the unique of the interrupted request
- *   FOPEN_STREAM       a file opened "nonseekable" is a stream: reads and writes on one open file at the same time
- *   chunks             a read may be answered with several buffers, which one writev gathers without a copy
+ *   entry              READ and WRITE call a Python function at once, without pyfuse3, if there is one
+ *   reply              answers a request by its unique, now or later, with several buffers without a copy. pyfuse3, whose
+ *                      handler then raises FUSEError(ANSWERED), sends nothing
  *   non-blocking       the device is read without blocking and without splice. An empty device is reported as EINTR,
  *                      and pyfuse3 waits again. (Between "readable" and read, the kernel may withdraw a request whose
  *                      caller was killed: a blocking read would then stop the whole daemon.)
  *
- * This extension defines four of libfuse's public functions and is loaded before pyfuse3 with RTLD_GLOBAL, so the
+ * This extension defines three of libfuse's public functions and is loaded before pyfuse3 with RTLD_GLOBAL, so the
  * dynamic linker binds pyfuse3 to them. They call the originals through RTLD_NEXT. Nothing private to libfuse or
- * pyfuse3 is used. schemefs/fs/libfuse_hooks.py loads it and checks that the four are bound.
+ * pyfuse3 is used. schemefs/fs/libfuse_hooks.py loads it and checks that the three are bound.
  */
 #define PY_SSIZE_T_CLEAN
 #define _GNU_SOURCE
@@ -32,13 +33,6 @@
 #include <string.h>
 #include <sys/uio.h>
 #include <unistd.h>
-
-#ifndef FOPEN_STREAM
-#define FOPEN_STREAM (1 << 4)
-#endif
-#ifndef FOPEN_NOFLUSH
-#define FOPEN_NOFLUSH (1 << 5)
-#endif
 
 #define EXPORTED __attribute__((visibility("default")))
 
@@ -148,91 +142,73 @@ EXPORTED void fuse_session_process_buf(struct fuse_session *session, const struc
         request.flags = flags_of_read((const struct fuse_read_in *)(header + 1));
     else if (header->opcode == FUSE_WRITE)
         request.flags = ((const struct fuse_write_in *)(header + 1))->flags;
-    else if (header->opcode == FUSE_INTERRUPT)
-        call_interrupt_callback(((const struct fuse_interrupt_in *)(header + 1))->unique);
     else if (header->opcode == FUSE_INIT)
         refuse_background((struct fuse_init_in *)(uintptr_t)(header + 1));
-    original(session, buf);
+    if (header->opcode == FUSE_INTERRUPT) /* libfuse does not know the requests that wait for `reply` */
+        call_interrupt_callback(((const struct fuse_interrupt_in *)(header + 1))->unique);
+    else
+        original(session, buf);
 }
 
-static int reply_stream(fuse_req_t req, uint64_t file_handle)
+/* The errno with which a handler tells pyfuse3 that `reply` answers the request. The kernel takes none above 511. */
+#define ANSWERED 1000
+
+EXPORTED int fuse_reply_err(fuse_req_t req, int error)
 {
-    struct fuse_open_out out;
+    static int (*original)(fuse_req_t, int);
 
-    memset(&out, 0, sizeof out);
-    out.fh = file_handle;
-    out.open_flags = FOPEN_DIRECT_IO | FOPEN_NONSEEKABLE | FOPEN_STREAM | FOPEN_NOFLUSH;
-    return fuse_reply_buf(req, (const char *)&out, sizeof out);
-}
-
-EXPORTED int fuse_reply_open(fuse_req_t req, const struct fuse_file_info *info)
-{
-    static int (*original)(fuse_req_t, const struct fuse_file_info *);
-
-    if (info->nonseekable)
-        return reply_stream(req, info->fh);
-    if (!original)
-        *(void **)&original = dlsym(RTLD_NEXT, "fuse_reply_open");
-    return original(req, info);
-}
-
-/* The buffers of the next reply, when Operations.read has several. pyfuse3 replies right after it returns, with no
-   other reply in between. */
-static PyObject *chunks;
-
-static int reply_chunks(fuse_req_t req, PyObject *tuple)
-{
-    Py_ssize_t count = PyTuple_GET_SIZE(tuple), filled = 0;
-    Py_buffer *views = PyMem_Calloc((size_t)count + 1, sizeof *views);
-    struct iovec *iov = PyMem_Calloc((size_t)count + 1, sizeof *iov);
-    int result = -ENOMEM;
-
-    if (views && iov) {
-        while (filled < count && PyObject_GetBuffer(PyTuple_GET_ITEM(tuple, filled), &views[filled], PyBUF_SIMPLE) == 0) {
-            iov[filled].iov_base = views[filled].buf;
-            iov[filled].iov_len = (size_t)views[filled].len;
-            filled++;
-        }
-        if (filled == count) {
-            result = fuse_reply_iov(req, iov, (int)count);
-        } else {
-            PyErr_WriteUnraisable(tuple);
-            result = fuse_reply_err(req, EIO);
-        }
-        while (filled)
-            PyBuffer_Release(&views[--filled]);
+    if (error == ANSWERED) {
+        fuse_reply_none(req); /* it frees the request and sends nothing */
+        return 0;
     }
-    PyMem_Free(views);
-    PyMem_Free(iov);
-    return result;
-}
-
-EXPORTED int fuse_reply_buf(fuse_req_t req, const char *buf, size_t size)
-{
-    static int (*original)(fuse_req_t, const char *, size_t);
-    PyObject *tuple = chunks;
-    int result;
-
     if (!original)
-        *(void **)&original = dlsym(RTLD_NEXT, "fuse_reply_buf");
-    if (!tuple)
-        return original(req, buf, size);
-    chunks = NULL;
-    result = reply_chunks(req, tuple);
-    Py_DECREF(tuple);
-    return result;
+        *(void **)&original = dlsym(RTLD_NEXT, "fuse_reply_err");
+    return original(req, error);
 }
 
-static PyObject *hooks_answer_with(PyObject *self, PyObject *tuple)
+#define MAX_CHUNKS 1000 /* writev takes UIO_MAXIOV (1024). open_files.py has the same number. */
+
+/* Fill *views* with the buffers of *octets*, a buffer or a tuple of them. -1: a Python exception; *filled* are to be released. */
+static int get_buffers(PyObject *octets, Py_buffer *views, int *filled)
 {
+    if (!PyTuple_Check(octets))
+        return PyObject_GetBuffer(octets, &views[0], PyBUF_SIMPLE) < 0 ? -1 : (*filled = 1, 0);
+    if (PyTuple_GET_SIZE(octets) > MAX_CHUNKS) {
+        PyErr_SetString(PyExc_ValueError, "too many buffers");
+        return -1;
+    }
+    for (; *filled < PyTuple_GET_SIZE(octets); ++*filled)
+        if (PyObject_GetBuffer(PyTuple_GET_ITEM(octets, *filled), &views[*filled], PyBUF_SIMPLE) < 0)
+            return -1;
+    return 0;
+}
+
+static PyObject *hooks_reply(PyObject *self, PyObject *args)
+{
+    struct fuse_out_header header = {.len = sizeof header};
+    struct iovec iov[MAX_CHUNKS + 1];
+    Py_buffer views[MAX_CHUNKS];
+    unsigned long long unique;
+    PyObject *octets;
+    int filled = 0, failure = -1;
+
     (void)self;
-    if (!PyTuple_Check(tuple)) {
-        PyErr_SetString(PyExc_TypeError, "expected a tuple of buffers");
+    if (!PyArg_ParseTuple(args, "KiO", &unique, &header.error, &octets))
         return NULL;
+    header.unique = unique;
+    iov[0].iov_base = &header;
+    iov[0].iov_len = sizeof header;
+    if (get_buffers(octets, views, &filled) == 0) {
+        for (int i = 0; i < filled; i++) {
+            iov[i + 1].iov_base = views[i].buf;
+            iov[i + 1].iov_len = (size_t)views[i].len;
+            header.len += (uint32_t)views[i].len;
+        }
+        failure = writev(prepared_fd, iov, filled + 1) < 0 ? errno : 0;
     }
-    Py_INCREF(tuple);
-    Py_XSETREF(chunks, tuple);
-    Py_RETURN_NONE;
+    while (filled)
+        PyBuffer_Release(&views[--filled]);
+    return failure < 0 ? NULL : PyLong_FromLong(failure);
 }
 
 static PyObject *hooks_request(PyObject *self, PyObject *unused)
@@ -299,6 +275,7 @@ static PyObject *hooks_closing(PyObject *self, PyObject *unused)
 {
     (void)self, (void)unused;
     current_session = NULL;
+    prepared_fd = -1;
     Py_RETURN_NONE;
 }
 
@@ -323,7 +300,7 @@ static int is_interposed(const char *name)
 static PyObject *hooks_not_interposed(PyObject *self, PyObject *unused)
 {
     static const char *const names[] = {
-        "fuse_session_receive_buf", "fuse_session_process_buf", "fuse_reply_open", "fuse_reply_buf",
+        "fuse_session_receive_buf", "fuse_session_process_buf", "fuse_reply_err",
     };
     PyObject *missing = PyList_New(0);
 
@@ -351,8 +328,8 @@ static PyMethodDef methods[] = {
     {"invalidate_names", hooks_invalidate_names, METH_O,
      "invalidate_names([(parent, name)]) -> errno or 0: the kernel drops the names; may wait for locks: call it in a thread"},
     {"on_interrupt", hooks_on_interrupt, METH_O, "on_interrupt(f): call f(unique) for each FUSE_INTERRUPT"},
-    {"answer_with", hooks_answer_with, METH_O,
-     "answer_with(buffers): the next reply is these (a tuple, 1000 at most), whatever the handler returns"},
+    {"reply", hooks_reply, METH_VARARGS,
+     "reply(unique, error, octets) -> errno or 0: answer a request; error: negative, or 0 and a buffer or a tuple of them"},
     {"not_interposed", hooks_not_interposed, METH_NOARGS,
      "not_interposed() -> names of libfuse functions that are bound to another library"},
     {NULL, NULL, 0, NULL},
@@ -374,6 +351,11 @@ static void keep_freed_memory(void)
 
 PyMODINIT_FUNC PyInit__libfuse_hooks(void)
 {
+    PyObject *made;
+
     keep_freed_memory();
-    return PyModule_Create(&module);
+    made = PyModule_Create(&module);
+    if (made && PyModule_AddIntMacro(made, ANSWERED) < 0)
+        Py_CLEAR(made);
+    return made;
 }

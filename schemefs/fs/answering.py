@@ -2,6 +2,9 @@
 
 A SchemeError has both. Any other exception is a fault of this program or of a plugin: it is logged with its traceback,
 counted and answered with EIO, and the mount goes on.
+
+A handler that may park (`may_park`) is run by `Waiting`. When it has parked, pyfuse3 is told that the request is
+answered, and the answer is sent later without it.
 """
 
 from __future__ import annotations
@@ -9,12 +12,18 @@ from __future__ import annotations
 import errno
 import functools
 import logging
+import os
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, Final, Protocol, TypeVar, TypeVarTuple
+from typing import TYPE_CHECKING, Any, Final, NoReturn, Protocol, TypeVar, TypeVarTuple
 
 from schemefs.errors import SchemeError, out_of_descriptors
 from schemefs.fs import libfuse_hooks
 from schemefs.fs.libfuse_hooks import pyfuse3
+from schemefs.fs.waiting import PARKED
+
+if TYPE_CHECKING:
+    from schemefs.fs.waiting import Waiting
+    from schemefs.net.buffer import Buffer, Chunks
 
 log = logging.getLogger("schemefs.fs")
 
@@ -23,18 +32,20 @@ Request = tuple[int, int, int, int]
 MAX_ERRNO: Final = 511  # the kernel refuses a reply with a larger one, and the caller would wait for ever
 
 
-class RecordsFailures(Protocol):
+class HasHandlers(Protocol):
     """The object that has the handlers."""
 
     unexpected: int  # exceptions other than SchemeError
+    waiting: Waiting
 
     def record_failure(self, call: str, request: Request, args: tuple[Any, ...], failure: SchemeError) -> None:
         """Record for `err` that the handler *call* has failed with *args*."""
 
 
-Handlers = TypeVar("Handlers", bound=RecordsFailures)
+Handlers = TypeVar("Handlers", bound=HasHandlers)
 Arguments = TypeVarTuple("Arguments")
 Result = TypeVar("Result")
+Call = Coroutine[Any, None, "Buffer | Chunks"]
 
 
 def answering(
@@ -50,16 +61,71 @@ def answering(
             return await handler(self, request, *args)
         except pyfuse3.FUSEError:
             raise
-        except Exception as error:
-            failure = _failure(error, handler.__name__)
-            if failure is None:
-                self.unexpected += 1
-                log.exception("unexpected failure in %s%r", handler.__name__, args)
-                failure = SchemeError(errno.EIO, "a fault of the daemon; logging/net/schemefs.log has the traceback")
-            self.record_failure(handler.__name__, request, args, failure)
-            raise pyfuse3.FUSEError(failure.errno) from None
+        except Exception as error:  # noqa: BLE001 - `errno_of` logs those that are faults
+            raise pyfuse3.FUSEError(errno_of(error, self, handler.__name__, request, args)) from None
 
     return answer
+
+
+def may_park(
+    handler: Callable[[Handlers, Request, *Arguments], Call],
+) -> Callable[..., Coroutine[Any, Any, NoReturn]]:
+    """As `answering`, for a *handler* that may park. What it returns is sent by `answer_now`, not by pyfuse3."""
+
+    @functools.wraps(handler)
+    async def answer(self: Handlers, *args: *Arguments) -> NoReturn:
+        answer_now(self, handler, libfuse_hooks.request(), *args)
+        raise pyfuse3.FUSEError(libfuse_hooks.ANSWERED)
+
+    return answer
+
+
+def answer_now(
+    handlers: Handlers, handler: Callable[[Handlers, Request, *Arguments], Call], request: Request, *args: *Arguments
+) -> None:
+    """Run *handler*, and answer the request now, or once the call that has parked ends."""
+    name = handler.__name__
+    try:
+        answer = handlers.waiting.begin(handler(handlers, request, *args), _finish, handlers, name, request, args)
+        if answer is not PARKED:
+            send(request[0], 0, answer)
+    except Exception as error:  # noqa: BLE001 - `errno_of` logs those that are faults
+        send(request[0], -errno_of(error, handlers, name, request, args), b"")
+
+
+def _finish(
+    handlers: HasHandlers,
+    name: str,
+    request: Request,
+    args: tuple[Any, ...],
+    answer: Buffer | Chunks,
+    failure: Exception | None,
+) -> None:
+    """Answer a request whose handler had parked."""
+    try:
+        if failure is not None:
+            raise failure
+        send(request[0], 0, answer)
+    except Exception as error:  # noqa: BLE001 - as above
+        send(request[0], -errno_of(error, handlers, name, request, args), b"")
+
+
+def send(unique: int, error: int, octets: Buffer | Chunks) -> None:
+    """Send the answer of a request: a negative errno, or 0 and its octets. TypeError: one of them is no buffer."""
+    failure = libfuse_hooks.reply(unique, error, octets)
+    if failure not in (0, errno.ENOENT):  # ENOENT: the request is gone, as after `umount -f`
+        log.error("the answer to request %d could not be sent: %s", unique, os.strerror(failure))
+
+
+def errno_of(error: Exception, handlers: HasHandlers, name: str, request: Request, args: tuple[Any, ...]) -> int:
+    """Return the errno for the caller of the handler *name*, which has raised *error*, and record it."""
+    failure = _failure(error, name)
+    if failure is None:
+        handlers.unexpected += 1
+        log.error("unexpected failure in %s%r", name, args, exc_info=error)
+        failure = SchemeError(errno.EIO, "a fault of the daemon; logging/net/schemefs.log has the traceback")
+    handlers.record_failure(name, request, args, failure)
+    return failure.errno
 
 
 def _failure(error: Exception, call: str) -> SchemeError | None:

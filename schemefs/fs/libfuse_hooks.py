@@ -27,13 +27,14 @@ _load()
 import pyfuse3  # noqa: E402
 
 from schemefs.fs._libfuse_hooks import (  # noqa: E402
-    answer_with,
+    ANSWERED,
     closing,
     drained,
     ended,
     invalidate_names,
     not_interposed,
     on_interrupt,
+    reply,
     request,
 )
 
@@ -43,12 +44,13 @@ if _missing:
     raise ImportError(_message)
 
 __all__ = [
-    "answer_with",
+    "ANSWERED",
     "closing",
     "drained",
     "ended",
     "invalidate_names",
     "on_interrupt",
     "pyfuse3",
+    "reply",
     "request",
 ]

@@ -6,7 +6,7 @@ import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import trio
 
@@ -15,7 +15,7 @@ from schemefs.fs import inode_eviction, libfuse_hooks, statistics
 from schemefs.fs.libfuse_hooks import pyfuse3
 from schemefs.fs.mountinfo import detach_own, own_device, source
 from schemefs.fs.operations import Operations
-from schemefs.fs.trio_shim import device_lock, install
+from schemefs.fs.trio_shim import install
 from schemefs.fs.waiting import Waiting
 from schemefs.scheme import FailureFile, Node, Scheme, StaticDirectory, TextFile
 
@@ -24,11 +24,6 @@ if TYPE_CHECKING:
     from schemefs.timers import Timers
 
 log = logging.getLogger("schemefs.fs")
-
-# Every parked request holds one of pyfuse3's worker tasks. With the default of 99, 99 readers would stop the mount.
-UNLIMITED: Final = 1_000_000
-# Idle workers above this number end. Two are enough; a few more save starting new ones.
-SPARE_WORKERS: Final = 8
 
 
 class Mount:
@@ -45,7 +40,7 @@ class Mount:
         clock: Callable[[], float] = trio.current_time,
     ) -> None:
         self._callbacks = callbacks
-        self.waiting = Waiting(timers, self._on_park, clock)
+        self.waiting = Waiting(timers, callbacks.call_soon, clock)
         stats = TextFile(lambda: statistics.text(self.operations, timers, callbacks, numbers()))
         root = StaticDirectory({**{scheme.name: scheme.root for scheme in schemes}, **extra, "stats": stats})
         self.operations = Operations(root, schemes, err, self.waiting)
@@ -68,17 +63,12 @@ class Mount:
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(inode_eviction.evict_unused, self.operations.inodes, name="inode eviction")
-                await pyfuse3.main(min_tasks=SPARE_WORKERS, max_tasks=UNLIMITED)
+                await pyfuse3.main(min_tasks=1, max_tasks=1)  # no handler waits in its task
                 nursery.cancel_scope.cancel()
         finally:
             # What the kernel has not released. Many inodes here would show a leak.
             operations = self.operations
             log.info("served: %d inodes and %d open files were left", len(operations.inodes), len(operations.files))
-
-    def _on_park(self) -> None:
-        """Let another worker read on: the current one parks."""
-        self._callbacks.leave_call()
-        device_lock.wake_next()
 
     def close(self) -> None:
         """Unmount, if the mount is still there."""

@@ -40,6 +40,12 @@ WRITES_PER_CALL: Final = 64  # calls of Handle.write in a row; then the count so
 # In the flags of a read that the kernel makes for its page cache. _libfuse_hooks.c has the same number.
 FROM_PAGE_CACHE: Final = 1 << 31
 
+# FOPEN_ flags of linux/fuse.h. STREAM: reads and writes of one open file at the same time.
+DIRECT_IO: Final = 1 << 0
+NONSEEKABLE: Final = 1 << 2
+STREAM: Final = 1 << 4
+NOFLUSH: Final = 1 << 5
+
 NOWHERE: Final = Successes()
 
 
@@ -59,6 +65,8 @@ CHUNKS: Final = 1000  # in one answer: writev takes 1024 (UIO_MAXIOV), of which 
 
 class OpenFile(ABC):
     """One open file description. The `caller` is the process that opened it, not the one that calls now."""
+
+    open_flags: int = DIRECT_IO  # what the kernel is told about it
 
     def __init__(self, inode: Inode, caller: Caller) -> None:
         self.inode = inode
@@ -103,6 +111,8 @@ class OpenFile(ABC):
 
 class OpenStream(OpenFile):
     """An open handle of a scheme: the only open file whose calls can park."""
+
+    open_flags = DIRECT_IO | NONSEEKABLE | STREAM | NOFLUSH
 
     def __init__(self, inode: Inode, caller: Caller, handle: Handle, waiting: Waiting) -> None:
         super().__init__(inode, caller)

@@ -1,7 +1,9 @@
 """The handlers of the mount: they answer the kernel's requests from the tree of schemes.
 
 Every handler finds the inode or the open file, checks the caller's rights and calls the plugin. It waits only through
-`Waiting.until`. `answering` turns what it raises into an errno, and `record_failure` keeps the sentence for `err`.
+`Waiting.until`, and only if it is marked `may_park`: any other wait would stop the mount. Those handlers return the
+octets of FUSE's answer. `answering` turns what a handler raises into an errno, and `record_failure` keeps the sentence
+for `err`.
 """
 
 from __future__ import annotations
@@ -10,12 +12,13 @@ import errno
 import logging
 import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from struct import Struct
+from typing import TYPE_CHECKING, Any, Final
 
 from schemefs import readme
 from schemefs.errors import SchemeError, refusal_of
-from schemefs.fs import caller_process, libfuse_hooks, permissions
-from schemefs.fs.answering import Request, answering, refuse
+from schemefs.fs import caller_process, permissions
+from schemefs.fs.answering import Request, answering, may_park, refuse
 from schemefs.fs.attributes import attributes_of, statfs
 from schemefs.fs.descriptors import inode_of
 from schemefs.fs.inodes import Inode, Inodes
@@ -40,6 +43,7 @@ from schemefs.scheme import (
 
 if TYPE_CHECKING:
     from schemefs.fs.waiting import Waiting
+    from schemefs.net.buffer import Buffer, Chunks
 
 log = logging.getLogger("schemefs.fs")
 
@@ -48,6 +52,9 @@ CONVERSATION = USER + b"conversation"
 # The handlers whose failures `err` shows, by what their first argument is the number of. `_find` records lookups.
 _OF_FILES = frozenset({"read", "write", "fsync"})
 _OF_INODES = frozenset({"open", "opendir", "setattr"})
+
+OPEN_ANSWER: Final = Struct("=QII")  # struct fuse_open_out of linux/fuse.h: fh, open_flags, backing_id
+WRITE_ANSWER: Final = Struct("=II")  # struct fuse_write_out: size, padding
 
 
 class Operations(pyfuse3.Operations):
@@ -247,8 +254,8 @@ class Operations(pyfuse3.Operations):
 
     # Files
 
-    @answering
-    async def open(self, request: Request, inode: int, flags: int, ctx: Any) -> Any:
+    @may_park
+    async def open(self, request: Request, inode: int, flags: int, ctx: Any) -> bytes:
         """Open a file. Only a stream may wait (connect, accept), and a signal ends that wait."""
         found = self.inodes[inode]
         caller = _caller(ctx)
@@ -258,9 +265,7 @@ class Operations(pyfuse3.Operations):
         file.successes.note(caller.pid, self.waiting.clock())
         self._last_file += 1
         self.files[self._last_file] = file
-        return pyfuse3.FileInfo(
-            fh=self._last_file, direct_io=True, keep_cache=False, nonseekable=isinstance(file, OpenStream)
-        )
+        return OPEN_ANSWER.pack(self._last_file, file.open_flags, 0)
 
     async def _open(self, inode: Inode, flags: int, caller: Caller, unique: int) -> OpenFile:
         node = inode.node
@@ -281,8 +286,8 @@ class Operations(pyfuse3.Operations):
         self._find(self.inodes[parent], name, _caller(ctx))
         raise SchemeError(errno.EACCES, "files can't be created here")
 
-    @answering
-    async def read(self, request: Request, fh: int, offset: int, size: int) -> Any:
+    @may_park
+    async def read(self, request: Request, fh: int, offset: int, size: int) -> Buffer | Chunks:
         """Read. The request's flags say whether it may wait: O_NONBLOCK may have been set after open."""
         unique, flags, pid, _ = request
         file = self.files[fh]
@@ -292,13 +297,10 @@ class Operations(pyfuse3.Operations):
         file.usage.used_by = pid
         if not isinstance(file, OpenText):
             self._renderings.changes += 1
-        if type(answer) is tuple:
-            libfuse_hooks.answer_with(answer)
-            return b""
         return answer
 
-    @answering
-    async def write(self, request: Request, fh: int, offset: int, data: bytes) -> int:
+    @may_park
+    async def write(self, request: Request, fh: int, offset: int, data: bytes) -> bytes:
         """Write."""
         unique, flags, pid, _ = request
         file = self.files[fh]
@@ -309,7 +311,7 @@ class Operations(pyfuse3.Operations):
             self._renderings.changes += 1
         file.successes.note(pid, now)
         file.usage.used_by = pid
-        return count
+        return WRITE_ANSWER.pack(count, 0)
 
     @answering
     async def poll(self, request: Request, inode: int, fh: int, poll_handle: Any, ctx: Any) -> int:
@@ -344,8 +346,8 @@ class Operations(pyfuse3.Operations):
         self._record(file.inode, file.caller, refusal)  # a thread of the kernel closes the files of a killed process
         log.warning("%s: refused at close: %s", file.inode.name.decode(errors="replace"), refusal.sentence)
 
-    @answering
-    async def fsync(self, request: Request, fh: int, datasync: bool) -> None:
+    @may_park
+    async def fsync(self, request: Request, fh: int, datasync: bool) -> bytes:
         """Wait until all written octets are acknowledged; have what was written to a text take effect.
 
         EAGAIN: a caller that no signal reaches can't wait.
@@ -353,6 +355,7 @@ class Operations(pyfuse3.Operations):
         unique, _, pid, _ = request
         flags = 0 if caller_process.can_be_interrupted(pid) else os.O_NONBLOCK
         await self.files[fh].fsync(unique, flags, self.waiting.clock())
+        return b""
 
     @answering
     async def release(self, request: Request, fh: int) -> None:

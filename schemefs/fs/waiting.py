@@ -9,10 +9,15 @@
                   EAGAIN     <── TIMED_OUT, a last look   │
                   ENOTCONN   <── ENDED  <─────────────────┘
 
+A call is a coroutine, and a parked one is an object in a table: no task of the event loop waits for it. `begin` runs it
+until it ends or parks; `call_soon` runs it again after a wake-up, and gives its result to a callback. It awaits nothing
+but `until`, which parks it.
+
 Why no wake-up is lost: everything runs in one thread, and between an attempt that would block and the parking there is
 no await. A change comes either before the attempt, which sees it, or after the parking, which it ends. Waking means
 only "look again": it carries no data, so a late or superfluous wake-up is harmless. An interrupted call has consumed
-nothing, because no await separates taking data from answering with it.
+nothing, because no await separates taking data from answering with it. Calls that wait for one file look in the order
+in which they have parked.
 
 Only a FUSE_INTERRUPT is answered with EINTR: programs repeat a call that fails so, without a signal for ever.
 """
@@ -21,21 +26,23 @@ from __future__ import annotations
 
 import errno
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Generator
 from enum import Enum
-from typing import TYPE_CHECKING, Protocol, TypeVar
-
-import trio
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from schemefs.errors import SchemeError
 from schemefs.log import TRACE
 
 if TYPE_CHECKING:
+    from schemefs.call_soon import Callback
     from schemefs.timers import Timer, Timers
 
 log = logging.getLogger("schemefs.waiting")
 
 Answer = TypeVar("Answer")
+Finish = Callable[..., None]
+"""Called with the answer of a call that had parked, or None, and with the exception that it raised, or None."""
 
 
 class WakeReason(Enum):
@@ -47,29 +54,49 @@ class WakeReason(Enum):
     ENDED = "ended"
 
 
+class Parked(Enum):
+    """Returned by `Waiting.begin` for a call that has parked."""
+
+    PARKED = "parked"
+
+
+PARKED: Final = Parked.PARKED
+
+
 class _ParkedCall:
     """One parked call."""
 
-    __slots__ = ("reason", "task", "unique", "waiters")
+    __slots__ = ("call", "finish", "reason", "unique", "waiters", "waiting")
 
-    def __init__(self, task: trio.lowlevel.Task, unique: int, waiters: Waiters) -> None:
-        self.task = task
+    call: Coroutine[_ParkedCall, None, Any]
+    finish: Finish
+
+    def __init__(self, waiting: Waiting, unique: int, waiters: Waiters) -> None:
+        self.waiting = waiting
         self.unique = unique
         self.waiters = waiters
         self.reason = WakeReason.CHANGED
 
-    def resume(self, reason: WakeReason) -> None:
-        """Reschedule the call.
+    def __await__(self) -> Generator[_ParkedCall, None, WakeReason]:
+        """Leave the call until `_run_on` continues it; return the reason."""
+        yield self
+        return self.reason
 
-        Its task runs later, and a reason that arrives before it runs still counts. A signal after a change must not be
-        lost: the call could park again, and no second FUSE_INTERRUPT would come. A time-out after a signal must not
-        replace it: the call's last attempt could succeed in part, and the call would continue.
+    def resume(self, reason: WakeReason) -> None:
+        """Have the call continue soon.
+
+        A reason that arrives before it runs still counts. A signal after a change must not be lost: the call could park
+        again, and no second FUSE_INTERRUPT would come. A time-out after a signal must not replace it: the call's last
+        attempt could succeed in part, and the call would continue.
         """
         if reason is not WakeReason.CHANGED and self.reason in (WakeReason.CHANGED, WakeReason.TIMED_OUT):
             self.reason = reason
         if self in self.waiters.calls:
             del self.waiters.calls[self]
-            trio.lowlevel.reschedule(self.task)
+            self.waiting.call_soon(self._run_on)
+
+    def _run_on(self, _now: float) -> None:
+        self.waiting.run_on(self)
 
 
 class PollHandle(Protocol):
@@ -94,7 +121,7 @@ class Waiters:
     def wake(self) -> int:
         """Have every waiter look again, and return their number (the kernel's poll counts as one).
 
-        Safe to call from anywhere: the attempts run later, in the callers' own tasks.
+        Safe to call from anywhere: the attempts run later.
         """
         woken = len(self.calls)
         if woken:
@@ -118,12 +145,47 @@ class Waiters:
 class Waiting:
     """All parked calls of a mount."""
 
-    def __init__(self, timers: Timers, on_park: Callable[[], None], clock: Callable[[], float]) -> None:
+    def __init__(self, timers: Timers, call_soon: Callable[[Callback], None], clock: Callable[[], float]) -> None:
         self.by_unique: dict[int, _ParkedCall] = {}
         self.ended = False
         self.timers = timers
-        self._on_park = on_park
+        self.call_soon = call_soon
         self.clock = clock
+
+    def begin(self, call: Coroutine[_ParkedCall, None, Answer], finish: Finish, *arguments: object) -> Answer | Parked:
+        """Run *call* and return its answer, or raise what it raises.
+
+        PARKED: it has parked. Its end calls *finish* with *arguments*, the answer and the exception.
+        """
+        try:
+            parked = call.send(None)
+        except StopIteration as end:
+            answer: Answer = end.value
+            return answer
+        parked.call = call
+        parked.finish = partial(finish, *arguments)
+        return PARKED
+
+    def run_on(self, parked: _ParkedCall) -> None:
+        """Continue the call, unless `end_all` has done it meanwhile."""
+        if self.by_unique.get(parked.unique) is not parked:
+            return
+        del self.by_unique[parked.unique]
+        if not parked.waiters.silent and log.isEnabledFor(TRACE):
+            log.log(TRACE, "call %d woken: %s", parked.unique, parked.reason.value)
+        answer: object = None
+        failure: Exception | None = None
+        try:
+            again = parked.call.send(None)
+        except StopIteration as end:
+            answer = end.value
+        except Exception as error:  # noqa: BLE001 - for `finish`, which answers the call
+            failure = error
+        else:
+            again.call = parked.call
+            again.finish = parked.finish
+            return
+        parked.finish(answer, failure)
 
     async def until(
         self,
@@ -149,11 +211,10 @@ class Waiting:
         timer: Timer | None = None
         try:
             while answer is None:
-                parked = _ParkedCall(trio.lowlevel.current_task(), unique, waiters)
                 if timeout and timer is None:
                     timer = self.timers.timer(lambda _now: self._time_out(waiters, unique), f"call {unique}")
                     timer.set(now + timeout)
-                reason = await self._park(parked)
+                reason = await self._park(_ParkedCall(self, unique, waiters))
                 if reason is not WakeReason.TIMED_OUT:
                     _raise_for(reason, timeout)
                 answer = attempt(self.clock())
@@ -164,31 +225,15 @@ class Waiting:
                 timer.clear()
         return answer
 
-    async def _park(self, parked: _ParkedCall) -> WakeReason:
+    def _park(self, parked: _ParkedCall) -> _ParkedCall:
+        """Enter *parked* in the tables; to be awaited."""
         if self.ended:
-            return WakeReason.ENDED
+            _raise_for(WakeReason.ENDED, 0.0)
         self.by_unique[parked.unique] = parked
         parked.waiters.calls[parked] = None
-        self._on_park()
         if not parked.waiters.silent and log.isEnabledFor(TRACE):
             log.log(TRACE, "call %d parked", parked.unique)
-
-        def abort(_raise_cancel: object) -> trio.lowlevel.Abort:
-            self._forget(parked)
-            return trio.lowlevel.Abort.SUCCEEDED
-
-        try:
-            await trio.lowlevel.wait_task_rescheduled(abort)
-        finally:
-            self._forget(parked)
-        if not parked.waiters.silent and log.isEnabledFor(TRACE):
-            log.log(TRACE, "call %d woken: %s", parked.unique, parked.reason.value)
-        return parked.reason
-
-    def _forget(self, parked: _ParkedCall) -> None:
-        parked.waiters.calls.pop(parked, None)
-        if self.by_unique.get(parked.unique) is parked:
-            del self.by_unique[parked.unique]
+        return parked
 
     def interrupt(self, unique: int) -> None:
         """End the parked call *unique* with EINTR: its caller got a signal. Harmless when it is not parked."""
@@ -197,10 +242,14 @@ class Waiting:
             parked.resume(WakeReason.INTERRUPTED)
 
     def end_all(self) -> None:
-        """End every parked call, and every call that would park from now on, with ENOTCONN."""
+        """End every parked call at once, and every call that would park from now on, with ENOTCONN.
+
+        Not to be called in the middle of a call, or of anything that the calls look at.
+        """
         self.ended = True
         for parked in tuple(self.by_unique.values()):
             parked.resume(WakeReason.ENDED)
+            self.run_on(parked)
 
     def _time_out(self, waiters: Waiters, unique: int) -> None:
         parked = self.by_unique.get(unique)

@@ -7,21 +7,21 @@ import os
 
 import pytest
 import trio
+from trio.testing import wait_all_tasks_blocked
 
 from schemefs.errors import SchemeError
 from schemefs.failures import ANY, Failures
 from schemefs.fs import libfuse_hooks
-from schemefs.fs.answering import Request, answering
+from schemefs.fs.answering import Request, answering, may_park
 from schemefs.fs.libfuse_hooks import pyfuse3
 from schemefs.fs.operations import Operations
-from schemefs.fs.waiting import Waiting
+from schemefs.fs.waiting import Waiters
 from schemefs.scheme import FailureFile, StaticDirectory
-from schemefs.timers import Timers
+from tests.support.running_calls import new_waiting
 
 
 def no_schemes() -> Operations:
-    waiting = Waiting(Timers(), lambda: None, trio.current_time)
-    return Operations(StaticDirectory({}), [], FailureFile(Failures(), ANY), waiting)
+    return Operations(StaticDirectory({}), [], FailureFile(Failures(), ANY), new_waiting())
 
 
 @answering
@@ -76,6 +76,7 @@ class Recorded:
 
     def __init__(self) -> None:
         self.unexpected = 0
+        self.waiting = new_waiting()
         self.failures: list[tuple[str, tuple[object, ...], int, str]] = []
 
     def record_failure(self, call: str, request: Request, args: tuple[object, ...], failure: SchemeError) -> None:
@@ -104,8 +105,79 @@ async def test_every_failure_has_a_sentence(failure: Exception, number: int, sen
     assert told.startswith(sentence)
 
 
-async def test_a_failure_with_a_number_that_the_mount_does_not_have_is_answered() -> None:
+class Replies:
+    """Replaces `libfuse_hooks.reply`."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.sent: list[tuple[int, int, object]] = []
+        monkeypatch.setattr(libfuse_hooks, "reply", self._reply)
+        monkeypatch.setattr(libfuse_hooks, "request", lambda: (7, 0, 20, 0))
+
+    def _reply(self, unique: int, error: int, octets: object) -> int:
+        if isinstance(octets, str):
+            message = "no buffer"
+            raise TypeError(message)
+        self.sent.append((unique, error, octets))
+        return 0
+
+
+@pytest.fixture
+def replies(monkeypatch: pytest.MonkeyPatch) -> Replies:
+    return Replies(monkeypatch)
+
+
+async def test_a_failure_with_a_number_that_the_mount_does_not_have_is_answered(replies: Replies) -> None:
     operations = no_schemes()
     with pytest.raises(pyfuse3.FUSEError) as caught:
         await operations.read(4711, 0, 1)
-    assert (caught.value.errno, operations.unexpected) == (errno.EIO, 1)
+    assert caught.value.errno == libfuse_hooks.ANSWERED
+    assert replies.sent == [(7, -errno.EIO, b"")]
+    assert operations.unexpected == 1
+
+
+class Parking(Recorded):
+    """An object with a handler that may park."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waiters = Waiters()
+        self.answers: list[bytes | Exception] = []
+
+    def _take(self, _now: float) -> bytes | None:
+        answer = self.answers.pop() if self.answers else None
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    @may_park
+    async def read(self, request: Request, _fh: int) -> bytes:
+        return await self.waiting.until(self._take, self.waiters, request[0], 0.0)
+
+
+@pytest.mark.parametrize("is_parked", [False, True])
+@pytest.mark.parametrize(
+    ("answer", "error", "octets", "unexpected"),
+    [
+        (b"octets", 0, b"octets", 0),
+        (SchemeError(errno.ECONNRESET, "reset"), -errno.ECONNRESET, b"", 0),
+        (ValueError("ours"), -errno.EIO, b"", 1),
+        ("no buffer", -errno.EIO, b"", 1),
+    ],
+)
+async def test_a_handler_that_may_park_is_answered_once(
+    replies: Replies, answer: bytes | Exception, error: int, octets: bytes, unexpected: int, *, is_parked: bool
+) -> None:
+    handlers = Parking()
+    if not is_parked:
+        handlers.answers.append(answer)
+    with pytest.raises(pyfuse3.FUSEError) as caught:
+        await handlers.read(3)
+    assert caught.value.errno == libfuse_hooks.ANSWERED
+    if is_parked:
+        assert replies.sent == []
+        handlers.answers.append(answer)
+        handlers.waiters.wake()
+        await wait_all_tasks_blocked()
+    assert replies.sent == [(7, error, octets)]
+    assert handlers.unexpected == unexpected
+    assert len(handlers.failures) == (error != 0)

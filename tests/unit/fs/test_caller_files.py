@@ -21,17 +21,24 @@ from schemefs.errors import SchemeError
 from schemefs.fs import caller_files, caller_process, read_as_caller
 from schemefs.fs.waiting import Waiters, Waiting
 from schemefs.scheme import Caller
-from schemefs.timers import Timers
+from tests.support.running_calls import answer_to, new_waiting
 
 NOBODY = 65534
 root = pytest.mark.needs("root")
 
 
 def read_for(caller: Caller, *names: Path) -> dict[str, str]:
-    async def read() -> Mapping[str, caller_files.MemoryCopy]:
-        return await caller_files.read_for(caller, [str(name) for name in names], here(), 1)
+    async def read() -> Mapping[str, caller_files.FileCopy]:
+        return await reading(caller, [str(name) for name in names])
 
     return {Path(name).name: Path(copy.path).read_text() for name, copy in trio.run(read).items()}
+
+
+async def reading(
+    caller: Caller, names: Sequence[str], waiting: Waiting | None = None
+) -> Mapping[str, caller_files.FileCopy]:
+    waiting = waiting or new_waiting()
+    return await answer_to(waiting, caller_files.read_for(caller, names, waiting, 7))
 
 
 @contextmanager
@@ -154,14 +161,10 @@ async def gone(process: int) -> None:
             await trio.lowlevel.checkpoint()
 
 
-def here() -> Waiting:
-    return Waiting(Timers(), lambda: None, trio.current_time)
-
-
 async def test_what_hangs_is_given_up(hanging: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(caller_files, "TIMEOUT", 0.5)
     with refusal() as caught:
-        await caller_files.read_for(myself(), [str(hanging)], here(), 1)
+        await reading(myself(), [str(hanging)])
     assert caught[0].errno == errno.ETIMEDOUT
     await gone(await begun(hanging))
 
@@ -171,7 +174,7 @@ async def test_what_can_not_even_be_killed_is_given_up(hanging: Path, monkeypatc
     monkeypatch.setattr(caller_files, "TIMEOUT", 0.5)
     monkeypatch.setattr(trio.Process, "kill", lambda _self: None)
     with trio.fail_after(10), refusal() as caught:
-        await caller_files.read_for(myself(), [str(hanging)], here(), 1)
+        await reading(myself(), [str(hanging)])
     assert caught[0].errno == errno.ETIMEDOUT
     process = await begun(hanging)
     assert is_alive(process)
@@ -185,7 +188,7 @@ async def test_the_wait_for_a_slot_counts(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setitem(caller_files._slots_of_uid, os.getuid(), slots)
     async with slots:
         with trio.fail_after(10), refusal() as caught:
-            await caller_files.read_for(myself(), [str(tmp_path)], here(), 1)
+            await reading(myself(), [str(tmp_path)])
     assert caught[0].errno == errno.ETIMEDOUT
 
 
@@ -202,12 +205,12 @@ async def test_readers_of_one_user_wait_for_each_other_and_delay_no_other_user(m
     monkeypatch.setattr(caller_files, "_run", run)
     limit = caller_files.READERS_OF_UID
     async with trio.open_nursery() as nursery:
-        for unique in range(3 * limit):
-            nursery.start_soon(caller_files.read_for, Caller(NOBODY), ["slow"], here(), unique)
+        for _ in range(3 * limit):
+            nursery.start_soon(reading, Caller(NOBODY), ["slow"])
         await wait_all_tasks_blocked()
         assert len(begun) == limit
         for caller in (Caller(NOBODY - 1), Caller(0)):
-            assert await caller_files.read_for(caller, ["text"], here(), 99) == {}
+            assert await reading(caller, ["text"]) == {}
         assert len(begun) == limit
         may_end.set()
     assert len(begun) == 3 * limit
@@ -215,7 +218,7 @@ async def test_readers_of_one_user_wait_for_each_other_and_delay_no_other_user(m
 
 
 async def test_a_signal_ends_it_at_once(hanging: Path) -> None:
-    waiting = here()
+    waiting = new_waiting()
 
     async def interrupt() -> None:
         await begun(hanging)
@@ -225,14 +228,14 @@ async def test_a_signal_ends_it_at_once(hanging: Path) -> None:
     async with trio.open_nursery() as nursery:
         nursery.start_soon(interrupt)
         with refusal() as caught:
-            await caller_files.read_for(myself(), [str(hanging)], waiting, 7)
+            await reading(myself(), [str(hanging)], waiting)
         nursery.cancel_scope.cancel()
     assert caught[0].errno == errno.EINTR
     await gone(await begun(hanging))
 
 
 async def test_a_signal_right_after_the_files_were_read_finds_the_call(monkeypatch: pytest.MonkeyPatch) -> None:
-    waiting, waiters = here(), Waiters()
+    waiting, waiters = new_waiting(), Waiters()
 
     async def read(*_args: object) -> Mapping[str, caller_files.MemoryCopy]:
         return {}
@@ -248,7 +251,7 @@ async def test_a_signal_right_after_the_files_were_read_finds_the_call(monkeypat
             ends.append(error.errno)
 
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(call)
+        nursery.start_soon(answer_to, waiting, call())
         while not waiting.by_unique:
             await trio.lowlevel.checkpoint()
         while not waiters.calls:

@@ -14,11 +14,10 @@ from schemefs.errors import SchemeError
 from schemefs.fs import caller_files
 from schemefs.fs.inodes import Inode
 from schemefs.fs.open_files import LARGE_READ, WRITES_PER_CALL, OpenFollowed, OpenStream, OpenText
-from schemefs.fs.waiting import Waiting
 from schemefs.log import TRACE, LogRing, LogRings
 from schemefs.readme import FollowingStream
 from schemefs.scheme import Caller, Event, FilesWanted, FollowedFile, Handle, TextFile
-from schemefs.timers import Timers
+from tests.support.running_calls import answer_to, new_waiting
 
 CALLER = Caller(1000)
 MEBIBYTE = 1 << 20
@@ -61,8 +60,7 @@ class Source(Handle):
 
 
 def stream(handle: Handle) -> OpenStream:
-    waiting = Waiting(Timers(), lambda: None, trio.current_time)
-    return OpenStream(Inode(2, TextFile(), None, None), CALLER, handle, waiting)
+    return OpenStream(Inode(2, TextFile(), None, None), CALLER, handle, new_waiting())
 
 
 @pytest.mark.parametrize(
@@ -87,7 +85,7 @@ async def test_write_takes_everything_waiting_for_room() -> None:
     counts: list[int] = []
 
     async def write() -> None:
-        counts.append(await file.write(0, bytes(25), 1, 0, 0.0))
+        counts.append(await answer_to(file.waiting, file.write(0, bytes(25), 1, 0, 0.0)))
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(write)
@@ -113,7 +111,7 @@ async def test_failure_after_a_part_was_taken_is_the_next_writes() -> None:
     counts: list[int] = []
 
     async def write() -> None:
-        counts.append(await file.write(0, bytes(25), 1, 0, 0.0))
+        counts.append(await answer_to(file.waiting, file.write(0, bytes(25), 1, 0, 0.0)))
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(write)
@@ -133,7 +131,7 @@ async def test_interrupted_write_gives_up_only_when_nothing_was_taken(room: int,
 
     async def write() -> None:
         try:
-            ends.append(await file.write(0, bytes(25), 7, 0, 0.0))
+            ends.append(await answer_to(file.waiting, file.write(0, bytes(25), 7, 0, 0.0)))
         except SchemeError as error:
             ends.append(-error.errno)
 
@@ -177,7 +175,7 @@ async def test_write_that_waits_between_its_pieces_is_answered_whole() -> None:
     counts: list[int] = []
 
     async def write() -> None:
-        counts.append(await file.write(0, bytes(2 * WRITES_PER_CALL), 1, 0, 0.0))
+        counts.append(await answer_to(file.waiting, file.write(0, bytes(2 * WRITES_PER_CALL), 1, 0, 0.0)))
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(write)
@@ -303,14 +301,14 @@ async def test_who_follows_the_log_is_not_in_it(followers: int) -> None:
     logger.setLevel(TRACE)
     rings = LogRings(lambda: 0.0)
     node = FollowingStream(FollowedFile(rings.ring("schemefs.log", "schemefs")))
-    waiting = Waiting(Timers(), lambda: None, trio.current_time)
+    waiting = new_waiting()
     inode = Inode(2, node, None, None)
     files = [OpenStream(inode, CALLER, node.open(0, CALLER, 0.0), waiting) for _ in range(followers)]
     read: list[bytes] = []
 
     async def follow(number: int, file: OpenStream) -> None:
         while True:
-            read.append(bytes(await file.read(0, 4096, number, 0, 0.0)))  # type: ignore[arg-type]
+            read.append(bytes(await answer_to(waiting, file.read(0, 4096, number, 0, 0.0))))  # type: ignore[arg-type]
 
     try:
         async with trio.open_nursery() as nursery:
