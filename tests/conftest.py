@@ -18,6 +18,8 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+from tests.support.families import FAMILIES, Family, of_test
+
 # The same examples at every run, so that a change makes it fail and not chance; --full looks for new ones.
 hypothesis.settings.register_profile("quick", deadline=None, max_examples=60, derandomize=True, database=None)
 hypothesis.settings.register_profile("full", deadline=None, max_examples=2000)
@@ -37,6 +39,26 @@ def pytest_configure(config: pytest.Config) -> None:
         from schemefs.testing import plugin
 
         config.pluginmanager.register(plugin, "schemefs")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run each test that has the argument `family` with one, chosen by its name; with both by --full."""
+    if "family" not in metafunc.fixturenames:
+        return
+    both = metafunc.definition.get_closest_marker("both_families")
+    chosen = of_test(metafunc.definition.originalname)
+    runs = [pytest.param(one, marks=() if both or one is chosen else pytest.mark.full) for one in FAMILIES]
+    metafunc.parametrize("family", runs, ids=str, indirect=True)
+
+
+@pytest.fixture
+def family(request: pytest.FixtureRequest) -> Family:
+    """IPv4 or IPv6; the TAP that the test uses has addresses of it at both ends."""
+    chosen: Family = request.param
+    for name in ("tap_network", "module_tap_network"):
+        if name in request.fixturenames:
+            chosen.prepare(request.getfixturevalue(name))
+    return chosen
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -28,7 +28,7 @@ TESTS: Final = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(TESTS.parent)]
 
 from schemefs.testing.network import TapNetwork  # noqa: E402 # the path above is pytest's when it runs
-from tests.support.syn_frames import FRAME, syn_frames  # noqa: E402
+from tests.support.syn_frames import frame_size, syn_frames  # noqa: E402
 
 RATE: Final = 16_000
 SECONDS: Final = 20.0
@@ -50,14 +50,15 @@ def flood(rate: int, seconds: float, interface: str, mac: bytes) -> None:
     raw.setsockopt(263, 20, 1)  # SOL_PACKET, PACKET_QDISC_BYPASS
     raw.bind((interface, 0))
     count = int(rate * seconds) // BATCH * BATCH
-    octets = syn_frames(count, mac, raw.getsockname()[4], bytes((10, 0, 2, 15)), PORT)
+    address = bytes((10, 0, 2, 15))
+    octets, size = syn_frames(count, mac, raw.getsockname()[4], address, PORT), frame_size(address)
     at = ctypes.addressof(ctypes.c_char.from_buffer(octets))
     vectors = bytearray(_IOVEC.size * count)
     messages = bytearray(_MESSAGE.size * count)
     vectors_at = ctypes.addressof(ctypes.c_char.from_buffer(vectors))
     messages_at = ctypes.addressof(ctypes.c_char.from_buffer(messages))
     for number in range(count):
-        _IOVEC.pack_into(vectors, _IOVEC.size * number, at + FRAME * number, FRAME)
+        _IOVEC.pack_into(vectors, _IOVEC.size * number, at + size * number, size)
         vector = vectors_at + _IOVEC.size * number
         _MESSAGE.pack_into(messages, _MESSAGE.size * number, 0, 0, 0, vector, 1, 0, 0, 0, 0, 0, 0)
     send = ctypes.CDLL(None).sendmmsg

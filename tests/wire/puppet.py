@@ -1,12 +1,13 @@
 """A Python on the Linux side of a TAP that does what it is told, line by line: scenarios read from top to bottom.
 
-    peer = Puppet(network)
-    peer("c = socket.create_connection(('10.0.2.15', 80))")
+    peer = Puppet(network, family)
+    peer("c = socket.create_connection((US, 80))")
     assert peer("c.recv(100)") == b"hello"
 
-Expressions are answered with their value (what `ast.literal_eval` can read), statements with None; what is raised there
-is raised here. `reset(c)` closes a socket with RST; `segments()` are the TCP segments on the TAP since `watch()`,
-`inject` sends one made by hand.
+`US` and `PEER` are the addresses of the family, `FAMILY` is the constant of the module socket, `listen(port)` is a
+server socket of the peer. Expressions are answered with their value (what `ast.literal_eval` can read), statements with
+None; what is raised there is raised here. `reset(c)` closes a socket with RST; `segments()` are the TCP segments on the
+TAP since `watch()`, `inject` sends one made by hand.
 """
 
 from __future__ import annotations
@@ -18,9 +19,16 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from schemefs.testing.network import TapNetwork
+    from tests.support.families import Family
 
 PROGRAM: Final = r'''
 import dpkt, os, select, socket, struct, sys, threading, time
+
+US, PEER = sys.argv[1:]
+FAMILY = socket.AF_INET6 if ":" in US else socket.AF_INET
+
+def listen(port):
+    return socket.create_server((PEER, port), family=FAMILY)
 
 def reset(connection):
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -39,17 +47,24 @@ def segments():
     found = []
     while select.select([tap], [], [], 0)[0]:
         ip = dpkt.ethernet.Ethernet(tap.recv(70000)).data
-        if isinstance(ip, dpkt.ip.IP) and isinstance(ip.data, dpkt.tcp.TCP):
+        if isinstance(ip, (dpkt.ip.IP, dpkt.ip6.IP6)) and isinstance(ip.data, dpkt.tcp.TCP):
             tcp = ip.data
-            found.append((ip.src == bytes((10, 0, 2, 15)), tcp.sport, tcp.dport, tcp.flags, tcp.seq, tcp.ack, tcp.win))
+            found.append((ip.src == packed(US), tcp.sport, tcp.dport, tcp.flags, tcp.seq, tcp.ack, tcp.win))
     return found
 
-def inject(sport, dport, flags, seq, ack=0, source="10.0.2.2"):
+def inject(sport, dport, flags, seq, ack=0):
     tcp = dpkt.tcp.TCP(sport=sport, dport=dport, flags=flags, seq=seq, ack=ack, win=65535)
-    ip = dpkt.ip.IP(src=socket.inet_aton(source), dst=bytes((10, 0, 2, 15)), p=6, data=tcp)
-    ip.len = len(ip)
-    with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW) as raw:
-        raw.sendto(bytes(ip), ("10.0.2.15", 0))
+    ends = {"src": packed(PEER), "dst": packed(US), "data": tcp}
+    if FAMILY == socket.AF_INET:
+        ip = dpkt.ip.IP(p=6, **ends)
+        ip.len = len(ip)
+    else:
+        ip = dpkt.ip6.IP6(nxt=6, hlim=64, plen=len(tcp), **ends)
+    with socket.socket(FAMILY, socket.SOCK_RAW, socket.IPPROTO_RAW) as raw:
+        raw.sendto(bytes(ip), (US, 0))
+
+def packed(address):
+    return socket.inet_pton(FAMILY, address)
 
 for line in sys.stdin:
     line = eval(line)
@@ -74,9 +89,12 @@ class PuppetFailed(Exception):
 class Puppet:
     """One Python on the peer. It ends with the network."""
 
-    def __init__(self, network: TapNetwork) -> None:
+    def __init__(self, network: TapNetwork, family: Family) -> None:
+        self.family = family
         self._process = network.start_peer(
-            [sys.executable, "-u", "-c", PROGRAM], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+            [sys.executable, "-u", "-c", PROGRAM, family.ours, family.peer],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
         )
 
     def __call__(self, line: str) -> Any:

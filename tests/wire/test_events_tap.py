@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from schemefs.testing.network import TapNetwork
+from tests.support.families import Family
 
 pytestmark = pytest.mark.needs("fuse", "tap", "root")
 
@@ -26,7 +27,7 @@ def are_in_order(patterns: list[str], lines: list[str]) -> bool:
 
 
 @pytest.fixture
-def story(module_tap_network: TapNetwork) -> list[str]:
+def story(module_tap_network: TapNetwork, family: Family) -> list[str]:
     """What `events` says of one connection that asks for its neighbor, waits by poll, and loses a segment."""
     network = module_tap_network
     root = network.mount.path
@@ -34,7 +35,7 @@ def story(module_tap_network: TapNetwork) -> list[str]:
     assert server.stdout is not None
     assert server.stdout.readline() == "ready\n"
     (root / "netcfg/ifaces/eth0/impair").write_text("delay 30ms direction in\n")
-    client = os.open(root / f"tcp/{network.peer}:7401,events", os.O_RDWR | os.O_NONBLOCK)
+    client = os.open(root / f"tcp/{family.peer.at(7401)},events", os.O_RDWR | os.O_NONBLOCK)
     try:
         name = os.getxattr(client, "user.conversation").decode()
         poll = select.poll()
@@ -53,15 +54,15 @@ def story(module_tap_network: TapNetwork) -> list[str]:
         os.close(client)
 
 
-def test_the_story_of_a_connection(story: list[str]) -> None:
-    pid = os.getpid()
+def test_the_story_of_a_connection(story: list[str], family: Family) -> None:
+    pid, peer, end = os.getpid(), re.escape(family.peer), re.escape(family.peer.at(7401))
     expected = [
         rf"^\+0\.\d+ open pid {pid} O_NONBLOCK$",
-        r"^\+0\.\d+ SYN out to 10\.0\.2\.2:7401 \(try 1\)$",
-        r"^\+0\.\d+ ARP who-has 10\.0\.2\.2 \(try 1\)$",
+        rf"^\+0\.\d+ SYN out to {end} \(try 1\)$",
+        rf"^\+0\.\d+ {family.neighbors} who-has {peer} \(try 1\)$",
         rf"poll pid {pid} -> none, parked$",
-        r"^\+\d\.\d+ ARP 10\.0\.2\.2 is-at [0-9a-f:]{17}$",
-        r"SYN-ACK in from 10\.0\.2\.2:7401",
+        rf"^\+\d\.\d+ {family.neighbors} {peer} is-at [0-9a-f:]{{17}}$",
+        rf"SYN-ACK in from {end}",
         r"SYN_SENT -> ESTABLISHED",
         r"fevent OUT -> 1 waker$",
         rf"poll pid {pid} -> OUT$",

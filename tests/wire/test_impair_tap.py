@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from schemefs.testing.network import TapNetwork
+from tests.support.families import Family
 
 pytestmark = pytest.mark.needs("fuse", "tap", "root")
 
@@ -34,7 +35,7 @@ def serve(network: TapNetwork, role: str, port: int, *arguments: str) -> subproc
 
 
 def test_tcp_both_ways_through_loss_delay_reordering_duplication_and_corruption(
-    module_tap_network: TapNetwork, tmp_path: Path
+    module_tap_network: TapNetwork, family: Family, tmp_path: Path
 ) -> None:
     network = module_tap_network
     octets = tmp_path / "octets"
@@ -42,11 +43,11 @@ def test_tcp_both_ways_through_loss_delay_reordering_duplication_and_corruption(
     digest = hashlib.sha256(octets.read_bytes()).hexdigest()
     assert impair(network, IMPAIRMENT).startswith(IMPAIRMENT)
     serve(network, "source", 7101, str(octets))
-    command = f"cat {network.mount.path}/tcp/{network.peer}:7101 | sha256sum"
+    command = f"cat {network.mount.path}/tcp/{family.peer.at(7101)} | sha256sum"
     got = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=90, check=True)
     assert got.stdout.split()[0] == digest
     sink = serve(network, "sink", 7102)
-    subprocess.run(f"cat {octets} >{network.mount.path}/tcp/{network.peer}:7102", shell=True, timeout=90, check=True)
+    subprocess.run(f"cat {octets} >{network.mount.path}/tcp/{family.peer.at(7102)}", shell=True, timeout=90, check=True)
     assert sink.stdout is not None
     assert sink.stdout.readline().split() == [digest, str(OCTETS)]
     counted = (network.mount.path / "netcfg/ifaces/eth0/impair").read_text()
@@ -58,13 +59,13 @@ def test_tcp_both_ways_through_loss_delay_reordering_duplication_and_corruption(
     assert impair(network, "none") == "none\n"
 
 
-def test_ping_sees_the_delay_and_the_end_of_it(module_tap_network: TapNetwork) -> None:
+def test_ping_sees_the_delay_and_the_end_of_it(module_tap_network: TapNetwork, family: Family) -> None:
     network = module_tap_network
     impair(network, "delay 50ms direction out", "delay 30ms direction in")
-    said = network.run_peer(["ping", "-c", "2", "-i", "0.2", network.address]).stdout
+    said = network.run_peer(["ping", "-c", "2", "-i", "0.2", family.ours]).stdout
     assert all(80 <= float(time) < 200 for time in re.findall(r"time=([\d.]+)", said)), said
     assert impair(network, "none") == "none\n"
-    said = network.run_peer(["ping", "-c", "2", "-i", "0.2", network.address]).stdout
+    said = network.run_peer(["ping", "-c", "2", "-i", "0.2", family.ours]).stdout
     assert all(float(time) < 50 for time in re.findall(r"time=([\d.]+)", said)), said
 
 

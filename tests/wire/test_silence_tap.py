@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from schemefs.testing.network import TapNetwork
+from tests.support.families import Family
 
 pytestmark = pytest.mark.needs("fuse", "tap", "root")
 
@@ -27,24 +28,24 @@ def silence(module_tap_network: TapNetwork) -> Iterator[Callable[[str], None]]:
 
     def install(verdict: str) -> None:
         rules = (
-            "add table ip silence\n"
-            "add chain ip silence input { type filter hook input priority 0; }\n"
-            f"add rule ip silence input tcp dport {PORT} {verdict}\n"
+            "add table inet silence\n"
+            "add chain inet silence input { type filter hook input priority 0; }\n"
+            f"add rule inet silence input tcp dport {PORT} {verdict}\n"
         )
         network.run_peer(["nft", "-f", "-"], input=rules)
 
     yield install
-    network.run_peer(["nft", "delete", "table", "ip", "silence"])
+    network.run_peer(["nft", "delete", "table", "inet", "silence"])
 
 
 @pytest.fixture
-def client(module_tap_network: TapNetwork) -> Iterator[int]:
+def client(module_tap_network: TapNetwork, family: Family) -> Iterator[int]:
     """A connection to a server that reads."""
     network = module_tap_network
     server = network.start_peer([sys.executable, PEERS, "sink", str(PORT)], stdout=subprocess.PIPE)
     assert server.stdout is not None
     assert server.stdout.readline() == "ready\n"
-    descriptor = os.open(network.mount.path / f"tcp/{network.peer}:{PORT},events", os.O_RDWR)
+    descriptor = os.open(network.mount.path / f"tcp/{family.peer.at(PORT)},events", os.O_RDWR)
     yield descriptor
     os.close(descriptor)
     server.kill()
@@ -69,7 +70,7 @@ def wait_for(network: TapNetwork, descriptor: int, words: str) -> list[str]:
 
 
 def test_after_three_retransmissions_the_neighbor_is_asked(
-    module_tap_network: TapNetwork, client: int, silence: Callable[[str], None]
+    module_tap_network: TapNetwork, family: Family, client: int, silence: Callable[[str], None]
 ) -> None:
     """RFC 9293 §3.8.3: R1."""
     silence("drop")
@@ -77,7 +78,7 @@ def test_after_three_retransmissions_the_neighbor_is_asked(
     lines = wait_for(module_tap_network, client, "is still at")
     told = [line.partition(" ")[2] for line in lines]
     doubt = next(at for at, line in enumerate(told) if "3 retransmissions without an answer" in line)
-    assert "ARP who-has 10.0.2.2 (try 1)" in told[doubt:]
+    assert f"{family.neighbors} who-has {family.peer} (try 1)" in told[doubt:]
     name = os.getxattr(client, "user.conversation").decode()
     shown = (module_tap_network.mount.path / name / "status").read_text()
     assert int(shown.partition("unanswered=")[2].split()[0]) >= 3
@@ -86,7 +87,7 @@ def test_after_three_retransmissions_the_neighbor_is_asked(
 
 def test_a_firewall_that_rejects_ends_a_connection_that_is_silent(client: int, silence: Callable[[str], None]) -> None:
     """RFC 9293 §3.9.2.2 SHLD-26: in seconds, not after a quarter of an hour."""
-    silence("reject with icmp type port-unreachable")
+    silence("reject with icmpx type port-unreachable")
     os.write(client, b"hello?")
     assert select.select([client], [], [], 30)[0]
     with pytest.raises(OSError) as raised:

@@ -11,17 +11,25 @@ from pathlib import Path
 import pytest
 
 from schemefs.testing.network import TapNetwork
+from tests.support.families import FAMILIES, Family
 
 pytestmark = pytest.mark.needs("fuse", "tap", "root")
 
+OURS = {one.ours for one in FAMILIES}
 PEERS = str(Path(__file__).with_name("tcp_peers.py"))
 
 
-@pytest.fixture
-def network() -> Iterator[TapNetwork]:
+@pytest.fixture(scope="module")
+def shared() -> Iterator[TapNetwork]:
     """Without offload, so that every frame on the TAP is complete and every checksum can be judged."""
     with TapNetwork("--offload", "off", log_level="info") as made:
         yield made
+
+
+@pytest.fixture
+def network(shared: TapNetwork, family: Family) -> TapNetwork:
+    family.prepare(shared)
+    return shared
 
 
 @contextmanager
@@ -55,10 +63,10 @@ def tshark(path: Path, display: str, *fields: str) -> list[list[str]]:
 
 def exchange(path: Path) -> list[str]:
     """Return who sent SYN, FIN and RST, in order: `ours FIN`."""
-    rows = tshark(path, "tcp.flags & 7", "ip.src", "tcp.flags.syn", "tcp.flags.fin", "tcp.flags.reset")
+    rows = tshark(path, "tcp.flags & 7", "_ws.col.Source", "tcp.flags.syn", "tcp.flags.fin", "tcp.flags.reset")
     names = ("SYN", "FIN", "RST")
     return [
-        f"{'ours' if source == TapNetwork.address else 'peer'} "
+        f"{'ours' if source in OURS else 'peer'} "
         + " ".join(name for name, flag in zip(names, flags, strict=True) if flag in ("1", "True"))
         for source, *flags in rows
     ]
@@ -73,8 +81,9 @@ def bad_checksums(path: Path) -> list[list[str]]:
     wrong = (
         "ip.checksum.status == 0 || tcp.checksum.status == 0 || udp.checksum.status == 0 || icmp.checksum.status == 0"
     )
-    wrong = f"({wrong}) && !(ip.src == 10.0.2.2 && tcp.checksum == 0xffff)"
-    return tshark(path, wrong, "frame.number", "ip.src", "_ws.col.Info")
+    peers = " || ".join(f"{one.pick('ip', 'ipv6')}.src == {one.peer}" for one in FAMILIES)
+    wrong = f"({wrong} || icmpv6.checksum.status == 0) && !(({peers}) && tcp.checksum == 0xffff)"
+    return tshark(path, wrong, "frame.number", "_ws.col.Source", "_ws.col.Info")
 
 
 def start(network: TapNetwork, role: str, *arguments: str) -> None:
@@ -88,65 +97,67 @@ def shell(script: str) -> str:
     return done.stdout + done.stderr
 
 
-def test_the_peer_closes_first(network: TapNetwork, tmp_path: Path) -> None:
+def test_the_peer_closes_first(network: TapNetwork, family: Family, tmp_path: Path) -> None:
     page = tmp_path / "page"
     page.write_text("hello\n" * 1000)
     start(network, "source", str(page))
     with capture(network, tmp_path / "pcap"):
-        assert shell(f"cat {network.mount.path}/tcp/{network.peer}:7001") == page.read_text()
+        assert shell(f"cat {network.mount.path}/tcp/{family.peer.at(7001)}") == page.read_text()
     assert exchange(tmp_path / "pcap") == ["ours SYN", "peer SYN", "peer FIN", "ours FIN"]
     assert bad_checksums(tmp_path / "pcap") == []
 
 
-def test_we_close_first(network: TapNetwork, tmp_path: Path) -> None:
+def test_we_close_first(network: TapNetwork, family: Family, tmp_path: Path) -> None:
     start(network, "sink")
     with capture(network, tmp_path / "pcap"):
-        shell(f"exec 3<>{network.mount.path}/tcp/{network.peer}:7001; echo hello >&3; exec 3>&-")
+        shell(f"exec 3<>{network.mount.path}/tcp/{family.peer.at(7001)}; echo hello >&3; exec 3>&-")
     assert exchange(tmp_path / "pcap") == ["ours SYN", "peer SYN", "ours FIN", "peer FIN"]
     assert bad_checksums(tmp_path / "pcap") == []
 
 
-def test_a_writer_into_an_echo_server_never_resets(network: TapNetwork, tmp_path: Path) -> None:
+def test_a_writer_into_an_echo_server_never_resets(network: TapNetwork, family: Family, tmp_path: Path) -> None:
     start(network, "echo")
     with capture(network, tmp_path / "pcap"):
-        shell(f"head -c 3000000 /dev/urandom >{network.mount.path}/tcp/{network.peer}:7001")
+        shell(f"head -c 3000000 /dev/urandom >{network.mount.path}/tcp/{family.peer.at(7001)}")
     found = exchange(tmp_path / "pcap")
     assert found[:2] == ["ours SYN", "peer SYN"]
     assert found[2:] == ["ours FIN", "peer FIN"]
     assert bad_checksums(tmp_path / "pcap") == []
 
 
-def test_unread_octets_reset_the_peer_as_on_linux(network: TapNetwork, tmp_path: Path) -> None:
+def test_unread_octets_reset_the_peer_as_on_linux(network: TapNetwork, family: Family, tmp_path: Path) -> None:
     page = tmp_path / "page"
     page.write_bytes(bytes(100_000))
     start(network, "source", str(page))
     with capture(network, tmp_path / "pcap"):
-        shell(f"exec 3<>{network.mount.path}/tcp/{network.peer}:7001; head -c 10 <&3 >/dev/null; exec 3>&-")
+        shell(f"exec 3<>{network.mount.path}/tcp/{family.peer.at(7001)}; head -c 10 <&3 >/dev/null; exec 3>&-")
     assert "ours RST" in exchange(tmp_path / "pcap")
     assert bad_checksums(tmp_path / "pcap") == []
 
 
-def test_a_closed_port_refuses(network: TapNetwork, tmp_path: Path) -> None:
+def test_a_closed_port_refuses(network: TapNetwork, family: Family, tmp_path: Path) -> None:
     with capture(network, tmp_path / "pcap"):
-        said = shell(f"cat {network.mount.path}/tcp/{network.peer}:7999; cat {network.mount.path}/tcp/err")
+        said = shell(f"cat {network.mount.path}/tcp/{family.peer.at(7999)}; cat {network.mount.path}/tcp/err")
     assert "Connection refused" in said
-    assert f"RST from {network.peer}:7999 in answer to SYN" in said
+    assert f"RST from {family.peer.at(7999)} in answer to SYN" in said
     assert exchange(tmp_path / "pcap") == ["ours SYN", "peer RST"]
 
 
 @pytest.mark.parametrize("role", ["source", "sink"])
-def test_expert_information_has_no_warning_of_ours(network: TapNetwork, tmp_path: Path, role: str) -> None:
+def test_expert_information_has_no_warning_of_ours(
+    network: TapNetwork, family: Family, tmp_path: Path, role: str
+) -> None:
     """Three million octets to us, or from us.
 
     On a busy machine `cat` is slow, so the window closes, or we are, so that the peer sends again what has arrived:
     that we say so is no fault.
     """
-    page, connection = tmp_path / "page", f"{network.mount.path}/tcp/{network.peer}:7001"
+    page, connection = tmp_path / "page", f"{network.mount.path}/tcp/{family.peer.at(7001)}"
     page.write_bytes(bytes(3_000_000))
     start(network, role, *([str(page)] if role == "source" else []))
     with capture(network, tmp_path / "pcap"):
         shell(f"cat {connection} >/dev/null" if role == "source" else f"cat {page} >{connection}")
-    ours = f"ip.src == {network.address} && _ws.expert.severity >= 0x600000"
+    ours = f"{family.pick('ip', 'ipv6')}.src == {family.ours} && _ws.expert.severity >= 0x600000"
     slowness = "tcp.analysis.zero_window || tcp.options.sack.dsack"
     warnings = tshark(tmp_path / "pcap", f"{ours} && !({slowness})", "_ws.col.Info")
     assert warnings == []

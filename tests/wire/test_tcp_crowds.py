@@ -10,12 +10,14 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
 
 from schemefs.testing.network import TapNetwork
 from schemefs.testing.observing import wait_until
+from tests.support.families import Family
 
 pytestmark = [pytest.mark.needs("fuse", "tap", "root")]
 
@@ -23,7 +25,7 @@ CLIENTS = """
 import resource, socket, sys
 count = int(sys.argv[1])
 resource.setrlimit(resource.RLIMIT_NOFILE, (count + 100, count + 100))
-clients = [socket.create_connection(("10.0.2.15", 7900), timeout=60) for _ in range(count)]
+clients = [socket.create_connection((sys.argv[2], 7900), timeout=60) for _ in range(count)]
 print("connected", flush=True)
 for number, client in enumerate(clients):
     client.sendall(b"%d" % number)
@@ -37,17 +39,19 @@ print("all served", flush=True)
 
 FLOOD = """
 import socket, sys, time
-from tests.support.syn_frames import FRAME, syn_frames
+from tests.support.syn_frames import frame_size, syn_frames
 rate, seconds, mac = int(sys.argv[1]), float(sys.argv[2]), bytes.fromhex(sys.argv[3])
+us = bytes.fromhex(sys.argv[4])
 raw = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
 raw.bind(("schemefs0", 0))
-frames = syn_frames(int(rate * seconds), mac, raw.getsockname()[4], bytes((10, 0, 2, 15)), 7910)
+frames = syn_frames(int(rate * seconds), mac, raw.getsockname()[4], us, 7910)
+frame = frame_size(us)
 sent, began = 0, time.monotonic()
 print("flooding", flush=True)
-while sent * FRAME < len(frames):
-    while sent < rate * (time.monotonic() - began) and sent * FRAME < len(frames):
+while sent * frame < len(frames):
+    while sent < rate * (time.monotonic() - began) and sent * frame < len(frames):
         try:
-            raw.send(frames[sent * FRAME : (sent + 1) * FRAME])
+            raw.send(frames[sent * frame : (sent + 1) * frame])
         except OSError:  # the queue of the TAP is full
             pass
         sent += 1
@@ -60,7 +64,7 @@ import socket, sys, time
 slowest, served, end = 0.0, 0, time.monotonic() + float(sys.argv[1])
 while time.monotonic() < end:
     began = time.monotonic()
-    with socket.create_connection(("10.0.2.15", 7910), timeout=10) as client:
+    with socket.create_connection((sys.argv[2], 7910), timeout=10) as client:
         client.sendall(b"hello")
         assert client.recv(100) == b"hello to you"
     slowest, served = max(slowest, time.monotonic() - began), served + 1
@@ -70,7 +74,7 @@ print(served, slowest, flush=True)
 
 UPLOAD = """
 import socket, sys
-with socket.create_connection(("10.0.2.15", 7910), timeout=30) as client:
+with socket.create_connection((sys.argv[2], 7910), timeout=30) as client:
     client.sendall(bytes(int(sys.argv[1])))
 print("sent", flush=True)
 """
@@ -108,14 +112,15 @@ def counter(tcp: Path, name: str) -> int:
 
 @pytest.mark.full
 @pytest.mark.parametrize("count", [10_000])
-def test_ten_thousand_connections_at_once(count: int) -> None:
+def test_ten_thousand_connections_at_once(count: int, family: Family) -> None:
     """All of them open, then each asked and answered, then all closed; nothing of them stays."""
     with TapNetwork(log_level="info") as network, many_descriptors(count + 100):
         tcp = network.mount.path / "tcp"
         listener = os.open(tcp / ":7900,backlog=1024", os.O_RDWR)
         before = resident(network.mount.pid)
         began = time.monotonic()
-        clients = start(network, CLIENTS, count)
+        family.prepare(network)
+        clients = start(network, CLIENTS, count, family.ours)
         served = []
         for _ in range(count):
             name = os.read(listener, 100).split()[0].decode()
@@ -136,24 +141,25 @@ def test_ten_thousand_connections_at_once(count: int) -> None:
         wait_until(lambda: not any(name.isdecimal() for name in os.listdir(tcp)))
 
 
-def flooded(network: TapNetwork, rate: int, seconds: float) -> subprocess.Popen[str]:
+def flooded(network: TapNetwork, family: Family, rate: int, seconds: float) -> subprocess.Popen[str]:
     """Begin a flood; return when its SYNs are answered with cookies."""
     tcp = network.mount.path / "tcp"
     mac = (network.mount.path / "netcfg/ifaces/eth0/mac").read_text().strip().replace("-", "").replace(":", "")
-    flood = start(network, FLOOD, rate, seconds, mac)
+    flood = start(network, FLOOD, rate, seconds, mac, ip_address(family.ours).packed.hex())
     assert line(flood) == "flooding"
     wait_until(lambda: counter(tcp, "syn_cookies_sent") > 0)
     return flood
 
 
-def test_linux_opens_a_connection_by_a_cookie() -> None:
+def test_linux_opens_a_connection_by_a_cookie(family: Family) -> None:
     """RFC 4987: the queue is full of strangers; window scale, SACK and timestamps are agreed on all the same."""
     size = 1 << 20
     with TapNetwork(log_level="info") as network:
         tcp = network.mount.path / "tcp"
         listener = os.open(tcp / ":7910", os.O_RDWR)
-        flooded(network, 4000, 1.5).wait()
-        client = start(network, UPLOAD, size)
+        family.prepare(network)
+        flooded(network, family, 4000, 1.5).wait()
+        client = start(network, UPLOAD, size, family.ours)
         number = os.read(listener, 100).split()[0].decode()
         with (tcp / number / "data").open("rb") as data:
             status = dict(row.split("=", 1) for row in (tcp / number / "status").read_text().split())
@@ -167,14 +173,15 @@ def test_linux_opens_a_connection_by_a_cookie() -> None:
 
 
 @pytest.mark.full
-def test_real_clients_are_served_during_a_flood_of_syns() -> None:
+def test_real_clients_are_served_during_a_flood_of_syns(family: Family) -> None:
     """RFC 4987: strangers that never answer fill the queue, and from then on cookies are answered."""
     rate, seconds = 3000, 6
     with TapNetwork(log_level="info") as network:
         tcp = network.mount.path / "tcp"
         listener = os.open(tcp / ":7910", os.O_RDWR)
-        flood = flooded(network, rate, seconds)
-        real = start(network, REAL, 3)
+        family.prepare(network)
+        flood = flooded(network, family, rate, seconds)
+        real = start(network, REAL, 3, family.ours)
         served = 0
         os.set_blocking(listener, False)
         while real.poll() is None:

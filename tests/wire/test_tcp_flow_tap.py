@@ -20,7 +20,7 @@ pytestmark = pytest.mark.needs("root", "tap", "fuse")
 
 SLOW_SINK = """
 import hashlib, socket
-s = socket.create_server(("", 7100)); print("ready", flush=True)
+s = socket.create_server(("", 7100), family=socket.AF_INET6, dualstack_ipv6=True); print("ready", flush=True)
 c, _ = s.accept(); input()
 h = hashlib.sha256()
 while d := c.recv(1 << 18): h.update(d)
@@ -29,7 +29,7 @@ print(h.hexdigest(), flush=True)
 
 SOURCE = """
 import hashlib, os, socket
-s = socket.create_server(("", 7101)); print("ready", flush=True)
+s = socket.create_server(("", 7101), family=socket.AF_INET6, dualstack_ipv6=True); print("ready", flush=True)
 c, _ = s.accept()
 data = os.urandom(20 << 20)
 print(hashlib.sha256(data).hexdigest(), flush=True)
@@ -38,7 +38,8 @@ c.sendall(data); c.close()
 
 ECHO = """
 import socket, threading
-s = socket.create_server(("", 7102), backlog=100); print("ready", flush=True)
+s = socket.create_server(("", 7102), backlog=100, family=socket.AF_INET6, dualstack_ipv6=True)
+print("ready", flush=True)
 def serve(c):
     with c:
         while d := c.recv(65536): c.sendall(d)
@@ -47,7 +48,7 @@ while True: threading.Thread(target=serve, args=(s.accept()[0],), daemon=True).s
 
 ABORTS = """
 import socket, struct
-s = socket.create_server(("", 7103)); print("ready", flush=True)
+s = socket.create_server(("", 7103), family=socket.AF_INET6, dualstack_ipv6=True); print("ready", flush=True)
 c, _ = s.accept()
 c.sendall(b"so far"); c.recv(1)
 c.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)); c.close()
@@ -55,9 +56,9 @@ s.accept()
 """
 
 MANY = """
-import socket
+import socket, sys
 for number in range(200):
-    with socket.create_connection(("10.0.2.15", 7200), timeout=5) as c:
+    with socket.create_connection((sys.argv[1], 7200), timeout=5) as c:
         c.sendall(b"%d\\n" % number); c.shutdown(socket.SHUT_WR)
         assert c.recv(100) == b"", number
 print("all served")
@@ -86,11 +87,11 @@ def status(network, descriptor: int) -> dict[str, str]:
     return dict(line.split("=", 1) for line in (network.mount.path / name / "status").read_text().splitlines())
 
 
-def test_a_linux_reader_that_is_late(module_tap_network):
+def test_a_linux_reader_that_is_late(module_tap_network, family):
     """Its window closes, and is probed; the transfer goes on once it opens again."""
     server = start(module_tap_network, SLOW_SINK)
     data = os.urandom(20 << 20)
-    descriptor = opened(module_tap_network, "10.0.2.2:7100")
+    descriptor = opened(module_tap_network, family.peer.at(7100))
     os.set_blocking(descriptor, False)
     rest = memoryview(data)
 
@@ -124,10 +125,10 @@ def next_probe(network, port: int) -> float:
     return minutes * 60 + seconds + milliseconds / 1000
 
 
-def test_we_are_late_reading(module_tap_network):
+def test_we_are_late_reading(module_tap_network, family):
     """Our window closes; the update goes out with the first read, not with the answer to the peer's next probe."""
     server = start(module_tap_network, SOURCE)
-    descriptor = opened(module_tap_network, "10.0.2.2:7101")
+    descriptor = opened(module_tap_network, family.peer.at(7101))
     sent = server.stdout.readline().strip()
     wait_until(lambda: next_probe(module_tap_network, 7101) > 2.0, "the peer does not back off its probes")
     began = time.monotonic()
@@ -136,9 +137,9 @@ def test_we_are_late_reading(module_tap_network):
     os.close(descriptor)
 
 
-def test_a_round_trip_of_one_octet_waits_for_no_timer(module_tap_network):
+def test_a_round_trip_of_one_octet_waits_for_no_timer(module_tap_network, family):
     start(module_tap_network, ECHO)
-    descriptor = opened(module_tap_network, "10.0.2.2:7102,nodelay")
+    descriptor = opened(module_tap_network, f"{family.peer.at(7102)},nodelay")
     times = []
     for _ in range(200):
         began = time.monotonic()
@@ -149,8 +150,9 @@ def test_a_round_trip_of_one_octet_waits_for_no_timer(module_tap_network):
     assert statistics.median(times) < 0.010
 
 
-def test_a_hundred_connections_at_once(module_tap_network):
-    descriptors = [opened(module_tap_network, "10.0.2.2:7102") for _ in range(100)]
+def test_a_hundred_connections_at_once(module_tap_network, family):
+    start(module_tap_network, ECHO)
+    descriptors = [opened(module_tap_network, family.peer.at(7102)) for _ in range(100)]
     for number, descriptor in enumerate(descriptors):
         os.write(descriptor, str(number).encode())
     for number, descriptor in enumerate(descriptors):
@@ -158,9 +160,9 @@ def test_a_hundred_connections_at_once(module_tap_network):
         os.close(descriptor)
 
 
-def test_reset_delivers_what_had_arrived(module_tap_network):
+def test_reset_delivers_what_had_arrived(module_tap_network, family):
     start(module_tap_network, ABORTS)
-    descriptor = opened(module_tap_network, "10.0.2.2:7103")
+    descriptor = opened(module_tap_network, family.peer.at(7103))
     assert os.read(descriptor, 3) == b"so "
     os.write(descriptor, b"x")
     poll = select.poll()
@@ -177,26 +179,26 @@ def test_reset_delivers_what_had_arrived(module_tap_network):
     os.close(descriptor)
 
 
-def test_nobody_there_is_said_within_seconds(module_tap_network):
+def test_nobody_there_is_said_within_seconds(module_tap_network, family):
     began = time.monotonic()
     with pytest.raises(OSError) as caught:
-        opened(module_tap_network, "10.0.2.99:80")
+        opened(module_tap_network, family.absent.at(80))
     assert caught.value.errno == errno.EHOSTUNREACH
     assert time.monotonic() - began < 4.0
 
 
-def test_the_connect_timeout_option(module_tap_network):
+def test_the_connect_timeout_option(module_tap_network, family):
     began = time.monotonic()
     with pytest.raises(OSError) as caught:
-        opened(module_tap_network, "192.0.2.1:80,timeout=1")
+        opened(module_tap_network, f"{family.unrouted.at(80)},timeout=1")
     assert caught.value.errno in (errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENETUNREACH)
     assert time.monotonic() - began < 3.0
 
 
-def test_two_hundred_short_connections_to_us(module_tap_network):
+def test_two_hundred_short_connections_to_us(module_tap_network, family):
     tcp = module_tap_network.mount.path / "tcp"
     listener = os.open(tcp / ":7200", os.O_RDWR)
-    client = module_tap_network.start_peer([sys.executable, "-c", MANY], stdout=subprocess.PIPE)
+    client = module_tap_network.start_peer([sys.executable, "-c", MANY, family.ours], stdout=subprocess.PIPE)
     for number in range(200):
         accepted = os.read(listener, 100).split()[0].decode()
         descriptor = os.open(tcp / accepted / "data", os.O_RDWR)

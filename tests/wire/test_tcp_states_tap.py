@@ -18,6 +18,7 @@ from puppet import Puppet
 
 from schemefs.testing.network import TapNetwork
 from schemefs.testing.observing import wait_until
+from tests.support.families import Family
 
 pytestmark = pytest.mark.needs("root", "tap", "fuse")
 
@@ -59,15 +60,15 @@ class Ours:
 
 
 @pytest.fixture
-def peer(module_tap_network: TapNetwork) -> Puppet:
-    return Puppet(module_tap_network)
+def peer(module_tap_network: TapNetwork, family: Family) -> Puppet:
+    return Puppet(module_tap_network, family)
 
 
 @contextmanager
 def connected(network: TapNetwork, peer: Puppet, port: int) -> Iterator[Ours]:
     """Connect to `c` of the peer."""
-    peer(f"s = socket.create_server(('', {port}))")
-    ours = Ours(network, f"{network.peer}:{port}")
+    peer(f"s = listen({port})")
+    ours = Ours(network, peer.family.peer.at(port))
     peer("c = s.accept()[0]")
     try:
         yield ours
@@ -89,8 +90,8 @@ def fails(number: int, call: Callable[[], object]) -> None:
 # A RST in every state
 
 
-def test_reset_in_syn_sent(module_tap_network: TapNetwork) -> None:
-    fails(errno.ECONNREFUSED, lambda: Ours(module_tap_network, f"{module_tap_network.peer}:7899"))
+def test_reset_in_syn_sent(module_tap_network: TapNetwork, family: Family) -> None:
+    fails(errno.ECONNREFUSED, lambda: Ours(module_tap_network, family.peer.at(7899)))
 
 
 def test_reset_in_syn_received(module_tap_network: TapNetwork, peer: Puppet) -> None:
@@ -104,8 +105,8 @@ def test_reset_in_syn_received(module_tap_network: TapNetwork, peer: Puppet) -> 
     assert [(one[0], one[3]) for one in seen] == [(False, SYN), (True, SYN | ACK), (False, RST)]
     name = os.getxattr(listener, "user.conversation").decode()
     wait_until(lambda: "opening=0" in (module_tap_network.mount.path / name / "status").read_text())
-    peer("c = socket.create_connection(('10.0.2.15', 7801))")
-    assert os.read(listener, 100).split()[1].startswith(b"10.0.2.2:")
+    peer("c = socket.create_connection((US, 7801))")
+    assert os.read(listener, 100).split()[1].startswith(f"{peer.family.peer.host}:".encode())
     os.close(listener)
 
 
@@ -199,7 +200,7 @@ def test_linux_has_nothing_to_reset_when_we_were_slow_to_acknowledge_its_fin(
         finally:
             os.kill(module_tap_network.mount.pid, signal.SIGCONT)
         assert os.read(ours.rx, 1) == b""
-        module_tap_network.run_peer(["ping", "-c", "1", "-W", "5", "10.0.2.15"])
+        module_tap_network.run_peer(["ping", "-c", "1", "-W", "5", peer.family.ours])
         seen += peer("segments()")
         assert [(from_us, flags) for from_us, _, _, flags, *_ in seen] == [(False, FIN | ACK)] * 3 + [(True, ACK)]
 
@@ -217,14 +218,14 @@ def fill(descriptor: int) -> int:
 # Opens
 
 
-def test_simultaneous_open(module_tap_network: TapNetwork, peer: Puppet) -> None:
+def test_simultaneous_open(module_tap_network: TapNetwork, family: Family, peer: Puppet) -> None:
     """Both SYNs are under way before either arrives (RFC 9293 §3.5, figure 8)."""
     peer("watch()")
-    peer("c = socket.socket(); c.bind(('10.0.2.2', 7820)); c.settimeout(10)")
+    peer("c = socket.socket(FAMILY); c.bind((PEER, 7820)); c.settimeout(10)")
     impair(module_tap_network, "delay 150ms")
     try:
-        peer.begin("c.connect(('10.0.2.15', 7821))")
-        ours = Ours(module_tap_network, "10.0.2.2:7820,from=10.0.2.15:7821")
+        peer.begin("c.connect((US, 7821))")
+        ours = Ours(module_tap_network, f"{family.peer.at(7820)},from={family.ours.at(7821)}")
         peer.outcome()
     finally:
         impair(module_tap_network, "none")
@@ -243,8 +244,8 @@ def test_linux_comes_again_from_a_port_that_is_in_time_wait_here(module_tap_netw
     tcp = module_tap_network.mount.path / "tcp"
     listener = os.open(tcp / ":7830", os.O_RDWR)
     for number in range(3):
-        peer("c = socket.socket(); c.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1); c.settimeout(10)")
-        peer("c.bind(('10.0.2.2', 7831)); c.connect(('10.0.2.15', 7830))")
+        peer("c = socket.socket(FAMILY); c.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1); c.settimeout(10)")
+        peer("c.bind((PEER, 7831)); c.connect((US, 7830))")
         name = os.read(listener, 100).split()[0].decode()
         ours = os.open(tcp / name / "data", os.O_RDWR)
         os.write(ours, b"%d" % number)
@@ -254,10 +255,12 @@ def test_linux_comes_again_from_a_port_that_is_in_time_wait_here(module_tap_netw
     os.close(listener)
 
 
-def test_we_come_again_from_a_port_that_is_in_time_wait_there(module_tap_network: TapNetwork, peer: Puppet) -> None:
-    peer("s = socket.create_server(('', 7832))")
+def test_we_come_again_from_a_port_that_is_in_time_wait_there(
+    module_tap_network: TapNetwork, family: Family, peer: Puppet
+) -> None:
+    peer("s = listen(7832)")
     for _ in range(3):
-        ours = Ours(module_tap_network, "10.0.2.2:7832,from=10.0.2.15:7833,timeout=10")
+        ours = Ours(module_tap_network, f"{family.peer.at(7832)},from={family.ours.at(7833)},timeout=10")
         peer("c = s.accept()[0]; c.sendall(b'hello'); c.close()")
         assert os.read(ours.rx, 100) == b"hello"
         assert os.read(ours.rx, 100) == b""

@@ -6,6 +6,7 @@ import errno
 import os
 import subprocess
 import time
+from ipaddress import ip_address
 
 import dpkt
 import pytest
@@ -34,30 +35,16 @@ print("all equal")
 """
 
 
-OURS = {4: "10.0.2.15", 6: "fd00:a02::15"}
-THEIRS = {4: "10.0.2.2", 6: "[fd00:a02::2]"}
-FAMILIES = pytest.mark.parametrize("family", [4, pytest.param(6, marks=pytest.mark.full)])
-
-
 @pytest.fixture(scope="module")
-def dual(module_tap_network):
-    """Both sides have an address of IPv6 too."""
-    module_tap_network.run_peer(["ip", "-6", "addr", "add", "fd00:a02::2/64", "dev", "schemefs0", "nodad"])
-    (module_tap_network.mount.path / "netcfg/ifaces/eth0/addr/add").write_text(f"{OURS[6]}/64\n")
-    return module_tap_network
-
-
-@pytest.fixture(scope="module")
-def echo(dual):
-    module_tap_network = dual
+def echo(module_tap_network):
     server = module_tap_network.start_peer(["python3", "-c", PYTHON_ECHO], stdout=subprocess.PIPE)
     assert server.stdout.readline() == "ready\n"
     return module_tap_network
 
 
-@FAMILIES
+@pytest.mark.both_families
 def test_every_size_comes_back_whole(echo, family):
-    descriptor = os.open(echo.mount.path / f"udp/{THEIRS[family]}:5353,read_timeout=5", os.O_RDWR)
+    descriptor = os.open(echo.mount.path / f"udp/{family.peer.at(5353)},read_timeout=5", os.O_RDWR)
     try:
         for size in (1, 2, 100, 1472, 1473, 3000, 9000, 65507):
             sent = os.urandom(size)
@@ -70,15 +57,13 @@ def test_every_size_comes_back_whole(echo, family):
         os.close(descriptor)
 
 
-@FAMILIES
-def test_a_server_with_headers_answers_the_peer(dual, family):
-    module_tap_network = dual
+def test_a_server_with_headers_answers_the_peer(module_tap_network, family):
     path = module_tap_network.mount.path / "udp/:5000,headers,read_timeout=10"
     descriptor = os.open(path, os.O_RDWR)
     sizes = [1, 500, 1473, 20000, 65000]
     try:
         asking = module_tap_network.start_peer(
-            ["python3", "-c", PYTHON_ASK, OURS[family], *map(str, sizes)],
+            ["python3", "-c", PYTHON_ASK, family.ours, *map(str, sizes)],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
         )
@@ -92,17 +77,14 @@ def test_a_server_with_headers_answers_the_peer(dual, family):
         os.close(descriptor)
 
 
-@FAMILIES
-def test_a_closed_port_is_connection_refused_on_the_next_call(dual, family):
-    script = f"exec 3<>{dual.mount.path}/udp/{THEIRS[family]}:9; echo x >&3; timeout 5 cat <&3"
+def test_a_closed_port_is_connection_refused_on_the_next_call(module_tap_network, family):
+    script = f"exec 3<>{module_tap_network.mount.path}/udp/{family.peer.at(9)}; echo x >&3; timeout 5 cat <&3"
     done = subprocess.run(["bash", "-c", script], check=False, capture_output=True, text=True, timeout=10)
     assert "Connection refused" in done.stderr
 
 
-@FAMILIES
-def test_nobody_there_is_said_within_three_seconds(dual, family):
-    nobody = {4: "10.0.2.77", 6: "[fd00:a02::77]"}[family]
-    descriptor = os.open(dual.mount.path / f"udp/{nobody}:9", os.O_RDWR)
+def test_nobody_there_is_said_within_three_seconds(module_tap_network, family):
+    descriptor = os.open(module_tap_network.mount.path / f"udp/{family.absent.at(9)}", os.O_RDWR)
     try:
         began = time.monotonic()
         os.write(descriptor, b"x")
@@ -114,52 +96,54 @@ def test_nobody_there_is_said_within_three_seconds(dual, family):
         os.close(descriptor)
 
 
-def test_the_peer_is_told_that_a_port_is_closed(module_tap_network):
+def test_the_peer_is_told_that_a_port_is_closed(module_tap_network, family):
     code = (
-        "import socket; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.settimeout(5)\n"
-        "s.connect(('10.0.2.15', 4999)); s.send(b'x')\n"
+        f"import socket; s = socket.socket(socket.{family.socket}, socket.SOCK_DGRAM); s.settimeout(5)\n"
+        f"s.connect(('{family.ours}', 4999)); s.send(b'x')\n"
         "try: s.recv(1)\nexcept ConnectionRefusedError: print('refused')"
     )
     assert module_tap_network.run_peer(["python3", "-c", code]).stdout == "refused\n"
 
 
-def test_raw_udp_is_finished_and_judged_by_dpkt(module_tap_network):
-    path = module_tap_network.mount.path / "ip/udp,from=10.0.2.2"
+def test_raw_udp_is_finished_and_judged_by_dpkt(module_tap_network, family):
+    path = module_tap_network.mount.path / f"ip/udp,from={family.peer}"
     descriptor = os.open(path, os.O_RDWR)
     try:
         code = (
-            "import socket; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n"
-            "s.sendto(b'a raw look', ('10.0.2.15', 4998))"
+            f"import socket; s = socket.socket(socket.{family.socket}, socket.SOCK_DGRAM)\n"
+            f"s.sendto(b'a raw look', ('{family.ours}', 4998))"
         )
         module_tap_network.run_peer(["python3", "-c", code])
-        ip = dpkt.ip.IP(os.read(descriptor, 2000))
-        assert bytes(ip.udp.data) == b"a raw look"
+        datagram = family.pick(dpkt.ip.IP, dpkt.ip6.IP6)
+        ip = datagram(os.read(descriptor, 2000))
+        assert bytes(ip.data.data) == b"a raw look"
         # Linux leaves the sum to the device: here it must have been finished.
-        ours, ip.udp.sum, ip.sum = ip.udp.sum, 0, 0
-        assert dpkt.ip.IP(bytes(ip)).udp.sum == ours
+        ours, ip.data.sum, ip.sum = ip.data.sum, 0, 0
+        assert datagram(bytes(ip)).data.sum == ours
     finally:
         os.close(descriptor)
 
 
-def test_a_raw_datagram_that_is_written_reaches_the_peer(echo):
+def test_a_raw_datagram_that_is_written_reaches_the_peer(echo, family):
     path = echo.mount.path
     reader = os.open(path / "udp/:4997,read_timeout=5", os.O_RDWR)
     writer = os.open(path / "ip/11", os.O_WRONLY)
     try:
         udp = dpkt.udp.UDP(sport=4997, dport=5353, data=b"by hand", ulen=15)
-        datagram = dpkt.ip.IP(dst=bytes((10, 0, 2, 2)), src=bytes((10, 0, 2, 15)), p=17, ttl=9, data=udp, len=0)
-        os.write(writer, bytes(datagram))
+        ends = {"src": ip_address(family.ours).packed, "dst": ip_address(family.peer).packed, "data": udp}
+        v4 = dpkt.ip.IP(**ends, p=17, ttl=9, len=0)
+        os.write(writer, bytes(family.pick(v4, dpkt.ip6.IP6(**ends, nxt=17, hlim=9, plen=len(udp)))))
         assert os.read(reader, 100) == b"by hand"
     finally:
         os.close(writer)
         os.close(reader)
 
 
-def test_two_shells_talk_through_127_0_0_1(module_tap_network):
+def test_two_shells_talk_through_lo(module_tap_network, family):
     path = module_tap_network.mount.path
     script = (
-        f"exec 4<>{path}/udp/127.0.0.1:4996,from=127.0.0.1:4995\n"
-        f"exec 5<>{path}/udp/127.0.0.1:4995,from=127.0.0.1:4996,bytes\n"
+        f"exec 4<>{path}/udp/{family.lo.at(4996)},from={family.lo.at(4995)}\n"
+        f"exec 5<>{path}/udp/{family.lo.at(4995)},from={family.lo.at(4996)},bytes\n"
         "echo hello >&4; read -r line <&5; echo got $line"
     )
     done = subprocess.run(["bash", "-c", script], check=False, capture_output=True, text=True, timeout=10)
@@ -183,11 +167,11 @@ def test_a_dhcp_like_broadcast_reaches_the_peer_and_theirs_us(module_tap_network
         os.close(descriptor)
 
 
-def test_a_peer_with_a_new_mac_loses_no_ping(module_tap_network):
+def test_a_peer_with_a_new_mac_loses_no_ping(module_tap_network, family):
     network = module_tap_network
-    assert "1 received" in network.run_peer(["ping", "-c", "1", "-W", "2", network.address]).stdout
-    network.run_peer(["ip", "link", "set", "dev", "schemefs0", "address", "0a:12:34:56:78:9a"])
-    done = network.run_peer(["ping", "-c", "3", "-i", "0.2", "-W", "3", network.address], check=False)
+    assert "1 received" in network.run_peer(["ping", "-c", "1", "-W", "2", family.ours]).stdout
+    network.run_peer(["ip", "link", "set", "dev", "schemefs0", "address", f"0a:12:34:56:78:{family.bits:02x}"])
+    done = network.run_peer(["ping", "-c", "3", "-i", "0.2", "-W", "3", family.ours], check=False)
     assert "3 packets transmitted, 3 received" in done.stdout
 
 

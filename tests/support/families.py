@@ -1,0 +1,82 @@
+"""The address families that a test of the mount or the wire runs with: its argument `family`.
+
+    def test_x(module_tap_network, family):
+        client = os.open(module_tap_network.mount.path / "tcp" / family.peer.at(80), os.O_RDWR)
+
+tests/conftest.py runs such a test with one family, and with both by `--full`. The choice depends on the test's name
+alone, so about half of the tests use IPv6 and a test always uses the same. `@pytest.mark.both_families` runs both
+always: for a test of code that differs by family.
+"""
+
+from __future__ import annotations
+
+import zlib
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from schemefs.testing.network import TapNetwork
+
+
+class Address(str):
+    """An address as text; with a port it is an endpoint."""
+
+    __slots__ = ()
+
+    def at(self, port: int | str) -> str:
+        """Return `10.0.2.2:80` or `[fd00:a02::2]:80`, as paths, URLs and `status` write it."""
+        return f"{self.host}:{port}"
+
+    @property
+    def host(self) -> str:
+        """The address, in brackets if it has colons."""
+        return f"[{self}]" if ":" in self else str(self)
+
+
+class Family:
+    """What differs between IPv4 and IPv6 in a test: addresses of the loopback mount and of the TAP's network."""
+
+    def __init__(self, version: int, **addresses: str) -> None:
+        self.version: Final = version
+        self.socket: Final = {4: "AF_INET", 6: "AF_INET6"}[version]  # of Python's module socket
+        self.bits: Final = {4: 32, 6: 128}[version]
+        self.neighbors: Final = {4: "ARP", 6: "ND"}[version]  # as events call the protocol
+        self.header: Final = {4: 20, 6: 40}[version]  # octets
+        self.any = Address(addresses["any"])
+        self.lo = Address(addresses["lo"])
+        self.ours = Address(addresses["ours"])
+        self.peer = Address(addresses["peer"])
+        self.absent = Address(addresses["absent"])  # of the TAP's network; no host has it
+        self.unrouted = Address(addresses["unrouted"])  # beyond the gateway, which does not forward
+        self.link = addresses["link"]  # the prefix of the TAP's network
+
+    def __str__(self) -> str:
+        return f"IPv{self.version}"
+
+    def pick(self, v4: Any, v6: Any) -> Any:
+        """Return what this family has."""
+        return v4 if self.version == 4 else v6
+
+    def prepare(self, network: TapNetwork) -> None:
+        """Give both ends of a TAP the addresses of this family, and us the gateway; IPv4's are there."""
+        listed = network.mount.path / "netcfg/ifaces/eth0/addr/list"
+        if self.version == 4 or self.ours in listed.read_text():
+            return
+        network.run_peer(["ip", "address", "add", f"{self.peer}/64", "dev", "schemefs0", "nodad"])
+        (listed.parent / "add").write_text(f"{self.ours}/64\n")
+        (network.mount.path / "netcfg/route/add").write_text(f"default via {self.peer}\n")
+
+
+V4: Final = Family(
+    4, any="0.0.0.0", lo="127.0.0.1", ours="10.0.2.15", peer="10.0.2.2", absent="10.0.2.77", unrouted="192.0.2.1",
+    link="10.0.2.0/24",
+)  # fmt: skip
+V6: Final = Family(
+    6, any="::", lo="::1", ours="fd00:a02::15", peer="fd00:a02::2", absent="fd00:a02::77", unrouted="2001:db8::1",
+    link="fd00:a02::/64",
+)  # fmt: skip
+FAMILIES: Final = (V4, V6)
+
+
+def of_test(name: str) -> Family:
+    """Return the family with which CI runs the test function *name*."""
+    return FAMILIES[zlib.crc32(name.encode()) & 1]
