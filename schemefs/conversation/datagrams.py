@@ -22,6 +22,7 @@ from schemefs.conversation.protocol import Setting
 from schemefs.errors import PendingError, SchemeError
 from schemefs.held_octets import NO_ACCOUNT
 from schemefs.net.addresses import parse_number
+from schemefs.net.network_layer import DEFAULT_HOP_LIMIT
 from schemefs.net.reader_turns import BURST, ReaderTurns
 from schemefs.no_callback import no_callback
 from schemefs.readiness import readiness
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from schemefs.net.buffer import Buffer
 
 OVERHEAD: Final = 256  # octets of memory that a queued datagram costs beside its own
-DEFAULT_HOP_LIMIT: Final = 64
 ABORTED: Final = "ended by hangup: datagrams may be missing"
 
 Arrived = TypeVar("Arrived")
@@ -68,7 +68,7 @@ class DatagramEngine(ABC, Generic[Arrived]):
         self.on_changed: Callable[[], None] = no_callback
         self.ended = False
         self.error = ""
-        self.hop_limit = DEFAULT_HOP_LIMIT
+        self.hop_limit = 0  # that of the path
         self.queue_octets = queue_octets
         self.sent = self.received = self.dropped = 0
         self._queue: deque[tuple[Arrived, int]] = deque()  # each with its length in octets
@@ -277,11 +277,19 @@ class DatagramEngine(ABC, Generic[Arrived]):
     def settings(self) -> Mapping[str, Setting]:
         """Hop limit, and bound of the queue."""
         return {
-            "hop_limit": Setting(lambda: str(self.hop_limit), self.set_hop_limit, "TTL of what is sent, 1 to 255"),
+            "hop_limit": Setting(
+                lambda: str(self.hop_limit or self.path_hop_limit()),
+                self.set_hop_limit,
+                "TTL of what is sent, 1 to 255",
+            ),
             "receive_queue": Setting(
                 lambda: str(self.queue_octets), self._set_queue, "octets that may wait to be read"
             ),
         }
+
+    def path_hop_limit(self) -> int:
+        """Return the TTL of what is sent while none is set."""
+        return DEFAULT_HOP_LIMIT
 
     def counters(self) -> dict[str, str | int | float]:
         """Return the lines of `status` about the queue and its error."""

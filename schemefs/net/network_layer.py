@@ -25,6 +25,7 @@ ICMPV6 = 58
 TCP = 6
 UDP = 17
 
+DEFAULT_HOP_LIMIT: Final = 64  # of what is sent, where neither its sender nor a router sets another one
 LARGEST_PAYLOAD: Final = 65535 - 20 - 8  # octets of payload in an IPv4 datagram after the header of UDP or ICMP
 
 Sink = Callable[[float | None, str], None]
@@ -114,6 +115,10 @@ class Path(Protocol):
         """The largest IP datagram, in octets, that needs no fragmentation (path MTU included)."""
 
     @property
+    def hop_limit(self) -> int:
+        """The hop limit of what is sent without one: that which routers advertise, else DEFAULT_HOP_LIMIT."""
+
+    @property
     def is_locked(self) -> bool:
         """Whether the path MTU is too small to be followed: DF is clear in all that is sent, and routers fragment."""
 
@@ -130,15 +135,15 @@ class Path(Protocol):
         *,
         checksum_offset: int = -1,
         gso_size: int = 0,
-        hop_limit: int = 64,
+        hop_limit: int = 0,
         may_fragment: bool = False,
     ) -> bool:
         """Send one datagram or super-segment; False: no room now, `transmit_space` follows.
 
         *header* is the transport header with a partial checksum at *checksum_offset* (the sum of the pseudo-header,
         not complemented), or with a complete one when that is -1. The chunks must stay unchanged until they are on
-        the wire. SchemeError: ENETUNREACH and EMSGSIZE where they are known at once; later faults come to
-        `Transport.receive_error`.
+        the wire. A *hop_limit* of 0 is that of the path. SchemeError: ENETUNREACH and EMSGSIZE where they are known at
+        once; later faults come to `Transport.receive_error`.
         """
 
     def turn_to(self, destination: bytes) -> bool:

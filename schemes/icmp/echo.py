@@ -101,6 +101,10 @@ class Echo(DatagramEngine[bytes]):
 
     # What is shown
 
+    def path_hop_limit(self) -> int:
+        """As DatagramEngine.path_hop_limit: routers may advertise one."""
+        return self._path.hop_limit
+
     @property
     def local(self) -> str:
         """The local address."""

@@ -51,7 +51,7 @@ class PingOptions:
     count: int = 4  # probes, with a deadline answers; 0: no limit
     interval: float = 1.0  # seconds between probes; 0: each when the one before is answered, or after 10 ms
     size: int = 56  # octets of payload
-    ttl: int = 64
+    ttl: int = 0  # that of the path
     timeout: float = 5.0  # seconds
     deadline: float = 0.0  # seconds for the whole ping; 0: no limit
     way: Way = Way()

@@ -141,7 +141,7 @@ class Icmp:
         payload: bytes | memoryview,
         now: float,
         *,
-        hop_limit: int = 64,
+        hop_limit: int = 0,
         may_fragment: bool = True,
     ) -> bool:
         """Send an echo request; False: the link has no room. *payload* must not change. Raises as `Path.send` does."""

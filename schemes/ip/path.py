@@ -21,7 +21,7 @@ from schemefs.errors import SchemeError
 from schemefs.net.addresses import is_multicast, presentation
 from schemefs.net.buffer import Chunks, total_length
 from schemefs.net.checksum import ones_complement_sum
-from schemefs.net.network_layer import UDP, Sink
+from schemefs.net.network_layer import DEFAULT_HOP_LIMIT, UDP, Sink
 from schemefs.net.offload import GSO_NONE, GSO_TCPV4, GSO_UDP_L4, NEEDS_CHECKSUM, NO_OFFLOAD, Offload, complete
 from schemes.ip import wire
 from schemes.ip.hop import lost
@@ -108,6 +108,11 @@ class Ipv4Path:
         return self._mtu
 
     @property
+    def hop_limit(self) -> int:
+        """That of every path of IPv4."""
+        return DEFAULT_HOP_LIMIT
+
+    @property
     def is_locked(self) -> bool:
         """Whether DF is clear in all that is sent; see `path_mtu`."""
         return self._is_locked
@@ -126,7 +131,7 @@ class Ipv4Path:
         *,
         checksum_offset: int = -1,
         gso_size: int = 0,
-        hop_limit: int = 64,
+        hop_limit: int = 0,
         may_fragment: bool = False,
     ) -> bool:
         """Send one datagram or super-segment; see `network_layer.Path.send`."""
@@ -248,7 +253,7 @@ class Ipv4Path:
         self._kind = (protocol, hop_limit, may_fragment)
         may_fragment = may_fragment or self._is_locked
         self._fixed = not may_fragment
-        self._ttl_protocol = hop_limit << 8 | protocol
+        self._ttl_protocol = (hop_limit or DEFAULT_HOP_LIMIT) << 8 | protocol
         if may_fragment:
             self._id_slot = self._network.identifications.slot(self.source, self.destination, protocol)
         start = wire.VERSION_IHL << 8 | self._traffic_class
@@ -325,7 +330,7 @@ class Ipv4Path:
                 len(piece),
                 identification=identification,
                 fragment=more | start // 8,
-                hop_limit=hop_limit,
+                hop_limit=hop_limit or DEFAULT_HOP_LIMIT,
             )
             if not self._send_finished(ip + piece, protocol, now):
                 if start == 0:

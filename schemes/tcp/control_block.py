@@ -239,7 +239,7 @@ class ControlBlock:
         "discarding",  # the user takes nothing: what arrives is acknowledged and dropped
         "nodelay",  # setting: no Nagle
         "ecn_requested",  # setting `ecn`: the SYN asks for ECN
-        "hop_limit",  # setting
+        "hop_limit",  # setting; 0: that of the path
         "linger",  # setting, seconds; -1: as long as it takes, 0: reset at once
         "keepalive",  # setting, seconds of silence until the first probe; 0: none
         "keepalive_interval",  # setting, seconds
@@ -322,7 +322,7 @@ class ControlBlock:
         self.aborted = self.closed = self.lingering = False
         self.linger_edge = -1
         self.read_shut = self.discarding = self.nodelay = self.ecn_requested = False
-        self.hop_limit = 64
+        self.hop_limit = 0
         self.linger = -1.0
         self.keepalive = self.advertised_timeout = self.connect_timeout = 0.0
         self.keepalive_interval = 75.0

@@ -175,6 +175,8 @@ def _check_effect(tcb: ControlBlock, name: str) -> None:
 def _get(tcb: ControlBlock, name: str) -> str:
     if name == "congestion":
         return tcb.congestion.name
+    if name == "hop_limit":
+        return str(tcb.hop_limit or tcb.path.hop_limit)
     if name == "urgent":
         return str(int(tcb.snd.up > tcb.snd.una))
     current = getattr(tcb, _ATTRIBUTES.get(name, name))

@@ -200,6 +200,10 @@ class Endpoint(DatagramEngine[UserDatagram]):
         """Add IN for the unread rest of a datagram."""
         return super().fevent(interest) | (Event.IN & interest if self._rest else 0)
 
+    def path_hop_limit(self) -> int:
+        """As DatagramEngine.path_hop_limit: routers may advertise one."""
+        return self._path.hop_limit if self._path is not None else super().path_hop_limit()
+
     def set_hop_limit(self, text: str) -> None:
         """Set the hop limit of unicast and of groups."""
         super().set_hop_limit(text)

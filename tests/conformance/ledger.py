@@ -23,7 +23,7 @@ PAGE = TESTS.parent / "docs" / "conformance.md"
 TABLES = (
     "rfc9293.toml", "modern.toml", "scenarios.toml", "rfc8200.toml", "rfc4443.toml", "rfc4861.toml",
     "rfc4861_routers.toml", "rfc4862.toml", "rfc7217.toml", "rfc8981.toml", "rfc6724.toml", "rfc8305.toml",
-    "rfc3810.toml",
+    "rfc8504.toml", "rfc3810.toml",
 )  # fmt: skip
 
 _INTRODUCTION = """\

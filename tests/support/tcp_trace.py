@@ -45,6 +45,7 @@ class MemoryPath:
         self.source = source
         self.destination = destination
         self.traffic_class = 0
+        self.hop_limit = 64
         self.sink: Sink | None = None
 
     @property
@@ -68,7 +69,7 @@ class MemoryPath:
         *,
         checksum_offset: int = -1,
         gso_size: int = 0,
-        hop_limit: int = 64,
+        hop_limit: int = 0,
         may_fragment: bool = False,
     ) -> bool:
         assert protocol == 6 and checksum_offset == 16 and not may_fragment

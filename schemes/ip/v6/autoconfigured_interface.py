@@ -10,6 +10,7 @@ solicitation  ──> RouterAdvertiser ──> advertisements, where a user asks
 from __future__ import annotations
 
 import errno
+import math
 from struct import Struct
 from typing import TYPE_CHECKING, Final
 
@@ -17,8 +18,10 @@ from schemefs.errors import SchemeError
 from schemefs.net.addresses import presentation
 from schemefs.net.zones import with_zone, without_zone
 from schemes.ip import ethernet
+from schemes.ip.neighbor import FAILED
 from schemes.ip.routes import Route
 from schemes.ip.v6 import mld_messages, nd_messages, wire
+from schemes.ip.v6.advertising_router import PROVEN, UNPROVEN, UNREACHABLE
 from schemes.ip.v6.autoconfiguration import Autoconfiguration
 from schemes.ip.v6.autoconfigured_lines import address_line, router_lines
 from schemes.ip.v6.mld import Mld
@@ -193,6 +196,19 @@ class AutoconfiguredInterface:
     def learn_router(self, address: bytes, mac: bytes, now: float) -> None:
         """Take the hardware address of a router."""
         self._interface.v6.neighbor_table.use(self._zoned(address), now).learn(mac, now, solicited=False)
+
+    def reachability(self, address: bytes) -> int:
+        """Return whether a router has answered, has not, or was not asked: a constant of `advertising_router`."""
+        zoned = self._zoned(address)
+        neighbor = self._interface.v6.neighbor_table.get(zoned)
+        if (self.name, zoned) in self._interface.network.routes.dead or (neighbor and neighbor.state == FAILED):
+            return UNREACHABLE
+        return PROVEN if neighbor is not None and neighbor.confirmed_at > -math.inf else UNPROVEN
+
+    def routers_of(self, network: bytes) -> frozenset[bytes]:
+        """Return the routers that let hosts form addresses of *network*."""
+        routers = self.routers.routers.values()
+        return frozenset(self._zoned(router.address) for router in routers if network in router.networks)
 
     def set_learned_routes(self, routes: frozenset[LearnedRoute], now: float) -> None:
         """Replace the rules that routers gave."""

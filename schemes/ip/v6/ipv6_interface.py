@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from schemefs.errors import SchemeError
+from schemefs.net.network_layer import DEFAULT_HOP_LIMIT
 from schemefs.net.zones import with_zone
 from schemes.ip import ethernet
 from schemes.ip.link_neighbors import LinkNeighbors
@@ -46,6 +47,11 @@ class Ipv6Interface:
     def mtu(self) -> int:
         """Octets of the largest IPv6 datagram: the MTU of the interface, or the smaller one that routers advertise."""
         return min(self._interface.mtu, self.autoconfigured.routers.values.mtu or self._interface.mtu)
+
+    @property
+    def hop_limit(self) -> int:
+        """Of what is sent where the sender sets none (RFC 4861 §6.3.4)."""
+        return self.autoconfigured.routers.values.hop_limit or DEFAULT_HOP_LIMIT
 
     def start(self, now: float) -> None:
         """Give the interface `::1`, or its link-local address (RFC 4862 §5.3), and look for routers."""

@@ -46,6 +46,7 @@ class Ipv6Path:
     __slots__ = (
         "_addresses",  # source and destination, as in the header
         "_generation",  # of the network, when all fields here were valid
+        "_hop_limit",  # of what is sent without one
         "_interface",  # that datagrams leave by
         "_label",  # flow label; -1: that of the next datagram's flow is to be found
         "_link_header",  # Ethernet header; empty: none, or not resolved
@@ -105,6 +106,11 @@ class Ipv6Path:
         return self._mtu
 
     @property
+    def hop_limit(self) -> int:
+        """That which routers advertise (RFC 4861 §6.3.4), as of the last datagram or MTU."""
+        return self._hop_limit
+
+    @property
     def gso_max(self) -> int:
         """The largest datagram: every link takes it, and splits it where its device can't."""
         return wire.LARGEST_DATAGRAM
@@ -118,7 +124,7 @@ class Ipv6Path:
         *,
         checksum_offset: int = -1,
         gso_size: int = 0,
-        hop_limit: int = 64,
+        hop_limit: int = 0,
         may_fragment: bool = False,
     ) -> bool:
         """Send one datagram or super-segment; see `network_layer.Path.send`."""
@@ -144,7 +150,7 @@ class Ipv6Path:
             offload = self._offloads.get((header_length, gso_size)) or self._make_offload(
                 protocol, header_length, checksum_offset, gso_size
             )
-        first = self._pack(self._prefix, length, protocol, hop_limit, self._addresses) + header
+        first = self._pack(self._prefix, length, protocol, hop_limit or self._hop_limit, self._addresses) + header
         if not self._resolved:
             return self._enqueue((first, *payload), offload, protocol, now)
         if self._link_send((first, *payload), offload, now):
@@ -203,6 +209,7 @@ class Ipv6Path:
         self._interface = hop.interface
         self._next_hop = hop.next_hop
         self._mtu = network.path_mtus.get(self.destination, hop.interface.v6.mtu)
+        self._hop_limit = hop.interface.v6.hop_limit
         self._link_send = hop.interface.link.send
         if is_multicast(self.destination):
             self._link_send = self._send_to_many
@@ -312,7 +319,8 @@ class Ipv6Path:
             piece = whole[start : start + step]
             word = start | (wire.MORE_FRAGMENTS if start + step < len(whole) else 0)
             fragment = wire.FRAGMENT_HEADER.pack(protocol, 0, word, identification)
-            ip = _DATAGRAM.pack(first, len(fragment) + len(piece), wire.FRAGMENT, hop_limit, self._addresses)
+            length = len(fragment) + len(piece)
+            ip = _DATAGRAM.pack(first, length, wire.FRAGMENT, hop_limit or self._hop_limit, self._addresses)
             if not self._send_finished(ip + fragment + piece, protocol, now):
                 if start == 0:
                     return False

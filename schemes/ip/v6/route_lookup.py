@@ -101,4 +101,5 @@ def candidate(owner: IpInterface, address: bytes, length: int) -> Candidate:
     record = owner.v6.autoconfigured.addresses.addresses.get(address)
     if record is None:
         return Candidate(address, length, owner.name)
-    return Candidate(address, PREFIX_LENGTH, owner.name, record.is_deprecated, record.origin == TEMPORARY)
+    routers = owner.v6.autoconfigured.routers_of(record.network)
+    return Candidate(address, PREFIX_LENGTH, owner.name, record.is_deprecated, record.origin == TEMPORARY, routers)

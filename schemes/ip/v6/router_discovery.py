@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, TypeVar
 
 from schemefs.net.addresses import presentation
 from schemes.ip.v6.advertised_names import AdvertisedNames
+from schemes.ip.v6.advertising_router import AdvertisingRouter, least_useful
 from schemes.ip.v6.nd_options import INFINITE
 from schemes.ip.v6.scopes import is_link_local
 
@@ -84,6 +85,9 @@ class RouterDiscoveryLink(Protocol):
     def learn_router(self, address: bytes, mac: bytes, now: float) -> None:
         """Take the hardware address of a router, and that it is one (RFC 4861 §6.3.4)."""
 
+    def reachability(self, address: bytes) -> int:
+        """Return whether a router answers: a constant of `advertising_router`."""
+
     def set_learned_routes(self, routes: frozenset[LearnedRoute], now: float) -> None:
         """Replace all rules that this engine gave before."""
 
@@ -101,29 +105,6 @@ class RouterDiscoveryLink(Protocol):
 
     def advertisement_received(self) -> None:
         """Notify readers: what routers advertise may have changed."""
-
-
-class AdvertisingRouter:
-    """What one router of the link advertises of itself."""
-
-    __slots__ = (
-        "address",  # link-local
-        "managed",  # whether it says that DHCPv6 gives addresses
-        "other",  # whether it says that DHCPv6 has more configuration
-        "preference",  # of its default route (RFC 4191)
-        "routes",  # (network, length) -> (preference, end of the lifetime)
-        "slot",  # a small number that no other router has: it makes metrics differ
-        "until",  # end of its lifetime as a default router
-    )
-
-    def __init__(self, address: bytes, slot: int) -> None:
-        self.address = address
-        self.slot = slot
-        self.managed = False
-        self.other = False
-        self.preference = 0
-        self.until = 0.0
-        self.routes: dict[tuple[bytes, int], tuple[int, float]] = {}
 
 
 class RouterDiscovery:
@@ -182,10 +163,11 @@ class RouterDiscovery:
         self._receive_values(message)
         for prefix in message.options.prefixes:
             self._receive_on_link(prefix, now)
-        router = self._router(source, message)
+        router = self._router(source, message, now)
         if router is not None:
             had_other = any(each.other for each in self.routers.values())
             self._receive_router(router, message, now)
+            _receive_networks(router, message.options.prefixes, now)
             if message.options.source_mac:
                 self._link.learn_router(source, message.options.source_mac, now)
             if router.other and not had_other:
@@ -208,21 +190,31 @@ class RouterDiscovery:
             router.until = now
             self._settle(now)
 
-    def _router(self, source: bytes, message: RouterAdvertisement) -> AdvertisingRouter | None:
+    def _router(self, source: bytes, message: RouterAdvertisement, now: float) -> AdvertisingRouter | None:
         """Return the record of a router, a new one where it advertises a route; None: it needs none."""
         router = self.routers.get(source)
         if router is not None or not (message.lifetime or any(route.lifetime for route in message.options.routes)):
             return router
         if len(self.routers) >= MAX_ROUTERS:
             self.refused["too_many_routers"] += 1
-            return None
+            displaced = least_useful(self.routers.values(), self._link.reachability)
+            if displaced is None:
+                return None
+            self._forget(displaced)
         taken = {each.slot for each in self.routers.values()}
         slot = next(number for number in range(MAX_ROUTERS) if number not in taken)
         log.info("%s has the router %s", self._link.name, presentation(source))
         router = self.routers[source] = AdvertisingRouter(source, slot)
         return router
 
+    def _forget(self, router: AdvertisingRouter) -> None:
+        log.info("%s has lost the router %s", self._link.name, presentation(router.address))
+        self.names.forget_router(router.address)
+        del self.routers[router.address]
+
     def _receive_router(self, router: AdvertisingRouter, message: RouterAdvertisement, now: float) -> None:
+        router.messages += 1
+        router.heard_at = now
         router.managed, router.other = message.managed, message.other
         router.preference = message.preference
         router.until = now + message.lifetime
@@ -294,12 +286,12 @@ class RouterDiscovery:
         """Remove routers without a lifetime, show what changed, and arm the timer for the next end."""
         for router in tuple(self.routers.values()):
             router.routes = {key: route for key, route in router.routes.items() if route[1] > now}
+            router.networks = {network: until for network, until in router.networks.items() if until > now}
             if router.until <= now:
                 router.until = 0.0
                 self.names.forget_router(router.address)
                 if not router.routes:
-                    log.info("%s has lost the router %s", self._link.name, presentation(router.address))
-                    del self.routers[router.address]
+                    self._forget(router)
         had_router, self._has_router = self._has_router, any(router.until for router in self.routers.values())
         if had_router and not self._has_router:
             self.start(now)  # ask for another one
@@ -327,6 +319,13 @@ class RouterDiscovery:
                 metric = base - _PREFERENCE_STEP * preference
                 found.add(LearnedRoute(network, length, router.address, metric))
         return frozenset(found)
+
+
+def _receive_networks(router: AdvertisingRouter, prefixes: list[Prefix], now: float) -> None:
+    """Keep which networks the addresses are of that a router lets hosts form (RFC 6724 §5, rule 5.5)."""
+    for prefix in prefixes:
+        if prefix.autonomous and (prefix.network in router.networks or len(router.networks) < MAX_PREFIXES):
+            router.networks[prefix.network] = now + _seconds(prefix.valid_lifetime)
 
 
 def _seconds(lifetime: int) -> float:

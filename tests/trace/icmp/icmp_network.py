@@ -52,11 +52,13 @@ def udp_datagram(source="10.0.2.15", destination="10.0.2.2", length=20, **fields
 
 
 class MemoryPath:
+    hop_limit = 64
+
     def __init__(self, network, source, destination):
         self.network, self.source, self.destination = network, source, destination
         self.mtu = self.gso_max = 1500
 
-    def send(self, protocol, header, payload, now, *, checksum_offset=-1, gso_size=0, hop_limit=64, may_fragment=False):
+    def send(self, protocol, header, payload, now, *, checksum_offset=-1, gso_size=0, hop_limit=0, may_fragment=False):
         assert checksum_offset == -1
         if self.destination in self.network.unreachable:
             raise SchemeError(errno.ENETUNREACH, "no route any more")
@@ -67,7 +69,7 @@ class MemoryPath:
             self.destination,
             header + b"".join(payload),
             protocol=protocol,
-            hop_limit=hop_limit,
+            hop_limit=hop_limit or self.hop_limit,
             fragment=0 if may_fragment else 0x4000,
         )
         self.network.sent.append(octets)

@@ -136,6 +136,53 @@ def test_an_advertisement_gives_address_route_and_mtu() -> None:
     assert not list(host.network.routes.list())
 
 
+def test_the_hop_limit_that_routers_advertise_is_used_unless_one_is_set() -> None:
+    """RFC 4861 §6.3.4; a smaller one than 32 is not believed."""
+    host = Host(detects_conflicts=False)
+    host.advertised(prefixes=[PREFIX])
+    path = host.network.path(FAR)
+
+    def hops(hop_limit: int = 0) -> int:
+        host.sends()
+        path.send(253, b"x" * 8, (), 1.0, hop_limit=hop_limit)
+        return next(hops for _, _, _, message, hops in host.sends() if message == b"x" * 8)
+
+    assert (hops(), path.hop_limit) == (64, 64)
+    for advertised, used in ((200, 200), (0, 200), (31, 200), (32, 32)):
+        message = RouterAdvertisement(advertised, False, False, 0, 1800, 0, 0, Options())
+        host.receives(nd_messages.build_router_advertisement(message))
+        assert hops() == used
+        assert hops(9) == 9
+    assert path.hop_limit == 32
+
+
+def test_the_source_is_of_a_prefix_that_the_next_hop_advertises() -> None:
+    """RFC 6724 §5, rule 5.5: its provider would drop the other one (RFC 8028 §3.3)."""
+    other = PREFIX._replace(network=packed("2001:db8:2::"))
+    for preferred, network in ((ONE, NETWORK), (TWO, other.network)):
+        host = Host(detects_conflicts=False)
+        host.advertised(ONE, preference=int(preferred == ONE), prefixes=[PREFIX])
+        host.advertised(TWO, preference=int(preferred == TWO), prefixes=[other])
+        assert host.network.path(FAR).source[:8] == network[:8]
+        assert host.network.path(packed("2001:db8:1::9")).source[:8] == NETWORK[:8]
+        assert host.network.path(packed("2001:db8:2::9")).source[:8] == other.network[:8]
+
+
+def test_a_router_in_use_survives_a_flood_of_invented_ones() -> None:
+    host = Host(detects_conflicts=False)
+    host.advertised(prefixes=[PREFIX], preference=0)
+    assert host.next_mac() == MACS[ONE]
+    host.until(6.0)  # it was used, and is asked whether it is there
+    answer = NeighborAdvertisement(ONE, MACS[ONE], True, True, True)
+    host.receives(nd_messages.build_neighbor_advertisement(answer), ONE, LINK_LOCAL)
+    for number in range(100):
+        host.until(7.0 + number)
+        message = RouterAdvertisement(0, False, False, 1, 1800, 0, 0, Options(source_mac=MACS[TWO]))
+        host.receives(nd_messages.build_router_advertisement(message), b"\xfe\x80" + bytes(12) + bytes((1, number)))
+    assert without_zone(ONE) in host.eth0.v6.autoconfigured.routers.routers
+    assert len(host.eth0.v6.autoconfigured.routers.routers) == 16
+
+
 def test_a_prefix_that_changes_deprecates_the_old_address() -> None:
     """RFC 4862 §5.5.4, RFC 6724 rule 3."""
     host = Host(detects_conflicts=False)
@@ -301,7 +348,7 @@ def test_a_flood_of_advertisements_costs_bounded_memory() -> None:
         host.receives(nd_messages.build_router_advertisement(message), b"\xfe\x80" + bytes(8) + octets)
     assert len(host.eth0.addresses) <= 17
     assert len(list(host.network.routes.list())) <= 48
-    assert len(host.eth0.v6.neighbor_table) <= 16 + 1
+    assert len(host.eth0.v6.neighbor_table) <= autoconfigured_interface.BURST + 1
 
 
 def test_a_flood_of_advertisements_and_redirects_costs_bounded_time() -> None:

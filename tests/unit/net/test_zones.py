@@ -36,6 +36,23 @@ def test_addresses_of_one_link_are_zoned(text: str, zoned: bool) -> None:
     assert is_zoned(packed(text) or b"") is zoned
 
 
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("2001:0DB8::0001", "2001:db8::1"),  # §4.1, §4.3
+        ("2001:db8::1:1:1:1:1", "2001:db8:0:1:1:1:1:1"),  # §4.2.2
+        ("2001:db8:0:0:1:0:0:1", "2001:db8::1:0:0:1"),  # §4.2.3: the first of two equal runs
+        ("2001:0:0:1:0:0:0:1", "2001:0:0:1::1"),  # the longest run
+        ("0:0:0:0:0:0:0:0", "::"),
+    ],
+)
+def test_texts_are_the_canonical_ones(text: str, shown: str) -> None:
+    """RFC 5952 §4."""
+    octets = packed(text)
+    assert octets is not None
+    assert presentation(octets) == shown
+
+
 def test_an_ipv4_mapped_address_is_the_one_in_it() -> None:
     """RFC 4291 §2.5.5.2: programs with one socket for both families write it."""
     assert packed("::ffff:10.0.2.2") == bytes((10, 0, 2, 2))
