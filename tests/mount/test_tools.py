@@ -177,16 +177,21 @@ def test_ss_filters_and_shows_what_its_options_ask_for(tools: Tools) -> None:
 
 
 def test_traceroute_of_this_host_has_one_hop(shared: Tools) -> None:
-    lines = shared.run("traceroute", "-q", "1", "-m", "3", "127.0.0.1", "100").splitlines()
-    assert lines[0] == "trace to 127.0.0.1 (127.0.0.1), 3 hops max, 72(100) bytes"
-    assert re.fullmatch(r" 1  127.0.0.1  [\d.]+ms", lines[1])
+    lines = shared.run("traceroute", "-m", "3", "-4", "-I", "localhost", "100").splitlines()
+    assert lines[0] == "traceroute to localhost (127.0.0.1), 3 hops max, 100 byte packets"
+    assert re.fullmatch(r" 1  localhost \(127.0.0.1\)(  [\d.]+ ms){3}", lines[1])
     assert len(lines) == 2
+    assert re.search(r"\n 1  127.0.0.1  [\d.]+ ms\n$", shared.run("traceroute", "-nq1", "127.0.0.1"))
+    live = shared.run("traceroute", "--live", "-c", "2", "-n", "127.0.0.1").splitlines()
+    assert live[1].split()[:4] == ["1.", "127.0.0.1", "0.0%", "2"]
     assert "no address is known for 'nobody.test'" in shared.run("traceroute", "nobody.test", status=2)
 
 
 def test_traceroute_that_does_not_arrive_is_status_1(tools: Tools) -> None:
     (tools.path / "netcfg/ifaces/lo/impair").write_text("blackhole icmp\n")
     assert tools.run("traceroute", "-q", "1", "-m", "2", "-w", "0.1", "127.0.0.1", status=1).endswith("\n 2  *\n")
+    lines = tools.run("traceroute", "-q", "2", "-f", "2", "-m", "3", "-w", "0.1", "127.0.0.1", status=1).splitlines()
+    assert lines[1:] == [" 2  * *", " 3  * *"]
 
 
 def test_ss_shows_raw_conversations_and_timers(tools: Tools) -> None:

@@ -1,4 +1,4 @@
-"""`schemefs ping --iputils` beside iputils' ping on the other side of a TAP: the same lines and exit statuses."""
+"""`schemefs ping --iputils` and `schemefs traceroute` beside the tools of Linux on the other side of a TAP."""
 
 from __future__ import annotations
 
@@ -58,6 +58,14 @@ def test_the_lines_and_the_status_are_those_of_ping(both: TapNetwork, words: str
 
 def _words(text: str, v4: str, v6: str) -> list[str]:
     return text.replace("{}", v4).replace("{6}", v6).split()
+
+
+@pytest.mark.needs("traceroute")
+def test_the_lines_are_those_of_traceroute(both: TapNetwork) -> None:
+    ours = Tools(both.mount).run("traceroute", "-n", "-q", "2", "10.0.2.2")
+    theirs = both.run_peer(["traceroute", "-I", "-n", "-q", "2", "-w", "5", "10.0.2.15"]).stdout
+    lines = [re.sub(r"10\.0\.2\.\d+|[\d.]+ ms", "…", text) for text in (ours, theirs)]
+    assert lines[0] == lines[1]
 
 
 def test_a_given_name_and_a_family(both: TapNetwork) -> None:
