@@ -43,7 +43,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run each test that has the argument `family` with one, chosen by its name; with both by --full."""
-    if "family" not in metafunc.fixturenames:
+    own = [marker.args[0] for marker in metafunc.definition.iter_markers("parametrize")]
+    if "family" not in metafunc.fixturenames or any("family" in names for names in own):
         return
     both = metafunc.definition.get_closest_marker("both_families")
     chosen = of_test(metafunc.definition.originalname)
