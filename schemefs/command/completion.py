@@ -66,33 +66,39 @@ def files(_context: click.Context, _parameter: click.Parameter, incomplete: str)
 def mounts(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Offer the mount points of every schemefs, from the kernel's list."""
     paths = {mount.path for mount in mountinfo.mounts() if mount.kind == mountinfo.TYPE}
-    return _beginning(sorted(paths), incomplete)
+    return beginning(sorted(paths), incomplete)
 
 
 def drivers(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Offer the drivers that are installed."""
     from importlib.metadata import entry_points  # noqa: PLC0415 - it takes a tenth of the time of `schemefs --help`
 
-    return _beginning(sorted(entry_points(group="schemefs.drivers").names), incomplete)
+    return beginning(sorted(entry_points(group="schemefs.drivers").names), incomplete)
 
 
 def words(*choices: str) -> Complete:
     """Return a `shell_complete` that offers *choices*."""
-    return lambda _context, _parameter, incomplete: _beginning(choices, incomplete)
+    return lambda _context, _parameter, incomplete: beginning(choices, incomplete)
 
 
 def interfaces(context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Offer the interfaces of the tree that the command would use."""
+    return beginning(interface_names_of(context), incomplete)
+
+
+def interface_names_of(context: click.Context) -> list[str]:
+    """Return the interfaces of the tree that the command would use; none: it has no tree."""
     tree = context.params.get("tree")  # None: no schemefs is mounted, or several are
     if not isinstance(tree, Path):
         return []
     try:
-        return _beginning(sorted(path.name for path in (tree / "netcfg/iface").iterdir() if path.is_dir()), incomplete)
+        return sorted(path.name for path in (tree / "netcfg/iface").iterdir() if path.is_dir())
     except OSError:
         return []
 
 
-def _beginning(choices: Iterable[str], incomplete: str) -> list[CompletionItem]:
+def beginning(choices: Iterable[str], incomplete: str) -> list[CompletionItem]:
+    """Return those of *choices* that begin with *incomplete*."""
     # A name with a line break would be several choices, and a control sequence would reach the terminal.
     fitting = (choice for choice in choices if choice.startswith(incomplete) and choice.isprintable())
     return [CompletionItem(choice) for choice in fitting]

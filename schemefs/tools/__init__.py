@@ -13,6 +13,7 @@ COMMANDS: Final = {
     "get": "schemefs.tools.get",
     "dns": "schemefs.tools.dns",
     "ss": "schemefs.tools.ss",
+    "ip": "schemefs.tools.ip",
     "ifconfig": "schemefs.tools.ifconfig",
     "route": "schemefs.tools.route",
     "arp": "schemefs.tools.arp",

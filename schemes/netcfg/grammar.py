@@ -95,8 +95,8 @@ def reaches_gateways_last(rule: Rule) -> bool:
 
 
 def parse_rule_to_remove(line: str) -> Rule:
-    """Parse PREFIX. `via` and `dev` select among several rules of the prefix."""
-    return _parse_rule(line, ("via", "dev"))
+    """Parse PREFIX. `via`, `dev` and `metric` select among several rules of the prefix."""
+    return _parse_rule(line, ("via", "dev", "metric"))
 
 
 def parse_unicast_cidr(line: str) -> tuple[bytes, int]:

@@ -33,10 +33,13 @@ def route_directory(context: SchemeContext, network: NetworkLayer) -> StaticDire
 
     def remove(line: str) -> Command:
         rule = parse_rule_to_remove(line)
+        metric = rule.metric if "metric" in line.split() else None
 
         def apply(_now: float) -> None:
             try:
-                network.routes.remove(rule.destination, rule.prefix_length, via=rule.via, interface=rule.interface)
+                network.routes.remove(
+                    rule.destination, rule.prefix_length, via=rule.via, interface=rule.interface, metric=metric
+                )
             except SchemeError as error:
                 # ESRCH, "No such process", is the errno of routing sockets; for a file ENOENT is clearer.
                 raise SchemeError(errno.ENOENT if error.errno == errno.ESRCH else error.errno, error.sentence) from None
@@ -52,7 +55,7 @@ def route_directory(context: SchemeContext, network: NetworkLayer) -> StaticDire
             "add": CommandFile(context, add).described(
                 "default|PREFIX/LENGTH via GATEWAY|dev IF [src] [metric] [onlink]"
             ),
-            "rm": CommandFile(context, each_line(remove)).described("default|PREFIX/LENGTH [via] [dev]"),
+            "rm": CommandFile(context, each_line(remove)).described("default|PREFIX/LENGTH [via] [dev] [metric]"),
             "get": _RouteLookups(network),
         }
     ).described("the routing table, one rule per line")

@@ -108,6 +108,9 @@ def complete(*words: str) -> list[str]:
 def test_values_are_completed() -> None:
     assert complete("mount", "--driver", "l") == ["loopback"]
     assert complete("route", "g") == ["get"]
+    assert complete("ip", "r") == ["route"]
+    assert complete("ip", "-br", "a", "s") == ["show"]
+    assert complete("ip", "r", "add", "default", "v") == ["via"]
     assert complete("dns", "-t", "a") == ["a", "aaaa", "any"]
     assert complete("lab", "--ho") == ["--hosts"]
     assert complete("lab", "net") == ["net"]
@@ -121,6 +124,7 @@ def test_mounts_and_interfaces_are_completed(module_scheme_mount: SchemeMount) -
     path = str(module_scheme_mount.path)
     assert path in complete("umount", path[:-2])
     assert complete("ifconfig", "--mount", path, "l") == ["lo"]
+    assert complete("ip", "--mount", path, "a", "show", "dev", "") == ["lo"]
 
 
 @pytest.fixture(scope="module")

@@ -104,7 +104,7 @@ def test_ss_shows_conversations_and_who_has_them(tools: Tools) -> None:
             os.close(descriptor)
 
 
-@pytest.mark.parametrize("name", ["ping", "traceroute", "nc", "dns", "ss", "ifconfig", "route", "arp"])
+@pytest.mark.parametrize("name", ["ping", "traceroute", "nc", "dns", "ss", "ip", "ifconfig", "route", "arp"])
 def test_help_has_examples(name: str) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "schemefs", name, "--help"], check=True, capture_output=True, text=True, timeout=20
@@ -146,7 +146,17 @@ def test_output_that_can_not_be_written_is_said(shared: Tools, command: str) -> 
 
 @pytest.mark.parametrize(
     ("name", "status"),
-    [("ping", 2), ("traceroute", 2), ("get", 2), ("nc", 1), ("dns", 1), ("ss", 1), ("ifconfig", 2), ("route", 2)],
+    [
+        ("ping", 2),
+        ("traceroute", 2),
+        ("get", 2),
+        ("nc", 1),
+        ("dns", 1),
+        ("ss", 1),
+        ("ip", 1),
+        ("ifconfig", 2),
+        ("route", 2),
+    ],
 )
 def test_an_option_that_there_is_not(shared: Tools, name: str, status: int) -> None:
     assert f"No such option '--xyzzy'; see schemefs {name} --help" in shared.run(name, "--xyzzy", status=status)

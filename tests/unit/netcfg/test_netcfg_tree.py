@@ -115,6 +115,9 @@ def test_routes_are_added_and_removed_in_redox_format():
     fails(errno.ENETUNREACH, netcfg, "10.8.0.0/16 via 192.0.2.1", "route/add")
     fails(errno.ENOENT, netcfg, "10.8.0.0/16", "route/rm")
     fails(errno.ENOENT, netcfg, "10.9.0.0/16 via 10.0.2.2", "route/rm")
+    fails(errno.ENOENT, netcfg, "10.9.0.0/16 metric 6", "route/rm")
+    netcfg.echo("10.9.0.0/16 metric 5", "route/rm")
+    netcfg.echo("10.9.0.0/16 via 10.0.2.9", "route/add")
     netcfg.echo("0.0.0.0/0", "route/rm")
     netcfg.echo("10.9.0.0/16", "route/rm")
     assert len(netcfg.cat("route/list").splitlines()) == 2
@@ -239,7 +242,7 @@ def test_timers_are_counted():
         ("route/add", "10.9.1.1/16 via 10.0.2.2"),
         ("route/add", "10.9.0.0 via 10.0.2.2"),
         ("route/rm", "everything"),
-        ("route/rm", "default metric 5"),
+        ("route/rm", "default src 10.0.2.15"),
         ("ifaces/eth0/neighbors/add", "10.0.2.9"),
         ("ifaces/eth0/neighbors/rm", "neighbor"),
         ("resolv/nameserver", "dns.example"),
