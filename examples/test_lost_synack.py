@@ -11,7 +11,7 @@ def test_the_client_tries_again(lab):
 
     lab.link(client).impair("drop tcp synack 1 flow 1")  # the first of the first connection
     done = client.run(
-        ["curl", "-sS", "--connect-timeout", "0.5", "--retry", "1", "--retry-delay", "1", "http://server/"], timeout=20
+        ["curl", "-4sS", "--connect-timeout", "0.5", "--retry", "1", "--retry-delay", "1", "http://server/"], timeout=20
     )
 
     assert done.returncode == 0, done.stderr

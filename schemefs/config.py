@@ -42,6 +42,7 @@ class Config:
     private: bool = False
     memory: int = DEFAULT_LIMIT  # octets that all buffers may hold together
     stable_secret: bytes = b""  # key of stable IPv6 addresses (RFC 7217); empty: another one for each mount
+    detects_conflicts: bool = True  # probe each address that is added: False where no other host can have one
     hosts_file: str = "/etc/hosts"
     services_file: str = "/etc/services"
     driver_reason: str = ""  # for the ready line: why the default driver is not a better one

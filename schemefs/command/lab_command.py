@@ -58,6 +58,7 @@ class LabCommand(click.Command):
     "--report-json", metavar="FILE", shell_complete=completion.files, help="Write the closing report as JSON too."
 )
 @click.option("--internet", is_flag=True, help="Give each host the machine's network too, by pasta, unimpaired.")
+@click.option("--ipv4-only", is_flag=True, help="Give hosts and routers no IPv6.")
 @click.option("--shell", is_flag=True, help="Run a shell in the first host.")
 @click.pass_context
 def command(context: click.Context, /, *, file: str | None, shell: bool, **options: Any) -> None:
@@ -78,11 +79,11 @@ def _run(file: str | None, words: tuple[str, ...], options: dict[str, Any], *, s
     from schemefs.lab import way_out  # noqa: PLC0415
     from schemefs.lab.topology import Topology  # noqa: PLC0415 - `schemefs --help` does without
 
-    if file is not None and (options["hosts"] is not None or options["links"]):
-        raise StartError("--hosts and --link can't be given beside a file: it contains them")
+    if file is not None and (options["hosts"] is not None or options["links"] or options["ipv4_only"]):
+        raise StartError("--hosts, --link and --ipv4-only can't be given beside a file: it contains them")
     if file is None:
         hosts = (DEFAULT_HOSTS if options["hosts"] is None else options["hosts"]).split(",")
-        topology = Topology.from_options(hosts, options["links"])
+        topology = Topology.from_options(hosts, options["links"], ipv6=not options["ipv4_only"])
     else:
         topology = Topology.from_file(file)
     if options["internet"]:

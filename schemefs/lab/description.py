@@ -18,6 +18,7 @@ class DescribedHost:
 
     name: str
     addresses: tuple[str, ...] = ()
+    addresses6: tuple[str, ...] = ()
     routes: tuple[str, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict)
     command: str = ""
@@ -32,6 +33,7 @@ class DescribedLink:
     between: tuple[str, ...]
     name: str = ""
     network: str = ""
+    network6: str = ""  # "none": the link has no IPv6
     mtu: int = 0
     impair: str = ""
 
@@ -45,6 +47,7 @@ class Description:
     links: tuple[DescribedLink, ...]
     seed: int | None = None
     internet: bool = False
+    ipv6: bool = True
 
     def __post_init__(self) -> None:
         """Check the names. ValueError with a sentence."""

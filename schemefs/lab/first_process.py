@@ -162,4 +162,7 @@ class FirstProcess:
 
     def _names(self) -> list[tuple[str, str]]:
         names = [owner.name for owners in (self.topology.hosts, self.topology.routers) for owner in owners]
-        return [(name, self.topology.address(name)) for name in names]
+        addresses = [
+            (name, address(name)) for address in (self.topology.address, self.topology.address6) for name in names
+        ]
+        return [(name, address) for name, address in addresses if address]

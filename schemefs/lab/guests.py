@@ -39,9 +39,13 @@ def wait_for_guests(topology: Topology, plan: Wiring, pid: int) -> None:
 
 def _line(topology: Topology, guest: Host, socket: str) -> str:
     (end,) = topology.interfaces(guest.name)
-    gateway = next((gateway for destination, gateway in guest.routes if destination == "default"), "none")
+    gateways = [gateway for destination, gateway in guest.routes if destination == "default"]
+    configuration = "; ".join(
+        f"{address}, gateway {next((one for one in gateways if (':' in one) == (':' in address)), 'none')}"
+        for address in end.addresses
+    )
     return (
-        f"schemefs: waiting for the guest {guest.name} ({end.address}, gateway {gateway}): "
+        f"schemefs: waiting for the guest {guest.name} ({configuration}): "
         f"-netdev stream,id={guest.name},server=off,addr.type=unix,addr.path={socket} "
         f"-device virtio-net-pci,netdev={guest.name}"
     )

@@ -1,8 +1,9 @@
 """The TOML file of a lab. ValueError with a sentence: no TOML, an unknown key, a value of another kind.
 
 [lab]
-seed = 7                       # for the impairments that give none: link number i, from 0, has seed + i
+seed = 7                       # for the impairments that give none: link 1 has it, link 2 has seed + 1, …
 internet = false
+ipv6 = true                    # false: no link has IPv6
 
 [host.client]                  # a namespace
 [host.server]
@@ -10,6 +11,7 @@ command = "python3 -m http.server 80"      # runs in the background from the sta
 directory = "www"              # of the command; relative to this file's
 env = { LANG = "C" }           # for the command and for `on server`
 addresses = ["10.1.0.2/24"]    # one for each link of the host, in the order of the links; "": chosen
+addresses6 = ["fd01::2/64"]    # of IPv6, alike
 routes = ["198.51.100.0/24 via 10.1.0.9"]   # beside those that are worked out
 
 [router.r1]                    # a daemon; it may have addresses and routes too
@@ -21,6 +23,7 @@ impair = "delay 20ms loss 1%"  # at the first router of the link; several lines:
 between = ["r1", "server"]
 name = "backbone"              # in the report; else the names of the ends
 network = "10.1.0.0/24"
+network6 = "fd01::/64"         # "none": no IPv6 on this link
 mtu = 1300
 [[link]]
 between = ["r1"]
@@ -35,10 +38,11 @@ from typing import Any, Final
 from schemefs.lab.description import DescribedHost, DescribedLink, Description
 from schemefs.toml_table import check_table, load_table
 
-_LAB: Final[dict[str, object]] = {"seed": 0, "internet": False}
-_ROUTER: Final[dict[str, object]] = {"addresses": [], "routes": []}
+_LAB: Final[dict[str, object]] = {"seed": 0, "internet": False, "ipv6": True}
+_ROUTER: Final[dict[str, object]] = {"addresses": [], "addresses6": [], "routes": []}
 _HOST: Final[dict[str, object]] = {**_ROUTER, "env": {}, "command": "", "directory": ""}
-_LINK: Final[dict[str, object]] = {"between": [], "guest": "", "impair": "", "mtu": 0, "network": "", "name": ""}
+_NETWORKS: Final[dict[str, object]] = {"network": "", "network6": "", "name": ""}
+_LINK: Final[dict[str, object]] = {"between": [], "guest": "", "impair": "", "mtu": 0, **_NETWORKS}
 _MAX_SEED: Final = 0xFFFFFFFF
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)  # POSIX: `on` sets it by a shell
 
@@ -63,6 +67,7 @@ def parse_lab_file(text: str) -> Description:
         links=tuple(_link(number, values) for number, values in enumerate(links, 1)),
         seed=lab.get("seed"),
         internet=lab.get("internet", False),
+        ipv6=lab.get("ipv6", True),
     )
 
 

@@ -128,7 +128,12 @@ def collect(
             }
             for router, found in drops.items()
         },
-        names={end.address.partition("/")[0]: end.owner for link in topology.links for end in link.ends},
+        names={
+            address.partition("/")[0]: end.owner
+            for link in topology.links
+            for end in link.ends
+            for address in end.addresses
+        },
     )
 
 

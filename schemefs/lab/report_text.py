@@ -108,7 +108,7 @@ def _direction(direction: DirectionReport) -> str:
 
 def _named(end: str, names: Mapping[str, str]) -> str:
     address, _, port = end.rpartition(":")
-    return f"{names.get(address, address)}:{port}"
+    return f"{names.get(address.strip('[]'), address)}:{port}"
 
 
 def _retransmitted(flow: FlowReport) -> int:

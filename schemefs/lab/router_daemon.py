@@ -34,7 +34,7 @@ class RouterInterface:
     name: str
     driver: str
     options: dict[str, str | bool]
-    address: str
+    addresses: tuple[str, ...]
     mtu: int
     impair: tuple[str, ...] = ()
 
@@ -82,11 +82,12 @@ class RouterDaemon:
                 driver=one.driver,
                 options=read_options(tables[one.driver], one.name, one.options),
                 mtu=one.mtu,
-                addresses=(one.address,) if one.address else (),
+                addresses=one.addresses,
                 impair=one.impair,
             )
         config = from_document(Document(forward=True, routes=self.routes, interfaces=interfaces), tables)
         config.directories = self.directories
+        config.detects_conflicts = False  # no address is given twice; a probed one could ask for no neighbor for 1 s
         return config
 
     def _run(self, config: Config, plugins: Plugins, reports: int, *, allow_other: bool) -> NoReturn:

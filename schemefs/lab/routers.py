@@ -67,7 +67,7 @@ def _interface(plan: Wiring, link: Link, end: Interface) -> RouterInterface:
         name=end.name,
         driver="stream" if end in plan.sockets else "tap",
         options=options,
-        address=end.address,
+        addresses=end.addresses,
         mtu=link.mtu,
         impair=impair,
     )

@@ -8,15 +8,15 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+from ipaddress import IPv6Network, ip_address, ip_network
 from typing import Final
 
+from schemefs.lab.families import Address, HostInterface, Network
 from schemefs.net import faults
 
 DEFAULT: Final = "default"
-_ALL: Final = IPv4Network("0.0.0.0/0")
 Route = tuple[str, str]
-"""A destination (a network, or `default`) and the gateway's address."""
+"""A destination (a network, or `default`) and the gateway's address, which is of the same family."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,16 +24,16 @@ class Segment:
     """One link: the address of each host and router on it."""
 
     name: str
-    ends: Mapping[str, IPv4Interface]
+    ends: Mapping[str, HostInterface]
 
     @property
-    def network(self) -> IPv4Network:
+    def network(self) -> Network:
         """The network that all ends are in."""
         return next(iter(self.ends.values())).network
 
 
 class Ways:
-    """The shortest ways through the routers of a lab."""
+    """The shortest ways through the routers of a lab, for one family."""
 
     def __init__(self, segments: Sequence[Segment], routers: Collection[str]) -> None:
         self._segments = segments
@@ -69,7 +69,7 @@ class Ways:
                 found.append((str(segment.network), str(gateway)))
         return tuple(found)
 
-    def _neighbors(self, owner: str) -> list[tuple[str, IPv4Address]]:
+    def _neighbors(self, owner: str) -> list[tuple[str, Address]]:
         """Return the routers on the links of *owner*, with their addresses there."""
         return [
             (name, address.ip)
@@ -79,7 +79,7 @@ class Ways:
             if name != owner and name in self._routers
         ]
 
-    def _gateway(self, owner: str, distances: Mapping[str, int]) -> IPv4Address | None:
+    def _gateway(self, owner: str, distances: Mapping[str, int]) -> Address | None:
         """Return the neighbor with the shortest way; None: no neighbor has one."""
         near = [(distances[name], gateway) for name, gateway in self._neighbors(owner) if name in distances]
         return min(near, key=lambda pair: pair[0])[1] if near else None
@@ -97,18 +97,18 @@ class Ways:
         return distances
 
 
-def parse_route(text: str, owner: str, own: Collection[IPv4Interface]) -> Route:
+def parse_route(text: str, owner: str, own: Collection[HostInterface]) -> Route:
     """Return a route that a host or router gives: `NETWORK via ADDRESS`. ValueError with a sentence."""
     words = text.split()
     if len(words) != 3 or words[1] != "via":
         message = f"routes of {owner!r}: {text!r} is not NETWORK via ADDRESS, or default via ADDRESS"
         raise ValueError(message)
-    destination = _parse_destination(words[0], owner, own)
     try:
-        gateway = IPv4Address(words[2])
+        gateway = ip_address(words[2])
     except ValueError:
         message = f"routes of {owner!r}: {faults.bad_address(words[2])}"
         raise ValueError(message) from None
+    destination = _parse_destination(words[0], owner, own, gateway.version)
     if not any(gateway in interface.network and gateway != interface.ip for interface in own):
         message = f"routes of {owner!r}: the gateway {gateway} is on none of its links"
         raise ValueError(message)
@@ -118,18 +118,30 @@ def parse_route(text: str, owner: str, own: Collection[IPv4Interface]) -> Route:
     return destination, str(gateway)
 
 
-def _parse_destination(text: str, owner: str, own: Collection[IPv4Interface]) -> str:
+def _parse_destination(text: str, owner: str, own: Collection[HostInterface], version: int) -> str:
+    if text == DEFAULT:
+        return DEFAULT
     try:
-        network = _ALL if text == DEFAULT else IPv4Network(text)
+        network = ip_network(text)
     except ValueError:
         message = f"routes of {owner!r}: {faults.bad_cidr(text)}"
         raise ValueError(message) from None
+    if network.version != version:
+        message = f"routes of {owner!r}: {network} and its gateway are of different families"
+        raise ValueError(message)
     if any(network == interface.network for interface in own):
         message = f"routes of {owner!r}: {network} is the network of one of its links, which needs no route"
         raise ValueError(message)
-    return DEFAULT if network == _ALL else str(network)
+    return str(network) if network.prefixlen else DEFAULT
 
 
-def _without_a_host(network: IPv4Network) -> tuple[IPv4Address, ...]:
-    """Return the addresses of a network that no host has; RFC 3021: a /31 has none."""
-    return (network.network_address, network.broadcast_address) if network.prefixlen < 31 else ()
+def _without_a_host(network: Network) -> tuple[Address, ...]:
+    """Return the addresses of a network that no host has; RFC 3021, 6164: a /31 and a /127 have none.
+
+    RFC 4291 §2.6.1: the first address of an IPv6 network is that of any of its routers.
+    """
+    if network.prefixlen >= network.max_prefixlen - 1:
+        return ()
+    if isinstance(network, IPv6Network):
+        return (network.network_address,)
+    return (network.network_address, network.broadcast_address)

@@ -32,6 +32,12 @@ class Interface:
     owner: str
     name: str  # of a host: eth0, eth1…; of a router: its peer's name, or on a segment of more than two the link's
     address: str  # 10.9.1.2/24
+    address6: str = ""  # fd09:1::2/64; "": the link has no IPv6
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """Both, or that of IPv4."""
+        return (self.address, self.address6) if self.address6 else (self.address,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +104,13 @@ class Topology:
 
     @classmethod
     def from_options(
-        cls, hosts: Iterable[str], links: Iterable[str] = (), *, seed: int | None = None, internet: bool = False
+        cls,
+        hosts: Iterable[str],
+        links: Iterable[str] = (),
+        *,
+        seed: int | None = None,
+        internet: bool = False,
+        ipv6: bool = True,
     ) -> Self:
         """Join *hosts* by one router; each of *links* is HOST=RULES. ValueError with a sentence."""
         names = tuple(hosts)
@@ -119,6 +131,7 @@ class Topology:
                 links=tuple(DescribedLink((name, ROUTER), impair="\n".join(texts)) for name, texts in rules.items()),
                 seed=seed,
                 internet=internet,
+                ipv6=ipv6,
             )
         )
 
@@ -127,15 +140,18 @@ class Topology:
         """Work out what a description leaves out. ValueError with a sentence."""
         _check_links(description)
         names = _link_names(description)
-        addresses = assign_addresses(description, names)
-        segments = [
-            Segment(name, dict(zip(link.between, assigned, strict=True)))
-            for link, name, assigned in zip(description.links, names, addresses, strict=True)
-        ]
+        segments, segments6 = (
+            [
+                Segment(name, dict(zip(link.between, assigned, strict=True)))
+                for link, name, assigned in zip(description.links, names, addresses, strict=True)
+                if assigned
+            ]
+            for addresses in assign_addresses(description, names)
+        )
         routers = [router.name for router in description.routers]
-        ways = Ways(segments, routers)
+        ways, ways6 = Ways(segments, routers), Ways(segments6, routers)
         _check_connected(description, ways)
-        given = {owner.name: _given_routes(owner, segments) for owner in description.owners}
+        given = {owner.name: _given_routes(owner, [*segments, *segments6]) for owner in description.owners}
         return cls(
             hosts=tuple(
                 Host(
@@ -144,12 +160,14 @@ class Topology:
                     host.directory,
                     host.env,
                     host.guest,
-                    _merged(given[host.name], ways.of_host(host.name)),
+                    _merged(given[host.name], (*ways.of_host(host.name), *ways6.of_host(host.name))),
                 )
                 for host in description.hosts
             ),
-            routers=tuple(Router(name, _merged(given[name], ways.of_router(name))) for name in routers),
-            links=tuple(_links(description, segments)),
+            routers=tuple(
+                Router(name, _merged(given[name], (*ways.of_router(name), *ways6.of_router(name)))) for name in routers
+            ),
+            links=tuple(_links(description, segments, {segment.name: segment for segment in segments6})),
             seed=description.seed,
             internet=description.internet,
         )
@@ -161,6 +179,10 @@ class Topology:
     def address(self, owner: str) -> str:
         """Return the address, without its prefix length, that the name of a host or router resolves to."""
         return self.interfaces(owner)[0].address.partition("/")[0]
+
+    def address6(self, owner: str) -> str:
+        """Return the same of IPv6, which is on the first link that has IPv6; "": there is none."""
+        return next((end.address6.partition("/")[0] for end in self.interfaces(owner) if end.address6), "")
 
 
 def _check_links(description: Description) -> None:
@@ -216,26 +238,38 @@ def _check_connected(description: Description, ways: Ways) -> None:
 def _given_routes(owner: DescribedHost, segments: Sequence[Segment]) -> tuple[Route, ...]:
     own = [segment.ends[owner.name] for segment in segments if owner.name in segment.ends]
     routes = tuple(parse_route(text, owner.name, own) for text in owner.routes)
-    destinations = [destination for destination, _ in routes]
+    destinations = [_destination(route) for route in routes]
     for destination in destinations:
         if destinations.count(destination) > 1:
-            message = f"routes of {owner.name!r}: {destination} is given twice"
+            message = f"routes of {owner.name!r}: {destination[0]} is given twice"
             raise ValueError(message)
     return routes
 
 
 def _merged(given: tuple[Route, ...], found: tuple[Route, ...]) -> tuple[Route, ...]:
     """Return both; a given route replaces the one found to the same destination."""
-    destinations = {destination for destination, _ in given}
-    return (*given, *(route for route in found if route[0] not in destinations))
+    destinations = {_destination(route) for route in given}
+    return (*given, *(route for route in found if _destination(route) not in destinations))
 
 
-def _links(description: Description, segments: Sequence[Segment]) -> Iterable[Link]:
+def _destination(route: Route) -> tuple[str, bool]:
+    """Return what tells a route from others: `default` is there for both families."""
+    destination, gateway = route
+    return destination, ":" in gateway
+
+
+def _links(description: Description, segments: Sequence[Segment], segments6: Mapping[str, Segment]) -> Iterable[Link]:
     routers = {router.name for router in description.routers}
     taken: dict[str, set[str]] = {owner.name: set(_NO_INTERFACES) for owner in description.owners}
     for number, (link, segment) in enumerate(zip(description.links, segments, strict=True)):
+        addresses6 = segments6[segment.name].ends if segment.name in segments6 else {}
         ends = tuple(
-            Interface(owner, _interface_name(owner, segment, routers, taken[owner]), str(address))
+            Interface(
+                owner,
+                _interface_name(owner, segment, routers, taken[owner]),
+                str(address),
+                str(addresses6.get(owner, "")),
+            )
             for owner, address in segment.ends.items()
         )
         impaired = next(end for end in ends if end.owner in routers)

@@ -15,6 +15,7 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Final, NoReturn
 
 from schemefs.errors import StartError
@@ -24,10 +25,14 @@ NAMESERVER: Final = "198.18.0.1"  # RFC 2544: addresses that no other network ha
 INTERFACE: Final = "internet0"
 
 _ARGUMENTS: Final = (
-    *("--ipv4-only", "--config-net", "--no-map-gw", "--no-netns-quit", "--ns-ifname", INTERFACE),
+    *("--config-net", "--no-map-gw", "--no-netns-quit", "--ns-ifname", INTERFACE),
     *("--address", "198.18.0.2", "--netmask", "30", "--gateway", NAMESERVER, "--dns-forward", NAMESERVER),
     *("--tcp-ports", "none", "--udp-ports", "none", "--tcp-ns", "none", "--udp-ns", "none"),
 )
+# A private address (number 0 of fd09:N::/64): programs that have a choice take IPv4, RFC 6724 §2.1.
+_IPV6: Final = ("--address", "fd09::2", "--gateway", "fd09::1")
+_IPV4_ONLY: Final = ("--ipv4-only",)
+_ROUTES6: Final = "/proc/net/ipv6_route"
 _DONE: Final = "done"
 _NOISE: Final = "Failed to send"  # …bytes to syslog: a machine without syslog has nothing else to say
 
@@ -76,11 +81,21 @@ def _wait_and_connect(go: int, answers: int, user: Sequence[str]) -> NoReturn:
         os._exit(0)
 
 
+def has_default_route6(path: str = _ROUTES6) -> bool:
+    """Return whether this network namespace has a default route of IPv6. *path* is of the form of ipv6_route."""
+    try:
+        routes = [line.split() for line in Path(path).read_text().splitlines()]
+    except OSError:  # a kernel without IPv6
+        return False
+    return any(route[1] == "00" and route[-1] != "lo" for route in routes)
+
+
 def _connect(networks: Sequence[str], user: Sequence[str]) -> str:
     """Start pasta for each network namespace; it goes to the background when it is ready. Return why one failed."""
+    families = _IPV6 if has_default_route6() else _IPV4_ONLY
     for network in networks:
         done = subprocess.run(
-            ["pasta", *user, "--netns", network, *_ARGUMENTS],
+            ["pasta", *user, "--netns", network, *_ARGUMENTS, *families],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,

@@ -11,14 +11,16 @@ The bridges are in the namespace in which the daemons run. It has no addresses.
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
-from ipaddress import IPv4Interface
+from ipaddress import IPv6Address, ip_interface
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from schemefs.lab import namespaces
+from schemefs.lab.families import HostInterface
 from schemefs.lab.places import NETWORKS, network_of
 from schemefs.lab.routes import DEFAULT
 from schemefs.lab.topology import Host, Interface, Link, Topology
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
 QUEUE_LENGTH: Final = 5000
 
 _NO_LINK_LOCAL: Final = {"attrs": [["AF_INET6", {"attrs": [["IFLA_INET6_ADDR_GEN_MODE", 1]]}]]}
+_NO_DETECTION: Final = 2  # IFA_F_NODAD of if_addr.h
+_IPV6: Final = "/proc/sys/net/ipv6"
 _MOVED: Final = "moved"  # the name of a device on its way: each namespace has names of its own
 
 
@@ -94,25 +98,32 @@ class Wiring:
 
     def _configure(self, ip: IPRoute, host: Host) -> None:
         for end in self.topology.interfaces(host.name):
-            address, index = IPv4Interface(end.address), _index(ip, end.name)
-            if os.path.exists(f"/proc/sys/net/ipv6/conf/{end.name}"):  # not below 1280 octets, RFC 8200 §5
+            address, index = ip_interface(end.address), _index(ip, end.name)
+            has_ipv6 = os.path.exists(f"/proc/sys/net/ipv6/conf/{end.name}")  # not below 1280 octets, RFC 8200 §5
+            if has_ipv6:
                 ip.link("set", index=index, IFLA_AF_SPEC=_NO_LINK_LOCAL)
             ip.addr("add", index=index, address=str(address.ip), prefixlen=address.network.prefixlen)
+            if end.address6 and has_ipv6:
+                _add_ipv6(ip, index, ip_interface(end.address6))
             ip.link("set", index=index, state="up")
         for destination, gateway in self._routes(host):
-            where = {} if destination == DEFAULT else {"dst": destination}
-            ip.route("add", gateway=gateway, **where)
+            if ":" not in gateway:
+                where = {} if destination == DEFAULT else {"dst": destination}
+                ip.route("add", gateway=gateway, **where)
+            elif os.path.exists(_IPV6):
+                ip.route("add", family=socket.AF_INET6, gateway=gateway, dst=destination)
 
     def _routes(self, host: Host) -> Iterator[tuple[str, str]]:
         """Yield the routes of a host. The way out, if any, is the default route: then each network has a route."""
-        own = {_network(end) for end in self.topology.interfaces(host.name)}
+        own = {network for end in self.topology.interfaces(host.name) for network in _networks(end)}
         named = {destination for destination, _ in host.routes}
         for destination, gateway in host.routes:
             if destination != DEFAULT or not self.topology.internet:
                 yield destination, gateway
                 continue
-            for network in dict.fromkeys(_network(link.ends[0]) for link in self.topology.links):
-                if network not in own and network not in named:
+            networks = dict.fromkeys(network for link in self.topology.links for network in _networks(link.ends[0]))
+            for network in networks:
+                if network not in own and network not in named and (":" in network) == (":" in gateway):
                     yield network, gateway
 
 
@@ -127,21 +138,38 @@ def make_networks(topology: Topology) -> None:
         os.close(os.open(path, os.O_CREAT | os.O_WRONLY))
         namespaces.bind(namespaces.OWN_NETWORK, path)
         _let_every_user_ping()
+        _solicit_no_routers()
         with IPRoute() as ip:
             ip.link("set", index=1, state="up")
     namespaces.unshare(namespaces.NEW_NETWORK)
     with suppress(
         OSError
     ):  # a /proc/sys that is read-only: the bridges speak IPv6 on their segments, which harms nothing
-        Path("/proc/sys/net/ipv6/conf/default/disable_ipv6").write_text("1")
+        Path(f"{_IPV6}/conf/default/disable_ipv6").write_text("1")
 
 
-def _network(end: Interface) -> str:
-    return str(IPv4Interface(end.address).network)
+def _networks(end: Interface) -> Iterator[str]:
+    return (str(ip_interface(address).network) for address in end.addresses)
+
+
+def _add_ipv6(ip: IPRoute, index: int, address: HostInterface) -> None:
+    """Add an address, and the link-local one with the same interface identifier; both can be used at once.
+
+    The lab gives no address twice, so Duplicate Address Detection, which takes a second, has nothing to find.
+    """
+    identifier = int(address.ip) & (1 << 64) - 1
+    for one, length in ((IPv6Address(0xFE80 << 112 | identifier), 64), (address.ip, address.network.prefixlen)):
+        ip.addr("add", index=index, address=str(one), prefixlen=length, flags=_NO_DETECTION)
+
+
+def _solicit_no_routers() -> None:
+    """Send no router solicitations: a lab's router advertises itself only if it is told to."""
+    with suppress(OSError):  # no IPv6, or a /proc/sys that is read-only
+        Path(f"{_IPV6}/conf/default/router_solicitations").write_text("0")
 
 
 def _let_every_user_ping() -> None:
-    """Allow ICMP sockets to all groups that this user namespace has. Root can ping in any case."""
+    """Allow ICMP sockets, of both families, to all groups of this user namespace. Root can ping in any case."""
     for groups in ("0 2147483647", "0 0"):
         with suppress(OSError):
             Path("/proc/sys/net/ipv4/ping_group_range").write_text(groups)

@@ -44,6 +44,7 @@ class LabHost:
     def __init__(self, lab: RunningLab, name: str) -> None:
         self.name = name
         self.address = lab.topology.address(name)
+        self.address6 = lab.topology.address6(name)  # "": it has none
         self._lab = lab
         self._started: list[subprocess.Popen[Any]] = []
 
@@ -111,9 +112,9 @@ class Lab:
         self._began = 0.0
         self._drops_before: Mapping[str, Drops] = {}
 
-    def hosts(self, *names: str, seed: int | None = None) -> tuple[LabHost, ...]:
+    def hosts(self, *names: str, seed: int | None = None, ipv6: bool = True) -> tuple[LabHost, ...]:
         """Start a lab in which one router joins the named hosts; return them."""
-        self.start(Topology.from_options(names, seed=seed))
+        self.start(Topology.from_options(names, seed=seed, ipv6=ipv6))
         return tuple(self._hosts[name] for name in names)
 
     def start(self, topology: Topology | str | Path) -> None:

@@ -74,7 +74,9 @@ class IpScheme(ConversationScheme):
     name: ClassVar[str] = "ip"
 
     def __init__(self, context: SchemeContext) -> None:
-        self.network = Network(context.timers, context.random, detects_conflicts=True, has_ipv6=True)
+        self.network = Network(
+            context.timers, context.random, detects_conflicts=context.config.detects_conflicts, has_ipv6=True
+        )
         if context.config.stable_secret:
             self.network.stable_secret = context.config.stable_secret
         context.names.order = DestinationOrder(self.network)

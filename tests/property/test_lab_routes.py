@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from schemefs.lab.description import DescribedHost, DescribedLink, Description
 from schemefs.lab.topology import Topology
+
+Address = IPv4Address | IPv6Address
 
 
 @st.composite
@@ -46,28 +48,27 @@ def test_every_pair_has_a_way(description: Description) -> None:
     routes = {owner.name: owner.routes for owner in (*lab.hosts, *lab.routers)}
     routers = {router.name for router in lab.routers}
     ends = [end for link in lab.links for end in link.ends]
-    assert len({end.address for end in ends}) == len(ends)
+    assert len({address for end in ends for address in end.addresses}) == 2 * len(ends)
     assert len({(end.owner, end.name) for end in ends}) == len(ends)
     for source in routes:
-        for end in ends:
-            passed = way(lab, source, IPv4Address(end.address.partition("/")[0]), routes)
-            assert passed[-1] == end.owner or source == end.owner
+        for owner, address in ((end.owner, address) for end in ends for address in end.addresses):
+            passed = way(lab, source, ip_address(address.partition("/")[0]), routes)
+            assert passed[-1] == owner or source == owner
             assert set(passed[:-1]) <= routers
             assert len(passed) == len(set(passed)), passed
 
 
-def way(
-    lab: Topology, source: str, destination: IPv4Address, routes: dict[str, tuple[tuple[str, str], ...]]
-) -> list[str]:
+def way(lab: Topology, source: str, destination: Address, routes: dict[str, tuple[tuple[str, str], ...]]) -> list[str]:
     """Return the hosts and routers that a datagram comes to, the last one included."""
     passed: list[str] = []
     at = source
     while len(passed) <= len(lab.routers):
         by_address = {
-            IPv4Address(end.address.partition("/")[0]): end.owner
+            ip_address(address.partition("/")[0]): end.owner
             for link in lab.links
             if any(end.owner == at for end in link.ends)
             for end in link.ends
+            for address in end.addresses
         }
         if by_address.get(destination) == at:
             break
@@ -79,7 +80,12 @@ def way(
     return passed or [source]
 
 
-def next_hop(routes: tuple[tuple[str, str], ...], destination: IPv4Address) -> IPv4Address:
-    networks = [(IPv4Network("0.0.0.0/0" if to == "default" else to), via) for to, via in routes]
-    matching = [(network.prefixlen, via) for network, via in networks if destination in network]
-    return IPv4Address(max(matching)[1])
+def next_hop(routes: tuple[tuple[str, str], ...], destination: Address) -> Address:
+    gateways = [(to, ip_address(via)) for to, via in routes]
+    everything = "::/0" if destination.version == 6 else "0.0.0.0/0"
+    networks = [
+        (ip_network(everything if to == "default" else to), via)
+        for to, via in gateways
+        if via.version == destination.version
+    ]
+    return max((network.prefixlen, via) for network, via in networks if destination in network)[1]

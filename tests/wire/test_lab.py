@@ -209,13 +209,15 @@ def test_the_machines_network_is_reached_from_every_host_at_once() -> None:
     script = """
         ip link set lo up && ip link add eth0 type veth peer name eth1 && ip addr add 192.0.2.1/24 dev eth0 || exit 8
         ip link set eth0 up && ip link set eth1 up && ip route add default via 192.0.2.9 || exit 9
+        ip addr add 2001:db8::1/64 dev eth0 nodad && ip route add default via 2001:db8::9 || exit 10
         mkdir /mnt/www && echo a page >/mnt/www/index.html
-        python3 -m http.server -d /mnt/www 80 >/dev/null 2>&1 & server=$!
+        python3 -m http.server --bind :: -d /mnt/www 80 >/dev/null 2>&1 & server=$!
         until curl -s -o /dev/null http://192.0.2.1/; do sleep 0.05; done
         "$@"; status=$?; kill $server; exit $status
     """
     inside = (
-        "set -e; for i in 1 2 3; do for host in client server; do on $host curl -sS -m 5 http://192.0.2.1/; done; done"
+        "set -e; for i in 192.0.2.1 192.0.2.1 [2001:db8::1]; do for host in client server; do "
+        "on $host curl -sS -m 5 http://$i/; done; done"
     )
     words = ["--internet", "--link", "client=loss 100%", "--", "sh", "-c", inside]
     machine = ["unshare", "--net", "--mount", "sh", "-c", f"mount -t tmpfs none /mnt; {script}", "sh"]

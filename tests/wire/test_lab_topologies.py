@@ -72,15 +72,23 @@ def run(lab: RunningLab, host: str, script: str) -> str:
 
 
 @pytest.mark.needs("traceroute")
-def test_a_chain_of_routers_is_seen_by_traceroute(network: RunningLab) -> None:
-    hops = re.findall(r"^ *(\d+)  ([0-9.]+) ", run(network, "client", "traceroute -n -q 1 -w 5 server"), re.MULTILINE)
-    assert hops == [("1", "10.9.1.1"), ("2", "10.9.2.2"), ("3", "10.9.3.2"), ("4", "10.9.4.2")]
+@pytest.mark.parametrize(
+    ("family", "addresses"),
+    [
+        ("-4", ["10.9.1.1", "10.9.2.2", "10.9.3.2", "10.9.4.2"]),
+        ("-6", ["fd09:1::1", "fd09:2::2", "fd09:3::2", "fd09:4::2"]),
+    ],
+)
+def test_a_chain_of_routers_is_seen_by_traceroute(network: RunningLab, family: str, addresses: list[str]) -> None:
+    shown = run(network, "client", f"traceroute {family} -n -q 1 -w 5 server")
+    assert re.findall(r"^ *\d+  ([0-9a-f.:]+) ", shown, re.MULTILINE) == addresses
 
 
-def test_hosts_of_one_segment_reach_each_other_without_the_router(network: RunningLab) -> None:
-    assert "ttl=64" in run(network, "client", "ping -c 1 near")
-    assert "ttl=64" in run(network, "near", "ping -c 1 also")
-    assert "ttl=61" in run(network, "also", "ping -c 1 server")
+@pytest.mark.parametrize("family", ["-4", "-6"])
+def test_hosts_of_one_segment_reach_each_other_without_the_router(network: RunningLab, family: str) -> None:
+    assert "ttl=64" in run(network, "client", f"ping {family} -c 1 near")
+    assert "ttl=64" in run(network, "near", f"ping {family} -c 1 also")
+    assert "ttl=61" in run(network, "also", f"ping {family} -c 1 server")
 
 
 def test_the_command_of_a_host_listens_before_the_first_command(network: RunningLab) -> None:
@@ -94,7 +102,8 @@ def test_every_router_has_its_tree_and_its_links_their_words(network: RunningLab
     assert {"r1", "r2", "r3", "tcp"} <= trees
     assert (network.scheme / "r3/netcfg/ifaces/server/impair").read_text().startswith("delay 20ms")
     assert (network.scheme / "r2/netcfg/ifaces/r1/mtu").read_text() == "1300\n"
-    assert "Frag needed and DF set (mtu = 1300)" in run(network, "client", "ping -c 1 -M do -s 1400 server || true")
+    assert "Frag needed and DF set (mtu = 1300)" in run(network, "client", "ping -4 -c 1 -M do -s 1400 server || true")
+    assert "Packet too big: mtu=1300" in run(network, "client", "ping -6 -c 1 -M do -s 1400 server || true")
 
 
 class Guest:
@@ -139,11 +148,12 @@ class Guest:
 def test_a_link_may_be_too_small_for_ipv6() -> None:
     description = Description(
         hosts=(DescribedHost("client"),),
-        routers=(DescribedHost("r1"),),
-        links=(DescribedLink(("client", "r1"), mtu=68),),
+        routers=(DescribedHost("router"),),
+        links=(DescribedLink(("client", "router"), mtu=68),),
     )
     with RunningLab(Topology.from_description(description)) as small:
-        assert "1 received" in run(small, "client", "ping -c 1 -s 40 10.9.1.1")
+        assert "1 received" in run(small, "client", "ping -c 1 -s 40 router")
+        assert run(small, "client", "ip -6 address show dev eth0") == ""
 
 
 def test_a_guest_is_waited_for_and_is_a_host(tmp_path: Path) -> None:
@@ -156,7 +166,8 @@ def test_a_guest_is_waited_for_and_is_a_host(tmp_path: Path) -> None:
         assert lab.stderr is not None
         line = lab.stderr.readline()
         found = re.fullmatch(
-            r"schemefs: waiting for the guest redox \(10.9.2.2/24, gateway 10.9.2.1\): "
+            r"schemefs: waiting for the guest redox "
+            r"\(10.9.2.2/24, gateway 10.9.2.1; fd09:2::2/64, gateway fd09:2::1\): "
             r"-netdev stream,id=redox,server=off,addr.type=unix,addr.path=(\S+) -device virtio-net-pci,netdev=redox\n",
             line,
         )

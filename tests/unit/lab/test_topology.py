@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -70,6 +71,15 @@ def addresses(topology: Topology) -> dict[str, list[str]]:
     return {link.name: [f"{end.owner} {end.name} {end.address}" for end in link.ends] for link in topology.links}
 
 
+def both(*routes: tuple[str, str]) -> tuple[tuple[str, str], ...]:
+    """Return routes of IPv4 in the chosen networks, and behind them those of IPv6 that belong to them."""
+    six = [
+        (re.sub(r"10\.9\.(\d+)\.0/24", r"fd09:\1::/64", to), re.sub(r"10\.9\.(\d+)\.", r"fd09:\1::", via))
+        for to, via in routes
+    ]
+    return (*routes, *six)
+
+
 def test_options_join_the_hosts_by_one_router():
     lab = Topology.from_options(["client", "server"], ["client=delay 20ms loss 1% seed 7"])
     assert addresses(lab) == {
@@ -78,10 +88,17 @@ def test_options_join_the_hosts_by_one_router():
     }
     assert [link.impair for link in lab.links] == ["delay 20ms loss 1% seed 7", ""]
     assert [link.mtu for link in lab.links] == [1500, 1500]
-    assert [host.routes for host in lab.hosts] == [(("default", "10.9.1.1"),), (("default", "10.9.2.1"),)]
+    assert [host.routes for host in lab.hosts] == [
+        (("default", "10.9.1.1"), ("default", "fd09:1::1")),
+        (("default", "10.9.2.1"), ("default", "fd09:2::1")),
+    ]
     assert [router.routes for router in lab.routers] == [()]
     assert (lab.seed, lab.internet) == (None, False)
-    assert lab.address("server") == "10.9.2.2"
+    assert [lab.address("server"), lab.address6("server")] == ["10.9.2.2", "fd09:2::2"]
+    assert [end.address6 for link in lab.links for end in link.ends] == [
+        *("fd09:1::2/64", "fd09:1::1/64"),
+        *("fd09:2::2/64", "fd09:2::1/64"),
+    ]
 
 
 def test_options_of_one_host_are_lines_of_its_impairments():
@@ -103,14 +120,14 @@ def test_a_chain_of_three_routers(described, tmp_path):
         "r3-server": ["r3 server 10.9.4.1/24", "server eth0 10.9.4.2/24"],
     }
     assert {router.name: router.routes for router in lab.routers} == {
-        "r1": (("10.9.3.0/24", "10.9.2.2"), ("10.9.4.0/24", "10.9.2.2")),
-        "r2": (("10.9.1.0/24", "10.9.2.1"), ("10.9.4.0/24", "10.9.3.2")),
-        "r3": (("10.9.1.0/24", "10.9.3.1"), ("10.9.2.0/24", "10.9.3.1")),
+        "r1": both(("10.9.3.0/24", "10.9.2.2"), ("10.9.4.0/24", "10.9.2.2")),
+        "r2": both(("10.9.1.0/24", "10.9.2.1"), ("10.9.4.0/24", "10.9.3.2")),
+        "r3": both(("10.9.1.0/24", "10.9.3.1"), ("10.9.2.0/24", "10.9.3.1")),
     }
     server = lab.hosts[1]
     assert (server.command, server.env) == ("python3 -m http.server 80", {"LANG": "C"})
     assert server.directory == str(tmp_path / "www"), "it is relative to the file's"
-    assert server.routes == (("default", "10.9.4.1"),)
+    assert server.routes == both(("default", "10.9.4.1"))
     assert [link.mtu for link in lab.links] == [1500, 1300, 1500, 1500]
     assert [f"{link.impaired.owner} {link.impaired.name}" for link in lab.links] == [
         "r1 client", "r1 r2", "r2 r3", "r3 server",
@@ -138,7 +155,8 @@ between = ["a", "b", "r", "c"]
     assert addresses(lab) == {
         "segment": ["a eth0 10.9.1.2/24", "b eth0 10.9.1.3/24", "r segment 10.9.1.1/24", "c eth0 10.9.1.4/24"]
     }
-    assert lab.hosts[0].routes == (("default", "10.9.1.1"),)
+    assert lab.hosts[0].routes == both(("default", "10.9.1.1"))
+    assert [end.address6 for end in lab.links[0].ends] == [f"fd09:1::{number}/64" for number in (2, 3, 1, 4)]
 
 
 def test_a_guest_is_a_host_of_its_link(described):
@@ -174,6 +192,49 @@ network = "198.51.100.0/31"
     }
 
 
+def test_ipv6_is_given_and_left_out_as_the_file_says(described):
+    lab = described("""
+[host.client]
+addresses6 = ["", "2001:db8::9/120"]
+[host.server]
+[router.r1]
+[[link]]
+between = ["client", "r1"]
+network = "192.0.2.0/24"
+[[link]]
+between = ["r1", "client"]
+name = "second"
+[[link]]
+between = ["server", "r1"]
+network6 = "2001:db8:1::/127"
+[[link]]
+between = ["r1", "server"]
+name = "small"
+mtu = 1279
+[[link]]
+between = ["r1", "server"]
+network6 = "none"
+[[link]]
+between = ["r1", "server"]
+name = "least"
+mtu = 1280
+""")
+    assert {link.name: [end.address6 for end in link.ends] for link in lab.links} == {
+        "client-r1": ["fd09:6::2/64", "fd09:6::1/64"],  # the first number that no other link has
+        "second": ["2001:db8::1/120", "2001:db8::9/120"],
+        "server-r1": ["2001:db8:1::1/127", "2001:db8:1::/127"],
+        "small": ["", ""],
+        "r1-server": ["", ""],
+        "least": ["fd09:5::1/64", "fd09:5::2/64"],
+    }
+    assert lab.address6("server") == "2001:db8:1::1"
+    assert ("fd09:5::/64", "2001:db8:1::") not in lab.hosts[1].routes, "it is on this link"
+    lab = described(two(lab="ipv6 = false"))
+    assert {end.address6 for link in lab.links for end in link.ends} == {""}
+    assert [host.routes for host in lab.hosts] == [(("default", "10.9.1.1"),), (("default", "10.9.2.1"),)]
+    assert lab.address6("server") == ""
+
+
 def test_names_of_interfaces_fit_linux(described):
     long = [f"a-host-with-a-long-name-{number}" for number in (1, 2)]
     lab = Topology.from_options([*long, "lo", "list"])
@@ -182,7 +243,13 @@ def test_names_of_interfaces_fit_linux(described):
 
 def test_given_routes_come_first_and_replace(described):
     lab = described(two('routes = ["198.51.100.0/24 via 10.9.1.9", "default via 10.9.1.8"]'))
-    assert lab.hosts[0].routes == (("198.51.100.0/24", "10.9.1.9"), ("default", "10.9.1.8"))
+    assert lab.hosts[0].routes == (
+        *(("198.51.100.0/24", "10.9.1.9"), ("default", "10.9.1.8"), ("default", "fd09:1::1")),
+    )
+    lab = described(two('routes = ["2001:db8::/32 via fd09:1::9", "default via fd09:1::8"]'))
+    assert lab.hosts[0].routes == (
+        *(("2001:db8::/32", "fd09:1::9"), ("default", "fd09:1::8"), ("default", "10.9.1.1")),
+    )
 
 
 def test_a_host_between_two_routers_takes_the_nearer(described):
@@ -200,7 +267,7 @@ between = ["r1", "r2"]
 [[link]]
 between = ["r2", "far"]
 """)
-    assert lab.hosts[0].routes == (("default", "10.9.1.1"), ("10.9.4.0/24", "10.9.2.1"))
+    assert lab.hosts[0].routes == both(("default", "10.9.1.1"), ("10.9.4.0/24", "10.9.2.1"))
 
 
 @pytest.mark.parametrize(
@@ -211,7 +278,8 @@ between = ["r2", "far"]
         ("[host.a]", "a lab needs a router; write [router.NAME]"),
         ("[hosts.a]", "there is no key hosts; there are: lab, host, router, link"),
         ("[link]\nbetween = []", "link is not a list of tables: write [[link]], and a line for each key"),
-        (two("speed = 3"), "there is no key host.client.speed; there are: addresses, routes, env, command, directory"),
+        (two("speed = 3"),
+         "there is no key host.client.speed; there are: addresses, addresses6, routes, env, command, directory"),
         (two("command = 3"), "host.client.command must be a text in quotes, not 3"),
         (two("env = { A = 1 }"), "host.client.env.A must be a text in quotes, not 1"),
         (two('env = { "A;B" = "1" }'),
@@ -219,10 +287,11 @@ between = ["r2", "far"]
         (two('env = { A = "\\u0000" }'), "host.client.env.A contains NUL, which no program can be given"),
         (two('command = "a\\u0000b"'), "host.client.command contains NUL, which no program can be given"),
         ("link = [1]", "link is not a list of tables: write [[link]], and a line for each key"),
-        (two(routers='command = "x"'), "there is no key router.r1.command; there are: addresses, routes"),
-        (two(lab="speed = 1"), "there is no key lab.speed; there are: seed, internet"),
+        (two(routers='command = "x"'), "there is no key router.r1.command; there are: addresses, addresses6, routes"),
+        (two(lab="speed = 1"), "there is no key lab.speed; there are: seed, internet, ipv6"),
         (two(lab="seed = -1"), "lab.seed is -1; it must be from 0 to 4294967295"),
-        (two(links="loss = 1"), "there is no key link 1: loss; there are: between, guest, impair, mtu, network, name"),
+        (two(links="loss = 1"),
+         "there is no key link 1: loss; there are: between, guest, impair, mtu, network, network6, name"),
         (two(links="mtu = 20"), "link 1: '20' is not a number from 68 to 65520; mtu is in octets"),
         (two().replace('"client", "r1"', '"client"'), "link 1: between must name two or more hosts and routers"),
         (two().replace('"client", "r1"', '"klient", "r1"'),
@@ -268,6 +337,30 @@ between = ["r2", "far"]
         (two().replace('"client", "r1"', '"client", "r1", "server"').replace('"server", "r1"]', '"server", "r1"]\n')
          .replace('"server"]', '"server"]\nnetwork = "10.1.0.0/30"'),
          "the network 10.1.0.0/30 of link 'segment' has too few addresses for 3 ends"),
+        (two(links='network6 = "fe80::/64"'),
+         "network6 of link 'client-r1': 'fe80::/64' is not a network of two or more hosts, such as fd01::/64"),
+        (two(links='network6 = "10.1.0.0/24"'),
+         "network6 of link 'client-r1': '10.1.0.0/24' is not a network of two or more hosts, such as fd01::/64"),
+        (two(links='network6 = "fd01::/128"'),
+         "network6 of link 'client-r1': 'fd01::/128' is not a network of two or more hosts, such as fd01::/64"),
+        (two(links='network6 = "fd01::/64"\nmtu = 1000'),
+         "fd01::/64 is for link 'client-r1', which has no IPv6, since its mtu is below 1280"),
+        (two('addresses6 = ["fd01::2/64"]', links='network6 = "none"'),
+         "fd01::2/64 is for link 'client-r1', which has no IPv6"),
+        (two('addresses6 = ["10.1.0.2/24"]'),
+         "addresses6 of 'client': '10.1.0.2/24' is not an IPv6 address; addresses is for IPv4"),
+        (two('addresses = ["fd01::2/64"]'),
+         "addresses of 'client': 'fd01::2/64' is not an IPv4 address; addresses6 is for IPv6"),
+        (two('addresses6 = ["fe80::2/64"]'),
+         "addresses6 of 'client': fe80::2/64 is not an address that hosts of other links can reach"),
+        (two('addresses6 = ["fd01::2"]'),
+         "addresses6 of 'client': 'fd01::2' is not ADDRESS/PREFIXLENGTH, such as fd09:1::2/64"),
+        (two('addresses6 = ["fd01::2/64", "fd02::2/64"]'),
+         "'client' has 2 addresses6 and 1 links; each link takes one"),
+        (two('routes = ["default via fe80::1"]'), "routes of 'client': the gateway fe80::1 is on none of its links"),
+        (two('routes = ["10.5.0.0/24 via fd09:1::1"]'),
+         "routes of 'client': 10.5.0.0/24 and its gateway are of different families"),
+        (two('routes = ["default via fd09:1::1", "::/0 via fd09:1::9"]'), "routes of 'client': default is given twice"),
         (two(links='network = "224.0.0.0/24"'),
          "network of link 'client-r1': '224.0.0.0/24' is not a network of two or more hosts, such as 10.1.0.0/24"),
         (two('routes = ["198.51.100.0/24"]'),
