@@ -2,7 +2,7 @@
 
 stdio_relay.py moves the octets.
 
-Status 0: success; 1: no connection, or it failed.
+Status 0: success; 1: no connection, or it failed; 2: the option is one of another netcat.
 """
 
 from __future__ import annotations
@@ -10,15 +10,20 @@ from __future__ import annotations
 import math
 import os
 import select
+import socket
 import sys
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import click
 
 from schemefs.errors import StartError
 from schemefs.net.addresses import packed, parse_number, parse_seconds
-from schemefs.tools.exit_status import Tool, fail, fail_with, show
+from schemefs.tools.address_family import addresses, family_options
+from schemefs.tools.exit_status import fail, fail_with, show
 from schemefs.tools.find_mount import conversation_of, failure, mount_option
+from schemefs.tools.model_options import Model, ModelTool, options_of
 from schemefs.tools.stdio_relay import CHUNK, DATAGRAM, Ends, StdioRelay
 
 EXAMPLES = """
@@ -35,7 +40,19 @@ Examples:
 """
 
 
-@click.command(cls=Tool, epilog=EXAMPLES)
+_OTHERS: Final = Model(
+    options_of("nc", "-b -C -D -F -I -i -M -m -O -P -r -S -T -t -U -V -W -X -x -Z")
+    | options_of(
+        "ncat",
+        "-e -g -G --exec --sh-exec --lua-exec --ssl --ssl-verify --ssl-cert --ssl-key --proxy --proxy-type "
+        "--proxy-auth --broker --chat --allow --deny --max-conns --output --hex-dump --append-output --crlf "
+        "--telnet --unixsock --sctp",
+    )
+)
+"""Options of OpenBSD's nc and of ncat that do not concern the tree."""
+
+
+@click.command(cls=ModelTool, model=_OTHERS, epilog=EXAMPLES)
 @click.argument("words", metavar="HOST PORT | -l [HOST] PORT", nargs=-1)
 @click.option("-l", "listen", is_flag=True, help="Wait for a peer on PORT.")
 @click.option("-k", "keep", is_flag=True, help="With -l: accept one peer after another; stdin is not read.")
@@ -50,6 +67,7 @@ Examples:
     "-z", "probe", is_flag=True, help="Only test whether HOST accepts a connection; PORT may be a range, 20-25."
 )
 @click.option("-v", "verbose", is_flag=True, help="Say on standard error with which peer there is a connection.")
+@click.option("-d", "unread", is_flag=True, help="Do not read stdin.")
 @click.option("-N", "shuts", is_flag=True, help="Send a FIN at the end of stdin: the peer reads end of file.")
 @click.option(
     "-q", "quit_after", type=float, default=-1.0, metavar="SECONDS", help="With -N: end so long after the end of stdin."
@@ -62,10 +80,12 @@ Examples:
     default="0",
     help="Time limit to connect, and without data in either direction.",
 )
+@family_options
 @mount_option
 def command(
     tree: Path,
     words: tuple[str, ...],
+    family: int | None,
     *,
     listen: bool,
     keep: bool,
@@ -76,6 +96,7 @@ def command(
     tls: bool,
     probe: bool,
     verbose: bool,
+    unread: bool,
     shuts: bool,
     quit_after: float,
     wait: float,
@@ -89,35 +110,36 @@ def command(
     ends = Ends(wait or math.inf, math.inf if quit_after < 0 else quit_after, shuts or quit_after >= 0)
     scheme = "udp" if udp else "tls" if tls else "tcp"
     if listen:
-        local = _listened(words, source, port)
+        local = _listened(tree, words, source, port, family)
         local += ",listen" if udp or not local.startswith(":") else ""
-        Listener(tree, f"{scheme}/{local}", ends, is_verbose=verbose).serve(keep=keep)
+        Listener(tree, f"{scheme}/{local}", ends, is_verbose=verbose).serve(keep=keep, writes=not unread)
         return
     if len(words) != 2:
         fail(1, "nc needs HOST PORT to connect, or -l PORT to listen")
-    if numeric and packed(words[0]) is None:
-        fail(1, f"{words[0]!r} is not an address; -n looks up no names")
+    host = words[0]
+    if numeric and packed(host) is None:
+        fail(1, f"{host!r} is not an address; -n looks up no names")
     options = f",timeout={wait:.6f}" if wait and not udp else ""
     options += f",from={_host(source)}:{port or 0}" if source or port else ""
-    paths = [f"{scheme}/{_host(words[0])}:{number}" for number in _ports(words[1], are_probed=probe)]
+    options += f",sni={host}" if tls and family and packed(host) is None else ""
+    peer = Peer(tree, scheme, host, tuple(addresses(tree, host, family, status=1)), options)
+    ports = _ports(words[1], are_probed=probe)
     if probe:
-        accepted = [_probe(tree, path, options, verbose=verbose, alone=len(paths) == 1) for path in paths]
+        accepted = [peer.probe(number, is_verbose=verbose, is_only=len(ports) == 1) for number in ports]
         sys.exit(os.EX_OK if any(accepted) else 1)
-    try:
-        descriptor = os.open(tree / f"{paths[0]}{options}", os.O_RDWR)
-    except OSError as error:
-        fail_with(1, tree, paths[0], error)
+    path, descriptor = peer.connect(ports[0])
     if verbose:
-        show(f"connected with {_remote(tree, descriptor)}", error=True)
-    _join(tree, paths[0], descriptor, writes=True, ends=ends)
+        show(peer.connected(descriptor), error=True)
+    _join(tree, path, descriptor, writes=not unread, ends=ends)
 
 
-def _listened(words: tuple[str, ...], source: str, port: str) -> str:
+def _listened(tree: Path, words: tuple[str, ...], source: str, port: str, family: int | None) -> str:
     """Return the local address of `-l [HOST] PORT`, `-l -p PORT`, `-s ADDRESS`."""
     given = [*words, port] if port else list(words)
     if not 1 <= len(given) <= 2 or (source and len(given) == 2):
         fail(1, "nc needs HOST PORT to connect, or -l PORT to listen")
-    return f"{_host(source or (given[0] if len(given) == 2 else ''))}:{given[-1]}"
+    host = source or (given[0] if len(given) == 2 else "")
+    return f"{_host(addresses(tree, host, family, status=1)[0] if host else '')}:{given[-1]}"
 
 
 def _ports(text: str, *, are_probed: bool) -> list[str]:
@@ -128,27 +150,62 @@ def _ports(text: str, *, are_probed: bool) -> list[str]:
     if not are_probed:
         fail(1, f"{text!r} is a range of ports, which only -z takes")
     try:
-        return list(map(str, range(parse_number(low, 1, 65535), parse_number(high, 1, 65535) + 1)))
+        first, last = sorted((parse_number(low, 1, 65535), parse_number(high, 1, 65535)))
     except ValueError as error:
-        return fail(1, str(error))
+        fail(1, str(error))
+    return list(map(str, range(first, last + 1)))
 
 
-def _probe(tree: Path, path: str, options: str, *, verbose: bool, alone: bool) -> bool:
-    """Return whether the peer accepts a connection; of UDP, whether a datagram meets no closed port."""
-    try:
-        descriptor = os.open(tree / f"{path}{options}", os.O_RDWR)
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """The host to connect to."""
+
+    tree: Path
+    scheme: str
+    host: str  # as given
+    addresses: tuple[str, ...]  # what to open for it, one after another
+    options: str
+
+    def connect(self, port: str) -> tuple[str, int]:
+        """Return the path that connects, and its descriptor. StartError: none does; the reason is the last one's."""
+        failed = StartError(f"{self.host} has no address")
+        for address in self.addresses:
+            path = f"{self.scheme}/{_host(address)}:{port}"
+            try:
+                return path, os.open(self.tree / f"{path}{self.options}", os.O_RDWR)
+            except OSError as error:
+                failed = failure(self.tree, path, error)
+        raise failed
+
+    def connected(self, descriptor: int) -> str:
+        """Return OpenBSD's sentence about a connection."""
+        address, number = _ends(_remote(self.tree, descriptor))
+        host = self.host if self.host == address else f"{self.host} ({address})"
+        protocol = "udp" if self.scheme == "udp" else "tcp"
         try:
-            if path.startswith("udp/"):
-                _probe_by_datagram(descriptor)
-            if verbose:
-                show(f"{path}: {_remote(tree, descriptor)} answers", error=True)
-        finally:
-            os.close(descriptor)
-    except OSError as error:
-        if verbose or alone:
-            show(f"schemefs: {failure(tree, path, error)}", error=True)
-        return False
-    return True
+            service = socket.getservbyport(int(number), protocol)
+        except OSError:
+            service = "*"
+        return f"Connection to {host} {number} port [{protocol}/{service}] succeeded!"
+
+    def probe(self, port: str, *, is_verbose: bool, is_only: bool) -> bool:
+        """Return whether it accepts a connection; of UDP, whether a datagram meets no closed port."""
+        path = f"{self.scheme}/{_host(self.host)}:{port}"
+        try:
+            path, descriptor = self.connect(port)
+            try:
+                if self.scheme == "udp":
+                    _probe_by_datagram(descriptor)
+                if is_verbose:
+                    show(self.connected(descriptor), error=True)
+            finally:
+                os.close(descriptor)
+        except (StartError, OSError) as error:
+            if is_verbose or is_only:
+                reason = error if isinstance(error, StartError) else failure(self.tree, path, error)
+                show(f"schemefs: {reason}", error=True)
+            return False
+        return True
 
 
 def _probe_by_datagram(descriptor: int) -> None:
@@ -162,6 +219,12 @@ def _probe_by_datagram(descriptor: int) -> None:
 
 def _remote(tree: Path, descriptor: int) -> str:
     return (tree / conversation_of(descriptor) / "remote").read_text().strip()
+
+
+def _ends(text: str) -> tuple[str, str]:
+    """Return address and port of `ADDRESS:PORT`."""
+    address, _, port = text.rpartition(":")
+    return address.strip("[]"), port
 
 
 def _host(text: str) -> str:
@@ -182,15 +245,16 @@ class Listener:
         except OSError as error:
             fail_with(1, tree, path, error)
 
-    def serve(self, *, keep: bool) -> None:
+    def serve(self, *, keep: bool, writes: bool) -> None:
         """Relay with the first peer, or with *keep* with every peer; their failures then end no more than theirs."""
-        self._say(f"listening on {(self._tree / conversation_of(self._descriptor) / 'local').read_text().strip()}")
+        local = (self._tree / conversation_of(self._descriptor) / "local").read_text().strip()
+        self._say(f"Listening on {' '.join(_ends(local))}")
         while True:
             descriptor = self._accepted()
-            self._say(f"connected with {_remote(self._tree, descriptor)}")
+            self._say(f"Connection received on {' '.join(_ends(_remote(self._tree, descriptor)))}")
             if not keep:
                 os.close(self._descriptor)  # further peers are refused
-                _join(self._tree, self._path, descriptor, writes=True, ends=self._ends)
+                _join(self._tree, self._path, descriptor, writes=writes, ends=self._ends)
                 return
             try:
                 _join(self._tree, self._path, descriptor, writes=False, ends=self._ends)

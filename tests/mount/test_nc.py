@@ -134,17 +134,17 @@ def test_nc_quits_after_the_end_of_stdin(tools: Tools) -> None:
 def test_nc_names_the_peer_on_request(tools: Tools) -> None:
     server = tools.start("nc", "-v", "-l", "-p", "5000")
     assert server.stderr is not None
-    assert server.stderr.readline() == b"listening on *:5000\n"
+    assert server.stderr.readline() == b"Listening on * 5000\n"
     said = tools.run("nc", "-v", "-N", "-n", "-p", "5001", "127.0.0.1", "5000")
-    assert said == "connected with 127.0.0.1:5000\n"
-    assert server.communicate(timeout=10)[1] == b"connected with 127.0.0.1:5001\n"
+    assert said == "Connection to 127.0.0.1 5000 port [tcp/*] succeeded!\n"
+    assert server.communicate(timeout=10)[1] == b"Connection received on 127.0.0.1 5001\n"
     assert server.returncode == 0
 
 
 def test_nc_listens_on_one_address(tools: Tools) -> None:
     server = tools.start("nc", "-v", "-l", "127.0.0.1", "5000")
     assert server.stderr is not None
-    assert server.stderr.readline() == b"listening on 127.0.0.1:5000\n"
+    assert server.stderr.readline() == b"Listening on 127.0.0.1 5000\n"
     for words in (["-l"], ["-l", "-s", "127.0.0.1", "127.0.0.1", "5000"], ["-l", "a", "b", "c"]):
         assert "-l PORT to listen" in tools.run("nc", *words, status=1)
 
@@ -152,11 +152,11 @@ def test_nc_listens_on_one_address(tools: Tools) -> None:
 def test_nc_probes_a_range_of_ports(tools: Tools) -> None:
     listeners = [os.open(tools.path / f"tcp/:{port}", os.O_RDWR) for port in (5001, 5003)]
     said = tools.run("nc", "-v", "-z", "127.0.0.1", "5000-5003").splitlines()
-    assert [line for line in said if line.endswith("answers")] == [
-        f"tcp/127.0.0.1:{port}: 127.0.0.1:{port} answers" for port in (5001, 5003)
+    assert [line for line in said if "succeeded" in line] == [
+        f"Connection to 127.0.0.1 {port} port [tcp/*] succeeded!" for port in (5001, 5003)
     ]
     assert sum("Connection refused" in line for line in said) == 2
-    assert tools.run("nc", "-z", "127.0.0.1", "5000-5003") == ""
+    assert tools.run("nc", "-z", "127.0.0.1", "5003-5000") == ""
     for listener in listeners:
         os.close(listener)
     assert tools.run("nc", "-z", "127.0.0.1", "5000-5003", status=1) == ""
@@ -255,3 +255,59 @@ def test_nc_sees_whether_somebody_is_there(tools: Tools) -> None:
     tools.start("nc", "-k", "-l", "5000")
     tools.listens("tcp")
     assert tools.run("nc", "-z", "127.0.0.1", "5000") == ""
+
+
+def test_nc_uses_one_family_on_request(tools: Tools) -> None:
+    (tools.path / "netcfg/resolv/hosts").write_text("::1 both\n127.0.0.1 both\n")
+    server = tools.start("nc", "-v", "-k", "-l", "5000")
+    assert server.stderr is not None
+    server.stderr.readline()
+    for option, address in (("-4", "127.0.0.1"), ("-6", "::1")):
+        sentence = f"Connection to both ({address}) 5000 port [tcp/*] succeeded!\n"
+        assert tools.run("nc", option, "-v", "-z", "both", "5000") == sentence
+        assert server.stderr.readline().startswith(f"Connection received on {address} ".encode())
+    assert "::1 is no address of IPv4" in tools.run("nc", "-4", "::1", "5000", status=1)
+    second = tools.start("nc", "-6", "-v", "-l", "both", "5001")
+    assert second.stderr is not None
+    assert second.stderr.readline() == b"Listening on ::1 5001\n"
+
+
+def test_nc_that_does_not_read_stdin_sends_nothing(tools: Tools) -> None:
+    tools.start("serve", ":5000", "--", sys.executable, "-c", IMPATIENT.replace("sys.stdin.buffer.readline()", "0"))
+    tools.listens("tcp")
+    assert tools.run("nc", "-d", "-N", "127.0.0.1", "5000", octets=b"text\n") == "answer\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        ("-e cat 10.0.2.2 9", "-e is an option of ncat itself: schemefs run --mount {} -- ncat -e cat 10.0.2.2 9"),
+        ("-vX connect h 9", "-X is an option of nc itself: schemefs run --mount {} -- nc -vX connect h 9"),
+        ("--proxy=a:1 h 9", "--proxy is an option of ncat itself: schemefs run --mount {} -- ncat --proxy=a:1 h 9"),
+    ],
+)
+def test_what_belongs_to_another_netcat_is_refused_with_its_line(shared: Tools, words: str, line: str) -> None:
+    assert shared.run("nc", *words.split(), status=2) == f"schemefs: {line.format(shared.path)}\n"
+
+
+@pytest.mark.needs("nc.openbsd", "root")
+def test_nc_says_what_openbsds_nc_says(tools: Tools) -> None:
+    """The same words on lo of a mount and on lo of a namespace: what each prints, and its exit status."""
+    script = """
+        $NC -v -l $HERE 5001 >$T/$NAME.got 2>$T/$NAME.server </dev/null &
+        until grep -q Listening $T/$NAME.server; do sleep 0.05; done
+        { echo hello | $NC -v -N 127.0.0.1 5001; echo $?; wait $!; echo $?; cat $T/$NAME.got
+        $NC -z 127.0.0.1 5002-5004; echo $?; $NC -6 127.0.0.1 9; echo $?; $NC -n localhost 9; echo $?
+        $NC 127.0.0.1; echo $?; } 2>$T/$NAME.err
+        sed -i 's/ 127.0.0.1 [0-9]*$/ PEER/; s/ localhost [0-9]*$/ PEER/' $T/$NAME.server
+        cat $T/$NAME.server; grep succeeded $T/$NAME.err
+    """
+    ours = tools.shell(f"T=$(mktemp -d); NAME=ours; HERE=127.0.0.1; NC='schemefs nc'; {script}; rm -r $T")
+    theirs = tools.shell(
+        "T=$(mktemp -d); NAME=theirs; HERE=127.0.0.1; NC=nc.openbsd; export T NAME HERE NC; "
+        "unshare -n sh -c 'ip link set lo up; . $T/script' ; rm -r $T".replace(
+            "export", f"cat >$T/script <<'E'\n{script}\nE\nexport"
+        )
+    )
+    assert ours.stdout == theirs.stdout
+    assert "hello" in ours.stdout
