@@ -18,6 +18,8 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+from schemefs import timers
+from schemefs.variant import COMPILED, PLAIN, variant
 from tests.support.families import FAMILIES, Family, of_test
 
 # The same examples at every run, so that a change makes it fail and not chance; --full looks for new ones.
@@ -25,15 +27,20 @@ hypothesis.settings.register_profile("quick", deadline=None, max_examples=60, de
 hypothesis.settings.register_profile("full", deadline=None, max_examples=2000)
 
 LACKS = "this machine: "
+SOURCE = Path(__file__).parents[1] / "setup.py"
 LOOKED_AT = {"root", "readable", "userns", "fuse", "tap"}  # what is no program
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--full", action="store_true", help="also bulk, floods, soaks and thousands of seeds")
+    parser.addoption("--compiled", action="store_true", help="with the compiled core: ./dev test --compiled")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     hypothesis.settings.load_profile("full" if config.getoption("--full") else "quick")
+    wanted = COMPILED if config.getoption("--compiled") else PLAIN
+    if variant() != wanted:
+        raise pytest.UsageError(f"the core should be {wanted}, but {timers.__file__} was imported")
     # Where schemefs is installed its entry point has done this already.
     if not config.pluginmanager.hasplugin("schemefs"):
         from schemefs.testing import plugin
@@ -62,9 +69,17 @@ def family(request: pytest.FixtureRequest) -> Family:
     return chosen
 
 
+def pytest_report_header(config: pytest.Config) -> str:
+    return f"core: {variant()}"
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     if item.get_closest_marker("full") and not item.config.getoption("--full"):
         pytest.skip("part of --full")
+    if item.get_closest_marker("plain") and variant() == COMPILED:
+        pytest.skip("for the core as plain Python")
+    if item.get_closest_marker("source") and not os.path.exists(SOURCE):
+        pytest.skip("about the checkout, which is not here")
     required = set(filter(None, os.environ.get("REQUIRE", "").split(",")))
     for marker in item.iter_markers("needs"):
         for what in marker.args:

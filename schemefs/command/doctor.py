@@ -16,6 +16,7 @@ from schemefs.command import default_driver, mountpoint
 from schemefs.driver import Finding
 from schemefs.errors import StartError
 from schemefs.fs import mountinfo
+from schemefs.variant import COMPILED, variant
 
 _CAP_SYS_ADMIN: Final = 21  # linux/capability.h
 KERNEL: Final = (5, 11)  # the first with pidfds for select, FUSE's poll and stream files
@@ -28,6 +29,7 @@ def examine() -> Iterator[Finding]:
     yield _fusermount()
     yield _privilege()
     yield _libfuse_hooks()
+    yield _core()
     yield _others()
     yield from _plugins()
     yield from _mounts()
@@ -94,6 +96,13 @@ def _libfuse_hooks() -> Finding:
         fix = "reinstall with a C compiler and libfuse3-dev; unset LD_PRELOAD"
         return Finding("libfuse hooks", f"can't be loaded: {error}", fix=fix, good=False)
     return Finding("libfuse hooks", "are loaded: blocked calls can be interrupted")
+
+
+def _core() -> Finding:
+    if variant() == COMPILED:
+        return Finding("core", "is compiled")
+    fix = "reinstall with a C compiler, not as editable, without SCHEMEFS_PURE; the output of pip -v has the reason"
+    return Finding("core", "runs as plain Python: all works, slower", fix=fix)
 
 
 def _others() -> Finding:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from schemefs.net.addresses import host_port_text
 from schemes.ip import wire
-from schemes.ip.forwarding import Forwarder
+from schemes.ip.forwarding import Ipv4Forwarder
 from schemes.ip.seen_segments import SeenSegments
 from schemes.ip.v6.ipv6_forwarder import Ipv6Forwarder
 
@@ -112,12 +112,13 @@ class ForwardedFlow:
 class ForwardedFlows:
     """The connections in the order in which they began."""
 
-    __slots__ = ("_by_key", "_flows", "not_kept")
+    __slots__ = ("_by_key", "_flows", "most", "not_kept")
 
     def __init__(self) -> None:
         self._flows: list[ForwardedFlow] = []
         self._by_key: dict[bytes, tuple[ForwardedFlow, SeenSegments, bool]] = {}  # addresses and ports of a segment
-        self.not_kept = 0  # segments of connections beyond MOST_FLOWS
+        self.most = MOST_FLOWS
+        self.not_kept = 0  # segments of connections beyond `most`
 
     def __iter__(self) -> Iterator[str]:
         """Yield a line for each."""
@@ -164,7 +165,7 @@ class ForwardedFlows:
         """Count a segment that is not simply the next."""
         found = self._by_key.get(key)
         if found is None or (flags & _EVENTS == _SYN and not flags & _ACK and found[0].has_ended):
-            if len(self._flows) >= MOST_FLOWS:
+            if len(self._flows) >= self.most:
                 self.not_kept += 1
                 return
             found = self._begin(key, flags, now)
@@ -197,7 +198,7 @@ def _end(key: bytes) -> str:
     return host_port_text(key[: len(key) // 2 - 2], int.from_bytes(key[-4:-2], "big"))
 
 
-class ObservedForwarder(Forwarder):
+class ObservedIpv4Forwarder(Ipv4Forwarder):
     """A forwarder that shows each datagram to *flows* first."""
 
     __slots__ = ("_flows",)
@@ -223,7 +224,7 @@ class ObservedIpv6Forwarder(Ipv6Forwarder):
         super().__init__(network)
         self._flows = flows
 
-    def forward(  # type: ignore[override]
+    def forward(
         self, datagram: memoryview, source: bytes, destination: bytes, offload: Offload, now: float, *, to_group: bool
     ) -> None:
         """Count the segment in its connection, then forward."""

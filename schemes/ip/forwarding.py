@@ -10,7 +10,7 @@ link takes it or finishes it. The size of its segments is compared with the MTU.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from schemefs.net.addresses import ANY_V4
 from schemefs.net.buffer import total_length
@@ -30,15 +30,23 @@ _LINK_LOCAL: Final = bytes((169, 254))  # RFC 3927 §2.7: never forwarded
 _CAPACITY: Final = 1024  # cached next hops; all are forgotten when the network changes
 
 
-class _NextHop(NamedTuple):
-    interface: IpInterface
-    address: bytes  # packed, of the gateway or the destination
-    link_header: bytes  # empty: the link has none, or the hardware address is unknown
-    resolved: bool  # whether datagrams can go to the link now
+class _NextHop:
+    __slots__ = (
+        "address",  # packed, of the gateway or the destination
+        "interface",
+        "link_header",  # empty: the link has none, or the hardware address is unknown
+        "resolved",  # whether datagrams can go to the link now
+    )
+
+    def __init__(self, interface: IpInterface, address: bytes, link_header: bytes, *, resolved: bool) -> None:
+        self.interface = interface
+        self.address = address
+        self.link_header = link_header
+        self.resolved = resolved
 
 
 class Forwarder:
-    """Forwards received datagrams once `enabled`. Never raises because of received octets."""
+    """What both families do alike. Ipv4Forwarder and Ipv6Forwarder add `forward`, which differs in its arguments."""
 
     __slots__ = (
         "_counters",
@@ -54,29 +62,6 @@ class Forwarder:
         self._counters = network.counters
         self._next_hops: dict[bytes, _NextHop] = {}
         self._generation = -1
-
-    def forward(
-        self, datagram: memoryview, header_length: int, offload: Offload, now: float, *, to_group: bool
-    ) -> None:
-        """Forward *datagram*, borrowed for the call; the offsets of *offload* count from its first octet."""
-        self._counters.in_forwarded += 1
-        source, destination = bytes(datagram[12:16]), bytes(datagram[16:20])
-        if to_group or not _is_forwardable(source, destination):  # RFC 1812 §5.3.4, §5.3.7
-            return self._counters.drop("not_forwardable", datagram)
-        if header_length > wire.HEADER_LENGTH:
-            options = datagram[wire.HEADER_LENGTH : header_length]
-            if not wire.options_sound(options):
-                return self._counters.drop("bad_options", datagram)
-            if wire.has_source_route(options):
-                return self._counters.drop("source_route", datagram)
-        if datagram[8] <= 1:
-            self._report(ErrorReason.HOP_LIMIT_EXCEEDED, datagram, offload, now)
-            return self._counters.drop("hop_limit_exceeded", datagram)
-        next_hop = self._find_next_hop(destination, now)
-        if next_hop is None:
-            self._report(ErrorReason.NO_ROUTE, datagram, offload, now)
-            return self._counters.drop("no_route", datagram)
-        return self._send_on(datagram, offload, next_hop, now)
 
     def reroute(self, queued: Queued, unreachable: bytes, now: float) -> bool:
         """Send a datagram that waited for the neighbor *unreachable* by another route.
@@ -95,32 +80,6 @@ class Forwarder:
         next_hop = self._find_next_hop(destination, now)
         return next_hop is not None and self._send(queued, next_hop, now)
 
-    def _send_on(self, datagram: memoryview, offload: Offload, next_hop: _NextHop, now: float) -> None:
-        mtu = next_hop.interface.mtu
-        is_super = bool(offload.gso_type)
-        fits = (offload.header_length + offload.gso_size if is_super else len(datagram)) <= mtu
-        if not fits and datagram[6] << 8 & wire.DONT_FRAGMENT:
-            self._counters.fragmentation_failures += 1
-            self._report(ErrorReason.TOO_BIG, datagram, offload, now, mtu=mtu)
-            return self._counters.drop("larger_than_mtu", datagram)
-        self._counters.used_forwarded += 1  # what the outgoing link or queue drops is counted there
-        copy = bytearray(datagram)
-        _decrement_hop_limit(copy)
-        # A checksum that the device has checked needs no work. The device that cuts a segment needs no ECN support.
-        left = offload._replace(gso_type=offload.gso_type & ~GSO_ECN) if offload.flags & NEEDS_CHECKSUM else NO_OFFLOAD
-        if fits:
-            if self._send(Queued((copy,), left, copy[9]), next_hop, now):
-                self._counters.out_forwarded += 1
-            return None
-        for whole in split((copy,), left, 0):
-            pieces = list(fragments(whole, mtu))
-            self._counters.fragments_created += len(pieces)
-            sent = [self._send(Queued((piece,), NO_OFFLOAD, piece[9]), next_hop, now) for piece in pieces]
-            if all(sent):
-                self._counters.fragmentation_oks += 1
-                self._counters.out_forwarded += 1
-        return None
-
     def _find_next_hop(self, destination: bytes, now: float) -> _NextHop | None:
         network = self._network
         if self._generation != network.generation or len(self._next_hops) >= _CAPACITY:
@@ -135,7 +94,7 @@ class Forwarder:
         interface = network.interfaces[route.interface]
         address = route.via or destination
         header = self._header_for(interface, destination, address, now) if interface.has_link_header else b""
-        found = _NextHop(interface, address, header, bool(header) or not interface.has_link_header)
+        found = _NextHop(interface, address, header, resolved=bool(header) or not interface.has_link_header)
         if found.resolved and self._generation == network.generation:
             self._next_hops[destination] = found
         return found
@@ -176,6 +135,61 @@ class Forwarder:
         if offload.flags & NEEDS_CHECKSUM:
             quoted = next(split((datagram,), offload, 0))
         self._network.reporter.report_error(reason, memoryview(quoted), now, mtu=mtu)
+
+
+class Ipv4Forwarder(Forwarder):
+    """Forwards received datagrams once `enabled`. Never raises because of received octets."""
+
+    __slots__ = ()
+
+    def forward(
+        self, datagram: memoryview, header_length: int, offload: Offload, now: float, *, to_group: bool
+    ) -> None:
+        """Forward *datagram*, borrowed for the call; the offsets of *offload* count from its first octet."""
+        self._counters.in_forwarded += 1
+        source, destination = bytes(datagram[12:16]), bytes(datagram[16:20])
+        if to_group or not _is_forwardable(source, destination):  # RFC 1812 §5.3.4, §5.3.7
+            return self._counters.drop("not_forwardable", datagram)
+        if header_length > wire.HEADER_LENGTH:
+            options = datagram[wire.HEADER_LENGTH : header_length]
+            if not wire.options_sound(options):
+                return self._counters.drop("bad_options", datagram)
+            if wire.has_source_route(options):
+                return self._counters.drop("source_route", datagram)
+        if datagram[8] <= 1:
+            self._report(ErrorReason.HOP_LIMIT_EXCEEDED, datagram, offload, now)
+            return self._counters.drop("hop_limit_exceeded", datagram)
+        next_hop = self._find_next_hop(destination, now)
+        if next_hop is None:
+            self._report(ErrorReason.NO_ROUTE, datagram, offload, now)
+            return self._counters.drop("no_route", datagram)
+        return self._send_on(datagram, offload, next_hop, now)
+
+    def _send_on(self, datagram: memoryview, offload: Offload, next_hop: _NextHop, now: float) -> None:
+        mtu = next_hop.interface.mtu
+        is_super = bool(offload.gso_type)
+        fits = (offload.header_length + offload.gso_size if is_super else len(datagram)) <= mtu
+        if not fits and datagram[6] << 8 & wire.DONT_FRAGMENT:
+            self._counters.fragmentation_failures += 1
+            self._report(ErrorReason.TOO_BIG, datagram, offload, now, mtu=mtu)
+            return self._counters.drop("larger_than_mtu", datagram)
+        self._counters.used_forwarded += 1  # what the outgoing link or queue drops is counted there
+        copy = bytearray(datagram)
+        _decrement_hop_limit(copy)
+        # A checksum that the device has checked needs no work. The device that cuts a segment needs no ECN support.
+        left = offload._replace(gso_type=offload.gso_type & ~GSO_ECN) if offload.flags & NEEDS_CHECKSUM else NO_OFFLOAD
+        if fits:
+            if self._send(Queued((copy,), left, copy[9]), next_hop, now):
+                self._counters.out_forwarded += 1
+            return None
+        for whole in split((copy,), left, 0):
+            pieces = list(fragments(whole, mtu))
+            self._counters.fragments_created += len(pieces)
+            sent = [self._send(Queued((piece,), NO_OFFLOAD, piece[9]), next_hop, now) for piece in pieces]
+            if all(sent):
+                self._counters.fragmentation_oks += 1
+                self._counters.out_forwarded += 1
+        return None
 
 
 def _largest_piece(queued: Queued) -> int:

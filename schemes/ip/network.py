@@ -17,8 +17,8 @@ from schemefs.net.zones import is_zoned
 from schemes.ip.addresses import LOOPBACK, AddressTable
 from schemes.ip.counters import IpCounters
 from schemes.ip.dead_gateways import DeadGateways
-from schemes.ip.forwarded_flows import ForwardedFlows, ObservedForwarder, ObservedIpv6Forwarder
-from schemes.ip.forwarding import Forwarder
+from schemes.ip.forwarded_flows import ForwardedFlows, ObservedIpv4Forwarder, ObservedIpv6Forwarder
+from schemes.ip.forwarding import Forwarder, Ipv4Forwarder
 from schemes.ip.hop import Hop
 from schemes.ip.identification import Identifications
 from schemes.ip.igmp import PROTOCOL as IGMP
@@ -110,7 +110,7 @@ class Network:
         self.identifications = Identifications(random)
         self.flow_secret = self.identifications.secret
         self.dead_gateways = DeadGateways(self)
-        self.forwarder = Forwarder(self)
+        self.forwarder = Ipv4Forwarder(self)
         self.flows: ForwardedFlows | None = None
         self.forwarder6 = Ipv6Forwarder(self)
         self.ipv4 = Ipv4(self)
@@ -162,10 +162,10 @@ class Network:
         is_enabled = self.forwarder.enabled
         self.flows = ForwardedFlows() if on else None
         if self.flows is None:
-            self.forwarder, self.forwarder6 = Forwarder(self), Ipv6Forwarder(self)
+            self.forwarder, self.forwarder6 = Ipv4Forwarder(self), Ipv6Forwarder(self)
         else:
             self.forwarder, self.forwarder6 = (
-                ObservedForwarder(self, self.flows),
+                ObservedIpv4Forwarder(self, self.flows),
                 ObservedIpv6Forwarder(self, self.flows),
             )
         self.forwarder.enabled = self.forwarder6.enabled = is_enabled

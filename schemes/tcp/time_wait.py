@@ -118,6 +118,8 @@ class TimeWaits:
 
     def __init__(self, tcp: Owner) -> None:
         self._tcp = tcp
+        self.capacity = CAPACITY
+        self.at_once = AT_ONCE
         self._waiting: OrderedDict[bytes, TimeWait] = OrderedDict()
         self._timer = tcp.timers.timer(self._expire, "tcp: TIME-WAIT")
 
@@ -135,7 +137,7 @@ class TimeWaits:
 
     def add(self, connection: ControlBlock, now: float) -> None:
         """Enter *connection*, which is in TIME-WAIT."""
-        if len(self._waiting) >= CAPACITY:
+        if len(self._waiting) >= self.capacity:
             self._tcp.statistics.time_wait_overflows += 1
             self.end(next(iter(self._waiting.values())))
         self._waiting[connection.key] = TimeWait(connection, now)
@@ -157,7 +159,7 @@ class TimeWaits:
             closing.end(connection)
 
     def _expire(self, now: float) -> None:
-        for _ in range(AT_ONCE):
+        for _ in range(self.at_once):
             oldest = next(iter(self._waiting.values()), None)
             if oldest is None:
                 return

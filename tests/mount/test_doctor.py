@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from schemefs.variant import COMPILED, variant
+
 pytestmark = pytest.mark.needs("root", "fuse")
 
 USER = "setpriv --reuid 65534 --regid 65534 --clear-groups"
@@ -43,6 +45,12 @@ def inside(script: str) -> subprocess.CompletedProcess[str]:
         ["unshare", "--mount", "sh", "-c", script], check=False, capture_output=True, text=True, timeout=30,
         env={"PYTHONPATH": str(Path(__file__).parents[2]), "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"},
     )  # fmt: skip
+
+
+def test_it_says_which_core_runs() -> None:
+    plain = "core: runs as plain Python: all works, slower\n      fix: reinstall"
+    line = "core: is compiled\n" if variant() == COMPILED else plain
+    assert f"ok    {line}" in doctor("true").stdout
 
 
 WRONG = {

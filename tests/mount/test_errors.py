@@ -291,6 +291,7 @@ INSIDE = {
 }
 
 
+@pytest.mark.source
 @pytest.mark.parametrize("scheme", sorted({row.split()[0] for row in ROWS} - {"all"}))
 def test_every_errno_in_a_schemes_source_has_a_row(scheme: str) -> None:
     source = "".join(path.read_text() for path in (PAGE.parents[1] / "schemes" / scheme).rglob("*.py"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import email
+import os
 import shutil
 import subprocess
 import sys
@@ -16,21 +17,29 @@ import pytest
 import schemefs
 from schemefs.fs import mountinfo
 from schemefs.testing.leftovers import Place
+from schemefs.variant import COMPILED, variant
 
-ROOT = Path(__file__).parent.parent.parent
+# Where the core is compiled, it is the wheel that these tests run with, and the source lies beside it.
+MADE = Path(sys.prefix).parent if variant() == COMPILED else None
+ROOT = MADE / "source" if MADE else Path(__file__).parents[2]
 
 ONE_OF_ITS_OWN = "raise SystemExit('the drivers of the working directory were imported')\n"
 
 
 def run(*command: str | Path, cwd: Path | str = "/") -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(list(map(str, command)), check=False, capture_output=True, text=True, timeout=300, cwd=cwd)
+    done = subprocess.run(
+        list(map(str, command)), check=False, capture_output=True, text=True, timeout=300, cwd=cwd,
+        env=os.environ | {"SCHEMEFS_PURE": "1"},
+    )  # fmt: skip
     assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
     return done
 
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Build from a copy, so that nothing is written into the tree."""
+    """Build from a copy, so that nothing is written into the tree; the plain core, which takes less time."""
+    if MADE:
+        return next(MADE.glob("*.whl"))
     folder = tmp_path_factory.mktemp("wheel")
     source = folder / "source"
     source.mkdir()
@@ -68,6 +77,7 @@ def test_it_has_every_package_and_no_test(wheel: Path) -> None:
     }
     assert {name for name in names if name.endswith(".py")} == in_tree
     assert any(name.startswith("schemefs/fs/_libfuse_hooks.") and name.endswith(".so") for name in names)
+    assert any(name.startswith("schemes/tcp/arrival.") and name.endswith(".so") for name in names) == bool(MADE)
     assert {"schemefs/py.typed", "schemes/py.typed", "drivers/py.typed"} <= set(names)
 
 
@@ -112,6 +122,7 @@ def test_it_mounts_from_a_directory_that_has_drivers_and_schemes_of_its_own(
         maps = Path(f"/proc/{mount.pid}/maps").read_text()
         assert f"{environment}/lib" in maps
         assert str(ROOT / "schemefs") not in maps
+        assert (f"{environment}/lib" in maps and "__mypyc" in maps) == bool(MADE)
         assert "not available" not in (directory / "README").read_text()
         assert "127.0.0.1/8" in (directory / "netcfg/iface/lo/addr").read_text()
         run(*command, "umount", directory, cwd=tmp_path)

@@ -6,6 +6,8 @@ import gc
 import sys
 import tracemalloc
 
+import pytest
+
 from tests.support.many_connections import Crowd
 
 SEGMENTS = 400
@@ -31,6 +33,7 @@ def calls_per_segment(connections: int) -> float:
     return calls / SEGMENTS
 
 
+@pytest.mark.plain("counts calls of Python")
 def test_a_segment_costs_the_same_among_many_connections() -> None:
     """O(1): within 1.2x from 10 connections to thousands, timers and all."""
     few, many = calls_per_segment(10), calls_per_segment(2000)

@@ -31,7 +31,7 @@ class Ipv6Forwarder(Forwarder):
 
     __slots__ = ()
 
-    def forward(  # type: ignore[override]
+    def forward(
         self, datagram: memoryview, source: bytes, destination: bytes, offload: Offload, now: float, *, to_group: bool
     ) -> None:
         """Forward *datagram*, borrowed for the call; the offsets of *offload* count from its first octet."""

@@ -11,7 +11,7 @@ from test_forwarding import FAR, Router, through
 
 from schemefs.net.offload import GSO_TCPV4, NEEDS_CHECKSUM, NO_OFFLOAD, Offload
 from schemes.ip import forwarded_flows
-from schemes.ip.forwarding import Forwarder
+from schemes.ip.forwarding import Ipv4Forwarder
 from tests.support.ip_host import MAC, PEER, PEER_MAC, datagram
 
 FIN, SYN, RST, PSH, ACK = 1, 2, 4, 8, 16
@@ -168,12 +168,12 @@ def test_other_datagrams_and_fragments_are_no_connections() -> None:
     assert router.lines == []
 
 
-def test_the_connections_have_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(forwarded_flows, "MOST_FLOWS", 2)
+def test_the_connections_have_a_bound() -> None:
     router = Between()
+    assert router.network.flows is not None
+    router.network.flows.most = 2
     for port in (1, 2, 3, 3):
         router.client(1.0, SYN, 100, port=port)
-    assert router.network.flows is not None
     lines = list(router.network.flows)
     assert [line.split()[0] for line in lines] == ["client=10.0.2.2:1", "client=10.0.2.2:2", "#"]
     assert lines[2] == "# not kept: 2 segments of more connections"
@@ -183,7 +183,7 @@ def test_without_an_observer_the_forwarder_is_the_plain_one() -> None:
     """No test, call or attribute of the observer lies on the way of a datagram then."""
     router = Between()
     router.network.observe_flows(False, 0.0)
-    assert type(router.network.forwarder) is Forwarder
+    assert type(router.network.forwarder) is Ipv4Forwarder
     assert router.network.forwarder.enabled
     assert router.network.flows is None
     router.client(1.0, SYN, 100)
@@ -200,6 +200,7 @@ def test_what_is_forwarded_is_the_same_with_an_observer() -> None:
     assert len(plain.far.sent) == 3
 
 
+@pytest.mark.plain("counts calls of Python")
 @pytest.mark.parametrize(("observes", "expected"), [(False, []), (True, ["forward", "datagram_passes"])])
 def test_the_observer_costs_two_calls_for_a_datagram_and_none_while_it_is_off(
     observes: bool, expected: list[str]

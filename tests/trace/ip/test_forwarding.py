@@ -106,7 +106,12 @@ def test_too_large_with_df_is_answered_with_the_mtu_of_the_next_link() -> None:
     router = Router(mtu=1280)
     told: list[int] = []
     report = router.reports.report_error
-    router.reports.report_error = lambda *a, mtu=0: (told.append(mtu), report(*a))  # type: ignore[method-assign]
+
+    def report_error(reason: ErrorReason, datagram: memoryview, now: float, *, mtu: int = 0) -> None:
+        told.append(mtu)
+        report(reason, datagram, now)
+
+    router.reports.report_error = report_error  # type: ignore[method-assign]
     router.receives_datagram(through(bytes(1261), df=1))
     assert router.reports.reported == [ErrorReason.TOO_BIG]
     assert told == [1280]

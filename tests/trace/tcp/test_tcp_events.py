@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 
+import pytest
+
 from schemefs.conversation.event_log import EARLY_LINES, EarlyEvents, EventLog, EventSource
 from tests.support.tcp_pair import PORT, RIGHT, Pair
 from tests.support.tcp_trace import PEER, PEER_PORT, Trace, established
@@ -61,6 +63,7 @@ def test_the_event_log_is_bounded() -> None:
     assert log.ring.end > 64 << 10
 
 
+@pytest.mark.plain("counts calls of Python")
 def test_nobody_pays_for_events_that_nobody_reads() -> None:
     """RFC 9293 §3.9.1.8 SHLD-20: no text is made of a segment, a decision or a state."""
     tcp = established(mss=1000, options_text="sackOK")

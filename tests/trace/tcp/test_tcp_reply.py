@@ -37,6 +37,9 @@ ARRIVING = [
 ]
 
 
+pytestmark = pytest.mark.plain("looks at the calls of Python")
+
+
 class Entries:
     """Counts the calls of `reply.send` for one segment, and the calls of sending code that go another way."""
 

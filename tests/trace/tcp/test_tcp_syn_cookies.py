@@ -6,13 +6,12 @@ import random
 
 import pytest
 
-from schemes.tcp import handshakes
 from schemes.tcp.connection import Connection
 from schemes.tcp.control_block import ControlBlock
 from schemes.tcp.isn import InitialSequenceNumbers
 from schemes.tcp.sequence import WIRE
 from schemes.tcp.syn_cookies import CHECKED_FOR, MSS_VALUES
-from tests.support.tcp_trace import OUR_PORT, Shown, Trace
+from tests.support.tcp_trace import OUR_PORT, PEER, US, Shown, Trace
 
 QUEUE = 8
 CLIENT = 1000  # its port; strangers have others
@@ -273,14 +272,19 @@ def test_a_cookie_is_good_for_this_minute_and_the_next() -> None:
         assert tcp.listener.pending() == opens
 
 
-def test_without_an_overflow_no_ack_is_a_cookie(monkeypatch: pytest.MonkeyPatch) -> None:
-    def never(*_: object) -> int:
-        raise AssertionError("looked for a cookie")
-
-    monkeypatch.setattr(handshakes.SynCookies, "check", never)
+@pytest.mark.parametrize("overflows", [False, True])
+def test_without_an_overflow_no_ack_is_a_cookie(overflows: bool) -> None:
     tcp = Flooded()
+    ends = PEER + US + CLIENT.to_bytes(2, "big") + OUR_PORT.to_bytes(2, "big")
+    tcp.iss = tcp.tcp._handshakes._cookies.make(ends, OFFSET, tcp.irs & WIRE, 1460, 1.1)
+    if overflows:
+        assert tcp.cookie(now=1.1).seq == 0  # the same
     tcp.receives(". 1:1(0) ack 1", now=1.1)
-    tcp.sends("R 1:1(0)")
+    if overflows:
+        tcp.sends_nothing()
+        assert tcp.accept().mss == 1460
+    else:
+        tcp.sends("R 1:1(0)")
 
 
 def test_a_syn_that_reuses_a_time_wait_never_gets_a_cookie() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from schemefs.errors import SchemeError
 from schemefs.net.offload import CHECKED
-from schemes.tcp import time_wait, wire
+from schemes.tcp import wire
 from schemes.tcp.connection import Connection
 from schemes.tcp.time_wait import LENGTH
 from tests.support.tcp_trace import OUR_PORT, PEER, PEER_PORT, US, Trace, accepted, established
@@ -243,9 +243,9 @@ def test_one_is_small() -> None:
     assert used < 1024, used
 
 
-def test_there_are_only_so_many(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(time_wait, "CAPACITY", 2)
+def test_there_are_only_so_many() -> None:
     tcp = Trace()
+    tcp.tcp.time_waits.capacity = 2
     tcp.listen()
     connections = []
     for port in (1000, 1001, 1002):
@@ -264,14 +264,14 @@ def test_there_are_only_so_many(monkeypatch: pytest.MonkeyPatch) -> None:
     assert connections[2].state == "CLOSED"
 
 
-def test_those_that_expire_together_are_ended_some_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_those_that_expire_together_are_ended_some_at_a_time() -> None:
     """Frames and files don't wait until all are gone; and ending one costs the same however many went before."""
     tcp = established()
     waits = tcp.tcp.time_waits
     for number in range(10):
         tcp.connection.key = PEER + US + number.to_bytes(4, "big")
         waits.add(tcp.connection, 1.0)
-    monkeypatch.setattr(time_wait, "AT_ONCE", 4, raising=False)
+    waits.at_once = 4
     left = []
     while len(waits):
         assert tcp.timers.next_deadline() <= 1.0 + LENGTH
