@@ -41,6 +41,7 @@ CORE = (
     "schemes/ip/v6/wire.py",
     "schemes/tcp/*.py",
     "schemes/tcp/congestion/*.py",
+    "drivers/virtio/faulty_queue.py",
     "drivers/virtio/header.py",
     "drivers/virtio/queue.py",
     "drivers/virtio/receive.py",
