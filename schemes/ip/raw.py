@@ -2,7 +2,8 @@
 
 A read gives a finished datagram, as on a wire: partial checksums are completed and super-segments split. In a written
 datagram, lengths and header checksum are filled in always, identification and source where they are zero (raw(7)). The
-protocol of an IPv6 datagram is that after its extension headers where it is read, and the first where it is written.
+protocol of an IPv6 datagram is that after its extension headers where it is read, and the first where it is written. A
+family can be left out, and a checksum of the payload filled in, as Linux does for raw sockets of IPv6 (RFC 3542 §3.1).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 from schemefs.conversation import DatagramEngine
 from schemefs.errors import SchemeError
 from schemefs.net.addresses import presentation
+from schemefs.net.checksum import checksum, pseudo_header_sum
 from schemefs.net.offload import Offload, split
 from schemefs.net.zones import without_zone
 from schemes.ip import wire
@@ -33,23 +35,25 @@ QUEUE_OCTETS: Final = 4 << 20
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """The source and destination of the datagrams that are read, packed; empty: any."""
+    """Which datagrams are read: their source and destination, packed (empty: any), and their IP version (0: any)."""
 
     source: bytes = b""
     destination: bytes = b""
+    version: int = 0
 
 
 class RawConversation(DatagramEngine[bytes]):
     """The engine of one `ip/<proto>` conversation; satisfies `ipv4.RawReceiver`."""
 
-    __slots__ = ("_paths", "network", "protocol", "wanted")
+    __slots__ = ("_checksum_at", "_paths", "network", "protocol", "wanted")
 
-    def __init__(self, network: Network, protocol: int, wanted: Filter) -> None:
-        """Start to receive."""
+    def __init__(self, network: Network, protocol: int, wanted: Filter, checksum_at: int = -1) -> None:
+        """Start to receive. *checksum_at*: octets from the payload of written IPv6 datagrams; -1: they have theirs."""
         super().__init__(QUEUE_OCTETS, network.turns)
         self.network = network
         self.protocol = protocol
         self.wanted = wanted
+        self._checksum_at = checksum_at
         self._paths: dict[bytes, Ipv4Path | Ipv6Path] = {}
         network.ipv4.raw.setdefault(protocol, []).append(self)
 
@@ -57,7 +61,10 @@ class RawConversation(DatagramEngine[bytes]):
         """Queue a copy, finished; over QUEUE_OCTETS it is counted and dropped. False: the filter refuses it."""
         del now
         wanted = self.wanted.source, self.wanted.destination
-        if datagram[0] >> 4 == 6:
+        version = datagram[0] >> 4
+        if self.wanted.version not in (0, version):
+            return False
+        if version == 6:
             source, destination = without_zone(bytes(datagram[8:24])), without_zone(bytes(datagram[24:40]))
             wanted = without_zone(wanted[0]), without_zone(wanted[1])
             if datagram[8:40] != source + destination:  # on lo the addresses have their zones
@@ -103,10 +110,24 @@ class RawConversation(DatagramEngine[bytes]):
         if not any(datagram[8:24]):
             datagram[8:24] = without_zone(path.source)
         datagram[4:6] = (len(datagram) - wire6.HEADER_LENGTH).to_bytes(2, "big")
+        if self._checksum_at >= 0:
+            self._fill_checksum(datagram)
         if path.send_whole(datagram, self.protocol, now):
             self.sent += 1
         else:
             self.network.counters.drop("full_link", datagram)
+
+    def _fill_checksum(self, datagram: bytearray) -> None:
+        """Fill in the checksum of the payload and the pseudo-header. EINVAL: the payload ends before it."""
+        payload = memoryview(datagram)[wire6.HEADER_LENGTH :]
+        at = self._checksum_at
+        if len(payload) < at + 2:
+            sentence = f"a payload of {len(payload)} octets has no checksum at {at}, where 'checksum' wants it"
+            raise SchemeError(errno.EINVAL, sentence)
+        payload[at : at + 2] = b"\0\0"
+        source, destination = bytes(datagram[8:24]), bytes(datagram[24:40])
+        total = checksum(payload, pseudo_header_sum(source, destination, self.protocol, len(payload)))
+        payload[at : at + 2] = total.to_bytes(2, "big")
 
     def has_sent_to(self, destination: bytes) -> bool:
         """Return whether one of the last datagrams had this destination."""
@@ -154,13 +175,17 @@ class RawConversation(DatagramEngine[bytes]):
     def _checked(self, data: memoryview) -> bytearray:
         if len(data) < wire.HEADER_LENGTH or len(data) > wire.LARGEST_DATAGRAM:
             number = errno.EINVAL if len(data) < wire.HEADER_LENGTH else errno.EMSGSIZE
-            raise SchemeError(number, f"{len(data)} octets are not an IPv4 datagram: 20 to 65535")
-        if data[0] >> 4 == 6 and len(data) >= wire6.HEADER_LENGTH:
+            raise SchemeError(number, f"{len(data)} octets are not an IP datagram: 20 to 65535")
+        version = data[0] >> 4
+        if self.wanted.version not in (0, version):
+            sentence = f"the version of the datagram is {version}, that of this file {self.wanted.version}"
+            raise SchemeError(errno.EINVAL, sentence)
+        if version == 6 and len(data) >= wire6.HEADER_LENGTH:
             self._check_protocol(data[wire6.NEXT_HEADER_AT])
             return bytearray(data)
         length = (data[0] & 15) * 4
-        if data[0] >> 4 != 4 or length < wire.HEADER_LENGTH or length > len(data):
-            raise SchemeError(errno.EINVAL, "the datagram does not begin with an IPv4 header")
+        if version != 4 or length < wire.HEADER_LENGTH or length > len(data):
+            raise SchemeError(errno.EINVAL, "the datagram does not begin with a header of IPv4 or IPv6")
         self._check_protocol(data[9])
         return bytearray(data)
 

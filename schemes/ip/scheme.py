@@ -11,7 +11,7 @@ from schemefs.conversation import ConversationProtocol, ConversationScheme, Opti
 from schemefs.conversation.help import options_and_verbs
 from schemefs.errors import SchemeError
 from schemefs.net import faults
-from schemefs.net.addresses import ANY_V4, AddressPath, HostPort, parse_numeric, presentation
+from schemefs.net.addresses import ANY_V4, AddressPath, HostPort, parse_number, parse_numeric, presentation
 from schemefs.net.network_layer import NetworkLayer
 from schemefs.scheme import Caller, Directory, Node, SchemeContext, StaticDirectory, TextFile
 from schemes.ip.destination_order import DestinationOrder
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 README: Final = """\
 ip: whole datagrams with their headers, of IPv4 and IPv6, for root and the daemon's user.
 
-<proto>[,from=ADDRESS,to=ADDRESS]   one or two hexadecimal digits (01, 11, 2f), or one of these names:
+<proto>[,from=ADDRESS,to=ADDRESS,family=4|6]   one or two hexadecimal digits (01, 11, 2f), or one of these names:
 {names}
-             read: one datagram, header first; with from or to, only datagrams with these addresses
+             read: one datagram, header first; with from, to or family, only such datagrams
              write: one datagram; lengths and header checksum are filled in, identification and source where zero
 
 clone               a new conversation; the file is its ctl: connect <proto>
@@ -35,6 +35,21 @@ conversations/<n>/  one directory per live conversation, for its owner
 stats               counters of RFC 4293, and of drops by reason
 err                 why the last call of your process here failed
 """.format(names=fill(" ".join(NUMBERS), 100, initial_indent=" " * 13, subsequent_indent=" " * 13))
+
+
+def _family(text: str) -> int:
+    if text not in ("4", "6"):
+        message = f"family is 4 or 6, not {text!r}"
+        raise ValueError(message)
+    return int(text)
+
+
+def _checksum_at(text: str) -> int:
+    offset = parse_number(text, 0, 65_532)
+    if offset % 2:
+        message = f"the offset of a checksum is even (RFC 3542 §3.1), not {offset}"
+        raise ValueError(message)
+    return offset
 
 
 class RawProtocol(ConversationProtocol):
@@ -47,6 +62,10 @@ class RawProtocol(ConversationProtocol):
     options: Mapping[str, Option] = {
         "from": Option(parse_numeric, "ADDRESS: read only datagrams from it"),
         "to": Option(parse_numeric, "ADDRESS: read only datagrams to it"),
+        "family": Option(_family, "4 or 6: read and write datagrams of IPv4 or IPv6 alone"),
+        "checksum": Option(
+            _checksum_at, "OFFSET, even: fill in the checksum there in the payload of written IPv6 datagrams"
+        ),
     }
 
     def __init__(self, context: SchemeContext, network: Network) -> None:
@@ -63,9 +82,11 @@ class RawProtocol(ConversationProtocol):
         del now
         if not self._context.is_privileged(caller):
             raise SchemeError(errno.EACCES, faults.not_privileged("open raw datagrams"))
-        given = {name: parse_numeric(text) for name, text in address.options.items() if name in self.options}
-        wanted = Filter(given.get("from", b""), given.get("to", b""))
-        return RawConversation(self._network, protocol_number(address.host_port.host), wanted)
+        given = address.options
+        source, destination = (parse_numeric(given[name]) if name in given else b"" for name in ("from", "to"))
+        wanted = Filter(source, destination, _family(given["family"]) if "family" in given else 0)
+        checksum_at = _checksum_at(given["checksum"]) if "checksum" in given else -1
+        return RawConversation(self._network, protocol_number(address.host_port.host), wanted, checksum_at)
 
 
 class IpScheme(ConversationScheme):

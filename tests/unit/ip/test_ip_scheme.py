@@ -15,14 +15,16 @@ from schemefs.config import Config, InterfaceConfig
 from schemefs.errors import SchemeError
 from schemefs.log import LogRings
 from schemefs.names import Names
-from schemefs.net.checksum import pseudo_header_sum
+from schemefs.net.checksum import is_valid, pseudo_header_sum
 from schemefs.net.offload import GSO_TCPV4, NEEDS_CHECKSUM, NO_OFFLOAD, Offload
-from schemefs.scheme import Caller, Directory, Event, SchemeContext, TextFile
+from schemefs.scheme import Caller, Directory, Event, Handle, SchemeContext, TextFile
 from schemefs.timers import Timers
 from schemes.ip import IpScheme
 from tests.support.ip_host import MAC, PEER, PEER_MAC, US, MemoryLink, datagram
+from tests.support.ipv6_host import PEER6, US6, datagram6
 
 ROOT = Caller(0)
+PEER6_TEXT = "fd00::2"
 USER = Caller(1000)
 
 
@@ -112,6 +114,53 @@ def test_a_filter_excludes_other_datagrams_and_the_queue_is_bounded() -> None:
         count += 1
     assert count + ip.network.counters.dropped["raw_queue_full"] == 5000
     assert count * 1000 < 4 << 20
+
+
+def with_v6(path: str) -> tuple[Handle, MemoryLink, IpScheme]:
+    ip, link, _ = scheme()
+    ip.network.interfaces["eth0"].add_address(US6, 64, 0.0)
+    ip.network.detects_conflicts = False
+    return ip.open(path, os.O_RDWR, ROOT, 0.0), link, ip
+
+
+@pytest.mark.parametrize(
+    ("path", "versions"), [("fd", [4, 6]), ("fd,family=4", [4]), ("fd,family=6", [6]), (f"fd,from={PEER6_TEXT}", [6])]
+)
+def test_one_family_can_be_asked_for(path: str, versions: list[int]) -> None:
+    handle, link, _ = with_v6(path)
+    arrives(link, datagram(b"four"))
+    link.receive(memoryview(MAC + PEER_MAC + b"\x86\xdd" + datagram6(b"six")), NO_OFFLOAD, 0.0)
+    found = []
+    while octets := handle.read(2000, 0.0):
+        found.append(octets[0] >> 4)
+    assert found == versions
+    for version, octets in ((4, datagram(destination=PEER)), (6, datagram6(b"six", US6, PEER6))):
+        if "family" not in path or version in versions:
+            assert handle.write(memoryview(octets), 0.0)
+        else:
+            with pytest.raises(SchemeError, match=f"version of the datagram is {version}, that of this file"):
+                handle.write(memoryview(octets), 0.0)
+
+
+def test_a_checksum_is_filled_in_where_it_is_asked_for() -> None:
+    """RFC 3542 §3.1: ICMPv6 has one at 2, and the pseudo-header is part of it."""
+    handle, link, ip = with_v6("ipv6-icmp,family=6,checksum=2")
+    echo = b"\x80\0\xff\xff\0\1\0\1payload"
+    ip.network.interfaces["eth0"].v6.neighbor_table.use(PEER6, 0.0).make_permanent(PEER_MAC, 0.0)
+    link.sent.clear()
+    handle.write(memoryview(datagram6(echo, bytes(16), PEER6, 58)), 0.0)
+    ((frame, _),) = link.sent
+    assert frame[14 + 8 : 14 + 24] == US6  # the source is filled in before
+    assert is_valid(frame[54:], pseudo_header_sum(US6, PEER6, 58, len(echo)))
+    with pytest.raises(SchemeError, match="a payload of 3 octets has no checksum at 2"):
+        handle.write(memoryview(datagram6(b"abc", US6, PEER6, 58)), 0.0)
+
+
+@pytest.mark.parametrize("option", ["family=5", "family=", "checksum=3", "checksum=-2", "checksum=65534"])
+def test_a_bad_option_is_einval(option: str) -> None:
+    with pytest.raises(SchemeError) as caught:
+        scheme()[0].open(f"fd,{option}", os.O_RDWR, ROOT, 0.0)
+    assert caught.value.errno == errno.EINVAL
 
 
 def test_super_segments_are_split_and_completed_before_a_read_gives_them() -> None:
