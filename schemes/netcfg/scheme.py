@@ -110,20 +110,7 @@ class NetcfgScheme(Scheme):
                 "log": StaticDirectory(
                     {"level": self._level.described("[SUBSYSTEM] LEVEL: trace, debug, info, warning, error")}
                 ).described("log levels; the logs are in logging/"),
-                "stats": StaticDirectory(
-                    {
-                        "timers": TextFile(self._timers_text).described(
-                            "armed, fired, cancelled, pending, latest lateness"
-                        ),
-                        "drops": DropsFile(context, network).described(
-                            "dropped frames by scheme and reason, with a sample; its octets for the privileged"
-                        ),
-                        "flows": flows_file(context, network),
-                        "log": TextFile(lambda: f"lines_left_out={context.logs.limit.suppressed}\n").described(
-                            "log lines that the rate limit left out"
-                        ),
-                    }
-                ),
+                "stats": self._stats_directory(),
                 "config": TextFile(
                     self._configuration.text, self._write_configuration, uid=context.uid, form=WriteForm.DOCUMENT
                 ),
@@ -207,6 +194,21 @@ class NetcfgScheme(Scheme):
             self._changed("log/level")
 
         return apply
+
+    def _stats_directory(self) -> StaticDirectory:
+        logs = self.context.logs
+        return StaticDirectory(
+            {
+                "timers": TextFile(self._timers_text).described("armed, fired, cancelled, pending, latest lateness"),
+                "drops": DropsFile(self.context, self._network).described(
+                    "dropped frames by scheme and reason, with a sample; its octets for the privileged"
+                ),
+                "flows": flows_file(self.context, self._network),
+                "log": TextFile(lambda: f"lines_left_out={logs.limit.suppressed}\n").described(
+                    "log lines that the rate limit left out"
+                ),
+            }
+        )
 
     def _timers_text(self) -> str:
         timers = self.context.timers

@@ -1,4 +1,7 @@
-"""The ICMPv6 messages that the network layer takes itself: their checks, their counters, and where they go."""
+"""The ICMPv6 messages that the network layer takes itself: their checks, their counters, and where they go.
+
+A message that is of no use is a BadMessageError with the reason, which `ipv6.Ipv6` counts.
+"""
 
 from __future__ import annotations
 
@@ -6,145 +9,88 @@ from typing import TYPE_CHECKING, Final
 
 from schemes.ip.v6 import mld_messages, nd_messages, wire
 from schemes.ip.v6.nd_options import BadMessageError
-from schemes.ip.v6.neighbor_discovery import receive_advertisement, receive_solicitation
+from schemes.ip.v6.neighbor_discovery import UNNEEDED
 
 if TYPE_CHECKING:
-    from schemes.ip.interface import IpInterface
-    from schemes.ip.v6.ipv6 import Icmpv6Receiver
+    from schemes.ip.v6.autoconfigured_interface import AutoconfiguredInterface
+    from schemes.ip.v6.icmpv6_message import Icmpv6Message, Icmpv6Receiver
 
 
-def receive_router_advertisement(
-    interface: IpInterface,
-    source: bytes,
-    destination: bytes,
-    message: memoryview,
-    headers: memoryview,
-    hop_limit: int,
-    now: float,
-) -> None:
+def receive_solicitation(message: Icmpv6Message, now: float) -> None:
+    """Take a neighbor solicitation (RFC 4861 §7.2.3)."""
+    message.interface.v6.discovery.receive_solicitation(message, now)
+
+
+def receive_advertisement(message: Icmpv6Message, now: float) -> None:
+    """Take a neighbor advertisement (RFC 4861 §7.2.5)."""
+    message.interface.v6.discovery.receive_advertisement(message, now)
+
+
+def receive_router_advertisement(message: Icmpv6Message, now: float) -> None:
     """Take a router advertisement (RFC 4861 §6.1.2); a router ignores it."""
-    del headers
-    if not interface.v6.autoconfigured.has_room(now):
-        interface.counters.drop("nd_rate", message)
-        return
-    try:
-        told = nd_messages.parse_router_advertisement(message, source, destination, hop_limit)
-    except BadMessageError as error:
-        interface.counters.drop(error.reason, message)
-        return
-    if not interface.v6.autoconfigured.is_accepting:
-        interface.counters.drop("unneeded_nd", message)
-        return
-    interface.counters.used_nd += 1
-    interface.v6.autoconfigured.receive_advertisement(told, source, now)
+    autoconfigured = _with_room(message, now)
+    told = nd_messages.parse_router_advertisement(
+        message.octets, message.source, message.destination, message.hop_limit
+    )
+    if not autoconfigured.is_accepting:
+        raise BadMessageError(UNNEEDED)
+    message.interface.counters.used_nd += 1
+    autoconfigured.receive_advertisement(told, message.source, now)
 
 
-def receive_router_solicitation(
-    interface: IpInterface,
-    source: bytes,
-    destination: bytes,
-    message: memoryview,
-    headers: memoryview,
-    hop_limit: int,
-    now: float,
-) -> None:
+def receive_router_solicitation(message: Icmpv6Message, now: float) -> None:
     """Take a router solicitation (RFC 4861 §6.1.1); only a router that advertises itself answers."""
-    del headers
-    try:
-        nd_messages.parse_router_solicitation(message, source, destination, hop_limit)
-    except BadMessageError as error:
-        interface.counters.drop(error.reason, message)
-        return
-    advertiser = interface.v6.autoconfigured.advertiser
+    nd_messages.parse_router_solicitation(message.octets, message.source, message.destination, message.hop_limit)
+    advertiser = message.interface.v6.autoconfigured.advertiser
     if advertiser.advertised is None:
-        interface.counters.drop("unneeded_nd", message)
-        return
-    interface.counters.used_nd += 1
+        raise BadMessageError(UNNEEDED)
+    message.interface.counters.used_nd += 1
     advertiser.receive_solicitation(now)
 
 
-def receive_redirect(
-    interface: IpInterface,
-    source: bytes,
-    destination: bytes,
-    message: memoryview,
-    headers: memoryview,
-    hop_limit: int,
-    now: float,
-) -> None:
+def receive_redirect(message: Icmpv6Message, now: float) -> None:
     """Take a redirect (RFC 4861 §8.1); a router ignores it."""
-    del headers
-    if not interface.v6.autoconfigured.has_room(now):
-        interface.counters.drop("nd_rate", message)
-        return
-    try:
-        told = nd_messages.parse_redirect(message, source, destination, hop_limit)
-    except BadMessageError as error:
-        interface.counters.drop(error.reason, message)
-        return
-    if not interface.v6.autoconfigured.is_accepting:
-        interface.counters.drop("unneeded_nd", message)
-    elif not interface.v6.autoconfigured.receive_redirect(told, source, now):
-        interface.counters.drop("bad_redirect", message)
-    else:
-        interface.counters.used_nd += 1
+    autoconfigured = _with_room(message, now)
+    told = nd_messages.parse_redirect(message.octets, message.source, message.destination, message.hop_limit)
+    if not autoconfigured.is_accepting:
+        raise BadMessageError(UNNEEDED)
+    if not autoconfigured.receive_redirect(told, message.source, now):
+        raise BadMessageError("bad_redirect")
+    message.interface.counters.used_nd += 1
 
 
-def receive_query(
-    interface: IpInterface,
-    source: bytes,
-    destination: bytes,
-    message: memoryview,
-    headers: memoryview,
-    hop_limit: int,
-    now: float,
-) -> None:
+def receive_query(message: Icmpv6Message, now: float) -> None:
     """Take a query of groups (RFC 3810 §6.2)."""
-    del destination
-    try:
-        query = mld_messages.parse_query(message, source, hop_limit, router_alert=has_router_alert(headers))
-    except BadMessageError as error:
-        interface.counters.drop(error.reason, message)
-        return
-    interface.counters.used_mld += 1
-    interface.v6.autoconfigured.mld.receive_query(query, now)
+    query = mld_messages.parse_query(
+        message.octets, message.source, message.hop_limit, router_alert=has_router_alert(message.headers)
+    )
+    message.interface.counters.used_mld += 1
+    message.interface.v6.autoconfigured.mld.receive_query(query, now)
 
 
-def receive_report_v1(
-    interface: IpInterface,
-    source: bytes,
-    destination: bytes,
-    message: memoryview,
-    headers: memoryview,
-    hop_limit: int,
-    now: float,
-) -> None:
+def receive_report_v1(message: Icmpv6Message, now: float) -> None:
     """Take the report of another listener, which suppresses one of this host (RFC 2710 §4)."""
-    del destination
-    try:
-        group = mld_messages.parse_report_v1(message, source, hop_limit, router_alert=has_router_alert(headers))
-    except BadMessageError as error:
-        interface.counters.drop(error.reason, message)
-        return
-    if group not in interface.v6.autoconfigured.mld.groups:
-        interface.counters.drop("ignored_mld", message)
-        return
-    interface.counters.used_mld += 1
-    interface.v6.autoconfigured.mld.receive_report_v1(group, now)
+    group = mld_messages.parse_report_v1(
+        message.octets, message.source, message.hop_limit, router_alert=has_router_alert(message.headers)
+    )
+    mld = message.interface.v6.autoconfigured.mld
+    if group not in mld.groups:
+        raise BadMessageError("ignored_mld")
+    message.interface.counters.used_mld += 1
+    mld.receive_report_v1(group, now)
 
 
-def receive_for_routers(
-    interface: IpInterface,
-    source: bytes,
-    destination: bytes,
-    message: memoryview,
-    headers: memoryview,
-    hop_limit: int,
-    now: float,
-) -> None:
+def receive_for_routers(message: Icmpv6Message, now: float) -> None:
     """Count a report or a done message of a listener: this host is no multicast router."""
-    del source, destination, headers, hop_limit, now
-    interface.counters.drop("ignored_mld", message)
+    raise BadMessageError("ignored_mld")
+
+
+def _with_room(message: Icmpv6Message, now: float) -> AutoconfiguredInterface:
+    """Return the engines of the interface; a flood of what routers send is dropped before it is parsed."""
+    autoconfigured = message.interface.v6.autoconfigured
+    if not autoconfigured.has_room(now):
+        raise BadMessageError("nd_rate")
+    return autoconfigured
 
 
 def has_router_alert(headers: memoryview) -> bool:

@@ -9,7 +9,7 @@ except on lo, where the header never was on a wire.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 from schemefs.net.checksum import is_valid, pseudo_header_sum
 from schemefs.net.error_reason import ErrorReason
@@ -17,7 +17,9 @@ from schemefs.net.offload import NEEDS_CHECKSUM, NO_OFFLOAD, Offload
 from schemefs.net.zones import with_zone, zone_of
 from schemes.ip.v6 import wire
 from schemes.ip.v6.extension_headers import walk
+from schemes.ip.v6.icmpv6_message import Icmpv6Message
 from schemes.ip.v6.nd_messages import NEIGHBOR_ADVERTISEMENT
+from schemes.ip.v6.nd_options import BadMessageError
 from schemes.ip.v6.reassembly import Ipv6Reassembly
 from schemes.ip.v6.scopes import ALL_NODES, ANY
 
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from schemefs.net.buffer import Buffer
     from schemes.ip.interface import IpInterface
     from schemes.ip.network import Network
+    from schemes.ip.v6.icmpv6_message import Icmpv6Receiver
 
 _MAPPED: Final = bytes(10) + b"\xff\xff"
 LOOPBACK: Final = bytes(15) + b"\x01"
@@ -32,22 +35,6 @@ _SMALLEST_SCOPE_FROM_WIRE: Final = 2  # RFC 4291 §2.7: 0 is reserved, 1 never l
 _ADVERTISEMENT: Final = bytes((NEIGHBOR_ADVERTISEMENT,))
 _MOVED: Final = 512  # offloads whose moved form is kept
 _unpack: Final = wire.HEADER.unpack_from
-
-
-class Icmpv6Receiver(Protocol):
-    """What takes ICMPv6 messages of some types inside the network layer: Neighbor Discovery, listener discovery."""
-
-    def __call__(
-        self,
-        interface: IpInterface,
-        source: bytes,
-        destination: bytes,
-        message: memoryview,
-        headers: memoryview,
-        hop_limit: int,
-        now: float,
-    ) -> None:
-        """Take a message with a valid checksum, and the headers before it, borrowed; the addresses have their zones."""
 
 
 class Ipv6:
@@ -92,12 +79,10 @@ class Ipv6:
         if first >> 28 != 6:
             return self._drop("bad_version", frame)
         if payload_length + 40 != length:
-            if payload_length + 40 > length:
-                return self._drop("truncated", frame)
+            reason = _length_fault(length, payload_length + 40, start, offload)
+            if reason:
+                return self._drop(reason, frame)
             frame = frame[: payload_length + 40]  # Ethernet pads to 60 octets
-            checksum_end = offload.checksum_start + offload.checksum_offset + 2
-            if offload.flags & NEEDS_CHECKSUM and checksum_end > start + payload_length + 40:
-                return self._drop("bad_length", frame)
         self._zone = 0 if interface.is_loopback else interface.zone  # on lo the octets have their zones
         if not interface.is_loopback:
             if source[0] >= 0xFE or destination[0] >= 0xFE:
@@ -119,22 +104,39 @@ class Ipv6:
             return self._drop("unicast_in_broadcast", frame)
         if start and (offload.flags & NEEDS_CHECKSUM or offload.gso_type):
             offload = self._moved.get(offload) or self._move(offload, start)
-        at = 40
         if protocol in wire.EXTENSIONS:
-            found = self._pass_extensions(frame, protocol, source, destination, now)
-            if found is None:
-                return None
-            frame, protocol, at, is_whole = found
-            if source == ANY and protocol != wire.ICMPV6:
-                return self._drop("martian_source", frame)
-            if is_whole:
-                if protocol == wire.ICMPV6 and frame[at : at + 1] and frame[at] in self.icmpv6:
-                    return self._drop("nd_fragmented", frame)  # RFC 6980 §5
-                first, _, _, hop_limit, _, _ = _unpack(frame)
-                offload = NO_OFFLOAD
+            return self._receive_extended(frame, offload, protocol, source, destination, unicast, interface, now)
         traffic_class = first >> 20 & 0xFF
         return self._deliver(
-            frame, at, traffic_class, hop_limit, offload, protocol, source, destination, unicast, interface, now
+            frame, 40, traffic_class, hop_limit, offload, protocol, source, destination, unicast, interface, now
+        )
+
+    def _receive_extended(
+        self,
+        datagram: memoryview,
+        offload: Offload,
+        protocol: int,
+        source: bytes,
+        destination: bytes,
+        unicast: bool,
+        interface: IpInterface,
+        now: float,
+    ) -> None:
+        """Take a datagram with extension headers."""
+        found = self._pass_extensions(datagram, protocol, source, destination, now)
+        if found is None:
+            return None
+        datagram, protocol, at, is_whole = found
+        if source == ANY and protocol != wire.ICMPV6:
+            return self._drop("martian_source", datagram)
+        if is_whole:
+            if protocol == wire.ICMPV6 and datagram[at : at + 1] and datagram[at] in self.icmpv6:
+                return self._drop("nd_fragmented", datagram)  # RFC 6980 §5
+            offload = NO_OFFLOAD
+        first, _, _, hop_limit, _, _ = _unpack(datagram)
+        traffic_class = first >> 20 & 0xFF
+        return self._deliver(
+            datagram, at, traffic_class, hop_limit, offload, protocol, source, destination, unicast, interface, now
         )
 
     def _address_fault(self, frame: memoryview, source: bytes, destination: bytes, protocol: int) -> str:
@@ -218,7 +220,9 @@ class Ipv6:
         if protocol == wire.ICMPV6 and self.icmpv6 and len(datagram) > start:
             taker = self.icmpv6.get(datagram[start])
             if taker is not None:
-                return self._give_to(taker, interface, datagram, start, hop_limit, offload, source, destination, now)
+                octets, headers = datagram[start:], datagram[:start]
+                message = Icmpv6Message(interface, source, destination, octets, headers, hop_limit)
+                return self._give_to(taker, message, offload, now)
         transport = self._transports.get(protocol)
         if transport is not None:
             self._counters.in_delivers += 1
@@ -237,25 +241,17 @@ class Ipv6:
             self._report_at(ErrorReason.PROTOCOL_UNREACHABLE, datagram, _field_of(datagram, start), now)
         return None
 
-    def _give_to(
-        self,
-        taker: Icmpv6Receiver,
-        interface: IpInterface,
-        datagram: memoryview,
-        start: int,
-        hop_limit: int,
-        offload: Offload,
-        source: bytes,
-        destination: bytes,
-        now: float,
-    ) -> None:
+    def _give_to(self, taker: Icmpv6Receiver, message: Icmpv6Message, offload: Offload, now: float) -> None:
         """Give a message of Neighbor Discovery, or one like it, to its receiver here."""
-        message = datagram[start:]
+        octets = message.octets
         if not offload.trusted and not is_valid(
-            message, pseudo_header_sum(source, destination, wire.ICMPV6, len(message))
+            octets, pseudo_header_sum(message.source, message.destination, wire.ICMPV6, len(octets))
         ):
-            return self._drop("bad_nd_checksum", datagram)
-        return taker(interface, source, destination, message, datagram[:start], hop_limit, now)
+            return self._drop("bad_nd_checksum", bytes(message.headers) + octets)
+        try:
+            return taker(message, now)
+        except BadMessageError as error:
+            return self._drop(error.reason, octets)
 
     def _move(self, offload: Offload, start: int) -> Offload:
         """Return *offload* relative to the datagram, and cache it, as `Ipv4` does."""
@@ -280,6 +276,16 @@ class Ipv6:
 
     def _drop(self, reason: str, datagram: Buffer) -> None:
         self._counters.drop(reason, datagram)
+
+
+def _length_fault(length: int, told: int, start: int, offload: Offload) -> str:
+    """Return the drop reason for a frame whose header tells another length; empty: it is padded."""
+    if told > length:
+        return "truncated"
+    checksum_end = offload.checksum_start + offload.checksum_offset + 2
+    if offload.flags & NEEDS_CHECKSUM and checksum_end > start + told:
+        return "bad_length"
+    return ""
 
 
 def _field_of(datagram: memoryview, start: int) -> int:

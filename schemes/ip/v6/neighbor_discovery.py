@@ -11,7 +11,7 @@ The messages about addresses of this host, from other hosts, go to the address c
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from schemefs.log import TRACE
 from schemefs.net.addresses import is_unicast_mac, mac_text, presentation
@@ -26,8 +26,11 @@ from schemes.ip.v6.scopes import ALL_NODES, ANY, is_link_local, solicited_node
 
 if TYPE_CHECKING:
     from schemes.ip.interface import IpInterface
+    from schemes.ip.v6.icmpv6_message import Icmpv6Message
 
 log = logging.getLogger("schemefs.nd")
+
+UNNEEDED: Final = "unneeded_nd"  # the drop reason of a valid message that changes nothing here
 
 
 class NeighborDiscovery:
@@ -44,23 +47,16 @@ class NeighborDiscovery:
 
     # Receiving
 
-    def receive_solicitation(
-        self, source: bytes, destination: bytes, message: memoryview, hop_limit: int, now: float
-    ) -> None:
+    def receive_solicitation(self, message: Icmpv6Message, now: float) -> None:
         """Take a neighbor solicitation: answer it if it asks for an address of this host."""
-        interface = self._interface
-        try:
-            asked = nd_messages.parse_neighbor_solicitation(
-                message, without_zone(source), without_zone(destination), hop_limit
-            )
-        except BadMessageError as error:
-            interface.counters.drop(error.reason, message)
-            return
+        interface, source = self._interface, message.source
+        asked = nd_messages.parse_neighbor_solicitation(
+            message.octets, without_zone(source), without_zone(message.destination), message.hop_limit
+        )
         target = with_zone(asked.target, interface.zone)
         detector = interface.conflict_detector
         if not detector.is_watched(target) or (asked.mac and not is_unicast_mac(asked.mac)):
-            interface.counters.drop("unneeded_nd", message)
-            return
+            raise BadMessageError(UNNEEDED)
         interface.counters.used_nd += 1
         if source == ANY:
             if asked.nonce and asked.nonce == self._nonces.get(target):
@@ -80,18 +76,12 @@ class NeighborDiscovery:
             log.log(TRACE, "solicitation from %s for %s, answered", presentation(source), presentation(target))
         self._advertise(target, source, mac, now, solicited=True)
 
-    def receive_advertisement(
-        self, source: bytes, destination: bytes, message: memoryview, hop_limit: int, now: float
-    ) -> None:
+    def receive_advertisement(self, message: Icmpv6Message, now: float) -> None:
         """Take a neighbor advertisement."""
         interface = self._interface
-        try:
-            told = nd_messages.parse_neighbor_advertisement(
-                message, without_zone(source), without_zone(destination), hop_limit
-            )
-        except BadMessageError as error:
-            interface.counters.drop(error.reason, message)
-            return
+        told = nd_messages.parse_neighbor_advertisement(
+            message.octets, without_zone(message.source), without_zone(message.destination), message.hop_limit
+        )
         target = with_zone(told.target, interface.zone)
         if interface.conflict_detector.is_watched(target) and told.mac != interface.mac:
             self.conflicts += 1
@@ -102,8 +92,7 @@ class NeighborDiscovery:
         mac = told.mac or (neighbor.mac if neighbor is not None else b"")
         # RFC 4861 §7.2.5: without an entry, or without an address for an incomplete one, it is of no use.
         if neighbor is None or not is_unicast_mac(mac):
-            interface.counters.drop("unneeded_nd", message)
-            return
+            raise BadMessageError(UNNEEDED)
         interface.counters.used_nd += 1
         if log.isEnabledFor(TRACE):
             log.log(TRACE, "advertisement of %s with MAC %s", presentation(target), mac_text(mac))
@@ -185,34 +174,6 @@ class NeighborDiscovery:
         frame = ethernet.HEADER.pack(mac, self._interface.mac, ethernet.TYPE_IPV6) + ip + whole
         if not self._interface.link.send((frame,), NO_OFFLOAD, now):
             self._interface.counters.drop("full_link_nd", frame)
-
-
-def receive_solicitation(
-    interface: IpInterface,
-    source: bytes,
-    destination: bytes,
-    message: memoryview,
-    headers: memoryview,
-    hop_limit: int,
-    now: float,
-) -> None:
-    """Satisfies `ipv6.Icmpv6Receiver`."""
-    del headers
-    interface.v6.discovery.receive_solicitation(source, destination, message, hop_limit, now)
-
-
-def receive_advertisement(
-    interface: IpInterface,
-    source: bytes,
-    destination: bytes,
-    message: memoryview,
-    headers: memoryview,
-    hop_limit: int,
-    now: float,
-) -> None:
-    """Satisfies `ipv6.Icmpv6Receiver`."""
-    del headers
-    interface.v6.discovery.receive_advertisement(source, destination, message, hop_limit, now)
 
 
 def with_checksum(message: bytes, source: bytes, destination: bytes) -> bytes:
