@@ -18,8 +18,9 @@ BLOCK: Final = 1 << 20
 
 
 def listen(port: int) -> socket.socket:
-    """Listen, with the congestion control pinned: BBR paces a Python receiver down, and defaults differ."""
-    listener = socket.socket()
+    """Listen for both families. The congestion control is pinned: BBR paces a Python receiver down; defaults differ."""
+    listener = socket.socket(socket.AF_INET6)
+    listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, b"cubic")
     listener.bind(("", port))

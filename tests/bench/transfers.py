@@ -7,12 +7,13 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
 
 ROUNDS: Final = 3
+TURNS: Final = 5  # of what is compared with something measured beside it
 CONGESTION_CONTROL: Final = "cubic"
 PEER: Final = Path(__file__).with_name("peer.py")
 OCTET: Final = Path(__file__).with_name("octet.py")
@@ -105,6 +106,26 @@ def measured(name: str, pid: int, octets: int, measure: Callable[[], float]) -> 
     gib = (ROUNDS + 1) * octets / (1 << 30)
     print(f"{name}: the daemon used {user / gib:.2f} s user, {system / gib:.2f} s system per GiB")
     return found
+
+
+def measured_in_turn(
+    name: str, pid: int, octets: int, measures: Mapping[str, Callable[[], float]]
+) -> dict[str, tuple[float, float]]:
+    """Return MB/s and the daemon's seconds per GiB of each transfer: medians of rounds in turn, after one each."""
+    found: dict[str, list[tuple[float, float]]] = {label: [] for label in measures}
+    for measure in measures.values():
+        measure()
+    for _ in range(TURNS):
+        for label, measure in measures.items():
+            before = sum(cpu(pid))
+            speed_now = octets / 1e6 / measure()
+            found[label].append((speed_now, (sum(cpu(pid)) - before) / (octets / (1 << 30))))
+    medians = {}
+    for label, rounds in found.items():
+        speeds, costs = zip(*rounds, strict=True)
+        medians[label] = statistics.median(speeds), statistics.median(costs)
+        print(f"{name} by {label}: the daemon used {medians[label][1]:.2f} s per GiB")
+    return medians
 
 
 def seconds(where: str, script: str) -> float:

@@ -58,8 +58,8 @@ values = st.one_of(
     st.text(max_size=8),
 )
 names = st.sampled_from(
-    "accept backlog bytes congestion count events from headers hop_limit hops interval join keepalive linger listen "
-    "nodelay read_timeout reuse size timeout to tries ttl user_timeout write_timeout colour".split()
+    "accept backlog bytes checksum congestion count events family from headers hop_limit hops interval join keepalive "
+    "linger listen nodelay read_timeout reuse size timeout to tries ttl user_timeout write_timeout colour".split()
 )
 option_texts = st.one_of(names, st.builds("{}={}".format, names, values), st.text(max_size=6))
 separators = st.sampled_from([":", ":", ":", "!", "", "::", "/"])
@@ -276,7 +276,7 @@ def test_any_value_of_any_setting(tree: Tree, request: pytest.FixtureRequest) ->
         ("udp/:0,ttl=0", "'0' is not a number from 1 to 255"),
         ("icmp/ping/127.0.0.1,colour=red", "there is no option 'colour'; there are: count, interval"),
         ("icmp/echo/127.0.0.1,colour=red", "there is no option 'colour'; there are: "),
-        ("ip/udp,colour=red", "there is no option 'colour'; there are: events, from, "),
+        ("ip/udp,colour=red", "there is no option 'colour'; there are: checksum, events, family, from, "),
         ("tcp/10.9.9.9:80", "no route to 10.9.9.9"),
         ("tcp/:8080,timeout=3", "'timeout' applies only to connecting addresses; listening addresses take: accept, "),
         ("tcp/127.0.0.1:80,backlog=3", "'backlog' applies only to listening addresses; connecting addresses take: "),

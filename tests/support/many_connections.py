@@ -14,6 +14,7 @@ from schemefs.net.offload import CHECKED, Offload
 from schemefs.timers import Timers
 from schemes.ip import wire as ip_wire
 from schemes.ip.network import Network
+from schemes.ip.v6 import wire as ip6_wire
 from schemes.tcp import wire
 from schemes.tcp.connection import Connection
 from schemes.tcp.control_block import QUICK_ACKS
@@ -21,6 +22,7 @@ from schemes.tcp.tcp import Tcp
 from tests.support.tcp_trace import OUR_PORT, PEER, US
 
 PAYLOAD = bytes(1000)
+US6, PEER6 = (bytes.fromhex("fd00") + bytes(13) + last for last in (b"\x15", b"\x02"))
 
 
 class Nowhere(Link):
@@ -46,18 +48,19 @@ class Zero:
 
 
 class Crowd:
-    """*count* connections from ports 1024 and up, all idle."""
+    """*count* connections of a *family*, 4 or 6, from ports 1024 and up, all idle."""
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, family: int = 4) -> None:
+        self.us, self.peer, length = (US, PEER, 24) if family == 4 else (US6, PEER6, 64)
         chance = random.Random(1)
         self.now = 0.0
         self.timers = Timers()
         self.link = Nowhere()
         network = Network(self.timers, chance)
-        network.attach(self.link, 0.0).add_address(US, 24, 0.0)
+        network.attach(self.link, 0.0).add_address(self.us, length, 0.0)
         self.tcp = Tcp(network, self.timers, chance)
         self.tcp.numbers = Zero()  # type: ignore[assignment]
-        self.listener = self.tcp.listen(bytes(4), OUR_PORT)
+        self.listener = self.tcp.listen(b"", OUR_PORT)
         self.connections: list[Connection] = []
         self._sent = [1] * count  # SEG.SEQ of each peer's next segment
         for number in range(count):
@@ -65,7 +68,8 @@ class Crowd:
 
     def _frame(self, number: int, seq: int, ack: int, flags: int, payload: bytes = b"") -> memoryview:
         segment = wire.header((1024 + number, OUR_PORT), seq, ack, flags, 65535, 0, b"") + payload
-        return memoryview(ip_wire.header(PEER, US, 6, len(segment)) + segment)
+        header = ip_wire.header if len(self.us) == 4 else ip6_wire.header
+        return memoryview(header(self.peer, self.us, 6, len(segment)) + segment)
 
     def _arrives(self, frame: memoryview) -> None:
         self.link.receive(frame, CHECKED, self.now)
