@@ -153,7 +153,7 @@ def parse_host_port(text: str) -> HostPort:
         host, bracket, rest = text[1:].partition("]")
         if not bracket or rest[:1] not in (":", "!") or packed(host) is None:
             message = f"{text!r} is not [V6ADDRESS]:PORT"
-            raise ValueError(message)
+            raise ValueError(faults.bad_zone(host) if "%" in host and packed(host) is None else message)
         return HostPort(host if any(packed(host) or b"") else "", _port_text(rest[1:], text))
     separator = "!" if "!" in text else ":"
     host, found, port = text.rpartition(separator)

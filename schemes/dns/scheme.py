@@ -142,6 +142,9 @@ def _parse(text: str) -> tuple[str, tuple[str, ...]]:
         return wire.reverse_name(address) + ".", types
     if ":" in name and "%" in name and address is None:
         raise ValueError(faults.bad_zone(name))
+    if name.startswith("[") and packed(name[1:-1]) is not None:
+        message = f"{name!r} has brackets; an address has none where no port follows"
+        raise ValueError(message)
     wire.canonical(name)
     return name, types
 

@@ -39,7 +39,7 @@ err                 why the last call of your process here failed
 
 def _family(text: str) -> int:
     if text not in ("4", "6"):
-        message = f"family is 4 or 6, not {text!r}"
+        message = f"{text!r} is neither 4 nor 6"
         raise ValueError(message)
     return int(text)
 
@@ -47,7 +47,7 @@ def _family(text: str) -> int:
 def _checksum_at(text: str) -> int:
     offset = parse_number(text, 0, 65_532)
     if offset % 2:
-        message = f"the offset of a checksum is even (RFC 3542 §3.1), not {offset}"
+        message = f"{offset} is odd; the offset of a checksum is even"
         raise ValueError(message)
     return offset
 

@@ -178,6 +178,7 @@ TYPES = (
         ("a,type=axfr", f"there is no type 'axfr'; {TYPES}"),
         ("a,type=opt", f"there is no type 'opt'; {TYPES}"),
         ("a,type=", f"there is no type ''; {TYPES}"),
+        ("[fd00::2]", "'[fd00::2]' has brackets; an address has none where no port follows"),
         (
             "fe80::2%nope",
             "'fe80::2%nope' is not a link-local address on an interface of this host, such as fe80::2%eth0",
