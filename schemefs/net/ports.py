@@ -1,7 +1,7 @@
 """Ports of one transport protocol: which are taken (PortTable), and which to take next (EphemeralPorts, RFC 6056).
 
-A claim is a local address and a port; an empty address, or one of zeros, is "any" and collides with all others, as in
-bind(2).
+A claim is a local address and a port; an empty address is "any" and collides with all others, as in bind(2), one of
+zeros is any of its family.
 Connections need no claim of their own: their four-tuples are unique in the connection table of the protocol, which
 `allocate` consults through `in_use`.
 """
@@ -15,7 +15,7 @@ from hashlib import blake2b
 from typing import Final, Protocol
 
 from schemefs.errors import SchemeError
-from schemefs.net.addresses import host_port_text
+from schemefs.net.addresses import AddressPath, host_port_text
 
 # RFC 6056 §3.2 asks for a large range; few services are registered above 32767 (Linux begins there too).
 LOWEST_EPHEMERAL: Final = 32768
@@ -23,7 +23,10 @@ HIGHEST_EPHEMERAL: Final = 65535
 LOWEST_UNPRIVILEGED: Final = 1024
 PORT_ZERO: Final = "port 0 is not a valid destination"
 
+FAMILY_HELP: Final = "4 or 6: take the port for peers of this IP version only"
+
 _COUNT: Final = HIGHEST_EPHEMERAL - LOWEST_EPHEMERAL + 1
+_ANY_OF: Final = {"4": bytes(4), "6": bytes(16)}
 _INCREMENTS: Final = 256  # RFC 6056 §3.3.4: the table of counters; any power of two
 
 
@@ -33,11 +36,26 @@ def check_privilege(port: int, *, is_privileged: bool) -> None:
         raise SchemeError(errno.EACCES, f"port {port} is for root; other users may use {LOWEST_UNPRIVILEGED} and above")
 
 
+def parse_family(text: str) -> bytes:
+    """Return the address of zeros of IPv4 or IPv6. ValueError: *text* is neither 4 nor 6."""
+    if text not in _ANY_OF:
+        message = f"{text!r} is not an IP version: 4 or 6"
+        raise ValueError(message)
+    return _ANY_OF[text]
+
+
+def any_of_family(address: AddressPath) -> bytes:
+    """Return the local address of one with the option `family`. EINVAL: a host has its own."""
+    if address.host_port.host:
+        raise SchemeError(errno.EINVAL, "family applies only to an address without a host, such as :8080,family=6")
+    return parse_family(address.options["family"])
+
+
 @dataclass(slots=True, eq=False)
 class Claim:
     """A local address and port in use, until `PortTable.release`."""
 
-    address: bytes  # packed; empty: any of both families
+    address: bytes  # packed; empty: any of both families; zeros: any of one
     port: int
     uid: int  # of the owner
     shared: bool  # SO_REUSEPORT: the same uid may claim the port again, if that claim is shared too

@@ -6,6 +6,7 @@ import errno
 import os
 from typing import Final
 
+from schemefs.run import sockaddr
 from schemefs.run.call import Call, Failed
 from schemefs.run.filter import FIONREAD, SIOCOUTQ
 from schemefs.run.session import Outcome, Result, Session
@@ -13,6 +14,9 @@ from schemefs.run.sockets import Socket, State
 
 _DIRECTIONS: Final = ("read", "write", "both")
 _SIOCATMARK: Final = 0x8905
+_SIOCGIFNAME: Final = 0x8910
+_SIOCGIFINDEX: Final = 0x8933
+_NAME_SIZE: Final = 16  # IFNAMSIZ
 
 
 def shutdown(session: Session, call: Call) -> Result:
@@ -39,10 +43,12 @@ def shutdown(session: Session, call: Call) -> Result:
 
 def ioctl(session: Session, call: Call) -> Result:
     """Answer FIONREAD, which the kernel would compute from the length of a file, and refuse the others for sockets."""
+    request = call.integer(1) & 0xFFFFFFFF
+    if request in (_SIOCGIFINDEX, _SIOCGIFNAME):  # of AF_UNIX sockets too, which libc takes for it
+        return _interface(call, request)
     found, _description = session.sockets.find(call)
     if found is None:
         return Outcome.NATIVE
-    request = call.integer(1) & 0xFFFFFFFF
     if request == FIONREAD:
         value = _readable(call, found)
     elif request in (SIOCOUTQ, _SIOCATMARK):
@@ -50,6 +56,22 @@ def ioctl(session: Session, call: Call) -> Result:
     else:
         raise Failed(errno.ENOTTY, f"request {request:#x}")
     call.write_integer(call.arguments[2], value)
+    return 0
+
+
+def _interface(call: Call, request: int) -> Result:
+    """Answer if_nametoindex(3) and if_indextoname(3) for the interfaces of the mount (struct ifreq)."""
+    place = call.arguments[2]
+    if request == _SIOCGIFNAME:
+        call.write(
+            place, sockaddr.interfaces.name(call.read_integer(place + _NAME_SIZE)).encode().ljust(_NAME_SIZE, b"\0")
+        )
+        return 0
+    name = call.read(place, _NAME_SIZE).partition(b"\0")[0].decode(errors="replace")
+    number = sockaddr.interfaces.number(name)
+    if not number:
+        raise Failed(errno.ENODEV)
+    call.write_integer(place + _NAME_SIZE, number)
     return 0
 
 

@@ -20,10 +20,13 @@ def _destination(call: Call, found: Socket, name: int, length: int) -> Address |
     if not name:
         return None
     family, address = sockaddr.read(call, name, length)
-    if address is None or len(address.host) != 4:
-        raise Failed(errno.EAFNOSUPPORT if family else errno.EINVAL)
+    if found.is_stream:
+        return None
+    if family == sockaddr.AF_UNSPEC:
+        raise Failed(errno.EINVAL)
+    address = found.checked(family, address)
     call.about = f"{found.name}, {address}"
-    return None if found.is_stream else address
+    return address
 
 
 # Sending

@@ -16,7 +16,8 @@ from schemefs.run.sockets import Socket, State
 
 _TYPES: Final = {int(kernel_socket.SOCK_STREAM): ("tcp", 6), int(kernel_socket.SOCK_DGRAM): ("udp", 17)}
 _TYPE_MASK: Final = 0xF
-_EXPECTED: Final = (sockaddr.V6, int(kernel_socket.AF_NETLINK))  # getaddrinfo tries both, and does without
+_EXPECTED: Final = (int(kernel_socket.AF_NETLINK),)  # getaddrinfo tries it, and does without
+_FAMILIES: Final = (sockaddr.V4, sockaddr.V6)
 LARGEST_BACKLOG: Final = 4096
 _AT_ANNOUNCE: Final = {"hop_limit": "ttl"} | {
     name: name for name in ("nodelay", "dscp", "keepalive", "user_timeout", "linger", "congestion")
@@ -27,7 +28,7 @@ _AT_ANNOUNCE: Final = {"hop_limit": "ttl"} | {
 def socket(session: Session, call: Call) -> Result:
     """Make a conversation, and give the program its `data`."""
     family, type_, protocol = (call.integer(index) for index in range(3))
-    if family != sockaddr.V4:
+    if family not in _FAMILIES:
         sentence = f"the mount has no sockets of {DOMAINS.get(family, f'family {family}')}"
         raise Failed(errno.EAFNOSUPPORT, sentence, expected=family in _EXPECTED)
     made = _TYPES.get(type_ & _TYPE_MASK)
@@ -63,7 +64,10 @@ def connect(session: Session, call: Call) -> Result:
     family, address = sockaddr.read(call, call.arguments[1], call.integer(2))
     if family == sockaddr.AF_UNSPEC:
         return _dissolve(found)
-    address = _checked(found, family, address)
+    if found.is_stream and found.state not in (State.NEW, State.CONNECTING):
+        raise Failed(errno.EISCONN)
+    _check_length(found, call.integer(2))
+    address = found.checked(family, address)
     call.about = f"{found.name}, {address}"
     if not found.is_stream:
         return _connect_datagrams(session, call, found, description, address)
@@ -83,13 +87,10 @@ def connect(session: Session, call: Call) -> Result:
     return 0
 
 
-def _checked(found: Socket, family: int, address: Address | None) -> Address:
-    if address is None or family != found.family:
-        raise Failed(errno.EAFNOSUPPORT)
-    if len(address.host) != 4:
-        raise Failed(errno.ENETUNREACH, f"{address} is an IPv6 address, and the mount has none")
-    # As on Linux, a connect to no address is one to this host.
-    return Address(kernel_socket.inet_aton("127.0.0.1"), address.port) if address.is_any else address
+def _check_length(found: Socket, length: int) -> None:
+    """Raise Failed for a sockaddr that is shorter than one of IPv6. A udp socket of IPv6 may connect to one of IPv4."""
+    if found.family == sockaddr.V6 and length < sockaddr.SHORTEST_V6 and found.is_stream:
+        raise Failed(errno.EINVAL)
 
 
 def _begin(session: Session, found: Socket, address: Address) -> bool:
@@ -112,8 +113,7 @@ def _begin(session: Session, found: Socket, address: Address) -> bool:
 def _options(session: Session, found: Socket) -> str:
     options = ",events" if session.records else ""
     if found.bound is not None:
-        host = "" if found.bound.is_any else kernel_socket.inet_ntoa(found.bound.host)
-        options += f",from={host}:{found.bound.port}"
+        options += f",from={f':{found.bound.port}' if found.bound.is_any else found.bound}"
     if not found.is_stream and shares_port(found):
         options += ",reuse"
     return options
@@ -217,43 +217,49 @@ def bind(session: Session, call: Call) -> Result:
     if found is None:
         return native(call, description)
     family, address = sockaddr.read(call, call.arguments[1], call.integer(2))
+    _check_length(found, call.integer(2))
     if address is None or family not in (found.family, sockaddr.AF_UNSPEC):
         raise Failed(errno.EAFNOSUPPORT)
+    if (found.is_ipv6_only and len(address.host) == 4) or (address.needs_scope and not address.scope):
+        raise Failed(errno.EINVAL)
     call.about = f"{found.name}, {address}"
-    if len(address.host) != 4:
-        raise Failed(errno.EADDRNOTAVAIL)
     with found.lock:
         if found.bound is not None or found.state is not State.NEW:
             raise Failed(errno.EINVAL)
         if found.is_stream:
-            found.bound = _free_address(session, call, address)
+            found.bound = _free_address(session, call, found, address)
         else:
             announce(session, found, address)
     return 0
 
 
-def _free_address(session: Session, call: Call, address: Address) -> Address:
+def _free_address(session: Session, call: Call, found: Socket, address: Address) -> Address:
     """Return *address* with a port, which was free now. EADDRINUSE, EADDRNOTAVAIL, EACCES: as of bind(2)."""
     descriptor, number = session.tree.make("tcp", owner=call.owner, nonblocking=True)
     try:
         with session.tree.ctl("tcp", number) as ctl:
-            os.write(ctl, f"announce {_local(address)}".encode())
+            os.write(ctl, f"announce {_local(found, address)}".encode())
             local = sockaddr.parse(session.tree.text(f"tcp/{number}/local"))
             os.write(ctl, b"close")
-        return Address(address.host, local.port if local is not None else address.port)
+        return address._replace(port=local.port if local is not None else address.port)
     finally:
         os.close(descriptor)
 
 
-def _local(address: Address) -> str:
-    return f":{address.port}" if address.is_any else str(address)
+def _local(found: Socket, address: Address) -> str:
+    """Return the address to announce. Without a host it is of both families, unless the socket is of one."""
+    if not address.is_any:
+        return str(address)
+    if len(address.host) == 4:
+        return f":{address.port},family=4"
+    return f":{address.port},family=6" if found.is_ipv6_only else f":{address.port}"
 
 
 def announce(session: Session, found: Socket, address: Address) -> None:
     """Have a udp socket receive from any peer, with a line of the address before each datagram."""
     options = ",headers" + (",events" if session.records else "") + (",reuse" if shares_port(found) else "")
     with session.tree.ctl("udp", found.number) as ctl:
-        os.write(ctl, f"announce {_local(address)}{options}".encode())
+        os.write(ctl, f"announce {_local(found, address)}{options}".encode())
         apply_settings(ctl, found)
     local = sockaddr.parse(session.tree.text(f"{found.name}/local"))
     found.bound = local or address
@@ -279,7 +285,7 @@ def listen(session: Session, call: Call) -> Result:
         options += "".join(
             f",{_AT_ANNOUNCE[name]}={value}" for name, value in found.settings.items() if name in _AT_ANNOUNCE
         )
-        session.tree.command("tcp", found.number, f"announce {_local(address)}{options}")
+        session.tree.command("tcp", found.number, f"announce {_local(found, address)}{options}")
         found.state = State.LISTENING
         found.bound = sockaddr.parse(session.tree.text(f"{found.name}/local"))
     call.about = f"{found.name}, {found.bound}"
@@ -297,25 +303,20 @@ def accept4(session: Session, call: Call) -> Result:
 
 
 def _next_connection(session: Session, call: Call, found: Socket, description: Description) -> int:
-    """Return the `data` of the next connection. The mount's listeners without an address take both families."""
+    """Return the `data` of the next connection."""
     path, directory = f"{found.number}/accept", session.tree.directory("tcp")
     mode = os.O_RDWR | os.O_CLOEXEC
-    while True:
-        try:
-            descriptor = os.open(path, mode | os.O_NONBLOCK, dir_fd=directory)
-        except BlockingIOError:
-            if description.nonblocking:
-                raise
-            try:
-                descriptor = session.waits.open(call, path, mode, directory)
-            except OSError:
-                if found.state is State.LISTENING:
-                    raise
-                raise Failed(errno.EINVAL) from None  # it was shut down meanwhile
-        remote = sockaddr.parse(os.getxattr(descriptor, "user.remote").decode())
-        if remote is None or found.takes(remote):
-            return descriptor
-        os.close(descriptor)
+    try:
+        return os.open(path, mode | os.O_NONBLOCK, dir_fd=directory)
+    except BlockingIOError:
+        if description.nonblocking:
+            raise
+    try:
+        return session.waits.open(call, path, mode, directory)
+    except OSError:
+        if found.state is State.LISTENING:
+            raise
+        raise Failed(errno.EINVAL) from None  # it was shut down meanwhile
 
 
 def _accept(session: Session, call: Call, flags: int) -> Result:

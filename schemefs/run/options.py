@@ -19,11 +19,11 @@ from typing import Final
 from schemefs.run import opening, sockaddr, tcp_info, timeouts
 from schemefs.run.call import Call, Failed
 from schemefs.run.session import Outcome, Result, Session
-from schemefs.run.sockets import Socket, State
+from schemefs.run.sockets import V6ONLY, Socket, State
 
 Key = tuple[int, int]
 
-SOCKET, IP, TCP = 1, 0, 6
+SOCKET, IP, TCP, IPV6 = 1, 0, 6, 41
 ERROR, TYPE, LINGER, ACCEPTCONN, PROTOCOL, DOMAIN = 4, 3, 13, 30, 38, 39
 KEEPALIVE: Final = (SOCKET, 9)
 KEEPIDLE: Final = (TCP, 4)
@@ -52,6 +52,13 @@ KEPT: Final[Mapping[Key, int]] = {
     (IP, 24): 0,  # IP_BIND_ADDRESS_NO_PORT
     (IP, 33): 1,  # IP_MULTICAST_TTL
     (IP, 34): 1,  # IP_MULTICAST_LOOP
+    (IPV6, 18): 1,  # IPV6_MULTICAST_HOPS
+    (IPV6, 19): 1,  # IPV6_MULTICAST_LOOP
+    (IPV6, 23): 1,  # IPV6_MTU_DISCOVER
+    (IPV6, 25): 0,  # IPV6_RECVERR
+    (IPV6, 70): 1,  # IPV6_AUTOFLOWLABEL
+    (IPV6, 72): 0,  # IPV6_ADDR_PREFERENCES
+    (IPV6, 78): 0,  # IPV6_FREEBIND
     (TCP, 3): 0,  # TCP_CORK
     (TCP, 7): 6,  # TCP_SYNCNT
     (TCP, 8): 60,  # TCP_LINGER2
@@ -82,6 +89,14 @@ def _keepalive(octets: bytes) -> str:
     return str(_integer(octets))
 
 
+def _dscp(octets: bytes) -> str:
+    return str((_integer(octets) & 0xFF) >> 2)
+
+
+def _hop_limit(octets: bytes) -> str:
+    return str(_integer(octets) if _integer(octets) > 0 else 64)
+
+
 SETTINGS: Final[Mapping[Key, tuple[str, Callable[[bytes], str], bytes]]] = {
     (TCP, 1): ("nodelay", _flag, bytes(4)),
     (TCP, 5): ("keepalive_interval", _keepalive, struct.pack("=i", 75)),
@@ -89,12 +104,15 @@ SETTINGS: Final[Mapping[Key, tuple[str, Callable[[bytes], str], bytes]]] = {
     (TCP, 18): ("user_timeout", lambda octets: f"{_integer(octets) / 1000:g}", bytes(4)),
     (TCP, CONGESTION): ("congestion", lambda octets: octets.rstrip(b"\0").decode(errors="replace"), b"cubic"),
     (SOCKET, LINGER): ("linger", _linger, bytes(8)),
-    (IP, 1): ("dscp", lambda octets: str((_integer(octets) & 0xFF) >> 2), bytes(4)),
-    (IP, 2): ("hop_limit", lambda octets: str(_integer(octets) if _integer(octets) > 0 else 64), struct.pack("=i", 64)),
+    (IP, 1): ("dscp", _dscp, bytes(4)),
+    (IP, 2): ("hop_limit", _hop_limit, struct.pack("=i", 64)),
+    (IPV6, 67): ("dscp", _dscp, bytes(4)),  # IPV6_TCLASS
+    (IPV6, 16): ("hop_limit", _hop_limit, struct.pack("=i", 64)),  # IPV6_UNICAST_HOPS
 }
 """Set in the mount: the setting, its text from the option's value, and the value before it is set."""
 
 _OF_UDP: Final = ("hop_limit",)
+_GROUPS: Final[Mapping[Key, str]] = {(IP, 35): "join", (IP, 36): "leave", (IPV6, 20): "join", (IPV6, 21): "leave"}
 
 
 def setsockopt(session: Session, call: Call) -> Result:
@@ -114,6 +132,8 @@ def setsockopt(session: Session, call: Call) -> Result:
 
 
 def _set(session: Session, found: Socket, key: Key, octets: bytes) -> None:
+    if key[0] == IPV6 and found.family != sockaddr.V6:
+        raise Failed(errno.ENOPROTOOPT)
     if key in SETTINGS:
         name, text, _default = SETTINGS[key]
         found.values[key] = octets
@@ -130,8 +150,12 @@ def _set(session: Session, found: Socket, key: Key, octets: bytes) -> None:
         found.values[SOCKET, (timeouts.RECEIVING if is_receiving else timeouts.SENDING)[0]] = octets
         name = "read_timeout" if is_receiving else "write_timeout"
         session.tree.command(found.protocol, found.number, f"{name} {seconds:.6f}")
-    elif key in ((IP, 35), (IP, 36)) and not found.is_stream:
-        _group(session, found, "join" if key[1] == 35 else "leave", octets)
+    elif key in _GROUPS and not found.is_stream:
+        _group(session, found, _GROUPS[key], octets)
+    elif key == V6ONLY:
+        if found.bound is not None or found.state is not State.NEW:
+            raise Failed(errno.EINVAL)
+        found.values[key] = struct.pack("=i", bool(_integer(octets)))
     elif key in KEPT:
         _integer(octets)
         found.values[key] = octets[:4]
@@ -159,13 +183,14 @@ def _keepalive_seconds(found: Socket) -> str:
 
 
 def _group(session: Session, found: Socket, verb: str, octets: bytes) -> None:
-    """Join or leave the group of a struct ip_mreq or ip_mreqn."""
-    if len(octets) < 8:
+    """Join or leave the group of a struct ip_mreq, ip_mreqn or ipv6_mreq."""
+    length = 16 if found.family == sockaddr.V6 else 4
+    if len(octets) < length + 4:
         raise Failed(errno.EINVAL)
     if found.state is State.NEW:
         opening.announce(session, found, found.any_address)
-    group = sockaddr.Address(octets[:4], 0)
-    session.tree.command(found.protocol, found.number, f"{verb} {str(group).rpartition(':')[0]}")
+    group = sockaddr.Address(octets[:length], 0)
+    session.tree.command(found.protocol, found.number, f"{verb} {str(group).rpartition(':')[0].strip('[]')}")
 
 
 def getsockopt(session: Session, call: Call) -> Result:
@@ -185,6 +210,8 @@ def getsockopt(session: Session, call: Call) -> Result:
 
 
 def _get(session: Session, call: Call, found: Socket, key: Key) -> bytes:
+    if key[0] == IPV6 and found.family != sockaddr.V6:
+        raise Failed(errno.EOPNOTSUPP)
     if key[0] == SOCKET and key[1] in _COMPUTED:
         value = _COMPUTED[key[1]](session, call, found)
         call.about += f": {value}"
@@ -198,6 +225,8 @@ def _get(session: Session, call: Call, found: Socket, key: Key) -> bytes:
         return found.values.get((SOCKET, kind[0]), bytes(16))
     if key in found.values:
         return found.values[key]
+    if key == V6ONLY:
+        return bytes(4)
     if key in SETTINGS:
         return SETTINGS[key][2]
     if key == KEEPALIVE:
@@ -245,7 +274,7 @@ _COMPUTED: Final[Mapping[int, Callable[[Session, Call, Socket], int]]] = {
     DOMAIN: lambda session, call, found: found.family,
 }
 
-_LEVELS: Final = {SOCKET: "SOL_SOCKET", IP: "IPPROTO_IP", TCP: "IPPROTO_TCP", 17: "IPPROTO_UDP", 41: "IPPROTO_IPV6"}
+_LEVELS: Final = {SOCKET: "SOL_SOCKET", IP: "IPPROTO_IP", TCP: "IPPROTO_TCP", 17: "IPPROTO_UDP", IPV6: "IPPROTO_IPV6"}
 
 
 def _shown(key: Key) -> str:

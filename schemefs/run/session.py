@@ -9,12 +9,14 @@ from collections.abc import Callable
 from enum import Enum, auto
 from typing import Final
 
+from schemefs.run import sockaddr
 from schemefs.run.call import Call, Description, Failed
 from schemefs.run.listener import Listener
 from schemefs.run.name_servers import NameServers
 from schemefs.run.sockets import Sockets
 from schemefs.run.tree import Tree
 from schemefs.run.waits import Waits
+from schemefs.run.zones import Zones
 
 
 class Outcome(Enum):
@@ -43,6 +45,7 @@ class Session:
         self.listener = listener
         self.tree = tree
         self.sockets = Sockets(tree)
+        sockaddr.interfaces = Zones(tree)
         self.waits = waits
         self.name_servers = name_servers
         self.say = say  # a sentence about a call, for the person

@@ -8,6 +8,7 @@ import struct
 from typing import Final, NamedTuple
 
 from schemefs.run.call import Call, Failed
+from schemefs.run.zones import Zones
 
 AF_UNSPEC: Final = 0
 V4: Final = int(socket.AF_INET)
@@ -16,7 +17,10 @@ _FAMILY: Final = struct.Struct("=H")
 _IN: Final = struct.Struct("=H2s4s8x")
 _IN6: Final = struct.Struct("=H2sI16sI")
 _MAPPED: Final = bytes(10) + b"\xff\xff"
+SHORTEST_V6: Final = _IN6.size - 4  # RFC 2133 had no scope
 LARGEST: Final = 128  # struct sockaddr_storage
+interfaces = Zones()
+"""Of the mount; `Session` sets it, once in a run."""
 
 
 class Address(NamedTuple):
@@ -24,12 +28,19 @@ class Address(NamedTuple):
 
     host: bytes
     port: int
+    scope: int = 0  # the interface of an IPv6 address of a link, as `ZONES` numbers them
 
     def __str__(self) -> str:
         """Return HOST:PORT, as the tree writes it."""
         if len(self.host) == 4:
             return f"{socket.inet_ntop(V4, self.host)}:{self.port}"
-        return f"[{socket.inet_ntop(V6, self.host)}]:{self.port}"
+        zone = f"%{interfaces.name(self.scope)}" if self.scope else ""
+        return f"[{socket.inet_ntop(V6, self.host)}{zone}]:{self.port}"
+
+    @property
+    def needs_scope(self) -> bool:
+        """Whether it is an address of a link, so that its interface must be known."""
+        return len(self.host) == 16 and self.host[0] == 0xFE and self.host[1] & 0xC0 == 0x80
 
     @property
     def is_any(self) -> bool:
@@ -51,10 +62,12 @@ def read(call: Call, pointer: int, length: int) -> tuple[int, Address | None]:
     if family == V4 and length >= _IN.size:
         _, port, host = _IN.unpack_from(octets)
         return family, Address(host, int.from_bytes(port, "big"))
-    if family == V6 and length >= _IN6.size - 4:  # RFC 2133 had no scope
-        _, port, _flow, host, _scope = _IN6.unpack_from(octets.ljust(_IN6.size, b"\0"))
-        mapped = host[12:] if host.startswith(_MAPPED) else host
-        return family, Address(mapped, int.from_bytes(port, "big"))
+    if family == V6 and length >= SHORTEST_V6:
+        _, port, _flow, host, scope = _IN6.unpack_from(octets.ljust(_IN6.size, b"\0"))
+        if host.startswith(_MAPPED):
+            return family, Address(host[12:], int.from_bytes(port, "big"))
+        found = Address(host, int.from_bytes(port, "big"), scope)
+        return family, found if found.needs_scope else found._replace(scope=0)  # elsewhere it has no meaning
     if family in (V4, V6):
         raise Failed(errno.EINVAL)
     return family, None
@@ -66,7 +79,7 @@ def packed(address: Address, family: int) -> bytes:
     if family == V4:
         return _IN.pack(V4, port, address.host)
     host = address.host if len(address.host) == 16 else _MAPPED + address.host
-    return _IN6.pack(V6, port, 0, host if any(address.host) else bytes(16), 0)
+    return _IN6.pack(V6, port, 0, host if any(address.host) else bytes(16), address.scope)
 
 
 def write(call: Call, pointer: int, length_pointer: int, octets: bytes) -> None:
@@ -85,6 +98,6 @@ def parse(text: str) -> Address | None:
     host, _, port = text.strip().rpartition(":")
     if not port:
         return None
-    host = host.strip("[]").partition("%")[0].replace("*", "0.0.0.0")  # noqa: S104 - it means any
+    host, _, zone = host.strip("[]").replace("*", "0.0.0.0").partition("%")  # noqa: S104 - it means any
     packed_host = socket.inet_pton(V6 if ":" in host else V4, host or "0.0.0.0")  # noqa: S104
-    return Address(packed_host, int(port))
+    return Address(packed_host, int(port), interfaces.number(zone) if zone else 0)

@@ -6,6 +6,7 @@ whose file was closed harms nothing; it is dropped when the table has grown.
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 from contextlib import suppress
@@ -13,11 +14,14 @@ from enum import Enum
 from typing import Final
 
 from schemefs.run import sockaddr
-from schemefs.run.call import Call, Description, describe
+from schemefs.run.call import Call, Description, Failed, describe
 from schemefs.run.sockaddr import Address
 from schemefs.run.tree import Tree
 
 SWEEP_AT: Final = 1024  # entries
+V6ONLY: Final = (41, 26)  # IPPROTO_IPV6, IPV6_V6ONLY
+_LOOPBACK_V4: Final = bytes((127, 0, 0, 1))
+_LOOPBACK_V6: Final = bytes(15) + b"\x01"
 
 
 class State(Enum):
@@ -71,9 +75,24 @@ class Socket:
         """Whether it is a stream of octets."""
         return self.protocol == "tcp"
 
-    def takes(self, peer: Address) -> bool:
-        """Return whether a peer's address can be shown to a socket of this family."""
-        return self.family != sockaddr.V4 or len(peer.host) == 4
+    @property
+    def is_ipv6_only(self) -> bool:
+        """Whether IPV6_V6ONLY is set."""
+        return any(self.values.get(V6ONLY, b""))
+
+    def checked(self, family: int, address: Address | None) -> Address:
+        """Return a destination that this socket can have. Failed, as Linux does: it can't have this one."""
+        is_own = family == self.family or (family == sockaddr.V4 and not self.is_stream)
+        if address is None or not is_own:
+            raise Failed(errno.EAFNOSUPPORT)
+        if len(address.host) == 4 and self.is_ipv6_only:
+            raise Failed(errno.ENETUNREACH)
+        if address.needs_scope and not address.scope:
+            raise Failed(errno.EINVAL)
+        if not address.is_any:
+            return address
+        # As on Linux, no address means this host.
+        return Address(_LOOPBACK_V4 if len(address.host) == 4 else _LOOPBACK_V6, address.port)
 
     @property
     def any_address(self) -> Address:

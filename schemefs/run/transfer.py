@@ -138,20 +138,15 @@ def _receive_stream(
 def _receive_datagram(
     session: Session, call: Call, found: Socket, descriptor: int, flags: int, description: Description, waits: bool
 ) -> Received:
-    while True:
-        if flags & PEEK:
-            octets = _peek(session, call, found, descriptor, waits)
-        else:
-            octets = _read(session, call, descriptor, LARGEST_DATAGRAM + _LONGEST_LINE, flags, waits)
-        if found.state is not State.ANNOUNCED:
-            return Received(octets, found.remote, len(octets))
-        line, _, payload = octets.partition(b"\n")
-        source = sockaddr.parse(line.partition(b" ")[0].decode())
-        if source is None or found.takes(source):
-            source = session.name_servers.restore(source) if source is not None else None
-            return Received(payload, source, len(payload))
-        if flags & PEEK:  # of the other family: no datagram for this socket
-            _read(session, call, descriptor, LARGEST_DATAGRAM + _LONGEST_LINE, flags & ~PEEK, waits)
+    if flags & PEEK:
+        octets = _peek(session, call, found, descriptor, waits)
+    else:
+        octets = _read(session, call, descriptor, LARGEST_DATAGRAM + _LONGEST_LINE, flags, waits)
+    if found.state is not State.ANNOUNCED:
+        return Received(octets, found.remote, len(octets))
+    line, _, payload = octets.partition(b"\n")
+    source = sockaddr.parse(line.partition(b" ")[0].decode())
+    return Received(payload, session.name_servers.restore(source) if source is not None else None, len(payload))
 
 
 def _read(session: Session, call: Call, descriptor: int, size: int, flags: int, waits: bool) -> bytes:

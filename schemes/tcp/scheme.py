@@ -11,7 +11,7 @@ from schemefs.conversation.event_log import EarlyEvents
 from schemefs.errors import SchemeError
 from schemefs.net.addresses import ANY, AddressPath, parse_host_port, parse_seconds
 from schemefs.net.network_layer import NetworkLayer, own_address
-from schemefs.net.ports import PORT_ZERO, check_privilege
+from schemefs.net.ports import FAMILY_HELP, PORT_ZERO, any_of_family, check_privilege, parse_family
 from schemes.tcp import settings
 from schemes.tcp.connection import Connection
 from schemes.tcp.lost_sources import LostSources
@@ -46,6 +46,7 @@ class TcpProtocol(ConversationProtocol):
         "from": Option(parse_host_port, "HOST:PORT of the local end; port 0 picks one", Use.CONNECT),
         "timeout": Option(parse_seconds, "seconds a connect may take; 0: about three minutes", Use.CONNECT),
         "backlog": Option(settings.backlog, settings.HELP["backlog"], Use.LISTEN),
+        "family": Option(parse_family, FAMILY_HELP, Use.LISTEN),
         **{option: Option(settings.CHECKS[name], settings.HELP[name]) for option, name in _SETTINGS.items()},
     }
 
@@ -87,6 +88,8 @@ class TcpProtocol(ConversationProtocol):
         del now
         host = address.host_port.host
         local = own_address(self.tcp.network, host, self.context.names.known(host)) if host else ANY
+        if "family" in address.options:
+            local = any_of_family(address)
         port = self._port(address.host_port.port)
         check_privilege(port, is_privileged=self.context.is_privileged(caller))
         listener = self.tcp.listen(local, port, uid=caller.uid)

@@ -139,12 +139,10 @@ class Tcp:
         return False
 
     def listen(self, address: bytes, port: int, *, uid: int = 0) -> Listener:
-        """Return a listener on *address* (empty: any) and *port* (0: one is picked). EADDRINUSE: it is taken.
+        """Return a listener on *address* and *port* (0: one is picked). EADDRINUSE: it is taken.
 
-        Satisfies `transports.StreamService` too.
+        An empty address is any, one of zeros any of its family. Satisfies `transports.StreamService` too.
         """
-        if not any(address):
-            address = ANY
         if not port:
             port = self._ephemeral.allocate_random(self.ports.is_claimed)
         claim = self.ports.claim(address, port, uid=uid)
@@ -376,4 +374,5 @@ class Tcp:
         return is_multicast(address) or self.network.is_broadcast(address)
 
     def _listener_for(self, address: bytes, port: int) -> Listener | None:
-        return self.listeners.get((address, port)) or self.listeners.get((ANY, port))
+        found = self.listeners.get((address, port)) or self.listeners.get((ANY, port))
+        return found or self.listeners.get((bytes(len(address)), port))

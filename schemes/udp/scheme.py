@@ -10,7 +10,7 @@ from schemefs.conversation import ConversationProtocol, ConversationScheme, Opti
 from schemefs.errors import SchemeError
 from schemefs.net.addresses import ANY, AddressPath, parse_host_port, parse_number
 from schemefs.net.network_layer import NetworkLayer, own_address
-from schemefs.net.ports import PORT_ZERO, check_privilege
+from schemefs.net.ports import FAMILY_HELP, PORT_ZERO, any_of_family, check_privilege, parse_family
 from schemes.udp import groups
 from schemes.udp.endpoint import Endpoint, Modes
 from schemes.udp.listener import BACKLOG, UdpListener
@@ -28,6 +28,7 @@ OPTIONS: Final[Mapping[str, Option]] = {
     "headers": Option(no_value, "a read gives `HOST:PORT LENGTH` and a datagram; a write begins with `HOST:PORT`"),
     "join": Option(groups.parse_groups, "GROUP[+GROUP…]: join these multicast groups", Use.LOCAL),
     "reuse": Option(no_value, "share the local port with other conversations of the same uid that have `reuse` too"),
+    "family": Option(parse_family, FAMILY_HELP, Use.LOCAL),
     "backlog": Option(
         lambda value: parse_number(value, 1, 4096), "new senders that may wait", Use.LOCAL, ("listen", "accept")
     ),
@@ -67,6 +68,8 @@ class UdpProtocol(ConversationProtocol):
         """Make a listener, or an endpoint that receives from any sender, as `use_of` says."""
         host, port = address.host_port.host, address.host_port.port
         local, number = self._own(host, port, caller)
+        if "family" in address.options:
+            local = any_of_family(address)
         claim = self._udp.claim(local, number, caller.uid, shared="reuse" in address.options)
         if use_of(address, datagrams=True, given=Use.LOCAL) & Use.LISTEN:
             backlog = int(address.options.get("backlog", BACKLOG))

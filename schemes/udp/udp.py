@@ -169,7 +169,7 @@ class Udp:
         senders = (
             receiver
             for address, receiver in bound
-            if (address == error.source or not any(address)) and receiver.has_sent_to(error.destination)
+            if (address == error.source or _is_any(address, error.source)) and receiver.has_sent_to(error.destination)
         )
         return next(senders, None)
 
@@ -185,10 +185,12 @@ class Udp:
             return ()
         if self.network.is_local(destination):
             exact = next((receiver for address, receiver in bound if address == destination), None)
-            found = exact or next((receiver for address, receiver in bound if not any(address)), None)
+            found = exact or next((receiver for address, receiver in bound if _is_any(address, destination)), None)
             return (found,) if found is not None else ()
         if self.network.is_broadcast(destination):
-            return tuple(receiver for address, receiver in bound if not any(address) or address == destination)
+            return tuple(
+                receiver for address, receiver in bound if address == destination or _is_any(address, destination)
+            )
         return tuple(receiver for _, receiver in bound if destination in receiver.groups)
 
     def _drop(self, reason: str, datagram: memoryview) -> bool:
@@ -206,7 +208,7 @@ class Udp:
         return self.ports.claim(address, chosen, uid=uid, shared=shared)
 
     def bind(self, address: bytes, port: int, receiver: Receiver) -> None:
-        """Deliver datagrams to *address* (empty or zeros: any of both families) and *port* to *receiver*."""
+        """Deliver datagrams to *address* (empty: any; zeros: any of its family) and *port* to *receiver*."""
         self._bound.setdefault(port, []).insert(0, (address, receiver))
 
     def unbind(self, address: bytes, port: int, receiver: Receiver) -> None:
@@ -253,6 +255,11 @@ class Udp:
         shown: dict[str, int | float | str] = {name: getattr(self, field) for field, name in _RFC_4113.items()}
         shown["copies"] = self.copies
         return shown | {f"dropped_{reason}": count for reason, count in self.dropped.items()}
+
+
+def _is_any(address: bytes, of: bytes) -> bool:
+    """Return whether *address* stands for all of the family of *of*."""
+    return not any(address) and len(address) in (0, len(of))
 
 
 def key_of(remote: bytes, remote_port: int, local: bytes, local_port: int) -> bytes:

@@ -61,11 +61,12 @@ int main(int argc, char **argv) {
     }
     reach("static");
     for (int family = 0; family <= 46; family++) {
-        if (family == AF_UNIX || family == AF_INET) continue;
+        if (family == AF_UNIX || family == AF_INET || family == AF_INET6) continue;
         for (int type = 1; type <= 3; type++)
             if (syscall(SYS_socket, family, type, 0) >= 0 || errno != EAFNOSUPPORT) say("family", 0);
     }
     say("raw", syscall(SYS_socket, AF_INET, SOCK_RAW, 1));
+    say("raw6", syscall(SYS_socket, AF_INET6, SOCK_RAW, 58));
     say("packet", syscall(SYS_socket, AF_PACKET, SOCK_RAW, 0));
     say("socketpair", syscall(SYS_socketpair, AF_TIPC, SOCK_STREAM, 0, octets));
     say("io_uring_setup", syscall(SYS_io_uring_setup, 8, octets));

@@ -26,6 +26,7 @@ pytestmark = pytest.mark.needs("root", "userns", "fuse", "gcc")
 SOURCE = Path(__file__).with_name("escapes.c")
 ON_THE_MOUNT = "it is on the mount"
 REFUSED = {
+    "raw6": "ESOCKTNOSUPPORT",
     "raw": "ESOCKTNOSUPPORT", "packet": "EAFNOSUPPORT", "socketpair": "EAFNOSUPPORT", "io_uring_setup": "ENOSYS",
     "clone3": "ENOSYS", "new user namespace": "EPERM", "new network namespace": "EPERM",
     "clone into a user namespace": "EPERM", "setns": "EPERM", "pidfd_getfd": "EPERM", "ptrace of the parent": "EPERM",

@@ -27,6 +27,15 @@ def test_the_same_port_collides_with_the_same_address_and_with_any(first: bytes,
     table.claim(second, 80)
 
 
+def test_any_of_one_family_leaves_the_other_free() -> None:
+    table = PortTable()
+    table.claim(bytes(4), 80)
+    table.claim(bytes(16), 80)
+    for taken in (b"", bytes(4), bytes(16), US, bytes(15) + b"\x01"):
+        with pytest.raises(SchemeError, match="in use"):
+            table.claim(taken, 80)
+
+
 def test_two_addresses_share_a_port_and_sharers_of_one_uid_too() -> None:
     table = PortTable()
     table.claim(US, 80)

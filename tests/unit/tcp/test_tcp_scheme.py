@@ -137,6 +137,26 @@ def test_the_local_end_can_be_chosen() -> None:
     assert refused(machine, "10.0.2.2:8080,from=10.9.9.9:5555")[0] == errno.EADDRNOTAVAIL
 
 
+def test_a_listener_may_take_one_family() -> None:
+    machine = Machine()
+    machine.open(":8080,family=4")
+    machine.open(":8080,family=6")
+    assert {str(engine.local) for engine in machine.tcp.listeners.values()} == {"0.0.0.0:8080", "[::]:8080"}
+    for address, local in ((b"\x7f\0\0\x01", "0.0.0.0:8080"), (bytes(15) + b"\x01", "[::]:8080")):
+        listener = machine.tcp._listener_for(address, 8080)
+        assert listener is not None
+        assert listener.local == local
+    assert refused(machine, ":8080") == (errno.EADDRINUSE, "0.0.0.0:8080 is in use")
+    assert refused(machine, ":8081,family=5") == (
+        errno.EINVAL,
+        "tcp/:8081,family=5: family: '5' is not an IP version: 4 or 6",
+    )
+    assert refused(machine, "127.0.0.1:8081,listen,family=4") == (
+        errno.EINVAL,
+        "family applies only to an address without a host, such as :8080,family=6",
+    )
+
+
 def test_only_an_address_of_ours_can_be_listened_on() -> None:
     machine = Machine()
     with pytest.raises(SchemeError) as raised:

@@ -45,6 +45,13 @@ def test_damage_is_counted_by_reason(octets: bytes, reason: str) -> None:
     assert {name: count for name, count in host.scheme.udp.dropped.items() if count} == {reason: 1}
 
 
+def test_a_port_of_one_family_leaves_the_datagrams_of_the_other() -> None:
+    host = UdpHost()
+    six, four = host.open(":5000,headers,family=6"), host.open(":5000,headers,family=4")
+    assert arrives(host, udp())
+    assert (read(six), read(four)) == (None, b"10.0.2.2:53 7\npayload")
+
+
 def test_no_checksum_is_fine_and_so_is_one_the_device_has_seen() -> None:
     host = UdpHost()
     handle = host.open(":5000")
