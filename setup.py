@@ -1,4 +1,4 @@
-"""The part of the build that pyproject.toml can't declare: the libfuse hooks in C, and the core compiled by mypyc."""
+"""The part of the build that pyproject.toml can't declare: two extensions in C, and the core compiled by mypyc."""
 
 import glob
 import os
@@ -66,7 +66,7 @@ class Build(build_ext):
     """Compiles the core too, unless it is asked not to: SCHEMEFS_PURE=1. An editable install runs what is edited."""
 
     def run(self) -> None:
-        """Build the libfuse hooks, which are needed, then the core, which works as Python too."""
+        """Build the extensions, which are needed, then the core, which works as Python too."""
         super().run()
         if self.inplace or self.editable_mode:
             return
@@ -129,6 +129,11 @@ setup(
             ["schemefs/fs/_libfuse_hooks.c"],
             extra_compile_args=["-O2", "-Wall", "-Wextra", *pkg_config("--cflags")],
             extra_link_args=["-Wl,--no-as-needed", *pkg_config("--libs")],
-        )
+        ),
+        Extension(
+            "schemefs.net._internet_sum",
+            ["schemefs/net/_internet_sum.c"],
+            extra_compile_args=["-O3", "-Wall", "-Wextra"],
+        ),
     ],
 )

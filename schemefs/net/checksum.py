@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from schemefs.net import _internet_sum
 from schemefs.net.buffer import Buffer
 from schemefs.net.zones import without_zone
 
@@ -13,12 +14,7 @@ def ones_complement_sum(data: Buffer, initial: int = 0) -> int:
 
     The result is in 1..0xFFFF unless everything added is zero, then 0.
     """
-    # 2**16 ≡ 1 (mod 0xFFFF): one big-integer remainder adds all words at once, in C; 7x faster than a loop.
-    total = int.from_bytes(data, "big")
-    if len(data) & 1:
-        total <<= 8
-    total += initial
-    return total % 0xFFFF or (0xFFFF if total else 0)
+    return _internet_sum.ones_complement_sum(data, initial)
 
 
 def ones_complement_sum_of_chunks(chunks: Iterable[Buffer], initial: int = 0) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import struct
 
 import dpkt
@@ -46,6 +47,25 @@ def test_sum_is_the_definition(data: bytes) -> None:
     assert ones_complement_sum(data) == by_definition(data)
     assert ones_complement_sum(memoryview(data)) == by_definition(data)
     assert ones_complement_sum(bytearray(data)) == by_definition(data)
+
+
+@pytest.mark.parametrize("size", [1459, 1460, 65535])
+def test_large_data_at_any_offset(size: int) -> None:
+    for data in (b"\xff" * (size + 7), random.Random(size).randbytes(size + 7)):
+        for offset in range(8):
+            part = memoryview(data)[offset : offset + size]
+            assert ones_complement_sum(part) == by_definition(bytes(part))
+
+
+@given(st.binary(max_size=20), st.integers(0, 1 << 40))
+def test_a_sum_begins_from_any_other(data: bytes, initial: int) -> None:
+    assert ones_complement_sum(data, initial) == by_definition(data + bytes(len(data) % 2) + initial.to_bytes(6, "big"))
+
+
+def test_what_is_no_data_is_refused() -> None:
+    for data, initial in (("text", 0), (memoryview(b"1234")[::2], 0), (b"", -1), (b"", 1 << 64)):
+        with pytest.raises((TypeError, BufferError, OverflowError)):
+            ones_complement_sum(data, initial)  # type: ignore[arg-type]
 
 
 @given(st.binary(max_size=200))
