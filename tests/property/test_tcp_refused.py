@@ -201,7 +201,8 @@ def refusal_in_time_wait(old: TimeWait, segment: Arriving) -> str:
 
 def dropped(tcp: Trace) -> Fields:
     """Return the reasons that were counted so far."""
-    return {name[8:]: number for name, number in vars(tcp.tcp.statistics).items() if name.startswith("dropped_")}
+    statistics = tcp.tcp.statistics
+    return {name[8:]: getattr(statistics, name) for name in dir(statistics) if name.startswith("dropped_")}
 
 
 def receive(tcp: Trace, segment: Arriving) -> dict[str, int]:

@@ -109,7 +109,7 @@ def test_one_reason_and_a_line(make: Make, text: str, reason: str) -> None:
 
 
 def test_every_reason_in_words_is_a_counter_and_has_a_case() -> None:
-    counters = vars(Trace().tcp.statistics)
+    counters = dir(Trace().tcp.statistics)
     assert not {f"dropped_{reason}" for reason in WORDS} - set(counters)
     assert {reason for _, _, reason in CASES} == set(WORDS)
 
