@@ -3,6 +3,9 @@
 0 fetched   1 HTTP/0.9, or no HTTP   3 not a URL   6 unknown host   7 no connection   8 malformed head
 18 body incomplete   22 status of 400 or more   23 can't write   28 time-out   33 other range than requested   35 no TLS
 47 too many redirections   52 no answer   56 receiving failed   60 bad certificate   77 no CA file
+
+Status 33 is also that of a server without ranges, which cannot continue a download; the file stays as it is. Status 2:
+the option is one of curl itself.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Final
@@ -22,9 +26,11 @@ from urllib.parse import quote
 import click
 
 from schemefs.command.completion import files
-from schemefs.tools.exit_status import OUTPUT, Tool, discard_output, fail, fail_with, show
+from schemefs.tools.address_family import addresses, family_options
+from schemefs.tools.exit_status import OUTPUT, discard_output, fail, fail_with, show
 from schemefs.tools.find_mount import failure, mount_option
 from schemefs.tools.http import HttpError, HttpExchange, Url, merged, parse_url, redirected
+from schemefs.tools.model_options import Model, ModelTool, options_of
 from schemefs.tools.partial_file import PartialFile
 
 REDIRECTIONS: Final = 10
@@ -52,10 +58,30 @@ Examples:
 """
 
 
-@click.command(cls=Tool, epilog=EXAMPLES)
+_CURL: Final = Model(
+    options_of(
+        "curl",
+        "-A -D -E -F -G -I -J -K -N -T -U -V -X -Y -Z -a -b -d -e -g -h -j -l -n -p -q -r -t -u -v -w -x -y -z -# "
+        "--anyauth --basic --cert --compressed --config --connect-timeout --connect-to --cookie --cookie-jar "
+        "--create-dirs --data --data-ascii --data-binary --data-raw --data-urlencode --digest --doh-url --dump-header "
+        "--fail-with-body --form --form-string --get --globoff --head --http0.9 --http1.0 --http1.1 --http2 "
+        "--http2-prior-knowledge --http3 --interface --json --key --limit-rate --local-port --max-filesize "
+        "--max-redirs --negotiate --netrc --next --noproxy --ntlm --oauth2-bearer --parallel --pinnedpubkey --post301 "
+        "--post302 --preproxy --progress-bar --proxy --proxy-user --range --raw --referer --remote-header-name "
+        "--remote-time --request --request-target --resolve --retry --retry-delay --socks4 --socks5 "
+        "--socks5-hostname --speed-limit --speed-time --stderr --tlsv1.2 --tlsv1.3 --trace --trace-ascii "
+        "--unix-socket --upload-file --url --url-query --user --user-agent --verbose --write-out",
+    )
+)
+"""What concerns HTTP and proxies, not the tree."""
+
+
+@click.command(cls=ModelTool, model=_CURL, epilog=EXAMPLES)
 @click.argument("url")
 @click.option("-o", "--output", metavar="FILE", help="Write to FILE; -: standard output.", shell_complete=files)
+@click.option("-O", "--remote-name", is_flag=True, help="Write to a file with the last name in URL.")
 @click.option("-c", "--continue", "resume", is_flag=True, help="With -o: fetch only the part that FILE lacks.")
+@click.option("-C", "--continue-at", "offset", type=click.Choice(["-"]), help="-: as -c, in curl's words.")
 @click.option("-i", "--include", is_flag=True, help="Print the response's head as well.")
 @click.option(
     "-H", "--header", "headers", multiple=True, metavar="NAME:VALUE", help="Send this field; NAME: alone: no such."
@@ -76,29 +102,42 @@ Examples:
     shell_complete=files,
 )
 @click.option("-k", "--insecure", is_flag=True, help="Accept any certificate.")
+@click.option(
+    *("-L", "--location", "-f", "--fail", "-s", "--silent", "-S", "--show-error", "as_always"),
+    is_flag=True,
+    help="Curl's words for what is done in any case.",
+)
+@family_options
 @mount_option
 def command(
     tree: Path,
     url: str,
     output: str | None,
+    offset: str | None,
     headers: tuple[str, ...],
     max_time: float,
     timeout: float,
     cacert: str | None,
+    family: int | None,
     *,
+    remote_name: bool,
     resume: bool,
     include: bool,
     insecure: bool,
+    as_always: bool,
 ) -> None:
     """Fetch URL and print it. Redirections are followed."""
-    output = None if output == STDOUT else output
+    del as_always
+    resume |= offset is not None
+    output = _last_name(url) if remote_name else None if output == STDOUT else output
     if resume and not output:
         fail(3, "-c needs a file to continue: give -o FILE")
     _end_after(max_time, url)
     partial = PartialFile(output) if resume and output else None
     fields = merged(partial.request_fields() if partial else {}, dict(map(_field, headers)))
     options = f",timeout={timeout:.6f},read_timeout={timeout:.6f}" if timeout else ""
-    with _fetch(tree, url, fields, options, _tls_options(cacert, is_insecure=insecure)) as exchange:
+    request = _Request(tree, fields, options, _tls_options(cacert, is_insecure=insecure), family)
+    with request.fetch(url) as exchange:
         if include:
             show(_head(exchange))
         have = partial.octets if partial else 0
@@ -108,6 +147,11 @@ def command(
         if exchange.status >= 400:
             reason = exchange.head.reason.decode("latin-1")
             fail(22, f"{url}: {exchange.status} {reason}")
+        if partial and have and exchange.status != 206 and not partial.is_of_another_version(exchange):
+            if exchange.field("Content-Length") != str(have):  # else the whole is there
+                fail(33, f"{url}: the server sends no part of a resource, so {output} can't be continued")
+            partial.complete()
+            return
         is_rest = have > 0 and exchange.status == 206
         if is_rest and not exchange.field("Content-Range").startswith(f"bytes {have}-"):
             fail(
@@ -142,35 +186,56 @@ def _tls_options(cacert: str | None, *, is_insecure: bool) -> str:
     return f",ca={quote(os.path.abspath(cacert), safe='')}"
 
 
-def _fetch(tree: Path, text: str, fields: dict[str, str], options: str, tls_options: str) -> HttpExchange:
-    """Return the response at the end of all redirections."""
+def _last_name(url: str) -> str:
     try:
-        url = parse_url(text)
-        for _ in range(REDIRECTIONS + 1):
-            exchange = _exchange(tree, url, fields, options + (tls_options if url.scheme == "https" else ""))
-            location = exchange.octets_of_field("Location")
-            if exchange.status not in _REDIRECTED or not location:
-                return exchange
-            with exchange:
-                url = redirected(url, location)
+        name = os.path.basename(parse_url(url).target.partition("?")[0])
     except ValueError as error:
         fail(3, str(error))
-    return fail(47, f"{text} is redirected more than {REDIRECTIONS} times")
+    return name or fail(23, f"{url} has no name of a file at its end; give -o FILE")
 
 
-def _exchange(tree: Path, url: Url, fields: dict[str, str], options: str) -> HttpExchange:
-    if url.scheme == "https" and not (tree / "tls").exists():
-        fail(35, f"{url.text}: {tree} has no scheme tls")
-    try:
-        return HttpExchange(tree, url, fields, options)
-    except BlockingIOError:
-        fail(28, f"{url.text}: no answer within the time-out")
-    except OSError as error:
-        why = str(failure(tree, url.path, error))
-        status = 60 if _REFUSED_CERTIFICATE in why else 35 if url.scheme == "https" else 7
-        fail(_STATUSES.get(error.errno or 0, status), why)
-    except HttpError as error:
-        fail(error.status, f"{url.text}: {error.sentence}")
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """What is sent to each host on the way."""
+
+    tree: Path
+    fields: dict[str, str]
+    options: str  # of each connection
+    tls_options: str
+    family: int | None
+
+    def fetch(self, text: str) -> HttpExchange:
+        """Return the response at the end of all redirections."""
+        try:
+            url = parse_url(text)
+            for _ in range(REDIRECTIONS + 1):
+                exchange = self._exchange(url)
+                location = exchange.octets_of_field("Location")
+                if exchange.status not in _REDIRECTED or not location:
+                    return exchange
+                with exchange:
+                    url = redirected(url, location)
+        except ValueError as error:
+            fail(3, str(error))
+        return fail(47, f"{text} is redirected more than {REDIRECTIONS} times")
+
+    def _exchange(self, url: Url) -> HttpExchange:
+        if url.scheme == "https" and not (self.tree / "tls").exists():
+            fail(35, f"{url.text}: {self.tree} has no scheme tls")
+        address = addresses(self.tree, url.host, self.family, status=6)[0]
+        options = self.options
+        if url.scheme == "https":
+            options += self.tls_options + (f",sni={url.host}" if address != url.host else "")
+        try:
+            return HttpExchange(self.tree, url, self.fields, options, address)
+        except BlockingIOError:
+            fail(28, f"{url.text}: no answer within the time-out")
+        except OSError as error:
+            why = str(failure(self.tree, url.path_to(address), error))
+            status = 60 if _REFUSED_CERTIFICATE in why else 35 if url.scheme == "https" else 7
+            fail(_STATUSES.get(error.errno or 0, status), why)
+        except HttpError as error:
+            fail(error.status, f"{url.text}: {error.sentence}")
 
 
 def _head(exchange: HttpExchange) -> str:

@@ -50,8 +50,11 @@ class Url:
     @property
     def path(self) -> str:
         """The path of the conversation in the tree: `tcp/example.com:80`."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{SCHEMES[self.scheme]}/{host}:{self.port}"
+        return self.path_to(self.host)
+
+    def path_to(self, host: str) -> str:
+        """Return the path with *host*, an address of the host, in its place."""
+        return f"{SCHEMES[self.scheme]}/{f'[{host}]' if ':' in host else host}:{self.port}"
 
 
 def parse_url(text: str) -> Url:
@@ -86,15 +89,18 @@ class HttpError(Exception):
 class HttpExchange:
     """One request and its response. OSError: the file failed; HttpError: the response is not HTTP."""
 
-    def __init__(self, tree: Path, url: Url, fields: Mapping[str, str], options: str = "") -> None:
-        """Connect, send the request and read the response's head. *options* (`,timeout=5`) are added to the address."""
+    def __init__(self, tree: Path, url: Url, fields: Mapping[str, str], options: str = "", address: str = "") -> None:
+        """Connect, send the request and read the response's head.
+
+        *options* (`,timeout=5`) are added to the path. *address* is connected to instead of the name in *url*.
+        """
         self.tree = tree
-        self.path = url.path
+        self.path = url.path_to(address) if address else url.path
         self._http = h11.Connection(h11.CLIENT, max_incomplete_event_size=2 * LARGEST_HEAD)
         self._received = 0
         self._first = b""  # the first octets of the response
         self._has_ended = False  # the server has closed
-        self._descriptor = os.open(tree / f"{url.path}{options}", os.O_RDWR)
+        self._descriptor = os.open(tree / f"{self.path}{options}", os.O_RDWR)
         try:
             self._send_request(url, fields)
             self.head = self._read_head()

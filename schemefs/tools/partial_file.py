@@ -24,20 +24,24 @@ class PartialFile:
     def __init__(self, name: str) -> None:
         self._name = name
         self.octets = os.path.getsize(name) if os.path.exists(name) else 0
+        self._validator = ""  # of the version that the octets are a part of; empty: unknown
 
     def request_fields(self) -> dict[str, str]:
         """Return the fields of a request for the rest; none if nothing is there."""
         if not self.octets:
             return {}
-        try:
-            validator = os.getxattr(self._name, _ATTRIBUTE).decode("latin-1")
-        except OSError:  # none was kept, or the filesystem has no attributes: the octets are trusted, as curl does
-            validator = ""
-        return {"Range": f"bytes={self.octets}-", "If-Range": validator}
+        # None is kept, or the filesystem has no attributes: the octets are trusted, as by curl.
+        with suppress(OSError):
+            self._validator = os.getxattr(self._name, _ATTRIBUTE).decode("latin-1")
+        return {"Range": f"bytes={self.octets}-", "If-Range": self._validator}
+
+    def is_of_another_version(self, exchange: HttpExchange) -> bool:
+        """Return whether the whole is sent because the resource has changed, not because the server has no ranges."""
+        return self._validator not in ("", _validator_of(exchange))
 
     def begin(self, exchange: HttpExchange) -> None:
         """Keep the validator of the response whose body follows."""
-        validator = strong_validator(exchange.field("ETag"), exchange.field("Last-Modified"), exchange.field("Date"))
+        validator = _validator_of(exchange)
         with suppress(OSError):
             if validator:
                 os.setxattr(self._name, _ATTRIBUTE, validator.encode("latin-1"))
@@ -48,6 +52,10 @@ class PartialFile:
         """Forget the validator: the file is whole."""
         with suppress(OSError):
             os.removexattr(self._name, _ATTRIBUTE)
+
+
+def _validator_of(exchange: HttpExchange) -> str:
+    return strong_validator(exchange.field("ETag"), exchange.field("Last-Modified"), exchange.field("Date"))
 
 
 def strong_validator(etag: str, modified: str, date: str) -> str:

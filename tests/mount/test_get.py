@@ -168,11 +168,39 @@ def test_who_has_a_terminal_sees_how_far_it_is(get: Get, tmp_path: Path) -> None
     assert re.search(rb"big .*2\.1/2\.1 MB", re.sub(rb"\x1b\[[0-9;?]*[a-zA-Z]", b"", shown))
 
 
-def test_a_server_without_ranges_gives_the_whole_again(get: Get, tmp_path: Path) -> None:
+@pytest.mark.parametrize("words", [("-c",), ("-C", "-")])
+def test_a_server_without_ranges_can_not_continue_a_file(get: Get, tmp_path: Path, words: tuple[str, ...]) -> None:
     file = tmp_path / "page"
-    file.write_bytes(b"something else that is longer")
-    assert get("-c", "-o", str(file), "localhost/chunked").returncode == 0
-    assert file.read_bytes() == b"hello world"
+    file.write_bytes(b"something else")
+    done = get(*words, "-o", str(file), "localhost/chunked")
+    assert (done.returncode, b"can't be continued" in done.stderr) == (33, True)
+    assert file.read_bytes() == b"something else"
+    file.write_bytes(b"hello localhost")  # as long as the whole: it is there
+    assert get(*words, "-o", str(file), "localhost/hello").returncode == 0
+    assert file.read_bytes() == b"hello localhost"
+
+
+def test_the_file_has_the_last_name_of_the_url(get: Get, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert get("-sSfLO", "localhost/hello").returncode == 0
+    assert (tmp_path / "hello").read_bytes() == b"hello localhost"
+    assert get("-O", "localhost/").returncode == 23
+
+
+def test_a_host_is_asked_in_one_family_on_request(get: Get, module_scheme_mount: SchemeMount) -> None:
+    (module_scheme_mount.path / "netcfg/resolv/hosts").write_text("127.0.0.1 localhost four\n::1 localhost six\n")
+    assert get("-4", "localhost/hello").stdout == get("-6", "localhost/hello").stdout == b"hello localhost"
+    assert (get("-6", "six/hello").stdout, get("-4", "six/hello").returncode) == (b"hello six", 6)
+
+
+@pytest.mark.parametrize(
+    "words", ["-X POST localhost/", "-u a:b localhost/", "-d x=1 localhost/", "-sSx proxy:1 localhost/", "--json {} h"]
+)
+def test_what_belongs_to_curl_is_refused_with_its_line(get: Get, module_scheme_mount: SchemeMount, words: str) -> None:
+    done = get(*words.split())
+    line = f"schemefs run --mount {module_scheme_mount.path} -- curl {words.replace('{}', chr(39) + '{}' + chr(39))}\n"
+    assert done.returncode == 2
+    assert done.stderr.decode().endswith(f" is an option of curl itself: {line}")
 
 
 def test_a_file_that_can_not_be_written(get: Get, tmp_path: Path) -> None:
@@ -251,6 +279,7 @@ def test_a_certificate_is_verified_by_the_given_cas(
     refused = get(page)
     assert (refused.returncode, b"its certificate was refused" in refused.stderr) == (60, True)
     assert get("--cacert", str(https), page).stdout == get("--insecure", page).stdout == b"hello localhost"
+    assert get("--cacert", str(https), "-4", page).stdout == b"hello localhost"  # verified by the name
     assert get("--cacert", str(https), "https://127.0.0.1/hello").returncode == 60
     assert get("--cacert", str(tmp_path / "none"), page).returncode == 77
     monkeypatch.setenv("SSL_CERT_FILE", str(https))
