@@ -70,6 +70,9 @@ class Attachments:
                 mac=config.mac,
                 mtu=config.mtu,
                 nameserver=config.nameserver,
+                address6=config.address6,
+                address6_may_move=config.address6_may_move,
+                nameserver6=config.nameserver6,
             )
         )
         try:

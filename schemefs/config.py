@@ -1,20 +1,23 @@
 """The configuration that a daemon starts with: the values of `schemefs mount`'s options, checked and with defaults.
 
 The defaults are QEMU's user network, which the project's notes and Redox's documents use: 10.0.2.15/24, gateway
-10.0.2.2, name server 10.0.2.3.
+10.0.2.2, name server 10.0.2.3. A TAP has the same digits for IPv6: fd00:10:0:2::15/64, the kernel's fd00:10:0:2::2.
 """
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address, IPv4Interface
+from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface
 
 from schemefs.document import LOOPBACK, Document, InterfaceDocument
 from schemefs.driver_option import Tables
 from schemefs.held_octets import DEFAULT_LIMIT, parse_limit
 from schemefs.net import faults
 from schemefs.net.addresses import packed, parse_cidr, parse_unicast_mac
+from schemefs.net.host_address import HostAddress, HostInterface
+from schemefs.net.zones import is_zoned
 
 
 @dataclass(slots=True)
@@ -29,6 +32,10 @@ class InterfaceConfig:
     mtu: int = 0
     address_may_move: bool = False
     nameserver: IPv4Address | None = None
+    address6: IPv6Interface | None = None
+    address6_may_move: bool = False
+    nameserver6: IPv6Address | None = None
+    further: tuple[HostInterface, ...] = ()  # addresses after the first one of each family
     is_by_command_line: bool = False  # sentences about it have the words of the command line, not keys
 
 
@@ -38,7 +45,8 @@ class Config:
 
     interfaces: list[InterfaceConfig] = field(default_factory=list)
     gateway: IPv4Address | None = None
-    nameserver: IPv4Address = field(default_factory=lambda: IPv4Address("10.0.2.3"))
+    gateway6: IPv6Address | None = None
+    nameservers: tuple[HostAddress, ...] = (IPv4Address("10.0.2.3"),)
     private: bool = False
     memory: int = DEFAULT_LIMIT  # octets that all buffers may hold together
     stable_secret: bytes = b""  # key of stable IPv6 addresses (RFC 7217); empty: another one for each mount
@@ -57,9 +65,9 @@ class Config:
 
 def from_document(document: Document, tables: Tables) -> Config:
     """Return the configuration that a file describes. ValueError: a text in it is bad."""
-    nameserver = _ipv4(next(iter(document.nameservers or ()), ""))
+    nameservers = [address for address in map(packed, document.nameservers or ()) if address is not None]
     interfaces = [
-        interface_config(name, interface, nameserver)
+        interface_config(name, interface, nameservers)
         for name, interface in document.interfaces.items()
         if name != LOOPBACK
     ]
@@ -68,14 +76,18 @@ def from_document(document: Document, tables: Tables) -> Config:
     for line in document.routes:
         words = line.split()
         if words[:2] == ["default", "via"] and len(words) > 2 and config.gateway is None:
-            config.gateway = _ipv4(words[2])  # netcfg says what is wrong with a route
+            gateway = packed(words[2])  # netcfg says what is wrong with a route
+            config.gateway = IPv4Address(gateway) if gateway is not None and len(gateway) == 4 else None
     return config
 
 
-def interface_config(name: str, document: InterfaceDocument, nameserver: IPv4Address | None) -> InterfaceConfig:
+def interface_config(name: str, document: InterfaceDocument, nameservers: Sequence[bytes]) -> InterfaceConfig:
     """Return what the driver of one interface gets. ValueError: an address is bad."""
-    # The driver gets the first address of IPv4; netcfg sets all of them.
+    # The driver gets the first address of each family; netcfg sets all of them.
     first = next((text for text in document.addresses if ":" not in text), "")
+    first6 = next((text for text in document.addresses if ":" in text and not text.lower().startswith("fe80:")), "")
+    server = next((address for address in nameservers if len(address) == 4), None)
+    server6 = next((address for address in nameservers if len(address) == 16 and not is_zoned(address)), None)
     try:
         return InterfaceConfig(
             name=name,
@@ -84,7 +96,9 @@ def interface_config(name: str, document: InterfaceDocument, nameserver: IPv4Add
             options=dict(document.options),
             mac=parse_unicast_mac(document.mac) if document.mac else b"",
             mtu=document.mtu,
-            nameserver=nameserver,
+            nameserver=IPv4Address(server) if server is not None else None,
+            address6=_interface6(first6) if first6 else None,
+            nameserver6=IPv6Address(server6) if server6 is not None else None,
         )
     except ValueError as error:
         message = f"interface.{name}: {error}"
@@ -98,6 +112,6 @@ def _interface(text: str) -> IPv4Interface:
     return IPv4Interface((address, length))
 
 
-def _ipv4(text: str) -> IPv4Address | None:
-    address = packed(text)
-    return IPv4Address(address) if address is not None and len(address) == 4 else None
+def _interface6(text: str) -> IPv6Interface | None:
+    address, length = parse_cidr(text)
+    return IPv6Interface((address, length)) if len(address) == 16 else None

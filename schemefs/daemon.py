@@ -17,6 +17,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
+from ipaddress import IPv6Address
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -37,6 +38,7 @@ from schemefs.idle_memory import IdleMemory
 from schemefs.log import LogRings
 from schemefs.log_file import LogFile
 from schemefs.names import Names
+from schemefs.net.zones import with_zone, zone_number
 from schemefs.no_callback import no_callback
 from schemefs.scheme import FailureFile, Scheme, SchemeContext, StaticDirectory, TextFile, Tree
 from schemefs.shares import Shares
@@ -45,6 +47,7 @@ from schemefs.worker_threads import WorkerThreads
 
 if TYPE_CHECKING:
     from schemefs.config import Config
+    from schemefs.net.host_address import HostAddress, HostInterface
 
 log = logging.getLogger("schemefs.daemon")
 
@@ -86,6 +89,7 @@ class Daemon:
         self.report = report
         self.load = load
         self.moved = ""  # for the ready line: why the subnet is not the default one
+        self.without_ipv6 = ""  # for the ready line: why there is no IPv6
         self.timers = Timers()
         self.callbacks = CallSoonQueue()
         self.collector = Collector()
@@ -138,17 +142,25 @@ class Daemon:
             raise StartError(str(error)) from error
 
     def _take_over_choice(self, driver: Driver, interface: InterfaceConfig) -> None:
-        """Use the addresses that the driver has chosen because the default ones were in use."""
-        config, asked, chosen = self.config, interface.address, driver.chosen_address
-        if asked is None or chosen is None or chosen == asked:
-            return
-        interface.address = chosen
-        if driver.chosen_gateway is not None:
-            config.gateway = driver.chosen_gateway
+        """Use the addresses that the driver has chosen because the default ones were in use, or can't be had."""
+        config, asked, asked6 = self.config, interface.address, interface.address6
         interface.options |= driver.chosen_options
-        if config.nameserver in asked.network:
-            config.nameserver = chosen.network[int(config.nameserver) - int(asked.network.network_address)]
-        self.moved = f", because {asked.network} is in use here"
+        if driver.without_ipv6:
+            interface.address6 = config.gateway6 = None
+            self.without_ipv6 = f"; no IPv6: {driver.without_ipv6}"
+        moves = ((asked, driver.chosen_address), (asked6, driver.chosen_address6))
+        for before, after in moves:
+            if before is None or after is None or before == after:
+                continue
+            config.nameservers = tuple(_moved(address, before, after) for address in config.nameservers)
+            self.moved = f", because {driver.in_use or before.network} is in use here"
+        if asked is not None and driver.chosen_address is not None:
+            interface.address = driver.chosen_address
+            config.gateway = driver.chosen_gateway or config.gateway
+        if asked6 is not None and driver.chosen_address6 is not None:
+            interface.address6 = driver.chosen_address6
+            if config.gateway6 is not None:
+                config.gateway6 = IPv6Address(_moved(config.gateway6, asked6, driver.chosen_address6))
 
     def _make_schemes(self, found: plugins.Plugins, logs: LogRings, attachments: Attachments) -> None:
         uid = Path("/proc/self").stat().st_uid
@@ -238,15 +250,16 @@ class Daemon:
 
     def _ready_line(self) -> str:
         described = [
-            f"{interface.name} {interface.address or 'without address'} on {_device(device)}"
+            f"{interface.name} {_addresses(interface) or 'without address'} on {_device(device)}"
             for device, interface in zip(self.devices, self.config.interfaces, strict=True)
         ]
-        if self.config.gateway is not None:
-            described.append(f"gateway {self.config.gateway}{self.moved}")
+        gateways = [str(one) for one in (self.config.gateway, self.config.gateway6) if one is not None]
+        if gateways:
+            described.append(f"gateway {' and '.join(gateways)}{self.moved}")
         target = self.config.gateway or "127.0.0.1"
         reason = f"; {self.config.driver_reason}" if self.config.driver_reason else ""
         return (
-            f"mounted {self.mount_point} ({', '.join(described) or 'lo 127.0.0.1/8 only'}{reason}). "
+            f"mounted {self.mount_point} ({', '.join(described) or 'lo 127.0.0.1/8 only'}{self.without_ipv6}{reason}). "
             f"Try: cat {self.mount_point}/icmp/ping/{target},count=3"
         )
 
@@ -279,6 +292,18 @@ def _device(text: str) -> str:
     return f"{kind.upper()} {name}"
 
 
+def _addresses(interface: InterfaceConfig) -> str:
+    """Return the first address of each family, joined by `and`."""
+    return " and ".join(str(address) for address in (interface.address, interface.address6) if address is not None)
+
+
+def _moved(address: HostAddress, before: HostInterface, after: HostInterface) -> HostAddress:
+    """Return *address* at its place in the network of *after*, if it was in that of *before*."""
+    if address not in before.network:
+        return address
+    return after.network[int(address) - int(before.network.network_address)]
+
+
 def _move(scope: trio.CancelScope, timers: Timers) -> None:
     scope.deadline = timers.next_deadline()
 
@@ -299,7 +324,8 @@ def _start_logging(logs: LogRings, config: Config) -> None:
 def _names(config: Config) -> Names:
     """Return the names of the host's own files, read once: afterwards names are edited through netcfg."""
     names = Names(_text(config.hosts_file), _text(config.services_file))
-    names.nameserver = config.nameserver.packed
+    zone = zone_number(config.interfaces[0].name) if config.interfaces else 0
+    names.nameservers = tuple(with_zone(address.packed, zone) for address in config.nameservers)
     return names
 
 

@@ -26,7 +26,7 @@ from schemefs.net.reader_turns import ReaderTurns
 from schemefs.no_callback import no_callback
 
 if TYPE_CHECKING:
-    from ipaddress import IPv4Address, IPv4Interface
+    from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface
 
     from schemefs.call_soon import Callback
     from schemefs.log import LogRings
@@ -148,7 +148,10 @@ class DriverContext:
     address_may_move: bool = False  # nothing was chosen: another subnet may be taken when this one is in use
     mac: bytes = b""  # 6 octets; empty: the driver chooses
     mtu: int = 0  # octets of the largest IP datagram; 0: the driver chooses
-    nameserver: IPv4Address | None = None  # the server that the schemes ask for names
+    nameserver: IPv4Address | None = None  # the first server of IPv4 that the schemes ask for names
+    address6: IPv6Interface | None = None  # ours of IPv6, besides those that routers advertise; None: none
+    address6_may_move: bool = False  # nothing was chosen: there may be another one, or no IPv6 at all
+    nameserver6: IPv6Address | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +186,9 @@ class Driver(ABC):
     chosen_address: IPv4Interface | None = None
     chosen_gateway: IPv4Address | None = None
     chosen_options: Mapping[str, object] = MappingProxyType({})  # options with another value than asked
+    chosen_address6: IPv6Interface | None = None
+    in_use: str = ""  # the subnet of this machine that was in the way of the addresses that were asked
+    without_ipv6: str = ""  # why there is no IPv6, though the default addresses have it
 
     @classmethod
     def examine(cls) -> Iterable[Finding]:

@@ -50,6 +50,7 @@ class DriverOption:
     # The address at the other end of the link (an IPv4Interface, or None). `schemefs mount` takes the neighbor of
     # --address when it is left out; the default route leads there unless --gateway says another place.
     is_peer: bool = False
+    is_peer6: bool = False  # the same of IPv6 (an IPv6Interface, or None); the mount then has IPv6 by default
     overrides_file: bool = False  # may be given beside --config: it then replaces what the file says
     show: Callable[[object], str] = _shown  # a text that `parse` reads back; empty: files and lists leave it out
 

@@ -14,17 +14,16 @@ import hashlib
 import logging
 import math
 import os
-from ipaddress import IPv4Address, IPv4Interface
+from ipaddress import IPv4Address, IPv4Interface, IPv6Interface
 from typing import TYPE_CHECKING, ClassVar
 
 import trio
 
-from drivers.tap import examination, host, tun, uplink
+from drivers.tap import addressing, examination, host, tun, uplink
 from drivers.tap.device import DeviceGoneError, TapDevice
 from drivers.tap.options import DEFAULT_MTU, OPTIONS, check
 from drivers.tap.reader_pause import let_readers_read
 from drivers.tap.relay import Relay
-from drivers.tap.subnet import moved, next_free, overlapping, refuse_overlap
 from drivers.tap.tap_record import TapRecord
 from drivers.virtio.net import VirtioNetLink
 from schemefs.driver import Driver, DriverError, OptionError
@@ -34,6 +33,7 @@ if TYPE_CHECKING:
 
     from schemefs.driver import DriverContext, Finding
     from schemefs.driver_option import DriverOption
+    from schemefs.net.host_address import HostInterface
 
 
 class TapDriver(Driver):
@@ -51,6 +51,7 @@ class TapDriver(Driver):
         self._mtu = context.mtu or DEFAULT_MTU
         self.chosen_address: IPv4Interface | None = None
         self.chosen_host_address: IPv4Interface | None = None
+        self.chosen_host_address6: IPv6Interface | None = None
         self.chosen_gateway: IPv4Address | None = None  # only when the default subnet moved: the kernel's new address
         self.created = False
         self._fd = -1
@@ -88,8 +89,9 @@ class TapDriver(Driver):
             self._fd = tun.open_tun()
             self._choose_addresses()
             self._attach()
-            if self.chosen_host_address is not None:
-                self._configure_host(self.chosen_host_address)
+            theirs = [one for one in (self.chosen_host_address, self.chosen_host_address6) if one is not None]
+            if theirs:
+                self._configure_host(theirs)
             self._open_uplink()
             self._start_link()
         except BaseException:
@@ -118,21 +120,17 @@ class TapDriver(Driver):
             os.close(fd)
 
     def _choose_addresses(self) -> None:
-        """Refuse a subnet that this namespace uses already; move the default one to a free subnet."""
-        ours, theirs = self.context.address, self.context.options["host_address"]
-        if theirs is not None:
-            used = host.used_subnets(ignoring=self._tap)
-            wanted = [address for address in (ours, theirs) if address is not None]
-            may_move = self.context.address_may_move and ours is not None and ours.network == theirs.network
-            if ours is not None and may_move and overlapping(ours.network, used):
-                network = next_free(used)
-                ours, theirs = moved(ours, network), moved(theirs, network)
-                self.chosen_gateway = theirs.ip
-                self.chosen_options = {"host_address": theirs}
-            else:
-                for address in wanted:
-                    refuse_overlap(address, used)
-        self.chosen_address, self.chosen_host_address = ours, theirs
+        """Refuse a subnet that this namespace uses already; move the default ones to free subnets."""
+        found = addressing.choose(self.context, self._tap, self._mtu)
+        self.chosen_address, self.chosen_host_address = found.ours, found.theirs
+        self.chosen_address6, self.chosen_host_address6 = found.ours6, found.theirs6
+        self.in_use, self.without_ipv6 = found.in_use, found.without_ipv6
+        if found.without_ipv6:
+            self.log.info("%s has no IPv6: %s", self._tap, found.without_ipv6)
+        if found.in_use:
+            self.chosen_gateway = found.theirs.ip if found.theirs is not None else None
+        if found.in_use or found.without_ipv6:
+            self.chosen_options = {"host_address": found.theirs, "host_address6": found.theirs6}
 
     def _attach(self) -> None:
         tap = self._tap
@@ -147,13 +145,13 @@ class TapDriver(Driver):
         self.created = found is None
         self.log.info("%s the TAP %s", "created" if self.created else "attached to", tap)
 
-    def _configure_host(self, address: IPv4Interface) -> None:
+    def _configure_host(self, addresses: Sequence[HostInterface]) -> None:
         record = TapRecord(self._tap)
         left_behind = record.read()
         if left_behind is not None:  # its writer is dead: a TAP has one owner, now this process
             host.restore(left_behind)
             record.remove()
-        side = self._side = host.with_address(host.found(self._tap), address)
+        side = self._side = host.with_addresses(host.found(self._tap), addresses)
         if not self.created:
             self._record = record
             try:

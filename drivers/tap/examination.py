@@ -59,7 +59,7 @@ def _left_behind(record: TapRecord) -> Iterator[Finding]:
         return
     sentence = f"the TAP {side.name} is still set up for a daemon that was killed"
     if side.added:
-        sentence += f" (it has {side.added})"
+        sentence += f" (it has {' and '.join(side.added)})"
     fix = f"mount with --tap {side.name} once more, and end that in order"
     yield Finding("tap", sentence, fix=fix, good=False, put_back=partial(_put_back, record, side))
 

@@ -7,17 +7,21 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from ipaddress import IPv4Interface, IPv4Network
+from functools import partial
+from ipaddress import IPv4Network, IPv6Network, ip_interface, ip_network
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from drivers.tap.subnet import UsedSubnet
+from drivers.tap.subnet import Network, UsedSubnet
 from schemefs.driver import DriverError
 
 if TYPE_CHECKING:
     from pyroute2 import IPRoute
+
+    from schemefs.net.host_address import HostInterface
 
 # The TAP drops frames when its queue is full, and the kernel's TCP sends what the window allows: with a queue of 500
 # and a window of 6 MiB, 0.2 Gbit/s remained (measured).
@@ -28,19 +32,26 @@ DESCRIPTORS: Final = 8  # that an IPRoute needs at the most, with its event loop
 _IFF_UP: Final = 1
 _TABLE_MAIN: Final = 254
 _ADDRESS_GENERATION_NONE: Final = 1  # IN6_ADDR_GEN_MODE_NONE
-_NEVER_OURS: Final = IPv4Network("127.0.0.0/8")
+_NO_DUPLICATE_DETECTION: Final = 0x02  # IFA_F_NODAD
+_FAMILIES: Final = {2: "0.0.0.0/0", 10: "::/0"}  # AF_INET and AF_INET6 with their default routes
+_LOOPBACK: Final = IPv4Network("127.0.0.0/8")
+_NEVER_OURS6: Final = tuple(map(IPv6Network, ("::1/128", "fe80::/10", "ff00::/8")))
+
+LINK_LOCAL: Final = "fe80::1/64"  # of the kernel's side of a TAP of ours
+SMALLEST_MTU6: Final = 1280  # RFC 8200 §5
+SETTINGS6: Final = Path("/proc/sys/net/ipv6/conf")
 
 
 @dataclass(frozen=True, slots=True)
 class HostSide:
-    """The settings of a link as they were found, and the address that was added to it (empty: none)."""
+    """The settings of a link as they were found, and the addresses that were added to it."""
 
     name: str
     index: int
     up: bool
     mtu: int
     queue_length: int
-    added: str = ""
+    added: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,26 +115,43 @@ def found(name: str) -> HostSide:
     )
 
 
-def with_address(side: HostSide, address: IPv4Interface) -> HostSide:
-    """Return *side* with *address* as the one that `configure` adds. Unchanged if the link already has it."""
+def obstacle6(name: str, mtu: int) -> str:
+    """Return why the link *name*, which may not exist yet, can't have IPv6; empty: nothing."""
+    if mtu < SMALLEST_MTU6:
+        return f"an MTU of {mtu} is below the {SMALLEST_MTU6} of IPv6 (RFC 8200 §5)"
+    for place in (SETTINGS6 / name, SETTINGS6 / "default"):
+        with suppress(FileNotFoundError):
+            off = (place / "disable_ipv6").read_text().strip() != "0"
+            return f"IPv6 is disabled on this machine (net.ipv6.conf.{place.name}.disable_ipv6 is 1)" if off else ""
+    return "the kernel of this machine has no IPv6"
+
+
+def with_addresses(side: HostSide, addresses: Iterable[HostInterface]) -> HostSide:
+    """Return *side* with those of *addresses* that the link does not have as the ones that `configure` adds."""
     with netlink() as ip:
-        for message in ip.get_addr(index=side.index, family=2):
-            if (message.get("local"), message["prefixlen"]) == (str(address.ip), address.network.prefixlen):
-                return side
-    return replace(side, added=str(address))
+        present = {
+            (message.get("local") or message.get("address"), message["prefixlen"])
+            for message in ip.get_addr(index=side.index)
+        }
+    missing = [str(one) for one in addresses if (str(one.ip), one.network.prefixlen) not in present]
+    return replace(side, added=tuple(missing))
 
 
 def configure(side: HostSide, mtu: int, *, ours: bool) -> None:
-    """Set MTU, queue length and address, and bring the link up. *ours*: we created it, so IPv6 is switched off."""
+    """Set MTU, queue length and addresses, and bring the link up.
+
+    *ours*: we created it. Its link-local address is then `LINK_LOCAL` if it has IPv6, and there is none otherwise.
+    """
     with netlink() as ip:
+        added = list(side.added)
         if ours:
-            # No link-local address, hence no router solicitations. IPv6 on this side is added by hand.
+            # No address of the kernel's choice, hence no router solicitations where there is no IPv6 either.
             mode = {"attrs": [["AF_INET6", {"attrs": [["IFLA_INET6_ADDR_GEN_MODE", _ADDRESS_GENERATION_NONE]]}]]}
             _ignoring(errno.EAFNOSUPPORT, lambda: ip.link("set", index=side.index, IFLA_AF_SPEC=mode))
+            added += [LINK_LOCAL] if any(":" in text for text in added) else []
         ip.link("set", index=side.index, mtu=mtu, txqlen=QUEUE_LENGTH)
-        if side.added:
-            address = IPv4Interface(side.added)
-            ip.addr("add", index=side.index, address=str(address.ip), prefixlen=address.network.prefixlen)
+        for text in added:
+            ip.addr("add", index=side.index, **_arguments(text))
         ip.link("set", index=side.index, state="up")
 
 
@@ -133,18 +161,16 @@ def restore(side: HostSide) -> None:
         link = _link(ip, side.name)
         if link is None or link["index"] != side.index:
             return
-        if side.added:
-            address = IPv4Interface(side.added)
-            arguments: dict[str, Any] = {"address": str(address.ip), "prefixlen": address.network.prefixlen}
-            _ignoring(errno.EADDRNOTAVAIL, lambda: ip.addr("del", index=side.index, **arguments))
+        for text in side.added:
+            _ignoring(errno.EADDRNOTAVAIL, partial(ip.addr, "del", index=side.index, **_arguments(text)))
         ip.link("set", index=side.index, mtu=side.mtu, txqlen=side.queue_length)
         ip.link("set", index=side.index, state="up" if side.up else "down")
 
 
 def add_address(index: int, address: str) -> None:
-    """Add *address* with a prefix of 32; an address that the link already has is no error."""
+    """Add *address* with the longest prefix; an address that the link already has is no error."""
     with netlink() as ip:
-        _ignoring(errno.EEXIST, lambda: ip.addr("add", index=index, address=address, prefixlen=32))
+        _ignoring(errno.EEXIST, lambda: ip.addr("add", index=index, **_arguments(address)))
 
 
 def remove_address(name: str, index: int, address: str) -> None:
@@ -152,21 +178,38 @@ def remove_address(name: str, index: int, address: str) -> None:
     with netlink() as ip:
         link = _link(ip, name)
         if link is not None and link["index"] == index:
-            _ignoring(errno.EADDRNOTAVAIL, lambda: ip.addr("del", index=index, address=address, prefixlen=32))
+            _ignoring(errno.EADDRNOTAVAIL, lambda: ip.addr("del", index=index, **_arguments(address)))
 
 
 def used_subnets(ignoring: str) -> list[UsedSubnet]:
-    """Return the IPv4 subnets of the addresses and routes in this namespace, without those of the link *ignoring*."""
+    """Return the subnets of the addresses and routes in this namespace, without those of the link *ignoring*."""
     used: list[UsedSubnet] = []
     with netlink() as ip:
         names = {link["index"]: str(link.get("ifname")) for link in ip.get_links()}
-        for message in ip.get_addr(family=2):
-            network = IPv4Interface(f"{message.get('local')}/{message['prefixlen']}").network
-            used.append(UsedSubnet(names.get(message["index"], ""), network))
-        for message in ip.get_routes(family=2, table=_TABLE_MAIN):
-            network = IPv4Network(f"{message.get('dst') or '0.0.0.0'}/{message['dst_len']}")  # noqa: S104 - the default route in netlink's form
-            used.append(UsedSubnet(names.get(message.get("oif"), ""), network))
-    return [one for one in used if one.interface != ignoring and not one.network.subnet_of(_NEVER_OURS)]
+        # Without IPv6 the kernel answers for all families: each message says which one it is of.
+        for family, default in _FAMILIES.items():
+            for message in ip.get_addr(family=family):
+                address = message.get("local") or message.get("address")
+                network = ip_interface(f"{address}/{message['prefixlen']}").network
+                used.append(UsedSubnet(names.get(message["index"], ""), network))
+            for message in ip.get_routes(family=family, table=_TABLE_MAIN):
+                if message["family"] == family:
+                    network = ip_network(f"{message.get('dst') or default[:-2]}/{message['dst_len']}")
+                    used.append(UsedSubnet(names.get(message.get("oif"), ""), network))
+    return [one for one in used if one.interface != ignoring and not _is_never_ours(one.network)]
+
+
+def _is_never_ours(network: Network) -> bool:
+    if isinstance(network, IPv4Network):
+        return network.subnet_of(_LOOPBACK)
+    return any(network.subnet_of(never) for never in _NEVER_OURS6)
+
+
+def _arguments(text: str) -> dict[str, Any]:
+    """Return pyroute2's arguments for an address; one of IPv6 is used at once, as IPv4 addresses are."""
+    address = ip_interface(text)
+    flags = {"flags": _NO_DUPLICATE_DETECTION, "family": 10} if address.version == 6 else {}
+    return {"address": str(address.ip), "prefixlen": address.network.prefixlen, **flags}
 
 
 def _require_descriptors() -> None:

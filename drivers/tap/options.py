@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv4Interface
+from ipaddress import IPv4Interface, IPv6Interface
 from typing import TYPE_CHECKING, Final
 
 from schemefs.driver_option import DriverOption, one_of
 from schemefs.net.addresses import packed
-from schemefs.net.host_address import parse_host_address, parse_host_interface
+from schemefs.net.host_address import parse_address as parse_resolver
+from schemefs.net.host_address import parse_host_interface, parse_host_interface6
 
 if TYPE_CHECKING:
     from schemefs.driver import DriverContext
@@ -34,8 +35,15 @@ def _host_address(text: str) -> IPv4Interface | None:
     """Return the address; one without a prefix length is a /32, which a file may have (the command line may not)."""
     if text == _NO_ADDRESS:
         return None
-    address = packed(text)
-    return parse_host_interface(f"{text}/32" if address is not None and len(address) == 4 else text)
+    address = packed(text.partition("/")[0])
+    if address is not None and len(address) == 16:
+        message = f"{text!r} is not an IPv4 address; --host-address6 takes that of IPv6"
+        raise ValueError(message)
+    return parse_host_interface(f"{text}/32" if address is not None and "/" not in text else text)
+
+
+def _host_address6(text: str) -> IPv6Interface | None:
+    return None if text == _NO_ADDRESS else parse_host_interface6(text)
 
 
 def _host_address_text(address: object) -> str:
@@ -57,6 +65,16 @@ OPTIONS: Final = (
         show=_host_address_text,
     ),
     DriverOption(
+        "host_address6",
+        _host_address6,
+        "The same of IPv6; none: the mount has no IPv6 but what routers on the link advertise.",
+        default=_NO_ADDRESS,
+        metavar="CIDR",
+        completion=(_NO_ADDRESS,),
+        is_peer6=True,
+        show=lambda address: "" if address is None else str(address),
+    ),
+    DriverOption(
         "offload",
         one_of("on", "off", "auto"),
         "Leave checksums and segmentation to the kernel.",
@@ -73,7 +91,7 @@ OPTIONS: Final = (
     ),
     DriverOption(
         "resolver",
-        parse_host_address,
+        parse_resolver,
         "The server that --uplink asks for names.  [default: the host's resolvers]",
         metavar="IP",
         overrides_file=True,
@@ -83,13 +101,14 @@ OPTIONS: Final = (
 
 def check(context: DriverContext) -> str:
     """Return what is wrong with the options together; empty: nothing."""
-    options, address = context.options, context.address
-    host_address = options["host_address"]
+    options = context.options
+    pairs = ((context.address, options["host_address"]), (context.address6, options["host_address6"]))
     if context.mtu and not SMALLEST_MTU <= context.mtu <= LARGEST_MTU:
         return f"an MTU of {context.mtu} is not possible on a TAP: {SMALLEST_MTU} to {LARGEST_MTU}"
-    if host_address is not None and address is not None and host_address.ip == address.ip:
-        return f"{address.ip} can't be both our address and the kernel's on the other side of the TAP"
-    if options["uplink"] and host_address is None:
+    for ours, theirs in pairs:
+        if theirs is not None and ours is not None and theirs.ip == ours.ip:
+            return f"{ours.ip} can't be both our address and the kernel's on the other side of the TAP"
+    if options["uplink"] and not any(theirs for _, theirs in pairs):
         return "uplink needs an address of the kernel's on the TAP: give a host_address other than none"
     if options["resolver"] is not None and not options["uplink"]:
         return "resolver is the server that uplink asks for names: give uplink too"

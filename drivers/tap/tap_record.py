@@ -66,8 +66,9 @@ class TapRecord:
         try:
             if self.path.lstat().st_uid != os.geteuid():
                 return None
-            return HostSide(**json.loads(self.path.read_text()))
-        except (OSError, ValueError, TypeError) as error:
+            values = json.loads(self.path.read_text())
+            return HostSide(**{**values, "added": _addresses(values["added"])})
+        except (OSError, ValueError, TypeError, KeyError) as error:
             if out_of_descriptors(error) is not None:
                 raise
             return None
@@ -75,3 +76,8 @@ class TapRecord:
     def remove(self) -> None:
         """Delete the file: the TAP is as it was found."""
         self.path.unlink(missing_ok=True)
+
+
+def _addresses(added: list[str] | str) -> tuple[str, ...]:
+    """Return the addresses of a record. A text is that of an older version: one address, or none."""
+    return tuple(added.split()) if isinstance(added, str) else tuple(added)

@@ -34,7 +34,7 @@ from schemefs.driver_option import OptionValueError
 from schemefs.errors import StartError, out_of_descriptors, printable, printable_lines
 from schemefs.held_octets import parse_limit
 from schemefs.net.addresses import parse_unicast_mac
-from schemefs.net.host_address import parse_host_address, parse_host_interface
+from schemefs.net.host_address import parse_address, parse_interface
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 
@@ -49,6 +49,7 @@ Examples:
   schemefs mount /tmp/s --driver loopback         only lo, 127.0.0.1/8
   schemefs mount /tmp/s --driver stream --socket /tmp/link --listen   joined to another mount, or to a QEMU guest
   schemefs mount /scheme --address 192.168.7.2/24 --gateway 192.168.7.1
+  schemefs mount /scheme --address 192.168.7.2/24 --address 2001:db8::2/64 --gateway 2001:db8::1
   schemefs mount /scheme --config lab.toml        interfaces, routes, impairments: cp /scheme/netcfg/config lab.toml
   schemefs mount /scheme --uplink                 through the host: it forwards, masquerades and resolves names
   schemefs mount /scheme --scheme upper.py        another scheme, without installing it
@@ -90,8 +91,8 @@ def checked(read: Callable[[str], object]) -> Callable[[str], object]:
     return convert
 
 
-CIDR = checked(parse_host_interface)
-ADDRESS = checked(parse_host_address)
+CIDR = checked(parse_interface)
+ADDRESS = checked(parse_address)
 MAC = checked(parse_unicast_mac)
 MTU = checked(mount_options.mtu)
 MEMORY = checked(parse_limit)
@@ -136,9 +137,28 @@ def cli(context: click.Context) -> None:
     help="The driver of the interface.  [default: tap if permitted, else passt if installed, else loopback]",
     shell_complete=completion.drivers,
 )
-@click.option("--address", type=CIDR, metavar="CIDR", help="The mount's own address.  [default: 10.0.2.15/24]")
-@click.option("--gateway", type=ADDRESS, metavar="IP", help="The gateway of the default route.  [default: 10.0.2.2]")
-@click.option("--nameserver", type=ADDRESS, metavar="IP", help="The DNS server.  [default: 10.0.2.3]")
+@click.option(
+    "--address",
+    type=CIDR,
+    multiple=True,
+    metavar="CIDR",
+    help="An address of the mount's own, of IPv4 or IPv6; may be repeated.  "
+    "[default: 10.0.2.15/24, and fd00:10:0:2::15/64 on a TAP]",
+)
+@click.option(
+    "--gateway",
+    type=ADDRESS,
+    multiple=True,
+    metavar="IP",
+    help="The gateway of a default route, one of each family.  [default: 10.0.2.2; IPv6: the host, with --uplink]",
+)
+@click.option(
+    "--nameserver",
+    type=ADDRESS,
+    multiple=True,
+    metavar="IP",
+    help="A DNS server; may be repeated.  [default: 10.0.2.3]",
+)
 @click.option(
     "--mac", type=MAC, metavar="MAC", help="The mount's own MAC address.  [default: derived from the TAP's name]"
 )
@@ -238,7 +258,7 @@ def _driver(values: dict[str, Any], options: dict[str, str | bool]) -> tuple[str
     from schemefs import plugins  # noqa: PLC0415 - finding the plugins takes 10 ms that --help does without
 
     choice = default_driver.choose(plugins.default_candidates(), mount.tables, options)
-    unused = [name for name in ("address", "gateway", "mac", "mtu") if values[name] is not None]
+    unused = [name for name in ("address", "gateway", "mac", "mtu") if values[name] not in (None, ())]
     if choice.driver == LOOPBACK_DRIVER and unused:
         raise StartError(f"--{unused[0]} needs an interface, and only lo can be had ({choice.reason})")
     return choice.driver, choice.reason

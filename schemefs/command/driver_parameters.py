@@ -84,5 +84,7 @@ def _usage(option: DriverOption) -> str:
 
 
 def _help(option: DriverOption) -> str:
-    default = "10.0.2.2/24" if option.is_peer else option.default.replace("%d", "0")
+    default = option.default.replace("%d", "0")
+    if option.is_peer or option.is_peer6:
+        default = "10.0.2.2/24" if option.is_peer else "fd00:10:0:2::2/64"
     return f"{option.help}  [default: {default}]" if default else option.help

@@ -7,17 +7,18 @@ This module has the meaning and the default of each word. It has no click (cli.p
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from ipaddress import IPv4Address, IPv4Interface
+from ipaddress import IPv4Address, IPv6Address
 from typing import Final
 
+from schemefs.command.link_addresses import GivenAddresses
 from schemefs.config import Config, InterfaceConfig, from_document
 from schemefs.document import DEFAULT_DRIVER, LOOPBACK_DRIVER, Document, parse
-from schemefs.driver_option import OptionValueError, Table, Tables, option_named, read_options
+from schemefs.driver_option import OptionValueError, Tables, option_named, read_options
 from schemefs.held_octets import DEFAULT_LIMIT
 from schemefs.log import TRACE
-from schemefs.net import faults
+from schemefs.net.host_address import HostAddress, HostInterface
 from schemefs.net.impairment import parse_impairments
 
 LOG_LEVELS: Final = {
@@ -36,19 +37,17 @@ MTU_MAX: Final = 65535
 # drivers are refused too, but for those with `overrides_file`.
 SAID_BY_FILE: Final = ("driver", "address", "gateway", "nameserver", "mac", "mtu", "memory", "impair")
 
-DEFAULT_ADDRESS: Final = IPv4Interface("10.0.2.15/24")
-
 
 @dataclass(frozen=True, slots=True)
 class MountOptions:
-    """The options of `schemefs mount` as they were given. None and "": not given."""
+    """The options of `schemefs mount` as they were given. None, "" and (): not given."""
 
     driver: str = DEFAULT_DRIVER
     driver_reason: str = ""  # why a default driver is not a better one
     options: Mapping[str, str | bool] = field(default_factory=dict)  # of drivers: what was given, unread
-    address: IPv4Interface | None = None
-    gateway: IPv4Address | None = None
-    nameserver: IPv4Address | None = None
+    address: Sequence[HostInterface] = ()
+    gateway: Sequence[HostAddress] = ()
+    nameserver: Sequence[HostAddress] = ()
     mac: bytes | None = None
     mtu: int | None = None
     memory: int | None = None
@@ -73,29 +72,27 @@ def configuration(options: MountOptions, tables: Tables) -> Config:
     )
     _check_driver_has(options, tables)
     if options.driver == LOOPBACK_DRIVER:
-        if options.nameserver is not None:
-            config.nameserver = options.nameserver
+        if options.nameserver:
+            config.nameservers = tuple(options.nameserver)
         return config
-    address = options.address or DEFAULT_ADDRESS
     table = tables.get(options.driver)
     values = read_options(table, "eth0", options.options)
-    peer, is_peer_chosen = _peer(table, values, options, address)
-    config.gateway = options.gateway or (peer or _neighbor(address)).ip
-    # A host with a /32 has its gateway on the link all the same.
-    is_neighbor = address.network.prefixlen == 32 or config.gateway in address.network
-    if not is_neighbor or config.gateway == address.ip:
-        message = f"the gateway {config.gateway} is no neighbor of {address} (--gateway: one of {address.network})"
-        raise ValueError(message)
-    config.nameserver = options.nameserver or _nameserver(address)
+    given = GivenAddresses(options.address, options.gateway, options.nameserver, options.options, values)
+    found = given.followed(table)
+    config.gateway, config.gateway6, config.nameservers = found.gateway, found.gateway6, found.nameservers
     config.interfaces.append(
         InterfaceConfig(
             driver=options.driver,
-            address=address,
+            address=found.address,
             options=values,
             mac=options.mac or b"",
             mtu=options.mtu or 0,
-            address_may_move=options.address is None and options.gateway is None and not is_peer_chosen,
-            nameserver=config.nameserver,
+            address_may_move=found.may_move,
+            nameserver=next((one for one in found.nameservers if isinstance(one, IPv4Address)), None),
+            address6=found.address6,
+            address6_may_move=found.may_move6,
+            nameserver6=next((one for one in found.nameservers if isinstance(one, IPv6Address)), None),
+            further=found.further,
             is_by_command_line=True,
         )
     )
@@ -118,26 +115,6 @@ def _check_driver_has(options: MountOptions, tables: Tables) -> None:
         has = " or ".join(others)
         message = f"{word} is an option of the driver {has}, which {options.driver} does not have"
         raise ValueError(message)
-
-
-def _peer(
-    table: Table, values: dict[str, object], options: MountOptions, address: IPv4Interface
-) -> tuple[IPv4Interface | None, bool]:
-    """Return the address at the other end of the link, and whether it was chosen. Where it was not, set its option."""
-    option = next((option for option in table or () if option.is_peer), None)
-    if option is None:
-        return None, False
-    is_chosen = option.name in options.options
-    peer = values[option.name] if is_chosen else _neighbor(address)
-    values[option.name] = peer
-    if not isinstance(peer, IPv4Interface):
-        return None, is_chosen and peer is not None
-    if is_chosen and "/" not in str(options.options[option.name]):
-        raise OptionValueError(option.name, faults.bad_cidr(str(options.options[option.name])))
-    if peer.ip == address.ip:
-        message = f"{option.word} and --address are both {address.ip}"
-        raise ValueError(message)
-    return peer, is_chosen
 
 
 def configuration_of_text(
@@ -191,24 +168,3 @@ def mtu(text: str) -> int:
         message = f"{text!r} is not an MTU: {MTU_MIN} to {MTU_MAX}"
         raise ValueError(message)
     return int(text)
-
-
-def _neighbor(value: IPv4Interface) -> IPv4Interface:
-    """Return the place of the gateway in QEMU's user network, .2, or the next that is not *value* itself."""
-    hosts = [value.network[n] for n in (2, 1, 3, 0) if n < value.network.num_addresses]
-    found = next((host for host in hosts if host != value.ip and _is_host(host, value)), None)
-    if found is None:
-        message = f"{value} has no room for a neighbor: give --gateway and --host-address, or a shorter prefix"
-        raise ValueError(message)
-    return IPv4Interface((found, value.network.prefixlen))
-
-
-def _nameserver(value: IPv4Interface) -> IPv4Address:
-    """Return the place of the name server in QEMU's user network, .3, if the subnet has it; else the default."""
-    candidate = value.network.network_address + 3
-    return candidate if candidate in value.network and _is_host(candidate, value) else IPv4Address("10.0.2.3")
-
-
-def _is_host(candidate: IPv4Address, value: IPv4Interface) -> bool:
-    network = value.network
-    return network.prefixlen >= 31 or candidate not in (network.network_address, network.broadcast_address)

@@ -47,6 +47,11 @@ def bad_cidr(text: str) -> str:
     return f"{text!r} is not ADDRESS/PREFIXLENGTH, such as 10.0.2.15/24"
 
 
+def bad_cidr6(text: str) -> str:
+    """For the same of IPv6."""
+    return f"{text!r} is not ADDRESS/PREFIXLENGTH, such as fd00::15/64"
+
+
 def not_unicast(shown: str) -> str:
     """For an address that no host can have."""
     return f"{shown} is not a unicast address"

@@ -11,8 +11,9 @@ from schemefs.conversation import ConversationProtocol, ConversationScheme, Opti
 from schemefs.conversation.help import options_and_verbs
 from schemefs.errors import SchemeError
 from schemefs.net import faults
-from schemefs.net.addresses import ANY_V4, AddressPath, HostPort, parse_number, parse_numeric, presentation
+from schemefs.net.addresses import AddressPath, HostPort, parse_number, parse_numeric, presentation
 from schemefs.net.network_layer import NetworkLayer
+from schemefs.net.zones import with_zone
 from schemefs.scheme import Caller, Directory, Node, SchemeContext, StaticDirectory, TextFile
 from schemes.ip.destination_order import DestinationOrder
 from schemes.ip.network import Network
@@ -103,7 +104,8 @@ class IpScheme(ConversationScheme):
         context.names.order = DestinationOrder(self.network)
         super().__init__(context, RawProtocol(context, self.network))
         self.network.on_conflict.append(self._address_conflict)
-        self._gateway_wanted = context.config.gateway is not None
+        gateways = (context.config.gateway, context.config.gateway6)
+        self._gateways = [gateway.packed for gateway in gateways if gateway is not None]  # without a route yet
         self.root = _IpDirectory(self)
 
     @property
@@ -128,21 +130,23 @@ class IpScheme(ConversationScheme):
                 scheme.record_about(presentation(address), sentence, now)
 
     def link_attached(self, link: Link, now: float) -> None:
-        """Add an interface, with the address and the default route of the configuration."""
+        """Add an interface, with the addresses and the default routes of the configuration."""
         interface = self.network.attach(link, now)
         if interface.is_loopback:
             return
         for configured in self.context.config.interfaces:
-            if configured.name == link.name and configured.address is not None:
-                address = configured.address
-                interface.add_address(address.ip.packed, address.network.prefixlen, now)
-        gateway = self.context.config.gateway
-        if gateway is not None and self._gateway_wanted:
+            if configured.name == link.name:
+                for address in (configured.address, configured.address6, *configured.further):
+                    if address is not None:
+                        interface.add_address(address.ip.packed, address.network.prefixlen, now)
+        for gateway in tuple(self._gateways):
+            via = with_zone(gateway, interface.zone)
             # A host with a /32 has a gateway all the same (cloud providers): it is on the link by configuration.
-            onlink = [length for address, length in interface.addresses if len(address) == 4] == [32]
-            if onlink or interface.is_on_link(gateway.packed):
-                self._gateway_wanted = False
-                self.network.routes.add(ANY_V4, 0, via=gateway.packed, interface=interface.name, onlink=onlink)
+            lengths = [length for address, length in interface.configured if len(address) == len(via)]
+            onlink = lengths == [8 * len(via)]
+            if onlink or interface.is_on_link(via):
+                self._gateways.remove(gateway)
+                self.network.routes.add(bytes(len(via)), 0, via=via, interface=interface.name, onlink=onlink)
 
     def link_detached(self, link: Link, now: float) -> None:
         """Remove the interface."""

@@ -6,7 +6,6 @@ Each step compares the present state with the target, and changes only what diff
 from __future__ import annotations
 
 from dataclasses import dataclass
-from ipaddress import IPv4Address
 from typing import TYPE_CHECKING
 
 from schemefs.config import interface_config
@@ -72,10 +71,9 @@ class Plan:
         self._held = context.held
         self._memory = parse_limit(document.memory) if document.memory is not None else context.held.limit
         self._nameservers = tuple(map(parse_unicast, document.nameservers or ()))
-        nameserver = next(iter(self._nameservers or context.names.nameservers), b"")
+        nameservers = self._nameservers or context.names.nameservers
         self.interfaces = {
-            name: interface_config(name, interface, IPv4Address(nameserver) if len(nameserver) == 4 else None)
-            for name, interface in document.interfaces.items()
+            name: interface_config(name, interface, nameservers) for name, interface in document.interfaces.items()
         }
         self._hostname = None if document.hostname is None else parse_hostname(document.hostname)
         self._search = tuple(map(parse_domain, document.search or ()))

@@ -79,10 +79,10 @@ def test_the_line_says_what_it_did(command: Command) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     directory = command.directory
     assert done.stdout == (
-        f"mounted {directory} (eth0 10.0.2.15/24 on TAP schemefs0, gateway 10.0.2.2). "
+        f"mounted {directory} (eth0 10.0.2.15/24 and fd00:10:0:2::15/64 on TAP schemefs0, gateway 10.0.2.2). "
         f"Try: cat {directory}/icmp/ping/10.0.2.2,count=3\n"
     )
-    assert "schemefs0 10.0.2.2/24" in command.devices()
+    assert "schemefs0 10.0.2.2/24 fd00:10:0:2::2/64 fe80::1/64" in command.devices()
     # What the line says to try works, from any session.
     ping = subprocess.run(["sh", "-c", done.stdout.partition("Try: ")[2]], check=True, capture_output=True, text=True)
     assert "3 packets transmitted, 3 packets received, 0.00% packet loss" in ping.stdout
@@ -118,14 +118,63 @@ def test_every_address_can_be_chosen(command: Command) -> None:
         *("--host-address", "192.168.7.3/28", "--mac", "52:54:00:00:00:07", "--mtu", "1400"),
     )
     assert done.returncode == 0, done.stderr
-    assert "(eth0 192.168.7.9/28 on TAP lab7, gateway 192.168.7.1)" in done.stdout
+    assert "(eth0 192.168.7.9/28 and fd00:10:0:2::15/64 on TAP lab7, gateway 192.168.7.1)" in done.stdout
     netcfg = command.directory / "netcfg"
-    assert (netcfg / "iface/eth0/addr").read_text() == "192.168.7.9/28\n"
+    assert (netcfg / "iface/eth0/addr").read_text() == "192.168.7.9/28\nfd00:10:0:2::15/64\n"
     assert (netcfg / "iface/eth0/mac").read_text().strip() in ("52:54:00:00:00:07", "52-54-00-00-00-07")
     assert (netcfg / "iface/eth0/mtu").read_text() == "1400\n"
     assert (netcfg / "resolv/nameserver").read_text() == "192.168.7.5\n"
-    assert "lab7 192.168.7.3/28" in command.devices()
+    assert "lab7 192.168.7.3/28 fd00:10:0:2::2/64 fe80::1/64" in command.devices()
     assert command.namespace.run(["ping", "-c", "1", "-W", "5", "192.168.7.9"])
+
+
+def test_every_address_of_ipv6_can_be_chosen(command: Command) -> None:
+    done = command.mount(
+        *("--address", "2001:db8::9/64", "--address", "fd00:1::9/48", "--host-address6", "2001:db8::3/64"),
+        *("--gateway", "2001:db8::1", "--nameserver", "2001:db8::53", "--nameserver", "10.0.2.3"),
+    )
+    assert done.returncode == 0, done.stderr
+    assert "(eth0 10.0.2.15/24 and 2001:db8::9/64 on TAP schemefs0, gateway 10.0.2.2 and 2001:db8::1)" in done.stdout
+    netcfg = command.directory / "netcfg"
+    assert (netcfg / "resolv/nameserver").read_text() == "2001:db8::53\n10.0.2.3\n"
+    assert "default via 2001:db8::1 dev eth0" in (netcfg / "route/list").read_text()
+    shown = (netcfg / "config").read_text()
+    assert '"10.0.2.15/24",\n    "2001:db8::9/64",\n    "fd00:1::9/48",\n' in shown
+    assert 'host_address6 = "2001:db8::3/64"' in shown
+    for address in ("2001:db8::9", "10.0.2.15"):
+        assert command.namespace.run(["ping", "-c", "1", "-W", "5", address])
+
+
+def test_a_subnet_of_ipv6_that_is_in_use_moves_both_families(command: Command) -> None:
+    run = command.namespace.run
+    run(["ip", "link", "add", "vpn", "type", "veth", "peer", "name", "other"])
+    run(["ip", "link", "set", "vpn", "up"])
+    run(["ip", "-6", "route", "add", "fd00:10::/47", "dev", "vpn"])
+    command.fails(
+        ".*fd00:10:0:2::15/64 overlaps fd00:10::/47 on vpn; .*--host-address6", "--address", "fd00:10:0:2::15/64"
+    )
+    command.fails(".*every .* is in use on this machine.*")
+    run(["ip", "-6", "route", "replace", "fd00:10:0:2::/63", "dev", "vpn"])
+    run(["ip", "-6", "route", "del", "fd00:10::/47", "dev", "vpn"])
+    done = command.mount()
+    assert "eth0 10.0.4.15/24 and fd00:10:0:4::15/64" in done.stdout
+    assert "because fd00:10:0:2::/63 on vpn is in use here" in done.stdout
+
+
+@pytest.mark.parametrize("setting", ["all", "default"])
+def test_a_host_without_ipv6_has_a_mount_without_it(command: Command, setting: str) -> None:
+    command.namespace.run(["sysctl", "-qw", f"net.ipv6.conf.{setting}.disable_ipv6=1"])
+    command.fails(".*IPv6 is disabled on this machine.*", "--address", "fd00:1::15/64")
+    done = command.mount()
+    assert done.returncode == 0, done.stderr
+    assert "(eth0 10.0.2.15/24 on TAP schemefs0, gateway 10.0.2.2; no IPv6: IPv6 is disabled on" in done.stdout
+    assert command.namespace.run(["ping", "-c", "1", "-W", "5", "10.0.2.15"])
+    assert "host_address6" not in (command.directory / "netcfg/config").read_text()
+
+
+def test_a_link_too_small_for_ipv6_has_none(command: Command) -> None:
+    done = command.mount("--mtu", "576")
+    assert "no IPv6: an MTU of 576 is below the 1280 of IPv6 (RFC 8200 §5)" in done.stdout
 
 
 def test_the_host_side_can_be_left_alone(command: Command) -> None:
@@ -161,9 +210,9 @@ def test_an_overlap_is_refused_when_asked_for_and_moved_when_not(command: Comman
     command.fails(r".*\bnat\b.*", "--address", "10.0.2.15/24")
     done = command.mount()
     assert done.returncode == 0, done.stderr
-    assert re.search(r"eth0 10\.0\.3\.15/24 on TAP schemefs0, gateway 10\.0\.3\.2", done.stdout)
-    assert "10.0.2.0/24" in done.stdout, "the line says why"
-    assert "schemefs0 10.0.3.2/24" in command.devices()
+    assert re.search(r"eth0 10\.0\.3\.15/24 and fd00:10:0:3::15/64 on TAP schemefs0, gateway 10\.0\.3\.2", done.stdout)
+    assert "because 10.0.2.0/24 on nat is in use here" in done.stdout
+    assert "schemefs0 10.0.3.2/24 fd00:10:0:3::2/64 fe80::1/64" in command.devices()
 
 
 def test_without_a_tap_the_error_names_the_driver_that_needs_none(command: Command, tmp_path: Path) -> None:

@@ -70,7 +70,14 @@ def test_the_second_interface_is_on_the_second_tap():
     document = parse("[interface.eth1]\n")
     assert document.interfaces["eth1"].device == (
         "tap",
-        {"tap": "schemefs1", "host_address": None, "offload": "auto", "uplink": False, "resolver": None},
+        {
+            "tap": "schemefs1",
+            "host_address": None,
+            "host_address6": None,
+            "offload": "auto",
+            "uplink": False,
+            "resolver": None,
+        },
     )
 
 
@@ -96,7 +103,7 @@ def test_a_driver_of_another_package_has_options_of_its_own():
     interface = parse(text).interfaces["eth1"]
     assert interface.options == {"socket": '/run/a "b"', "no word": "7"}
     assert parse(text_of(parse(text))) == parse(text)
-    config = interface_config("eth1", interface, None)
+    config = interface_config("eth1", interface, ())
     assert config.options["socket"] == '/run/a "b"'
     assert "tap" not in config.options
 

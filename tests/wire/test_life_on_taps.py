@@ -38,7 +38,7 @@ def test_two_daemons_side_by_side(namespace: Namespace) -> None:
     with on_tap(namespace, "first0") as first, on_tap(namespace, "second0") as second:
         one, two = address_of(first), address_of(second)
         assert one != two
-        assert ", because 10.0.2.0/24 is in use here" in second.ready_line
+        assert ", because 10.0.2.0/24 on first0 is in use here" in second.ready_line
         for address in (one, two):
             namespace.run(["ping", "-c", "1", "-W", "5", address])
         with open(second.path / "tcp/:80", "r+b", buffering=0) as listener:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import signal
 import socket
@@ -11,7 +12,7 @@ import struct
 import subprocess
 import sys
 from collections.abc import Iterator
-from ipaddress import IPv4Address, IPv4Interface
+from ipaddress import IPv4Address, IPv4Interface, IPv6Interface
 from pathlib import Path
 
 import pytest
@@ -25,8 +26,16 @@ from tests.support.namespaces import private_network
 
 pytestmark = pytest.mark.needs("root", "tap")
 
-COMMON = {"address", "address_may_move", "mac", "mtu"}  # what every driver gets; the others are options of this one
+COMMON = {
+    "address",
+    "address_may_move",
+    "address6",
+    "address6_may_move",
+    "mac",
+    "mtu",
+}  # what every driver gets; the others are options of this one
 OURS, THEIRS = IPv4Interface("10.0.2.15/24"), IPv4Interface("10.0.2.2/24")
+OURS6, THEIRS6 = IPv6Interface("fd00:10:0:2::15/64"), IPv6Interface("fd00:10:0:2::2/64")
 
 
 @pytest.fixture(autouse=True)
@@ -73,6 +82,47 @@ def refusal(**options: object) -> str:
         driver(**options).open()
     assert names() == before
     return str(failure.value)
+
+
+def addresses6(name: str = "schemefs0") -> set[str]:
+    """Return the IPv6 addresses of a link that are not tentative."""
+    with IPRoute() as ip:
+        found = [a for a in ip.get_addr(family=10) if a["index"] == socket.if_nametoindex(name)]
+    return {f"{a.get('address')}/{a['prefixlen']}" for a in found if not a.get("flags") & 0x40}
+
+
+def test_the_kernels_side_has_ipv6_at_once() -> None:
+    tap = driver(host_address6=THEIRS6, address6=OURS6)
+    tap.open()
+    assert addresses6() == {"fd00:10:0:2::2/64", "fe80::1/64"}
+    assert (tap.chosen_address6, tap.without_ipv6) == (OURS6, "")
+    tap.close()
+    assert names() == {"lo"}
+
+
+def test_a_persistent_tap_loses_the_ipv6_of_ours_alone() -> None:
+    run("ip", "tuntap", "add", "schemefs0", "mode", "tap")
+    run("ip", "link", "set", "schemefs0", "up")
+    for address in ("fd00:7::1/64", "fe80::77/64"):
+        run("ip", "-6", "addr", "add", address, "dev", "schemefs0", "nodad")
+    found = addresses6()
+    tap = driver(host_address6=THEIRS6, address6=OURS6)
+    tap.open()
+    assert addresses6() == found | {"fd00:10:0:2::2/64"}
+    assert TapRecord("schemefs0").read().added == ("10.0.2.2/24", "fd00:10:0:2::2/64")
+    tap.close()
+    assert addresses6() == found
+
+
+def test_a_record_of_an_older_version_is_read() -> None:
+    run("ip", "tuntap", "add", "schemefs0", "mode", "tap")
+    run("ip", "addr", "add", "10.0.2.2/24", "dev", "schemefs0")
+    record = TapRecord("schemefs0")
+    older = {"name": "schemefs0", "index": socket.if_nametoindex("schemefs0"), "up": False, "mtu": 1300}
+    record.path.parent.mkdir(exist_ok=True)
+    record.path.write_text(json.dumps({**older, "queue_length": 77, "added": "10.0.2.2/24"}))
+    driver(host_address=IPv4Interface("10.0.3.2/24"), address=IPv4Interface("10.0.3.15/24")).open()
+    assert settings()[3] == {"10.0.3.2/24"}
 
 
 def test_a_tap_is_created_configured_and_gone_at_the_end() -> None:

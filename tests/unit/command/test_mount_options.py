@@ -10,6 +10,7 @@ from schemefs.command.mount_options import MountOptions, configuration_of_text, 
 from schemefs.config import Config
 from schemefs.driver_option import DriverOption, OptionValueError
 from schemefs.net.addresses import parse_unicast_mac as mac
+from schemefs.net.host_address import parse_address, parse_host_interface6, parse_interface
 from schemefs.net.host_address import parse_host_address as address
 from schemefs.net.host_address import parse_host_interface as interface
 
@@ -24,9 +25,11 @@ def test_defaults_are_qemus_user_network() -> None:
     config = configuration(MountOptions())
     (eth0,) = config.interfaces
     assert (eth0.name, eth0.driver, str(eth0.address)) == ("eth0", "tap", "10.0.2.15/24")
-    assert (str(config.gateway), str(config.nameserver)) == ("10.0.2.2", "10.0.2.3")
+    assert (str(config.gateway), *map(str, config.nameservers)) == ("10.0.2.2", "10.0.2.3")
     assert str(eth0.options["host_address"]) == "10.0.2.2/24"
     assert eth0.address_may_move is True
+    assert (str(eth0.address6), str(eth0.options["host_address6"])) == ("fd00:10:0:2::15/64", "fd00:10:0:2::2/64")
+    assert (config.gateway6, eth0.address6_may_move) == (None, True)
     assert eth0.options["tap"] == "schemefs0"
     assert config.log_level == logging.INFO
 
@@ -40,13 +43,67 @@ def test_loopback_has_no_interface_beside_lo() -> None:
 @pytest.mark.parametrize(
     "given",
     [
-        {"address": interface("10.0.2.15/24")},
-        {"gateway": address("10.0.2.9")},
+        {"address": [interface("10.0.2.15/24")]},
+        {"gateway": [address("10.0.2.9")]},
         {"options": {"host_address": "10.0.2.9/24"}},
     ],
 )
 def test_any_address_that_was_asked_for_may_not_move(given: dict[str, object]) -> None:
     assert configuration(MountOptions(**given)).interfaces[0].address_may_move is False
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"address": [parse_interface("fd00:1::15/64")]},
+        {"gateway": [parse_address("fd00:10:0:2::9")]},
+        {"options": {"host_address6": "fd00:10:0:2::9/64"}},
+    ],
+)
+def test_of_each_family_what_was_asked_for_may_not_move(given: dict[str, object]) -> None:
+    (eth0,) = configuration(MountOptions(**given)).interfaces
+    assert (eth0.address_may_move, eth0.address6_may_move) == (True, False)
+    assert str(eth0.address) == "10.0.2.15/24"
+
+
+def test_one_family_keeps_its_defaults_where_the_other_is_chosen() -> None:
+    options = MountOptions(
+        address=[parse_interface("2001:db8::2/64"), parse_interface("fd00:1::15/64")],
+        gateway=[parse_address("2001:db8::1")],
+        nameserver=[parse_address("2001:db8::53"), parse_address("192.0.2.53")],
+    )
+    config = configuration(options)
+    (eth0,) = config.interfaces
+    assert (str(eth0.address), str(eth0.address6), *map(str, eth0.further)) == (
+        "10.0.2.15/24", "2001:db8::2/64", "fd00:1::15/64",
+    )  # fmt: skip
+    assert (str(config.gateway), str(config.gateway6)) == ("10.0.2.2", "2001:db8::1")
+    assert str(eth0.options["host_address6"]) == "2001:db8::1/64"  # ::2 is ours
+    assert list(map(str, config.nameservers)) == ["2001:db8::53", "192.0.2.53"]
+    assert (str(eth0.nameserver), str(eth0.nameserver6)) == ("192.0.2.53", "2001:db8::53")
+
+
+@pytest.mark.parametrize(
+    ("address6", "given", "ours", "theirs"),
+    [
+        ([], {"host_address": "none"}, "None", "None"),  # a link of another network
+        ([], {"host_address6": "none"}, "None", "None"),
+        ([], {"host_address": "none", "host_address6": "fd00:10:0:2::2/64"}, "fd00:10:0:2::15/64", "fd00:10:0:2::2/64"),
+        (["fd00:1::15/64"], {"host_address": "none"}, "fd00:1::15/64", "None"),
+        (["fd00:1::15/64"], {"host_address6": "none"}, "fd00:1::15/64", "None"),
+        (["fd00:1::15/64"], {}, "fd00:1::15/64", "fd00:1::2/64"),
+        (["fd00:1::/127"], {}, "fd00:1::/127", "fd00:1::1/127"),
+    ],
+)
+def test_an_end_that_is_left_alone_has_ipv6_only_where_it_was_asked_for(
+    address6: list[str], given: dict[str, str], ours: str, theirs: str
+) -> None:
+    (eth0,) = configuration(MountOptions(address=list(map(parse_interface, address6)), options=given)).interfaces
+    assert (str(eth0.address6), str(eth0.options["host_address6"])) == (ours, theirs)
+
+
+def test_a_link_local_gateway_needs_no_network() -> None:
+    assert str(configuration(MountOptions(gateway=[parse_address("fe80::1%eth0")])).gateway6) == "fe80::1"
 
 
 @pytest.mark.parametrize(
@@ -61,15 +118,15 @@ def test_any_address_that_was_asked_for_may_not_move(given: dict[str, object]) -
     ],
 )
 def test_the_host_is_found_in_our_subnet(ours: str, host: str, nameserver: str) -> None:
-    config = configuration(MountOptions(address=interface(ours)))
+    config = configuration(MountOptions(address=[interface(ours)]))
     assert str(config.interfaces[0].options["host_address"]) == host
     assert config.gateway == interface(host).ip
-    assert str(config.nameserver) == nameserver
+    assert list(map(str, config.nameservers)) == [nameserver]
 
 
 def test_the_gateway_is_the_host_unless_it_is_named() -> None:
     assert str(configuration(MountOptions(options={"host_address": "10.0.2.77/24"})).gateway) == "10.0.2.77"
-    assert str(configuration(MountOptions(gateway=address("10.0.2.78"))).gateway) == "10.0.2.78"
+    assert str(configuration(MountOptions(gateway=[address("10.0.2.78")])).gateway) == "10.0.2.78"
 
 
 def test_no_host_address_leaves_the_gateway() -> None:
@@ -80,7 +137,7 @@ def test_no_host_address_leaves_the_gateway() -> None:
 
 def test_the_gateway_of_a_single_address_is_outside_of_it() -> None:
     options = MountOptions(
-        address=interface("10.0.2.15/32"), gateway=address("172.31.1.1"), options={"host_address": "none"}
+        address=[interface("10.0.2.15/32")], gateway=[address("172.31.1.1")], options={"host_address": "none"}
     )
     assert str(configuration(options).gateway) == "172.31.1.1"
 
@@ -88,11 +145,20 @@ def test_the_gateway_of_a_single_address_is_outside_of_it() -> None:
 @pytest.mark.parametrize(
     ("given", "sentence"),
     [
-        ({"gateway": address("10.9.9.9")}, "10.9.9.9 is no neighbor of 10.0.2.15/24"),
-        ({"gateway": address("10.0.2.15")}, "no neighbor"),
+        ({"gateway": [address("10.9.9.9")]}, "10.9.9.9 is no neighbor of 10.0.2.15/24"),
+        ({"gateway": [address("10.0.2.15")]}, "no neighbor"),
         ({"options": {"host_address": "10.0.2.15/24"}}, "both 10.0.2.15"),
-        ({"address": interface("10.0.2.15/32")}, "no room for a neighbor: give --gateway and --host-address"),
-        ({"address": interface("10.0.2.15/32"), "gateway": address("10.0.2.15")}, "no room for a neighbor"),
+        ({"address": [interface("10.0.2.15/32")]}, "no room for a neighbor: give --gateway and --host-address"),
+        ({"address": [interface("10.0.2.15/32")], "gateway": [address("10.0.2.15")]}, "no room for a neighbor"),
+        ({"gateway": [parse_address("fd00:9::1")]}, "fd00:9::1 is no neighbor of fd00:10:0:2::15/64"),
+        (
+            {"gateway": [parse_address("fd00:9::1")], "options": {"host_address6": "none"}},
+            "the gateway fd00:9::1 needs an address of IPv6 beside it",
+        ),
+        ({"address": [parse_interface("fd00::1/128")]}, "no room for a neighbor: give --gateway and --host-address6"),
+        ({"gateway": [address("10.0.2.2"), address("10.0.2.9")]}, "10.0.2.2 and 10.0.2.9 are both given as --gateway"),
+        ({"address": [parse_interface("fd00::1/64"), parse_interface("fd00::1/48")]}, "fd00::1 is given twice"),
+        ({"options": {"host_address6": "fd00:10:0:2::15/64"}}, "--host-address6 and --address are both fd00:10:0:2"),
     ],
 )
 def test_contradictions_are_refused(given: dict[str, object], sentence: str) -> None:
@@ -121,6 +187,40 @@ def test_contradictions_are_refused(given: dict[str, object], sentence: str) -> 
 def test_bad_interfaces(text: str, sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
         interface(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("fd00::15", "'fd00::15' is not ADDRESS/PREFIXLENGTH, such as fd00::15/64"),
+        ("fd00::15/129", "not ADDRESS/PREFIXLENGTH"),
+        ("fd00::15/+64", "not ADDRESS/PREFIXLENGTH"),
+        ("fd00::g/64", "not ADDRESS/PREFIXLENGTH"),
+        ("fe80::15/64", "'fe80::15/64' is a link-local address, and every interface has one of its own"),
+        ("fe80::15%eth0/64", "."),
+        ("::1/128", "a loopback address"),
+        ("::/64", "not a unicast address"),
+        ("ff02::1/64", "not a unicast address"),
+        ("::ffff:10.0.2.15/120", "an address of IPv4 in the form of IPv6: write 10.0.2.15"),
+    ],
+)
+def test_bad_interfaces_of_ipv6(text: str, sentence: str) -> None:
+    for read in (parse_interface, parse_host_interface6):
+        with pytest.raises(ValueError, match=sentence):
+            read(text)
+
+
+@pytest.mark.parametrize("text", ["", "fd00::1/64", "fd00::1%eth0", "ff02::1", "::1", "::", "fd00::g", "nowhere:"])
+def test_bad_addresses_of_either_family(text: str) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        parse_address(text)
+
+
+def test_a_host_address_of_the_wrong_family_names_the_option_of_the_right_one() -> None:
+    with pytest.raises(OptionValueError, match="'fd00::2/64' is not an IPv4 address; --host-address6 takes that"):
+        configuration(MountOptions(options={"host_address": "fd00::2/64"}))
+    with pytest.raises(OptionValueError, match="'10.0.2.2/24' is not ADDRESS/PREFIXLENGTH, such as fd00::15/64"):
+        configuration(MountOptions(options={"host_address6": "10.0.2.2/24"}))
 
 
 @pytest.mark.parametrize("text", ["", "10.0.2", "10.0.2.256", "gateway", "127.0.0.1", "255.255.255.255"])
