@@ -1,4 +1,4 @@
-"""A web server for the demo and the tests: `hello_server.py ADDRESS PORT [PEM]`; HTTPS with a PEM.
+"""A web server for the demo and the tests: `hello_server.py ADDRESS PORT [PEM]`, of either family; HTTPS with a PEM.
 
 Every page is "hello" and the client's address. It prints "ready" when it listens.
 """
@@ -6,6 +6,7 @@ Every page is "hello" and the client's address. It prints "ready" when it listen
 from __future__ import annotations
 
 import http.server
+import socket
 import ssl
 import sys
 
@@ -30,7 +31,9 @@ class TlsServer(http.server.ThreadingHTTPServer):
 
 
 def main(address: str, port: str, *pem: str) -> None:
-    server = (TlsServer if pem else http.server.ThreadingHTTPServer)((address, int(port)), Greeting)
+    kind = TlsServer if pem else http.server.ThreadingHTTPServer
+    kind.address_family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    server = kind((address, int(port)), Greeting)
     if pem:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(pem[0])

@@ -17,7 +17,6 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
-from ipaddress import IPv6Address
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -89,7 +88,7 @@ class Daemon:
         self.report = report
         self.load = load
         self.moved = ""  # for the ready line: why the subnet is not the default one
-        self.without_ipv6 = ""  # for the ready line: why there is no IPv6
+        self.lacks = ""  # for the ready line: what can't be had
         self.timers = Timers()
         self.callbacks = CallSoonQueue()
         self.collector = Collector()
@@ -145,9 +144,11 @@ class Daemon:
         """Use the addresses that the driver has chosen because the default ones were in use, or can't be had."""
         config, asked, asked6 = self.config, interface.address, interface.address6
         interface.options |= driver.chosen_options
-        if driver.without_ipv6:
-            interface.address6 = config.gateway6 = None
-            self.without_ipv6 = f"; no IPv6: {driver.without_ipv6}"
+        self.lacks = f"; {driver.lacks}" if driver.lacks else self.lacks
+        if driver.lacks and driver.chosen_address6 is None and interface.address6_may_move:
+            interface.address6 = None
+        if interface.is_by_command_line and config.gateway6 is None:
+            config.gateway6 = driver.chosen_gateway6
         moves = ((asked, driver.chosen_address), (asked6, driver.chosen_address6))
         for before, after in moves:
             if before is None or after is None or before == after:
@@ -159,8 +160,6 @@ class Daemon:
             config.gateway = driver.chosen_gateway or config.gateway
         if asked6 is not None and driver.chosen_address6 is not None:
             interface.address6 = driver.chosen_address6
-            if config.gateway6 is not None:
-                config.gateway6 = IPv6Address(_moved(config.gateway6, asked6, driver.chosen_address6))
 
     def _make_schemes(self, found: plugins.Plugins, logs: LogRings, attachments: Attachments) -> None:
         uid = Path("/proc/self").stat().st_uid
@@ -259,7 +258,7 @@ class Daemon:
         target = self.config.gateway or "127.0.0.1"
         reason = f"; {self.config.driver_reason}" if self.config.driver_reason else ""
         return (
-            f"mounted {self.mount_point} ({', '.join(described) or 'lo 127.0.0.1/8 only'}{self.without_ipv6}{reason}). "
+            f"mounted {self.mount_point} ({', '.join(described) or 'lo 127.0.0.1/8 only'}{self.lacks}{reason}). "
             f"Try: cat {self.mount_point}/icmp/ping/{target},count=3"
         )
 

@@ -12,13 +12,14 @@
     driver = "tap"
     tap = "schemefs0"                 # the options of this driver: `schemefs mount --help` lists those of each
     host_address = "10.0.2.2/24"      # the kernel's on the other side; "none" leaves it alone
+    host_address6 = "fd00:10:0:2::2/64"
     offload = "auto"
     uplink = true                     # an option without a value is true or false
     mac = "02:52:54:00:12:34"
     mtu = 1500
     state = "up"
     dhcp = true                       # what a lease configures is not in this text
-    addresses = ["10.0.2.15/24"]      # the preferred source first
+    addresses = ["10.0.2.15/24", "fd00:10:0:2::15/64"]  # the preferred source of each family first
     neighbors = ["10.0.2.9 52-55-0a-00-02-09"]
     impair = ["loss 1% delay 20ms"]
     ra = "temporary on"               # settings of `ifaces/eth0/ra` that are not the defaults: accept off, temporary on

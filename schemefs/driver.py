@@ -188,7 +188,8 @@ class Driver(ABC):
     chosen_options: Mapping[str, object] = MappingProxyType({})  # options with another value than asked
     chosen_address6: IPv6Interface | None = None
     in_use: str = ""  # the subnet of this machine that was in the way of the addresses that were asked
-    without_ipv6: str = ""  # why there is no IPv6, though the default addresses have it
+    chosen_gateway6: IPv6Address | None = None  # a router of all of IPv6, which the driver has made
+    lacks: str = ""  # what of the defaults can't be had, and why, for the line that says that the mount is ready
 
     @classmethod
     def examine(cls) -> Iterable[Finding]:

@@ -7,7 +7,7 @@ Default addresses of IPv6 are left out, with a reason, where the host has no IPv
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from drivers.tap import host
 from drivers.tap.subnet import default_network, moved, next_free, overlapping, refuse_overlap
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
     from drivers.tap.subnet import UsedSubnet
     from schemefs.driver import DriverContext
+    from schemefs.net.host_address import HostAddress, HostInterface
+
+_ROOM: Final = 96  # the longest prefix of IPv6 in which each place of IPv4 has its own
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,5 +75,31 @@ def _where_free(context: DriverContext, asked: TapAddresses, used: Sequence[Used
     return found
 
 
-def _share_a_subnet(ours: IPv4Interface | IPv6Interface | None, theirs: IPv4Interface | IPv6Interface | None) -> bool:
+def _share_a_subnet(ours: HostInterface | None, theirs: HostInterface | None) -> bool:
     return ours is not None and theirs is not None and ours.network == theirs.network
+
+
+def relay_addresses(context: DriverContext, chosen: TapAddresses) -> tuple[HostAddress | None, HostAddress | None]:
+    """Return where the host answers for names, of each family: at our name server's place in the subnet of the TAP.
+
+    None: our name server is elsewhere, or at an end of the TAP. Without a name server of IPv6, one of IPv4 has the same
+    place there: .3, ::3.
+    """
+    asked, asked6 = context.options["host_address"], context.options["host_address6"]
+    nameserver6 = context.nameserver6
+    relay = _moved_relay(context.nameserver, asked, chosen.theirs, chosen.ours)
+    if relay is not None and nameserver6 is None and asked6 is not None and asked6.network.prefixlen <= _ROOM:
+        nameserver6 = asked6.network[int(relay) & int(chosen.theirs.network.hostmask)] if chosen.theirs else None
+    return relay, _moved_relay(nameserver6, asked6, chosen.theirs6, chosen.ours6)
+
+
+def _moved_relay(
+    nameserver: HostAddress | None,
+    asked: HostInterface | None,
+    theirs: HostInterface | None,
+    ours: HostInterface | None,
+) -> HostAddress | None:
+    if nameserver is None or asked is None or theirs is None or nameserver not in asked.network:
+        return None
+    found = theirs.network[int(nameserver) - int(asked.network.network_address)]
+    return None if found == theirs.ip or (ours is not None and found == ours.ip) else found

@@ -14,7 +14,7 @@ import hashlib
 import logging
 import math
 import os
-from ipaddress import IPv4Address, IPv4Interface, IPv6Interface
+from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface
 from typing import TYPE_CHECKING, ClassVar
 
 import trio
@@ -59,7 +59,8 @@ class TapDriver(Driver):
         self._record: TapRecord | None = None
         self._side: host.HostSide | None = None
         self._uplink = ""  # the TAP that the host forwards for
-        self._relay: Relay | None = None
+        self._relays: list[Relay] = []
+        self._addresses: addressing.TapAddresses | None = None
         self._device: TapDevice | None = None
         self._link: VirtioNetLink | None = None
         self._blocked = trio.Event()
@@ -121,12 +122,13 @@ class TapDriver(Driver):
 
     def _choose_addresses(self) -> None:
         """Refuse a subnet that this namespace uses already; move the default ones to free subnets."""
-        found = addressing.choose(self.context, self._tap, self._mtu)
+        found = self._addresses = addressing.choose(self.context, self._tap, self._mtu)
         self.chosen_address, self.chosen_host_address = found.ours, found.theirs
         self.chosen_address6, self.chosen_host_address6 = found.ours6, found.theirs6
-        self.in_use, self.without_ipv6 = found.in_use, found.without_ipv6
+        self.in_use = found.in_use
         if found.without_ipv6:
-            self.log.info("%s has no IPv6: %s", self._tap, found.without_ipv6)
+            self.lacks = f"no IPv6: {found.without_ipv6}"
+            self.log.info("%s", self.lacks)
         if found.in_use:
             self.chosen_gateway = found.theirs.ip if found.theirs is not None else None
         if found.in_use or found.without_ipv6:
@@ -163,36 +165,41 @@ class TapDriver(Driver):
     def _open_uplink(self) -> None:
         """Make the host forward for us, if `uplink` is on. The changes of a killed daemon are undone in any case."""
         uplink.end(self._tap)
-        options, theirs = self.context.options, self.chosen_host_address
-        if not options["uplink"] or theirs is None:
+        chosen = self._addresses
+        if not self.context.options["uplink"] or chosen is None:
             return
-        relay = self._relay_address(theirs, options["host_address"])
+        relays = addressing.relay_addresses(self.context, chosen)
+        pairs = zip((chosen.theirs, chosen.theirs6), relays, strict=True)
+        ends = [uplink.UplinkEnds(theirs.network, relay) for theirs, relay in pairs if theirs is not None]
+        if not ends:
+            return
         self._uplink = self._tap
-        changes = uplink.begin(self._tap, theirs.network, relay)
-        self.log.info("the host forwards and masquerades for %s", theirs.network)
-        if relay is not None:
+        without_ipv6 = uplink.begin(self._tap, ends)
+        if without_ipv6:
+            ends = [end for end in ends if end.network.version == 4]
+        self.log.info("the host forwards and masquerades for %s", " and ".join(str(end.network) for end in ends))
+        if chosen.theirs6 is not None:
+            self._use_uplink6(chosen.theirs6.ip, without_ipv6)
+        for address in (end.relay_address for end in ends if end.relay_address is not None):
             try:
-                self._relay = Relay(relay, self._tap, options["resolver"])
+                self._relays.append(Relay(address, self._tap, self.context.options["resolver"]))
             except OSError as error:  # a name server of the host on all addresses answers at this one too
-                self.log.warning("no relay answers for names at %s: %s", changes.relay_address, error.strerror)
+                self.log.warning("no relay answers for names at %s: %s", address, error.strerror)
 
-    def _relay_address(self, theirs: IPv4Interface, asked: IPv4Interface) -> IPv4Address | None:
-        """Return where the host answers for names: our name server's place in the subnet of the TAP.
-
-        None: our name server is elsewhere, or the kernel's address, or our own.
-        """
-        nameserver, ours = self.context.nameserver, self.context.address
-        if nameserver is None or nameserver not in asked.network:
-            return None
-        if nameserver == asked.ip or (ours is not None and nameserver == ours.ip):
-            return None
-        return theirs.network[int(nameserver) - int(asked.network.network_address)]
+    def _use_uplink6(self, gateway: IPv6Address, fault: str) -> None:
+        """Say what is missing. Where only the host's own route is, there is a gateway: the route may come."""
+        if not fault:
+            self.chosen_gateway6 = gateway
+            route_fault = host.route6_fault()
+            fault = f"the host has no default route of its own: {route_fault}" if route_fault else ""
+        if fault:
+            self.lacks = f"no IPv6 beyond the host: {fault}"
+            self.log.warning("%s", self.lacks)
 
     def _close_uplink(self) -> None:
         tap, self._uplink = self._uplink, ""
-        if self._relay is not None:
-            self._relay.close()
-            self._relay = None
+        while self._relays:
+            self._relays.pop().close()
         if tap:
             try:
                 uplink.end(tap)
@@ -231,8 +238,8 @@ class TapDriver(Driver):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._write_when_there_is_room, device)
             nursery.start_soon(self._keep_deadlines)
-            if self._relay is not None:
-                nursery.start_soon(self._relay.run)
+            for relay in self._relays:
+                nursery.start_soon(relay.run)
             try:
                 await self._receive(device)
             except DeviceGoneError as error:

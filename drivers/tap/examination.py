@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator
 from functools import partial
 
-from drivers.tap import host, tun, uplink
+from drivers.tap import forwarding6, host, tun, uplink
 from drivers.tap.permission import obstacle
 from drivers.tap.tap_record import TapRecord, records
 from schemefs.driver import DriverError, Finding
@@ -32,10 +32,18 @@ def examine() -> Iterator[Finding]:
     for changes in uplink.all_recorded():
         if not _in_use(changes.tap):
             sentence = f"the host still forwards for the TAP {changes.tap} of a daemon that was killed"
-            fix = f"nft delete table ip {changes.table}"
-            if changes.enabled_forwarding:
-                fix += "; sysctl net.ipv4.ip_forward=0"
-            yield Finding("uplink", sentence, fix=fix, good=False, put_back=partial(uplink.end, changes.tap))
+            yield Finding("uplink", sentence, fix=_undo(changes), good=False, put_back=partial(uplink.end, changes.tap))
+
+
+def _undo(changes: uplink.UplinkChanges) -> str:
+    """Return the commands that undo *changes*."""
+    commands = [f"nft delete table ip {changes.table}"]
+    commands += ["sysctl net.ipv4.ip_forward=0"] if changes.enabled_forwarding else []
+    commands += [f"nft delete table ip6 {changes.table}"] if changes.has_ipv6 else []
+    # "all" first: it sets the forwarding of each interface. With `/` a name of an interface may have dots.
+    settings = sorted(changes.settings6, key=lambda path: path != forwarding6.FORWARDING)
+    commands += [f"sysctl -w net/ipv6/conf/{path}={changes.settings6[path]}" for path in settings]
+    return "; ".join(commands)
 
 
 def _offloads(descriptor: int) -> Finding:

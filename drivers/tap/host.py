@@ -37,6 +37,8 @@ _FAMILIES: Final = {2: "0.0.0.0/0", 10: "::/0"}  # AF_INET and AF_INET6 with the
 _LOOPBACK: Final = IPv4Network("127.0.0.0/8")
 _NEVER_OURS6: Final = tuple(map(IPv6Network, ("::1/128", "fe80::/10", "ff00::/8")))
 
+_ANYWHERE: Final = "2000::"  # the first address of what is reached by default routes (RFC 4291 §2.4)
+
 LINK_LOCAL: Final = "fe80::1/64"  # of the kernel's side of a TAP of ours
 SMALLEST_MTU6: Final = 1280  # RFC 8200 §5
 SETTINGS6: Final = Path("/proc/sys/net/ipv6/conf")
@@ -124,6 +126,18 @@ def obstacle6(name: str, mtu: int) -> str:
             off = (place / "disable_ipv6").read_text().strip() != "0"
             return f"IPv6 is disabled on this machine (net.ipv6.conf.{place.name}.disable_ipv6 is 1)" if off else ""
     return "the kernel of this machine has no IPv6"
+
+
+def route6_fault() -> str:
+    """Return why this machine has no default route of IPv6, in the kernel's words; empty: it has one."""
+    from pyroute2.netlink.exceptions import NetlinkError  # noqa: PLC0415
+
+    with netlink() as ip:
+        try:
+            found = ip.route("get", dst=_ANYWHERE, family=10)
+        except NetlinkError as error:
+            return os.strerror(error.code)
+    return "" if any(message.get("oif") for message in found) else os.strerror(errno.ENETUNREACH)
 
 
 def with_addresses(side: HostSide, addresses: Iterable[HostInterface]) -> HostSide:

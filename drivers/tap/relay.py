@@ -1,11 +1,11 @@
-"""The name server of the option `uplink`: it passes queries at 10.0.2.3:53 on to the host's resolvers.
+"""A name server of the option `uplink`: it passes queries at 10.0.2.3:53, or [fd00:10:0:2::3]:53, on to the resolvers.
 
     us ── query ──> relay ── the same query, from a port of its own ──> the first resolver that answers
                       └── none does: SERVFAIL (RFC 1035 §4.1.1)
 
 The relay reads the header of a message only, and passes answers on unchanged; a truncated answer makes the client ask
-again by TCP. It listens on the TAP alone, so it is no resolver for other hosts. The resolvers are read anew for each
-query, because the host may have moved to another network.
+again by TCP. It listens on the TAP alone, so it is no resolver for other hosts. The resolvers, of either family, are
+those of the host's resolv.conf; it is read anew for each query, because the host may have moved to another network.
 """
 
 from __future__ import annotations
@@ -13,11 +13,14 @@ from __future__ import annotations
 import logging
 import socket
 from contextlib import suppress
-from ipaddress import IPv4Address, ip_address
+from ipaddress import ip_address
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import trio
+
+if TYPE_CHECKING:
+    from schemefs.net.host_address import HostAddress
 
 log = logging.getLogger("schemefs.uplink")
 
@@ -34,7 +37,7 @@ _HEADER: Final = 12
 class Relay:
     """Answers at *address* on the interface *tap*. *resolver* replaces those in resolv.conf."""
 
-    def __init__(self, address: IPv4Address, tap: str, resolver: IPv4Address | None = None) -> None:
+    def __init__(self, address: HostAddress, tap: str, resolver: HostAddress | None = None) -> None:
         """Bind port 53. OSError: another process has it."""
         self.address = address
         self.answered = 0
@@ -44,7 +47,8 @@ class Relay:
         self._sockets: list[socket.socket] = []
         try:
             for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM):
-                opened = socket.socket(socket.AF_INET, kind | socket.SOCK_CLOEXEC)
+                family = socket.AF_INET if address.version == 4 else socket.AF_INET6
+                opened = socket.socket(family, kind | socket.SOCK_CLOEXEC)
                 self._sockets.append(opened)
                 if kind == socket.SOCK_STREAM:
                     opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

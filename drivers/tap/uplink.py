@@ -1,10 +1,10 @@
 """The option `uplink`: the host forwards for the TAP's network and masquerades it with the host's addresses.
 
     us 10.0.2.15 ── TAP ── host ── masquerade ──> all that the host reaches
-                            └── 10.0.2.3:53, the relay (relay.py) ──> the host's own resolvers
+       fd00:10:0:2::15      └── 10.0.2.3:53 and fd00:10:0:2::3, the relay (relay.py) ──> the host's own resolvers
 
-The rules are in one nftables table of this TAP alone: deleting the table removes them all. What they allow is listed,
-and they drop the rest, in both directions:
+The rules are in one nftables table of each family for this TAP alone (uplink_rules.py): deleting the tables removes
+them all. What they allow is listed, and they drop the rest, in both directions:
 
     from the TAP    with a source in its network, of a connection that the host's conntrack knows or begins with it
     to the TAP      answers, and errors about what we have sent (established, related)
@@ -14,30 +14,33 @@ nor count it as new. If the host did not forward before, it forwards only for th
 tables mark their packets. A rule in another table of the host that drops forwarded packets still drops them: no
 nftables table overrules another.
 
-Each change is recorded in a file before it is made, as for the TAP itself (tap_record.py).
+A kernel that can't masquerade IPv6 leaves the uplink with IPv4 alone. Each change is recorded in a file before it is
+made, as for the TAP itself (tap_record.py).
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import os
-import shutil
 import socket
 import struct
-import subprocess
-from dataclasses import asdict, dataclass, replace
-from ipaddress import IPv4Address, IPv4Network
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-from drivers.tap import host
+from drivers.tap import forwarding6, host
+from drivers.tap.subnet import Network
 from drivers.tap.tap_record import directory, namespace, write_whole
+from drivers.tap.uplink_rules import load, rules, without_table
 from schemefs.driver import DriverError
 from schemefs.errors import out_of_descriptors
+from schemefs.net.host_address import HostAddress
+
+log = logging.getLogger("schemefs.uplink")
 
 FORWARDING: Final = Path("/proc/sys/net/ipv4/ip_forward")
-NFT_TIMEOUT: Final = 10.0  # seconds
-MARK: Final = 0x10000000  # a bit of the mark of packets from or to the TAP of an uplink
 SO_NETNS_COOKIE: Final = 71  # socket(7), since Linux 5.14
 
 
@@ -47,41 +50,63 @@ class UplinkChanges:
 
     tap: str
     index: int
-    enabled_forwarding: bool  # it was off, and must be turned off again
+    enabled_forwarding: bool  # of IPv4: it was off, and must be turned off again
     relay_address: str = ""  # added to the TAP; empty: none
     cookie: int = 0  # of the network namespace: the number in the file's name may be reused by another one
+    has_ipv6: bool = False  # there is a table of IPv6 too
+    settings6: dict[str, str] = field(default_factory=dict)  # as they were found (forwarding6.py)
+    relay_address6: str = ""
 
     @property
     def table(self) -> str:
-        """The name of its table, in characters that nft takes."""
+        """The name of its tables, in characters that nft takes."""
         return "schemefs_" + "".join(c if c.isascii() and c.isalnum() else f"_{ord(c):x}_" for c in self.tap)
 
 
-def begin(tap: str, network: IPv4Network, relay_address: IPv4Address | None) -> UplinkChanges:
-    """Make the host forward and masquerade for *network* behind *tap*. DriverError: it can't; nothing is changed."""
+@dataclass(frozen=True, slots=True)
+class UplinkEnds:
+    """The network of one family behind the TAP, and where the relay answers in it (None: nowhere)."""
+
+    network: Network
+    relay_address: HostAddress | None
+
+
+def begin(tap: str, ends: Sequence[UplinkEnds]) -> str:
+    """Make the host forward and masquerade for the networks behind *tap*. DriverError: it can't; nothing is changed.
+
+    Returns why IPv6 does not work, where IPv4 does; empty: everything that was asked for works.
+    """
     if os.geteuid() != 0:
         raise DriverError("--uplink makes the host forward and masquerade: only root may do that")
+    four = next((one for one in ends if one.network.version == 4), None)
+    six = next((one for one in ends if one.network.version == 6), None)
     changes = UplinkChanges(
         tap=tap,
         index=host.found(tap).index,
-        enabled_forwarding=FORWARDING.read_text().strip() == "0",
-        relay_address=str(relay_address or ""),
+        enabled_forwarding=four is not None and FORWARDING.read_text().strip() == "0",
+        relay_address=str(four.relay_address or "") if four is not None else "",
         cookie=_cookie(),
     )
     try:
-        _record(changes)
-        _load(_rules(changes, network))
-        if changes.enabled_forwarding:
-            FORWARDING.write_text("1")
-        if changes.relay_address:
-            host.add_address(changes.index, changes.relay_address)
+        if four is not None:
+            _begin_ipv4(changes, four.network)
+        if six is None:
+            return ""
+        try:
+            _begin_ipv6(changes, six)
+        except (DriverError, OSError) as error:
+            if four is None:
+                raise
+            _end_ipv6(recorded(tap) or changes)
+            _record(changes)
+            return str(error).removeprefix("--uplink: ")
     except BaseException as error:
         end(tap)
         if isinstance(error, OSError):
             message = f"--uplink: the host can't be made to forward: {error.strerror} ({error.filename})"
             raise DriverError(message) from error
         raise
-    return changes
+    return ""
 
 
 def end(tap: str) -> None:
@@ -89,12 +114,44 @@ def end(tap: str) -> None:
     changes = recorded(tap)
     if changes is None:
         return
-    _load(f"table ip {changes.table}\ndelete table ip {changes.table}\n")  # the first line makes sure that there is one
-    if changes.enabled_forwarding and not _inherited(changes):
+    load(without_table(changes.table, 4))
+    if changes.enabled_forwarding and not _inherited(changes, enabled_forwarding=True):
         FORWARDING.write_text("0")
     if changes.relay_address:
         host.remove_address(tap, changes.index, changes.relay_address)
+    _end_ipv6(changes)
     _path(tap).unlink(missing_ok=True)
+
+
+def _begin_ipv4(changes: UplinkChanges, network: Network) -> None:
+    _record(changes)
+    load(rules(changes.table, changes.index, network, only_ours=changes.enabled_forwarding))
+    if changes.enabled_forwarding:
+        FORWARDING.write_text("1")
+    if changes.relay_address:
+        host.add_address(changes.index, changes.relay_address)
+
+
+def _begin_ipv6(changes: UplinkChanges, six: UplinkEnds) -> None:
+    settings = forwarding6.found(changes.tap)
+    _record(replace(changes, has_ipv6=True, settings6=settings, relay_address6=str(six.relay_address or "")))
+    load(rules(changes.table, changes.index, six.network, only_ours=bool(settings)))
+    forwarding6.switch_on(settings)
+    if six.relay_address is not None:
+        host.add_address(changes.index, str(six.relay_address))
+
+
+def _end_ipv6(changes: UplinkChanges) -> None:
+    if not changes.has_ipv6:
+        return
+    if changes.settings6 and not _inherited(changes, settings6=changes.settings6):
+        forwarding6.switch_off(changes.settings6)
+    try:
+        load(without_table(changes.table, 6))
+    except DriverError as error:  # a kernel that has refused the table has none
+        log.info("the table of IPv6 is not removed: %s", error)
+    if changes.relay_address6:
+        host.remove_address(changes.tap, changes.index, changes.relay_address6)
 
 
 def recorded(tap: str) -> UplinkChanges | None:
@@ -128,11 +185,14 @@ def _cookie() -> int:
     return int(cookie)
 
 
-def _inherited(changes: UplinkChanges) -> bool:
-    """Pass the duty to turn forwarding off to another TAP's uplink, which found it on. False: there is no other."""
+def _inherited(changes: UplinkChanges, **duty: Any) -> bool:
+    """Pass the *duty* to put settings back to another TAP's uplink, which found them so. False: there is no other.
+
+    Of IPv6 only to one with IPv6.
+    """
     for other in all_recorded():
-        if other.tap != changes.tap:
-            _record(replace(other, enabled_forwarding=True))
+        if other.tap != changes.tap and (other.has_ipv6 or "settings6" not in duty):
+            _record(replace(other, **duty))
             return True
     return False
 
@@ -143,46 +203,3 @@ def _record(changes: UplinkChanges) -> None:
 
 def _path(tap: str) -> Path:
     return directory() / f"uplink-{namespace()}-{tap}.json"
-
-
-def _rules(changes: UplinkChanges, network: IPv4Network) -> str:
-    name, tap = changes.table, changes.index
-    others = f"    meta mark & {MARK:#x} == 0 drop\n" if changes.enabled_forwarding else ""
-    return (
-        f"table ip {name}\ndelete table ip {name}\n"  # removes what a killed daemon has left
-        f"table ip {name} {{\n"
-        "  chain mark_own {\n"
-        "    type filter hook forward priority -1; policy accept;\n"
-        f"    iif {tap} meta mark set meta mark | {MARK:#x}\n"
-        f"    oif {tap} meta mark set meta mark | {MARK:#x}\n"
-        "  }\n"
-        "  chain forward {\n"
-        "    type filter hook forward priority 0; policy accept;\n"
-        f"    iif {tap} ip saddr {network} ct state {{ new, established, related }} accept\n"
-        f"    iif {tap} drop\n"
-        f"    oif {tap} ct state {{ established, related }} accept\n"
-        f"    oif {tap} drop\n"
-        f"{others}"
-        "  }\n"
-        "  chain postrouting {\n"
-        "    type nat hook postrouting priority 100; policy accept;\n"
-        f"    ip saddr {network} oif != {tap} masquerade\n"
-        "  }\n"
-        "}\n"
-    )
-
-
-def _load(rules: str) -> None:
-    """Make nft apply *rules*, all of them or none."""
-    nft = shutil.which("nft", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
-    if nft is None:
-        raise DriverError("--uplink needs the nft command: install the package nftables")
-    try:
-        done = subprocess.run(
-            [nft, "-f", "-"], input=rules, capture_output=True, text=True, timeout=NFT_TIMEOUT, check=False
-        )
-    except subprocess.TimeoutExpired:
-        raise DriverError(f"--uplink: nft did not answer within {NFT_TIMEOUT:.0f} s") from None
-    if done.returncode:
-        reason = next(iter(done.stderr.splitlines()), f"status {done.returncode}").rpartition("Error: ")[2]
-        raise DriverError(f"--uplink: this kernel can't forward and masquerade with nftables ({reason})")

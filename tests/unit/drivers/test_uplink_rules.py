@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import shutil
-from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network
 
 import pytest
 
 from drivers.tap import TapDriver, relay
+from drivers.tap.addressing import TapAddresses, relay_addresses
 from drivers.tap.relay import Relay, server_failure
-from drivers.tap.uplink import UplinkChanges, _load, _rules, begin
+from drivers.tap.uplink import UplinkChanges, UplinkEnds, begin
+from drivers.tap.uplink_rules import load, rules
 from schemefs.driver import DriverContext, DriverError, OptionError
 
 NETWORK = IPv4Network("10.0.2.0/24")
@@ -18,18 +20,25 @@ NETWORK = IPv4Network("10.0.2.0/24")
 
 def test_the_rules_name_the_device_by_number_and_the_table_in_letters_of_nft():
     changes = UplinkChanges(tap='a "b-1', index=7, enabled_forwarding=True)
-    rules = _rules(changes, NETWORK)
+    text = rules(changes.table, 7, NETWORK, only_ours=True)
     assert changes.table == "schemefs_a_20__22_b_2d_1"
-    assert "ip saddr 10.0.2.0/24 oif != 7 masquerade" in rules
-    assert "meta mark & 0x10000000 == 0 drop" in rules
-    assert "oif 7 meta mark set meta mark | 0x10000000" in rules
-    assert "iif 7 ip saddr 10.0.2.0/24 ct state { new, established, related } accept\n    iif 7 drop\n" in rules
-    assert "oif 7 ct state { established, related } accept\n    oif 7 drop\n" in rules
-    assert '"' not in rules
+    assert "ip saddr 10.0.2.0/24 oif != 7 masquerade" in text
+    assert "meta mark & 0x10000000 == 0 drop" in text
+    assert "oif 7 meta mark set meta mark | 0x10000000" in text
+    assert "iif 7 ip saddr 10.0.2.0/24 ct state { new, established, related } accept\n    iif 7 drop\n" in text
+    assert "oif 7 ct state { established, related } accept\n    oif 7 drop\n" in text
+    assert '"' not in text
 
 
 def test_where_the_host_forwarded_before_nobody_elses_packets_are_dropped():
-    assert "== 0 drop" not in _rules(UplinkChanges(tap="t", index=7, enabled_forwarding=False), NETWORK)
+    assert "== 0 drop" not in rules("t", 7, NETWORK, only_ours=False)
+
+
+def test_the_rules_of_ipv6_are_the_same_in_a_table_of_its_own():
+    six = rules("t", 7, IPv6Network("fd00:10:0:2::/64"), only_ours=True)
+    assert six.startswith("table ip6 t\ndelete table ip6 t\ntable ip6 t {\n")
+    four = six.replace("ip6 ", "ip ").replace("fd00:10:0:2::/64", "10.0.2.0/24")
+    assert four == rules("t", 7, NETWORK, only_ours=True)
 
 
 def test_server_failure_is_the_query_with_two_octets_changed():
@@ -50,17 +59,27 @@ def test_the_resolvers_are_those_of_resolv_conf_but_never_the_relay_itself(tmp_p
     assert asked.resolvers() == []
 
 
-def relay_address(nameserver: str, theirs: str = "10.0.2.2/24") -> IPv4Address | None:
-    context = DriverContext("eth0", address=IPv4Interface("10.0.2.15/24"), nameserver=IPv4Address(nameserver))
-    return TapDriver(context)._relay_address(IPv4Interface(theirs), IPv4Interface("10.0.2.2/24"))
+def relay_address(nameserver: str, number: int = 2, nameserver6: str | None = None) -> list[str]:
+    asked = {"host_address": IPv4Interface("10.0.2.2/24"), "host_address6": IPv6Interface("fd00:10:0:2::2/64")}
+    context = DriverContext(
+        "eth0",
+        asked,
+        nameserver=IPv4Address(nameserver) if nameserver else None,
+        nameserver6=IPv6Address(nameserver6) if nameserver6 else None,
+    )
+    four = [IPv4Interface(f"10.0.{number}.{place}/24") for place in (15, 2)]
+    six = [IPv6Interface(f"fd00:10:0:{number}::{place}/64") for place in (15, 2)]
+    return list(map(str, relay_addresses(context, TapAddresses(*four, *six))))
 
 
 def test_names_are_answered_at_the_name_servers_place_in_the_subnet_of_the_tap():
-    assert relay_address("10.0.2.3") == IPv4Address("10.0.2.3")
-    assert relay_address("10.0.2.3", "10.0.7.2/24") == IPv4Address("10.0.7.3")
-    assert relay_address("192.0.2.53") is None
-    assert relay_address("10.0.2.2") is None
-    assert relay_address("10.0.2.15") is None
+    assert relay_address("10.0.2.3") == ["10.0.2.3", "fd00:10:0:2::3"]
+    assert relay_address("10.0.2.3", 7) == ["10.0.7.3", "fd00:10:0:7::3"]
+    assert relay_address("10.0.2.3", 7, "fd00:10:0:2::53") == ["10.0.7.3", "fd00:10:0:7::53"]
+    assert relay_address("10.0.2.3", 2, "2001:db8::53") == ["10.0.2.3", "None"]
+    assert relay_address("", 2, "fd00:10:0:2::3") == ["None", "fd00:10:0:2::3"]
+    for elsewhere in ("192.0.2.53", "10.0.2.2", "10.0.2.15"):
+        assert relay_address(elsewhere) == ["None", "None"]
 
 
 def test_a_resolver_without_uplink_and_uplink_without_a_host_address_are_refused():
@@ -73,13 +92,13 @@ def test_a_resolver_without_uplink_and_uplink_without_a_host_address_are_refused
 def test_who_is_not_root_is_told_so(monkeypatch):
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     with pytest.raises(DriverError, match="only root may do that"):
-        begin("schemefs0", NETWORK, None)
+        begin("schemefs0", [UplinkEnds(NETWORK, None)])
 
 
 def test_without_nft_the_package_is_named(monkeypatch):
     monkeypatch.setattr(shutil, "which", lambda *_arguments, **_options: None)
     with pytest.raises(DriverError, match="install the package nftables"):
-        _load("")
+        load("")
 
 
 def test_a_kernel_without_nat_is_said_to_be_one(tmp_path, monkeypatch):
@@ -90,7 +109,7 @@ def test_a_kernel_without_nat_is_said_to_be_one(tmp_path, monkeypatch):
     nft.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     with pytest.raises(DriverError) as caught:
-        _load("")
+        load("")
     assert str(caught.value) == (
         "--uplink: this kernel can't forward and masquerade with nftables "
         "(Could not process rule: No such file or directory)"
