@@ -1,10 +1,10 @@
 """`./dev demo`: a tour of the mount, in temporary network, mount and process namespaces.
 
 Inside them the path is /scheme, so every line can be pasted. The Linux stack on the other end of the TAP is the peer,
-10.0.2.2, with a small web server. Beyond the peer is another network (demo_world.py), which is reached with --uplink:
-names, HTTP and HTTPS are shown there, and once more after a restart of the daemon. Each step is printed with its output
-and a comment; a step that fails makes the exit status 1. Without root only the steps that need no TAP are run, on a
-temporary directory.
+10.0.2.2 and fd00:10:0:2::2, with a small web server. Beyond the peer is another network (demo_world.py), which is
+reached with --uplink: names, HTTP and HTTPS are shown there, and once more after a restart of the daemon. Each step is
+printed with its output and a comment; a step that fails makes the exit status 1. Without root only the steps that need
+no TAP are run, on a temporary directory; without IPv6 in the kernel, those that need it are left out.
 """
 
 from __future__ import annotations
@@ -29,8 +29,10 @@ SERVER = r"""exec 4<>/scheme/tcp/:8080
 while read -r n peer _ <&4; do
     { read -r request; printf 'HTTP/1.0 200 OK\r\n\r\nhello %s\n' "$peer"; } </scheme/tcp/$n/rx >/scheme/tcp/$n/tx
 done &
-curl -sS http://10.0.2.15:8080/
+curl -4 -sS http://10.0.2.15:8080/
 kill $!"""
+
+SERVER6 = SERVER.replace("curl -4 -sS http://10.0.2.15:8080/", "curl -6 -sS 'http://[fd00:10:0:2::15]:8080/'")
 
 LOOPBACK_SERVER = r"""exec 4<>/scheme/tcp/:8080
 while read -r n peer _ <&4; do
@@ -48,6 +50,7 @@ class Step:
     comment: str
     expected: str  # a regular expression
     needs_tap: bool = False
+    needs_ipv6: bool = False  # in the kernel
 
 
 STEPS = [
@@ -74,6 +77,25 @@ STEPS = [
         "1 packets transmitted, 1 received, 0% packet loss",
         needs_tap=True,
     ),
+    Step(
+        "cat /scheme/icmp/ping/::1,count=1",
+        "the same over IPv6, to the own address",
+        "1 packets transmitted, 1 packets received, 0.00% packet loss",
+    ),
+    Step(
+        "cat /scheme/netcfg/ifaces/eth0/addr/list",
+        "the addresses of the TAP: of IPv6 with scope, origin and lifetimes",
+        r"^fd00:10:0:2::15/64 scope global",
+        needs_tap=True,
+        needs_ipv6=True,
+    ),
+    Step(
+        "cat /scheme/icmp/ping/fd00:10:0:2::2,count=3,interval=0.2; ping -6 -c 1 fd00:10:0:2::15",
+        "both directions over IPv6; Neighbor Discovery found the peer",
+        r"3 packets received, 0\.00% packet loss[\s\S]*1 packets transmitted, 1 received, 0% packet loss",
+        needs_tap=True,
+        needs_ipv6=True,
+    ),
     Step("cat /scheme/netcfg/route/list", "the one routing table", r"^default via 10\.0\.2\.2", needs_tap=True),
     Step(
         r"exec 3<>/scheme/tcp/10.0.2.2:80; printf 'GET / HTTP/1.0\r\n\r\n' >&3; cat <&3",
@@ -87,7 +109,21 @@ STEPS = [
         r"Connection refused[\s\S]*RST",
         needs_tap=True,
     ),
+    Step(
+        r"exec 3<>'/scheme/tcp/[fe80::1%eth0]:80'; printf 'GET / HTTP/1.0\r\n\r\n' >&3; cat <&3",
+        "the same server by the link-local address of the host, which needs the name of the interface",
+        r"200 OK[\s\S]*a page of the peer",
+        needs_tap=True,
+        needs_ipv6=True,
+    ),
     Step(SERVER, "a web server in shell, and curl on Linux as its client", r"^hello 10\.0\.2\.2:\d+$", needs_tap=True),
+    Step(
+        SERVER6,
+        "the same server over IPv6: a listener on :8080 has both families",
+        r"^hello \[fd00:10:0:2::2\]:\d+$",
+        needs_tap=True,
+        needs_ipv6=True,
+    ),
     Step(LOOPBACK_SERVER, "a server and its client in shell, over lo", r"^hello 127\.0\.0\.1:\d+$"),
     Step(
         "timeout --signal=INT 1 cat /scheme/udp/:9999; echo status $?",
@@ -137,6 +173,18 @@ SESSION = [
         "cat /scheme/tls/192.0.2.2:443; cat /scheme/tls/err",
         "the certificate is not for this address, so the open fails",
         "IP address mismatch",
+    ),
+    Step(
+        "cat /scheme/dns/six.example,type=aaaa; cat /scheme/icmp/ping/six.example,count=2,interval=0.2",
+        "a name with an address of IPv6 alone: the host masquerades IPv6 too",
+        r"^2001:db8:9::2$[\s\S]*2 packets transmitted, 2 packets received, 0\.00% packet loss",
+        needs_ipv6=True,
+    ),
+    Step(
+        "schemefs get http://six.example/",
+        "HTTP over IPv6; the server has seen the host's address",
+        r"^hello 2001:db8:9::1$",
+        needs_ipv6=True,
     ),
     Step(
         "grep -E ' (DEBUG|INFO) ' /scheme/logging/net/schemefs.log | tail -n 4",
@@ -204,6 +252,7 @@ def inside(*, shell: bool) -> int:
         folder = Path(name)
         (folder / "index.html").write_text("a page of the peer\n")
         server = [sys.executable, "-m", "http.server", "80", "--directory", name]
+        server += ["--bind", "::"] if demo_world.has_ipv6() else []  # of both families
         peer = subprocess.Popen(server, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         ends.callback(peer.wait)
         ends.callback(peer.kill)
@@ -226,7 +275,8 @@ def demonstrate(mount_point: Path, options: list[str], steps: list[Step], shell:
     )
     if not show(mount):
         return 1
-    failed = [step for step in steps if not show(replace(step, command=re.sub(r"/scheme\b", path, step.command)))]
+    possible = [step for step in steps if demo_world.has_ipv6() or not step.needs_ipv6]
+    failed = [step for step in possible if not show(replace(step, command=re.sub(r"/scheme\b", path, step.command)))]
     if shell:
         print("A shell in the same namespaces; exit ends the demo.\n")
         subprocess.run([os.environ.get("SHELL", "/bin/sh")], check=False)

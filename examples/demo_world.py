@@ -1,6 +1,7 @@
 """The network beyond the host, for the demo: a namespace with a name server and a web server, and an authority.
 
 daemon 10.0.2.15 ── TAP ── host ── veth 192.0.2.1 ── 192.0.2.2 www.example: DNS, HTTP, HTTPS
+       fd00:10:0:2::15              2001:db8:9::1 ── 2001:db8:9::2 six.example: HTTP, if the kernel has IPv6
 
 It needs network and mount namespaces of its own: a bind mount covers the host's resolv.conf. SSL_CERT_FILE names the
 authority's certificate, so it is the trust store of every program that is started.
@@ -19,7 +20,9 @@ from pathlib import Path
 import trustme
 
 ADDRESS = "192.0.2.2"
+ADDRESS6 = "2001:db8:9::2"
 NAME = "www.example"
+NAME6 = "six.example"
 PROBE = """table ip probe {
   chain out {
     type nat hook postrouting priority 100
@@ -44,6 +47,14 @@ def what_is_missing() -> str:
     return "this kernel can't masquerade with nftables" if probed.returncode else ""
 
 
+def has_ipv6() -> bool:
+    """Return whether new interfaces have IPv6."""
+    try:
+        return Path("/proc/sys/net/ipv6/conf/default/disable_ipv6").read_text().strip() == "0"
+    except FileNotFoundError:
+        return False
+
+
 @contextmanager
 def world(folder: Path) -> Iterator[None]:
     """Set up the network beyond the host, until the context ends; its files are in *folder*."""
@@ -56,9 +67,14 @@ def world(folder: Path) -> Iterator[None]:
         _run("ip", "link", "set", "up0", "up")
         _run(*inside, "ip", "address", "add", f"{ADDRESS}/24", "dev", "up1")
         _run(*inside, "ip", "link", "set", "up1", "up")
-        server = [*inside, sys.executable, str(Path(__file__).with_name("hello_server.py")), ADDRESS]
-        _start(ends, [*server, "80"])
-        _start(ends, [*server, "443", str(certificate)])
+        server = [*inside, sys.executable, str(Path(__file__).with_name("hello_server.py"))]
+        if has_ipv6():
+            _run("ip", "address", "add", "2001:db8:9::1/64", "dev", "up0", "nodad")
+            _run("ip", "-6", "route", "add", "default", "via", ADDRESS6)
+            _run(*inside, "ip", "address", "add", f"{ADDRESS6}/64", "dev", "up1", "nodad")
+            _start(ends, [*server, ADDRESS6, "80"])
+        _start(ends, [*server, ADDRESS, "80"])
+        _start(ends, [*server, ADDRESS, "443", str(certificate)])
         names = ["dnsmasq", "--keep-in-foreground", "--no-resolv", "--no-hosts", "--conf-file=/dev/null", "--user=root"]
         names += [
             "--pid-file",
@@ -66,6 +82,7 @@ def world(folder: Path) -> Iterator[None]:
             "--bind-interfaces",
             "--local-ttl=60",
             f"--address=/{NAME}/{ADDRESS}",
+            f"--address=/{NAME6}/{ADDRESS6}",
         ]
         _start(ends, [*inside, *names], says_ready=False)
         (folder / "resolv.conf").write_text(f"nameserver {ADDRESS}\n")

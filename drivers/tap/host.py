@@ -32,6 +32,7 @@ DESCRIPTORS: Final = 8  # that an IPRoute needs at the most, with its event loop
 _IFF_UP: Final = 1
 _TABLE_MAIN: Final = 254
 _ADDRESS_GENERATION_NONE: Final = 1  # IN6_ADDR_GEN_MODE_NONE
+_FOR_EVER: Final = 0xFFFFFFFF
 _NO_DUPLICATE_DETECTION: Final = 0x02  # IFA_F_NODAD
 _FAMILIES: Final = {2: "0.0.0.0/0", 10: "::/0"}  # AF_INET and AF_INET6 with their default routes
 _LOOPBACK: Final = IPv4Network("127.0.0.0/8")
@@ -182,9 +183,15 @@ def restore(side: HostSide) -> None:
 
 
 def add_address(index: int, address: str) -> None:
-    """Add *address* with the longest prefix; an address that the link already has is no error."""
+    """Add *address* with the longest prefix; an address that the link already has is no error.
+
+    The host answers at it and uses no IPv6 address of this kind as a source: it is deprecated (RFC 4862 §5.5.4).
+    """
+    arguments = _arguments(address)
+    if ":" in address:
+        arguments["IFA_CACHEINFO"] = {"ifa_preferred": 0, "ifa_valid": _FOR_EVER}
     with netlink() as ip:
-        _ignoring(errno.EEXIST, lambda: ip.addr("add", index=index, **_arguments(address)))
+        _ignoring(errno.EEXIST, lambda: ip.addr("add", index=index, **arguments))
 
 
 def remove_address(name: str, index: int, address: str) -> None:

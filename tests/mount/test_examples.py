@@ -131,6 +131,8 @@ def test_the_demo() -> None:
     assert "0 steps failed" in done.stdout
     if all(map(shutil.which, ("nft", "dnsmasq"))):
         assert done.stdout.count("hello 192.0.2.1") == 4, done.stdout
+        if Path("/proc/sys/net/ipv6").exists():
+            assert done.stdout.count("hello 2001:db8:9::1\n") == 1, done.stdout
     assert set(Path("/").iterdir()) == before
 
 

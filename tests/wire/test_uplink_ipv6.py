@@ -60,6 +60,9 @@ def test_the_world_by_both_families(host: Host) -> None:
         listed = shell(mount, "cat netcfg/ifaces/eth0/addr/list").splitlines()
         assert listed[0] == "10.0.2.15/24"
         assert listed[1].startswith("fd00:10:0:2::15/64 scope global")
+        # The relay's address is deprecated: Linux prefers the others as sources.
+        route = host.namespace.run(["ip", "-6", "route", "get", "fd00:10:0:2::15"]).stdout
+        assert " src fd00:10:0:2::2 " in route
         for server in ("10.0.2.3", "fd00:10:0:2::3"):  # the relay has a place in each family
             assert shell(mount, f"echo {server} >netcfg/resolv/nameserver; cat dns/www.example") == "192.0.2.2\n"
 
