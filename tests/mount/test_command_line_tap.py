@@ -141,7 +141,9 @@ def test_every_address_of_ipv6_can_be_chosen(command: Command) -> None:
     shown = (netcfg / "config").read_text()
     assert '"10.0.2.15/24",\n    "2001:db8::9/64",\n    "fd00:1::9/48",\n' in shown
     assert 'host_address6 = "2001:db8::3/64"' in shown
-    for address in ("2001:db8::9", "10.0.2.15"):
+    (netcfg / "ifaces/add").write_text("tap lab1 host_address6 fd00:77::2/64 address fd00:77::1/64\n")
+    assert "tap lab1 host_address6 fd00:77::2/64" in (netcfg / "ifaces/list").read_text()
+    for address in ("2001:db8::9", "fd00:77::1", "10.0.2.15"):
         assert command.namespace.run(["ping", "-c", "1", "-W", "5", address])
 
 

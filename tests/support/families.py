@@ -57,13 +57,10 @@ class Family:
         return v4 if self.version == 4 else v6
 
     def prepare(self, network: TapNetwork) -> None:
-        """Give both ends of a TAP the addresses of this family, and us the gateway; IPv4's are there."""
-        listed = network.mount.path / "netcfg/ifaces/eth0/addr/list"
-        if self.version == 4 or self.ours in listed.read_text():
-            return
-        network.run_peer(["ip", "address", "add", f"{self.peer}/64", "dev", "schemefs0", "nodad"])
-        (listed.parent / "add").write_text(f"{self.ours}/64\n")
-        (network.mount.path / "netcfg/route/add").write_text(f"default via {self.peer}\n")
+        """Give us the gateway of this family; both ends have its addresses, and IPv4's gateway is there."""
+        routes = network.mount.path / "netcfg/route"
+        if f"default via {self.peer} " not in (routes / "list").read_text():
+            (routes / "add").write_text(f"default via {self.peer}\n")
 
 
 V4: Final = Family(
@@ -71,8 +68,8 @@ V4: Final = Family(
     link="10.0.2.0/24",
 )  # fmt: skip
 V6: Final = Family(
-    6, any="::", lo="::1", ours="fd00:a02::15", peer="fd00:a02::2", absent="fd00:a02::77", unrouted="2001:db8::1",
-    link="fd00:a02::/64",
+    6, any="::", lo="::1", ours="fd00:10:0:2::15", peer="fd00:10:0:2::2", absent="fd00:10:0:2::77",
+    unrouted="2001:db8::1", link="fd00:10:0:2::/64",
 )  # fmt: skip
 FAMILIES: Final = (V4, V6)
 

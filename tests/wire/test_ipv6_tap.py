@@ -12,18 +12,16 @@ from schemefs.testing.network import Namespace
 
 pytestmark = pytest.mark.needs("root", "tap", "fuse")
 
-US = "fd00:a02::15"
-PEER = "fd00:a02::2"
+US = "fd00:10:0:2::15"
+PEER = "fd00:10:0:2::2"
 PEERS = Path(__file__).with_name("tcp_peers.py")
 
 
 @pytest.fixture(scope="module")
 def v6(module_tap_network):
-    """Both sides have a unique local address, and the peer a link-local one."""
+    """Both sides have a unique local address, and the peer a second link-local one."""
     network = module_tap_network
-    network.run_peer(["ip", "-6", "addr", "add", f"{PEER}/64", "dev", "schemefs0", "nodad"])
     network.run_peer(["ip", "-6", "addr", "add", "fe80::2/64", "dev", "schemefs0", "nodad"])
-    (network.mount.path / "netcfg/ifaces/eth0/addr/add").write_text(f"{US}/64\n")
     return network
 
 

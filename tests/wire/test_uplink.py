@@ -19,7 +19,7 @@ import dpkt
 import pytest
 
 from schemefs.testing.mount import MountFailed, SchemeMount
-from tests.support.uplink_host import Host
+from tests.support.uplink_host import MOUNT, Host
 
 pytestmark = pytest.mark.needs("fuse", "tap", "root", "nft", "dnsmasq")
 
@@ -197,7 +197,7 @@ def received(mount: SchemeMount) -> int:
 
 def test_nothing_unasked_of_the_world_reaches_the_stack(host):
     """What conntrack calls invalid (SYN+ACK, RST, SYN+FIN, an echo reply) is not what it calls new."""
-    mount = host.mount()
+    mount = host.mount(*MOUNT, "--host-address6", "none")  # Neighbor Discovery would be counted too
     try:
         host.world.run(["ip", "route", "add", "10.0.2.0/24", "via", "192.0.2.1"])
         shell(mount, "cat icmp/ping/192.0.2.2,count=1")  # ARP is done
@@ -243,11 +243,13 @@ def test_nothing_leaves_that_is_not_masqueraded(host):
 
 
 def test_a_host_that_forwarded_before_still_does(host):
-    host.namespace.run(["sysctl", "-qw", "net.ipv4.ip_forward=1"])
+    host.namespace.run(["sysctl", "-qw", "net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1"])
+    settings = host.settings6()
     mount = host.mount()
     assert "0x10000000 ==" not in host.rules()
+    assert host.settings6() == settings
     mount.close()
-    assert host.forwards() == "1"
+    assert (host.forwards(), host.settings6()) == ("1", settings)
 
 
 @pytest.mark.parametrize(
