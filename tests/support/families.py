@@ -23,7 +23,7 @@ class Address(str):
     __slots__ = ()
 
     def at(self, port: int | str) -> str:
-        """Return `10.0.2.2:80` or `[fd00:a02::2]:80`, as paths, URLs and `status` write it."""
+        """Return `10.0.2.2:80` or `[fd00:10:0:2::2]:80`, as paths, URLs and `status` write it."""
         return f"{self.host}:{port}"
 
     @property

@@ -89,7 +89,7 @@ class Router:
 
 class Lan:
     def __init__(self, directory: Path) -> None:
-        self.network = TapNetwork()
+        self.network = TapNetwork("--host-address6", "none")  # the TAP is a port of a bridge
         self.run("ip", "link", "add", "br0", "type", "bridge", "mcast_snooping", "1")
         self.run("ip", "addr", "flush", "dev", "schemefs0")
         self.run("ip", "link", "set", "schemefs0", "master", "br0")
