@@ -8,7 +8,6 @@
 from __future__ import annotations
 
 import errno
-import math
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -28,9 +27,13 @@ if TYPE_CHECKING:
 
 # RFC 8305 §3: how long the address of one family waits for those of the other.
 RESOLUTION_DELAY: Final = 0.05
+_ANY_IPV4: Final = bytes((192, 0, 2, 1))  # stands for the addresses that are not known yet
 _ADDRESS_OCTETS: Final = {"A": 4, "AAAA": 16}
 # Names below these are never in the DNS, and a query would tell them to its servers.
 _NEVER_QUERIED: Final = {"localhost": "RFC 6761 §6.3", "invalid": "RFC 6761 §6.4", "onion": "RFC 7686"}
+
+Waits = Callable[[Outcome], float]
+"""Seconds for which the first records wait for those of the other types."""
 
 
 class Search:
@@ -52,8 +55,14 @@ class Search:
         def callback(outcome: Outcome, now: float) -> None:
             answered(outcome if isinstance(outcome, SchemeError) else _addresses(outcome), now)
 
+        def waits(outcome: Outcome) -> float:
+            # RFC 8305 §3: IPv6 does not wait for the other family, unless that would be tried first.
+            found = _addresses(outcome) if isinstance(outcome, tuple) else ()
+            is_first = order is not None and len(found[0]) == 16 and order.ordered((_ANY_IPV4, *found))[0] in found
+            return 0.0 if is_first else RESOLUTION_DELAY
+
         try:
-            return self.find(host, types, callback, now, uid, delay=RESOLUTION_DELAY, late=late)
+            return self.find(host, types, callback, now, uid, waits=waits, late=late)
         except ValueError as error:
             callback(SchemeError(errno.EINVAL, str(error)), now)
         except SchemeError as error:
@@ -68,10 +77,10 @@ class Search:
         now: float,
         uid: int = 0,
         *,
-        delay: float = math.inf,
+        waits: Waits | None = None,
         late: Late | None = None,
     ) -> SearchQuery:
-        """Look up the records of all *types*; those of one wait at most *delay* seconds for the others.
+        """Look up the records of all *types*; *waits* says for how many seconds those of one wait for the others.
 
         ValueError: *name* is not a domain name. ENODATA: it is an address, which has no records of these types.
 
@@ -87,7 +96,7 @@ class Search:
         _check_queried(name, types)
         candidates = self._candidates(name, types)
         self._share.take(uid)
-        query = SearchQuery(self._resolver, candidates, callback, partial(self._share.give_back, uid), delay, late)
+        query = SearchQuery(self._resolver, candidates, callback, partial(self._share.give_back, uid), waits, late)
         query.start(now)
         return query
 
@@ -119,11 +128,11 @@ class SearchQuery:
         candidates: list[tuple[wire.Question, ...]],
         callback: Callback,
         ended: Callable[[], None] = no_callback,
-        delay: float = math.inf,
+        waits: Waits | None = None,
         late: Late | None = None,
     ) -> None:
         self._resolver = resolver
-        self._delay = delay
+        self._waits = waits
         self._late = late  # None: no more addresses are expected, or they are of no use
         self._timer: Timer | None = None  # runs from the first records until those of the other types must be there
         self._ended = ended
@@ -173,10 +182,10 @@ class SearchQuery:
                 late(() if isinstance(outcome, SchemeError) else _addresses(outcome), now)
             return
         if len(self._outcomes) < len(candidate):
-            if isinstance(outcome, tuple) and self._delay < math.inf:
+            if isinstance(outcome, tuple) and self._waits is not None:
                 timers = self._resolver.services.timers
                 self._timer = timers.timer(partial(self._wait_no_more, candidate), f"dns: {question.name}")
-                self._timer.set(now + self._delay)
+                self._timer.set(now + self._waits(outcome))
             return
         if self._give_records(candidate, now):
             return

@@ -110,6 +110,10 @@ class RouteTable:
                 return last
         return None
 
+    def beside(self, route: Route) -> Iterator[Route]:
+        """Yield all rules with the prefix of *route*, itself too, the best first."""
+        yield from tuple(self._by_length[len(route.destination)][route.prefix_length].get(_bits(route), ()))
+
     @property
     def replaceable(self) -> set[tuple[str, bytes]]:
         """(Interface, gateway) of the rules beside which another rule has the same prefix."""

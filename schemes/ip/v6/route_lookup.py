@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from schemes.ip.addresses import AddressTable
     from schemes.ip.interface import IpInterface
     from schemes.ip.network import Network
+    from schemes.ip.routes import Route
 
 
 def find_hop(network: Network, destination: bytes, source: bytes, wanted: str = "") -> Hop:
@@ -45,12 +46,36 @@ def find_hop(network: Network, destination: bytes, source: bytes, wanted: str = 
     if source and is_link_local(source) and zone_name(source) != route.interface:
         sentence = f"{presentation(source)} is an address of another link than {shown}"
         raise SchemeError(errno.EADDRNOTAVAIL, sentence)
+    if source and route.learned:
+        route = _by_the_router_of(source, route, network)
     source = source or network.addresses.source_for(route, destination)
     if not source:
         raise network.no_source(route.interface)
     interface = _usable(network, route.interface, shown)
     redirected = interface.v6.autoconfigured.redirects.first_hop(destination)
     return Hop(interface, redirected or route.via or destination, source)
+
+
+def _by_the_router_of(source: bytes, route: Route, network: Network) -> Route:
+    """Return the rule beside *route* whose router advertised the prefix of *source*, if there is one (RFC 8028 §3.1).
+
+    Another router's provider would drop datagrams from that prefix (RFC 2827).
+    """
+    owner = network.addresses.local[source]
+    record = owner.v6.autoconfigured.addresses.addresses.get(source)
+    routers = owner.v6.autoconfigured.routers_of(record.network) if record is not None else frozenset()
+    if not routers or route.via in routers:
+        return route
+    return next(
+        (
+            other
+            for other in network.routes.beside(route)
+            if other.interface == owner.name
+            and other.via in routers
+            and (other.interface, other.via) not in network.routes.dead
+        ),
+        route,
+    )
 
 
 def _hop_on_link(network: Network, name: str, destination: bytes, source: bytes) -> Hop:

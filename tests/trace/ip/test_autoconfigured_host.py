@@ -168,6 +168,24 @@ def test_the_source_is_of_a_prefix_that_the_next_hop_advertises() -> None:
         assert host.network.path(packed("2001:db8:2::9")).source[:8] == other.network[:8]
 
 
+def test_a_source_that_is_kept_leaves_by_the_router_of_its_prefix() -> None:
+    """RFC 8028 §3.1: a connection goes on when another router becomes the preferred one, and where its own is lost."""
+    host = Host(detects_conflicts=False)
+    host.advertised(TWO, prefixes=[PREFIX])
+    path = host.network.path(FAR)
+    host.advertised(ONE, preference=1, prefixes=[PREFIX._replace(network=packed("2001:db8:2::"))])
+    assert host.next_mac() == MACS[ONE]
+
+    def mac() -> bytes:
+        host.sends()
+        path.send(253, b"y" * 8, (), host.now)
+        return next(mac for mac, _, _, message, _ in host.sends() if message == b"y" * 8)
+
+    assert mac() == MACS[TWO]
+    host.advertised(TWO, lifetime=0)
+    assert mac() == MACS[ONE]
+
+
 def test_a_router_in_use_survives_a_flood_of_invented_ones() -> None:
     host = Host(detects_conflicts=False)
     host.advertised(prefixes=[PREFIX], preference=0)

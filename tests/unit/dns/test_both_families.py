@@ -14,6 +14,15 @@ from schemefs.net.addresses import presentation
 from tests.support.dns_host import ADDRESS, ROOT, DnsHost, Query, Server, address, answers, reply
 
 
+class PrefersIpv4:
+    """The order of a host that has a unique local address alone: IPv4 comes first."""
+
+    uses_v6 = True
+
+    def ordered(self, addresses: tuple[bytes, ...]) -> tuple[bytes, ...]:
+        return tuple(sorted(addresses, key=len))
+
+
 class BothFamilies:
     """An order of the addresses in which IPv6 comes first. Satisfies `names.AddressOrder`."""
 
@@ -42,10 +51,10 @@ def of_family(v4: float | None, v6: float | None, v4_text: str = "10.0.2.2"):
     [
         (0.1, 0.1, ["fd00::2", "10.0.2.2"], 0.1),
         (0.1, 0.13, ["fd00::2", "10.0.2.2"], 0.13),
-        (0.13, 0.1, ["fd00::2", "10.0.2.2"], 0.13),
+        (0.13, 0.1, ["fd00::2"], 0.1),  # RFC 8305 §3: IPv6 waits for nothing
         (0.1, 0.4, ["10.0.2.2"], 0.15),  # RFC 8305 §3: 50 ms after the first family
         (0.1, None, ["10.0.2.2"], 0.15),  # a name server that drops the question for AAAA
-        (None, 0.1, ["fd00::2"], 0.15),
+        (None, 0.1, ["fd00::2"], 0.1),
     ],
 )
 def test_both_families_are_looked_up_and_neither_waits_long(
@@ -62,6 +71,17 @@ def test_both_families_are_looked_up_and_neither_waits_long(
     assert len(answers) == 1
     assert host.dns.resolver.under_way == 0
     assert host.timers.pending == 0
+
+
+@pytest.mark.parametrize(("v4", "found", "seconds"), [(0.13, ["10.0.2.2", "fd00::2"], 0.13), (0.4, ["fd00::2"], 0.15)])
+def test_ipv6_waits_for_ipv4_where_that_would_be_tried_first(v4: float, found: list[str], seconds: float) -> None:
+    host = DnsHost(of_family(v4, 0.1))
+    host.names.order = PrefersIpv4()
+    answers: list[tuple[bytes, ...]] = []
+    host.names.lookup("example.com", lambda answer, _now: answers.append(answer), host.now)
+    host.until(lambda: bool(answers), 10.0)
+    assert [presentation(each) for each in answers[0]] == found
+    assert host.now == pytest.approx(seconds, abs=0.02)
 
 
 def with_both_families(*servers) -> DnsHost:
