@@ -333,11 +333,14 @@ def which(descriptor: int) -> None:
 
 
 @cli.command()
-def doctor() -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print JSON; docs/json.md has the fields.")
+def doctor(*, as_json: bool) -> None:
     """Check this machine for what a mount needs, and print each fix.
 
     Stale mounts and TAP devices are found too. `no`: mounts do without it. Status 1: a check failed.
     """
+    if as_json:
+        sys.exit(diagnosis.print_json())
     good = True
     for finding in diagnosis.examine():
         good &= finding.good

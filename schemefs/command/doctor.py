@@ -8,7 +8,7 @@ import re
 import shutil
 import stat
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -16,6 +16,7 @@ from schemefs.command import default_driver, mountpoint
 from schemefs.driver import Finding
 from schemefs.errors import StartError
 from schemefs.fs import mountinfo
+from schemefs.tools.json_output import meaning, show_json
 from schemefs.variant import COMPILED, variant
 
 _CAP_SYS_ADMIN: Final = 21  # linux/capability.h
@@ -33,6 +34,26 @@ def examine() -> Iterator[Finding]:
     yield _others()
     yield from _plugins()
     yield from _mounts()
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """A finding, as --json prints it."""
+
+    subject: str = field(metadata=meaning("what was looked at"))
+    state: str = field(metadata=meaning("`ok`, `no`: mounts do without it, or `FAIL`"))
+    sentence: str = field(metadata=meaning("what was found"))
+    fix: str = field(metadata=meaning("what mends it, in most cases a command; empty: nothing is to be mended"))
+
+
+def print_json() -> bool:
+    """Print the findings; return whether one is a failure."""
+    findings = list(examine())
+    states = {(True, True): "ok", (True, False): "no"}
+    show_json(
+        Diagnosis(one.subject, states.get((one.good, one.works), "FAIL"), one.sentence, one.fix) for one in findings
+    )
+    return not all(one.good for one in findings)
 
 
 def _privilege() -> Finding:

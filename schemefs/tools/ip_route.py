@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from ipaddress import ip_network
@@ -34,6 +33,7 @@ from schemefs.tools.netcfg_state import (
     read_interface,
     read_routes,
 )
+from schemefs.tools.route_lookup import RouteLookup, parse_lookup
 
 COMMANDS: Final = {
     "list": "show", "lst": "show", "show": "show", "add": "add", "change": "change", "chg": "change",
@@ -41,9 +41,6 @@ COMMANDS: Final = {
 }  # fmt: skip
 _TABLES: Final = ("main", "all")
 _PROTOCOLS: Final = ("boot", "static", "kernel", "ra", "dhcp")
-# Of a line of netcfg/route/get.
-_GOES: Final = re.compile(r"(?P<address>\S+) goes by: (?P<rule>[^(]*) \(from (?P<source>[^,)]+)(?P<path>[^)]*)\)")
-_LINK: Final = re.compile(r"(?P<address>\S+) is on the link of (?P<interface>[^,]+),")
 
 
 @dataclass(slots=True)
@@ -296,7 +293,7 @@ def _get(tree: Path, words: Words, style: Style) -> None:
     except OSError as error:
         number = USAGE if error.errno == errno.EINVAL else REFUSED
         fail_with(number, tree, path, error)
-    print_items([_found(line, address)], style, _got_text)
+    print_items([_found(parse_lookup(line))], style, _got_text)
 
 
 def _got_text(item: Item) -> str:
@@ -306,17 +303,12 @@ def _got_text(item: Item) -> str:
     return f"{_text(item)}\n    cache{cache}"
 
 
-def _found(line: str, address: str) -> Item:
-    """Return the rule of a line of `netcfg/route/get`."""
-    goes, link = _GOES.match(line), _LINK.match(line)
-    if goes is not None:
-        route = parse_route(goes["rule"])
-        item: Item = {"dst": goes["address"]}
-        item |= {"gateway": route.gateway} if route.gateway else {}
-        item |= {"dev": route.interface, "prefsrc": goes["source"]}
-        if mtu := re.search(r"path MTU (\d+)", goes["path"]):
-            item["mtu"] = int(mtu[1])
-        return item | {"flags": ["onlink"] if route.onlink else [], "cache": []}
-    if link is not None:
-        return {"dst": link["address"].partition("%")[0], "dev": link["interface"], "flags": [], "cache": []}
-    return {"type": "local", "dst": address, "dev": LOOPBACK, "prefsrc": address, "flags": [], "cache": ["local"]}
+def _found(found: RouteLookup) -> Item:
+    """Return a lookup with the field names of iproute2."""
+    item: Item = {"type": "local"} if found.local else {}
+    item["dst"] = found.destination.partition("%")[0]
+    item |= {"gateway": found.gateway} if found.gateway else {}
+    item["dev"] = found.interface
+    item |= {"prefsrc": found.source} if found.source else {}
+    item |= {"mtu": found.path_mtu} if found.path_mtu else {}
+    return item | {"flags": ["onlink"] if found.onlink else [], "cache": ["local"] if found.local else []}

@@ -44,7 +44,7 @@ def print_items(items: Iterable[Item], style: Style, line: Callable[[Item], str]
     """Print *items* as JSON, or each by *line*, whose lines `-oneline` joins."""
     if style.json:
         layout = {"indent": 4} if style.pretty else {"separators": (",", ":")}
-        show(json.dumps(list(items), ensure_ascii=False, **layout))
+        show(json.dumps(list(items), **layout))
         return
     for item in items:
         text = line(item)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from collections.abc import Callable, Iterable
 from typing import Any, Final, TypeVar
 
@@ -31,12 +32,17 @@ def json_option(function: _Function) -> _Function:
 
 def show_json(value: Any, *, indent: int | None = 1) -> None:
     """Print *value*: a dataclass, or an iterable of them, as one JSON value."""
-    show(json.dumps(plain(value), indent=indent, ensure_ascii=False))
+    show(json.dumps(plain(value), indent=indent))
 
 
 def show_json_line(value: Any) -> None:
-    """Print *value* as one line."""
-    show(json.dumps(plain(value), ensure_ascii=False))
+    """Print a dataclass as one line, whose `kind` is the name of its class: `reply`, `round_trips`."""
+    show(json.dumps({"kind": kind_of(type(value)), **plain(value)}))
+
+
+def kind_of(made_by: type) -> str:
+    """Return `round_trips` for the class RoundTrips."""
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", made_by.__name__).lower()
 
 
 def plain(value: Any) -> Any:

@@ -20,7 +20,8 @@ from schemefs.tools.address_family import addresses, family_options
 from schemefs.tools.exit_status import Tool, fail, show
 from schemefs.tools.find_mount import mount_option
 from schemefs.tools.icmp_text import IcmpText
-from schemefs.tools.ping_formats import IputilsFormat, PingFormat, PingLook, RedoxFormat
+from schemefs.tools.json_output import json_option
+from schemefs.tools.ping_formats import IputilsFormat, JsonFormat, PingFormat, PingLook, RedoxFormat
 from schemefs.tools.ping_lines import Totals, parse_line
 from schemefs.tools.reverse_names import ReverseNames
 
@@ -71,6 +72,7 @@ Examples:
 @click.option("-q", "quiet", is_flag=True, help="Only the first line and the statistics.")
 @click.option("-n", "numeric", is_flag=True, help="With --iputils: look up no names of addresses.")
 @click.option("--iputils", is_flag=True, help="The lines of iputils' ping, the given name and mdev among them.")
+@json_option
 @family_options
 @mount_option
 def command(
@@ -87,6 +89,7 @@ def command(
     quiet: bool,
     numeric: bool,
     iputils: bool,
+    as_json: bool,
     **probe: Any,
 ) -> None:
     """Send echo requests to HOST and print a line for each."""
@@ -100,10 +103,11 @@ def command(
     options += f",pmtudisc={pmtudisc}" if pmtudisc else ""
     options += way(bound_to)
     text = IcmpText(tree, f"icmp/ping/{address}{options}", os.O_RDWR)
-    look = PingLook(host, quiet, flood, interval, bound_to)
+    look = PingLook(host, quiet, flood and not as_json, interval, bound_to)
     names = ReverseNames(tree, are_wanted=not numeric and packed(host) is None)
-    _stop_at_ctrl_c(text)
-    totals = _print(text, look, IputilsFormat(look, names) if iputils else RedoxFormat(look))
+    _stop_at_ctrl_c(text, has_terminal_line=not as_json)
+    output: PingFormat = IputilsFormat(look, names) if iputils else RedoxFormat(look)
+    totals = _print(text, look, JsonFormat() if as_json else output)
     received = totals.received + totals.late
     sys.exit(1 if not received or (deadline and received < count) else os.EX_OK)
 
@@ -131,12 +135,13 @@ def _print(text: IcmpText, look: PingLook, output: PingFormat) -> Totals:
     return totals
 
 
-def _stop_at_ctrl_c(text: IcmpText) -> None:
+def _stop_at_ctrl_c(text: IcmpText, *, has_terminal_line: bool) -> None:
     """Ask the daemon for the statistics at the first Ctrl-C; a read that it interrupts goes on. The second ends all."""
 
     def stop(_signal: int, _frame: FrameType | None) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        show("")  # after the terminal's ^C
+        if has_terminal_line:
+            show("")  # after the terminal's ^C
         text.stop()
 
     signal.signal(signal.SIGINT, stop)

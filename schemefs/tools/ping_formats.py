@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from schemefs.tools.exit_status import show
+from schemefs.tools.json_output import show_json_line
 from schemefs.tools.ping_lines import Begin, Failure, PingLine, Reply, Timeout, Totals
 from schemefs.tools.reverse_names import ReverseNames
 
@@ -59,6 +60,16 @@ class RedoxFormat:
         if not self._look.hides(line):
             is_after_dots = line is None and self._look.flood
             show(f"\n{text}" if is_after_dots else text)
+
+
+class JsonFormat:
+    """One JSON object a line."""
+
+    def print(self, text: str, line: PingLine | None) -> None:
+        """Print *line*; the title of the statistics has no value."""
+        del text
+        if line is not None:
+            show_json_line(line)
 
 
 class IputilsFormat:

@@ -3,65 +3,67 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
+
+from schemefs.tools.json_output import meaning
 
 
 @dataclass(frozen=True, slots=True)
 class Begin:
     """The first line."""
 
-    address: str
-    size: int  # octets of payload
-    length: int  # octets of each datagram
+    address: str = field(metadata=meaning("of the destination"))
+    size: int = field(metadata=meaning("octets of payload"))
+    length: int = field(metadata=meaning("octets of each datagram"))
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
     """An answer."""
 
-    sequence: int
-    address: str
-    ttl: int
-    time: float  # milliseconds
-    is_duplicate: bool = False
-    is_late: bool = False  # after its time-out
-    differs: bool = False  # its payload is not that of the probe
+    sequence: int = field(metadata=meaning("of the probe, from 0"))
+    address: str = field(metadata=meaning("of the host that answers"))
+    ttl: int = field(metadata=meaning("hops that the answer may still go"))
+    time: float = field(metadata=meaning("milliseconds"))
+    is_duplicate: bool = field(default=False, metadata=meaning("whether the probe was answered before"))
+    is_late: bool = field(default=False, metadata=meaning("whether its time-out had passed"))
+    differs: bool = field(default=False, metadata=meaning("whether the payload is not that of the probe"))
 
 
 @dataclass(frozen=True, slots=True)
 class Timeout:
     """A probe without an answer in time."""
 
-    sequence: int
+    sequence: int = field(metadata=meaning("of a probe without an answer in time"))
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
     """An error about a probe."""
 
-    sequence: int
-    reporter: str  # address of the host that found it
-    sentence: str
+    sequence: int = field(metadata=meaning("of the probe"))
+    reporter: str = field(metadata=meaning("address of the host that found the error"))
+    sentence: str = field(metadata=meaning("what the error is"))
 
 
 @dataclass(frozen=True, slots=True)
 class Totals:
     """The counts at the end."""
 
-    transmitted: int
-    received: int  # in time, without duplicates
-    duplicates: int
-    late: int
+    transmitted: int = field(metadata=meaning("probes"))
+    received: int = field(metadata=meaning("answers in time, without duplicates"))
+    duplicates: int = field(metadata=meaning("answers"))
+    late: int = field(metadata=meaning("answers"))
 
 
 @dataclass(frozen=True, slots=True)
 class RoundTrips:
     """The last line, if anything was received."""
 
-    minimum: float  # milliseconds
-    average: float
-    maximum: float
+    minimum: float = field(metadata=meaning("milliseconds"))
+    average: float = field(metadata=meaning("milliseconds"))
+    maximum: float = field(metadata=meaning("milliseconds"))
 
 
 PingLine = Begin | Reply | Timeout | Failure | Totals | RoundTrips

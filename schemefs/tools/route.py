@@ -10,6 +10,9 @@ import click
 from schemefs.command.completion import words as completing
 from schemefs.tools.exit_status import Tool, fail, read_from, show, write_to
 from schemefs.tools.find_mount import mount_option
+from schemefs.tools.json_output import json_option, show_json
+from schemefs.tools.netcfg_state import read_routes
+from schemefs.tools.route_lookup import parse_lookup
 
 EXAMPLES = """
 \b
@@ -27,14 +30,21 @@ Examples:
 @click.argument(
     "words", metavar="[add RULE… | del RULE… | get IP]", nargs=-1, shell_complete=completing("add", "del", "get")
 )
+@json_option
 @mount_option
-def command(tree: Path, words: Sequence[str]) -> None:
+def command(tree: Path, words: Sequence[str], *, as_json: bool) -> None:
     """Print the routing table, or change it."""
     verb, rest = (words[0], words[1:]) if words else ("", ())
     path = {"": "routes", "add": "route/add", "del": "route/rm", "get": f"route/get/{''.join(rest)}"}.get(verb)
     if path is None or (verb and not rest):
         fail(2, f"{' '.join(words)!r} is not a route command: add RULE…, del RULE… or get IP")
+    if as_json and verb == "":
+        show_json(read_routes(tree))
+        return
     path = f"netcfg/{path}"
+    if as_json and verb == "get":
+        show_json(parse_lookup(read_from(tree, path).strip()))
+        return
     if verb in ("", "get"):
         show(read_from(tree, path), newline=False)
         return

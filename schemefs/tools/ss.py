@@ -12,6 +12,7 @@ import click
 
 from schemefs.tools.exit_status import Tool, fail, show
 from schemefs.tools.find_mount import mount_option
+from schemefs.tools.json_output import json_option, show_json
 from schemefs.tools.ss_filter import parse_filter
 
 EXAMPLES = """
@@ -65,7 +66,7 @@ def conversations(tree: Path) -> Iterator[dict[str, Any]]:
 @click.option("-H", "--no-header", is_flag=True, help="Without the line of titles.")
 @click.option("-O", "--oneline", is_flag=True, help="-i, -m and -e on the line of the conversation.")
 @click.option("-s", "--summary", is_flag=True, help="Only the numbers of conversations, by protocol and state.")
-@click.option("--json", "as_json", is_flag=True, help="Print every field, as JSON.")
+@json_option
 @mount_option
 def command(tree: Path, words: tuple[str, ...], **given: bool) -> None:
     """Print the conversations.
@@ -88,7 +89,7 @@ def command(tree: Path, words: tuple[str, ...], **given: bool) -> None:
         and passes(status)
     ]
     if given["as_json"]:
-        show(json.dumps(found, indent=1))
+        show_json(found)
     elif given["summary"]:
         show(_summary(found))
     else:

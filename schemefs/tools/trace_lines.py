@@ -3,34 +3,38 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
+
+from schemefs.tools.json_output import meaning
 
 
 @dataclass(frozen=True, slots=True)
 class Begin:
     """The first line."""
 
-    address: str
-    hops: int  # the largest hop limit
-    length: int  # octets of each datagram
+    address: str = field(metadata=meaning("of the destination"))
+    hops: int = field(metadata=meaning("the largest hop limit"))
+    length: int = field(metadata=meaning("octets of each datagram"))
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
     """What one probe has met."""
 
-    address: str
-    time: float  # milliseconds
+    address: str = field(metadata=meaning("of the router or the destination"))
+    time: float = field(metadata=meaning("milliseconds"))
 
 
 @dataclass(frozen=True, slots=True)
 class Hop:
     """The probes with one hop limit; None: without an answer in time."""
 
-    number: int
-    probes: tuple[Answer | None, ...]
-    sentence: str = ""  # why the trace ends here, if not at the destination
+    number: int = field(metadata=meaning("the hop limit of the probes"))
+    probes: tuple[Answer | None, ...] = field(metadata=meaning("null for one without an answer in time"))
+    sentence: str = field(
+        default="", metadata=meaning("why the trace ends here, if not at the destination; empty: it does not")
+    )
 
 
 _BEGIN: Final = re.compile(r"trace to (?P<address>\S+) \(\S+\), (?P<hops>\d+) hops max, \d+\((?P<length>\d+)\) bytes")

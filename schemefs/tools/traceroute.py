@@ -15,9 +15,10 @@ from typing import Final
 import click
 
 from schemefs.tools.address_family import addresses, family_options
-from schemefs.tools.exit_status import Tool, show
+from schemefs.tools.exit_status import Tool, fail, show
 from schemefs.tools.find_mount import mount_option
 from schemefs.tools.icmp_text import IcmpText
+from schemefs.tools.json_output import json_option, show_json_line
 from schemefs.tools.ping import way
 from schemefs.tools.reverse_names import ReverseNames
 from schemefs.tools.trace_lines import Begin, Hop, parse_line
@@ -72,6 +73,7 @@ Examples:
     type=click.IntRange(min=0),
     help=f"With --live: so many traces; 0: no limit.  [default: no limit at a terminal, else {_REPORT_CYCLES}]",
 )
+@json_option
 @family_options
 @mount_option
 def command(
@@ -91,6 +93,7 @@ def command(
     whole: bool,
     echo: bool,
     live: bool,
+    as_json: bool,
 ) -> None:
     """Print the routers on the path to HOST."""
     del echo
@@ -99,6 +102,8 @@ def command(
     path += f",timeout={wait:.6f},size={length - _HEADERS}{',pmtudisc=do' if whole else ''}"
     path += way(source) + way(interface)
     names = ReverseNames(tree, are_wanted=not numeric)
+    if live and as_json:
+        fail(2, "--live and --json can't be given together: without --live, each trace is printed as JSON")
     if live:
         arrival = _Arrival()
         if cycles is None:
@@ -107,7 +112,9 @@ def command(
         sys.exit(os.EX_OK if arrival.has_arrived else 1)
     arrival = _Arrival()
     for line in arrival.lines(IcmpText(tree, path)):
-        if isinstance(line, Begin):
+        if as_json:
+            show_json_line(line)
+        elif isinstance(line, Begin):
             show(f"traceroute to {host} ({line.address}), {line.hops} hops max, {line.length} byte packets")
         else:
             show(shown(line, names))

@@ -1,0 +1,138 @@
+"""`--json`: the output of each tool has the fields and types of docs/json.md, and jq reads it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from schemefs.command import doctor
+from schemefs.testing.mount import SchemeMount
+from schemefs.tools import ping_lines, trace_lines
+from schemefs.tools.json_output import kind_of
+from tests.support import json_page
+from tests.support.tools_in_process import call
+
+CLASSES = {made.__name__: made for _, _, classes in json_page.TABLES for made in classes}
+TYPES = {"string": str, "integer": int, "number": (int, float), "boolean": bool, "null": type(None), "object": dict}
+
+
+def check(value: Any, kind: str) -> None:
+    """Check that *value* is of *kind*, a type of the page."""
+    if kind in CLASSES:
+        fields = {field.name: json_page.kind_of_type(str(field.type)) for field in dataclasses.fields(CLASSES[kind])}
+        assert list(value) == list(fields)
+        for name, one in value.items():
+            check(one, fields[name])
+    elif kind.startswith("array of "):
+        assert isinstance(value, list)
+        for one in value:
+            check(one, kind.removeprefix("array of "))
+    elif " or " in kind:
+        parts = kind.split(" or ")
+        if value is not None or "null" not in parts:
+            check(value, next(part for part in parts if part != "null"))
+    else:
+        assert isinstance(value, TYPES[kind]), (value, kind)
+        assert kind == "boolean" or not isinstance(value, bool)
+
+
+def jq(program: str, text: str) -> str:
+    """Return what jq prints."""
+    done = subprocess.run(["jq", "-rc", program], input=text, check=True, capture_output=True, text=True, timeout=20)
+    return done.stdout.strip()
+
+
+def test_the_page_has_the_fields_of_the_classes() -> None:
+    """`python -m tests.support.json_page` writes it."""
+    assert json_page.PAGE.read_text() == json_page.written()
+
+
+@pytest.fixture(scope="module")
+def tree(module_scheme_mount: SchemeMount) -> Iterator[Path]:
+    yield module_scheme_mount.path
+
+
+pytestmark = pytest.mark.needs("fuse", "jq")
+
+
+def test_ifconfig_route_and_dns(tree: Path) -> None:
+    text = call(tree, "ifconfig", "--json")
+    check(json.loads(text), "array of InterfaceState")
+    assert jq('.[] | select(.name == "lo") | .addresses[0].address, .state', text) == "127.0.0.1\nup"
+    text = call(tree, "route", "--json")
+    check(json.loads(text), "array of RouteState")
+    assert jq(".[0] | .destination, .gateway, .metric", text) == "127.0.0.0/8\nnull\n0"
+    text = call(tree, "route", "get", "127.0.0.7", "--json")
+    check(json.loads(text), "RouteLookup")
+    assert jq(".local", text) == "true"
+    text = call(tree, "dns", "localhost", "--json")
+    check(json.loads(text), "DnsAnswer")
+    assert jq(".records[0]", text) == "127.0.0.1"
+    text = call(tree, "arp", "--json")
+    assert jq("length", text) == "0"
+    text = call(tree, "ip", "-j", "a")
+    assert jq(".[0].addr_info[0].local", text) == "127.0.0.1"
+
+
+def test_ping_and_traceroute_are_lines(tree: Path) -> None:
+    text = call(tree, "ping", "--json", "-c", "2", "-i", "0.01", "127.0.0.1")
+    lines = [json.loads(line) for line in text.splitlines()]
+    kinds = [line.pop("kind") for line in lines]
+    assert kinds == ["begin", "reply", "reply", "totals", "round_trips"]
+    names = {kind_of(made): made.__name__ for made in json_page.TABLES[-2][2]}
+    assert set(lines[0]) == {field.name for field in dataclasses.fields(ping_lines.Begin)}
+    for kind, line in zip(kinds[1:], lines[1:], strict=True):
+        check(line, names[kind])
+    assert jq('select(.kind == "totals") | .received', text) == "2"
+    text = call(tree, "traceroute", "--json", "-q", "1", "127.0.0.1")
+    begin, hop = (json.loads(line) for line in text.splitlines())
+    assert (begin.pop("kind"), hop.pop("kind")) == ("begin", "hop")
+    assert set(begin) == {field.name for field in dataclasses.fields(trace_lines.Begin)}
+    assert set(hop) == {field.name for field in dataclasses.fields(trace_lines.Hop)}
+    check(hop["probes"], "array of Answer or null")
+    assert jq('select(.kind == "hop") | .probes[0].address', text) == "127.0.0.1"
+
+
+def test_ss_has_every_field_of_a_conversation(tree: Path) -> None:
+    listener = os.open(tree / "tcp/127.0.0.1:7311,listen", os.O_RDWR | os.O_NONBLOCK)
+    client = os.open(tree / "tcp/127.0.0.1:7311", os.O_RDWR)
+    try:
+        text = call(tree, "ss", "--json", "dport", "=", ":7311")
+        program = '.[] | select(.state == "ESTABLISHED") | .remote, .owner, .pid'
+        assert jq(program, text) == f"127.0.0.1:7311\n{os.getuid()}\n{os.getpid()}"
+        number = os.getxattr(client, "user.conversation").decode()
+        status = json.loads((tree / number / "status.json").read_text())
+        assert set(json.loads(text)[0]) == {"conversation", *status}
+    finally:
+        os.close(client)
+        os.close(listener)
+
+
+def test_failures_are_sentences_all_the_same(tree: Path) -> None:
+    assert "no address is known" in call(tree, "dns", "no-such-host.test", "--json", status=1)
+    assert "can't be given together" in call(tree, "traceroute", "--live", "--json", "127.0.0.1", status=2)
+
+
+def test_doctor(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(doctor, "_plugins", lambda: iter(()))
+    is_failure = doctor.print_json()
+    found = json.loads(capsys.readouterr().out)
+    check(found, "array of Diagnosis")
+    assert {one["state"] for one in found} <= {"ok", "no", "FAIL"}
+    assert is_failure == any(one["state"] == "FAIL" for one in found)
+
+
+@pytest.mark.parametrize("command", re.findall(r"^    (schemefs .*)$", json_page.PAGE.read_text(), re.MULTILINE))
+def test_the_commands_of_the_page_run(tree: Path, command: str) -> None:
+    command = command.replace("10.0.2.2", "127.0.0.1").replace("-c 3", "-c 1").replace("jq -e", "jq")
+    path = f"{os.path.dirname(sys.executable)}:{os.environ['PATH']}"
+    subprocess.run(["sh", "-c", command], env={**os.environ, "PATH": path, "SCHEME": str(tree)}, check=True, timeout=30)
