@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,12 +13,21 @@ import click
 from schemefs.tools.exit_status import Tool, fail, show
 from schemefs.tools.find_mount import mount_option
 from schemefs.tools.json_output import json_option, show_json
-from schemefs.tools.ss_filter import parse_filter
+from schemefs.tools.ss_filter import (
+    LISTENING,
+    SHOWN_BY_DEFAULT,
+    UNCONNECTED,
+    Filter,
+    names_a_state,
+    parse_filter,
+    state_of,
+)
 
 EXAMPLES = """
 \b
 Examples:
-  schemefs ss
+  schemefs ss                   what is connected
+  schemefs ss -a                all of it
   schemefs ss -t -o             only tcp, with its timers
   schemefs ss -l                only listeners
   schemefs ss -t -i state established dport = :443
@@ -30,7 +39,6 @@ Examples:
 _RECEIVED: Final = ("receive_queue", "octets_queued", "waiting")
 _TO_SEND: Final = ("send_queue", "backlog")
 _TIMES: Final = ("age", "rtt", "rto", "retransmissions", "timers")
-_WAITING: Final = ("LISTEN", "BOUND")
 _MEMORY: Final = ("receive_queue", "receive_capacity", "out_of_order", "send_queue")
 _EXTENDED: Final = ("age", "readers", "writers")
 _SHOWN: Final = {"conversation", "state", "local", "remote", "owner", "pid", "program", *_MEMORY, *_EXTENDED}
@@ -53,8 +61,11 @@ def conversations(tree: Path) -> Iterator[dict[str, Any]]:
 @click.argument("words", metavar="[FILTER…]", nargs=-1, type=click.UNPROCESSED)
 @click.option("-t", "--tcp", is_flag=True, help="Only tcp (with -u: both).")
 @click.option("-u", "--udp", is_flag=True, help="Only udp (with -t: both).")
+@click.option("-w", "--raw", is_flag=True, help="Only raw ip.")
+@click.option("-4", "--ipv4", is_flag=True, help="Only IPv4.")
+@click.option("-6", "--ipv6", is_flag=True, help="Only IPv6.")
 @click.option("-l", "--listening", is_flag=True, help="Only those that wait for a peer.")
-@click.option("-a", "--all", is_flag=True, help="Listeners too; this is the default.")
+@click.option("-a", "--all", is_flag=True, help="Listeners too, and what is not connected.")
 @click.option("-n", "--numeric", is_flag=True, help="Numbers instead of names; this is the default.")
 @click.option("-p", "--processes", is_flag=True, help="The process of each; this is the default.")
 @click.option(
@@ -80,13 +91,11 @@ def command(tree: Path, words: tuple[str, ...], **given: bool) -> None:
         passes = parse_filter(words)
     except ValueError as error:
         fail(1, str(error))
-    protocols = [name for name in ("tcp", "udp") if given[name]]
+    is_shown = _states(words, given)
     found = [
         status
         for status in conversations(tree)
-        if (not protocols or status["conversation"].partition("/")[0] in protocols)
-        and (not given["listening"] or status.get("state") in _WAITING)
-        and passes(status)
+        if _is_of_protocol(status, given) and is_shown(status) and passes(status)
     ]
     if given["as_json"]:
         show_json(found)
@@ -94,6 +103,25 @@ def command(tree: Path, words: tuple[str, ...], **given: bool) -> None:
         show(_summary(found))
     else:
         _print_table(found, given)
+
+
+def _is_of_protocol(status: dict[str, Any], given: dict[str, bool]) -> bool:
+    """Return whether the options for protocols and families let it pass."""
+    directory = status["conversation"].partition("/")[0]
+    asked = [name for name in ("tcp", "udp", "raw") if given[name]]
+    if asked and {"ip": "raw"}.get(directory, directory) not in asked:
+        return False
+    is_v6 = "[" in f"{status.get('local', '')}{status.get('remote', '')}"
+    return given["ipv4"] == given["ipv6"] or given["ipv6"] == is_v6
+
+
+def _states(words: Sequence[str], given: dict[str, bool]) -> Filter:
+    """Return which states are shown: as in ss(8), listeners only on request."""
+    if given["all"] or given["summary"] or (names_a_state(words) and not given["listening"]):
+        return lambda _status: True
+    if given["listening"]:
+        return lambda status: state_of(status) in (LISTENING, UNCONNECTED)
+    return lambda status: state_of(status) in SHOWN_BY_DEFAULT
 
 
 def _print_table(found: list[dict[str, Any]], given: dict[str, bool]) -> None:
@@ -116,16 +144,30 @@ def _details(status: dict[str, Any], given: dict[str, bool]) -> str:
     return " ".join(f"{name}:{str(status[name]).replace(' ', ',')}" for name in names if status.get(name, "") != "")
 
 
+_TRANSPORTS: Final = {"ip": "RAW", "udp": "UDP", "tcp": "TCP"}
+
+
 def _summary(found: list[dict[str, Any]]) -> str:
-    """Return a line for each protocol: its number of conversations, and those of each state."""
-    states: dict[str, Counter[str]] = {}
-    for status in found:
-        states.setdefault(status["conversation"].partition("/")[0], Counter())[status.get("state", "-")] += 1
+    """Return the numbers of conversations in the lines of ss(8), with a row for each of our protocols."""
+    tcp = Counter(state_of(status) for status in found if _transport(status) == "TCP")
+    closed = tcp[UNCONNECTED] + tcp["time-wait"]
+    rows = [("Transport", "Total", "IP", "IPv6")]
+    for name in dict.fromkeys((*_TRANSPORTS.values(), *map(_transport, found))):
+        of_it = [status for status in found if _transport(status) == name]
+        v6 = sum("[" in str(status.get("local", "")) for status in of_it)
+        rows.append((name, str(len(of_it)), str(len(of_it) - v6), str(v6)))
     lines = [
-        f"{protocol}: {counts.total()} ({', '.join(f'{state} {count}' for state, count in sorted(counts.items()))})"
-        for protocol, counts in sorted(states.items())
+        f"Total: {len(found)}",
+        f"TCP:   {tcp.total()} (estab {tcp['established']}, closed {closed}, timewait {tcp['time-wait']})",
+        "",
+        *("".join(f"{cell:<10}" for cell in row).rstrip() for row in rows),
     ]
-    return "\n".join(lines or ["no conversations"])
+    return "\n".join(lines)
+
+
+def _transport(status: dict[str, Any]) -> str:
+    directory = str(status["conversation"]).partition("/")[0]
+    return _TRANSPORTS.get(directory, directory.upper())
 
 
 def _pid(status: dict[str, Any]) -> str:

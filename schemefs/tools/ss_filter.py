@@ -10,6 +10,7 @@ A malformed expression is a ValueError with a sentence.
 from __future__ import annotations
 
 import operator
+import socket
 from collections.abc import Callable, Sequence
 from ipaddress import ip_address, ip_network
 from typing import Any, Final
@@ -20,17 +21,47 @@ Status = dict[str, Any]
 Filter = Callable[[Status], bool]
 
 _COMPARISONS: Final[dict[str, Callable[[int, int], bool]]] = {
-    "=": operator.eq, "==": operator.eq, "eq": operator.eq, "!=": operator.ne, "ne": operator.ne,
-    "<": operator.lt, "lt": operator.lt, "<=": operator.le, "le": operator.le,
-    ">": operator.gt, "gt": operator.gt, ">=": operator.ge, "ge": operator.ge,
+    "=": operator.eq, "==": operator.eq, "eq": operator.eq, "!=": operator.ne, "ne": operator.ne, "neq": operator.ne,
+    "<": operator.lt, "lt": operator.lt, "<=": operator.le, "le": operator.le, "leq": operator.le,
+    ">": operator.gt, "gt": operator.gt, ">=": operator.ge, "ge": operator.ge, "geq": operator.ge,
 }  # fmt: skip
 _ENDS: Final = {"src": "local", "dst": "remote", "sport": "local", "dport": "remote"}
-_GROUPS: Final[dict[str, Callable[[str], bool]]] = {
-    "all": lambda _state: True,
-    "connected": lambda state: state not in ("LISTEN", "BOUND"),
-    "synchronized": lambda state: state not in ("LISTEN", "BOUND", "SYN_SENT"),
-    "listening": lambda state: state in ("LISTEN", "BOUND"),
+LISTENING: Final = "listening"
+UNCONNECTED: Final = "unconnected"
+_STATES: Final = (
+    "established", "syn-sent", "syn-recv", "fin-wait-1", "fin-wait-2", "time-wait", UNCONNECTED, "close-wait",
+    "last-ack", LISTENING, "closing",
+)  # fmt: skip
+# Our names, and ss's other ones, for the same states.
+_SAME: Final = {
+    "listen": LISTENING, "closed": UNCONNECTED, "bound": UNCONNECTED, "connected": "established",
+    "syn-received": "syn-recv", "connecting": "syn-sent", "resolving": "syn-sent",
+}  # fmt: skip
+_BUCKET: Final = ("syn-recv", "time-wait")
+_GROUPS: Final[dict[str, tuple[str, ...]]] = {
+    "all": _STATES,
+    "connected": tuple(state for state in _STATES if state not in (LISTENING, UNCONNECTED)),
+    "synchronized": tuple(state for state in _STATES if state not in (LISTENING, UNCONNECTED, "syn-sent")),
+    "bucket": _BUCKET,
+    "big": tuple(state for state in _STATES if state not in _BUCKET),
 }
+SHOWN_BY_DEFAULT: Final = tuple(
+    state for state in _STATES if state not in (LISTENING, UNCONNECTED, "time-wait", "syn-recv")
+)
+
+
+def state_of(status: Status) -> str:
+    """Return the state of a conversation by the name that ss(8) has for it."""
+    name = str(status.get("state", "")).lower().replace("_", "-")
+    name = _SAME.get(name, name)
+    if name in _STATES:
+        return name
+    return "established" if status.get("remote") else UNCONNECTED  # of a protocol with states of its own
+
+
+def names_a_state(words: Sequence[str]) -> bool:
+    """Return whether the filter says which states it is about."""
+    return "state" in words or "exclude" in words
 
 
 def parse_filter(words: Sequence[str]) -> Filter:
@@ -103,11 +134,12 @@ def _condition(reader: _Reader) -> Filter:
 
 
 def _state(text: str) -> Filter:
-    if text in _GROUPS:
-        group = _GROUPS[text]
-        return lambda status: group(str(status.get("state", "")))
-    name = {"listen": "LISTEN", "closed": "CLOSED"}.get(text, text.upper().replace("-", "_"))
-    return lambda status: status.get("state") == name
+    name = text.lower().replace("_", "-")
+    wanted = _GROUPS.get(name) or (_SAME.get(name, name),)
+    if not set(wanted) <= set(_STATES):
+        message = f"{text!r} is not a state: {', '.join((*_STATES, *_GROUPS))}"
+        raise ValueError(message)
+    return lambda status: state_of(status) in wanted
 
 
 def _port(end: str, reader: _Reader) -> Filter:
@@ -117,13 +149,24 @@ def _port(end: str, reader: _Reader) -> Filter:
         compare = operator.eq
     else:
         word = reader.next("a port")
-    wanted = parse_number(word.removeprefix(":"), 0, 65535)
+    wanted = _number(word.removeprefix(":"))
 
     def holds(status: Status) -> bool:
         port = str(status.get(end, "")).rpartition(":")[2]
         return port.isdecimal() and compare(int(port), wanted)
 
     return holds
+
+
+def _number(text: str) -> int:
+    """Return the port *text*: a number, or the name of a service."""
+    if not text.isalpha():
+        return parse_number(text, 0, 65535)
+    try:
+        return socket.getservbyname(text)
+    except OSError:
+        message = f"{text!r} is neither a port nor a service of /etc/services"
+        raise ValueError(message) from None
 
 
 def _address(end: str, text: str) -> Filter:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import socket
+
 import pytest
 
-from schemefs.tools.ss_filter import parse_filter
+from schemefs.tools.ss_filter import parse_filter, state_of
 
 LISTENER = {"state": "LISTEN", "local": "*:80"}
 CLIENT = {"state": "ESTABLISHED", "local": "10.0.2.15:50000", "remote": "10.0.2.2:443"}
@@ -53,13 +55,37 @@ def test_which_conversations_pass(words: str, names: str) -> None:
         ("sport =", "the filter ends where a port is expected"),
         ("port = 80", "'port' is no condition of a filter"),
         ("dst 300.1.1.1", "'300.1.1.1' is not an address or a network"),
-        ("sport = http", "http"),
+        ("sport = http", "'http' is neither a port nor a service of /etc/services"),
+        ("state nosuch", "'nosuch' is not a state: established, "),
         ("sport = :65536", "65536"),
         ("( sport = :80", "has no"),
         ("sport = :80 )", "has no condition before it"),
         ("dst 10.0.2.2 or", "the filter ends where a condition is expected"),
     ],
 )
-def test_a_malformed_filter_has_a_sentence(words: str, sentence: str) -> None:
+def test_a_malformed_filter_has_a_sentence(words: str, sentence: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket, "getservbyname", lambda _name: (_ for _ in ()).throw(OSError()))
     with pytest.raises(ValueError, match=sentence):
         parse_filter(words.split())
+
+
+def test_ports_have_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket, "getservbyname", {"https": 443}.__getitem__)
+    assert parse_filter(["dport", "=", ":https"])(CLIENT)
+    assert not parse_filter(["dport", "neq", ":https"])(CLIENT)
+
+
+@pytest.mark.parametrize(
+    ("status", "name"),
+    [
+        ({"state": "SYN_RECEIVED", "remote": "10.0.2.2:1"}, "syn-recv"),
+        ({"state": "CONNECTED", "remote": "10.0.2.2:1"}, "established"),
+        ({"state": "BOUND", "remote": ""}, "unconnected"),
+        ({"state": "CONNECTING", "remote": "10.0.2.2:1"}, "syn-sent"),
+        ({"state": "HANDSHAKE", "remote": "10.0.2.2:1"}, "established"),
+        ({"state": "FIN_WAIT_2"}, "fin-wait-2"),
+    ],
+)
+def test_states_have_the_names_of_ss(status: dict[str, str], name: str) -> None:
+    assert state_of(status) == name
+    assert parse_filter(["state", name])(status)
