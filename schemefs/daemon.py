@@ -13,6 +13,7 @@ import errno
 import logging
 import random
 import signal
+import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
@@ -175,6 +176,7 @@ class Daemon:
             held=self.held,
             tree=self.tree,
             failures=self.failures,
+            epoch=time.time() - trio.current_time(),
             attach=attachments.attach,
             detach=attachments.detach,
             execute=WorkerThreads(self.callbacks),

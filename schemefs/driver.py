@@ -76,6 +76,7 @@ class Link(ABC):
         self.observers: list[Callable[[Chunks, Offload, bool, float], None]] = []  # (chunks, offload, outgoing, now)
         self.fault = ""  # why no frame passes now, as a clause; empty: frames pass. `set_fault` changes it
         self.on_fault: Callable[[float], None] = no_callback  # `fault` was empty and is not, or the other way round
+        self.observed = 0  # frames that the observers were shown: all pieces of one come with the same number
         self.space_observers: list[Callable[[float], None]] = []  # called after `on_space`
         self.samples = DropSamples()  # for each reason, the last frame that the link has dropped
         self.turns = ReaderTurns()  # the network layer's, once attached: whether readers are to read before more frames
@@ -85,6 +86,7 @@ class Link(ABC):
 
         A link calls this for each frame in both directions, and only while it has observers: other links save the cost.
         """
+        self.observed += 1
         for piece in split(chunks, offload, self.network_offset(chunks[0])):
             for observer in tuple(self.observers):
                 observer((piece,), NO_OFFLOAD, outgoing, now)

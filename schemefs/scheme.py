@@ -40,6 +40,7 @@ from schemefs.handle import (
     Watcher,
 )
 from schemefs.held_octets import HeldOctets
+from schemefs.net.drop_samples import DropNotice
 from schemefs.nodes import (
     Directory,
     FailureFile,
@@ -62,6 +63,7 @@ if TYPE_CHECKING:
     from schemefs.driver import Link
     from schemefs.log import LogRings
     from schemefs.names import Names
+    from schemefs.net.frame_fields import FrameFields
     from schemefs.timers import Timers
 
 Provided = TypeVar("Provided")
@@ -83,6 +85,8 @@ class Tree:
         self.schemes: dict[str, Scheme] = {}
         # (process id, descriptor) -> `Handle.name` of that open file; empty if it is not a file of this mount
         self.name_of: Callable[[int, int], str] = lambda _pid, _descriptor: ""
+        # Begin a capture of the frames that a filter keeps, on every interface; `network` has the filters
+        self.capture: Callable[[str, str], Handle] = _no_capture
 
     def lookup(self, path: str, caller: Caller) -> Node:
         """Return the node at *path* (`tcp/3`), without side effects. ENOENT: there is none."""
@@ -91,6 +95,10 @@ class Tree:
         if scheme is None:
             raise SchemeError(errno.ENOENT, f"there is no scheme {name!r}; there are: {', '.join(self.schemes)}")
         return scheme.lookup(rest, caller)
+
+
+def _no_capture(_filter: str, name: str) -> Handle:
+    raise SchemeError(errno.EOPNOTSUPP, f"{name} can't be captured: this mount has no scheme 'network'")
 
 
 def _no_program(_thread: int) -> Program | None:
@@ -116,6 +124,8 @@ class SchemeContext:
     services: dict[str, object] = field(default_factory=dict)  # by name of scheme; complete for those in `requires`
     tree: Tree = field(default_factory=Tree)
     failures: Failures = field(default_factory=Failures)  # for `Scheme.err`
+    drops: DropNotice = field(default_factory=DropNotice)  # for the `DropSamples` of every layer
+    epoch: float = 0.0  # seconds from 1970 to the time 0 of the clock
     # Add or remove an interface beside lo while running. SchemeError: it fails, and nothing has changed.
     attach: Callable[[InterfaceConfig, float], None] = _not_while_running
     detach: Callable[[str, float], None] = _not_while_running
@@ -166,6 +176,14 @@ class Scheme(ABC):
     def drop_samples(self) -> Mapping[str, str]:
         """Return, by reason of the `dropped_…` counters in `stats`, a description of the last packet dropped."""
         return {}
+
+    def remark(self, fields: FrameFields, *, outgoing: bool) -> str:
+        """Return why a frame leaves, or what becomes of one that has arrived; empty: nothing to say.
+
+        Called for each frame while a capture is open: before the layers see one that arrives, after one has left.
+        """
+        del fields, outgoing
+        return ""
 
     def link_attached(self, link: Link, now: float) -> None:
         """Use a new link of a driver: an interface for ip, a directory for network. Every scheme is called."""

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 Accept = Callable[["Conversation", float], "Conversation | None"]
 """Takes the next connection of a listener, as `ConversationScheme.accept`."""
 
+CAPTURE: Final = "capture.pcapng"
+
 Values = Mapping[str, str | int | float]
 
 
@@ -35,6 +37,7 @@ class Parts:
     conversation: Conversation
     control: Control
     accept: Accept
+    capture: Callable[[Conversation], Handle]  # of its frames, from now on
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +96,10 @@ def _open_accept(parts: Parts, flags: int, caller: Caller, now: float) -> Handle
     handle = AcceptHandle(listener, flags, caller, now, parts.accept)
     handle.open_timeout = listener.read_timeout
     return handle
+
+
+def _open_capture(parts: Parts, _flags: int, _caller: Caller, _now: float) -> Handle:
+    return parts.capture(parts.conversation)
 
 
 def _local(conversation: Conversation) -> str:
@@ -200,6 +207,7 @@ FILES: Final = (
     Declaration(
         "events", "every event in order; events,follow waits for more", lambda parts: EventsFile(parts.conversation)
     ),
+    Declaration(CAPTURE, "its frames from now on, for Wireshark, with what became of each", _stream(_open_capture)),
     Declaration(
         "settings/",
         "one file per value; ctl takes `<setting> <value>` too",
@@ -221,8 +229,9 @@ class ConversationDirectory(Directory):
 
     mode = 0o700
 
-    def __init__(self, conversation: Conversation, control: Control, accept: Accept, *, listens: bool) -> None:
-        self._parts = Parts(conversation, control, accept)
+    def __init__(self, parts: Parts, *, listens: bool) -> None:
+        conversation = parts.conversation
+        self._parts = parts
         self._listens = listens
         self._children: dict[str, Node] = {}  # those that were looked up
         self.uid, self.gid = conversation.uid, conversation.gid

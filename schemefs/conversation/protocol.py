@@ -193,6 +193,7 @@ class ConversationProtocol(ABC):
     verbs: Mapping[str, Verb] = {}
     ports: bool = True  # addresses are HOST:PORT; without: HOST
     datagrams: bool = False  # the peer cannot see the end of what was written
+    frames: str = ""  # what a capture's filter calls its datagrams: "tcp"; empty: any
     place: str = ""  # the path of its numbered directories; empty: *name*
     hosts: bool = True  # HOST may be a name to look up; without: it is a word of the protocol
 

@@ -9,9 +9,10 @@ import errno
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final, TypeGuard, cast
 
+from schemefs.conversation import attributes
 from schemefs.conversation.connecting import Connecting
 from schemefs.conversation.control import Control
-from schemefs.conversation.directory import ConversationDirectory, lines
+from schemefs.conversation.directory import CAPTURE, ConversationDirectory, Parts, lines
 from schemefs.conversation.event_log import open_text
 from schemefs.conversation.function_file import FunctionFile
 from schemefs.conversation.handles import (
@@ -85,6 +86,20 @@ class ConversationScheme(Scheme):
             if side is not None and not conversation.has_ended and f"{side.local}:".startswith(f"{address}:"):
                 conversation.log_event(now, sentence)
                 conversation.fail(sentence)
+
+    def _capture(self, conversation: Conversation) -> Handle:
+        """Begin a capture of the frames of *conversation*. ENOTCONN: it has no address yet."""
+        ends = [end for end in (attributes.local(conversation), attributes.remote(conversation)) if end]
+        if not ends:
+            sentence = f"{conversation.name} has no address yet: connect or announce it first"
+            raise SchemeError(errno.ENOTCONN, sentence)
+        terms = [self.protocol.frames] if self.protocol.frames else []
+        for end in ends:
+            host, port = end.rpartition(":")[::2] if self.protocol.ports else (end, "")
+            address = host.strip("[]").partition("%")[0]
+            terms += [f"host {address}"] if address not in ("*", "") else []
+            terms += [f"port {port}"] if port else []
+        return self.context.tree.capture(" and ".join(terms), f"{conversation.name}/{CAPTURE}")
 
     # Nodes, for a scheme whose tree is not that of `tcp/`
 
@@ -279,7 +294,9 @@ class ConversationScheme(Scheme):
         directory = cast("ConversationDirectory | None", conversation.directory)
         if directory is None:
             ports = self.protocol.ports
-            directory = ConversationDirectory(conversation, self.control, self.accept, listens=ports)
+            directory = ConversationDirectory(
+                Parts(conversation, self.control, self.accept, self._capture), listens=ports
+            )
             if self.conversations.get(conversation.number) is conversation:
                 conversation.directory = directory
             else:

@@ -19,17 +19,28 @@ _PORTS: Final = Struct(">HH")
 _NAMES: Final = {1: "icmp", 2: "igmp", 6: "tcp", 17: "udp", 58: "icmpv6"}
 
 
-class DropSamples:
-    """One sample per reason; keeping one costs one small copy."""
+class DropNotice:
+    """Why a frame was discarded last, for a capture that asks after each frame."""
 
-    __slots__ = ("_kept",)
+    __slots__ = ("reason",)
 
     def __init__(self) -> None:
+        self.reason = ""  # empty: none since the capture has emptied it
+
+
+class DropSamples:
+    """One sample per reason; keeping one costs one small copy. *notice* is told of each."""
+
+    __slots__ = ("_kept", "notice")
+
+    def __init__(self, notice: DropNotice | None = None) -> None:
         self._kept: dict[str, tuple[bytes, int, bool]] = {}
+        self.notice = notice or DropNotice()
 
     def keep(self, reason: str, octets: Buffer, *, is_frame: bool = False) -> None:
         """Keep a datagram, or a whole Ethernet frame, as the last that was discarded for *reason*."""
         self._kept[reason] = (bytes(octets[:KEPT]), len(octets), is_frame)
+        self.notice.reason = reason
 
     def summaries(self) -> dict[str, str]:
         """Return one line for each reason."""

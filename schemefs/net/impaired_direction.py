@@ -233,7 +233,10 @@ class ImpairedDirection:
 
     def _drop(self, counter: str, frame: bytearray) -> None:
         self.counted[counter] += 1
-        self._link.samples.keep(counter.removeprefix("dropped_"), frame, is_frame=self._link.medium is Medium.ETHERNET)
+        reason = counter.removeprefix("dropped_")
+        samples = self._link.samples
+        samples.keep(reason, frame, is_frame=self._link.medium is Medium.ETHERNET)
+        samples.notice.reason = f"impaired, {reason}"
 
     def _is_lost(self, state: FlowDirection, draws: SplitMix64, *, is_new: bool) -> bool:
         loss, burst, number = self.impairment.loss, self.impairment.burst, draws.random()

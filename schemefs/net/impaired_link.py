@@ -70,6 +70,7 @@ class ImpairedLink(Link):
         self.mac = inner.mac
         self.mtu = inner.mtu
         self.is_loopback = inner.is_loopback
+        self.samples.notice = inner.samples.notice
         self.impairments = tuple(impairments)
         self.rules = RuleCounts(impairments, now, is_loopback=inner.is_loopback)
         self._began_at = now

@@ -69,6 +69,7 @@ class EchoProtocol(ConversationProtocol):
     """Echo requests to one host, as conversations."""
 
     name = "icmp"
+    frames = "(icmp or icmp6)"
     ports = False
     datagrams = True
     options: Mapping[str, Option] = {
@@ -99,6 +100,7 @@ class IcmpScheme(ConversationScheme):
     def __init__(self, context: SchemeContext) -> None:
         self._network: NetworkLayer = context.service("ip", NetworkLayer)
         self.engine = Icmp(self._network, context.random, context.shares.echoes)
+        self.engine.samples.notice = context.drops
         self.engine.v6 = Icmpv6(self.engine, context.random)
         super().__init__(context, EchoProtocol(self.engine, self._path, context.names))
         self.root = _IcmpDirectory(

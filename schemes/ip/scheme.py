@@ -99,6 +99,7 @@ class IpScheme(ConversationScheme):
         self.network = Network(
             context.timers, context.random, detects_conflicts=context.config.detects_conflicts, has_ipv6=True
         )
+        self.network.counters.samples.notice = context.drops
         if context.config.stable_secret:
             self.network.stable_secret = context.config.stable_secret
         context.names.order = DestinationOrder(self.network)

@@ -13,7 +13,10 @@ from typing import TYPE_CHECKING, ClassVar, Final
 from schemefs.errors import SchemeError
 from schemefs.net import faults
 from schemefs.net.addresses import mac_text
+from schemefs.net.capture_filter import parse_filter
 from schemefs.scheme import Caller, Scheme, SchemeContext, StaticDirectory, StreamFile, TextFile
+from schemes.network.capture import CAPTURE, CaptureFile, CaptureHandle, LinkDirectory
+from schemes.network.captures import LinkCaptures
 from schemes.network.faults import FaultsFile
 from schemes.network.frames import FramesHandle, LinkFrames
 
@@ -23,10 +26,11 @@ if TYPE_CHECKING:
 README: Final = """\
 network: the drivers, one directory per interface.
 
-<if>/mac      hardware address; empty if the medium has none (lo)
-<if>/stats    counters and ring indices, key=value
-<if>/frames   raw frames: a read returns one received frame, a write sends one. For root.
-<if>/faults   faults on purpose, a rule a line: echo 'withhold completion tx 2 for 500ms' >faults; echo clear >faults
+<if>/mac             hardware address; empty if the medium has none (lo)
+<if>/stats           counters and ring indices, key=value
+<if>/frames          raw frames: a read returns one received frame, a write sends one. For root.
+<if>/capture.pcapng  frames from now on, for Wireshark; a write is a filter; ,snap=128 and ,filter=tcp keep less
+<if>/faults          a rule a line: echo 'withhold completion tx 2 for 500ms' >faults; echo clear >faults. For root.
 
     timeout 1 head -c 60 frames | od -A d -t x1     the first octets of the next frame
 """
@@ -40,19 +44,32 @@ class NetworkScheme(Scheme):
     def __init__(self, context: SchemeContext) -> None:
         super().__init__(context)
         self._frames: dict[str, LinkFrames] = {}
+        self._captures: dict[str, LinkCaptures] = {}
+        context.tree.capture = self.capture
         self._links = self.root = StaticDirectory({"README": TextFile(lambda: README), "err": self.err})
+
+    def capture(self, filter_text: str, name: str) -> CaptureHandle:
+        """Begin a capture of the frames that the filter keeps, on every interface that there is now."""
+        return CaptureHandle(list(self._captures.values()), name, parse_filter(filter_text))
 
     def link_attached(self, link: Link, now: float) -> None:
         """Add the link's directory."""
         del now
         frames = self._frames[link.name] = LinkFrames(link)
-        self._links.children[link.name] = StaticDirectory(
+        captures = self._captures[link.name] = LinkCaptures(link, self.context)
+        link.samples.notice = self.context.drops
+        self._links.children[link.name] = LinkDirectory(
+            self.context,
+            captures,
             {
                 "mac": TextFile(lambda: f"{mac_text(link.mac)}\n" if link.mac else "").described("hardware address"),
                 "frames": FramesFile(self.context, frames).described("raw frames, one per read and write; for root"),
+                CAPTURE: CaptureFile(self.context, captures).described(
+                    "frames for Wireshark, with what became of each"
+                ),
                 "faults": FaultsFile(self.context, link).described("faults on purpose: lose interrupt rx 1…; for root"),
                 "stats": TextFile(lambda: stats(link, frames)).described("counters and ring indices, name=value"),
-            }
+            },
         ).described(f"the driver of {link.name}: {link.device}")
 
     def link_detached(self, link: Link, now: float) -> None:
@@ -60,6 +77,7 @@ class NetworkScheme(Scheme):
         del now
         del self._links.children[link.name]
         self._frames.pop(link.name).detach()
+        self._captures.pop(link.name).detach()
 
 
 class FramesFile(StreamFile):

@@ -15,12 +15,14 @@ from schemefs.net.ports import FAMILY_HELP, PORT_ZERO, any_of_family, check_priv
 from schemes.tcp import settings
 from schemes.tcp.connection import Connection
 from schemes.tcp.lost_sources import LostSources
+from schemes.tcp.remarks import Remarks
 from schemes.tcp.tcp import Tcp
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from schemefs.conversation import Engine
+    from schemefs.net.frame_fields import FrameFields
     from schemefs.scheme import Caller, SchemeContext
     from schemes.tcp.listener import Listener
 
@@ -42,6 +44,7 @@ class TcpProtocol(ConversationProtocol):
     """Addresses and options of tcp."""
 
     name = "tcp"
+    frames = "tcp"
     options: Mapping[str, Option] = {
         "from": Option(parse_host_port, "HOST:PORT of the local end; port 0 picks one", Use.CONNECT),
         "timeout": Option(parse_seconds, "seconds a connect may take; 0: about three minutes", Use.CONNECT),
@@ -158,8 +161,14 @@ class TcpScheme(ConversationScheme):
     def __init__(self, context: SchemeContext) -> None:
         network: NetworkLayer = context.service("ip", NetworkLayer)
         self.tcp = Tcp(network, context.timers, context.random, context.held)
+        self.tcp.statistics.samples.notice = context.drops
+        self._remarks = Remarks(self.tcp)
         self._lost_sources = LostSources(self.tcp, network, context.timers)
         super().__init__(context, TcpProtocol(context, self.tcp))
+
+    def remark(self, fields: FrameFields, *, outgoing: bool) -> str:
+        """Return what a capture says of a segment."""
+        return self._remarks.remark(fields, outgoing=outgoing)
 
     def drop_samples(self) -> Mapping[str, str]:
         """Return the segment dropped last, by reason."""

@@ -29,6 +29,7 @@ class TlsProtocol(ConversationProtocol):
     """Addresses and options of tls, over the protocol *tcp*."""
 
     name = "tls"
+    frames = "tcp"
 
     def __init__(self, context: SchemeContext, tcp: ConversationProtocol) -> None:
         self.context = context

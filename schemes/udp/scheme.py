@@ -39,6 +39,7 @@ class UdpProtocol(ConversationProtocol):
     """Makes endpoints and listeners for addresses."""
 
     name = "udp"
+    frames = "udp"
     datagrams = True
     options = OPTIONS
     verbs = groups.VERBS
@@ -153,6 +154,7 @@ class UdpScheme(ConversationScheme):
     def __init__(self, context: SchemeContext) -> None:
         network: NetworkLayer = context.service("ip", NetworkLayer)
         self.udp = Udp(network, context.random)
+        self.udp.samples.notice = context.drops
         super().__init__(context, UdpProtocol(context, self.udp))
 
     def drop_samples(self) -> Mapping[str, str]:

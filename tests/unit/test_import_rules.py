@@ -29,6 +29,7 @@ ALLOWED = {
     },
     "schemes.netcfg": {"schemefs.config", "schemefs.document", "schemefs.driver_option"},
     "schemes.netcfg.dhcp_wire": {"dpkt"},
+    "schemes.network.pcapng": {"dpkt"},
     "schemes.dns.wire": {"dns"},
     "schemes.tls": {"ssl"},
     "drivers": PURE | {

@@ -29,6 +29,7 @@ FILES = [
     "status.json",
     "err",
     "events",
+    "capture.pcapng",
     "settings",
 ]
 
@@ -124,7 +125,8 @@ def test_conversation_has_its_files_and_they_are_its_owners(world: World) -> Non
     modes = {name: world.scheme.lookup(f"{number}/{name}", USER).mode for name in FILES}
     assert modes == {
         "ctl": 0o600, "data": 0o600, "rx": 0o400, "tx": 0o200, "listen": 0o600, "accept": 0o600, "local": 0o400,
-        "remote": 0o400, "status": 0o400, "status.json": 0o400, "err": 0o400, "events": 0o400, "settings": 0o700,
+        "remote": 0o400, "status": 0o400, "status.json": 0o400, "err": 0o400, "events": 0o400,
+        "capture.pcapng": 0o600, "settings": 0o700,
     }  # fmt: skip
     assert all(world.scheme.lookup(f"{number}/{name}", USER).uid == USER.uid for name in FILES)
     assert not permits(directory, OTHER, 1)

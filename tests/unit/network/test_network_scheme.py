@@ -18,7 +18,7 @@ from schemefs.names import Names
 from schemefs.net.buffer import Chunks
 from schemefs.net.checksum import is_valid, pseudo_header_sum
 from schemefs.net.offload import NEEDS_CHECKSUM, NO_OFFLOAD, Offload
-from schemefs.scheme import Caller, Event, SchemeContext, TextFile
+from schemefs.scheme import Caller, Event, SchemeContext, StreamFile, TextFile
 from schemefs.timers import Timers
 from schemes.network import NetworkScheme
 from schemes.network.frames import QUEUE_OCTETS
@@ -207,3 +207,22 @@ def test_a_removed_link_ends_its_readers() -> None:
     handle.close(0.0)
     with pytest.raises(SchemeError):
         scheme.lookup("eth0", ROOT)
+
+
+@pytest.mark.parametrize("name", ["capture.pcapng", "capture.pcapng,snap=64"])
+def test_only_the_privileged_may_capture(name: str) -> None:
+    scheme = scheme_with(KeptLink())
+    node = scheme.lookup(f"eth0/{name}", USER)
+    assert isinstance(node, StreamFile)
+    with pytest.raises(SchemeError, match="capture frames"):
+        node.open(os.O_RDONLY, USER, 0.0)
+
+
+def test_a_link_without_captures_is_not_observed() -> None:
+    link = KeptLink()
+    node = scheme_with(link).lookup("eth0/capture.pcapng", ROOT)
+    assert isinstance(node, StreamFile)
+    handle = node.open(os.O_RDONLY, ROOT, 0.0)
+    assert len(link.observers) == 1
+    handle.close(0.0)
+    assert link.observers == []

@@ -1,0 +1,184 @@
+"""`network/<if>/capture.pcapng`: the frames of a link from now on, as a stream that Wireshark and tshark read.
+
+    tshark -r - <capture.pcapng          { echo 'tcp port 80' >&3; cat <&3; } 3<>capture.pcapng >web.pcapng
+
+A write is a filter (`schemefs/net/capture_filter.py`) for the frames after it. A reader that is slow loses frames,
+which an interface statistics block counts, and never delays the stack.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections import deque
+from typing import TYPE_CHECKING, Final
+
+from schemefs.driver import Medium
+from schemefs.errors import SchemeError
+from schemefs.net import faults
+from schemefs.net.addresses import parse_number
+from schemefs.net.capture_filter import every_frame, parse_filter
+from schemefs.readiness import readiness
+from schemefs.scheme import Event, Handle, StaticDirectory, StreamFile
+from schemes.network import pcapng
+from schemes.network.pcapng import WHOLE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from schemefs.net.capture_filter import Filter
+    from schemefs.scheme import Caller, Node, SchemeContext
+    from schemes.network.captures import CapturedFrame, LinkCaptures
+
+CAPTURE: Final = "capture.pcapng"
+QUEUE_OCTETS: Final = 16 << 20  # of one capture
+SMALLEST_SNAP: Final = 64  # octets of each frame
+
+
+class CaptureFile(StreamFile):
+    """Opening it begins a capture. For root and the daemon's user."""
+
+    mode = 0o600
+
+    def __init__(
+        self,
+        context: SchemeContext,
+        captures: LinkCaptures,
+        snap: int = WHOLE,
+        kept: Filter = every_frame,
+    ) -> None:
+        self._context = context
+        self._captures = captures
+        self._snap = snap
+        self._filter = kept
+        self.uid = context.uid
+
+    def open(self, flags: int, caller: Caller, now: float) -> CaptureHandle:
+        """Begin a capture. EACCES: the caller is neither root nor the daemon's user."""
+        del flags, now
+        if not self._context.is_privileged(caller):
+            raise SchemeError(errno.EACCES, faults.not_privileged("capture frames"))
+        return CaptureHandle(
+            [self._captures], f"network/{self._captures.link.name}/{CAPTURE}", self._filter, self._snap
+        )
+
+
+class CaptureHandle(Handle):
+    """One capture of some links, with a queue of its own. A filter that is written narrows *base*, and no more."""
+
+    def __init__(self, links: Sequence[LinkCaptures], name: str, base: Filter = every_frame, snap: int = WHOLE) -> None:
+        self._links = links
+        self._snap = snap
+        self._base = base
+        self._filter: Filter = every_frame
+        self._queue: deque[bytes] = deque()
+        self._queued = 0
+        self._dropped = 0
+        self._told_dropped = 0
+        self.name = name
+        self._put(pcapng.section())
+        for number, captures in enumerate(links):
+            link = captures.link
+            link_type = pcapng.RAW_IP if link.medium is Medium.IP else pcapng.ETHERNET
+            self._put(pcapng.interface(link.name, link.device, link_type, snap))
+            captures.add(self, number)
+
+    def take(self, frames: Iterable[CapturedFrame], interface: int) -> None:
+        """Queue the blocks of the frames that the filter keeps. *interface* is the place of their link."""
+        was_empty = not self._queue
+        for frame in frames:
+            if not (self._base(frame.fields) and self._filter(frame.fields)):
+                continue
+            if self._queued >= QUEUE_OCTETS:
+                self._dropped += 1
+                continue
+            when = self._links[interface].epoch + frame.now
+            if self._dropped != self._told_dropped:
+                self._told_dropped = self._dropped
+                self._put(pcapng.statistics(interface, when, self._dropped))
+            octets = frame.octets[: self._snap]
+            length = len(frame.octets)
+            self._put(pcapng.packet(interface, octets, length, when, outgoing=frame.outgoing, comments=frame.comments))
+        if was_empty and self._queue:
+            self.changed()
+
+    def read(self, size: int, now: float) -> bytes | None:
+        """Return the next octets of the stream; blocks need not end where a read ends."""
+        for captures in self._links:
+            captures.settle(now)
+        if not self._queue:
+            return b"" if self._is_gone else None
+        pieces: list[bytes] = []
+        while self._queue and size:
+            piece = self._queue.popleft()
+            if len(piece) > size:
+                self._queue.appendleft(piece[size:])
+                piece = piece[:size]
+            pieces.append(piece)
+            size -= len(piece)
+            self._queued -= len(piece)
+        return b"".join(pieces)
+
+    def write(self, data: memoryview, now: float) -> int:
+        """Replace the filter, for the frames from now on. EINVAL: it is malformed."""
+        del now
+        try:
+            self._filter = parse_filter(bytes(data).decode(errors="replace").strip())
+        except ValueError as error:
+            raise SchemeError(errno.EINVAL, str(error)) from None
+        return len(data)
+
+    def fevent(self, interest: int) -> int:
+        """IN: octets are queued, or the link was removed. A filter can always be written."""
+        gone = self._is_gone
+        return readiness(interest, self._queue, True, failed=gone) | (Event.HUP if gone else 0)
+
+    def close(self, now: float) -> None:
+        """End the capture."""
+        del now
+        for captures in self._links:
+            captures.remove(self)
+        self._queue.clear()
+
+    @property
+    def _is_gone(self) -> bool:
+        """Whether every link was removed: the stream ends after what is queued."""
+        return not any(captures.is_attached for captures in self._links)
+
+    def _put(self, block: bytes) -> None:
+        self._queue.append(block)
+        self._queued += len(block)
+
+
+class LinkDirectory(StaticDirectory):
+    """`network/<if>/`: its files, and the name of the capture with options."""
+
+    def __init__(self, context: SchemeContext, captures: LinkCaptures, children: Mapping[str, Node]) -> None:
+        super().__init__(children)
+        self._context = context
+        self._captures = captures
+
+    def lookup(self, name: str, caller: Caller) -> Node:
+        """Return a child. EINVAL: an option of the capture is malformed."""
+        file, comma, options = name.partition(",")
+        if file != CAPTURE or not comma:
+            return super().lookup(name, caller)
+        try:
+            return CaptureFile(self._context, self._captures, *_parse_options(options))
+        except ValueError as error:
+            raise SchemeError(errno.EINVAL, str(error)) from None
+
+
+def _parse_options(text: str) -> tuple[int, Filter]:
+    """Return the snap length and the filter. ValueError: a sentence."""
+    snap = WHOLE
+    kept: Filter = every_frame
+    for option in text.split(","):
+        name, _, value = option.partition("=")
+        if name == "snap":
+            snap = parse_number(value, SMALLEST_SNAP, WHOLE)
+        elif name == "filter":
+            kept = parse_filter(value.replace("%2F", "/"))
+        else:
+            message = f"{option!r} is not an option of a capture; there are: snap=OCTETS, filter=FILTER"
+            raise ValueError(message)
+    return snap, kept

@@ -1,0 +1,84 @@
+"""What a capture says of a segment: read from the state of its connection, at no cost while nothing is captured."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from schemefs.net.frame_fields import TCP
+from schemes.tcp.rack import RackRecovery
+from schemes.tcp.recovery import FAST, LOSS
+from schemes.tcp.sequence import unwrap
+from schemes.tcp.states import OPENING
+from schemes.tcp.wire import ACK, FIN, RST, SYN
+
+if TYPE_CHECKING:
+    from schemefs.net.frame_fields import FrameFields
+    from schemes.tcp.control_block import ControlBlock
+    from schemes.tcp.tcp import Tcp
+
+
+class Remarks:
+    """Remarks about the segments of *tcp*."""
+
+    def __init__(self, tcp: Tcp) -> None:
+        self._tcp = tcp
+        self._challenges = 0  # challenge ACKs sent, when the last segment arrived
+
+    def remark(self, fields: FrameFields, *, outgoing: bool) -> str:
+        """Return why a segment has left, or what one that arrives brings; empty: it is the next in order."""
+        if not fields.kinds & TCP:
+            return ""
+        ours, theirs = (fields.source, fields.destination) if outgoing else (fields.destination, fields.source)
+        ports = (
+            (fields.destination_port, fields.source_port) if outgoing else (fields.source_port, fields.destination_port)
+        )
+        key = theirs + ours + ports[0].to_bytes(2, "big") + ports[1].to_bytes(2, "big")
+        tcb = self._tcp.connections.get(key)
+        if not outgoing:
+            self._challenges = self._tcp.statistics.challenge_acks
+            return "" if tcb is None else _of_arrival(tcb, fields)
+        if self._tcp.statistics.challenge_acks > self._challenges and fields.flags == ACK and not fields.payload:
+            self._challenges = self._tcp.statistics.challenge_acks
+            return "challenge"
+        return "" if tcb is None else _of_departure(tcb, fields)
+
+
+def _of_departure(tcb: ControlBlock, fields: FrameFields) -> str:
+    if fields.flags & SYN:
+        return f"again: SYN, try {tcb.syn_retries + 1}" if tcb.syn_retries else ""
+    if fields.flags & RST or tcb.state in OPENING:
+        return ""
+    seq = unwrap(fields.sequence, tcb.snd.nxt)
+    if fields.payload or fields.flags & FIN:
+        return _of_text(tcb, seq) if seq < tcb.snd.nxt else ""
+    if seq == tcb.snd.nxt - 1 and seq >= tcb.snd.una - 1:
+        return "probe: keepalive"
+    if tcb.reassembly.size:
+        return f"ack: duplicate, {tcb.reassembly.size} octets are out of order"
+    is_handshake = tcb.snd.nxt == tcb.snd.iss + 1 and tcb.rcv.nxt == tcb.rcv.irs + 1
+    return "ack: window update" if tcb.rcv.acked == tcb.rcv.nxt and not is_handshake else ""
+
+
+def _of_text(tcb: ControlBlock, seq: int) -> str:
+    """Return why text is sent that was sent before."""
+    if not tcb.snd.wnd and seq == tcb.snd.una:
+        return "probe: zero window"
+    if tcb.recovery.phase is LOSS:
+        return "again: RTO"
+    if tcb.recovery.phase is FAST:
+        return "again: RACK" if isinstance(tcb.recovery, RackRecovery) else "again: duplicate ACKs"
+    return "probe: TLP"
+
+
+def _of_arrival(tcb: ControlBlock, fields: FrameFields) -> str:
+    length = fields.payload + bool(fields.flags & FIN)
+    if not length or fields.flags & SYN or tcb.state in OPENING:
+        return ""
+    seq = unwrap(fields.sequence, tcb.rcv.nxt)
+    if seq > tcb.rcv.nxt:
+        return f"out of order: {seq - tcb.rcv.nxt} octets before it are missing"
+    if seq + length <= tcb.rcv.nxt:
+        return "duplicate: all of it was received before"
+    if seq < tcb.rcv.nxt:
+        return f"overlap: {tcb.rcv.nxt - seq} octets of it were received before"
+    return "in order again: it fills the hole" if tcb.reassembly.size else ""
