@@ -22,7 +22,8 @@ class Remarks:
 
     def __init__(self, tcp: Tcp) -> None:
         self._tcp = tcp
-        self._challenges = 0  # challenge ACKs sent, when the last segment arrived
+        self._arrived = b""  # the key of the last segment that has arrived, and the challenge ACKs sent until then
+        self._challenges = 0
 
     def remark(self, fields: FrameFields, *, outgoing: bool) -> str:
         """Return why a segment has left, or what one that arrives brings; empty: it is the next in order."""
@@ -35,11 +36,12 @@ class Remarks:
         key = theirs + ours + ports[0].to_bytes(2, "big") + ports[1].to_bytes(2, "big")
         tcb = self._tcp.connections.get(key)
         if not outgoing:
-            self._challenges = self._tcp.statistics.challenge_acks
+            self._arrived, self._challenges = key, self._tcp.statistics.challenge_acks
             return "" if tcb is None else _of_arrival(tcb, fields)
-        if self._tcp.statistics.challenge_acks > self._challenges and fields.flags == ACK and not fields.payload:
-            self._challenges = self._tcp.statistics.challenge_acks
-            return "challenge"
+        if key == self._arrived and fields.flags == ACK and not fields.payload:
+            self._arrived = b""
+            if self._tcp.statistics.challenge_acks > self._challenges:
+                return "challenge"
         return "" if tcb is None else _of_departure(tcb, fields)
 
 
