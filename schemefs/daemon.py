@@ -94,6 +94,7 @@ class Daemon:
         self.callbacks = CallSoonQueue()
         self.collector = Collector()
         self.held = HeldOctets()
+        self.pings_gateway = True  # else the ready line has another example
         self.devices: list[str] = []  # for the ready line: the devices of the interfaces except lo
         self.schemes: list[Scheme] = []
         self.tree = Tree()
@@ -137,6 +138,7 @@ class Daemon:
             for interface in self.config.interfaces:
                 driver = attachments.open(interface)
                 self.devices.append(driver.link.device)
+                self.pings_gateway = self.pings_gateway and driver.link.carries_ping
                 self._take_over_choice(driver, interface)
         except DriverError as error:
             raise StartError(str(error)) from error
@@ -257,7 +259,7 @@ class Daemon:
         gateways = [str(one) for one in (self.config.gateway, self.config.gateway6) if one is not None]
         if gateways:
             described.append(f"gateway {' and '.join(gateways)}{self.moved}")
-        target = self.config.gateway or "127.0.0.1"
+        target = (self.config.gateway if self.pings_gateway else None) or "127.0.0.1"
         reason = f"; {self.config.driver_reason}" if self.config.driver_reason else ""
         return (
             f"mounted {self.mount_point} ({', '.join(described) or 'lo 127.0.0.1/8 only'}{self.lacks}{reason}). "

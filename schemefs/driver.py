@@ -68,6 +68,7 @@ class Link(ABC):
     mac: bytes = b""  # 6 octets; empty where the medium has none
     mtu: int = 1500  # octets of the largest IP datagram
     is_loopback: bool = False  # each frame that is sent on it is received from it
+    carries_ping: bool = True  # whether an echo request to the gateway may be answered
     impair_refusal: str = ""  # why no impairment may be put on it, as the end of a sentence; empty: one may
 
     def __init__(self) -> None:

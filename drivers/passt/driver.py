@@ -59,6 +59,7 @@ class PasstDriver(StreamEnd):
             raise OptionError(fault)
         self.open_link(f"passt:{self.context.options['passt']}", mtu=LARGEST_MTU, mac_seed="passt")
         self.link.impair_refusal = IMPAIR_REFUSAL
+        self.link.carries_ping = not any(examination.echo())
         self.connected(self._start())
 
     def close(self) -> None:

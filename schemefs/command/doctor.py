@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import pwd
 import re
 import shutil
 import stat
@@ -33,6 +34,7 @@ def examine() -> Iterator[Finding]:
     yield _core()
     yield _others()
     yield from _plugins()
+    yield from _programs()
     yield from _mounts()
 
 
@@ -63,11 +65,23 @@ def _privilege() -> Finding:
     if not _capabilities(status, "CapEff" if is_root else "CapBnd") >> _CAP_SYS_ADMIN & 1:
         sentence = "CAP_SYS_ADMIN is not to be had here, and mount(2) needs it"
         return Finding("mounting", sentence, fix="give it to the container: --cap-add SYS_ADMIN", good=False)
+    if not is_root and not _has_name():
+        sentence = f"uid {os.geteuid()} has no entry in /etc/passwd: fusermount3 can't determine its name"
+        fix = f"as root: useradd --uid {os.geteuid()} NAME"
+        return Finding("mounting", sentence, fix=fix, good=False)
     if not is_root and re.search(r"^NoNewPrivs:\s*1", status, re.MULTILINE):
         sentence = "no_new_privs is set: fusermount3 can't become root"
         return Finding("mounting", sentence, fix="start it without: sudo, setpriv --no-new-privs and systemd's "
                        "NoNewPrivileges= set it", good=False)  # fmt: skip
     return Finding("mounting", "is not forbidden")
+
+
+def _has_name() -> bool:
+    try:
+        pwd.getpwuid(os.geteuid())
+    except KeyError:
+        return False
+    return True
 
 
 def _capabilities(status: str, which: str) -> int:
@@ -154,6 +168,15 @@ def _plugins() -> Iterator[Finding]:
         fix="give another one: schemefs mount --driver loopback" if choice.driver in unusable else "",
         good=choice.driver not in unusable,
     )
+
+
+def _programs() -> Iterator[Finding]:
+    """Yield what `schemefs lab` and `schemefs run` need beside a mount."""
+    from schemefs.lab import examination as of_labs  # noqa: PLC0415
+    from schemefs.run import examination as of_runs  # noqa: PLC0415
+
+    yield of_labs.examine()
+    yield of_runs.examine()
 
 
 def _mounts() -> Iterator[Finding]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import stat
 import sys
 import time
 from collections.abc import Mapping
@@ -29,9 +31,11 @@ class ClosingReport:
         self._before: Mapping[str, Drops] = {}
         self._began = 0.0
         self._json: TextIO | None = None
+        self._json_path = json_path
         if json_path is not None:
             try:
-                self._json = open(json_path, "w", encoding="utf-8")  # noqa: SIM115 - open until the lab ends
+                descriptor = os.open(json_path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o666)
+                self._json = open(descriptor, "w", encoding="utf-8")  # noqa: SIM115 - open until the lab ends
             except OSError as error:
                 raise StartError(f"--report-json {json_path}: {error.strerror}") from None
 
@@ -54,7 +58,9 @@ class ClosingReport:
         if self._json is not None:
             try:
                 with self._json as file:
+                    if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                        os.ftruncate(file.fileno(), 0)  # a lab that fails has left it as it was
                     json.dump(report.as_json(), file, indent=2)
                     file.write("\n")
             except OSError as error:
-                raise StartError(f"--report-json {self._json.name}: {error.strerror}") from None
+                raise StartError(f"--report-json {self._json_path}: {error.strerror}") from None

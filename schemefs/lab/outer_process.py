@@ -163,7 +163,7 @@ def make_namespaces(first: FirstProcess) -> None:
         try:
             namespaces.become_root_of_new_users()
         except OSError as error:
-            raise ForbiddenError(_refusal(error)) from None
+            raise ForbiddenError(refusal(error)) from None
     first.own_processes = namespaces.may_mount_proc()
     if first.own_processes:
         namespaces.unshare(namespaces.NEW_PIDS)
@@ -172,7 +172,8 @@ def make_namespaces(first: FirstProcess) -> None:
         print(_WITHOUT_PIDS, file=sys.stderr, flush=True)  # noqa: T201 - for the user, beside what the command says
 
 
-def _refusal(error: OSError) -> str:
+def refusal(error: OSError) -> str:
+    """Return why a user namespace could not be made."""
     if _number(_USERS) == 0:
         return f"this system forbids user namespaces: {_USERS} is 0"
     if error.errno == errno.ENOSPC:

@@ -47,20 +47,26 @@ class LinkReport:
     drops: Mapping[str, int]  # by reason, at the ends of all its routers, without those of impairments
 
     def acted(self, rule: str) -> int:
-        """Return how many frames an exact rule acted on, in both directions. KeyError: it is not in force.
+        """Return how many frames an exact rule acted on, in both directions. LookupError: it is not in force.
 
         ValueError: *rule* is none. It may be in other words than in the file.
         """
-        return {one.rule: one.acted_in + one.acted_out for one in self.impair.rules}[str(parse_impairment(rule))]
+        acted = {one.rule: one.acted_in + one.acted_out for one in self.impair.rules}
+        asked = str(parse_impairment(rule))
+        if asked not in acted:
+            message = f"the rule {asked!r} is not in force on {self.name}; there are: {'; '.join(acted) or 'none'}"
+            raise LookupError(message)
+        return acted[asked]
 
     def counted(self, counter: str, *directions: str) -> int:
         """Return a counter of the impairments, such as dropped_lost; of `in` and `out`, or of *directions*.
 
-        KeyError: there is no such counter or direction.
+        LookupError: there is no such counter or direction.
         """
         for word, known in ((counter, (*COUNTED, "held")), *((way, (IN, OUT)) for way in directions)):
             if word not in known:
-                raise KeyError(word)
+                message = f"{word!r} is not one of {', '.join(known)}"
+                raise LookupError(message)
         return sum(self.impair.directions.get(way, {}).get(counter, 0) for way in directions or ("in", "out"))
 
 

@@ -11,7 +11,7 @@ from typing import Final
 _DIRECTION: Final = re.compile(r"# (in|out): (.*)")
 _RULE: Final = re.compile(r"# rule (.*): in=(\d+) out=(\d+) seen=(\d+)( never matched)?")
 _DROP: Final = re.compile(r"(\S+) (\S+)=(\d+)(?: .*)?")
-_IMPAIRED: Final = "weather_"  # drops of impairments, which are counted with their rules
+_IMPAIRED: Final = "impaired_"  # drops of impairments, which are counted with their rules
 
 Drops = dict[str, dict[str, int]]
 """For each scheme and interface of a router the dropped frames by reason."""

@@ -81,12 +81,16 @@ class RunningLab:
         return Path(f"/proc/{self.pid}/root{inside}")
 
     def words(self, host: str) -> list[str]:
-        """Return the words before a command that run it in *host*, from the current directory. KeyError: no such host.
+        """Return the words before a command that run it in *host*, from the current directory.
+
+        LookupError: there is no such host.
 
         The process passes signals on, and ends with the status of the command; the command ends with it.
         """
-        if host not in {one.name for one in self.topology.hosts if not one.guest}:
-            raise KeyError(host)
+        names = [one.name for one in self.topology.hosts if not one.guest]
+        if host not in names:
+            message = f"there is no host {host!r}; there are: {', '.join(names)}"
+            raise LookupError(message)
         return [sys.executable, "-S", "-E", enter.__file__, str(self.pid), network_of(host)]
 
     def environment(self, host: str) -> dict[str, str]:

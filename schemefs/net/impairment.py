@@ -28,7 +28,7 @@ from schemefs.net.quantities import (
 )
 
 NOTHING: Final = "none"
-IMPAIRED_PREFIX: Final = "weather_"  # of the reasons in netcfg/stats/drops; the name in that file does not change
+IMPAIRED_PREFIX: Final = "impaired_"  # of the reasons in netcfg/stats/drops
 MOST_RULES: Final = 100  # exact ones, on a link
 
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
-from collections.abc import Sequence
+import resource
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from schemefs.run.listener import Listener, Notification, libc
 
-LARGEST_TRANSFER: Final = 1 << 20  # octets that one call moves; a stream's caller comes again for the rest
+LARGEST_TRANSFER: Final = 1 << 20  # octets at a time, and of a call that does not wait for more
 MAX_VECTORS: Final = 1024  # UIO_MAXIOV
 _PIDFD_GETFD: Final = 438  # on every architecture
 _PIDFD_THREAD: Final = os.O_EXCL  # Linux 6.9
@@ -155,6 +156,12 @@ class Call:
             most -= length
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
+    def pieces(self, vectors: Sequence[tuple[int, int]]) -> Iterator[bytes]:
+        """Yield all that the vectors hold, at most LARGEST_TRANSFER octets at a time."""
+        for address, length in vectors:
+            for offset in range(0, length, LARGEST_TRANSFER):
+                yield self.read(address + offset, min(length - offset, LARGEST_TRANSFER))
+
     # Descriptors
 
     @property
@@ -175,6 +182,16 @@ class Call:
             return os.pidfd_open(int(self.status("Tgid").get("Tgid", "0")))
         except OSError:
             raise Failed(errno.ESRCH) from None
+
+    def has_free_descriptor(self) -> bool:
+        """Return whether the caller may have one more; True where that can't be seen."""
+        folder = f"/proc/{self.thread}/fd"
+        try:
+            limit, _ = resource.prlimit(int(self.status("Tgid").get("Tgid", "0")), resource.RLIMIT_NOFILE)
+            used = os.stat(folder).st_size or len(os.listdir(folder))  # its size is their number from Linux 6.2 on
+        except OSError:
+            return True
+        return limit == resource.RLIM_INFINITY or used < limit
 
     def duplicate(self, descriptor: int) -> int:
         """Return a duplicate, here, of a descriptor of the caller's."""

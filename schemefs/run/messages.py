@@ -40,8 +40,28 @@ def sendto(session: Session, call: Call) -> Result:
     _, buffer, size, _, name, _ = call.arguments
     destination = _destination(call, found, name, call.integer(5))
     _check_length(found, size)
-    octets = call.read(buffer, min(size, LARGEST_TRANSFER))
-    return transfer.send(session, call, found, description, octets, call.integer(3), destination)
+    return _transmit(session, call, found, description, [(buffer, size)], call.integer(3), destination)
+
+
+def _transmit(
+    session: Session, call: Call, found: Socket, description: Description, vectors: list[tuple[int, int]], flags: int,
+    destination: Address | None,
+) -> int:  # fmt: skip
+    """Send what the vectors hold. A stream's call that may wait returns when all was taken, or a part and a failure."""
+    size = sum(length for _, length in vectors)
+    if not found.is_stream or size <= LARGEST_TRANSFER or description.nonblocking or flags & DONTWAIT:
+        return transfer.send(session, call, found, description, call.gather(vectors), flags, destination)
+    sent = 0
+    try:
+        for piece in call.pieces(vectors):
+            rest = piece
+            while rest:
+                count = transfer.send(session, call, found, description, rest, flags, destination)
+                sent, rest, flags = sent + count, rest[count:], flags | transfer.NOSIGNAL
+    except (Failed, OSError):
+        if not sent:
+            raise
+    return sent
 
 
 def _check_length(found: Socket, size: int) -> None:
@@ -61,8 +81,7 @@ def _send(session: Session, call: Call, found: Socket, description: Description,
     message = read_message(call, place)
     destination = _destination(call, found, message.name, message.name_length)
     _check_length(found, message.size)
-    octets = call.gather(message.vectors)
-    return transfer.send(session, call, found, description, octets, flags, destination)
+    return _transmit(session, call, found, description, message.vectors, flags, destination)
 
 
 def sendmmsg(session: Session, call: Call) -> Result:

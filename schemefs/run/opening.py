@@ -325,6 +325,8 @@ def _accept(session: Session, call: Call, flags: int) -> Result:
         return Outcome.NATIVE
     if found.state is not State.LISTENING:
         raise Failed(errno.EINVAL if found.is_stream else errno.EOPNOTSUPP)
+    if not call.has_free_descriptor():
+        raise Failed(errno.EMFILE)  # as on Linux before a connection is taken, which waits on
     descriptor = _next_connection(session, call, found, description)
     try:
         os.set_blocking(descriptor, not flags & kernel_socket.SOCK_NONBLOCK)

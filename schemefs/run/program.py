@@ -1,8 +1,9 @@
 """CMD as a child process under the filter: its start, the signals that reach it, and its exit status.
 
 The child is in the process group of `schemefs run`, so the terminal's signals reach it by themselves, and the
-supervisor ignores them. It forwards those sent to its own process id. When CMD is stopped at a terminal, the supervisor
-stops too, so that a shell's job control sees it. Otherwise it runs on: only CMD may be sent the SIGCONT.
+supervisor ignores them. It forwards those that a process sends to its own process id, SIGINT too. When CMD is stopped
+at a terminal, the supervisor stops too, so that a shell's job control sees it. Otherwise it runs on: only CMD may be
+sent the SIGCONT.
 """
 
 from __future__ import annotations
@@ -20,6 +21,9 @@ from schemefs.errors import StartError
 from schemefs.run.architectures import Architecture
 from schemefs.run.listener import Listener, install, libc
 
+_INTERRUPTING: Final = (signal.SIGINT, signal.SIGQUIT)
+_SIGNAL: Final = struct.Struct("=I4xi116x")  # struct signalfd_siginfo: the number and the code
+_SI_KERNEL: Final = 0x80
 _OF_TERMINAL: Final = (signal.SIGINT, signal.SIGQUIT, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU)
 _FORWARDED: Final = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 _IGNORED_BY_PYTHON: Final = (signal.SIGPIPE, signal.SIGXFSZ)
@@ -75,8 +79,12 @@ class Program:
     def _follow_signals(self) -> None:
         """Forward signals from now on; ignore those of the terminal, which reach the program by themselves.
 
-        Each signal makes `_signals` readable: one that comes just before the supervisor waits must not wait with it.
+        Each signal makes `_signals` or `_interrupts` readable: one that comes just before the supervisor waits must not
+        wait with it. SIGINT and SIGQUIT are read with their origin, so they stay blocked.
         """
+        signal.pthread_sigmask(signal.SIG_BLOCK, _INTERRUPTING)
+        mask = sum(1 << number - 1 for number in _INTERRUPTING)
+        self._interrupts = libc.signalfd(-1, ctypes.byref(ctypes.c_uint64(mask)), os.O_NONBLOCK | os.O_CLOEXEC)
         self._signals, writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
         for number in _OF_TERMINAL:
@@ -93,11 +101,20 @@ class Program:
         """Wait for the end of the program; return its exit status, as a shell gives it for a signal."""
         poller = select.poll()
         poller.register(self._signals, select.POLLIN)
+        poller.register(self._interrupts, select.POLLIN)
         while (status := self._ended()) is None:
             poller.poll()
             with suppress(BlockingIOError):
                 os.read(self._signals, 4096)
+            with suppress(BlockingIOError):
+                self._forward_interrupt(os.read(self._interrupts, _SIGNAL.size))
         return status
+
+    def _forward_interrupt(self, octets: bytes) -> None:
+        """Forward a SIGINT or SIGQUIT that another process has sent here alone; the terminal's come from the kernel."""
+        number, code = _SIGNAL.unpack(octets)
+        if code != _SI_KERNEL:
+            self._forward(number, None)
 
     def _ended(self) -> int | None:
         """Look at the children; return the program's exit status if it has ended. Stop when it has stopped."""

@@ -111,7 +111,7 @@ def receive(session: Session, call: Call, found: Socket, description: Descriptio
     try:
         waits = not (description.nonblocking or flags & DONTWAIT)
         if found.is_stream:
-            return _receive_stream(session, call, found, descriptor, min(size, LARGEST_TRANSFER), flags, waits)
+            return _receive_stream(session, call, found, descriptor, size, flags, waits)
         return _receive_datagram(session, call, found, descriptor, flags, description, waits)
     finally:
         os.close(descriptor)
@@ -123,16 +123,16 @@ def _receive_stream(
     if flags & PEEK:
         octets = _peek(session, call, found, descriptor, waits)[:size]
         return Received(octets, None, len(octets))
-    octets = _read(session, call, descriptor, size, flags, waits)
-    while flags & WAITALL and waits and octets and len(octets) < size:
+    taken = bytearray(_read(session, call, descriptor, min(size, LARGEST_TRANSFER), flags, waits))
+    while flags & WAITALL and waits and taken and len(taken) < size:
         try:
-            more = session.waits.read(call, descriptor, size - len(octets))
+            more = session.waits.read(call, descriptor, min(size - len(taken), LARGEST_TRANSFER))
         except (Failed, OSError):  # a signal, the time-out, a reset: what has come must not be lost
             break
         if not more:
             break
-        octets += more
-    return Received(octets, None, len(octets))
+        taken += more
+    return Received(bytes(taken), None, len(taken))
 
 
 def _receive_datagram(

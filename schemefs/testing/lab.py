@@ -139,17 +139,23 @@ class Lab:
         self._drops_before = reports.observe(self.schemes)
 
     def host(self, name: str) -> LabHost:
-        """Return a host of a lab that `start` has started. KeyError: there is no such host."""
+        """Return a host of a lab that `start` has started. LookupError: there is no such host."""
+        if name not in self._hosts:
+            message = f"there is no host {name!r}; there are: {', '.join(self._hosts) or 'none yet'}"
+            raise LookupError(message)
         return self._hosts[name]
 
     def link(self, which: LabHost | str) -> LabLink:
-        """Return the first link of a host, or the link of this name. KeyError: there is none."""
+        """Return the first link of a host, or the link of this name. LookupError: there is none."""
         for number, link in enumerate(self.topology.links):
             owners = {end.owner for end in link.ends}
             if link.name == which or (isinstance(which, LabHost) and which.name in owners):
                 seed = None if self.topology.seed is None else self.topology.seed + number
                 return LabLink(self.schemes, link, self._drops_before, seed)
-        raise KeyError(which)
+        names = ", ".join(link.name for link in self.topology.links)
+        asked = which if isinstance(which, str) else which.name
+        message = f"there is no link {asked!r}; there are: {names}"
+        raise LookupError(message)
 
     @property
     def topology(self) -> Topology:

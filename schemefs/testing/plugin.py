@@ -197,6 +197,10 @@ def _options(request: pytest.FixtureRequest) -> list[str]:
     options = ["--record-events"] if _records(request.config) else []
     marker = request.node.get_closest_marker("impair") if request.scope == "function" else None
     if marker is not None:
+        if not marker.args or marker.kwargs:
+            pytest.fail(
+                'the marker impair has no rules: write them as @pytest.mark.impair("loss 5% seed 7")', pytrace=False
+            )
         from schemefs.net.impairment import parse_impairments
 
         try:

@@ -18,6 +18,7 @@ from schemefs.net.addresses import parse_address_path
 from schemefs.tools.exit_status import Tool, fail, show
 from schemefs.tools.find_mount import mount_option
 
+ENDING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 DEFAULT_LIMIT: Final = 128
 BACKLOG: Final = 128
 
@@ -45,13 +46,14 @@ def command(tree: Path, address: str, limit: int, *, verbose: bool) -> None:
     such as 127.0.0.1:1080. There is no authentication: every user of the machine can use a port.
     """
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)  # a client that goes is no end of the proxy
+    signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)  # until the server takes them: the socket is removed at the end
     with _listening(address) as listener:
         import trio  # noqa: PLC0415 - `--help` and a bad address need no event loop
 
         from schemefs.tools.socks_server import SocksServer  # noqa: PLC0415
 
         show(f"SOCKS5 on {address}, by {tree}")
-        server = SocksServer(tree, listener, limit, verbose=verbose)
+        server = SocksServer(tree, listener, limit, ENDING, verbose=verbose)
         trio.run(server.serve)
     if server.fault:
         fail(1, server.fault)

@@ -11,6 +11,7 @@ import errno
 import os
 import signal
 import socket
+from collections.abc import Sequence
 from pathlib import Path
 from struct import pack
 from typing import Final
@@ -29,19 +30,23 @@ _MOUNT_ENDED: Final = (errno.ENOTCONN, errno.ECONNABORTED)
 
 
 class SocksServer:
-    """*limit* clients are served at a time; further ones wait in the backlog of *listener*."""
+    """*limit* clients are served at a time; further ones wait in the backlog of *listener*. *ending* are signals."""
 
-    def __init__(self, tree: Path, listener: socket.socket, limit: int, *, verbose: bool) -> None:
+    def __init__(
+        self, tree: Path, listener: socket.socket, limit: int, ending: Sequence[signal.Signals], *, verbose: bool
+    ) -> None:
         self._tree = tree
         self._listener = trio.socket.from_stdlib_socket(listener)
         self._places = trio.Semaphore(limit)
         self._verbose = verbose
+        self._ending = ending
         self._scope = trio.CancelScope()
         self.fault = ""  # why `serve` has returned without a signal
 
     async def serve(self) -> None:
-        """Serve until SIGINT, SIGTERM, or the end of the mount."""
-        with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals, self._scope:
+        """Serve until SIGINT, SIGTERM, SIGHUP, or the end of the mount. The signals were blocked before."""
+        with trio.open_signal_receiver(*self._ending) as signals, self._scope:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, self._ending)
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._serve, nursery)
                 async for _ in signals:

@@ -11,6 +11,7 @@ import ctypes
 import errno
 import fcntl
 import os
+import resource
 import select
 import selectors
 import signal
@@ -152,6 +153,36 @@ def vectors():
         select.select([accepted], [], [])
         print(accepted.recvmsg_into([first, second]), first, second)
         print(os.writev(client.fileno(), [b"a", b"bc"]), accepted.recv(3, socket.MSG_WAITALL))
+
+
+def large_octets():
+    client, accepted = pair()
+    octets = bytes(range(256)) * (3 << 12)
+    with client, accepted:
+        for send in (client.send, lambda part: client.sendmsg([part, b"end"])):
+            got = []
+            reader = threading.Thread(target=lambda: got.append(accepted.recv(len(octets), socket.MSG_WAITALL)))  # noqa: B023
+            reader.start()
+            print(send(octets))
+            reader.join()
+            print(got[0] == octets)
+        print(accepted.recv(3, socket.MSG_WAITALL))
+
+
+def accept_without_a_free_descriptor():
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with server() as listener, socket.create_connection(listener.getsockname()) as client:
+        free = os.dup(client.fileno())
+        os.close(free)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (free, limits[1]))
+        try:
+            print(failure(listener.accept))
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        print(select.select([listener], [], [], 5)[0] == [listener])
+        client.sendall(b"x")
+        with listener.accept()[0] as accepted:
+            print(accepted.recv(1))
 
 
 def readable_octets():

@@ -53,6 +53,11 @@ def test_it_says_which_core_runs() -> None:
     assert f"ok    {line}" in doctor("true").stdout
 
 
+LAB_AND_RUN = (
+    "ok    lab: hosts, routers and bad links for programs (schemefs lab) can be had\n"
+    "ok    run: unmodified programs over a mount (schemefs run) are possible"
+)
+
 WRONG = {
     "mode": (
         "mknod -m 600 /mnt/fuse c 10 229 && mount --bind /mnt/fuse /dev/fuse",
@@ -71,6 +76,19 @@ WRONG = {
         "",
         "FAIL  tap: /dev/net/tun is not the kernel's: Inappropriate ioctl for device",
         "rm /dev/net/tun; mknod /dev/net/tun c 10 200",
+    ),
+    "closed tun": (
+        CLOSED_TUN,
+        USER,
+        "no    lab: no permission to open /dev/net/tun",
+        "as root: modprobe tun; chmod 666 /dev/net/tun",
+    ),
+    "a lab and a run": ("true", "", LAB_AND_RUN, ""),
+    "a uid without a name": (
+        "true",
+        "setpriv --reuid 4242 --regid 4242 --clear-groups",
+        "FAIL  mounting: uid 4242 has no entry in /etc/passwd: fusermount3 can't determine its name",
+        "as root: useradd --uid 4242 NAME",
     ),
     "closed to others": (
         "mount --bind /dev/null /etc/fuse.conf",

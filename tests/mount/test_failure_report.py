@@ -48,6 +48,9 @@ def test_without_a_mount(): pass
 
 @pytest.mark.impair("loss much")
 def test_wrong(scheme_mount): pass
+
+@pytest.mark.impair()
+def test_empty(scheme_mount): pass
 """
 
 
@@ -77,7 +80,7 @@ def test_the_report_of_an_impaired_mount(output: str) -> None:
     assert list(shown)[-2].startswith("the last events of tcp/1, 127.0.0.1:")
     assert list(shown)[-1] == "log"
     assert "err: tcp: RST from 127.0.0.1:9 in answer to SYN" in shown["err"]
-    assert re.search(r"^lo weather_by_rule=2 ", shown["netcfg/stats/drops since the test began"], re.MULTILINE)
+    assert re.search(r"^lo impaired_by_rule=2 ", shown["netcfg/stats/drops since the test began"], re.MULTILINE)
     impair = shown["netcfg/ifaces/lo/impair"]
     assert impair.strip().startswith("drop tcp syn 1\ndrop arp\ndelay 1ms seed 7\n# out: frames=")
     assert "# rule drop tcp syn 1: in=0 out=2 seen=4" in impair
@@ -92,7 +95,7 @@ def test_the_report_of_an_impaired_mount(output: str) -> None:
 
 def test_the_report_of_a_shared_mount_begins_with_the_test(output: str) -> None:
     shown = sections(output.partition("_ test_shared _")[2].partition("_ test_impaired _")[0])
-    assert "lo weather_by_rule=2 " in shown["netcfg/stats/drops since the test began"]
+    assert "lo impaired_by_rule=2 " in shown["netcfg/stats/drops since the test began"]
     assert "# rule drop udp: in=0 out=3 seen=3" in shown["netcfg/ifaces/lo/impair"]
     ended = shown["the last events of conversations that have ended (logging/net/events.log)"]
     assert "write of 2: 2" in ended
@@ -103,7 +106,8 @@ def test_the_report_of_a_shared_mount_begins_with_the_test(output: str) -> None:
 def test_the_marker_is_refused_where_it_has_no_effect_or_is_wrong(output: str) -> None:
     assert "the marker impair has no effect: the test uses neither scheme_mount nor tap_network" in output
     assert "the marker impair: 'much' is not a percentage, such as 0.5%" in output
-    assert "2 failed, 1 passed, 2 errors" in output
+    assert 'the marker impair has no rules: write them as @pytest.mark.impair("loss 5% seed 7")' in output
+    assert "2 failed, 1 passed, 3 errors" in output
 
 
 def test_the_recording_can_be_switched_off(scheme_mount: SchemeMount) -> None:
@@ -128,6 +132,6 @@ def test_it(tap_network):
 
 
 def test_drops_are_counted_from_the_beginning_of_the_test() -> None:
-    before = "ip bad_checksum=3 sample\nlo weather_lost=2 one\n"
-    now = "ip bad_checksum=3 sample\nlo weather_lost=5 another=7\ntcp no_listener=1\n"
-    assert drops_since(before, now) == "lo weather_lost=3 another=7\ntcp no_listener=1\n"
+    before = "ip bad_checksum=3 sample\nlo impaired_lost=2 one\n"
+    now = "ip bad_checksum=3 sample\nlo impaired_lost=5 another=7\ntcp no_listener=1\n"
+    assert drops_since(before, now) == "lo impaired_lost=3 another=7\ntcp no_listener=1\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -123,6 +124,22 @@ def test_exit_status_without_standard_streams(module_scheme_mount: SchemeMount) 
     words = [*RUN, "--mount", str(module_scheme_mount.path), "--", sys.executable, "-c", "import sys; sys.exit(7)"]
     done = subprocess.run(["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", *words], timeout=TIMEOUT, check=False)
     assert done.returncode == 7
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGQUIT])
+def test_an_interrupt_for_run_alone_is_passed_on(module_scheme_mount: SchemeMount, number: signal.Signals) -> None:
+    code = """
+import signal, sys
+signal.signal(int(sys.argv[1]), lambda *_: sys.exit(7))
+print(1, flush=True)
+signal.pause()
+"""
+    words = [*RUN, "--mount", str(module_scheme_mount.path), "--", sys.executable, "-c", code, str(int(number))]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, start_new_session=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"1\n"
+        process.send_signal(number)
+        assert process.wait(TIMEOUT) == 7
 
 
 def test_a_program_that_does_not_exist(module_scheme_mount: SchemeMount) -> None:

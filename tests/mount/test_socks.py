@@ -153,6 +153,17 @@ def test_a_socket_left_behind_is_replaced_and_no_other_file(mount: Path, tmp_pat
     assert not path.exists()
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_before_it_is_ready_removes_the_socket(mount: Path, tmp_path: Path, number: signal.Signals) -> None:
+    path = tmp_path / "socket"
+    with subprocess.Popen([*SCHEMEFS, "socks", str(path), "--mount", str(mount)], stdout=subprocess.DEVNULL) as process:
+        while not path.exists():
+            assert process.poll() is None
+        process.send_signal(number)
+        assert process.wait(20) == 0
+    assert not path.exists()
+
+
 @pytest.mark.parametrize(
     ("address", "sentence"),
     [

@@ -27,8 +27,9 @@ def two(module_lab: Lab) -> Lab:
 
 def test_programs_run_in_the_hosts(two: Lab) -> None:
     client, server = two.host("client"), two.host("server")
-    assert server.address == "10.9.2.2"
-    assert client.run(["ping", "-c", "1", "-q", server.address]).returncode == 0
+    assert (server.address, server.address6) == ("10.9.2.2", "fd09:2::2")
+    for address in (server.address, server.address6):
+        assert client.run(["ping", "-c", "1", "-q", address]).returncode == 0
     done = client.run(["sh", "-c", "cat; echo $SCHEME; exit 3"], input="x\n")
     assert (done.returncode, done.stdout) == (3, "x\n/scheme\n")
     with pytest.raises(subprocess.TimeoutExpired):
@@ -46,8 +47,12 @@ def test_a_started_program_serves_and_the_link_says_what_passed(two: Lab) -> Non
     ]
     assert seeds == ["loss 0.1% seed 7", "loss 0.1% seed 8"]
     two.link(server).impair("none")
-    with pytest.raises(KeyError, match="dropped_lots"):
+    with pytest.raises(LookupError, match=r"^'dropped_lots' is not one of .*dropped_lost"):
         two.link(client).report().counted("dropped_lots")
+    with pytest.raises(
+        LookupError, match=r"^the rule 'drop udp' is not in force on client-router; there are: drop arp 9$"
+    ):
+        two.link(client).report().acted("drop udp")
     with pytest.raises(TimeoutError, match=r"no program on server listens on TCP port 81 after 0\.2 s"):
         server.wait_for_port(81, timeout=0.2)
     link = two.link(client)
@@ -78,8 +83,10 @@ def test_a_lab_is_started_once_and_before_it_is_used(two: Lab) -> None:
         two.hosts("a")
     with pytest.raises(RuntimeError, match="this lab has no hosts yet"):
         _ = Lab().scheme
-    with pytest.raises(KeyError):
+    with pytest.raises(LookupError, match=r"^there is no link 'nonesuch'; there are: client-router, server-router$"):
         two.link("nonesuch")
+    with pytest.raises(LookupError, match=r"^there is no host 'nonesuch'; there are: client, server$"):
+        two.host("nonesuch")
 
 
 def test_a_file_describes_a_lab_of_several_routers(lab: Lab, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ mount 10.0.2.15 ── passt ── host ── veth 192.0.2.1 ── 192.0.2.2 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -29,6 +30,8 @@ ENVIRONMENT = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2]), "PYTHO
 def host(_no_leftovers: None) -> Iterator[Host]:
     made = Host()
     made.namespace.run(["ip", "route", "add", "default", "via", "192.0.2.2"])
+    made.namespace.run(["ip", "addr", "add", "2001:db8::1/64", "dev", "up0", "nodad"])
+    made.namespace.run(["ip", "route", "add", "default", "via", "2001:db8::2"])
     yield made
     made.close()
 
@@ -54,9 +57,26 @@ def shell(mount: SchemeMount, command: str) -> str:
 
 def test_the_world_by_name(mount: SchemeMount) -> None:
     assert "eth0 10.0.2.15/24 on PASST passt, gateway 10.0.2.2" in mount.ready_line
+    assert mount.ready_line.endswith("/icmp/ping/127.0.0.1,count=3"), "no group may ping through passt here (icmp(7))"
     assert shell(mount, "cat dns/www.example") == "192.0.2.2\n"
     page = shell(mount, "exec 3<>tcp/www.example:80; printf 'GET / HTTP/1.0\\r\\n\\r\\n' >&3; cat <&3")
     assert "hello 192.0.2.1" in page  # the host's own address
+
+
+def test_an_address_of_ipv6_by_the_advertisement_of_passt(host: Host, mount: SchemeMount) -> None:
+    """passt advertises the prefix of the host, whose server sees a connection of the host itself."""
+    shell(mount, "until grep -q '^2001:db8::.* origin stable' netcfg/ifaces/eth0/addr/list; do sleep 0.02; done")
+    assert re.search(r"^default via fe80::.* dev eth0 ", shell(mount, "cat netcfg/route/list"), re.MULTILINE)
+    code = """
+import socket
+with socket.create_server(("2001:db8::1", 0), family=socket.AF_INET6) as listener:
+    print(listener.getsockname()[1], flush=True)
+    with listener.accept()[0] as client:
+        client.sendall(b"hello " + client.recv(100))
+"""
+    server = host.namespace.start([sys.executable, "-c", code], stdout=subprocess.PIPE)
+    port = server.stdout.readline().strip()
+    assert shell(mount, f"exec 3<>'tcp/[2001:db8::1]:{port}'; echo peer >&3; cat <&3") == "hello peer\n"
 
 
 def test_a_ping_needs_a_group_of_the_hosts_setting(host: Host, mount: SchemeMount) -> None:

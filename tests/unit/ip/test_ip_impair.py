@@ -68,4 +68,4 @@ def test_the_last_frame_that_the_impairment_dropped_is_described() -> None:
     host = IpHost()
     host.eth0.impair([parse_impairment("loss 100% direction in seed 1")], 0.0)
     host.receives_datagram(datagram(), 0.0)
-    assert host.eth0.drop_samples()["weather_lost"].startswith("0a:00:00:00:00:02 > 52:54:00:12:34:56 type 0x0800, 42")
+    assert host.eth0.drop_samples()["impaired_lost"].startswith("0a:00:00:00:00:02 > 52:54:00:12:34:56 type 0x0800, 42")

@@ -108,7 +108,7 @@ def test_a_test_asks_for_the_counts_of_a_link(routers):
     assert [link.counted("dropped_lost", *ways) for ways in ((), ("in",), ("out",))] == [3, 1, 2]
     assert link.counted("corrupted") == 0
     assert link.acted("hold tcp synack 1 0.5s") == 3
-    with pytest.raises(KeyError):
+    with pytest.raises(LookupError, match="is not in force"):
         link.acted("drop tcp syn 1")
 
 
@@ -124,7 +124,7 @@ def test_drops_are_of_a_link_or_of_a_router(routers):
     routers.write(
         "r1", "netcfg/stats/drops",
         "ip no_route=3 10.9.1.2 > 10.99.0.1 udp 9 > 9, 48 octets: 4500\n"
-        "client weather_lost=7 sample, 98 octets\n"
+        "client impaired_lost=7 sample, 98 octets\n"
         "r2 link_down=2\n"
         "ip unneeded_arp=4\n"
         "ip group_not_joined=1\n",
@@ -133,7 +133,7 @@ def test_drops_are_of_a_link_or_of_a_router(routers):
     text = routers.text()
     assert "r1-r2: in 58 frames, 4.3 kB; out 61 frames, 97 kB\n  dropped link_down 3\n" in text
     assert "\nr1: dropped ip no_route 3\n" in text
-    assert "weather" not in text
+    assert "impaired_" not in text
     assert collect(routers.topology, routers.trees, 1.0).drops["r1"]["ip unneeded_arp"] == 4
     assert "r2: dropped" not in text
 

@@ -55,4 +55,4 @@ def test_impairments_count_both_directions_together():
     eth0 = netcfg.layer.interfaces["eth0"]
     eth0.impairments = (Impairment(loss=0.5),)
     eth0.impairment_effects = lambda: ["# in: frames=9 dropped_lost=3 held=0", "# out: dropped_lost=4"]
-    assert "eth0 weather_lost=7" in netcfg.cat("stats/drops").splitlines()
+    assert "eth0 impaired_lost=7" in netcfg.cat("stats/drops").splitlines()
