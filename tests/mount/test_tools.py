@@ -65,6 +65,29 @@ def test_dns_prints_addresses_and_fails_with_a_sentence(shared: Tools) -> None:
     assert "there is no type 'nosuch'" in shared.run("dns", "-t", "nosuch", "example.com", status=1)
 
 
+@pytest.mark.parametrize(
+    "words", ["localhost a", "A localhost", "localhost IN A", "+short localhost", "-q localhost a", "localhost 1"]
+)
+def test_dns_takes_the_words_of_dig(shared: Tools, words: str) -> None:
+    (shared.path / "netcfg/resolv/hosts").write_text("127.0.0.1 localhost\n")
+    assert shared.run("dns", *words.split()) == "127.0.0.1\n"
+
+
+def test_dns_names_addresses_and_refuses_what_belongs_to_dig(shared: Tools) -> None:
+    (shared.path / "netcfg/resolv/hosts").write_text("127.0.0.1 localhost\n")
+    assert shared.run("dns", "-x", "127.0.0.1") == shared.run("dns", "127.0.0.1") == "localhost\n"
+    line = f"dig itself: schemefs run --mount {shared.path} -- dig"
+    server = shared.run("dns", "@192.0.2.1", "example.com", status=2)
+    assert server == f"schemefs: @192.0.2.1, one server to ask, is a word of {line} @192.0.2.1 example.com\n"
+    trace = shared.run("dns", "+trace", "example.com", "-t", "mx", status=2)
+    assert trace == f"schemefs: +trace is a word of {line} +trace example.com -t mx\n"
+    assert f"-p is an option of {line} -p 53 a.test" in shared.run("dns", "-p", "53", "a.test", status=2)
+    assert f"axfr is a type of {line} a.test axfr" in shared.run("dns", "a.test", "axfr", status=2)
+    assert "no address is known for 'mx'" in shared.run("dns", "mx", status=1)
+    for words in (["a.test", "b.test"], [], ["-x", "a.test"], ["-x", "::1", "a.test"]):
+        assert "needs one" in shared.run("dns", *words, status=1)
+
+
 def test_route_and_arp_and_ifconfig(tools: Tools) -> None:
     assert "127.0.0.0/8  -        lo" in tools.run("route")
     assert tools.run("route", "get", "127.0.0.5") == "127.0.0.5 is a local address: delivered through lo\n"
