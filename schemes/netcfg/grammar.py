@@ -24,9 +24,10 @@ from schemefs.net.addresses import (
     parse_unicast_mac,
     presentation,
 )
+from schemefs.net.zones import is_zoned, zone_of
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterable
 
     from schemefs.net.network_configuration import RouteEntry, Routes
 
@@ -112,6 +113,14 @@ def parse_unicast(text: str) -> bytes:
     address = parse_numeric(text)
     if not is_unicast(address):
         raise ValueError(faults.not_unicast(repr(text)))
+    return address
+
+
+def parse_name_server(text: str, interfaces: Iterable[str]) -> bytes:
+    """Parse the address of a name server: one that can be asked, so one of a link has a zone."""
+    address = parse_unicast(text)
+    if is_zoned(address) and not zone_of(address):
+        raise ValueError(faults.no_zone(text, interfaces))
     return address
 
 

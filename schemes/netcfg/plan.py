@@ -18,10 +18,10 @@ from schemes.netcfg.grammar import (
     Rule,
     parse_domain,
     parse_hostname,
+    parse_name_server,
     parse_neighbor,
     parse_rule_to_add,
     parse_state,
-    parse_unicast,
     parse_unicast_cidr,
     reaches_gateways_last,
 )
@@ -70,7 +70,8 @@ class Plan:
         self._levels = list(map(parse_level, level_lines(document.log)))
         self._held = context.held
         self._memory = parse_limit(document.memory) if document.memory is not None else context.held.limit
-        self._nameservers = tuple(map(parse_unicast, document.nameservers or ()))
+        servers = document.nameservers or ()
+        self._nameservers = tuple(parse_name_server(server, network.interfaces) for server in servers)
         nameservers = self._nameservers or context.names.nameservers
         self.interfaces = {
             name: interface_config(name, interface, nameservers) for name, interface in document.interfaces.items()

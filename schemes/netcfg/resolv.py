@@ -10,18 +10,19 @@ from schemefs.net.addresses import presentation
 from schemefs.nodes import decoded
 from schemefs.scheme import StaticDirectory, TextFile, WriteForm
 from schemes.netcfg.commands import Command, LinesFile, check_privileged, joined
-from schemes.netcfg.grammar import parse_domain, parse_unicast
+from schemes.netcfg.grammar import parse_domain, parse_name_server
 from schemes.netcfg.rendering import NOT_CONFIGURED
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from schemefs.net.network_layer import NetworkLayer
     from schemefs.scheme import Caller, SchemeContext
 
 NONE: Final = "none"  # empties the search list, or the host name: an empty write is an error
 
 
-def resolv_directory(context: SchemeContext) -> StaticDirectory:
+def resolv_directory(context: SchemeContext, network: NetworkLayer) -> StaticDirectory:
     """Return `resolv/`. A change of a file takes effect with the next lookup."""
     names = context.names
 
@@ -32,7 +33,7 @@ def resolv_directory(context: SchemeContext) -> StaticDirectory:
         return joined(nameservers()) or NOT_CONFIGURED
 
     def set_nameservers(lines: list[str]) -> list[Command]:
-        addresses = tuple(dict.fromkeys(map(parse_unicast, lines)))
+        addresses = tuple(dict.fromkeys(parse_name_server(line, network.interfaces) for line in lines))
         return [lambda _now: setattr(names, "nameservers", addresses)]
 
     def set_search(lines: list[str]) -> list[Command]:

@@ -102,7 +102,7 @@ class NetcfgScheme(Scheme):
                 "ifaces": self._ifaces.described("interfaces, as in Redox"),
                 "route": route_directory(context, network),
                 "routes": TextFile(lambda: route_table(network.routes.list(), network.interfaces)),
-                "resolv": resolv_directory(context),
+                "resolv": resolv_directory(context, network),
                 "hostname": self._hostname_file().described("the name that DHCP tells the server; none: no name"),
                 "ip": StaticDirectory(
                     {"forward": self._forward_file().described("1: forward datagrams to other hosts; 0: drop them")}

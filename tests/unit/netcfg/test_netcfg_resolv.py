@@ -28,6 +28,18 @@ def test_a_bad_line_changes_nothing() -> None:
     assert netcfg.cat("resolv/nameserver") == "10.0.2.3\n"
 
 
+def test_a_name_server_of_a_link_needs_its_interface() -> None:
+    netcfg = Netcfg()
+    before = netcfg.cat("resolv/nameserver")
+    sentence = "fe80::1 means another host on each link: write fe80::1%INTERFACE, with one of "
+    with pytest.raises(SchemeError, match=sentence) as caught:
+        netcfg.echo("fe80::1", "resolv/nameserver")
+    assert caught.value.errno == errno.EINVAL
+    with pytest.raises(SchemeError, match=sentence):
+        netcfg.echo(netcfg.cat("config").replace("nameservers = []", 'nameservers = ["fe80::1"]'), "config")
+    assert netcfg.cat("resolv/nameserver") == before
+
+
 def test_a_name_server_may_be_in_240_8() -> None:
     netcfg = Netcfg()
     netcfg.echo("240.0.0.1", "resolv/nameserver")
