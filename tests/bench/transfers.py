@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 ROUNDS: Final = 3
-TURNS: Final = 5  # of what is compared with something measured beside it
+TURNS: Final = 6  # of what is compared with something measured beside it
 CONGESTION_CONTROL: Final = "cubic"
 PEER: Final = Path(__file__).with_name("peer.py")
 OCTET: Final = Path(__file__).with_name("octet.py")
@@ -110,22 +110,23 @@ def measured(name: str, pid: int, octets: int, measure: Callable[[], float]) -> 
 
 def measured_in_turn(
     name: str, pid: int, octets: int, measures: Mapping[str, Callable[[], float]]
-) -> dict[str, tuple[float, float]]:
-    """Return MB/s and the daemon's seconds per GiB of each transfer: medians of rounds in turn, after one each."""
-    found: dict[str, list[tuple[float, float]]] = {label: [] for label in measures}
+) -> dict[str, list[float]]:
+    """Return MB/s of each transfer in rounds, and print what each has cost the daemon.
+
+    A round has each of them, in turn from the front and from the back, so what else the machine does meets all alike.
+    """
+    speeds: dict[str, list[float]] = {label: [] for label in measures}
+    spent = dict.fromkeys(measures, 0.0)
     for measure in measures.values():
         measure()
-    for _ in range(TURNS):
-        for label, measure in measures.items():
+    for turn in range(TURNS):
+        for label in list(measures)[:: -1 if turn % 2 else 1]:
             before = sum(cpu(pid))
-            speed_now = octets / 1e6 / measure()
-            found[label].append((speed_now, (sum(cpu(pid)) - before) / (octets / (1 << 30))))
-    medians = {}
-    for label, rounds in found.items():
-        speeds, costs = zip(*rounds, strict=True)
-        medians[label] = statistics.median(speeds), statistics.median(costs)
-        print(f"{name} by {label}: the daemon used {medians[label][1]:.2f} s per GiB")
-    return medians
+            speeds[label].append(octets / 1e6 / measures[label]())
+            spent[label] += sum(cpu(pid)) - before
+    for label, found in spent.items():
+        print(f"{name} by {label}: the daemon used {found / TURNS / (octets / (1 << 30)):.2f} s per GiB")
+    return speeds
 
 
 def seconds(where: str, script: str) -> float:

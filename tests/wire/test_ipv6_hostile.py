@@ -27,6 +27,7 @@ from schemes.ip.v6.nd_messages import (
 )
 from schemes.ip.v6.nd_options import INFINITE, NameServers, Options, Prefix, RouteInformation
 from schemes.ip.v6.router_discovery import MAX_PREFIXES, MAX_ROUTERS
+from tests.support.families import V6
 from tests.support.ipv6_host import datagram6, fragment, icmpv6, options
 from tests.wire.puppet import Puppet
 
@@ -128,7 +129,7 @@ class Target:
 
     def __init__(self, network: TapNetwork) -> None:
         self.path, self.pid, self.run = network.mount.path, network.mount.pid, network.run_peer
-        self.peer = Puppet(network)
+        self.peer = Puppet(network, V6)
         self.peer("watch()")
         self._numbers = count(1)  # no two frames are equal
         mac = bytes.fromhex((self.path / "netcfg/ifaces/eth0/mac").read_text().strip().replace("-", ""))
