@@ -115,6 +115,9 @@ def command(tree: Path, words: tuple[str, ...], family: str | None, **given: Any
         fail(USAGE, f"{family!r} is not a family: {' or '.join(_FAMILIES)}")
     families = [name for name, asked in (("inet", given["only_4"]), ("inet6", given["only_6"])) if asked]
     style = replace(style, family=family or (families[0] if len(families) == 1 else ""))
+    if "help" in words[:2]:
+        click.echo(click.get_current_context().get_help())
+        return
     if not words:
         fail(USAGE, f"an object is needed: {', '.join(dict.fromkeys(_OBJECTS.values()))}")
     object_ = next((value for name, value in _OBJECTS.items() if name.startswith(words[0])), "")

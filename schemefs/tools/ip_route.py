@@ -307,8 +307,8 @@ def _found(found: RouteLookup) -> Item:
     """Return a lookup with the field names of iproute2."""
     item: Item = {"type": "local"} if found.local else {}
     item["dst"] = found.destination.partition("%")[0]
-    item |= {"gateway": found.gateway} if found.gateway else {}
+    item |= {"gateway": found.gateway.partition("%")[0]} if found.gateway else {}
     item["dev"] = found.interface
-    item |= {"prefsrc": found.source} if found.source else {}
+    item |= {"prefsrc": found.source.partition("%")[0]} if found.source else {}
     item |= {"mtu": found.path_mtu} if found.path_mtu else {}
     return item | {"flags": ["onlink"] if found.onlink else [], "cache": ["local"] if found.local else []}

@@ -12,6 +12,7 @@ import os
 import select
 import socket
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -122,7 +123,7 @@ def command(
     options = f",timeout={wait:.6f}" if wait and not udp else ""
     options += f",from={_host(source)}:{port or 0}" if source or port else ""
     options += f",sni={host}" if tls and family and packed(host) is None else ""
-    peer = Peer(tree, scheme, host, tuple(addresses(tree, host, family, status=1)), options)
+    peer = Peer(tree, scheme, host, tuple(addresses(tree, host, family, status=1)), options, numeric)
     ports = _ports(words[1], are_probed=probe)
     if probe:
         accepted = [peer.probe(number, is_verbose=verbose, is_only=len(ports) == 1) for number in ports]
@@ -165,6 +166,7 @@ class Peer:
     host: str  # as given
     addresses: tuple[str, ...]  # what to open for it, one after another
     options: str
+    is_numeric: bool = False  # services have no names
 
     def connect(self, port: str) -> tuple[str, int]:
         """Return the path that connects, and its descriptor. StartError: none does; the reason is the last one's."""
@@ -182,10 +184,10 @@ class Peer:
         address, number = _ends(_remote(self.tree, descriptor))
         host = self.host if self.host == address else f"{self.host} ({address})"
         protocol = "udp" if self.scheme == "udp" else "tcp"
-        try:
-            service = socket.getservbyport(int(number), protocol)
-        except OSError:
-            service = "*"
+        service = "*"
+        if not self.is_numeric:
+            with suppress(OSError):
+                service = socket.getservbyport(int(number), protocol)
         return f"Connection to {host} {number} port [{protocol}/{service}] succeeded!"
 
     def probe(self, port: str, *, is_verbose: bool, is_only: bool) -> bool:

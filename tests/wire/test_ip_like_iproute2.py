@@ -38,6 +38,7 @@ class Both:
         kernel.run([*link, "netns", far])
         self.far.run(["ip", "link", "set", "far", "up"])
         kernel.run(["ip", "link", "set", "eth0", "up"])
+        self.ours("-6", "addr", "flush", "dev", "eth0", "scope", "global")  # what a TAP has by default
         kernel.run(["ip", "addr", "add", "10.0.2.15/24", "brd", "+", "dev", "eth0"])
         kernel.run(["ip", "route", "add", "default", "via", "10.0.2.2"])
 
@@ -147,6 +148,10 @@ def test_routes_of_ipv6(both: Both) -> None:
     assert ours == ["default via fd00::2 dev eth0", "fd00::/64 dev eth0 proto kernel", "fd09::/48 via fd00::2 dev eth0"]
     assert set(ours) < set(_plain(both.theirs("-6", "route")).splitlines())  # which has fe80::/64 too
     both.same("route get fd09::1")
+    both.ours("-6", "route", "add", "fd0a::/48", "via", "fe80::1", "dev", "eth0")
+    assert "via fe80::1 dev eth0 src " in (got := both.ours("route", "get", "fd0a::1"))
+    assert "%" not in got
+    both.ours("-6", "route", "del", "fd0a::/48")
     both.same("-6 route del default")
     assert "default" not in both.same("-6 route show default")
 
@@ -182,6 +187,11 @@ def test_links_are_set(both: Both) -> None:
     assert set(rx) == {"bytes", "packets", "dropped"}
     both.same("addr flush dev eth0 scope global")
     assert both.same("-4 -o a s dev eth0") == ""
+
+
+def test_help_is_a_command(both: Both) -> None:
+    for words in (("help",), ("route", "help")):
+        assert both.ours(*words).startswith("Usage: ")
 
 
 @pytest.mark.parametrize(
