@@ -7,25 +7,32 @@ Octets from the network never raise an exception: `parse` returns the reason und
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-import dns.exception
-import dns.flags
-import dns.message
-import dns.name
-import dns.opcode
-import dns.rcode
-import dns.rdata
-import dns.rdataclass
-import dns.rdatatype
-import dns.rdtypes.ANY.SOA
-import dns.rdtypes.ANY.TXT
-import dns.reversename
-
+from schemefs.deferred_module import DeferredModule
 from schemefs.errors import printable
 from schemefs.net.addresses import packed, presentation
 from schemefs.net.internationalized import ascii_name
 from schemefs.net.zones import without_zone
+
+if TYPE_CHECKING:
+    import dns.exception
+    import dns.flags
+    import dns.message
+    import dns.name
+    import dns.opcode
+    import dns.rcode
+    import dns.rdata
+    import dns.rdataclass
+    import dns.rdatatype
+    import dns.rdtypes.ANY.SOA
+    import dns.rdtypes.ANY.TXT
+    import dns.reversename
+else:  # a third of the time that a mount takes to start, for one that asks no name
+    dns = DeferredModule(
+        globals(), "dns", "dns", "dns.exception", "dns.flags", "dns.message", "dns.name", "dns.opcode", "dns.rcode",
+        "dns.rdata", "dns.rdataclass", "dns.rdatatype", "dns.rdtypes.ANY.SOA", "dns.rdtypes.ANY.TXT", "dns.reversename",
+    )  # fmt: skip
 
 # RFC 9715 §3: small enough that the answer is not fragmented on the way.
 EDNS_PAYLOAD: Final = 1232

@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from struct import Struct
 from typing import TYPE_CHECKING, Final
 
-import dpkt
-
+from schemefs.deferred_module import DeferredModule
 from schemes.netcfg.dhcp_options import (
     CLASSLESS_ROUTES,
     CLIENT,
@@ -35,7 +34,11 @@ from schemes.netcfg.dhcp_options import (
 )
 
 if TYPE_CHECKING:
+    import dpkt
+
     from schemefs.net.buffer import Buffer
+else:  # most mounts use no DHCP
+    dpkt = DeferredModule(globals(), "dpkt", "dpkt")
 
 CLIENT_PORT: Final = 68
 SERVER_PORT: Final = 67

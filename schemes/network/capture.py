@@ -12,6 +12,7 @@ import errno
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
+from schemefs.deferred_module import DeferredModule
 from schemefs.driver import Medium
 from schemefs.errors import SchemeError
 from schemefs.net import faults
@@ -19,18 +20,20 @@ from schemefs.net.addresses import parse_number
 from schemefs.net.capture_filter import every_frame, parse_filter
 from schemefs.readiness import readiness
 from schemefs.scheme import Event, Handle, StaticDirectory, StreamFile
-from schemes.network import pcapng
-from schemes.network.pcapng import WHOLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from schemefs.net.capture_filter import Filter
     from schemefs.scheme import Caller, Node, SchemeContext
+    from schemes.network import pcapng
     from schemes.network.captures import CapturedFrame, LinkCaptures
+else:  # most mounts capture nothing
+    pcapng = DeferredModule(globals(), "pcapng", "schemes.network.pcapng")
 
 CAPTURE: Final = "capture.pcapng"
 QUEUE_OCTETS: Final = 16 << 20  # of one capture
+WHOLE: Final = 262_144  # octets of the longest frame that is kept whole
 SMALLEST_SNAP: Final = 64  # octets of each frame
 
 

@@ -13,7 +13,6 @@ from dpkt import pcapng
 
 ETHERNET: Final = 1  # LINKTYPE_ETHERNET
 RAW_IP: Final = 101  # LINKTYPE_RAW: the frame begins with an IPv4 or IPv6 header
-WHOLE: Final = 262_144  # octets of the longest frame that is kept whole
 
 _NANOSECONDS: Final = b"\x09"  # if_tsresol
 _EPB_FLAGS: Final = 2

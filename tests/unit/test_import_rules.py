@@ -28,9 +28,10 @@ ALLOWED = {
         "schemefs.no_callback", "schemefs.shares", "schemefs.held_octets", "schemefs.driver", "schemefs.net",
     },
     "schemes.netcfg": {"schemefs.config", "schemefs.document", "schemefs.driver_option"},
-    "schemes.netcfg.dhcp_wire": {"dpkt"},
+    "schemes.netcfg.dhcp_wire": {"dpkt", "schemefs.deferred_module"},
     "schemes.network.pcapng": {"dpkt"},
-    "schemes.dns.wire": {"dns"},
+    "schemes.network.capture": {"schemefs.deferred_module"},
+    "schemes.dns.wire": {"dns", "schemefs.deferred_module"},
     "schemes.tls": {"ssl"},
     "drivers": PURE | {
         "schemefs.driver", "schemefs.driver_option", "schemefs.log", "schemefs.errors", "schemefs.no_callback",
