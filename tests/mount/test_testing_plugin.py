@@ -140,6 +140,7 @@ def test_skips_are_counted_and_can_be_errors(tmp_path: Path) -> None:
     )
     command = pytest_run(tmp_path, source)
     (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers =\n    needs\n    full\n")
+    root = str(Path(__file__).parents[2])  # the file imports what is beside it here
     for require, status, text in (
         ("", 0, "skipped 3: no /dev/net/nothing\nskipped 1: no no-such-program\n4 skipped"),
         ("fuse,tap", 1, "1 skipped, 3 errors"),
@@ -147,8 +148,9 @@ def test_skips_are_counted_and_can_be_errors(tmp_path: Path) -> None:
         ("fuse,tap,programs", 1, "4 errors"),
     ):
         done = subprocess.run(
-            command, check=False, capture_output=True, text=True, cwd=tmp_path, env=os.environ | {"REQUIRE": require}
-        )
+            command, check=False, capture_output=True, text=True, cwd=tmp_path,
+            env=os.environ | {"REQUIRE": require, "PYTHONPATH": root},
+        )  # fmt: skip
         assert done.returncode == status, done.stdout
         assert text in done.stdout
     assert "REQUIRE=tap, but no /dev/net/nothing" in done.stdout

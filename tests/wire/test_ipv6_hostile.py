@@ -33,7 +33,7 @@ from tests.wire.puppet import Puppet
 
 pytestmark = pytest.mark.needs("root", "tap", "fuse")
 
-US, PEER, ALL_NODES = map(packed, ("fd00:a02::15", "fd00:a02::2", "ff02::1"))
+US, PEER, ALL_NODES = map(packed, ("fd00:10:0:2::15", "fd00:10:0:2::2", "ff02::1"))
 THIEF = bytes.fromhex("020000000666")
 BURST = 200  # frames: fewer than the queue of the TAP holds
 BURSTS = 3  # two floods of a kind fill the table of neighbors
@@ -134,8 +134,6 @@ class Target:
         self._numbers = count(1)  # no two frames are equal
         mac = bytes.fromhex((self.path / "netcfg/ifaces/eth0/mac").read_text().strip().replace("-", ""))
         self._link = mac + THIEF + b"\x86\xdd"
-        (self.path / "netcfg/ifaces/eth0/addr/add").write_text("fd00:a02::15/64\n")
-        self.run(["ip", "-6", "addr", "add", "fd00:a02::2/64", "dev", "schemefs0", "nodad"])
 
     def received(self) -> int:
         rows = (line.partition("=") for line in (self.path / "network/eth0/stats").read_text().splitlines())
@@ -169,7 +167,7 @@ class Target:
         return {reason: int(count) for reason, _, count in rows}
 
     def pings(self) -> bool:
-        return " 0% packet loss" in self.run(["ping", "-c", "2", "-i", "0.05", "-W", "2", "fd00:a02::15"]).stdout
+        return " 0% packet loss" in self.run(["ping", "-c", "2", "-i", "0.05", "-W", "2", "fd00:10:0:2::15"]).stdout
 
 
 @pytest.fixture(scope="module")
@@ -198,10 +196,10 @@ def test_floods_are_counted_by_reason_and_bounded(target: Target) -> None:
     assert target.memory() - before < 8 << 20
     neighbors = (ifaces / "neighbors/list").read_text().splitlines()
     assert len(neighbors) <= CAPACITY + 2
-    assert not [line for line in neighbors if line.startswith("fd00:a02::2 ") and THIEF.hex("-") in line.lower()]
+    assert not [line for line in neighbors if line.startswith("fd00:10:0:2::2 ") and THIEF.hex("-") in line.lower()]
     told = (ifaces / "ra").read_text().splitlines()
     assert len([line for line in told if line.startswith("router ")]) <= MAX_ROUTERS
     assert len([line for line in told if line.startswith("prefix ")]) <= MAX_PREFIXES
     assert not [line for line in told if line.startswith(("nameserver ", "redirect "))]
     assert target.pings()
-    assert "path MTU" not in (target.path / "netcfg/route/get/fd00:a02::2").read_text()
+    assert "path MTU" not in (target.path / "netcfg/route/get/fd00:10:0:2::2").read_text()

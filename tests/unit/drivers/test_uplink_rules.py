@@ -8,7 +8,7 @@ from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6
 
 import pytest
 
-from drivers.tap import TapDriver, relay
+from drivers.tap import TapDriver, examination, relay
 from drivers.tap.addressing import TapAddresses, relay_addresses
 from drivers.tap.relay import Relay, server_failure
 from drivers.tap.uplink import UplinkChanges, UplinkEnds, begin
@@ -32,6 +32,20 @@ def test_the_rules_name_the_device_by_number_and_the_table_in_letters_of_nft():
 
 def test_where_the_host_forwarded_before_nobody_elses_packets_are_dropped():
     assert "== 0 drop" not in rules("t", 7, NETWORK, only_ours=False)
+
+
+def test_doctor_names_the_commands_that_undo_both_families():
+    settings = {"eth0/accept_ra": "1", "all/forwarding": "0", "v.7/forwarding": "1"}
+    changes = UplinkChanges("t", 7, enabled_forwarding=True, has_ipv6=True, settings6=settings)
+    assert examination._undo(changes).split("; ") == [
+        "nft delete table ip schemefs_t",
+        "sysctl net.ipv4.ip_forward=0",
+        "nft delete table ip6 schemefs_t",
+        "sysctl -w net/ipv6/conf/all/forwarding=0",
+        "sysctl -w net/ipv6/conf/eth0/accept_ra=1",
+        "sysctl -w net/ipv6/conf/v.7/forwarding=1",
+    ]
+    assert examination._undo(UplinkChanges("t", 7, enabled_forwarding=False)) == "nft delete table ip schemefs_t"
 
 
 def test_the_rules_of_ipv6_are_the_same_in_a_table_of_its_own():
