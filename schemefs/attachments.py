@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import errno
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import trio
 
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from schemefs.scheme import Scheme
 
 log = logging.getLogger("schemefs.daemon")
+
+FD_SETSIZE: Final = 1024  # select(2) takes no higher descriptor
 
 
 @dataclass(slots=True)
@@ -136,6 +138,17 @@ class Attachments:
         attachment.scope.cancel()
         attachment.driver.close()
         log.info("%s is detached", name)
+
+    def frame_sources(self) -> Mapping[int, Callable[[float], None]] | None:
+        """Return the descriptors that frames come from, with what receives them. None: select(2) can't wait for all."""
+        found = {}
+        for attachment in self._attached.values():
+            descriptor = attachment.driver.frame_descriptor()
+            if descriptor is None or descriptor >= FD_SETSIZE:
+                return None
+            if descriptor >= 0:
+                found[descriptor] = attachment.driver.receive_now
+        return found
 
     def close(self) -> None:
         """Restore every device at the daemon's end. The schemes have ended before, and are not called."""

@@ -124,7 +124,9 @@ class Daemon:
             err = FailureFile(self.failures, ANY)
             places = {name: StaticDirectory({}) for name in self.config.directories}
             extra = {**places, "README": _readme(self.schemes, found.missing), "err": err}
-            mount = Mount(self.schemes, extra, err, self.timers, self.callbacks, self._numbers)
+            mount = Mount(
+                self.schemes, extra, err, self.timers, self.callbacks, self._numbers, attachments.frame_sources
+            )
             self.tree.name_of = mount.operations.name_of
             mount.open(self.mount_point, allow_other=self.allow_other)
             undo.callback(mount.close)

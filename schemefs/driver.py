@@ -215,6 +215,16 @@ class Driver(ABC):
     async def run(self) -> None:
         """Move frames until cancelled or the device is gone. Waits for the device only: no periodic tick."""
 
+    def frame_descriptor(self) -> int | None:
+        """Return the descriptor that is readable when `receive_now` has frames to receive; -1: there is none now.
+
+        None: only `run` receives. The mount then does not wait for the next request or frame outside the event loop.
+        """
+        return None
+
+    def receive_now(self, now: float) -> None:
+        """Receive one burst of frames from `frame_descriptor`, in place of `run`."""
+
     def close(self) -> None:
         """Detach, and restore the settings of the device and the host. Called also when `run` was never started."""
 

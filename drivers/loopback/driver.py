@@ -39,6 +39,10 @@ class LoopbackDriver(Driver):
 
         await trio.sleep_forever()
 
+    def frame_descriptor(self) -> int:
+        """Return -1: frames come from no descriptor."""
+        return -1
+
     def _deliver_soon(self) -> None:
         if not self._is_due:
             self._is_due = True

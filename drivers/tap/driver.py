@@ -14,6 +14,7 @@ import hashlib
 import logging
 import math
 import os
+from contextlib import suppress
 from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface
 from typing import TYPE_CHECKING, ClassVar
 
@@ -263,6 +264,18 @@ class TapDriver(Driver):
             if device.starved:
                 self._posted = trio.Event()
                 await self._posted.wait()
+
+    def frame_descriptor(self) -> int:
+        """Return the TAP, unless its frames have to wait for buffers or readers."""
+        device = self._device
+        waits = device is None or device.starved or self.link.turns.are_due
+        return -1 if waits else self._fd
+
+    def receive_now(self, now: float) -> None:
+        """Receive one burst."""
+        if self._device is not None:
+            with suppress(DeviceGoneError):  # the task finds out, too
+                self._device.receive_burst(now)
 
     async def _write_when_there_is_room(self, device: TapDevice) -> None:
         while True:

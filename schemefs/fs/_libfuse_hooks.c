@@ -5,7 +5,8 @@
  *   no background      the kernel makes no READ or WRITE in the background: such a request can't be interrupted, so its
  *                      process could not be killed, and 12 that park (max_background) would stop every RELEASE
  *   interrupts         FUSE_INTERRUPT calls a Python function with the unique of the interrupted request
- *   entry              READ and WRITE call a Python function at once, without pyfuse3, if there is one
+ *   entry              READ and WRITE call a Python function at once, without pyfuse3, if there is one; the next
+ *                      request is read without a turn of pyfuse3's loop
  *   reply              answers a request by its unique, now or later, with several buffers without a copy. pyfuse3, whose
  *                      handler then raises FUSEError(ANSWERED), sends nothing
  *   non-blocking       the device is read without blocking and without splice. An empty device is reported as EINTR,
@@ -126,28 +127,95 @@ static uint32_t flags_of_read(const struct fuse_read_in *in)
     return in->flags | (in->read_flags & FUSE_READ_LOCKOWNER ? 0 : FROM_PAGE_CACHE);
 }
 
-EXPORTED void fuse_session_process_buf(struct fuse_session *session, const struct fuse_buf *buf)
+static PyObject *hooks_request(PyObject *self, PyObject *unused)
 {
-    static void (*original)(struct fuse_session *, const struct fuse_buf *);
-    const struct fuse_in_header *header = buf->mem;
+    (void)self, (void)unused;
+    return Py_BuildValue("KIII", (unsigned long long)request.unique, request.flags, request.pid, request.uid);
+}
 
-    if (!original)
-        *(void **)&original = dlsym(RTLD_NEXT, "fuse_session_process_buf");
-    current_session = session;
+/* Python functions: that answer READ and WRITE, and that says whether to read the next request. NULL: pyfuse3 does both. */
+static PyObject *read_entry, *write_entry, *reads_on;
+
+/* Call *entry* with the request, a file handle, an offset, and *what*: the size or the octets. It has the request answered,
+   and does not raise. */
+static void enter(PyObject *entry, uint64_t file_handle, uint64_t offset, PyObject *what)
+{
+    struct fuse_out_header failure = {.len = sizeof failure, .error = -ENOMEM, .unique = request.unique};
+    PyObject *arguments[] = {
+        hooks_request(NULL, NULL), PyLong_FromUnsignedLongLong(file_handle), PyLong_FromUnsignedLongLong(offset), what,
+    };
+    PyObject *result = NULL;
+
+    if (arguments[0] && arguments[1] && arguments[2] && what)
+        result = PyObject_Vectorcall(entry, arguments, 4, NULL);
+    if (!result) {
+        PyErr_WriteUnraisable(entry);
+        if (write(prepared_fd, &failure, sizeof failure) < 0)
+            perror("schemefs: the answer to a request could not be sent");
+    }
+    Py_XDECREF(result);
+    for (size_t i = 0; i < sizeof arguments / sizeof *arguments; i++)
+        Py_XDECREF(arguments[i]);
+}
+
+/* Note whose request it is, and handle what is not for pyfuse3. 0: it is for pyfuse3. */
+static int process(struct fuse_in_header *header)
+{
+    void *body = header + 1;
+    const struct fuse_read_in *in_read = body;
+    const struct fuse_write_in *in_write = body;
+
     request.unique = header->unique;
     request.pid = header->pid;
     request.uid = header->uid;
     request.flags = 0;
-    if (header->opcode == FUSE_READ)
-        request.flags = flags_of_read((const struct fuse_read_in *)(header + 1));
-    else if (header->opcode == FUSE_WRITE)
-        request.flags = ((const struct fuse_write_in *)(header + 1))->flags;
-    else if (header->opcode == FUSE_INIT)
-        refuse_background((struct fuse_init_in *)(uintptr_t)(header + 1));
-    if (header->opcode == FUSE_INTERRUPT) /* libfuse does not know the requests that wait for `reply` */
-        call_interrupt_callback(((const struct fuse_interrupt_in *)(header + 1))->unique);
-    else
-        original(session, buf);
+    switch (header->opcode) {
+    case FUSE_READ:
+        request.flags = flags_of_read(in_read);
+        if (!read_entry)
+            return 0;
+        enter(read_entry, in_read->fh, in_read->offset, PyLong_FromUnsignedLong(in_read->size));
+        return 1;
+    case FUSE_WRITE:
+        request.flags = in_write->flags;
+        if (!write_entry)
+            return 0;
+        enter(write_entry, in_write->fh, in_write->offset,
+              PyBytes_FromStringAndSize((const char *)(in_write + 1), in_write->size));
+        return 1;
+    case FUSE_INTERRUPT: /* libfuse does not know the requests that wait for `reply` */
+        call_interrupt_callback(((const struct fuse_interrupt_in *)body)->unique);
+        return 1;
+    case FUSE_INIT:
+        refuse_background(body);
+    }
+    return 0;
+}
+
+/* Whether to read the next request here, without a turn of pyfuse3's loop. */
+static int may_read_on(void)
+{
+    PyObject *result = reads_on ? PyObject_CallNoArgs(reads_on) : NULL;
+    int on = result == Py_True;
+
+    if (reads_on && !result)
+        PyErr_WriteUnraisable(reads_on);
+    Py_XDECREF(result);
+    return on;
+}
+
+EXPORTED void fuse_session_process_buf(struct fuse_session *session, const struct fuse_buf *buf)
+{
+    static void (*original)(struct fuse_session *, const struct fuse_buf *);
+    struct fuse_buf *own = (struct fuse_buf *)(uintptr_t)buf; /* pyfuse3's, for the next request too */
+
+    if (!original)
+        *(void **)&original = dlsym(RTLD_NEXT, "fuse_session_process_buf");
+    current_session = session;
+    while (process(buf->mem))
+        if (!may_read_on() || fuse_session_receive_buf(session, own) <= 0)
+            return;
+    original(session, buf);
 }
 
 /* The errno with which a handler tells pyfuse3 that `reply` answers the request. The kernel takes none above 511. */
@@ -209,12 +277,6 @@ static PyObject *hooks_reply(PyObject *self, PyObject *args)
     while (filled)
         PyBuffer_Release(&views[--filled]);
     return failure < 0 ? NULL : PyLong_FromLong(failure);
-}
-
-static PyObject *hooks_request(PyObject *self, PyObject *unused)
-{
-    (void)self, (void)unused;
-    return Py_BuildValue("KIII", (unsigned long long)request.unique, request.flags, request.pid, request.uid);
 }
 
 static PyObject *hooks_drained(PyObject *self, PyObject *unused)
@@ -287,6 +349,20 @@ static PyObject *hooks_on_interrupt(PyObject *self, PyObject *callback)
     Py_RETURN_NONE;
 }
 
+static PyObject *hooks_enter_by(PyObject *self, PyObject *args)
+{
+    PyObject **entries[] = {&read_entry, &write_entry, &reads_on}, *given[3];
+
+    (void)self;
+    if (!PyArg_ParseTuple(args, "OOO", &given[0], &given[1], &given[2]))
+        return NULL;
+    for (int i = 0; i < 3; i++) {
+        Py_INCREF(given[i]);
+        Py_XSETREF(*entries[i], given[i]);
+    }
+    Py_RETURN_NONE;
+}
+
 /* Whether every caller of *name* is bound to the function in this library. Comparing with the address as seen from here
    would always say yes, because the dynamic linker binds the name here as well. */
 static int is_interposed(const char *name)
@@ -328,6 +404,9 @@ static PyMethodDef methods[] = {
     {"invalidate_names", hooks_invalidate_names, METH_O,
      "invalidate_names([(parent, name)]) -> errno or 0: the kernel drops the names; may wait for locks: call it in a thread"},
     {"on_interrupt", hooks_on_interrupt, METH_O, "on_interrupt(f): call f(unique) for each FUSE_INTERRUPT"},
+    {"enter_by", hooks_enter_by, METH_VARARGS,
+     "enter_by(read, write, reads_on): call read or write with the request, file handle, offset, and size or octets; it has\n"
+     "the request answered. Then, if reads_on() is True, read the next request at once"},
     {"reply", hooks_reply, METH_VARARGS,
      "reply(unique, error, octets) -> errno or 0: answer a request; error: negative, or 0 and a buffer or a tuple of them"},
     {"not_interposed", hooks_not_interposed, METH_NOARGS,

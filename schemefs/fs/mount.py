@@ -6,7 +6,7 @@ import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import trio
 
@@ -14,16 +14,19 @@ from schemefs.errors import StartError
 from schemefs.fs import inode_eviction, libfuse_hooks, statistics
 from schemefs.fs.libfuse_hooks import pyfuse3
 from schemefs.fs.mountinfo import detach_own, own_device, source
-from schemefs.fs.operations import Operations
-from schemefs.fs.trio_shim import install
+from schemefs.fs.operations import Operations, entry
+from schemefs.fs.trio_shim import install, no_sources
 from schemefs.fs.waiting import Waiting
 from schemefs.scheme import FailureFile, Node, Scheme, StaticDirectory, TextFile
 
 if TYPE_CHECKING:
     from schemefs.call_soon import CallSoonQueue
+    from schemefs.fs.trio_shim import Sources
     from schemefs.timers import Timers
 
 log = logging.getLogger("schemefs.fs")
+
+ENTRY: Final = "SCHEMEFS_ENTRY"  # in the environment; "off": pyfuse3's handlers answer READ and WRITE
 
 
 class Mount:
@@ -37,9 +40,11 @@ class Mount:
         timers: Timers,
         callbacks: CallSoonQueue,
         numbers: Callable[[], Mapping[str, int]] = dict,
+        sources: Sources = no_sources,
         clock: Callable[[], float] = trio.current_time,
     ) -> None:
         self._callbacks = callbacks
+        self._sources = sources
         self.waiting = Waiting(timers, callbacks.call_soon, clock)
         stats = TextFile(lambda: statistics.text(self.operations, timers, callbacks, numbers()))
         root = StaticDirectory({**{scheme.name: scheme.root for scheme in schemes}, **extra, "stats": stats})
@@ -47,7 +52,7 @@ class Mount:
 
     def open(self, mount_point: Path, *, allow_other: bool) -> None:
         """Mount. StartError: it failed, and nothing is left mounted."""
-        install(self.waiting.end_all, self._callbacks)
+        reads_on = install(self.waiting.end_all, self._callbacks, self.waiting.timers, self._sources)
         options = {f"fsname={source(os.getpid())}", "subtype=schemefs"} | ({"allow_other"} if allow_other else set())
         path = os.path.realpath(mount_point)  # as the kernel shows it; later this would ask the mount itself
         try:
@@ -57,6 +62,8 @@ class Mount:
             raise StartError(message) from error
         self.operations.device = own_device(path)
         libfuse_hooks.on_interrupt(self.waiting.interrupt)
+        if os.environ.get(ENTRY) != "off":
+            libfuse_hooks.enter_by(*entry(self.operations), reads_on)
 
     async def serve(self) -> None:
         """Answer the kernel's requests until the mount has ended."""

@@ -11,14 +11,16 @@ from __future__ import annotations
 import errno
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
+from inspect import unwrap
 from struct import Struct
 from typing import TYPE_CHECKING, Any, Final
 
 from schemefs import readme
 from schemefs.errors import SchemeError, refusal_of
 from schemefs.fs import caller_process, permissions
-from schemefs.fs.answering import Request, answering, may_park, refuse
+from schemefs.fs.answering import Request, answer_now, answering, may_park, refuse
 from schemefs.fs.attributes import attributes_of, statfs
 from schemefs.fs.descriptors import inode_of
 from schemefs.fs.inodes import Inode, Inodes
@@ -383,6 +385,12 @@ class Operations(pyfuse3.Operations):
     rename = refuse("rename")
     setxattr = refuse("setxattr")
     removexattr = refuse("removexattr")
+
+
+def entry(operations: Operations) -> tuple[Callable[..., None], Callable[..., None]]:
+    """Return what the hooks call for READ and WRITE: the handlers, without pyfuse3."""
+    read, write = (partial(answer_now, operations, unwrap(handler)) for handler in (Operations.read, Operations.write))
+    return read, write
 
 
 def _caller(ctx: Any) -> Caller:

@@ -51,7 +51,8 @@ ALLOWED = {
         "schemefs.scheme", "schemefs.handle", "schemefs.nodes", "schemefs.readme", "schemefs.errors",
         "schemefs.failures", "schemefs.timers", "schemefs.call_soon", "schemefs.log", "schemefs.no_callback",
         "schemefs.net.buffer",
-        "trio", "pyfuse3", "ctypes", "os", "pathlib", "signal", "socket", "stat", "subprocess", "sys", "time",
+        "trio", "pyfuse3", "ctypes", "inspect", "os", "pathlib", "select", "signal", "socket", "stat", "subprocess",
+        "sys", "time",
     },
     "schemefs.fs.writer_process": {"fcntl"},
 }  # fmt: skip
