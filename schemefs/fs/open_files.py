@@ -40,7 +40,7 @@ WRITES_PER_CALL: Final = 64  # calls of Handle.write in a row; then the count so
 # In the flags of a read that the kernel makes for its page cache. _libfuse_hooks.c has the same number.
 FROM_PAGE_CACHE: Final = 1 << 31
 
-# FOPEN_ flags of linux/fuse.h. STREAM: reads and writes of one open file at the same time.
+# FOPEN_ flags of linux/fuse.h. STREAM: reads and writes of one open file at the same time; NOFLUSH: no FLUSH at close.
 DIRECT_IO: Final = 1 << 0
 NONSEEKABLE: Final = 1 << 2
 STREAM: Final = 1 << 4
@@ -277,6 +277,8 @@ class OpenText(OpenFile):
         self._writer: TextWriter | None = None
         if flags & (os.O_ACCMODE | os.O_TRUNC):
             self._writer = TextWriter(node, caller, flags, partial(can_write, caller.pid, inode.number, device))
+        else:
+            self.open_flags |= NOFLUSH
         node.wakers.add(self.waiters.wake)
 
     async def read(self, offset: int, size: int, unique: int, flags: int, now: float) -> bytes:
@@ -344,6 +346,8 @@ class OpenFollowed(OpenFile):
     Its next read comes at its old position plus the octets it got, so the distance to the ring's position is kept here:
     otherwise it would get the same octets again.
     """
+
+    open_flags = DIRECT_IO | NOFLUSH
 
     def __init__(self, inode: Inode, caller: Caller, node: FollowedFile) -> None:
         super().__init__(inode, caller)

@@ -13,7 +13,7 @@ from trio.testing import wait_all_tasks_blocked
 from schemefs.errors import SchemeError
 from schemefs.fs import caller_files
 from schemefs.fs.inodes import Inode
-from schemefs.fs.open_files import LARGE_READ, WRITES_PER_CALL, OpenFollowed, OpenStream, OpenText
+from schemefs.fs.open_files import LARGE_READ, NOFLUSH, WRITES_PER_CALL, OpenFollowed, OpenStream, OpenText
 from schemefs.log import TRACE, LogRing, LogRings
 from schemefs.readme import FollowingStream
 from schemefs.scheme import Caller, Event, FilesWanted, FollowedFile, Handle, TextFile
@@ -218,6 +218,14 @@ async def test_text_is_a_snapshot_and_offset_0_takes_a_new_one() -> None:
     assert await file.read(3, 100, 1, 0, 0.0) == b"ond\n"
     file.release(0.0)
     assert node.wakers == set()
+
+
+@pytest.mark.parametrize("flags", [os.O_RDONLY, os.O_WRONLY, os.O_RDWR, os.O_RDONLY | os.O_TRUNC])
+def test_only_a_text_that_can_be_changed_is_flushed(flags: int) -> None:
+    node = TextFile(lambda: "x", lambda _text, _caller, _now: None)
+    file = OpenText(Inode(2, node, None, None), CALLER, node, 0.0, flags)
+    assert bool(file.open_flags & NOFLUSH) == (flags == os.O_RDONLY)
+    assert OpenFollowed.open_flags & stream(Source()).open_flags & NOFLUSH
 
 
 async def test_text_says_pri_and_err_after_a_change_until_read_again() -> None:
