@@ -62,6 +62,7 @@ class Directory(Node):
     kind = 0o040000
     mode = 0o555
     readme: weakref.ref[Node] | None = None  # the README that the mount made
+    is_permanent = False  # it and those above exist as long as the mount; the kernel may keep names that all may enter
     is_gone = False  # what it shows has ended: no lookup finds it any more
     on_gone: Callable[[], None] = no_callback  # set by the mount while the kernel has a number for the directory
 
@@ -75,6 +76,11 @@ class Directory(Node):
 
         The mount takes a few at a time. Where there can be thousands, an iterator makes each node when it is asked for.
         """
+
+    def permanent(self) -> Self:
+        """Note that it exists as long as the mount, and so do the directories above it."""
+        self.is_permanent = True
+        return self
 
     def gone(self) -> None:
         """Report that what the directory shows has ended, so that the kernel drops its name."""

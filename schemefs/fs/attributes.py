@@ -11,6 +11,8 @@ from schemefs.scheme import Directory, StreamFile
 
 STREAM_BLOCK: Final = 1 << 20  # octets that cat and cp read at once: the largest FUSE request
 TEXT_BLOCK: Final = 4096
+OPEN_TO_ALL: Final = 0o555
+KEPT_FOR: Final = 3600  # seconds
 SECTOR: Final = 512  # the unit of st_blocks
 
 # Nodes have no times of their own: all show the start of the daemon.
@@ -18,7 +20,11 @@ _STARTED: Final = time.time_ns()
 
 
 def attributes_of(inode: Inode) -> Any:
-    """Return the attributes of *inode*. The kernel must not cache them, since names and sizes change at any time."""
+    """Return the attributes of *inode*. The kernel must not keep them, since names and sizes change at any time.
+
+    It may keep those of a permanent directory that every caller may enter. A name that it keeps skips the check of the
+    caller's rights in the directory above, which is as permanent and open.
+    """
     node = inode.node
     entry = pyfuse3.EntryAttributes()
     entry.st_ino = inode.number
@@ -30,8 +36,8 @@ def attributes_of(inode: Inode) -> Any:
     entry.st_blocks = -(-size // SECTOR)  # without blocks, tar --sparse takes a file for one hole
     entry.st_blksize = STREAM_BLOCK if isinstance(node, StreamFile) else TEXT_BLOCK
     entry.st_atime_ns = entry.st_mtime_ns = entry.st_ctime_ns = _STARTED
-    entry.entry_timeout = 0
-    entry.attr_timeout = 0
+    is_kept = isinstance(node, Directory) and node.is_permanent and node.mode == OPEN_TO_ALL
+    entry.entry_timeout = entry.attr_timeout = KEPT_FOR if is_kept else 0
     return entry
 
 

@@ -48,6 +48,8 @@ class Mount:
         self.waiting = Waiting(timers, callbacks.call_soon, clock)
         stats = TextFile(lambda: statistics.text(self.operations, timers, callbacks, numbers()))
         root = StaticDirectory({**{scheme.name: scheme.root for scheme in schemes}, **extra, "stats": stats})
+        for directory in (root, *(scheme.root for scheme in schemes)):
+            directory.permanent()
         self.operations = Operations(root, schemes, err, self.waiting)
 
     def open(self, mount_point: Path, *, allow_other: bool) -> None:

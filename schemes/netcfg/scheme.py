@@ -100,9 +100,9 @@ class NetcfgScheme(Scheme):
                 "README": TextFile(lambda: README),
                 "iface": self._iface.described("interfaces, four files each"),
                 "ifaces": self._ifaces.described("interfaces, as in Redox"),
-                "route": route_directory(context, network),
+                "route": route_directory(context, network).permanent(),
                 "routes": TextFile(lambda: route_table(network.routes.list(), network.interfaces)),
-                "resolv": resolv_directory(context, network),
+                "resolv": resolv_directory(context, network).permanent(),
                 "hostname": self._hostname_file().described("the name that DHCP tells the server; none: no name"),
                 "ip": StaticDirectory(
                     {"forward": self._forward_file().described("1: forward datagrams to other hosts; 0: drop them")}

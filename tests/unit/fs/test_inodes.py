@@ -7,7 +7,7 @@ import pytest
 from schemefs.fs.attributes import attributes_of
 from schemefs.fs.inodes import EVICTION_THRESHOLD, GONE_THRESHOLD, ROOT, Inodes
 from schemefs.log import LogRing
-from schemefs.scheme import Caller, FollowedFile, Handle, StaticDirectory, StreamFile, TextFile
+from schemefs.scheme import Caller, FollowedFile, Handle, Node, StaticDirectory, StreamFile, TextFile
 
 
 class Stream(StreamFile):
@@ -29,6 +29,21 @@ def test_text_keeps_its_number_while_it_is_known(inodes: Inodes) -> None:
     inodes.forget(first.number, 1)
     assert len(inodes) == 1
     assert inodes.remember(text, inodes.root, None, b"t").number != first.number
+
+
+@pytest.mark.parametrize(
+    ("node", "is_kept"),
+    [
+        (StaticDirectory({}).permanent(), True),
+        (StaticDirectory({}, mode=0o500).permanent(), False),  # a kept name would skip the check of the caller's rights
+        (StaticDirectory({}), False),  # it may go, as tcp/7
+        (TextFile(lambda: ""), False),
+        (Stream(), False),
+    ],
+)
+def test_a_permanent_directory_that_all_may_enter_is_kept(inodes: Inodes, node: Node, *, is_kept: bool) -> None:
+    shown = attributes_of(inodes.remember(node, inodes.root, None, b"x"))
+    assert bool(shown.entry_timeout) == bool(shown.attr_timeout) == is_kept
 
 
 def test_stream_gets_a_new_number_at_every_lookup(inodes: Inodes) -> None:
