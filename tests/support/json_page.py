@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Final
 
 from schemefs.command.doctor import Diagnosis
+from schemefs.lab.report import LabReport, LinkReport
+from schemefs.lab.router_files import DirectionReport, FlowReport, ImpairReport, RuleCounts
 from schemefs.tools import ping_lines, trace_lines
 from schemefs.tools.dns import DnsAnswer
 from schemefs.tools.json_output import MEANING, kind_of
@@ -39,10 +41,48 @@ TABLES: Final[tuple[tuple[str, str, tuple[type, ...]], ...]] = (
         "One object a line, as it happens: `kind` is `begin`, then `hop`.",
         (trace_lines.Begin, trace_lines.Hop, trace_lines.Answer),
     ),
+    (
+        "lab --report-json FILE",
+        "One object in FILE, at the end of the lab.",
+        (LabReport, LinkReport, ImpairReport, RuleCounts, FlowReport, DirectionReport),
+    ),
 )  # fmt: skip
+
+# Of the report of a lab, whose classes are not made for this page alone.
+MEANINGS: Final = {
+    "LabReport": {
+        "seconds": "that the command ran", "seed": "of the lab; null: none was given",
+        "links": "in the order of the topology", "flows": "the connections that routers have forwarded",
+        "drops": "of each router, by `SCHEME REASON`: datagrams", "names": "address: host or router",
+    },
+    "LinkReport": {
+        "name": "of the link", "ends": "the hosts and routers on it", "router": "whose end is counted",
+        "interface": "of that router", "frames": "by `in` and `out` of the router",
+        "octets": "by `in` and `out` of the router", "impair": "what its rules did; also `words`, its lines without "
+        "exact rules", "drops": "by reason, at the ends of all routers, without those of rules",
+    },
+    "ImpairReport": {
+        "lines": "the rules, with their seeds", "directions": "counters, by `in` and `out`", "rules": "the exact rules",
+    },
+    "RuleCounts": {
+        "rule": "its line", "acted_in": "frames that it acted on, towards the router",
+        "acted_out": "frames that it acted on, from the router", "seen": "frames that it looked at",
+    },
+    "FlowReport": {
+        "client": "`ADDRESS:PORT` of the side that sent the SYN", "server": "`ADDRESS:PORT`",
+        "state": "`open`, `closed`, `reset` or `unanswered`", "seconds": "from its first segment to its last",
+        "round_trip": "seconds, of the handshake; null: it was not seen", "sent": "by the client",
+        "received": "by the client",
+    },
+    "DirectionReport": {
+        "at": "the router that saw most of it", "segments": "as on a wire", "octets": "of payload",
+        "retransmitted": "segments whose octets passed before, or fill an old gap", "out_of_order": "segments",
+    },
+}  # fmt: skip
 
 _NAMES: Final = {
     "str": "string", "int": "integer", "float": "number", "bool": "boolean", "None": "null", "dict": "object",
+    "Mapping": "object",
 }  # fmt: skip
 
 
@@ -58,13 +98,14 @@ def tables() -> str:
     """Return the generated part of the page."""
     lines = []
     for title, text, classes in TABLES:
-        lines += ["", f"## schemefs {title} --json", "", text]
+        lines += ["", f"## schemefs {title}{'' if 'json' in title else ' --json'}", "", text]
         has_kinds = title.startswith(("ping", "traceroute"))
         for made in classes:
             name = f"`{kind_of(made)}`" if has_kinds and made is not trace_lines.Answer else made.__name__
             lines += ["", f"{name}:", "", "| field | type | meaning |", "|---|---|---|"]
             for field in dataclasses.fields(made):
-                lines.append(f"| `{field.name}` | {kind_of_type(str(field.type))} | {field.metadata[MEANING]} |")
+                text = field.metadata.get(MEANING) or MEANINGS[made.__name__][field.name]
+                lines.append(f"| `{field.name}` | {kind_of_type(str(field.type))} | {text} |")
     return "\n".join([*lines, ""])
 
 
