@@ -106,7 +106,7 @@ def _question(words: list[str], type_: str | None, name: str | None, address: st
             words.remove(word)
     if name is not None:
         words.append(name)
-    if len(words) != 1:
+    if len(words) != 1 or not words[0]:
         fail(1, "dns needs one NAME, and may have a TYPE")
     if type_ is None and packed(words[0]) is not None:
         type_ = "ptr"

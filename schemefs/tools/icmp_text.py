@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -38,7 +39,8 @@ class IcmpText:
 
     def stop(self) -> None:
         """End the probes of a ping: its statistics so far follow. *flags* had O_RDWR."""
-        os.write(self._descriptor, _STOP)
+        with suppress(OSError):  # the text has ended meanwhile
+            os.write(self._descriptor, _STOP)
 
     def _read(self) -> bytes:
         try:

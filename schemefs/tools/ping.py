@@ -105,7 +105,7 @@ def command(
     text = IcmpText(tree, f"icmp/ping/{address}{options}", os.O_RDWR)
     look = PingLook(host, quiet, flood and not as_json, interval, bound_to)
     names = ReverseNames(tree, are_wanted=not numeric and packed(host) is None)
-    _stop_at_ctrl_c(text, has_terminal_line=not as_json)
+    _stop_at_ctrl_c(text, has_terminal_line=not as_json and not iputils)
     output: PingFormat = IputilsFormat(look, names) if iputils else RedoxFormat(look)
     totals = _print(text, look, JsonFormat() if as_json else output)
     received = totals.received + totals.late

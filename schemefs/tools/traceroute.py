@@ -97,8 +97,10 @@ def command(
 ) -> None:
     """Print the routers on the path to HOST."""
     del echo
+    if first > hops:
+        fail(2, f"-f {first} is beyond the largest hop limit, -m {hops}")
     address = addresses(tree, host, family, status=2)[0]
-    path = f"icmp/trace/{address},hops={hops},first={min(first, hops)},probes={1 if live else probes}"
+    path = f"icmp/trace/{address},hops={hops},first={first},probes={1 if live else probes}"
     path += f",timeout={wait:.6f},size={length - _HEADERS}{',pmtudisc=do' if whole else ''}"
     path += way(source) + way(interface)
     names = ReverseNames(tree, are_wanted=not numeric)

@@ -84,7 +84,7 @@ def test_dns_names_addresses_and_refuses_what_belongs_to_dig(shared: Tools) -> N
     assert f"-p is an option of {line} -p 53 a.test" in shared.run("dns", "-p", "53", "a.test", status=2)
     assert f"axfr is a type of {line} a.test axfr" in shared.run("dns", "a.test", "axfr", status=2)
     assert "no address is known for 'mx'" in shared.run("dns", "mx", status=1)
-    for words in (["a.test", "b.test"], [], ["-x", "a.test"], ["-x", "::1", "a.test"]):
+    for words in (["a.test", "b.test"], [], ["-x", "a.test"], ["-x", "::1", "a.test"], [""]):
         assert "needs one" in shared.run("dns", *words, status=1)
 
 
@@ -226,6 +226,7 @@ def test_traceroute_that_does_not_arrive_is_status_1(tools: Tools) -> None:
     assert tools.run("traceroute", "-q", "1", "-m", "2", "-w", "0.1", "127.0.0.1", status=1).endswith("\n 2  *\n")
     lines = tools.run("traceroute", "-q", "2", "-f", "2", "-m", "3", "-w", "0.1", "127.0.0.1", status=1).splitlines()
     assert lines[1:] == [" 2  * *", " 3  * *"]
+    assert "-f 4 is beyond" in tools.run("traceroute", "-f", "4", "-m", "3", "127.0.0.1", status=2)
 
 
 def test_ss_shows_raw_conversations_and_timers(tools: Tools) -> None:

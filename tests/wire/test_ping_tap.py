@@ -102,5 +102,5 @@ def test_ctrl_c_prints_what_ping_prints(both: TapNetwork) -> None:
     text += process.communicate(timeout=10)[0]
     assert process.returncode == 0
     assert re.search(
-        rb"\n\n--- 10.0.2.2 ping statistics ---\n(\d+) packets transmitted, \d+ received, .*ms\nrtt ", text
+        rb"ms\n\n--- 10.0.2.2 ping statistics ---\n(\d+) packets transmitted, \d+ received, .*ms\nrtt ", text
     )
