@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from schemefs.testing.network import TapNetwork
+from tests.support.families import FAMILIES, Family
 from tests.support.tls_certificates import Authority, self_signed
 
 NAME = "peer.example"
@@ -16,7 +17,7 @@ NAME = "peer.example"
 def certificates(folder: Path) -> Authority:
     """Return an authority with good.pem, client.pem, expired.pem and other.pem. NAME.pem is self-signed."""
     made = Authority(folder)
-    made.certificate("good", NAME, "10.0.2.2", "10.0.2.15")
+    made.certificate("good", NAME, *(address for one in FAMILIES for address in (one.peer, one.ours)))
     made.certificate("client", "client.example")
     made.certificate("expired", NAME, expired=True)
     made.certificate("other", "other.example")
@@ -24,9 +25,9 @@ def certificates(folder: Path) -> Authority:
     return made
 
 
-def named(network: TapNetwork) -> TapNetwork:
-    """Give the peer the name NAME, in the hosts file."""
-    (network.mount.path / "netcfg/resolv/hosts").write_text(f"10.0.2.2 {NAME}\n")
+def named(network: TapNetwork, family: Family) -> TapNetwork:
+    """Give the peer's address the name NAME, in the hosts file."""
+    (network.mount.path / "netcfg/resolv/hosts").write_text(f"{family.peer} {NAME}\n")
     return network
 
 
@@ -38,7 +39,7 @@ def quoted(path: Path) -> str:
 def s_server(network: TapNetwork, certificate: Path, *options: str) -> subprocess.Popen[str]:
     """Start openssl's server, on port 4433."""
     server = network.start_peer(
-        ["openssl", "s_server", "-accept", "10.0.2.2:4433", "-cert", str(certificate), *(options or ["-www"])],
+        ["openssl", "s_server", "-accept", "*:4433", "-cert", str(certificate), *(options or ["-www"])],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

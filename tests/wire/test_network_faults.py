@@ -16,6 +16,7 @@ import pytest
 
 from schemefs.testing.network import TapNetwork
 from schemefs.testing.observing import wait_until
+from tests.support.families import Family
 
 pytestmark = pytest.mark.needs("fuse", "tap", "root")
 
@@ -51,11 +52,13 @@ def send_raw(network: TapNetwork, script: str) -> str:
     return str(network.run_peer([sys.executable, "-c", RAW + textwrap.dedent(script), mac, theirs]).stdout)
 
 
-def pings(network: TapNetwork) -> bool:
-    return "1 received" in network.run_peer(["ping", "-c", "1", "-W", "2", network.address], check=False).stdout
+def pings(network: TapNetwork, address: str = TapNetwork.address) -> bool:
+    return "1 received" in network.run_peer(["ping", "-c", "1", "-W", "2", address], check=False).stdout
 
 
-def test_an_interface_pulled_and_put_back_while_transferring(tap_network: TapNetwork, tmp_path: Path) -> None:
+def test_an_interface_pulled_and_put_back_while_transferring(
+    tap_network: TapNetwork, tmp_path: Path, family: Family
+) -> None:
     network = tap_network
     octets = tmp_path / "octets"
     octets.write_bytes(os.urandom(6 << 20))
@@ -67,7 +70,7 @@ def test_an_interface_pulled_and_put_back_while_transferring(tap_network: TapNet
     assert server.stdout.readline() == "ready\n"
     got = tmp_path / "got"
     with got.open("wb") as file:
-        reader = subprocess.Popen(["cat", str(network.mount.path / "tcp/10.0.2.2:7001")], stdout=file)
+        reader = subprocess.Popen(["cat", str(network.mount.path / "tcp" / family.peer.at(7001))], stdout=file)
     wait_until(lambda: got.stat().st_size > 1 << 20)
     network.run_peer(["ip", "link", "delete", "schemefs0"])
     wait_until(lambda: not (network.mount.path / "netcfg/ifaces/eth0").exists())
@@ -169,19 +172,20 @@ def test_linux_finds_that_our_address_is_taken(tap_network: TapNetwork) -> None:
     )
 
 
-def test_a_second_default_route_takes_over_when_the_gateway_is_dead(tap_network: TapNetwork) -> None:
+def test_a_second_default_route_takes_over_when_the_gateway_is_dead(tap_network: TapNetwork, family: Family) -> None:
     network = tap_network
-    network.run_peer(["ip", "address", "add", "10.0.2.3/24", "dev", "schemefs0"])
-    network.run_peer(["ip", "address", "add", "192.0.2.1/32", "dev", "lo"])
+    second = family.link.partition("/")[0].removesuffix("0") + "3"
+    network.run_peer(["ip", "address", "add", f"{second}/{family.link.rpartition('/')[2]}", "dev", "schemefs0"])
+    network.run_peer(["ip", "address", "add", f"{family.unrouted}/{family.bits}", "dev", "lo"])
     routes = network.mount.path / "netcfg/route"
-    (routes / "rm").write_text("default")
-    (routes / "add").write_text("default via 10.0.2.99\ndefault via 10.0.2.3 metric 10\n")
+    (routes / "rm").write_text(family.pick("default", "::/0"))
+    (routes / "add").write_text(f"default via {family.absent}\ndefault via {second} metric 10\n")
     said = subprocess.run(
-        ["cat", str(network.mount.path / "icmp/ping/192.0.2.1,count=2,timeout=5")],
+        ["cat", str(network.mount.path / f"icmp/ping/{family.unrouted},count=2,timeout=5")],
         capture_output=True, text=True, timeout=20, check=False,
     ).stdout  # fmt: skip
     assert "2 packets received" in said
-    assert "10.0.2.99 does not answer" in (routes / "get/192.0.2.1").read_text()
+    assert f"{family.absent} does not answer" in (routes / "get" / family.unrouted).read_text()
 
 
 def test_a_flood_of_arp_neither_fills_memory_nor_costs_a_neighbor(tap_network: TapNetwork) -> None:

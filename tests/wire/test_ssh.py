@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from schemefs.testing.network import TapNetwork
+from tests.support.families import FAMILIES, Family
 
 SSHD = shutil.which("sshd")
 pytestmark = [
@@ -26,7 +27,8 @@ def options(module_tap_network: TapNetwork, tmp_path_factory: pytest.TempPathFac
     keys = tmp_path_factory.mktemp("keys")
     for name in ("host", "user"):
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", keys / name], check=True, timeout=20)
-    (keys / "known").write_text(f"10.0.2.2 {(keys / 'host.pub').read_text()}")
+    known = ",".join(one.peer for one in FAMILIES)
+    (keys / "known").write_text(f"{known} {(keys / 'host.pub').read_text()}")
     server = (
         "mount -t tmpfs none /run && mkdir /run/sshd && "
         f"exec {SSHD} -D -e -f /dev/null -h {keys}/host -o AuthorizedKeysFile={keys}/user.pub "
@@ -42,12 +44,12 @@ def options(module_tap_network: TapNetwork, tmp_path_factory: pytest.TempPathFac
         sshd.terminate()
 
 
-def test_a_command_and_its_files(options: list[str], module_tap_network: TapNetwork) -> None:
+def test_a_command_and_its_files(options: list[str], module_tap_network: TapNetwork, family: Family) -> None:
     octets = os.urandom(1 << 20)
-    command = [*options, "root@10.0.2.2", "echo $SSH_CONNECTION >&2; cat"]
+    command = [*options, f"root@{family.peer}", "echo $SSH_CONNECTION >&2; cat"]
     environment = os.environ | {"SCHEME": str(module_tap_network.mount.path)}
     done = subprocess.run(command, input=octets, check=False, capture_output=True, timeout=60, env=environment)
     assert done.returncode == 0, done.stderr
     assert done.stdout == octets
     words = done.stderr.split()
-    assert (words[0], words[2:]) == (b"10.0.2.15", [b"10.0.2.2", b"22"])
+    assert (words[0], words[2:]) == (family.ours.encode(), [family.peer.encode(), b"22"])

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from schemefs.testing.network import TapNetwork
+from tests.support.families import Family
 
 pytestmark = pytest.mark.needs("fuse", "tap", "root")
 
@@ -47,7 +48,9 @@ SOME = "loss 0.02% delay 1ms jitter 500us reorder 0.05% detour 1ms duplicate 0.0
 
 @pytest.mark.full
 @pytest.mark.parametrize(("impairment", "size"), [(NONE, GIB), (SOME, GIB >> 3)], ids=["none", "some"])
-def test_a_gibibyte_each_way(module_tap_network: TapNetwork, gibibyte: Path, impairment: str, size: int) -> None:
+def test_a_gibibyte_each_way(
+    module_tap_network: TapNetwork, gibibyte: Path, impairment: str, size: int, family: Family
+) -> None:
     """The impairment hits segments of the size of the MSS, each direction with a seed of its own."""
     network = module_tap_network
     os.truncate(gibibyte, size)
@@ -56,11 +59,11 @@ def test_a_gibibyte_each_way(module_tap_network: TapNetwork, gibibyte: Path, imp
     )
     (network.mount.path / "netcfg/ifaces/eth0/impair").write_text(directions)
     source = serve(network, "source", 7005, str(gibibyte))
-    command = f"cat {network.mount.path}/tcp/{network.peer}:7005 | sha256sum"
+    command = f"cat {network.mount.path}/tcp/{family.peer.at(7005)} | sha256sum"
     got = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=600, check=True)
     assert got.stdout.split()[0] == digest(gibibyte)
     sink = serve(network, "sink", 7006)
-    command = f"cat {gibibyte} >{network.mount.path}/tcp/{network.peer}:7006"
+    command = f"cat {gibibyte} >{network.mount.path}/tcp/{family.peer.at(7006)}"
     subprocess.run(command, shell=True, timeout=600, check=True)
     assert line(sink) == [digest(gibibyte), str(size)]
     for server in (source, sink):
@@ -88,11 +91,11 @@ def line(server: subprocess.Popen[str]) -> list[str]:
     return server.stdout.readline().split()
 
 
-def test_receiving_100_mib(module_tap_network: TapNetwork, octets: Path) -> None:
+def test_receiving_100_mib(module_tap_network: TapNetwork, octets: Path, family: Family) -> None:
     network = module_tap_network
     serve(network, "source", 7001, str(octets))
     got = subprocess.run(
-        f"cat {network.mount.path}/tcp/{network.peer}:7001 | sha256sum",
+        f"cat {network.mount.path}/tcp/{family.peer.at(7001)} | sha256sum",
         shell=True,
         capture_output=True,
         text=True,
@@ -102,29 +105,31 @@ def test_receiving_100_mib(module_tap_network: TapNetwork, octets: Path) -> None
     assert got.stdout.split()[0] == digest(octets)
 
 
-def test_sending_100_mib(module_tap_network: TapNetwork, octets: Path) -> None:
+def test_sending_100_mib(module_tap_network: TapNetwork, octets: Path, family: Family) -> None:
     network = module_tap_network
     server = serve(network, "sink", 7002)
-    command = f"cat {octets} >{network.mount.path}/tcp/{network.peer}:7002"
+    command = f"cat {octets} >{network.mount.path}/tcp/{family.peer.at(7002)}"
     subprocess.run(command, shell=True, timeout=60, check=True)
     assert line(server) == [digest(octets), str(OCTETS)]
 
 
-def test_100_mib_into_an_echo_server_that_nobody_reads(module_tap_network: TapNetwork, octets: Path) -> None:
+def test_100_mib_into_an_echo_server_that_nobody_reads(
+    module_tap_network: TapNetwork, octets: Path, family: Family
+) -> None:
     """The access mode decides: what comes back is discarded, so the writer is never stuck, and the peer sees a FIN."""
     network = module_tap_network
     server = serve(network, "echo", 7003)
-    command = f"cat {octets} >{network.mount.path}/tcp/{network.peer}:7003"
+    command = f"cat {octets} >{network.mount.path}/tcp/{family.peer.at(7003)}"
     subprocess.run(command, shell=True, timeout=60, check=True)
     assert line(server) == [digest(octets), str(OCTETS)]
 
 
-def test_100_mib_through_an_echo_server_and_back(module_tap_network: TapNetwork, octets: Path) -> None:
+def test_100_mib_through_an_echo_server_and_back(module_tap_network: TapNetwork, octets: Path, family: Family) -> None:
     """Both directions of one descriptor at once, from two processes."""
     network = module_tap_network
     server = serve(network, "echo", 7004)
     script = f"""
-        exec 3<>{network.mount.path}/tcp/{network.peer}:7004
+        exec 3<>{network.mount.path}/tcp/{family.peer.at(7004)}
         head -c {OCTETS} <&3 | sha256sum &
         cat {octets} >&3
         wait
@@ -135,12 +140,14 @@ def test_100_mib_through_an_echo_server_and_back(module_tap_network: TapNetwork,
     assert line(server) == [digest(octets), str(OCTETS)]
 
 
-@pytest.mark.parametrize("offload", ["off", "on"])
-def test_both_ways_with_and_without_offload(octets: Path, offload: str) -> None:
+# With offload all other tests of this file run.
+@pytest.mark.parametrize("offload", ["off", pytest.param("on", marks=pytest.mark.full)])
+def test_both_ways_with_and_without_offload(octets: Path, offload: str, family: Family) -> None:
     with TapNetwork("--offload", offload, log_level="info") as network:
+        family.prepare(network)
         serve(network, "source", 7001, str(octets))
         got = subprocess.run(
-            f"head -c {OCTETS} {network.mount.path}/tcp/{network.peer}:7001 | sha256sum",
+            f"head -c {OCTETS} {network.mount.path}/tcp/{family.peer.at(7001)} | sha256sum",
             shell=True,
             capture_output=True,
             text=True,
@@ -149,6 +156,6 @@ def test_both_ways_with_and_without_offload(octets: Path, offload: str) -> None:
         )
         assert got.stdout.split()[0] == digest(octets)
         server = serve(network, "sink", 7002)
-        command = f"head -c 20M {octets} >{network.mount.path}/tcp/{network.peer}:7002"
+        command = f"head -c 20M {octets} >{network.mount.path}/tcp/{family.peer.at(7002)}"
         subprocess.run(command, shell=True, timeout=60, check=True)
         assert line(server)[1] == str(20 << 20)

@@ -20,7 +20,7 @@ MEBIBYTES = 100
 SINK_AND_SOURCE = """
 import hashlib, random, socket, ssl, sys
 context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER); context.load_cert_chain(sys.argv[1])
-listener = socket.create_server(("10.0.2.2", 4434)); print("ready", flush=True)
+listener = socket.create_server(("", 4434), family=socket.AF_INET6, dualstack_ipv6=True); print("ready", flush=True)
 tls = context.wrap_socket(listener.accept()[0], server_side=True)
 taken, given, block = hashlib.sha256(), hashlib.sha256(), random.Random(1).randbytes(1 << 20)
 if sys.argv[2] == "sink":
@@ -34,7 +34,7 @@ tls.unwrap()
 # Accepts connections and never sends.
 SILENT = """
 import socket, sys
-listener = socket.create_server(("10.0.2.2", 4435)); print("ready", flush=True)
+listener = socket.create_server(("", 4435), family=socket.AF_INET6, dualstack_ipv6=True); print("ready", flush=True)
 kept = []
 while True: kept.append(listener.accept()); print("accepted", flush=True)
 """
@@ -54,8 +54,8 @@ def authority(tmp_path_factory) -> Authority:
 
 
 @pytest.fixture
-def network(tap_network):
-    return named(tap_network)
+def network(tap_network, family):
+    return named(tap_network, family)
 
 
 @contextlib.contextmanager
@@ -70,29 +70,29 @@ def serving(network, options: str):
             server.kill()
 
 
-def s_client(network, authority, *options: str) -> subprocess.CompletedProcess[str]:
+def s_client(network, family, authority, *options: str) -> subprocess.CompletedProcess[str]:
     """Send a request from the peer; return the result, with the response in stdout."""
-    command = ["openssl", "s_client", "-connect", "10.0.2.15:8443", "-CAfile", str(authority.ca), "-quiet"]
-    command += ["-verify_ip", "10.0.2.15", "-verify_return_error", *options]
+    command = ["openssl", "s_client", "-connect", family.ours.at(8443), "-CAfile", str(authority.ca), "-quiet"]
+    command += ["-verify_ip", family.ours, "-verify_return_error", *options]
     return network.run_peer(command, input="GET / HTTP/1.0\n", check=False)
 
 
-def test_openssl_as_a_client_verifies_the_certificate(network, authority):
+def test_openssl_as_a_client_verifies_the_certificate(network, authority, family):
     with serving(network, f"cert={quoted(authority.folder / 'good.pem')},alpn=h2+http%2F1.1"):
-        done = s_client(network, authority, "-alpn", "http/1.1", "-tls1_3")
+        done = s_client(network, family, authority, "-alpn", "http/1.1", "-tls1_3")
         assert done.stdout == "http/1.1\n\nGET / HTTP/1.0\n", done.stderr
-        assert s_client(network, authority, "-tls1_2").stdout.endswith("GET / HTTP/1.0\n")
-        old = s_client(network, authority, "-tls1_1", "-cipher", "ALL:@SECLEVEL=0")
+        assert s_client(network, family, authority, "-tls1_2").stdout.endswith("GET / HTTP/1.0\n")
+        old = s_client(network, family, authority, "-tls1_1", "-cipher", "ALL:@SECLEVEL=0")
         assert old.returncode
         assert "alert" in old.stderr
 
 
-def test_a_server_with_ca_requires_a_client_certificate(network, authority):
+def test_a_server_with_ca_requires_a_client_certificate(network, authority, family):
     good, client = authority.folder / "good.pem", authority.folder / "client.pem"
     with serving(network, f"cert={quoted(good)},ca={quoted(authority.ca)}"):
-        known = s_client(network, authority, "-cert", str(client), "-key", str(client))
+        known = s_client(network, family, authority, "-cert", str(client), "-key", str(client))
         assert "CN=client" in known.stdout
-        assert "GET /" not in s_client(network, authority).stdout
+        assert "GET /" not in s_client(network, family, authority).stdout
 
 
 def test_a_client_sends_its_certificate_on_request(network, authority):
@@ -116,9 +116,9 @@ def test_alpn_is_agreed_on_with_openssl(network, authority):
     assert "alpn=h2\n" in asked.stdout, asked.stderr
 
 
-def test_many_clients_are_served_at_once(network, authority):
+def test_many_clients_are_served_at_once(network, authority, family):
     with serving(network, f"cert={quoted(authority.folder / 'good.pem')}"):
-        fetch = f"curl -sS --http0.9 --noproxy '*' --cacert {authority.ca} https://10.0.2.15:8443/$i"
+        fetch = f"curl -gsS --http0.9 --noproxy '*' --cacert {authority.ca} https://{family.ours.at(8443)}/$i"
         done = network.run_peer(["bash", "-c", f"for i in $(seq 30); do {fetch} & done; wait"], timeout=60)
         got = sorted(int(line.split()[1][1:]) for line in done.stdout.splitlines() if line.startswith("GET"))
         assert got == list(range(1, 31)), done.stderr

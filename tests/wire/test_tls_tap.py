@@ -20,7 +20,7 @@ import os, ssl, sys
 sys.path.insert(0, "")
 import socket
 context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER); context.load_cert_chain(sys.argv[1])
-listener = socket.create_server(("10.0.2.2", 4433)); print("ready", flush=True)
+listener = socket.create_server(("", 4433), family=socket.AF_INET6, dualstack_ipv6=True); print("ready", flush=True)
 while True:
     raw, _ = listener.accept()
     tls = context.wrap_socket(raw, server_side=True)
@@ -33,7 +33,7 @@ while True:
 ECHO = """
 import hashlib, socket, ssl, sys
 context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER); context.load_cert_chain(sys.argv[1])
-listener = socket.create_server(("10.0.2.2", 4434)); print("ready", flush=True)
+listener = socket.create_server(("", 4434), family=socket.AF_INET6, dualstack_ipv6=True); print("ready", flush=True)
 tls = context.wrap_socket(listener.accept()[0], server_side=True)
 digest = hashlib.sha256()
 while data := tls.recv(1 << 16):
@@ -49,8 +49,8 @@ def authority(tmp_path_factory) -> Authority:
 
 
 @pytest.fixture
-def network(tap_network):
-    return named(tap_network)
+def network(tap_network, family):
+    return named(tap_network, family)
 
 
 def test_a_page_over_https_from_a_shell(network, authority):
@@ -128,7 +128,7 @@ done
 
 
 @pytest.mark.parametrize(("program", "slash"), [(SERVER, "/"), (LOOP, "%2F")])
-def test_a_shell_serves_curl_over_https(network, authority, program, slash):
+def test_a_shell_serves_curl_over_https(network, authority, program, slash, family):
     certificate = str(authority.folder / "good.pem").replace("/", slash)
     with subprocess.Popen(
         ["bash", "-c", program, "bash", certificate], cwd=network.mount.path, stdout=subprocess.PIPE, text=True
@@ -136,7 +136,7 @@ def test_a_shell_serves_curl_over_https(network, authority, program, slash):
         try:
             assert server.stdout.readline() == "ready\n"
             got = network.run_peer(
-                ["curl", "-sS", "--noproxy", "*", "--cacert", str(authority.ca), "https://10.0.2.15:8443/"]
+                ["curl", "-gsS", "--noproxy", "*", "--cacert", str(authority.ca), f"https://{family.ours.at(8443)}/"]
             )
             assert got.stdout.startswith("hello")
         finally:
