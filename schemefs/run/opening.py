@@ -188,10 +188,23 @@ def _connect_datagrams(
     session: Session, call: Call, found: Socket, description: Description, address: Address
 ) -> Result:
     with found.lock:
+        if found.state in (State.ANNOUNCED, State.CONNECTED) and _change_peer(session, found, address):
+            return 0
         if found.state is not State.NEW:
             renew(session, call, found, description)
         _begin(session, found, address)
     return 0
+
+
+def _change_peer(session: Session, found: Socket, address: Address) -> bool:
+    """Give a udp socket another peer; datagrams that wait stay. False: not from the address that it has."""
+    with session.tree.ctl("udp", found.number) as ctl:
+        try:
+            os.write(ctl, f"peer {session.name_servers.redirect(address)}".encode())
+        except OSError:
+            return False
+    found.state, found.remote, found.reported_error = State.CONNECTED, address, 0
+    return True
 
 
 def renew(session: Session, call: Call, found: Socket, description: Description) -> None:

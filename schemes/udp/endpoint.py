@@ -22,6 +22,7 @@ from schemefs.errors import SchemeError
 from schemefs.net.addresses import host_port_text, is_multicast
 from schemefs.net.checksum import pseudo_header_sum
 from schemefs.net.network_layer import LARGEST_PAYLOAD, UDP, DeliveryError, not_local, payload_too_long
+from schemefs.net.ports import PORT_ZERO
 from schemefs.scheme import Event
 from schemes.udp import groups, wire
 from schemes.udp.udp import Udp, key_of
@@ -113,6 +114,25 @@ class Endpoint(DatagramEngine[UserDatagram]):
     def bind(self) -> None:
         """Receive from any sender."""
         self._udp.bind(self._address, self._port, self)
+
+    def set_peer(self, text: str) -> None:
+        """Receive from this peer only from now on, as connect(2) of a bound socket: what waits stays, without its line.
+
+        ValueError: malformed; EADDRINUSE: another endpoint has the same addresses and ports. Then nothing has changed.
+        """
+        remote, port = self._resolve(text)
+        if not port:
+            raise SchemeError(errno.EINVAL, PORT_ZERO)
+        bound = self._claim.address if self._claim is not None else self._address
+        path = self._udp.network.path(remote, bound if any(bound) else b"")
+        key, address, taken = key_of(remote, port, path.source, self._port), self._address, self._key
+        if key != taken and not self._udp.connect(key, self):
+            raise SchemeError(errno.EADDRINUSE, f"a conversation to {text} from this port exists already")
+        if taken and key != taken:
+            self._udp.disconnect(taken, self)
+        self._udp.unbind(address, self._port, self)
+        self.modes = Modes(bytes=False, headers=False, hop_limit=self.modes.hop_limit)
+        self.connect(path, port)
 
     # What arrives
 

@@ -6,7 +6,7 @@ import errno
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar, Final
 
-from schemefs.conversation import ConversationProtocol, ConversationScheme, Option, Use, no_value, use_of
+from schemefs.conversation import ConversationProtocol, ConversationScheme, Option, Use, Verb, no_value, use_of
 from schemefs.errors import SchemeError
 from schemefs.net.addresses import ANY, AddressPath, parse_host_port, parse_number
 from schemefs.net.network_layer import NetworkLayer, own_address
@@ -35,6 +35,21 @@ OPTIONS: Final[Mapping[str, Option]] = {
 }
 
 
+def _set_peer(side: object, text: str, now: float) -> None:
+    del now
+    set_peer = getattr(side, "set_peer", None)
+    if set_peer is None:
+        message = "a listener has no peer; only a conversation with one port can have one"
+        raise ValueError(message)
+    set_peer(text)
+
+
+VERBS = {
+    **groups.VERBS,
+    "peer": Verb("HOST:PORT", "receive from this peer only from now on; what waits stays", _set_peer),
+}
+
+
 class UdpProtocol(ConversationProtocol):
     """Makes endpoints and listeners for addresses."""
 
@@ -42,7 +57,7 @@ class UdpProtocol(ConversationProtocol):
     frames = "udp"
     datagrams = True
     options = OPTIONS
-    verbs = groups.VERBS
+    verbs = VERBS
 
     def __init__(self, context: SchemeContext, udp: Udp) -> None:
         self._context = context

@@ -431,7 +431,11 @@ def a_bound_socket_connects():
     one, two = datagrams()
     with one, two:
         before = one.getsockname()
-        one.connect(two.getsockname())
+        two.sendto(b"early", before)
+        octets, peer = one.recvfrom(10, socket.MSG_PEEK)
+        print(octets, peer == two.getsockname())
+        one.connect(peer)
+        print(select.select([one], [], [], 5)[0] == [one], os.read(one.fileno(), 10))
         two.sendto(b"x", before)
         print(one.getsockname() == before, one.recv(10))
         os.write(one.fileno(), b"by write")

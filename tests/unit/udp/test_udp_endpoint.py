@@ -347,3 +347,22 @@ def test_an_empty_datagram_does_not_end_a_reader_of_octets() -> None:
     assert plain.fevent(Event.IN) == Event.IN
     assert read(plain) == b""
     assert read(plain) is None
+
+
+def test_a_bound_conversation_gets_a_peer_and_keeps_what_waits() -> None:
+    host = UdpHost()
+    handle = host.open(":5000,headers")
+    ctl = host.open("0/ctl")
+    host.hears(b"early", 5000)
+    for line in (b"peer 10.0.2.2:0", b"peer 10.0.2.2", b"peer"):
+        fails(errno.EINVAL, write, ctl, line)
+    write(ctl, b"peer 10.0.2.2:53")
+    host.hears(b"late", 5000)
+    host.hears(b"of another port", 5000, sender_port=54)
+    assert [read(handle) for _ in range(3)] == [b"early", b"late", None]
+    write(handle, b"answer")
+    assert host.sent()[-1] == ("10.0.2.2", 5000, 53, b"answer")
+    write(ctl, b"peer 10.0.2.2:54")
+    host.hears(b"of the new peer", 5000, sender_port=54)
+    host.hears(b"of the former peer", 5000)
+    assert [read(handle) for _ in range(2)] == [b"of the new peer", None]

@@ -83,5 +83,5 @@ def test_only_an_announced_conversation_joins_groups() -> None:
     fails(errno.EINVAL, write, ctl, b"join 224.0.0.251")
     assert "announce" in host.text("0/err")
     fails(errno.EINVAL, write, ctl, b"dance")
-    assert "close, owner PID [NAME], join GROUP, leave GROUP, read_timeout" in host.text("0/err")
+    assert "close, owner PID [NAME], join GROUP, leave GROUP, peer HOST:PORT, read_timeout" in host.text("0/err")
     assert re.search(r"^  join GROUP +join a multicast group$", host.text("README"), re.MULTILINE)
