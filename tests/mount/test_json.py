@@ -132,6 +132,7 @@ def test_doctor(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[s
     assert is_failure == any(one["state"] == "FAIL" for one in found)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("command", re.findall(r"^    (schemefs .*)$", json_page.PAGE.read_text(), re.MULTILINE))
 def test_the_commands_of_the_page_run(tree: Path, command: str) -> None:
     command = command.replace("10.0.2.2", "127.0.0.1").replace("-c 3", "-c 1").replace("jq -e", "jq")
