@@ -14,6 +14,7 @@ JOBS = os.cpu_count() or 1
 # What is compiled: typed, run for each segment, and subclassed by no plugin and no test. The rest calls it as before.
 CORE = (
     "schemefs/call_soon.py",
+    "schemefs/held_octets.py",
     "schemefs/timers.py",
     "schemefs/net/buffer.py",
     "schemefs/net/checksum.py",
@@ -41,6 +42,10 @@ CORE = (
     "schemes/ip/v6/wire.py",
     "schemes/tcp/*.py",
     "schemes/tcp/congestion/*.py",
+    "schemes/udp/groups.py",
+    "schemes/udp/socket.py",
+    "schemes/udp/udp.py",
+    "schemes/udp/wire.py",
     "drivers/virtio/faulty_queue.py",
     "drivers/virtio/header.py",
     "drivers/virtio/queue.py",

@@ -24,6 +24,7 @@ from tests.support.families import FAMILIES, Family, of_test
 
 # The same examples at every run, so that a change makes it fail and not chance; --full looks for new ones.
 hypothesis.settings.register_profile("quick", deadline=None, max_examples=60, derandomize=True, database=None)
+hypothesis.settings.register_profile("again", parent=hypothesis.settings.get_profile("quick"), max_examples=20)
 hypothesis.settings.register_profile("full", deadline=None, max_examples=2000)
 
 LACKS = "this machine: "
@@ -37,7 +38,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    hypothesis.settings.load_profile("full" if config.getoption("--full") else "quick")
+    again = "again" if config.getoption("--compiled") else "quick"
+    hypothesis.settings.load_profile("full" if config.getoption("--full") else again)
     wanted = COMPILED if config.getoption("--compiled") else PLAIN
     if variant() != wanted:
         raise pytest.UsageError(f"the core should be {wanted}, but {timers.__file__} was imported")
