@@ -142,7 +142,7 @@ def test_every_address_of_ipv6_can_be_chosen(command: Command) -> None:
     assert '"10.0.2.15/24",\n    "2001:db8::9/64",\n    "fd00:1::9/48",\n' in shown
     assert 'host_address6 = "2001:db8::3/64"' in shown
     (netcfg / "ifaces/add").write_text("tap lab1 host_address6 fd00:77::2/64 address fd00:77::1/64\n")
-    assert "tap lab1 host_address6 fd00:77::2/64" in (netcfg / "ifaces/list").read_text()
+    assert "tap lab1 host_address none host_address6 fd00:77::2/64 " in (netcfg / "ifaces/list").read_text()
     for address in ("2001:db8::9", "fd00:77::1", "10.0.2.15"):
         assert command.namespace.run(["ping", "-c", "1", "-W", "5", address])
 
@@ -163,7 +163,7 @@ def test_a_subnet_of_ipv6_that_is_in_use_moves_both_families(command: Command) -
     assert "because fd00:10:0:2::/63 on vpn is in use here" in done.stdout
 
 
-@pytest.mark.parametrize("setting", ["all", "default"])
+@pytest.mark.parametrize("setting", ["all", pytest.param("default", marks=pytest.mark.full)])
 def test_a_host_without_ipv6_has_a_mount_without_it(command: Command, setting: str) -> None:
     command.namespace.run(["sysctl", "-qw", f"net.ipv6.conf.{setting}.disable_ipv6=1"])
     command.fails(".*IPv6 is disabled on this machine.*", "--address", "fd00:1::15/64")

@@ -49,7 +49,9 @@ def before(host: Host) -> Iterator[None]:
 
 @pytest.mark.usefixtures("before")
 def test_the_world_by_both_families(host: Host) -> None:
-    with host.mount() as mount:
+    web = host.namespace.start([sys.executable, "-c", SERVER], stdout=subprocess.PIPE)
+    assert web.stdout.readline() == "ready\n"
+    with host.mount(*TAP, "--uplink", "--resolver", "2001:db8:9::2") as mount:
         assert "masquerade" in host.namespace.run(["nft", "list", "table", "ip6", "schemefs_schemefs0"]).stdout
         assert shell(mount, "cat dns/six.example,type=aaaa") == "2001:db8:9::2\n"
         assert "3 packets received" in shell(mount, "cat icmp/ping/six.example,count=3,interval=0.05")
@@ -65,18 +67,20 @@ def test_the_world_by_both_families(host: Host) -> None:
         assert " src fd00:10:0:2::2 " in route
         for server in ("10.0.2.3", "fd00:10:0:2::3"):  # the relay has a place in each family
             assert shell(mount, f"echo {server} >netcfg/resolv/nameserver; cat dns/www.example") == "192.0.2.2\n"
-
-
-@pytest.mark.usefixtures("before")
-def test_the_link_local_address_of_the_host(host: Host) -> None:
-    web = host.namespace.start(
-        [sys.executable, "-c", SERVER], stdout=subprocess.PIPE
-    )  # one answer, on all addresses of the host
-    assert web.stdout.readline() == "ready\n"
-    with host.mount(*TAP) as mount:
-        assert "no route to 2001:db8:9::2" in shell(mount, "cat icmp/ping/2001:db8:9::2 2>&1 || cat icmp/err")
+        assert "x" * 250 in shell(mount, "cat dns/long.example,type=txt"), "by TCP over IPv6"
         assert shell(mount, "exec 3<>'tcp/[fe80::1%eth0]:8081'; cat <&3").startswith("hello fe80::")
-    web.wait(10)
+        _nothing_unasked_arrives(host, mount)
+
+
+def _nothing_unasked_arrives(host: Host, mount: SchemeMount) -> None:
+    host.world.run(["ip", "-6", "route", "add", "fd00:10:0:2::/64", "via", "2001:db8:9::1"])
+    try:
+        assert host.world.run(["ping", "-c1", "-W1", "fd00:10:0:2::15"], check=False).returncode
+    finally:
+        host.world.run(["ip", "-6", "route", "del", "fd00:10:0:2::/64"])
+    with pytest.raises(OSError) as refused:
+        (mount.path / "tcp/[2001:db8:9::2]:9").open("rb")
+    assert refused.value.errno == errno.ECONNREFUSED, "an answer, although it is a RST"
 
 
 SERVER = """
@@ -89,27 +93,7 @@ peer.sendall(f"hello {address[0]}".encode())
 
 
 @pytest.mark.usefixtures("before")
-def test_a_name_server_of_ipv6_alone(host: Host) -> None:
-    with host.mount(*TAP, "--uplink", "--resolver", "2001:db8:9::2", "--nameserver", "fd00:10:0:2::3") as mount:
-        assert shell(mount, "cat dns/www.example") == "192.0.2.2\n"
-        assert "x" * 250 in shell(mount, "cat dns/long.example,type=txt"), "by TCP"
-
-
-@pytest.mark.usefixtures("before")
-def test_nothing_unasked_of_the_world_reaches_the_stack(host: Host) -> None:
-    with host.mount() as mount:
-        host.world.run(["ip", "-6", "route", "add", "fd00:10:0:2::/64", "via", "2001:db8:9::1"])
-        try:
-            assert host.world.run(["ping", "-c1", "-W1", "fd00:10:0:2::15"], check=False).returncode
-        finally:
-            host.world.run(["ip", "-6", "route", "del", "fd00:10:0:2::/64"])
-        with pytest.raises(OSError) as refused:
-            (mount.path / "tcp/[2001:db8:9::2]:9").open("rb")
-        assert refused.value.errno == errno.ECONNREFUSED, "an answer, although it is a RST"
-
-
-@pytest.mark.usefixtures("before")
-@pytest.mark.parametrize("next_step", ["the next start", "umount --force"])
+@pytest.mark.parametrize("next_step", ["the next start", pytest.param("umount --force", marks=pytest.mark.full)])
 def test_what_a_killed_daemon_leaves_is_put_back(host: Host, next_step: str) -> None:
     found = host.settings6()
     mount = host.mount()
@@ -117,7 +101,8 @@ def test_what_a_killed_daemon_leaves_is_put_back(host: Host, next_step: str) -> 
     assert "all/forwarding:1" in host.settings6()
     if next_step == "the next start":
         mount.close(check=False)
-        host.mount(*TAP).close()
+        with host.mount(*TAP) as without:
+            assert "no route to 2001:db8:9::2" in shell(without, "cat icmp/ping/2001:db8:9::2 2>&1 || cat icmp/err")
     else:
         command = [*host.namespace.prefix, sys.executable, "-m", "schemefs", "umount", "--force", str(mount.path)]
         subprocess.run(command, capture_output=True, timeout=30, check=True)
@@ -125,6 +110,7 @@ def test_what_a_killed_daemon_leaves_is_put_back(host: Host, next_step: str) -> 
     assert host.settings6() == found
 
 
+@pytest.mark.full
 @pytest.mark.usefixtures("before")
 def test_the_last_of_two_puts_the_settings_back(host: Host) -> None:
     host.namespace.run(["sysctl", "-qw", "net.ipv6.conf.up0.forwarding=1"])
