@@ -213,6 +213,8 @@ def test_timers_are_counted():
         "pending=0",
         "failed=0",
         "latest_lateness=0.000125",
+        "late=0",
+        "late_owners=",
     ]
 
 
