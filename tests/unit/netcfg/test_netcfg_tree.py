@@ -197,6 +197,17 @@ def test_names():
     assert netcfg.cat("resolv/hosts") == "# ours\n10.0.2.7 peer www.peer\n"
 
 
+def test_late_timers_are_counted_with_their_owners():
+    netcfg = Netcfg()
+    for owner in ("tcp", "icmp", "tcp"):
+        netcfg.timers.timer(lambda _now: None, owner).set(1.0)
+    netcfg.timers.set_late(0.5)
+    netcfg.timers.on_deadline(1.4)
+    assert "fired=0" in netcfg.cat("stats/timers")
+    netcfg.timers.on_deadline(1.5)
+    assert netcfg.cat("stats/timers").endswith("latest_lateness=0.500000\nlate=3\nlate_owners=icmp, tcp\n")
+
+
 def test_timers_are_counted():
     netcfg = Netcfg()
     timers = [netcfg.timers.timer(lambda _now: None, "test") for _ in range(10_000)]
