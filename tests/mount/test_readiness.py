@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from schemefs.testing.mount import SchemeMount
+from tests.support.families import Family
 
 pytestmark = pytest.mark.needs("fuse")
 
@@ -50,17 +51,17 @@ def poll(descriptor: int, events: int, timeout: int = 0) -> int:
 class Connection:
     """Both ends of a TCP connection over lo."""
 
-    def __init__(self, tcp: Path, opened: Callable[..., int], port: int) -> None:
+    def __init__(self, tcp: Path, family: Family, opened: Callable[..., int], port: int) -> None:
         listener = opened(tcp / f":{port}")
-        self.client = opened(tcp / f"127.0.0.1:{port}")
+        self.client = opened(tcp / family.lo.at(port))
         number = os.read(listener, 100).split()[0].decode()
         self.server = opened(tcp / number / "data")
         self.close = opened.close  # type: ignore[attr-defined]
 
 
 @pytest.fixture
-def connection(tcp: Path, opened: Callable[..., int]) -> Connection:
-    return Connection(tcp, opened, 6001)
+def connection(tcp: Path, family: Family, opened: Callable[..., int]) -> Connection:
+    return Connection(tcp, family, opened, 6001)
 
 
 def would_block(call: Callable[..., object], *arguments: object) -> None:
@@ -73,9 +74,11 @@ def set_nonblock(descriptor: int, on: bool = True) -> None:
     fcntl.fcntl(descriptor, fcntl.F_SETFL, flags | os.O_NONBLOCK if on else flags & ~os.O_NONBLOCK)
 
 
-@pytest.mark.parametrize("path", ["udp/:6002", "udp/127.0.0.1:6003", "tcp/:6004", "icmp/echo/127.0.0.1"])
-def test_opened_nonblocking(module_scheme_mount: SchemeMount, opened: Callable[..., int], path: str) -> None:
-    would_block(os.read, opened(module_scheme_mount.path / path, os.O_RDWR | os.O_NONBLOCK), 100)
+@pytest.mark.parametrize("path", ["udp/:6002", "udp/{lo.host}:6003", "tcp/:6004", "icmp/echo/{lo}"])
+def test_opened_nonblocking(
+    module_scheme_mount: SchemeMount, family: Family, opened: Callable[..., int], path: str
+) -> None:
+    would_block(os.read, opened(module_scheme_mount.path / path.format(lo=family.lo), os.O_RDWR | os.O_NONBLOCK), 100)
 
 
 def test_one_shot_accept_is_eagain_at_open(tcp: Path, opened: Callable[..., int]) -> None:
@@ -135,27 +138,27 @@ def test_a_reset_is_an_error_once(connection: Connection) -> None:
         os.read(connection.client, 1)
 
 
-def test_a_listener_is_readable_when_one_waits(tcp: Path, opened: Callable[..., int]) -> None:
+def test_a_listener_is_readable_when_one_waits(tcp: Path, opened: Callable[..., int], family: Family) -> None:
     listener = opened(tcp / ":6006", os.O_RDWR | os.O_NONBLOCK)
     assert poll(listener, IN) == 0
-    opened(tcp / "127.0.0.1:6006")
+    opened(tcp / family.lo.at(6006))
     assert poll(listener, IN, PROMPT) == IN
     number, remote, local = os.read(listener, 100).decode().split()
     assert number.isdecimal()
-    assert remote.startswith("127.0.0.1:")
-    assert local == "127.0.0.1:6006"
+    assert remote.startswith(f"{family.lo.host}:")
+    assert local == family.lo.at(6006)
     assert poll(listener, IN) == 0
 
 
-def test_a_nonblocking_connect_says_when_it_is_done(tcp: Path, opened: Callable[..., int]) -> None:
+def test_a_nonblocking_connect_says_when_it_is_done(tcp: Path, opened: Callable[..., int], family: Family) -> None:
     opened(tcp / ":6007")
-    client = opened(tcp / "127.0.0.1:6007", os.O_RDWR | os.O_NONBLOCK)
+    client = opened(tcp / family.lo.at(6007), os.O_RDWR | os.O_NONBLOCK)
     assert poll(client, OUT, PROMPT) == OUT
     assert os.write(client, b"through") == 7
 
 
-def test_a_refused_nonblocking_connect_is_an_error_once(tcp: Path, opened: Callable[..., int]) -> None:
-    client = opened(tcp / "127.0.0.1:6008", os.O_RDWR | os.O_NONBLOCK)
+def test_a_refused_nonblocking_connect_is_an_error_once(tcp: Path, opened: Callable[..., int], family: Family) -> None:
+    client = opened(tcp / family.lo.at(6008), os.O_RDWR | os.O_NONBLOCK)
     assert poll(client, OUT, PROMPT) & ERR
     with pytest.raises(ConnectionRefusedError):
         os.write(client, b"x")
@@ -209,8 +212,8 @@ def test_epoll_wakes_a_sleeper_in_another_process(connection: Connection) -> Non
     os.close(told)
 
 
-def test_selectors_serve_many_at_once(tcp: Path, opened: Callable[..., int]) -> None:
-    connections = [Connection(tcp, opened, 6100 + n) for n in range(8)]
+def test_selectors_serve_many_at_once(tcp: Path, opened: Callable[..., int], family: Family) -> None:
+    connections = [Connection(tcp, family, opened, 6100 + n) for n in range(8)]
     with selectors.DefaultSelector() as selector:
         for n, connection in enumerate(connections):
             selector.register(connection.server, selectors.EVENT_READ, n)
@@ -228,9 +231,9 @@ def test_text_files_are_always_ready(module_scheme_mount: SchemeMount, opened: C
     assert poll(routes, IN | OUT) & IN == IN
 
 
-def test_datagrams(module_scheme_mount: SchemeMount, opened: Callable[..., int]) -> None:
+def test_datagrams(module_scheme_mount: SchemeMount, opened: Callable[..., int], family: Family) -> None:
     server = opened(module_scheme_mount.path / "udp/:6009")
-    client = opened(module_scheme_mount.path / "udp/127.0.0.1:6009")
+    client = opened(module_scheme_mount.path / f"udp/{family.lo.at(6009)}")
     assert poll(server, IN) == 0
     os.write(client, b"one")
     os.write(client, b"two")
@@ -242,9 +245,9 @@ def test_datagrams(module_scheme_mount: SchemeMount, opened: Callable[..., int])
 
 
 def test_an_unreachable_port_is_refused_at_the_next_call(
-    module_scheme_mount: SchemeMount, opened: Callable[..., int]
+    module_scheme_mount: SchemeMount, opened: Callable[..., int], family: Family
 ) -> None:
-    client = opened(module_scheme_mount.path / "udp/127.0.0.1:6010")
+    client = opened(module_scheme_mount.path / f"udp/{family.lo.at(6010)}")
     os.write(client, b"anyone?")
     assert poll(client, IN, PROMPT) & (IN | ERR)
     with pytest.raises(OSError, match="refused") as refused:
@@ -260,11 +263,11 @@ def test_no_seeking(connection: Connection) -> None:
 
 @pytest.mark.parametrize(("flags", "found"), [(0, b""), (os.O_DIRECT, b"octets")])
 def test_splice_and_sendfile_find_something_with_o_direct_alone(
-    tcp: Path, opened: Callable[..., int], flags: int, found: bytes
+    tcp: Path, opened: Callable[..., int], flags: int, found: bytes, family: Family
 ) -> None:
     # The kernel serves them from the page cache, up to st_size, which is 0; O_DIRECT has it ask.
     listener = opened(tcp / ":7131")
-    client = opened(tcp / "127.0.0.1:7131", os.O_RDWR | flags)
+    client = opened(tcp / family.lo.at(7131), os.O_RDWR | flags)
     server = opened(tcp / os.read(listener, 100).split()[0].decode() / "data")
     into, out = os.pipe()
     with open(into, "rb", buffering=0) as reader, open(out, "wb", buffering=0):

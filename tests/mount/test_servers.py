@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from schemefs.testing.mount import SchemeMount
+from tests.support.families import Family
 
 pytestmark = pytest.mark.needs("fuse")
 
@@ -33,31 +34,31 @@ def refused(path: Path, flags: int = os.O_RDWR) -> tuple[int | None, str]:
     return caught.value.errno, (path.parent / "err").read_text()
 
 
-def test_a_listener_is_readable_when_a_peer_waits_and_gives_a_line_octet_by_octet(tcp: Path) -> None:
+def test_a_listener_is_readable_when_a_peer_waits_and_gives_a_line_octet_by_octet(tcp: Path, family: Family) -> None:
     listener = opened(tcp / ":7101", os.O_RDONLY | os.O_NONBLOCK)
     poller = select.poll()
     poller.register(listener, select.POLLIN)
     assert poller.poll(0) == []
     with pytest.raises(BlockingIOError):
         os.read(listener, 100)
-    client = opened(tcp / "127.0.0.1:7101")
+    client = opened(tcp / family.lo.at(7101))
     assert poller.poll(5000) == [(listener, select.POLLIN)]
     line = b""
     while not line.endswith(b"\n"):
         line += os.read(listener, 1)
     number, remote, local = line.decode().split()
     assert (tcp / number / "remote").read_text().strip() == remote
-    assert local == "127.0.0.1:7101"
+    assert local == family.lo.at(7101)
     assert poller.poll(0) == []
     for descriptor in (client, listener):
         os.close(descriptor)
 
 
-def test_twenty_acceptors_get_a_connection_each(tcp: Path) -> None:
+def test_twenty_acceptors_get_a_connection_each(tcp: Path, family: Family) -> None:
     listener = opened(tcp / ":7102", os.O_RDONLY)
     with ThreadPoolExecutor(20) as pool:
         waiting = [pool.submit(opened, tcp / ":7102,accept") for _ in range(20)]
-        clients = [opened(tcp / "127.0.0.1:7102") for _ in range(20)]
+        clients = [opened(tcp / family.lo.at(7102)) for _ in range(20)]
         accepted = [each.result(10) for each in waiting]
     for index, client in enumerate(clients):
         os.write(client, b"%02d" % index)
@@ -66,14 +67,14 @@ def test_twenty_acceptors_get_a_connection_each(tcp: Path) -> None:
         os.close(descriptor)
 
 
-def test_acceptors_without_a_listener_listen_as_long_as_they_wait(tcp: Path) -> None:
+def test_acceptors_without_a_listener_listen_as_long_as_they_wait(tcp: Path, family: Family) -> None:
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(opened, tcp / ":7103,accept")
-        client = connected_when_it_listens(tcp / "127.0.0.1:7103")
+        client = connected_when_it_listens(tcp / family.lo.at(7103))
         accepted = waiting.result(10)
     os.write(client, b"hello")
     assert os.read(accepted, 10) == b"hello"
-    assert refused(tcp / "127.0.0.1:7103")[0] == errno.ECONNREFUSED
+    assert refused(tcp / family.lo.at(7103))[0] == errno.ECONNREFUSED
     os.close(client)
     os.close(accepted)
 
@@ -99,10 +100,10 @@ def test_accept_waits_as_long_as_it_says(tcp: Path) -> None:
     assert set(os.listdir(tcp)) <= before
 
 
-def test_the_options_of_accept_apply_to_its_connection(tcp: Path) -> None:
+def test_the_options_of_accept_apply_to_its_connection(tcp: Path, family: Family) -> None:
     # The options were the listener's alone; these had no effect.
     listener = opened(tcp / ":7196", os.O_RDONLY)
-    client = opened(tcp / "127.0.0.1:7196")
+    client = opened(tcp / family.lo.at(7196))
     accepted = opened(tcp / ":7196,accept,nodelay,ttl=9,read_timeout=0.1")
     settings = tcp.parent / os.getxattr(accepted, "user.conversation").decode() / "settings"
     assert [(settings / name).read_text() for name in ("nodelay", "hop_limit", "read_timeout")] == [
@@ -116,20 +117,20 @@ def test_the_options_of_accept_apply_to_its_connection(tcp: Path) -> None:
         os.close(descriptor)
 
 
-def test_beyond_the_backlog_no_peer_connects_until_one_is_accepted(tcp: Path) -> None:
+def test_beyond_the_backlog_no_peer_connects_until_one_is_accepted(tcp: Path, family: Family) -> None:
     listener = opened(tcp / ":7105,backlog=2", os.O_RDONLY)
-    clients = [opened(tcp / "127.0.0.1:7105,timeout=5") for _ in range(2)]
-    error, sentence = refused(tcp / "127.0.0.1:7105,timeout=0.2")
+    clients = [opened(tcp / f"{family.lo.at(7105)},timeout=5") for _ in range(2)]
+    error, sentence = refused(tcp / f"{family.lo.at(7105)},timeout=0.2")
     assert (error, sentence.startswith("no answer")) == (errno.ETIMEDOUT, True), sentence
     os.read(listener, 100)
-    clients.append(opened(tcp / "127.0.0.1:7105,timeout=5"))
+    clients.append(opened(tcp / f"{family.lo.at(7105)},timeout=5"))
     for descriptor in (*clients, listener):
         os.close(descriptor)
 
 
-def test_a_port_has_one_listener_and_is_free_at_once_when_it_ends(tcp: Path) -> None:
+def test_a_port_has_one_listener_and_is_free_at_once_when_it_ends(tcp: Path, family: Family) -> None:
     listener = opened(tcp / ":7106", os.O_RDONLY)
-    client = opened(tcp / "127.0.0.1:7106")
+    client = opened(tcp / family.lo.at(7106))
     number = os.read(listener, 100).split()[0].decode()
     accepted = opened(tcp / number / "data")
     error, sentence = refused(tcp / ":7106", os.O_RDONLY)
@@ -153,13 +154,13 @@ def test_announcing_one_address_beside_another(tcp: Path) -> None:
         os.close(opened(tcp / "127.0.0.2:7107"))
 
 
-def test_listen_gives_a_ctl_for_each_peer(tcp: Path) -> None:
+def test_listen_gives_a_ctl_for_each_peer(tcp: Path, family: Family) -> None:
     with open(tcp / "clone", "r+b", buffering=0) as ctl:
         number = ctl.read(20).decode().strip()
         ctl.write(b"announce :7108")
         with ThreadPoolExecutor(3) as pool:
             waiting = [pool.submit(open, tcp / number / "listen", "r+b", buffering=0) for _ in range(3)]
-            clients = [opened(tcp / "127.0.0.1:7108") for _ in range(3)]
+            clients = [opened(tcp / family.lo.at(7108)) for _ in range(3)]
             ctls = [each.result(10) for each in waiting]
         names = [each.read(20).decode().strip() for each in ctls]
         remotes = {(tcp / name / "remote").read_text().strip() for name in names}
@@ -168,9 +169,9 @@ def test_listen_gives_a_ctl_for_each_peer(tcp: Path) -> None:
             os.close(each) if isinstance(each, int) else each.close()
 
 
-def test_a_connection_that_is_not_opened_lasts_as_long_as_its_listener(tcp: Path) -> None:
+def test_a_connection_that_is_not_opened_lasts_as_long_as_its_listener(tcp: Path, family: Family) -> None:
     listener = opened(tcp / ":7109", os.O_RDONLY)
-    client = opened(tcp / "127.0.0.1:7109")
+    client = opened(tcp / family.lo.at(7109))
     os.write(client, b"early words")
     number = os.read(listener, 100).split()[0].decode()
     assert (tcp / number / "status").read_text().startswith("state=ESTABLISHED")
@@ -181,9 +182,9 @@ def test_a_connection_that_is_not_opened_lasts_as_long_as_its_listener(tcp: Path
 
 
 @pytest.mark.needs("root")
-def test_another_user_may_neither_take_a_low_port_nor_anothers_connection(tcp: Path) -> None:
+def test_another_user_may_neither_take_a_low_port_nor_anothers_connection(tcp: Path, family: Family) -> None:
     listener = opened(tcp / ":7110", os.O_RDONLY)
-    client = opened(tcp / "127.0.0.1:7110")
+    client = opened(tcp / family.lo.at(7110))
     number = os.read(listener, 100).split()[0].decode()
     for path, complaint in ((":80", "Permission denied"), (f"{number}/data", "Permission denied")):
         script = f"exec 3<>{tcp}/{path}"
@@ -220,12 +221,12 @@ def test_a_ctl_ends_the_listener_and_wakes_those_that_wait(verb: str, tcp: Path)
     assert [failure.errno in (errno.ENOTCONN, errno.ENOENT) for failure in failures] == [True]
 
 
-def test_a_reader_of_a_listener_that_was_ended_gets_end_of_file(tcp: Path) -> None:
+def test_a_reader_of_a_listener_that_was_ended_gets_end_of_file(tcp: Path, family: Family) -> None:
     listener = opened(tcp / ":7112", os.O_RDONLY)
     name = os.getxattr(listener, "user.conversation").decode()
     with ThreadPoolExecutor(1) as pool:
         reading = pool.submit(os.read, listener, 100)
         (tcp.parent / name / "ctl").write_text("close")
         assert reading.result(5) == b""
-    assert refused(tcp / "127.0.0.1:7112")[0] == errno.ECONNREFUSED
+    assert refused(tcp / family.lo.at(7112))[0] == errno.ECONNREFUSED
     os.close(listener)
