@@ -111,7 +111,7 @@ class Machine:
             while self.network.run_peer(["nc", "-z", "10.0.2.2", str(port)], check=False).returncode:
                 pass
 
-    def result(self, case: Case) -> str:
+    def result(self, case: Case, tries: int = 3) -> str:
         """Run both; return the end of the row."""
         path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
         environment = {**os.environ, "PATH": path, "SCHEME": str(self.network.mount.path), "LC_ALL": "C"}
@@ -123,6 +123,8 @@ class Machine:
             f"{ours.returncode}, model {theirs.returncode}"
         )  # fmt: skip
         output = "the same" if pair[0] == pair[1] else f"differs: {case.note}"
+        if output == "differs: " and tries > 1:  # a probe that a busy machine answers too late is shown as one
+            return self.result(case, tries - 1)
         if output == "differs: ":
             print(case, *pair, sep="\n", file=sys.stderr)
         return f" {status} | {output} |"
