@@ -13,25 +13,26 @@ from schemefs.errors import SchemeError
 
 if TYPE_CHECKING:
     from schemefs.net.network_layer import NetworkLayer
-    from schemefs.timers import Timers
     from schemes.tcp.control_block import ControlBlock
     from schemes.tcp.tcp import Tcp
 
 
 class LostSources:
-    """Sets `lost_source` of the connections of a Tcp. A change of addresses is looked at once, after it is complete."""
+    """Sets `lost_source` of the connections of a Tcp, at each change of addresses: before the next write is taken."""
 
-    def __init__(self, tcp: Tcp, network: NetworkLayer, timers: Timers) -> None:
+    def __init__(self, tcp: Tcp, network: NetworkLayer) -> None:
         self._tcp = tcp
         self._network = network
-        self._due = timers.timer(self._look, "tcp: local addresses")
+        self._has_lost = False
         network.on_change.append(self._changed)
 
     def _changed(self, key: str) -> None:
-        if key in ("ifaces", "route/list") or (key.startswith("ifaces/") and key.endswith(("/addr/list", "/state"))):
-            self._due.call_soon()
+        is_address = key == "ifaces" or (key.startswith("ifaces/") and key.endswith(("/addr/list", "/state")))
+        if is_address or (key == "route/list" and self._has_lost):
+            self._look()
 
-    def _look(self, now: float) -> None:
+    def _look(self) -> None:
+        self._has_lost = False
         doubtful: dict[bytes, bool] = {}  # whether a source may be lost; there are few, and many connections
         for tcb in tuple(self._tcp.connections.values()):
             source = tcb.path.source
@@ -39,7 +40,8 @@ class LostSources:
             if is_doubtful is None:
                 is_doubtful = doubtful[source] = self._may_be_lost(source)
             if is_doubtful or tcb.lost_source is not None:
-                _settle(tcb, now, is_doubtful=is_doubtful)
+                _settle(tcb, is_doubtful=is_doubtful)
+                self._has_lost |= tcb.lost_source is not None
 
     def _may_be_lost(self, source: bytes) -> bool:
         interfaces = self._network.interfaces.values()
@@ -48,7 +50,7 @@ class LostSources:
         )
 
 
-def _settle(tcb: ControlBlock, now: float, *, is_doubtful: bool) -> None:
+def _settle(tcb: ControlBlock, *, is_doubtful: bool) -> None:
     """Look whether *tcb* can send: it can also while its interface is down, if a route leads over another one."""
     before, tcb.lost_source = tcb.lost_source, None
     if is_doubtful:
@@ -58,5 +60,5 @@ def _settle(tcb: ControlBlock, now: float, *, is_doubtful: bool) -> None:
             tcb.lost_source = error.with_traceback(None)
     after = tcb.lost_source
     if (before and before.sentence) != (after and after.sentence):
-        tcb.log_event(now, after.sentence if after is not None else f"{tcb.local} can be sent from again")
+        tcb.log_event(None, after.sentence if after is not None else f"{tcb.local} can be sent from again")
         tcb.on_changed()

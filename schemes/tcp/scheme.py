@@ -163,7 +163,7 @@ class TcpScheme(ConversationScheme):
         self.tcp = Tcp(network, context.timers, context.random, context.held)
         self.tcp.statistics.samples.notice = context.drops
         self._remarks = Remarks(self.tcp)
-        self._lost_sources = LostSources(self.tcp, network, context.timers)
+        self._lost_sources = LostSources(self.tcp, network)
         super().__init__(context, TcpProtocol(context, self.tcp))
 
     def remark(self, fields: FrameFields, *, outgoing: bool) -> str:

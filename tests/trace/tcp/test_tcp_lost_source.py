@@ -20,7 +20,7 @@ class Losing:
     def __init__(self, family: int) -> None:
         self.pair = Pair(family=family)
         self.network = self.pair.left.network
-        LostSources(self.pair.left, self.network, self.pair.timers)
+        LostSources(self.pair.left, self.network)
         self.client, self.server = self.pair.established()
         self.events: list[str] = []
         self.client.record_to(lambda _now, text: self.events.append(text))
