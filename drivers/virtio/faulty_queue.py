@@ -45,13 +45,12 @@ class FaultyQueue(DeviceQueue):
         self._burst: list[tuple[int, int]] = []  # (head, length), while completions are reordered
 
     def push(self, head: int, length: int) -> None:
-        """Return a chain, as the first rule that is due for it says."""
-        for rule in self.rules:
-            if rule.kind in _EFFECTS and rule.is_due():
-                self._take_effect(rule, head)
-                self._push_wrongly(rule, head, length)
-                return
-        if any(rule.kind is Kind.REORDER for rule in self.rules):
+        """Return a chain, as the first rule that is due for it says. Another that is due is about the next chain."""
+        due = [rule for rule in self.rules if rule.kind in _EFFECTS and rule.is_due()]  # all of them count the chain
+        if due:
+            self._take_effect(due[0], head)
+            self._push_wrongly(due[0], head, length)
+        elif any(rule.kind is Kind.REORDER for rule in self.rules):
             self._burst.append((head, length))
         else:
             super().push(head, length)
@@ -71,17 +70,16 @@ class FaultyQueue(DeviceQueue):
         """Return whether to interrupt the driver, unless a rule loses the interrupt: then the next call asks again."""
         self._push_burst()
         interrupted_index = self._interrupted_index
-        due = super().needs_interrupt()
+        if not super().needs_interrupt():
+            return False
+        due = [rule for rule in self.rules if rule.kind is Kind.LOSE and rule.is_due()]  # as in `push`
         if due:
-            for rule in self.rules:
-                if rule.kind is Kind.LOSE and rule.is_due():
-                    self._interrupted_index = interrupted_index
-                    self.interrupts -= 1
-                    rule.effects += 1
-                    self._log.warning("fault on purpose: an interrupt is lost (%s)", rule)
-                    self._on_effect()
-                    return False
-        return due
+            self._interrupted_index = interrupted_index
+            self.interrupts -= 1
+            due[0].effects += 1
+            self._log.warning("fault on purpose: an interrupt is lost (%s)", due[0])
+            self._on_effect()
+        return not due
 
     def release(self, now: float) -> bool:
         """Push the withheld completions whose time has come. Return whether there were any."""

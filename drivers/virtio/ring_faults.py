@@ -115,7 +115,7 @@ class RingFaults:
         if self._has_effects:
             return -math.inf
         queues = [queue for queue in self._link.queues() if isinstance(queue, FaultyQueue)]
-        return min((one[0] for queue in queues for one in queue.withheld), default=self._filled_until)
+        return min(self._filled_until, *(one[0] for queue in queues for one in queue.withheld), math.inf)
 
     def look(self, now: float, *, everything: bool = False) -> None:
         """Release what is due, end the rules that have had their effect, and give plain queues back."""
@@ -133,8 +133,10 @@ class RingFaults:
                 self._look_at(number, queue, math.inf if everything else now, now)
 
     def reinstall(self) -> None:
-        """Put the rules on the device's new queues, after a reset."""
-        self._filled_until = math.inf
+        """Put the rules on the device's new queues, after a reset, which ends a fill."""
+        if self._filled_until != math.inf:
+            self._filled_until = math.inf
+            self._on_effect()
         for number in {rule.queue for rule in self._rules if rule.kind not in (Kind.FILL, Kind.STOP)}:
             self._install(number)
 
@@ -158,7 +160,8 @@ class RingFaults:
         rule.effects = 1
         self._link.log.warning("fault on purpose: no transmit descriptor is free (%s)", rule)
         self._link.transmitting.seize()
-        self._filled_until = now + rule.seconds
+        until = now + rule.seconds
+        self._filled_until = until if self._filled_until == math.inf else max(until, self._filled_until)
         self._on_deadline_moved()
 
     def _is_filling(self, rule: RingFault) -> bool:

@@ -233,3 +233,52 @@ def test_at_most_a_hundred_rules_are_in_force() -> None:
         switch_on(bench, "withhold completion tx 9")
     with pytest.raises(ValueError, match="100 rules are in force; 'clear' removes them"):
         bench.link.faults_on_purpose(1).switch_on("bad id tx 1".split(), 0.0)
+
+
+@pytest.mark.parametrize("withheld", ["withhold completion rx 1", "withhold completion rx 1 for 10s"])
+def test_a_withheld_completion_does_not_keep_the_ring_full(withheld) -> None:
+    bench = Bench()
+    switch_on(bench, withheld)
+    arrive(bench, 1)
+    switch_on(bench, "fill ring tx for 1s")
+    assert send(bench) == [False]
+    bench.until(1.0)
+    assert send(bench) == [True]
+
+
+def test_the_longer_of_two_fills_counts() -> None:
+    bench = Bench()
+    switch_on(bench, "fill ring tx for 2s")
+    switch_on(bench, "fill ring tx for 1s")
+    bench.until(1.5)
+    assert send(bench) == [False]
+    bench.until(2.0)
+    assert send(bench) == [True]
+
+
+def test_rules_of_one_queue_count_the_same_completions() -> None:
+    bench = Bench()
+    for number in (2, 2, 4):
+        switch_on(bench, f"withhold completion rx {number}")
+    arrive(bench, 1, 2, 3, 4, 5)
+    assert received(bench) == [1, 5]
+
+
+def test_rules_of_one_queue_count_the_same_interrupts() -> None:
+    bench = Bench()
+    for number in (1, 2):
+        switch_on(bench, f"lose interrupt rx {number}")
+    seen = []
+    for number in (1, 2, 3):
+        arrive(bench, number)
+        seen.append(len(received(bench)))
+    assert seen == [0, 0, 3]
+
+
+def test_a_reset_ends_a_fill() -> None:
+    bench = Bench()
+    switch_on(bench, "fill ring tx for 1s")
+    switch_on(bench, "reset device")
+    bench.until(0.1)
+    assert send(bench) == [True]
+    assert not [line for line in lines(bench) if not line.startswith("# ended")]
