@@ -35,6 +35,7 @@ from schemefs.errors import StartError, out_of_descriptors, printable, printable
 from schemefs.held_octets import parse_limit
 from schemefs.net.addresses import parse_unicast_mac
 from schemefs.net.host_address import parse_address, parse_interface
+from schemefs.tools.seconds import seconds
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 
@@ -312,7 +313,7 @@ def umount(directory: str, *, force: bool) -> None:
 @click.argument("descriptor", metavar="FD", type=click.IntRange(min=0))
 @click.option("--in", "readable", is_flag=True, help="Until a read would not block (the default).")
 @click.option("--out", "writable", is_flag=True, help="Until a write would not block.")
-@click.option("-t", "timeout", type=click.FloatRange(min=0), metavar="SECONDS", help="The time limit.  [default: none]")
+@click.option("-t", "timeout", type=seconds(), metavar="SECONDS", help="The time limit.  [default: none]")
 def wait(descriptor: int, *, readable: bool, writable: bool, timeout: float | None) -> None:
     """Wait until FD, an open file of the calling shell, is ready.
 
@@ -372,11 +373,24 @@ def main() -> NoReturn:
     except StartError as error:
         _fail(str(error))
     except OSError as error:
-        if out_of_descriptors(error) is None:
+        if out_of_descriptors(error) is not None:
+            _fail(f"{error.strerror}: the limit (ulimit -n) must be higher")
+        if not _is_of_output(error):
             raise
-        _fail(f"{error.strerror}: the limit (ulimit -n) must be higher")
+        _fail(f"standard output: {error.strerror}")
     except (click.Abort, KeyboardInterrupt):
         sys.exit(130)
+
+
+def _is_of_output(error: OSError) -> bool:
+    """Return whether *error* is of standard output. The rest of it is discarded: Python flushes it again at its end."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    if trace is None or trace.tb_frame.f_code is not click.echo.__code__:
+        return False
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return True
 
 
 def _fail(sentence: str, status: int = 1) -> NoReturn:

@@ -1,6 +1,6 @@
 """`schemefs get URL`: fetches a page over the mounted files, with the exit statuses of curl(1).
 
-0 fetched   1 HTTP/0.9, or no HTTP   3 not a URL   6 unknown host   7 no connection   8 malformed head
+0 fetched   1 HTTP/0.9, or no HTTP, also of the URL   3 not a URL   6 unknown host   7 no connection   8 malformed head
 18 body incomplete   22 status of 400 or more   23 can't write   28 time-out   33 other range than requested   35 no TLS
 47 too many redirections   52 no answer   56 receiving failed   60 bad certificate   77 no CA file
 
@@ -29,14 +29,21 @@ from schemefs.command.completion import files
 from schemefs.tools.address_family import addresses, family_options
 from schemefs.tools.exit_status import OUTPUT, discard_output, fail, fail_with, show
 from schemefs.tools.find_mount import failure, mount_option
-from schemefs.tools.http import HttpError, HttpExchange, Url, merged, parse_url, redirected
+from schemefs.tools.http import HttpError, HttpExchange, NotHttpError, Url, merged, parse_url, redirected
 from schemefs.tools.model_options import Model, ModelTool, options_of
 from schemefs.tools.partial_file import PartialFile
+from schemefs.tools.seconds import seconds
 
 REDIRECTIONS: Final = 10
 STDOUT: Final = "-"
 _FIELD_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)  # RFC 9110 §5.6.2
-_REFUSED_CERTIFICATE: Final = "its certificate was refused"  # in the sentence of tls
+_TLS_STATUSES: Final = {  # what the sentence of tls has -> status
+    "its certificate was refused": 60,
+    "has no usable certificates": 77,
+    "the system's certificates can't be read": 77,
+    "TLS failed: ": 35,
+    "during the TLS handshake": 35,
+}
 _REDIRECTED: Final = (301, 302, 303, 307, 308)
 _STATUSES: Final = {
     errno.ENOENT: 6,
@@ -86,13 +93,16 @@ _CURL: Final = Model(
 @click.option(
     "-H", "--header", "headers", multiple=True, metavar="NAME:VALUE", help="Send this field; NAME: alone: no such."
 )
-@click.option("-m", "--max-time", type=click.FloatRange(min=0), default=0.0, help="Seconds for all of it; 0: no limit.")
+@click.option(
+    "-m", "--max-time", type=seconds(), metavar="SECONDS", default=0.0, help="The time for all of it; 0: no limit."
+)
 @click.option(
     "--timeout",
-    type=click.FloatRange(min=0),
+    type=seconds(),
+    metavar="SECONDS",
     default=30.0,
     show_default=True,
-    help="Seconds without data; 0: no limit.",
+    help="The time without data; 0: no limit.",
 )
 @click.option(
     "--cacert",
@@ -160,12 +170,12 @@ def command(
         _save(exchange, url, output, have if is_rest else 0)
 
 
-def _end_after(seconds: float, url: str) -> None:
+def _end_after(limit: float, url: str) -> None:
     def end(_signal: int, _frame: FrameType | None) -> None:
-        fail(28, f"{url}: it takes more than {seconds:g} s")
+        fail(28, f"{url}: it takes more than {limit:g} s")
 
     signal.signal(signal.SIGALRM, end)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    signal.setitimer(signal.ITIMER_REAL, limit)
 
 
 def _field(text: str) -> tuple[str, str]:
@@ -190,8 +200,12 @@ def _last_name(url: str) -> str:
     try:
         name = os.path.basename(parse_url(url).target.partition("?")[0])
     except ValueError as error:
-        fail(3, str(error))
+        fail(_status(error), str(error))
     return name or fail(23, f"{url} has no name of a file at its end; give -o FILE")
+
+
+def _status(error: ValueError) -> int:
+    return 1 if isinstance(error, NotHttpError) else 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,7 +230,7 @@ class _Request:
                 with exchange:
                     url = redirected(url, location)
         except ValueError as error:
-            fail(3, str(error))
+            fail(_status(error), str(error))
         return fail(47, f"{text} is redirected more than {REDIRECTIONS} times")
 
     def _exchange(self, url: Url) -> HttpExchange:
@@ -232,8 +246,8 @@ class _Request:
             fail(28, f"{url.text}: no answer within the time-out")
         except OSError as error:
             why = str(failure(self.tree, url.path_to(address), error))
-            status = 60 if _REFUSED_CERTIFICATE in why else 35 if url.scheme == "https" else 7
-            fail(_STATUSES.get(error.errno or 0, status), why)
+            statuses = (status for words, status in _TLS_STATUSES.items() if url.scheme == "https" and words in why)
+            fail(next(statuses, _STATUSES.get(error.errno or 0, 7)), why)
         except HttpError as error:
             fail(error.status, f"{url.text}: {error.sentence}")
 

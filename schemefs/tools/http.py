@@ -57,15 +57,28 @@ class Url:
         return f"{SCHEMES[self.scheme]}/{f'[{host}]' if ':' in host else host}:{self.port}"
 
 
+class NotHttpError(ValueError):
+    """The URL is of another protocol."""
+
+
 def parse_url(text: str) -> Url:
     """Parse http://HOST[:PORT]/…; the scheme may be left out. ValueError: it is not an http or https URL."""
-    parts = urlsplit(text if "://" in text else f"http://{text}")
-    if parts.scheme not in PORTS or not parts.hostname or "@" in parts.netloc:
-        message = f"{text!r} is not an http:// or https:// URL with a host"
+    message = f"{text!r} is not an http:// or https:// URL with a host"
+    try:
+        parts = urlsplit(text if "://" in text else f"http://{text}")
+    except ValueError:  # Invalid IPv6 URL
+        raise ValueError(message) from None
+    if parts.scheme and parts.scheme not in PORTS:
+        raise NotHttpError(message)
+    if not parts.scheme or not parts.hostname or "@" in parts.netloc:
         raise ValueError(message)
     host = parse_host(parts.hostname)
     target = quote(parts.path or "/", safe=_VISIBLE) + (f"?{quote(parts.query, safe=_VISIBLE)}" if parts.query else "")
-    port = parts.port  # outside 0..65535: ValueError
+    try:
+        port = parts.port
+    except ValueError:  # its sentence is about integers of Python
+        message = f"{text!r} has a port that is not a number from 0 to 65535"
+        raise ValueError(message) from None
     return Url(parts.scheme, host, PORTS[parts.scheme] if port is None else port, target)
 
 

@@ -20,11 +20,12 @@ from typing import Final
 import click
 
 from schemefs.errors import StartError
-from schemefs.net.addresses import packed, parse_number, parse_seconds
+from schemefs.net.addresses import packed, parse_number
 from schemefs.tools.address_family import addresses, family_options
 from schemefs.tools.exit_status import fail, fail_with, show
 from schemefs.tools.find_mount import conversation_of, failure, mount_option
 from schemefs.tools.model_options import Model, ModelTool, options_of
+from schemefs.tools.seconds import seconds
 from schemefs.tools.stdio_relay import CHUNK, DATAGRAM, Ends, StdioRelay
 
 EXAMPLES = """
@@ -53,6 +54,12 @@ _OTHERS: Final = Model(
 """Options of OpenBSD's nc and of ncat that do not concern the tree."""
 
 
+def _time_after_stdin(text: str) -> float:
+    """Return the seconds of -q; negative: no limit, as in the model."""
+    value = seconds()(str(text).removeprefix("-"))
+    return -1.0 if str(text).startswith("-") else value
+
+
 @click.command(cls=ModelTool, model=_OTHERS, epilog=EXAMPLES)
 @click.argument("words", metavar="HOST PORT | -l [HOST] PORT", nargs=-1)
 @click.option("-l", "listen", is_flag=True, help="Wait for a peer on PORT.")
@@ -71,14 +78,19 @@ _OTHERS: Final = Model(
 @click.option("-d", "unread", is_flag=True, help="Do not read stdin.")
 @click.option("-N", "shuts", is_flag=True, help="Send a FIN at the end of stdin: the peer reads end of file.")
 @click.option(
-    "-q", "quit_after", type=float, default=-1.0, metavar="SECONDS", help="With -N: end so long after the end of stdin."
+    "-q",
+    "quit_after",
+    type=_time_after_stdin,
+    default=-1.0,
+    metavar="SECONDS",
+    help="With -N: end so long after the end of stdin.",
 )
 @click.option(
     "-w",
     "wait",
-    type=parse_seconds,
+    type=seconds(),
     metavar="SECONDS",
-    default="0",
+    default=0.0,
     help="Time limit to connect, and without data in either direction.",
 )
 @family_options

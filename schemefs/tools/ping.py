@@ -24,6 +24,7 @@ from schemefs.tools.json_output import json_option
 from schemefs.tools.ping_formats import IputilsFormat, JsonFormat, PingFormat, PingLook, RedoxFormat
 from schemefs.tools.ping_lines import Totals, parse_line
 from schemefs.tools.reverse_names import ReverseNames
+from schemefs.tools.seconds import seconds
 
 _COUNT: Final = 4  # of Redox's ping
 
@@ -48,16 +49,23 @@ Examples:
     help=f"Number of probes, with -w of answers; 0: no limit.  [default: {_COUNT}; with -w or --iputils no limit]",
 )
 @click.option(
-    "-i", "interval", type=click.FloatRange(min=0), help="Seconds between probes.  [default: 1; with -f 0: as -f says]"
+    "-i",
+    "interval",
+    type=seconds(),
+    metavar="SECONDS",
+    help="The time between probes.  [default: 1; with -f 0: as -f says]",
 )
-@click.option("-w", "deadline", type=click.FloatRange(min=0), default=0.0, help="Seconds for all of it; 0: no limit.")
+@click.option(
+    "-w", "deadline", type=seconds(), metavar="SECONDS", default=0.0, help="The time for all of it; 0: no limit."
+)
 @click.option(
     "-W",
     "timeout",
-    type=click.FloatRange(min=0.001),
+    type=seconds(0.001),
+    metavar="SECONDS",
     default=5.0,
     show_default=True,
-    help="Seconds to wait for a reply.",
+    help="The time to wait for a reply.",
 )
 @click.option("-s", "size", type=click.IntRange(0, 65507), default=56, show_default=True, help="Octets of payload.")
 @click.option("-t", "ttl", type=click.IntRange(1, 255), default=64, show_default=True, help="Hop limit.")

@@ -21,6 +21,7 @@ from schemefs.tools.icmp_text import IcmpText
 from schemefs.tools.json_output import json_option, show_json_line
 from schemefs.tools.ping import way
 from schemefs.tools.reverse_names import ReverseNames
+from schemefs.tools.seconds import seconds
 from schemefs.tools.trace_lines import Begin, Hop, parse_line
 from schemefs.tools.trace_live import LiveTrace
 
@@ -56,10 +57,11 @@ Examples:
 @click.option(
     "-w",
     "wait",
-    type=click.FloatRange(min=0.001),
+    type=seconds(0.001),
+    metavar="SECONDS",
     default=1.0,
     show_default=True,
-    help="Seconds to wait for an answer.",
+    help="The time to wait for an answer.",
 )
 @click.option("-n", "numeric", is_flag=True, help="Look up no names of addresses.")
 @click.option("-s", "source", metavar="ADDRESS", default="", help="The address to send from.")

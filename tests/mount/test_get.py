@@ -67,11 +67,14 @@ def test_a_page_is_printed(get: Get, url: str, body: bytes) -> None:
 @pytest.mark.parametrize(
     ("url", "status", "sentence"),
     [
-        ("ftp://localhost/", 3, "is not an http:// or https:// URL"),
+        ("foo://localhost/", 1, "is not an http:// or https:// URL"),
+        ("http://[::1/", 3, "is not an http:// or https:// URL"),
         ("http://a b/", 3, "'a b' is not a host name or an address"),
-        ("localhost:99999/", 3, "ort"),
+        ("localhost:99999/", 3, "has a port that is not a number from 0 to 65535"),
+        ("localhost:x/", 3, "has a port that is not a number from 0 to 65535"),
         ("nobody.test/", 6, "no address is known for 'nobody.test'"),
         ("localhost:81/", 7, "Connection refused"),
+        ("https://localhost:81/", 7, "Connection refused"),
         ("localhost/cut", 18, "the response is incomplete"),
         ("localhost/nosuch", 22, "404 Not Found"),
         ("localhost/loop", 47, "more than 10 times"),
@@ -282,5 +285,6 @@ def test_a_certificate_is_verified_by_the_given_cas(
     assert get("--cacert", str(https), "-4", page).stdout == b"hello localhost"  # verified by the name
     assert get("--cacert", str(https), "https://127.0.0.1/hello").returncode == 60
     assert get("--cacert", str(tmp_path / "none"), page).returncode == 77
+    assert get("--cacert", __file__, page).returncode == 77  # a file without certificates
     monkeypatch.setenv("SSL_CERT_FILE", str(https))
     assert get(page).stdout == b"hello localhost"

@@ -73,3 +73,13 @@ def test_every_failure_is_one_sentence_and_status_1(arguments: list[str], senten
     assert done.stdout == ""
     assert done.stderr.startswith(f"schemefs: {sentence}")
     assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "words", [["doctor"], ["doctor", "--json"], ["completion", "bash"], ["--help"], ["mount", "--help"], ["--version"]]
+)
+def test_a_full_disk_is_named(words: list[str]) -> None:
+    with open("/dev/full", "w") as full:
+        program = [sys.executable, "-m", "schemefs", *words]
+        done = subprocess.run(program, check=False, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (1, "schemefs: standard output: No space left on device\n")
