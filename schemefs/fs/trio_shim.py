@@ -3,7 +3,7 @@
 A pyfuse3 worker takes a lock, waits for the device, reads one request, releases the lock, runs the handler and replies.
 No handler waits in its worker (`schemefs/fs/waiting.py`), so there is one worker and the lock is always free. While the
 device has more requests, the worker reads up to `BUDGET` of them without asking epoll: a task switch costs as much as
-20 packets.
+20 packets. It begins none after `LONGEST_TURN`: a request of a mebibyte takes milliseconds.
 
 When the device is empty, the worker waits up to `PATIENCE` on it and on the drivers' descriptors together before it
 goes back to Trio: a program that has its answer makes its next call, and a peer answers, within some 10 µs. Nothing is
@@ -114,7 +114,9 @@ class LowlevelShim:
         """Run the callbacks that the last request queued. Return whether to read the next request in this turn."""
         self._run_callbacks()
         self._in_a_row += 1
-        on = self._in_a_row < BUDGET and (not libfuse_hooks.drained() or self._comes_soon())
+        on = self._in_a_row < BUDGET and (
+            self._comes_soon() if libfuse_hooks.drained() else trio.current_time() < self._turn_ends
+        )
         self._gave_up = not on
         return on
 

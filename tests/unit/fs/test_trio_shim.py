@@ -77,6 +77,17 @@ async def test_the_worker_does_not_wait(world: World, monkeypatch: pytest.Monkey
     assert not world.shim.reads_on()
 
 
+async def test_more_requests_are_read_until_the_turn_has_been_long(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Requests of a mebibyte take milliseconds each: timers and frames must not wait for 32 of them."""
+    await world.begin()
+    monkeypatch.setattr(libfuse_hooks, "drained", lambda: False)
+    assert world.shim.reads_on()
+    world.shim._turn_ends = trio.current_time()
+    assert not world.shim.reads_on()
+
+
 async def test_no_request_within_the_patience_gives_the_turn_to_the_event_loop(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
