@@ -123,11 +123,13 @@ class CaptureHandle(Handle):
 
     def write(self, data: memoryview, now: float) -> int:
         """Replace the filter, for the frames from now on. EINVAL: it is malformed."""
-        del now
         try:
-            self._filter = parse_filter(bytes(data).decode(errors="replace").strip())
+            kept = parse_filter(bytes(data).decode(errors="replace").strip())
         except ValueError as error:
             raise SchemeError(errno.EINVAL, str(error)) from None
+        for captures in self._links:
+            captures.settle(now)  # by the filter until now
+        self._filter = kept
         return len(data)
 
     def fevent(self, interest: int) -> int:

@@ -218,6 +218,21 @@ def test_only_the_privileged_may_capture(name: str) -> None:
         node.open(os.O_RDONLY, USER, 0.0)
 
 
+def test_a_filter_is_for_the_frames_after_it() -> None:
+    """The frames before it may not have been given to the capture yet, and the filter until then holds for them."""
+    link = KeptLink()
+    node = scheme_with(link).lookup("eth0/capture.pcapng", ROOT)
+    assert isinstance(node, StreamFile)
+    handle = node.open(os.O_RDONLY, ROOT, 0.0)
+    link.send((b"\xaa" * 60,), NO_OFFLOAD, 0.0)
+    handle.write(memoryview(b"tcp"), 0.0)
+    link.send((b"\xbb" * 60,), NO_OFFLOAD, 0.0)
+    octets = handle.read(1 << 20, 0.0)
+    assert isinstance(octets, bytes)
+    assert b"\xaa" * 60 in octets
+    assert b"\xbb" * 60 not in octets
+
+
 def test_a_link_without_captures_is_not_observed() -> None:
     link = KeptLink()
     node = scheme_with(link).lookup("eth0/capture.pcapng", ROOT)
