@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Final
 
 from schemefs.command import mountpoint
-from schemefs.driver import DriverError
+from schemefs.command.put_back import put_back
 from schemefs.errors import StartError
 from schemefs.fs import mountinfo
 
@@ -117,14 +117,4 @@ def _put_back(namespace: int) -> Iterator[str]:
     """
     if namespace >= 0 and os.geteuid() == 0:
         ctypes.CDLL(None, use_errno=True).setns(namespace, CLONE_NEWNET)
-    from schemefs import plugins  # noqa: PLC0415 - only this function needs trio and the plugins
-
-    for driver in plugins.load().drivers.values():
-        for finding in driver.examine():
-            if finding.put_back is not None:
-                try:
-                    finding.put_back()
-                except DriverError as error:
-                    yield f"{finding.sentence}, and it could not be put back: {error}"
-                else:
-                    yield f"put back: {finding.sentence}"
+    yield from put_back()

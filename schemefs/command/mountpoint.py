@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Final
 
 from schemefs.command import mount_copies
+from schemefs.command.put_back import put_back
 from schemefs.errors import StartError
 from schemefs.fs.mountinfo import TYPE, MountEntry, mounted_at, mounts, unmount
 
@@ -108,12 +109,15 @@ def audience(*, asked: bool, private: bool) -> str:
 
 
 def end_mount(path: str) -> str:
-    """Unmount *path* and wait until its daemon has ended; return a sentence that says so. StartError: it failed."""
+    """Unmount *path* and wait until its daemon has ended; return a sentence that says so. StartError: it failed.
+
+    What a killed daemon has left on the host is put back, with a line for each.
+    """
     mount = ours_at(path)
     state = state_of(path)
     if state is State.DEAD:
         detach(path)
-        return f"unmounted {path}, which a killed daemon had left"
+        return "\n".join((f"unmounted {path}, which a killed daemon had left", *put_back()))
     if state is State.SILENT:
         raise StartError(f"{path} does not answer (process {mount.pid}): schemefs umount --force {path}")
     if used := ", ".join(mount_copies.users(mount)):

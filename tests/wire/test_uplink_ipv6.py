@@ -93,7 +93,9 @@ peer.sendall(f"hello {address[0]}".encode())
 
 
 @pytest.mark.usefixtures("before")
-@pytest.mark.parametrize("next_step", ["the next start", pytest.param("umount --force", marks=pytest.mark.full)])
+@pytest.mark.parametrize(
+    "next_step", ["the next start", "umount", pytest.param("umount --force", marks=pytest.mark.full)]
+)
 def test_what_a_killed_daemon_leaves_is_put_back(host: Host, next_step: str) -> None:
     found = host.settings6()
     mount = host.mount()
@@ -104,8 +106,9 @@ def test_what_a_killed_daemon_leaves_is_put_back(host: Host, next_step: str) -> 
         with host.mount(*TAP) as without:
             assert "no route to 2001:db8:9::2" in shell(without, "cat icmp/ping/2001:db8:9::2 2>&1 || cat icmp/err")
     else:
-        command = [*host.namespace.prefix, sys.executable, "-m", "schemefs", "umount", "--force", str(mount.path)]
-        subprocess.run(command, capture_output=True, timeout=30, check=True)
+        command = [*host.namespace.prefix, sys.executable, "-m", "schemefs", *next_step.split(), str(mount.path)]
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
+        assert "put back: the host still forwards for the TAP schemefs0" in ended.stdout
         mount.close(check=False)
     assert host.settings6() == found
 
