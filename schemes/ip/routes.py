@@ -300,13 +300,10 @@ class RouteTable:
         return bool(route.via) and not route.onlink and not self.on_link(route.via, route.interface)
 
     def _check_gateway(self, via: bytes, destination: bytes) -> None:
-        if (
-            len(via) != len(destination)
-            or is_multicast(via)
-            or not any(via)
-            or is_loopback(via)
-            or self._addresses.is_local(via)
-        ):
+        if len(via) != len(destination):
+            message = f"the gateway {presentation(via)} is not of the same family as the destination"
+            raise SchemeError(errno.EINVAL, message)
+        if is_multicast(via) or not any(via) or is_loopback(via) or self._addresses.is_local(via):
             raise SchemeError(
                 errno.EINVAL, f"{presentation(via)} is not the address of another host, so it cannot be a gateway"
             )
