@@ -2,7 +2,7 @@
 
     name ── lookup ──> addresses ── connect, one after another (RFC 8305 §5) ──> the first that connects
                 │  └── those of the other family, later ──┘ │
-                └── unknown                                 └── all have failed: the error of the last one
+                └── unknown                                 └── all have failed: the last error of one that answered
 
 Meanwhile `opening` is true, reads and writes would block, and poll reports nothing; it can be interrupted or closed at
 any time. Then the conversation goes on with the engine that has connected, and this object is no longer in the path of
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from schemefs.timers import Timers
 
 ATTEMPT_DELAY: Final = 0.25  # seconds until the next address is tried beside the last (RFC 8305 §5)
+
+_NO_ANSWER: Final = frozenset({errno.ETIMEDOUT, errno.ENETUNREACH, errno.EHOSTUNREACH})
 
 Connect = Callable[[bytes, float], "Engine"]
 """Connects to a packed address at `now`."""
@@ -171,7 +173,9 @@ class Connecting:
             return not attempt.opening(now)
         except SchemeError as error:
             self.sink(now, f"{attempt.remote}: {error.sentence}")
-            self._last_failure = error.with_traceback(None)
+            last = self._last_failure
+            if last is None or error.errno != errno.ETIMEDOUT or last.errno in _NO_ANSWER:  # silence hides no answer
+                self._last_failure = error.with_traceback(None)
             self._attempts.remove(attempt)
             return False
 
@@ -188,9 +192,7 @@ class Connecting:
         last = self._last_failure or SchemeError(errno.ENOENT, f"{self.host} has no address")
         if self._tried < 2:
             return last
-        return SchemeError(
-            last.errno, f"none of {self._tried} addresses of {self.host} connects; the last error: {last.sentence}"
-        )
+        return SchemeError(last.errno, f"none of {self._tried} addresses of {self.host} connects: {last.sentence}")
 
     def _time_out(self, now: float) -> None:
         what = "answers" if self._answered else "is known"

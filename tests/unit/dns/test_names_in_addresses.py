@@ -89,8 +89,21 @@ def test_when_no_address_works_the_last_failure_is_told() -> None:
     host = DnsHost(knows("10.0.2.2", "10.0.2.3"))
     failure = fails(host, "tcp/example.com:80")
     assert failure.errno == errno.ECONNREFUSED
-    assert failure.sentence.startswith("none of 2 addresses of example.com connects; the last error: ")
+    assert failure.sentence.startswith("none of 2 addresses of example.com connects: ")
     assert len(host.tcp.conversations) == 0
+
+
+def test_a_silent_address_does_not_hide_what_another_one_said() -> None:
+    host = DnsHost(knows("10.0.2.77", "10.0.2.2"))
+    failure = fails(host, "tcp/example.com:80")
+    assert host.now > 10  # the silent one is the last to fail
+    assert failure.errno == errno.ECONNREFUSED
+    assert "RST from 10.0.2.2" in failure.sentence
+
+
+def test_silence_is_told_rather_than_that_another_address_has_no_way() -> None:
+    host = DnsHost(hosts="fd00::2 example.com\n10.0.2.77 example.com\n")
+    assert fails(host, "tcp/example.com:80").errno in (errno.ETIMEDOUT, errno.EHOSTUNREACH)
 
 
 def test_several_addresses_in_the_hosts_file_are_tried_too() -> None:
