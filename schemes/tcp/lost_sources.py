@@ -23,16 +23,16 @@ class LostSources:
     def __init__(self, tcp: Tcp, network: NetworkLayer) -> None:
         self._tcp = tcp
         self._network = network
-        self._has_lost = False
+        self._has_doubtful = False  # a route decides whether some connection can send
         network.on_change.append(self._changed)
 
     def _changed(self, key: str) -> None:
         is_address = key == "ifaces" or (key.startswith("ifaces/") and key.endswith(("/addr/list", "/state")))
-        if is_address or (key == "route/list" and self._has_lost):
+        if is_address or (key == "route/list" and self._has_doubtful):
             self._look()
 
     def _look(self) -> None:
-        self._has_lost = False
+        self._has_doubtful = False
         doubtful: dict[bytes, bool] = {}  # whether a source may be lost; there are few, and many connections
         for tcb in tuple(self._tcp.connections.values()):
             source = tcb.path.source
@@ -41,7 +41,7 @@ class LostSources:
                 is_doubtful = doubtful[source] = self._may_be_lost(source)
             if is_doubtful or tcb.lost_source is not None:
                 _settle(tcb, is_doubtful=is_doubtful)
-                self._has_lost |= tcb.lost_source is not None
+                self._has_doubtful |= is_doubtful
 
     def _may_be_lost(self, source: bytes) -> bool:
         interfaces = self._network.interfaces.values()

@@ -8,7 +8,9 @@ import pytest
 
 from schemefs.errors import SchemeError
 from schemefs.scheme import Event
+from schemefs.testing.wire import SimulatedWire
 from schemes.ip.interface import IpInterface
+from schemes.ip.network import Network
 from schemes.tcp.connection import Connection
 from schemes.tcp.lost_sources import LostSources
 from tests.support.tcp_pair import Pair
@@ -120,4 +122,19 @@ def test_another_address_that_goes_is_no_news(losing: Losing) -> None:
 def test_a_removed_interface_too(losing: Losing) -> None:
     losing.network.detach(losing.interface.name, losing.pair.now)  # type: ignore[attr-defined]
     losing.pair.passes(0.0)
+    assert losing.write()[0] == errno.ENETUNREACH
+
+
+def test_the_route_that_led_around_an_interface_goes(losing: Losing) -> None:
+    """With its interface down it sends over another one: the loss of that route alone is seen."""
+    network = losing.pair.left.network
+    assert isinstance(network, Network)
+    link = SimulatedWire(losing.pair.timers, losing.pair.random).left
+    link.name = "eth1"
+    network.attach(link, losing.pair.now)
+    whole = 8 * len(losing.pair.theirs)
+    network.routes.add(losing.pair.theirs, whole, interface="eth1")
+    losing.set_up(False)
+    assert losing.write() == (None, "")
+    network.routes.remove(losing.pair.theirs, whole)
     assert losing.write()[0] == errno.ENETUNREACH
