@@ -11,7 +11,7 @@ MAX_BITS: Final = 8192
 
 _PEM: Final = re.compile(rb"-----BEGIN (?:X509 |TRUSTED )?CERTIFICATE-----([^-]*)-----END")
 _EXPLICIT_VERSION: Final = 0xA0
-_SEQUENCE: Final = 0x30
+_PKCS_1: Final = bytes.fromhex("2a864886f70d0101")  # begins the OIDs of RSA keys (RFC 8017 appendix A)
 
 
 def first_certificate(pem: bytes) -> bytes:
@@ -39,9 +39,10 @@ def _key_bits(octets: bytes) -> int:
     for _ in range(5):  # serialNumber, signature, issuer, validity, subject
         _, _, at = _element(octets, at)
     _, at, _ = _element(octets, at)  # SubjectPublicKeyInfo
-    _, _, at = _element(octets, at)  # algorithm
+    _, algorithm, at = _element(octets, at)
+    _, algorithm, algorithm_end = _element(octets, algorithm)
     _, at, end = _element(octets, at)  # subjectPublicKey: a BIT STRING, whose first octet says that no bit is unused
-    if octets[at + 1] != _SEQUENCE:
+    if not octets[algorithm:algorithm_end].startswith(_PKCS_1):
         return (end - at - 1) * 8
     _, at, _ = _element(octets, at + 1)  # RSAPublicKey
     _, at, end = _element(octets, at)  # modulus

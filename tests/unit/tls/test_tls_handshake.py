@@ -175,6 +175,13 @@ def test_the_size_of_a_key(tmp_path, key, bits):
             key_bits(certificate[:length])
 
 
+@pytest.mark.parametrize("begins", [b"\x30\x10", b"\x30\x7f", b"\x30\x84\xff\xff"])
+def test_the_octets_of_a_key_do_not_say_which_kind_it_is(tmp_path, begins):
+    certificate = first_certificate(self_signed(tmp_path, "ed25519").read_bytes())
+    at = certificate.index(b"\x03\x21\x00") + 3  # a BIT STRING of 32 octets
+    assert key_bits(certificate[:at] + begins + certificate[at + len(begins) :]) == 256
+
+
 def test_a_long_key_of_our_own_is_einval(authority, monkeypatch):
     monkeypatch.setattr(credentials, "MAX_BITS", 500)
     name = str(authority.folder / "good.pem")
