@@ -7,7 +7,8 @@
 Meanwhile `opening` is true, reads and writes would block, and poll reports nothing; it can be interrupted or closed at
 any time. Then the conversation goes on with the engine that has connected, and this object is no longer in the path of
 its data. While an address does not answer, the next one is tried beside it after `ATTEMPT_DELAY`; after a failure the
-next one is tried at once.
+next one is tried at once. None is tried after a session that was refused, such as by its certificate: the host was
+reached, and that failure is the one to report.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from itertools import zip_longest
 from typing import TYPE_CHECKING, Final
 
 from schemefs.conversation.event_log import EarlyEvents, EventSource
+from schemefs.conversation.protocol import OverTransport
 from schemefs.errors import PendingError, SchemeError
 from schemefs.handle import Event
 from schemefs.net.addresses import presentation
@@ -67,6 +69,7 @@ class Connecting:
         self._next_at = 0.0  # when the next address may be tried
         self._attempts: list[Engine] = []
         self._paused = False
+        self._was_refused = False  # the session at one address: `_last_failure` says why
         self._last_failure: SchemeError | None = None
         self._pending_error = PendingError()
         self._shut_read = self._shut_write = False
@@ -124,7 +127,7 @@ class Connecting:
         self._lookup = None
         if self.ended:
             return
-        if addresses:
+        if addresses and not self._was_refused:
             self.sink(now, f"{self.host} has {', '.join(map(presentation, addresses))}, known later")
             self._untried = deque(interleaved((*addresses, *self._untried)))
         self._check_attempts(now)
@@ -146,7 +149,7 @@ class Connecting:
                 return
         if self._untried:
             self._timer.set(self._next_at)
-        elif not self._attempts and self._lookup is None:  # else the addresses of the other family are awaited
+        elif not self._attempts and (self._lookup is None or self._was_refused):  # else the other family is awaited
             self._fail(self._no_address_connects())
 
     def _begin_next(self, now: float) -> Engine | None:
@@ -173,10 +176,16 @@ class Connecting:
             return not attempt.opening(now)
         except SchemeError as error:
             self.sink(now, f"{attempt.remote}: {error.sentence}")
-            last = self._last_failure
-            if last is None or error.errno != errno.ETIMEDOUT or last.errno in _NO_ANSWER:  # silence hides no answer
-                self._last_failure = error.with_traceback(None)
             self._attempts.remove(attempt)
+            last = self._last_failure
+            # Silence hides no answer, and nothing hides a refused session.
+            if last is None or not (
+                self._was_refused or (error.errno == errno.ETIMEDOUT and last.errno not in _NO_ANSWER)
+            ):
+                self._last_failure = error.with_traceback(None)
+            if isinstance(attempt, OverTransport) and attempt.session_was_refused:
+                self._was_refused = True
+                self._untried.clear()
             return False
 
     def _hand_over(self, winner: Engine, now: float) -> None:

@@ -103,6 +103,15 @@ class Engine(Protocol):
 
 
 @runtime_checkable
+class OverTransport(Protocol):
+    """An engine with a session of its own over the connection of another engine."""
+
+    @property
+    def session_was_refused(self) -> bool:
+        """Whether the peer was reached, and the session has failed: another address of the host is no remedy."""
+
+
+@runtime_checkable
 class HoldsOctets(Protocol):
     """An engine whose buffers are counted for their user."""
 

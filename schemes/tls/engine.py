@@ -111,6 +111,11 @@ class TlsEngine(OverStream):
         """True: the stream has ended, and no plaintext is left to read."""
         return self.stream.ended and (self.closed or not self.receive_buffer)
 
+    @property
+    def session_was_refused(self) -> bool:
+        """As OverTransport.session_was_refused."""
+        return self.failed == errno.EPROTO and not self.stream.error
+
     def status(self, now: float) -> Mapping[str, str | int | float]:
         """Return the TLS rows first, `state` at the top, then the stream's."""
         return status.of_engine(self, now)

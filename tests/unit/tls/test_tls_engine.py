@@ -134,6 +134,7 @@ def test_a_bad_certificate_fails_the_open_with_the_reason(authority):
     assert refusal.errno == errno.EPROTO
     assert "certificate has expired" in refusal.sentence
     assert "certificate has expired" in expired.client.error
+    assert expired.client.session_was_refused
     assert "self-signed" in World(authority, "alone.example.com", "alone.example.com").refused().sentence
     wrong = World(authority, "good", "other.example.com").refused()
     assert "not valid for 'other.example.com'" in wrong.sentence
