@@ -63,12 +63,11 @@ class GivenAddresses:
         leaves_alone = self._is_none(option6) or (not self._is_chosen(option6) and self._is_none(option))
         has_peer6 = option6 is not None and not leaves_alone
         address6 = given6 or (DEFAULT_ADDRESS6 if has_peer6 else None)
-        if has_peer6 and address6 is not None:
-            self._peer(option6, address6)
+        peer6 = self._peer(option6, address6) if has_peer6 and address6 is not None else None
         gateway = gateway4 or IPv4Address(int((peer or neighbor(address)).ip))
         self._check_gateway(gateway, address)
-        if gateway6 is not None:
-            self._check_gateway(gateway6, address6)
+        if (first := gateway6 or (peer6 and peer6.ip)) is not None:
+            self._check_gateway(first, address6)
         return LinkAddresses(
             address=address,
             address6=address6,

@@ -150,6 +150,7 @@ def test_the_gateway_of_a_single_address_is_outside_of_it() -> None:
         ({"options": {"host_address": "10.0.2.15/24"}}, "both 10.0.2.15"),
         ({"address": [interface("10.0.2.15/32")]}, "no room for a neighbor: give --gateway and --host-address"),
         ({"address": [interface("10.0.2.15/32")], "gateway": [address("10.0.2.15")]}, "no room for a neighbor"),
+        ({"options": {"host_address6": "fd00:9::1/64"}}, "fd00:9::1 is no neighbor of fd00:10:0:2::15/64"),
         ({"gateway": [parse_address("fd00:9::1")]}, "fd00:9::1 is no neighbor of fd00:10:0:2::15/64"),
         (
             {"gateway": [parse_address("fd00:9::1")], "options": {"host_address6": "none"}},
