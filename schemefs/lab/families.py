@@ -64,9 +64,12 @@ class Family:
     def parse_network(self, text: str) -> Network:
         """Return NETWORK/PREFIXLENGTH, which two hosts or more can be in. ValueError with a sentence."""
         try:
-            network = ip_network(text)
+            network = ip_network(text, strict=False)
         except ValueError:
             raise ValueError(faults.bad_cidr(text)) from None
+        if packed(text.partition("/")[0]) != network.network_address.packed:
+            message = f"{text!r} has host bits set; the network is {network}"
+            raise ValueError(message)
         if "/" in text and network.prefixlen < network.max_prefixlen and network.version == self.version:
             first = ip_address(int(network.network_address) + (network.max_prefixlen - network.prefixlen > 1))
             if is_assignable(first.packed) and (isinstance(first, IPv4Address) or _is_routable(first)):

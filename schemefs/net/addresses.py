@@ -263,7 +263,7 @@ def _checked_host(host: str) -> str:
     """Return *host* in ASCII: an internationalized name by its A-labels."""
     name = ascii_name(host)
     if len(name) > 253 or not all(c.isalnum() or c in "-_." for c in name):
-        raise ValueError(faults.bad_host(host))
+        raise ValueError(faults.bad_zone(host) if ":" in host and "%" in host else faults.bad_host(host))
     if name.replace(".", "").isdecimal() and packed(name) is None:
         raise ValueError(faults.bad_host(host))
     return name

@@ -331,7 +331,7 @@ between = ["r2", "far"]
         (two('addresses = ["10.1.0.2/24"]', 'addresses = ["", "10.1.0.9/16"]'),
          "the networks of links 'client-r1' and 'server-r1' overlap: 10.1.0.0/24 and 10.1.0.0/16"),
         (two(links='network = "10.1.0.5/24"'),
-         "network of link 'client-r1': '10.1.0.5/24' is not ADDRESS/PREFIXLENGTH, such as 10.0.2.15/24"),
+         "network of link 'client-r1': '10.1.0.5/24' has host bits set; the network is 10.1.0.0/24"),
         (two(links='network = "10.1.0.5/32"'),
          "network of link 'client-r1': '10.1.0.5/32' is not a network of two or more hosts, such as 10.1.0.0/24"),
         (two().replace('"client", "r1"', '"client", "r1", "server"').replace('"server", "r1"]', '"server", "r1"]\n')

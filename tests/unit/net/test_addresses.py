@@ -178,6 +178,12 @@ def test_one_conversion_of_internationalized_names(text: str, name: str) -> None
     assert parse_host_port(f"{text}:80").host == addresses.parse_host(text) == name
 
 
+@pytest.mark.parametrize("text", ["fe80::1%nope", "::1%lo", "fe80::1%"])
+def test_a_zone_without_its_interface_is_named(text: str) -> None:
+    with pytest.raises(ValueError, match=f"'{text}' is not a link-local address on an interface of this host"):
+        addresses.parse_host(text)
+
+
 @pytest.mark.parametrize("text", ["\u2603.net", "-é.de", "é" * 70, "a\uff0fé", "é\uff1a80", "1\u0660.é"])
 def test_names_that_no_host_has(text: str) -> None:
     with pytest.raises(ValueError, match="is not a host name|not a host"):
