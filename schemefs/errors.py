@@ -44,6 +44,10 @@ class SchemeError(Exception):
         return f"{self.sentence} ({errno_names.errorcode.get(self.errno, self.errno)}: {os.strerror(self.errno)})"
 
 
+FAULTS: Final = (Exception, SystemExit)
+"""What a plugin's call may raise. A library that calls sys.exit must not end the mount, nor leave a caller waiting."""
+
+
 def out_of_descriptors(error: BaseException) -> SchemeError | None:
     """Return the error for the caller if *error*, or an error behind it, is that no file descriptor is left."""
     cause: BaseException | None = error

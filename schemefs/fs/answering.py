@@ -16,7 +16,7 @@ import os
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Final, NoReturn, Protocol, TypeVar, TypeVarTuple
 
-from schemefs.errors import SchemeError, out_of_descriptors
+from schemefs.errors import FAULTS, SchemeError, out_of_descriptors
 from schemefs.fs import libfuse_hooks
 from schemefs.fs.libfuse_hooks import pyfuse3
 from schemefs.fs.waiting import PARKED
@@ -61,7 +61,7 @@ def answering(
             return await handler(self, request, *args)
         except pyfuse3.FUSEError:
             raise
-        except Exception as error:  # noqa: BLE001 - `errno_of` logs those that are faults
+        except FAULTS as error:  # `errno_of` logs those that are no SchemeErrors
             raise pyfuse3.FUSEError(errno_of(error, self, handler.__name__, request, args)) from None
 
     return answer
@@ -89,7 +89,7 @@ def answer_now(
         answer = handlers.waiting.begin(handler(handlers, request, *args), _finish, handlers, name, request, args)
         if answer is not PARKED:
             send(request[0], 0, answer)
-    except Exception as error:  # noqa: BLE001 - `errno_of` logs those that are faults
+    except FAULTS as error:  # `errno_of` logs those that are no SchemeErrors
         send(request[0], -errno_of(error, handlers, name, request, args), b"")
 
 
@@ -99,14 +99,14 @@ def _finish(
     request: Request,
     args: tuple[Any, ...],
     answer: Buffer | Chunks,
-    failure: Exception | None,
+    failure: BaseException | None,
 ) -> None:
     """Answer a request whose handler had parked."""
     try:
         if failure is not None:
             raise failure
         send(request[0], 0, answer)
-    except Exception as error:  # noqa: BLE001 - as above
+    except FAULTS as error:
         send(request[0], -errno_of(error, handlers, name, request, args), b"")
 
 
@@ -117,7 +117,7 @@ def send(unique: int, error: int, octets: Buffer | Chunks) -> None:
         log.error("the answer to request %d could not be sent: %s", unique, os.strerror(failure))
 
 
-def errno_of(error: Exception, handlers: HasHandlers, name: str, request: Request, args: tuple[Any, ...]) -> int:
+def errno_of(error: BaseException, handlers: HasHandlers, name: str, request: Request, args: tuple[Any, ...]) -> int:
     """Return the errno for the caller of the handler *name*, which has raised *error*, and record it."""
     failure = _failure(error, name)
     if failure is None:
@@ -128,7 +128,7 @@ def errno_of(error: Exception, handlers: HasHandlers, name: str, request: Reques
     return failure.errno
 
 
-def _failure(error: Exception, call: str) -> SchemeError | None:
+def _failure(error: BaseException, call: str) -> SchemeError | None:
     """Return the error for the caller; None: *error* is a fault."""
     if isinstance(error, SchemeError) and 0 < error.errno <= MAX_ERRNO:
         return error

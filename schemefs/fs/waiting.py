@@ -31,7 +31,7 @@ from enum import Enum
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
-from schemefs.errors import SchemeError
+from schemefs.errors import FAULTS, SchemeError
 from schemefs.log import TRACE
 
 if TYPE_CHECKING:
@@ -174,12 +174,12 @@ class Waiting:
         if not parked.waiters.silent and log.isEnabledFor(TRACE):
             log.log(TRACE, "call %d woken: %s", parked.unique, parked.reason.value)
         answer: object = None
-        failure: Exception | None = None
+        failure: BaseException | None = None
         try:
             again = parked.call.send(None)
         except StopIteration as end:
             answer = end.value
-        except Exception as error:  # noqa: BLE001 - for `finish`, which answers the call
+        except FAULTS as error:  # for `finish`, which answers the call
             failure = error
         else:
             again.call = parked.call

@@ -25,7 +25,7 @@ def no_schemes() -> Operations:
 
 
 @answering
-async def handler(_operations: Operations, _request: Request, failure: Exception) -> None:
+async def handler(_operations: Operations, _request: Request, failure: BaseException) -> None:
     raise failure
 
 
@@ -38,10 +38,13 @@ async def handler(_operations: Operations, _request: Request, failure: Exception
         (SchemeError(0, "no failure"), errno.EIO, 1),
         (SchemeError(-errno.ENOENT, "negated"), errno.EIO, 1),
         (ValueError("ours"), errno.EIO, 1),
+        (SystemExit(3), errno.EIO, 1),
         (MemoryError(), errno.ENOMEM, 0),
     ],
 )
-async def test_a_failure_is_an_errno_that_the_kernel_takes(failure: Exception, number: int, unexpected: int) -> None:
+async def test_a_failure_is_an_errno_that_the_kernel_takes(
+    failure: BaseException, number: int, unexpected: int
+) -> None:
     operations = no_schemes()
     with pytest.raises(pyfuse3.FUSEError) as caught:
         await handler(operations, failure)
@@ -141,11 +144,11 @@ class Parking(Recorded):
     def __init__(self) -> None:
         super().__init__()
         self.waiters = Waiters()
-        self.answers: list[bytes | Exception] = []
+        self.answers: list[bytes | BaseException] = []
 
     def _take(self, _now: float) -> bytes | None:
         answer = self.answers.pop() if self.answers else None
-        if isinstance(answer, Exception):
+        if isinstance(answer, BaseException):
             raise answer
         return answer
 
@@ -161,11 +164,12 @@ class Parking(Recorded):
         (b"octets", 0, b"octets", 0),
         (SchemeError(errno.ECONNRESET, "reset"), -errno.ECONNRESET, b"", 0),
         (ValueError("ours"), -errno.EIO, b"", 1),
+        (SystemExit(3), -errno.EIO, b"", 1),
         ("no buffer", -errno.EIO, b"", 1),
     ],
 )
 async def test_a_handler_that_may_park_is_answered_once(
-    replies: Replies, answer: bytes | Exception, error: int, octets: bytes, unexpected: int, *, is_parked: bool
+    replies: Replies, answer: bytes | BaseException, error: int, octets: bytes, unexpected: int, *, is_parked: bool
 ) -> None:
     handlers = Parking()
     if not is_parked:
