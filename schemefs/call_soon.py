@@ -51,7 +51,7 @@ class CallSoonQueue:
             callback = due.popleft()
             try:
                 callback(now)
-            except Exception:
+            except (Exception, SystemExit):
                 # The fault of one owner must not cost the others their callbacks, nor end the daemon.
                 self.failed += 1
                 log.exception("%r failed", callback)

@@ -153,7 +153,7 @@ class Timers:
         self.pending -= 1
         try:
             timer.callback(now)
-        except Exception:
+        except (Exception, SystemExit):
             # The fault of one owner must not cost the others their timers, nor end the daemon.
             self.failed += 1
             log.exception("timer of %s failed", timer.owner)

@@ -68,12 +68,15 @@ def test_a_call_that_parks_leaves_what_is_due_to_who_is_woken(asked: int, times:
     assert woken.times == times + 1
 
 
-def test_one_that_fails_is_logged_and_counted_and_the_others_are_run(caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("failure", [RuntimeError, SystemExit])
+def test_one_that_fails_is_logged_and_counted_and_the_others_are_run(
+    caplog: pytest.LogCaptureFixture, failure: type[BaseException]
+) -> None:
     callbacks = CallSoonQueue()
     done: list[float] = []
 
     def fail(_now: float) -> None:
-        raise RuntimeError("oh")
+        raise failure("oh")
 
     callbacks.call_soon(fail)
     callbacks.call_soon(done.append)
@@ -81,4 +84,4 @@ def test_one_that_fails_is_logged_and_counted_and_the_others_are_run(caplog: pyt
         callbacks.run(1.0)
     assert done == [1.0]
     assert callbacks.failed == 1
-    assert "RuntimeError: oh" in caplog.text
+    assert f"{failure.__name__}: oh" in caplog.text

@@ -192,12 +192,15 @@ def test_lateness_over_50_ms_is_logged_with_the_owner(caplog: pytest.LogCaptureF
     assert timers.latest_lateness == pytest.approx(0.120)
 
 
-def test_callback_that_fails_costs_the_others_nothing(caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("failure", [RuntimeError, SystemExit])
+def test_callback_that_fails_costs_the_others_nothing(
+    caplog: pytest.LogCaptureFixture, failure: type[BaseException]
+) -> None:
     timers, fired = Timers(), []
 
     def fail(_now: float) -> None:
         message = "oh"
-        raise RuntimeError(message)
+        raise failure(message)
 
     timers.timer(fail, "the bad one").set(1.0)
     timers.timer(fired.append, "the good one").set(1.0)
@@ -206,7 +209,7 @@ def test_callback_that_fails_costs_the_others_nothing(caplog: pytest.LogCaptureF
     assert fired == [1.0]
     assert timers.failed == 1
     assert "the bad one" in caplog.text
-    assert "RuntimeError: oh" in caplog.text
+    assert f"{failure.__name__}: oh" in caplog.text
 
 
 def test_a_timer_armed_soon_fires_at_the_next_look_and_counts_as_on_time() -> None:
