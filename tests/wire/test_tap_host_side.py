@@ -95,7 +95,7 @@ def test_the_kernels_side_has_ipv6_at_once() -> None:
     tap = driver(host_address6=THEIRS6, address6=OURS6)
     tap.open()
     assert addresses6() == {"fd00:10:0:2::2/64", "fe80::1/64"}
-    assert (tap.chosen_address6, tap.without_ipv6) == (OURS6, "")
+    assert (tap.chosen_address6, tap.lacks) == (OURS6, "")
     tap.close()
     assert names() == {"lo"}
 
