@@ -149,7 +149,8 @@ class Connecting:
                 return
         if self._untried:
             self._timer.set(self._next_at)
-        elif not self._attempts and (self._lookup is None or self._was_refused):  # else the other family is awaited
+        elif self._was_refused or (not self._attempts and self._lookup is None):  # else the other family is awaited
+            self._end(now)  # a silent address that was tried before the refused one is not waited for
             self._fail(self._no_address_connects())
 
     def _begin_next(self, now: float) -> Engine | None:

@@ -6,7 +6,7 @@ import errno
 
 import pytest
 
-from schemefs.conversation.connecting import Connecting
+from schemefs.conversation.connecting import ATTEMPT_DELAY, Connecting
 from schemefs.errors import SchemeError
 from schemefs.timers import Timers
 from tests.support.ip_host import address
@@ -54,4 +54,31 @@ def test_a_refused_session_is_reported_and_no_other_address_tried(
     with pytest.raises(SchemeError) as caught:
         connecting.start(TwoAddresses(), 0.0)
     assert (len(begun), caught.value.errno, caught.value.sentence) == (tried, number, sentence)
+    assert connecting.ended
+
+
+class Silent(Attempt):
+    """An engine whose connect goes on."""
+
+    aborted = False
+
+    def opening(self, now: float) -> bool:
+        del now
+        return True
+
+    def abort(self, now: float) -> None:
+        del now
+        self.aborted = True
+
+
+def test_a_refused_session_does_not_wait_for_a_silent_address() -> None:
+    timers = Timers()
+    attempts = [Silent(b"", "", refused=False), Attempt(b"", "refused", refused=True)]
+    begun = iter(attempts)
+    connecting = Connecting("host", lambda _remote, _now: next(begun), lambda _engine, _now: None, timers)
+    connecting.start(TwoAddresses(), 0.0)
+    timers.on_deadline(ATTEMPT_DELAY)
+    with pytest.raises(SchemeError, match="none of 2 addresses of host connects: refused"):
+        connecting.opening(ATTEMPT_DELAY)
+    assert attempts[0].aborted
     assert connecting.ended
