@@ -28,13 +28,19 @@ hypothesis.settings.register_profile("again", parent=hypothesis.settings.get_pro
 hypothesis.settings.register_profile("full", deadline=None, max_examples=2000)
 
 LACKS = "this machine: "
+TESTED = "SCHEMEFS_TESTED_CORE"
 SOURCE = Path(__file__).parents[1] / "setup.py"
 LOOKED_AT = {"root", "readable", "userns", "fuse", "tap"}  # what is no program
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--full", action="store_true", help="also bulk, floods, soaks and thousands of seeds")
-    parser.addoption("--compiled", action="store_true", help="with the compiled core: ./dev test --compiled")
+    parser.addoption(
+        "--compiled",
+        action="store_true",
+        default=os.environ.get(TESTED) == COMPILED,  # of a pytest that a test has started
+        help="with the compiled core: ./dev test --compiled",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -43,6 +49,7 @@ def pytest_configure(config: pytest.Config) -> None:
     wanted = COMPILED if config.getoption("--compiled") else PLAIN
     if variant() != wanted:
         raise pytest.UsageError(f"the core should be {wanted}, but {timers.__file__} was imported")
+    os.environ[TESTED] = wanted
     # Where schemefs is installed its entry point has done this already.
     if not config.pluginmanager.hasplugin("schemefs"):
         from schemefs.testing import plugin

@@ -96,6 +96,9 @@ class TapDriver(Driver):
                 self._configure_host(theirs)
             self._open_uplink()
             self._start_link()
+            if self.created and self._side is not None and self.chosen_address6 is not None:
+                mac = self.link.mac
+                host.know(self._side.index, (self.chosen_address6.ip, _link_local(mac)), mac)
         except BaseException:
             self.close()
             raise
@@ -313,6 +316,11 @@ def _default_mac(tap: str, kernels: bytes) -> bytes:
     """Return a locally administered address that is the same each time for one TAP, and never the kernel's own."""
     mac = b"\x02" + hashlib.sha256(tap.encode()).digest()[:5]
     return mac if mac != kernels else mac[:5] + bytes([mac[5] ^ 1])
+
+
+def _link_local(mac: bytes) -> IPv6Address:
+    """Return the link-local address that our interface makes of its hardware address (RFC 4291 appendix A)."""
+    return IPv6Address(b"\xfe\x80" + bytes(6) + bytes([mac[0] ^ 2]) + mac[1:3] + b"\xff\xfe" + mac[3:])
 
 
 def _clock() -> float:

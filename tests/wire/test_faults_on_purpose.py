@@ -112,7 +112,10 @@ def test_transfers_are_whole_under_each_fault(tap_network: TapNetwork, tmp_path:
         assert int(after["device_resets"]) - int(before["device_resets"]) == lies, rule
         assert after["rx_in_flight"] == "64", rule
         wait_until(lambda: stats(network)["tx_in_flight"] == "0", lambda: (rule, stats(network)))  # noqa: B023
-    assert re.search(r"^late_owners=.*tcp", (network.mount.path / "netcfg/stats/timers").read_text(), re.MULTILINE)
+    faults.write_text("late timer 100ms\n")
+    subprocess.run(["cat", network.mount.path / "icmp/ping/10.0.2.2,count=3,interval=0.01"], check=True, timeout=20)
+    faults.write_text("clear\n")
+    assert re.search(r"^late_owners=.*icmp", (network.mount.path / "netcfg/stats/timers").read_text(), re.MULTILINE)
 
 
 def test_a_driver_that_posts_no_buffer_again_is_said_in_words(tap_network: TapNetwork) -> None:

@@ -296,7 +296,7 @@ def test_a_lab_is_entered_from_outside(running: RunningLab) -> None:
     (running.scheme / "netcfg/ifaces/server/impair").write_text("none")
     assert run("client", "pwd").stdout == f"{os.getcwd()}\n"
     assert run("client", "nonesuch").returncode == 127
-    with pytest.raises(KeyError):
+    with pytest.raises(LookupError, match="other"):
         running.words("other")
     with subprocess.Popen([*running.words("server"), "sleep", "60"]) as process:
         wait_until(lambda: Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text(), "it has started")

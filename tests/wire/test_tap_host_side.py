@@ -12,7 +12,7 @@ import struct
 import subprocess
 import sys
 from collections.abc import Iterator
-from ipaddress import IPv4Address, IPv4Interface, IPv6Interface
+from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface
 from pathlib import Path
 
 import pytest
@@ -84,6 +84,9 @@ def refusal(**options: object) -> str:
     return str(failure.value)
 
 
+NUD_STALE = 4
+
+
 def addresses6(name: str = "schemefs0") -> set[str]:
     """Return the IPv6 addresses of a link that are not tentative."""
     with IPRoute() as ip:
@@ -96,6 +99,12 @@ def test_the_kernels_side_has_ipv6_at_once() -> None:
     tap.open()
     assert addresses6() == {"fd00:10:0:2::2/64", "fe80::1/64"}
     assert (tap.chosen_address6, tap.lacks) == (OURS6, "")
+    with IPRoute() as ip:
+        known = {one.get("dst"): (one.get("lladdr"), one["state"]) for one in ip.get_neighbours(family=10)}
+    mac = tap.link.mac
+    local = str(IPv6Address(b"\xfe\x80" + bytes(6) + bytes([mac[0] ^ 2, *mac[1:3], 0xFF, 0xFE, *mac[3:]])))
+    # A solicitation without a hardware address, as ours are while our addresses are probed, is answered at once.
+    assert {known[str(OURS6.ip)], known[local]} == {(mac.hex(":"), NUD_STALE)}
     tap.close()
     assert names() == {"lo"}
 
