@@ -11,12 +11,12 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 
 import pytest
 
 from schemefs.testing.mount import SchemeMount
+from schemefs.testing.observing import wait_until
 from tests.support.uplink_host import Host
 
 pytestmark = pytest.mark.needs("fuse", "tap", "root", "nft", "dnsmasq")
@@ -152,10 +152,8 @@ def test_the_hosts_routes_of_advertisements_stay(host: Host, tmp_path) -> None:
     try:
         run(["ip", "link", "set", "up0", "down"])  # it solicits anew
         run(["ip", "link", "set", "up0", "up"])
-        deadline = time.monotonic() + 15
-        while not (routes := run(["ip", "-6", "route", "show", "default"]).stdout):
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        wait_until(lambda: run(["ip", "-6", "route", "show", "default"]).stdout, patience=15)
+        routes = run(["ip", "-6", "route", "show", "default"]).stdout
         with host.mount() as mount:
             assert "up0/accept_ra:2" in host.settings6()
             assert run(["ip", "-6", "route", "show", "default"]).stdout.split()[:5] == routes.split()[:5]
