@@ -11,6 +11,7 @@ closes the caller's descriptors, so that `$(schemefs mount …)` and pipelines e
 from __future__ import annotations
 
 import os
+import select
 import signal
 import sys
 import traceback
@@ -57,29 +58,54 @@ class _ReportReader:
     """The command's end of the pipe."""
 
     def __init__(self, reports: int) -> None:
-        self._lines = open(reports, encoding="utf-8", errors="replace")  # noqa: SIM115 - `close` below
-        key, _, pid = self._lines.readline().partition(" ")
+        self._reports = reports
+        self._unread = b""
+        self._signalled, self._wakeup = os.pipe()  # readable after a signal, also after one just before `select`
+        os.set_blocking(self._wakeup, False)
+        self._wakeup_before = signal.set_wakeup_fd(self._wakeup, warn_on_full_buffer=False)
+        key, _, pid = self._line().partition(" ")
         self._pid = int(pid) if key == "pid" else 0
 
     def wait_ready(self, errors: int) -> str:
         """Return the ready line. StartError: the daemon reported a failure, or ended without a report."""
-        for line in self._lines:
-            key, _, text = line.rstrip("\n").partition(" ")
-            if key == "ready":
-                return text
-            raise StartError(text + _cause(errors))
-        raise StartError("the daemon ended before it was ready" + _cause(errors, any_line=True))
+        line = self._line()
+        if not line:
+            raise StartError("the daemon ended before it was ready" + _cause(errors, any_line=True))
+        key, _, text = line.partition(" ")
+        if key == "ready":
+            return text
+        raise StartError(text + _cause(errors))
 
     def end_daemon(self) -> None:
         """End the daemon and wait until it has undone every step of its start."""
         if self._pid:
             with suppress(ProcessLookupError):
                 os.kill(self._pid, signal.SIGTERM)
-        self._lines.read()  # until the daemon closes its end
+        while os.read(self._reports, 4096):  # until the daemon closes its end
+            pass
 
     def close(self) -> None:
         """Close the pipe: the daemon does not write to it after the ready line."""
-        self._lines.close()
+        signal.set_wakeup_fd(self._wakeup_before)
+        for descriptor in (self._reports, self._signalled, self._wakeup):
+            os.close(descriptor)
+
+    def _line(self) -> str:
+        """Return the next line without its end; empty: there is no more. KeyboardInterrupt: Ctrl-C while it waited.
+
+        A read alone would miss a signal that comes just before it blocks.
+        """
+        while b"\n" not in self._unread:
+            ready, _, _ = select.select([self._reports, self._signalled], [], [])
+            if self._reports not in ready:
+                os.read(self._signalled, 4096)  # the handler has run, and did not raise
+                continue
+            data = os.read(self._reports, 4096)
+            if not data:
+                break
+            self._unread += data
+        line, _, self._unread = self._unread.partition(b"\n")
+        return line.decode(errors="replace")
 
 
 def _cause(errors: int, *, any_line: bool = False) -> str:
