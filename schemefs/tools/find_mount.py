@@ -9,8 +9,10 @@ def command(tree: Path) -> None: ...
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -21,6 +23,8 @@ from schemefs.errors import StartError
 from schemefs.fs import mountinfo
 
 VARIABLE: Final = "SCHEME"
+# The kernel walks a path by itself: `err` has no sentence about these, but perhaps one about an earlier call.
+_OF_THE_KERNEL: Final = frozenset({errno.EISDIR, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP})
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
@@ -70,11 +74,14 @@ def failure(tree: Path, path: str, error: OSError) -> StartError:
 
     Called by the thread that failed, before another call of its succeeds: `err` is about the process that reads it.
     """
-    try:
-        sentence = (tree / path.partition("/")[0] / "err").read_text().strip()
-    except OSError:
-        sentence = ""
-    return StartError(f"{path.partition(',')[0]}: {error.strerror}{f': {sentence}' if sentence else ''}")
+    shown = path.partition(",")[0]
+    sentence = ""
+    if error.errno not in _OF_THE_KERNEL:
+        with suppress(OSError):
+            sentence = (tree / path.partition("/")[0] / "err").read_text().strip()
+    for said in (path, shown):
+        sentence = sentence.removeprefix(f"{said}: ")
+    return StartError(f"{shown}: {error.strerror}{f': {sentence}' if sentence else ''}")
 
 
 def conversation_of(descriptor: int) -> str:

@@ -1,5 +1,7 @@
 """How a tool finds the tree."""
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -69,3 +71,22 @@ def test_what_is_given_wins_over_the_variable_and_that_over_what_is_mounted(
 def test_a_directory_that_is_no_tree(mounted: list[mountinfo.MountEntry], tmp_path: Path) -> None:
     with pytest.raises(StartError, match=f"no schemefs is mounted on {tmp_path}"):
         find_mount.find(str(tmp_path))
+
+
+def failed(tree: Path, number: int, sentence: str) -> str:
+    (tree / "tcp").mkdir(exist_ok=True)
+    (tree / "tcp/err").write_text(f"{sentence}\n")
+    return str(find_mount.failure(tree, "tcp/host:70000,nodelay", OSError(number, os.strerror(number))))
+
+
+def test_a_failure_has_the_sentence_of_err_and_its_path_once(tmp_path: Path) -> None:
+    assert failed(tmp_path, errno.ECONNREFUSED, "it sent a RST") == "tcp/host:70000: Connection refused: it sent a RST"
+    for shown in ("tcp/host:70000,nodelay", "tcp/host:70000"):
+        assert failed(tmp_path, errno.EINVAL, f"{shown}: '70000' is no port") == (
+            "tcp/host:70000: Invalid argument: '70000' is no port"
+        )
+
+
+@pytest.mark.parametrize("number", [errno.EISDIR, errno.ENOTDIR, errno.ENAMETOOLONG])
+def test_a_failure_of_the_kernels_own_has_no_older_sentence(tmp_path: Path, number: int) -> None:
+    assert failed(tmp_path, number, "an older call failed") == f"tcp/host:70000: {os.strerror(number)}"
