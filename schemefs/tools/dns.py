@@ -42,7 +42,9 @@ class DnsAnswer:
     """What is known of a name."""
 
     name: str = field(metadata=meaning("as asked for"))
-    type: str | None = field(metadata=meaning("of the records; null: the addresses of both families"))
+    type: str | None = field(
+        metadata=meaning("of the records; null: the IPv4 addresses (A), those of IPv6 by type aaaa, both by any")
+    )
     records: tuple[str, ...] = field(metadata=meaning("the lines of `dns/NAME`: an address, or the text of a record"))
 
 
