@@ -112,7 +112,11 @@ def test_addresses_and_routes_of_both_families_are_configured_together(tree: Pat
         ("ifaces/lo/addr/add", "fd00::1/129", "'fd00::1/129' is not ADDRESS/PREFIXLENGTH"),
         ("ifaces/lo/addr/add", "::1/128", "::1 is an address of lo already"),
         ("route/add", "2001:db8::/32 via fe80::1", "the gateway fe80::1 may be on each link"),
-        ("route/add", "2001:db8::/32 via 10.0.2.2", "10.0.2.2 is not the address of another host"),
+        (
+            "route/add",
+            "2001:db8::/32 via 10.0.2.2",
+            "the gateway 10.0.2.2 is not of the same family as the destination",
+        ),
     ],
 )
 def test_a_bad_line_is_refused_with_a_sentence(tree: Path, node: str, line: str, sentence: str) -> None:

@@ -153,6 +153,7 @@ def test_the_hosts_routes_of_advertisements_stay(host: Host, tmp_path) -> None:
         run(["ip", "link", "set", "up0", "down"])  # it solicits anew
         run(["ip", "link", "set", "up0", "up"])
         wait_until(lambda: run(["ip", "-6", "route", "show", "default"]).stdout, patience=15)
+        wait_until(lambda: "tentative" not in run(["ip", "-6", "address", "show", "dev", "up0"]).stdout, patience=15)
         routes = run(["ip", "-6", "route", "show", "default"]).stdout
         with host.mount() as mount:
             assert "up0/accept_ra:2" in host.settings6()
