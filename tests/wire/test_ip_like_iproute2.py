@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from schemefs.testing.network import Namespace, TapNetwork
+from schemefs.testing.observing import wait_until
 from tests.support.tools_in_process import call
 
 pytestmark = pytest.mark.needs("root", "tap", "fuse")
@@ -147,6 +148,8 @@ def test_routes_of_ipv6(both: Both) -> None:
     ours = both.ours("-6", "route").splitlines()
     assert ours == ["default via fd00::2 dev eth0", "fd00::/64 dev eth0 proto kernel", "fd09::/48 via fd00::2 dev eth0"]
     assert set(ours) < set(_plain(both.theirs("-6", "route")).splitlines())  # which has fe80::/64 too
+    # Linux takes no address as a source while it probes it.
+    wait_until(lambda: "tentative" not in both.theirs("-6", "address", "show", "dev", "eth0"))
     both.same("route get fd09::1")
     both.ours("-6", "route", "add", "fd0a::/48", "via", "fe80::1", "dev", "eth0")
     assert "via fe80::1 dev eth0 src " in (got := both.ours("route", "get", "fd0a::1"))
