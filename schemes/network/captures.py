@@ -84,13 +84,19 @@ class LinkCaptures:
             self.settle(now)
             self._arrived_number = self.link.observed
             self._context.drops.reason = ""
-        remarks = [scheme.remark(fields, outgoing=outgoing) for scheme in self._context.tree.schemes.values()]
-        frame = CapturedFrame(octets, fields, outgoing, now, [remark for remark in remarks if remark])
+        # The layers take an arriving super-segment whole: what they say of it stands at its first piece.
+        is_further_piece = not outgoing and bool(self._arrived)
+        comments = [] if is_further_piece else self._remarks(fields, outgoing=outgoing)
+        frame = CapturedFrame(octets, fields, outgoing, now, comments)
         self._frames.append(frame)
         if not outgoing:
             self._arrived.append(frame)
         if not self._timer.armed:
             self._timer.call_soon()
+
+    def _remarks(self, fields: FrameFields, *, outgoing: bool) -> list[str]:
+        remarks = [scheme.remark(fields, outgoing=outgoing) for scheme in self._context.tree.schemes.values()]
+        return [remark for remark in remarks if remark]
 
     def settle(self, _now: float) -> None:
         """Comment the frame that arrived last with its fate, and give out all frames."""

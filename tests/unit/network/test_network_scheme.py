@@ -17,6 +17,7 @@ from schemefs.log import LogRings
 from schemefs.names import Names
 from schemefs.net.buffer import Chunks
 from schemefs.net.checksum import is_valid, pseudo_header_sum
+from schemefs.net.frame_fields import FrameFields
 from schemefs.net.offload import NEEDS_CHECKSUM, NO_OFFLOAD, Offload
 from schemefs.scheme import Caller, Event, SchemeContext, StreamFile, TextFile
 from schemefs.timers import Timers
@@ -176,14 +177,43 @@ def test_readers_alone_observe_the_link() -> None:
     assert link.space_observers == []
 
 
-def test_super_segments_are_cut_and_checksums_completed() -> None:
-    link = KeptLink()
-    handle = scheme_with(link).open("eth0/frames", os.O_RDONLY, ROOT, 0.0)
-    source, destination, payload = b"\x0a\0\2\2", b"\x0a\0\2\x0f", b"x" * 2500
+def super_segment(source: bytes, destination: bytes) -> tuple[bytes, Offload]:
+    """Return a frame of three segments, and the work that is left in it."""
+    payload = b"x" * 2500
     ip = b"\x45\0\0\0\0\7\x40\0\x40\x06\0\0" + source + destination
     tcp = bytearray(b"\0\1\0\2\0\0\0\x0a\0\0\0\x14\x50\x18\xff\xff\0\0\0\0")
     tcp[16:18] = pseudo_header_sum(source, destination, 6, 20 + len(payload)).to_bytes(2, "big")
-    link.arrive(bytes(12) + b"\x08\0" + ip + tcp + payload, Offload(NEEDS_CHECKSUM, 1, 54, 1000, 34, 16))
+    return bytes(12) + b"\x08\0" + ip + tcp + payload, Offload(NEEDS_CHECKSUM, 1, 54, 1000, 34, 16)
+
+
+def test_a_capture_remarks_on_a_super_segment_once() -> None:
+    """The layers take it whole: its second piece is not out of order."""
+    link = KeptLink()
+    scheme = scheme_with(link)
+    asked: list[int] = []
+
+    class Remarking(NetworkScheme):
+        def remark(self, fields: FrameFields, *, outgoing: bool) -> str:
+            asked.append(fields.sequence)
+            return "a remark"
+
+    scheme.context.tree.schemes["remarking"] = Remarking(scheme.context)
+    node = scheme.lookup("eth0/capture.pcapng", ROOT)
+    assert isinstance(node, StreamFile)
+    handle = node.open(os.O_RDONLY, ROOT, 0.0)
+    for _ in range(2):
+        link.arrive(*super_segment(b"\x0a\0\2\2", b"\x0a\0\2\x0f"))
+    octets = handle.read(1 << 20, 0.0)
+    assert isinstance(octets, bytes)
+    assert asked == [10, 10]
+    assert octets.count(b"a remark") == 2
+
+
+def test_super_segments_are_cut_and_checksums_completed() -> None:
+    link = KeptLink()
+    handle = scheme_with(link).open("eth0/frames", os.O_RDONLY, ROOT, 0.0)
+    source, destination = b"\x0a\0\2\2", b"\x0a\0\2\x0f"
+    link.arrive(*super_segment(source, destination))
     lengths = []
     while (frame := handle.read(2000, 0.0)) is not None:
         lengths.append(len(frame) - 54)
