@@ -8,20 +8,47 @@ import pwd
 import re
 import shutil
 import stat
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
+import click
+
 from schemefs.command import default_driver, mountpoint
 from schemefs.driver import Finding
-from schemefs.errors import StartError
+from schemefs.errors import StartError, printable
 from schemefs.fs import mountinfo
 from schemefs.tools.json_output import meaning, show_json
 from schemefs.variant import COMPILED, variant
 
 _CAP_SYS_ADMIN: Final = 21  # linux/capability.h
 KERNEL: Final = (5, 11)  # the first with pidfds for select, FUSE's poll and stream files
+
+# (good, works) of a finding of `schemefs doctor`
+MARKS = {(True, True): ("ok  ", "green"), (True, False): ("no  ", "yellow")}
+FAILURE = ("FAIL", "red")
+
+
+@click.command("doctor")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON; docs/json.md has the fields.")
+def command(*, as_json: bool) -> None:
+    """Check this machine for what a mount needs, and print each fix.
+
+    Stale mounts and TAP devices are found too. `no`: mounts do without it. Status 1: a check failed.
+    """
+    if as_json:
+        sys.exit(print_json())
+    good = True
+    for finding in examine():
+        good &= finding.good
+        mark, colour = MARKS.get((finding.good, finding.works), FAILURE)
+        # Names of mounts, devices and processes are anything that another user likes.
+        click.echo(f"{click.style(mark, fg=colour)}  {printable(finding.subject)}: {printable(finding.sentence)}")
+        if finding.fix:
+            click.echo(f"      fix: {printable(finding.fix)}")
+    sys.exit(not good)
 
 
 def examine() -> Iterator[Finding]:
