@@ -18,7 +18,7 @@ from struct import Struct
 from typing import NamedTuple
 
 from schemefs.net.buffer import Buffer, Chunks
-from schemefs.net.checksum import checksum, ones_complement_sum
+from schemefs.net.checksum import ones_complement_sum
 
 NEEDS_CHECKSUM = 1  # the checksum field holds only the sum of the pseudo-header
 DATA_VALID = 2  # the device has checked the checksum
@@ -33,6 +33,7 @@ UDP_CHECKSUM_OFFSET = 6  # octets into the UDP header; TCP's is 16
 
 _U16 = Struct(">H")
 _U32 = Struct(">I")
+_LENGTH_AND_ID = Struct(">HH")  # of an IPv4 header
 _TCP_FIN_PSH = 0x09
 _TCP_CWR = 0x80
 
@@ -84,50 +85,81 @@ def split(chunks: Chunks, offload: Offload, network_offset: int) -> Iterator[byt
         complete(frame, offload)
         yield frame
         return
-    header, view = bytes(frame[: offload.header_length]), memoryview(frame)
-    payload_length = len(frame) - offload.header_length
+    payload = memoryview(frame)[offload.header_length :]
     # The partial sum includes the length of the whole; each piece has its own length.
-    covered = len(frame) - offload.checksum_start
-    for number, start in enumerate(range(0, payload_length, size)):
-        piece = view[offload.header_length + start :][:size]
-        out = bytearray(header) + piece
-        _fix_network_header(out, network_offset, number)
-        _fix_transport_header(out, offload, start, last=start + size >= payload_length, covered=covered)
-        complete(out, offload)
-        yield out
+    header = _Header(frame[: offload.header_length], offload, network_offset, len(frame) - offload.checksum_start)
+    length = len(payload)
+    for number, start in enumerate(range(0, length, size)):
+        yield header.before(payload[start : start + size], number, start, last=start + size >= length)
 
 
-def _fix_network_header(frame: bytearray, offset: int, number: int) -> None:
-    """Set length, identification and checksum of the IP header at *offset* for piece *number*."""
-    if frame[offset] >> 4 == 6:
-        _U16.pack_into(frame, offset + 4, len(frame) - offset - 40)
-        return
-    length = (frame[offset] & 15) * 4
-    identification = _U16.unpack_from(frame, offset + 4)[0]
-    _U16.pack_into(frame, offset + 2, len(frame) - offset)
-    _U16.pack_into(frame, offset + 4, identification + number & 0xFFFF)
-    _U16.pack_into(frame, offset + 10, 0)
-    _U16.pack_into(frame, offset + 10, checksum(memoryview(frame)[offset : offset + length]))
+class _Header:
+    """The header of a super-segment. What is the same in that of each piece is summed once (RFC 1624)."""
 
+    __slots__ = ("_at", "_cwr", "_field", "_fin_psh", "_identification", "_is_complete", "_is_udp", "_is_v6",
+                 "_network", "_network_sum", "_octets", "_pseudo_sum", "_sequence", "_sum")  # fmt: skip
 
-def _fix_transport_header(frame: bytearray, offload: Offload, start: int, *, last: bool, covered: int) -> None:
-    """Advance the transport header of a piece that begins *start* octets into the payload."""
-    at = offload.checksum_start
-    field = at + offload.checksum_offset
-    length = len(frame) - at
-    # Replace the length in the pseudo-header's sum: old sum - old length + new length, one's complement (RFC 1624).
-    partial = _U16.unpack_from(frame, field)[0] + (~covered & 0xFFFF) + length
-    partial = partial % 0xFFFF or 0xFFFF
-    _U16.pack_into(frame, field, partial)
-    if offload.gso_type & ~GSO_ECN == GSO_UDP_L4:
-        _U16.pack_into(frame, at + 4, length)
-        return
-    sequence = _U32.unpack_from(frame, at + 4)[0]
-    _U32.pack_into(frame, at + 4, sequence + start & 0xFFFFFFFF)
-    if not last:
-        frame[at + 13] &= ~_TCP_FIN_PSH & 0xFF
-    if start:
-        frame[at + 13] &= ~_TCP_CWR & 0xFF
+    def __init__(self, octets: bytearray, offload: Offload, network_offset: int, covered: int) -> None:
+        self._octets = octets
+        self._network = network_offset
+        self._is_v6 = octets[network_offset] >> 4 == 6
+        self._identification = 0
+        self._network_sum = 0
+        if not self._is_v6:
+            self._identification = _U16.unpack_from(octets, network_offset + 4)[0]
+            _U32.pack_into(octets, network_offset + 2, 0)  # length and identification
+            _U16.pack_into(octets, network_offset + 10, 0)
+            end = network_offset + (octets[network_offset] & 15) * 4
+            self._network_sum = ones_complement_sum(memoryview(octets)[network_offset:end])
+        at = self._at = offload.checksum_start
+        self._field = at + offload.checksum_offset
+        self._is_complete = bool(offload.flags & NEEDS_CHECKSUM)
+        self._is_udp = offload.gso_type & ~GSO_ECN == GSO_UDP_L4
+        self._pseudo_sum = _U16.unpack_from(octets, self._field)[0] + (~covered & 0xFFFF)
+        self._sequence = self._fin_psh = self._cwr = 0
+        if self._is_udp:
+            _U16.pack_into(octets, at + 4, 0)
+        else:
+            self._sequence = _U32.unpack_from(octets, at + 4)[0]
+            _U32.pack_into(octets, at + 4, 0)
+            self._fin_psh, self._cwr = octets[at + 13] & _TCP_FIN_PSH, octets[at + 13] & _TCP_CWR
+            octets[at + 13] &= ~(_TCP_FIN_PSH | _TCP_CWR) & 0xFF
+        _U16.pack_into(octets, self._field, 0)
+        self._sum = self._pseudo_sum + ones_complement_sum(memoryview(octets)[at:])
+
+    def before(self, payload: memoryview, number: int, start: int, *, last: bool) -> bytearray:
+        """Return the frame of piece *number*, which begins *start* octets into the payload of the whole."""
+        octets, at = self._octets, self._at
+        length = len(octets) + len(payload)
+        self._fix_network_header(length - self._network, number)
+        length -= at
+        if self._is_udp:
+            _U16.pack_into(octets, at + 4, length)
+            varying = length
+        else:
+            sequence = self._sequence + start & 0xFFFFFFFF
+            flags = octets[at + 13] & ~(_TCP_FIN_PSH | _TCP_CWR)
+            changing = (self._fin_psh if last else 0) | (0 if start else self._cwr)
+            _U32.pack_into(octets, at + 4, sequence)
+            octets[at + 13] = flags | changing
+            varying = (sequence >> 16) + (sequence & 0xFFFF) + changing
+        if not self._is_complete:
+            value = (self._pseudo_sum + length) % 0xFFFF or 0xFFFF
+        else:
+            value = -(self._sum + length + varying + ones_complement_sum(payload)) % 0xFFFF
+            if not value and self._is_udp:
+                value = 0xFFFF  # see `complete`
+        _U16.pack_into(octets, self._field, value)
+        return octets + payload
+
+    def _fix_network_header(self, length: int, number: int) -> None:
+        octets, at = self._octets, self._network
+        if self._is_v6:
+            _U16.pack_into(octets, at + 4, length - 40)
+            return
+        identification = self._identification + number & 0xFFFF
+        _LENGTH_AND_ID.pack_into(octets, at + 2, length, identification)
+        _U16.pack_into(octets, at + 10, -(self._network_sum + length + identification) % 0xFFFF)
 
 
 def pieces(payload_length: int, offload: Offload) -> int:
