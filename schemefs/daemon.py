@@ -37,6 +37,7 @@ from schemefs.held_octets import HeldOctets
 from schemefs.idle_memory import IdleMemory
 from schemefs.log import LogRings
 from schemefs.log_file import LogFile
+from schemefs.muted_events import MutedEvents
 from schemefs.names import Names
 from schemefs.net.zones import with_zone, zone_number
 from schemefs.no_callback import no_callback
@@ -91,6 +92,7 @@ class Daemon:
         self.moved = ""  # for the ready line: why the subnet is not the default one
         self.lacks = ""  # for the ready line: what can't be had
         self.timers = Timers()
+        self.muted_events = MutedEvents(self.timers, trio.current_time)
         self.callbacks = CallSoonQueue()
         self.collector = Collector()
         self.held = HeldOctets()
@@ -125,7 +127,14 @@ class Daemon:
             places = {name: StaticDirectory({}) for name in self.config.directories}
             extra = {**places, "README": _readme(self.schemes, found.missing), "err": err}
             mount = Mount(
-                self.schemes, extra, err, self.timers, self.callbacks, self._numbers, attachments.frame_sources
+                self.schemes,
+                extra,
+                err,
+                self.timers,
+                self.callbacks,
+                self._numbers,
+                attachments.frame_sources,
+                muted_events=self.muted_events,
             )
             self.tree.name_of = mount.operations.name_of
             mount.open(self.mount_point, allow_other=self.allow_other)
@@ -171,6 +180,7 @@ class Daemon:
         self.held = HeldOctets(self.config.memory, (0, uid))
         context = SchemeContext(
             timers=self.timers,
+            muted_events=self.muted_events,
             random=random.SystemRandom(),
             config=self.config,
             names=_names(self.config),
@@ -244,13 +254,15 @@ class Daemon:
 
     def _numbers(self) -> Mapping[str, int]:
         """Return what `stats` of the mount shows beside the numbers of the mount itself."""
-        collector, held = self.collector, self.held
+        collector, held, events = self.collector, self.held, self.muted_events
         return {
             "held": held.held,
             "held_limit": held.limit,
             "held_level": held.level,
             "collections": collector.collections,
             "longest_collection_us": round(collector.longest * 1e6),
+            "muted_events": events.muted,
+            "muted_events_found": events.found,
         }
 
     def _ready_line(self) -> str:

@@ -40,6 +40,7 @@ from schemefs.handle import (
     Watcher,
 )
 from schemefs.held_octets import HeldOctets
+from schemefs.muted_events import MutedEvents
 from schemefs.net.drop_samples import DropNotice
 from schemefs.nodes import (
     Directory,
@@ -55,6 +56,7 @@ from schemefs.nodes import (
     WriteForm,
 )
 from schemefs.shares import Shares
+from schemefs.timers import Timers
 
 if TYPE_CHECKING:
     import random
@@ -64,7 +66,6 @@ if TYPE_CHECKING:
     from schemefs.log import LogRings
     from schemefs.names import Names
     from schemefs.net.frame_fields import FrameFields
-    from schemefs.timers import Timers
 
 Provided = TypeVar("Provided")
 
@@ -101,6 +102,10 @@ def _no_capture(_filter: str, name: str) -> Handle:
     raise SchemeError(errno.EOPNOTSUPP, f"{name} can't be captured: this mount has no scheme 'network'")
 
 
+def _no_muted_events() -> MutedEvents:
+    return MutedEvents(Timers(), lambda: 0.0)
+
+
 def _no_program(_thread: int) -> Program | None:
     return None
 
@@ -124,6 +129,7 @@ class SchemeContext:
     services: dict[str, object] = field(default_factory=dict)  # by name of scheme; complete for those in `requires`
     tree: Tree = field(default_factory=Tree)
     failures: Failures = field(default_factory=Failures)  # for `Scheme.err`
+    muted_events: MutedEvents = field(default_factory=_no_muted_events)
     drops: DropNotice = field(default_factory=DropNotice)  # for the `DropSamples` of every layer
     epoch: float = 0.0  # seconds from 1970 to the time 0 of the clock
     # Add or remove an interface beside lo while running. SchemeError: it fails, and nothing has changed.

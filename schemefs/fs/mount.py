@@ -22,6 +22,7 @@ from schemefs.scheme import FailureFile, Node, Scheme, StaticDirectory, TextFile
 if TYPE_CHECKING:
     from schemefs.call_soon import CallSoonQueue
     from schemefs.fs.trio_shim import Sources
+    from schemefs.muted_events import MutedEvents
     from schemefs.timers import Timers
 
 log = logging.getLogger("schemefs.fs")
@@ -42,10 +43,11 @@ class Mount:
         numbers: Callable[[], Mapping[str, int]] = dict,
         sources: Sources = no_sources,
         clock: Callable[[], float] = trio.current_time,
+        muted_events: MutedEvents | None = None,
     ) -> None:
         self._callbacks = callbacks
         self._sources = sources
-        self.waiting = Waiting(timers, callbacks.call_soon, clock)
+        self.waiting = Waiting(timers, callbacks.call_soon, clock, muted_events)
         stats = TextFile(lambda: statistics.text(self.operations, timers, callbacks, numbers()))
         root = StaticDirectory({**{scheme.name: scheme.root for scheme in schemes}, **extra, "stats": stats})
         for directory in (root, *(scheme.root for scheme in schemes)):

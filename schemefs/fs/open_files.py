@@ -121,6 +121,7 @@ class OpenStream(OpenFile):
             raise ValueError(message)
         self.handle = handle
         self.waiting = waiting
+        self.waiters.muted_events = waiting.muted_events
         self.waiters.silent = handle.is_log
         handle.on_changed = self.waiters.wake
 

@@ -11,6 +11,7 @@ blocks        memory blocks that Python has allocated: a steadier figure than `r
 held          octets in all buffers, to 256 KiB for each user; their limit; and the level, 0 to 4: at 1 buffers grow no
               more, at 2 writes wait, at 3 windows close, at 4 what arrives is dropped
 collections   of Python's garbage collector, which no call may notice; the longest in microseconds
+muted_events  changes that were not reported, on purpose; for those `found` something waited until the look
 """
 
 from __future__ import annotations

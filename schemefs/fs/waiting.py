@@ -36,6 +36,7 @@ from schemefs.log import TRACE
 
 if TYPE_CHECKING:
     from schemefs.call_soon import Callback
+    from schemefs.muted_events import MutedEvents
     from schemefs.timers import Timer, Timers
 
 log = logging.getLogger("schemefs.waiting")
@@ -109,9 +110,10 @@ class PollHandle(Protocol):
 class Waiters:
     """What waits for one open file: parked calls, and the kernel's poll."""
 
-    __slots__ = ("calls", "poll_handle", "silent")
+    __slots__ = ("calls", "muted_events", "poll_handle", "silent")
 
     def __init__(self) -> None:
+        self.muted_events: MutedEvents | None = None  # of a stream
         # Readers of a log are not logged: each line about them would be one more line for them to read.
         self.silent = False
         self.calls: dict[_ParkedCall, None] = {}  # in order of parking
@@ -124,6 +126,9 @@ class Waiters:
         Safe to call from anywhere: the attempts run later.
         """
         woken = len(self.calls)
+        muted = self.muted_events
+        if muted is not None and muted.rules and (woken or self.poll_handle is not None) and muted.withholds(self):
+            return 0
         if woken:
             for parked in tuple(self.calls):
                 parked.resume(WakeReason.CHANGED)
@@ -145,7 +150,14 @@ class Waiters:
 class Waiting:
     """All parked calls of a mount."""
 
-    def __init__(self, timers: Timers, call_soon: Callable[[Callback], None], clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        timers: Timers,
+        call_soon: Callable[[Callback], None],
+        clock: Callable[[], float],
+        muted_events: MutedEvents | None = None,
+    ) -> None:
+        self.muted_events = muted_events  # those of streams
         self.by_unique: dict[int, _ParkedCall] = {}
         self.ended = False
         self.timers = timers

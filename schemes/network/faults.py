@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from schemefs.scheme import Caller, SchemeContext
 
 LATE_TIMER: Final = ["late", "timer"]
-USAGE: Final = "late timer TIME; seed N; clear"
+MUTE_EVENT: Final = ["mute", "event"]
+USAGE: Final = "late timer TIME; mute event N; seed N; clear"
 
 
 class FaultsFile(TextFile):
@@ -40,6 +41,7 @@ class FaultsFile(TextFile):
         late_by = self._context.timers.late_by
         if late_by:
             lines.append(f"{' '.join(LATE_TIMER)} {duration_text(late_by)}")
+        lines += self._context.muted_events.lines()
         return "".join(f"{line}\n" for line in lines).encode()
 
     def write(self, data: bytes, caller: Caller, now: float) -> None:
@@ -60,10 +62,13 @@ class FaultsFile(TextFile):
         own = self._own()
         if words == ["clear"]:
             timers.set_late(0.0)
+            self._context.muted_events.clear()
             if own is not None:
                 own.clear(now)
         elif words[:2] == LATE_TIMER:
             timers.set_late(parse_duration(" ".join(words[2:])))
+        elif words[:2] == MUTE_EVENT:
+            self._context.muted_events.switch_on(parse_number(" ".join(words[2:]), 1, 0xFFFF))
         elif words[0] == "seed" and own is not None:
             own.set_seed(parse_number(" ".join(words[1:]), 0, 0xFFFFFFFF))
         elif own is None or not own.switch_on(words, now):

@@ -49,8 +49,8 @@ ALLOWED = {
     },
     "schemefs.fs": PURE | {
         "schemefs.scheme", "schemefs.handle", "schemefs.nodes", "schemefs.readme", "schemefs.errors",
-        "schemefs.failures", "schemefs.timers", "schemefs.call_soon", "schemefs.log", "schemefs.no_callback",
-        "schemefs.net.buffer",
+        "schemefs.failures", "schemefs.muted_events", "schemefs.timers", "schemefs.call_soon", "schemefs.log",
+        "schemefs.no_callback", "schemefs.net.buffer",
         "trio", "pyfuse3", "ctypes", "inspect", "os", "pathlib", "select", "signal", "socket", "stat", "subprocess",
         "sys", "time",
     },

@@ -134,8 +134,23 @@ def test_bad_rules_get_a_sentence(tap_network: TapNetwork) -> None:
     for name, rule, sentence in (
         ("eth0", "keep completion tx 1", "'keep completion tx 1' is not a fault of eth0; the rules are: withhold "),
         ("eth0", "bad id tx", "'' is not a number from 1 to 65535"),
-        ("lo", "reset device", "'reset device' is not a fault of lo; the rules are: late timer TIME; seed N; clear"),
+        ("lo", "reset device", "'reset device' is not a fault of lo; the rules are: late timer TIME; mute event N; "),
     ):
         with pytest.raises(OSError, match="Invalid argument"):
             (path / name / "faults").write_text(f"{rule}\n")
         assert (path / "err").read_text().startswith(sentence)
+
+
+def test_a_muted_event_is_found_by_a_look(tap_network: TapNetwork) -> None:
+    """The fault of docs/field-notes.md: the datagram is there, and its reader is not told."""
+    network = tap_network
+
+    def numbers(name: str) -> list[str]:
+        return re.findall(rf"^{name}.*", (network.mount.path / "stats").read_text(), re.MULTILINE)
+
+    reader = subprocess.Popen(["head", "-c", "2", network.mount.path / "udp/:7777"], stdout=subprocess.PIPE, text=True)
+    wait_until(lambda: numbers("parked") == ["parked=1"])
+    (network.mount.path / "network/eth0/faults").write_text("mute event 1\n")
+    network.run_peer(["bash", "-c", f"echo -n hi >/dev/udp/{network.address}/7777"])
+    assert reader.communicate(timeout=20)[0] == "hi"
+    assert numbers("muted_events") == ["muted_events=1", "muted_events_found=1"]
