@@ -4,7 +4,8 @@ Inside them the path is /scheme, so every line can be pasted. The Linux stack on
 10.0.2.2 and fd00:10:0:2::2, with a small web server. Beyond the peer is another network (demo_world.py), which is
 reached with --uplink: names, HTTP and HTTPS are shown there, and once more after a restart of the daemon. Each step is
 printed with its output and a comment; a step that fails makes the exit status 1. Without root only the steps that need
-no TAP are run, on a temporary directory; without IPv6 in the kernel, those that need it are left out.
+no TAP are run, on a temporary directory; without IPv6 in the kernel, those that need it are left out. --notes plays the
+faults of docs/field-notes.md instead.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import demo_notes
 import demo_world
 
 SCHEME = Path("/scheme")
@@ -51,6 +53,7 @@ class Step:
     expected: str  # a regular expression
     needs_tap: bool = False
     needs_ipv6: bool = False  # in the kernel
+    must_succeed: bool = False  # its status must be 0
 
 
 STEPS = [
@@ -205,12 +208,15 @@ UPLINK = ["--uplink", "--log-level", "debug"]
 
 def main(arguments: list[str]) -> int:
     """Run the demo, in namespaces if they can be made."""
-    shell = "--shell" in arguments
+    shell, notes = "--shell" in arguments, "--notes" in arguments
     if INSIDE in arguments:
-        return inside(shell=shell)
+        return inside(shell=shell, notes=notes)
     lacking = what_is_missing()
     if not lacking:
         return in_namespaces(arguments)
+    if notes:
+        print(f"The faults can't be shown: {lacking}.")
+        return 1
     print(f"Only the steps on loopback: {lacking}.\n")
     if not os.access("/dev/fuse", os.R_OK | os.W_OK):
         print("Nothing can be mounted: /dev/fuse is missing, or its mode denies access (chmod 666 /dev/fuse).")
@@ -245,7 +251,7 @@ def in_namespaces(arguments: list[str]) -> int:
             SCHEME.rmdir()
 
 
-def inside(*, shell: bool) -> int:
+def inside(*, shell: bool, notes: bool) -> int:
     """Set up the peer and the network beyond it, then show all steps."""
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
     with tempfile.TemporaryDirectory(prefix="schemefs-demo-") as name, ExitStack() as ends:
@@ -257,13 +263,31 @@ def inside(*, shell: bool) -> int:
         ends.callback(peer.wait)
         ends.callback(peer.kill)
         lacking = demo_world.what_is_missing()
+        if lacking and notes:
+            print(f"The faults can't be shown: {lacking}.")
+            return 1
         if lacking:
             print(f"No steps beyond the host: {lacking}.\n")
             return demonstrate(SCHEME, [], STEPS, shell)
         ends.enter_context(demo_world.world(folder))
+        if notes:
+            subprocess.run(["mount", "-t", "tmpfs", "none", "/mnt"], check=True)  # the rows make directories there
+            return demonstrate(SCHEME, UPLINK, steps_of_notes(), shell)
         anew = f"schemefs umount {SCHEME} && schemefs mount {SCHEME} {' '.join(UPLINK)}"
         restart = Step(anew, "a restart; umount has restored the host's settings before", "^mounted ")
         return demonstrate(SCHEME, UPLINK, [*STEPS, *SESSION, restart, *AGAIN], shell)
+
+
+def steps_of_notes() -> list[Step]:
+    """Return the steps of each row of the page: on, see, off."""
+    steps = []
+    for row in demo_notes.rows(demo_notes.PAGE.read_text()):
+        steps += [
+            Step(row.on, row.symptom, "", must_succeed=True),
+            Step(row.see, "what is seen of it", row.pattern),
+            Step(row.off, "the fault has ended", "", must_succeed=True),
+        ]
+    return steps
 
 
 def demonstrate(mount_point: Path, options: list[str], steps: list[Step], shell: bool) -> int:
@@ -304,12 +328,14 @@ def show(step: Step) -> bool:
             errors="replace",
             timeout=STEP_TIMEOUT,
         )
-        output = done.stdout
+        output, failed = done.stdout, done.returncode != 0
     except subprocess.TimeoutExpired as expired:
+        failed = True
         output = (expired.stdout or b"").decode(errors="replace") + f"(no end within {STEP_TIMEOUT} s)"
     print(output.rstrip("\n"))
-    good = re.search(step.expected, output, re.MULTILINE) is not None
-    print(dim(f"# {step.comment}") if good else f"FAILED: expected {step.expected!r}", end="\n\n")
+    good = re.search(step.expected, output, re.MULTILINE) is not None and not (step.must_succeed and failed)
+    wanted = "status 0" if step.must_succeed else repr(step.expected)
+    print(dim(f"# {step.comment}") if good else f"FAILED: expected {wanted}", end="\n\n")
     sys.stdout.flush()
     return good
 

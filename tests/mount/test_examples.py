@@ -136,6 +136,15 @@ def test_the_demo() -> None:
     assert set(Path("/").iterdir()) == before
 
 
+@pytest.mark.full
+@pytest.mark.needs("tap", "root", "nft", "dnsmasq")
+def test_the_demo_plays_the_faults_of_the_notes() -> None:
+    """Each row of docs/field-notes.md: switched on, seen, switched off."""
+    done = demo(str(EXAMPLES / "demo.py"), "--notes")
+    assert "0 steps failed" in done.stdout, done.stdout
+    assert done.returncode == 0
+
+
 def test_the_loopback_half_of_the_demo() -> None:
     """As where there is no TAP."""
     program = "import sys, demo; demo.what_is_missing = lambda: 'it is a test'; sys.exit(demo.main([]))"
@@ -149,5 +158,5 @@ def demo(*arguments: str) -> subprocess.CompletedProcess[str]:
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"  # as ./dev has it
     return subprocess.run(
         [sys.executable, *(arguments or [str(EXAMPLES / "demo.py")])],
-        check=False, capture_output=True, text=True, timeout=60, env=os.environ | {"PATH": path}, cwd="/",
+        check=False, capture_output=True, text=True, timeout=150, env=os.environ | {"PATH": path}, cwd="/",
     )  # fmt: skip
