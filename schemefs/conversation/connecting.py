@@ -78,7 +78,7 @@ class Connecting:
         """Begin, for a caller of *uid*; raises what is known at once. *timeout* seconds (0: none) for all of it."""
         if timeout:
             self._limit.set(now + timeout)
-        self.sink(now, f"lookup of {self.host}")
+        self.sink(now, f"lookup of {self.host}", "name:lookup_started", {"host": self.host})
         lookup = names.lookup(self.host, self._receive_answer, now, uid, self._receive_late)
         if not self._answered:
             self._lookup = lookup
@@ -115,10 +115,10 @@ class Connecting:
         if self._lookup is not None and not self._lookup.expects_more:
             self._lookup = None
         if isinstance(answer, SchemeError):
-            self.sink(now, answer.sentence)
+            self.sink(now, answer.sentence, "name:lookup_failed", {"host": self.host})
             self._fail(answer)
         else:
-            self.sink(now, f"{self.host} has {', '.join(map(presentation, answer)) or 'no address'}")
+            self._log_addresses(now, answer, is_late=False)
             self._untried.extend(interleaved(answer))
             self._check_attempts(now)
 
@@ -128,9 +128,17 @@ class Connecting:
         if self.ended:
             return
         if addresses and not self._was_refused:
-            self.sink(now, f"{self.host} has {', '.join(map(presentation, addresses))}, known later")
+            self._log_addresses(now, addresses, is_late=True)
             self._untried = deque(interleaved((*addresses, *self._untried)))
         self._check_attempts(now)
+
+    def _log_addresses(self, now: float, addresses: tuple[bytes, ...], *, is_late: bool) -> None:
+        texts = [presentation(address) for address in addresses]
+        text = f"{self.host} has {', '.join(texts) or 'no address'}{', known later' if is_late else ''}"
+        self.sink(now, text, "name:lookup_ended", {"host": self.host, "addresses": texts, "late": is_late})
+
+    def _log_failure(self, now: float, remote: str, error: SchemeError) -> None:
+        self.sink(now, f"{remote}: {error.sentence}", "connectivity:attempt_failed", {"remote": remote})
 
     def _check_attempts(self, now: float) -> None:
         """Take the first attempt that has connected; begin the next one when it is time."""
@@ -156,11 +164,12 @@ class Connecting:
     def _begin_next(self, now: float) -> Engine | None:
         self._tried += 1
         address = self._untried.popleft()
-        self.sink(now, f"connect to {presentation(address)}")
+        remote = presentation(address)
+        self.sink(now, f"connect to {remote}", "connectivity:attempt_started", {"remote": remote})
         try:
             attempt = self._connect(address, now)
         except SchemeError as error:
-            self.sink(now, f"{presentation(address)}: {error.sentence}")
+            self._log_failure(now, remote, error)
             # "No route" (to an IPv6 address, say) is less useful than the error of an address that was reached.
             self._last_failure = self._last_failure or error.with_traceback(None)  # it would refer to `self`: a cycle
             return None
@@ -176,7 +185,7 @@ class Connecting:
         try:
             return not attempt.opening(now)
         except SchemeError as error:
-            self.sink(now, f"{attempt.remote}: {error.sentence}")
+            self._log_failure(now, attempt.remote, error)
             self._attempts.remove(attempt)
             last = self._last_failure
             # Silence hides no answer, and nothing hides a refused session.
@@ -207,7 +216,7 @@ class Connecting:
     def _time_out(self, now: float) -> None:
         what = "answers" if self._answered else "is known"
         failure = SchemeError(errno.ETIMEDOUT, f"no address of {self.host} {what} within the time-out")
-        self.sink(now, failure.sentence)
+        self.sink(now, failure.sentence, "connectivity:connection_closed", {"error": failure.sentence})
         self._end(now)
         self._fail(failure)
 
@@ -226,7 +235,8 @@ class Connecting:
             self._lookup = None
         attempts, self._attempts = self._attempts, []
         for attempt in attempts:
-            self.sink(now, f"{attempt.remote}: given up")
+            remote = attempt.remote
+            self.sink(now, f"{remote}: given up", "connectivity:attempt_abandoned", {"remote": remote})
             attempt.on_changed = no_callback
             attempt.abort(now)
 

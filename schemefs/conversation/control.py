@@ -79,7 +79,8 @@ class Control:
             return True
         verb, argument = words[0], words[1].strip() if len(words) > 1 else ""
         if not conversation.connecting:  # else it is the same line again
-            conversation.log_event(now, f"ctl: {verb} {argument}".rstrip())
+            text = f"ctl: {verb} {argument}".rstrip()
+            conversation.log_event(now, text, "file:ctl", {"verb": verb, "argument": argument})
         action = self._verbs.get(verb)
         if action is not None:
             return action(conversation, argument, caller, now)

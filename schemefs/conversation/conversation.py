@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from schemefs.conversation.face import Face
     from schemefs.conversation.protocol import Engine, ListenerEngine
     from schemefs.held_octets import HeldOctets
+    from schemefs.net.network_layer import EventData
     from schemefs.scheme import Handle, Watcher
     from schemefs.timers import Timer, Timers
 
@@ -172,9 +173,8 @@ class Conversation(UsedConversation):
         self._may_try_again = False
         if self.began_at < 0:
             self.began_at = now
-        if self.event_log is not None and not self.event_log.follow(engine):
-            state = engine.status(now).get("state", "begun")  # where it is: its earlier events are lost
-            self.event_log.log_event(now, f"{engine.local} to {engine.remote}: {state}")
+        if self.event_log is not None:
+            self.event_log.begin(engine, now)
         self.discards = False
         if isinstance(engine, HoldsOctets):
             engine.charge_to(self._table.held.account(self.uid))
@@ -192,14 +192,14 @@ class Conversation(UsedConversation):
 
     def finish_record(self) -> None:
         """End the event log, if there is one: no line follows."""
-        if self.event_log is not None and not self.event_log.ring.finished:
-            self.event_log.ring.finish()
+        if self.event_log is not None and not self.event_log.is_finished:
+            self.event_log.finish()
             self._table.record_ended(self)
 
-    def log_event(self, now: float, text: str) -> None:
-        """Add a line to the event log, if there is one."""
+    def log_event(self, now: float, text: str, name: str, data: EventData) -> None:
+        """Add an event to the log, if there is one."""
         if self.event_log is not None:
-            self.event_log.log_event(now, text)
+            self.event_log.log_event(now, text, name, data)
 
     def announce(self, listener: ListenerEngine) -> None:
         """Become a listener. The engine of a connect that has failed is dropped."""
@@ -288,8 +288,8 @@ class Conversation(UsedConversation):
     def release(self, handle: Handle, now: float, *, reads: bool = False, writes: bool = False) -> None:
         """Count *handle* as closed; the arguments are those of its `hold`."""
         self._holders.remove(handle)
-        if self.event_log is not None:
-            self.event_log.log_event(now, f"close: {len(self._holders)} files are left")
+        files = len(self._holders)
+        self.log_event(now, f"close: {files} files are left", "file:close", {"files": files})
         self.readers -= reads
         self.writers -= writes
         engine = self.engine

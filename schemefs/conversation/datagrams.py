@@ -30,6 +30,7 @@ from schemefs.readiness import readiness
 if TYPE_CHECKING:
     from schemefs.held_octets import Account
     from schemefs.net.buffer import Buffer
+    from schemefs.net.network_layer import Sink
 
 OVERHEAD: Final = 256  # octets of memory that a queued datagram costs beside its own
 ABORTED: Final = "ended by hangup: datagrams may be missing"
@@ -61,11 +62,13 @@ class DatagramEngine(ABC, Generic[Arrived]):
         "queue_octets",
         "received",
         "sent",
+        "sink",  # as EventSource.sink
     )
 
     def __init__(self, queue_octets: int, turns: ReaderTurns | None = None) -> None:
         """Set the bound of the queue in octets, `OVERHEAD` for each datagram included; *turns*: the network layer's."""
         self.on_changed: Callable[[], None] = no_callback
+        self.sink: Sink | None = None
         self.ended = False
         self.error = ""
         self.hop_limit = 0  # that of the path
@@ -82,20 +85,24 @@ class DatagramEngine(ABC, Generic[Arrived]):
 
     # What arrives
 
-    def enqueue(self, datagram: Arrived, octets: int) -> str:
+    def record_to(self, sink: Sink) -> None:
+        """As EventSource.record_to: the datagrams that are dropped."""
+        self.sink = sink
+
+    def enqueue(self, datagram: Arrived, octets: int, now: float) -> str:
         """Queue a datagram. Return the reason why it is dropped; empty: it is not.
 
         `not_read`: no file will read it. `queue_full`: there is no room; it is counted as `dropped`.
         """
         if self._shut_read:
-            return "not_read"
+            return self.log_drop("not_read", octets, now)
         if self._discards:
             self.received += 1
-            return "not_read"
+            return self.log_drop("not_read", octets, now)
         cost = octets + OVERHEAD
         if self._held + cost > self.queue_octets or self._held >= self._account.arrival_room:
             self.dropped += 1
-            return "queue_full"
+            return self.log_drop("queue_full", octets, now)
         self._held += cost
         self._account.put(cost)
         if not self._is_behind and self._held + BURST * cost > self.queue_octets:
@@ -105,6 +112,13 @@ class DatagramEngine(ABC, Generic[Arrived]):
         self._queue.append((datagram, octets))
         self.on_changed()
         return ""
+
+    def log_drop(self, reason: str, octets: int, now: float) -> str:
+        """Add the event of a datagram that is dropped; return *reason*."""
+        if self.sink is not None:
+            text = f"a datagram of {octets} octets is dropped: {reason}"
+            self.sink(now, text, "transport:datagram_dropped", {"reason": reason, "octets": octets})
+        return reason
 
     def charge_to(self, account: Account) -> None:
         """Count the queue for another user."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, cast
 
 from schemefs.conversation import attributes
-from schemefs.conversation.event_log import open_text
+from schemefs.conversation.event_log import opened
 from schemefs.conversation.function_file import FunctionFile
 from schemefs.conversation.handles import AcceptHandle, CtlHandle, DataHandle, ListenHandle, access_of, check_listens
 from schemefs.conversation.settings import SettingsDirectory
@@ -20,6 +20,7 @@ from schemefs.scheme import Caller, Directory, FollowedFile, Handle, Node, TextF
 if TYPE_CHECKING:
     from schemefs.conversation.control import Control
     from schemefs.conversation.conversation import Conversation
+    from schemefs.conversation.event_log import EventLog
     from schemefs.log import LogRing
 
 Accept = Callable[["Conversation", float], "Conversation | None"]
@@ -77,7 +78,7 @@ def _text(read: Callable[[Conversation], str]) -> Callable[[Parts], Node]:
 
 def _open_data(parts: Parts, flags: int, caller: Caller, now: float) -> Handle:
     reads, writes = access_of(flags)
-    parts.conversation.log_event(now, open_text(caller, flags))
+    parts.conversation.log_event(now, *opened(caller, flags))
     return DataHandle(parts.conversation, now, reads=reads, writes=writes)
 
 
@@ -92,7 +93,7 @@ def _open_listen(parts: Parts, _flags: int, caller: Caller, now: float) -> Handl
 def _open_accept(parts: Parts, flags: int, caller: Caller, now: float) -> Handle:
     listener = parts.conversation
     check_listens(listener)
-    listener.log_event(now, open_text(caller, flags))
+    listener.log_event(now, *opened(caller, flags))
     handle = AcceptHandle(listener, flags, caller, now, parts.accept)
     handle.open_timeout = listener.read_timeout
     return handle
@@ -154,11 +155,16 @@ def _json(values: Values) -> str:
     return f"{{\n{members}\n}}\n"
 
 
-class EventsFile(FollowedFile):
-    """The event log as a file. Opening it begins the recording; stat and ls do not."""
+def _events(ring_of: Callable[[EventLog], LogRing]) -> Callable[[Parts], Node]:
+    return lambda parts: EventsFile(parts.conversation, ring_of)
 
-    def __init__(self, conversation: Conversation) -> None:
+
+class EventsFile(FollowedFile):
+    """One record of the event log as a file. Opening it begins the recording; stat and ls do not."""
+
+    def __init__(self, conversation: Conversation, ring_of: Callable[[EventLog], LogRing]) -> None:
         self._conversation = conversation
+        self._ring_of = ring_of
         self.mode = 0o400
         self.uid = conversation.uid
         self.gid = conversation.gid
@@ -170,22 +176,23 @@ class EventsFile(FollowedFile):
         event_log = conversation.event_log
         if event_log is None:
             event_log = conversation.record()
-            event_log.log_event(None, "recording begins; `,events` in the address would have kept all before")
+            text = "recording begins; `,events` in the address would have kept all before"
+            event_log.log_event(None, text, "recording:began", {})
             if conversation.has_ended:  # found by a process in its directory: nothing would finish the ring later
                 conversation.finish_record()
-        return event_log.ring
+        return self._ring_of(event_log)
 
     @property
     def begin(self) -> int:
         """The position in the ring where a file opened now begins."""
         event_log = self._conversation.event_log
-        return event_log.ring.start if event_log is not None else 0
+        return self._ring_of(event_log).start if event_log is not None else 0
 
     @property
     def size(self) -> int:
         """All octets ever written."""
         event_log = self._conversation.event_log
-        return event_log.ring.end if event_log is not None else 0
+        return self._ring_of(event_log).end if event_log is not None else 0
 
 
 FILES: Final = (
@@ -204,9 +211,8 @@ FILES: Final = (
         lambda parts: _StatusFile(parts, _json),
     ),
     Declaration("err", "why the last request failed, in a sentence", _text(_err)),
-    Declaration(
-        "events", "every event in order; events,follow waits for more", lambda parts: EventsFile(parts.conversation)
-    ),
+    Declaration("events", "every event in order; events,follow waits for more", _events(lambda log: log.ring)),
+    Declaration("events.json", "the same for programs, one JSON object a line", _events(lambda log: log.json)),
     Declaration(CAPTURE, "its frames from now on, for Wireshark, with what became of each", _stream(_open_capture)),
     Declaration(
         "settings/",

@@ -1,4 +1,5 @@
-"""The event log of one conversation: `events` of its directory. Engine and files write to it on one clock.
+"""The event log of one conversation: `events` and `events.json` of its directory. Engine and files write to it on one
+clock.
 
     +0.000012 open pid 4711 O_NONBLOCK
     +0.000031 SYN out to 10.0.2.2:80 (try 1)
@@ -7,25 +8,30 @@
     +0.020310 fevent OUT -> 1 waker
     +0.020840 poll pid 4711 -> OUT
 
-Recording begins when `events` is opened, or with the conversation if its address has the option `,events`. Before that
-an event costs one look at an attribute. The newest 64 KiB are kept. An engine is given `EventLog.log_event` as its sink
-and decides what is worth a line.
+    {"time": 0.000031, "name": "transport:packet_sent", "data": {"flags": "S", …, "text": "SYN out to …"}}
+
+Recording begins when one of the two is opened, or with the conversation if its address has the option `,events`. Before
+that an event costs one look at an attribute. The newest 64 KiB of lines and 128 KiB of JSON are kept. An engine is
+given `EventLog.log_event` as its sink and decides what is worth an event. docs/events.md has every name.
 """
 
 from __future__ import annotations
 
+import json
 from collections import deque
 from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
 
 from schemefs.log import LogRing
-from schemefs.net.network_layer import Sink
+from schemefs.net.network_layer import EventData, Sink
 from schemefs.scheme import O_NONBLOCK, Event
 
 if TYPE_CHECKING:
+    from schemefs.conversation.protocol import Engine
     from schemefs.scheme import Caller
 
 CAPACITY: Final = 64 << 10
-EARLY_LINES: Final = 256
+JSON_CAPACITY: Final = 128 << 10
+EARLY_EVENTS: Final = 256
 
 
 @runtime_checkable
@@ -43,37 +49,38 @@ class EventSource(Protocol):
 class EarlyEvents:
     """The sink of an engine before its conversation has an event log: during `connect`, or before the accept.
 
-    It keeps the newest lines only, because a peer can cause any number of them.
+    It keeps the newest events only, because a peer can cause any number of them.
     """
 
-    __slots__ = ("lines", "next_sink")
+    __slots__ = ("events", "next_sink")
 
     def __init__(self) -> None:
-        self.lines: deque[tuple[float | None, str]] = deque(maxlen=EARLY_LINES)
+        self.events: deque[tuple[float | None, str, str, EventData]] = deque(maxlen=EARLY_EVENTS)
         self.next_sink: Sink | None = None  # set once the conversation has an event log
 
-    def __call__(self, now: float | None, text: str) -> None:
-        """Keep a line, or forward it."""
+    def __call__(self, now: float | None, text: str, name: str, data: EventData) -> None:
+        """Keep an event, or forward it."""
         if self.next_sink is not None:
-            self.next_sink(now, text)
+            self.next_sink(now, text, name, data)
         else:
-            self.lines.append((now, text))
+            self.events.append((now, text, name, data))
 
     def forward_to(self, sink: Sink) -> None:
-        """Send the kept lines and all later ones to *sink*: a neighbor entry may still write to this object."""
-        for now, text in self.lines:
-            sink(now, text)
-        self.lines.clear()
+        """Send the kept events and all later ones to *sink*: a neighbor entry may still write to this object."""
+        for event in self.events:
+            sink(*event)
+        self.events.clear()
         self.next_sink = sink
 
 
 class EventLog:
-    """The recorded lines of one conversation."""
+    """The recorded events of one conversation, as lines and as JSON."""
 
-    __slots__ = ("_began_at", "_events", "_last_at", "ring")
+    __slots__ = ("_began_at", "_events", "_last_at", "json", "ring")
 
     def __init__(self, began_at: float) -> None:
         self.ring = LogRing(CAPACITY)
+        self.json = LogRing(JSON_CAPACITY)
         self._began_at = began_at
         self._last_at = began_at
         self._events = -1  # the last readiness that was logged; -1: none was
@@ -86,35 +93,59 @@ class EventLog:
         engine.record_to(self.log_event)
         if not isinstance(earlier, EarlyEvents):
             return False
-        if earlier.lines and not self.ring.end:
-            # A handshake comes before its accept. The first line may have no time of its own.
-            self._began_at = self._last_at = next((at for at, _ in earlier.lines if at is not None), self._began_at)
+        if earlier.events and not self.ring.end:
+            # A handshake comes before its accept. The first event may have no time of its own.
+            self._began_at = self._last_at = next((at for at, *_ in earlier.events if at is not None), self._began_at)
         earlier.forward_to(self.log_event)
         return True
 
-    def log_event(self, now: float | None, text: str) -> None:
-        """Add a line; *now* None: at the time of the last line.
+    def begin(self, engine: Engine, now: float) -> None:
+        """Record *engine*, which begins now: where it is, if its earlier events are lost."""
+        if not self.follow(engine):
+            state = engine.status(now).get("state", "begun")
+            ends = {"local": engine.local, "remote": engine.remote, "state": state}
+            text = f"{engine.local} to {engine.remote}: {state}"
+            self.log_event(now, text, "connectivity:connection_started", ends)
 
-        Times never go back: a *now* before that of the last line counts as that of the last line.
+    def log_event(self, now: float | None, text: str, name: str, data: EventData) -> None:
+        """Add an event; *now* None: at the time of the last one.
+
+        Times never go back: a *now* before that of the last event counts as that of the last event.
         """
         if now is not None:
             self._last_at = max(self._last_at, now)
-        self.ring.append(f"+{self._last_at - self._began_at:.6f} {text}")
+        time = f"{self._last_at - self._began_at:.6f}"
+        if text:
+            self.ring.append(f"+{time} {text}")
+            data = {**data, "text": text}
+        self.json.append(f'{{"time": {time}, "name": "{name}", "data": {json.dumps(data)}}}')
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether `finish` was called."""
+        return self.ring.finished
+
+    def finish(self) -> None:
+        """End both records: nothing follows."""
+        self.ring.finish()
+        self.json.finish()
 
     def log_readiness(self, events: int, woken: int) -> None:
         """Add what is ready now and how many calls were woken, unless neither is new."""
         if woken or events != self._events:
             self._events = events
-            self.log_event(None, f"fevent {events_text(events)} -> {woken} waker{'' if woken == 1 else 's'}")
+            names = event_names(events)
+            text = f"fevent {' '.join(names) or 'none'} -> {woken} waker{'' if woken == 1 else 's'}"
+            self.log_event(None, text, "file:ready", {"events": names, "woken": woken})
 
 
-def events_text(events: int) -> str:
-    """Return `IN OUT`, or `none`."""
-    names = [name for name in ("IN", "PRI", "OUT", "ERR", "HUP", "RDHUP") if events & getattr(Event, name)]
-    return " ".join(names) or "none"
+def event_names(events: int) -> list[str]:
+    """Return the names of the bits: IN, OUT…"""
+    return [name for name in ("IN", "PRI", "OUT", "ERR", "HUP", "RDHUP") if events & getattr(Event, name)]
 
 
-def open_text(caller: Caller, flags: int, name: str = "") -> str:
-    """Return `open pid 4711 O_NONBLOCK`, with the file's *name* where there are several."""
-    words = ("open", name, f"pid {caller.pid}", "O_NONBLOCK" if flags & O_NONBLOCK else "")
-    return " ".join(filter(None, words))
+def opened(caller: Caller, flags: int) -> tuple[str, str, EventData]:
+    """Return the sentence, the name and the values of an open: `open pid 4711 O_NONBLOCK`."""
+    is_nonblocking = bool(flags & O_NONBLOCK)
+    text = f"open pid {caller.pid}{' O_NONBLOCK' if is_nonblocking else ''}"
+    return text, "file:open", {"pid": caller.pid, "nonblock": is_nonblocking}

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 from schemefs.conversation.attributes import attribute
 from schemefs.conversation.connecting import Connecting
 from schemefs.conversation.control import LONGEST_LINE
-from schemefs.conversation.event_log import events_text, open_text
+from schemefs.conversation.event_log import event_names, opened
 from schemefs.errors import SchemeError
 from schemefs.net.buffer import total_length
 from schemefs.scheme import O_ACCMODE, O_RDONLY, O_WRONLY, Caller, Event, Handle, Usage
@@ -136,7 +136,7 @@ class DataHandle(_ConversationHandle):
             raise SchemeError(errno.EACCES, "this file is open for writing only")
         found = super().attribute(name, now)
         if found is not None and self.conversation.event_log is not None:
-            self.conversation.log_event(now, f"peek: {len(found)}")
+            self.conversation.log_event(now, f"peek: {len(found)}", "file:peek", {"octets": len(found)})
         return found
 
     def _call(self, event: int, verb: str, size: int, act: Callable[[Engine], Taken], now: float) -> Taken:
@@ -146,13 +146,16 @@ class DataHandle(_ConversationHandle):
             taken = act(conversation.connected())
         except SchemeError as error:
             conversation.fail(error.sentence)
-            conversation.log_event(now, f"{verb} of {size}: {error}")
+            failed = {"size": size, "error": error.sentence}
+            conversation.log_event(now, f"{verb} of {size}: {error}", f"file:{verb}", failed)
             raise
         finally:
             if conversation.watchers:
                 conversation.used(event)
         if conversation.event_log is not None:
-            conversation.log_event(now, f"{verb} of {size}: {'would block' if taken is None else _amount(taken)}")
+            octets = None if taken is None else _amount(taken)
+            text = f"{verb} of {size}: {'would block' if octets is None else octets}"
+            conversation.log_event(now, text, f"file:{verb}", {"size": size, "octets": octets})
         return taken
 
     def fevent(self, interest: int) -> int:
@@ -162,8 +165,10 @@ class DataHandle(_ConversationHandle):
     def polled(self, caller: Caller, events: int, now: float, *, waits: bool) -> None:
         """Add a line to the event log, if there is one."""
         if self.conversation.event_log is not None:
-            parked = ", parked" if waits and not events else ""
-            self.conversation.log_event(now, f"poll pid {caller.pid} -> {events_text(events)}{parked}")
+            names, is_parked = event_names(events), waits and not events
+            text = f"poll pid {caller.pid} -> {' '.join(names) or 'none'}{', parked' if is_parked else ''}"
+            values = {"pid": caller.pid, "events": names, "parked": is_parked}
+            self.conversation.log_event(now, text, "file:poll", values)
 
     def queued(self) -> int | None:
         """As Engine.queued; None without an engine."""
@@ -175,7 +180,8 @@ class DataHandle(_ConversationHandle):
         conversation = self.conversation
         synced = conversation.connected().synced(now)
         if conversation.event_log is not None:
-            conversation.log_event(now, f"fsync: {'all is acknowledged' if synced else 'would block'}")
+            text = f"fsync: {'all is acknowledged' if synced else 'would block'}"
+            conversation.log_event(now, text, "file:fsync", {"done": synced})
         return synced
 
     def reopen(self, flags: int, caller: Caller, now: float) -> Handle:
@@ -183,12 +189,12 @@ class DataHandle(_ConversationHandle):
         self._check_not_over()
         reads, writes = access_of(flags)
         if self.conversation.event_log is not None:
-            self.conversation.log_event(now, open_text(caller, flags))
+            self.conversation.log_event(now, *opened(caller, flags))
         return DataHandle(self.conversation, now, reads=reads, writes=writes)
 
     def interrupted(self, now: float) -> None:
         """Abort a connect that is under way. An interrupted write has written nothing."""
-        self.conversation.log_event(now, "interrupted by a signal")
+        self.conversation.log_event(now, "interrupted by a signal", "file:interrupted", {})
         if self._is_connecting(now):
             self.conversation.connected().abort(now)
 
@@ -197,20 +203,20 @@ class DataHandle(_ConversationHandle):
         engine = self.conversation.engine
         if engine is None or self.conversation.accepted:
             return False
-        self.conversation.log_event(now, "open interrupted by a signal")
+        self.conversation.log_event(now, "open interrupted by a signal", "file:open_interrupted", {})
         if isinstance(engine, Connecting):
             engine.pause()
         return True
 
     def open_repeated(self, now: float) -> None:
         """Continue with the next attempt, if one is due."""
-        self.conversation.log_event(now, "open repeated")
+        self.conversation.log_event(now, "open repeated", "file:open_repeated", {})
         if isinstance(self.conversation.engine, Connecting):
             self.conversation.engine.resume(now)
 
     def abandon_open(self, now: float) -> None:
         """Reset the connection."""
-        self.conversation.log_event(now, "open not repeated")
+        self.conversation.log_event(now, "open not repeated", "file:open_abandoned", {})
         if self.conversation.engine is not None and not self.conversation.engine.ended:
             self.conversation.engine.abort(now)
 

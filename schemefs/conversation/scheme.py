@@ -13,7 +13,7 @@ from schemefs.conversation import attributes
 from schemefs.conversation.connecting import Connecting
 from schemefs.conversation.control import Control
 from schemefs.conversation.directory import CAPTURE, ConversationDirectory, Parts, lines
-from schemefs.conversation.event_log import open_text
+from schemefs.conversation.event_log import opened
 from schemefs.conversation.function_file import FunctionFile
 from schemefs.conversation.handles import (
     AcceptHandle,
@@ -84,7 +84,7 @@ class ConversationScheme(Scheme):
         for conversation in self.conversations:
             side = conversation.engine or conversation.listener
             if side is not None and not conversation.has_ended and f"{side.local}:".startswith(f"{address}:"):
-                conversation.log_event(now, sentence)
+                conversation.log_event(now, sentence, "connectivity:address_lost", {"address": address})
                 conversation.fail(sentence)
 
     def _capture(self, conversation: Conversation) -> Handle:
@@ -219,7 +219,7 @@ class ConversationScheme(Scheme):
         if "events" in address.options:
             conversation.record()
         if conversation.event_log is not None:
-            conversation.event_log.log_event(now, open_text(caller, flags))
+            conversation.event_log.log_event(now, *opened(caller, flags))
         try:
             if use is Use.CONNECT:
                 self._connect(conversation, address, caller, now)

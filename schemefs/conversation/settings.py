@@ -77,7 +77,8 @@ class SettingFile(TextFile):
         try:
             check_length(data)
             value = data.decode(errors="replace").strip()
-            self._conversation.log_event(now, f"settings/{self._name}: {value}")
+            setting = {"name": self._name, "value": value}
+            self._conversation.log_event(now, f"settings/{self._name}: {value}", "file:setting", setting)
             apply(self._setting(), self._name, value)
         except SchemeError as error:
             self._conversation.fail(error.sentence)

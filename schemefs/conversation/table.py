@@ -7,7 +7,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Final
 
 from schemefs.conversation.conversation import Conversation
-from schemefs.conversation.event_log import CAPACITY
+from schemefs.conversation.event_log import CAPACITY, JSON_CAPACITY
 from schemefs.errors import SchemeError
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from schemefs.timers import Timers
 
 KEPT_LINES: Final = 30  # of the events of a conversation that has ended
+RECORDED: Final = CAPACITY + JSON_CAPACITY  # octets, counted as held by each conversation that records its events
 REUSE_AFTER: Final = 64
 """A freed number is used again after this many others were freed: until then an old path finds nothing."""
 
@@ -74,12 +75,12 @@ class ConversationTable:
             account = self.held.account(uid)
             if not account.arrival_room:
                 raise SchemeError(errno.ENOBUFS, f"the buffers of uid {uid} are full: read what has arrived")
-            account.put(CAPACITY)
+            account.put(RECORDED)
 
     def record_ended(self, conversation: Conversation) -> None:
         """Release the events of *conversation*, or keep the last of them."""
         if self.ended is None:
-            self.held.account(conversation.uid).taken(CAPACITY)
+            self.held.account(conversation.uid).taken(RECORDED)
         elif conversation.event_log is not None:
             engine, listener = conversation.engine, conversation.listener
             ends = f" {engine.local} to {engine.remote}" if engine else f" {listener.local}" if listener else ""

@@ -28,8 +28,12 @@ UDP = 17
 DEFAULT_HOP_LIMIT: Final = 64  # of what is sent, where neither its sender nor a router sets another one
 LARGEST_PAYLOAD: Final = 65535 - 20 - 8  # octets of payload in an IPv4 datagram after the header of UDP or ICMP
 
-Sink = Callable[[float | None, str], None]
-"""Adds a line to the record of a conversation: the time (None: that of the line before), and the text."""
+EventData = Mapping[str, object]
+"""The values of an event, by the names in docs/events.md."""
+
+Sink = Callable[[float | None, str, str, EventData], None]
+"""Adds an event to the record of a conversation: the time (None: that of the event before), the sentence for `events`,
+then the name and the values for `events.json`. An empty sentence: there is no line in `events`."""
 
 
 def not_local(address: bytes, detail: str = "") -> SchemeError:

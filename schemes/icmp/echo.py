@@ -83,12 +83,12 @@ class Echo(DatagramEngine[bytes]):
 
     def receive_reply(self, sequence: int, payload: memoryview, hop_limit: int, now: float) -> str:
         """Queue the reply to a pending request."""
-        del hop_limit, now
+        del hop_limit
         if sequence not in self._pending:
             self.dropped_unmatched += 1
-            return "unmatched_reply"
+            return self.log_drop("unmatched_reply", len(payload), now)
         self._pending.remove(sequence)
-        return self.enqueue(_SEQUENCE.pack(sequence) + bytes(payload), _SEQUENCE.size + len(payload))
+        return self.enqueue(_SEQUENCE.pack(sequence) + bytes(payload), _SEQUENCE.size + len(payload), now)
 
     def receive_error(self, sequence: int, error: DeliveryError, now: float) -> bool:
         """Fail the next read or write. False: the request is not pending."""

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 from schemefs.log import TRACE
 from schemefs.net.addresses import mac_text, presentation
 from schemefs.net.buffer import Chunks, total_length
-from schemefs.net.network_layer import Sink
+from schemefs.net.network_layer import EventData, Sink
 
 if TYPE_CHECKING:
     import random
@@ -198,7 +198,12 @@ class Neighbor:
             if self.dispute_mac:
                 log.warning("%s stays at %s", presentation(self.address), mac_text(mac))
                 self.next_dispute_at = now + DISPUTE_PAUSE
-            self._record(now, f"{self.link.protocol} {presentation(self.address)} is still at {mac_text(mac)}")
+            self._record(
+                now,
+                f"{presentation(self.address)} is still at {mac_text(mac)}",
+                "neighbor:confirmed",
+                {"mac": mac_text(mac)},
+            )
             self._confirm(now)
 
     def suspect(self, now: float, sink: Sink | None = None) -> None:
@@ -212,7 +217,12 @@ class Neighbor:
         """Set the hardware address by configuration: no request, no expiry, no change by ARP messages."""
         self.timer.clear()
         self.dispute_mac = b""
-        self._record(now, f"{self.link.protocol} {presentation(self.address)} is at {mac_text(mac)}, set by hand")
+        self._record(
+            now,
+            f"{presentation(self.address)} is at {mac_text(mac)}, set by hand",
+            "neighbor:set",
+            {"mac": mac_text(mac)},
+        )
         self.sinks.clear()
         if not self.mac:
             self.link.neighbor_reachable(self.address)
@@ -227,7 +237,9 @@ class Neighbor:
 
     def _adopt(self, mac: bytes, now: float, *, confirmed: bool) -> None:
         log.log(TRACE, "%s is at %s", presentation(self.address), mac_text(mac))
-        self._record(now, f"{self.link.protocol} {presentation(self.address)} is-at {mac_text(mac)}")
+        self._record(
+            now, f"{presentation(self.address)} is-at {mac_text(mac)}", "neighbor:resolved", {"mac": mac_text(mac)}
+        )
         self.dispute_mac = b""
         if not self.mac:
             self.link.neighbor_reachable(self.address)
@@ -270,7 +282,8 @@ class Neighbor:
 
     def _request(self, now: float) -> None:
         self.attempts += 1
-        self._record(now, f"{self.link.protocol} who-has {presentation(self.address)} (try {self.attempts})")
+        asked = f"who-has {presentation(self.address)} (try {self.attempts})"
+        self._record(now, asked, "neighbor:request_sent", {"try": self.attempts})
         self.timer.set(now + (DISPUTE_RETRANSMIT if self.dispute_mac else self.link.retransmit_time))
         self.link.solicit(self.address, self.mac, self.attempts, now)
 
@@ -296,12 +309,19 @@ class Neighbor:
         if sink is not None and sink not in self.sinks:
             self.sinks.append(sink)
 
-    def _record(self, now: float, text: str) -> None:
+    def _record(self, now: float, text: str, name: str, data: EventData) -> None:
+        """Add an event to the records of the conversations that wait for a reply."""
+        data = {"protocol": self.link.protocol, "address": presentation(self.address), **data}
         for sink in self.sinks:
-            sink(now, text)
+            sink(now, f"{self.link.protocol} {text}", name, data)
 
     def _fail(self, now: float) -> None:
-        self._record(now, f"{self.link.protocol} {presentation(self.address)} does not answer ({self.attempts} tries)")
+        self._record(
+            now,
+            f"{presentation(self.address)} does not answer ({self.attempts} tries)",
+            "neighbor:failed",
+            {"tries": self.attempts},
+        )
         self.sinks.clear()
         self._enter(FAILED)
         self.dispute_mac = b""

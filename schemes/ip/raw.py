@@ -59,7 +59,6 @@ class RawConversation(DatagramEngine[bytes]):
 
     def receive(self, datagram: memoryview, offload: Offload, now: float) -> bool:
         """Queue a copy, finished; over QUEUE_OCTETS it is counted and dropped. False: the filter refuses it."""
-        del now
         wanted = self.wanted.source, self.wanted.destination
         version = datagram[0] >> 4
         if self.wanted.version not in (0, version):
@@ -74,7 +73,7 @@ class RawConversation(DatagramEngine[bytes]):
         if wanted[0] not in (b"", source) or wanted[1] not in (b"", destination):
             return False
         for whole in split((datagram,), offload, 0):
-            if reason := self.enqueue(bytes(whole), len(whole)):
+            if reason := self.enqueue(bytes(whole), len(whole), now):
                 self.network.counters.drop(f"raw_{reason}", whole)
                 return True
         self.network.counters.used_raw += 1

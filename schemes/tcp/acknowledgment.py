@@ -136,7 +136,7 @@ def _update_window(tcb: ControlBlock, segment: Segment, now: float) -> None:
         tcb.retransmission.clear()
         tcb.stalled_at = -1.0
         tcb.backoffs = 0
-        tcb.log_event(now, f"window opens -> {wnd}")
+        tcb.log_event(now, f"window opens -> {wnd}", "transport:window_opened", {"window": wnd})
         if snd.nxt > snd.una:
             tcb.recovery.mark_all_lost()
     snd.wnd = wnd

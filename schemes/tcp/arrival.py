@@ -19,6 +19,7 @@ from schemes.tcp.acknowledgment import check_ack
 from schemes.tcp.control_block import ABORT_DUE, ACK_DUE, PURE_ACK, RESET_DUE, SYN_DUE
 from schemes.tcp.opening import agree, established
 from schemes.tcp.refusal import refuse
+from schemes.tcp.segment_events import log_arrival
 from schemes.tcp.sequence import unwrap
 from schemes.tcp.states import (
     CLOSE_WAIT,
@@ -30,7 +31,7 @@ from schemes.tcp.states import (
     SYN_RECEIVED,
     SYN_SENT,
 )
-from schemes.tcp.wire import ACK, FIN, PSH, RST, SYN, URG, Segment, flags_text
+from schemes.tcp.wire import ACK, FIN, PSH, RST, SYN, URG, Segment
 
 if TYPE_CHECKING:
     from schemes.tcp.control_block import ControlBlock
@@ -53,7 +54,7 @@ def segment_arrives(tcb: ControlBlock, segment: Segment, now: float) -> None:
     if segment.flags & ACK:
         segment.ack = unwrap(segment.ack, una)
     if tcb.sink is not None or log.isEnabledFor(TRACE):
-        _log_segment(tcb, segment, now)
+        log_arrival(tcb, segment, now)
     if tcb.state == SYN_SENT:
         is_taken = _arrives_in_syn_sent(tcb, segment, now)
     else:
@@ -81,19 +82,6 @@ def segment_arrives(tcb: ControlBlock, segment: Segment, now: float) -> None:
     may_transmit = is_taken and (tcb.send_buffer.end > una or tcb.fin_queued)
     if may_transmit or tcb.reply:
         reply.send(tcb, segment, now, is_taken=is_taken, may_transmit=may_transmit)
-
-
-def _log_segment(tcb: ControlBlock, segment: Segment, now: float) -> None:
-    seq = 0 if tcb.state == SYN_SENT else unwrap(segment.seq, tcb.rcv.nxt) - tcb.rcv.irs
-    text = f"{flags_text(segment.flags)} in from {tcb.remote}: seq {seq}, {segment.size} octets"
-    if segment.flags & ACK:
-        text += f", ack {segment.ack - tcb.snd.iss}"
-    text += f", window {segment.wnd << tcb.snd.scale}"
-    for left, right in segment.sack:
-        text += f", sack {unwrap(left, tcb.snd.una) - tcb.snd.iss}:{unwrap(right, tcb.snd.una) - tcb.snd.iss}"
-    log.log(TRACE, "%s", text)
-    if tcb.sink is not None:
-        tcb.sink(now, text)
 
 
 def _arrives_in_syn_sent(tcb: ControlBlock, segment: Segment, now: float) -> bool:
@@ -165,7 +153,8 @@ def _acknowledge_trimmed(tcb: ControlBlock, segment: Segment, seq: int, now: flo
         tcb.tcp.statistics.trimmed_segments += 1
         if tcb.sink is not None:
             start = segment.seq - tcb.rcv.irs
-            tcb.sink(now, f"trimmed to the window: {start}:{start + segment.size}")
+            text = f"trimmed to the window: {start}:{start + segment.size}"
+            tcb.sink(now, text, "transport:packet_trimmed", {"start": start, "end": start + segment.size})
     if seq < segment.seq and tcb.sack_on:
         tcb.dsack = (seq, segment.seq)
     tcb.reply = ACK_DUE
@@ -178,7 +167,8 @@ def _check_timestamp(tcb: ControlBlock, segment: Segment, now: float) -> bool:
     nor has the last ACK of a handshake from some load balancers.
     """
     if segment.timestamp < 0:
-        tcb.log_event(now, "no timestamp, although both SYNs had one: taken without PAWS")
+        text = "no timestamp, although both SYNs had one: taken without PAWS"
+        tcb.log_event(now, text, "transport:timestamp_missing", {})
         return True
     if (segment.timestamp - tcb.ts_recent) & 0x80000000 and now - tcb.ts_recent_at < TS_RECENT_LIFE:
         _answer_unacceptable(tcb, segment, "old_timestamp", now)
@@ -283,7 +273,7 @@ def _seventh_process_text(tcb: ControlBlock, segment: Segment, now: float) -> No
         tcb.reply = ABORT_DUE
         return
     if tcb.receive_buffer.is_full:
-        tcb.tcp.statistics.drop("no_memory")  # the peer sends it again
+        refuse(tcb, "no_memory", now)  # the peer sends it again
         tcb.reply = PURE_ACK
         return
     if segment.full_size > rcv.mss:
@@ -340,7 +330,9 @@ def _keep_for_later(tcb: ControlBlock, segment: Segment, now: float) -> None:
         if not segment.flags & FIN:
             refuse(tcb, "duplicate_text", now)
     elif tcb.sink is not None:
-        tcb.sink(now, f"kept out of order: {segment.seq - tcb.rcv.nxt} octets are missing before it")
+        missing = segment.seq - tcb.rcv.nxt
+        text = f"kept out of order: {missing} octets are missing before it"
+        tcb.sink(now, text, "transport:packet_buffered", {"missing": missing})
 
 
 def _deliver(tcb: ControlBlock, octets: memoryview | bytes) -> None:
@@ -360,7 +352,8 @@ def _eighth_check_fin(tcb: ControlBlock, segment: Segment, now: float) -> None:
         if rcv.nxt < rcv.fin_at:
             tcb.reply = PURE_ACK  # out of order, as text would be
     if rcv.nxt > rcv.fin_at >= 0:
-        tcb.log_event(now, f"FIN at {rcv.fin_at - rcv.irs} is contradicted by text: it is not taken")
+        text = f"FIN at {rcv.fin_at - rcv.irs} is contradicted by text: it is not taken"
+        tcb.log_event(now, text, "transport:fin_contradicted", {"seq": rcv.fin_at - rcv.irs})
         rcv.fin_at = -1
     if rcv.nxt != rcv.fin_at:
         return

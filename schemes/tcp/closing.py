@@ -100,7 +100,7 @@ def fail(tcb: ControlBlock, number: int, sentence: str, reason: str, now: float)
     if tcb.alternatives and tcb.state == SYN_SENT and tcb.tcp.try_next(tcb, now):
         return
     tcb.error = sentence
-    tcb.log_event(now, sentence)
+    tcb.log_event(now, sentence, "connectivity:connection_closed", {"reason": reason, "error": sentence})
     if not tcb.closed:
         tcb.pending_error.set(number, sentence)
     tcb.tcp.statistics.abort(reason)

@@ -88,7 +88,7 @@ class Connection(ControlBlock):
             data = buffer.take(size)
             decision = self.tuning.read(buffer, self.rtt.srtt, waiting - buffer.size, now)
             if decision:
-                self.log_event(now, decision)
+                self.log_event(now, decision, "transport:receive_buffer_updated", {"capacity": buffer.capacity})
             segments.acknowledge_read(self, now)
             return data
         if self.pending_error.error is not None:

@@ -32,9 +32,10 @@ from schemes.tcp.wire import HEADER_LENGTH
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from schemefs.net.network_layer import DeliveryError, NetworkLayer, Path, Sink
+    from schemefs.net.network_layer import DeliveryError, EventData, NetworkLayer, Path, Sink
     from schemefs.net.ports import Claim
     from schemefs.timers import Timer, Timers
+    from schemes.tcp.ecn_state import EcnState
     from schemes.tcp.path_mtu_search import PathMtuSearch
     from schemes.tcp.recovery import Recovery
     from schemes.tcp.statistics import Statistics
@@ -127,20 +128,6 @@ class Opener(Protocol):
         """The connection ended before it was accepted."""
 
 
-class EcnState:
-    """What a connection keeps when both sides have agreed on ECN (RFC 3168 §6.1)."""
-
-    __slots__ = ("cwr_due", "echoes", "marks", "path", "reduced_until", "reductions")
-
-    def __init__(self, path: Path, iss: int) -> None:
-        self.path = path  # the connection's own path, but what leaves by it is ECT(0)
-        self.echoes = False  # CE has come: ECE in every ACK until CWR comes
-        self.cwr_due = False  # CWR goes with the next new text
-        self.reduced_until = iss  # sequence number; an ECE in an ACK up to it is about a reduction already made
-        self.marks = 0  # segments that came with CE
-        self.reductions = 0  # of the congestion window, for an ECE
-
-
 class ControlBlock:
     """The variables of one connection, and what follows from them alone.
 
@@ -199,6 +186,7 @@ class ControlBlock:
         # Sending.
         "blocked",  # the link had no room; the owner calls when it has
         "limited_until",  # sequence number: what was sent before it has filled the congestion window
+        "logged_metrics",  # as last logged (`sender_metrics`)
         "stall_reason",  # why octets are unsent, as last logged; empty: none are
         "small_end",  # sequence number: end of the last segment sent that was shorter than the MSS
         "sent_at",  # when text was sent last
@@ -305,6 +293,7 @@ class ControlBlock:
         self.timeout_due = self.blocked = False
         self.limited_until = self.small_end = self.snd.iss
         self.stall_reason = ""
+        self.logged_metrics: tuple[float | None, ...] = ()
         self.fin_queued = self.fin_sent = self.peer_closed = False
         self.lost_source: SchemeError | None = None
         self.unsendable: SchemeError | None = None
@@ -391,10 +380,11 @@ class ControlBlock:
         if log.isEnabledFor(TRACE):
             log.log(TRACE, "%s: %s -> %s", self.remote, self.state, state)
         if self.sink is not None:
-            self.sink(None, f"{self.state} -> {state}")
+            states = {"old": self.state, "new": state}
+            self.sink(None, f"{self.state} -> {state}", "connectivity:connection_state_updated", states)
         self.state = state
 
-    def log_event(self, now: float | None, text: str) -> None:
-        """Give *text* to the sink, if there is one. Where a text costs more than this call, look at `sink` first."""
+    def log_event(self, now: float | None, text: str, name: str, data: EventData) -> None:
+        """Give an event to the sink, if there is one. Where it costs more than this call, look at `sink` first."""
         if self.sink is not None:
-            self.sink(now, text)
+            self.sink(now, text, name, data)

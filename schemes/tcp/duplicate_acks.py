@@ -116,6 +116,7 @@ class DuplicateAckRecovery(Recovery):
         self._lost_end = min(snd.una + self.congestion.smss, snd.nxt)
         self.retransmit_one_now = True
         self.reduce(snd.una, now)
+        self.found_lost = (snd.una, self._lost_end, "duplicate_acks")
         self.note_decision(f"dupack {self._duplicates}", f"fast retransmit {self.relative(snd.una, self._lost_end)}")
 
     def _partial_ack(self, acked: int, now: float, srtt: float) -> None:
@@ -127,6 +128,7 @@ class DuplicateAckRecovery(Recovery):
         # RFC 6582 §3.2 step 3: the segment after a partial ACK is lost and is retransmitted at once.
         self._lost_end = max(self._lost_end, min(snd.una + self.congestion.smss, snd.nxt))
         self.retransmit_one_now = True
+        self.found_lost = (snd.una, self._lost_end, "partial_ack")
         self.note_decision("partial ack", f"retransmit {self.relative(snd.una, self._lost_end)}")
 
     def _end_recovery(self) -> None:
@@ -145,6 +147,7 @@ class DuplicateAckRecovery(Recovery):
         self.phase = LOSS
         self.recovery_point = snd.nxt
         self.mark_all_lost()
+        self.found_lost = (snd.una, snd.nxt, "rto")
         self.note_decision("retransmission time-out", f"{self.relative(snd.una, snd.nxt)} again")
 
     def mark_all_lost(self) -> None:

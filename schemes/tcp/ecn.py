@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from schemefs.errors import SchemeError
-from schemes.tcp.control_block import EcnState
+from schemes.tcp.ecn_state import EcnState
 from schemes.tcp.recovery import OPEN
 from schemes.tcp.states import SYN_SENT
 from schemes.tcp.wire import ACK, CWR, ECE
@@ -80,7 +80,9 @@ def echoed(state: EcnState, tcb: ControlBlock, ack: int, now: float) -> None:
     tcb.congestion.marked(tcb.snd.in_flight, now)
     tcb.recovery.marked_until = tcb.snd.nxt
     state.reductions += 1
-    tcb.log_event(now, f"ECN-echo: a router was full -> cwnd {tcb.congestion.cwnd} instead of {before}")
+    text = f"ECN-echo: a router was full -> cwnd {tcb.congestion.cwnd} instead of {before}"
+    values = {"new": tcb.recovery.phase, "trigger": "ecn", "congestion_window": tcb.congestion.cwnd}
+    tcb.log_event(now, text, "recovery:congestion_state_updated", values)
     reduced(state, tcb)
 
 
@@ -96,5 +98,13 @@ def log_decision(tcb: ControlBlock, now: float) -> None:
     if tcb.ecn_state is not None and (recovery.has_reduced or recovery.phase is not OPEN):
         reduced(tcb.ecn_state, tcb)
     recovery.has_reduced = False
-    tcb.log_event(now, recovery.decision)
+    if tcb.sink is not None:
+        values: dict[str, object] = {"new": recovery.phase, "congestion_window": tcb.congestion.cwnd}
+        name = "recovery:congestion_state_updated"
+        if recovery.found_lost is not None:
+            start, end, trigger = recovery.found_lost
+            name = "recovery:packet_lost"
+            values |= {"start": start - tcb.snd.iss, "end": end - tcb.snd.iss, "trigger": trigger}
+        tcb.sink(now, recovery.decision, name, values)
+    recovery.found_lost = None
     recovery.decision = ""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from schemefs.net.error_reason import ErrorReason
 from schemes.tcp import closing, output
+from schemes.tcp.refusal import DROPPED
 from schemes.tcp.sequence import unwrap
 from schemes.tcp.states import SYN_RECEIVED, SYN_SENT
 
@@ -27,7 +28,10 @@ QUOTED: Final = Struct(">HHI")  # ports and sequence number: the eight octets th
 def error_arrives(tcb: ControlBlock, error: DeliveryError, now: float) -> None:
     """A segment of this connection was not delivered."""
     if not quotes_what_is_in_flight(tcb, error):
-        tcb.tcp.statistics.dropped_icmp_out_of_window += bool(error.reporter)  # none: it is no ICMP error
+        if error.reporter:  # else it is no ICMP error
+            tcb.tcp.statistics.dropped_icmp_out_of_window += 1
+            text = "not used: an ICMP error about what is not in flight"
+            tcb.log_event(now, text, DROPPED, {"reason": "icmp_out_of_window"})
         return
     if error.errno == errno.EMSGSIZE:
         _mtu_fell(tcb, now)
@@ -41,7 +45,7 @@ def error_arrives(tcb: ControlBlock, error: DeliveryError, now: float) -> None:
         closing.end(tcb)
     else:
         tcb.soft_error = error
-        tcb.log_event(now, error.sentence)
+        tcb.log_event(now, error.sentence, "transport:icmp_error", {"errno": error.errno})
         tcb.on_changed()
 
 
@@ -66,7 +70,8 @@ def _mtu_fell(tcb: ControlBlock, now: float) -> None:
     before, was_locked = tcb.mss, tcb.is_path_locked
     tcb.measure_path()
     cleared = ", DF clear" if tcb.is_path_locked else ""
-    tcb.log_event(now, f"path MTU {tcb.path_mtu}{cleared} -> segments of {tcb.mss} instead of {before}")
+    text = f"path MTU {tcb.path_mtu}{cleared} -> segments of {tcb.mss} instead of {before}"
+    tcb.log_event(now, text, "connectivity:mtu_updated", {"mtu": tcb.path_mtu, "old": before, "new": tcb.mss})
     if (tcb.mss < before or (tcb.is_path_locked and not was_locked)) and tcb.snd.nxt > tcb.snd.una:
         tcb.recovery.mark_all_lost()
         output.transmit(tcb, now)

@@ -60,5 +60,6 @@ def _settle(tcb: ControlBlock, *, is_doubtful: bool) -> None:
             tcb.lost_source = error.with_traceback(None)
     after = tcb.lost_source
     if (before and before.sentence) != (after and after.sentence):
-        tcb.log_event(None, after.sentence if after is not None else f"{tcb.local} can be sent from again")
+        text = after.sentence if after is not None else f"{tcb.local} can be sent from again"
+        tcb.log_event(None, text, "connectivity:source_updated", {"local": tcb.local, "usable": after is None})
         tcb.on_changed()

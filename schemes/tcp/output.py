@@ -10,7 +10,7 @@ from __future__ import annotations
 from math import inf
 from typing import TYPE_CHECKING
 
-from schemes.tcp import path_probing, stall_reason
+from schemes.tcp import path_probing, sender_metrics, stall_reason
 from schemes.tcp.recovery import OPEN
 from schemes.tcp.segments import send_ack, send_segment
 from schemes.tcp.states import CLOSED, SENDING
@@ -56,6 +56,7 @@ def transmit(tcb: ControlBlock, now: float) -> None:
     if wakes_at != tcb.loss_timer.deadline:
         tcb.loss_timer.set(min(wakes_at, tcb.retransmission.deadline))
     if tcb.sink is not None:
+        sender_metrics.log_metrics(tcb, now)
         stall_reason.log_stall(tcb, now)
 
 

@@ -73,7 +73,7 @@ def step(tcb: ControlBlock, search: PathMtuSearch, now: float) -> int:
     size = search.next_size(largest)
     if not size or not tcb.sack_on:
         search.raise_at = now + RAISE_TIMER
-        tcb.log_event(now, f"path MTU search: {search.size} for {RAISE_TIMER:g} s")
+        _log(tcb, f"{search.size} for {RAISE_TIMER:g} s", search.size, now)
         return 0
     payload = size - _headers(tcb)
     return payload if _may_probe(tcb, payload) else 0
@@ -83,7 +83,8 @@ def sent(tcb: ControlBlock, search: PathMtuSearch, start: int, end: int, now: fl
     """A probe with the payload `[start, end)` has been sent."""
     search.probe = tcb.recovery.path_probe = PathProbe(start, end, end - start + _headers(tcb))
     tcb.tcp.statistics.path_probes += 1
-    tcb.log_event(now, f"path MTU search: probe of {search.probe.size}, between {search.size} and {search.ceiling}")
+    size = search.probe.size
+    _log(tcb, f"probe of {size}, between {search.size} and {search.ceiling}", size, now)
 
 
 def _may_probe(tcb: ControlBlock, payload: int) -> bool:
@@ -102,7 +103,7 @@ def _may_probe(tcb: ControlBlock, payload: int) -> bool:
 
 def _probe_lost(tcb: ControlBlock, search: PathMtuSearch, size: int, now: float) -> None:
     search.lost_probes += 1
-    tcb.log_event(now, f"path MTU search: the probe of {size} is lost ({search.lost_probes} of {MAX_PROBES})")
+    _log(tcb, f"the probe of {size} is lost ({search.lost_probes} of {MAX_PROBES})", size, now)
     if search.lost_probes >= MAX_PROBES:
         search.lost_probes = 0
         search.ceiling = size
@@ -113,7 +114,8 @@ def _use(tcb: ControlBlock, search: PathMtuSearch, size: int, why: str, now: flo
     search.raise_at = inf
     before = tcb.mss
     tcb.measure_path()
-    tcb.log_event(now, f"path MTU search: {why} -> segments of {tcb.mss} instead of {before}")
+    text = f"path MTU search: {why} -> segments of {tcb.mss} instead of {before}"
+    tcb.log_event(now, text, "connectivity:mtu_updated", {"mtu": size, "old": before, "new": tcb.mss})
 
 
 def _headers(tcb: ControlBlock) -> int:
@@ -123,3 +125,7 @@ def _headers(tcb: ControlBlock) -> int:
 def _largest(tcb: ControlBlock) -> int:
     """Return the largest datagram that link, ICMP errors and the peer's MSS allow."""
     return min(tcb.path_mtu, tcb.peer_mss + tcb.ip_header_length + HEADER_LENGTH)
+
+
+def _log(tcb: ControlBlock, text: str, size: int, now: float) -> None:
+    tcb.log_event(now, f"path MTU search: {text}", "connectivity:mtu_search", {"size": size})

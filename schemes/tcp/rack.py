@@ -272,6 +272,8 @@ class RackRecovery(Recovery):
             self._spurious.begin(by_time_out=False)
             self._reduction.begin(scoreboard.in_flight + newly_lost + delivered)
             lost = self.relative(first.start, first.end) if first is not None else ""
+            if first is not None:
+                self.found_lost = (first.start, first.end, "rack")
             overtaken = f"overtaken by {self._end_seq - self.snd.iss}"
             self.note_decision(f"sack, {newly_lost} octets {overtaken}", f"fast retransmit {lost}")
         if self.phase is FAST:
@@ -352,6 +354,7 @@ class RackRecovery(Recovery):
                 scoreboard.mark_lost(one)
         congestion.cwnd = max(congestion.cwnd, scoreboard.in_flight + congestion.smss)
         if first is not None:
+            self.found_lost = (first.start, first.end, "rto")
             self.note_decision("retransmission time-out", f"{self.relative(first.start, first.end)} again")
 
     def mark_all_lost(self) -> None:

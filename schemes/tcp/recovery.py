@@ -35,6 +35,7 @@ class Recovery(ABC):
     __slots__ = (
         "congestion",  # the congestion control whose window it reduces
         "decision",  # the latest decisions in words, for `events`; the reader clears it
+        "found_lost",  # (start, end, trigger) of the first octets lost last; the reader sets it to None
         "has_reduced",  # the window was reduced for a loss; the reader clears it
         "marked_until",  # sequence number: an ECN mark has reduced the window for everything sent before it
         "path_probe",  # PathProbe in flight; None: none is
@@ -55,6 +56,7 @@ class Recovery(ABC):
         self.marked_until = snd.iss
         self.path_probe: PathProbe | None = None
         self.has_reduced = False
+        self.found_lost: tuple[int, int, str] | None = None
         self.decision = ""
 
     @property

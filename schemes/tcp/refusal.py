@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from schemes.tcp.control_block import ControlBlock
 
+DROPPED: Final = "transport:packet_dropped"  # the event's name
 WORDS: Final = {
     "ack_too_far": "it acknowledges what was never sent, or is too old",
     "beyond_window": "trimmed, all of it is beyond the window",
@@ -21,6 +22,7 @@ WORDS: Final = {
     "inexact_reset": "RST within the window, but not at its left edge",
     "listen_overflow": "the backlog is full",
     "no_ack": "no ACK",
+    "no_memory": "the buffers of its user are full",
     "no_syn": "no SYN",
     "old_timestamp": "old timestamp",
     "out_of_window": "out of window",
@@ -36,4 +38,4 @@ def refuse(tcb: ControlBlock, reason: str, now: float) -> None:
     """Count the current segment as dropped for *reason*, and write that to the connection's events."""
     tcb.tcp.statistics.drop(reason)
     if tcb.sink is not None:
-        tcb.sink(now, f"not used: {WORDS[reason]}")
+        tcb.sink(now, f"not used: {WORDS[reason]}", DROPPED, {"reason": reason})

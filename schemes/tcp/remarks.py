@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from schemefs.net.frame_fields import TCP
-from schemes.tcp.rack import RackRecovery
-from schemes.tcp.recovery import FAST, LOSS
 from schemes.tcp.sequence import unwrap
 from schemes.tcp.states import OPENING
+from schemes.tcp.why_again import why_again
 from schemes.tcp.wire import ACK, FIN, RST, SYN
 
 if TYPE_CHECKING:
@@ -52,24 +51,13 @@ def _of_departure(tcb: ControlBlock, fields: FrameFields) -> str:
         return ""
     seq = unwrap(fields.sequence, tcb.snd.nxt)
     if fields.payload or fields.flags & FIN:
-        return _of_text(tcb, seq) if seq < tcb.snd.nxt else ""
+        return why_again(tcb, seq) if seq < tcb.snd.nxt else ""
     if seq == tcb.snd.nxt - 1 and seq >= tcb.snd.una - 1:
         return "probe: keepalive"
     if tcb.reassembly.size:
         return f"ack: duplicate, {tcb.reassembly.size} octets are out of order"
     is_handshake = tcb.snd.nxt == tcb.snd.iss + 1 and tcb.rcv.nxt == tcb.rcv.irs + 1
     return "ack: window update" if tcb.rcv.acked == tcb.rcv.nxt and not is_handshake else ""
-
-
-def _of_text(tcb: ControlBlock, seq: int) -> str:
-    """Return why text is sent that was sent before."""
-    if not tcb.snd.wnd and seq == tcb.snd.una:
-        return "probe: zero window"
-    if tcb.recovery.phase is LOSS:
-        return "again: RTO"
-    if tcb.recovery.phase is FAST:
-        return "again: RACK" if isinstance(tcb.recovery, RackRecovery) else "again: duplicate ACKs"
-    return "probe: TLP"
 
 
 def _of_arrival(tcb: ControlBlock, fields: FrameFields) -> str:

@@ -17,6 +17,7 @@ from schemefs.net.network_layer import TCP
 from schemes.tcp import ecn, user_timeout
 from schemes.tcp.control_block import ACK_DUE, NO_REPLY, WINDOW_SCALE
 from schemes.tcp.options import ack_options, syn_options, user_timeout_option
+from schemes.tcp.segment_events import log_departure, log_syn
 from schemes.tcp.states import RECEIVING, SYN_RECEIVED, SYN_SENT
 from schemes.tcp.wire import (
     ACK,
@@ -27,7 +28,6 @@ from schemes.tcp.wire import (
     RST,
     SYN,
     URG,
-    flags_text,
     header,
     header_with_timestamps,
 )
@@ -68,7 +68,8 @@ def send_syn(tcb: ControlBlock, now: float) -> None:
         flags |= ECE | CWR
     tcb.snd.nxt = tcb.snd.iss + 1
     partial_sum = (tcb.pseudo_sum + HEADER_LENGTH + len(octets)) % 0xFFFF or 0xFFFF
-    _log_segment(tcb, f"{flags_text(flags)} out to {tcb.remote} (try {tcb.syn_retries + 1})", now)
+    if tcb.sink is not None or log.isEnabledFor(TRACE):
+        log_syn(tcb, flags, now)
     _hand_over(
         tcb,
         header(tcb.ports, tcb.snd.iss, rcv.nxt if is_reply else 0, flags, wnd, partial_sum, octets),
@@ -124,6 +125,7 @@ def send_segment(
     rcv = tcb.rcv
     if tcb.ecn_state is not None and tcb.ecn_state.echoes and not flags & RST:
         flags |= ECE
+    sack: list[tuple[int, int]] = []
     wnd = rcv.advertise(rcv.edge_for(_free(tcb), rcv.mss, tcb.receive_buffer.capacity))
     if tcb.timestamps_on and (size or not (tcb.reassembly.size or tcb.dsack or tcb.timeout_due)):
         partial_sum = (tcb.pseudo_sum + tcb.header_length + size) % 0xFFFF or 0xFFFF
@@ -136,7 +138,9 @@ def send_segment(
         if tcb.timeout_due and not size:
             timeout_option = user_timeout_option(user_timeout.encode(tcb.advertised_timeout))
         room = min(tcb.path_mtu - tcb.ip_header_length - HEADER_LENGTH, 40) - len(timeout_option)
-        options = timeout_option + ack_options(timestamps, () if size else _sack_blocks(tcb), room)
+        if not size:
+            sack = _sack_blocks(tcb)
+        options = timeout_option + ack_options(timestamps, sack, room)
         partial_sum = (tcb.pseudo_sum + HEADER_LENGTH + len(options) + size) % 0xFFFF or 0xFFFF
         octets = header(tcb.ports, seq, rcv.nxt, flags, wnd, partial_sum, options)
     if flags & URG:
@@ -153,9 +157,7 @@ def send_segment(
     if tcb.delayed_ack.deadline != inf:
         tcb.delayed_ack.clear()
     if tcb.sink is not None or log.isEnabledFor(TRACE):
-        again = f", again ({tcb.recovery.phase})" if size and seq < tcb.snd.nxt else ""
-        ends = f"seq {seq - tcb.snd.iss}, {size} octets{again}, ack {rcv.nxt - rcv.irs}, window {rcv.wnd}"
-        _log_segment(tcb, f"{flags_text(flags)} out to {tcb.remote}: {ends}", now)
+        log_departure(tcb, seq, flags, size, sack, now)
     return True
 
 
@@ -210,9 +212,3 @@ def _hand_over(tcb: ControlBlock, octets: bytes, chunks: Chunks, size: int, now:
     tcb.segments_out += 1
     tcb.tcp.statistics.out_segments += -(-size // tcb.mss) or 1
     return True
-
-
-def _log_segment(tcb: ControlBlock, text: str, now: float) -> None:
-    log.log(TRACE, "%s", text)
-    if tcb.sink is not None:
-        tcb.sink(now, text)

@@ -14,8 +14,9 @@ def log_stall(tcb: ControlBlock, now: float) -> None:
     if why != tcb.stall_reason:
         tcb.stall_reason = why
         if why:
-            windows = f"window {tcb.snd.wnd}, cwnd {tcb.congestion.cwnd}, in flight {tcb.snd.in_flight}"
-            tcb.log_event(now, f"{tcb.send_buffer.end - tcb.snd.nxt} octets wait: {why} ({windows})")
+            octets, wnd, cwnd = tcb.send_buffer.end - tcb.snd.nxt, tcb.snd.wnd, tcb.congestion.cwnd
+            text = f"{octets} octets wait: {why} (window {wnd}, cwnd {cwnd}, in flight {tcb.snd.in_flight})"
+            tcb.log_event(now, text, "transport:sending_blocked", {"octets": octets, "reason": why})
 
 
 def reason(tcb: ControlBlock) -> str:

@@ -18,11 +18,11 @@ from schemefs.net.checksum import pseudo_header_sum
 from schemefs.net.network_layer import TCP
 from schemes.tcp import closing
 from schemes.tcp.options import ack_options
-from schemes.tcp.refusal import WORDS
 from schemes.tcp.reply_limit import ReplyLimit
+from schemes.tcp.segment_events import log_ack_in_time_wait, log_in_time_wait
 from schemes.tcp.sequence import WIRE, unwrap
 from schemes.tcp.states import TIME_WAIT
-from schemes.tcp.wire import ACK, CHECKSUM_OFFSET, FIN, HEADER_LENGTH, RST, SYN, Segment, flags_text, header
+from schemes.tcp.wire import ACK, CHECKSUM_OFFSET, FIN, HEADER_LENGTH, RST, SYN, Segment, header
 
 if TYPE_CHECKING:
     from schemes.tcp.control_block import ControlBlock, Owner
@@ -177,11 +177,11 @@ class TimeWaits:
         flags = segment.flags
         if may_open and flags & (SYN | ACK | RST) == SYN and old.is_newer(segment):
             return False
-        self._log_event(old, f"{flags_text(flags)} in", now)
         reason = old.refuses(segment)
+        if old.connection is not None and old.connection.sink is not None:
+            log_in_time_wait(old.connection, segment, reason, now)
         if reason:
             self._tcp.statistics.drop(reason)
-            self._log_event(old, f"not used: {WORDS[reason]}", now)
             self._answer_refused(old, segment, reason, now)
         elif flags & RST:
             self.end(old)
@@ -221,9 +221,5 @@ class TimeWaits:
         except SchemeError:
             return
         self._tcp.statistics.out_segments += sent
-        self._log_event(old, "ACK out", now)
-
-    def _log_event(self, old: TimeWait, text: str, now: float) -> None:
-        connection = old.connection
-        if connection is not None and connection.sink is not None:
-            connection.sink(now, f"{text} in TIME_WAIT")
+        if old.connection is not None and old.connection.sink is not None:
+            log_ack_in_time_wait(old.connection, now)

@@ -30,7 +30,7 @@ SYN_ACK_RETRIES: Final = 5  # as on Linux: about a minute, since half-open conne
 def loss_timer_due(tcb: ControlBlock, now: float) -> None:
     """Mark what the reordering window no longer covers as lost, or send the tail loss probe (RFC 8985 §6.3, §7.3)."""
     if tcb.recovery.due(now, tcb.rtt.srtt) and not tcb.blocked:
-        _log_timer(tcb, "tail loss probe", now)
+        _log_timer(tcb, "tail loss probe", "tlp", now)
         output.send_tail_loss_probe(tcb, now)
     if tcb.recovery.decision:
         ecn.log_decision(tcb, now)
@@ -45,7 +45,7 @@ def retransmission_due(tcb: ControlBlock, now: float) -> None:
         return
     if tcb.loss_timer.deadline <= now and not tcb.blocked and tcb.recovery.due(now, tcb.rtt.srtt):
         # RFC 8985 §7.2: planned for later, it takes the time-out's place.
-        _log_timer(tcb, "tail loss probe in place of the time-out", now)
+        _log_timer(tcb, "tail loss probe in place of the time-out", "tlp", now)
         output.send_tail_loss_probe(tcb, now)
         return
     if tcb.stalled_at < 0:
@@ -61,13 +61,13 @@ def retransmission_due(tcb: ControlBlock, now: float) -> None:
     tcb.rtt.back_off()
     tcb.loss_timer.clear()
     if window_closed:
-        _log_timer(tcb, "window closed: probe of one octet", now)
+        _log_timer(tcb, "window closed: probe of one octet", "persist", now)
         output.send_window_probe(tcb, now)
     elif snd.una == snd.nxt:
         # Nothing in flight and yet not sent: too little for SWS avoidance, for too long (§3.8.6.2.1 rule (4)).
         snd.max_wnd = min(snd.max_wnd, snd.wnd)
     else:
-        _log_timer(tcb, "retransmission time-out", now)
+        _log_timer(tcb, "retransmission time-out", "rto", now)
         tcb.recovery.timed_out(now)
         ecn.log_decision(tcb, now)
         tcb.backoffs += 1
@@ -115,7 +115,7 @@ def _past_r1(tcb: ControlBlock, now: float) -> bool:
     """
     if tcb.backoffs == R1:
         tcb.tcp.statistics.excessive_retransmissions += 1
-        _log_timer(tcb, f"{R1} retransmissions without an answer: the path is suspect", now)
+        _log_timer(tcb, f"{R1} retransmissions without an answer: the path is suspect", "rto", now)
         tcb.on_changed()
     tcb.path.suspect(now)
     error = tcb.soft_error
@@ -142,14 +142,14 @@ def state_timer_due(tcb: ControlBlock, now: float) -> None:
     """End what the state has waited for, or probe a silent peer."""
     is_kept_alive = tcb.keepalive and tcb.state in _KEPT_ALIVE and not tcb.closed
     if tcb.sink is not None and not is_kept_alive:  # then the timer only looks at how long the peer is silent
-        tcb.sink(now, f"the time of {tcb.state} is over")
+        tcb.sink(now, f"the time of {tcb.state} is over", "connectivity:state_timer_expired", {"state": tcb.state})
     if tcb.state in OPENING:
         waited = now - tcb.opened_at
         tcb.alternatives = ()
         sentence = f"no answer from {tcb.remote} to {tcb.syn_retries + 1} SYN(s) within {waited:g} s"
         _give_up(tcb, sentence, "connect_timeout", now)
     elif tcb.closed and tcb.linger > 0:
-        _log_timer(tcb, "linger time is over", now)
+        _log_timer(tcb, "linger time is over", "linger", now)
         closing.abort(tcb, "linger_timeout", now)
     elif tcb.closed and tcb.state == FIN_WAIT_2:
         closing.end(tcb)
@@ -179,14 +179,15 @@ def _keepalive_due(tcb: ControlBlock, now: float) -> None:
         segments.send_reset(tcb, now)
         return
     tcb.probes += 1
-    _log_timer(tcb, f"keepalive probe {tcb.probes}", now)
+    _log_timer(tcb, f"keepalive probe {tcb.probes}", "keepalive", now)
     segments.send_keepalive(tcb, now)
     tcb.state_timer.set(now + tcb.keepalive_interval)
 
 
-def _log_timer(tcb: ControlBlock, text: str, now: float) -> None:
+def _log_timer(tcb: ControlBlock, text: str, timer: str, now: float) -> None:
     if tcb.sink is not None or log.isEnabledFor(TRACE):
         text = f"{tcb.remote}: {text} (rto {tcb.rtt.rto:.3f} s)"
         log.log(TRACE, "%s", text)
         if tcb.sink is not None:
-            tcb.sink(now, text)
+            values = {"timer_type": timer, "event_type": "expired", "rto": tcb.rtt.rto}
+            tcb.sink(now, text, "recovery:loss_timer_updated", values)

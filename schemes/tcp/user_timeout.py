@@ -61,4 +61,5 @@ def _adapt(tcb: ControlBlock, now: float | None) -> None:
     ours, remote = tcb.advertised_timeout, tcb.remote_timeout
     considered = min(remote, USER_TIMEOUT) if tcb.closed else remote
     tcb.user_timeout = min(U_LIMIT, max(ours, considered, L_LIMIT)) if ours else USER_TIMEOUT
-    tcb.log_event(now, f"user timeout {tcb.user_timeout:g} s: ours {ours:g}, the peer's {remote or 'not given'}")
+    text = f"user timeout {tcb.user_timeout:g} s: ours {ours:g}, the peer's {remote or 'not given'}"
+    tcb.log_event(now, text, "transport:parameters_set", {"user_timeout": tcb.user_timeout})

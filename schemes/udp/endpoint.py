@@ -138,12 +138,11 @@ class Endpoint(DatagramEngine[UserDatagram]):
 
     def receive(self, payload: bytes, source: bytes, port: int, destination: bytes, now: float) -> str:
         """Queue a datagram, or return why it is dropped."""
-        del now
         if not payload and self.modes.bytes and not self.modes.headers:
             # A read of 0 is the end of file to a reader of octets: any sender could end a shell's `while read`.
             self.received += 1
-            return "empty"
-        return self.enqueue(UserDatagram(payload, source, port, destination), len(payload))
+            return self.log_drop("empty", 0, now)
+        return self.enqueue(UserDatagram(payload, source, port, destination), len(payload), now)
 
     def has_sent_to(self, destination: bytes) -> bool:
         """Return whether *destination* is the peer, or has a path kept from a recent write."""

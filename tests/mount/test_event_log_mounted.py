@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.event_schema import checked
+
 pytestmark = pytest.mark.needs("fuse")
 
 
@@ -34,13 +36,16 @@ def test_cat_shows_both_sides_on_one_clock(module_scheme_mount) -> None:
             assert any(words in line for line in lines), (words, lines)
         times = [float(line.split()[0]) for line in lines]
         assert times == sorted(times)
+        events = checked((tcp / number / "events.json").read_text())
+        told = [f"+{event['time']:.6f} {event['data']['text']}" for event in events if "text" in event["data"]]
+        assert told[: len(lines)] == lines
         assert (tcp / number / "events").stat().st_mode & 0o777 == 0o400
     finally:
         os.close(client)
         os.close(listener)
 
 
-@pytest.mark.parametrize("command", ["tail -n +1 -f events", "cat events,follow"])
+@pytest.mark.parametrize("command", ["tail -n +1 -f events", "cat events,follow", "cat events.json,follow"])
 def test_it_can_be_followed(module_scheme_mount, command: str) -> None:
     tcp: Path = module_scheme_mount.path / "tcp"
     listener = os.open(tcp / ":7302", os.O_RDWR)

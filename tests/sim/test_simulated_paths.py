@@ -58,7 +58,7 @@ def test_the_search_ends_with_the_largest_size_that_passes() -> None:
     octets = random.Random(1).randbytes(3_000_000)
     left, right = User(pair, client, octets), User(pair, server)
     events: list[str] = []
-    client.record_to(lambda _now, text: events.append(text))
+    client.record_to(lambda _now, text, *_: events.append(text))
     converse(pair, left, right, seconds=100.0)
     assert right.digest.digest() == sha256(octets)
     search = client.path_search

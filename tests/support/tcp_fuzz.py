@@ -22,6 +22,7 @@ from typing import Final
 
 from schemefs.errors import SchemeError
 from schemefs.net.error_reason import ErrorReason
+from schemefs.net.network_layer import EventData
 from schemefs.net.offload import CHECKED
 from schemefs.scheme import Event
 from schemes.tcp import options, states, wire
@@ -29,6 +30,7 @@ from schemes.tcp.connection import Connection
 from schemes.tcp.listener import SYN_QUEUE
 from schemes.tcp.reassembly import MAX_BLOCKS, MAX_PIECES
 from schemes.tcp.sequence import WIRE
+from tests.support.event_schema import check_event
 from tests.support.tcp_states import STATES
 from tests.support.tcp_trace import PEER, US, Trace
 
@@ -271,7 +273,8 @@ class Story:
                 c.record_to(self._note)
 
     @staticmethod
-    def _note(_now: float | None, text: str) -> None:
+    def _note(_now: float | None, text: str, name: str, data: EventData) -> None:
+        check_event(text, name, data)
         before, arrow, after = text.partition(" -> ")
         if arrow and before in _NEXT and after.isupper():
             assert after in _NEXT[before], text

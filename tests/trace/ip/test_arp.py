@@ -311,7 +311,7 @@ def test_a_waiting_conversation_records_a_static_entry_and_nothing_after_it() ->
     host = IpHost()
     told: list[str] = []
     path = host.network.path(OTHER)
-    path.sink = lambda _now, text: told.append(text)
+    path.sink = lambda _now, text, *_: told.append(text)
     path.send(host.PROTOCOL, b"x" * 8, (), 0.0)
     host.eth0.add_neighbor(OTHER, PEER_MAC, 0.1)
     host.eth0.remove_neighbor(OTHER, 0.2)

@@ -6,9 +6,12 @@ import sys
 
 import pytest
 
-from schemefs.conversation.event_log import EARLY_LINES, EarlyEvents, EventLog, EventSource
+from schemefs.conversation.event_log import EARLY_EVENTS, EarlyEvents, EventLog, EventSource
+from tests.support.event_schema import checked
 from tests.support.tcp_pair import PORT, RIGHT, Pair
 from tests.support.tcp_trace import PEER, PEER_PORT, Trace, established
+
+OPEN = ("file:open", {"pid": 1, "nonblock": False})
 
 
 def test_every_segment_decision_and_state_is_a_line() -> None:
@@ -20,7 +23,7 @@ def test_every_segment_decision_and_state_is_a_line() -> None:
     tcp.receives(". ack 1 sack 1001:4001", now=0.6)
     tcp.until(0.7)
     tcp.receives(". ack 4001", now=0.8)
-    log.log_event(0.9, "close: 0 files are left")  # as the conversation does
+    log.log_event(0.9, "close: 0 files are left", "file:close", {"files": 0})  # as the conversation does
     tcp.connection.close(0.9)
     tcp.until(2.0)
     lines = log.ring.read(0, 1 << 16)[0].decode().splitlines()
@@ -33,6 +36,16 @@ def test_every_segment_decision_and_state_is_a_line() -> None:
     assert any("retransmission time-out" in line for line in lines)
     times = [float(line.split()[0]) for line in lines]
     assert times == sorted(times)
+    events = checked(log.json.read(0, 1 << 20)[0].decode())
+    assert [f"+{event['time']:.6f} {event['data']['text']}" for event in events if "text" in event["data"]] == lines
+    assert events[0]["data"] | {"text": ""} == {
+        "flags": "P.", "seq": 1, "ack": 1, "length": 4000, "window": 65535, "text": "",
+    }  # fmt: skip
+    assert events[1]["name"] == "recovery:metrics_updated"
+    lost = next(event["data"] for event in events if event["name"] == "recovery:packet_lost")
+    assert (lost["start"], lost["end"], lost["trigger"]) == (1, 1001, "rack")
+    again = next(event["data"] for event in events if "again" in str(event["data"].get("text")))
+    assert again["remark"] == "again: RACK"
 
 
 def test_a_failure_is_the_last_word() -> None:
@@ -58,7 +71,7 @@ def test_a_keepalive_time_that_is_set_is_no_event() -> None:
 def test_the_event_log_is_bounded() -> None:
     log = EventLog(0.0)
     for number in range(10_000):
-        log.log_event(number / 10, "a line of some length, as they are")
+        log.log_event(number / 10, "a line of some length, as they are", "file:interrupted", {})
     assert len(log.ring.read(0, 1 << 20)[0]) <= 64 << 10
     assert log.ring.end > 64 << 10
 
@@ -68,7 +81,7 @@ def test_nobody_pays_for_events_that_nobody_reads() -> None:
     """RFC 9293 §3.9.1.8 SHLD-20: no text is made of a segment, a decision or a state."""
     tcp = established(mss=1000, options_text="sackOK")
     made: list[str] = []
-    tcp.connection.sink = lambda _now, text: made.append(text)
+    tcp.connection.sink = lambda _now, text, *_: made.append(text)
     tcp.write(bytes(3000), now=1.0)
     assert made
     made.clear()
@@ -83,13 +96,13 @@ def test_nobody_pays_for_events_that_nobody_reads() -> None:
     finally:
         sys.setprofile(None)
     assert "segment_arrives" in calls
-    assert not {"flags_text", "_log_segment", "_log_timer", "log_stall"} & set(calls)
+    assert not {"flags_text", "log_arrival", "log_departure", "_log_timer", "log_stall", "log_metrics"} & set(calls)
 
 
 def told(tcp: Trace) -> list[str]:
     """Return the list that every line will be in."""
     lines: list[str] = []
-    tcp.connection.record_to(lambda _now, text: lines.append(text))
+    tcp.connection.record_to(lambda _now, text, *_: lines.append(text))
     return lines
 
 
@@ -148,7 +161,7 @@ def test_what_is_asked_of_neighbors_is_a_line_too() -> None:
     pair.listen()
     lines: list[str] = []
     connection = pair.left.connect(RIGHT, PORT, 0.0)
-    connection.record_to(lambda _now, text: lines.append(text))
+    connection.record_to(lambda _now, text, *_: lines.append(text))
     pair.left.begin(connection, 0.0)
     assert lines[0] == "CLOSED -> SYN_SENT"
     pair.passes(1.0)
@@ -189,7 +202,7 @@ def test_what_happened_before_the_conversation_had_it_is_told() -> None:
     connection.record_to(EarlyEvents())
     tcp.tcp.begin(connection, 5.0)
     log = EventLog(5.0)
-    log.log_event(5.0, "open pid 1")
+    log.log_event(5.0, "open pid 1", *OPEN)
     assert log.follow(connection)
     assert connection.sink == log.log_event
     lines = log.ring.read(0, 1 << 16)[0].decode().splitlines()
@@ -200,8 +213,8 @@ def test_what_happened_before_the_conversation_had_it_is_told() -> None:
     ]
     late = EventLog(7.0)
     connection.record_to(EarlyEvents())
-    connection.log_event(6.0, "SYN in")
-    connection.log_event(6.5, "ACK in")
+    connection.log_event(6.0, "SYN in", *OPEN)
+    connection.log_event(6.5, "ACK in", *OPEN)
     late.follow(connection)
     assert late.ring.read(0, 1 << 16)[0].decode().splitlines() == ["+0.000000 SYN in", "+0.500000 ACK in"]
 
@@ -217,15 +230,15 @@ def test_the_clock_of_an_accepted_one_begins_with_its_syn_and_never_steps_back()
     assert connection is not None
     log = EventLog(1002.0)
     assert log.follow(connection)
-    log.log_event(1002.0, "open pid 1")
-    log.log_event(1001.0, "late")
+    log.log_event(1002.0, "open pid 1", *OPEN)
+    log.log_event(1001.0, "late", *OPEN)
     times = [line.split()[0] for line in log.ring.read(0, 1 << 16)[0].decode().splitlines()]
     assert times == ["+0.000000", "+0.000000", "+0.500000", "+0.500000", "+2.000000", "+2.000000"]
 
 
 def test_a_clock_that_begins_at_zero_is_a_clock() -> None:
     beginning = EarlyEvents()
-    beginning(0.0, "SYN in")
+    beginning(0.0, "SYN in", *OPEN)
     tcp = established()
     tcp.connection.record_to(beginning)
     log = EventLog(3.0)
@@ -236,5 +249,5 @@ def test_a_clock_that_begins_at_zero_is_a_clock() -> None:
 def test_lines_before_an_accept_are_bounded() -> None:
     beginning = EarlyEvents()
     for number in range(10_000):
-        beginning(0.0, str(number))
-    assert len(beginning.lines) == EARLY_LINES
+        beginning(0.0, str(number), *OPEN)
+    assert len(beginning.events) == EARLY_EVENTS

@@ -16,7 +16,7 @@ def test_after_r1_retransmissions_ip_is_warned_and_the_user_can_see() -> None:
     assert R1 >= 3
     tcp = established()
     told: list[str] = []
-    tcp.connection.sink = lambda _now, text: told.append(text)
+    tcp.connection.sink = lambda _now, text, *_: told.append(text)
     tcp.write(b"x", now=1.0)
     times = []
     for _ in range(R1):

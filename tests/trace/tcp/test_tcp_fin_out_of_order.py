@@ -53,7 +53,7 @@ def test_text_at_the_number_of_a_fin_shows_that_it_was_none() -> None:
     """As on Linux. Text after it was dropped without an answer, and the peer waited for an ACK without end."""
     tcp = accepted()
     sink: list[str] = []
-    tcp.connection.record_to(lambda _now, text: sink.append(text))
+    tcp.connection.record_to(lambda _now, text, *_: sink.append(text))
     tcp.receives("F. 11:11(0) ack 1", now=1.0)
     tcp.sends(". ack 1")
     tcp.receives("P. 1:21(20) ack 1", now=1.1)

@@ -91,7 +91,7 @@ def test_the_window_grows_by_a_quarter_then_ssthresh_is_set() -> None:
     tcp = established(mss=1000, cwnd=10_000, win=65535, options_text="sackOK wscale 7", rtt=0.1)
     tcp.connection.snd.wnd = 1 << 24
     events: list[str] = []
-    tcp.connection.record_to(lambda _now, text: events.append(text))
+    tcp.connection.record_to(lambda _now, text, *_: events.append(text))
     tcp.write(bytes(2_000_000), now=0.1)
     list(tcp.taken())
     congestion = tcp.connection.congestion

@@ -25,7 +25,7 @@ class Losing:
         LostSources(self.pair.left, self.network)
         self.client, self.server = self.pair.established()
         self.events: list[str] = []
-        self.client.record_to(lambda _now, text: self.events.append(text))
+        self.client.record_to(lambda _now, text, *_: self.events.append(text))
         self.interface: IpInterface = next(iter(self.network.interfaces.values()))  # type: ignore[assignment]
         self.address = self.interface.addresses[0]
 
@@ -103,7 +103,7 @@ def test_what_was_written_before_waits_for_the_address(losing: Losing) -> None:
 
 def test_other_connections_are_left_alone(losing: Losing) -> None:
     changes: list[str] = []
-    losing.pair.right.connections[losing.server.key].sink = lambda _now, text: changes.append(text)
+    losing.pair.right.connections[losing.server.key].sink = lambda _now, text, *_: changes.append(text)
     losing.remove()
     assert not changes
     assert losing.write(losing.server) == (None, "")  # the peer's end: nothing tells it

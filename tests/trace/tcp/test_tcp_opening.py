@@ -370,8 +370,11 @@ def test_icmp_error_about_another_sequence_number_is_dropped() -> None:
     """RFC 5927 §4: only what is in flight can have been undeliverable."""
     tcp = Trace()
     tcp.connect()
+    lines: list[str] = []
+    tcp.connection.record_to(lambda _now, text, *_: lines.append(text))
     tcp.icmp(errno.ECONNREFUSED, hard=True, seq=5)
     assert tcp.state == "SYN_SENT"
+    assert lines == ["not used: an ICMP error about what is not in flight"]
     assert tcp.tcp.statistics.dropped_icmp_out_of_window == 1
 
 

@@ -127,7 +127,7 @@ def test_a_single_segment_waits_for_the_delayed_ack() -> None:
 def test_a_probe_in_the_place_of_the_time_out_is_a_line() -> None:
     tcp = established(mss=1000, options_text="sackOK", rtt=0.01)
     lines: list[str] = []
-    tcp.connection.record_to(lambda _now, text: lines.append(text))
+    tcp.connection.record_to(lambda _now, text, *_: lines.append(text))
     tcp.write(bytes(500), now=1.0)
     tcp.until(1.3)
     assert "10.0.2.2:80: tail loss probe in place of the time-out (rto 0.210 s)" in lines

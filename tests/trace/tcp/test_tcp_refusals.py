@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
+from schemefs.held_octets import HeldOctets
 from schemefs.net.network_layer import DeliveryError
 from schemefs.net.offload import CHECKED
 from schemes.tcp.reassembly import MAX_BLOCKS
@@ -55,6 +56,15 @@ def no_backlog() -> Trace:
     return tcp
 
 
+def full() -> Trace:
+    """The user holds all that it may in other buffers."""
+    tcp = established()
+    account = HeldOctets(64 << 20).account(1000)
+    account.put(64 << 20)
+    tcp.connection.charge_to(account)
+    return tcp
+
+
 EDGE = 65536
 
 CASES: list[tuple[Make, str, str]] = [
@@ -78,6 +88,7 @@ CASES: list[tuple[Make, str, str]] = [
     (with_timestamps, "P. 1:4(3) ack 1 ts 999:0", "old_timestamp"),
     (hole, "P. 111:121(10) ack 1", "duplicate_text"),
     (holes, "P. 9001:9002(1) ack 1", "reassembly_full"),
+    (full, "P. 1:4(3) ack 1", "no_memory"),
     (closed_by_user, "P. 1:4(3) ack 1", "text_after_close"),
     (tcp_states.close_wait, "P. 2:6(4) ack 1", "text_after_fin"),
     (tcp_states.close_wait, "F. 2:2(0) ack 1", "fin_after_fin"),
@@ -100,7 +111,7 @@ def test_one_reason_and_a_line(make: Make, text: str, reason: str) -> None:
     before = reasons(tcp)
     lines: list[str] = []
     for connection in tcp.tcp.connections.values():
-        connection.record_to(lambda _now, line: lines.append(line))  # type: ignore[attr-defined]
+        connection.record_to(lambda _now, line, *_: lines.append(line))  # type: ignore[attr-defined]
     tcp.receives(text, now=tcp.now)
     name = f"dropped_{reason}"
     assert reasons(tcp) == before | {name: before.get(name, 0) + 1}
@@ -117,7 +128,7 @@ def test_every_reason_in_words_is_a_counter_and_has_a_case() -> None:
 def test_in_time_wait_a_user_that_still_holds_it_has_the_line() -> None:
     tcp = accepted()
     lines: list[str] = []
-    tcp.connection.record_to(lambda _now, line: lines.append(line))
+    tcp.connection.record_to(lambda _now, line, *_: lines.append(line))
     tcp.connection.shutdown(read=False, write=True, now=0.0)
     tcp.receives("F. 1:1(0) ack 2")
     tcp.receives("F. 2:2(0) ack 2")
@@ -144,7 +155,7 @@ def test_challenges_beyond_the_limit_are_counted() -> None:
 def test_what_is_used_in_part_or_later_has_a_line_too(text: str, line: str) -> None:
     tcp = with_timestamps()
     lines: list[str] = []
-    tcp.connection.record_to(lambda _now, each: lines.append(each))
+    tcp.connection.record_to(lambda _now, each, *_: lines.append(each))
     tcp.receives(text)
     assert line in lines
     assert not reasons(tcp)

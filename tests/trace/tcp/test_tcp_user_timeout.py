@@ -150,7 +150,7 @@ def test_it_is_told_when_it_is_known() -> None:
     tcp = Trace()
     lines: list[tuple[float | None, str]] = []
     tcp.connection = tcp.tcp.connect(PEER, 80, 0.0)
-    tcp.connection.record_to(lambda now, text: lines.append((now, text)))
+    tcp.connection.record_to(lambda now, text, *_: lines.append((now, text)))
     put(tcp, "advertise_timeout", "300")
     assert lines == [(None, "user timeout 300 s: ours 300, the peer's not given")]
     tcp.tcp.begin(tcp.connection, 0.0)

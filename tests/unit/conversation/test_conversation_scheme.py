@@ -29,6 +29,7 @@ FILES = [
     "status.json",
     "err",
     "events",
+    "events.json",
     "capture.pcapng",
     "settings",
 ]
@@ -126,6 +127,7 @@ def test_conversation_has_its_files_and_they_are_its_owners(world: World) -> Non
     assert modes == {
         "ctl": 0o600, "data": 0o600, "rx": 0o400, "tx": 0o200, "listen": 0o600, "accept": 0o600, "local": 0o400,
         "remote": 0o400, "status": 0o400, "status.json": 0o400, "err": 0o400, "events": 0o400,
+        "events.json": 0o400,
         "capture.pcapng": 0o600, "settings": 0o700,
     }  # fmt: skip
     assert all(world.scheme.lookup(f"{number}/{name}", USER).uid == USER.uid for name in FILES)

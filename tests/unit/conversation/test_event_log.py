@@ -6,10 +6,11 @@ import errno
 
 import pytest
 
-from schemefs.conversation.event_log import CAPACITY
+from schemefs.conversation.event_log import CAPACITY, JSON_CAPACITY
 from schemefs.errors import SchemeError
 from schemefs.readme import FollowingStream
 from schemefs.scheme import FollowedFile, TextFile
+from tests.support.event_schema import checked
 from tests.support.pipe_world import USER, World
 
 
@@ -18,8 +19,8 @@ def world() -> World:
     return World()
 
 
-def events(world: World, number: int | str) -> FollowedFile:
-    node = world.scheme.lookup(f"{number}/events", USER)
+def events(world: World, number: int | str, name: str = "events") -> FollowedFile:
+    node = world.scheme.lookup(f"{number}/{name}", USER)
     assert isinstance(node, FollowedFile)
     return node
 
@@ -66,6 +67,8 @@ def test_settings_verbs_and_signals_are_lines(world: World) -> None:
     client.interrupted(3.0)
     told = [line.partition(" ")[2] for line in text_of(node)]
     assert {"settings/read_timeout: 3", "ctl: shutdown write", "interrupted by a signal"} <= set(told)
+    as_json = checked("\n".join(text_of(events(world, number, "events.json"))))
+    assert [event["data"]["text"] for event in as_json] == told
 
 
 def test_following_what_has_ended_ends(world: World) -> None:
@@ -85,7 +88,7 @@ def test_a_log_counts_for_its_user_until_it_is_finished(world: World) -> None:
     client, number, peer = world.connected()
     node = events(world, number)
     assert text_of(node)
-    assert account.held == CAPACITY
+    assert account.held == CAPACITY + JSON_CAPACITY
     world.close(client)
     peer.close(world.now)
     assert account.held == 0

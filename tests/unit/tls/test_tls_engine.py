@@ -356,7 +356,7 @@ def test_events_are_those_of_the_stream(authority: Authority) -> None:
     world = World(authority)
     lines: list[str] = []
     assert isinstance(world.client, EventSource)
-    world.client.record_to(lambda _now, text: lines.append(text))
+    world.client.record_to(lambda _now, text, *_: lines.append(text))
     assert world.client.sink is world.client.stream.sink is not None  # type: ignore[attr-defined]
     world.client.write(memoryview(b"hello"), world.pair.now)
     world.pair.passes(1.0)
