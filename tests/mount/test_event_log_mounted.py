@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from schemefs.story.live import read_story
 from tests.support.event_schema import checked
 
 pytestmark = pytest.mark.needs("fuse")
@@ -39,6 +40,8 @@ def test_cat_shows_both_sides_on_one_clock(module_scheme_mount) -> None:
         events = checked((tcp / number / "events.json").read_text())
         told = [f"+{event['time']:.6f} {event['data']['text']}" for event in events if "text" in event["data"]]
         assert told[: len(lines)] == lines
+        segments = read_story(tcp / number).segments
+        assert [segment.flags for segment in segments[:4]] == ["S", "S.", ".", "P."]
         assert (tcp / number / "events").stat().st_mode & 0o777 == 0o400
     finally:
         os.close(client)
