@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from schemefs.driver_option import DriverOption, with_defaults
 from schemefs.net.drop_samples import DropSamples
+from schemefs.net.frame_fields import ethernet_header_length
 from schemefs.net.offload import NO_OFFLOAD, Offload, split
 from schemefs.net.reader_turns import ReaderTurns
 from schemefs.no_callback import no_callback
@@ -44,8 +45,6 @@ __all__ = [
     "OptionError",
     "Receive",
 ]
-
-_VLAN_TAGS = (b"\x81\x00", b"\x88\xa8")  # IEEE 802.1Q: four more octets in front of the EtherType
 
 
 class Medium(Enum):
@@ -96,7 +95,7 @@ class Link(ABC):
         """Return where the IP header begins in *frame*, of which the first chunk is enough."""
         if self.medium is Medium.IP:
             return 0
-        return 18 if bytes(frame[12:14]) in _VLAN_TAGS else 14
+        return ethernet_header_length(frame)
 
     def space(self, now: float) -> None:
         """Call `on_space`: a refused `send` would succeed now. The link calls this once for any number of refusals."""

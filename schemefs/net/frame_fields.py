@@ -47,6 +47,7 @@ _ECHOES: Final = ICMP_TYPES["echo"] | ICMP_TYPES["echo-reply"]
 _ND_TYPES: Final = range(133, 138)
 _MLD_TYPES: Final = (130, 131, 132, 143)
 
+_VLAN_TAGS: Final = (b"\x81\x00", b"\x88\xa8")  # IEEE 802.1Q: four more octets in front of the EtherType
 _ETHERTYPE_ARP: Final = b"\x08\x06"
 _ETHERTYPES_IP: Final = (b"\x08\x00", b"\x86\xdd")
 _IPV6_OPTIONS: Final = (0, 43, 60, 135)  # headers that say their length in units of 8 octets, less one
@@ -75,6 +76,11 @@ class FrameFields(NamedTuple):
     acknowledgment: int = 0
     payload: int = 0  # octets after the TCP header
     end: int = 0  # offset of the end of the datagram in the frame, without padding
+
+
+def ethernet_header_length(frame: Buffer) -> int:
+    """Return where the IP header begins in an Ethernet frame."""
+    return 18 if bytes(frame[12:14]) in _VLAN_TAGS else 14
 
 
 def frame_fields(frame: Buffer, start: int) -> FrameFields:

@@ -59,14 +59,17 @@ def _can_enter(path: str) -> bool:
 
 def mount_option(function: _Function) -> _Function:
     """Add the option --mount to a command, which gets its value as `tree`."""
+    return mount_option_unless("")(function)
 
-    def found(_context: click.Context, _parameter: click.Parameter, value: str | None) -> Path:
-        return find(value)
+
+def mount_option_unless(other: str) -> Callable[[_Function], _Function]:
+    """Add the option --mount to a command; with its eager option *other*, `tree` is None, and no mount is needed."""
+
+    def found(context: click.Context, _parameter: click.Parameter, value: str | None) -> Path | None:
+        return None if context.params.get(other) else find(value)
 
     text = f"The tree to use.  [default: ${VARIABLE}, else the only one mounted]"
-    return click.option("--mount", "tree", metavar="DIR", callback=found, help=text, shell_complete=completion.mounts)(
-        function
-    )
+    return click.option("--mount", "tree", metavar="DIR", callback=found, help=text, shell_complete=completion.mounts)
 
 
 def failure(tree: Path, path: str, error: OSError) -> StartError:

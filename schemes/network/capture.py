@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import errno
 from collections import deque
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from schemefs.deferred_module import DeferredModule
@@ -22,7 +23,7 @@ from schemefs.readiness import readiness
 from schemefs.scheme import Event, Handle, StaticDirectory, StreamFile
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping
 
     from schemefs.net.capture_filter import Filter
     from schemefs.scheme import Caller, Node, SchemeContext
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 else:  # most mounts capture nothing
     pcapng = DeferredModule(globals(), "pcapng", "schemes.network.pcapng")
 
+Links = Callable[[], Sequence["LinkCaptures"]]
+
 CAPTURE: Final = "capture.pcapng"
 QUEUE_OCTETS: Final = 16 << 20  # of one capture
 WHOLE: Final = 262_144  # octets of the longest frame that is kept whole
@@ -38,19 +41,21 @@ SMALLEST_SNAP: Final = 64  # octets of each frame
 
 
 class CaptureFile(StreamFile):
-    """Opening it begins a capture. For root and the daemon's user."""
+    """Opening it begins a capture of some links. For root and the daemon's user."""
 
     mode = 0o600
 
     def __init__(
         self,
         context: SchemeContext,
-        captures: LinkCaptures,
+        name: str,
+        links: Links,
         snap: int = WHOLE,
         kept: Filter = every_frame,
     ) -> None:
         self._context = context
-        self._captures = captures
+        self._name = name
+        self._links = links
         self._snap = snap
         self._filter = kept
         self.uid = context.uid
@@ -60,9 +65,7 @@ class CaptureFile(StreamFile):
         del flags, now
         if not self._context.is_privileged(caller):
             raise SchemeError(errno.EACCES, faults.not_privileged("capture frames"))
-        return CaptureHandle(
-            [self._captures], f"network/{self._captures.link.name}/{CAPTURE}", self._filter, self._snap
-        )
+        return CaptureHandle(self._links(), self._name, self._filter, self._snap)
 
 
 class CaptureHandle(Handle):
@@ -154,13 +157,16 @@ class CaptureHandle(Handle):
         self._queued += len(block)
 
 
-class LinkDirectory(StaticDirectory):
-    """`network/<if>/`: its files, and the name of the capture with options."""
+class CapturedDirectory(StaticDirectory):
+    """`network/` or `network/<if>/`: its files, a capture among them, whose name takes options."""
 
-    def __init__(self, context: SchemeContext, captures: LinkCaptures, children: Mapping[str, Node]) -> None:
-        super().__init__(children)
+    def __init__(self, context: SchemeContext, name: str, links: Links, children: Mapping[str, Node]) -> None:
+        """*links*: what the capture is of when it is opened."""
+        capture = CaptureFile(context, f"{name}/{CAPTURE}", links)
+        super().__init__({**children, CAPTURE: capture.described("frames for Wireshark, with what became of each")})
         self._context = context
-        self._captures = captures
+        self._name = name
+        self._captured = links
 
     def lookup(self, name: str, caller: Caller) -> Node:
         """Return a child. EINVAL: an option of the capture is malformed."""
@@ -168,7 +174,7 @@ class LinkDirectory(StaticDirectory):
         if file != CAPTURE or not comma:
             return super().lookup(name, caller)
         try:
-            return CaptureFile(self._context, self._captures, *_parse_options(options))
+            return CaptureFile(self._context, f"{self._name}/{CAPTURE}", self._captured, *_parse_options(options))
         except ValueError as error:
             raise SchemeError(errno.EINVAL, str(error)) from None
 

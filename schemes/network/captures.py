@@ -7,6 +7,7 @@ end of the burst.
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from schemefs.net.frame_fields import FrameFields, frame_fields
@@ -52,6 +53,7 @@ class LinkCaptures:
         self._frames: list[CapturedFrame] = []  # in order, until they are settled
         self._arrived: list[CapturedFrame] = []  # the pieces of the frame that arrived last
         self._arrived_number = 0
+        self._departed: deque[tuple[bytes, list[str]]] = deque()  # frames on lo that have not arrived, with remarks
         self._timer = context.timers.timer(self.settle, f"captures of {link.name}")
 
     def add(self, capture: FrameSink, number: int) -> None:
@@ -68,6 +70,7 @@ class LinkCaptures:
             self._timer.clear()
             self._frames.clear()
             self._arrived.clear()
+            self._departed.clear()
 
     def detach(self) -> None:
         """End every capture: the link is gone."""
@@ -87,6 +90,12 @@ class LinkCaptures:
         # The layers take an arriving super-segment whole: what they say of it stands at its first piece.
         is_further_piece = not outgoing and bool(self._arrived)
         comments = [] if is_further_piece else self._remarks(fields, outgoing=outgoing)
+        if self.link.is_loopback:  # a frame that leaves is one that arrives: it is shown then
+            if outgoing:
+                self._departed.append((octets, comments))
+                return
+            if self._departed and self._departed[0][0] == octets:
+                comments = self._departed.popleft()[1] + comments
         frame = CapturedFrame(octets, fields, outgoing, now, comments)
         self._frames.append(frame)
         if not outgoing:

@@ -14,8 +14,8 @@ from schemefs.errors import SchemeError
 from schemefs.net import faults
 from schemefs.net.addresses import mac_text
 from schemefs.net.capture_filter import parse_filter
-from schemefs.scheme import Caller, Scheme, SchemeContext, StaticDirectory, StreamFile, TextFile
-from schemes.network.capture import CAPTURE, CaptureFile, CaptureHandle, LinkDirectory
+from schemefs.scheme import Caller, Scheme, SchemeContext, StreamFile, TextFile
+from schemes.network.capture import CapturedDirectory, CaptureHandle
 from schemes.network.captures import LinkCaptures
 from schemes.network.faults import FaultsFile
 from schemes.network.frames import FramesHandle, LinkFrames
@@ -30,6 +30,7 @@ network: the drivers, one directory per interface.
 <if>/stats           counters and ring indices, key=value
 <if>/frames          raw frames: a read returns one received frame, a write sends one. For root.
 <if>/capture.pcapng  frames from now on, for Wireshark; a write is a filter; ,snap=128 and ,filter=tcp keep less
+capture.pcapng       those of every interface that there is when it is opened
 <if>/faults          a rule a line: echo 'withhold completion tx 2 for 500ms' >faults; echo clear >faults. For root.
 
     timeout 1 head -c 60 frames | od -A d -t x1     the first octets of the next frame
@@ -46,11 +47,15 @@ class NetworkScheme(Scheme):
         self._frames: dict[str, LinkFrames] = {}
         self._captures: dict[str, LinkCaptures] = {}
         context.tree.capture = self.capture
-        self._links = self.root = StaticDirectory({"README": TextFile(lambda: README), "err": self.err})
+        files = {"README": TextFile(lambda: README), "err": self.err}
+        self._links = self.root = CapturedDirectory(context, self.name, self._every_link, files)
 
     def capture(self, filter_text: str, name: str) -> CaptureHandle:
         """Begin a capture of the frames that the filter keeps, on every interface that there is now."""
-        return CaptureHandle(list(self._captures.values()), name, parse_filter(filter_text))
+        return CaptureHandle(self._every_link(), name, parse_filter(filter_text))
+
+    def _every_link(self) -> list[LinkCaptures]:
+        return list(self._captures.values())
 
     def link_attached(self, link: Link, now: float) -> None:
         """Add the link's directory."""
@@ -58,15 +63,13 @@ class NetworkScheme(Scheme):
         frames = self._frames[link.name] = LinkFrames(link)
         captures = self._captures[link.name] = LinkCaptures(link, self.context)
         link.samples.notice = self.context.drops
-        self._links.children[link.name] = LinkDirectory(
+        self._links.children[link.name] = CapturedDirectory(
             self.context,
-            captures,
+            f"{self.name}/{link.name}",
+            lambda: [captures],
             {
                 "mac": TextFile(lambda: f"{mac_text(link.mac)}\n" if link.mac else "").described("hardware address"),
                 "frames": FramesFile(self.context, frames).described("raw frames, one per read and write; for root"),
-                CAPTURE: CaptureFile(self.context, captures).described(
-                    "frames for Wireshark, with what became of each"
-                ),
                 "faults": FaultsFile(self.context, link).described("faults on purpose: lose interrupt rx 1…; for root"),
                 "stats": TextFile(lambda: stats(link, frames)).described("counters and ring indices, name=value"),
             },

@@ -1,0 +1,165 @@
+"""`schemefs tcpdump`: the frames of an interface or a conversation as lines, with the options of tcpdump(8).
+
+It reads `network/<if>/capture.pcapng`, or with -r a file. Each line ends with what the stack did with the frame.
+
+Status 0: success, also at Ctrl-C; 1: it failed; 2: the option is one of tcpdump itself.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
+
+import click
+
+from schemefs.command import completion
+from schemefs.deferred_module import DeferredModule
+from schemefs.net.capture_filter import Filter, parse_filter
+from schemefs.tools.exit_status import fail, fail_with, show
+from schemefs.tools.find_mount import mount_option_unless
+from schemefs.tools.model_options import Model, ModelTool, options_of
+
+if TYPE_CHECKING:
+    from schemefs import capture_reader
+    from schemefs.capture_reader import CapturedInterface, CaptureReader
+    from schemefs.tools import frame_output
+    from schemefs.tools.frame_output import Dump
+else:  # they import dpkt, which `schemefs --help` does without
+    capture_reader = DeferredModule(globals(), "capture_reader", "schemefs.capture_reader")
+    frame_output = DeferredModule(globals(), "frame_output", "schemefs.tools.frame_output")
+
+EXAMPLES = """
+\b
+Examples:
+  schemefs tcpdump                                  every frame of the first interface that is not lo
+  schemefs tcpdump -i any tcp port 80
+  schemefs tcpdump -i tcp/3                         those of one conversation, for its owner
+  schemefs tcpdump -c 100 -w web.pcapng 'host 10.0.2.2 and not arp'
+  schemefs tcpdump -r web.pcapng tcp
+  schemefs tcpdump -w - | wireshark -k -i -
+"""
+
+_CAPTURE: Final = "capture.pcapng"
+_STANDARD: Final = "-"
+_LINK_TYPES: Final = {1: "EN10MB (Ethernet)", 101: "RAW (Raw IP)"}
+_BUFFER: Final = 1 << 18
+_MODEL: Final = Model(
+    options_of(
+        "tcpdump",
+        "-A -b -B -C -d -D -e -E -f -F -G -H -I -j -J -K -L -m -M -N -O -p -q -Q -T -u -v -V -W -x -X -y -z -Z",
+    )
+)
+
+
+@click.command(cls=ModelTool, model=_MODEL, epilog=EXAMPLES)
+@click.argument("words", metavar="[FILTER…]", nargs=-1, type=click.UNPROCESSED)
+@click.option(
+    "-i", "interface", metavar="NAME", default="", help="An interface, any, or a conversation such as tcp/3.",
+    shell_complete=completion.interfaces,
+)  # fmt: skip
+@click.option("-c", "count", type=click.IntRange(min=1), metavar="N", help="End after N packets.")
+@click.option(
+    "-w", "output", metavar="FILE", default="", help="Write pcapng instead of lines; -: to standard output.",
+    shell_complete=completion.files,
+)  # fmt: skip
+@click.option(
+    "-r", "file", metavar="FILE", default="", is_eager=True, help="Read pcapng or pcap; -: from standard input.",
+    shell_complete=completion.files,
+)  # fmt: skip
+@click.option("-s", "snap", type=click.IntRange(64, 262_144), metavar="OCTETS", help="Keep the first of each frame.")
+@click.option("-S", "absolute", is_flag=True, help="Sequence numbers as they are.")
+@click.option("-t", "times", count=True, help="No time; -tt: seconds since 1970; -tttt: with the date.")
+@click.option("-n", "_numeric", count=True, help="Numbers instead of names; this is the default.")
+@click.option("-l", "_by_line", is_flag=True, help="Each line at once; this is the default.")
+@click.option("-U", "_by_packet", is_flag=True, help="Each packet at once; this is the default.")
+@mount_option_unless("file")
+def command(tree: Path | None, words: tuple[str, ...], file: str, output: str, times: int, **given: Any) -> None:
+    """Print a line for each frame that FILTER keeps, and what the stack did with it.
+
+    FILTER has words of pcap-filter(7): host, net, port, portrange, src, dst, tcp, udp, icmp, icmp6, arp, ip, ip6, and,
+    or, not. Ctrl-C ends it with the number of packets.
+    """
+    text = " ".join(words)
+    kept = _filter(text)
+    if times not in (0, 1, 2, 4):
+        fail(1, f"-{'t' * times} is not one of -t, -tt and -tttt")
+    if output == _STANDARD and sys.stdout.isatty():
+        fail(1, "standard output is a terminal, and -w writes octets: give it a file or a pipe")
+    if tree is None:
+        if given["interface"] or given["snap"]:
+            fail(1, f"-{'i' if given['interface'] else 's'} and -r can't be given together")
+        source, name = _opened_file(file), "standard input" if file == _STANDARD else file
+    else:
+        path = _path(tree, given["interface"], given["snap"])
+        source, name = _opened_capture(tree, path, text), path.partition(",")[0]
+    with source:
+        reader = capture_reader.CaptureReader(source)
+        reader.on_interface = lambda one: show(_beginning(one, file), error=True)
+        lines = None if output else frame_output.LineOutput(reader, times, absolute=given["absolute"])
+        sink = lines or frame_output.BlockOutput(output)
+        dump = frame_output.Dump(reader, sink, kept if file and text else None, given["count"])
+        _run(dump, reader, name, is_live=not file)
+
+
+def _run(dump: Dump, reader: CaptureReader, name: str, *, is_live: bool) -> None:
+    """Run until the end, Ctrl-C, or what can't be read; then say how many packets there were."""
+    if is_live:
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+    failure = ""
+    try:
+        dump.run()
+    except KeyboardInterrupt:
+        pass
+    except capture_reader.CaptureError as error:
+        failure = f"{name}: {error}"
+    if is_live:
+        show(f"{dump.packets} packets captured\n{reader.dropped} packets dropped by the capture", error=True)
+    if failure:
+        fail(1, failure)
+
+
+def _beginning(interface: CapturedInterface, file: str) -> str:
+    """Return tcpdump's first line on standard error."""
+    link_type = _LINK_TYPES.get(interface.link_type, str(interface.link_type))
+    what = f"reading from file {file}" if file else f"listening on {interface.name}"
+    return f"{what}, link-type {link_type}, snapshot length {interface.snap}"
+
+
+def _path(tree: Path, interface: str, snap: int | None) -> str:
+    """Return the path of the capture in *tree*: by default, of the first interface that is not lo."""
+    if not interface:
+        try:
+            names = sorted(path.name for path in (tree / "network").iterdir() if path.is_dir())
+        except OSError as error:
+            fail_with(1, tree, "network", error)
+        interface = next((name for name in names if name != "lo"), "lo")
+    directory = interface if "/" in interface else f"network/{interface}" if interface != "any" else "network"
+    return f"{directory}/{_CAPTURE}{f',snap={snap}' if snap else ''}"
+
+
+def _opened_capture(tree: Path, path: str, text: str) -> BinaryIO:
+    """Return the capture that begins now, with its filter."""
+    try:
+        descriptor = os.open(tree / path, os.O_RDWR)
+        if text:
+            os.write(descriptor, text.encode())
+    except OSError as error:
+        fail_with(1, tree, path, error)
+    return os.fdopen(descriptor, "rb", buffering=_BUFFER)
+
+
+def _opened_file(path: str) -> BinaryIO:
+    try:
+        return sys.stdin.buffer if path == _STANDARD else open(path, "rb")
+    except OSError as error:
+        fail(1, f"{path}: {error.strerror}")
+
+
+def _filter(text: str) -> Filter:
+    try:
+        return parse_filter(text)
+    except ValueError as error:
+        fail(1, str(error))
