@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from schemefs.call_soon import Callback
     from schemefs.log import LogRings
     from schemefs.net.buffer import Buffer, Chunks
+    from schemefs.net.capture_point import CapturePoint
     from schemefs.net.link_faults import LinkFaults
 
 __all__ = [
@@ -74,6 +75,8 @@ class Link(ABC):
         self.receive: Receive = no_callback
         self.on_space: Callable[[float], None] = no_callback  # a frame that `send` has refused would be taken now
         self.observers: list[Callable[[Chunks, Offload, bool, float], None]] = []  # (chunks, offload, outgoing, now)
+        self.capture_points: list[CapturePoint] = []  # at most one; an impairment shows it the frames of `impaired`
+        self.impaired: frozenset[bool] = frozenset()  # the directions of an impairment in front, by whether outgoing
         self.fault = ""  # why no frame passes now, as a clause; empty: frames pass. `set_fault` changes it
         self.on_fault: Callable[[float], None] = no_callback  # `fault` was empty and is not, or the other way round
         self.observed = 0  # frames that the observers were shown: all pieces of one come with the same number

@@ -17,14 +17,15 @@ from typing import TYPE_CHECKING, Final
 
 from schemefs.driver import Link, Medium
 from schemefs.net import exact_rule, frame_fields
+from schemefs.net.capture_point import changed, delayed, dropped
+from schemefs.net.direction import OUT
 from schemefs.net.offload import NO_OFFLOAD, Offload, pieces
 from schemefs.net.splitmix64 import SplitMix64
 
 if TYPE_CHECKING:
-    from schemefs.net.exact_rule import ExactRule
     from schemefs.net.flow_table import FlowDirection, FlowTable
     from schemefs.net.impairment import Impairment
-    from schemefs.net.rule_counts import RuleCounts
+    from schemefs.net.rule_counts import RuleCount, RuleCounts
     from schemefs.timers import Timers
 
 HELD_OCTETS: Final = 64 << 20  # of delayed frames in one direction; more are dropped
@@ -46,7 +47,7 @@ _NO_DRAWS: Final = SplitMix64(0)
 
 
 class _Passing:
-    """A frame that is not dropped, and what is left to do with it."""
+    """A frame, and what is left to do with it."""
 
     __slots__ = (
         "copies",
@@ -55,19 +56,26 @@ class _Passing:
         "draws",
         "frame",
         "is_passed_on",
+        "notes",  # for captures; None: nothing captures
         "offload",
         "overtaking",  # frames of its flow and direction that shall still overtake it
     )
 
-    def __init__(self, frame: bytearray, offload: Offload, draws: SplitMix64 = _NO_DRAWS) -> None:
+    def __init__(self, frame: bytearray, offload: Offload, notes: list[str] | None) -> None:
         self.frame = frame
         self.offload = offload
-        self.draws = draws
+        self.notes = notes
+        self.draws = _NO_DRAWS
         self.copies = 1
         self.delay = 0.0
         self.overtaking = 0
         self.deadline = math.inf
         self.is_passed_on = False
+
+    def note(self, comment: str) -> None:
+        """Add a comment for captures, once."""
+        if self.notes is not None and comment not in self.notes:
+            self.notes.append(comment)
 
 
 class ImpairedDirection:
@@ -77,13 +85,15 @@ class ImpairedDirection:
         "_deliver",
         "_draws",  # whether a word has a probability
         "_flows",
-        "_held",  # heap of (when the frame is passed on, serial number, frame, its offload)
+        "_held",  # heap of (when the frame is passed on, serial number, frame, its offload, its notes)
         "_idle_at",  # when the last frame has left at the rate, seconds
         "_in_order_at",  # when the last frame that was not reordered is passed on, seconds
+        "_is_out",
         "_leaving",  # when each frame that waits for the rate has left, seconds
         "_link",
         "_loss_begins",  # probability with each frame that losing begins
         "_name",
+        "_number",  # of the words in the text, from 1; 0: there are none
         "_octets",  # of the frames in `_held` and `_overtaken`
         "_overtaken",  # frames that wait to be overtaken, in the order of their deadlines
         "_rules",  # None: none for this direction
@@ -99,6 +109,7 @@ class ImpairedDirection:
     def __init__(
         self,
         impairment: Impairment,
+        number: int,
         name: str,
         timers: Timers,
         deliver: Callable[[bytearray, Offload, float], bool],
@@ -108,7 +119,9 @@ class ImpairedDirection:
     ) -> None:
         self.impairment = impairment
         self.counted: Counter[str] = Counter()
+        self._number = number
         self._name = name
+        self._is_out = name == OUT
         self._deliver = deliver
         self._link = link
         self._rules = rules if rules.of_direction[name] else None
@@ -119,7 +132,7 @@ class ImpairedDirection:
         self.cuts = self._draws or by_octets or any(count.rule.cuts for count in rules.of_direction[name])
         self._seed = SplitMix64.keyed(impairment.seed or 0).randrange(1 << 64)
         self._timer = timers.timer(self.flush, f"impairment {name} {link.name}")
-        self._held: list[tuple[float, int, bytearray, Offload]] = []
+        self._held: list[tuple[float, int, bytearray, Offload, list[str] | None]] = []
         self._overtaken: deque[_Passing] = deque()
         self._waiting: dict[FlowDirection, list[_Passing]] = {}
         self._octets = 0
@@ -140,25 +153,29 @@ class ImpairedDirection:
         """Take over a frame, and drop, change or delay it. One with offload work needs `cuts` to be False."""
         self.counted["frames"] += pieces(len(frame) - offload.header_length, offload)
         self.counted["octets"] += len(frame)
+        points = self._link.capture_points
+        passing = _Passing(frame, offload, [] if points else None)
+        if points and self._is_out and passing.notes is not None:
+            points[0].sent(frame, offload, passing.notes, now)
         if self._rules is None and not self._draws:
-            if not self._is_dropped(frame):
-                self._pass_on(_Passing(frame, offload), now)
+            if not self._is_dropped(passing, now):
+                self._pass_on(passing, now)
             return
         fields = frame_fields.frame_fields(frame, self._link.network_offset(frame))
         flow = self._flows.find(fields, self._name)
         state = flow.directions[self._name]
         identity, is_new = state.identify(fields)
         rules = self._rules.applying(fields, flow, self._name, now) if self._rules is not None else ()
-        if rules and rules[-1].action == exact_rule.DROP:
-            self._drop("dropped_by_rule", frame)
+        if rules and rules[-1].rule.action == exact_rule.DROP:
+            self._drop("dropped_by_rule", passing, rules[-1].number, now)
             return
-        draws = SplitMix64.keyed(self._seed ^ state.draw_key ^ identity) if self._draws else _NO_DRAWS
-        if self.impairment.loss and self._is_lost(state, draws, is_new=is_new):
-            self._drop("dropped_lost", frame)
+        if self._draws:
+            passing.draws = SplitMix64.keyed(self._seed ^ state.draw_key ^ identity)
+        if self.impairment.loss and self._is_lost(state, passing.draws, is_new=is_new):
+            self._drop("dropped_lost", passing, self._number, now)
             return
-        if self._is_dropped(frame):
+        if self._is_dropped(passing, now):
             return
-        passing = _Passing(frame, offload, draws)
         self._follow(rules, passing, fields.end)
         self._draw(passing)
         if passing.overtaking:
@@ -178,7 +195,7 @@ class ImpairedDirection:
             while held and held[0][0] <= now and not is_refused:
                 entry = heappop(held)
                 self._octets -= len(entry[2])
-                is_refused = not self._deliver(entry[2], entry[3], now)
+                is_refused = not self._hand_over(entry[2], entry[3], entry[4], now)
                 if is_refused:
                     self._octets += len(entry[2])
                     heappush(held, entry)
@@ -190,25 +207,36 @@ class ImpairedDirection:
         """Pass on every delayed frame at once; return those that were refused."""
         self._timer.clear()
         self._held, held = [], self._held
-        waiting = [(one.frame, one.offload) for one in self._overtaken if not one.is_passed_on]
+        waiting = [(one.frame, one.offload, one.notes) for one in self._overtaken if not one.is_passed_on]
         self._overtaken.clear()
         self._waiting.clear()
-        frames = [(frame, offload) for _, _, frame, offload in sorted(held)] + waiting
-        return [frame for frame, offload in frames if not self._deliver(frame, offload, now)]
+        frames = [one[2:] for one in sorted(held)] + waiting
+        return [frame for frame, offload, notes in frames if not self._hand_over(frame, offload, notes, now)]
 
-    def _follow(self, rules: Sequence[ExactRule], passing: _Passing, end: int) -> None:
+    def _hand_over(self, frame: bytearray, offload: Offload, notes: list[str] | None, now: float) -> bool:
+        points = self._link.capture_points
+        if points and not self._is_out:
+            points[0].received(frame, offload, notes or [], now)
+        return self._deliver(frame, offload, now)
+
+    def _follow(self, rules: Sequence[RuleCount], passing: _Passing, end: int) -> None:
         """Do what *rules* say. *end* is that of the datagram: `corrupt` inverts a bit of the octet before it."""
-        for rule in rules:
+        for count in rules:
+            rule = count.rule
             if rule.action == exact_rule.CORRUPT and passing.frame:
                 passing.frame[end - 1] ^= 1
                 self.counted["corrupted"] += 1
+                passing.note(changed("corrupted", count.number))
             elif rule.action == exact_rule.DUPLICATE:
                 passing.copies += 1
+                passing.note(changed("duplicated", count.number))
             elif rule.action == exact_rule.HOLD:
                 passing.delay += rule.time
                 self.counted["held_by_rule"] += 1
+                passing.note(delayed(rule.time, count.number, "held"))
             elif rule.action == exact_rule.REORDER:
                 passing.overtaking = max(passing.overtaking, rule.by)
+                passing.note(changed("put behind others", count.number))
 
     def _draw(self, passing: _Passing) -> None:
         """Draw whether the frame is changed and doubled."""
@@ -216,27 +244,35 @@ class ImpairedDirection:
         if impairment.corrupt and frame and draws.random() < impairment.corrupt:
             frame[draws.randrange(len(frame))] ^= 1 << draws.randrange(8)
             self.counted["corrupted"] += 1
+            passing.note(changed("corrupted", self._number))
         if impairment.duplicate and draws.random() < impairment.duplicate:
             passing.copies += 1
+            passing.note(changed("duplicated", self._number))
 
-    def _is_dropped(self, frame: bytearray) -> bool:
+    def _is_dropped(self, passing: _Passing, now: float) -> bool:
         """Drop a frame that is too large, or of a kind that does not pass."""
-        impairment = self.impairment
+        impairment, frame = self.impairment, passing.frame
         start = self._link.network_offset(frame) if impairment.mtu or impairment.blackhole else 0
         if impairment.mtu and len(frame) - start > impairment.mtu:
-            self._drop("dropped_larger_than_mtu", frame)
+            self._drop("dropped_larger_than_mtu", passing, self._number, now)
         elif impairment.blackhole and frame_fields.frame_fields(frame, start).kinds & frame_fields.ICMP:
-            self._drop("dropped_blackholed", frame)
+            self._drop("dropped_blackholed", passing, self._number, now)
         else:
             return False
         return True
 
-    def _drop(self, counter: str, frame: bytearray) -> None:
+    def _drop(self, counter: str, passing: _Passing, number: int, now: float) -> None:
+        """Drop the frame by rule *number* of the text."""
         self.counted[counter] += 1
         reason = counter.removeprefix("dropped_")
-        samples = self._link.samples
-        samples.keep(reason, frame, is_frame=self._link.medium is Medium.ETHERNET)
-        samples.notice.reason = f"impaired, {reason}"
+        self._link.samples.keep(reason, passing.frame, is_frame=self._link.medium is Medium.ETHERNET)
+        if passing.notes is None:
+            return
+        if self._is_out:
+            passing.notes.insert(0, dropped(reason, number))
+            return
+        for point in self._link.capture_points:
+            point.lost(passing.frame, passing.offload, [dropped(reason, number), *passing.notes], now)
 
     def _is_lost(self, state: FlowDirection, draws: SplitMix64, *, is_new: bool) -> bool:
         loss, burst, number = self.impairment.loss, self.impairment.burst, draws.random()
@@ -252,7 +288,7 @@ class ImpairedDirection:
     def _wait(self, passing: _Passing, state: FlowDirection, now: float) -> None:
         """Keep the frame until others of its flow and direction have passed."""
         if self._octets + len(passing.frame) > HELD_OCTETS:
-            self._drop("dropped_queue_full", passing.frame)
+            self._drop("dropped_queue_full", passing, self._number, now)
             return
         self.counted["reordered"] += 1
         self._octets += len(passing.frame)
@@ -290,18 +326,20 @@ class ImpairedDirection:
         impairment, random = self.impairment, passing.draws.random
         leaves_at = self._leaves_at(len(frame), now)
         if leaves_at == math.inf or self._octets + len(frame) > HELD_OCTETS:
-            self._drop("dropped_queue_full", frame)
+            self._drop("dropped_queue_full", passing, self._number, now)
             return
         due = leaves_at + impairment.delay
         if impairment.jitter:
             due += (2 * random() - 1) * impairment.jitter
         due = self._in_order_at = max(due, self._in_order_at)
-        due += passing.delay
         if impairment.reorder and random() < impairment.reorder:
             due += impairment.detour
             self.counted["reordered"] += 1
+        if due > now:
+            passing.note(delayed(due - now, self._number))
+        due += passing.delay
         self._serial += 1
-        heappush(self._held, (due, self._serial, frame, passing.offload))
+        heappush(self._held, (due, self._serial, frame, passing.offload, passing.notes))
         self._octets += len(frame)
         if due <= now:
             self.flush(now)

@@ -70,19 +70,20 @@ class ImpairedLink(Link):
         self.mac = inner.mac
         self.mtu = inner.mtu
         self.is_loopback = inner.is_loopback
-        self.samples.notice = inner.samples.notice
+        self.capture_points = inner.capture_points
         self.impairments = tuple(impairments)
         self.rules = RuleCounts(impairments, now, is_loopback=inner.is_loopback)
         self._began_at = now
         self._flows = FlowTable()
         self._directions: dict[str, ImpairedDirection] = {}
         for name, deliver in ((IN, self._deliver_in), (OUT, self._deliver_out)):
-            words = self._words(name)
-            if words is not None or self.rules.of_direction[name]:
+            words, number = self._words(name)
+            if number or self.rules.of_direction[name]:
                 self._directions[name] = ImpairedDirection(
-                    words or Impairment(), name, timers, deliver, self, self.rules, self._flows
+                    words, number, name, timers, deliver, self, self.rules, self._flows
                 )
         self._out = self._directions.get(OUT)
+        inner.impaired = frozenset(name == OUT for name in self._directions)
         self.receive = inner.receive
         self.on_space = inner.on_space
         self.on_fault = inner.on_fault
@@ -92,13 +93,14 @@ class ImpairedLink(Link):
             inner.receive = self._arrives
         inner.on_space = self._space
 
-    def _words(self, direction: str) -> Impairment | None:
-        for one in self.impairments:
+    def _words(self, direction: str) -> tuple[Impairment, int]:
+        """Return the words with values for *direction*, and their place in the text, from 1; 0: there are none."""
+        for number, one in enumerate(self.impairments, 1):
             if isinstance(one, Impairment) and direction in directions_of(
                 one.direction, is_loopback=self.inner.is_loopback
             ):
-                return one
-        return None
+                return one, number
+        return Impairment(), 0
 
     def remove(self, now: float) -> list[bytearray]:
         """Give *inner* its place back, with the delayed frames; return those that its link has no room for.
@@ -106,6 +108,7 @@ class ImpairedLink(Link):
         The log gets what the impairments have done, and the exact rules that never did anything.
         """
         refused = [frame for direction in self._directions.values() for frame in direction.release(now)]
+        self.inner.impaired = frozenset()
         self.inner.receive = self.receive
         self.inner.on_space = self.on_space
         self.inner.on_fault = self.on_fault

@@ -24,12 +24,13 @@ NEVER_MATCHED: Final = "never matched"
 
 
 class RuleCount:
-    """One rule with its counts."""
+    """One rule with its counts. *number*: its place in the text, from 1."""
 
-    __slots__ = ("acted", "flows", "rule", "seen")
+    __slots__ = ("acted", "flows", "number", "rule", "seen")
 
-    def __init__(self, rule: ExactRule) -> None:
+    def __init__(self, rule: ExactRule, number: int) -> None:
         self.rule = rule
+        self.number = number
         self.acted = {IN: 0, OUT: 0}
         self.flows = 0  # of which a frame has met the conditions
         self.seen = 0
@@ -52,23 +53,23 @@ class RuleCounts:
 
     def __init__(self, impairments: Iterable[AnyImpairment], now: float, *, is_loopback: bool) -> None:
         self._began_at = now
-        self.counts = [RuleCount(one) for one in impairments if isinstance(one, ExactRule)]
+        self.counts = [RuleCount(one, place) for place, one in enumerate(impairments, 1) if isinstance(one, ExactRule)]
         self.of_direction: dict[str, Sequence[RuleCount]] = {
             way: [count for count in self.counts if way in directions_of(count.rule.direction, is_loopback=is_loopback)]
             for way in (IN, OUT)
         }
 
-    def applying(self, fields: FrameFields, flow: Flow, direction: str, now: float) -> list[ExactRule]:
+    def applying(self, fields: FrameFields, flow: Flow, direction: str, now: float) -> list[RuleCount]:
         """Count a frame in every rule. Return those that apply to it, up to the first that drops it."""
         elapsed = now - self._began_at
-        applying: list[ExactRule] = []
+        applying: list[RuleCount] = []
         is_dropped = False
         for count in self.of_direction[direction]:
             rule = count.rule
             if fields.kinds & rule.kind and _meets(rule, fields, elapsed) and _is_counted(count, flow, direction):
                 if not is_dropped:
                     count.acted[direction] += 1
-                    applying.append(rule)
+                    applying.append(count)
                 is_dropped = is_dropped or rule.action == DROP
         return applying
 

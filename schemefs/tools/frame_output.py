@@ -13,7 +13,7 @@ from schemefs.tools.exit_status import OUTPUT, fail, show
 from schemefs.tools.frame_lines import FrameLines
 
 if TYPE_CHECKING:
-    from schemefs.capture_reader import Block, CapturedPacket, CaptureReader
+    from schemefs.capture_reader import Block, CaptureReader
     from schemefs.net.capture_filter import Filter
 
 STANDARD: Final = "-"
@@ -84,7 +84,7 @@ class Dump:
     def run(self) -> None:
         """Return at the end of the capture, or after the last packet. CaptureError: it can't be read."""
         for block in self._reader.blocks():
-            if block.is_packet and self._kept is not None and not self._kept(_fields(self._reader.packet(block))):
+            if block.is_packet and self._kept is not None and not self._kept(_fields(*self._reader.frame(block))):
                 continue
             self._output.put(block)
             self.packets += block.is_packet
@@ -92,7 +92,5 @@ class Dump:
                 return
 
 
-def _fields(packet: CapturedPacket) -> FrameFields:
-    if packet.interface.link_type != ETHERNET:
-        return frame_fields(packet.octets, 0)
-    return frame_fields(packet.octets, ethernet_header_length(packet.octets))
+def _fields(octets: bytes, link_type: int) -> FrameFields:
+    return frame_fields(octets, ethernet_header_length(octets) if link_type == ETHERNET else 0)

@@ -100,7 +100,7 @@ def command(tree: Path | None, words: tuple[str, ...], file: str, output: str, t
         reader.on_interface = lambda one: show(_beginning(one, file), error=True)
         lines = None if output else frame_output.LineOutput(reader, times, absolute=given["absolute"])
         sink = lines or frame_output.BlockOutput(output)
-        dump = frame_output.Dump(reader, sink, kept if file and text else None, given["count"])
+        dump = frame_output.Dump(reader, sink, kept if text else None, given["count"])
         _run(dump, reader, name, is_live=not file)
 
 
@@ -141,7 +141,7 @@ def _path(tree: Path, interface: str, snap: int | None) -> str:
 
 
 def _opened_capture(tree: Path, path: str, text: str) -> BinaryIO:
-    """Return the capture that begins now, with its filter."""
+    """Return the capture that begins now, with its filter for the frames after the first ones."""
     try:
         descriptor = os.open(tree / path, os.O_RDWR)
         if text:

@@ -3,32 +3,43 @@
 A frame that arrives is kept until the layers above have seen it: only then is it known whether it was dropped, and why.
 What leaves in the meantime follows it. All layers run without waiting, so this is the next frame that arrives, or the
 end of the burst.
+
+Where an impairment is in front of the link, a frame is shown between it and the layers (`net/capture_point.py`).
 """
 
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from schemefs.net.frame_fields import FrameFields, frame_fields
+from schemefs.net.offload import split
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from schemefs.driver import Link
-    from schemefs.net.buffer import Chunks
+    from schemefs.net.buffer import Buffer, Chunks
     from schemefs.net.offload import Offload
     from schemefs.scheme import SchemeContext
 
+_MOST_DEPARTED: Final = 1024  # frames on lo that have not arrived; those that never do make room
+
 
 class CapturedFrame(NamedTuple):
-    """A frame as on the wire; *comments* may still grow until it is written."""
+    """A frame as on the wire."""
 
     octets: bytes
     fields: FrameFields
     outgoing: bool
     now: float
-    comments: list[str]
+    remarks: list[str]
+    notes: Sequence[str] = ()  # of an impairment; the pieces of a super-segment share them
+
+    @property
+    def comments(self) -> list[str]:
+        """All comments, complete when the frame is given to a capture."""
+        return [*self.remarks, *self.notes]
 
 
 class FrameSink(Protocol):
@@ -42,7 +53,7 @@ class FrameSink(Protocol):
 
 
 class LinkCaptures:
-    """Observes *link* while there are captures; without one it costs nothing."""
+    """Observes *link* while there are captures; without one it costs nothing. Satisfies `CapturePoint`."""
 
     def __init__(self, link: Link, context: SchemeContext) -> None:
         self.link = link
@@ -53,13 +64,15 @@ class LinkCaptures:
         self._frames: list[CapturedFrame] = []  # in order, until they are settled
         self._arrived: list[CapturedFrame] = []  # the pieces of the frame that arrived last
         self._arrived_number = 0
-        self._departed: deque[tuple[bytes, list[str]]] = deque()  # frames on lo that have not arrived, with remarks
+        # Those on lo that have not arrived, each with the octets that a rule may still change
+        self._departed: deque[tuple[Buffer, CapturedFrame]] = deque(maxlen=_MOST_DEPARTED)
         self._timer = context.timers.timer(self.settle, f"captures of {link.name}")
 
     def add(self, capture: FrameSink, number: int) -> None:
         """Begin to give frames to *capture*, as those of its interface *number*."""
         if not self._open:
             self.link.observers.append(self._observe)
+            self.link.capture_points.append(self)
         self._open[capture] = number
 
     def remove(self, capture: FrameSink) -> None:
@@ -67,6 +80,7 @@ class LinkCaptures:
         del self._open[capture]
         if not self._open:
             self.link.observers.remove(self._observe)
+            self.link.capture_points.remove(self)
             self._timer.clear()
             self._frames.clear()
             self._arrived.clear()
@@ -79,33 +93,22 @@ class LinkCaptures:
         for capture in self._open:
             capture.changed()
 
-    def _observe(self, chunks: Chunks, offload: Offload, outgoing: bool, now: float) -> None:
-        del offload
-        octets = b"".join(chunks)
-        fields = frame_fields(octets, self.link.network_offset(octets))
-        if not outgoing and self.link.observed != self._arrived_number:
-            self.settle(now)
-            self._arrived_number = self.link.observed
-            self._context.drops.reason = ""
-        # The layers take an arriving super-segment whole: what they say of it stands at its first piece.
-        is_further_piece = not outgoing and bool(self._arrived)
-        comments = [] if is_further_piece else self._remarks(fields, outgoing=outgoing)
-        if self.link.is_loopback:  # a frame that leaves is one that arrives: it is shown then
-            if outgoing:
-                self._departed.append((octets, comments))
-                return
-            if self._departed and self._departed[0][0] == octets:
-                comments = self._departed.popleft()[1] + comments
-        frame = CapturedFrame(octets, fields, outgoing, now, comments)
-        self._frames.append(frame)
-        if not outgoing:
-            self._arrived.append(frame)
-        if not self._timer.armed:
-            self._timer.call_soon()
+    def sent(self, frame: Buffer, offload: Offload, notes: list[str], now: float) -> None:
+        """Show a frame that the layers send through an impairment."""
+        for piece in split((frame,), offload, self.link.network_offset(frame)):
+            self._leaves(bytes(piece), now, notes, frame)
 
-    def _remarks(self, fields: FrameFields, *, outgoing: bool) -> list[str]:
-        remarks = [scheme.remark(fields, outgoing=outgoing) for scheme in self._context.tree.schemes.values()]
-        return [remark for remark in remarks if remark]
+    def received(self, frame: Buffer, offload: Offload, notes: list[str], now: float) -> None:
+        """Show a frame that an impairment passes on to the layers."""
+        self._begin_arrival(now)
+        for piece in split((frame,), offload, self.link.network_offset(frame)):
+            self._arrives(bytes(piece), now, notes)
+
+    def lost(self, frame: Buffer, offload: Offload, notes: list[str], now: float) -> None:
+        """Show a frame that has arrived, and that an impairment drops."""
+        for piece in split((frame,), offload, self.link.network_offset(frame)):
+            octets = bytes(piece)
+            self._add(CapturedFrame(octets, self._fields(octets), False, now, [], notes))
 
     def settle(self, _now: float) -> None:
         """Comment the frame that arrived last with its fate, and give out all frames."""
@@ -113,8 +116,73 @@ class LinkCaptures:
         if reason:
             self._context.drops.reason = ""
             for frame in self._arrived:
-                frame.comments.insert(0, f"dropped: {reason}")
-        frames, self._frames = self._frames, []
+                frame.remarks.insert(0, f"dropped: {reason}")
+        frames, self._frames = [*self._lost_on_lo(), *self._frames], []
         self._arrived.clear()
         for capture, number in self._open.items():
             capture.take(frames, number)
+
+    def _observe(self, chunks: Chunks, _offload: Offload, outgoing: bool, now: float) -> None:
+        if outgoing in self.link.impaired:
+            return  # it is shown between the impairment and the layers
+        octets = b"".join(chunks)
+        if outgoing:
+            self._leaves(octets, now)
+            return
+        if self.link.observed != self._arrived_number:
+            self._begin_arrival(now)
+            self._arrived_number = self.link.observed
+        self._arrives(octets, now)
+
+    def _begin_arrival(self, now: float) -> None:
+        self.settle(now)
+        self._context.drops.reason = ""
+
+    def _leaves(self, octets: bytes, now: float, notes: Sequence[str] = (), whole: Buffer = b"") -> None:
+        fields = self._fields(octets)
+        frame = CapturedFrame(octets, fields, True, now, self._remarks(fields, outgoing=True), notes)
+        if self.link.is_loopback:  # a frame that leaves is one that arrives: it is shown then
+            self._departed.append((whole, frame))
+            self._arm()
+        else:
+            self._add(frame)
+
+    def _arrives(self, octets: bytes, now: float, notes: Sequence[str] = ()) -> None:
+        fields = self._fields(octets)
+        # The layers take an arriving super-segment whole: what they say of it stands at its first piece.
+        remarks = [] if self._arrived else self._remarks(fields, outgoing=False)
+        if self.link.is_loopback and (departed := self._departure_of(octets)) is not None:
+            remarks, notes = [*departed.remarks, *remarks], [*departed.notes, *notes]
+        frame = CapturedFrame(octets, fields, False, now, remarks, notes)
+        self._add(frame)
+        self._arrived.append(frame)
+
+    def _departure_of(self, octets: bytes) -> CapturedFrame | None:
+        """Return the frame as it left on lo; None: it was not shown."""
+        for place, (whole, frame) in enumerate(self._departed):
+            if octets in (frame.octets, whole):
+                del self._departed[place]
+                return frame
+        return None
+
+    def _lost_on_lo(self) -> list[CapturedFrame]:
+        """Take out those that a rule has dropped before they could arrive."""
+        lost = [one for one in self._departed if one[1].notes and one[1].notes[0].startswith("dropped: ")]
+        for one in lost:
+            self._departed.remove(one)
+        return [frame for _, frame in lost]
+
+    def _add(self, frame: CapturedFrame) -> None:
+        self._frames.append(frame)
+        self._arm()
+
+    def _arm(self) -> None:
+        if not self._timer.armed:
+            self._timer.call_soon()
+
+    def _fields(self, octets: bytes) -> FrameFields:
+        return frame_fields(octets, self.link.network_offset(octets))
+
+    def _remarks(self, fields: FrameFields, *, outgoing: bool) -> list[str]:
+        remarks = [scheme.remark(fields, outgoing=outgoing) for scheme in self._context.tree.schemes.values()]
+        return [remark for remark in remarks if remark]

@@ -39,6 +39,9 @@ def test_what_the_mount_writes_is_read_back() -> None:
     assert (second.octets, second.length, second.time, second.is_outgoing) == (FRAME[:20], 60, 2.5, False)
     assert (second.interface.name, second.interface.link_type) == ("lo", ours.RAW_IP)
     assert reader.dropped == 7
+    blocks = CaptureReader(io.BytesIO(capture()))
+    frames = [blocks.frame(block) for block in blocks.blocks() if block.is_packet]
+    assert frames == [(FRAME, ours.ETHERNET), (FRAME[:20], ours.RAW_IP)]
 
 
 def test_another_byte_order_and_microseconds() -> None:

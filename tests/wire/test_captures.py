@@ -108,7 +108,7 @@ def test_tshark_and_our_comments_agree(network: TapNetwork, tmp_path: Path) -> N
         if comment.startswith("again: "):
             assert again, comment
         if duplicate:
-            assert comment.startswith("ack: duplicate"), comment
+            assert comment.startswith(("ack: duplicate", "challenge")), comment  # of a SYN-ACK that is sent again
     assert {frame_length <= 1514 for frame_length in (len(octets) for octets, _ in captured.packets())} == {True}
 
 

@@ -131,4 +131,5 @@ def test_an_ordinary_user_captures_no_link(network: TapNetwork) -> None:
     with open_to_all(network.mount.path.parent):
         done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=30)
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == "schemefs: network/eth0/capture.pcapng: Permission denied: this file may not be read and written by uid 65534 (mode 0600)\n"
+    denied = "Permission denied: this file may not be read and written by uid 65534 (mode 0600)"
+    assert done.stderr == f"schemefs: network/eth0/capture.pcapng: {denied}\n"
