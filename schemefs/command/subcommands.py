@@ -45,6 +45,9 @@ SUBCOMMANDS: Final = {
     "get": Subcommand("Fetch URL and print it.", "schemefs.tools.get", wrong_usage=2),
     "dns": Subcommand("Print the addresses of NAME, or its records of another type.", "schemefs.tools.dns"),
     "ss": Subcommand("Print the conversations.", "schemefs.tools.ss"),
+    "tcpdump": Subcommand(
+        "Print a line for each frame that FILTER keeps, and what the stack did with it.", "schemefs.tools.tcpdump"
+    ),
     "ip": Subcommand("Print or change addresses, links, routes and neighbors.", "schemefs.tools.ip"),
     "ifconfig": Subcommand("Print the interfaces, or configure one.", "schemefs.tools.ifconfig", wrong_usage=2),
     "route": Subcommand("Print the routing table, or change it.", "schemefs.tools.route", wrong_usage=2),

@@ -11,25 +11,17 @@ import os
 import signal
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Final
+from typing import Any, BinaryIO, Final
 
 import click
 
+from schemefs.capture_reader import CapturedInterface, CaptureError, CaptureReader
 from schemefs.command import completion
-from schemefs.deferred_module import DeferredModule
 from schemefs.net.capture_filter import Filter, parse_filter
 from schemefs.tools.exit_status import fail, fail_with, show
 from schemefs.tools.find_mount import mount_option_unless
+from schemefs.tools.frame_output import STANDARD, BlockOutput, Dump, LineOutput
 from schemefs.tools.model_options import Model, ModelTool, options_of
-
-if TYPE_CHECKING:
-    from schemefs import capture_reader
-    from schemefs.capture_reader import CapturedInterface, CaptureReader
-    from schemefs.tools import frame_output
-    from schemefs.tools.frame_output import Dump
-else:  # they import dpkt, which `schemefs --help` does without
-    capture_reader = DeferredModule(globals(), "capture_reader", "schemefs.capture_reader")
-    frame_output = DeferredModule(globals(), "frame_output", "schemefs.tools.frame_output")
 
 EXAMPLES = """
 \b
@@ -43,7 +35,6 @@ Examples:
 """
 
 _CAPTURE: Final = "capture.pcapng"
-_STANDARD: Final = "-"
 _LINK_TYPES: Final = {1: "EN10MB (Ethernet)", 101: "RAW (Raw IP)"}
 _BUFFER: Final = 1 << 18
 _MODEL: Final = Model(
@@ -86,21 +77,21 @@ def command(tree: Path | None, words: tuple[str, ...], file: str, output: str, t
     kept = _filter(text)
     if times not in (0, 1, 2, 4):
         fail(1, f"-{'t' * times} is not one of -t, -tt and -tttt")
-    if output == _STANDARD and sys.stdout.isatty():
+    if output == STANDARD and sys.stdout.isatty():
         fail(1, "standard output is a terminal, and -w writes octets: give it a file or a pipe")
     if tree is None:
         if given["interface"] or given["snap"]:
             fail(1, f"-{'i' if given['interface'] else 's'} and -r can't be given together")
-        source, name = _opened_file(file), "standard input" if file == _STANDARD else file
+        source, name = _opened_file(file), "standard input" if file == STANDARD else file
     else:
         path = _path(tree, given["interface"], given["snap"])
         source, name = _opened_capture(tree, path, text), path.partition(",")[0]
     with source:
-        reader = capture_reader.CaptureReader(source)
+        reader = CaptureReader(source)
         reader.on_interface = lambda one: show(_beginning(one, file), error=True)
-        lines = None if output else frame_output.LineOutput(reader, times, absolute=given["absolute"])
-        sink = lines or frame_output.BlockOutput(output)
-        dump = frame_output.Dump(reader, sink, kept if text else None, given["count"])
+        lines = None if output else LineOutput(reader, times, absolute=given["absolute"])
+        sink = lines or BlockOutput(output)
+        dump = Dump(reader, sink, kept if text else None, given["count"])
         _run(dump, reader, name, is_live=not file)
 
 
@@ -113,7 +104,7 @@ def _run(dump: Dump, reader: CaptureReader, name: str, *, is_live: bool) -> None
         dump.run()
     except KeyboardInterrupt:
         pass
-    except capture_reader.CaptureError as error:
+    except CaptureError as error:
         failure = f"{name}: {error}"
     if is_live:
         show(f"{dump.packets} packets captured\n{reader.dropped} packets dropped by the capture", error=True)
@@ -153,7 +144,7 @@ def _opened_capture(tree: Path, path: str, text: str) -> BinaryIO:
 
 def _opened_file(path: str) -> BinaryIO:
     try:
-        return sys.stdin.buffer if path == _STANDARD else open(path, "rb")
+        return sys.stdin.buffer if path == STANDARD else open(path, "rb")
     except OSError as error:
         fail(1, f"{path}: {error.strerror}")
 

@@ -8,14 +8,16 @@ from pathlib import Path
 
 from click.testing import CliRunner
 
-from schemefs.tools import COMMANDS
+from schemefs.command.subcommands import SUBCOMMANDS
 
 
 def call(tree: Path, tool: str, *words: str, status: int = 0) -> str:
     """Return what `schemefs TOOL --mount TREE WORDS` prints; it ends with *status*."""
     before = signal.getsignal(signal.SIGPIPE)
     try:
-        done = CliRunner().invoke(importlib.import_module(COMMANDS[tool]).command, ["--mount", str(tree), *words])
+        done = CliRunner().invoke(
+            importlib.import_module(SUBCOMMANDS[tool].module).command, ["--mount", str(tree), *words]
+        )
     finally:
         signal.signal(signal.SIGPIPE, before)
     assert done.exit_code == status, (done.output, done.exception)
