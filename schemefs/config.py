@@ -7,9 +7,9 @@ The defaults are QEMU's user network, which the project's notes and Redox's docu
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface
+from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface, ip_address
 
 from schemefs.document import LOOPBACK, Document, InterfaceDocument
 from schemefs.driver_option import Tables
@@ -73,12 +73,18 @@ def from_document(document: Document, tables: Tables) -> Config:
     ]
     memory = parse_limit(document.memory) if document.memory is not None else DEFAULT_LIMIT
     config = Config(interfaces=interfaces, document=document, tables=tables, memory=memory)
+    config.gateway = next((one for one in _gateways(document) if isinstance(one, IPv4Address)), None)
+    config.gateway6 = next((one for one in _gateways(document) if isinstance(one, IPv6Address)), None)
+    return config
+
+
+def _gateways(document: Document) -> Iterator[HostAddress]:
+    """Yield the gateways of default routes that an address alone names; netcfg says what is wrong with a route."""
     for line in document.routes:
         words = line.split()
-        if words[:2] == ["default", "via"] and len(words) > 2 and config.gateway is None:
-            gateway = packed(words[2])  # netcfg says what is wrong with a route
-            config.gateway = IPv4Address(gateway) if gateway is not None and len(gateway) == 4 else None
-    return config
+        gateway = packed(words[2]) if words[:2] == ["default", "via"] and len(words) > 2 else None
+        if gateway is not None and not is_zoned(gateway):
+            yield ip_address(gateway)
 
 
 def interface_config(name: str, document: InterfaceDocument, nameservers: Sequence[bytes]) -> InterfaceConfig:

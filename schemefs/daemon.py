@@ -39,7 +39,7 @@ from schemefs.log import LogRings
 from schemefs.log_file import LogFile
 from schemefs.muted_events import MutedEvents
 from schemefs.names import Names
-from schemefs.net.zones import with_zone, zone_number
+from schemefs.net.zones import is_zoned, with_zone, zone_number
 from schemefs.no_callback import no_callback
 from schemefs.scheme import FailureFile, Scheme, SchemeContext, StaticDirectory, TextFile, Tree
 from schemefs.shares import Shares
@@ -270,10 +270,11 @@ class Daemon:
             f"{interface.name} {_addresses(interface) or 'without address'} on {_device(device)}"
             for device, interface in zip(self.devices, self.config.interfaces, strict=True)
         ]
-        gateways = [str(one) for one in (self.config.gateway, self.config.gateway6) if one is not None]
+        gateways = [one for one in (self.config.gateway, self.config.gateway6) if one is not None]
         if gateways:
-            described.append(f"gateway {' and '.join(gateways)}{self.moved}")
-        target = (self.config.gateway if self.pings_gateway else None) or "127.0.0.1"
+            described.append(f"gateway {' and '.join(map(str, gateways))}{self.moved}")
+        pinged = [one for one in gateways if self.pings_gateway and not is_zoned(one.packed)]
+        target = pinged[0] if pinged else "127.0.0.1"
         reason = f"; {self.config.driver_reason}" if self.config.driver_reason else ""
         return (
             f"mounted {self.mount_point} ({', '.join(described) or 'lo 127.0.0.1/8 only'}{self.lacks}{reason}). "

@@ -180,4 +180,12 @@ def test_the_driver_gets_the_first_address_of_ipv4():
 
 @pytest.mark.parametrize("route", ["default via", "default via nowhere", "default"])
 def test_a_bad_route_is_for_netcfg_to_refuse(route):
-    assert from_document(parse(f"routes = ['{route}']"), TABLES).gateway is None
+    config = from_document(parse(f"routes = ['{route}']"), TABLES)
+    assert (config.gateway, config.gateway6) == (None, None)
+
+
+def test_the_first_default_route_of_each_family_names_the_gateway():
+    """A link-local gateway is left to netcfg: it is one of the interface that the route names."""
+    routes = ["default via fe80::1 dev eth0", "default via fd00::2", "default via 10.0.2.2", "default via fd00::3"]
+    config = from_document(parse(f"routes = {routes}"), TABLES)
+    assert (str(config.gateway), str(config.gateway6)) == ("10.0.2.2", "fd00::2")

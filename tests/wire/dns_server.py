@@ -1,7 +1,10 @@
-"""A scripted name server for the peer's side of a TAP, run as a program: `dns_server.py ADDRESS…`, prints "ready".
+"""A scripted name server for the peer's side of a TAP, run as a program: `dns_server.py ADDRESS[,OTHER]…`.
+
+It prints "ready".
 
 The first label of the queried name selects the behavior: silent, late, wrongid, wrongaddress, loop, garbage, truncated,
-nxdomain, servfail. All other names have the address 10.0.2.2. UDP and TCP, on port 53 of each ADDRESS.
+nxdomain, servfail. All other names have the address 10.0.2.2. UDP and TCP, on port 53 of each ADDRESS;
+what comes from a wrong address comes from OTHER.
 """
 
 from __future__ import annotations
@@ -75,13 +78,14 @@ def serve_connection(listener: socket.socket) -> None:
 
 def main() -> None:
     selector = selectors.DefaultSelector()
-    forger = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    forger.bind(("10.0.2.2", 0))
-    for address in sys.argv[1:]:
-        udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    for ends in sys.argv[1:]:
+        address, _, other = ends.partition(",")
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        udp, forger = (socket.socket(family, socket.SOCK_DGRAM) for _ in range(2))
         udp.bind((address, 53))
-        tcp = socket.create_server((address, 53))
-        selector.register(udp, selectors.EVENT_READ, lambda udp=udp: serve_datagram(udp, forger))
+        forger.bind((other or address, 0))
+        tcp = socket.create_server((address, 53), family=family)
+        selector.register(udp, selectors.EVENT_READ, lambda udp=udp, forger=forger: serve_datagram(udp, forger))
         selector.register(tcp, selectors.EVENT_READ, lambda tcp=tcp: serve_connection(tcp))
     print("ready", flush=True)
     while True:

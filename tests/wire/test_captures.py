@@ -14,6 +14,7 @@ import dpkt
 import pytest
 
 from schemefs.testing.network import TapNetwork
+from tests.support.families import Family
 
 pytestmark = pytest.mark.needs("fuse", "tap", "root")
 
@@ -77,7 +78,7 @@ def _clear_link(network: TapNetwork) -> Iterator[None]:
     (network.mount.path / "netcfg/ifaces/eth0/impair").write_text("none\n")
 
 
-def fetch(network: TapNetwork, port: int, size: int, tmp_path: Path) -> None:
+def fetch(network: TapNetwork, family: Family, port: int, size: int, tmp_path: Path) -> None:
     """Receive *size* octets from a peer."""
     octets = tmp_path / f"octets-{port}"
     octets.write_bytes(os.urandom(size))
@@ -85,16 +86,16 @@ def fetch(network: TapNetwork, port: int, size: int, tmp_path: Path) -> None:
     assert peer.stdout is not None
     assert peer.stdout.readline() == "ready\n"
     got = subprocess.run(
-        ["cat", network.mount.path / f"tcp/10.0.2.2:{port}"], check=True, capture_output=True, timeout=30
+        ["cat", network.mount.path / "tcp" / family.peer.at(port)], check=True, capture_output=True, timeout=30
     )
     assert got.stdout == octets.read_bytes()
 
 
 @pytest.mark.needs("tshark")
-def test_tshark_and_our_comments_agree(network: TapNetwork, tmp_path: Path) -> None:
+def test_tshark_and_our_comments_agree(network: TapNetwork, family: Family, tmp_path: Path) -> None:
     (network.mount.path / "netcfg/ifaces/eth0/impair").write_text("drop tcp synack 1; in drop tcp data 3\n")
     with capture(network, tmp_path / "a.pcapng", filter_text="tcp") as captured:
-        fetch(network, 7001, 40_000, tmp_path)
+        fetch(network, family, 7001, 40_000, tmp_path)
     rows = captured.tshark(
         "frame.comment", "tcp.analysis.retransmission", "tcp.analysis.out_of_order", "tcp.checksum.status",
         "tcp.analysis.duplicate_ack",
@@ -112,9 +113,9 @@ def test_tshark_and_our_comments_agree(network: TapNetwork, tmp_path: Path) -> N
     assert {frame_length <= 1514 for frame_length in (len(octets) for octets, _ in captured.packets())} == {True}
 
 
-def test_checksums_and_lengths_are_those_of_the_wire(network: TapNetwork, tmp_path: Path) -> None:
+def test_checksums_and_lengths_are_those_of_the_wire(network: TapNetwork, family: Family, tmp_path: Path) -> None:
     with capture(network, tmp_path / "b.pcapng", filter_text="tcp port 7002") as captured:
-        fetch(network, 7002, 200_000, tmp_path)
+        fetch(network, family, 7002, 200_000, tmp_path)
     done = subprocess.run(
         ["tshark", "-o", "tcp.check_checksum:TRUE", "-r", str(captured.path), "-Y", "tcp.checksum.status != 1"],
         check=True,
@@ -126,35 +127,41 @@ def test_checksums_and_lengths_are_those_of_the_wire(network: TapNetwork, tmp_pa
     assert sum(len(octets) for octets, _ in captured.packets()) > 200_000
 
 
-def test_a_dropped_segment_says_why(network: TapNetwork, tmp_path: Path) -> None:
+def test_a_dropped_segment_says_why(network: TapNetwork, family: Family, tmp_path: Path) -> None:
     (network.mount.path / "netcfg/ifaces/eth0/impair").write_text("in corrupt tcp data 1\n")
     with capture(network, tmp_path / "c.pcapng", filter_text="tcp port 7003") as captured:
-        fetch(network, 7003, 3000, tmp_path)
+        fetch(network, family, 7003, 3000, tmp_path)
     assert "dropped: bad_checksum" in captured.comments()
 
 
-def test_the_filter_may_be_in_the_name_and_snap_cuts(network: TapNetwork, tmp_path: Path) -> None:
+def test_the_filter_may_be_in_the_name_and_snap_cuts(network: TapNetwork, family: Family, tmp_path: Path) -> None:
     with capture(
-        network, tmp_path / "d.pcapng", "capture.pcapng,snap=64,filter=icmp and dst net 10.0.2.2%2F32"
+        network,
+        tmp_path / "d.pcapng",
+        f"capture.pcapng,snap=64,filter={family.pick('icmp', 'icmp6')} and dst net {family.peer}%2F{family.bits}",
     ) as kept:
-        network.run_peer(["ping", "-c", "2", "-i", "0.2", "-s", "400", network.address])
+        network.run_peer(["ping", "-c", "2", "-i", "0.2", "-s", "400", family.ours])
     packets = kept.packets()
     assert [len(octets) for octets, _ in packets] == [64, 64]
-    assert all(octets[34] == 0 for octets, _ in packets)  # echo replies: what 10.0.2.2 is sent
+    assert {octets[14 + family.header] for octets, _ in packets} == {family.pick(0, 129)}  # echo replies
     reader = dpkt.pcapng.Reader(io.BytesIO(kept.path.read_bytes()))
     assert reader.datalink() == dpkt.pcapng.DLT_EN10MB
     assert len(list(reader)) == 2
 
 
-def test_a_slow_reader_loses_frames_and_the_capture_says_how_many(network: TapNetwork, tmp_path: Path) -> None:
-    source = os.open(network.mount.path / "network/eth0/capture.pcapng,filter=tcp port 7005 or icmp", os.O_RDONLY)
-    fetch(network, 7005, 20 << 20, tmp_path)
+def test_a_slow_reader_loses_frames_and_the_capture_says_how_many(
+    network: TapNetwork, family: Family, tmp_path: Path
+) -> None:
+    source = os.open(
+        network.mount.path / "network/eth0/capture.pcapng,filter=tcp port 7005 or icmp or icmp6", os.O_RDONLY
+    )
+    fetch(network, family, 7005, 20 << 20, tmp_path)
     read = 0
     while read < 15 << 20:
         read += len(os.read(source, 1 << 20))
     while len(os.read(source, 1 << 20)) == 1 << 20:  # the rest of what was queued
         pass
-    network.run_peer(["ping", "-c", "1", network.address])
+    network.run_peer(["ping", "-c", "1", family.ours])
     block = os.read(source, 1 << 20)
     os.close(source)
     assert int.from_bytes(block[:4], "little") == 5  # ISB
@@ -190,15 +197,17 @@ def test_a_capture_ends_with_its_link(network: TapNetwork) -> None:
 
 
 @pytest.mark.needs("tshark")
-def test_a_conversation_captures_its_own_frames_and_no_others(network: TapNetwork, tmp_path: Path) -> None:
+def test_a_conversation_captures_its_own_frames_and_no_others(
+    network: TapNetwork, family: Family, tmp_path: Path
+) -> None:
     octets = tmp_path / "octets"
     octets.write_bytes(os.urandom(5000))
     for port in ("7006", "7007"):
         peer = network.start_peer([sys.executable, PEERS, "source", port, str(octets)], stdout=subprocess.PIPE)
         assert peer.stdout is not None
         assert peer.stdout.readline() == "ready\n"
-    first = os.open(network.mount.path / "tcp/10.0.2.2:7006", os.O_RDWR)
-    second = os.open(network.mount.path / "tcp/10.0.2.2:7007", os.O_RDWR)
+    first = os.open(network.mount.path / "tcp" / family.peer.at(7006), os.O_RDWR)
+    second = os.open(network.mount.path / "tcp" / family.peer.at(7007), os.O_RDWR)
     number = os.getxattr(first, "user.conversation").decode()
     source = os.open(network.mount.path / number / "capture.pcapng", os.O_RDWR)
     os.write(source, b"tcp")  # narrows: what the conversation does not own stays hidden

@@ -1,4 +1,7 @@
-"""dns through the mount: against dnsmasq and against a scripted server, both on the peer's side of a TAP."""
+"""dns through the mount: against dnsmasq and against a scripted server, both on the peer's side of a TAP.
+
+The family is that by which the servers are asked. Each has an address of both.
+"""
 
 from __future__ import annotations
 
@@ -13,14 +16,20 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.families import FAMILIES, V4, V6, Address
+
 pytestmark = pytest.mark.needs("root", "tap", "fuse")
 
 SCRIPT = Path(__file__).with_name("dns_server.py")
+DNSMASQ_AT = {V4: Address("10.0.2.3"), V6: Address("fd00:10:0:2::3")}
+SCRIPTED_AT = {V4: Address("10.0.2.4"), V6: Address("fd00:10:0:2::4")}
+ANSWER = "10.0.2.2\n"  # the scripted server's, for every name
 DNSMASQ = [
     "dnsmasq", "--no-daemon", "--conf-file=/dev/null", "--no-resolv", "--no-hosts", "--user=root", "--group=root",
-    "--pid-file=", "--bind-interfaces", "--listen-address=10.0.2.3", "--auth-ttl=60", "--local-ttl=60", "--neg-ttl=30",
+    "--pid-file=", "--bind-interfaces", *(f"--listen-address={one}" for one in DNSMASQ_AT.values()),
+    "--auth-ttl=60", "--local-ttl=60", "--neg-ttl=30",
     "--local=/example.com/", "--log-facility=-", "--edns-packet-max=1232",
-    "--address=/web.example.com/10.0.2.2",
+    "--address=/web.example.com/10.0.2.2", "--address=/web6.example.com/fd00:10:0:2::2",
     "--host-record=six.example.com,10.0.2.6,fd00::6",
     "--cname=www.example.com,six.example.com",
     "--mx-host=example.com,mail.example.com,10",
@@ -33,9 +42,10 @@ DNSMASQ = [
 
 @pytest.fixture(scope="module")
 def network(module_tap_network):
-    """The peer has 10.0.2.3, the default name server, and 10.0.2.4 as well."""
-    for address in ("10.0.2.3", "10.0.2.4"):
-        module_tap_network.run_peer(["ip", "address", "add", f"{address}/24", "dev", "schemefs0"])
+    """The peer has the addresses of the servers as well."""
+    for servers in (DNSMASQ_AT, SCRIPTED_AT):
+        module_tap_network.run_peer(["ip", "address", "add", f"{servers[V4]}/24", "dev", "schemefs0"])
+        module_tap_network.run_peer(["ip", "address", "add", f"{servers[V6]}/64", "dev", "schemefs0", "nodad"])
     return module_tap_network
 
 
@@ -45,23 +55,30 @@ def dnsmasq(network):
     for line in server.stderr:
         if "started" in line:
             break
-    (network.mount.path / "netcfg/resolv/nameserver").write_text("10.0.2.3\n")
     yield network.mount.path
     server.terminate()
     server.wait(10)
 
 
+@pytest.fixture
+def named(dnsmasq, family):
+    """The mount with dnsmasq alone."""
+    (dnsmasq / "netcfg/resolv/nameserver").write_text(f"{DNSMASQ_AT[family]}\n")
+    return dnsmasq
+
+
 @pytest.fixture(scope="module")
 def scripted(network):
-    server = network.start_peer([sys.executable, str(SCRIPT), "10.0.2.4"], stdout=subprocess.PIPE)
+    ends = [f"{SCRIPTED_AT[family]},{family.peer}" for family in FAMILIES]
+    server = network.start_peer([sys.executable, str(SCRIPT), *ends], stdout=subprocess.PIPE)
     assert server.stdout.readline() == "ready\n"
     return network.mount.path
 
 
 @pytest.fixture
-def dns(scripted):
+def dns(scripted, family):
     """`dns/` with the scripted server alone."""
-    (scripted / "netcfg/resolv/nameserver").write_text("10.0.2.4\n")
+    (scripted / "netcfg/resolv/nameserver").write_text(f"{SCRIPTED_AT[family]}\n")
     return scripted / "dns"
 
 
@@ -93,44 +110,44 @@ def stats(dns: Path) -> dict[str, int]:
         ("example.com,type=ns", "ns.example.com\n"),
     ],
 )
-def test_dnsmasq_answers(dnsmasq, name: str, answer: str) -> None:
+def test_dnsmasq_answers(named, name: str, answer: str) -> None:
     if "srv" in name:  # dnsmasq is given priority and weight the other way round
         answer = "1 2 8080 web.example.com\n"
-    done = subprocess.run(["cat", dnsmasq / "dns" / name], check=True, capture_output=True, text=True, timeout=20)
+    done = subprocess.run(["cat", named / "dns" / name], check=True, capture_output=True, text=True, timeout=20)
     assert done.stdout == answer
 
 
-def test_dnsmasq_knows_no_such_name_and_no_such_record(dnsmasq) -> None:
-    (dnsmasq / "netcfg/resolv/nameserver").write_text("10.0.2.3\n")
-    assert fails(dnsmasq / "dns/nosuch.example.com") == errno.ENOENT
-    assert (dnsmasq / "dns/err").read_text() == "the name nosuch.example.com does not exist\n"
-    assert fails(dnsmasq / "dns/six.example.com,type=mx") == errno.ENODATA
+def test_dnsmasq_knows_no_such_name_and_no_such_record(named) -> None:
+    assert fails(named / "dns/nosuch.example.com") == errno.ENOENT
+    assert (named / "dns/err").read_text() == "the name nosuch.example.com does not exist\n"
+    assert fails(named / "dns/six.example.com,type=mx") == errno.ENODATA
 
 
-def test_a_page_by_name_and_a_ping_by_name(dnsmasq, network) -> None:
+def test_a_page_by_name_and_a_ping_by_name(named, network, family) -> None:
+    name = family.pick("web.example.com", "web6.example.com")
     code = (
-        "import http.server\n"
+        "import http.server, socket\n"
         "class Page(http.server.BaseHTTPRequestHandler):\n"
         "    def do_GET(self): self.wfile.write(b'HTTP/1.0 200 OK\\r\\n\\r\\nby name')\n"
         "    def log_message(self, *arguments): pass\n"
-        "server = http.server.HTTPServer(('10.0.2.2', 80), Page); print('ready', flush=True); server.serve_forever()"
+        "http.server.HTTPServer.address_family = socket.AF_INET6\n"
+        "server = http.server.HTTPServer(('::', 80), Page); print('ready', flush=True); server.serve_forever()"
     )
     server = network.start_peer([sys.executable, "-c", code], stdout=subprocess.PIPE)
     assert server.stdout.readline() == "ready\n"
-    (dnsmasq / "netcfg/resolv/nameserver").write_text("10.0.2.3\n")
-    script = f"exec 3<>{dnsmasq}/tcp/web.example.com:http; printf 'GET / HTTP/1.0\\r\\n\\r\\n' >&3; cat <&3"
+    script = f"exec 3<>{named}/tcp/{name}:http; printf 'GET / HTTP/1.0\\r\\n\\r\\n' >&3; cat <&3"
     done = subprocess.run(["bash", "-c", script], check=True, capture_output=True, text=True, timeout=20)
     assert done.stdout.endswith("by name")
-    ping = ["cat", dnsmasq / "icmp/ping/web.example.com,count=5,interval=0.05"]
+    ping = ["cat", named / f"icmp/ping/{name},count=5,interval=0.05"]
     done = subprocess.run(ping, check=True, capture_output=True, text=True, timeout=20)
     assert "5 packets transmitted, 5 packets received" in done.stdout
 
 
-def test_a_short_name_is_found_in_the_search_list(dnsmasq) -> None:
-    search = dnsmasq / "netcfg/resolv/search"
+def test_a_short_name_is_found_in_the_search_list(named) -> None:
+    search = named / "netcfg/resolv/search"
     search.write_text("example.org example.com\n")
     try:
-        assert (dnsmasq / "dns/web").read_text() == "10.0.2.2\n"
+        assert (named / "dns/web").read_text() == "10.0.2.2\n"
     finally:
         search.write_text("none\n")
     assert search.read_text() == ""
@@ -140,12 +157,12 @@ def test_a_short_name_is_found_in_the_search_list(dnsmasq) -> None:
 
 
 def test_the_scripted_server_answers(dns) -> None:
-    assert (dns / "plain.test").read_text() == "10.0.2.2\n"
+    assert (dns / "plain.test").read_text() == ANSWER
 
 
 @pytest.mark.parametrize("what", ["wrongid", "wrongaddress", "garbage"])
 def test_what_is_forged_is_not_taken(dns, what: str) -> None:
-    assert (dns / f"{what}.test").read_text() == "10.0.2.2\n"
+    assert (dns / f"{what}.test").read_text() == ANSWER
 
 
 def test_what_was_dropped_is_counted(dns) -> None:
@@ -161,7 +178,7 @@ def test_what_was_dropped_is_counted(dns) -> None:
 
 def test_a_late_answer_counts(dns) -> None:
     began = time.monotonic()
-    assert (dns / "late.test").read_text() == "10.0.2.2\n"
+    assert (dns / "late.test").read_text() == ANSWER
     assert 1.4 < time.monotonic() - began < 2.5
 
 
@@ -178,14 +195,15 @@ def test_truncated_answers_come_over_tcp(dns) -> None:
     assert len((dns / "truncated.test").read_text().splitlines()) == 1000
 
 
-def test_a_dead_server_is_passed_over(dns, scripted) -> None:
-    (scripted / "netcfg/resolv/nameserver").write_text("10.0.2.77\n10.0.2.2\n10.0.2.4\n")
-    assert (scripted / "netcfg/resolv/nameserver").read_text() == "10.0.2.77\n10.0.2.2\n10.0.2.4\n"
+def test_a_dead_server_is_passed_over(dns, scripted, family) -> None:
+    servers = f"{family.absent}\n{family.peer}\n{SCRIPTED_AT[family]}\n"
+    (scripted / "netcfg/resolv/nameserver").write_text(servers)
+    assert (scripted / "netcfg/resolv/nameserver").read_text() == servers
     began = time.monotonic()
-    assert (dns / "failover.test").read_text() == "10.0.2.2\n"
+    assert (dns / "failover.test").read_text() == ANSWER
     assert time.monotonic() - began < 2.5
     began = time.monotonic()
-    assert (dns / "failover2.test").read_text() == "10.0.2.2\n"
+    assert (dns / "failover2.test").read_text() == ANSWER
     assert time.monotonic() - began < 0.5
 
 
@@ -196,7 +214,7 @@ def test_a_silent_server_is_a_time_out(dns) -> None:
 
 
 @pytest.mark.parametrize("path", ["dns/silent.test", "tcp/silent.test:80", "icmp/ping/silent.test"])
-def test_a_pending_lookup_is_interruptible_and_delays_no_other_open(dns, path: str) -> None:
+def test_a_pending_lookup_is_interruptible_and_delays_no_other_open(dns, path: str, family) -> None:
     mount = dns.parent
     waiting = subprocess.Popen(["cat", mount / path], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     try:
@@ -204,8 +222,8 @@ def test_a_pending_lookup_is_interruptible_and_delays_no_other_open(dns, path: s
         while not stats(dns)["under_way"]:
             assert time.monotonic() < deadline
         began = time.monotonic()
-        assert (dns / f"{path.count('/')}meanwhile.test").read_text() == "10.0.2.2\n"
-        assert (mount / "dns/10.0.2.9").read_text() == "10.0.2.9\n"
+        assert (dns / f"{path.count('/')}meanwhile.test").read_text() == ANSWER
+        assert (mount / "dns" / family.absent).read_text() == f"{family.absent}\n"
         assert time.monotonic() - began < 0.5
         waiting.send_signal(signal.SIGINT)
         assert waiting.wait(1) == -signal.SIGINT
@@ -244,9 +262,9 @@ def test_a_timeout_kills_a_lookup(dns) -> None:
         assert time.monotonic() < deadline
 
 
-def test_a_server_that_is_not_there_is_no_name_server(dns, scripted) -> None:
-    (scripted / "netcfg/resolv/nameserver").write_text("10.0.2.78\n")
+def test_a_server_that_is_not_there_is_no_name_server(dns, scripted, family) -> None:
+    (scripted / "netcfg/resolv/nameserver").write_text(f"{family.absent}\n")
     began = time.monotonic()
     assert fails(scripted / "tcp/absent.test:80") == errno.ENOENT
     assert time.monotonic() - began < 4
-    assert "10.0.2.78" in (scripted / "tcp/err").read_text()
+    assert family.absent in (scripted / "tcp/err").read_text()

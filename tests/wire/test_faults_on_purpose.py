@@ -13,6 +13,7 @@ import pytest
 
 from schemefs.testing.network import TapNetwork
 from schemefs.testing.observing import wait_until
+from tests.support.families import Family
 
 pytestmark = pytest.mark.needs("fuse", "tap", "root")
 
@@ -22,7 +23,7 @@ DIGEST = hashlib.sha256(OCTETS).hexdigest()
 PEER = """
 import hashlib, socket, sys, threading
 octets = open(sys.argv[1], "rb").read()
-listener = socket.create_server(("10.0.2.2", 7001))
+listener = socket.create_server(("", 7001), family=socket.AF_INET6, dualstack_ipv6=True)
 print("ready", flush=True)
 while True:
     caller, _ = listener.accept()
@@ -59,7 +60,7 @@ def stats(network: TapNetwork) -> dict[str, str]:
     return dict(line.split("=", 1) for line in lines)
 
 
-def exchange(network: TapNetwork, tmp_path: Path) -> str:
+def exchange(network: TapNetwork, family: Family, tmp_path: Path) -> str:
     """Receive and send the octets over one connection at once; return the digest of what came."""
     program = (
         "import hashlib, os, sys, threading\n"
@@ -81,7 +82,7 @@ def exchange(network: TapNetwork, tmp_path: Path) -> str:
         "print(digest.hexdigest())\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", program, network.mount.path / "tcp/10.0.2.2:7001", tmp_path / "octets"],
+        [sys.executable, "-c", program, network.mount.path / "tcp" / family.peer.at(7001), tmp_path / "octets"],
         check=True,
         capture_output=True,
         text=True,
@@ -90,7 +91,7 @@ def exchange(network: TapNetwork, tmp_path: Path) -> str:
     return done.stdout.strip()
 
 
-def test_transfers_are_whole_under_each_fault(tap_network: TapNetwork, tmp_path: Path) -> None:
+def test_transfers_are_whole_under_each_fault(tap_network: TapNetwork, family: Family, tmp_path: Path) -> None:
     network = tap_network
     (tmp_path / "octets").write_bytes(OCTETS)
     peer = network.start_peer([sys.executable, "-c", PEER, str(tmp_path / "octets")], stdout=subprocess.PIPE)
@@ -100,12 +101,12 @@ def test_transfers_are_whole_under_each_fault(tap_network: TapNetwork, tmp_path:
     for rule in RULES:
         before = stats(network)
         faults.write_text(f"{rule}\n")
-        assert exchange(network, tmp_path) == DIGEST, rule
+        assert exchange(network, family, tmp_path) == DIGEST, rule
         assert peer.stdout.readline().strip() == DIGEST, rule
         assert "effects 1" in faults.read_text() or rule.startswith(("late", "reorder")), rule
         if rule.startswith("late"):  # a timer of tcp that fires in any case: the exchange may need none
             with pytest.raises(TimeoutError):
-                os.open(network.mount.path / "tcp/10.0.2.77:9,timeout=0.1", os.O_RDWR)
+                os.open(network.mount.path / f"tcp/{family.absent.at(9)},timeout=0.1", os.O_RDWR)
         faults.write_text("clear\n")
         after = stats(network)
         lies = rule.startswith(("double", "bad", "jump", "reset"))
@@ -113,20 +114,22 @@ def test_transfers_are_whole_under_each_fault(tap_network: TapNetwork, tmp_path:
         assert after["rx_in_flight"] == "64", rule
         wait_until(lambda: stats(network)["tx_in_flight"] == "0", lambda: (rule, stats(network)))  # noqa: B023
     faults.write_text("late timer 100ms\n")
-    subprocess.run(["cat", network.mount.path / "icmp/ping/10.0.2.2,count=3,interval=0.01"], check=True, timeout=20)
+    subprocess.run(
+        ["cat", network.mount.path / f"icmp/ping/{family.peer},count=3,interval=0.01"], check=True, timeout=20
+    )
     faults.write_text("clear\n")
     assert re.search(r"^late_owners=.*icmp", (network.mount.path / "netcfg/stats/timers").read_text(), re.MULTILINE)
 
 
-def test_a_driver_that_posts_no_buffer_again_is_said_in_words(tap_network: TapNetwork) -> None:
+def test_a_driver_that_posts_no_buffer_again_is_said_in_words(tap_network: TapNetwork, family: Family) -> None:
     network = tap_network
     faults = network.mount.path / "network/eth0/faults"
     faults.write_text("stop recycling rx\n")
-    network.run_peer(["ping", "-f", "-c", "100", "-W", "0.1", network.address], check=False)
+    network.run_peer(["ping", "-f", "-c", "100", "-W", "0.1", family.ours], check=False)
     assert stats(network)["reception"] == "stopped: the device has no buffer; 64 used ones were not posted again"
     faults.write_text("clear\n")
     assert stats(network)["reception"] == "running"
-    network.run_peer(["ping", "-c", "1", "-W", "5", network.address])
+    network.run_peer(["ping", "-c", "1", "-W", "5", family.ours])
 
 
 def test_bad_rules_get_a_sentence(tap_network: TapNetwork) -> None:
