@@ -33,7 +33,7 @@ _BASH: Final = """\
         case $type,$value in
             dir,*) COMPREPLY=(); compopt -o dirnames ;;
             file,*) COMPREPLY=(); compopt -o default ;;
-            plain,*/*) COMPREPLY+=("$value"); compopt -o filenames ;;
+            plain,/*) COMPREPLY+=("$value"); compopt -o filenames ;;
             plain,*) printf -v value %%q "$value"; COMPREPLY+=("$value") ;;
         esac
     done <<<"$response"

@@ -26,14 +26,17 @@ def family_options(function: _Function) -> _Function:
     return function
 
 
-def addresses(tree: Path, host: str, family: int | None, status: int) -> list[str]:
-    """Return what to put in place of *host*: itself, or its addresses of *family*. None: exit with *status*."""
+def addresses(tree: Path, host: str, family: int | None, status: int, mismatch: int | None = None) -> list[str]:
+    """Return what to put in place of *host*: itself, or its addresses of *family*.
+
+    None: exit with *status*; *mismatch*, if given, is that of an address of the other family.
+    """
     if family is None:
         return [host]
     octets = packed(host.partition("%")[0])
     if octets is not None:
         if len(octets) != _OCTETS[family]:
-            fail(status, f"{host} is no address of IPv{family}")
+            fail(status if mismatch is None else mismatch, f"{host} is no address of IPv{family}")
         return [host]
     path = f"dns/{host},type={_TYPES[family]}"
     try:

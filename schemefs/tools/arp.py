@@ -12,6 +12,7 @@ from schemefs.tools.exit_status import Tool, fail, show, write_to
 from schemefs.tools.find_mount import mount_option
 from schemefs.tools.json_output import json_option, show_json
 from schemefs.tools.netcfg_state import NeighborState, read_neighbors
+from schemefs.tools.tree_completion import neighbors
 
 EXAMPLES = """
 \b
@@ -27,7 +28,7 @@ _NARROWEST = 16  # columns of the addresses, which those of IPv6 may need more t
 @click.command(cls=Tool, epilog=EXAMPLES)
 @click.option("-i", "interface", metavar="IF", help="Only this interface.", shell_complete=interfaces)
 @click.option("-s", "entry", nargs=2, metavar="IP MAC", help="Add a permanent entry.")
-@click.option("-d", "gone", metavar="IP", help="Remove an entry.")
+@click.option("-d", "gone", metavar="IP", help="Remove an entry.", shell_complete=neighbors)
 @json_option
 @mount_option
 def command(
@@ -37,16 +38,16 @@ def command(
     if entry:
         write_to(tree, f"netcfg/ifaces/{interface or 'eth0'}/neighbors/add", f"{entry[0]} {entry[1]}")
         return
-    neighbors = list(read_neighbors(tree, interface))
+    found = list(read_neighbors(tree, interface))
     if gone:
-        where = [neighbor.interface for neighbor in neighbors if neighbor.address == gone]
+        where = [neighbor.interface for neighbor in found if neighbor.address == gone]
         if not where:
             fail(1, f"there is no neighbor {gone}")
         write_to(tree, f"netcfg/ifaces/{where[0]}/neighbors/rm", gone)
     elif as_json:
-        show_json(neighbors)
+        show_json(found)
     else:
-        _print_table(neighbors)
+        _print_table(found)
 
 
 def _print_table(neighbors: Sequence[NeighborState]) -> None:

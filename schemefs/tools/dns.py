@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Final
 
 import click
+from click.shell_completion import CompletionItem
 
+from schemefs.command.completion import beginning
 from schemefs.command.completion import words as completed
 from schemefs.net.addresses import packed
 from schemefs.tools.exit_status import fail, read_from, show
@@ -61,8 +63,14 @@ class Question:
         return f"dns/{self.name}" + (f",type={self.type}" if self.type else "")
 
 
+def _type_behind_name(context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Offer the types once there is a name."""
+    has_name = context.params.get("words") or context.params.get("name")
+    return beginning(TYPES, incomplete) if has_name else []
+
+
 @click.command(cls=ModelTool, model=_DIG, epilog=EXAMPLES)
-@click.argument("words", metavar="NAME [TYPE]", nargs=-1)
+@click.argument("words", metavar="NAME [TYPE]", nargs=-1, shell_complete=_type_behind_name)
 @click.option(
     "-t",
     "--type",

@@ -236,7 +236,7 @@ class _Request:
     def _exchange(self, url: Url) -> HttpExchange:
         if url.scheme == "https" and not (self.tree / "tls").exists():
             fail(35, f"{url.text}: {self.tree} has no scheme tls")
-        address = addresses(self.tree, url.host, self.family, status=6)[0]
+        address = addresses(self.tree, url.host, self.family, status=6, mismatch=7)[0]
         options = self.options
         if url.scheme == "https":
             options += self.tls_options + (f",sni={url.host}" if address != url.host else "")

@@ -6,7 +6,7 @@ a kernel has (rules, tunnels, name spaces) is refused. Redox's names are beside 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -19,6 +19,7 @@ from schemefs.tools import ip_address, ip_neighbor, ip_route
 from schemefs.tools.exit_status import Tool, fail
 from schemefs.tools.find_mount import mount_option
 from schemefs.tools.ip_words import USAGE, Style, Words, expand
+from schemefs.tools.tree_completion import destinations_of, neighbors_of, own_addresses_of, own_cidrs_of
 
 EXAMPLES = """
 \b
@@ -74,16 +75,29 @@ def _written_out(word: str) -> str:
 
 def _words_so_far(context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
     words = list(context.params.get("words") or ())
+    return beginning(_offers(context, words), incomplete)
+
+
+def _offers(context: click.Context, words: list[str]) -> Iterable[str]:
+    """Return what may follow *words*."""
     if not words:
-        return beginning(_OBJECTS, incomplete)
+        return _OBJECTS
     object_ = next((value for name, value in _OBJECTS.items() if name.startswith(words[0])), "")
     if not object_:
-        return []
+        return ()
+    commands = _RUN[object_][0]
     if len(words) == 1:
-        return beginning(dict.fromkeys(_RUN[object_][0].values()), incomplete)
+        return dict.fromkeys(commands.values())
     if words[-1] == "dev" or (object_ == "link" and len(words) == 2):
-        return beginning(interface_names_of(context), incomplete)
-    return beginning(_KEYWORDS[object_], incomplete)
+        return interface_names_of(context)
+    if words[-1] == "src":
+        return own_addresses_of(context)
+    if words[-1] in _VALUES:
+        return _VALUES[words[-1]]
+    command = next((value for name, value in commands.items() if name.startswith(words[1])), "")
+    if command == "delete" and len(words) == 2:
+        return _PRESENT[object_](context)
+    return _KEYWORDS[object_]
 
 
 _KEYWORDS: Final = {
@@ -92,6 +106,10 @@ _KEYWORDS: Final = {
     "route": ("default", "via", "dev", "src", "metric", "onlink", "root", "match", "exact", "table", "proto"),
     "neighbor": ("dev", "lladdr", "nud", "to"),
 }
+_VALUES: Final = {
+    "scope": ip_address.SCOPES, "nud": ip_neighbor.STATES, "proto": ip_route.PROTOCOLS, "table": ip_route.TABLES,
+}  # fmt: skip
+_PRESENT: Final = {"address": own_cidrs_of, "route": destinations_of, "neighbor": neighbors_of}
 
 
 @click.command(cls=IpCommand, epilog=EXAMPLES, context_settings={"allow_interspersed_args": False})

@@ -41,7 +41,7 @@ ADDRESS_COMMANDS: Final = {
 LINK_COMMANDS: Final = {"set": "set", "show": "show", "lst": "show", "list": "show"}
 _SHORTEST_BROADCAST: Final = 31  # RFC 3021: a /31 has no broadcast address
 _AUTOMATIC: Final = ("loopback", "link-local", "stable", "temporary")
-_SCOPES: Final = ("global", "link", "host")
+SCOPES: Final = ("global", "link", "host")
 _FLAGS: Final = ("permanent", "dynamic", "tentative", "temporary", "secondary")
 
 
@@ -87,8 +87,8 @@ def _chosen(tree: Path, words: Words, *, is_empty_allowed: bool = True) -> _Chos
             chosen.network = prefix(words.next("a prefix"))
         elif word == "scope":
             chosen.scope = words.next("a scope")
-            if chosen.scope not in _SCOPES:
-                fail(USAGE, f"{chosen.scope!r} is not a scope: {', '.join(_SCOPES)}")
+            if chosen.scope not in SCOPES:
+                fail(USAGE, f"{chosen.scope!r} is not a scope: {', '.join(SCOPES)}")
         elif word == "up":
             chosen.is_up = True
         elif word in _FLAGS:

@@ -29,7 +29,7 @@ COMMANDS: Final = {
     "add": "add", "change": "change", "chg": "change", "replace": "replace", "delete": "delete", "get": "get",
     "show": "show", "lst": "show", "list": "show", "flush": "flush",
 }  # fmt: skip
-_STATES: Final = ("permanent", "reachable", "stale", "delay", "probe", "failed", "incomplete")
+STATES: Final = ("permanent", "reachable", "stale", "delay", "probe", "failed", "incomplete")
 
 
 @dataclass(slots=True)
@@ -66,9 +66,9 @@ def _chosen(tree: Path, words: Words) -> _Chosen:
             chosen.name = interface(tree, words.next("an interface"))
         elif word == "nud":
             state = words.next("a state")
-            if state != "all" and state not in _STATES:
-                fail(USAGE, f"{state!r} is not a state: all, {', '.join(_STATES)}")
-            chosen.states = (*chosen.states, *map(str.upper, _STATES if state == "all" else (state,)))
+            if state != "all" and state not in STATES:
+                fail(USAGE, f"{state!r} is not a state: all, {', '.join(STATES)}")
+            chosen.states = (*chosen.states, *map(str.upper, STATES if state == "all" else (state,)))
         elif word != "all":
             chosen.network = prefix(words.next("a prefix") if word == "to" else word)
     return chosen

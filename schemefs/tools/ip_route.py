@@ -39,8 +39,8 @@ COMMANDS: Final = {
     "list": "show", "lst": "show", "show": "show", "add": "add", "change": "change", "chg": "change",
     "replace": "replace", "delete": "delete", "get": "get", "flush": "flush",
 }  # fmt: skip
-_TABLES: Final = ("main", "all")
-_PROTOCOLS: Final = ("boot", "static", "kernel", "ra", "dhcp")
+TABLES: Final = ("main", "all")
+PROTOCOLS: Final = ("boot", "static", "kernel", "ra", "dhcp")
 
 
 @dataclass(slots=True)
@@ -117,7 +117,7 @@ def _chosen(tree: Path, words: Words) -> _Chosen:
 
 def _check_table(words: Words) -> None:
     table = words.next("a table")
-    if table not in _TABLES:
+    if table not in TABLES:
         refuse(f"table {table}", "route", "table main")
 
 

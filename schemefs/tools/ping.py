@@ -25,6 +25,7 @@ from schemefs.tools.ping_formats import IputilsFormat, JsonFormat, PingFormat, P
 from schemefs.tools.ping_lines import Totals, parse_line
 from schemefs.tools.reverse_names import ReverseNames
 from schemefs.tools.seconds import seconds
+from schemefs.tools.tree_completion import ways
 
 _COUNT: Final = 4  # of Redox's ping
 
@@ -69,7 +70,14 @@ Examples:
 )
 @click.option("-s", "size", type=click.IntRange(0, 65507), default=56, show_default=True, help="Octets of payload.")
 @click.option("-t", "ttl", type=click.IntRange(1, 255), default=64, show_default=True, help="Hop limit.")
-@click.option("-I", "bound_to", metavar="WAY", default="", help="An address to send from, or an interface.")
+@click.option(
+    "-I",
+    "bound_to",
+    metavar="WAY",
+    default="",
+    help="An address to send from, or an interface.",
+    shell_complete=ways,
+)
 @click.option(
     "-M",
     "pmtudisc",

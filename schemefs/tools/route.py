@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Final
 
 import click
+from click.shell_completion import CompletionItem
 
-from schemefs.command.completion import words as completing
+from schemefs.command.completion import beginning, interface_names_of
 from schemefs.tools.exit_status import Tool, fail, read_from, show, write_to
 from schemefs.tools.find_mount import mount_option
 from schemefs.tools.json_output import json_option, show_json
 from schemefs.tools.netcfg_state import read_routes
 from schemefs.tools.route_lookup import parse_lookup
+from schemefs.tools.tree_completion import destinations_of, own_addresses_of
 
 EXAMPLES = """
 \b
@@ -25,11 +28,31 @@ Examples:
   schemefs route get 10.9.1.1            the rule that applies, and why
 """
 
+_RULE: Final = ("via", "dev", "src", "metric", "onlink")
+
+
+def _words_so_far(context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    words = list(context.params.get("words") or ())
+    return beginning(_offers(context, words), incomplete)
+
+
+def _offers(context: click.Context, words: Sequence[str]) -> Iterable[str]:
+    """Return what may follow *words*."""
+    if not words:
+        return ("add", "del", "get")
+    if words[0] == "get":
+        return ()
+    if len(words) == 1:
+        return destinations_of(context) if words[0] == "del" else ("default",)
+    if words[-1] == "dev":
+        return interface_names_of(context)
+    if words[-1] == "src":
+        return own_addresses_of(context)
+    return () if words[-1] in ("via", "metric") else (word for word in _RULE if word not in words)
+
 
 @click.command(cls=Tool, epilog=EXAMPLES)
-@click.argument(
-    "words", metavar="[add RULE… | del RULE… | get IP]", nargs=-1, shell_complete=completing("add", "del", "get")
-)
+@click.argument("words", metavar="[add RULE… | del RULE… | get IP]", nargs=-1, shell_complete=_words_so_far)
 @json_option
 @mount_option
 def command(tree: Path, words: Sequence[str], *, as_json: bool) -> None:

@@ -14,6 +14,7 @@ from typing import Final
 
 import click
 
+from schemefs.command.completion import interfaces
 from schemefs.tools.address_family import addresses, family_options
 from schemefs.tools.exit_status import Tool, fail, show
 from schemefs.tools.find_mount import mount_option
@@ -24,6 +25,7 @@ from schemefs.tools.reverse_names import ReverseNames
 from schemefs.tools.seconds import seconds
 from schemefs.tools.trace_lines import Begin, Hop, parse_line
 from schemefs.tools.trace_live import LiveTrace
+from schemefs.tools.tree_completion import own_addresses
 
 _HEADERS: Final = 28  # octets of IPv4 and ICMP header, which traceroute(8) counts as part of the packet
 _REPORT_CYCLES: Final = 10  # of mtr(8)
@@ -64,8 +66,12 @@ Examples:
     help="The time to wait for an answer.",
 )
 @click.option("-n", "numeric", is_flag=True, help="Look up no names of addresses.")
-@click.option("-s", "source", metavar="ADDRESS", default="", help="The address to send from.")
-@click.option("-i", "interface", metavar="NAME", default="", help="The interface to send through.")
+@click.option(
+    "-s", "source", metavar="ADDRESS", default="", help="The address to send from.", shell_complete=own_addresses
+)
+@click.option(
+    "-i", "interface", metavar="NAME", default="", help="The interface to send through.", shell_complete=interfaces
+)
 @click.option("-F", "whole", is_flag=True, help="In no fragments.")
 @click.option("-I", "echo", is_flag=True, help="By ICMP echo requests, as always here.")
 @click.option("--live", is_flag=True, help="Repeat the trace, one probe per hop, and show a table, as mtr does.")

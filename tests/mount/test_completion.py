@@ -85,6 +85,8 @@ def test_commands_and_options_are_completed(terminal: Terminal) -> None:
     terminal.wait_for("GOT<umount --force>\r\n")
     terminal.type("schemefs completion ba\t\n")
     terminal.wait_for("GOT<completion bash>\r\n")
+    terminal.type("schemefs ss exclude listeni\tsp\t= :80\n")
+    terminal.wait_for("GOT<ss exclude listening sport = :80>\r\n")
 
 
 def complete(*words: str) -> list[str]:
