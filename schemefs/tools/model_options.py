@@ -1,6 +1,6 @@
 """What belongs to the model of a tool, curl or dig or ncat, and not to our tree: refused with the line that does it.
 
-`schemefs run` gives that program the sockets of the same mount.
+`schemefs run` gives that program the sockets of the same mount. ss(8) asks the kernel even there.
 """
 
 from __future__ import annotations
@@ -23,9 +23,10 @@ _MOUNT: Final = "--mount"
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A program with options of its own. Option (`-X`, `--proxy`) -> the program that has it."""
+    """A program with options of its own."""
 
-    options: Mapping[str, str]
+    options: Mapping[str, str]  # option (`-X`, `--proxy`) -> the program that has it
+    has_sockets_of_mount: bool = True  # by `schemefs run`
 
     def program_of(self, word: str) -> str:
         """Return the program that has the option *word*; empty: none is known."""
@@ -48,20 +49,30 @@ class ModelTool(Tool):
             program = self._model.program_of(error.option_name)
             if not program:
                 raise
-            refuse(f"{error.option_name} is an option", program, given)
+            what = f"{error.option_name} is an option"
+            if not self._model.has_sockets_of_mount:
+                line = shlex.join([program, *_without_mount(given)[0]])
+                fail(REFUSED, f"{what} of {program} itself, which shows the kernel's: {line}")
+            refuse(what, program, given)
 
 
 def refuse(what: str, program: str, args: Sequence[str]) -> NoReturn:
     """Exit with the line that runs *program* with *args*, of which --mount is ours, on the same mount."""
+    words, mount = _without_mount(args)
+    if not mount and not os.environ.get(VARIABLE):
+        mount = _only_mount()
+    ours = ["schemefs", "run", *([_MOUNT, mount] if mount else []), "--"]
+    fail(REFUSED, f"{what} of {program} itself: {shlex.join([*ours, program, *words])}")
+
+
+def _without_mount(args: Sequence[str]) -> tuple[list[str], str]:
+    """Return *args* without --mount, and its value; empty: it is not given."""
     words, mount = list(args), ""
     if _MOUNT in words[:-1]:
         at = words.index(_MOUNT)
         mount = words[at + 1]
         del words[at : at + 2]
-    if not mount and not os.environ.get(VARIABLE):
-        mount = _only_mount()
-    ours = ["schemefs", "run", *([_MOUNT, mount] if mount else []), "--"]
-    fail(REFUSED, f"{what} of {program} itself: {shlex.join([*ours, program, *words])}")
+    return words, mount
 
 
 def _only_mount() -> str:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import click
+from click.shell_completion import CompletionItem
 
-from schemefs.tools.exit_status import Tool, fail, show
+from schemefs.command.completion import beginning
+from schemefs.tools.exit_status import fail, show
 from schemefs.tools.find_mount import mount_option
 from schemefs.tools.json_output import json_option, show_json
+from schemefs.tools.model_options import Model, ModelTool, options_of
 from schemefs.tools.ss_filter import (
     LISTENING,
     SHOWN_BY_DEFAULT,
@@ -21,7 +23,10 @@ from schemefs.tools.ss_filter import (
     names_a_state,
     parse_filter,
     state_of,
+    words_after,
 )
+from schemefs.tools.ss_summary import summary_of, summary_text
+from schemefs.tools.tree_completion import own_addresses_of
 
 EXAMPLES = """
 \b
@@ -57,8 +62,26 @@ def conversations(tree: Path) -> Iterator[dict[str, Any]]:
             yield {"conversation": str(conversation.relative_to(tree)), **status}
 
 
-@click.command(cls=Tool, epilog=EXAMPLES)
-@click.argument("words", metavar="[FILTER…]", nargs=-1, type=click.UNPROCESSED)
+_SS: Final = Model(
+    options_of(
+        "ss",
+        "-r -B -T -b -E -Z -z -N -0 -M -S -d -x -f -K -Q -A -D -F --resolve --bound-inactive --threads --tipcinfo "
+        "--tos --cgroup --bpf --bpf-maps --events --context --contexts --net --packet --mptcp --sctp --dccp --unix "
+        "--tipc --vsock --xdp --inet-sockopt --family --kill --no-queues --query --socket --diag --filter",
+    ),
+    has_sockets_of_mount=False,
+)
+"""Options of iproute2's ss for what only a kernel has."""
+
+
+def _words_so_far(context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    words = list(context.params.get("words") or ())
+    offers = own_addresses_of(context) if words[-1:] == ["src"] else words_after(words)
+    return beginning(offers, incomplete)
+
+
+@click.command(cls=ModelTool, model=_SS, epilog=EXAMPLES)
+@click.argument("words", metavar="[FILTER…]", nargs=-1, type=click.UNPROCESSED, shell_complete=_words_so_far)
 @click.option("-t", "--tcp", is_flag=True, help="Only tcp (with -u: both).")
 @click.option("-u", "--udp", is_flag=True, help="Only udp (with -t: both).")
 @click.option("-w", "--raw", is_flag=True, help="Only raw ip.")
@@ -97,10 +120,14 @@ def command(tree: Path, words: tuple[str, ...], **given: bool) -> None:
         for status in conversations(tree)
         if _is_of_protocol(status, given) and is_shown(status) and passes(status)
     ]
-    if given["as_json"]:
+    if given["summary"]:
+        summary = summary_of(found)
+        if given["as_json"]:
+            show_json(summary)
+        else:
+            show(summary_text(summary))
+    elif given["as_json"]:
         show_json(found)
-    elif given["summary"]:
-        show(_summary(found))
     else:
         _print_table(found, given)
 
@@ -142,32 +169,6 @@ def _details(status: dict[str, Any], given: dict[str, bool]) -> str:
     names = [name for name in _EXTENDED if given["extended"]] + [name for name in _MEMORY if given["memory"]]
     names += [name for name in status if given["info"] and name not in _SHOWN]
     return " ".join(f"{name}:{str(status[name]).replace(' ', ',')}" for name in names if status.get(name, "") != "")
-
-
-_TRANSPORTS: Final = {"ip": "RAW", "udp": "UDP", "tcp": "TCP"}
-
-
-def _summary(found: list[dict[str, Any]]) -> str:
-    """Return the numbers of conversations in the lines of ss(8), with a row for each of our protocols."""
-    tcp = Counter(state_of(status) for status in found if _transport(status) == "TCP")
-    closed = tcp[UNCONNECTED] + tcp["time-wait"]
-    rows = [("Transport", "Total", "IP", "IPv6")]
-    for name in dict.fromkeys((*_TRANSPORTS.values(), *map(_transport, found))):
-        of_it = [status for status in found if _transport(status) == name]
-        v6 = sum("[" in str(status.get("local", "")) for status in of_it)
-        rows.append((name, str(len(of_it)), str(len(of_it) - v6), str(v6)))
-    lines = [
-        f"Total: {len(found)}",
-        f"TCP:   {tcp.total()} (estab {tcp['established']}, closed {closed}, timewait {tcp['time-wait']})",
-        "",
-        *("".join(f"{cell:<10}" for cell in row).rstrip() for row in rows),
-    ]
-    return "\n".join(lines)
-
-
-def _transport(status: dict[str, Any]) -> str:
-    directory = str(status["conversation"]).partition("/")[0]
-    return _TRANSPORTS.get(directory, directory.upper())
 
 
 def _pid(status: dict[str, Any]) -> str:

@@ -64,6 +64,23 @@ def names_a_state(words: Sequence[str]) -> bool:
     return "state" in words or "exclude" in words
 
 
+_CONDITIONS: Final = ("state", "exclude", "src", "dst", "sport", "dport", "not", "(")
+_JOINING: Final = ("and", "or", ")")
+
+
+def words_after(words: Sequence[str]) -> tuple[str, ...]:
+    """Return which words may follow *words*, for completion; of addresses and ports there are none."""
+    last = words[-1] if words else ""
+    if last in ("state", "exclude"):
+        return (*_STATES, *_SAME, *_GROUPS)
+    if last in ("sport", "dport"):
+        return ("=", "eq", "ne", "lt", "le", "gt", "ge")
+    if last in ("src", "dst") or last in _COMPARISONS:
+        return ()
+    is_complete = words and last not in ("and", "&", "&&", "or", "|", "||", "not", "!", "(")
+    return (*_JOINING, *_CONDITIONS) if is_complete else _CONDITIONS
+
+
 def parse_filter(words: Sequence[str]) -> Filter:
     """Return the condition that *words* state; no word: every conversation."""
     reader = _Reader(" ".join(words).replace("(", " ( ").replace(")", " ) ").split())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -112,6 +113,10 @@ def test_the_summary_has_the_same_numbers(both: Both) -> None:
                                                                        ("Transport", "RAW", "UDP", "TCP")}  # fmt: skip
     established = re.compile(r"\(estab (\d+),")
     assert established.search(ours[1])[1] == established.search(theirs[1])[1]  # type: ignore[index]
+    summary = json.loads(call(both.tree, "ss", "-s", "--json"))
+    shown = [[row["transport"], row["total"], row["ipv4"], row["ipv6"]] for row in summary["transports"]]
+    assert [" ".join(map(str, row)) for row in shown] == [" ".join(line.split()) for line in ours[4:]]
+    assert summary["established"] == int(established.search(ours[1])[1])  # type: ignore[index]
 
 
 def test_details_are_on_a_line_of_their_own_or_not(both: Both) -> None:
@@ -129,4 +134,8 @@ def test_details_are_on_a_line_of_their_own_or_not(both: Both) -> None:
 def test_what_is_refused(both: Both) -> None:
     assert "'nosuch' is not a state" in call(both.tree, "ss", "state", "nosuch", status=1)
     assert "the filter ends where a port is expected" in call(both.tree, "ss", "sport", "=", status=1)
+    line = "schemefs: -K is an option of ss itself, which shows the kernel's: ss -tK dst 10.0.0.1\n"  # not --mount
+    assert call(both.tree, "ss", "-tK", "dst", "10.0.0.1", status=2).endswith(line)
+    assert "--bpf is an option of ss itself" in call(both.tree, "ss", "--bpf", status=2)
+    assert "No such option" in call(both.tree, "ss", "--nosuch", status=2)
     assert "'nohost.test' is not an address or a network" in call(both.tree, "ss", "dst", "nohost.test", status=1)
