@@ -9,24 +9,24 @@ from __future__ import annotations
 
 import math
 import os
-import select
-import socket
 import sys
-from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import click
 
 from schemefs.errors import StartError
-from schemefs.net.addresses import packed, parse_number
+from schemefs.net.addresses import packed
 from schemefs.tools.address_family import addresses, family_options
 from schemefs.tools.exit_status import fail, fail_with, show
 from schemefs.tools.find_mount import conversation_of, failure, mount_option
+from schemefs.tools.json_output import json_option
 from schemefs.tools.model_options import Model, ModelTool, options_of
+from schemefs.tools.nc_peer import Peer, in_brackets, remote_of, split_end
+from schemefs.tools.nc_probe import parse_ports, probe_ports
 from schemefs.tools.seconds import seconds
-from schemefs.tools.stdio_relay import CHUNK, DATAGRAM, Ends, StdioRelay
+from schemefs.tools.stdio_relay import CHUNK, Ends, StdioRelay
+from schemefs.tools.tree_completion import own_addresses
 
 EXAMPLES = """
 \b
@@ -38,7 +38,8 @@ Examples:
   schemefs nc -l -s 127.0.0.1 8080       on one local address
   schemefs nc -u -w 1 10.0.2.2 9
   until schemefs nc -z -w 1 10.0.2.2 22; do sleep 1; done
-  schemefs nc -v -z 10.0.2.2 20-25       which of these ports accept a connection
+  schemefs nc -v -z 10.0.2.2 20-25 http  which of these ports accept a connection
+  schemefs nc -z --json 10.0.2.2 1-1024 | jq 'select(.accepts) | .port'
 """
 
 
@@ -53,6 +54,8 @@ _OTHERS: Final = Model(
 )
 """Options of OpenBSD's nc and of ncat that do not concern the tree."""
 
+_SHORTEST: Final = 0.001  # seconds of a connect, which 0 would not limit
+
 
 def _time_after_stdin(text: str) -> float:
     """Return the seconds of -q; negative: no limit, as in the model."""
@@ -61,18 +64,23 @@ def _time_after_stdin(text: str) -> float:
 
 
 @click.command(cls=ModelTool, model=_OTHERS, epilog=EXAMPLES)
-@click.argument("words", metavar="HOST PORT | -l [HOST] PORT", nargs=-1)
+@click.argument("words", metavar="HOST PORT… | -l [HOST] PORT", nargs=-1)
 @click.option("-l", "listen", is_flag=True, help="Wait for a peer on PORT.")
 @click.option("-k", "keep", is_flag=True, help="With -l: accept one peer after another; stdin is not read.")
 @click.option("-u", "udp", is_flag=True, help="UDP: each read of stdin is a datagram; with -l, the first sender.")
 @click.option(
-    "-s", "source", metavar="ADDRESS", default="", help="Local address: to connect from, or with -l to listen on."
+    "-s",
+    "source",
+    metavar="ADDRESS",
+    default="",
+    help="Local address: to connect from, or with -l to listen on.",
+    shell_complete=own_addresses,
 )
 @click.option("-p", "port", metavar="PORT", default="", help="Local port: to connect from, or with -l to listen on.")
 @click.option("-n", "numeric", is_flag=True, help="HOST must be an address: no name is looked up.")
 @click.option("-c", "tls", is_flag=True, help="TLS; the certificate must be valid for HOST.")
 @click.option(
-    "-z", "probe", is_flag=True, help="Only test whether HOST accepts a connection; PORT may be a range, 20-25."
+    "-z", "probe", is_flag=True, help="Only test which PORTs of HOST accept a connection; one may be a range, 20-25."
 )
 @click.option("-v", "verbose", is_flag=True, help="Say on standard error with which peer there is a connection.")
 @click.option("-d", "unread", is_flag=True, help="Do not read stdin.")
@@ -90,9 +98,9 @@ def _time_after_stdin(text: str) -> float:
     "wait",
     type=seconds(),
     metavar="SECONDS",
-    default=0.0,
-    help="Time limit to connect, and without data in either direction.",
+    help="Time limit to connect, and without data in either direction; 0: end once nothing is ready to be moved.",
 )
+@json_option
 @family_options
 @mount_option
 def command(
@@ -112,7 +120,8 @@ def command(
     unread: bool,
     shuts: bool,
     quit_after: float,
-    wait: float,
+    wait: float | None,
+    as_json: bool,
 ) -> None:
     """Connect standard input and output with a peer.
 
@@ -120,29 +129,40 @@ def command(
     """
     if tls and (listen or udp):
         fail(1, "-c only connects; a TLS server is schemefs serve tls/:PORT,cert=FILE -- COMMAND")
-    ends = Ends(wait or math.inf, math.inf if quit_after < 0 else quit_after, shuts or quit_after >= 0)
+    if probe and listen:
+        fail(1, "-z connects, so it does not go with -l")
+    if as_json and not probe:
+        fail(1, "--json is for -z: otherwise what nc prints are the octets of the peer")
+    ends = Ends(
+        math.inf if wait is None else wait, math.inf if quit_after < 0 else quit_after, shuts or quit_after >= 0
+    )
     scheme = "udp" if udp else "tls" if tls else "tcp"
     if listen:
         local = _listened(tree, words, source, port, family)
         local += ",listen" if udp or not local.startswith(":") else ""
+        local += f",family={family}" if family and local.startswith(":") else ""
         Listener(tree, f"{scheme}/{local}", ends, is_verbose=verbose).serve(keep=keep, writes=not unread)
         return
-    if len(words) != 2:
+    if len(words) < 2 or (len(words) > 2 and not probe):
         fail(1, "nc needs HOST PORT to connect, or -l PORT to listen")
     host = words[0]
     if numeric and packed(host) is None:
         fail(1, f"{host!r} is not an address; -n looks up no names")
-    options = f",timeout={wait:.6f}" if wait and not udp else ""
-    options += f",from={_host(source)}:{port or 0}" if source or port else ""
+    options = f",timeout={max(wait, _SHORTEST):.6f}" if wait is not None and not udp else ""
+    options += f",from={in_brackets(source)}:{port or 0}" if source or port else ""
     options += f",sni={host}" if tls and family and packed(host) is None else ""
     peer = Peer(tree, scheme, host, tuple(addresses(tree, host, family, status=1)), options, numeric)
-    ports = _ports(words[1], are_probed=probe)
+    try:
+        ports = parse_ports(words[1:])
+    except ValueError as error:
+        fail(1, str(error))
     if probe:
-        accepted = [peer.probe(number, is_verbose=verbose, is_only=len(ports) == 1) for number in ports]
-        sys.exit(os.EX_OK if any(accepted) else 1)
+        sys.exit(not probe_ports(peer, ports, is_verbose=verbose, as_json=as_json))
+    if len(ports) != 1:
+        fail(1, f"{words[1]!r} is a range of ports, which only -z takes")
     path, descriptor = peer.connect(ports[0])
     if verbose:
-        show(peer.connected(descriptor), error=True)
+        show(peer.sentence(*peer.remote(descriptor)), error=True)
     _join(tree, path, descriptor, writes=not unread, ends=ends)
 
 
@@ -152,98 +172,7 @@ def _listened(tree: Path, words: tuple[str, ...], source: str, port: str, family
     if not 1 <= len(given) <= 2 or (source and len(given) == 2):
         fail(1, "nc needs HOST PORT to connect, or -l PORT to listen")
     host = source or (given[0] if len(given) == 2 else "")
-    return f"{_host(addresses(tree, host, family, status=1)[0] if host else '')}:{given[-1]}"
-
-
-def _ports(text: str, *, are_probed: bool) -> list[str]:
-    """Return the ports of `22`, `ssh` or `20-25`."""
-    low, dash, high = text.partition("-")
-    if not dash or not (low.isdecimal() and high.isdecimal()):
-        return [text]
-    if not are_probed:
-        fail(1, f"{text!r} is a range of ports, which only -z takes")
-    try:
-        first, last = sorted((parse_number(low, 1, 65535), parse_number(high, 1, 65535)))
-    except ValueError as error:
-        fail(1, str(error))
-    return list(map(str, range(first, last + 1)))
-
-
-@dataclass(frozen=True, slots=True)
-class Peer:
-    """The host to connect to."""
-
-    tree: Path
-    scheme: str
-    host: str  # as given
-    addresses: tuple[str, ...]  # what to open for it, one after another
-    options: str
-    is_numeric: bool = False  # services have no names
-
-    def connect(self, port: str) -> tuple[str, int]:
-        """Return the path that connects, and its descriptor. StartError: none does; the reason is the last one's."""
-        failed = StartError(f"{self.host} has no address")
-        for address in self.addresses:
-            path = f"{self.scheme}/{_host(address)}:{port}"
-            try:
-                return path, os.open(self.tree / f"{path}{self.options}", os.O_RDWR)
-            except OSError as error:
-                failed = failure(self.tree, path, error)
-        raise failed
-
-    def connected(self, descriptor: int) -> str:
-        """Return OpenBSD's sentence about a connection."""
-        address, number = _ends(_remote(self.tree, descriptor))
-        host = self.host if self.host == address else f"{self.host} ({address})"
-        protocol = "udp" if self.scheme == "udp" else "tcp"
-        service = "*"
-        if not self.is_numeric:
-            with suppress(OSError):
-                service = socket.getservbyport(int(number), protocol)
-        return f"Connection to {host} {number} port [{protocol}/{service}] succeeded!"
-
-    def probe(self, port: str, *, is_verbose: bool, is_only: bool) -> bool:
-        """Return whether it accepts a connection; of UDP, whether a datagram meets no closed port."""
-        path = f"{self.scheme}/{_host(self.host)}:{port}"
-        try:
-            path, descriptor = self.connect(port)
-            try:
-                if self.scheme == "udp":
-                    _probe_by_datagram(descriptor)
-                if is_verbose:
-                    show(self.connected(descriptor), error=True)
-            finally:
-                os.close(descriptor)
-        except (StartError, OSError) as error:
-            if is_verbose or is_only:
-                reason = error if isinstance(error, StartError) else failure(self.tree, path, error)
-                show(f"schemefs: {reason}", error=True)
-            return False
-        return True
-
-
-def _probe_by_datagram(descriptor: int) -> None:
-    """OSError: an ICMP error arrives within a second."""
-    os.write(descriptor, b"X")
-    poller = select.poll()
-    poller.register(descriptor, select.POLLIN)
-    if poller.poll(1000):
-        os.read(descriptor, DATAGRAM)
-
-
-def _remote(tree: Path, descriptor: int) -> str:
-    return (tree / conversation_of(descriptor) / "remote").read_text().strip()
-
-
-def _ends(text: str) -> tuple[str, str]:
-    """Return address and port of `ADDRESS:PORT`."""
-    address, _, port = text.rpartition(":")
-    return address.strip("[]"), port
-
-
-def _host(text: str) -> str:
-    """Return a host as an address has it: an IPv6 address in brackets."""
-    return f"[{text}]" if ":" in text else text
+    return f"{in_brackets(addresses(tree, host, family, status=1)[0] if host else '')}:{given[-1]}"
 
 
 class Listener:
@@ -262,10 +191,10 @@ class Listener:
     def serve(self, *, keep: bool, writes: bool) -> None:
         """Relay with the first peer, or with *keep* with every peer; their failures then end no more than theirs."""
         local = (self._tree / conversation_of(self._descriptor) / "local").read_text().strip()
-        self._say(f"Listening on {' '.join(_ends(local))}")
+        self._say(f"Listening on {' '.join(split_end(local))}")
         while True:
             descriptor = self._accepted()
-            self._say(f"Connection received on {' '.join(_ends(_remote(self._tree, descriptor)))}")
+            self._say(f"Connection received on {' '.join(remote_of(self._tree, descriptor))}")
             if not keep:
                 os.close(self._descriptor)  # further peers are refused
                 _join(self._tree, self._path, descriptor, writes=writes, ends=self._ends)

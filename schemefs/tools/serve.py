@@ -20,6 +20,8 @@ from schemefs.errors import StartError
 from schemefs.net.addresses import parse_address_path
 from schemefs.tools.exit_status import Tool, show
 from schemefs.tools.find_mount import VARIABLE, conversation_of, failure, mount_option
+from schemefs.tools.json_output import json_option
+from schemefs.tools.served_lines import Connection, End, ServedLines, verbose_option
 
 DEFAULT_LIMIT: Final = 40  # tcpserver's own
 MAX_SILENCE: Final = 30  # seconds without a datagram that count as the end of a sender: UDP has no other end
@@ -34,20 +36,22 @@ Examples:
   schemefs serve 127.0.0.1:8080 -- cat                   on one local address
   schemefs serve tls/:8443,cert=/etc/ssl/host.pem -- cat
   schemefs serve udp/:9,listen -- cat                    a conversation for every sender
+  schemefs serve -v :7 -- cat                            a line for each connection and each end
 """
 
 
 class Server:
     """A listener and the children that serve its connections."""
 
-    def __init__(self, tree: Path, path: str, command: Sequence[str], limit: int) -> None:
+    def __init__(self, tree: Path, path: str, command: Sequence[str], limit: int, lines: ServedLines) -> None:
         """Listen. StartError: it failed."""
         self._tree = tree
         self._path = path
         self._scheme = path.partition("/")[0]
         self._command = command
         self._limit = limit
-        self._children: dict[int, subprocess.Popen[bytes]] = {}  # by pidfd
+        self._lines = lines
+        self._children: dict[int, tuple[str, subprocess.Popen[bytes]]] = {}  # by pidfd; with the conversation
         try:
             self._listener = os.open(tree / path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         except OSError as error:
@@ -75,8 +79,9 @@ class Server:
                 if descriptor == self._listener:
                     self._accept()
                 else:
-                    self._children.pop(descriptor).wait()
+                    name, child = self._children.pop(descriptor)
                     os.close(descriptor)
+                    self._lines.end(End(name, child.wait()))
 
     def _accept(self) -> None:
         try:
@@ -92,14 +97,15 @@ class Server:
         directory = self._tree / name
         try:
             with open(directory / "rx", "rb", buffering=0) as rx, open(directory / "tx", "wb", buffering=0) as tx:
-                self._start(rx.fileno(), tx.fileno(), {"REMOTE": remote, "LOCAL": local, "CONVERSATION": name})
+                self._start(rx.fileno(), tx.fileno(), remote, local, name)
         except OSError as error:  # the connection ended before this open, or no process can be started now
             show(f"schemefs: with {remote}: {failure(self._tree, name, error)}", error=True)
 
-    def _start(self, rx: int, tx: int, environment: dict[str, str]) -> None:
-        variables = os.environ | {VARIABLE: str(self._tree)} | environment
-        child = subprocess.Popen(self._command, stdin=rx, stdout=tx, env=variables)
-        self._children[os.pidfd_open(child.pid)] = child
+    def _start(self, rx: int, tx: int, remote: str, local: str, name: str) -> None:
+        variables = {VARIABLE: str(self._tree), "REMOTE": remote, "LOCAL": local, "CONVERSATION": name}
+        child = subprocess.Popen(self._command, stdin=rx, stdout=tx, env=os.environ | variables)
+        self._children[os.pidfd_open(child.pid)] = name, child
+        self._lines.connection(Connection(name, remote, local, child.pid), "from")
 
 
 def _path(address: str) -> str:
@@ -129,8 +135,10 @@ def _path(address: str) -> str:
 @click.option(
     "--limit", type=click.IntRange(1), default=DEFAULT_LIMIT, show_default=True, help="Number of commands at a time."
 )
+@verbose_option
+@json_option
 @mount_option
-def command(tree: Path, address: str, program: Sequence[str], limit: int) -> None:
+def command(tree: Path, address: str, program: Sequence[str], limit: int, *, verbose: bool, as_json: bool) -> None:
     """Run COMMAND for every connection to ADDRESS.
 
     ADDRESS is :PORT, or HOST:PORT of one local address, with options, such as :8080,nodelay. The connection is
@@ -142,6 +150,7 @@ def command(tree: Path, address: str, program: Sequence[str], limit: int) -> Non
     """
     if shutil.which(program[0]) is None:
         raise StartError(f"there is no program {program[0]!r}")
-    server = Server(tree, _path(address), program, limit)
-    show(f"listening on {server.local}")
+    lines = ServedLines(verbose, as_json)
+    server = Server(tree, _path(address), program, limit, lines)
+    lines.listening(server.local, f"listening on {server.local}")
     server.serve()

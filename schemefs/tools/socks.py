@@ -15,8 +15,10 @@ from typing import Final
 import click
 
 from schemefs.net.addresses import parse_address_path
-from schemefs.tools.exit_status import Tool, fail, show
+from schemefs.tools.exit_status import Tool, fail
 from schemefs.tools.find_mount import mount_option
+from schemefs.tools.json_output import json_option
+from schemefs.tools.served_lines import ServedLines, verbose_option
 
 ENDING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 DEFAULT_LIMIT: Final = 128
@@ -37,9 +39,10 @@ Examples:
 @click.option(
     "--limit", type=click.IntRange(1), default=DEFAULT_LIMIT, show_default=True, help="Number of clients at a time."
 )
-@click.option("-v", "--verbose", is_flag=True, help="Print a line for each connection.")
+@verbose_option
+@json_option
 @mount_option
-def command(tree: Path, address: str, limit: int, *, verbose: bool) -> None:
+def command(tree: Path, address: str, limit: int, *, verbose: bool, as_json: bool) -> None:
     """Serve SOCKS5 (CONNECT) on ADDRESS; the connections are made by the mount, which also looks names up.
 
     ADDRESS is a path with a '/', for a UNIX socket that only you can use, or a loopback address and a port of the host,
@@ -52,8 +55,9 @@ def command(tree: Path, address: str, limit: int, *, verbose: bool) -> None:
 
         from schemefs.tools.socks_server import SocksServer  # noqa: PLC0415
 
-        show(f"SOCKS5 on {address}, by {tree}")
-        server = SocksServer(tree, listener, limit, ENDING, verbose=verbose)
+        lines = ServedLines(verbose, as_json)
+        lines.listening(address, f"SOCKS5 on {address}, by {tree}")
+        server = SocksServer(tree, listener, limit, ENDING, lines)
         trio.run(server.serve)
     if server.fault:
         fail(1, server.fault)

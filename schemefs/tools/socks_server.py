@@ -21,6 +21,7 @@ import trio
 from schemefs.stream import CONVERSATION, SchemeStream, open_stream
 from schemefs.tools.exit_status import show
 from schemefs.tools.find_mount import failure
+from schemefs.tools.served_lines import Connection, ServedLines
 from schemefs.tools.socks5 import FAILED, REPLIES, SUCCEEDED, Negotiation, RefusedError, Request, reply
 
 NEGOTIATE_WITHIN: Final = 10.0  # seconds: a client that does not ask must not keep a place
@@ -33,12 +34,12 @@ class SocksServer:
     """*limit* clients are served at a time; further ones wait in the backlog of *listener*. *ending* are signals."""
 
     def __init__(
-        self, tree: Path, listener: socket.socket, limit: int, ending: Sequence[signal.Signals], *, verbose: bool
+        self, tree: Path, listener: socket.socket, limit: int, ending: Sequence[signal.Signals], lines: ServedLines
     ) -> None:
         self._tree = tree
         self._listener = trio.socket.from_stdlib_socket(listener)
         self._places = trio.Semaphore(limit)
-        self._verbose = verbose
+        self._lines = lines
         self._ending = ending
         self._scope = trio.CancelScope()
         self.fault = ""  # why `serve` has returned without a signal
@@ -110,14 +111,14 @@ class SocksServer:
             show(f"schemefs: {sentence}", error=True)
             await client.send_all(reply(REPLIES.get(error.errno or 0, FAILED)))
             return None
-        if self._verbose:
-            show(f"{os.getxattr(stream.fileno(), CONVERSATION).decode()} to {request}")
         return stream
 
     async def _relay(self, negotiation: Negotiation, client: trio.SocketStream, stream: SchemeStream) -> None:
         async with stream:
-            directory = self._tree / os.getxattr(stream.fileno(), CONVERSATION).decode()
-            await client.send_all(reply(SUCCEEDED, (directory / "local").read_text().strip()))
+            name = os.getxattr(stream.fileno(), CONVERSATION).decode()
+            local = (self._tree / name / "local").read_text().strip()
+            self._lines.connection(Connection(name, str(negotiation.request), local), "to")
+            await client.send_all(reply(SUCCEEDED, local))
             try:
                 if negotiation.rest:
                     await stream.send_all(negotiation.rest)

@@ -7,6 +7,8 @@ It ends when both directions have ended: a peer that has sent its FIN may still 
 terminal, the peer's end suffices: a user does not expect that Ctrl-D is still needed. Without -N the end of stdin is
 no FIN: servers take a FIN behind a request for a client that has gone, and do not answer.
 
+With -w 0 it moves what is ready, and ends: `echo text | nc -u -w 0` sends one datagram.
+
 Two threads, because an echoing peer must be read while it is written to: each direction blocks by itself.
 """
 
@@ -37,7 +39,7 @@ _ENDED: Final = select.POLLRDHUP | select.POLLHUP
 class Ends:
     """When a relay ends, beside the end of both directions."""
 
-    silence: float = math.inf  # seconds without data in either direction (-w)
+    silence: float = math.inf  # seconds without data in either direction (-w); 0: until nothing is ready
     quit_after: float = math.inf  # seconds after the end of standard input (-q)
     shuts: bool = False  # the end of standard input is sent as a FIN (-N)
 
@@ -63,6 +65,9 @@ class StdioRelay:
         StartError, or OSError of a read: the conversation failed.
         """
         writes &= sys.stdin is not None  # None: closed by the parent process
+        if not self._ends.silence:
+            self._move_what_is_ready(writes=writes)
+            return
         under_way = {self._descriptor}
         written = os.eventfd(0, os.EFD_CLOEXEC) if writes else -1  # readable once the thread has ended
         if writes:
@@ -85,6 +90,24 @@ class StdioRelay:
                         break
         if self._broken is not None:
             raise self._broken
+
+    def _move_what_is_ready(self, *, writes: bool) -> None:
+        """Relay until no octets are ready in either direction. Without a thread: it would not be seen what it holds."""
+        poller = select.poll()
+        poller.register(self._descriptor, select.POLLIN | select.POLLRDHUP)
+        if writes:
+            poller.register(sys.stdin.fileno(), select.POLLIN)
+        while ready := poller.poll(0):
+            for descriptor, events in ready:
+                octets = os.read(descriptor, DATAGRAM if self._datagrams else CHUNK)
+                if descriptor == self._descriptor:
+                    _show(octets)
+                elif octets:
+                    _write_all(self._descriptor, octets)
+                elif self._ends.shuts and not self._datagrams:
+                    self._shut()
+                if not octets and (descriptor != self._descriptor or not self._datagrams or events & _ENDED):
+                    poller.unregister(descriptor)
 
     def _ready(self, descriptors: set[int]) -> dict[int, int]:
         """Return poll's events of the readable ones of *descriptors*; none: the time of `-w` or `-q` is over."""

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -101,6 +102,48 @@ def test_ping_and_traceroute_are_lines(tree: Path) -> None:
     assert set(hop) == {field.name for field in dataclasses.fields(trace_lines.Hop)}
     check(hop["probes"], "array of Answer or null")
     assert jq('select(.kind == "hop") | .probes[0].address', text) == "127.0.0.1"
+
+
+def test_nc_says_which_ports_accept(tree: Path) -> None:
+    listener = os.open(tree / "tcp/127.0.0.1:7312,listen", os.O_RDWR)
+    text = call(tree, "nc", "-z", "--json", "127.0.0.1", "7311-7312", "http")
+    os.close(listener)
+    for line in text.splitlines():
+        probe = json.loads(line)
+        assert probe.pop("kind") == "probe"
+        check(probe, "Probe")
+    assert jq("select(.accepts) | .port, .address", text) == "7312\n127.0.0.1"
+    assert "RST from 127.0.0.1:80" in jq("select(.port == 80) | .reason", text)
+
+
+def test_ss_counts(tree: Path) -> None:
+    text = call(tree, "ss", "-s", "--json")
+    check(json.loads(text), "Summary")
+    assert jq(".total, .transports[0].transport", text) == "0\nRAW"
+
+
+def test_serve_and_socks_print_connections(tree: Path, tmp_path: Path) -> None:
+    program = [sys.executable, "-m", "schemefs"]
+    streams = {"stdout": subprocess.PIPE, "env": os.environ | {"SCHEME": str(tree)}, "text": True}
+    socket_path = str(tmp_path / "socket")
+    commands = (["serve", "--json", ":7313", "--", "true"], ["socks", "--json", socket_path])
+    serve, socks = (subprocess.Popen([*program, *words], **streams) for words in commands)  # type: ignore[call-overload]
+    with serve, socks:
+        try:
+            lines = [json.loads(each.stdout.readline()) for each in (serve, socks)]
+            assert lines == [{"kind": "listening", "address": address} for address in ("*:7313", socket_path)]
+            with socket.socket(socket.AF_UNIX) as client:
+                client.connect(socket_path)
+                client.sendall(b"\5\1\0" + b"\5\1\0\1\x7f\0\0\1" + (7313).to_bytes(2, "big"))
+                lines = [json.loads(each.stdout.readline()) for each in (serve, serve, socks)]
+        finally:
+            serve.terminate()
+            socks.terminate()
+    assert [line.pop("kind") for line in lines] == ["connection", "end", "connection"]
+    for line, kind in zip(lines, ("Connection", "End", "Connection"), strict=True):
+        check(line, kind)
+    assert (lines[0]["local"], lines[1]["status"]) == ("127.0.0.1:7313", 0)
+    assert (lines[2]["remote"], lines[2]["pid"], lines[2]["local"]) == ("127.0.0.1:7313", None, lines[0]["remote"])
 
 
 def test_ss_has_every_field_of_a_conversation(tree: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import os
 import socket
 import subprocess
@@ -165,6 +166,44 @@ def test_nc_probes_a_range_of_ports(tools: Tools) -> None:
     assert "65536" in tools.run("nc", "-z", "127.0.0.1", "5000-65536", status=1)
 
 
+def test_nc_probes_several_ports(tools: Tools) -> None:
+    listeners = [os.open(tools.path / f"tcp/:{port}", os.O_RDWR) for port in (5001, 5003)]
+    said = tools.run("nc", "-v", "-z", "127.0.0.1", "5003", "5001-5002", "http").splitlines()
+    assert [line.split()[3] for line in said if "succeeded" in line] == ["5003", "5001"]
+    assert [line.split(":")[2] for line in said if "refused" in line] == ["5002", "http"]
+    probes = [json.loads(line) for line in tools.run("nc", "-z", "--json", "localhost", "5001", "80").splitlines()]
+    assert [(probe["port"], probe["accepts"]) for probe in probes] == [(5001, True), (80, False)]
+    assert tools.run("nc", "-z", "127.0.0.1", "5000", "http", status=1) == ""
+    for listener in listeners:
+        os.close(listener)
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ("127.0.0.1 5000 5001", "nc needs HOST PORT to connect"),
+        ("-z 127.0.0.1 22,23", "'22,23' is not a port: a number, the name of a service, or with -z a range, 20-25"),
+        ("-z 127.0.0.1 80 -", "'-' is not a port"),
+        ("-z 127.0.0.1 80 0", "'0' is not a number from 1 to 65535"),
+        ("-z 127.0.0.1 no-such-service", "there is no tcp service 'no-such-service'"),
+        ("-z 127.0.0.1", "nc needs HOST PORT to connect"),
+        ("-z -l 80", "-z connects, so it does not go with -l"),
+        ("--json 127.0.0.1 80", "--json is for -z"),
+    ],
+)
+def test_nc_refuses_what_is_no_port(shared: Tools, words: str, sentence: str) -> None:
+    assert sentence in shared.run("nc", *words.split(), status=1)
+
+
+def test_nc_without_time_moves_what_is_ready(tools: Tools) -> None:
+    """`-w 0`: the words by which a line is given to a collector of metrics."""
+    collector = tools.start("nc", "-u", "-l", "5000")
+    tools.listens("udp")
+    assert tools.run("nc", "-u", "-w", "0", "127.0.0.1", "5000", octets=b"metric:1|c\n") == ""
+    assert collector.stdout is not None
+    assert collector.stdout.readline() == b"metric:1|c\n"
+
+
 def test_nc_probes_by_udp(tools: Tools) -> None:
     assert "Connection refused" in tools.run("nc", "-u", "-z", "127.0.0.1", "9", status=1)
     bound = os.open(tools.path / "udp/:5000", os.O_RDWR)
@@ -270,6 +309,11 @@ def test_nc_uses_one_family_on_request(tools: Tools) -> None:
     second = tools.start("nc", "-6", "-v", "-l", "both", "5001")
     assert second.stderr is not None
     assert second.stderr.readline() == b"Listening on ::1 5001\n"
+    third = tools.start("nc", "-4", "-v", "-l", "5002")
+    assert third.stderr is not None
+    assert third.stderr.readline() == b"Listening on 0.0.0.0 5002\n"
+    assert "Connection refused" in tools.run("nc", "-z", "::1", "5002", status=1)
+    assert tools.run("nc", "-z", "127.0.0.1", "5002") == ""
 
 
 def test_nc_that_does_not_read_stdin_sends_nothing(tools: Tools) -> None:
@@ -297,7 +341,8 @@ def test_nc_says_what_openbsds_nc_says(tools: Tools) -> None:
         $NC -v -l $HERE 5001 >$T/$NAME.got 2>$T/$NAME.server </dev/null &
         until grep -q Listening $T/$NAME.server; do sleep 0.05; done
         { echo hello | $NC -v -N 127.0.0.1 5001; echo $?; wait $!; echo $?; cat $T/$NAME.got
-        $NC -z 127.0.0.1 5002-5004; echo $?; $NC -6 127.0.0.1 9; echo $?; $NC -n localhost 9; echo $?
+        $NC -z 127.0.0.1 5002-5004; echo $?; $NC -z 127.0.0.1 5002 http 5004-5005; echo $?
+        $NC -z 127.0.0.1 22,23; echo $?; $NC -6 127.0.0.1 9; echo $?; $NC -n localhost 9; echo $?
         $NC 127.0.0.1; echo $?; } 2>$T/$NAME.err
         sed -i 's/ 127.0.0.1 [0-9]*$/ PEER/; s/ localhost [0-9]*$/ PEER/' $T/$NAME.server
         cat $T/$NAME.server; grep succeeded $T/$NAME.err

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -67,6 +68,15 @@ def test_each_connection_has_a_command_of_its_own(serve: Servers, scheme_mount: 
         assert answer[2].startswith("127.0.0.1:")
         assert answer[3:5] == ["at", address]
         assert answer[5].startswith("state=")
+
+
+def test_connections_and_their_ends_are_printed_on_request(serve: Servers, scheme_mount: SchemeMount) -> None:
+    address = serve("-v", "exit 7")
+    assert talk(scheme_mount, address) == b""
+    output = serve.processes[-1].stdout
+    assert output is not None
+    assert re.fullmatch(r"tcp/\d+ from 127\.0\.0\.1:\d+\n", output.readline())
+    assert re.fullmatch(r"tcp/\d+ ended with status 7\n", output.readline())
 
 
 def test_a_large_answer_is_not_cut_off_by_a_request_nobody_read(serve: Servers, scheme_mount: SchemeMount) -> None:

@@ -13,11 +13,13 @@ from typing import Final
 from schemefs.command.doctor import Diagnosis
 from schemefs.lab.report import LabReport, LinkReport
 from schemefs.lab.router_files import DirectionReport, FlowReport, ImpairReport, RuleCounts
-from schemefs.tools import ping_lines, trace_lines
+from schemefs.tools import ping_lines, served_lines, trace_lines
 from schemefs.tools.dns import DnsAnswer
 from schemefs.tools.json_output import MEANING, kind_of
+from schemefs.tools.nc_probe import Probe
 from schemefs.tools.netcfg_state import InterfaceAddress, InterfaceState, NeighborState, RouteState
 from schemefs.tools.route_lookup import RouteLookup
+from schemefs.tools.ss_summary import Summary, TransportCount
 
 PAGE: Final = Path(__file__).parents[2] / "docs/json.md"
 BEGIN: Final = "<!-- The tables: python -m tests.support.json_page -->\n"
@@ -41,6 +43,18 @@ TABLES: Final[tuple[tuple[str, str, tuple[type, ...]], ...]] = (
         "One object a line, as it happens: `kind` is `begin`, then `hop`.",
         (trace_lines.Begin, trace_lines.Hop, trace_lines.Answer),
     ),
+    ("nc -z HOST PORT…", "One object a line, as it happens: `kind` is `probe`.", (Probe,)),
+    (
+        "serve ADDRESS",
+        "One object a line, as it happens: `kind` is `listening`, then `connection` and `end`.",
+        (served_lines.Listening, served_lines.Connection, served_lines.End),
+    ),
+    (
+        "socks ADDRESS",
+        "One object a line, as it happens: `kind` is `listening`, then `connection`, both with the fields of serve.",
+        (),
+    ),
+    ("ss -s", "One object.", (Summary, TransportCount)),
     (
         "lab --report-json FILE",
         "One object in FILE, at the end of the lab.",
@@ -99,7 +113,7 @@ def tables() -> str:
     lines = []
     for title, text, classes in TABLES:
         lines += ["", f"## schemefs {title}{'' if 'json' in title else ' --json'}", "", text]
-        has_kinds = title.startswith(("ping", "traceroute"))
+        has_kinds = title.startswith(("ping", "traceroute", "nc", "serve"))
         for made in classes:
             name = f"`{kind_of(made)}`" if has_kinds and made is not trace_lines.Answer else made.__name__
             lines += ["", f"{name}:", "", "| field | type | meaning |", "|---|---|---|"]
