@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 
 from schemefs import __version__
+from schemefs.command.standard_streams import take_closed
 from schemefs.command.subcommands import SUBCOMMANDS
 from schemefs.errors import StartError, out_of_descriptors, printable_lines
 
@@ -81,6 +82,7 @@ def cli(context: click.Context) -> None:
 
 def main() -> NoReturn:
     """Run the command line and exit."""
+    take_closed()
     try:
         sys.exit(cli.main(prog_name="schemefs", standalone_mode=False))
     except click.UsageError as error:

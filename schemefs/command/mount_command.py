@@ -15,7 +15,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from schemefs.command import completion, default_driver, mount_options, mountpoint, start_mount
+from schemefs.command import completion, default_driver, mount_options, mountpoint, standard_streams, start_mount
 from schemefs.command.driver_parameters import MountCommand
 from schemefs.config import Config
 from schemefs.document import LOOPBACK_DRIVER
@@ -148,14 +148,14 @@ def command(
     files = [str(Path(file).absolute()) for file in scheme_files]
     if foreground:
         status = start_mount.mount_in_foreground(
-            config, path, click.echo, allow_other=allow_other, pid_file=pid_path, scheme_files=files
+            config, path, standard_streams.report, allow_other=allow_other, pid_file=pid_path, scheme_files=files
         )
         sys.stdout.flush()
         # The mount has ended. The interpreter's own exit would reset the signal handlers first, and a second Ctrl-C in
         # these 20 ms would turn the status of an orderly end into "killed".
         os._exit(status)
     line = start_mount.mount_in_background(config, path, allow_other=allow_other, pid_file=pid_path, scheme_files=files)
-    click.echo(line)
+    standard_streams.report(line)
 
 
 def _configuration(values: dict[str, Any], *, foreground: bool) -> Config:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from schemefs.command import completion, force_umount, mountpoint
+from schemefs.command.standard_streams import report
 
 
 @click.command("umount")
@@ -14,7 +15,7 @@ def command(directory: str, *, force: bool) -> None:
     """End the mount on DIR; return when its daemon has ended."""
     path = mountpoint.resolve(directory)
     if not force:
-        click.echo(mountpoint.end_mount(path))
+        report(mountpoint.end_mount(path))
         return
     for step in force_umount.end_by_force(path):
-        click.echo(step)
+        report(step)

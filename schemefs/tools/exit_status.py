@@ -38,8 +38,6 @@ class Tool(click.Command):
 @contextmanager
 def _output(tree: Path | None = None) -> Iterator[None]:
     """Fail on an OSError. It is of a file of *tree*, whose mount may have ended, or of standard output."""
-    if sys.stdout is None:  # closed by the parent process: descriptor 1 is taken, or a conversation would get it
-        sys.stdout = os.fdopen(os.open(os.devnull, os.O_RDONLY), "w", encoding="utf-8")
     try:
         yield
     except OSError as error:

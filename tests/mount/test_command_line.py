@@ -85,6 +85,14 @@ def test_mount_returns_when_ready_and_umount_when_the_daemon_is_gone(directory: 
     assert list(directory.iterdir()) == []
 
 
+def test_a_mount_without_standard_streams_is_no_failure(directory: Path) -> None:
+    """What a mount prints is only what it has done."""
+    for words in (["mount", str(directory)], ["umount", str(directory)]):
+        command = [sys.executable, "-m", "schemefs", *words]
+        subprocess.run(["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", *command], check=True, timeout=60)
+        assert directory.joinpath("README").exists() == (words[0] == "mount")
+
+
 def test_the_daemon_has_a_session_of_its_own_and_none_of_our_descriptors(directory: Path) -> None:
     pid = mounted(directory)
     assert os.getsid(pid) != os.getsid(0)

@@ -163,9 +163,10 @@ def test_who_reads_no_further_ends_it_without_a_word(tools: Tools, command: str)
     ],
 )
 def test_output_that_can_not_be_written_is_said(shared: Tools, command: str) -> None:
-    done = shared.shell(f"schemefs {command} >/dev/full")
-    assert done.returncode == 1
-    assert done.stderr == "schemefs: standard output: No space left on device\n"
+    done = shared.shell(f"schemefs {command} >/dev/full; echo $?; schemefs {command} >&-; echo $?")
+    assert done.stdout == "1\n1\n"
+    sentences = ("No space left on device", "Bad file descriptor")
+    assert done.stderr == "".join(f"schemefs: standard output: {sentence}\n" for sentence in sentences)
 
 
 @pytest.mark.parametrize(

@@ -83,3 +83,12 @@ def test_a_full_disk_is_named(words: list[str]) -> None:
         program = [sys.executable, "-m", "schemefs", *words]
         done = subprocess.run(program, check=False, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60)
     assert (done.returncode, done.stderr) == (1, "schemefs: standard output: No space left on device\n")
+
+
+@pytest.mark.parametrize("redirection", [">&-", "<&- >&-"])
+def test_a_closed_output_is_named(redirection: str) -> None:
+    words = [sys.executable, "-m", "schemefs", "--version"]
+    done = subprocess.run(
+        ["sh", "-c", f'exec "$@" {redirection}', "sh", *words], check=False, capture_output=True, timeout=60
+    )
+    assert (done.returncode, done.stderr) == (1, b"schemefs: standard output: Bad file descriptor\n")
