@@ -194,6 +194,7 @@ def test_a_host_is_asked_in_one_family_on_request(get: Get, module_scheme_mount:
     (module_scheme_mount.path / "netcfg/resolv/hosts").write_text("127.0.0.1 localhost four\n::1 localhost six\n")
     assert get("-4", "localhost/hello").stdout == get("-6", "localhost/hello").stdout == b"hello localhost"
     assert (get("-6", "six/hello").stdout, get("-4", "six/hello").returncode) == (b"hello six", 6)
+    assert get("-4", "http://[::1]/hello").returncode == get("-6", "127.0.0.1/hello").returncode == 7  # as curl's
 
 
 @pytest.mark.parametrize(
