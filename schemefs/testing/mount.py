@@ -5,7 +5,6 @@ The process is another one because a thread that serves a mount and calls it wai
 
 from __future__ import annotations
 
-import ctypes
 import os
 import select
 import signal
@@ -17,11 +16,12 @@ from typing import Final, Self
 
 from schemefs.scheme import Scheme
 from schemefs.testing import mounted
+from schemefs.testing.daemon_starter import ForkedDaemon, daemon_starter, end_with_parent, network_entered
 from schemefs.testing.leftovers import Place
 
 START_TIMEOUT: Final = 20.0  # seconds, on a busy machine
 END_TIMEOUT: Final = 15.0
-PR_SET_PDEATHSIG: Final = 1  # prctl(2)
+INTERPRETERS: Final = ("PYTHON", "LD_")  # what the interpreter and the loader read as they start
 
 
 class MountFailed(AssertionError):
@@ -49,23 +49,14 @@ class SchemeMount:
         self._place.note_mount(self.path)
         self._log_file = self._place.path / "log"
         self._errors_file = self._place.path / "errors"
-        arguments = arguments or ("--driver", "loopback")
-        program = ["schemefs", "mount", "-f", str(self.path), *arguments]
+        module, words = "schemefs", ["mount", "-f", str(self.path), *(arguments or ("--driver", "loopback"))]
         if schemes:
-            program = ["schemefs.testing.mounted", str(self.path), *map(mounted.specification, schemes)]
+            module = "schemefs.testing.mounted"
+            words = [str(self.path), *map(mounted.specification, schemes), *arguments]
             environment = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))} | (environment or {})
-        command = [*prefix, sys.executable, "-m", *program, "--log-level", log_level, "--log-file", str(self._log_file)]
+        words += ["--log-level", log_level, "--log-file", str(self._log_file)]
         with self._errors_file.open("wb") as errors:
-            self._daemon = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=errors,
-                cwd="/",
-                env=os.environ | (environment or {}),
-                start_new_session=True,  # Ctrl-C reaches pytest alone; the fixture then ends the daemon in order
-                preexec_fn=end_with_parent,  # noqa: PLW1509 - two C calls, no lock of Python's
-            )
+            self._daemon = _started(prefix, module, words, environment or {}, errors.fileno())
         self._place.note_process(self.pid)
         try:
             self.ready_line = self._wait_until_ready()
@@ -127,6 +118,20 @@ def describe_status(status: int) -> str:
     return f"signal {signal.Signals(-status).name}" if status < 0 else f"status {status}"
 
 
-def end_with_parent() -> None:
-    """In a child, before exec: have the kernel send SIGTERM when the parent ends, in any way."""
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+def _started(
+    prefix: Sequence[str], module: str, words: Sequence[str], environment: dict[str, str], errors: int
+) -> ForkedDaemon | subprocess.Popen[bytes]:
+    """Start a daemon: by fork, unless *prefix* or the interpreter's own variables need an interpreter that starts."""
+    network = network_entered(prefix)
+    if network is not None and not any(name.startswith(INTERPRETERS) for name in environment.keys() - {"PYTHONPATH"}):
+        return daemon_starter().start(module, words, os.environ | environment, network, errors)
+    return subprocess.Popen(
+        [*prefix, sys.executable, "-m", module, *words],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=errors,
+        cwd="/",
+        env=os.environ | environment,
+        start_new_session=True,  # Ctrl-C reaches pytest alone; the fixture then ends the daemon in order
+        preexec_fn=end_with_parent,  # noqa: PLW1509 - two C calls, no lock of Python's
+    )

@@ -19,8 +19,9 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Any, Final, Self
 
+from schemefs.testing.daemon_starter import end_with_parent
 from schemefs.testing.leftovers import Place
-from schemefs.testing.mount import MountFailed, SchemeMount, end_with_parent
+from schemefs.testing.mount import MountFailed, SchemeMount
 
 COMMAND_TIMEOUT: Final = 30.0  # seconds for one command of the peer
 

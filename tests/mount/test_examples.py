@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from schemefs.testing.mount import SchemeMount, end_with_parent
+from schemefs.testing.daemon_starter import end_with_parent
+from schemefs.testing.mount import SchemeMount
 from schemefs.testing.network import TapNetwork
 
 pytestmark = pytest.mark.needs("fuse")
