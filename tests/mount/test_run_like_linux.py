@@ -15,7 +15,7 @@ from schemefs.testing.mount import SchemeMount
 pytestmark = pytest.mark.needs("fuse")
 
 PROGRAM = (sys.executable, "-W", "ignore", str(Path(run_snippets.__file__)))
-NAMES = [snippet.__name__ for snippet in run_snippets.SNIPPETS if snippet not in run_snippets.SHARED]
+NAMES = [snippet.__name__ for snippet in run_snippets.SNIPPETS]
 
 
 def sections(*prefix: str) -> dict[str, str]:
