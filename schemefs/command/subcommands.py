@@ -48,6 +48,9 @@ SUBCOMMANDS: Final = {
     "tcpdump": Subcommand(
         "Print a line for each frame that FILTER keeps, and what the stack did with it.", "schemefs.tools.tcpdump"
     ),
+    "ladder": Subcommand(
+        "Draw the segments and steps of TARGET between its two ends.", "schemefs.tools.ladder", wrong_usage=2
+    ),
     "ip": Subcommand("Print or change addresses, links, routes and neighbors.", "schemefs.tools.ip"),
     "ifconfig": Subcommand("Print the interfaces, or configure one.", "schemefs.tools.ifconfig", wrong_usage=2),
     "route": Subcommand("Print the routing table, or change it.", "schemefs.tools.route", wrong_usage=2),

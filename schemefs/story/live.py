@@ -33,12 +33,12 @@ def read_story(directory: Path) -> Story:
 
 def _add(story: Story, time: float, name: str, data: dict[str, Any]) -> None:
     if name in ("transport:packet_sent", "transport:packet_received"):
-        story.segments.append(_segment(time, data, outgoing=name == "transport:packet_sent"))
+        story.entries.append(_segment(time, data, outgoing=name == "transport:packet_sent"))
         return
     if name == "recovery:metrics_updated":
-        story.metrics.append(_metrics(time, data))
+        story.entries.append(_metrics(time, data))
         return
-    story.steps.append(Step(time, _SIDES.get(name.partition(":")[0], "stack"), name, data["text"]))
+    story.entries.append(Step(time, _SIDES.get(name.partition(":")[0], "stack"), name, data["text"]))
     if name == "transport:packet_dropped":
         _remark(story, f"dropped: {data['reason']}")
     elif name == "transport:packet_buffered":
@@ -65,9 +65,10 @@ def _metrics(time: float, data: dict[str, Any]) -> Metrics:
 
 def _remark(story: Story, remark: str) -> None:
     """Note on the segment that arrived last what became of it; an older one may be no longer kept."""
-    for index in range(len(story.segments) - 1, -1, -1):
-        if not story.segments[index].outgoing:
-            story.segments[index] = replace(story.segments[index], remark=remark)
+    for index in range(len(story.entries) - 1, -1, -1):
+        entry = story.entries[index]
+        if isinstance(entry, Segment) and not entry.outgoing:
+            story.entries[index] = replace(entry, remark=remark)
             return
 
 

@@ -1,8 +1,8 @@
 """The story of one conversation: a record of what happened, in the order of time, whatever it was read from.
 
-    Story ── segments   what was on the wire, in both directions
-          ── steps      what was not: open, read, poll, a look-up, a new state, a timer, a drop, a reason to wait
-          ── metrics    the windows and the round trip after each change; none in a capture
+    Story ── Segment    what was on the wire, in both directions
+          ── Step       what was not: open, read, poll, a look-up, a new state, a timer, a drop, a reason to wait
+          ── Metrics    the windows and the round trip after each change; none in a capture
 
 Every time is in seconds since the conversation began. Sequence and acknowledgment numbers are relative to the first
 number of their direction: each side's SYN has 0, and its first octet of text 1. Values only: readers fill it in, and
@@ -74,19 +74,35 @@ class Metrics:
     peer_window: int | None = None
 
 
+Entry = Segment | Step | Metrics
+
+
 @dataclass(frozen=True, slots=True)
 class Story:
-    """One conversation. Each list is in the order of time."""
+    """One conversation. *entries* are in the order in which they happened, also those of the same moment."""
 
     title: str  # "tcp/3", or the number of the conversation in a capture
     local: str  # "10.0.2.15:49152"; in a capture, the end that sent first
     remote: str
     began: float | None = None  # seconds since the epoch at time 0; None: not known
-    segments: list[Segment] = field(default_factory=list)
-    steps: list[Step] = field(default_factory=list)
-    metrics: list[Metrics] = field(default_factory=list)
+    entries: list[Entry] = field(default_factory=list)
+
+    @property
+    def segments(self) -> list[Segment]:
+        """What was on the wire, in both directions."""
+        return [entry for entry in self.entries if isinstance(entry, Segment)]
+
+    @property
+    def steps(self) -> list[Step]:
+        """What was not: calls, states, timers, decisions."""
+        return [entry for entry in self.entries if isinstance(entry, Step)]
+
+    @property
+    def metrics(self) -> list[Metrics]:
+        """The windows and the round trip after each change."""
+        return [entry for entry in self.entries if isinstance(entry, Metrics)]
 
     @property
     def lasts(self) -> float:
         """The time of the last entry."""
-        return max((entries[-1].time for entries in (self.segments, self.steps, self.metrics) if entries), default=0.0)
+        return self.entries[-1].time if self.entries else 0.0

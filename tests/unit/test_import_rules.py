@@ -55,8 +55,9 @@ ALLOWED = {
         "sys", "time",
     },
     "schemefs.fs.writer_process": {"fcntl"},
-    "schemefs.story": PURE | {"schemefs.errors", "schemefs.net", "json", "pathlib"},
+    "schemefs.story": PURE | {"schemefs.errors", "schemefs.net", "html", "json", "pathlib", "textwrap"},
     "schemefs.story.from_capture": {"dpkt", "schemefs.deferred_module"},
+    "schemefs.story.capture_file": {"dpkt", "schemefs.deferred_module"},
 }  # fmt: skip
 TYPES_ONLY = {"schemes": {"random"}}
 

@@ -1,0 +1,168 @@
+"""The stories of the TCP conversations in a capture.
+
+A conversation begins with the first segment between two pairs of address and port, and anew with a SYN of another
+sequence number. Its local end is that of the mount where the capture says which packets have left (as those of a mount
+do), else the end that sent first. A packet that the capture has twice, as on loopback or on both links of a router, is
+taken as the local end sees it. Frames that are no TCP segment, and later fragments of IP, are passed over.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
+
+from schemefs.deferred_module import DeferredModule
+from schemefs.net.addresses import host_port_text
+from schemefs.story.capture_file import CapturedPacket, CaptureFile
+from schemefs.story.model import AGAIN, DROPPED, Segment, Story, StoryError
+
+if TYPE_CHECKING:
+    import dpkt
+else:
+    dpkt = DeferredModule(globals(), "dpkt", "dpkt", "dpkt.ethernet", "dpkt.ip", "dpkt.ip6", "dpkt.sll", "dpkt.tcp")
+
+ETHERNET: Final = 1
+LINUX_COOKED: Final = 113
+RAW_IP: Final = (12, 14, 101, 228, 229)  # LINKTYPE_RAW and the values that it has on some systems, IPV4, IPV6
+SUPPORTED: Final = "Ethernet (1), raw IP (101, 228, 229) and Linux cooked (113) are read"
+
+_FIN, _SYN, _RST, _PSH, _ACK = 1, 2, 4, 8, 16
+_WINDOW_SCALE, _SACK = 3, 5  # options
+_MASK: Final = 0xFFFFFFFF
+
+
+@dataclass(slots=True)
+class _Direction:
+    """What one end has sent. Sequence numbers are unwrapped: they grow past 2**32."""
+
+    base: int | None = None  # the number that is 0 in the story
+    highest: int = 0  # SND.NXT as seen, relative
+    shift: int | None = None  # of its window; None: its SYN had no such option, or was not seen
+    was_syn: bool = False
+
+    def relative(self, number: int) -> int:
+        """Return *number* relative to the base, nearest to the highest seen."""
+        assert self.base is not None
+        distance = (number - self.base - self.highest) & _MASK
+        return self.highest + (distance if distance < 1 << 31 else distance - (1 << 32))
+
+
+@dataclass(slots=True)
+class _Conversation:
+    story: Story
+    began: float
+    directions: dict[bool, _Direction] = field(default_factory=lambda: {True: _Direction(), False: _Direction()})
+
+
+def read_stories(file: BinaryIO) -> tuple[list[Story], str]:
+    """Return the conversations in the order of their beginning, and where the file is cut (empty: it is whole).
+
+    StoryError: it is no capture, it is damaged, or its link is of a type that is not read.
+    """
+    capture = CaptureFile(file)
+    made: list[Story] = []
+    running: dict[frozenset[tuple[bytes, int]], _Conversation] = {}
+    for packet in capture:
+        ip = _datagram(packet)
+        if ip is None or not isinstance(ip.data, dpkt.tcp.TCP):
+            continue
+        tcp = ip.data
+        ends = ((bytes(ip.src), tcp.sport), (bytes(ip.dst), tcp.dport))
+        key = frozenset(ends)
+        conversation = running.get(key)
+        if conversation is None or _begins_anew(conversation, ends, tcp):
+            local, remote = ends if packet.outgoing is not False else (ends[1], ends[0])
+            story = Story(str(len(made) + 1), host_port_text(*local), host_port_text(*remote), packet.time)
+            conversation = running[key] = _Conversation(story, packet.time)
+            made.append(story)
+        outgoing = host_port_text(*ends[0]) == conversation.story.local
+        if packet.outgoing in (None, outgoing):
+            _add(conversation, packet, ip, tcp, outgoing)
+    return made, capture.cut
+
+
+def _datagram(packet: CapturedPacket) -> Any:
+    """Return the IP datagram; None: there is none, or it is cut before its end matters."""
+    try:
+        if packet.link_type == ETHERNET:
+            found = dpkt.ethernet.Ethernet(packet.octets).data
+        elif packet.link_type == LINUX_COOKED:
+            found = dpkt.sll.SLL(packet.octets).data
+        elif packet.link_type in RAW_IP:
+            kind = dpkt.ip6.IP6 if packet.octets[:1] and packet.octets[0] >> 4 == 6 else dpkt.ip.IP
+            found = kind(packet.octets)
+        else:
+            message = f"packet {packet.number} is of link type {packet.link_type}; {SUPPORTED}"
+            raise StoryError(message)
+    except (dpkt.UnpackError, IndexError, ValueError):
+        return None
+    return found if isinstance(found, dpkt.ip.IP | dpkt.ip6.IP6) else None
+
+
+def _begins_anew(conversation: _Conversation, ends: tuple[tuple[bytes, int], ...], tcp: Any) -> bool:
+    """Return whether it is the SYN of a later conversation between the same ports."""
+    if tcp.flags & (_SYN | _ACK) != _SYN:
+        return False
+    sender = conversation.directions[host_port_text(*ends[0]) == conversation.story.local]
+    return sender.base is not None and not (sender.was_syn and sender.base == tcp.seq)
+
+
+def _length(ip: Any, tcp: Any) -> int:
+    """Return the octets of text, also if the capture has cut them: by the lengths in the headers."""
+    if isinstance(ip, dpkt.ip.IP):
+        return max(0, int(ip.len) - ip.hl * 4 - tcp.off * 4) if ip.len else len(tcp.data)
+    extensions = sum(len(header) for header in ip.all_extension_headers)
+    return max(0, int(ip.plen) - extensions - tcp.off * 4) if ip.plen else len(tcp.data)
+
+
+def _add(conversation: _Conversation, packet: CapturedPacket, ip: Any, tcp: Any, outgoing: bool) -> None:
+    mine, other = conversation.directions[outgoing], conversation.directions[not outgoing]
+    options = dict(_options(tcp))
+    if mine.base is None:
+        mine.was_syn = bool(tcp.flags & _SYN)
+        mine.base = tcp.seq if mine.was_syn else (tcp.seq - 1) & _MASK
+    if tcp.flags & _SYN and len(options.get(_WINDOW_SCALE, b"")) == 1:
+        mine.shift = min(options[_WINDOW_SCALE][0], 14)
+    if tcp.flags & _ACK and other.base is None:
+        other.base = (tcp.ack - 1) & _MASK
+    seq, length = mine.relative(tcp.seq), _length(ip, tcp)
+    scaled = mine.shift is not None and other.shift is not None and not tcp.flags & _SYN
+    segment = Segment(
+        time=packet.time - conversation.began,
+        outgoing=outgoing,
+        flags=_flags(tcp.flags),
+        seq=seq,
+        ack=other.relative(tcp.ack) if tcp.flags & _ACK else 0,
+        length=length,
+        window=tcp.win << (mine.shift or 0) if scaled else tcp.win,
+        sack=_ranges(options.get(_SACK, b""), other) if other.base is not None else (),
+        remark="; ".join(packet.comments) or _own_remark(mine, seq, length),
+    )
+    conversation.story.entries.append(segment)
+    if segment.kind != DROPPED:
+        mine.highest = max(mine.highest, segment.end)
+
+
+def _own_remark(mine: _Direction, seq: int, length: int) -> str:
+    """Return what the numbers alone say of a segment without a comment."""
+    return f"{AGAIN}: its text was seen before" if length and seq + length <= mine.highest else ""
+
+
+def _options(tcp: Any) -> list[tuple[int, bytes]]:
+    try:
+        return [option for option in dpkt.tcp.parse_opts(tcp.opts) if option is not None]  # None: its length is wrong
+    except (dpkt.UnpackError, IndexError):
+        return []
+
+
+def _ranges(octets: bytes, other: _Direction) -> tuple[tuple[int, int], ...]:
+    numbers = [int.from_bytes(octets[at : at + 4], "big") for at in range(0, len(octets) - 3, 4)]
+    return tuple(
+        (other.relative(left), other.relative(right)) for left, right in zip(numbers[::2], numbers[1::2], strict=False)
+    )
+
+
+def _flags(bits: int) -> str:
+    """Return the flags as tcpdump writes them."""
+    words = "".join(letter for bit, letter in ((_SYN, "S"), (_FIN, "F"), (_RST, "R"), (_PSH, "P")) if bits & bit)
+    return f"{words}{'.' if bits & _ACK else ''}" or "none"

@@ -1,0 +1,69 @@
+"""`schemefs ladder` on a mount and on a capture of it: what the notes' curl waited for."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from schemefs.testing.mount import SchemeMount
+
+pytestmark = pytest.mark.needs("fuse")
+
+
+def ladder(*arguments: object, status: int = 0, **options: object) -> str:
+    environment = {**os.environ, "PYTHONIOENCODING": "utf-8"}
+    done = subprocess.run(
+        [sys.executable, "-m", "schemefs", "ladder", *map(str, arguments)],
+        check=False, capture_output=True, text=True, timeout=30, env=environment, **options,  # type: ignore[call-overload]
+    )  # fmt: skip
+    assert done.returncode == status, done.stderr
+    assert "Traceback" not in done.stderr
+    return done.stdout if not status else done.stderr
+
+
+def test_a_conversation_and_its_capture(module_scheme_mount: SchemeMount, tmp_path: Path) -> None:
+    tree = module_scheme_mount.path
+    capture = os.open(tree / "network/lo/capture.pcapng,filter=tcp port 7070", os.O_RDONLY | os.O_NONBLOCK)
+    listener = os.open(tree / "tcp/:7070", os.O_RDWR)
+    (tree / "netcfg/ifaces/lo/impair").write_text("hold synack 1 70ms\n")
+    stream = os.open(tree / "tcp/127.0.0.1:7070,events", os.O_RDWR)
+    os.write(stream, b"GET / HTTP/1.0\r\n\r\n")
+    (tree / "netcfg/ifaces/lo/impair").write_text("none\n")
+    name = os.getxattr(stream, "user.conversation").decode()
+
+    drawn = ladder("--fd", stream, "--mount", tree, "--width", 100, pass_fds=[stream])
+    assert re.search(r"^0\.000000 +│── SYN seq 0 win \d+ ─+▶│$", drawn, re.MULTILINE)
+    assert re.search(r"^0\.(0[7-9]|[1-9]\d)\d+ +│◀── SYN, ACK seq 0 ack 1 win \d+ ─+│$", drawn, re.MULTILINE)
+    assert re.search(r"^0\.\d+ +SYN_SENT -> ESTABLISHED +│ +│$", drawn, re.MULTILINE)
+    assert "write of 18: 18" in drawn
+    assert ladder(tree / name, "--width", 100) == drawn
+    assert ladder(name, "--mount", tree, "--width", 100) == drawn
+    assert ladder(name, "--mount", tree, "--svg", tmp_path / "ladder.svg") == ""
+    assert (tmp_path / "ladder.svg").read_text().startswith("<svg ")
+
+    (tmp_path / "c.pcapng").write_bytes(os.read(capture, 1 << 20))
+    captured = ladder(tmp_path / "c.pcapng", "--width", 100)
+    assert [line.split("│")[1] for line in captured.splitlines() if "SYN" in line] == [
+        line.split("│")[1] for line in drawn.splitlines() if "─ SYN" in line
+    ]
+    for descriptor in (stream, listener, capture):
+        os.close(descriptor)
+
+
+def test_a_target_that_can_not_be_read_gets_a_sentence(module_scheme_mount: SchemeMount, tmp_path: Path) -> None:
+    tree = module_scheme_mount.path
+    (tmp_path / "text").write_text("no capture\n")
+    for arguments, status, sentence in (
+        ((), 2, "name one target: tcp/N, --fd FD or a capture"),
+        (("tcp/1", "--fd", 1), 2, "name one target: tcp/N, --fd FD or a capture"),
+        (("tcp/999", "--mount", tree), 1, f"there is no conversation tcp/999 in {tree}"),
+        (("--fd", 0, "--mount", tree), 1, "descriptor 0 is not a conversation of a schemefs"),
+        ((tmp_path / "text",), 1, f"{tmp_path}/text: it is neither pcapng nor pcap: its first octets are 6e 6f 20 63"),
+        ((tmp_path / "none",), 1, f"{tmp_path}/none: No such file or directory"),
+    ):
+        assert ladder(*arguments, status=status, stdin=subprocess.DEVNULL) == f"schemefs: {sentence}\n"
