@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from schemefs.driver_option import DriverOption, with_defaults
 from schemefs.net.drop_samples import DropSamples
 from schemefs.net.frame_fields import ethernet_header_length
+from schemefs.net.frame_history import FrameHistory
 from schemefs.net.offload import NO_OFFLOAD, Offload, split
 from schemefs.net.reader_turns import ReaderTurns
 from schemefs.no_callback import no_callback
@@ -79,6 +80,7 @@ class Link(ABC):
         self.impaired: frozenset[bool] = frozenset()  # the directions of an impairment in front, by whether outgoing
         self.fault = ""  # why no frame passes now, as a clause; empty: frames pass. `set_fault` changes it
         self.on_fault: Callable[[float], None] = no_callback  # `fault` was empty and is not, or the other way round
+        self.history = FrameHistory(self.observers)
         self.observed = 0  # frames that the observers were shown: all pieces of one come with the same number
         self.space_observers: list[Callable[[float], None]] = []  # called after `on_space`
         self.samples = DropSamples()  # for each reason, the last frame that the link has dropped
@@ -90,6 +92,11 @@ class Link(ABC):
         A link calls this for each frame in both directions, and only while it has observers: other links save the cost.
         """
         self.observed += 1
+        if self.history.size:
+            if not (outgoing and self.is_loopback):  # where a frame that leaves arrives, too
+                self.history.keep(chunks, offload, outgoing, now)
+            if len(self.observers) == 1:
+                return
         for piece in split(chunks, offload, self.network_offset(chunks[0])):
             for observer in tuple(self.observers):
                 observer((piece,), NO_OFFLOAD, outgoing, now)

@@ -71,6 +71,7 @@ class ImpairedLink(Link):
         self.mtu = inner.mtu
         self.is_loopback = inner.is_loopback
         self.capture_points = inner.capture_points
+        self.history = inner.history
         self.impairments = tuple(impairments)
         self.rules = RuleCounts(impairments, now, is_loopback=inner.is_loopback)
         self._began_at = now

@@ -61,6 +61,7 @@ _MODEL: Final = Model(
     shell_complete=completion.files,
 )  # fmt: skip
 @click.option("-s", "snap", type=click.IntRange(64, 262_144), metavar="OCTETS", help="Keep the first of each frame.")
+@click.option("--history", is_flag=True, help="First the frames that netcfg/ifaces/NAME/history has kept.")
 @click.option("-S", "absolute", is_flag=True, help="Sequence numbers as they are.")
 @click.option("-t", "times", count=True, help="No time; -tt: seconds since 1970; -tttt: with the date.")
 @click.option("-n", "_numeric", count=True, help="Numbers instead of names; this is the default.")
@@ -84,7 +85,7 @@ def command(tree: Path | None, words: tuple[str, ...], file: str, output: str, t
             fail(1, f"-{'i' if given['interface'] else 's'} and -r can't be given together")
         source, name = _opened_file(file), "standard input" if file == STANDARD else file
     else:
-        path = _path(tree, given["interface"], given["snap"])
+        path = _path(tree, given["interface"], given["snap"], has_history=given["history"])
         source, name = _opened_capture(tree, path, text), path.partition(",")[0]
     with source:
         reader = CaptureReader(source)
@@ -119,7 +120,7 @@ def _beginning(interface: CapturedInterface, file: str) -> str:
     return f"{what}, link-type {link_type}, snapshot length {interface.snap}"
 
 
-def _path(tree: Path, interface: str, snap: int | None) -> str:
+def _path(tree: Path, interface: str, snap: int | None, *, has_history: bool) -> str:
     """Return the path of the capture in *tree*: by default, of the first interface that is not lo."""
     if not interface:
         try:
@@ -128,7 +129,7 @@ def _path(tree: Path, interface: str, snap: int | None) -> str:
             fail_with(1, tree, "network", error)
         interface = next((name for name in names if name != "lo"), "lo")
     directory = interface if "/" in interface else f"network/{interface}" if interface != "any" else "network"
-    return f"{directory}/{_CAPTURE}{f',snap={snap}' if snap else ''}"
+    return f"{directory}/{_CAPTURE}{f',snap={snap}' if snap else ''}{',history' if has_history else ''}"
 
 
 def _opened_capture(tree: Path, path: str, text: str) -> BinaryIO:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from schemefs.errors import SchemeError
 from schemefs.net import faults
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from schemefs.net.network_configuration import Interface
     from schemefs.net.network_layer import NetworkLayer
     from schemefs.scheme import SchemeContext
+
+_LARGEST_HISTORY: Final = 256 << 20  # octets
 
 Build = Callable[["SchemeContext", "Interface"], Directory]
 
@@ -115,6 +117,7 @@ def redox_directory(context: SchemeContext, interface: Interface, dhcp: Dhcp) ->
             "neighbors": _neighbors_directory(context, interface),
             "dhcp": DhcpFile(dhcp, interface.name).described("an address by DHCP: on, off, renew"),
             "impair": _impair_file(context, interface),
+            "history": _history_file(context, interface),
             "ra": RouterFile(context, interface).described(
                 "what IPv6 routers advertise; accept on|off, temporary on|off"
             ),
@@ -201,6 +204,16 @@ def _impair_file(context: SchemeContext, interface: Interface) -> TextFile:
         return [str(impairment) for impairment in interface.impairments]
 
     return LinesFile(context, parse, lines, read).described("impairments: loss 1% delay 20ms; drop tcp syn 1…; none")
+
+
+def _history_file(context: SchemeContext, interface: Interface) -> TextFile:
+    def parse(line: str) -> Command:
+        size = parse_number(line, 0, _LARGEST_HISTORY)
+        return lambda _now: interface.link.history.resize(size)
+
+    return CommandFile(context, each_line(parse), lambda: f"{interface.link.history.size}\n").described(
+        f"octets of recent frames for capture.pcapng,history, 0 to {_LARGEST_HISTORY}"
+    )
 
 
 def _neighbors_directory(context: SchemeContext, interface: Interface) -> Directory:

@@ -48,6 +48,7 @@ ifaces/<if>/impair                impairments: echo 'loss 1% delay 20ms jitter 5
                                   blackhole icmp, direction in|out|both, seed (a line for each direction, or one);
                                   drop|hold|duplicate|corrupt|reorder single packets: 'drop tcp syn 1; drop data 3..5',
                                   'hold synack 1 500ms', 'drop all from 10s for 2s'; a read shows what each rule did
+ifaces/<if>/history               octets of recent frames for network/<if>/capture.pcapng,history: echo 1000000 >history
 ifaces/<if>/ra                    what IPv6 routers advertise; echo 'accept off' >ra; echo 'temporary on' >ra
 ifaces/<if>/advertise             echo 'prefix 2001:db8:1::/64 dns 2001:db8:1::53' >advertise; lifetime, valid, mtu,
                                   preferred, preference, search and other may follow; off

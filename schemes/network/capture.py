@@ -11,6 +11,7 @@ from __future__ import annotations
 import errno
 from collections import deque
 from collections.abc import Callable, Sequence
+from heapq import merge
 from typing import TYPE_CHECKING, Final
 
 from schemefs.deferred_module import DeferredModule
@@ -23,12 +24,12 @@ from schemefs.readiness import readiness
 from schemefs.scheme import Event, Handle, StaticDirectory, StreamFile
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from schemefs.net.capture_filter import Filter
     from schemefs.scheme import Caller, Node, SchemeContext
     from schemes.network import pcapng
-    from schemes.network.captures import CapturedFrame, LinkCaptures
+    from schemes.network.captures import CapturedFrame, LinkCaptures, NumberedFrame
 else:  # most mounts capture nothing
     pcapng = DeferredModule(globals(), "pcapng", "schemes.network.pcapng")
 
@@ -36,6 +37,7 @@ Links = Callable[[], Sequence["LinkCaptures"]]
 
 CAPTURE: Final = "capture.pcapng"
 QUEUE_OCTETS: Final = 16 << 20  # of one capture
+PAST_OCTETS: Final = 1 << 16  # of one read, while the frames of before the opening are read
 WHOLE: Final = 262_144  # octets of the longest frame that is kept whole
 SMALLEST_SNAP: Final = 64  # octets of each frame
 
@@ -52,11 +54,14 @@ class CaptureFile(StreamFile):
         links: Links,
         snap: int = WHOLE,
         kept: Filter = every_frame,
+        *,
+        has_history: bool = False,
     ) -> None:
         self._context = context
         self._name = name
         self._links = links
         self._snap = snap
+        self._has_history = has_history
         self._filter = kept
         self.uid = context.uid
 
@@ -65,7 +70,10 @@ class CaptureFile(StreamFile):
         del flags, now
         if not self._context.is_privileged(caller):
             raise SchemeError(errno.EACCES, faults.not_privileged("capture frames"))
-        return CaptureHandle(self._links(), self._name, self._filter, self._snap)
+        handle = CaptureHandle(self._links(), self._name, self._filter, self._snap)
+        if self._has_history:
+            handle.begin_with_history()
+        return handle
 
 
 class CaptureHandle(Handle):
@@ -76,17 +84,24 @@ class CaptureHandle(Handle):
         self._snap = snap
         self._base = base
         self._filter: Filter = every_frame
+        self._front: deque[bytes] = deque()  # read before `_queue`: the blocks of the beginning, and of past frames
+        self._past: Iterator[bytes] = iter(())
         self._queue: deque[bytes] = deque()
         self._queued = 0
         self._dropped = 0
         self._told_dropped = 0
         self.name = name
-        self._put(pcapng.section())
+        self._front.append(pcapng.section())
         for number, captures in enumerate(links):
             link = captures.link
             link_type = pcapng.RAW_IP if link.medium is Medium.IP else pcapng.ETHERNET
-            self._put(pcapng.interface(link.name, link.device, link_type, snap))
+            self._front.append(pcapng.interface(link.name, link.device, link_type, snap))
             captures.add(self, number)
+
+    def begin_with_history(self) -> None:
+        """Let the frames that the links have kept be read first, those that *base* keeps."""
+        frames = [captures.history(number) for number, captures in enumerate(self._links)]
+        self._past = filter(None, map(self._past_block, merge(*frames, key=lambda past: past.frame.now)))
 
     def take(self, frames: Iterable[CapturedFrame], interface: int) -> None:
         """Queue the blocks of the frames that the filter keeps. *interface* is the place of their link."""
@@ -111,18 +126,31 @@ class CaptureHandle(Handle):
         """Return the next octets of the stream; blocks need not end where a read ends."""
         for captures in self._links:
             captures.settle(now)
-        if not self._queue:
-            return b"" if self._is_gone else None
+        octets = self._read_front(min(size, PAST_OCTETS))
+        if not self._front:
+            live = _taken(self._queue, size - len(octets))
+            self._queued -= len(live)
+            octets += live
+        return octets or (b"" if self._is_gone else None)
+
+    def _read_front(self, size: int) -> bytes:
+        """Return octets of the beginning. Past blocks are made as they are read: there may be 100,000."""
         pieces: list[bytes] = []
-        while self._queue and size:
-            piece = self._queue.popleft()
-            if len(piece) > size:
-                self._queue.appendleft(piece[size:])
-                piece = piece[:size]
-            pieces.append(piece)
-            size -= len(piece)
-            self._queued -= len(piece)
+        while self._front and size:
+            pieces.append(_taken(self._front, size))
+            size -= len(pieces[-1])
+            if not self._front and (block := next(self._past, b"")):
+                self._front.append(block)
         return b"".join(pieces)
+
+    def _past_block(self, past: NumberedFrame) -> bytes:
+        """Return the block of a frame that was kept; empty: *base* does not keep it."""
+        number, frame, fields = past
+        if not self._base(fields):
+            return b""
+        when = self._links[number].epoch + frame.now
+        octets = frame.octets[: self._snap]
+        return pcapng.packet(number, octets, frame.length, when, outgoing=frame.outgoing)
 
     def write(self, data: memoryview, now: float) -> int:
         """Replace the filter, for the frames from now on. EINVAL: it is malformed."""
@@ -138,13 +166,14 @@ class CaptureHandle(Handle):
     def fevent(self, interest: int) -> int:
         """IN: octets are queued, or the link was removed. A filter can always be written."""
         gone = self._is_gone
-        return readiness(interest, self._queue, True, failed=gone) | (Event.HUP if gone else 0)
+        return readiness(interest, self._front or self._queue, True, failed=gone) | (Event.HUP if gone else 0)
 
     def close(self, now: float) -> None:
         """End the capture."""
         del now
         for captures in self._links:
             captures.remove(self)
+        self._front.clear()
         self._queue.clear()
 
     @property
@@ -174,22 +203,40 @@ class CapturedDirectory(StaticDirectory):
         if file != CAPTURE or not comma:
             return super().lookup(name, caller)
         try:
-            return CaptureFile(self._context, f"{self._name}/{CAPTURE}", self._captured, *_parse_options(options))
+            snap, kept, has_history = _parse_options(options)
         except ValueError as error:
             raise SchemeError(errno.EINVAL, str(error)) from None
+        name = f"{self._name}/{CAPTURE}"
+        return CaptureFile(self._context, name, self._captured, snap, kept, has_history=has_history)
 
 
-def _parse_options(text: str) -> tuple[int, Filter]:
-    """Return the snap length and the filter. ValueError: a sentence."""
+def _taken(queue: deque[bytes], size: int) -> bytes:
+    """Take at most *size* octets out of *queue*."""
+    pieces: list[bytes] = []
+    while queue and size:
+        piece = queue.popleft()
+        if len(piece) > size:
+            queue.appendleft(piece[size:])
+            piece = piece[:size]
+        pieces.append(piece)
+        size -= len(piece)
+    return b"".join(pieces)
+
+
+def _parse_options(text: str) -> tuple[int, Filter, bool]:
+    """Return the snap length, the filter, and whether past frames are first. ValueError: a sentence."""
     snap = WHOLE
     kept: Filter = every_frame
+    has_history = False
     for option in text.split(","):
         name, _, value = option.partition("=")
         if name == "snap":
             snap = parse_number(value, SMALLEST_SNAP, WHOLE)
         elif name == "filter":
             kept = parse_filter(value.replace("%2F", "/"))
+        elif option == "history":
+            has_history = True
         else:
-            message = f"{option!r} is not an option of a capture; there are: snap=OCTETS, filter=FILTER"
+            message = f"{option!r} is not an option of a capture; there are: snap=OCTETS, filter=FILTER, history"
             raise ValueError(message)
-    return snap, kept
+    return snap, kept, has_history

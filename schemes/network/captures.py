@@ -16,10 +16,11 @@ from schemefs.net.frame_fields import FrameFields, frame_fields
 from schemefs.net.offload import split
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from schemefs.driver import Link
     from schemefs.net.buffer import Buffer, Chunks
+    from schemefs.net.frame_history import PastFrame
     from schemefs.net.offload import Offload
     from schemefs.scheme import SchemeContext
 
@@ -40,6 +41,14 @@ class CapturedFrame(NamedTuple):
     def comments(self) -> list[str]:
         """All comments, complete when the frame is given to a capture."""
         return [*self.remarks, *self.notes]
+
+
+class NumberedFrame(NamedTuple):
+    """A frame from before the opening of a capture, and the number of its link there."""
+
+    number: int
+    frame: PastFrame
+    fields: FrameFields
 
 
 class FrameSink(Protocol):
@@ -70,6 +79,7 @@ class LinkCaptures:
 
     def add(self, capture: FrameSink, number: int) -> None:
         """Begin to give frames to *capture*, as those of its interface *number*."""
+        self.settle(0.0)  # those from before are of the other captures
         if not self._open:
             self.link.observers.append(self._observe)
             self.link.capture_points.append(self)
@@ -85,6 +95,11 @@ class LinkCaptures:
             self._frames.clear()
             self._arrived.clear()
             self._departed.clear()
+
+    def history(self, number: int) -> Iterator[NumberedFrame]:
+        """Iterate over the frames that the link has kept until now, as those of its interface *number*."""
+        frames = self.link.history.frames(self.link.network_offset)
+        return (NumberedFrame(number, past, self._fields(past.octets)) for past in frames)
 
     def detach(self) -> None:
         """End every capture: the link is gone."""

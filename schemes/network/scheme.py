@@ -30,6 +30,7 @@ network: the drivers, one directory per interface.
 <if>/stats           counters and ring indices, key=value
 <if>/frames          raw frames: a read returns one received frame, a write sends one. For root.
 <if>/capture.pcapng  frames from now on, for Wireshark; a write is a filter; ,snap=128 and ,filter=tcp keep less
+                     ,history: first those that netcfg/ifaces/<if>/history has kept
 capture.pcapng       those of every interface that there is when it is opened
 <if>/faults          a rule a line: echo 'withhold completion tx 2 for 500ms' >faults; echo clear >faults. For root.
 

@@ -11,6 +11,7 @@ from schemefs.errors import SchemeError
 from schemefs.log import LogRings
 from schemefs.names import Names
 from schemefs.net.addresses import network_of, packed, presentation
+from schemefs.net.frame_history import FrameHistory
 from schemefs.scheme import Caller, SchemeContext
 from schemefs.timers import Timers
 from schemes.netcfg import NetcfgScheme
@@ -124,7 +125,7 @@ class MemoryInterface:
         self.mtu = 1500
         self.bootstrap_port = 0
         self.is_up = True
-        self.link = SimpleNamespace(fault="")
+        self.link = SimpleNamespace(fault="", history=FrameHistory([]))
         self.addresses = []
         self.table = {}
         self.impairments = ()

@@ -174,7 +174,11 @@ def test_a_slow_reader_loses_frames_and_the_capture_says_how_many(
     [
         ("capture.pcapng", "tcp prot 80", "the filter needs 'and' or 'or' at character 5, 'prot'"),
         ("capture.pcapng,snap=5", "", "'5' is not a number from 64 to 262144"),
-        ("capture.pcapng,what", "", "'what' is not an option of a capture; there are: snap=OCTETS, filter=FILTER"),
+        (
+            "capture.pcapng,what",
+            "",
+            "'what' is not an option of a capture; there are: snap=OCTETS, filter=FILTER, history",
+        ),
     ],
 )
 def test_mistakes_get_a_sentence(network: TapNetwork, name: str, filter_text: str, sentence: str) -> None:

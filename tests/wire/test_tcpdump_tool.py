@@ -93,6 +93,21 @@ def test_the_capture_of_all_interfaces_and_a_count(network: TapNetwork, tools: T
     assert error.decode().endswith("4 packets captured\n0 packets dropped by the capture\n")
 
 
+def test_history_has_the_frames_of_before(network: TapNetwork, tools: Tools) -> None:
+    history = network.mount.path / "netcfg/ifaces/eth0/history"
+    assert history.read_text() == "0\n"
+    history.write_text("100000\n")
+    ping(network)
+    lines = call(network.mount.path, "tcpdump", "--history", "-c", "2", "icmp").splitlines()
+    assert [line.partition(", id")[0].partition(" IP ")[2] for line in lines if " IP " in line] == [
+        "10.0.2.2 > 10.0.2.15: ICMP echo request", "10.0.2.15 > 10.0.2.2: ICMP echo reply",
+    ]  # fmt: skip
+    history.write_text("0\n")
+    with pytest.raises(OSError, match="Invalid argument"):
+        history.write_text("lots\n")
+    assert (network.mount.path / "netcfg/err").read_text() == "'lots' is not a number from 0 to 268435456\n"
+
+
 @pytest.mark.parametrize(
     ("words", "status", "sentence"),
     [

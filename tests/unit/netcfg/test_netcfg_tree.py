@@ -35,7 +35,7 @@ def test_directories_list_their_files():
     ]
     assert netcfg.ls("ifaces") == ["list", "add", "rm", "lo", "eth0"]
     assert netcfg.ls("ifaces/eth0") == [
-        "mac", "mtu", "state", "stats", "addr", "neighbors", "dhcp", "impair", "ra", "advertise",
+        "mac", "mtu", "state", "stats", "addr", "neighbors", "dhcp", "impair", "history", "ra", "advertise",
     ]  # fmt: skip
     assert netcfg.ls("ifaces/eth0/addr") == ["list", "set", "add", "rm", "duplicates"]
     assert netcfg.ls("iface/eth0") == ["addr", "mac", "mtu", "state"]

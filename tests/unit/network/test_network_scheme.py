@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import random
 from collections.abc import Mapping
@@ -10,6 +11,7 @@ from collections.abc import Mapping
 import pytest
 
 from drivers.loopback import LoopbackLink
+from schemefs.capture_reader import CaptureReader
 from schemefs.config import Config
 from schemefs.driver import Link, Medium
 from schemefs.errors import SchemeError
@@ -271,3 +273,33 @@ def test_a_link_without_captures_is_not_observed() -> None:
     assert len(link.observers) == 1
     handle.close(0.0)
     assert link.observers == []
+
+
+def test_a_capture_with_history_begins_with_the_frames_before_it() -> None:
+    link = KeptLink()
+    link.history.resize(1 << 20)
+    for number in range(1000):
+        link.arrive(bytes([number % 256]) * 60)
+    node = scheme_with(link).lookup("eth0/capture.pcapng,history,snap=64", ROOT)
+    assert isinstance(node, StreamFile)
+    handle = node.open(os.O_RDONLY, ROOT, 0.0)
+    link.arrive(b"\xff" * 60)
+    octets = b""
+    while piece := handle.read(1000, 0.0):
+        assert len(piece) <= 1000
+        octets += piece
+    found = [packet.octets[0] for packet in CaptureReader(io.BytesIO(octets))]
+    assert found == [number % 256 for number in range(1000)] + [0xFF]
+    assert handle.fevent(Event.IN) == 0
+
+
+def test_a_filter_in_the_name_holds_for_the_history() -> None:
+    link = KeptLink()
+    link.history.resize(1 << 20)
+    link.arrive(bytes(12) + b"\x08\x06" + bytes(46))
+    link.arrive(bytes(12) + b"\x88\xb5" + bytes(46))
+    node = scheme_with(link).lookup("eth0/capture.pcapng,history,filter=arp", ROOT)
+    assert isinstance(node, StreamFile)
+    octets = node.open(os.O_RDONLY, ROOT, 0.0).read(1 << 20, 0.0)
+    assert isinstance(octets, bytes)
+    assert [packet.octets[12:14] for packet in CaptureReader(io.BytesIO(octets))] == [b"\x08\x06"]
