@@ -24,6 +24,8 @@ LARGEST_HEAD: Final = 300 * 1024  # octets before the body, interim responses in
 PORTS: Final = {"http": 80, "https": 443}
 SCHEMES: Final = {"http": "tcp", "https": "tls"}  # URL scheme -> scheme of the tree
 _VERSION: Final = b"HTTP/"  # begins each response since HTTP/1.0
+_SWITCH: Final = "_SWITCH_"  # in h11's reason for status 101
+_SWITCHED: Final = "the server changed to another protocol, which was not requested"
 _VISIBLE: Final = "".join(map(chr, range(0x21, 0x7F)))  # characters of a URL that are not quoted
 
 
@@ -70,7 +72,10 @@ def parse_url(text: str) -> Url:
         raise ValueError(message) from None
     if parts.scheme and parts.scheme not in PORTS:
         raise NotHttpError(message)
-    if not parts.scheme or not parts.hostname or "@" in parts.netloc:
+    if "@" in parts.netloc:
+        message = f"{text!r} has a user name, which get does not send; schemefs run -- curl does"
+        raise ValueError(message)
+    if not parts.scheme or not parts.hostname:
         raise ValueError(message)
     host = parse_host(parts.hostname)
     target = quote(parts.path or "/", safe=_VISIBLE) + (f"?{quote(parts.query, safe=_VISIBLE)}" if parts.query else "")
@@ -175,7 +180,7 @@ class HttpExchange:
             elif isinstance(event, h11.Event):
                 return event
             else:
-                raise HttpError(8, "the server changed to another protocol, which was not requested")
+                raise HttpError(8, _SWITCHED)
 
     def _receive(self) -> None:
         is_head = self._http.their_state is h11.SEND_RESPONSE
@@ -195,6 +200,8 @@ class HttpExchange:
             return HttpError(18, "the response is incomplete") if self._has_ended else HttpError(56, _detail(error))
         if not self._first.startswith(_VERSION[: len(self._first)]):
             return HttpError(1, "the answer has no head: it is no HTTP, or HTTP/0.9, which is not supported")
+        if _SWITCH in str(error):
+            return HttpError(8, _SWITCHED)
         return HttpError(8, "the server closed within the head" if self._has_ended else _detail(error))
 
 

@@ -99,7 +99,12 @@ class StdioRelay:
             poller.register(sys.stdin.fileno(), select.POLLIN)
         while ready := poller.poll(0):
             for descriptor, events in ready:
-                octets = os.read(descriptor, DATAGRAM if self._datagrams else CHUNK)
+                try:
+                    octets = os.read(descriptor, DATAGRAM if self._datagrams else CHUNK)
+                except OSError:
+                    if not self._datagrams or descriptor != self._descriptor:
+                        raise
+                    return  # an ICMP error: whether it has come by now is chance
                 if descriptor == self._descriptor:
                     _show(octets)
                 elif octets:

@@ -44,6 +44,8 @@ def main() -> None:
         out.write(b"<html>an answer without a head</html>")
     elif path == "/bad-head":
         out.write(b"HTTP/1.1 200 OK\r\nno colon here\r\n\r\n")
+    elif path == "/switched":
+        out.write(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\nConnection: Upgrade\r\n\r\n")
     elif path == "/bad-chunk":
         out.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nhello")
     elif path == "/other-range":

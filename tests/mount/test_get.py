@@ -82,6 +82,8 @@ def test_a_page_is_printed(get: Get, url: str, body: bytes) -> None:
         ("localhost/garbage", 1, "the answer has no head: it is no HTTP, or HTTP/0.9"),
         ("localhost/0.9", 1, "HTTP/0.9, which is not supported"),
         ("localhost/bad-head", 8, "the answer is malformed: illegal header line: 'no colon here'"),
+        ("localhost/switched", 8, "the server changed to another protocol, which was not requested"),
+        ("me:secret@localhost/", 3, "has a user name, which get does not send; schemefs run -- curl does"),
         ("localhost/bad-chunk", 56, "the answer is malformed: "),
         ("localhost/longer", 56, "the head of the answer has more than 307200 octets"),
         ("localhost/continue", 56, "the head of the answer has more than 307200 octets"),

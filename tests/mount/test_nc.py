@@ -202,6 +202,7 @@ def test_nc_without_time_moves_what_is_ready(tools: Tools) -> None:
     assert tools.run("nc", "-u", "-w", "0", "127.0.0.1", "5000", octets=b"metric:1|c\n") == ""
     assert collector.stdout is not None
     assert collector.stdout.readline() == b"metric:1|c\n"
+    assert tools.run("nc", "-u", "-w", "0", "127.0.0.1", "9", octets=b"metric:1|c\n") == ""  # where there is none
 
 
 def test_nc_probes_by_udp(tools: Tools) -> None:
