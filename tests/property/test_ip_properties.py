@@ -14,6 +14,7 @@ from schemefs.net.addresses import network_of
 from schemefs.net.offload import CHECKED
 from schemes.ip import wire
 from tests.support.ip_host import MAC, PEER, PEER_MAC, US, IpHost, datagram
+from tests.support.ipv6_host import Ipv6Host
 
 ADDRESSES = st.binary(min_size=4, max_size=4)
 STARTS = [b"", *(MAC + PEER_MAC + kind for kind in (b"\x08\x00", b"\x08\x06", b"\x86\xdd", b"\x86\xdd\x60\0\0\0"))]
@@ -44,13 +45,15 @@ def test_a_damaged_datagram_never_raises_and_only_a_sound_one_arrives(data: st.D
         assert len(received) == int.from_bytes(received[2:4], "big")
 
 
-PREFIXES = st.tuples(ADDRESSES.map(lambda a: bytes((10, a[1] & 1, a[2] & 3, a[3]))), st.integers(0, 32))
+V4 = ADDRESSES.map(lambda a: bytes((10, a[1] & 1, a[2] & 3, a[3])))
+V6 = ADDRESSES.map(lambda a: bytes((0xFD, a[0] & 1, *bytes(6), a[1] & 1, *bytes(5), a[2] & 3, a[3])))
+PREFIXES = st.one_of(st.tuples(V4, st.integers(0, 32)), st.tuples(V6, st.integers(0, 128)))
 OPERATIONS = st.lists(st.tuples(st.sampled_from(["add", "remove"]), PREFIXES, st.integers(0, 2)), max_size=30)
 
 
-@given(OPERATIONS, st.lists(ADDRESSES.map(lambda a: bytes((10, a[1] & 1, a[2] & 3, a[3]))), min_size=5, max_size=10))
+@given(OPERATIONS, st.lists(st.one_of(V4, V6), min_size=5, max_size=10))
 def test_routes_are_those_of_a_naive_table(operations: list, destinations: list[bytes]) -> None:
-    host = IpHost()
+    host = Ipv6Host()
     routes = host.network.routes
     naive = [(route.destination, route.prefix_length, route.metric) for route in routes.list()]
     for what, (destination, length), metric in operations:
@@ -70,9 +73,12 @@ def test_routes_are_those_of_a_naive_table(operations: list, destinations: list[
             naive = [rule for rule in naive if rule[:2] != (prefix, length)]
     listed = [(route.destination, route.prefix_length, route.metric) for route in routes.list()]
     assert sorted(listed) == sorted(naive)
-    assert [length for _, length, _ in listed] == sorted(length for _, length, _ in naive)
+    for octets in (4, 16):
+        lengths = [length for prefix, length, _ in listed if len(prefix) == octets]
+        assert lengths == sorted(lengths)
     for destination in destinations:
-        matching = [rule for rule in naive if network_of(destination, rule[1]) == rule[0]]
+        family = [rule for rule in naive if len(rule[0]) == len(destination)]
+        matching = [rule for rule in family if network_of(destination, rule[1]) == rule[0]]
         best = max(matching, key=lambda rule: (rule[1], -rule[2]), default=None)
         found = routes.lookup(destination)
         assert (found and (found.destination, found.prefix_length, found.metric)) == best

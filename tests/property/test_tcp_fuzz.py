@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support import tcp_fuzz
+from tests.support.tcp_trace import US, Trace
 
 FUZZER = Path(__file__).parents[1] / "fuzz" / "fuzz_segments.py"
 FOUND = sorted((FUZZER.parent / "found").glob("*"))
@@ -19,12 +20,19 @@ FOUND = sorted((FUZZER.parent / "found").glob("*"))
 @settings(max_examples=500, deadline=None)
 @given(st.binary(min_size=2, max_size=400))
 def test_any_story(octets: bytes) -> None:
+    """By both families: the last octet chooses."""
     tcp_fuzz.run(octets)
 
 
+@pytest.mark.parametrize("family", [4, 6])
 @pytest.mark.parametrize("path", FOUND, ids=lambda path: path.name)
-def test_what_the_fuzzer_has_found(path: Path) -> None:
-    tcp_fuzz.run(path.read_bytes())
+def test_what_the_fuzzer_has_found(path: Path, family: int) -> None:
+    tcp_fuzz.run(path.read_bytes(), family)
+
+
+def test_a_story_goes_by_the_family_that_its_last_octet_chooses() -> None:
+    assert [len(tcp_fuzz.Story(b"\4", family).trace.us) for family in (4, 6)] == [4, 16]
+    assert Trace().us == US  # and of no other trace
 
 
 @pytest.mark.full

@@ -35,8 +35,11 @@ class NarrowPath:
             self.pair.timers.timer(partial(self._tell, link, frame), "fragmentation needed").set(now + ROUTER_DELAY)
 
     def _tell(self, link: WireLink, frame: bytes, now: float) -> None:
-        """RFC 792, RFC 1191 §4: the error quotes the datagram's first octets and says what would fit."""
-        source, destination, transport = frame[12:16], frame[16:20], frame[20:28]
+        """RFC 1191 §4, RFC 4443 §3.2: the error quotes the datagram's first octets and says what would fit."""
+        if frame[0] >> 4 == 4:
+            source, destination, transport = frame[12:16], frame[16:20], frame[20:28]
+        else:
+            source, destination, transport = frame[8:24], frame[24:40], frame[40:48]
         error = DeliveryError(
             errno.EMSGSIZE, False, "too large", 6, source, destination, transport, mtu=self.mtu, reporter=destination
         )

@@ -51,6 +51,7 @@ class Plan:
     there: WireImpairment
     back: WireImpairment
     mtu: int
+    family: int  # 6 by every other seed, where the link can carry it
     octets: int
     answer: int
     read_size: int
@@ -66,11 +67,13 @@ def plan(seed: int) -> Plan:
     draw = random.Random(seed)
     there = _impairment(draw)
     back = _impairment(draw) if draw.random() < 0.3 else replace(there)
+    mtu = draw.choice((576, 1280, 1500, 1500, 1500, 9000))
     case = Plan(
         seed,
         there,
         back,
-        mtu=draw.choice((576, 1280, 1500, 1500, 1500, 9000)),
+        mtu=mtu,
+        family=6 if seed % 2 and mtu >= 1280 else 4,
         octets=_much_or_little(draw, 5.8),
         answer=_much_or_little(draw, 5.3) if draw.random() < 0.6 else 0,
         read_size=draw.choice((1 << 20, 1 << 20, 65536, 777)),
@@ -80,7 +83,8 @@ def plan(seed: int) -> Plan:
         narrow_at=10 ** draw.uniform(-2, 1),
         is_told=draw.random() < 0.8,
     )
-    return replace(case, narrow=max(case.mtu * 2 // 3, 576)) if draw.random() < 0.15 else case
+    least = 1280 if case.family == 6 else 576
+    return replace(case, narrow=max(case.mtu * 2 // 3, least)) if draw.random() < 0.15 else case
 
 
 def _much_or_little(draw: random.Random, most: float) -> int:
@@ -130,8 +134,9 @@ class Simulation:
 
     def __init__(self, seed: int) -> None:
         self.plan = plan(seed)
-        family = 6 if seed % 4 == 3 and self.plan.mtu >= 1280 and not self.plan.narrow else 4
-        self.pair = Pair(seed, replace(self.plan.there), mtu=self.plan.mtu, back=replace(self.plan.back), family=family)
+        self.pair = Pair(
+            seed, replace(self.plan.there), mtu=self.plan.mtu, back=replace(self.plan.back), family=self.plan.family
+        )
         self.trace: deque[str] = deque(maxlen=TRACE_LINES)
         self.sides = {"left": Side(), "right": Side()}
         self.last_frame_at = 0.0

@@ -32,7 +32,7 @@ from schemes.tcp.reassembly import MAX_BLOCKS, MAX_PIECES
 from schemes.tcp.sequence import WIRE
 from tests.support.event_schema import check_event
 from tests.support.tcp_states import STATES
-from tests.support.tcp_trace import PEER, US, Trace
+from tests.support.tcp_trace import Trace, by_family
 
 STEPS: Final = 60
 STORM: Final = 64  # segments sent for one that has arrived, or one call
@@ -94,11 +94,12 @@ class Octets:
 class Story:
     """One run."""
 
-    def __init__(self, octets: bytes) -> None:
+    def __init__(self, octets: bytes, family: int) -> None:
         self.octets = Octets(octets)
         choice = self.octets.one()
         iss, irs = (0, 0) if choice < 128 else (WIRE - 2000, WIRE - 2000)
-        self.trace: Trace = STATES[choice % len(STATES)](iss, irs)
+        with by_family(family):
+            self.trace: Trace = STATES[choice % len(STATES)](iss, irs)
         self.arrived: list[bytes] = []
         self.watched: dict[int, Connection] = {}
         self._take_sent()
@@ -214,7 +215,8 @@ class Story:
         c = self._connection()
         seq = 0 if c is None else c.snd.una - c.snd.iss + (self.octets.one() & 3)
         if code == 4:
-            self.trace.network.mtu = (1500, 576, 296, 68)[self.octets.one() & 3]
+            mtus = (1500, 576, 296, 68) if self.trace.family == 4 else (1500, 1400, 1281, 1280)
+            self.trace.network.mtu = mtus[self.octets.one() & 3]
         reason = tuple(ErrorReason)[code]
         self.trace.icmp(number[code % 3], hard=bool(code & 1), seq=seq, reason=reason)
 
@@ -232,10 +234,12 @@ class Story:
         trace = self.trace
         self._take_sent()
         traffic_class = len(octets) & 3  # ECN's field, without an octet of its own in the story
-        datagram = memoryview(bytes(20) + octets)
+        datagram = memoryview(trace.header + octets)
         offload = CHECKED._replace(gso_size=1000) if len(octets) > 2000 else CHECKED
         came, counted = trace.tcp.statistics.in_segments, segments_dropped(trace)
-        assert trace.tcp.receive_datagram(PEER, US, datagram, 20, traffic_class, 64, offload, trace.now)
+        assert trace.tcp.receive_datagram(
+            trace.peer, trace.us, datagram, len(trace.header), traffic_class, 64, offload, trace.now
+        )
         trace.timers.on_deadline(trace.now)
         came = trace.tcp.statistics.in_segments - came
         assert segments_dropped(trace) - counted in (0, came), "a reason is missing, or there are two"
@@ -328,6 +332,6 @@ class Story:
         assert not trace.timers.pending, "a timer is left"
 
 
-def run(octets: bytes) -> None:
-    """Live through the story that *octets* tell."""
-    Story(octets).run()
+def run(octets: bytes, family: int = 0) -> None:
+    """Live through the story that *octets* tell; *family* 0: the last octet chooses IPv4 or IPv6."""
+    Story(octets, family or (4, 6)[octets[-1] & 1 if octets else 0]).run()

@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from schemefs.errors import SchemeError
@@ -32,6 +33,7 @@ from schemes.tcp.tcp import Tcp
 
 US = packed("10.0.2.15") or b""
 PEER = packed("10.0.2.2") or b""
+ENDS = {4: (US, PEER), 6: (packed("fd00::15") or b"", packed("fd00::2") or b"")}
 OUR_PORT, PEER_PORT = 40000, 80
 
 _FLAGS = {"S": wire.SYN, "F": wire.FIN, "R": wire.RST, "P": wire.PSH, ".": wire.ACK, "E": wire.ECE, "W": wire.CWR}
@@ -101,7 +103,8 @@ class MemoryPath:
 class MemoryNetwork:
     """Keeps what is sent; `room` segments, then it refuses."""
 
-    def __init__(self) -> None:
+    def __init__(self, us: bytes = US) -> None:
+        self.us = us
         self.mtu = 1500
         self.gso_max = 65535
         self.is_locked = False
@@ -116,16 +119,26 @@ class MemoryNetwork:
     def path(self, destination: bytes, source: bytes = b"") -> MemoryPath:
         if self.failure is not None:
             raise self.failure
-        return MemoryPath(self, source or US, destination)
+        return MemoryPath(self, source or self.us, destination)
 
     def register_transport(self, protocol: int, transport: Transport) -> None:
         assert protocol == 6
 
     def is_local(self, address: bytes) -> bool:
-        return address == US
+        return address == self.us
 
     def is_broadcast(self, address: bytes) -> bool:
         return address[-1] == 255
+
+
+@contextmanager
+def by_family(family: int) -> Iterator[None]:
+    """Have the traces that are made in this context use IPv4 or IPv6."""
+    before, Trace.family = Trace.family, family
+    try:
+        yield
+    finally:
+        Trace.family = before
 
 
 @dataclass
@@ -194,11 +207,15 @@ def parse(text: str) -> Shown:
 class Trace:
     """One connection (or listener) under test and its peer, which is the test."""
 
+    family = 4  # or 6
     first_number = 0  # ISS and IRS where none is given: conftest.py runs every trace once more across the wrap
 
     def __init__(self, *, iss: int | None = None, irs: int | None = None) -> None:
         self.timers = Timers()
-        self.network = MemoryNetwork()
+        self.family = self.family
+        self.us, self.peer = ENDS[self.family]
+        self.header = bytes(20 if self.family == 4 else 40)  # in front of a segment that arrives
+        self.network = MemoryNetwork(self.us)
         self.tcp = Tcp(self.network, self.timers, random.Random(1))  # type: ignore[arg-type]
         self.tcp.numbers = self  # type: ignore[assignment] # the numbers of the trace
         self.tcp._ephemeral = self  # type: ignore[assignment]
@@ -222,7 +239,7 @@ class Trace:
 
     def connect(self, now: float = 0.0, **attributes: float) -> Connection:
         self.now = now
-        self.connection = self.tcp.connect(PEER, PEER_PORT, now)
+        self.connection = self.tcp.connect(self.peer, PEER_PORT, now)
         for name, value in attributes.items():
             setattr(self.connection, name, value)
         self.connection.on_changed = self._changed
@@ -230,7 +247,7 @@ class Trace:
         return self.connection
 
     def listen(self, backlog: int = 8) -> Listener:
-        self.listener = self.tcp.listen(bytes(4), OUR_PORT)
+        self.listener = self.tcp.listen(bytes(len(self.us)), OUR_PORT)
         self.listener.backlog = backlog
         return self.listener
 
@@ -305,9 +322,11 @@ class Trace:
             if shown.seq is not None and self.follows:
                 self.peer_seq = max(self.peer_seq, shown.seq + (shown.size or 0) + bool(shown.flags & wire.SYN))
                 self.peer_seq += bool(shown.flags & wire.FIN)
-            octets = bytes(20) + self.octets(text, payload)
+            octets = self.header + self.octets(text, payload)
             offload = CHECKED._replace(gso_size=gso)
-            assert self.tcp.receive_datagram(PEER, US, memoryview(octets), 20, tos, 64, offload, now)
+            assert self.tcp.receive_datagram(
+                self.peer, self.us, memoryview(octets), len(self.header), tos, 64, offload, now
+            )
         self.timers.on_deadline(now)
 
     def icmp(
@@ -322,7 +341,7 @@ class Trace:
     ) -> None:
         """An ICMP error about a segment of ours arrives."""
         quoted = wire.HEADER.pack(OUR_PORT, PEER_PORT, seq + self.iss & WIRE, 0, 0x5000, 0, 0, 0)[:8]
-        error = DeliveryError(errno, hard, sentence, 6, US, PEER, quoted, reporter=PEER, reason=reason)
+        error = DeliveryError(errno, hard, sentence, 6, self.us, self.peer, quoted, reporter=self.peer, reason=reason)
         self.tcp.receive_error(error, self._at(now))
 
     # What we send
@@ -423,4 +442,4 @@ def accepted(
     return tcp
 
 
-__all__ = ["OUR_PORT", "PEER", "PEER_PORT", "US", "Trace", "accepted", "established"]
+__all__ = ["OUR_PORT", "PEER", "PEER_PORT", "US", "Trace", "accepted", "by_family", "established"]
