@@ -137,12 +137,18 @@ class Names:
         if address is not None:
             return (address,)
         name = host.lower().rstrip(".")
-        if name in self._hosts:
-            return self._ordered(self._hosts[name])
-        # RFC 6761 §6.3: names under localhost must not be looked up.
+        listed = self._hosts.get(name, ())
         if name == "localhost" or name.endswith(".localhost"):
-            return self._ordered((LOOPBACK_V6, LOOPBACK)) if self.order is not None else (LOOPBACK,)
-        return ()
+            listed += self._loopback_beside(listed)
+        return self._ordered(listed)
+
+    def _loopback_beside(self, listed: tuple[bytes, ...]) -> tuple[bytes, ...]:
+        """Return the loopback addresses of the families that *listed* lacks.
+
+        RFC 6761 §6.3: localhost is always the loopback address, whatever the hosts file has, and is not looked up.
+        """
+        of_network = (LOOPBACK_V6, LOOPBACK) if self.order is not None else (LOOPBACK,)
+        return tuple(one for one in of_network if all(len(one) != len(other) for other in listed))
 
     def names_of(self, address: bytes) -> tuple[str, ...]:
         """Return the names that the hosts file gives a packed address: of each of its lines the first, as hosts(5)."""

@@ -134,10 +134,11 @@ def test_a_tls_listener_of_one_address(tree: Path, files: list[int], tmp_path: P
 
 def test_a_shell_serves_on_one_address(tree: Path) -> None:
     script = """
+        echo 127.0.0.1 here.shell >>netcfg/resolv/hosts
         exec 4<>tcp/127.0.0.1:7302,listen
         { read -r n _ <&4; echo served >tcp/$n/tx; } &
         cat tcp/127.0.0.1:7302
-        echo by accept >tcp/localhost:7302,accept & cat tcp/127.0.0.1:7302; wait
+        echo by accept >tcp/here.shell:7302,accept & cat tcp/127.0.0.1:7302; wait
     """
     done = subprocess.run(["bash", "-c", script], cwd=tree, capture_output=True, text=True, timeout=20, check=False)
     assert (done.stdout, done.stderr) == ("served\nby accept\n", "")

@@ -165,3 +165,22 @@ def test_localhost_has_both_families_where_the_network_has() -> None:
     host.names.order = BothFamilies()
     assert host.names.known("x.localhost") == (address("::1"), address("127.0.0.1"))
     assert host.cat("dns/localhost,type=aaaa") == ["::1"]
+
+
+@pytest.mark.parametrize(
+    ("line", "v6", "v4"),
+    [
+        ("127.0.0.1 localhost", "::1", "127.0.0.1"),
+        ("::1 localhost", "::1", "127.0.0.1"),
+        ("127.0.0.5 localhost x.localhost", "::1", "127.0.0.5"),
+        ("fd00::1 localhost", "fd00::1", "127.0.0.1"),
+    ],
+)
+def test_localhost_has_the_family_that_the_hosts_file_lacks(line: str, v6: str, v4: str) -> None:
+    """RFC 6761 §6.3."""
+    host = DnsHost()
+    host.names.order = BothFamilies()
+    host.names.set_hosts(f"{line}\n")
+    assert host.cat("dns/localhost,type=aaaa") == [v6]
+    assert host.cat("dns/localhost,type=a") == [v4]
+    assert host.names.known("x.localhost")[0] == address("::1")
