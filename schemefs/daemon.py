@@ -54,6 +54,7 @@ log = logging.getLogger("schemefs.daemon")
 
 ENDING: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 DRAIN: Final = 3.0  # seconds in which connections can close in order at the end of the mount
+LOOPBACK_ONLY: Final = "lo 127.0.0.1/8 and ::1/128 only"  # in the ready line
 
 
 def serve(
@@ -277,7 +278,7 @@ class Daemon:
         target = pinged[0] if pinged else "127.0.0.1"
         reason = f"; {self.config.driver_reason}" if self.config.driver_reason else ""
         return (
-            f"mounted {self.mount_point} ({', '.join(described) or 'lo 127.0.0.1/8 only'}{self.lacks}{reason}). "
+            f"mounted {self.mount_point} ({', '.join(described) or LOOPBACK_ONLY}{self.lacks}{reason}). "
             f"Try: cat {self.mount_point}/icmp/ping/{target},count=3"
         )
 

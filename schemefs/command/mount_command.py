@@ -30,7 +30,7 @@ EXAMPLES = """
 Examples:
   schemefs mount /scheme                          a TAP device schemefs0, 10.0.2.15/24 on it
   schemefs mount ~/net                            the same without root: the host's network, by passt
-  schemefs mount /tmp/s --driver loopback         only lo, 127.0.0.1/8
+  schemefs mount /tmp/s --driver loopback         only lo: 127.0.0.1/8, ::1
   schemefs mount /tmp/s --driver stream --socket /tmp/link --listen   joined to another mount, or to a QEMU guest
   schemefs mount /scheme --address 192.168.7.2/24 --gateway 192.168.7.1
   schemefs mount /scheme --address 192.168.7.2/24 --address 2001:db8::2/64 --gateway 2001:db8::1

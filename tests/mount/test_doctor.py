@@ -154,7 +154,7 @@ PAIRS = {
         f"{OPEN_FUSE} && {CLOSED_TUN} && {NO_PASST}",
         USER,
         "ok    default driver: loopback (no tap: uid 65534 may not open /dev/net/tun (root may); no passt: ",
-        "(lo 127.0.0.1/8 only; no tap: ",
+        "(lo 127.0.0.1/8 and ::1/128 only; no tap: ",
     ),
     "a broken passt": (
         f"{OPEN_FUSE} && {CLOSED_TUN} && {BROKEN_PASST}",
@@ -178,7 +178,7 @@ PAIRS = {
         f"{OPEN_FUSE} && {OPEN_TUN} && {NO_PASST}",
         USER,
         "no    tap: /dev/net/tun can be opened, but a TAP needs root or CAP_NET_ADMIN",
-        "(lo 127.0.0.1/8 only; no tap: a TAP needs root or CAP_NET_ADMIN",
+        "(lo 127.0.0.1/8 and ::1/128 only; no tap: a TAP needs root or CAP_NET_ADMIN",
     ),
     "no user namespaces": (
         f"{OPEN_FUSE} && {CLOSED_TUN} && {NO_MORE_NAMESPACES}",

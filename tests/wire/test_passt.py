@@ -180,5 +180,8 @@ def test_an_ordinary_users_default(host: Host, has_passt: bool) -> None:
         assert "hello 192.0.2.1" in done.stdout
     else:
         assert "passt: is not installed" in done.stdout
-        assert "(lo 127.0.0.1/8 only; no tap: uid 65534 may not open /dev/net/tun (root may); no passt: " in done.stdout
+        assert (
+            "(lo 127.0.0.1/8 and ::1/128 only; no tap: uid 65534 may not open /dev/net/tun (root may); no passt: "
+            in done.stdout
+        )
         assert "--address needs an interface, and only lo can be had (no tap: uid 65534 may not" in done.stderr
