@@ -151,7 +151,7 @@ def _set(session: Session, found: Socket, key: Key, octets: bytes) -> None:
         name = "read_timeout" if is_receiving else "write_timeout"
         session.tree.command(found.protocol, found.number, f"{name} {seconds:.6f}")
     elif key in _GROUPS and not found.is_stream:
-        _group(session, found, _GROUPS[key], octets)
+        _group(session, found, key, octets)
     elif key == V6ONLY:
         if found.bound is not None or found.state is not State.NEW:
             raise Failed(errno.EINVAL)
@@ -182,15 +182,16 @@ def _keepalive_seconds(found: Socket) -> str:
     return str(_integer(found.values.get(KEEPIDLE, struct.pack("=i", _DEFAULT_KEEPIDLE))))
 
 
-def _group(session: Session, found: Socket, verb: str, octets: bytes) -> None:
-    """Join or leave the group of a struct ip_mreq, ip_mreqn or ipv6_mreq."""
-    length = 16 if found.family == sockaddr.V6 else 4
+def _group(session: Session, found: Socket, key: Key, octets: bytes) -> None:
+    """Join or leave the group of a struct ip_mreq, ip_mreqn or ipv6_mreq. A socket of IPv6 can be in groups of both."""
+    length = 16 if key[0] == IPV6 else 4
     if len(octets) < length + 4:
         raise Failed(errno.EINVAL)
     if found.state is State.NEW:
         opening.announce(session, found, found.any_address)
-    group = sockaddr.Address(octets[:length], 0)
-    session.tree.command(found.protocol, found.number, f"{verb} {str(group).rpartition(':')[0].strip('[]')}")
+    index = _integer(octets[length:]) if key[0] == IPV6 else 0
+    group = sockaddr.Address(octets[:length], 0, index).of_link()
+    session.tree.command(found.protocol, found.number, f"{_GROUPS[key]} {str(group).rpartition(':')[0].strip('[]')}")
 
 
 def getsockopt(session: Session, call: Call) -> Result:

@@ -43,6 +43,17 @@ class Address(NamedTuple):
         return len(self.host) == 16 and self.host[0] == 0xFE and self.host[1] & 0xC0 == 0x80
 
     @property
+    def is_group_of_link(self) -> bool:
+        """Whether it is a multicast group of an interface or a link (RFC 4291 §2.7): it means another one on each."""
+        return len(self.host) == 16 and self.host[0] == 0xFF and self.host[1] & 0xF in (1, 2)
+
+    def of_link(self) -> Address:
+        """Return it with the interface that Linux takes for a group without one; elsewhere a scope has no meaning."""
+        if self.is_group_of_link:
+            return self if self.scope else self._replace(scope=interfaces.first())
+        return self if self.needs_scope else self._replace(scope=0)
+
+    @property
     def is_any(self) -> bool:
         """Whether the host is unspecified."""
         return not any(self.host)
@@ -66,8 +77,7 @@ def read(call: Call, pointer: int, length: int) -> tuple[int, Address | None]:
         _, port, _flow, host, scope = _IN6.unpack_from(octets.ljust(_IN6.size, b"\0"))
         if host.startswith(_MAPPED):
             return family, Address(host[12:], int.from_bytes(port, "big"))
-        found = Address(host, int.from_bytes(port, "big"), scope)
-        return family, found if found.needs_scope else found._replace(scope=0)  # elsewhere it has no meaning
+        return family, Address(host, int.from_bytes(port, "big"), scope).of_link()
     if family in (V4, V6):
         raise Failed(errno.EINVAL)
     return family, None

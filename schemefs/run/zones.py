@@ -35,6 +35,10 @@ class Zones:
         names = self._names()
         return names.index(name) + 1 if name in names else 0
 
+    def first(self) -> int:
+        """Return the number of the first interface that leads to other hosts; that of lo where there is none."""
+        return min(2, len(self._names()))
+
     def _names(self) -> Sequence[str]:
         if self._tree is None:
             return ()

@@ -264,3 +264,42 @@ with socket.create_server(("127.0.0.1", 0)) as listener, socket.create_connectio
         print(f"pid={{os.getpid()}}\\n" in status, "program=python" in status)
 """
     assert python(module_scheme_mount, code) == "True True\n" * 3
+
+
+GROUPS = """
+import socket, struct
+def joins(family, level, option, request, sender, group):
+    with socket.socket(family, socket.SOCK_DGRAM) as member, socket.socket(sender, socket.SOCK_DGRAM) as other:
+        member.settimeout(10)
+        member.bind(("", 0))
+        member.setsockopt(level, option, request)
+        other.sendto(b"to all", (group[0], member.getsockname()[1], *group[1:]))
+        octets, source = member.recvfrom(100)
+        member.setsockopt(level, option + 1, request)
+        print(octets, source[0])
+V4, V6 = socket.AF_INET, socket.AF_INET6
+of_ipv4 = (socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, socket.inet_aton("239.1.1.1") + bytes(4), V4, ("239.1.1.1",))
+joins(V4, *of_ipv4)
+joins(V6, *of_ipv4)
+for text, index in (("ff02::1234", 1), ("ff02::1234", 0), ("ff05::1234", 0)):
+    request = socket.inet_pton(V6, text) + struct.pack("I", index)
+    joins(V6, socket.IPPROTO_IPV6, 20, request, V6, (text, 0, index))  # IPV6_ADD_MEMBERSHIP
+try:
+    joins(V6, socket.IPPROTO_IPV6, 20, socket.inet_pton(V6, "ff02::1") + struct.pack("I", 9), V6, ())
+except OSError as error:
+    print(error.strerror)
+"""
+
+
+def test_sockets_of_both_families_join_groups(module_scheme_mount: SchemeMount) -> None:
+    """A group of a link is one of each link: without an interface it is the first one, as on Linux."""
+    route = module_scheme_mount.path / "netcfg/route"
+    lines = "239.0.0.0/8 dev lo\nff05::/16 dev lo\n"
+    (route / "add").write_text(lines)
+    assert python(module_scheme_mount, GROUPS).splitlines() == [
+        "b'to all' 127.0.0.1",
+        "b'to all' ::ffff:127.0.0.1",
+        *["b'to all' ::1"] * 3,
+        "No such device",
+    ]
+    (route / "rm").write_text(lines.replace(" dev lo", ""))
