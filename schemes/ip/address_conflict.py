@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from schemes.ip.interface import IpInterface
     from schemes.ip.v6.neighbor_discovery import NeighborDiscovery
 
-log = logging.getLogger("schemefs.arp")
+_LOGS: Final = {4: logging.getLogger("schemefs.arp"), 16: logging.getLogger("schemefs.nd")}  # octets of the address
 
 # RFC 5227 §1.1, seconds
 PROBES: Final = 3
@@ -116,14 +116,14 @@ class AddressConflictDetector:
             return self._give_up(address, mac, "is given up, because of repeated use by", now)
         if since_last >= DEFEND_INTERVAL:
             self._conflict_at[address] = now
-            log.warning("%s uses our address %s", _host(mac), presentation(address))
+            _LOGS[len(address)].warning("%s uses our address %s", _host(mac), presentation(address))
             self._announcer(address).announce(address, now)
             self._notify(address, f"{presentation(address)} is also used by {_host(mac)}: it is defended", now)
         return None
 
     def _give_up(self, address: bytes, mac: bytes, words: str, now: float) -> None:
         sentence = f"{presentation(address)} on {self._interface.name} {words} {_host(mac)}"
-        log.error("%s", sentence)
+        _LOGS[len(address)].error("%s", sentence)
         self._notify(address, sentence, now)
         if self._interface.v6.autoconfigured.addresses.receive_duplicate(address, now):
             return  # another one replaces it
@@ -151,7 +151,7 @@ class AddressConflictDetector:
             self._timers[address].set(now + wait)
             return
         if self.duplicates.pop(address, None) is not None:
-            log.warning("%s on %s is free: used again", presentation(address), self._interface.name)
+            _LOGS[len(address)].warning("%s on %s is free: used again", presentation(address), self._interface.name)
             self._interface.duplicates_changed()
         self._announcer(address).announce(address, now)
         if step < probes + ANNOUNCEMENTS:

@@ -87,6 +87,9 @@ OUTGOING: Final = frozenset(
     ("unreachable_neighbor", "full_link", "full_link_arp", "full_link_nd", "full_neighbor_queue")
 )
 
+# To a group of routers, and this host is none: reports of memberships. As on Linux, they are in InMcastPkts alone.
+FOR_ROUTERS: Final = "for_routers"
+
 # What became of received frames and datagrams that no reason counts, and that are not passed to tcp, udp or icmp.
 USES: Final = (
     "used_arp",
@@ -95,6 +98,7 @@ USES: Final = (
     "used_mld",
     "used_raw",  # copies in the queues of `ip/PROTOCOL`
     "used_forwarded",  # passed to the outgoing link
+    FOR_ROUTERS,
     "joined_fragments",  # fragments of a whole datagram but one: the datagram counts as one, where it ends
     "raw_copies",  # copies for raw readers: more than one use or reason for one datagram
 )
@@ -173,6 +177,7 @@ class IpCounters:
     used_mld: int
     used_raw: int
     used_forwarded: int
+    for_routers: int
     joined_fragments: int
     raw_copies: int
 

@@ -29,6 +29,7 @@ log = logging.getLogger("schemefs.ip")
 PROTOCOL: Final = 2
 ALL_HOSTS: Final = bytes((224, 0, 0, 1))
 ALL_ROUTERS: Final = bytes((224, 0, 0, 2))
+GROUPS_OF_ROUTERS: Final = frozenset((ALL_ROUTERS, bytes((224, 0, 0, 22))))  # the second: RFC 3376 §4.2.14
 QUERY: Final = 0x11
 REPORT: Final = 0x16
 REPORT_V1: Final = 0x12

@@ -14,7 +14,8 @@ from schemefs.net.error_reason import ErrorReason
 from schemefs.net.network_layer import UDP
 from schemefs.net.offload import NEEDS_CHECKSUM, NO_OFFLOAD, Offload
 from schemes.ip import wire
-from schemes.ip.igmp import ALL_HOSTS
+from schemes.ip.counters import FOR_ROUTERS
+from schemes.ip.igmp import ALL_HOSTS, GROUPS_OF_ROUTERS
 from schemes.ip.reassembly import Reassembly
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ class Ipv4:
                 moved = offload.moved(-start) if offload.flags else offload
                 return self._network.forwarder.forward(frame, header_length, moved, now, to_group=to_group)
             if reason:
-                return self._drop(reason, frame)
+                return self._leave(reason, frame)
         elif to_group:
             return self._drop("unicast_in_broadcast", frame)  # RFC 1122 §3.3.6
         if header_length > 20 and not self._check_options(frame[20:header_length], frame):
@@ -172,7 +173,9 @@ class Ipv4:
             joined = addresses.groups.get(destination)
             # Copies of datagrams that this host sent come through lo; all hosts are in 224.0.0.1 (RFC 1112 §7.2).
             is_joined = joined is not None and (joined == interface.name or interface.is_loopback)
-            return "" if is_joined or destination == ALL_HOSTS else "group_not_joined"
+            if is_joined or destination == ALL_HOSTS:
+                return ""
+            return FOR_ROUTERS if destination in GROUPS_OF_ROUTERS else "group_not_joined"
         port = interface.bootstrap_port
         return "" if port and _is_to_port(datagram, header_length, port) else "not_ours"
 
@@ -203,6 +206,13 @@ class Ipv4:
     def _reassembly_expired(self, quoted: memoryview, _source: bytes, now: float) -> None:
         if self._network.reporter is not None and bytes(quoted[16:20]) in self._local:
             self._network.reporter.report_error(ErrorReason.REASSEMBLY_TIMEOUT, quoted, now)
+
+    def _leave(self, reason: str, datagram: Buffer) -> None:
+        """Count a datagram that is not for this host."""
+        if reason == FOR_ROUTERS:
+            self._counters.for_routers += 1
+        else:
+            self._drop(reason, datagram)
 
     def _drop(self, reason: str, datagram: Buffer) -> None:
         self._counters.drop(reason, datagram)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -29,6 +30,7 @@ class LinkNeighbors:
         "_ethertype",  # of the datagrams that wait
         "_interface",
         "_question",  # "ARP requests", for the sentence about a neighbor that does not answer
+        "log",
         "protocol",
         "random",
         "reachable_time",
@@ -45,6 +47,7 @@ class LinkNeighbors:
         self._ethertype = ethertype
         self._question = question
         self.protocol = protocol
+        self.log = logging.getLogger(f"schemefs.{protocol.lower()}")
         self.solicit = solicit
         self.timers = interface.network.timers
         self.random = interface.network.random

@@ -19,7 +19,6 @@ dispute, so none is lost when the new address is true: a peer with a new network
 
 from __future__ import annotations
 
-import logging
 import math
 from collections import deque
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
@@ -30,13 +29,12 @@ from schemefs.net.buffer import Chunks, total_length
 from schemefs.net.network_layer import EventData, Sink
 
 if TYPE_CHECKING:
+    import logging
     import random
     from collections.abc import Callable
 
     from schemefs.net.offload import Offload
     from schemefs.timers import Timers
-
-log = logging.getLogger("schemefs.arp")
 
 NEW: Final = "NONE"  # no request sent yet
 INCOMPLETE: Final = "INCOMPLETE"
@@ -76,6 +74,7 @@ class NeighborLink(Protocol):
     random: random.Random
     waiting_octets: int  # in the queues of all neighbors of the interface
     protocol: str  # ARP or ND, for the records of conversations
+    log: logging.Logger  # of that protocol
     reachable_time: float  # mean seconds for which a confirmed neighbor is REACHABLE
     retransmit_time: float  # seconds between requests
 
@@ -180,7 +179,9 @@ class Neighbor:
             if not self.link.send_to(self.mac, self.queue[0], now):
                 return
             self._count(-total_length(self.queue.popleft().chunks))
-            log.log(TRACE, "queued datagram for %s sent, %d left", presentation(self.address), len(self.queue))
+            self.link.log.log(
+                TRACE, "queued datagram for %s sent, %d left", presentation(self.address), len(self.queue)
+            )
         if self.refused and not self.queue:
             protocols, self.refused = self.refused, set()
             self.link.queue_space(protocols, now)
@@ -196,7 +197,7 @@ class Neighbor:
             self._dispute(mac, now)
         elif solicited and self.state == PROBE:
             if self.dispute_mac:
-                log.warning("%s stays at %s", presentation(self.address), mac_text(mac))
+                self.link.log.warning("%s stays at %s", presentation(self.address), mac_text(mac))
                 self.next_dispute_at = now + DISPUTE_PAUSE
             self._record(
                 now,
@@ -209,7 +210,7 @@ class Neighbor:
     def suspect(self, now: float, sink: Sink | None = None) -> None:
         """Probe the neighbor, because answers through it are overdue, unless it has just replied."""
         if self.state in (REACHABLE, STALE, DELAY) and now - self.confirmed_at >= self.link.retransmit_time:
-            log.log(TRACE, "%s is suspected to be dead: probing", presentation(self.address))
+            self.link.log.log(TRACE, "%s is suspected to be dead: probing", presentation(self.address))
             self._record_to(sink)
             self._probe(now)
 
@@ -236,7 +237,7 @@ class Neighbor:
         self._fail(now)
 
     def _adopt(self, mac: bytes, now: float, *, confirmed: bool) -> None:
-        log.log(TRACE, "%s is at %s", presentation(self.address), mac_text(mac))
+        self.link.log.log(TRACE, "%s is at %s", presentation(self.address), mac_text(mac))
         self._record(
             now, f"{presentation(self.address)} is-at {mac_text(mac)}", "neighbor:resolved", {"mac": mac_text(mac)}
         )
@@ -265,7 +266,7 @@ class Neighbor:
     def _dispute(self, mac: bytes, now: float) -> None:
         if self.dispute_mac or now < self.next_dispute_at:
             return  # a dispute is under way, or the owner has just replied
-        log.warning(
+        self.link.log.warning(
             "%s claims %s, which is at %s: asking that station",
             mac_text(mac),
             presentation(self.address),
@@ -301,7 +302,7 @@ class Neighbor:
             self.attempts = 0
             self._request(now)
         else:
-            log.info("%s does not answer", presentation(self.address))
+            self.link.log.info("%s does not answer", presentation(self.address))
             self.link.neighbor_unreachable(self.address, now)
             self._fail(now)
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from schemes.ip.counters import OUTGOING
+from schemes.ip.counters import OUTGOING, USES
 
 Rows = Mapping[str, int]
 
@@ -49,7 +49,7 @@ def ledger(ip: Rows, icmp: Rows, udp: Rows, tcp: Rows) -> Ledger:
     )
     segments = sum(drops["tcp"].values())
     used = (
-        sum(ip[name] for name in ("used_arp", "used_nd", "used_igmp", "used_raw", "used_forwarded", "joined_fragments"))
+        sum(ip[name] for name in USES if name != "raw_copies")
         + icmp.get("used_requests", 0)
         + icmp.get("used_replies", 0)
         + icmp.get("passed_errors", 0)

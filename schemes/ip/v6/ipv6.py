@@ -14,14 +14,16 @@ from typing import TYPE_CHECKING, Final
 from schemefs.net.checksum import is_valid, pseudo_header_sum
 from schemefs.net.error_reason import ErrorReason
 from schemefs.net.offload import NEEDS_CHECKSUM, NO_OFFLOAD, Offload
-from schemefs.net.zones import with_zone, zone_of
+from schemefs.net.zones import with_zone, without_zone, zone_of
+from schemes.ip.counters import FOR_ROUTERS
 from schemes.ip.v6 import wire
 from schemes.ip.v6.extension_headers import walk
 from schemes.ip.v6.icmpv6_message import Icmpv6Message
+from schemes.ip.v6.mld_messages import ALL_ROUTERS_V2
 from schemes.ip.v6.nd_messages import NEIGHBOR_ADVERTISEMENT
 from schemes.ip.v6.nd_options import BadMessageError
 from schemes.ip.v6.reassembly import Ipv6Reassembly
-from schemes.ip.v6.scopes import ALL_NODES, ANY
+from schemes.ip.v6.scopes import ALL_NODES, ALL_ROUTERS, ANY
 
 if TYPE_CHECKING:
     from schemefs.net.buffer import Buffer
@@ -33,6 +35,7 @@ _MAPPED: Final = bytes(10) + b"\xff\xff"
 LOOPBACK: Final = bytes(15) + b"\x01"
 _SMALLEST_SCOPE_FROM_WIRE: Final = 2  # RFC 4291 §2.7: 0 is reserved, 1 never leaves a host
 _ADVERTISEMENT: Final = bytes((NEIGHBOR_ADVERTISEMENT,))
+_GROUPS_OF_ROUTERS: Final = frozenset((ALL_ROUTERS, ALL_ROUTERS_V2))
 _MOVED: Final = 512  # offloads whose moved form is kept
 _unpack: Final = wire.HEADER.unpack_from
 
@@ -99,7 +102,7 @@ class Ipv6:
                 moved = offload.moved(-start) if offload.flags else offload
                 return self._network.forwarder6.forward(frame, source, destination, moved, now, to_group=to_group)
             if reason:
-                return self._drop(reason, frame)
+                return self._leave(reason, frame)
         elif to_group:
             return self._drop("unicast_in_broadcast", frame)
         if start and (offload.flags & NEEDS_CHECKSUM or offload.gso_type):
@@ -166,7 +169,9 @@ class Ipv6:
         # Copies of datagrams that this host sent come through lo; every interface is in the group of all nodes.
         is_joined = joined is not None and (joined == interface.name or interface.is_loopback)
         is_all_nodes = destination[1] == ALL_NODES[1] and destination[4:] == ALL_NODES[4:]
-        return "" if is_joined or is_all_nodes else "group_not_joined"
+        if is_joined or is_all_nodes:
+            return ""
+        return FOR_ROUTERS if without_zone(destination) in _GROUPS_OF_ROUTERS else "group_not_joined"
 
     def _pass_extensions(
         self, datagram: memoryview, protocol: int, source: bytes, destination: bytes, now: float
@@ -273,6 +278,13 @@ class Ipv6:
     def _reassembly_expired(self, quoted: memoryview, source: bytes, now: float) -> None:
         self._zone = zone_of(source)
         self._report_at(ErrorReason.REASSEMBLY_TIMEOUT, quoted, 0, now)
+
+    def _leave(self, reason: str, datagram: Buffer) -> None:
+        """Count a datagram that is not for this host."""
+        if reason == FOR_ROUTERS:
+            self._counters.for_routers += 1
+        else:
+            self._drop(reason, datagram)
 
     def _drop(self, reason: str, datagram: Buffer) -> None:
         self._counters.drop(reason, datagram)

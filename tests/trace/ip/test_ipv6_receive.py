@@ -199,3 +199,13 @@ def test_a_far_destination_needs_a_route_and_a_link_local_one_a_zone() -> None:
     assert routes.explain(FAR6).startswith("2001:db8::9 goes by: default via fe80::2%eth0 dev eth0 (from fd00::15)")
     routes.remove(bytes(16), 0, via=LINK_LOCAL_PEER, interface="eth0")
     assert routes.lookup(FAR6) is None
+
+
+@pytest.mark.parametrize("group", ["ff02::2", "ff02::16"])
+def test_what_other_hosts_tell_routers_is_no_drop(group: str) -> None:
+    """Solicitations of routers and reports of MLDv2; Linux counts them in Ip6InMcastPkts alone."""
+    host = Ipv6Host()
+    host.receives_message(b"\x8f\0\0\0\0\0\0\0", LINK_LOCAL_PEER, address(group), hop_limit=1)
+    counters = host.network.counters
+    assert (counters.for_routers, counters.in_multicasts, host.dropped) == (1, 1, {})
+    assert "for_routers=1\n" in counters.as_text()

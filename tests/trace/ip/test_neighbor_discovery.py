@@ -273,3 +273,15 @@ def test_link_local_neighbors_are_reached_by_their_zone_alone() -> None:
     with pytest.raises(SchemeError) as caught:
         host.network.path(LINK_LOCAL_PEER)
     assert caught.value.errno == errno.EINVAL
+
+
+def test_the_log_names_the_protocol_of_the_family(caplog: pytest.LogCaptureFixture) -> None:
+    host = Ipv6Host(probes=True)
+    caplog.set_level("INFO", "schemefs")
+    for destination in (OTHER6, address("10.0.2.77")):
+        host.network.path(destination).send(PROTOCOL, b"", (b"text",), 0.0)
+    host.is_advertised(US6, now=0.1)
+    host.until(20.0)
+    said = {(record.name, record.getMessage().partition(" ")[0]) for record in caplog.records}
+    assert said >= {("schemefs.nd", "fd00::77"), ("schemefs.arp", "10.0.2.77"), ("schemefs.nd", "fd00::15")}
+    assert {name for name, text in said if ":" in text} == {"schemefs.nd"}

@@ -193,6 +193,17 @@ def test_a_group_is_received_while_it_is_joined() -> None:
     assert host.dropped == {"group_not_joined": 1}
 
 
+@pytest.mark.parametrize("group", ["224.0.0.2", "224.0.0.22"])
+def test_what_other_hosts_tell_routers_is_no_drop(group: str) -> None:
+    """Reports of IGMPv3 and leave messages of IGMPv2; Linux counts them in InMcastPkts alone."""
+    host = IpHost()
+    before = host.network.counters.in_address_errors
+    host.receives_datagram(datagram(p=2, destination=address(group)), to=b"\1\0\x5e" + address(group)[1:])
+    counters = host.network.counters
+    assert (counters.for_routers, counters.in_multicasts, host.dropped) == (1, 1, {})
+    assert counters.in_address_errors == before
+
+
 def test_a_closed_port_is_reported_but_not_for_a_broadcast() -> None:
     host = IpHost()
     host.transport.takes = False
