@@ -25,7 +25,7 @@ INTERFACE: Final = 1
 PACKET: Final = 6
 PCAP_PACKET: Final = -1
 _SIMPLE_PACKET: Final = 3
-_STATISTICS: Final = 5
+STATISTICS: Final = 5
 _IF_NAME: Final = 2
 _IF_TSRESOL: Final = 9
 _IF_TSOFFSET: Final = 14
@@ -150,7 +150,7 @@ class CaptureReader:
             self.interfaces.clear()
         elif block.kind == INTERFACE:
             self._add(_interface(block))
-        elif block.kind == _STATISTICS:
+        elif block.kind == STATISTICS:
             dropped = _option(_StatisticsBlock.of(block), _ISB_IFDROP)
             self.dropped = struct.unpack(f"{block.order}Q", dropped)[0] if dropped else self.dropped
         elif block.kind == _SIMPLE_PACKET:
@@ -211,7 +211,7 @@ class _StatisticsBlock(pcapng.PcapngBlockLE):  # type: ignore[misc] # dpkt has n
     """What the capture itself has lost; dpkt lacks it."""
 
     __hdr__ = (
-        ("type", "I", _STATISTICS),
+        ("type", "I", STATISTICS),
         ("len", "I", 24),
         ("iface_id", "I", 0),
         ("ts_high", "I", 0),

@@ -10,13 +10,17 @@ import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import click
 
 from schemefs.command import completion, mountpoint, standard_streams
 from schemefs.errors import StartError, printable_lines
 from schemefs.lab import requirements
+
+if TYPE_CHECKING:
+    from schemefs.lab.link_recorder import LinkRecorder
+    from schemefs.lab.topology import Topology
 
 DEFAULT_HOSTS: Final = "client,server"
 WRONG_LAB: Final = 2
@@ -30,6 +34,7 @@ Examples:
   schemefs lab --link client='delay 20ms loss 1% seed 7' -- sh -c 'on server iperf3 -s -1 & sleep 1; iperf3 -c server'
   schemefs lab --hosts a,b,c --shell        then: echo 'loss 5%' >/scheme/netcfg/ifaces/b/impair
   schemefs lab net.toml -- ./test.sh
+  schemefs lab --capture all.pcapng net.toml -- ./test.sh     then: schemefs tcpdump -r all.pcapng, or wireshark
 """
 
 
@@ -56,6 +61,9 @@ class LabCommand(click.Command):
 @click.option("--link", "links", multiple=True, metavar="HOST=RULES", help="Impair the link of HOST; may be repeated.")
 @click.option(
     "--report-json", metavar="FILE", shell_complete=completion.files, help="Write the closing report as JSON too."
+)
+@click.option(
+    "--capture", metavar="FILE", shell_complete=completion.files, help="Record every link, for Wireshark (pcapng)."
 )
 @click.option("--internet", is_flag=True, help="Give each host the machine's network too, by pasta, unimpaired.")
 @click.option("--ipv4-only", is_flag=True, help="Give hosts and routers no IPv6.")
@@ -101,9 +109,19 @@ def _run(file: str | None, words: tuple[str, ...], options: dict[str, Any], *, s
 
     try:
         report = ClosingReport(topology, options["report_json"])
-        return outer_process.run(FirstProcess(topology, words, plugins.load(), report=report))
+        recorder = _recorder(topology, options["capture"])
+        first = FirstProcess(topology, words, plugins.load(), report=report, recorder=recorder)
+        return outer_process.run(first)
     except outer_process.Interrupted as interrupted:
         return 128 + interrupted.number
+
+
+def _recorder(topology: Topology, path: str | None) -> LinkRecorder | None:
+    if path is None:
+        return None
+    from schemefs.lab.link_recorder import LinkRecorder  # noqa: PLC0415 - few labs need dpkt
+
+    return LinkRecorder(topology, path)
 
 
 def _command(words: tuple[str, ...], *, shell: bool) -> tuple[str, ...]:

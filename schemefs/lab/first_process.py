@@ -11,7 +11,7 @@ import os
 import select
 import signal
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
@@ -24,6 +24,7 @@ from schemefs.lab.way_out import NAMESERVER, WayOut
 
 if TYPE_CHECKING:
     from schemefs.lab.closing_report import ClosingReport
+    from schemefs.lab.link_recorder import LinkRecorder
     from schemefs.lab.router_daemon import RouterDaemon
     from schemefs.plugins import Plugins
 
@@ -46,6 +47,7 @@ class FirstProcess:
     alive: int = -1  # a pipe that ends when the parent ends
     is_root: bool = False  # of the machine: there is no user namespace
     report: ClosingReport | None = None
+    recorder: LinkRecorder | None = None
     _daemons: dict[int, RouterDaemon] = field(default_factory=dict)
     _lab: str = ""
 
@@ -72,8 +74,8 @@ class FirstProcess:
         if way_out is not None:
             way_out.connect([network_of(host.name) for host in hosts])
         guests.wait_for_guests(self.topology, plan, outside)
-        if self.report is not None:
-            self.report.begin()
+        for observer in self._observers():
+            observer.begin()
         self._start_commands([host for host in hosts if host.command])
 
     def run_command(self) -> int:
@@ -84,9 +86,13 @@ class FirstProcess:
         except OSError as error:
             raise StartError(f"{self.command[0]} can't be run: {error.strerror}") from None
         status = self._wait(command)
-        if self.report is not None:
-            self.report.finish()
+        for observer in self._observers():
+            observer.finish()
         return status
+
+    def _observers(self) -> Iterator[ClosingReport | LinkRecorder]:
+        """Yield what begins when the network is there, and is finished when the command has ended."""
+        yield from filter(None, (self.report, self.recorder))
 
     def _wait(self, command: int) -> int:
         """Return the exit status of the command; signals are passed on to it."""

@@ -37,7 +37,10 @@ class LineOutput:
         packet = self._reader.packet(block)
         line = self._frames.line(packet.octets, packet.interface.link_type, packet.length)
         comments = "".join(f"  # {comment}" for comment in packet.comments)
-        show(f"{self._time(packet.nanoseconds)}{line}{comments}")
+        place = ""
+        if len(self._reader.interfaces) > 1:
+            place = f"{packet.interface.name:5} {'Out' if packet.is_outgoing else 'In':3} "
+        show(f"{self._time(packet.nanoseconds)}{place}{line}{comments}")
 
     def _time(self, nanoseconds: int) -> str:
         if self._times == 1:

@@ -88,7 +88,8 @@ def test_the_capture_of_all_interfaces_and_a_count(network: TapNetwork, tools: T
     ping(network)
     output, error = process.communicate(timeout=20)
     assert [line.partition(": ICMP")[0] for line in output.decode().splitlines()] == [
-        "IP 127.0.0.1 > 127.0.0.1", "IP 127.0.0.1 > 127.0.0.1", "IP 10.0.2.2 > 10.0.2.15", "IP 10.0.2.15 > 10.0.2.2",
+        "lo    In  IP 127.0.0.1 > 127.0.0.1", "lo    In  IP 127.0.0.1 > 127.0.0.1",
+        "eth0  In  IP 10.0.2.2 > 10.0.2.15", "eth0  Out IP 10.0.2.15 > 10.0.2.2",
     ]  # fmt: skip
     assert error.decode().endswith("4 packets captured\n0 packets dropped by the capture\n")
 
