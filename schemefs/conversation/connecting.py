@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Final
 
 from schemefs.conversation.event_log import EarlyEvents, EventSource
 from schemefs.conversation.protocol import OverTransport
+from schemefs.conversation.time_spent import Part
 from schemefs.errors import PendingError, SchemeError
 from schemefs.handle import Event
 from schemefs.net.addresses import presentation
@@ -64,6 +65,7 @@ class Connecting:
         self._limit = timers.timer(self._time_out, f"connect time-out of {host}")
         self._lookup: Lookup | None = None
         self._answered = False  # the lookup has an outcome
+        self._moments: list[float] = []  # when it began, the lookup had an outcome, and it ended
         self._untried: deque[bytes] = deque()
         self._tried = 0
         self._next_at = 0.0  # when the next address may be tried
@@ -78,6 +80,7 @@ class Connecting:
         """Begin, for a caller of *uid*; raises what is known at once. *timeout* seconds (0: none) for all of it."""
         if timeout:
             self._limit.set(now + timeout)
+        self._moments.append(now)
         self.sink(now, f"lookup of {self.host}", "name:lookup_started", {"host": self.host})
         lookup = names.lookup(self.host, self._receive_answer, now, uid, self._receive_late)
         if not self._answered:
@@ -98,6 +101,11 @@ class Connecting:
             if isinstance(earlier, EarlyEvents):
                 earlier.forward_to(self.sink)
 
+    def time_spent(self, now: float) -> list[Part]:
+        """As Timed.time_spent: the lookup, then the attempts."""
+        began, answered, ended = (*self._moments, now, now, now)[:3]
+        return [Part("name", answered - began, f"the look-up of {self.host}"), Part("handshake", ended - answered)]
+
     def pause(self) -> None:
         """Begin no further attempt: a signal has interrupted the open. The lookup and the attempts go on."""
         self._paused = True
@@ -112,9 +120,11 @@ class Connecting:
 
     def _receive_answer(self, answer: tuple[bytes, ...] | SchemeError, now: float) -> None:
         self._answered = True
+        self._moments.append(now)
         if self._lookup is not None and not self._lookup.expects_more:
             self._lookup = None
         if isinstance(answer, SchemeError):
+            self._moments.append(now)
             self.sink(now, answer.sentence, "name:lookup_failed", {"host": self.host})
             self._fail(answer)
         else:
@@ -228,6 +238,7 @@ class Connecting:
 
     def _end(self, now: float) -> None:
         """Cancel the lookup and abort every attempt."""
+        self._moments += [now] * (3 - len(self._moments))
         self._stop()
         if self._lookup is not None:
             if not self._answered:  # else its last answer goes into the cache, for the next connect

@@ -20,9 +20,10 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING, Final, Protocol
 
+from schemefs.conversation import time_spent
 from schemefs.conversation.event_log import EventLog
 from schemefs.conversation.protocol import HoldsOctets
-from schemefs.conversation.usage import UsedConversation
+from schemefs.conversation.recorded import RecordedConversation
 from schemefs.errors import SchemeError
 from schemefs.no_callback import no_callback
 from schemefs.scheme import Event
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from schemefs.conversation.face import Face
     from schemefs.conversation.protocol import Engine, ListenerEngine
     from schemefs.held_octets import HeldOctets
-    from schemefs.net.network_layer import EventData
     from schemefs.scheme import Handle, Watcher
     from schemefs.timers import Timer, Timers
 
@@ -56,7 +56,7 @@ class Table(Protocol):
         """Stop counting the event log."""
 
 
-class Conversation(UsedConversation):
+class Conversation(RecordedConversation):
     """One conversation. Its files are made when its directory is first looked up."""
 
     __slots__ = (
@@ -77,7 +77,6 @@ class Conversation(UsedConversation):
         "discards",
         "end_was_read",
         "engine",
-        "event_log",
         "from_address",
         "gid",
         "listener",
@@ -114,7 +113,6 @@ class Conversation(UsedConversation):
         self._may_try_again = False  # the connect has failed
         self.directory: Face | None = None  # from its first look-up until the conversation has ended
         self.began_at = -1.0  # when it was first held or given an engine; -1: not yet
-        self.event_log: EventLog | None = None  # None: events are not recorded
         self.read_timeout = 0.0  # seconds; 0: for ever
         self.write_timeout = 0.0
         self.readers = 0  # open files that can read; likewise writers
@@ -169,6 +167,7 @@ class Conversation(UsedConversation):
 
     def begin(self, engine: Engine, now: float) -> None:
         """Become the conversation that *engine* runs."""
+        self.time_before = time_spent.before(self.engine, engine, now)
         self.engine = engine
         self._may_try_again = False
         if self.began_at < 0:
@@ -195,11 +194,6 @@ class Conversation(UsedConversation):
         if self.event_log is not None and not self.event_log.is_finished:
             self.event_log.finish()
             self._table.record_ended(self)
-
-    def log_event(self, now: float, text: str, name: str, data: EventData) -> None:
-        """Add an event to the log, if there is one."""
-        if self.event_log is not None:
-            self.event_log.log_event(now, text, name, data)
 
     def announce(self, listener: ListenerEngine) -> None:
         """Become a listener. The engine of a connect that has failed is dropped."""

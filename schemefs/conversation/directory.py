@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, cast
 
-from schemefs.conversation import attributes
+from schemefs.conversation import attributes, time_spent
 from schemefs.conversation.event_log import opened
 from schemefs.conversation.function_file import FunctionFile
 from schemefs.conversation.handles import AcceptHandle, CtlHandle, DataHandle, ListenHandle, access_of, check_listens
@@ -155,6 +155,20 @@ def _json(values: Values) -> str:
     return f"{{\n{members}\n}}\n"
 
 
+class _TimeFile(TextFile):
+    """`time`: the parts of the age."""
+
+    def __init__(self, parts: Parts) -> None:
+        conversation = parts.conversation
+        super().__init__(mode=0o400, uid=conversation.uid, gid=conversation.gid)
+        self._conversation = conversation
+
+    def read(self, caller: Caller, now: float) -> bytes:
+        """Return a line for each cause until *now*."""
+        del caller
+        return time_spent.text(self._conversation.time_before, self._conversation.engine, now).encode()
+
+
 def _events(ring_of: Callable[[EventLog], LogRing]) -> Callable[[Parts], Node]:
     return lambda parts: EventsFile(parts.conversation, ring_of)
 
@@ -213,6 +227,7 @@ FILES: Final = (
     Declaration("err", "why the last request failed, in a sentence", _text(_err)),
     Declaration("events", "every event in order; events,follow waits for more", _events(lambda log: log.ring)),
     Declaration("events.json", "the same for programs, one JSON object a line", _events(lambda log: log.json)),
+    Declaration("time", "where the time went: cause, seconds, share of the age", _TimeFile),
     Declaration(CAPTURE, "its frames from now on, for Wireshark, with what became of each", _stream(_open_capture)),
     Declaration(
         "settings/",
@@ -220,25 +235,26 @@ FILES: Final = (
         lambda parts: SettingsDirectory(parts.conversation),
     ),
 )
-"""Every file of a conversation, in the order of ls and README; `OF_LISTENERS` only where the protocol has ports."""
-
+"""Every file of a conversation, in the order of ls and README; `OF_LISTENERS` only where the protocol has ports,
+`OF_STREAMS` only where its conversations are streams."""
 
 OF_LISTENERS: Final = ("listen", "accept")
+OF_STREAMS: Final = ("time",)
 _DECLARED: Final = {file.name.rstrip("/"): file for file in FILES}
 
 
 class ConversationDirectory(Directory):
-    """Satisfies `Face`. *listens*: the protocol has ports, so there are `listen` and `accept`.
+    """Satisfies `Face`. *listens*: there are `listen` and `accept`; *timed*: there is `time`.
 
     Each file is made when it is first looked up: a listing of `tcp/` with thousands of conversations makes none.
     """
 
     mode = 0o700
 
-    def __init__(self, parts: Parts, *, listens: bool) -> None:
+    def __init__(self, parts: Parts, *, listens: bool, timed: bool) -> None:
         conversation = parts.conversation
         self._parts = parts
-        self._listens = listens
+        self._absent = (*(() if listens else OF_LISTENERS), *(() if timed else OF_STREAMS))
         self._children: dict[str, Node] = {}  # those that were looked up
         self.uid, self.gid = conversation.uid, conversation.gid
         self.watchable = conversation
@@ -262,7 +278,7 @@ class ConversationDirectory(Directory):
         return ((name, self._child(name)) for name in self._names())
 
     def _names(self) -> tuple[str, ...]:
-        return tuple(name for name in _DECLARED if self._listens or name not in OF_LISTENERS)
+        return tuple(name for name in _DECLARED if name not in self._absent)
 
     def _child(self, name: str) -> Node:
         child = self._children.get(name)

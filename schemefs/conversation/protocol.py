@@ -201,6 +201,7 @@ class ConversationProtocol(ABC):
     options: Mapping[str, Option] = {}
     verbs: Mapping[str, Verb] = {}
     ports: bool = True  # addresses are HOST:PORT; without: HOST
+    timed: bool = False  # its engines are `time_spent.Timed`: there is `time`
     datagrams: bool = False  # the peer cannot see the end of what was written
     frames: str = ""  # what a capture's filter calls its datagrams: "tcp"; empty: any
     place: str = ""  # the path of its numbered directories; empty: *name*

@@ -293,10 +293,9 @@ class ConversationScheme(Scheme):
         """
         directory = cast("ConversationDirectory | None", conversation.directory)
         if directory is None:
-            ports = self.protocol.ports
-            directory = ConversationDirectory(
-                Parts(conversation, self.control, self.accept, self._capture), listens=ports
-            )
+            parts = Parts(conversation, self.control, self.accept, self._capture)
+            protocol = self.protocol
+            directory = ConversationDirectory(parts, listens=protocol.ports, timed=protocol.timed)
             if self.conversations.get(conversation.number) is conversation:
                 conversation.directory = directory
             else:

@@ -167,6 +167,9 @@ class Path(Protocol):
         is used. Cheap and harmless when the suspicion is wrong.
         """
 
+    def waited(self, now: float) -> float:
+        """Return for how many seconds datagrams have waited for the next hop's address since the last call."""
+
 
 class NetworkLayer(Protocol):
     """What the ip plugin provides."""

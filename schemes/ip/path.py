@@ -57,6 +57,7 @@ class Ipv4Path:
         "_offloads",  # (length of the transport header, gso_size) -> offload
         "_pack",  # of the Struct for a frame or a datagram
         "_prefix",  # constant octets: link header, version, IHL, traffic class
+        "_queued_at",  # since when a datagram has waited for the next hop, seconds; -1: none was counted
         "_resolved",  # whether datagrams can go to the link without a neighbor entry
         "_route_generation",  # of the network, when all fields but the link header were valid
         "_sum",  # of the constant words of the header, for its checksum
@@ -80,6 +81,7 @@ class Ipv4Path:
         self.destination = destination
         self.source = source
         self.sink: Sink | None = None
+        self._queued_at = -1.0
         self._kind: tuple[int, int, bool] | None = None
         self._traffic_class = 0
         self._generation = -1
@@ -208,6 +210,14 @@ class Ipv4Path:
         """Probe the next hop; see `network_layer.Path.suspect`."""
         self._interface.v4_neighbors.suspect(self._next_hop, now, self.sink)
 
+    def waited(self, now: float) -> float:
+        """Return how long the next hop was not known; see `network_layer.Path.waited`."""
+        if self._queued_at < 0:
+            return 0.0
+        neighbor = self._interface.neighbor_table.use(self._next_hop, now)
+        since, self._queued_at = self._queued_at, -1.0 if neighbor.mac else now
+        return max(0.0, (neighbor.confirmed_at if neighbor.mac else now) - since)
+
     def _follow_route(self) -> None:
         """Look up everything but the hardware address."""
         network = self._network
@@ -278,6 +288,8 @@ class Ipv4Path:
         """Queue a datagram at the neighbor until that is resolved."""
         neighbor = self._interface.neighbor_table.use(self._next_hop, now)
         taken = neighbor.enqueue(Queued(chunks, offload, protocol), now, self.sink)
+        if self._queued_at < 0:
+            self._queued_at = now
         if taken:
             self._network.counters.out_requests += 1
             self._network.counters.out_octets += total_length(chunks)

@@ -153,6 +153,6 @@ def _after_fin(tcb: ControlBlock, now: float) -> bool:
     elif tcb.state == CLOSING:
         closing.enter_time_wait(tcb, now)
     elif tcb.state == LAST_ACK:
-        closing.end(tcb)
+        closing.end(tcb, now)
         return False
     return True

@@ -31,6 +31,7 @@ from schemes.tcp.states import (
     SYN_RECEIVED,
     SYN_SENT,
 )
+from schemes.tcp.time_spent import IDLE, READER, WRITER
 from schemes.tcp.wire import ACK, FIN, PSH, RST, SYN, URG, Segment
 
 if TYPE_CHECKING:
@@ -210,7 +211,7 @@ def _second_check_rst(tcb: ControlBlock, segment: Segment, now: float) -> None:
     if state == SYN_RECEIVED:
         if tcb.listener is not None:
             tcb.tcp.statistics.abort("reset_by_peer")
-            closing.end(tcb)  # back to LISTEN: no user has the connection yet
+            closing.end(tcb, now)  # back to LISTEN: no user has the connection yet
         else:
             closing.fail(tcb, errno.ECONNREFUSED, f"RST from {tcb.remote} in answer to SYN-ACK", "refused", now)
     elif state in RECEIVING or state == CLOSE_WAIT:
@@ -219,7 +220,7 @@ def _second_check_rst(tcb: ControlBlock, segment: Segment, now: float) -> None:
         closing.fail(tcb, number, f"RST from {tcb.remote} in state {state}", "reset_by_peer", now)
     else:
         tcb.tcp.statistics.abort("reset_by_peer")
-        closing.end(tcb)
+        closing.end(tcb, now)
 
 
 def _fourth_check_syn(tcb: ControlBlock, segment: Segment, now: float) -> bool:
@@ -290,6 +291,12 @@ def _seventh_process_text(tcb: ControlBlock, segment: Segment, now: float) -> No
             _deliver(tcb, piece)
             rcv.nxt += len(piece)
         tcb.reply = ACK_DUE  # a hole was filled (RFC 5681 §4.2)
+    time = tcb.time
+    time.turn = WRITER if segment.flags & PSH else IDLE
+    if tcb.receive_buffer.size and WRITER <= time.cause <= IDLE:
+        time.spent[time.cause] += now - time.since
+        time.since = now
+        time.cause = READER
     tcb.tuning.arrived(tcb.rcv, now)
     if tcb.lingering and tcb.state == FIN_WAIT_2:
         if 0 <= tcb.linger_edge < rcv.nxt:
@@ -362,6 +369,9 @@ def _eighth_check_fin(tcb: ControlBlock, segment: Segment, now: float) -> None:
     rcv.edge = max(rcv.edge, rcv.nxt)
     tcb.peer_closed = True
     tcb.reply = ACK_DUE
+    tcb.time.turn = WRITER
+    if tcb.time.cause == IDLE:
+        tcb.time.enter(WRITER, now)
     if tcb.state == ESTABLISHED:
         tcb.become(CLOSE_WAIT)
     elif tcb.state == FIN_WAIT_1:

@@ -23,6 +23,8 @@ from schemes.tcp.states import (
     TIME_WAIT,
     WRITABLE,
 )
+from schemes.tcp.time_spent import CLOSING as CLOSING_TIME
+from schemes.tcp.time_spent import IDLE, OVER, WRITER
 
 if TYPE_CHECKING:
     from schemes.tcp.control_block import ControlBlock
@@ -51,12 +53,14 @@ def close(tcb: ControlBlock, now: float) -> None:
         tcb.tcp.release(tcb)
     user_timeout.user_closes(tcb, now)
     if tcb.state in (SYN_SENT, CLOSED):
-        end(tcb)
+        end(tcb, now)
     elif tcb.linger == 0 or (tcb.receive_buffer.size and not tcb.discarding):
         # RFC 9293 §3.10.4 permits it and RFC 2525 §2.17 requires it: the peer learns that octets were not read.
         abort(tcb, "by_user" if tcb.linger == 0 else "unread_at_close", now)
     else:
         queue_fin(tcb, now)
+        if tcb.snd.nxt > tcb.send_buffer.end:
+            tcb.time.enter(CLOSING_TIME, now)
         if tcb.linger > 0:
             tcb.state_timer.set(now + tcb.linger)
         elif tcb.state == FIN_WAIT_2:
@@ -89,7 +93,7 @@ def abort(tcb: ControlBlock, reason: str, now: float) -> None:
         if not (tcb.closed or tcb.error):
             tcb.error = RESET_FROM_THIS_SIDE
             tcb.pending_error.set(errno.ECONNABORTED, tcb.error)
-    end(tcb)
+    end(tcb, now)
 
 
 def fail(tcb: ControlBlock, number: int, sentence: str, reason: str, now: float) -> None:
@@ -104,10 +108,10 @@ def fail(tcb: ControlBlock, number: int, sentence: str, reason: str, now: float)
     if not tcb.closed:
         tcb.pending_error.set(number, sentence)
     tcb.tcp.statistics.abort(reason)
-    end(tcb)
+    end(tcb, now)
 
 
-def end(tcb: ControlBlock) -> None:
+def end(tcb: ControlBlock, now: float) -> None:
     """Enter CLOSED. No timer is left, and no memory but the octets that the user may still read."""
     statistics = tcb.tcp.statistics
     # RFC 4022 counts the way from these states to CLOSED or LISTEN.
@@ -115,6 +119,7 @@ def end(tcb: ControlBlock) -> None:
     statistics.established_resets += tcb.state in WRITABLE
     if tcb.state != CLOSED:
         tcb.become(CLOSED)
+    tcb.time.enter(OVER, now)
     _stop_timers(tcb)
     tcb.send_buffer.clear()
     tcb.reassembly.clear()
@@ -131,6 +136,7 @@ def end(tcb: ControlBlock) -> None:
 def enter_time_wait(tcb: ControlBlock, now: float) -> None:
     """Both FINs are acknowledged: `time_wait` answers old duplicates from now on (§3.6.1), without the connection."""
     tcb.become(TIME_WAIT)
+    tcb.time.enter(OVER, now)
     _stop_timers(tcb)
     tcb.send_buffer.clear()
     tcb.reassembly.clear()
@@ -143,6 +149,8 @@ def enter_time_wait(tcb: ControlBlock, now: float) -> None:
 def fin_acknowledged_in_fin_wait_1(tcb: ControlBlock, now: float) -> None:
     """Enter FIN-WAIT-2; a closed connection leaves it after a limited time."""
     tcb.become(FIN_WAIT_2)
+    if tcb.time.cause == WRITER:
+        tcb.time.enter(IDLE, now)
     tcb.retransmission.clear()
     tcb.loss_timer.clear()
     if tcb.closed:

@@ -14,12 +14,14 @@ import errno
 import logging
 from typing import TYPE_CHECKING
 
+from schemefs.conversation.time_spent import Part
 from schemefs.errors import SchemeError
 from schemefs.readiness import readiness
 from schemes.tcp import closing, ecn, output, segments, settings, status, timeouts
 from schemes.tcp.control_block import ControlBlock
 from schemes.tcp.send_buffer import LOW_WATER
 from schemes.tcp.states import CLOSED, OPENING, TIME_WAIT, WRITABLE
+from schemes.tcp.time_spent import READER
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -71,6 +73,10 @@ class Connection(ControlBlock):
         """`state` first."""
         return status.of_connection(self, now)
 
+    def time_spent(self, now: float) -> list[Part]:
+        """As Timed.time_spent."""
+        return [Part(cause, seconds, reason) for cause, seconds, reason in self.time.parts(now)]
+
     # The user's calls
 
     def opening(self, now: float) -> bool:
@@ -86,6 +92,11 @@ class Connection(ControlBlock):
         if buffer.size and size:
             waiting = buffer.size
             data = buffer.take(size)
+            if not buffer.size and self.time.cause == READER:
+                time = self.time
+                time.spent[READER] += now - time.since
+                time.since = now
+                time.cause = time.turn
             decision = self.tuning.read(buffer, self.rtt.srtt, waiting - buffer.size, now)
             if decision:
                 self.log_event(now, decision, "transport:receive_buffer_updated", {"capacity": buffer.capacity})

@@ -27,6 +27,7 @@ from schemes.tcp.rtt import RoundTripTime
 from schemes.tcp.send_buffer import SendBuffer
 from schemes.tcp.sequence_spaces import ReceiveSpace, SendSpace
 from schemes.tcp.states import CLOSED
+from schemes.tcp.time_spent import TimeSpent
 from schemes.tcp.wire import HEADER_LENGTH
 
 if TYPE_CHECKING:
@@ -207,6 +208,7 @@ class ControlBlock:
         "state_timer",  # Timer: connect, keepalive, linger or FIN-WAIT-2, by the state
         "opened_at",  # when the first SYN was sent or came; -1: none yet
         "established_at",  # -1: never
+        "time",  # TimeSpent: what its time goes to
         "stalled_at",  # since when the first octet in flight is being sent again; -1: it is not
         "backoffs",  # time-outs in a row: retransmissions of one segment (RFC 9293 §3.8.3)
         "syn_retries",  # SYNs or SYN-ACKs sent again
@@ -301,6 +303,7 @@ class ControlBlock:
         self.sent_at = self.last_segment_at = 0.0
         self.opened_at = self.established_at = -1.0
         self.stalled_at = -1.0
+        self.time = TimeSpent()
         self.backoffs = self.syn_retries = self.probes = 0
         self.segments_in = self.segments_out = self.retransmissions = 0
 

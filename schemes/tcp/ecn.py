@@ -13,6 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from schemefs.errors import SchemeError
+from schemes.tcp import losses
 from schemes.tcp.ecn_state import EcnState
 from schemes.tcp.recovery import OPEN
 from schemes.tcp.states import SYN_SENT
@@ -98,6 +99,8 @@ def log_decision(tcb: ControlBlock, now: float) -> None:
     if tcb.ecn_state is not None and (recovery.has_reduced or recovery.phase is not OPEN):
         reduced(tcb.ecn_state, tcb)
     recovery.has_reduced = False
+    if recovery.found_lost is not None and recovery.found_lost[2] != "rto":
+        losses.found(tcb, recovery.found_lost[2], now)
     if tcb.sink is not None:
         values: dict[str, object] = {"new": recovery.phase, "congestion_window": tcb.congestion.cwnd}
         name = "recovery:congestion_state_updated"

@@ -74,9 +74,9 @@ class Handshakes:
         iss, timestamp_offset = tcp.numbers.choose(key, now)
         if old is not None:  # RFC 9293 MAY-2: beyond all that the old one has sent
             iss, timestamp_offset = (old.snd_nxt + ISN_STEP) & WIRE, old.timestamp_offset
-            tcp.time_waits.end(old)
+            tcp.time_waits.end(old, now)
         connection = Connection(tcp, path, ports, iss, timestamp_offset)
-        listener.begins(connection)
+        listener.begins(connection, now)
         self._enter(listener, connection, key)
         opening.open_passively(connection, segment, now)
 
@@ -129,7 +129,7 @@ class Handshakes:
         mss, offset = self._redeemed(key, segment, now)
         if not mss:
             return False
-        closing.end(connection)
+        closing.end(connection, now)
         segment.urgent -= segment.seq
         segment.seq &= WIRE
         segment.ack &= WIRE
@@ -159,7 +159,7 @@ class Handshakes:
         segment_arrives(connection, segment, now)
         connection.rtt.rto = INITIAL_RTO  # nothing was measured, and no SYN-ACK is known to be lost
         if connection.state in OPENING:
-            closing.end(connection)  # nothing would send its SYN-ACK again
+            closing.end(connection, now)  # nothing would send its SYN-ACK again
 
     def _enter(self, listener: Listener, connection: Connection, key: bytes) -> None:
         connection.key = key

@@ -42,7 +42,7 @@ def error_arrives(tcb: ControlBlock, error: DeliveryError, now: float) -> None:
         )
     elif tcb.state == SYN_RECEIVED and tcb.listener is not None and error.hard:
         tcb.tcp.statistics.abort("icmp_error")
-        closing.end(tcb)
+        closing.end(tcb, now)
     else:
         tcb.soft_error = error
         tcb.log_event(now, error.sentence, "transport:icmp_error", {"errno": error.errno})

@@ -110,11 +110,11 @@ class Listener:
         """The handshake that began first, of those in the queue."""
         return next(iter(self.opening))
 
-    def begins(self, connection: ControlBlock) -> None:
+    def begins(self, connection: ControlBlock, now: float) -> None:
         """Enter a handshake that begins. If the queue is full, its oldest entry is dropped, without a RST."""
         if self.is_full:
             self.tcp.statistics.abort("syn_queue_full")
-            closing.end(self.oldest)
+            closing.end(self.oldest, now)
         self.opening[connection] = None
 
     def established(self, connection: ControlBlock) -> None:

@@ -9,6 +9,7 @@ from schemes.tcp.control_block import WINDOW_SCALE
 from schemes.tcp.rack import RackRecovery
 from schemes.tcp.rtt import RTO_AFTER_LOST_SYN, RoundTripTime
 from schemes.tcp.states import ESTABLISHED, FIN_WAIT_1, SYN_RECEIVED, SYN_SENT
+from schemes.tcp.time_spent import IDLE, PATH_WAIT, WRITER
 
 if TYPE_CHECKING:
     from schemes.tcp.control_block import ControlBlock
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 def open_actively(tcb: ControlBlock, now: float) -> None:
     """Send the SYN; the state is SYN-SENT until the handshake succeeds or fails."""
     tcb.opened_at = tcb.last_segment_at = tcb.sent_at = now
+    tcb.time.begin(now)
     tcb.become(SYN_SENT)
     tcb.syn_retries = tcb.backoffs = 0
     tcb.rtt = RoundTripTime()
@@ -52,6 +54,7 @@ def open_passively(tcb: ControlBlock, segment: Segment, now: float) -> None:
     """A SYN came for a listener: answer it with SYN-ACK (§3.10.7.2, third step)."""
     snd = tcb.snd
     tcb.opened_at = tcb.last_segment_at = tcb.sent_at = now
+    tcb.time.begin(now)
     tcb.rcv.start(segment.seq, tcb.syn_window)
     agree(tcb, segment, now)
     snd.wnd = snd.max_wnd = segment.wnd
@@ -99,6 +102,10 @@ def established(tcb: ControlBlock, segment: Segment, now: float) -> None:
     if not tcb.rtt.acknowledged(segment.ack, now):
         tcb.rtt.rto = RTO_AFTER_LOST_SYN
     tcb.become(ESTABLISHED)
+    waited_for = tcb.time.cause
+    tcb.time.turn = IDLE if tcb.listener is not None else WRITER
+    tcb.time.enter(tcb.time.turn, now)
+    tcb.time.move(waited_for, PATH_WAIT, tcb.path.waited(now))
     if tcb.fin_queued:
         tcb.become(FIN_WAIT_1)
     if tcb.keepalive:

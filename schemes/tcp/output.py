@@ -14,6 +14,7 @@ from schemes.tcp import path_probing, sender_metrics, stall_reason
 from schemes.tcp.recovery import OPEN
 from schemes.tcp.segments import send_ack, send_segment
 from schemes.tcp.states import CLOSED, SENDING
+from schemes.tcp.time_spent import CLOSING, IDLE, READER, RECOVERY, RTO, WRITER
 from schemes.tcp.wire import ACK, CWR, FIN, PSH, URG
 
 if TYPE_CHECKING:
@@ -45,16 +46,30 @@ def transmit(tcb: ControlBlock, now: float) -> None:
         _probe_path(tcb, tcb.path_search, now)
     while _send_new(tcb, now):
         pass
-    if tcb.congestion.cwnd - tcb.recovery.pipe < tcb.mss:
+    room = tcb.congestion.cwnd - tcb.recovery.pipe
+    if room < tcb.mss:
         tcb.limited_until = snd.nxt
     if tcb.retransmission.deadline == inf and (snd.nxt > snd.una or tcb.send_buffer.end > snd.nxt or tcb.fin_queued):
         # In flight: RFC 6298 (5.1). Nothing in flight and text unsent: the window is closed, so probe (§3.8.6.1).
         tcb.retransmission.set(now + tcb.rtt.rto)
     if tcb.segments_out != before:
         tcb.sent_at = now
+        tcb.time.turn = IDLE
     wakes_at = tcb.recovery.wakes_at
     if wakes_at != tcb.loss_timer.deadline:
         tcb.loss_timer.set(min(wakes_at, tcb.retransmission.deadline))
+    if tcb.recovery.phase is not OPEN:
+        cause = RTO if tcb.backoffs else RECOVERY
+    elif tcb.send_buffer.end > snd.nxt:
+        cause = stall_reason.cause(tcb, room)
+    elif tcb.closed:
+        cause = CLOSING
+    elif tcb.receive_buffer.size:
+        cause = READER
+    else:
+        cause = WRITER if snd.nxt > snd.una else tcb.time.turn
+    if cause != tcb.time.cause:
+        tcb.time.enter(cause, now)
     if tcb.sink is not None:
         sender_metrics.log_metrics(tcb, now)
         stall_reason.log_stall(tcb, now)

@@ -147,6 +147,7 @@ class RackRecovery(Recovery):
             is_plain_duplicate=is_duplicate and not blocks and not acked,
         ):
             self.reduce(probed - 1, now)  # §7.4: the loss that the probe has repaired is a sign of congestion
+            self.found_lost = (probed - self.congestion.smss, probed, "tlp")
             self.note_decision("the tail loss probe has repaired a loss", "smaller window")
         grows = self.phase is LOSS or (self.phase is OPEN and acked > 0 and is_limited)
         if self.phase is not OPEN and snd.una >= self.recovery_point:

@@ -45,6 +45,7 @@ class TcpProtocol(ConversationProtocol):
 
     name = "tcp"
     frames = "tcp"
+    timed = True
     options: Mapping[str, Option] = {
         "from": Option(parse_host_port, "HOST:PORT of the local end; port 0 picks one", Use.CONNECT),
         "timeout": Option(parse_seconds, "seconds a connect may take; 0: about three minutes", Use.CONNECT),

@@ -162,6 +162,7 @@ class SynAck:
 def open_again(tcb: ControlBlock, syn: Segment, now: float) -> None:
     """Enter SYN-RECEIVED with what *syn* says: the SYN-ACK has been sent, at an unknown time."""
     tcb.opened_at = tcb.last_segment_at = tcb.sent_at = now
+    tcb.time.begin(now)
     tcb.rcv.start(syn.seq, tcb.syn_window)
     agree(tcb, syn, now)
     tcb.snd.wl1, tcb.snd.wl2 = syn.seq, tcb.snd.iss

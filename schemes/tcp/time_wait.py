@@ -139,7 +139,7 @@ class TimeWaits:
         """Enter *connection*, which is in TIME-WAIT."""
         if len(self._waiting) >= self.capacity:
             self._tcp.statistics.time_wait_overflows += 1
-            self.end(next(iter(self._waiting.values())))
+            self.end(next(iter(self._waiting.values())), now)
         self._waiting[connection.key] = TimeWait(connection, now)
         if not self._timer.armed:
             self._timer.set(now + LENGTH)
@@ -150,13 +150,13 @@ class TimeWaits:
         if old is not None and old.connection is connection:
             old.connection = None
 
-    def end(self, old: TimeWait) -> None:
+    def end(self, old: TimeWait, now: float) -> None:
         """Remove the entry; a user that still has the connection finds it CLOSED."""
         if self._waiting.pop(old.key, None) is None:
             return
         connection = old.connection
         if connection is not None and connection.state == TIME_WAIT:
-            closing.end(connection)
+            closing.end(connection, now)
 
     def _expire(self, now: float) -> None:
         for _ in range(self.at_once):
@@ -166,7 +166,7 @@ class TimeWaits:
             if oldest.expires_at > now:
                 self._timer.set(oldest.expires_at)
                 return
-            self.end(oldest)
+            self.end(oldest, now)
         self._timer.call_soon()
 
     def segment_arrives(self, old: TimeWait, segment: Segment, now: float, *, may_open: bool) -> bool:
@@ -184,7 +184,7 @@ class TimeWaits:
             self._tcp.statistics.drop(reason)
             self._answer_refused(old, segment, reason, now)
         elif flags & RST:
-            self.end(old)
+            self.end(old, now)
         return True
 
     def _answer_refused(self, old: TimeWait, segment: Segment, reason: str, now: float) -> None:

@@ -13,7 +13,7 @@ import logging
 from typing import TYPE_CHECKING, Final
 
 from schemefs.log import TRACE
-from schemes.tcp import closing, ecn, icmp_errors, output, path_probing, segments
+from schemes.tcp import closing, ecn, icmp_errors, losses, output, path_probing, segments
 from schemes.tcp.states import CLOSE_WAIT, ESTABLISHED, FIN_WAIT_2, OPENING, SYN_RECEIVED
 
 if TYPE_CHECKING:
@@ -57,6 +57,7 @@ def retransmission_due(tcb: ControlBlock, now: float) -> None:
     if now >= since + tcb.user_timeout:  # as the timer is set below: `now - since` may be less by a rounding
         _give_up(tcb, f"no answer from {tcb.remote} for {now - since:.0f} s", "user_timeout", now)
         return
+    waited = tcb.rtt.rto
     tcb.rtt.retransmitted(now)
     tcb.rtt.back_off()
     tcb.loss_timer.clear()
@@ -69,8 +70,9 @@ def retransmission_due(tcb: ControlBlock, now: float) -> None:
     else:
         _log_timer(tcb, "retransmission time-out", "rto", now)
         tcb.recovery.timed_out(now)
-        ecn.log_decision(tcb, now)
         tcb.backoffs += 1
+        losses.timed_out(tcb, waited, now)
+        ecn.log_decision(tcb, now)
         path_probing.timed_out(tcb, now)
     output.transmit(tcb, now)
     if tcb.backoffs >= R1 and not window_closed and _past_r1(tcb, now):
@@ -85,7 +87,7 @@ def _handshake_due(tcb: ControlBlock, now: float) -> None:
     if tcb.state == SYN_RECEIVED and tcb.listener is not None:
         if tcb.syn_retries >= SYN_ACK_RETRIES:
             tcb.tcp.statistics.abort("handshake_timed_out")
-            closing.end(tcb)
+            closing.end(tcb, now)
             return
     elif waited >= SYN_TIMEOUT:
         sentence = f"no answer from {tcb.remote} to {tcb.syn_retries + 1} SYNs in {waited:.0f} s"
@@ -93,6 +95,7 @@ def _handshake_due(tcb: ControlBlock, now: float) -> None:
         return
     tcb.syn_retries += 1
     tcb.backoffs += 1
+    losses.syn_timed_out(tcb, tcb.rtt.rto, now)
     tcb.rtt.retransmitted(now)
     tcb.rtt.back_off()
     if tcb.listener is not None and tcb.listener.is_full:
@@ -152,7 +155,7 @@ def state_timer_due(tcb: ControlBlock, now: float) -> None:
         _log_timer(tcb, "linger time is over", "linger", now)
         closing.abort(tcb, "linger_timeout", now)
     elif tcb.closed and tcb.state == FIN_WAIT_2:
-        closing.end(tcb)
+        closing.end(tcb, now)
     elif tcb.keepalive and tcb.state in _KEPT_ALIVE:
         _keepalive_due(tcb, now)
 

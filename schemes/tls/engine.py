@@ -320,6 +320,7 @@ class TlsEngine(OverStream):
             self.established = self._handshake.advance()
             if self.established:
                 self._handshake.end(True)
+                self.note_handshake(now)
         if self.established:
             plain = self.layer.decrypt()
             self.plain_in += len(plain)

@@ -30,6 +30,7 @@ class TlsProtocol(ConversationProtocol):
 
     name = "tls"
     frames = "tcp"
+    timed = True
 
     def __init__(self, context: SchemeContext, tcp: ConversationProtocol) -> None:
         self.context = context

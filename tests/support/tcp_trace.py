@@ -96,6 +96,9 @@ class MemoryPath:
         if self.network.failure is not None:
             raise self.network.failure
 
+    def waited(self, now: float) -> float:
+        return 0.0
+
     def suspect(self, now: float) -> None:
         self.network.suspected.append(now)
 

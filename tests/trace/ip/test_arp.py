@@ -307,6 +307,17 @@ def test_a_request_that_a_full_link_refuses_is_counted_and_sent_again() -> None:
     assert host.sends() == ["arp who-has 10.0.2.2 tell 10.0.2.15 > broadcast"]
 
 
+def test_a_path_says_how_long_it_has_waited_for_the_next_hop() -> None:
+    host = IpHost()
+    path = host.network.path(PEER)
+    assert path.waited(0.0) == 0
+    path.send(host.PROTOCOL, b"x" * 8, (), 1.0)
+    assert path.waited(1.5) == 0.5
+    host.receives_arp("reply", PEER, US, now=1.9)
+    assert round(path.waited(3.0), 9) == 0.4
+    assert path.waited(4.0) == 0
+
+
 def test_a_waiting_conversation_records_a_static_entry_and_nothing_after_it() -> None:
     host = IpHost()
     told: list[str] = []

@@ -53,6 +53,20 @@ def test_tcp_connects_to_a_name() -> None:
     assert host.tcp.lookup("0/remote", ROOT).read(ROOT, host.now) == b"10.0.2.2:80\n"
 
 
+def test_the_look_up_and_the_attempts_have_their_time() -> None:
+    """The first address is silent, so the second one is tried after ATTEMPT_DELAY."""
+    host = DnsHost(knows("10.0.2.77", "10.0.2.2"))
+    listen(host)
+    handle = host.open("tcp/example.com:80", os.O_RDWR)
+    host.opened(handle)
+    rows = host.tcp.lookup("0/time", ROOT).read(ROOT, host.now).decode().splitlines()
+    parts = {cause: (float(seconds), reason) for cause, seconds, _, *reason in (row.split(" ", 3) for row in rows)}
+    assert parts["name"][0] == pytest.approx(0.1, abs=0.05)
+    assert parts["name"][1] == ["the look-up of example.com"]
+    assert parts["handshake"][0] == pytest.approx(ATTEMPT_DELAY, abs=0.05)
+    assert sum(seconds for seconds, _ in parts.values()) == pytest.approx(host.now, abs=0.001)
+
+
 def test_the_state_says_what_it_waits_for() -> None:
     host = DnsHost(knows("10.0.2.77"))
     host.open("tcp/example.com:80", os.O_RDWR | os.O_NONBLOCK)

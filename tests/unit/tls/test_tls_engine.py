@@ -361,3 +361,15 @@ def test_events_are_those_of_the_stream(authority: Authority) -> None:
     world.client.write(memoryview(b"hello"), world.pair.now)
     world.pair.passes(1.0)
     assert any("PSH-ACK out" in line for line in lines)
+
+
+def test_the_handshake_of_tls_has_its_time(authority: Authority) -> None:
+    world = World(authority)
+    world.pair.passes(1.0)
+    began = world.pair.now
+    parts = {part.cause: part.seconds for part in world.client.time_spent(began)}
+    assert 0 < parts["tls"] < 0.1
+    world.pair.passes(2.0)
+    after = {part.cause: part.seconds for part in world.client.time_spent(world.pair.now)}
+    assert after["tls"] == parts["tls"]
+    assert sum(after.values()) == pytest.approx(sum(parts.values()) + world.pair.now - began)
