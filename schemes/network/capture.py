@@ -38,6 +38,7 @@ Links = Callable[[], Sequence["LinkCaptures"]]
 CAPTURE: Final = "capture.pcapng"
 QUEUE_OCTETS: Final = 16 << 20  # of one capture
 PAST_OCTETS: Final = 1 << 16  # of one read, while the frames of before the opening are read
+MOST_NAMED: Final = 65_536  # addresses; those after them have no names
 WHOLE: Final = 262_144  # octets of the longest frame that is kept whole
 SMALLEST_SNAP: Final = 64  # octets of each frame
 
@@ -70,7 +71,7 @@ class CaptureFile(StreamFile):
         del flags, now
         if not self._context.is_privileged(caller):
             raise SchemeError(errno.EACCES, faults.not_privileged("capture frames"))
-        handle = CaptureHandle(self._links(), self._name, self._filter, self._snap)
+        handle = CaptureHandle(self._links(), self._name, self._filter, self._snap, self._context.names.names_of)
         if self._has_history:
             handle.begin_with_history()
         return handle
@@ -79,8 +80,17 @@ class CaptureFile(StreamFile):
 class CaptureHandle(Handle):
     """One capture of some links, with a queue of its own. A filter that is written narrows *base*, and no more."""
 
-    def __init__(self, links: Sequence[LinkCaptures], name: str, base: Filter = every_frame, snap: int = WHOLE) -> None:
+    def __init__(
+        self,
+        links: Sequence[LinkCaptures],
+        name: str,
+        base: Filter = every_frame,
+        snap: int = WHOLE,
+        names_of: Callable[[bytes], Sequence[str]] = lambda _address: (),
+    ) -> None:
         self._links = links
+        self._names_of = names_of
+        self._named: set[bytes] = set()  # addresses whose names were written, or that have none
         self._snap = snap
         self._base = base
         self._filter: Filter = every_frame
@@ -116,6 +126,9 @@ class CaptureHandle(Handle):
             if self._dropped != self._told_dropped:
                 self._told_dropped = self._dropped
                 self._put(pcapng.statistics(interface, when, self._dropped))
+            for address in (frame.fields.source, frame.fields.destination):
+                if address not in self._named:
+                    self._put(self._names_block(address))
             octets = frame.octets[: self._snap]
             length = len(frame.octets)
             self._put(pcapng.packet(interface, octets, length, when, outgoing=frame.outgoing, comments=frame.comments))
@@ -143,6 +156,14 @@ class CaptureHandle(Handle):
                 self._front.append(block)
         return b"".join(pieces)
 
+    def _names_block(self, address: bytes) -> bytes:
+        """Return the names of *address*, to be written before its first packet; empty: it has none."""
+        if not address or len(self._named) >= MOST_NAMED:
+            return b""
+        self._named.add(address)
+        hosts = self._names_of(address)
+        return pcapng.names(address, hosts) if hosts else b""
+
     def _past_block(self, past: NumberedFrame) -> bytes:
         """Return the block of a frame that was kept; empty: *base* does not keep it."""
         number, frame, fields = past
@@ -150,7 +171,8 @@ class CaptureHandle(Handle):
             return b""
         when = self._links[number].epoch + frame.now
         octets = frame.octets[: self._snap]
-        return pcapng.packet(number, octets, frame.length, when, outgoing=frame.outgoing)
+        names = b"".join(map(self._names_block, {fields.source, fields.destination} - self._named))
+        return names + pcapng.packet(number, octets, frame.length, when, outgoing=frame.outgoing)
 
     def write(self, data: memoryview, now: float) -> int:
         """Replace the filter, for the frames from now on. EINVAL: it is malformed."""
@@ -182,6 +204,8 @@ class CaptureHandle(Handle):
         return not any(captures.is_attached for captures in self._links)
 
     def _put(self, block: bytes) -> None:
+        if not block:
+            return
         self._queue.append(block)
         self._queued += len(block)
 

@@ -6,7 +6,8 @@ packet block is as long as its octets, so one that is cut to a snap length needs
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from struct import Struct
 from typing import Final
 
 from dpkt import pcapng
@@ -19,6 +20,9 @@ _EPB_FLAGS: Final = 2
 _INBOUND: Final = (1).to_bytes(4, "little")
 _OUTBOUND: Final = (2).to_bytes(4, "little")
 _ISB_IFDROP: Final = 5
+_RECORD: Final = Struct("<HH")  # of a names block: its kind, and the length of its value
+_RECORD_IPV4: Final = 1
+_RECORD_IPV6: Final = 2
 
 
 class PacketBlock(pcapng.EnhancedPacketBlockLE):  # type: ignore[misc] # dpkt has no types
@@ -55,6 +59,31 @@ class StatisticsBlock(pcapng.PcapngBlockLE):  # type: ignore[misc]
         return b"".join((head[:-4], options, head[-4:]))
 
 
+class NamesBlock(pcapng.PcapngBlockLE):  # type: ignore[misc]
+    """Names of addresses (§4.5): records of a kind, a length and a value, the last one of kind 0."""
+
+    __hdr__ = (("type", "I", 4), ("len", "I", 16), ("_len", "I", 16))
+
+    def unpack(self, buf: bytes) -> None:
+        """Take the records out of *buf*, a whole block."""
+        self.unpack_hdr(buf)
+        self.records = []
+        kind, at = 1, self.__hdr_len__ - 4
+        while kind:
+            kind, length = _RECORD.unpack_from(buf, at)
+            if kind:
+                self.records.append((kind, buf[at + 4 : at + 4 + length]))
+            at += 4 + length + -length % 4
+
+    def __bytes__(self) -> bytes:
+        """Return the block."""
+        records = [(_RECORD.pack(kind, len(value)), _padded(value)) for kind, value in self.records]
+        body = b"".join(map(b"".join, records)) + _RECORD.pack(0, 0)
+        length = self.__hdr_len__ + len(body)
+        head = self._pack_hdr(self.type, length, length)
+        return b"".join((head[:-4], body, head[-4:]))
+
+
 def section() -> bytes:
     """Return the section header, with which a capture begins."""
     application = [(pcapng.PCAPNG_OPT_SHB_USERAPPL, b"schemefs")]
@@ -89,6 +118,14 @@ def statistics(interface_number: int, seconds: float, dropped: int) -> bytes:
     high, low = _time(seconds)
     options = _options([(_ISB_IFDROP, dropped.to_bytes(8, "little"))])
     return bytes(StatisticsBlock(iface_id=interface_number, ts_high=high, ts_low=low, opts=options))
+
+
+def names(address: bytes, hosts: Sequence[str]) -> bytes:
+    """Return the names of a packed address."""
+    value = address + b"".join(host.encode() + b"\0" for host in hosts)
+    block = NamesBlock()
+    block.records = [(_RECORD_IPV4 if len(address) == 4 else _RECORD_IPV6, value)]
+    return bytes(block)
 
 
 def _options(values: Iterable[tuple[int, bytes]]) -> list[pcapng.PcapngOptionLE]:

@@ -53,7 +53,8 @@ class NetworkScheme(Scheme):
 
     def capture(self, filter_text: str, name: str) -> CaptureHandle:
         """Begin a capture of the frames that the filter keeps, on every interface that there is now."""
-        return CaptureHandle(self._every_link(), name, parse_filter(filter_text))
+        kept = parse_filter(filter_text)
+        return CaptureHandle(self._every_link(), name, kept, names_of=self.context.names.names_of)
 
     def _every_link(self) -> list[LinkCaptures]:
         return list(self._captures.values())

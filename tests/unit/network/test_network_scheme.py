@@ -23,7 +23,7 @@ from schemefs.net.frame_fields import FrameFields
 from schemefs.net.offload import NEEDS_CHECKSUM, NO_OFFLOAD, Offload
 from schemefs.scheme import Caller, Event, SchemeContext, StreamFile, TextFile
 from schemefs.timers import Timers
-from schemes.network import NetworkScheme
+from schemes.network import NetworkScheme, pcapng
 from schemes.network.frames import QUEUE_OCTETS
 
 ROOT = Caller(0)
@@ -291,6 +291,25 @@ def test_a_capture_with_history_begins_with_the_frames_before_it() -> None:
     found = [packet.octets[0] for packet in CaptureReader(io.BytesIO(octets))]
     assert found == [number % 256 for number in range(1000)] + [0xFF]
     assert handle.fevent(Event.IN) == 0
+
+
+def test_the_names_of_an_address_come_before_its_first_packet() -> None:
+    link = KeptLink()
+    scheme = scheme_with(link)
+    scheme.context.names.set_hosts("10.0.2.2 peer.test peer\nfd00::2 six.test\n")
+    node = scheme.lookup("eth0/capture.pcapng", ROOT)
+    assert isinstance(node, StreamFile)
+    handle = node.open(os.O_RDONLY, ROOT, 0.0)
+    frame = bytes(12) + b"\x08\x06" + bytes(14) + b"\x0a\0\2\2" + bytes(6) + b"\x0a\0\2\x0f"
+    for _ in range(2):
+        link.arrive(frame)
+    octets = handle.read(1 << 20, 0.0)
+    assert isinstance(octets, bytes)
+    blocks = list(CaptureReader(io.BytesIO(octets)).blocks())
+    assert [block.kind for block in blocks] == [0x0A0D0D0A, 1, 4, 6, 6]
+    assert pcapng.NamesBlock(blocks[2].octets).records == [(1, b"\x0a\0\2\2peer.test\0")]
+    assert bytes(pcapng.NamesBlock(blocks[2].octets)) == blocks[2].octets
+    assert len(pcapng.names(bytes(15) + b"\1", ["a"])) == 12 + 4 + 20 + 4
 
 
 def test_a_filter_in_the_name_holds_for_the_history() -> None:
