@@ -14,6 +14,7 @@ from schemefs.tools.exit_status import fail, fail_with
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 _TYPES: Final = {4: "a", 6: "aaaa"}
 _OCTETS: Final = {4: 4, 6: 16}
+_LOOPBACK: Final = {4: "127.0.0.1", 16: "::1"}  # by the octets of an address
 
 
 def family_options(function: _Function) -> _Function:
@@ -26,11 +27,20 @@ def family_options(function: _Function) -> _Function:
     return function
 
 
+def reached(host: str) -> str:
+    """Return what a connect to *host* reaches: for 0.0.0.0 and :: this host, as on Linux. In the tree they listen."""
+    octets = packed(host)
+    if octets is None or any(octets):
+        return host
+    return _LOOPBACK[len(octets)]
+
+
 def addresses(tree: Path, host: str, family: int | None, status: int, mismatch: int | None = None) -> list[str]:
     """Return what to put in place of *host*: itself, or its addresses of *family*.
 
     None: exit with *status*; *mismatch*, if given, is that of an address of the other family.
     """
+    host = reached(host)
     if family is None:
         return [host]
     octets = packed(host.partition("%")[0])

@@ -26,6 +26,7 @@ from urllib.parse import quote
 import click
 
 from schemefs.command.completion import files
+from schemefs.net.addresses import packed
 from schemefs.tools.address_family import addresses, family_options
 from schemefs.tools.exit_status import OUTPUT, discard_output, fail, fail_with, show
 from schemefs.tools.find_mount import failure, mount_option
@@ -239,7 +240,7 @@ class _Request:
         address = addresses(self.tree, url.host, self.family, status=6, mismatch=7)[0]
         options = self.options
         if url.scheme == "https":
-            options += self.tls_options + (f",sni={url.host}" if address != url.host else "")
+            options += self.tls_options + (f",sni={url.host}" if address != url.host and not packed(url.host) else "")
         try:
             return HttpExchange(self.tree, url, self.fields, options, address)
         except BlockingIOError:

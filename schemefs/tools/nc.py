@@ -16,8 +16,8 @@ from typing import Final
 import click
 
 from schemefs.errors import StartError
-from schemefs.net.addresses import packed
-from schemefs.tools.address_family import addresses, family_options
+from schemefs.net.addresses import packed, parse_host
+from schemefs.tools.address_family import addresses, family_options, reached
 from schemefs.tools.exit_status import fail, fail_with, show
 from schemefs.tools.find_mount import conversation_of, failure, mount_option
 from schemefs.tools.json_output import json_option
@@ -131,6 +131,8 @@ def command(
         fail(1, "-c only connects; a TLS server is schemefs serve tls/:PORT,cert=FILE -- COMMAND")
     if probe and listen:
         fail(1, "-z connects, so it does not go with -l")
+    if keep and not listen:
+        fail(1, "-k accepts one peer after another, so it needs -l")
     if as_json and not probe:
         fail(1, "--json is for -z: otherwise what nc prints are the octets of the peer")
     ends = Ends(
@@ -139,23 +141,22 @@ def command(
     scheme = "udp" if udp else "tls" if tls else "tcp"
     if listen:
         local = _listened(tree, words, source, port, family)
-        local += ",listen" if udp or not local.startswith(":") else ""
-        local += f",family={family}" if family and local.startswith(":") else ""
+        local += ",listen" if udp and ",listen" not in local else ""
         Listener(tree, f"{scheme}/{local}", ends, is_verbose=verbose).serve(keep=keep, writes=not unread)
         return
     if len(words) < 2 or (len(words) > 2 and not probe):
         fail(1, "nc needs HOST PORT to connect, or -l PORT to listen")
-    host = words[0]
+    try:
+        host = parse_host(words[0])
+        ports = parse_ports(words[1:])
+    except ValueError as error:
+        fail(1, str(error))
     if numeric and packed(host) is None:
         fail(1, f"{host!r} is not an address; -n looks up no names")
     options = f",timeout={max(wait, _SHORTEST):.6f}" if wait is not None and not udp else ""
     options += f",from={in_brackets(source)}:{port or 0}" if source or port else ""
     options += f",sni={host}" if tls and family and packed(host) is None else ""
     peer = Peer(tree, scheme, host, tuple(addresses(tree, host, family, status=1)), options, numeric)
-    try:
-        ports = parse_ports(words[1:])
-    except ValueError as error:
-        fail(1, str(error))
     if probe:
         sys.exit(not probe_ports(peer, ports, is_verbose=verbose, as_json=as_json))
     if len(ports) != 1:
@@ -167,12 +168,15 @@ def command(
 
 
 def _listened(tree: Path, words: tuple[str, ...], source: str, port: str, family: int | None) -> str:
-    """Return the local address of `-l [HOST] PORT`, `-l -p PORT`, `-s ADDRESS`."""
+    """Return the local address of `-l [HOST] PORT`, `-l -p PORT`, `-s ADDRESS`, with options."""
     given = [*words, port] if port else list(words)
     if not 1 <= len(given) <= 2 or (source and len(given) == 2):
         fail(1, "nc needs HOST PORT to connect, or -l PORT to listen")
     host = source or (given[0] if len(given) == 2 else "")
-    return f"{in_brackets(addresses(tree, host, family, status=1)[0] if host else '')}:{given[-1]}"
+    if not host or host != reached(host):  # 0.0.0.0 stands for IPv4, :: for both families, as on Linux
+        family = 4 if "." in host else family
+        return f":{given[-1]}{f',family={family}' if family else ''}"
+    return f"{in_brackets(addresses(tree, host, family, status=1)[0])}:{given[-1]},listen"
 
 
 class Listener:

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Final
 
+from schemefs.tools.address_family import reached
+
 _VERSION: Final = 5
 _NO_AUTHENTICATION: Final = 0
 _NO_METHOD: Final = 0xFF
@@ -139,10 +141,10 @@ def reply(code: int, local: str = "") -> bytes:
 
 def _host(kind: int, octets: bytes) -> str:
     if kind == _IPV4:
-        return str(IPv4Address(octets))
+        return reached(str(IPv4Address(octets)))
     if kind == _IPV6:
-        return f"[{IPv6Address(octets)}]"
+        return f"[{reached(str(IPv6Address(octets)))}]"
     name = octets.decode(errors="backslashreplace")
     if not _HOST.fullmatch(name):
         raise RefusedError(f"{name!r} is no name of a host", reply(HOST_UNREACHABLE))
-    return name
+    return reached(name)

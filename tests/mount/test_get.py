@@ -50,6 +50,7 @@ def get(module_scheme_mount: SchemeMount) -> Iterator[Get]:
         ("http://127.0.0.1/hello", b"hello 127.0.0.1"),
         ("localhost/hello", b"hello localhost"),
         ("http://localhost:80/redirect", b"hello localhost"),
+        ("0.0.0.0/hello", b"hello 0.0.0.0"),  # as on Linux: this host
         ("localhost/chunked", b"hello world"),
         ("localhost/old", b"until the end"),
         ("localhost/big", BIG),

@@ -189,10 +189,23 @@ def test_nc_probes_several_ports(tools: Tools) -> None:
         ("-z 127.0.0.1", "nc needs HOST PORT to connect"),
         ("-z -l 80", "-z connects, so it does not go with -l"),
         ("--json 127.0.0.1 80", "--json is for -z"),
+        ("* 80", "'*' is not a host name or an address"),
+        ("-k 127.0.0.1 80", "-k accepts one peer after another, so it needs -l"),
     ],
 )
 def test_nc_refuses_what_is_no_port(shared: Tools, words: str, sentence: str) -> None:
     assert sentence in shared.run("nc", *words.split(), status=1)
+
+
+def test_nc_connects_to_an_address_of_zeros_as_to_this_host(tools: Tools) -> None:
+    """In the tree they stand for any address, and would listen."""
+    server = tools.start("nc", "-v", "-k", "-l", "::", "5000")
+    assert server.stderr is not None
+    assert server.stderr.readline() == b"Listening on * 5000\n"
+    for host, reached in (("0.0.0.0", "127.0.0.1"), ("::", "::1")):
+        assert f"({reached}) 5000" in tools.run("nc", "-v", "-z", host, "5000")
+    assert "Connection refused" in tools.run("nc", "-z", "0.0.0.0", "5001", status=1)
+    assert "'' is not a host name" in tools.run("nc", "", "5001", status=1)
 
 
 def test_nc_without_time_moves_what_is_ready(tools: Tools) -> None:
@@ -310,11 +323,14 @@ def test_nc_uses_one_family_on_request(tools: Tools) -> None:
     second = tools.start("nc", "-6", "-v", "-l", "both", "5001")
     assert second.stderr is not None
     assert second.stderr.readline() == b"Listening on ::1 5001\n"
-    third = tools.start("nc", "-4", "-v", "-l", "5002")
+    third = tools.start("nc", "-v", "-l", "0.0.0.0", "5002")
     assert third.stderr is not None
     assert third.stderr.readline() == b"Listening on 0.0.0.0 5002\n"
     assert "Connection refused" in tools.run("nc", "-z", "::1", "5002", status=1)
     assert tools.run("nc", "-z", "127.0.0.1", "5002") == ""
+    fourth = tools.start("nc", "-4", "-u", "-v", "-l", "5002")
+    assert fourth.stderr is not None
+    assert fourth.stderr.readline() == b"Listening on 0.0.0.0 5002\n"
 
 
 def test_nc_that_does_not_read_stdin_sends_nothing(tools: Tools) -> None:

@@ -25,6 +25,9 @@ REQUESTS = [
     (NAME, Request("www.example", 80)),
     (b"\5\1\0\1\x0a\0\2\2\x10\0", Request("10.0.2.2", 4096)),
     (b"\5\1\0\4" + bytes(15) + b"\1\0\x50", Request("[::1]", 80)),
+    (b"\5\1\0\4" + bytes(16) + b"\0\x50", Request("[::1]", 80)),  # in the tree these would listen
+    (b"\5\1\0\1\0\0\0\0\0\x50", Request("127.0.0.1", 80)),
+    (b"\5\1\0\3\0070.0.0.0\0\x50", Request("127.0.0.1", 80)),
 ]
 
 
