@@ -11,7 +11,7 @@ from schemefs.command.completion import interfaces
 from schemefs.tools.exit_status import Tool, fail, show, write_to
 from schemefs.tools.find_mount import mount_option
 from schemefs.tools.json_output import json_option, show_json
-from schemefs.tools.netcfg_state import NeighborState, read_neighbors
+from schemefs.tools.netcfg_state import NeighborState, interface_names, read_neighbors
 from schemefs.tools.tree_completion import neighbors
 
 EXAMPLES = """
@@ -38,6 +38,9 @@ def command(
     if entry:
         write_to(tree, f"netcfg/ifaces/{interface or 'eth0'}/neighbors/add", f"{entry[0]} {entry[1]}")
         return
+    names = interface_names(tree)
+    if interface is not None and interface not in names:
+        fail(1, f"there is no interface {interface!r}; there are: {', '.join(names)}")
     found = list(read_neighbors(tree, interface))
     if gone:
         where = [neighbor.interface for neighbor in found if neighbor.address == gone]

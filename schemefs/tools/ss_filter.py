@@ -177,7 +177,7 @@ def _port(end: str, reader: _Reader) -> Filter:
 
 def _number(text: str) -> int:
     """Return the port *text*: a number, or the name of a service."""
-    if not text.isalpha():
+    if text.isdecimal():
         return parse_number(text, 0, 65535)
     try:
         return socket.getservbyname(text)

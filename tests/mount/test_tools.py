@@ -95,6 +95,7 @@ def test_route_and_arp_and_ifconfig(tools: Tools) -> None:
     tools.run("route", "frobnicate", status=2)
     assert tools.run("arp").startswith("ADDRESS")
     tools.run("arp", "-d", "10.0.2.9", status=1)
+    assert "there is no interface 'nope'; there are: lo" in tools.run("arp", "-i", "nope", status=1)
     if os.getuid() == 0:
         tools.run("ifconfig", "lo", "mtu", "9000", "add", "127.1.0.1/16")
         assert tools.run("ifconfig", "lo").splitlines()[:3] == [

@@ -56,6 +56,7 @@ def test_which_conversations_pass(words: str, names: str) -> None:
         ("port = 80", "'port' is no condition of a filter"),
         ("dst 300.1.1.1", "'300.1.1.1' is not an address or a network"),
         ("sport = http", "'http' is neither a port nor a service of /etc/services"),
+        ("sport = :8o", "'8o' is neither a port nor a service of /etc/services"),
         ("state nosuch", "'nosuch' is not a state: established, "),
         ("sport = :65536", "65536"),
         ("( sport = :80", "has no"),
@@ -70,8 +71,9 @@ def test_a_malformed_filter_has_a_sentence(words: str, sentence: str, monkeypatc
 
 
 def test_ports_have_names(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(socket, "getservbyname", {"https": 443}.__getitem__)
+    monkeypatch.setattr(socket, "getservbyname", {"https": 443, "ssh-alt2": 22}.__getitem__)
     assert parse_filter(["dport", "=", ":https"])(CLIENT)
+    assert parse_filter(["dport", "=", ":ssh-alt2"])(SIX)
     assert not parse_filter(["dport", "neq", ":https"])(CLIENT)
 
 
