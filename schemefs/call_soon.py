@@ -6,7 +6,7 @@
 Why: a segment that one end of a loopback connection sends must reach the other end, but not in the middle of the first
 end's segment processing. Waking a task for it costs one to three turns of the event loop (16 to 40 µs each) while the
 reader waits. The worker that has just answered the write is awake, and its caller needs as long for its next request.
-With the task, one octet through two files takes twice as long (`tests/bench/latency.py`).
+With the task, one octet through two files takes twice as long (`./dev bench --study latency`).
 """
 
 from __future__ import annotations

@@ -152,7 +152,7 @@ def test_two_thousand_readers_and_five_hundred_pollers_hold_up_nobody(scheme_mou
     alone = round_trips(scheme_mount.path)
     with Crowd(scheme_mount.path, 2000, 500):
         among = round_trips(scheme_mount.path)
-    # How much slower is the benchmark's business (tests/bench/latency.py); here it is only that nothing waits behind.
+    # How much slower is for the benchmark (tests/bench/studies/latency.py); here it is only that nothing waits behind.
     assert among < 10 * alone
 
 

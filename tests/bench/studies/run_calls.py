@@ -1,6 +1,6 @@
 """What `schemefs run` adds to a call, in one run: one that it answers, one that it passes on, one that it never sees.
 
-    .venv/bin/python tests/bench/run_calls.py
+    ./dev bench --study run_calls
 
 The same loops run natively before and after, on sockets of the kernel. The microseconds are the median of ten rounds;
 beside them is the processor time of the supervisor, which a busy machine changes less.
@@ -11,10 +11,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from pathlib import Path
-
-if __name__ == "__main__":
-    sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from schemefs.testing.mount import SchemeMount
 

@@ -1,4 +1,4 @@
-"""A flood of SYNs from hosts that never answer, while others are to be served: `./dev bench`, or alone with a rate.
+"""A flood of SYNs from hosts that never answer, while others are to be served: `./dev bench --study syn_flood`.
 
     flood      AF_PACKET on the other side of the TAP: frames made before, sent by sendmmsg, each from another host
     connects   a Linux client opens 20 connections a second and has an octet echoed over each
@@ -7,7 +7,7 @@
 The goal, at 16,000 SYNs a second: 95 of 100 connects succeed within 5 s, none is reset, and 99 of 100 texts are read
 within 50 ms. Flood, clients, server and reader need a part of the processors too: the figures are those of all of them.
 
-syn_flood.py [RATE] [SECONDS]
+./dev bench --study syn_flood [RATE] [SECONDS]
 """
 
 from __future__ import annotations
@@ -24,11 +24,8 @@ from pathlib import Path
 from struct import Struct
 from typing import Final
 
-TESTS: Final = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(TESTS.parent)]
-
-from schemefs.testing.network import TapNetwork  # noqa: E402 # the path above is pytest's when it runs
-from tests.support.syn_frames import frame_size, syn_frames  # noqa: E402
+from schemefs.testing.network import TapNetwork
+from tests.support.syn_frames import frame_size, syn_frames
 
 RATE: Final = 16_000
 SECONDS: Final = 20.0
@@ -154,7 +151,7 @@ def read_times(text: str) -> None:
 
 def start(network: TapNetwork | None, *arguments: object) -> subprocess.Popen[str]:
     """Run a part of this program, on the peer where *network* is given."""
-    command = [sys.executable, __file__, *map(str, arguments)]
+    command = [sys.executable, "-m", "tests.bench.studies.syn_flood", *map(str, arguments)]
     if network is not None:
         return network.start_peer(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)

@@ -1,4 +1,4 @@
-"""What a router pays to observe TCP connections: `python tests/bench/observed_flows.py`, microseconds per datagram.
+"""What a router pays to observe TCP connections: `./dev bench --study observed_flows`, microseconds per datagram.
 
 forwarded   from the link of one network to that of the other, without the observer, in memory
 observed    what the observer adds (`netcfg/stats/flows`)
@@ -14,13 +14,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
-ROOT: Final = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests/trace/ip")]
+from schemefs.net.offload import GSO_TCPV4, NEEDS_CHECKSUM, NO_OFFLOAD, Offload
+from schemes.ip.forwarded_flows import ForwardedFlows
+
+sys.path[:0] = [str(Path(__file__).resolve().parents[3] / "tests/trace/ip")]
 
 from test_forwarded_flows import ACK, Between, client_frame  # noqa: E402 # the path above is pytest's when it runs
-
-from schemefs.net.offload import GSO_TCPV4, NEEDS_CHECKSUM, NO_OFFLOAD, Offload  # noqa: E402
-from schemes.ip.forwarded_flows import ForwardedFlows  # noqa: E402
 
 ROUNDS: Final = 30
 DATAGRAMS: Final = 16  # in each round; few, so that they stay in the processor's cache

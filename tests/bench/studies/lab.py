@@ -1,4 +1,4 @@
-"""What a lab costs: `python tests/bench/lab.py`, as root, ratios in one run.
+"""What a lab costs: `./dev bench --study lab`, as root, ratios in one run.
 
 start     from `schemefs lab` to the first command of two hosts, as a multiple of `schemefs mount`
 traffic   one TCP stream between two hosts: through our router, and between two namespaces with a Linux router and two
@@ -11,25 +11,19 @@ Status 1: a goal is missed.
 
 from __future__ import annotations
 
-import array
-import fcntl
-import socket
-import struct
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
 from itertools import pairwise
-from pathlib import Path
 from typing import Final
 
-sys.path[:0] = [str(Path(__file__).resolve().parents[2])]
-
-from schemefs.lab.report import observe  # noqa: E402
-from schemefs.lab.running import RunningLab  # noqa: E402 # the path above is pytest's when it runs
-from schemefs.lab.topology import Topology  # noqa: E402
-from schemefs.testing.network import Namespace  # noqa: E402
+from schemefs.lab.report import observe
+from schemefs.lab.running import RunningLab
+from schemefs.lab.topology import Topology
+from schemefs.testing.network import Namespace
+from tests.bench.network import holder, without_offloads
 
 SECONDS: Final = 3
 ROUNDS: Final = 3
@@ -122,7 +116,7 @@ def linux_router() -> float:
     client, router, server = Namespace(), Namespace(), Namespace()
     try:
         for number, host in ((1, client), (2, server)):
-            here = _path(host)
+            here = holder(host)
             router.run(["ip", "link", "add", f"v{number}", "type", "veth", "peer", "name", "eth0"])
             router.run(["ip", "link", "set", "eth0", "netns", here])
             router.run(["ip", "addr", "add", f"10.9.{number}.1/24", "dev", f"v{number}"])
@@ -130,8 +124,8 @@ def linux_router() -> float:
             host.run(["ip", "addr", "add", f"10.9.{number}.2/24", "dev", "eth0"])
             host.run(["ip", "link", "set", "eth0", "up"])
             host.run(["ip", "route", "add", "default", "via", f"10.9.{number}.1"])
-            host.run([sys.executable, __file__, "without-offloads", "eth0"])
-            router.run([sys.executable, __file__, "without-offloads", f"v{number}"])
+            without_offloads(host, "eth0")
+            without_offloads(router, f"v{number}")
         router.run(["sh", "-c", "echo 1 >/proc/sys/net/ipv4/ip_forward"])
         return transfer(server.prefix, client.prefix, ADDRESS)
     finally:
@@ -149,21 +143,5 @@ def transfer(server: Sequence[str], client: Sequence[str], address: str) -> floa
         return float(sink.stdout.readline())
 
 
-def without_offloads(name: str) -> None:
-    """Do what `ethtool -K NAME tso off gso off gro off` does (linux/ethtool.h)."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asker:
-        for command in (0x1F, 0x24, 0x2C):  # ETHTOOL_STSO, ETHTOOL_SGSO, ETHTOOL_SGRO
-            value = array.array("B", struct.pack("II", command, 0))
-            fcntl.ioctl(asker, 0x8946, struct.pack("16sP16x", name.encode(), value.buffer_info()[0]))  # SIOCETHTOOL
-
-
-def _path(namespace: Namespace) -> str:
-    """Return the process that holds it, as `ip` takes it."""
-    return namespace.prefix[1].split("/")[2]
-
-
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["without-offloads"]:
-        without_offloads(sys.argv[2])
-        sys.exit()
     sys.exit(main())

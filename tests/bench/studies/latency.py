@@ -1,4 +1,4 @@
-"""How long one octet takes through two files over loopback, and what a waiting crowd costs the others: `./dev bench`.
+"""How long one octet takes through two files over loopback, and what a waiting crowd costs the others.
 
     octet    write(2) into one end of a connection, read(2) from the other; each end in turn      a file's round trip
     bare     the same two calls on a scheme with no protocol behind, in the same daemon            the mount's part
@@ -26,19 +26,15 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
-TESTS: Final = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(TESTS.parent), str(TESTS), str(TESTS / "bench")]
-
-from bare_scheme import BareScheme  # noqa: E402 # the paths above are pytest's when it runs
-
-from drivers.loopback.link import LoopbackLink  # noqa: E402
-from schemefs.net.addresses import packed  # noqa: E402
-from schemefs.testing.mount import SchemeMount  # noqa: E402
-from schemefs.timers import Timers  # noqa: E402
-from schemes.ip.network import Network  # noqa: E402
-from schemes.tcp import TcpScheme  # noqa: E402
-from schemes.tcp.tcp import Tcp  # noqa: E402
-from tests.support.crowd import Crowd  # noqa: E402
+from drivers.loopback.link import LoopbackLink
+from schemefs.net.addresses import packed
+from schemefs.testing.mount import SchemeMount
+from schemefs.timers import Timers
+from schemes.ip.network import Network
+from schemes.tcp import TcpScheme
+from schemes.tcp.tcp import Tcp
+from tests.bench.bare_scheme import BareScheme
+from tests.support.crowd import Crowd
 
 GOAL: Final = 1.3
 CROWD_GOAL: Final = 1.2

@@ -1,7 +1,7 @@
 """What the core costs without mount and driver, in the processor time of one thread: run it by either variant's Python.
 
-    .venv/bin/python tests/bench/core.py                                              plain Python
-    cd .venv/compiled/run && ../env/bin/python tests/bench/core.py                    after `./dev test --compiled …`
+    ./dev bench --study core                                                          plain Python
+    cd .venv/compiled/run && ../env/bin/python -m tests.bench.studies.core            after `./dev test --compiled …`
 
 segment   1000 octets in, read at once, its share of timers and ACKs, ten connections
 trip      one octet through two ends over lo, read and acknowledged
@@ -12,20 +12,14 @@ checksum  of 1,460 octets
 from __future__ import annotations
 
 import gc
-import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Final
 
-TESTS: Final = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(TESTS.parent), str(TESTS), str(TESTS / "bench")]
-
-from latency import TRIPS, Stack  # noqa: E402 # the paths above are pytest's when it runs
-
-from schemefs.net.checksum import ones_complement_sum  # noqa: E402
-from schemefs.variant import variant  # noqa: E402
-from tests.support.many_connections import Crowd  # noqa: E402
+from schemefs.net.checksum import ones_complement_sum
+from schemefs.variant import variant
+from tests.bench.studies.latency import TRIPS, Stack
+from tests.support.many_connections import Crowd
 
 ROUNDS: Final = 7
 COUNT: Final = 2000

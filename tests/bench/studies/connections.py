@@ -1,4 +1,4 @@
-"""What connections cost: `./dev bench` begins with this. In memory, without a driver or a mount; ratios in one run.
+"""What connections cost: `./dev bench --study connections`. In memory, without a driver or a mount; ratios in one run.
 
 per segment    1000 octets in, read at once, its share of timers and ACKs, among 10, 1,000 and 10,000 connections, ten
                of them busy, or all in turn: no instruction more, but no processor's cache holds 50 MB
@@ -16,16 +16,12 @@ import gc
 import sys
 import time
 import tracemalloc
-from pathlib import Path
 from typing import Final
 
-TESTS: Final = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(TESTS.parent), str(TESTS)]
-
-from schemefs.net.offload import CHECKED  # noqa: E402 # the paths above are pytest's when it runs
-from schemes.tcp.listener import SYN_QUEUE  # noqa: E402
-from tests.support.many_connections import Crowd  # noqa: E402
-from tests.support.tcp_trace import PEER, US, Trace, established  # noqa: E402
+from schemefs.net.offload import CHECKED
+from schemes.tcp.listener import SYN_QUEUE
+from tests.support.many_connections import Crowd
+from tests.support.tcp_trace import PEER, US, Trace, established
 
 SEGMENTS: Final = 5000
 ROUNDS: Final = 7

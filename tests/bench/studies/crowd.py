@@ -28,12 +28,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-TESTS: Final = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(TESTS.parent), str(TESTS)]
-
-from schemefs.testing.mount import SchemeMount  # noqa: E402 # the paths above are pytest's when it runs
-from schemefs.testing.observing import wait_until  # noqa: E402
-from tests.support.tls_certificates import Authority  # noqa: E402
+from schemefs.testing.mount import SchemeMount
+from schemefs.testing.observing import wait_until
+from tests.support.tls_certificates import Authority
 
 ATTACKER, NEIGHBOR = 65534, 65533
 GOAL: Final = 0.020
