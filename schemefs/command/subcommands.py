@@ -48,6 +48,10 @@ SUBCOMMANDS: Final = {
     "tcpdump": Subcommand(
         "Print a line for each frame that FILTER keeps, and what the stack did with it.", "schemefs.tools.tcpdump"
     ),
+    "extcap": Subcommand(
+        "Serve the interfaces and conversations of all mounts to Wireshark and tshark, or say where that is set up.",
+        "schemefs.tools.extcap",
+    ),
     "ladder": Subcommand(
         "Draw the segments and steps of TARGET between its two ends.", "schemefs.tools.ladder", wrong_usage=2
     ),

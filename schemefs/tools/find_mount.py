@@ -38,18 +38,27 @@ def find(given: str | None = None) -> Path:
         if not (path / "README").exists():
             raise StartError(f"no schemefs is mounted on {path}")
         return path
-    paths = sorted({mount.path for mount in mountinfo.mounts() if mount.kind == mountinfo.TYPE})
+    paths = _mounted()
     if not paths:
         raise StartError("no schemefs is mounted: mount one with schemefs mount DIR")
-    usable = [path for path in paths if _can_enter(path)] if len(paths) > 1 else paths
-    if not usable:
+    entered = [path for path in paths if _can_enter(path)] if len(paths) > 1 else paths
+    if not entered:
         raise StartError(
             "no schemefs can be used: mount one with schemefs mount DIR; those mounted are another user's or do not "
             f"answer: {', '.join(paths)}"
         )
-    if len(usable) > 1:
-        raise StartError(f"several schemefs are mounted: choose by --mount DIR or ${VARIABLE}: {', '.join(usable)}")
-    return Path(usable[0])
+    if len(entered) > 1:
+        raise StartError(f"several schemefs are mounted: choose by --mount DIR or ${VARIABLE}: {', '.join(entered)}")
+    return Path(entered[0])
+
+
+def usable() -> list[str]:
+    """Return the mount points of all schemefs that this user can enter."""
+    return [path for path in _mounted() if _can_enter(path)]
+
+
+def _mounted() -> list[str]:
+    return sorted({mount.path for mount in mountinfo.mounts() if mount.kind == mountinfo.TYPE})
 
 
 def _can_enter(path: str) -> bool:
