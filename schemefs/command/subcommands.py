@@ -55,6 +55,11 @@ SUBCOMMANDS: Final = {
     "ladder": Subcommand(
         "Draw the segments and steps of TARGET between its two ends.", "schemefs.tools.ladder", wrong_usage=2
     ),
+    "plot": Subcommand(
+        "Draw graphs of TARGET: sequence numbers, windows, round trips and throughput.",
+        "schemefs.tools.plot",
+        wrong_usage=2,
+    ),
     "ip": Subcommand("Print or change addresses, links, routes and neighbors.", "schemefs.tools.ip"),
     "ifconfig": Subcommand("Print the interfaces, or configure one.", "schemefs.tools.ifconfig", wrong_usage=2),
     "route": Subcommand("Print the routing table, or change it.", "schemefs.tools.route", wrong_usage=2),

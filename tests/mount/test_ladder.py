@@ -1,4 +1,4 @@
-"""`schemefs ladder` on a mount and on a capture of it: what the notes' curl waited for."""
+"""`schemefs ladder` and `schemefs plot` on a mount and on a capture of it: what the notes' curl waited for."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -14,11 +15,13 @@ from schemefs.testing.mount import SchemeMount
 
 pytestmark = pytest.mark.needs("fuse")
 
+HANDSHAKE = re.compile(r"── (SYN.*?) ─")  # on lo either end can be the local one of a capture
 
-def ladder(*arguments: object, status: int = 0, **options: object) -> str:
+
+def ladder(*arguments: object, status: int = 0, tool: str = "ladder", **options: object) -> str:
     environment = {**os.environ, "PYTHONIOENCODING": "utf-8"}
     done = subprocess.run(
-        [sys.executable, "-m", "schemefs", "ladder", *map(str, arguments)],
+        [sys.executable, "-m", "schemefs", tool, *map(str, arguments)],
         check=False, capture_output=True, text=True, timeout=30, env=environment, **options,  # type: ignore[call-overload]
     )  # fmt: skip
     assert done.returncode == status, done.stderr
@@ -46,11 +49,15 @@ def test_a_conversation_and_its_capture(module_scheme_mount: SchemeMount, tmp_pa
     assert ladder(name, "--mount", tree, "--svg", tmp_path / "ladder.svg") == ""
     assert (tmp_path / "ladder.svg").read_text().startswith("<svg ")
 
-    (tmp_path / "c.pcapng").write_bytes(os.read(capture, 1 << 20))
+    assert ladder(name, "--mount", tree, "-o", tmp_path / "graph.svg", "--what", "sequence", tool="plot") == ""
+    assert "sequence numbers, sent" in (tmp_path / "graph.svg").read_text()
+
+    with suppress(BlockingIOError), (tmp_path / "c.pcapng").open("wb") as file:
+        while octets := os.read(capture, 1 << 20):
+            file.write(octets)
     captured = ladder(tmp_path / "c.pcapng", "--width", 100)
-    assert [line.split("│")[1] for line in captured.splitlines() if "SYN" in line] == [
-        line.split("│")[1] for line in drawn.splitlines() if "─ SYN" in line
-    ]
+    assert HANDSHAKE.findall(captured) == HANDSHAKE.findall(drawn)
+    assert len(HANDSHAKE.findall(drawn)) == 2
     for descriptor in (stream, listener, capture):
         os.close(descriptor)
 
@@ -67,3 +74,16 @@ def test_a_target_that_can_not_be_read_gets_a_sentence(module_scheme_mount: Sche
         ((tmp_path / "none",), 1, f"{tmp_path}/none: No such file or directory"),
     ):
         assert ladder(*arguments, status=status, stdin=subprocess.DEVNULL) == f"schemefs: {sentence}\n"
+
+
+def test_a_plot_that_can_not_be_drawn_gets_a_sentence(tmp_path: Path) -> None:
+    for arguments, status, sentence in (
+        (("x", "-o", "graph.gif"), 2, "graph.gif is neither .svg nor .png"),
+        (
+            ("x", "-o", "graph.svg", "--what", "rtt,speed"),
+            2,
+            "'speed' is no graph; there are sequence, window, rtt, th",
+        ),
+        ((tmp_path / "none", "-o", "graph.svg"), 1, f"{tmp_path}/none: No such file or directory"),
+    ):
+        assert ladder(*arguments, status=status, tool="plot", cwd=tmp_path).startswith(f"schemefs: {sentence}")

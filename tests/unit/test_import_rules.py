@@ -58,6 +58,7 @@ ALLOWED = {
     "schemefs.story": PURE | {"schemefs.errors", "schemefs.net", "html", "json", "pathlib", "textwrap"},
     "schemefs.story.from_capture": {"dpkt", "schemefs.deferred_module"},
     "schemefs.story.capture_file": {"dpkt", "schemefs.deferred_module"},
+    "schemefs.story.plot": {"matplotlib"},
 }  # fmt: skip
 TYPES_ONLY = {"schemes": {"random"}}
 

@@ -40,5 +40,6 @@ def test_the_list_imports_no_command() -> None:
     )
     *_, modules = subprocess.check_output([sys.executable, "-c", script], text=True).splitlines()
     assert set(modules.split()) == {
-        "schemefs", "schemefs.command", "schemefs.command.cli", "schemefs.command.subcommands", "schemefs.errors",
+        "schemefs", "schemefs.command", "schemefs.command.cli", "schemefs.command.standard_streams",
+        "schemefs.command.subcommands", "schemefs.errors",
     }  # fmt: skip
