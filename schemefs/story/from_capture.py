@@ -2,8 +2,8 @@
 
 A conversation begins with the first segment between two pairs of address and port, and anew with a SYN of another
 sequence number. Its local end is that of the mount where the capture says which packets have left (as those of a mount
-do), else the end that sent first. A packet that the capture has twice, as on loopback or on both links of a router, is
-taken as the local end sees it. Frames that are no TCP segment, and later fragments of IP, are passed over.
+do), else the end that sent first. A packet that the capture has twice, as on both links of a router, is taken as the
+local end sees it. Frames that are no TCP segment, and later fragments of IP, are passed over.
 """
 
 from __future__ import annotations
@@ -32,13 +32,12 @@ _MASK: Final = 0xFFFFFFFF
 
 
 @dataclass(slots=True)
-class _Direction:
-    """What one end has sent. Sequence numbers are unwrapped: they grow past 2**32."""
+class _Space:
+    """The sequence numbers of one end, unwrapped: they grow past 2**32."""
 
     base: int | None = None  # the number that is 0 in the story
     highest: int = 0  # SND.NXT as seen, relative
     shift: int | None = None  # of its window; None: its SYN had no such option, or was not seen
-    was_syn: bool = False
 
     def relative(self, number: int) -> int:
         """Return *number* relative to the base, nearest to the highest seen."""
@@ -47,11 +46,22 @@ class _Direction:
         return self.highest + (distance if distance < 1 << 31 else distance - (1 << 32))
 
 
+@dataclass(frozen=True, slots=True)
+class _Captured:
+    """A packet with a TCP segment."""
+
+    packet: CapturedPacket
+    ip: Any
+    tcp: Any
+    by_first: bool  # sent by the end that sent first in its conversation
+
+
 @dataclass(slots=True)
 class _Conversation:
-    story: Story
-    began: float
-    directions: dict[bool, _Direction] = field(default_factory=lambda: {True: _Direction(), False: _Direction()})
+    first: str  # the end that sent first
+    second: str
+    syn: int | None  # the sequence number of its SYN; None: that was not captured
+    packets: list[_Captured] = field(default_factory=list)
 
 
 def read_stories(file: BinaryIO) -> tuple[list[Story], str]:
@@ -60,25 +70,41 @@ def read_stories(file: BinaryIO) -> tuple[list[Story], str]:
     StoryError: it is no capture, it is damaged, or its link is of a type that is not read.
     """
     capture = CaptureFile(file)
-    made: list[Story] = []
-    running: dict[frozenset[tuple[bytes, int]], _Conversation] = {}
+    made: list[_Conversation] = []
+    running: dict[frozenset[str], _Conversation] = {}
     for packet in capture:
         ip = _datagram(packet)
         if ip is None or not isinstance(ip.data, dpkt.tcp.TCP):
             continue
         tcp = ip.data
-        ends = ((bytes(ip.src), tcp.sport), (bytes(ip.dst), tcp.dport))
-        key = frozenset(ends)
+        source, destination = host_port_text(bytes(ip.src), tcp.sport), host_port_text(bytes(ip.dst), tcp.dport)
+        syn = tcp.seq if tcp.flags & (_SYN | _ACK) == _SYN else None
+        key = frozenset((source, destination))
         conversation = running.get(key)
-        if conversation is None or _begins_anew(conversation, ends, tcp):
-            local, remote = ends if packet.outgoing is not False else (ends[1], ends[0])
-            story = Story(str(len(made) + 1), host_port_text(*local), host_port_text(*remote), packet.time)
-            conversation = running[key] = _Conversation(story, packet.time)
-            made.append(story)
-        outgoing = host_port_text(*ends[0]) == conversation.story.local
-        if packet.outgoing in (None, outgoing):
-            _add(conversation, packet, ip, tcp, outgoing)
-    return made, capture.cut
+        if conversation is None or (syn is not None and (source, syn) != (conversation.first, conversation.syn)):
+            conversation = running[key] = _Conversation(source, destination, syn)
+            made.append(conversation)
+        conversation.packets.append(_Captured(packet, ip, tcp, by_first=source == conversation.first))
+    return [_story(str(number), conversation) for number, conversation in enumerate(made, 1)], capture.cut
+
+
+def _story(title: str, conversation: _Conversation) -> Story:
+    packets = conversation.packets
+    directions = {(found.by_first, found.packet.outgoing) for found in packets}
+    if {found.packet.outgoing for found in packets} == {True, False}:
+        first_is_local = packets[0].packet.outgoing is True
+    else:  # the capture does not say which have left, or has one side of a link: that of lo, or one without an answer
+        first_is_local = len({by_first for by_first, _ in directions}) == 2 or packets[0].packet.outgoing is not False
+    ends = (conversation.first, conversation.second)
+    story = Story(title, *(ends if first_is_local else ends[::-1]), packets[0].packet.time)
+    spaces = (_Space(), _Space())  # of the local end, of the remote one
+    for found in packets:
+        outgoing = found.by_first is first_is_local
+        is_twice = {(found.by_first, True), (found.by_first, False)} <= directions
+        if not is_twice or found.packet.outgoing is outgoing:
+            mine, other = spaces if outgoing else spaces[::-1]
+            story.entries.append(_segment(found, found.packet.time - packets[0].packet.time, mine, other, outgoing))
+    return story
 
 
 def _datagram(packet: CapturedPacket) -> Any:
@@ -99,14 +125,6 @@ def _datagram(packet: CapturedPacket) -> Any:
     return found if isinstance(found, dpkt.ip.IP | dpkt.ip6.IP6) else None
 
 
-def _begins_anew(conversation: _Conversation, ends: tuple[tuple[bytes, int], ...], tcp: Any) -> bool:
-    """Return whether it is the SYN of a later conversation between the same ports."""
-    if tcp.flags & (_SYN | _ACK) != _SYN:
-        return False
-    sender = conversation.directions[host_port_text(*ends[0]) == conversation.story.local]
-    return sender.base is not None and not (sender.was_syn and sender.base == tcp.seq)
-
-
 def _length(ip: Any, tcp: Any) -> int:
     """Return the octets of text, also if the capture has cut them: by the lengths in the headers."""
     if isinstance(ip, dpkt.ip.IP):
@@ -115,35 +133,35 @@ def _length(ip: Any, tcp: Any) -> int:
     return max(0, int(ip.plen) - extensions - tcp.off * 4) if ip.plen else len(tcp.data)
 
 
-def _add(conversation: _Conversation, packet: CapturedPacket, ip: Any, tcp: Any, outgoing: bool) -> None:
-    mine, other = conversation.directions[outgoing], conversation.directions[not outgoing]
+def _segment(found: _Captured, time: float, mine: _Space, other: _Space, outgoing: bool) -> Segment:
+    packet, tcp = found.packet, found.tcp
     options = dict(_options(tcp))
+    is_syn = bool(tcp.flags & _SYN)
     if mine.base is None:
-        mine.was_syn = bool(tcp.flags & _SYN)
-        mine.base = tcp.seq if mine.was_syn else (tcp.seq - 1) & _MASK
-    if tcp.flags & _SYN and len(options.get(_WINDOW_SCALE, b"")) == 1:
+        mine.base = tcp.seq if is_syn else (tcp.seq - 1) & _MASK
+    if is_syn and len(options.get(_WINDOW_SCALE, b"")) == 1:
         mine.shift = min(options[_WINDOW_SCALE][0], 14)
     if tcp.flags & _ACK and other.base is None:
         other.base = (tcp.ack - 1) & _MASK
-    seq, length = mine.relative(tcp.seq), _length(ip, tcp)
-    scaled = mine.shift is not None and other.shift is not None and not tcp.flags & _SYN
+    seq, length = mine.relative(tcp.seq), _length(found.ip, tcp)
+    is_scaled = mine.shift is not None and other.shift is not None and not is_syn
     segment = Segment(
-        time=packet.time - conversation.began,
-        outgoing=outgoing,
+        time,
+        outgoing,
         flags=_flags(tcp.flags),
         seq=seq,
         ack=other.relative(tcp.ack) if tcp.flags & _ACK else 0,
         length=length,
-        window=tcp.win << (mine.shift or 0) if scaled else tcp.win,
+        window=tcp.win << (mine.shift or 0) if is_scaled else tcp.win,
         sack=_ranges(options.get(_SACK, b""), other) if other.base is not None else (),
         remark="; ".join(packet.comments) or _own_remark(mine, seq, length),
     )
-    conversation.story.entries.append(segment)
     if segment.kind != DROPPED:
         mine.highest = max(mine.highest, segment.end)
+    return segment
 
 
-def _own_remark(mine: _Direction, seq: int, length: int) -> str:
+def _own_remark(mine: _Space, seq: int, length: int) -> str:
     """Return what the numbers alone say of a segment without a comment."""
     return f"{AGAIN}: its text was seen before" if length and seq + length <= mine.highest else ""
 
@@ -155,7 +173,7 @@ def _options(tcp: Any) -> list[tuple[int, bytes]]:
         return []
 
 
-def _ranges(octets: bytes, other: _Direction) -> tuple[tuple[int, int], ...]:
+def _ranges(octets: bytes, other: _Space) -> tuple[tuple[int, int], ...]:
     numbers = [int.from_bytes(octets[at : at + 4], "big") for at in range(0, len(octets) - 3, 4)]
     return tuple(
         (other.relative(left), other.relative(right)) for left, right in zip(numbers[::2], numbers[1::2], strict=False)
