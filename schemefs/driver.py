@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from schemefs.net.buffer import Buffer, Chunks
     from schemefs.net.capture_point import CapturePoint
     from schemefs.net.link_faults import LinkFaults
+    from schemefs.net.recent_drops import DroppedFrame
 
 __all__ = [
     "Driver",
@@ -132,6 +133,11 @@ class Link(ABC):
         """Return the link's own faults that a user may switch on; None: there are none. *seed*: for the first call."""
         del seed
         return None
+
+    def dropped(self, ends: tuple[bytes, bytes], ports: tuple[int, int], since: float) -> list[DroppedFrame]:
+        """Return the frames of a flow that an impairment on this link has dropped at *since* or later, newest first."""
+        del ends, ports, since
+        return []
 
     def drop_samples(self) -> Mapping[str, str]:
         """Return, by reason of the `dropped_…` counters in `statistics`, a text about the last dropped frame."""

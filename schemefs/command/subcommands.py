@@ -60,6 +60,7 @@ SUBCOMMANDS: Final = {
         "schemefs.tools.plot",
         wrong_usage=2,
     ),
+    "why": Subcommand("Print what a conversation has waited for most.", "schemefs.tools.why", wrong_usage=2),
     "ip": Subcommand("Print or change addresses, links, routes and neighbors.", "schemefs.tools.ip"),
     "ifconfig": Subcommand("Print the interfaces, or configure one.", "schemefs.tools.ifconfig", wrong_usage=2),
     "route": Subcommand("Print the routing table, or change it.", "schemefs.tools.route", wrong_usage=2),

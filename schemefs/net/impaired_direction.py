@@ -20,6 +20,7 @@ from schemefs.net import exact_rule, frame_fields
 from schemefs.net.capture_point import changed, delayed, dropped
 from schemefs.net.direction import OUT
 from schemefs.net.offload import NO_OFFLOAD, Offload, pieces
+from schemefs.net.recent_drops import RecentDrops
 from schemefs.net.splitmix64 import SplitMix64
 
 if TYPE_CHECKING:
@@ -103,6 +104,7 @@ class ImpairedDirection:
         "_waiting",  # flow and direction -> its frames in `_overtaken`
         "counted",  # counters by the names in COUNTED
         "cuts",  # whether super-segments must be cut
+        "drops",  # the frames dropped last
         "impairment",
     )
 
@@ -118,6 +120,7 @@ class ImpairedDirection:
         flows: FlowTable,
     ) -> None:
         self.impairment = impairment
+        self.drops = RecentDrops()
         self.counted: Counter[str] = Counter()
         self._number = number
         self._name = name
@@ -264,6 +267,8 @@ class ImpairedDirection:
     def _drop(self, counter: str, passing: _Passing, number: int, now: float) -> None:
         """Drop the frame by rule *number* of the text."""
         self.counted[counter] += 1
+        fields = frame_fields.frame_fields(passing.frame, self._link.network_offset(passing.frame))
+        self.drops.keep(fields, number, now)
         reason = counter.removeprefix("dropped_")
         self._link.samples.keep(reason, passing.frame, is_frame=self._link.medium is Medium.ETHERNET)
         if passing.notes is None:

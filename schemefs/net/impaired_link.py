@@ -24,6 +24,7 @@ from schemefs.net.flow_table import FlowTable
 from schemefs.net.impaired_direction import COUNTED, ImpairedDirection
 from schemefs.net.impairment import IMPAIRED_PREFIX, AnyImpairment, Impairment
 from schemefs.net.offload import GSO_NONE, split
+from schemefs.net.recent_drops import DroppedFrame
 from schemefs.net.rule_counts import NEVER_MATCHED, RuleCounts
 
 if TYPE_CHECKING:
@@ -158,6 +159,19 @@ class ImpairedLink(Link):
             counts = " ".join(f"{counter}={direction.counted[counter]}" for counter in COUNTED)
             yield f"# {name}: {counts} held={direction.held}"
         yield from map(str, self.rules.counts)
+
+    def dropped(self, ends: tuple[bytes, bytes], ports: tuple[int, int], since: float) -> list[DroppedFrame]:
+        """Return the frames of a flow that were dropped at *since* or later, those that leave first, newest first."""
+        return [
+            DroppedFrame(fields, number, self._rule_text(number))
+            for name in (OUT, IN)
+            if name in self._directions
+            for fields, number in self._directions[name].drops.of_flow(ends, ports, since)
+        ]
+
+    def _rule_text(self, number: int) -> str:
+        """Return rule *number* in words; 0: no single one, such as when too much is held."""
+        return f"impair rule {number} of {self.name}, `{self.impairments[number - 1]}`" if number else "impairments"
 
     def drops(self) -> dict[str, int]:
         """Return how many frames were dropped for each reason, both directions added."""

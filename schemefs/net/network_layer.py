@@ -19,6 +19,7 @@ from schemefs.net.error_reason import ErrorReason, ErrorReporter
 from schemefs.net.network_configuration import Interface, Routes
 from schemefs.net.offload import Offload
 from schemefs.net.reader_turns import ReaderTurns
+from schemefs.net.recent_drops import DroppedFrame
 
 ICMP = 1
 ICMPV6 = 58
@@ -169,6 +170,12 @@ class Path(Protocol):
 
     def waited(self, now: float) -> float:
         """Return for how many seconds datagrams have waited for the next hop's address since the last call."""
+
+    def dropped(self, ports: tuple[int, int], since: float) -> list[DroppedFrame]:
+        """Return the frames between these ports, of both directions, that an impairment has dropped since then.
+
+        *ports*: of this end, then of the other one. Those that were sent come first, the newest of each first.
+        """
 
 
 class NetworkLayer(Protocol):

@@ -30,6 +30,7 @@ from schemes.ip.neighbor import Queued
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from schemefs.net.recent_drops import DroppedFrame
     from schemes.ip.interface import IpInterface
     from schemes.ip.network import Network
 
@@ -217,6 +218,10 @@ class Ipv4Path:
         neighbor = self._interface.neighbor_table.use(self._next_hop, now)
         since, self._queued_at = self._queued_at, -1.0 if neighbor.mac else now
         return max(0.0, (neighbor.confirmed_at if neighbor.mac else now) - since)
+
+    def dropped(self, ports: tuple[int, int], since: float) -> list[DroppedFrame]:
+        """Return what an impairment has dropped; see `network_layer.Path.dropped`."""
+        return self._interface.link.dropped((self.source, self.destination), ports, since)
 
     def _follow_route(self) -> None:
         """Look up everything but the hardware address."""

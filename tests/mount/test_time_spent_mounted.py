@@ -42,18 +42,19 @@ def age(directory: Path) -> float:
     return float(rows["age"])
 
 
-def test_a_lost_syn_and_the_sum(module_scheme_mount) -> None:
+@pytest.mark.parametrize(("kind", "lost", "port"), [("syn", "SYN", 7340), ("synack", "SYN-ACK", 7341)])
+def test_a_lost_syn_and_the_sum(module_scheme_mount, kind: str, lost: str, port: int) -> None:
     root: Path = module_scheme_mount.path
     impair = root / "netcfg" / "ifaces" / "lo" / "impair"
-    impair.write_text("drop tcp syn 1 port 7341\n")
+    impair.write_text(f"delay 1ms\ndrop tcp {kind} 1 port {port}\n")
     try:
-        with connected(root / "tcp", "127.0.0.1", 7341) as (directory, _, _):
+        with connected(root / "tcp", "127.0.0.1", port) as (directory, _, _):
             found, now = parts(directory), age(directory)
             seconds, share, reason = found["rto"]
             assert 1.0 <= seconds < now
             assert seconds / now == pytest.approx(share, abs=0.01)
-            assert reason.startswith("SYN lost")
-            assert reason.endswith("sent again after the time-out of 1 s")
+            rule = f"impair rule 2 of lo, `drop tcp {kind} 1 port {port}`"
+            assert reason == f"{lost} lost ({rule}), sent again after the time-out of 1 s"
     finally:
         impair.write_text("none\n")
 

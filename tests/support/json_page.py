@@ -20,6 +20,7 @@ from schemefs.tools.nc_probe import Probe
 from schemefs.tools.netcfg_state import InterfaceAddress, InterfaceState, NeighborState, RouteState
 from schemefs.tools.route_lookup import RouteLookup
 from schemefs.tools.ss_summary import Summary, TransportCount
+from schemefs.tools.why import Part, Why
 
 PAGE: Final = Path(__file__).parents[2] / "docs/json.md"
 BEGIN: Final = "<!-- The tables: python -m tests.support.json_page -->\n"
@@ -55,6 +56,7 @@ TABLES: Final[tuple[tuple[str, str, tuple[type, ...]], ...]] = (
         (),
     ),
     ("ss -s", "One object.", (Summary, TransportCount)),
+    ("why [FD | tcp/N | HOST:PORT]", "An array, of one object with an argument.", (Why, Part)),
     (
         "lab --report-json FILE",
         "One object in FILE, at the end of the lab.",

@@ -24,6 +24,7 @@ from schemefs.net.checksum import pseudo_header_sum
 from schemefs.net.error_reason import ErrorReason
 from schemefs.net.network_layer import DeliveryError, Sink, Transport
 from schemefs.net.offload import CHECKED
+from schemefs.net.recent_drops import DroppedFrame
 from schemefs.timers import Timers
 from schemes.tcp import options, wire
 from schemes.tcp.connection import Connection
@@ -99,6 +100,9 @@ class MemoryPath:
     def waited(self, now: float) -> float:
         return 0.0
 
+    def dropped(self, ports: tuple[int, int], since: float) -> list[DroppedFrame]:
+        return self.network.dropped
+
     def suspect(self, now: float) -> None:
         self.network.suspected.append(now)
 
@@ -116,6 +120,7 @@ class MemoryNetwork:
         self.sent: list[tuple[bytes, int]] = []
         self.routes = None
         self.traffic_classes: list[int] = []  # of what was sent, ever
+        self.dropped: list[DroppedFrame] = []
         self.suspected: list[float] = []  # when a transport said that nothing comes back
         self.interfaces: dict[str, object] = {}
 

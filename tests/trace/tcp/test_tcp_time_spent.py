@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.tcp_trace import Trace, established
+from schemefs.net.frame_fields import TCP, FrameFields
+from schemefs.net.recent_drops import DroppedFrame
+from schemes.tcp import wire
+from schemes.tcp.sequence import WIRE
+from tests.support.tcp_trace import PEER, PEER_PORT, US, Trace, established
 
 
 def spent(tcp: Trace, now: float) -> dict[str, float]:
@@ -91,3 +95,28 @@ def test_it_ends_with_the_connection() -> None:
     parts = spent(tcp, 60.0)
     assert parts["closing"] == 0.2
     assert sum(part.seconds for part in tcp.connection.time_spent(60.0)) == pytest.approx(1.7)
+
+
+def dropped(ports: tuple[int, int], flags: int, sequence: int, acknowledgment: int, payload: int) -> DroppedFrame:
+    ends = (US, PEER) if ports[1] == PEER_PORT else (PEER, US)
+    fields = FrameFields(TCP, "tcp", *ends, *ports, 0, flags, sequence & WIRE, acknowledgment & WIRE, payload)
+    return DroppedFrame(fields, 2, "impair rule 2 of eth0, `drop tcp data 2`")
+
+
+@pytest.mark.parametrize("direction", ["out", "in"])
+def test_a_loss_names_the_rule_that_has_taken_the_segment_or_its_ack(direction: str) -> None:
+    tcp = established(mss=1000, options_text="sackOK", cwnd=10_000)
+    tcp.write(bytes(5000), now=1.0)
+    start, rto = tcp.connection.snd.iss + 1, tcp.connection.rtt.rto
+    ours = tcp.connection.ports
+    other = dropped(ours, wire.ACK, start + 1000, 1, 1000)  # another segment
+    taken = dropped(ours, wire.ACK, start, 1, 1000)
+    if direction == "in":
+        taken = dropped((ours[1], ours[0]), wire.ACK, 1, start + 5000, 0)
+        tcp.network.dropped = [taken]
+    else:
+        tcp.network.dropped = [other, taken]
+    tcp.until(1.0 + rto)
+    lost = "segment 1:5001" if direction == "out" else "ACK"
+    again = f"sent again after the time-out of {rto:g} s"
+    assert reasons(tcp, 9.0) == {"rto": f"{lost} lost (impair rule 2 of eth0, `drop tcp data 2`), {again}"}

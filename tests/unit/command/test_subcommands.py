@@ -29,7 +29,7 @@ def test_the_list_of_help_is_as_click_writes_it() -> None:
 
 def test_the_names_are_completed() -> None:
     complete = BashComplete(cli, {}, "schemefs", "_SCHEMEFS_COMPLETE")
-    assert [item.value for item in complete.get_completions([], "wh")] == ["which"]
+    assert [item.value for item in complete.get_completions([], "wh")] == ["which", "why"]
     assert "--version" in [item.value for item in complete.get_completions([], "--")]
 
 
