@@ -50,12 +50,12 @@ class Zero:
 class Crowd:
     """*count* connections of a *family*, 4 or 6, from ports 1024 and up, all idle."""
 
-    def __init__(self, count: int, family: int = 4) -> None:
+    def __init__(self, count: int, family: int = 4, link: Link | None = None) -> None:
         self.us, self.peer, length = (US, PEER, 24) if family == 4 else (US6, PEER6, 64)
         chance = random.Random(1)
         self.now = 0.0
         self.timers = Timers()
-        self.link = Nowhere()
+        self.link = link or Nowhere()
         network = Network(self.timers, chance)
         network.attach(self.link, 0.0).add_address(self.us, length, 0.0)
         self.tcp = Tcp(network, self.timers, chance)
@@ -115,8 +115,12 @@ class Crowd:
         self.now = now
 
     def close(self) -> None:
-        """Close every connection, the peer's FIN first."""
+        """Close every connection."""
         for number, connection in enumerate(self.connections):
-            self._arrives(self._frame(number, self._sent[number], 1, wire.ACK | wire.FIN))
-            connection.close(self.now)
-            self._arrives(self._frame(number, self._sent[number] + 1, 2, wire.ACK))
+            self.close_one(number, connection)
+
+    def close_one(self, number: int, connection: Connection) -> None:
+        """Close a connection, the peer's FIN first."""
+        self._arrives(self._frame(number, self._sent[number], 1, wire.ACK | wire.FIN))
+        connection.close(self.now)
+        self._arrives(self._frame(number, self._sent[number] + 1, 2, wire.ACK))
