@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from schemefs.net.frame_fields import TCP
 from schemes.tcp.sequence import unwrap
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from schemes.tcp.tcp import Tcp
 
 
+_DUPLICATE: Final = "duplicate: all of it was received before"
+
+
 class Remarks:
     """Remarks about the segments of *tcp*."""
 
@@ -23,6 +26,7 @@ class Remarks:
         self._tcp = tcp
         self._arrived = b""  # the key of the last segment that has arrived, and the challenge ACKs sent until then
         self._challenges = 0
+        self._is_duplicate = False  # all of its text was received before
 
     def remark(self, fields: FrameFields, *, outgoing: bool) -> str:
         """Return why a segment has left, or what one that arrives brings; empty: it is the next in order."""
@@ -36,11 +40,15 @@ class Remarks:
         tcb = self._tcp.connections.get(key)
         if not outgoing:
             self._arrived, self._challenges = key, self._tcp.statistics.challenge_acks
-            return "" if tcb is None else _of_arrival(tcb, fields)
+            remark = "" if tcb is None else _of_arrival(tcb, fields)
+            self._is_duplicate = remark == _DUPLICATE
+            return remark
         if key == self._arrived and fields.flags == ACK and not fields.payload:
             self._arrived = b""
             if self._tcp.statistics.challenge_acks > self._challenges:
                 return "challenge"
+            if self._is_duplicate:
+                return "ack: again, its answer may have been lost"
         return "" if tcb is None else _of_departure(tcb, fields)
 
 
@@ -56,6 +64,8 @@ def _of_departure(tcb: ControlBlock, fields: FrameFields) -> str:
         return "probe: keepalive"
     if tcb.reassembly.size:
         return f"ack: duplicate, {tcb.reassembly.size} octets are out of order"
+    if not tcb.rcv.wnd:
+        return "ack: the window is shut"
     is_handshake = tcb.snd.nxt == tcb.snd.iss + 1 and tcb.rcv.nxt == tcb.rcv.irs + 1
     return "ack: window update" if tcb.rcv.acked == tcb.rcv.nxt and not is_handshake else ""
 
@@ -68,7 +78,7 @@ def _of_arrival(tcb: ControlBlock, fields: FrameFields) -> str:
     if seq > tcb.rcv.nxt:
         return f"out of order: {seq - tcb.rcv.nxt} octets before it are missing"
     if seq + length <= tcb.rcv.nxt:
-        return "duplicate: all of it was received before"
+        return _DUPLICATE
     if seq < tcb.rcv.nxt:
         return f"overlap: {tcb.rcv.nxt - seq} octets of it were received before"
     return "in order again: it fills the hole" if tcb.reassembly.size else ""
