@@ -193,7 +193,22 @@ def restore(side: HostSide) -> None:
         for text in side.added:
             _ignoring(errno.EADDRNOTAVAIL, partial(ip.addr, "del", index=side.index, **_arguments(text)))
         ip.link("set", index=side.index, mtu=side.mtu, txqlen=side.queue_length)
-        ip.link("set", index=side.index, state="up" if side.up else "down")
+        with _addresses6_kept(side.name):
+            ip.link("set", index=side.index, state="up" if side.up else "down")
+
+
+@contextmanager
+def _addresses6_kept(name: str) -> Iterator[None]:
+    """Have a link that is set down keep its addresses of IPv6, as it keeps those of IPv4: they were found there."""
+    setting = SETTINGS6 / name / "keep_addr_on_down"
+    before = setting.read_text() if os.access(setting, os.W_OK) else None
+    if before is not None:
+        setting.write_text("1")
+    try:
+        yield
+    finally:
+        if before is not None:
+            setting.write_text(before)
 
 
 def add_address(index: int, address: str) -> None:

@@ -82,11 +82,14 @@ ERROR_CODES: Final = {
     ErrorReason.HEADER_FIELD: (PARAMETER_PROBLEM, 0),
 }
 
-# Errors that this machine has detected itself: a neighbor does not answer, there is no route.
+# Errors that this machine has detected itself: a neighbor does not answer, there is no route. By the size of addresses
 _LOCAL_ERRORS: Final = {
-    errno.EHOSTUNREACH: "Destination Host Unreachable",
-    errno.ENETUNREACH: "Destination Net Unreachable",
-    errno.EMSGSIZE: "Message too long",
+    (4, errno.EHOSTUNREACH): "Destination Host Unreachable",
+    (4, errno.ENETUNREACH): "Destination Net Unreachable",
+    (4, errno.EMSGSIZE): "Message too long",
+    (16, errno.EHOSTUNREACH): "Destination unreachable: Address unreachable",
+    (16, errno.ENETUNREACH): "Destination unreachable: No route",
+    (16, errno.EMSGSIZE): "Message too long",
 }
 
 
@@ -101,7 +104,7 @@ def meaning_of(icmp_type: int, code: int) -> ErrorMeaning | None:
 
 def describe(error: DeliveryError) -> str:
     """Return `Destination Host Unreachable`, with the MTU of the next hop if the error carries one."""
-    text = error.text or _LOCAL_ERRORS.get(error.errno, error.sentence)
+    text = error.text or _LOCAL_ERRORS.get((len(error.source), error.errno), error.sentence)
     return f"{text} (mtu = {error.mtu})" if error.errno == errno.EMSGSIZE and error.mtu else text
 
 

@@ -9,12 +9,28 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 from schemefs.testing.mount import SchemeMount
 from schemefs.testing.network import Namespace
+from tests.support.families import V4, V6, Address, Family
 
 WEB = Path(__file__).parents[2] / "examples/hello_server.py"
 MOUNT = ("--driver", "tap", "--uplink", "--resolver", "192.0.2.2")
+
+
+class WayOut(NamedTuple):
+    """A name of the world that has one family, its address, and the host's address on that side."""
+
+    name: str
+    world: Address
+    host: Address
+
+
+WAYS = {
+    V4: WayOut("www.example", Address("192.0.2.2"), Address("192.0.2.1")),
+    V6: WayOut("six.example", Address("2001:db8:9::2"), Address("2001:db8:9::1")),
+}
 
 
 class Host:
@@ -59,8 +75,9 @@ class Host:
             prefix = (*prefix, "env", f"SSL_CERT_FILE={trusting}", "SSL_CERT_DIR=/nonexistent")
         return SchemeMount(*(arguments or MOUNT), log_level="trace" if trusting else "debug", prefix=prefix)
 
-    def forwards(self) -> str:
-        return self.namespace.run(["cat", "/proc/sys/net/ipv4/ip_forward"]).stdout.strip()
+    def forwards(self, family: Family = V4) -> str:
+        setting = family.pick("net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding")
+        return str(self.namespace.run(["sysctl", "-n", setting]).stdout).strip()
 
     def settings6(self) -> list[str]:
         """Return accept_ra and forwarding of all interfaces but the TAP's."""

@@ -150,16 +150,16 @@ def test_the_filter_may_be_in_the_name_and_snap_cuts(network: TapNetwork, family
 
 
 @pytest.mark.needs("tshark")
-def test_tshark_knows_the_names_of_the_hosts_file(network: TapNetwork, tmp_path: Path) -> None:
+def test_tshark_knows_the_names_of_the_hosts_file(network: TapNetwork, family: Family, tmp_path: Path) -> None:
     hosts = network.mount.path / "netcfg/resolv/hosts"
     before = hosts.read_text()
-    hosts.write_text("10.0.2.2 peer-of-captures.test\n")
-    with capture(network, tmp_path / "names.pcapng", filter_text="icmp") as captured:
-        network.run_peer(["ping", "-c", "1", network.address])
+    hosts.write_text(f"{family.peer} peer-of-captures.test\n")
+    with capture(network, tmp_path / "names.pcapng", filter_text=family.pick("icmp", "icmp6")) as captured:
+        network.run_peer(["ping", "-c", "1", family.ours])
     hosts.write_text(before)
     command = ["tshark", "-r", str(captured.path), "-q", "-z", "hosts"]
     done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60)
-    assert "10.0.2.2\tpeer-of-captures.test" in done.stdout
+    assert f"{family.peer}\tpeer-of-captures.test" in done.stdout
 
 
 def test_a_slow_reader_loses_frames_and_the_capture_says_how_many(

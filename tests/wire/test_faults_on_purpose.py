@@ -144,7 +144,7 @@ def test_bad_rules_get_a_sentence(tap_network: TapNetwork) -> None:
         assert (path / "err").read_text().startswith(sentence)
 
 
-def test_a_muted_event_is_found_by_a_look(tap_network: TapNetwork) -> None:
+def test_a_muted_event_is_found_by_a_look(tap_network: TapNetwork, family: Family) -> None:
     """The fault of docs/field-notes.md: the datagram is there, and its reader is not told."""
     network = tap_network
 
@@ -154,6 +154,6 @@ def test_a_muted_event_is_found_by_a_look(tap_network: TapNetwork) -> None:
     reader = subprocess.Popen(["head", "-c", "2", network.mount.path / "udp/:7777"], stdout=subprocess.PIPE, text=True)
     wait_until(lambda: numbers("parked") == ["parked=1"])
     (network.mount.path / "network/eth0/faults").write_text("mute event 1\n")
-    network.run_peer(["bash", "-c", f"echo -n hi >/dev/udp/{network.address}/7777"])
+    network.run_peer(["bash", "-c", f"echo -n hi >/dev/udp/{family.ours}/7777"])
     assert reader.communicate(timeout=20)[0] == "hi"
     assert numbers("muted_events") == ["muted_events=1", "muted_events_found=1"]

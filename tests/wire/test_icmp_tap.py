@@ -42,7 +42,9 @@ def test_the_peer_is_pinged_by_cat(module_tap_network, family):
 
 def test_nobody_there_is_said_in_words(module_tap_network, family):
     said = cat(module_tap_network, f"icmp/ping/{family.absent},count=1")
-    assert f"From {family.ours} icmp_seq=0 Destination Host Unreachable" in said
+    reason = family.pick("Destination Host Unreachable", "Destination unreachable: Address unreachable")
+    assert f"From {family.ours} icmp_seq=0 {reason}" in said
+    assert f"INFO {family.neighbors.lower()}: {family.absent} does not answer" in module_tap_network.mount.log()
 
 
 @pytest.mark.both_families

@@ -1,6 +1,7 @@
 """The passt driver: an ordinary user's mount reaches the network of its host, and says why it is no TAP.
 
-mount 10.0.2.15 ── passt ── host ── veth 192.0.2.1 ── 192.0.2.2 world: www.example, by dnsmasq
+mount 10.0.2.15 ── passt ── host ── veth 192.0.2.1 ── 192.0.2.2 world: www.example and six.example, by dnsmasq
+                                      2001:db8:9::1   2001:db8:9::2
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ import pytest
 
 from schemefs.testing.mount import MountFailed, SchemeMount
 from schemefs.testing.network import Namespace
-from tests.support.uplink_host import Host
+from tests.support.families import Family
+from tests.support.uplink_host import WAYS, Host, WayOut
 
 pytestmark = pytest.mark.needs("fuse", "root", "passt", "dnsmasq")
 
@@ -28,10 +30,8 @@ ENVIRONMENT = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2]), "PYTHO
 
 @pytest.fixture(scope="module")
 def host(_no_leftovers: None) -> Iterator[Host]:
-    made = Host()
+    made = Host(ipv6=True)
     made.namespace.run(["ip", "route", "add", "default", "via", "192.0.2.2"])
-    made.namespace.run(["ip", "addr", "add", "2001:db8::1/64", "dev", "up0", "nodad"])
-    made.namespace.run(["ip", "route", "add", "default", "via", "2001:db8::2"])
     yield made
     made.close()
 
@@ -55,55 +55,77 @@ def shell(mount: SchemeMount, command: str) -> str:
     return done.stdout
 
 
-def test_the_world_by_name(mount: SchemeMount) -> None:
+GET = "printf 'GET / HTTP/1.0\\r\\n\\r\\n' >&3; cat <&3"
+# An address by the advertisement of passt, with the prefix of the host, that is in use
+STABLE = "grep '^2001:db8:9:.* origin stable' netcfg/ifaces/eth0/addr/list"
+ADVERTISED = f"until {STABLE} | grep -qv tentative; do sleep 0.02; done"
+
+
+@pytest.fixture
+def way(family: Family) -> WayOut:
+    return WAYS[family]
+
+
+def has_an_address(mount: SchemeMount, family: Family) -> None:
+    """Wait until *mount* has one of the family; that of IPv4 is there at once."""
+    if family.version == 6:
+        shell(mount, ADVERTISED)
+
+
+def test_the_world_by_name(mount: SchemeMount, family: Family, way: WayOut) -> None:
+    has_an_address(mount, family)
     assert "eth0 10.0.2.15/24 on PASST passt, gateway 10.0.2.2" in mount.ready_line
     assert mount.ready_line.endswith("/icmp/ping/127.0.0.1,count=3"), "no group may ping through passt here (icmp(7))"
-    assert shell(mount, "cat dns/www.example") == "192.0.2.2\n"
-    page = shell(mount, "exec 3<>tcp/www.example:80; printf 'GET / HTTP/1.0\\r\\n\\r\\n' >&3; cat <&3")
-    assert "hello 192.0.2.1" in page  # the host's own address
+    assert shell(mount, f"cat dns/{way.name},type=any") == f"{way.world}\n"
+    page = shell(mount, f"exec 3<>tcp/{way.name}:80; {GET}")
+    assert f"hello {way.host}" in page  # the host's own address
 
 
 def test_an_address_of_ipv6_by_the_advertisement_of_passt(host: Host, mount: SchemeMount) -> None:
     """passt advertises the prefix of the host, whose server sees a connection of the host itself."""
-    shell(mount, "until grep -q '^2001:db8::.* origin stable' netcfg/ifaces/eth0/addr/list; do sleep 0.02; done")
+    shell(mount, ADVERTISED)
     assert re.search(r"^default via fe80::.* dev eth0 ", shell(mount, "cat netcfg/route/list"), re.MULTILINE)
     code = """
 import socket
-with socket.create_server(("2001:db8::1", 0), family=socket.AF_INET6) as listener:
+with socket.create_server(("2001:db8:9::1", 0), family=socket.AF_INET6) as listener:
     print(listener.getsockname()[1], flush=True)
     with listener.accept()[0] as client:
         client.sendall(b"hello " + client.recv(100))
 """
     server = host.namespace.start([sys.executable, "-c", code], stdout=subprocess.PIPE)
     port = server.stdout.readline().strip()
-    assert shell(mount, f"exec 3<>'tcp/[2001:db8::1]:{port}'; echo peer >&3; cat <&3") == "hello peer\n"
+    assert shell(mount, f"exec 3<>'tcp/[2001:db8:9::1]:{port}'; echo peer >&3; cat <&3") == "hello peer\n"
 
 
-def test_a_ping_needs_a_group_of_the_hosts_setting(host: Host, mount: SchemeMount) -> None:
+def test_a_ping_needs_a_group_of_the_hosts_setting(host: Host, mount: SchemeMount, family: Family, way: WayOut) -> None:
     """passt has ICMP sockets; `schemefs doctor` says whether its group may (icmp(7))."""
-    setting = "/proc/sys/net/ipv4/ping_group_range"
+    has_an_address(mount, family)
+    setting = "/proc/sys/net/ipv4/ping_group_range"  # of both
     doctor = [*host.namespace.prefix, sys.executable, "-m", "schemefs", "doctor"]
     for text, can_ping in (("1 0", False), ("0 65534", True)):
         host.namespace.run(["sh", "-c", f"echo {text} >{setting}"])
-        replies = shell(mount, "cat icmp/ping/192.0.2.2,count=1,timeout=1")
+        replies = shell(mount, f"cat icmp/ping/{way.world},count=1,timeout=1")
         assert f"{int(can_ping)} packets received" in replies
         told = subprocess.run(doctor, check=False, capture_output=True, text=True, timeout=30).stdout
         assert ("no    ping by passt: " in told) is not can_ping
 
 
-def test_passt_that_dies_is_started_again(mount: SchemeMount) -> None:
+def test_passt_that_dies_is_started_again(mount: SchemeMount, family: Family, way: WayOut) -> None:
     children = Path(f"/proc/{mount.pid}/task/{mount.pid}/children")
     (before,) = children.read_text().split()
     shell(mount, f"exec 3<logging/net/passt/eth0.log,follow; kill -9 {before}; grep -m1 'has another end' <&3")
     assert children.read_text().split() != [before]
-    assert shell(mount, "cat dns/www.example") == "192.0.2.2\n"
+    has_an_address(mount, family)
+    assert shell(mount, f"cat dns/{way.name},type=any") == f"{way.world}\n"
+    shell(mount, f"exec 3<>'tcp/{way.world.at(80)}'")
 
 
-def test_passt_that_cannot_be_started_again(host: Host, tmp_path: Path) -> None:
+def test_passt_that_cannot_be_started_again(host: Host, family: Family, way: WayOut, tmp_path: Path) -> None:
     """The interface is down, with the reason, until passt can be started again."""
     program = tmp_path / "passt"
     program.symlink_to(str(shutil.which("passt")))
     with SchemeMount("--driver", "passt", "--passt", str(program), prefix=host.namespace.prefix) as mount:
+        has_an_address(mount, family)
         (passt,) = Path(f"/proc/{mount.pid}/task/{mount.pid}/children").read_text().split()
         state = mount.path / "netcfg/ifaces/eth0/state"
         program.unlink()
@@ -113,7 +135,7 @@ def test_passt_that_cannot_be_started_again(host: Host, tmp_path: Path) -> None:
             assert any(f"has no other end: {program} is not installed" in line for line in log)
             assert state.read_text().startswith(f"down: {program} is not installed")
             with pytest.raises(OSError, match="No route to host"):
-                (mount.path / "tcp/192.0.2.2:80").read_bytes()
+                (mount.path / "tcp" / way.world.at(80)).read_bytes()
             assert f"on eth0, which is down: {program} is not installed" in (mount.path / "err").read_text()
             program.symlink_to(str(shutil.which("passt")))
             assert any("has another end" in line for line in log)
@@ -155,7 +177,8 @@ def test_passt_that_is_not_there(tmp_path: Path) -> None:
 
 @pytest.mark.needs("readable")
 @pytest.mark.parametrize("has_passt", [True, False])
-def test_an_ordinary_users_default(host: Host, has_passt: bool) -> None:
+def test_an_ordinary_users_default(host: Host, family: Family, way: WayOut, has_passt: bool) -> None:
+    advertised = f'{USER} sh -c "cd /mnt/m && {ADVERTISED}"' if has_passt and family.version == 6 else ""
     passt = "" if has_passt else "mount --bind /dev/null $(command -v passt) || exit 9"
     script = f"""
         mount -t tmpfs none /mnt && mkdir /mnt/m && chown 65534 /mnt/m || exit 9
@@ -166,7 +189,8 @@ def test_an_ordinary_users_default(host: Host, has_passt: bool) -> None:
         {USER} {sys.executable} -m schemefs mount /mnt/m --address 10.0.9.1/24
         {USER} {sys.executable} -m schemefs umount /mnt/m
         {USER} {sys.executable} -m schemefs mount /mnt/m || exit 8
-        {USER} timeout 10 sh -c "exec 3<>/mnt/m/tcp/192.0.2.2:80; printf 'GET / HTTP/1.0\\r\\n\\r\\n' >&3; cat <&3"
+        {advertised}
+        {USER} timeout 10 sh -c "exec 3<>/mnt/m/tcp/{way.world.at(80)}; {GET}"
         {USER} {sys.executable} -m schemefs umount /mnt/m
     """
     done = host.namespace.run(["unshare", "--mount", "sh", "-c", script], check=False, env=ENVIRONMENT)
@@ -177,7 +201,7 @@ def test_an_ordinary_users_default(host: Host, has_passt: bool) -> None:
             "gateway 10.0.2.2; no tap: uid 65534 may not open /dev/net/tun (root may)), for nobody alone."
             in done.stdout
         )
-        assert "hello 192.0.2.1" in done.stdout
+        assert f"hello {way.host}" in done.stdout, done.stderr
     else:
         assert "passt: is not installed" in done.stdout
         assert (

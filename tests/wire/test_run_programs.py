@@ -20,6 +20,8 @@ from typing import Self
 import pytest
 
 from schemefs.testing.network import TapNetwork
+from schemefs.testing.observing import wait_until
+from tests.support.families import FAMILIES, Family
 from tests.support.open_to_all import open_to_all
 from tests.support.ordinary_user import USER
 from tests.support.run_as_user import Done, ended, run_as_user, started_as_user
@@ -27,28 +29,40 @@ from tests.support.tls_certificates import Authority
 
 pytestmark = pytest.mark.needs("root", "userns", "tap", "fuse")
 
-PEER = TapNetwork.peer
 BIG = os.urandom(1 << 20)
 HTTPS = """
-import http.server, ssl, sys
-server = http.server.ThreadingHTTPServer(("0.0.0.0", 443), http.server.SimpleHTTPRequestHandler)
+import http.server, socket, ssl, sys
+http.server.ThreadingHTTPServer.address_family = socket.AF_INET6  # of both
+server = http.server.ThreadingHTTPServer(("::", 443), http.server.SimpleHTTPRequestHandler)
 context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
 context.load_cert_chain(sys.argv[1])
 server.socket = context.wrap_socket(server.socket, server_side=True)
 server.serve_forever()
 """
-# On the peer, until its file is closed: a name server that knows one name.
+# On the peer: a name server that knows one name for each of its addresses, as many as there are families.
 NAMES = """
-import socket
-server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-server.bind(("0.0.0.0", 53))
+import ipaddress, socket, sys
+known = {}
+for words in sys.argv[1:]:
+    name, address = words.split("=")
+    octets = ipaddress.ip_address(address).packed
+    labels = b"".join(bytes([len(label)]) + label.encode() for label in name.split("."))
+    known[labels + b"\\0\\0" + bytes([1 if len(octets) == 4 else 28])] = octets
+server = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+server.bind(("::", 53))
 while True:
     query, client = server.recvfrom(512)
     end = query.index(0, 12) + 5
-    is_a = query[end - 3] == 1 and query[12:end - 4] == b"\\4peer\\4test\\0"
-    answer = b"\\xc0\\x0c\\0\\1\\0\\1\\0\\0\\0\\x3c\\0\\4" + bytes((10, 0, 2, 2))
-    server.sendto(query[:2] + b"\\x81\\x80\\0\\1\\0" + bytes([is_a]) + bytes(4) + query[12:end] + answer * is_a, client)
+    octets = known.get(query[12:end - 2], b"")
+    answer = b"\\xc0\\x0c" + query[end - 4:end] + b"\\0\\0\\0\\x3c\\0" + bytes([len(octets)]) + octets
+    head = query[:2] + b"\\x81\\x80\\0\\1\\0" + bytes([bool(octets)]) + bytes(4)
+    server.sendto(head + query[12:end] + answer * bool(octets), client)
 """
+
+
+def name_of(family: Family) -> str:
+    """Return the name that has an address of this family alone."""
+    return f"peer.v{family.version}.test"
 
 
 def where_there_is(program: str) -> pytest.MarkDecorator:
@@ -73,31 +87,31 @@ def network(module_tap_network: TapNetwork, folder: Path) -> Iterator[TapNetwork
     """The peer with its servers; each waits for its own port."""
     network = module_tap_network
     with open_to_all(network.mount.path.parent):
-        web = [sys.executable, "-m", "http.server", "-d", str(folder / "www"), "80"]
-        certificate = str(Authority(folder).certificate("peer", PEER, "peer.test"))
+        web = [sys.executable, "-m", "http.server", "-b", "::", "-d", str(folder / "www"), "80"]
+        names = {name_of(family): family.peer for family in FAMILIES}
+        certificate = str(Authority(folder).certificate("peer", *names, *names.values()))
         for command in (
             web,
             [sys.executable, "-c", HTTPS, certificate],
-            [sys.executable, "-c", NAMES],
+            [sys.executable, "-c", NAMES, *map("=".join, names.items())],
         ):
             network.start_peer(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=folder / "www")
-        (network.mount.path / "netcfg/resolv/nameserver").write_text(f"{PEER}\n")
         for port in (80, 443):
             wait_for_port(network, port)
         yield network
 
 
 def wait_for_port(network: TapNetwork, port: int) -> None:
-    hexadecimal = f":{port:04X} "
-    while hexadecimal not in network.run_peer(["cat", "/proc/net/tcp", "/proc/net/tcp6"]).stdout:
-        pass
+    wait_until(lambda: f":{port} " in network.run_peer(["ss", "-Hltn"]).stdout)
 
 
 Run = Callable[..., Done]
 
 
 @pytest.fixture
-def run(network: TapNetwork, folder: Path) -> Run:
+def run(network: TapNetwork, family: Family, folder: Path) -> Run:
+    (network.mount.path / "netcfg/resolv/nameserver").write_text(f"{family.peer}\n")
+
     def run(*command: str, verbose: bool = False, given: str = "") -> Done:
         words = ["--mount", str(network.mount.path), *(["-v"] if verbose else [])]
         return run_as_user(folder, words, list(command), given)
@@ -112,31 +126,31 @@ def succeeds(done: Done, output: str | None = None) -> None:
 
 
 @pytest.mark.needs("curl")
-def test_curl(run: Run, folder: Path) -> None:
-    succeeds(run("curl", "-sS", f"http://{PEER}/test"), "hello\n")
-    succeeds(run("curl", "-sS", "--cacert", f"{folder}/ca.pem", f"https://{PEER}/test"), "hello\n")
-    succeeds(run("curl", "-sS", "-o", "fetched", f"http://{PEER}/big"))
+def test_curl(run: Run, family: Family, folder: Path) -> None:
+    succeeds(run("curl", "-gsS", f"http://{family.peer.host}/test"), "hello\n")
+    succeeds(run("curl", "-gsS", "--cacert", f"{folder}/ca.pem", f"https://{family.peer.host}/test"), "hello\n")
+    succeeds(run("curl", "-gsS", "-o", "fetched", f"http://{family.peer.host}/big"))
     assert (folder / "fetched").read_bytes() == BIG
 
 
 @pytest.mark.needs("curl")
-def test_a_name_is_resolved_by_the_mount(run: Run, folder: Path) -> None:
-    succeeds(run("curl", "-sS", "-4", "http://peer.test/test"), "hello\n")
-    succeeds(run("curl", "-sS", "--cacert", f"{folder}/ca.pem", "https://peer.test/test"), "hello\n")
-    refused = run("curl", "-sS", "http://nothing.invalid/")
+def test_a_name_is_resolved_by_the_mount(run: Run, family: Family, folder: Path) -> None:
+    succeeds(run("curl", "-gsS", f"http://{name_of(family)}/test"), "hello\n")
+    succeeds(run("curl", "-gsS", "--cacert", f"{folder}/ca.pem", f"https://{name_of(family)}/test"), "hello\n")
+    refused = run("curl", "-gsS", "http://nothing.invalid/")
     assert (refused.status, refused.counters) == (6, {})
 
 
 @pytest.mark.needs("curl")
 @pytest.mark.parametrize("scheme", ["http", "https"])
 def test_curl_at_70_ms_each_way_as_in_the_notes(
-    network: TapNetwork, run: Run, folder: Path, scheme: str, request: pytest.FixtureRequest
+    network: TapNetwork, run: Run, family: Family, folder: Path, scheme: str, request: pytest.FixtureRequest
 ) -> None:
     impair = network.mount.path / "netcfg/ifaces/eth0/impair"
     impair.write_text("delay 70ms\n")
     request.addfinalizer(lambda: impair.write_text("none\n"))
     with EventsOfTheNext(network.mount.path / "tcp") as events:
-        words = ["-sS", "--cacert", f"{folder}/ca.pem", "-w", "%{http_code}", f"{scheme}://{PEER}/test"]
+        words = ["-sS", "--cacert", f"{folder}/ca.pem", "-w", "%{http_code}", f"{scheme}://{family.peer.host}/test"]
         done = run("curl", *words, verbose=True)
     assert (done.status, done.output, done.counters) == (0, "hello\n200", {})
     assert re.search(r"connect\(.*\) = -1 EINPROGRESS", done.errors)
@@ -192,121 +206,127 @@ def seconds(line: str) -> float:
 
 
 @pytest.mark.needs("wget")
-def test_wget(run: Run) -> None:
-    succeeds(run("wget", "-qO-", f"http://{PEER}/test"), "hello\n")
+def test_wget(run: Run, family: Family) -> None:
+    succeeds(run("wget", "-qO-", f"http://{family.peer.host}/test"), "hello\n")
 
 
 @pytest.mark.needs("git")
-def test_git_clone(network: TapNetwork, run: Run, folder: Path) -> None:
+def test_git_clone(network: TapNetwork, run: Run, family: Family, folder: Path) -> None:
     made = {"cwd": folder, "check": True, "capture_output": True}
-    subprocess.run(["git", "init", "-q", "repo"], **made)
+    name = f"repo{family.version}"
+    subprocess.run(["git", "init", "-q", name], **made)
     author = ["-c", "user.name=a", "-c", "user.email=a@b"]
-    subprocess.run(["git", "-C", "repo", *author, "commit", "-q", "--allow-empty", "-m", "one"], **made)
-    subprocess.run(["git", "clone", "-q", "--bare", "repo", "www/repo.git"], **made)
-    subprocess.run(["git", "-C", "www/repo.git", "update-server-info"], **made)
+    subprocess.run(["git", "-C", name, *author, "commit", "-q", "--allow-empty", "-m", "one"], **made)
+    subprocess.run(["git", "clone", "-q", "--bare", name, f"www/{name}.git"], **made)
+    subprocess.run(["git", "-C", f"www/{name}.git", "update-server-info"], **made)
     daemon = ["git", "-c", "safe.directory=*", "daemon", "--export-all", f"--base-path={folder}/www"]
-    network.start_peer(daemon, stderr=subprocess.DEVNULL)
+    network.start_peer([*daemon, f"--listen={family.any}"], stderr=subprocess.DEVNULL)
     wait_for_port(network, 9418)
-    for number, url in enumerate((f"http://{PEER}/repo.git", f"git://{PEER}/repo.git")):
-        succeeds(run("git", "clone", "-q", url, f"clone{number}"))
-        assert (folder / f"clone{number}/.git/HEAD").exists()
+    for protocol in ("http", "git"):
+        clone = f"{name}.{protocol}"
+        succeeds(run("git", "clone", "-q", f"{protocol}://{family.peer.host}/{name}.git", clone))
+        assert (folder / clone / ".git/HEAD").exists()
 
 
 @pytest.mark.needs("ssh")
 @where_there_is("sshd")
-def test_ssh(network: TapNetwork, run: Run, folder: Path) -> None:
-    for name in ("host", "user"):
-        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / name], check=True)
-    os.chown(folder / "user", USER, USER)
+def test_ssh(network: TapNetwork, run: Run, family: Family, folder: Path) -> None:
+    host_key, user_key = (folder / f"{name}{family.version}" for name in ("host", "user"))
+    for key in (host_key, user_key):
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
+    os.chown(user_key, USER, USER)
     Path("/run/sshd").mkdir(exist_ok=True)
     options = {
-        "AuthorizedKeysFile": f"{folder}/user.pub", "StrictModes": "no", "PidFile": "none", "UsePAM": "no",
-        "PermitRootLogin": "yes",
+        "AuthorizedKeysFile": f"{user_key}.pub", "StrictModes": "no", "PidFile": "none", "UsePAM": "no",
+        "PermitRootLogin": "yes", "ListenAddress": family.any,
     }  # fmt: skip
     words = [f"-o{name}={value}" for name, value in options.items()]
-    sshd = [shutil.which("sshd") or "", "-D", "-f", "/dev/null", "-h", str(folder / "host"), *words]
+    sshd = [shutil.which("sshd") or "", "-D", "-f", "/dev/null", "-h", str(host_key), *words]
     network.start_peer(sshd, stderr=subprocess.DEVNULL)
     wait_for_port(network, 22)
     client = ["ssh", "-F", "none", "-oStrictHostKeyChecking=no", "-oUserKnownHostsFile=/dev/null", "-oLogLevel=ERROR"]
-    succeeds(run(*client, "-i", str(folder / "user"), f"root@{PEER}", "echo $((6 * 7))"), "42\n")
+    succeeds(run(*client, "-i", str(user_key), f"root@{family.peer}", "echo $((6 * 7))"), "42\n")
 
 
-CLIENTS = f"""
-import asyncio, http.client, urllib.request
-connection = http.client.HTTPConnection("{PEER}", 80)
+CLIENTS = """
+import asyncio, http.client, sys, urllib.request
+peer, host, name = sys.argv[1:]
+connection = http.client.HTTPConnection(peer, 80)
 for _ in range(2):
     connection.request("GET", "/test")
     print(connection.getresponse().read())
-print(urllib.request.urlopen("http://peer.test/test").read())
+print(urllib.request.urlopen(f"http://{name}/test").read())
 try:
     import requests
 except ImportError:
     pass
 else:
-    assert requests.get("http://{PEER}/test").text == "hello\\n"
+    assert requests.get(f"http://{host}/test").text == "hello\\n"
 async def main():
-    reader, writer = await asyncio.open_connection("{PEER}", 80)
+    reader, writer = await asyncio.open_connection(peer, 80)
     writer.write(b"GET /test HTTP/1.0\\r\\n\\r\\n")
     print((await reader.read()).rpartition(b"\\r\\n")[2])
     writer.close()
     await writer.wait_closed()
-    many = [asyncio.open_connection("{PEER}", 80) for _ in range(20)]
+    many = [asyncio.open_connection(peer, 80) for _ in range(20)]
     streams = await asyncio.gather(*many)
     for _, writer in streams:
         writer.write(b"GET /test HTTP/1.0\\r\\n\\r\\n")
-    print({{(await reader.read())[-6:] for reader, _ in streams}})
+    print({(await reader.read())[-6:] for reader, _ in streams})
     try:
-        await asyncio.open_connection("{PEER}", 9)
+        await asyncio.open_connection(peer, 9)
     except OSError as error:
         print(error.strerror)
 asyncio.run(main())
 """
 
 
-def test_http_client_urllib_requests_and_asyncio(run: Run) -> None:
-    output = "b'hello\\n'\n" * 4 + "{b'hello\\n'}\nConnect call failed ('10.0.2.2', 9)\n"
-    succeeds(run(sys.executable, "-c", CLIENTS), output)
+def test_http_client_urllib_requests_and_asyncio(run: Run, family: Family) -> None:
+    endpoint = (family.peer, 9) if family.version == 4 else (family.peer, 9, 0, 0)
+    output = "b'hello\\n'\n" * 4 + f"{{b'hello\\n'}}\nConnect call failed {endpoint}\n"
+    succeeds(run(sys.executable, "-c", CLIENTS, family.peer, family.peer.host, name_of(family)), output)
 
 
 @where_there_is("redis-server")
-def test_redis_cli(network: TapNetwork, run: Run, folder: Path) -> None:
-    server = ["redis-server", "--save", "", "--protected-mode", "no", "--bind", "0.0.0.0", "--dir", str(folder)]
+def test_redis_cli(network: TapNetwork, run: Run, family: Family, folder: Path) -> None:
+    server = ["redis-server", "--save", "", "--protected-mode", "no", "--bind", family.any, "--dir", str(folder)]
     network.start_peer(server, stdout=subprocess.DEVNULL)
     wait_for_port(network, 6379)
-    succeeds(run("redis-cli", "-h", PEER, given="set a 1\nincrby a 41\n"), "OK\n42\n")
+    succeeds(run("redis-cli", "-h", family.peer, given="set a 1\nincrby a 41\n"), "OK\n42\n")
 
 
 @pytest.mark.full
 @where_there_is("iperf3")
-def test_iperf3(network: TapNetwork, run: Run) -> None:
+def test_iperf3(network: TapNetwork, run: Run, family: Family) -> None:
     network.start_peer(["iperf3", "-s"], stdout=subprocess.DEVNULL)
     wait_for_port(network, 5201)
     for options in ((), ("-R",), ("-u", "-b", "10M"), ("-P", "4")):
-        done = run("iperf3", "-c", PEER, "-t", "1", *options)
+        done = run("iperf3", "-c", family.peer, "-t", "1", *options)
         assert (done.status, done.counters) == (0, {}), done.errors
 
 
-GO = f"""
+GO = """
 package main
-import ("fmt"; "io"; "net"; "net/http")
-func main() {{
-    response, err := http.Get("http://peer.test/test")
-    if err != nil {{ panic(err) }}
+import ("fmt"; "io"; "net"; "net/http"; "os")
+func main() {
+    response, err := http.Get("http://" + os.Args[2] + "/test")
+    if err != nil { panic(err) }
     octets, _ := io.ReadAll(response.Body)
     fmt.Print(string(octets))
-    _, err = net.Dial("tcp", "{PEER}:9")
+    _, err = net.Dial("tcp", os.Args[1])
     fmt.Println(err)
-}}
+}
 """
 
 
 @pytest.mark.full
 @where_there_is("go")
-def test_a_static_client_of_go(run: Run, folder: Path) -> None:
+def test_a_static_client_of_go(run: Run, family: Family, folder: Path) -> None:
     (folder / "client.go").write_text(GO)
     env = os.environ | {"CGO_ENABLED": "0", "GOCACHE": str(folder / "cache"), "GOFLAGS": "-mod=mod", "HOME": "/root"}
     subprocess.run(["go", "build", "-o", "client", "client.go"], cwd=folder, check=True, env=env, timeout=300)
-    succeeds(run("./client"), f"hello\ndial tcp {PEER}:9: connect: connection refused\n")
+    closed = family.peer.at(9)
+    succeeds(run("./client", closed, name_of(family)), f"hello\ndial tcp {closed}: connect: connection refused\n")
 
 
 # Servers
@@ -335,15 +355,15 @@ def listener(network: TapNetwork, program: subprocess.Popen[str], port: int) -> 
     raise AssertionError(program.communicate())
 
 
-def get(network: TapNetwork, port: int) -> str:
-    return network.run_peer(["curl", "-sS", f"http://{network.address}:{port}/test"]).stdout
+def get(network: TapNetwork, family: Family, port: int) -> str:
+    return network.run_peer(["curl", "-gsS", f"http://{family.ours.at(port)}/test"]).stdout
 
 
 @pytest.mark.needs("curl")
-def test_http_server_of_python(network: TapNetwork, folder: Path) -> None:
-    server = (sys.executable, "-m", "http.server", "-d", "www", "8000")
+def test_http_server_of_python(network: TapNetwork, family: Family, folder: Path) -> None:
+    server = (sys.executable, "-m", "http.server", "-b", family.any, "-d", "www", "8000")
     with serving(network, folder, 8000, *server) as status:
-        assert [get(network, 8000) for _ in range(3)] == ["hello\n"] * 3
+        assert [get(network, family, 8000) for _ in range(3)] == ["hello\n"] * 3
         assert status["owner"] == str(USER)
         assert "http.server" in Path(f"/proc/{status['pid']}/cmdline").read_text().split("\0")
         assert Path(f"/proc/{status['pid']}/comm").read_text().strip() == status["program"]
@@ -360,24 +380,24 @@ events {{ worker_connections 64; }}
 http {{
     access_log off;
     client_body_temp_path b; proxy_temp_path p; fastcgi_temp_path f; uwsgi_temp_path u; scgi_temp_path s;
-    server {{ listen 8001; root {folder}/www; }}
+    server {{ listen {address}; root {folder}/www; }}
 }}
 """
 
 
 @pytest.mark.needs("curl")
 @where_there_is("nginx")
-def test_nginx_with_two_workers(network: TapNetwork, folder: Path) -> None:
-    (folder / "nginx.conf").write_text(NGINX.format(folder=folder))
+def test_nginx_with_two_workers(network: TapNetwork, family: Family, folder: Path) -> None:
+    (folder / "nginx.conf").write_text(NGINX.format(folder=folder, address=family.any.at(8001)))
     with serving(network, folder, 8001, "nginx", "-p", str(folder), "-c", "nginx.conf", "-e", "stderr"):
-        assert [get(network, 8001) for _ in range(3)] == ["hello\n"] * 3
-        network.run_peer(["curl", "-sS", "-o", f"{folder}/fetched", f"http://{network.address}:8001/big"])
+        assert [get(network, family, 8001) for _ in range(3)] == ["hello\n"] * 3
+        network.run_peer(["curl", "-gsS", "-o", f"{folder}/fetched", f"http://{family.ours.at(8001)}/big"])
     assert (folder / "fetched").read_bytes() == BIG
 
 
 @where_there_is("redis-server")
-def test_redis_server(network: TapNetwork, folder: Path) -> None:
-    server = ["redis-server", "--save", "", "--protected-mode", "no", "--bind", "0.0.0.0", "--port", "8002"]
+def test_redis_server(network: TapNetwork, family: Family, folder: Path) -> None:
+    server = ["redis-server", "--save", "", "--protected-mode", "no", "--bind", family.any, "--port", "8002"]
     with serving(network, folder, 8002, *server):
-        asked = network.run_peer(["redis-cli", "-h", network.address, "-p", "8002"], input="set a 1\nincrby a 41\n")
+        asked = network.run_peer(["redis-cli", "-h", family.ours, "-p", "8002"], input="set a 1\nincrby a 41\n")
         assert asked.stdout == "OK\n42\n"

@@ -1,4 +1,4 @@
-"""A host with a /32, as at cloud providers: its gateway is outside of it, and on the link all the same."""
+"""A host with a /32 or a /128, as at cloud providers: its gateway is outside of it, and on the link all the same."""
 
 from __future__ import annotations
 
@@ -9,20 +9,26 @@ import pytest
 
 from schemefs.testing.mount import SchemeMount
 from schemefs.testing.network import TapNetwork
+from tests.support.families import Family
 
 pytestmark = pytest.mark.needs("fuse", "tap", "root")
 
-ONLINK = "default via 172.31.1.1 dev eth0 src 10.0.2.15 onlink"
+
+@pytest.fixture
+def gateway(family: Family) -> str:
+    return str(family.pick("172.31.1.1", "fd00:1:1::1"))
 
 
 @pytest.fixture
-def network() -> Iterator[TapNetwork]:
-    with TapNetwork("--address", "10.0.2.15/32", "--gateway", "172.31.1.1", "--host-address", "none") as made:
+def network(family: Family, gateway: str) -> Iterator[TapNetwork]:
+    bits, nodad = family.bits, family.pick("", " nodad")
+    hosts = ("--host-address", "none", "--host-address6", "none")
+    with TapNetwork("--address", f"{family.ours}/{bits}", "--gateway", gateway, *hosts) as made:
         for command in (
-            "ip address add 172.31.1.1/32 dev schemefs0",
-            "ip address add 192.0.2.1/32 dev lo",
             "ip link set schemefs0 up",
-            "ip route add 10.0.2.15/32 dev schemefs0",
+            f"ip address add {gateway}/{bits} dev schemefs0{nodad}",
+            f"ip address add {family.unrouted}/{bits} dev lo{nodad}",
+            f"ip route add {family.ours}/{bits} dev schemefs0",
         ):
             made.run_peer(command.split())
         yield made
@@ -32,16 +38,19 @@ def reaches(mount: SchemeMount, address: str) -> bool:
     return "1 packets received" in (mount.path / f"icmp/ping/{address},count=1,timeout=5").read_text()
 
 
-def test_a_gateway_outside_of_our_address_carries(network: TapNetwork, tmp_path: Path) -> None:
+def test_a_gateway_outside_of_our_address_carries(
+    network: TapNetwork, family: Family, gateway: str, tmp_path: Path
+) -> None:
     netcfg = network.mount.path / "netcfg"
-    assert (netcfg / "route/list").read_text().splitlines()[0] == ONLINK
-    assert reaches(network.mount, "192.0.2.1")
-    assert reaches(network.mount, "172.31.1.1")
-    (netcfg / "route/rm").write_text("default\n")
+    onlink = f"default via {gateway} dev eth0 {family.pick(f'src {family.ours} ', '')}onlink"
+    assert onlink in (netcfg / "route/list").read_text().splitlines()
+    assert reaches(network.mount, family.unrouted)
+    assert reaches(network.mount, gateway)
+    (netcfg / "route/rm").write_text(family.pick("default\n", "::/0\n"))
     with pytest.raises(OSError, match="unreachable"):
-        (netcfg / "route/add").write_text("default via 172.31.1.1 dev eth0\n")
-    (netcfg / "route/add").write_text("default via 172.31.1.1\n172.31.1.1/32 dev eth0\n")
-    assert reaches(network.mount, "192.0.2.1")
+        (netcfg / "route/add").write_text(f"default via {gateway} dev eth0\n")
+    (netcfg / "route/add").write_text(f"default via {gateway}\n{gateway}/{family.bits} dev eth0\n")
+    assert reaches(network.mount, family.unrouted)
     saved = (netcfg / "config").read_text()
     network.mount.close()
     file = tmp_path / "saved.toml"

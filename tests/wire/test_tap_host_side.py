@@ -12,7 +12,7 @@ import struct
 import subprocess
 import sys
 from collections.abc import Iterator
-from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface
+from ipaddress import IPv4Interface, IPv6Address, IPv6Interface, ip_address, ip_interface
 from pathlib import Path
 
 import pytest
@@ -22,6 +22,7 @@ from drivers.tap import OPTIONS, TapDriver
 from drivers.tap.tap_record import TapRecord
 from schemefs.driver import DriverContext, DriverError
 from schemefs.driver_option import OptionValueError, read_options
+from tests.support.families import V4, Family
 from tests.support.namespaces import private_network
 
 pytestmark = pytest.mark.needs("root", "tap")
@@ -44,10 +45,36 @@ def network() -> Iterator[None]:
         yield
 
 
-def driver(**options: object) -> TapDriver:
-    """Return a driver with the usual addresses, not open."""
-    common = {"address": OURS} | {name: options.pop(name) for name in COMMON & options.keys()}
-    return TapDriver(DriverContext("eth0", {"host_address": THEIRS, **options}, **common))
+def driver(family: Family = V4, **options: object) -> TapDriver:
+    """Return a driver with the usual addresses of one family, not open."""
+    given = usual(family) | options
+    common = {"address": None} | {name: given.pop(name) for name in COMMON & given.keys()}
+    return TapDriver(DriverContext("eth0", {"host_address": None, "host_address6": None, **given}, **common))
+
+
+def usual(family: Family, number: int = 2) -> dict[str, object]:
+    """Return our address and the kernel's in the default subnet, or in another one, as options of `driver`."""
+    prefix, length = family.pick((f"10.0.{number}.", 24), (f"fd00:10:0:{number}::", 64))
+    names = family.pick(("address", "host_address"), ("address6", "host_address6"))
+    return dict(zip(names, (ip_interface(f"{prefix}{host}/{length}") for host in (15, 2)), strict=True))
+
+
+def both_ends(family: Family, number: int = 2) -> tuple[str, str]:
+    """Return the same as texts."""
+    ours, theirs = map(str, usual(family, number).values())
+    return ours, theirs
+
+
+def chosen(family: Family, tap: TapDriver) -> tuple[str, str]:
+    """Return the addresses that the driver has chosen for the two ends."""
+    four = (tap.chosen_address, tap.chosen_host_address)
+    ours, theirs = family.pick(four, (tap.chosen_address6, tap.chosen_host_address6))
+    return str(ours), str(theirs)
+
+
+def add(family: Family, address: str, name: str = "schemefs0") -> None:
+    """Give a link of the kernel's an address, which it uses at once."""
+    run("ip", "addr", "add", address, "dev", name, *family.pick([], ["nodad"]))
 
 
 def run(*command: str) -> None:
@@ -62,12 +89,14 @@ def cable(name: str) -> None:
     run("ip", "link", "set", name, "up")
 
 
-def settings(name: str = "schemefs0") -> tuple[bool, int, int, set[str]]:
-    """Return up, MTU, queue length and IPv4 addresses of a link."""
+def settings(family: Family = V4) -> tuple[bool, int, int, set[str]]:
+    """Return up, MTU, queue length and the addresses of the TAP; of IPv6 not the link-local ones."""
     with IPRoute() as ip:
-        link = ip.get_links(ip.link_lookup(ifname=name)[0])[0]
-        addresses = {f"{a.get('local')}/{a['prefixlen']}" for a in ip.get_addr(index=link["index"], family=2)}
-        return bool(link["flags"] & 1), link.get("mtu"), link.get("txqlen"), addresses
+        link = ip.get_links(ip.link_lookup(ifname="schemefs0")[0])[0]
+        listed = [one for one in ip.get_addr(family=getattr(socket, family.socket)) if one["index"] == link["index"]]
+    addresses = {f"{one.get('local') or one.get('address')}/{one['prefixlen']}" for one in listed}
+    routed = {one for one in addresses if not one.startswith("fe80:")}
+    return bool(link["flags"] & 1), link.get("mtu"), link.get("txqlen"), routed
 
 
 def names() -> set[str]:
@@ -75,11 +104,11 @@ def names() -> set[str]:
     return {name for _, name in socket.if_nameindex()}
 
 
-def refusal(**options: object) -> str:
+def refusal(family: Family = V4, **options: object) -> str:
     """Open, expect a refusal that leaves no link behind; return its sentence."""
     before = names()
     with pytest.raises(DriverError) as failure:
-        driver(**options).open()
+        driver(family, **options).open()
     assert names() == before
     return str(failure.value)
 
@@ -178,30 +207,32 @@ def test_host_address_none_leaves_the_kernels_side_alone() -> None:
     tap.close()
 
 
-def test_a_persistent_tap_is_put_back_as_it_was_found() -> None:
+def test_a_persistent_tap_is_put_back_as_it_was_found(family: Family) -> None:
     run("ip", "tuntap", "add", "schemefs0", "mode", "tap")
     run("ip", "link", "set", "schemefs0", "mtu", "1300", "txqueuelen", "77")
-    run("ip", "addr", "add", "192.0.2.1/24", "dev", "schemefs0")
-    found = settings()
-    tap = driver()
+    other = f"{family.unrouted}/{family.bits}"
+    add(family, other)
+    found = settings(family)
+    tap = driver(family)
     tap.open()
     record = TapRecord("schemefs0").path
     assert stat.S_IMODE(record.stat().st_mode) == 0o600
-    assert settings() == (True, 1500, 5000, {"10.0.2.2/24", "192.0.2.1/24"})
+    assert settings(family) == (True, 1500, 5000, {both_ends(family)[1], other})
     tap.close()
-    assert settings() == found == (False, 1300, 77, {"192.0.2.1/24"})
+    assert settings(family) == found == (False, 1300, 77, {other})
     assert not record.exists()
     assert not tap.created
 
 
-def test_an_address_that_was_there_stays() -> None:
+def test_an_address_that_was_there_stays(family: Family) -> None:
+    _, theirs = both_ends(family)
     run("ip", "tuntap", "add", "schemefs0", "mode", "tap")
-    run("ip", "addr", "add", "10.0.2.2/24", "dev", "schemefs0")
+    add(family, theirs)
     run("ip", "link", "set", "schemefs0", "up")
-    tap = driver()
+    tap = driver(family)
     tap.open()
     tap.close()
-    assert settings() == (True, 1500, 1000, {"10.0.2.2/24"})
+    assert settings(family) == (True, 1500, 1000, {theirs})
 
 
 def test_a_persistent_tap_loses_its_offload_flags() -> None:
@@ -218,32 +249,38 @@ def test_a_persistent_tap_loses_its_offload_flags() -> None:
     os.close(descriptor)
 
 
-def test_after_sigkill_the_next_start_puts_it_back_first() -> None:
+KILLED = """
+import os, signal, sys
+from ipaddress import ip_interface
+from drivers.tap import TapDriver
+from schemefs.driver import DriverContext
+options = {"host_address": None, "host_address6": None, sys.argv[1]: ip_interface(sys.argv[2])}
+TapDriver(DriverContext("eth0", options, mtu=1400)).open()
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_after_sigkill_the_next_start_puts_it_back_first(family: Family) -> None:
     run("ip", "tuntap", "add", "schemefs0", "mode", "tap")
     run("ip", "link", "set", "schemefs0", "mtu", "1300", "txqueuelen", "77")
-    found = settings()
-    script = (
-        "import os, signal; from ipaddress import IPv4Interface as I; from drivers.tap import TapDriver;"
-        "from schemefs.driver import DriverContext;"
-        "TapDriver(DriverContext('eth0', {'host_address': I('10.0.2.2/24')}, mtu=1400)).open();"
-        "os.kill(os.getpid(), signal.SIGKILL)"
-    )
-    root = Path(__file__).parents[2]
-    killed = subprocess.run([sys.executable, "-c", script], check=False, cwd=root, timeout=30)
+    found = settings(family)
+    _, (option, theirs) = usual(family).items()
+    command = [sys.executable, "-c", KILLED, option, str(theirs)]
+    killed = subprocess.run(command, check=False, cwd=Path(__file__).parents[2], timeout=30)
     assert killed.returncode == -signal.SIGKILL
-    assert settings() == (True, 1400, 5000, {"10.0.2.2/24"})
+    assert settings(family) == (True, 1400, 5000, {str(theirs)})
     assert TapRecord("schemefs0").path.exists()
-    tap = driver(address=IPv4Interface("10.0.3.15/24"), host_address=IPv4Interface("10.0.3.2/24"))
+    tap = driver(family, **usual(family, 3))
     tap.open()
-    assert settings() == (True, 1500, 5000, {"10.0.3.2/24"})
+    assert settings(family) == (True, 1500, 5000, {both_ends(family, 3)[1]})
     tap.close()
-    assert settings() == found
+    assert settings(family) == found
     assert not TapRecord("schemefs0").path.exists()
 
 
-def test_a_record_of_another_device_of_that_name_changes_nothing() -> None:
+def test_a_record_of_another_device_of_that_name_changes_nothing(family: Family) -> None:
     run("ip", "tuntap", "add", "schemefs0", "mode", "tap")
-    first = driver()
+    first = driver(family)
     first.open()
     kept = TapRecord("schemefs0").read()
     first.close()
@@ -251,12 +288,13 @@ def test_a_record_of_another_device_of_that_name_changes_nothing() -> None:
     run("ip", "link", "del", "schemefs0")
     run("ip", "tuntap", "add", "another0", "mode", "tap")
     run("ip", "tuntap", "add", "schemefs0", "mode", "tap")
-    run("ip", "addr", "add", "10.0.2.2/24", "dev", "schemefs0")
+    _, theirs = both_ends(family)
+    add(family, theirs)
     TapRecord("schemefs0").write(kept)
-    second = driver()
+    second = driver(family)
     second.open()
     second.close()
-    assert settings()[3] == {"10.0.2.2/24"}
+    assert settings(family)[3] == {theirs}
 
 
 def test_a_tap_in_use_is_refused_with_its_own_sentence() -> None:
@@ -296,6 +334,7 @@ def test_a_bad_name_is_refused(name: str) -> None:
         ({"mtu": 67}, "an MTU of 67 is not possible"),
         ({"mtu": 70000}, "an MTU of 70000 is not possible"),
         ({"host_address": OURS}, "can't be both our address and the kernel's"),
+        ({"host_address6": OURS6, "address6": OURS6}, "can't be both our address and the kernel's"),
     ],
 )
 def test_a_bad_option_is_refused(options: dict[str, object], sentence: str) -> None:
@@ -339,35 +378,41 @@ def test_a_device_node_that_may_be_opened_is_no_privilege() -> None:
 
 
 @pytest.mark.parametrize("route", [False, True])
-def test_a_subnet_that_is_used_refuses_explicit_addresses_and_names_the_interface(route: bool) -> None:
+def test_a_subnet_that_is_used_refuses_explicit_addresses_and_names_the_interface(family: Family, route: bool) -> None:
     cable("nat0")
-    run("ip", "route" if route else "addr", "add", "10.0.2.0/25" if route else "10.0.2.77/25", "dev", "nat0")
-    assert refusal() == (
-        "10.0.2.15/24 overlaps 10.0.2.0/25 on nat0; choose another subnet with --address and --host-address"
+    used, inside = family.pick(("10.0.2.0/25", "10.0.2.77/25"), ("fd00:10:0:2::/65", "fd00:10:0:2::77/65"))
+    if route:
+        run("ip", "route", "add", used, "dev", "nat0")
+    else:
+        add(family, inside, "nat0")
+    option = family.pick("--host-address", "--host-address6")
+    assert refusal(family) == (
+        f"{both_ends(family)[0]} overlaps {used} on nat0; choose another subnet with --address and {option}"
     )
 
 
-def test_defaults_move_to_the_next_free_subnet() -> None:
-    for number, address in enumerate(("10.0.2.77/25", "10.0.3.1/30", "10.0.4.9/32")):
+def test_defaults_move_to_the_next_free_subnet(family: Family) -> None:
+    four = ("10.0.2.77/25", "10.0.3.1/30", "10.0.4.9/32")
+    used = family.pick(four, ("fd00:10:0:2::77/65", "fd00:10:0:3::1/126", "fd00:10:0:4::9/128"))
+    for number, address in enumerate(used):
         cable(f"nat{number}")
-        run("ip", "addr", "add", address, "dev", f"nat{number}")
-    run("ip", "route", "add", "default", "dev", "nat0")
-    tap = driver(address_may_move=True)
+        add(family, address, f"nat{number}")
+    run("ip", f"-{family.version}", "route", "add", "default", "dev", "nat0")
+    tap = driver(family, **{family.pick("address_may_move", "address6_may_move"): True})
     tap.open()
-    assert tap.chosen_address == IPv4Interface("10.0.5.15/24")
-    assert tap.chosen_host_address == IPv4Interface("10.0.5.2/24")
-    assert tap.chosen_gateway == IPv4Address("10.0.5.2")
-    assert settings()[3] == {"10.0.5.2/24"}
+    assert chosen(family, tap) == both_ends(family, 5)
+    assert tap.chosen_gateway == family.pick(ip_address("10.0.5.2"), None)  # that of IPv6 comes with an uplink
+    assert settings(family)[3] == {both_ends(family, 5)[1]}
     tap.close()
 
 
-def test_default_routes_and_the_taps_own_addresses_are_no_overlap() -> None:
+def test_default_routes_and_the_taps_own_addresses_are_no_overlap(family: Family) -> None:
     run("ip", "tuntap", "add", "schemefs0", "mode", "tap")
-    run("ip", "addr", "add", "10.0.2.9/24", "dev", "schemefs0")
+    add(family, family.pick("10.0.2.9/24", "fd00:10:0:2::9/64"))
     cable("up0")
-    for halves in ("default", "0.0.0.0/1", "128.0.0.0/1"):
-        run("ip", "route", "add", halves, "dev", "up0")
-    tap = driver()
+    for half in family.pick(("default", "0.0.0.0/1", "128.0.0.0/1"), ("default", "::/1", "8000::/1")):
+        run("ip", f"-{family.version}", "route", "add", half, "dev", "up0")
+    tap = driver(family)
     tap.open()
-    assert tap.chosen_address == OURS
+    assert chosen(family, tap) == both_ends(family)
     tap.close()

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from schemefs.testing.network import TapNetwork
+from tests.support.families import V4, Family
 from tests.support.open_to_all import open_to_all
 from tests.support.ordinary_user import as_ordinary_user
 from tests.support.running_tools import Tools
@@ -32,8 +33,15 @@ def tools(network: TapNetwork) -> Iterator[Tools]:
     made.close()
 
 
-def ping(network: TapNetwork) -> None:
-    network.run_peer(["ping", "-c", "1", network.address])
+def ping(network: TapNetwork, family: Family = V4) -> None:
+    network.run_peer(["ping", "-c", "1", family.ours])
+
+
+def echo(family: Family, source: str, destination: str) -> list[str]:
+    """Return how tcpdump begins the lines of an echo request and its reply."""
+    ip, icmp = family.pick(("IP", "ICMP"), ("IP6", "ICMP6,"))
+    ends = ((source, destination, "request"), (destination, source, "reply"))
+    return [f"{ip} {one} > {other}: {icmp} echo {kind}" for one, other, kind in ends]
 
 
 def started(tools: Tools, *words: str) -> subprocess.Popen[bytes]:
@@ -52,26 +60,29 @@ def ended(process: subprocess.Popen[bytes]) -> tuple[list[str], str]:
     return output.decode().splitlines(), error.decode()
 
 
-def test_lines_of_a_live_link_until_ctrl_c(network: TapNetwork, tools: Tools) -> None:
-    process = started(tools, "-tt", "icmp and host 10.0.2.2")
-    ping(network)
+def test_lines_of_a_live_link_until_ctrl_c(network: TapNetwork, tools: Tools, family: Family) -> None:
+    process = started(tools, "-tt", f"{family.pick('icmp', 'icmp6')} and host {family.peer}")
+    ping(network, family)
     assert process.stdout is not None
-    lines = [process.stdout.readline().decode() for _ in range(2)]
+    lines = [process.stdout.readline().decode()]
+    while "echo reply" not in lines[-1]:
+        lines.append(process.stdout.readline().decode())
     rest, error = ended(process)
-    assert rest == []
-    assert [line.split(" ", 1)[1].partition(", id")[0] for line in lines] == [
-        "IP 10.0.2.2 > 10.0.2.15: ICMP echo request", "IP 10.0.2.15 > 10.0.2.2: ICMP echo reply",
-    ]  # fmt: skip
-    assert error == "2 packets captured\n0 packets dropped by the capture\n"
+    printed = len(lines) + len(rest)
+    lines = [line for line in (*lines, *rest) if " echo " in line]  # and Neighbor Discovery
+    assert [line.split(" ", 1)[1].partition(", id")[0] for line in lines] == echo(family, family.peer, family.ours)
+    assert error == f"{printed} packets captured\n0 packets dropped by the capture\n"
 
 
 @pytest.mark.needs("tcpdump")
-def test_a_written_capture_is_read_by_tcpdump_and_by_us(network: TapNetwork, tools: Tools, tmp_path: Path) -> None:
+def test_a_written_capture_is_read_by_tcpdump_and_by_us(
+    network: TapNetwork, tools: Tools, family: Family, tmp_path: Path
+) -> None:
     path = tmp_path / "web.pcapng"
-    process = started(tools, "-i", "eth0", "-w", str(path), "tcp or icmp")
+    process = started(tools, "-i", "eth0", "-w", str(path), "tcp or icmp or icmp6")
     (network.mount.path / "netcfg/ifaces/eth0/impair").write_text("drop tcp syn 1\n")
-    subprocess.run(["cat", network.mount.path / "icmp/ping/10.0.2.2,count=1"], check=True, capture_output=True)
-    tools.run("nc", "-z", "-w", "5", "10.0.2.2", "7300", status=1)
+    subprocess.run(["cat", network.mount.path / f"icmp/ping/{family.peer},count=1"], check=True, capture_output=True)
+    tools.run("nc", "-z", "-w", "5", family.peer, "7300", status=1)
     (network.mount.path / "netcfg/ifaces/eth0/impair").write_text("none\n")
     assert ended(process)[0] == []
     theirs = subprocess.run(["tcpdump", "-n", "-r", path], check=True, capture_output=True, text=True, timeout=20)
@@ -79,7 +90,8 @@ def test_a_written_capture_is_read_by_tcpdump_and_by_us(network: TapNetwork, too
     assert ours.pop(0).startswith(f"reading from file {path}, link-type EN10MB (Ethernet), snapshot length ")
     assert [line.partition("  # ")[0] for line in ours] == theirs.stdout.splitlines()
     assert [line for line in ours if "Flags [S]" in line and line.endswith("  # again: SYN, try 2")] != []
-    assert len(call(Path("/nowhere"), "tcpdump", "-r", str(path), "icmp").splitlines()) == 3
+    echoes = call(Path("/nowhere"), "tcpdump", "-r", str(path), family.pick("icmp", "icmp6")).splitlines()
+    assert len([line for line in echoes if " echo " in line]) == 2
 
 
 def test_the_capture_of_all_interfaces_and_a_count(network: TapNetwork, tools: Tools) -> None:

@@ -81,6 +81,8 @@ def test_an_error_detected_here_has_a_text_too():
     error = DeliveryError(errno.EHOSTUNREACH, True, "no ARP reply", 1, bytes((10, 0, 2, 15)), bytes(4), bytes(8))
     assert describe(error) == "Destination Host Unreachable"
     assert reporter_of(error) == "10.0.2.15"
+    six = DeliveryError(errno.EHOSTUNREACH, True, "no advertisement", 58, bytes(15) + b"\1", bytes(16), bytes(8))
+    assert describe(six) == "Destination unreachable: Address unreachable"
     other = DeliveryError(errno.EPERM, True, "a sentence", 1, bytes((10, 0, 2, 15)), bytes(4), bytes(8))
     assert describe(other) == "a sentence"
 
