@@ -22,6 +22,7 @@ from tests.bench.candidates import Candidates, slirp_is_installed
 from tests.bench.installation import Installation, commit
 from tests.bench.measurement import KERNEL, OURS, SLIRP, Measurement
 from tests.bench.plot import svg
+from tests.bench.profile import is_installed, profiled
 from tests.bench.rows import ALSO, TABLE
 from tests.bench.runner import Measured, Runner
 from tests.bench.sizes import NORMAL, TINY
@@ -58,6 +59,7 @@ def parsed() -> argparse.Namespace:
     older = "another schemefs, by the Python that has it; goals of an older version are of the first one"
     add("--against", action="append", default=[], metavar="[NAME=]PYTHON[,VARIABLE=VALUE]", help=older)
     add("--plain", action="store_true", help="measure the checkout's plain Python instead of the compiled core")
+    add("--profile", action="store_true", help="profile our daemon by perf(1) where it misses a goal")
     add("--tiny", action="store_true", help="try the measurements: the figures mean nothing")
     add("--json", type=Path, metavar="FILE", help="write the results")
     add("--svg", type=Path, metavar="FILE", help="write the plot")
@@ -86,6 +88,7 @@ def results(file: str) -> dict[str, Any]:
 
 def check(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
     """Find what the arguments name. SystemExit: it does not exist."""
+    arguments.sizes = TINY if arguments.tiny else NORMAL
     arguments.measurements = chosen(arguments.names, everything=arguments.all)
     for name in arguments.names:
         if not any(fnmatchcase(measurement.name, name) for measurement in (*TABLE, *ALSO)):
@@ -99,6 +102,8 @@ def check(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> Non
         parser.error("--against needs different names; ours, kernel and slirp4netns are taken")
     if (variant() == COMPILED) == arguments.plain:
         parser.error(f"the core that is imported is {variant()}")
+    if arguments.profile and not is_installed():
+        parser.error("--profile needs perf: install the package linux-perf")
     if os.geteuid():
         parser.error("root is needed: the measurements use network namespaces and TAPs")
 
@@ -123,10 +128,22 @@ def measured(arguments: argparse.Namespace) -> dict[str, Any]:
     about, began = facts(arguments), time.monotonic()
     print(f"ours: {about['core']}, commit {about['candidates'][OURS]['commit']}", flush=True)
     with Candidates({OURS: Installation(), **arguments.older}) as candidates:
-        runner = Runner(candidates, list(arguments.older), arguments.rounds, TINY if arguments.tiny else NORMAL)
+        runner = Runner(candidates, list(arguments.older), arguments.rounds, arguments.sizes)
         runner.run(arguments.measurements, done)
+        about["profiles"] = profiles(arguments, candidates, rows) if arguments.profile else []
     about["seconds"] = round(time.monotonic() - began, 1)
     return report.document(about, rows, failures)
+
+
+def profiles(arguments: argparse.Namespace, candidates: Candidates, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Profile ours where it misses a goal."""
+    names = {row["measurement"] for row in rows if not all(map(report.is_met, row["goals"]))}
+    found = []
+    for measurement in arguments.measurements:
+        if measurement.name in names and measurement.is_of_daemon:
+            found.append(profiled(measurement, candidates.get(OURS, measurement.setting), arguments.sizes))
+            print(report.profile_line(found[-1]), flush=True)
+    return found
 
 
 def facts(arguments: argparse.Namespace) -> dict[str, Any]:

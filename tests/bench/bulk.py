@@ -47,9 +47,9 @@ def both_families(candidate: Candidate, sizes: Sizes) -> Figures:
 
 def passt(candidate: Candidate, sizes: Sizes) -> Figures:
     """Return the speed by passt as a ratio to that by a TAP."""
-    other = candidate.sibling("passt")
+    other = candidate.sibling("tap")
     return {
-        name: ratio([(each, way(each, sizes.compared)) for each in (other, candidate)])
+        name: ratio([(each, way(each, sizes.compared)) for each in (candidate, other)])
         for name, way in (("receive", receiving), ("send", sending))
     }
 

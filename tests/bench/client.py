@@ -21,9 +21,10 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from streams import BLOCK, opened, percentiles, read_lines, write_lines
+from streams import opened, percentiles, read_lines, write_lines
 
 DATAGRAM: Final = bytes(64)
+SHARE: Final = 256 << 10  # octets in a call of one of several transfers
 
 
 def trips(place: str, seconds: str) -> dict[str, float]:
@@ -123,12 +124,12 @@ def read_datagrams(place: str, settles: str, seconds: str) -> dict[str, float]:
 
 
 def parallel_receive(place: str, count: str, seconds: str) -> list[float]:
-    block = bytearray(BLOCK)
+    block = bytearray(SHARE)
     return parallel(place, int(count), float(seconds), lambda stream: os.readv(stream, [block]))
 
 
 def parallel_send(place: str, count: str, seconds: str) -> list[float]:
-    block = bytes(BLOCK)
+    block = bytes(SHARE)
     return parallel(place, int(count), float(seconds), lambda stream: os.write(stream, block))
 
 

@@ -72,3 +72,4 @@ class Measurement:
     setting: str = "tap"  # of the candidates
     rounds: int = 99  # at most: some take long
     warms_up: bool = True  # the first round is not counted
+    is_of_daemon: bool = True  # a profile of the daemon says where the time goes

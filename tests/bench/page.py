@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from tests.bench.measurement import KERNEL, OURS, SLIRP
 from tests.bench.plot import svg
-from tests.bench.report import as_json, is_met, shown
+from tests.bench.report import as_json, is_met, most_in, shown
 
 Json = dict[str, Any]
 BEGIN, END = "<!-- measured -->", "<!-- end of what was measured -->"
@@ -34,7 +34,8 @@ def measured(document: Json) -> str:
     """Return the facts of the run and the table."""
     older = [name for name in document["candidates"] if name not in {OURS, KERNEL, SLIRP}]
     names = [OURS, KERNEL, SLIRP, *older]
-    return "\n".join([*facts(document), "", *table(document["rows"], names), "", *ending(document)])
+    parts = [facts(document), table(document["rows"], names), ending(document), profiles(document["profiles"])]
+    return "\n\n".join("\n".join(part) for part in parts if part)
 
 
 def facts(document: Json) -> list[str]:
@@ -79,3 +80,17 @@ def ending(document: Json) -> list[str]:
     goals = [goal for row in document["rows"] for goal in row["goals"]]
     failed = [f"Failed: {text}" for text in document["failures"]]
     return [f"{sum(map(is_met, goals))} of {len(goals)} goals are met; those that are not are **bold**.", *failed]
+
+
+def profiles(found: list[Json]) -> list[str]:
+    """Return where the daemon's time goes in the measurements that miss a goal."""
+    if not found:
+        return []
+    parts = list(found[0]["parts"])
+    head = [f"| our daemon in | {', % | '.join(parts)}, % | most in |", f"|---|{'---|' * len(parts)}---|"]
+    shares = [" | ".join(shown(profile["parts"][part]) for part in parts) for profile in found]
+    names = [profile["measurement"] for profile in found]
+    return [
+        *head,
+        *(f"| `{name}` | {share} | {most_in(each)} |" for name, share, each in zip(names, shares, found, strict=True)),
+    ]

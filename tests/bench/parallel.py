@@ -28,4 +28,5 @@ def compared(candidate: Candidate, verb: str, port: int, sizes: Sizes) -> Figure
 
 def jain(shares: list[float]) -> float:
     """Return 1.0 where all are equal, 1/n where one has all."""
+    assert any(shares), "no octet has passed"
     return sum(shares) ** 2 / (len(shares) * sum(share * share for share in shares))

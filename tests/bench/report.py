@@ -83,6 +83,17 @@ def lines(measured: Measured) -> list[str]:
     return found + [f"failed: {name}: {text}" for name, text in measured.failures.items()]
 
 
+def profile_line(profile: Json) -> str:
+    """Return one profile in a line."""
+    parts = ", ".join(f"{part} {shown(share)} %" for part, share in profile["parts"].items())
+    return f"profile of {profile['measurement']}: {parts}; most in {most_in(profile)}"
+
+
+def most_in(profile: Json) -> str:
+    """Return the functions that take most."""
+    return ", ".join(f"{function['name']} {shown(function['share'])} %" for function in profile["functions"])
+
+
 def as_json(document: Json) -> str:
     """Return a run as JSON with a line for each row."""
     about = {key: value for key, value in document.items() if key != "rows"}

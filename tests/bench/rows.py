@@ -140,8 +140,15 @@ TABLE: Final = (
         setting="unused",
         rounds=1,
         warms_up=False,
+        is_of_daemon=False,
     ),
-    Measurement("mount", idle_costs.mount, MOUNTS, (Figure("seconds", "mount to ready", "s", (most(0.6, OLDER),)),)),
+    Measurement(
+        "mount",
+        idle_costs.mount,
+        MOUNTS,
+        (Figure("seconds", "mount to ready", "s", (most(0.6, OLDER),)),),
+        is_of_daemon=False,
+    ),
     Measurement(
         "help",
         idle_costs.help_text,
@@ -151,6 +158,7 @@ TABLE: Final = (
             Figure("to_python", "`schemefs --help`, to `python3 -c pass`", "", (most(4.0),)),
         ),
         warms_up=False,
+        is_of_daemon=False,
     ),
 )
 
@@ -174,6 +182,7 @@ ALSO: Final = (
             Figure("receive", "receive by passt, to a TAP", "", (least(0.8),)),
             Figure("send", "send by passt, to a TAP", "", (least(0.8),)),
         ),
+        setting="passt",
         rounds=3,
         warms_up=False,
     ),

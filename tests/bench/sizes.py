@@ -37,7 +37,7 @@ TINY: Final = Sizes(
     lines=10,
     pings=50,
     flood_seconds=0.1,
-    parallel_seconds=0.2,
+    parallel_seconds=0.5,
     conversations=50,
     helps=1,
 )
