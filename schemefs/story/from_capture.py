@@ -2,8 +2,8 @@
 
 A conversation begins with the first segment between two pairs of address and port, and anew with a SYN of another
 sequence number. Its local end is that of the mount where the capture says which packets have left (as those of a mount
-do), else the end that sent first. A packet that the capture has twice, as on both links of a router, is taken as the
-local end sees it. Frames that are no TCP segment, and later fragments of IP, are passed over.
+do), else the end that sent first. A packet that the capture has twice, as on both links of a router, is taken where its
+conversation began. Frames that are no TCP segment, and later fragments of IP, are passed over.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
+from schemefs.capture_reader import CapturedPacket, CaptureError, CaptureReader
 from schemefs.deferred_module import DeferredModule
 from schemefs.net.addresses import host_port_text
-from schemefs.story.capture_file import CapturedPacket, CaptureFile
 from schemefs.story.model import AGAIN, DROPPED, Segment, Story, StoryError
 
 if TYPE_CHECKING:
@@ -64,61 +64,75 @@ class _Conversation:
     packets: list[_Captured] = field(default_factory=list)
 
 
-def read_stories(file: BinaryIO) -> tuple[list[Story], str]:
+def read_stories(file: BinaryIO, *, forwarded: bool = False) -> tuple[list[Story], str]:
     """Return the conversations in the order of their beginning, and where the file is cut (empty: it is whole).
 
-    StoryError: it is no capture, it is damaged, or its link is of a type that is not read.
+    *forwarded*: they are not the mount's own, so the local end is the one that sent first. StoryError: it is no
+    capture, it is damaged before the first packet, or its link is of a type that is not read.
     """
-    capture = CaptureFile(file)
     made: list[_Conversation] = []
     running: dict[frozenset[str], _Conversation] = {}
-    for packet in capture:
-        ip = _datagram(packet)
-        if ip is None or not isinstance(ip.data, dpkt.tcp.TCP):
-            continue
-        tcp = ip.data
-        source, destination = host_port_text(bytes(ip.src), tcp.sport), host_port_text(bytes(ip.dst), tcp.dport)
-        syn = tcp.seq if tcp.flags & (_SYN | _ACK) == _SYN else None
-        key = frozenset((source, destination))
-        conversation = running.get(key)
-        if conversation is None or (syn is not None and (source, syn) != (conversation.first, conversation.syn)):
-            conversation = running[key] = _Conversation(source, destination, syn)
-            made.append(conversation)
-        conversation.packets.append(_Captured(packet, ip, tcp, by_first=source == conversation.first))
-    return [_story(str(number), conversation) for number, conversation in enumerate(made, 1)], capture.cut
+    number, cut = 0, ""
+    try:
+        for number, packet in enumerate(CaptureReader(file), 1):
+            _take(made, running, number, packet)
+    except CaptureError as error:
+        if not number:
+            raise StoryError(str(error)) from None
+        cut = str(error)
+    return [_story(str(index), conversation, forwarded=forwarded) for index, conversation in enumerate(made, 1)], cut
 
 
-def _story(title: str, conversation: _Conversation) -> Story:
-    packets = conversation.packets
-    directions = {(found.by_first, found.packet.outgoing) for found in packets}
-    if {found.packet.outgoing for found in packets} == {True, False}:
-        first_is_local = packets[0].packet.outgoing is True
-    else:  # the capture does not say which have left, or has one side of a link: that of lo, or one without an answer
-        first_is_local = len({by_first for by_first, _ in directions}) == 2 or packets[0].packet.outgoing is not False
+def _take(
+    made: list[_Conversation], running: dict[frozenset[str], _Conversation], number: int, packet: CapturedPacket
+) -> None:
+    """Add a packet to its conversation, if it has a TCP segment."""
+    ip = _datagram(packet, number)
+    if ip is None or not isinstance(ip.data, dpkt.tcp.TCP):
+        return
+    tcp = ip.data
+    source, destination = host_port_text(bytes(ip.src), tcp.sport), host_port_text(bytes(ip.dst), tcp.dport)
+    syn = tcp.seq if tcp.flags & (_SYN | _ACK) == _SYN else None
+    key = frozenset((source, destination))
+    conversation = running.get(key)
+    if conversation is None or (syn is not None and (source, syn) != (conversation.first, conversation.syn)):
+        conversation = running[key] = _Conversation(source, destination, syn)
+        made.append(conversation)
+    conversation.packets.append(_Captured(packet, ip, tcp, by_first=source == conversation.first))
+
+
+def _story(title: str, conversation: _Conversation, *, forwarded: bool) -> Story:
+    link = conversation.packets[0].packet.interface
+    packets = [found for found in conversation.packets if found.packet.interface is link]
+    directions = {(found.by_first, found.packet.is_outgoing) for found in packets}
+    says_direction = len({is_outgoing for _, is_outgoing in directions}) == 2
+    first_is_local = forwarded or not says_direction or packets[0].packet.is_outgoing
     ends = (conversation.first, conversation.second)
     story = Story(title, *(ends if first_is_local else ends[::-1]), packets[0].packet.time)
     spaces = (_Space(), _Space())  # of the local end, of the remote one
     for found in packets:
         outgoing = found.by_first is first_is_local
         is_twice = {(found.by_first, True), (found.by_first, False)} <= directions
-        if not is_twice or found.packet.outgoing is outgoing:
+        if not is_twice or found.packet.is_outgoing is outgoing:
+            time = (found.packet.nanoseconds - packets[0].packet.nanoseconds) / 1e9
             mine, other = spaces if outgoing else spaces[::-1]
-            story.entries.append(_segment(found, found.packet.time - packets[0].packet.time, mine, other, outgoing))
+            story.entries.append(_segment(found, time, mine, other, outgoing))
     return story
 
 
-def _datagram(packet: CapturedPacket) -> Any:
+def _datagram(packet: CapturedPacket, number: int) -> Any:
     """Return the IP datagram; None: there is none, or it is cut before its end matters."""
+    link_type = packet.interface.link_type
     try:
-        if packet.link_type == ETHERNET:
+        if link_type == ETHERNET:
             found = dpkt.ethernet.Ethernet(packet.octets).data
-        elif packet.link_type == LINUX_COOKED:
+        elif link_type == LINUX_COOKED:
             found = dpkt.sll.SLL(packet.octets).data
-        elif packet.link_type in RAW_IP:
+        elif link_type in RAW_IP:
             kind = dpkt.ip6.IP6 if packet.octets[:1] and packet.octets[0] >> 4 == 6 else dpkt.ip.IP
             found = kind(packet.octets)
         else:
-            message = f"packet {packet.number} is of link type {packet.link_type}; {SUPPORTED}"
+            message = f"packet {number} is of link type {link_type}; {SUPPORTED}"
             raise StoryError(message)
     except (dpkt.UnpackError, IndexError, ValueError):
         return None

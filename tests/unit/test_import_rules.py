@@ -56,8 +56,7 @@ ALLOWED = {
     },
     "schemefs.fs.writer_process": {"fcntl"},
     "schemefs.story": PURE | {"schemefs.errors", "schemefs.net", "html", "json", "pathlib", "textwrap"},
-    "schemefs.story.from_capture": {"dpkt", "schemefs.deferred_module"},
-    "schemefs.story.capture_file": {"dpkt", "schemefs.deferred_module"},
+    "schemefs.story.from_capture": {"dpkt", "schemefs.deferred_module", "schemefs.capture_reader"},
     "schemefs.story.plot": {"matplotlib"},
 }  # fmt: skip
 TYPES_ONLY = {"schemes": {"random"}}
