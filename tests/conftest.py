@@ -58,14 +58,19 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run each test that has the argument `family` with one, chosen by its name; with both by --full."""
+    """Run each test that has the argument `family` with one, chosen by its name; with both by --full.
+
+    `module_family` is for what a file has once, as its mount: the file's name chooses.
+    """
     own = [marker.args[0] for marker in metafunc.definition.iter_markers("parametrize")]
-    if "family" not in metafunc.fixturenames or any("family" in names for names in own):
-        return
     both = metafunc.definition.get_closest_marker("both_families")
-    chosen = of_test(metafunc.definition.originalname)
-    runs = [pytest.param(one, marks=() if both or one is chosen else pytest.mark.full) for one in FAMILIES]
-    metafunc.parametrize("family", runs, ids=str, indirect=True)
+    for name, chosen in (
+        ("family", of_test(metafunc.definition.originalname)),
+        ("module_family", of_test(metafunc.module.__name__.rpartition(".")[2])),
+    ):
+        if name in metafunc.fixturenames and not any(name in names for names in own):
+            runs = [pytest.param(one, marks=() if both or one is chosen else pytest.mark.full) for one in FAMILIES]
+            metafunc.parametrize(name, runs, ids=str, indirect=True)
 
 
 @pytest.fixture
@@ -75,6 +80,13 @@ def family(request: pytest.FixtureRequest) -> Family:
     for name in ("tap_network", "module_tap_network"):
         if name in request.fixturenames:
             chosen.prepare(request.getfixturevalue(name))
+    return chosen
+
+
+@pytest.fixture(scope="module")
+def module_family(request: pytest.FixtureRequest) -> Family:
+    """IPv4 or IPv6, for a fixture of the whole file; a test beside it takes this one and no `family`."""
+    chosen: Family = request.param
     return chosen
 
 

@@ -237,7 +237,8 @@ class PipeProtocol(ConversationProtocol):
         if address.host_port.host == "192.0.2.1":
             raise SchemeError(errno.EHOSTUNREACH, "no route to 192.0.2.1")
         self._last_port += 1
-        remote = f"{address.host_port.host}:{address.host_port.port}"
+        host = address.host_port.host
+        remote = f"[{host}]:{address.host_port.port}" if ":" in host else f"{host}:{address.host_port.port}"
         engine = PipeEngine(address.options.get("from") or f"127.0.0.1:{self._last_port}", remote)
         self.engines.append(engine)
         if not self.hold_connects:

@@ -24,13 +24,15 @@ static void say(const char *name, long result) {
     fflush(stdout);
 }
 
-/* A connection to port PORT of 127.0.0.1, by system calls alone: one line of what is there. */
+/* A connection to port PORT of this host by FAMILY, by system calls alone: one line of what is there. */
 static void reach(const char *name) {
-    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(atoi(getenv("PORT")))};
+    int six = !strcmp(getenv("FAMILY"), "IPv6"), port = htons(atoi(getenv("PORT")));
+    struct sockaddr_in four = {.sin_family = AF_INET, .sin_port = port, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr_in6 to = {.sin6_family = AF_INET6, .sin6_port = port, .sin6_addr = IN6ADDR_LOOPBACK_INIT};
     char line[100];
-    long s = syscall(SYS_socket, AF_INET, SOCK_STREAM, 0), n;
-    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    if (s < 0 || syscall(SYS_connect, s, &to, sizeof to) < 0) { say(name, -1); return; }
+    long s = syscall(SYS_socket, six ? AF_INET6 : AF_INET, SOCK_STREAM, 0), n;
+    if (!six) memcpy(&to, &four, sizeof four);
+    if (s < 0 || syscall(SYS_connect, s, &to, six ? sizeof to : sizeof four) < 0) { say(name, -1); return; }
     n = read(s, line, sizeof line);
     printf("%s: %.*s\n", name, (int)n, line);
     fflush(stdout);

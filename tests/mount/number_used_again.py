@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -31,7 +32,7 @@ def run(function: Callable[[], None]) -> None:
 
 def main() -> None:
     with SchemeMount() as mount:
-        path = mount.path / "udp/127.0.0.1:9"
+        path = mount.path / "udp" / sys.argv[1]
         parent, child = socket.socketpair()
         run(lambda: socket.send_fds(child, [b"x"], [os.open(path, os.O_PATH)]) and None)
         reference = socket.recv_fds(parent, 1, 1)[1][0]

@@ -22,6 +22,7 @@ import pytest
 from schemefs.testing import observing
 from schemefs.testing.mount import SchemeMount
 from schemefs.testing.observing import wait_until
+from tests.support.families import Family
 
 pytestmark = [
     pytest.mark.needs("root", "fuse"),
@@ -50,11 +51,11 @@ WAYS = {
 
 
 @contextmanager
-def requests(mount: SchemeMount, way: str) -> Iterator[subprocess.Popen[str]]:
+def requests(mount: SchemeMount, family: Family, way: str) -> Iterator[subprocess.Popen[str]]:
     """A process of another uid that has made the requests; they are parked or answered."""
     port = next(_ports)
     listener = os.open(mount.path / f"tcp/:{port}", os.O_RDWR)
-    program = [sys.executable, str(Path(parking_program.__file__)), str(mount.path / f"tcp/127.0.0.1:{port}")]
+    program = [sys.executable, str(Path(parking_program.__file__)), str(mount.path / f"tcp/{family.lo.at(port)}")]
     process = subprocess.Popen(
         [*program, way, str(REQUESTS), str(NOBODY)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
@@ -82,10 +83,12 @@ def lines(process: subprocess.Popen[str], number: int) -> list[str]:
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_others_open_and_close_and_are_killed_meanwhile(module_scheme_mount: SchemeMount, way: str) -> None:
+def test_others_open_and_close_and_are_killed_meanwhile(
+    module_scheme_mount: SchemeMount, way: str, family: Family
+) -> None:
     tree = module_scheme_mount.path
     port = next(_ports)
-    with requests(module_scheme_mount, way) as process:
+    with requests(module_scheme_mount, family, way) as process:
         for _ in range(20):  # a listener whose RELEASE did not arrive keeps its port
             os.close(os.open(tree / f"tcp/:{port}", os.O_RDWR))
         readers = [subprocess.Popen(["cat", tree / "tcp/:0"]) for _ in range(3)]
@@ -99,9 +102,11 @@ def test_others_open_and_close_and_are_killed_meanwhile(module_scheme_mount: Sch
     os.close(os.open(tree / f"tcp/:{port}", os.O_RDWR))
 
 
-def test_a_write_does_not_wait_for_a_splice_of_the_same_stream(module_scheme_mount: SchemeMount) -> None:
+def test_a_write_does_not_wait_for_a_splice_of_the_same_stream(
+    module_scheme_mount: SchemeMount, family: Family
+) -> None:
     """A page that is being read is locked, and no signal ends the wait of a write, an open or an mmap for it."""
-    with requests(module_scheme_mount, "splice") as process:
+    with requests(module_scheme_mount, family, "splice") as process:
         program = (
             "import os, sys\n"
             "file = os.open(sys.argv[1], os.O_RDWR)\n"
@@ -118,11 +123,11 @@ def test_a_write_does_not_wait_for_a_splice_of_the_same_stream(module_scheme_mou
         assert done.stdout.startswith(b"tcp/")
 
 
-def test_fsync_by_a_visible_process_waits(module_scheme_mount: SchemeMount) -> None:
+def test_fsync_by_a_visible_process_waits(module_scheme_mount: SchemeMount, family: Family) -> None:
     tree = module_scheme_mount.path
     port = next(_ports)
     listener = os.open(tree / f"tcp/:{port}", os.O_RDWR)
-    client = os.open(tree / f"tcp/127.0.0.1:{port}", os.O_RDWR | os.O_NONBLOCK)
+    client = os.open(tree / f"tcp/{family.lo.at(port)}", os.O_RDWR | os.O_NONBLOCK)
     wait_until(lambda: b"ESTABLISHED" in status(tree, client), "not connected")
     with pytest.raises(BlockingIOError):
         while True:

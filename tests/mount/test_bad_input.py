@@ -21,6 +21,7 @@ from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
 from schemefs.testing.mount import SchemeMount
+from tests.support.families import Family
 
 pytestmark = pytest.mark.needs("fuse", "root")
 
@@ -42,8 +43,9 @@ def allowed_errnos() -> dict[str, set[int]]:
 ALLOWED = allowed_errnos()
 
 hosts = st.sampled_from(
-    "127.0.0.1 127.9.9.9 localhost 0.0.0.0 * 10.9.9.9 300.1.1.1 1.2.3 nobody.invalid [::1] 255.255.255.255 224.0.0.1"
-    " 127.0.0.1. - ü ::1 [".split()
+    "127.0.0.1 127.9.9.9 localhost 0.0.0.0 * 10.9.9.9 300.1.1.1 1.2.3 nobody.invalid 255.255.255.255 224.0.0.1"
+    " [::1] ::1 [::] [2001:db8::1] [::ffff:127.0.0.1] [fe80::1%lo] [fe80::1] [ff02::1] fe80::%eth9 [::1"
+    " 127.0.0.1. - ü [".split()
 ).flatmap(lambda host: st.sampled_from([host, host, host, "", "127.0.0.1 ", "a" * 254]))
 ports = st.one_of(
     st.sampled_from(["0", "7", "7400", "65535", "65536", "-1", "http", "nothing", "", "00080", "1e3", "٣", "+7"]),
@@ -51,7 +53,24 @@ ports = st.one_of(
 )
 values = st.one_of(
     st.sampled_from(
-        ["", "0", "1", "-1", "2.5", "1e9", "nan", "inf", "x", "127.0.0.1:0", "224.0.0.5", "cubic", "4096", "²"]
+        [
+            "",
+            "0",
+            "1",
+            "-1",
+            "2.5",
+            "1e9",
+            "nan",
+            "inf",
+            "x",
+            "127.0.0.1:0",
+            "[::1]:0",
+            "224.0.0.5",
+            "ff02::5",
+            "cubic",
+            "4096",
+            "²",
+        ]
     ),
     st.integers(-(2**70), 2**70).map(str),
     st.floats().map(str),
@@ -105,10 +124,12 @@ verbs = st.builds(
         ),
         st.text(max_size=5),
     ),
-    st.one_of(addresses, values, st.sampled_from(["read", "write", "both", "neither", "127.0.0.1", "udp"])),
+    st.one_of(addresses, values, st.sampled_from(["read", "write", "both", "neither", "127.0.0.1", "[::1]", "udp"])),
 )
 MANY = 70_000  # octets: no datagram carries them; as a number, so that a report stays short
-octets = st.one_of(st.binary(max_size=40), st.sampled_from([MANY, b"127.0.0.1:9\nx", b":\n", b"\n", b"x:1:2\n"]))
+octets = st.one_of(
+    st.binary(max_size=40), st.sampled_from([MANY, b"127.0.0.1:9\nx", b"[::1]:9\nx", b":\n", b"\n", b"x:1:2\n"])
+)
 
 
 class Hang(BaseException):
@@ -188,8 +209,9 @@ def test_any_path_with_any_octets(tree: Tree, request: pytest.FixtureRequest) ->
     @given(paths, modes, st.lists(octets, max_size=2))
     @example("tcp/127.0.0.1:9,read_timeout=1", os.O_RDWR, [b"x"])
     @example("udp/:0,headers", os.O_RDWR, [b"127.0.0.1:9\nx"])
+    @example("udp/:0,headers", os.O_RDWR, [b"[::1]:9\nx"])
     @example("icmp/README", os.O_RDONLY, [])
-    @example("udp/127.0.0.1:1,accept", os.O_RDONLY, [])
+    @example("udp/[::1]:1,accept", os.O_RDONLY, [])
     def run(path: str, mode: int, written: list[bytes | int]) -> None:
         scheme = path.partition("/")[0]
         with tree.nothing_left(), tree.told(scheme):
@@ -230,8 +252,8 @@ def test_any_verb(tree: Tree, request: pytest.FixtureRequest) -> None:
     run()
 
 
-def test_any_value_of_any_setting(tree: Tree, request: pytest.FixtureRequest) -> None:
-    opens = ["tcp/:0", "udp/127.0.0.1:9", "icmp/echo/127.0.0.1", "ip/fd"]
+def test_any_value_of_any_setting(tree: Tree, request: pytest.FixtureRequest, family: Family) -> None:
+    opens = ["tcp/:0", f"udp/{family.lo.at(9)}", f"icmp/echo/{family.lo}", "ip/fd"]
     files = [os.open(tree.path / path, os.O_RDWR) for path in opens]
     nodes = [
         (path.partition("/")[0], node)
@@ -272,29 +294,29 @@ def test_any_value_of_any_setting(tree: Tree, request: pytest.FixtureRequest) ->
 @pytest.mark.parametrize(
     ("path", "words"),
     [
-        ("tcp/127.0.0.1:80,colour=red", "there is no option 'colour'; there are: accept, "),
+        ("tcp/[LO]:80,colour=red", "there is no option 'colour'; there are: accept, "),
         ("udp/:0,ttl=0", "'0' is not a number from 1 to 255"),
-        ("icmp/ping/127.0.0.1,colour=red", "there is no option 'colour'; there are: count, interval"),
-        ("icmp/echo/127.0.0.1,colour=red", "there is no option 'colour'; there are: "),
+        ("icmp/ping/LO,colour=red", "there is no option 'colour'; there are: count, interval"),
+        ("icmp/echo/LO,colour=red", "there is no option 'colour'; there are: "),
         ("ip/udp,colour=red", "there is no option 'colour'; there are: checksum, events, family, from, "),
-        ("tcp/10.9.9.9:80", "no route to 10.9.9.9"),
+        ("tcp/[UNROUTED]:80", "no route to UNROUTED"),
         ("tcp/:8080,timeout=3", "'timeout' applies only to connecting addresses; listening addresses take: accept, "),
-        ("tcp/127.0.0.1:80,backlog=3", "'backlog' applies only to listening addresses; connecting addresses take: "),
+        ("tcp/[LO]:80,backlog=3", "'backlog' applies only to listening addresses; connecting addresses take: "),
         (
-            "udp/127.0.0.1:80,listen,bind",
+            "udp/[LO]:80,listen,bind",
             "'bind' applies only to bound addresses; listening addresses take: accept, backlog, ",
         ),
         ("udp/:0,backlog=3", "'backlog' needs 'listen' or 'accept'"),
         ("udp/:0,bytes=yes", "bytes: the option takes no value, not 'yes'"),
         ("tls/:8443,sni=me", "'sni' applies only to connecting addresses; listening addresses take: accept, "),
-        ("icmp/ping/127.0.0.1,ttl=0", "ttl: '0' is not a number from 1 to 255"),
-        ("icmp/trace/127.0.0.1,timeout=soon", "timeout: 'soon' is not a number of seconds"),
+        ("icmp/ping/LO,ttl=0", "ttl: '0' is not a number from 1 to 255"),
+        ("icmp/trace/LO,timeout=soon", "timeout: 'soon' is not a number of seconds"),
     ],
 )
-def test_the_sentence_names_what_would_have_been_right(tree: Tree, path: str, words: str) -> None:
+def test_the_sentence_names_what_would_have_been_right(tree: Tree, path: str, words: str, family: Family) -> None:
     with pytest.raises(OSError):
-        os.open(tree.path / path, os.O_RDWR | os.O_NONBLOCK)
-    assert words in (tree.path / path.partition("/")[0] / "err").read_text()
+        os.open(tree.path / family.fill(path), os.O_RDWR | os.O_NONBLOCK)
+    assert family.fill(words) in (tree.path / path.partition("/")[0] / "err").read_text()
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)

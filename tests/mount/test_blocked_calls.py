@@ -18,6 +18,7 @@ import pytest
 
 from schemefs.testing.mount import SchemeMount
 from schemefs.testing.observing import wait_until
+from tests.support.families import Family
 
 pytestmark = pytest.mark.needs("fuse")
 
@@ -25,9 +26,9 @@ pytestmark = pytest.mark.needs("fuse")
 SOON = 3.0
 
 BLOCKED_READS = [
-    "icmp/echo/127.0.0.1",
+    "icmp/echo/LO",
     "udp/:4001",
-    "udp/127.0.0.1:4002",
+    "udp/[LO]:4002",
     "tcp/:4003",
     "tcp/:4004,accept",  # the open blocks
 ]
@@ -60,16 +61,16 @@ def parked(command: list[str | Path], **options: object) -> Iterator[subprocess.
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL, signal.SIGHUP])
 @pytest.mark.parametrize("path", BLOCKED_READS)
-def test_a_signal_ends_a_blocked_cat(scheme: Path, path: str, number: signal.Signals) -> None:
-    with parked(["cat", scheme / path]) as cat:
+def test_a_signal_ends_a_blocked_cat(scheme: Path, path: str, number: signal.Signals, family: Family) -> None:
+    with parked(["cat", scheme / family.fill(path)]) as cat:
         cat.send_signal(number)
         assert cat.wait(SOON) == -number
 
 
 @pytest.mark.parametrize("path", BLOCKED_READS)
-def test_timeout(scheme: Path, path: str) -> None:
+def test_timeout(scheme: Path, path: str, family: Family) -> None:
     began = time.monotonic()
-    done = subprocess.run(["timeout", "0.2", "cat", scheme / path], check=False, timeout=10)
+    done = subprocess.run(["timeout", "0.2", "cat", scheme / family.fill(path)], check=False, timeout=10)
     assert done.returncode == 124
     assert time.monotonic() - began < SOON
 
@@ -83,7 +84,7 @@ def test_a_name_is_free_again_after_its_opener_was_killed(scheme: Path) -> None:
     assert ":4005" not in "".join(path.read_text() for path in (scheme / "tcp").glob("[0-9]*/local"))
 
 
-def test_ctrl_c_on_a_terminal_ends_the_whole_pipeline(scheme: Path) -> None:
+def test_ctrl_c_on_a_terminal_ends_the_whole_pipeline(scheme: Path, family: Family) -> None:
     master, slave = os.openpty()
     shell = subprocess.Popen(
         ["bash", "--norc", "-i"], stdin=slave, stdout=slave, stderr=slave, start_new_session=True,
@@ -92,7 +93,7 @@ def test_ctrl_c_on_a_terminal_ends_the_whole_pipeline(scheme: Path) -> None:
     os.close(slave)
     try:
         read_until(master, b"ready> ")
-        os.write(master, f"cat {scheme}/icmp/echo/127.0.0.1 | cat\n".encode())
+        os.write(master, f"cat {scheme}/icmp/echo/{family.lo} | cat\n".encode())
         (cat,) = wait_for_child(shell.pid, str(scheme))
         wait_until_parked(cat)
         os.write(master, b"\x03")
@@ -123,7 +124,7 @@ def wait_for_child(parent: int, argument: str) -> list[int]:
     pytest.fail("the shell did not start it")
 
 
-def test_a_handled_signal_is_eintr_and_the_call_goes_on(scheme: Path) -> None:
+def test_a_handled_signal_is_eintr_and_the_call_goes_on(scheme: Path, family: Family) -> None:
     """Python retries after its handler ran, so the reader gets what comes later; nothing is lost in between."""
     program = (
         "import os, signal, sys\n"
@@ -134,7 +135,7 @@ def test_a_handled_signal_is_eintr_and_the_call_goes_on(scheme: Path) -> None:
         "os.write(1, os.read(fd, 100))\n"
     )
     with subprocess.Popen(
-        [sys.executable, "-c", program, scheme / "icmp/echo/127.0.0.1"],
+        [sys.executable, "-c", program, scheme / f"icmp/echo/{family.lo}"],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     ) as reader:  # fmt: skip
         assert reader.stdout is not None
@@ -150,9 +151,11 @@ def test_a_handled_signal_is_eintr_and_the_call_goes_on(scheme: Path) -> None:
         assert reader.stdout.read() == b"\x00\x07nothing lost"
 
 
-def test_hundreds_of_parked_readers_do_not_stop_the_others(scheme: Path) -> None:
+def test_hundreds_of_parked_readers_do_not_stop_the_others(scheme: Path, family: Family) -> None:
     """pyfuse3's default of 99 workers would leave the mount dead here."""
-    readers = [subprocess.Popen(["cat", scheme / "icmp/echo/127.0.0.1"], stdout=subprocess.DEVNULL) for _ in range(150)]
+    readers = [
+        subprocess.Popen(["cat", scheme / f"icmp/echo/{family.lo}"], stdout=subprocess.DEVNULL) for _ in range(150)
+    ]
     try:
         wait_until_parked(*(reader.pid for reader in readers))
         began = time.monotonic()
@@ -165,8 +168,8 @@ def test_hundreds_of_parked_readers_do_not_stop_the_others(scheme: Path) -> None
             assert reader.wait(SOON) == -signal.SIGKILL
 
 
-def test_the_end_of_the_mount_ends_parked_calls(scheme_mount: SchemeMount) -> None:
-    with parked(["cat", scheme_mount.path / "icmp/echo/127.0.0.1"]) as cat:
+def test_the_end_of_the_mount_ends_parked_calls(scheme_mount: SchemeMount, family: Family) -> None:
+    with parked(["cat", scheme_mount.path / f"icmp/echo/{family.lo}"]) as cat:
         os.kill(scheme_mount.pid, signal.SIGTERM)
         _, complaint = cat.communicate(timeout=15)
         assert cat.returncode == 1
@@ -174,8 +177,8 @@ def test_the_end_of_the_mount_ends_parked_calls(scheme_mount: SchemeMount) -> No
     assert b"not connected" in complaint or b"connection abort" in complaint
 
 
-def test_a_killed_daemon_ends_parked_calls(scheme_mount: SchemeMount) -> None:
-    with parked(["cat", scheme_mount.path / "icmp/echo/127.0.0.1"]) as cat:
+def test_a_killed_daemon_ends_parked_calls(scheme_mount: SchemeMount, family: Family) -> None:
+    with parked(["cat", scheme_mount.path / f"icmp/echo/{family.lo}"]) as cat:
         os.kill(scheme_mount.pid, signal.SIGKILL)
         cat.communicate(timeout=15)
         assert cat.returncode == 1

@@ -15,6 +15,7 @@ import pytest
 
 from schemefs.testing.mount import SchemeMount
 from schemefs.testing.observing import wait_until
+from tests.support.families import Family
 from tests.support.tls_certificates import self_signed
 
 pytestmark = pytest.mark.needs("fuse")
@@ -52,8 +53,8 @@ def distant(module_scheme_mount: SchemeMount) -> Iterator[Path]:
     impair.write_text("none\n")
 
 
-def start(root: Path, code: str, port: int) -> subprocess.Popen[str]:
-    program = SETUP + textwrap.dedent(code)
+def start(root: Path, family: Family, code: str, port: int) -> subprocess.Popen[str]:
+    program = SETUP + textwrap.dedent(family.fill(code))
     return subprocess.Popen(
         [sys.executable, "-S", "-c", program, str(port)],
         cwd=root,
@@ -104,7 +105,7 @@ def accepted(file: int, expected: int) -> int:
 
 @pytest.mark.parametrize(("scheme", "trust"), [("tcp", ""), ("tls", ",verify=no"), ("tls", ",sni=here,ca=")])
 def test_a_connect_under_a_timer_shorter_than_the_round_trip_completes_once(
-    distant: Path, tmp_path: Path, scheme: str, trust: str
+    distant: Path, tmp_path: Path, scheme: str, trust: str, family: Family
 ) -> None:
     certificate = str(self_signed(tmp_path, "here")).replace("/", "%2F")
     options = f"{trust}{certificate}" if trust.endswith("=") else trust  # the file of ca= is read by a process
@@ -112,10 +113,11 @@ def test_a_connect_under_a_timer_shorter_than_the_round_trip_completes_once(
     try:
         program = start(
             distant,
+            family,
             f"""
             every(0.02)
             began = time.monotonic()
-            file = os.open(f'{scheme}/127.0.0.1:{{port}}{options}', os.O_RDWR)
+            file = os.open(f'{scheme}/[LO]:{{port}}{options}', os.O_RDWR)
             took = time.monotonic() - began
             signal.setitimer(signal.ITIMER_REAL, 0)
             print(interrupts, took)
@@ -137,9 +139,9 @@ def test_a_connect_under_a_timer_shorter_than_the_round_trip_completes_once(
         os.close(file)
 
 
-def test_an_open_that_is_not_repeated_is_reset_after_three_seconds(distant: Path) -> None:
+def test_an_open_that_is_not_repeated_is_reset_after_three_seconds(distant: Path, family: Family) -> None:
     file, port = listener(distant)
-    with start(distant, "given_up(f'tcp/127.0.0.1:{port}'); sys.stdin.read()", port) as program:
+    with start(distant, family, "given_up(f'tcp/[LO]:{port}'); sys.stdin.read()", port) as program:
         assert program.stdout is not None
         assert program.stdout.readline() == "given up\n"
         began = time.monotonic()
@@ -152,11 +154,13 @@ def test_an_open_that_is_not_repeated_is_reset_after_three_seconds(distant: Path
         os.close(file)
 
 
-def test_the_open_of_a_process_that_is_killed_is_given_up_at_once(module_scheme_mount: SchemeMount) -> None:
+def test_the_open_of_a_process_that_is_killed_is_given_up_at_once(
+    module_scheme_mount: SchemeMount, family: Family
+) -> None:
     root = module_scheme_mount.path
     file, port = listener(root, options=",backlog=1")
-    first = os.open(root / f"tcp/127.0.0.1:{port}", os.O_RDWR)  # the backlog is full: the next SYN is not answered
-    program = start(root, "every(0.02); os.open(f'tcp/127.0.0.1:{port}', os.O_RDWR)", port)
+    first = os.open(root / f"tcp/{family.lo.at(port)}", os.O_RDWR)  # the backlog is full: the next SYN is not answered
+    program = start(root, family, "every(0.02); os.open(f'tcp/[LO]:{port}', os.O_RDWR)", port)
     wait_until(lambda: connecting(root) == 1, lambda: states(root))
     time.sleep(0.2)  # some interrupts
     assert connecting(root) == 1
@@ -169,10 +173,11 @@ def test_the_open_of_a_process_that_is_killed_is_given_up_at_once(module_scheme_
     os.close(file)
 
 
-def test_two_threads_that_open_one_path_get_a_connection_each(distant: Path) -> None:
+def test_two_threads_that_open_one_path_get_a_connection_each(distant: Path, family: Family) -> None:
     file, port = listener(distant)
     program = start(
         distant,
+        family,
         """
         every(0.02)
         def kick():
@@ -181,7 +186,7 @@ def test_two_threads_that_open_one_path_get_a_connection_each(distant: Path) -> 
                 time.sleep(0.02)
         signal.signal(signal.SIGUSR1, count)
         done, files = False, []
-        def connect(): files.append(os.open(f'tcp/127.0.0.1:{port}', os.O_RDWR)); gate.wait()
+        def connect(): files.append(os.open(f'tcp/[LO]:{port}', os.O_RDWR)); gate.wait()
         gate = threading.Event()
         threads = [threading.Thread(target=connect) for _ in range(2)]
         for thread in threads: thread.start()
@@ -206,19 +211,20 @@ def test_two_threads_that_open_one_path_get_a_connection_each(distant: Path) -> 
 
 
 @pytest.mark.parametrize(("change", "joins"), [("", True), ("os.seteuid(0); os.seteuid(1001)", False)])
-def test_another_uid_does_not_join(distant: Path, change: str, *, joins: bool) -> None:
+def test_another_uid_does_not_join(distant: Path, change: str, family: Family, *, joins: bool) -> None:
     if os.geteuid() != 0:
         pytest.skip("privileged")
     file, port = listener(distant)
     program = start(
         distant,
+        family,
         f"""
         os.seteuid(1000)
-        given_up(f'tcp/127.0.0.1:{{port}}')
+        given_up(f'tcp/[LO]:{{port}}')
         time.sleep(0.5)
         {change}
         began = time.monotonic()
-        os.open(f'tcp/127.0.0.1:{{port}}', os.O_RDWR)
+        os.open(f'tcp/[LO]:{{port}}', os.O_RDWR)
         print(time.monotonic() - began, flush=True)
         sys.stdin.read()
         """,
@@ -235,13 +241,14 @@ def test_another_uid_does_not_join(distant: Path, change: str, *, joins: bool) -
     os.close(file)
 
 
-def test_o_nonblock_joins_nothing(distant: Path) -> None:
+def test_o_nonblock_joins_nothing(distant: Path, family: Family) -> None:
     file, port = listener(distant)
     program = start(
         distant,
+        family,
         """
-        given_up(f'tcp/127.0.0.1:{port}')
-        file = os.open(f'tcp/127.0.0.1:{port}', os.O_RDWR | os.O_NONBLOCK)
+        given_up(f'tcp/[LO]:{port}')
+        file = os.open(f'tcp/[LO]:{port}', os.O_RDWR | os.O_NONBLOCK)
         try: os.write(file, b'x')
         except OSError as error: print(error.errno)
         """,

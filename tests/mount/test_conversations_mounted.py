@@ -14,6 +14,7 @@ import pytest
 
 from schemefs.testing.mount import SchemeMount
 from schemefs.testing.pipes import PipeScheme
+from tests.support.families import Family
 
 pytestmark = pytest.mark.needs("fuse")
 
@@ -39,8 +40,8 @@ def bash(script: str, directory: Path) -> str:
     return done.stdout + done.stderr
 
 
-def test_shell_server_answers_shell_clients(pipe: Path) -> None:
-    script = r"""
+def test_shell_server_answers_shell_clients(pipe: Path, family: Family) -> None:
+    script = family.fill(r"""
         exec 4<>:8080
         serve() {
             for i in 1 2 3; do
@@ -51,31 +52,31 @@ def test_shell_server_answers_shell_clients(pipe: Path) -> None:
         }
         serve &
         for i in 1 2 3; do
-            exec 3<>127.0.0.1:8080
+            exec 3<>[LO]:8080
             printf 'request %s\nmore that is not read\n' $i >&3
             cat <&3
             exec 3>&-
         done
         wait
-    """
+    """)
     out = bash(script, pipe)
     assert [line.partition("you said ")[2] for line in out.splitlines()] == ["request 1", "request 2", "request 3"], out
 
 
-def test_half_close_in_a_script(pipe: Path) -> None:
-    script = r"""
+def test_half_close_in_a_script(pipe: Path, family: Family) -> None:
+    script = family.fill(r"""
         exec 4<>:8081
         { read -r n _ <&4; tr a-z A-Z <$n/rx >$n/tx; } &
-        exec 3<>clone; read -r n <&3; echo "connect 127.0.0.1:8081" >&3
+        exec 3<>clone; read -r n <&3; echo "connect [LO]:8081" >&3
         printf 'shout this' >$n/tx
         cat $n/rx
-    """
+    """)
     assert bash(script, pipe) == "SHOUT THIS"
 
 
-def test_one_megabyte_each_way_on_one_descriptor(pipe: Path) -> None:
+def test_one_megabyte_each_way_on_one_descriptor(pipe: Path, family: Family) -> None:
     listener = os.open(pipe / ":8082", os.O_RDWR)
-    client = os.open(pipe / "127.0.0.1:8082", os.O_RDWR)
+    client = os.open(pipe / family.lo.at(8082), os.O_RDWR)
     number = os.read(listener, 100).split()[0].decode()
     server = os.open(pipe / number / "data", os.O_RDWR)
     data = os.urandom(1 << 20)
@@ -100,7 +101,7 @@ def test_one_megabyte_each_way_on_one_descriptor(pipe: Path) -> None:
         os.close(descriptor)
 
 
-def test_nonblocking_accept_and_poll(pipe: Path) -> None:
+def test_nonblocking_accept_and_poll(pipe: Path, family: Family) -> None:
     with pytest.raises(BlockingIOError):
         os.open(pipe / ":8083,accept", os.O_RDWR | os.O_NONBLOCK)
     listener = os.open(pipe / ":8083", os.O_RDONLY | os.O_NONBLOCK)
@@ -109,7 +110,7 @@ def test_nonblocking_accept_and_poll(pipe: Path) -> None:
     poll = select.poll()
     poll.register(listener, select.POLLIN)
     assert poll.poll(0) == []
-    client = os.open(pipe / "127.0.0.1:8083", os.O_RDWR)
+    client = os.open(pipe / family.lo.at(8083), os.O_RDWR)
     assert poll.poll(1000 * SOON) == [(listener, select.POLLIN)]
     accepted = os.open(pipe / ":8083,accept", os.O_RDWR | os.O_NONBLOCK)
     os.write(client, b"hello")
@@ -120,11 +121,11 @@ def test_nonblocking_accept_and_poll(pipe: Path) -> None:
     os.close(listener)
 
 
-def test_errors_and_their_sentences(pipe: Path) -> None:
+def test_errors_and_their_sentences(pipe: Path, family: Family) -> None:
     for name, number, sentence in (
-        ("127.0.0.1:9", errno.ECONNREFUSED, "in answer to SYN"),
+        (family.lo.at(9), errno.ECONNREFUSED, "in answer to SYN"),
         ("192.0.2.1:9", errno.EHOSTUNREACH, "no route"),
-        ("127.0.0.1:80,nonsense", errno.EINVAL, "there is no option 'nonsense'"),
+        (f"{family.lo.at(80)},nonsense", errno.EINVAL, "there is no option 'nonsense'"),
     ):
         with pytest.raises(OSError) as caught:
             os.open(pipe / name, os.O_RDWR)
@@ -132,13 +133,13 @@ def test_errors_and_their_sentences(pipe: Path) -> None:
         assert sentence in (pipe / "err").read_text()
 
 
-def test_numbered_directory_says_all_about_a_conversation(pipe: Path) -> None:
+def test_numbered_directory_says_all_about_a_conversation(pipe: Path, family: Family) -> None:
     listener = os.open(pipe / ":8084", os.O_RDONLY)
-    client = os.open(pipe / "127.0.0.1:8084,read_timeout=0.2", os.O_RDWR)
+    client = os.open(pipe / f"{family.lo.at(8084)},read_timeout=0.2", os.O_RDWR)
     name = os.getxattr(client, "user.conversation").decode()
     directory = pipe / name.partition("/")[2]
     assert "state=ESTABLISHED\n" in (directory / "status").read_text()
-    assert (directory / "remote").read_text() == "127.0.0.1:8084\n"
+    assert (directory / "remote").read_text() == f"{family.lo.at(8084)}\n"
     with pytest.raises(BlockingIOError):
         os.read(client, 1)  # read_timeout
     (directory / "settings/read_timeout").write_text("0.1\n")
@@ -151,9 +152,9 @@ def test_numbered_directory_says_all_about_a_conversation(pipe: Path) -> None:
 
 
 @pytest.mark.needs("root")
-def test_another_user_may_not_use_my_conversation(pipe: Path) -> None:
+def test_another_user_may_not_use_my_conversation(pipe: Path, family: Family) -> None:
     listener = os.open(pipe / ":8085", os.O_RDONLY)
-    client = os.open(pipe / "127.0.0.1:8085", os.O_RDWR)
+    client = os.open(pipe / family.lo.at(8085), os.O_RDWR)
     number = os.getxattr(client, "user.conversation").decode().partition("/")[2]
     # From inside: the way to the mount point is its user's own.
     nobody = {"user": 65534, "group": 65534, "extra_groups": [], "cwd": pipe, "text": True, "timeout": SOON}

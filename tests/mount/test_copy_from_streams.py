@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from schemefs.testing.mount import SchemeMount
+from tests.support.families import Family
 
 pytestmark = pytest.mark.needs("fuse")
 
@@ -34,7 +35,7 @@ def conversation_of(file: int) -> str:
 
 
 @pytest.fixture
-def source(module_scheme_mount: SchemeMount) -> Iterator[Path]:
+def source(module_scheme_mount: SchemeMount, family: Family) -> Iterator[Path]:
     """A path whose every open is a connection that gives `hello`."""
     script = f"""
         cd {shlex.quote(str(module_scheme_mount.path))}; exec 4<>tcp/:0
@@ -47,7 +48,7 @@ def source(module_scheme_mount: SchemeMount) -> Iterator[Path]:
     ) as server:
         assert server.stdout is not None
         port = server.stdout.readline().strip().rpartition(":")[2]
-        yield module_scheme_mount.path / f"tcp/127.0.0.1:{port}"
+        yield module_scheme_mount.path / f"tcp/{family.lo.at(port)}"
         server.terminate()
 
 
@@ -95,10 +96,10 @@ def test_many_copies_of_one_path_at_once(source: Path, tmp_path: Path) -> None:
         assert set(pool.map(copy, range(80))) == {(0, "hello\n")}
 
 
-def test_cp_from_one_stream_to_another(source: Path, module_scheme_mount: SchemeMount) -> None:
+def test_cp_from_one_stream_to_another(source: Path, module_scheme_mount: SchemeMount, family: Family) -> None:
     listener = os.open(module_scheme_mount.path / "tcp/:0", os.O_RDWR)
     port = (module_scheme_mount.path / conversation_of(listener) / "local").read_text().strip().rpartition(":")[2]
-    cp = subprocess.Popen(["cp", source, module_scheme_mount.path / f"tcp/127.0.0.1:{port}"])
+    cp = subprocess.Popen(["cp", source, module_scheme_mount.path / f"tcp/{family.lo.at(port)}"])
     number = os.read(listener, 100).split()[0].decode()
     assert (module_scheme_mount.path / f"tcp/{number}/rx").read_text() == "hello\n"
     assert cp.wait(10) == 0
@@ -115,8 +116,8 @@ def stat_and_open(path: Path, count: int) -> list[int]:
     return files
 
 
-def test_threads_have_conversations_of_their_own(module_scheme_mount: SchemeMount) -> None:
-    path = module_scheme_mount.path / "udp/127.0.0.1:9"
+def test_threads_have_conversations_of_their_own(module_scheme_mount: SchemeMount, family: Family) -> None:
+    path = module_scheme_mount.path / f"udp/{family.lo.at(9)}"
     with ThreadPoolExecutor(8) as pool:
         files = [file for some in pool.map(lambda _: stat_and_open(path, 30), range(8)) for file in some]
     names = {conversation_of(file) for file in files}
@@ -125,8 +126,10 @@ def test_threads_have_conversations_of_their_own(module_scheme_mount: SchemeMoun
     assert len(names) == len(files) == 240
 
 
-def test_o_path_descriptor_is_the_inode_of_the_next_open_alone(module_scheme_mount: SchemeMount) -> None:
-    path = module_scheme_mount.path / "udp/127.0.0.1:9"
+def test_o_path_descriptor_is_the_inode_of_the_next_open_alone(
+    module_scheme_mount: SchemeMount, family: Family
+) -> None:
+    path = module_scheme_mount.path / f"udp/{family.lo.at(9)}"
     reference = os.open(path, os.O_PATH)
     first = os.open(path, os.O_RDWR)
     second = os.open(path, os.O_RDWR)
@@ -138,7 +141,7 @@ def test_o_path_descriptor_is_the_inode_of_the_next_open_alone(module_scheme_mou
 
 
 @pytest.mark.needs("root")
-def test_callers_of_another_pid_namespace_never_share_a_conversation() -> None:
+def test_callers_of_another_pid_namespace_never_share_a_conversation(family: Family) -> None:
     """All of them have thread number 0 for the daemon, those of another uid too."""
     prefix = [sys.executable, "-c", IN_PID_NAMESPACE]
     opener = """
@@ -160,7 +163,7 @@ sys.stdin.read()
     with SchemeMount(prefix=prefix) as mount:
         openers = [
             subprocess.Popen(
-                [sys.executable, "-c", opener, "udp/127.0.0.1:9", str(uid)],
+                [sys.executable, "-c", opener, f"udp/{family.lo.at(9)}", str(uid)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 text=True,
@@ -174,10 +177,20 @@ sys.stdin.read()
 
 
 @pytest.mark.needs("root")
-def test_thread_number_that_is_used_again_is_another_thread() -> None:
+def test_thread_number_that_is_used_again_is_another_thread(family: Family) -> None:
     script = Path(__file__).with_name("number_used_again.py")
     done = subprocess.run(
-        ["unshare", "--pid", "--fork", "--kill-child", "--mount", "--mount-proc", sys.executable, script],
+        [
+            "unshare",
+            "--pid",
+            "--fork",
+            "--kill-child",
+            "--mount",
+            "--mount-proc",
+            sys.executable,
+            script,
+            family.lo.at(9),
+        ],
         capture_output=True,
         text=True,
         timeout=60,

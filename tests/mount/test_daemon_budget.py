@@ -17,6 +17,7 @@ import pytest
 from schemefs.testing import observing
 from schemefs.testing.mount import SchemeMount
 from schemefs.testing.observing import wait_until
+from tests.support.families import FAMILIES, Family
 
 pytestmark = pytest.mark.needs("fuse")
 
@@ -65,7 +66,7 @@ def warm_up(mount: SchemeMount, use: Callable[[SchemeMount, int], None]) -> None
 
 def look_up(mount: SchemeMount, times: int) -> None:
     names = [
-        "tcp/127.0.0.1:80",
+        *(f"tcp/{family.lo.at(80)}" for family in FAMILIES),
         "udp/:0",
         "tcp/clone",
         "README",
@@ -81,7 +82,8 @@ def look_up(mount: SchemeMount, times: int) -> None:
 
 
 def open_and_close(mount: SchemeMount, times: int) -> None:
-    names = ["udp/:0", "tcp/clone", "README", "netcfg/route/list", "tcp/:0", "event/queue", "icmp/echo/127.0.0.1"]
+    names = ["udp/:0", "tcp/clone", "README", "netcfg/route/list", "tcp/:0", "event/queue"]
+    names += [f"icmp/echo/{family.lo}" for family in FAMILIES]
     for number in range(times):
         file = os.open(mount.path / names[number % len(names)], os.O_RDONLY | os.O_NONBLOCK)
         os.close(file)
@@ -165,7 +167,7 @@ def cpu_seconds(pid: int) -> float:
 
 
 @pytest.mark.parametrize("seconds", [3.0, pytest.param(30.0, marks=pytest.mark.full)])
-def test_a_thousand_idle_connections_cost_no_time(scheme_mount: SchemeMount, seconds: float) -> None:
+def test_a_thousand_idle_connections_cost_no_time(scheme_mount: SchemeMount, seconds: float, family: Family) -> None:
     """At most 0.5 % of a processor: no tick, no timer that only looks whether there is something to do."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard != resource.RLIM_INFINITY and hard < 2200:
@@ -175,7 +177,7 @@ def test_a_thousand_idle_connections_cost_no_time(scheme_mount: SchemeMount, sec
         listener = os.open(scheme_mount.path / "tcp/:80,backlog=1024", os.O_RDWR)
         stack.callback(os.close, listener)
         for _ in range(1000):
-            stack.callback(os.close, os.open(scheme_mount.path / "tcp/127.0.0.1:80", os.O_RDWR))
+            stack.callback(os.close, os.open(scheme_mount.path / f"tcp/{family.lo.at(80)}", os.O_RDWR))
             number = os.read(listener, 100).split()[0].decode()
             stack.callback(os.close, os.open(scheme_mount.path / f"tcp/{number}/data", os.O_RDWR))
         assert stats(scheme_mount)["streams"] == 2001

@@ -16,6 +16,7 @@ import dns.rrset
 import pytest
 
 from schemefs.testing.mount import SchemeMount
+from tests.support.families import Family
 
 pytestmark = pytest.mark.needs("root", "fuse")  # the name server of the tests has port 53
 
@@ -32,7 +33,7 @@ RECORDS = {
 
 
 def serve(file: int, asked: list[str]) -> None:
-    """Answer what udp/127.0.0.1:53,headers reads, from RECORDS, until the file is closed."""
+    """Answer what a file of udp,bind,headers reads, from RECORDS, until the file is closed."""
     while octets := os.read(file, 5000):
         line, _, octets = octets.partition(b"\n")
         query = dns.message.from_wire(octets)
@@ -49,11 +50,11 @@ def serve(file: int, asked: list[str]) -> None:
 
 
 @pytest.fixture(scope="module")
-def asked(module_scheme_mount: SchemeMount) -> Iterator[list[str]]:
+def asked(module_scheme_mount: SchemeMount, module_family: Family) -> Iterator[list[str]]:
     root = module_scheme_mount.path
-    (root / "netcfg/resolv/nameserver").write_text("127.0.0.1\n")
+    (root / "netcfg/resolv/nameserver").write_text(f"{module_family.lo}\n")
     (root / "netcfg/resolv/hosts").write_text("10.7.7.7 here.example\n")
-    file = os.open(root / "udp/127.0.0.1:53,bind,headers", os.O_RDWR)
+    file = os.open(root / f"udp/{module_family.lo.at(53)},bind,headers", os.O_RDWR)
     asked: list[str] = []
     server = threading.Thread(target=serve, args=(file, asked))
     server.start()

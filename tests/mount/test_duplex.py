@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from schemefs.testing.mount import SchemeMount
+from tests.support.families import Family
 
 pytestmark = pytest.mark.needs("fuse")
 
@@ -28,15 +29,15 @@ for number in range(int(sys.argv[2])): os.write(int(sys.argv[1]), b'process %07d
 
 
 @pytest.fixture
-def ends(module_scheme_mount: SchemeMount) -> Iterator[tuple[int, int]]:
-    yield from connection(module_scheme_mount.path, "")
+def ends(module_scheme_mount: SchemeMount, family: Family) -> Iterator[tuple[int, int]]:
+    yield from connection(module_scheme_mount.path, family, "")
 
 
-def connection(path: Path, options: str) -> Iterator[tuple[int, int]]:
+def connection(path: Path, family: Family, options: str) -> Iterator[tuple[int, int]]:
     listener = os.open(path / "tcp/:0", os.O_RDWR)
     name = os.getxattr(listener, "user.conversation").decode()
     port = (path / name / "local").read_text().strip().rpartition(":")[2]
-    client = os.open(path / f"tcp/127.0.0.1:{port}{options}", os.O_RDWR)
+    client = os.open(path / f"tcp/{family.lo.at(port)}{options}", os.O_RDWR)
     server = os.open(path / "tcp" / os.read(listener, 100).split()[0].decode() / "data", os.O_RDWR)
     yield client, server
     for descriptor in (listener, client, server):
@@ -95,11 +96,11 @@ def test_threads_duplicates_and_a_process_share_one_file_in_both_directions(ends
 
 @pytest.mark.parametrize("how", ["option", "setting"])
 def test_a_write_that_waited_long_enough_says_what_was_taken_and_then_eagain(
-    module_scheme_mount: SchemeMount, how: str
+    module_scheme_mount: SchemeMount, how: str, family: Family
 ) -> None:
     """As SO_SNDTIMEO."""
     path = module_scheme_mount.path
-    for client, _ in connection(path, ",write_timeout=0.3" if how == "option" else ""):
+    for client, _ in connection(path, family, ",write_timeout=0.3" if how == "option" else ""):
         if how == "setting":
             name = os.getxattr(client, "user.conversation").decode()
             (path / name / "settings/write_timeout").write_text("0.3")
@@ -114,10 +115,12 @@ def test_a_write_that_waited_long_enough_says_what_was_taken_and_then_eagain(
 
 
 @pytest.mark.parametrize("how", ["option", "setting"])
-def test_a_read_that_waited_long_enough_is_eagain_and_loses_nothing(module_scheme_mount: SchemeMount, how: str) -> None:
+def test_a_read_that_waited_long_enough_is_eagain_and_loses_nothing(
+    module_scheme_mount: SchemeMount, how: str, family: Family
+) -> None:
     """As SO_RCVTIMEO."""
     path = module_scheme_mount.path
-    for client, server in connection(path, ",read_timeout=0.3" if how == "option" else ""):
+    for client, server in connection(path, family, ",read_timeout=0.3" if how == "option" else ""):
         if how == "setting":
             name = os.getxattr(client, "user.conversation").decode()
             (path / name / "settings/read_timeout").write_text("0.3")

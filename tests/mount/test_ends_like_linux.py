@@ -24,6 +24,7 @@ import pytest
 from schemefs.testing import observing
 from schemefs.testing.mount import SchemeMount
 from schemefs.testing.observing import wait_until
+from tests.support.families import Family
 
 pytestmark = pytest.mark.needs("fuse")
 
@@ -52,13 +53,15 @@ def happens(descriptor: int, event: int) -> None:
 class Linux:
     """Sockets."""
 
-    def __init__(self, stack: ExitStack) -> None:
+    def __init__(self, stack: ExitStack, family: Family) -> None:
         self.stack = stack
+        self.family = getattr(socket, family.socket)
+        self.any_port = (family.lo, 0)
 
     def accepted_after_reset(self, data: bytes) -> int:
         """Return what accept(2) gives of a connection whose peer has sent *data* and a reset."""
-        listener = self.stack.enter_context(socket.create_server(("127.0.0.1", 0)))
-        client = socket.create_connection(listener.getsockname())
+        listener = self.stack.enter_context(socket.create_server(self.any_port, family=self.family))
+        client = socket.create_connection(listener.getsockname()[:2])
         if data:
             client.send(data)
         client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -69,9 +72,9 @@ class Linux:
 
     def refused_after(self, datagram: bytes) -> int:
         """Return a UDP socket whose peer has sent *datagram* and is gone: what it has sent since was refused."""
-        ours, peer = (self.stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) for _ in range(2))
+        ours, peer = (self.stack.enter_context(socket.socket(self.family, socket.SOCK_DGRAM)) for _ in range(2))
         for each in (ours, peer):
-            each.bind(("127.0.0.1", 0))
+            each.bind(self.any_port)
         ours.connect(peer.getsockname())
         peer.sendto(datagram, ours.getsockname())
         peer.close()
@@ -81,8 +84,8 @@ class Linux:
 
     def aborted_from_this_side(self) -> int:
         """Return an established socket that the administrator has reset."""
-        listener = self.stack.enter_context(socket.create_server(("127.0.0.1", 0)))
-        ours = self.stack.enter_context(socket.create_connection(listener.getsockname()))
+        listener = self.stack.enter_context(socket.create_server(self.any_port, family=self.family))
+        ours = self.stack.enter_context(socket.create_connection(listener.getsockname()[:2]))
         self.stack.enter_context(listener.accept()[0])
         local, remote = (name[1] for name in (ours.getsockname(), ours.getpeername()))
         if shutil.which("ss") is None or os.geteuid() != 0:
@@ -98,13 +101,14 @@ class Linux:
 class Ours:
     """Files of a mount. *opened*: by which file an accepted connection is read."""
 
-    def __init__(self, stack: ExitStack, tree: Path, opened: str = "data") -> None:
+    def __init__(self, stack: ExitStack, tree: Path, family: Family, opened: str = "data") -> None:
         self.stack = stack
         self.tree = tree
+        self.family = family
         self.opened = opened
 
     def open(self, path: str, flags: int = os.O_RDWR) -> int:
-        descriptor = os.open(self.tree / path, flags)
+        descriptor = os.open(self.tree / self.family.fill(path), flags)
         self.stack.callback(os.close, descriptor)
         return descriptor
 
@@ -116,7 +120,7 @@ class Ours:
 
     def listen(self) -> tuple[int, str]:
         port = next(PORTS)
-        return self.open(f"tcp/:{port}"), f"tcp/127.0.0.1:{port}"
+        return self.open(f"tcp/:{port}"), f"tcp/{self.family.lo.at(port)}"
 
     def accept(self, listener: int) -> str:
         return "tcp/" + os.read(listener, 100).split()[0].decode()
@@ -143,9 +147,9 @@ class Ours:
         return self.open(f"{name}/{self.opened}", os.O_RDONLY if self.opened == "rx" else os.O_RDWR)
 
     def refused_after(self, datagram: bytes) -> int:
-        ports = [next(PORTS), next(PORTS)]
-        ours = self.open(f"udp/127.0.0.1:{ports[1]},from=127.0.0.1:{ports[0]}")
-        peer = os.open(self.tree / f"udp/127.0.0.1:{ports[0]},from=127.0.0.1:{ports[1]}", os.O_RDWR)
+        here, there = (self.family.lo.at(next(PORTS)) for _ in range(2))
+        ours = self.open(f"udp/{there},from={here}")
+        peer = os.open(self.tree / f"udp/{here},from={there}", os.O_RDWR)
         os.write(peer, datagram)
         os.close(peer)
         os.write(ours, b"anybody?")
@@ -159,15 +163,15 @@ class Ours:
 
 
 @pytest.fixture
-def linux() -> Iterator[Linux]:
+def linux(family: Family) -> Iterator[Linux]:
     with ExitStack() as stack:
-        yield Linux(stack)
+        yield Linux(stack, family.of_kernel())
 
 
 @pytest.fixture
-def ours(module_scheme_mount: SchemeMount) -> Iterator[Ours]:
+def ours(module_scheme_mount: SchemeMount, family: Family) -> Iterator[Ours]:
     with ExitStack() as stack:
-        yield Ours(stack, module_scheme_mount.path)
+        yield Ours(stack, module_scheme_mount.path, family)
 
 
 READS = ["read"] * 3
@@ -235,7 +239,7 @@ def test_what_was_read_to_its_end_stays_complete(ours: Ours) -> None:
     assert outcomes(client, ["read"]) == [b""]
 
 
-@pytest.mark.parametrize("path", ["udp/127.0.0.1:9", "udp/:0", "udp/:0,bytes", "icmp/echo/127.0.0.1"])
+@pytest.mark.parametrize("path", ["udp/[LO]:9", "udp/:0", "udp/:0,bytes", "icmp/echo/LO"])
 def test_a_reader_of_datagrams_sees_a_hangup(ours: Ours, path: str) -> None:
     """End of file would be a datagram without octets, or with `bytes` the end of them all."""
     file = ours.open(path)
@@ -303,7 +307,7 @@ def test_reopening_after_both_ends_have_closed(ours: Ours) -> None:
     assert outcomes(client, ["read"]) == [b""]  # what is open stays as it was
 
 
-@pytest.mark.parametrize("path", ["udp/127.0.0.1:9", "udp/:0", "icmp/echo/127.0.0.1"])
+@pytest.mark.parametrize("path", ["udp/[LO]:9", "udp/:0", "icmp/echo/LO"])
 def test_reopening_datagrams(ours: Ours, path: str) -> None:
     file = ours.open(path)
     assert reopened(file) == "EAGAIN"
@@ -319,7 +323,7 @@ def test_reopening_a_ctl_and_a_listener(ours: Ours) -> None:
     os.write(ctl, b"hangup\n")
     assert reopened(ctl) == "ENOTCONN"
     other = ours.open("tcp/clone")
-    assert outcome(lambda: os.write(other, b"connect 127.0.0.1:9\n")) == "ECONNREFUSED"
+    assert outcome(lambda: os.write(other, f"connect {ours.family.lo.at(9)}\n".encode())) == "ECONNREFUSED"
     assert reopened(other) == os.read(other, 100)  # it may connect again
     listener, _ = ours.listen()
     assert reopened(listener) == "EAGAIN"

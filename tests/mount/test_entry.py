@@ -17,6 +17,7 @@ import pytest
 from schemefs.testing import observing
 from schemefs.testing.mount import SchemeMount
 from schemefs.testing.observing import wait_until
+from tests.support.families import Family
 
 pytestmark = pytest.mark.needs("fuse")
 
@@ -30,16 +31,16 @@ def off() -> Iterator[Path]:
         yield mount.path
 
 
-def connection(mount: Path, port: int) -> tuple[int, int]:
+def connection(mount: Path, family: Family, port: int) -> tuple[int, int]:
     listener = os.open(mount / f"tcp/:{port}", os.O_RDWR)
-    client = os.open(mount / f"tcp/127.0.0.1:{port}", os.O_RDWR)
+    client = os.open(mount / f"tcp/{family.lo.at(port)}", os.O_RDWR)
     server = os.open(mount / "tcp" / os.read(listener, 100).split()[0].decode() / "data", os.O_RDWR)
     os.close(listener)
     return client, server
 
 
-def test_octets_poll_and_o_nonblock_without_the_entry(off: Path) -> None:
-    client, server = connection(off, 7001)
+def test_octets_poll_and_o_nonblock_without_the_entry(off: Path, family: Family) -> None:
+    client, server = connection(off, family, 7001)
     os.set_blocking(server, False)
     with pytest.raises(BlockingIOError):
         os.read(server, 1)
@@ -76,10 +77,10 @@ def test_every_test_of_the_mount_passes_without_the_entry() -> None:
     assert done.returncode == 0, done.stdout[-5000:]
 
 
-def test_nothing_is_starved_while_octets_go_to_and_fro(scheme_mount: SchemeMount) -> None:
+def test_nothing_is_starved_while_octets_go_to_and_fro(scheme_mount: SchemeMount, family: Family) -> None:
     """Opens that wait, timers, tasks and threads of the daemon go on while its worker finds a request at each look."""
     mount = scheme_mount.path
-    ends = connection(mount, 7002)
+    ends = connection(mount, family, 7002)
     stop = threading.Event()
     trips = [0]
 
@@ -97,9 +98,9 @@ def test_nothing_is_starved_while_octets_go_to_and_fro(scheme_mount: SchemeMount
         began = time.monotonic()
         listener = os.open(mount / "tcp/:7003", os.O_RDWR)
         for _ in range(20):
-            os.close(os.open(mount / "tcp/127.0.0.1:7003", os.O_RDWR))  # waits for the handshake
+            os.close(os.open(mount / f"tcp/{family.lo.at(7003)}", os.O_RDWR))  # waits for the handshake
         os.close(listener)
-        answers = (mount / "icmp/ping/127.0.0.1,count=2,interval=0.2").read_text()  # by timers
+        answers = (mount / f"icmp/ping/{family.lo},count=2,interval=0.2").read_text()  # by timers
         seconds = time.monotonic() - began
     finally:
         stop.set()

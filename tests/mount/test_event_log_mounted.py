@@ -11,14 +11,15 @@ import pytest
 
 from schemefs.story.live import read_story
 from tests.support.event_schema import checked
+from tests.support.families import Family
 
 pytestmark = pytest.mark.needs("fuse")
 
 
-def test_cat_shows_both_sides_on_one_clock(module_scheme_mount) -> None:
+def test_cat_shows_both_sides_on_one_clock(module_scheme_mount, family: Family) -> None:
     tcp: Path = module_scheme_mount.path / "tcp"
     listener = os.open(tcp / ":7301", os.O_RDWR)
-    client = os.open(tcp / "127.0.0.1:7301,events", os.O_RDWR)
+    client = os.open(tcp / f"{family.lo.at(7301)},events", os.O_RDWR)
     try:
         number = os.getxattr(client, "user.conversation").decode().partition("/")[2]
         assert os.read(listener, 100)
@@ -49,10 +50,10 @@ def test_cat_shows_both_sides_on_one_clock(module_scheme_mount) -> None:
 
 
 @pytest.mark.parametrize("command", ["tail -n +1 -f events", "cat events,follow", "cat events.json,follow"])
-def test_it_can_be_followed(module_scheme_mount, command: str) -> None:
+def test_it_can_be_followed(module_scheme_mount, command: str, family: Family) -> None:
     tcp: Path = module_scheme_mount.path / "tcp"
     listener = os.open(tcp / ":7302", os.O_RDWR)
-    client = os.open(tcp / "127.0.0.1:7302", os.O_RDWR)
+    client = os.open(tcp / family.lo.at(7302), os.O_RDWR)
     try:
         number = os.getxattr(client, "user.conversation").decode().partition("/")[2]
         tail = subprocess.Popen(command.split(), cwd=tcp / number, stdout=subprocess.PIPE, text=True)
@@ -71,10 +72,10 @@ def test_it_can_be_followed(module_scheme_mount, command: str) -> None:
         os.close(listener)
 
 
-def test_a_poll_is_a_line_and_says_what_came_of_it(module_scheme_mount) -> None:
+def test_a_poll_is_a_line_and_says_what_came_of_it(module_scheme_mount, family: Family) -> None:
     tcp: Path = module_scheme_mount.path / "tcp"
     listener = os.open(tcp / ":7303", os.O_RDWR)
-    client = os.open(tcp / "127.0.0.1:7303,events", os.O_RDWR | os.O_NONBLOCK)
+    client = os.open(tcp / f"{family.lo.at(7303)},events", os.O_RDWR | os.O_NONBLOCK)
     try:
         poll = select.poll()
         poll.register(client, select.POLLIN)
@@ -95,10 +96,10 @@ def test_a_poll_is_a_line_and_says_what_came_of_it(module_scheme_mount) -> None:
         os.close(listener)
 
 
-def test_what_a_listener_records_its_connections_do_from_their_syn_on(module_scheme_mount) -> None:
+def test_what_a_listener_records_its_connections_do_from_their_syn_on(module_scheme_mount, family: Family) -> None:
     tcp: Path = module_scheme_mount.path / "tcp"
     listener = os.open(tcp / ":7304,events", os.O_RDWR)
-    client = os.open(tcp / "127.0.0.1:7304", os.O_RDWR)
+    client = os.open(tcp / family.lo.at(7304), os.O_RDWR)
     try:
         number, _, _ = os.read(listener, 100).decode().partition(" ")
         lines = (tcp / number / "events").read_text().splitlines()

@@ -13,6 +13,7 @@ import pytest
 
 from schemefs.testing.mount import SchemeMount
 from tests.support.crowd import Crowd
+from tests.support.families import Family
 
 pytestmark = pytest.mark.needs("fuse")
 
@@ -20,7 +21,7 @@ SETUP = """
 import os, sys
 PORT = {port}
 listener = os.open(f'tcp/:{port}', os.O_RDWR)
-clients = [os.open(f'tcp/127.0.0.1:{port}', os.O_RDWR) for _ in range(5)]
+clients = [os.open(f'tcp/[LO]:{port}', os.O_RDWR) for _ in range(5)]
 servers = [os.open('tcp/' + os.read(listener, 100).split()[0].decode() + '/data', os.O_RDWR) for _ in clients]
 """
 
@@ -119,8 +120,8 @@ int main(int argc, char **argv) {
 
 
 @pytest.mark.parametrize(("port", "program"), [(8101, ASYNCIO), (8102, TRIO)], ids=["asyncio", "trio"])
-def test_an_event_loop_of_python(module_scheme_mount: SchemeMount, port: int, program: str) -> None:
-    code = SETUP.replace("{port}", str(port)) + program
+def test_an_event_loop_of_python(module_scheme_mount: SchemeMount, port: int, program: str, family: Family) -> None:
+    code = family.fill(SETUP).replace("{port}", str(port)) + program
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=module_scheme_mount.path, check=False, capture_output=True, text=True,
         timeout=40,
@@ -129,14 +130,14 @@ def test_an_event_loop_of_python(module_scheme_mount: SchemeMount, port: int, pr
 
 
 @pytest.mark.needs("gcc")
-def test_a_c_program_with_epoll(module_scheme_mount: SchemeMount, tmp_path: Path) -> None:
+def test_a_c_program_with_epoll(module_scheme_mount: SchemeMount, tmp_path: Path, family: Family) -> None:
     source, program = tmp_path / "epoll.c", tmp_path / "epoll"
     source.write_text(C_PROGRAM)
     subprocess.run(["gcc", "-Wall", "-Werror", "-o", program, source], check=True, timeout=60)
     root = module_scheme_mount.path
     # The conversations are held by ctl files, so that the program's close of its end is a half-close of that end.
     listener = os.open(root / "tcp/:8103", os.O_RDWR)
-    client = os.open(root / "tcp/127.0.0.1:8103", os.O_RDWR)
+    client = os.open(root / f"tcp/{family.lo.at(8103)}", os.O_RDWR)
     number = os.read(listener, 100).split()[0].decode()
     name = os.getxattr(client, "user.conversation").decode()
     done = subprocess.run(

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from schemefs.testing.mount import SchemeMount
+from tests.support.families import Family
 
 pytestmark = pytest.mark.needs("fuse")
 
@@ -27,9 +28,11 @@ WORDS = {"read": select.POLLIN, "write": select.POLLOUT, "error": select.POLLERR
 class Situation:
     """Files of a mount, one of them watched by poll and by the event queue."""
 
-    def __init__(self, path: Path, stack: ExitStack, port: int) -> None:
+    def __init__(self, path: Path, stack: ExitStack, port: int, family: Family) -> None:
         self.path = path
         self.port = port
+        self.address = family.lo.at(port)
+        self.refusing = family.lo.at(9)
         self._stack = stack
         self._seen_by_events = 0
 
@@ -48,7 +51,7 @@ class Situation:
     def connect(self) -> tuple[int, int, int]:
         """Return (listener, client, server)."""
         listener = self.open(f"tcp/:{self.port}")
-        client = self.open(f"tcp/127.0.0.1:{self.port}", os.O_RDWR)
+        client = self.open(f"tcp/{self.address}", os.O_RDWR)
         wait(listener, select.POLLIN)
         number = os.read(listener, 100).split()[0].decode()
         return listener, client, self.open(f"tcp/{number}/data")
@@ -66,7 +69,7 @@ def listener_idle(at: Situation) -> int:
 
 def listener_with_one_waiting(at: Situation) -> int:
     listener = at.open(f"tcp/:{at.port}")
-    at.open(f"tcp/127.0.0.1:{at.port}", os.O_RDWR)
+    at.open(f"tcp/{at.address}", os.O_RDWR)
     return listener
 
 
@@ -98,7 +101,7 @@ def reset(at: Situation) -> int:
 
 
 def refused(at: Situation) -> int:
-    client = at.open("tcp/127.0.0.1:9")
+    client = at.open(f"tcp/{at.refusing}")
     wait(client, select.POLLOUT)
     return client
 
@@ -123,7 +126,7 @@ def udp_idle(at: Situation) -> int:
 
 def udp_datagram_waits(at: Situation) -> int:
     receiver = at.open(f"udp/:{at.port}")
-    os.write(at.open(f"udp/127.0.0.1:{at.port}"), b"datagram")
+    os.write(at.open(f"udp/{at.address}"), b"datagram")
     wait(receiver, select.POLLIN)
     return receiver
 
@@ -135,9 +138,9 @@ SCENARIOS: list[Callable[[Situation], int]] = [
 
 
 @pytest.fixture
-def situation(module_scheme_mount: SchemeMount) -> Iterator[Situation]:
+def situation(module_scheme_mount: SchemeMount, family: Family) -> Iterator[Situation]:
     with ExitStack() as stack:
-        yield Situation(module_scheme_mount.path, stack, next(PORTS))
+        yield Situation(module_scheme_mount.path, stack, next(PORTS), family)
 
 
 def conversation(descriptor: int) -> str:
@@ -175,7 +178,7 @@ def test_a_listener_is_not_readable_before_someone_connects(situation: Situation
     queue = situation.open("event/queue")
     os.write(queue, f"{conversation(listener)} read\n".encode())
     assert wait(queue, select.POLLIN, 0) == 0
-    situation.open(f"tcp/127.0.0.1:{situation.port}")
+    situation.open(f"tcp/{situation.address}")
     assert wait(queue, select.POLLIN) == select.POLLIN
     assert os.read(queue, 100) == f"{conversation(listener)} read\n".encode()
 
@@ -186,7 +189,7 @@ def test_one_queue_serves_an_echo_server(situation: Situation) -> None:
     queue = situation.open("event/queue", os.O_RDWR)
     os.write(queue, f"{conversation(listener)} read\n".encode())
     files = {conversation(listener): listener}
-    clients = [situation.open(f"tcp/127.0.0.1:{situation.port}", os.O_RDWR) for _ in range(5)]
+    clients = [situation.open(f"tcp/{situation.address}", os.O_RDWR) for _ in range(5)]
     for number, client in enumerate(clients):
         os.write(client, b"message %d" % number)
     answered = 0

@@ -16,6 +16,7 @@ import pytest
 from schemefs.testing.daemon_starter import end_with_parent
 from schemefs.testing.mount import SchemeMount
 from schemefs.testing.network import TapNetwork
+from tests.support.families import Family
 
 pytestmark = pytest.mark.needs("fuse")
 
@@ -56,35 +57,37 @@ def test_each_is_a_posix_script_that_stops_at_errors(name: str) -> None:
 
 
 @pytest.mark.parametrize("shell", SHELLS)
-def test_ping(module_scheme_mount: SchemeMount, shell: str) -> None:
-    assert "2 packets transmitted, 2 packets received" in run(module_scheme_mount.path, shell, "ping", "127.0.0.1", "2")
+def test_ping(module_scheme_mount: SchemeMount, shell: str, family: Family) -> None:
+    assert "2 packets transmitted, 2 packets received" in run(module_scheme_mount.path, shell, "ping", family.lo, "2")
 
 
 @pytest.mark.parametrize("shell", SHELLS)
-def test_httpd_and_get(module_scheme_mount: SchemeMount, shell: str) -> None:
+def test_httpd_and_get(module_scheme_mount: SchemeMount, shell: str, family: Family) -> None:
     scheme = module_scheme_mount.path
     with server(scheme, shell, "httpd", "8080"):
         for path in ("/first", "/second"):
-            answer = run(scheme, shell, "get", "127.0.0.1:8080", path)
-            assert re.fullmatch(
-                rf"HTTP/1.0 200 OK\n.*\n\nhello 127.0.0.1:\d+, you asked: GET {path} HTTP/1.0\n", answer
-            )
+            answer = run(scheme, shell, "get", family.lo.at(8080), path)
+            hello = rf"hello {re.escape(family.lo.host)}:\d+, you asked: GET {path} HTTP/1.0"
+            assert re.fullmatch(rf"HTTP/1.0 200 OK\n.*\n\n{hello}\n", answer)
 
 
 @pytest.mark.parametrize("shell", SHELLS)
-def test_udp_echo(module_scheme_mount: SchemeMount, shell: str) -> None:
+def test_udp_echo(module_scheme_mount: SchemeMount, shell: str, family: Family) -> None:
     scheme = module_scheme_mount.path
-    with server(scheme, shell, "udp-echo", "7007"), open(scheme / "udp/127.0.0.1:7007", "r+b", buffering=0) as client:
+    path = scheme / "udp" / family.lo.at(7007)
+    with server(scheme, shell, "udp-echo", "7007"), path.open("r+b", buffering=0) as client:
         for payload in (b"one", b"two\nlines\n", bytes(range(256)) * 20):
             client.write(payload)
             assert client.read(65536) == payload
 
 
 @pytest.mark.parametrize("shell", SHELLS)
-def test_watch_connection_ends_with_the_connection(module_scheme_mount: SchemeMount, shell: str) -> None:
+def test_watch_connection_ends_with_the_connection(
+    module_scheme_mount: SchemeMount, shell: str, family: Family
+) -> None:
     tcp = module_scheme_mount.path / "tcp"
     with (tcp / ":8090").open("r+b", buffering=0) as listener:
-        with (tcp / "127.0.0.1:8090").open("r+b", buffering=0):
+        with (tcp / family.lo.at(8090)).open("r+b", buffering=0):
             number = listener.read(100).split()[0].decode()
             with subprocess.Popen(
                 command(module_scheme_mount.path, shell, "watch-connection", number, "0.05"),
@@ -108,19 +111,19 @@ def test_the_users_tests(tmp_path: Path) -> None:
 
 
 @pytest.mark.needs("tap", "root")
-def test_get_from_and_httpd_for_the_peer(tap_network: TapNetwork, tmp_path: Path) -> None:
+def test_get_from_and_httpd_for_the_peer(tap_network: TapNetwork, tmp_path: Path, family: Family) -> None:
     scheme = tap_network.mount.path
     (tmp_path / "page").write_text("from the peer\n")
     http = tap_network.start_peer(
-        [sys.executable, "-u", "-m", "http.server", "80", "-d", str(tmp_path)], stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
+        [sys.executable, "-u", "-m", "http.server", "80", "-b", family.peer, "-d", str(tmp_path)],
+        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     assert http.stdout is not None
     assert "Serving" in http.stdout.readline()
-    assert run(scheme, "dash", "get", "10.0.2.2", "/page").endswith("\n\nfrom the peer\n")
+    assert run(scheme, "dash", "get", family.peer.host, "/page").endswith("\n\nfrom the peer\n")
     with server(scheme, "dash", "httpd"):
-        page = tap_network.run_peer(["curl", "-sS", "http://10.0.2.15:8080/x"]).stdout
-    assert re.fullmatch(r"hello 10.0.2.2:\d+, you asked: GET /x HTTP/1.1\n", page)
+        page = tap_network.run_peer(["curl", "-sS", f"http://{family.ours.at(8080)}/x"]).stdout
+    assert re.fullmatch(rf"hello {re.escape(family.peer.host)}:\d+, you asked: GET /x HTTP/1.1\n", page)
 
 
 @pytest.mark.needs("tap", "root")

@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from schemefs.tools.extcap import command
+from tests.support.families import Family
 from tests.support.open_to_all import open_to_all
 from tests.support.ordinary_user import as_ordinary_user
 from tests.support.running_tools import Tools
@@ -32,19 +33,19 @@ def extcap(*words: str, status: int = 0) -> str:
 
 
 @pytest.mark.needs("tshark", "root")
-def test_tshark_lists_the_mount_and_captures_from_it(shared: Tools, tmp_path: Path) -> None:
+def test_tshark_lists_the_mount_and_captures_from_it(shared: Tools, tmp_path: Path, family: Family) -> None:
     environment = {**os.environ, "HOME": str(tmp_path), "XDG_CONFIG_HOME": ""}
     words = {"env": environment, "capture_output": True, "text": True, "timeout": 60, "check": True}
     assert subprocess.run(EXTCAP, **words).stdout.startswith("not installed: schemefs extcap --install writes ")
     installed = subprocess.run([*EXTCAP, "--install"], **words).stdout.split()[-1]
     assert os.access(installed, os.X_OK)
-    listener = os.open(shared.path / "tcp/127.0.0.1:7400,listen", os.O_RDWR | os.O_NONBLOCK)
+    listener = os.open(shared.path / f"tcp/{family.lo.at(7400)},listen", os.O_RDWR | os.O_NONBLOCK)
     number = os.getxattr(listener, "user.conversation").decode()
     listed = subprocess.run(["tshark", "-D"], **words).stdout
     os.close(listener)
     assert f" schemefs:{shared.path}:lo (interface lo, {shared.path})\n" in listed
-    assert f" schemefs:{shared.path}:{number} ({number} 127.0.0.1:7400" in listed
-    tshark = ["tshark", "-i", f"schemefs:{shared.path}:lo", "-f", "icmp", "-c", "2"]
+    assert f" schemefs:{shared.path}:{number} ({number} {family.lo.at(7400)}" in listed
+    tshark = ["tshark", "-i", f"schemefs:{shared.path}:lo", "-f", family.pick("icmp", "icmp6"), "-c", "2"]
     with subprocess.Popen(
         tshark, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
@@ -52,9 +53,9 @@ def test_tshark_lists_the_mount_and_captures_from_it(shared: Tools, tmp_path: Pa
         while line := process.stderr.readline():
             if "Capture started" in line:
                 break
-        shared.run("ping", "-c", "2", "-i", "0.01", "127.0.0.1")
+        shared.run("ping", "-c", "2", "-i", "0.01", family.lo)
         output = process.communicate(timeout=60)[0]
-    assert "127.0.0.1 → 127.0.0.1" in output
+    assert f"{family.lo} → {family.lo}" in output
     assert "Echo (ping) reply" in output
     assert subprocess.run([*EXTCAP, "--remove"], **words).stdout == f"removed {installed}\n"
 

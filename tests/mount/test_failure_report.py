@@ -12,6 +12,7 @@ import pytest
 
 from schemefs.testing.mount import SchemeMount
 from schemefs.testing.mount_state import drops_since
+from tests.support.families import Family
 
 pytestmark = pytest.mark.needs("fuse")
 
@@ -22,17 +23,17 @@ import pytest
 def pair(mount):
     listener = os.open(mount.path / "tcp/:0", os.O_RDWR)
     local = mount.path / os.getxattr(listener, "user.conversation").decode() / "local"
-    return listener, os.open(mount.path / f"tcp/127.0.0.1:{local.read_text().strip().rpartition(':')[2]}", os.O_RDWR)
+    return listener, os.open(mount.path / f"tcp/[LO]:{local.read_text().strip().rpartition(':')[2]}", os.O_RDWR)
 
 def test_before(module_scheme_mount):
     with pytest.raises(ConnectionRefusedError):
-        os.open(module_scheme_mount.path / "tcp/127.0.0.1:9", os.O_RDWR)
+        os.open(module_scheme_mount.path / "tcp/[LO]:9", os.O_RDWR)
     (module_scheme_mount.path / "netcfg/ifaces/lo/impair").write_text("drop udp\\n")
-    with open(module_scheme_mount.path / "udp/127.0.0.1:9", "wb", buffering=0) as file:
+    with open(module_scheme_mount.path / "udp/[LO]:9", "wb", buffering=0) as file:
         file.write(b"before")
 
 def test_shared(module_scheme_mount):
-    with open(module_scheme_mount.path / "udp/127.0.0.1:9", "wb", buffering=0) as file:
+    with open(module_scheme_mount.path / "udp/[LO]:9", "wb", buffering=0) as file:
         file.write(b"x")
         file.write(b"yz")
     assert False
@@ -41,7 +42,7 @@ def test_shared(module_scheme_mount):
 def test_impaired(scheme_mount):
     listener, client = pair(scheme_mount)
     os.write(client, b"hello")
-    (scheme_mount.path / "tcp/127.0.0.1:9").read_bytes()
+    (scheme_mount.path / "tcp/[LO]:9").read_bytes()
 
 @pytest.mark.impair("loss 5%")
 def test_without_a_mount(): pass
@@ -70,36 +71,37 @@ def sections(output: str) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def output(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return run(tmp_path_factory.mktemp("user"), FAILING)
+def output(tmp_path_factory: pytest.TempPathFactory, module_family: Family) -> str:
+    return run(tmp_path_factory.mktemp("user"), module_family.fill(FAILING))
 
 
-def test_the_report_of_an_impaired_mount(output: str) -> None:
+def test_the_report_of_an_impaired_mount(output: str, module_family: Family) -> None:
     shown = sections(output.partition("_ test_impaired _")[2].partition("\n=========")[0])
     assert list(shown)[:3] == ["err", "netcfg/stats/drops since the test began", "netcfg/ifaces/lo/impair"]
-    assert list(shown)[-2].startswith("the last events of tcp/1, 127.0.0.1:")
+    assert list(shown)[-2].startswith(f"the last events of tcp/1, {module_family.lo.host}:")
     assert list(shown)[-1] == "log"
-    assert "err: tcp: RST from 127.0.0.1:9 in answer to SYN" in shown["err"]
+    assert f"err: tcp: RST from {module_family.lo.at(9)} in answer to SYN" in shown["err"]
     assert re.search(r"^lo impaired_by_rule=2 ", shown["netcfg/stats/drops since the test began"], re.MULTILINE)
     impair = shown["netcfg/ifaces/lo/impair"]
     assert impair.strip().startswith("drop tcp syn 1\ndrop arp\ndelay 1ms seed 7\n# out: frames=")
     assert "# rule drop tcp syn 1: in=0 out=2 seen=4" in impair
     assert "# rule drop arp: in=0 out=0 seen=0 never matched" in impair
     ended = shown["the last events of conversations that have ended (logging/net/events.log)"]
-    assert re.search(r"tcp/2 127.0.0.1:\d+ to 127.0.0.1:9: RST from .*\n  \+0.000000 open pid", ended)
+    host = re.escape(module_family.lo.host)
+    assert re.search(rf"tcp/2 {host}:\d+ to {host}:9: RST from .*\n  \+0.000000 open pid", ended)
     events = shown[list(shown)[-2]]
     assert re.search(
         r"\+0.0\d+ SYN out to \S+ \(try 1\)\n(.*\n)*\S+ SYN out to \S+ \(try 2\)\n(.*\n)*\S+ write of 5", events
     )
 
 
-def test_the_report_of_a_shared_mount_begins_with_the_test(output: str) -> None:
+def test_the_report_of_a_shared_mount_begins_with_the_test(output: str, module_family: Family) -> None:
     shown = sections(output.partition("_ test_shared _")[2].partition("_ test_impaired _")[0])
     assert "lo impaired_by_rule=2 " in shown["netcfg/stats/drops since the test began"]
     assert "# rule drop udp: in=0 out=3 seen=3" in shown["netcfg/ifaces/lo/impair"]
     ended = shown["the last events of conversations that have ended (logging/net/events.log)"]
     assert "write of 2: 2" in ended
-    assert "127.0.0.1:9: RST" not in ended
+    assert f"{module_family.lo.at(9)}: RST" not in ended
     assert "write of 6" not in ended
 
 
@@ -116,16 +118,16 @@ def test_the_recording_can_be_switched_off(scheme_mount: SchemeMount) -> None:
 
 
 @pytest.mark.needs("tap", "root")
-def test_the_marker_impairs_the_link_of_a_network(tmp_path: Path) -> None:
+def test_the_marker_impairs_the_link_of_a_network(tmp_path: Path, family: Family) -> None:
     said = run(
         tmp_path,
-        """
+        family.fill("""
 import pytest
 @pytest.mark.impair("in drop icmp echo-reply 1", "delay 2ms")
 def test_it(tap_network):
-    assert "timeout" in (tap_network.mount.path / "icmp/ping/10.0.2.2,count=1,timeout=0.3").read_text()
+    assert "timeout" in (tap_network.mount.path / "icmp/ping/PEER,count=1,timeout=0.3").read_text()
     assert False
-""",
+"""),
     )
     assert "# rule in drop icmp echo-reply 1: in=1 out=0 seen=1" in said
     assert re.search(r"^delay 2ms seed \d+$", said, re.MULTILINE)

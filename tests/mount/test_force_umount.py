@@ -16,6 +16,7 @@ from spinning_scheme import SpinningScheme
 from schemefs.fs import mountinfo
 from schemefs.testing.mount import SchemeMount
 from schemefs.testing.observing import stats, wait_until
+from tests.support.families import Family
 
 pytestmark = pytest.mark.needs("root", "fuse")
 
@@ -40,11 +41,11 @@ def state(pid: int) -> str:
 
 
 @contextmanager
-def hanging(mount: SchemeMount) -> Iterator[list[subprocess.Popen[bytes]]]:
+def hanging(mount: SchemeMount, family: Family) -> Iterator[list[subprocess.Popen[bytes]]]:
     """Readers whose calls the daemon has taken; then it is stopped, and they are killed: in vain."""
     readers = [
         subprocess.Popen(["cat", mount.path / name], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        for name in ("tcp/:4000", "tcp/:4001,accept", "udp/:4002", "icmp/echo/127.0.0.1")
+        for name in ("tcp/:4000", "tcp/:4001,accept", "udp/:4002", f"icmp/echo/{family.lo}")
     ]
     try:
         # Not by the wait channel of the readers: an earlier request, as that of the open, waits in the same place. A
@@ -71,8 +72,8 @@ def all_parked(mount: SchemeMount, readers: list[subprocess.Popen[bytes]]) -> bo
     return stats(mount.path / "stats")["parked"] == len(readers)
 
 
-def test_a_stopped_daemon_with_readers_that_sigkill_does_not_end(mount: SchemeMount) -> None:
-    with hanging(mount) as readers:
+def test_a_stopped_daemon_with_readers_that_sigkill_does_not_end(mount: SchemeMount, family: Family) -> None:
+    with hanging(mount, family) as readers:
         refused = schemefs("umount", mount.path)
         assert refused.returncode == 1
         assert f"schemefs umount --force {mount.path}" in refused.stderr

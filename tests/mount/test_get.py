@@ -17,6 +17,7 @@ from schemefs.testing.mount import SchemeMount
 from schemefs.tools.http import parse_url, redirected
 from schemefs.tools.partial_file import strong_validator
 from tests.support.escape_sequences import is_harmless
+from tests.support.families import V4, V6, Family
 from tests.support.tls_certificates import Authority
 
 pytestmark = pytest.mark.needs("fuse")
@@ -47,7 +48,7 @@ def get(module_scheme_mount: SchemeMount) -> Iterator[Get]:
 @pytest.mark.parametrize(
     ("url", "body"),
     [
-        ("http://127.0.0.1/hello", b"hello 127.0.0.1"),
+        ("http://[LO]/hello", b"hello [LO]"),
         ("localhost/hello", b"hello localhost"),
         ("http://localhost:80/redirect", b"hello localhost"),
         ("0.0.0.0/hello", b"hello 0.0.0.0"),  # as on Linux: this host
@@ -59,10 +60,10 @@ def get(module_scheme_mount: SchemeMount) -> Iterator[Get]:
         ("localhost/pieces", b"hello"),
     ],
 )
-def test_a_page_is_printed(get: Get, url: str, body: bytes) -> None:
-    done = get(url)
+def test_a_page_is_printed(get: Get, url: str, body: bytes, family: Family) -> None:
+    done = get(family.fill(url))
     assert (done.returncode, done.stderr) == (0, b"")
-    assert done.stdout == body
+    assert done.stdout == body.replace(b"[LO]", family.lo.host.encode())
 
 
 @pytest.mark.parametrize(
@@ -194,7 +195,7 @@ def test_the_file_has_the_last_name_of_the_url(get: Get, tmp_path: Path, monkeyp
 
 
 def test_a_host_is_asked_in_one_family_on_request(get: Get, module_scheme_mount: SchemeMount) -> None:
-    (module_scheme_mount.path / "netcfg/resolv/hosts").write_text("127.0.0.1 localhost four\n::1 localhost six\n")
+    (module_scheme_mount.path / "netcfg/resolv/hosts").write_text(f"{V4.lo} localhost four\n{V6.lo} localhost six\n")
     assert get("-4", "localhost/hello").stdout == get("-6", "localhost/hello").stdout == b"hello localhost"
     assert (get("-6", "six/hello").stdout, get("-4", "six/hello").returncode) == (b"hello six", 6)
     assert get("-4", "http://[::1]/hello").returncode == get("-6", "127.0.0.1/hello").returncode == 7  # as curl's
@@ -280,14 +281,14 @@ def https(module_scheme_mount: SchemeMount, tmp_path_factory: pytest.TempPathFac
 
 
 def test_a_certificate_is_verified_by_the_given_cas(
-    get: Get, https: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    get: Get, https: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, family: Family
 ) -> None:
     page = "https://localhost/hello"
     refused = get(page)
     assert (refused.returncode, b"its certificate was refused" in refused.stderr) == (60, True)
     assert get("--cacert", str(https), page).stdout == get("--insecure", page).stdout == b"hello localhost"
     assert get("--cacert", str(https), "-4", page).stdout == b"hello localhost"  # verified by the name
-    assert get("--cacert", str(https), "https://127.0.0.1/hello").returncode == 60
+    assert get("--cacert", str(https), f"https://{family.lo.host}/hello").returncode == 60
     assert get("--cacert", str(tmp_path / "none"), page).returncode == 77
     assert get("--cacert", __file__, page).returncode == 77  # a file without certificates
     monkeypatch.setenv("SSL_CERT_FILE", str(https))

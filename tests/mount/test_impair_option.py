@@ -10,16 +10,17 @@ from pathlib import Path
 import pytest
 
 from schemefs.testing.mount import MountFailed, SchemeMount
+from tests.support.families import Family
 
 pytestmark = pytest.mark.needs("fuse")
 
 
-def test_rules_from_the_start_and_a_last_word(tmp_path: Path) -> None:
+def test_rules_from_the_start_and_a_last_word(tmp_path: Path, family: Family) -> None:
     log, rules = tmp_path / "log", "drop tcp syn 1; drop arp; delay 1ms seed 7"
     with SchemeMount("--driver", "loopback", "--impair", rules) as mount:
         file = mount.path / "netcfg/ifaces/lo/impair"
         assert file.read_text().splitlines()[:3] == rules.split("; ")
-        script = "exec 3<>tcp/:0; exec 4<>tcp/127.0.0.1:$(sed 's/.*://' $(schemefs which 3)/local)"
+        script = f"exec 3<>tcp/:0; exec 4<>tcp/{family.lo.host}:$(sed 's/.*://' $(schemefs which 3)/local)"
         path = f"{Path(sys.executable).parent}:/usr/bin:/bin"
         subprocess.run(["bash", "-c", script], cwd=mount.path, check=True, timeout=20, env={"PATH": path})
         lines = file.read_text().splitlines()

@@ -18,6 +18,7 @@ import pytest
 
 from schemefs.testing.mount import SchemeMount
 from schemefs.testing.observing import wait_until
+from tests.support.families import Family
 
 pytestmark = pytest.mark.needs("fuse")
 
@@ -32,15 +33,15 @@ BLOCKED = {
         ctl = os.open('tcp/clone', os.O_RDWR); number = os.read(ctl, 10).decode().strip(); os.write(ctl, b'announce :0')
         os.open(f'tcp/{number}/listen', os.O_RDWR)""",
     "connect": """
-        os.open(f'tcp/127.0.0.1:{full()}', os.O_RDWR)""",
+        os.open(f'tcp/[LO]:{full()}', os.O_RDWR)""",
     "connect by ctl": """
-        ctl = os.open('tcp/clone', os.O_RDWR); os.write(ctl, b'connect 127.0.0.1:%d' % full())""",
+        ctl = os.open('tcp/clone', os.O_RDWR); os.write(ctl, b'connect [LO]:%d' % full())""",
     "connect to a name": "silent(); os.open('tcp/example.com:80', os.O_RDWR)",
     "look up": "silent(); os.open('dns/example.com', os.O_RDONLY)",
-    "tls handshake": "file, port = listener(); os.open(f'tls/127.0.0.1:{port},verify=no', os.O_RDWR)",
+    "tls handshake": "file, port = listener(); os.open(f'tls/[LO]:{port},verify=no', os.O_RDWR)",
     "accept udp": "os.open('udp/:0,accept', os.O_RDWR)",
     "read ping": """
-        ping = os.open('icmp/ping/127.0.0.1,interval=60', os.O_RDONLY)
+        ping = os.open('icmp/ping/LO,interval=60', os.O_RDONLY)
         while True: os.read(ping, 1 << 20)""",
     "read tcp": "a, b = pair(); os.read(a, 1)",
     "write tcp": """
@@ -53,7 +54,7 @@ BLOCKED = {
         except BlockingIOError: os.fsync(a)""",
     "read listener": "os.read(os.open('tcp/:0', os.O_RDWR), 100)",
     "read udp": "os.read(os.open('udp/:0', os.O_RDWR), 100)",
-    "read icmp": "os.read(os.open('icmp/echo/127.0.0.1', os.O_RDWR), 100)",
+    "read icmp": "os.read(os.open('icmp/echo/LO', os.O_RDWR), 100)",
     "read icmp errors": "os.read(os.open('icmp/errors', os.O_RDONLY), 100)",
     "read ip": "os.read(os.open('ip/fd', os.O_RDWR), 100)",
     "read frames": "os.read(os.open('network/lo/frames', os.O_RDWR), 100)",
@@ -71,17 +72,17 @@ def listener(options=''):
     return file, int(open(name + '/local').read().strip().rpartition(':')[2])
 def pair():
     file, port = listener()
-    client = os.open(f'tcp/127.0.0.1:{port}', os.O_RDWR)
+    client = os.open(f'tcp/[LO]:{port}', os.O_RDWR)
     return client, os.open('tcp/' + os.read(file, 100).split()[0].decode() + '/data', os.O_RDWR)
 def silent():
     # A name server that never answers.
     global server
     server = os.open('udp/:53,reuse', os.O_RDWR)
-    open('netcfg/resolv/nameserver', 'w').write('127.0.0.1')
+    open('netcfg/resolv/nameserver', 'w').write('LO')
 def full():
     global held
     file, port = listener(',backlog=1')
-    held = file, os.open(f'tcp/127.0.0.1:{port}', os.O_RDWR)
+    held = file, os.open(f'tcp/[LO]:{port}', os.O_RDWR)
     return port
 """
 
@@ -91,10 +92,12 @@ def state_of(pid: int) -> tuple[str, str]:
 
 
 @contextmanager
-def blocked(mount: SchemeMount, code: str) -> Iterator[subprocess.Popen[bytes]]:
+def blocked(mount: SchemeMount, family: Family, code: str) -> Iterator[subprocess.Popen[bytes]]:
     """A process in that call; seen twice, so that it is not one that is about to be answered."""
     process = subprocess.Popen(
-        [sys.executable, "-S", "-c", SETUP + textwrap.dedent(code)], cwd=mount.path, stderr=subprocess.PIPE
+        [sys.executable, "-S", "-c", family.fill(SETUP + textwrap.dedent(code))],
+        cwd=mount.path,
+        stderr=subprocess.PIPE,
     )
     try:
         seen = 0
@@ -117,13 +120,13 @@ def blocked(mount: SchemeMount, code: str) -> Iterator[subprocess.Popen[bytes]]:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 @pytest.mark.parametrize("call", BLOCKED)
 def test_a_signal_ends_a_blocked_call_at_once(
-    module_scheme_mount: SchemeMount, call: str, number: signal.Signals
+    module_scheme_mount: SchemeMount, call: str, number: signal.Signals, family: Family
 ) -> None:
     if os.geteuid() != 0 and call in ("read ip", "read frames", "connect to a name", "look up"):
         pytest.skip("privileged")
     took = []
     for _ in range(TRIES):
-        with blocked(module_scheme_mount, BLOCKED[call]) as process:
+        with blocked(module_scheme_mount, family, BLOCKED[call]) as process:
             began = time.monotonic()
             process.send_signal(number)
             assert process.wait(SOON) == -number
@@ -180,14 +183,14 @@ print(digest.hexdigest(), total, handled)
     "interrupts", [300, pytest.param(10_000, marks=pytest.mark.full)], ids=["some", "ten-thousand"]
 )
 def test_interrupts_during_a_transfer_lose_and_double_nothing(
-    module_scheme_mount: SchemeMount, interrupts: int
+    module_scheme_mount: SchemeMount, interrupts: int, family: Family
 ) -> None:
     """Random ones, to both ends; each call in which one falls begins anew, as Python does it after a handled signal."""
     chance = random.Random(3)
     path = module_scheme_mount.path
     port = 7000 + interrupts % 1000
     with open(path / f"tcp/:{port}", "rb", buffering=0) as listener:
-        writer = _start(WRITER, path / f"tcp/127.0.0.1:{port}")
+        writer = _start(WRITER, path / f"tcp/{family.lo.at(port)}")
         reader = _start(READER, path / "tcp" / listener.read(100).split()[0].decode() / "rx")
         try:
             for _ in range(interrupts):

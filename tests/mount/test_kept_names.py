@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from schemefs.testing.mount import SchemeMount
+from tests.support.families import Family
 from tests.support.open_to_all import open_to_all
 
 pytestmark = pytest.mark.needs("fuse", "root")
@@ -28,10 +29,12 @@ print(ends(os.listdir, f"{mount}/netcfg/resolv"), ends(os.listdir, f"{mount}/tcp
 """
 
 
-def test_another_uid_has_its_own_rights_below_names_that_the_kernel_keeps(scheme_mount: SchemeMount) -> None:
+def test_another_uid_has_its_own_rights_below_names_that_the_kernel_keeps(
+    scheme_mount: SchemeMount, family: Family
+) -> None:
     mount = scheme_mount.path
     listener = os.open(mount / "tcp/:7100", os.O_RDWR)
-    client = os.open(mount / "tcp/127.0.0.1:7100", os.O_RDWR)
+    client = os.open(mount / f"tcp/{family.lo.at(7100)}", os.O_RDWR)
     number = os.read(listener, 100).split()[0].decode()
     for path in ("netcfg", "netcfg/resolv", "netcfg/resolv/hosts", "tcp", f"tcp/{number}", f"tcp/{number}/ctl"):
         assert (mount / path).stat()

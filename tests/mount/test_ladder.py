@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from schemefs.testing.mount import SchemeMount
+from tests.support.families import Family
 
 pytestmark = pytest.mark.needs("fuse")
 
@@ -29,12 +30,12 @@ def ladder(*arguments: object, status: int = 0, tool: str = "ladder", **options:
     return done.stdout if not status else done.stderr
 
 
-def test_a_conversation_and_its_capture(module_scheme_mount: SchemeMount, tmp_path: Path) -> None:
+def test_a_conversation_and_its_capture(module_scheme_mount: SchemeMount, tmp_path: Path, family: Family) -> None:
     tree = module_scheme_mount.path
     capture = os.open(tree / "network/lo/capture.pcapng,filter=tcp port 7070", os.O_RDONLY | os.O_NONBLOCK)
     listener = os.open(tree / "tcp/:7070", os.O_RDWR)
     (tree / "netcfg/ifaces/lo/impair").write_text("hold synack 1 70ms\n")
-    stream = os.open(tree / "tcp/127.0.0.1:7070,events", os.O_RDWR)
+    stream = os.open(tree / f"tcp/{family.lo.at(7070)},events", os.O_RDWR)
     os.write(stream, b"GET / HTTP/1.0\r\n\r\n")
     (tree / "netcfg/ifaces/lo/impair").write_text("none\n")
     name = os.getxattr(stream, "user.conversation").decode()

@@ -12,18 +12,19 @@ import pytest
 
 from schemefs.testing.mount import SchemeMount
 from schemefs.testing.observing import wait_until
+from tests.support.families import Family
 
 pytestmark = pytest.mark.needs("fuse")
 
 LIMIT = 1 << 20
 
 
-def fill(mount: SchemeMount) -> None:
+def fill(mount: SchemeMount, family: Family) -> None:
     """Write more lines than the log keeps, then no more."""
     (mount.path / "netcfg/log/level").write_text("trace\n")
     for _ in range(100):
         subprocess.run(
-            ["cat", mount.path / "icmp/ping/127.0.0.1,count=60,interval=0.001"], check=True, capture_output=True
+            ["cat", mount.path / f"icmp/ping/{family.lo},count=60,interval=0.001"], check=True, capture_output=True
         )
         if (mount.path / "logging/net/schemefs.log").read_bytes()[:3] != b"+0.":
             break
@@ -31,11 +32,11 @@ def fill(mount: SchemeMount) -> None:
 
 
 @pytest.fixture(scope="module")
-def log(module_scheme_mount: SchemeMount) -> Iterator[Path]:
+def log(module_scheme_mount: SchemeMount, module_family: Family) -> Iterator[Path]:
     path = module_scheme_mount.path / "logging/net/schemefs.log"
     oldest = path.read_text().splitlines()[0]
     while path.read_text().splitlines()[0] == oldest:
-        fill(module_scheme_mount)
+        fill(module_scheme_mount, module_family)
     yield path
 
 
@@ -76,14 +77,16 @@ def test_size_is_what_cat_reads(log: Path, tmp_path: Path) -> None:
         assert file.read() == text[-200:]
 
 
-def test_tail_f_goes_on_through_a_cut(log: Path, module_scheme_mount: SchemeMount, tmp_path: Path) -> None:
+def test_tail_f_goes_on_through_a_cut(
+    log: Path, module_scheme_mount: SchemeMount, tmp_path: Path, module_family: Family
+) -> None:
     begin = log.stat().st_ino
     with (tmp_path / "seen").open("wb") as seen:
         tail = subprocess.Popen(["tail", "-n", "1", "-s", "0.02", "-f", log], stdout=seen, stderr=subprocess.PIPE)
         wait_until(lambda: bool((tmp_path / "seen").read_bytes()))
         first = (tmp_path / "seen").read_bytes().splitlines()[0]
         while log.stat().st_ino == begin:
-            fill(module_scheme_mount)
+            fill(module_scheme_mount, module_family)
         wait_until(lambda: (tmp_path / "seen").read_bytes().endswith(log.read_bytes()[-200:]))
         tail.terminate()
         assert tail.communicate()[1] == b""

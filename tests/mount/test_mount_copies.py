@@ -15,6 +15,7 @@ from schemefs.command import mount_copies, mountpoint
 from schemefs.fs import mountinfo
 from schemefs.testing.mount import SchemeMount
 from schemefs.testing.observing import wait_until
+from tests.support.families import Family
 
 pytestmark = pytest.mark.needs("root", "fuse")
 
@@ -121,7 +122,7 @@ def test_a_user_mounts_and_unmounts_without_mtab(tmp_path: Path) -> None:
 
 
 @pytest.mark.needs("readable")
-def test_a_tool_takes_the_only_mount_that_its_user_can_enter() -> None:
+def test_a_tool_takes_the_only_mount_that_its_user_can_enter(family: Family) -> None:
     """Of several mounts: one is private to root, and one is below a directory that is closed to others."""
     script = f"""
         mount -t tmpfs none /mnt && mkdir -p /mnt/private /mnt/closed/scheme /mnt/open || exit 9
@@ -129,7 +130,7 @@ def test_a_tool_takes_the_only_mount_that_its_user_can_enter() -> None:
         for options in "private --private" "closed/scheme" "open"; do
             {sys.executable} -m schemefs mount /mnt/$options --driver loopback >/dev/null || exit 8
         done
-        setpriv --reuid 65534 --regid 65534 --clear-groups {sys.executable} -m schemefs ping -c 1 127.0.0.1
+        setpriv --reuid 65534 --regid 65534 --clear-groups {sys.executable} -m schemefs ping -c 1 {family.lo}
         status=$?
         for name in private closed/scheme open; do {sys.executable} -m schemefs umount /mnt/$name >/dev/null; done
         exit $status

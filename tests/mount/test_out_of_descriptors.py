@@ -25,6 +25,7 @@ from schemefs.fs import mountinfo
 from schemefs.testing import observing
 from schemefs.testing.mount import SchemeMount
 from schemefs.testing.observing import wait_until
+from tests.support.families import Family
 
 pytestmark = pytest.mark.needs("fuse")
 
@@ -84,16 +85,16 @@ def fails(mount: SchemeMount, act: Callable[[], None], scheme: str) -> None:
     assert "Traceback" not in mount.log()
 
 
-def test_files_of_options(module_scheme_mount: SchemeMount, authority: str) -> None:
-    path = module_scheme_mount.path / f"tls/127.0.0.1:7700,ca={authority}"
+def test_files_of_options(module_scheme_mount: SchemeMount, authority: str, family: Family) -> None:
+    path = module_scheme_mount.path / f"tls/{family.lo.at(7700)},ca={authority}"
     fails(module_scheme_mount, lambda: opening(path), "tls")
     with pytest.raises(OSError, match="Invalid argument"):
         opening(path)
 
 
-def test_more_opens_at_once_than_descriptors(module_scheme_mount: SchemeMount, authority: str) -> None:
+def test_more_opens_at_once_than_descriptors(module_scheme_mount: SchemeMount, authority: str, family: Family) -> None:
     """Some have their file read, which holds no certificate; the others are refused."""
-    path = module_scheme_mount.path / f"tls/127.0.0.1:7700,ca={authority}"
+    path = module_scheme_mount.path / f"tls/{family.lo.at(7700)},ca={authority}"
     ends: Counter[int | None] = Counter()
 
     def open_it() -> None:
@@ -126,9 +127,9 @@ def test_a_start_with_too_few(limit: int, tmp_path: Path) -> None:
     assert "limit" in done.stderr
 
 
-def test_the_trust_of_the_system_is_loaded_later(module_scheme_mount: SchemeMount) -> None:
+def test_the_trust_of_the_system_is_loaded_later(module_scheme_mount: SchemeMount, family: Family) -> None:
     """OpenSSL ignores that it can't open its file; the context without certificates must not be kept."""
-    path = module_scheme_mount.path / "tls/127.0.0.1:7701"
+    path = module_scheme_mount.path / f"tls/{family.lo.at(7701)}"
     fails(module_scheme_mount, lambda: opening(path), "tls")
     with pytest.raises(ConnectionRefusedError):
         opening(path)
@@ -147,7 +148,7 @@ def test_a_descriptor_to_watch(module_scheme_mount: SchemeMount) -> None:
     os.close(listener)
 
 
-@pytest.mark.parametrize(("node", "octets"), [("config", b"forward = true\n"), ("resolv/nameserver", b"10.0.2.9")])
+@pytest.mark.parametrize(("node", "octets"), [("config", b"forward = true\n"), ("resolv/nameserver", b"::1")])
 def test_a_text_whose_writer_can_not_be_watched(module_scheme_mount: SchemeMount, node: str, octets: bytes) -> None:
     text = module_scheme_mount.path / "netcfg" / node
     before = text.read_text()

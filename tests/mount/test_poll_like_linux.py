@@ -15,6 +15,7 @@ import pytest
 
 from schemefs.testing.mount import SchemeMount
 from schemefs.testing.observing import wait_until
+from tests.support.families import Family
 
 pytestmark = pytest.mark.needs("fuse")
 
@@ -94,19 +95,23 @@ class LinuxEnd(End):
 class Linux:
     """Sockets over the kernel's own lo."""
 
-    def __init__(self, stack: ExitStack) -> None:
+    def __init__(self, stack: ExitStack, family: Family) -> None:
         self._stack = stack
+        self._family = family
+
+    def _socket(self) -> socket.socket:
+        return socket.socket(getattr(socket, self._family.socket))
 
     def _end(self, made: socket.socket) -> LinuxEnd:
         self._stack.callback(made.close)
         return LinuxEnd(made)
 
     def unconnected(self) -> End:
-        return self._end(socket.socket())
+        return self._end(self._socket())
 
     def listen(self, backlog: int = 8) -> End:
-        end = self._end(socket.socket())
-        end.socket.bind(("127.0.0.1", 0))
+        end = self._end(self._socket())
+        end.socket.bind((self._family.lo, 0))
         end.socket.listen(backlog - 1)  # Linux takes one more than it is told
         return end
 
@@ -115,7 +120,7 @@ class Linux:
         return self._begin(listener.socket.getsockname())
 
     def _begin(self, address: tuple[str, int]) -> End:
-        end = self._end(socket.socket())
+        end = self._end(self._socket())
         end.socket.setblocking(False)
         with suppress(BlockingIOError):
             end.socket.connect(address)
@@ -126,8 +131,8 @@ class Linux:
         return self._end(listener.socket.accept()[0])
 
     def refused(self) -> End:
-        with socket.socket() as unused:
-            unused.bind(("127.0.0.1", 0))
+        with self._socket() as unused:
+            unused.bind((self._family.lo, 0))
             return self._begin(unused.getsockname())
 
 
@@ -156,9 +161,10 @@ class OurEnd(End):
 class Ours:
     """Files of a mount, over our lo."""
 
-    def __init__(self, stack: ExitStack, path: Path) -> None:
+    def __init__(self, stack: ExitStack, path: Path, family: Family) -> None:
         self._stack = stack
         self.path = path
+        self._family = family
         self._ports: dict[End, int] = {}
 
     def _open(self, name: str) -> End:
@@ -183,14 +189,14 @@ class Ours:
         return listener
 
     def begin(self, listener: End) -> End:
-        return self._open(f"tcp/127.0.0.1:{self._ports[listener]}")
+        return self._open(f"tcp/{self._family.lo.at(self._ports[listener])}")
 
     def accept(self, listener: End) -> End:
         number = listener.read().split()[0].decode()
         return self._open(f"tcp/{number}/data")
 
     def refused(self) -> End:
-        return self._open("tcp/127.0.0.1:9")
+        return self._open(f"tcp/{self._family.lo.at(9)}")
 
 
 World = Linux | Ours
@@ -361,7 +367,7 @@ def stack() -> Iterator[ExitStack]:
 
 @pytest.mark.parametrize("situation", SITUATIONS, ids=lambda situation: situation.__name__)
 def test_the_same_as_a_linux_socket(
-    module_scheme_mount: SchemeMount, stack: ExitStack, situation: Callable[[World], End]
+    module_scheme_mount: SchemeMount, stack: ExitStack, situation: Callable[[World], End], family: Family
 ) -> None:
-    linux = situation(Linux(stack)).poll()
-    assert situation(Ours(stack, module_scheme_mount.path)).poll() == linux
+    linux = situation(Linux(stack, family.of_kernel())).poll()
+    assert situation(Ours(stack, module_scheme_mount.path, family)).poll() == linux

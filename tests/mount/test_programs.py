@@ -14,6 +14,7 @@ import pytest
 from programs import ROWS, Row
 
 from schemefs.testing.mount import SchemeMount
+from tests.support.families import Family
 
 pytestmark = pytest.mark.needs("fuse")
 
@@ -104,17 +105,18 @@ def _marks(row: Row) -> list[pytest.MarkDecorator]:
 
 
 @pytest.mark.parametrize("row", parameters([row for row in ROWS if row.script]))
-def test_it_works(row: Row, programs: Programs) -> None:
-    assert programs.run(row, row.script) == (row.output, "")
+def test_it_works(row: Row, programs: Programs, family: Family) -> None:
+    assert programs.run(row, family.fill(row.script)) == (family.fill(row.output), "")
 
 
 @pytest.mark.parametrize("row", parameters([row for row in ROWS if row.fails]))
-def test_it_fails_without_its_word(row: Row, programs: Programs) -> None:
+def test_it_fails_without_its_word(row: Row, programs: Programs, family: Family) -> None:
+    script = family.fill(row.fails)
     if row.complaint is None:
         with pytest.raises(subprocess.TimeoutExpired):
-            programs.run(row, row.fails, timeout=1)
+            programs.run(row, script, timeout=1)
     else:
-        assert re.search(row.complaint, programs.run(row, row.fails)[1])
+        assert re.search(row.complaint, programs.run(row, script)[1])
 
 
 def test_the_page_has_this_table() -> None:

@@ -11,11 +11,13 @@ import struct
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from path_scheme import PathScheme
 
 from schemefs.testing.mount import SchemeMount
+from tests.support.families import Family
 
 pytestmark = pytest.mark.needs("fuse")
 
@@ -23,7 +25,13 @@ PAGE = (Path(__file__).parents[2] / "docs" / "redox.md").read_text()
 SECTION = PAGE.split("## The same operation with another result\n")[1].split("\n## ")[0]
 ROWS = re.findall(r"^\| (.*?) \| (.*) \| .* \|$", SECTION, re.MULTILINE)[1:]
 
-Check = Callable[[Path], None]
+
+class Mounted(NamedTuple):
+    path: Path
+    family: Family
+
+
+Check = Callable[[Mounted], None]
 CHECKS: list[tuple[str, Check]] = []  # in the order of the rows
 
 
@@ -52,75 +60,77 @@ def refused(path: Path, line: str) -> int | None:
 
 
 @row("it names `lo`")
-def loopback(scheme: Path) -> None:
-    assert "127.0.0.0/8  dev lo " in (scheme / "netcfg/route/list").read_text()
+def loopback(at: Mounted) -> None:
+    assert "127.0.0.0/8  dev lo " in (at.path / "netcfg/route/list").read_text()
 
 
 @row("ENOENT")
-def absent_rule(scheme: Path) -> None:
-    assert refused(scheme / "netcfg/route/rm", "10.77.0.0/16") == errno.ENOENT
+def absent_rule(at: Mounted) -> None:
+    assert refused(at.path / "netcfg/route/rm", at.family.link) == errno.ENOENT
 
 
 @row("EINVAL")
-def extra_words(scheme: Path) -> None:
-    assert refused(scheme / "netcfg/route/add", "10.8.0.0/16 via 127.0.0.1 nonsense") == errno.EINVAL
+def extra_words(at: Mounted) -> None:
+    assert refused(at.path / "netcfg/route/add", f"{at.family.link} via {at.family.lo} nonsense") == errno.EINVAL
 
 
 @row("EINVAL")
-def host_bits(scheme: Path) -> None:
-    assert refused(scheme / "netcfg/route/add", "10.8.0.1/16 via 127.0.0.1") == errno.EINVAL
+def host_bits(at: Mounted) -> None:
+    assert refused(at.path / "netcfg/route/add", f"{at.family.absent}/24 via {at.family.lo}") == errno.EINVAL
 
 
 @row("EEXIST; `metric 5`")
-def two_defaults(scheme: Path) -> None:
-    add, remove = scheme / "netcfg/route/add", scheme / "netcfg/route/rm"
+def two_defaults(at: Mounted) -> None:
+    add, remove = at.path / "netcfg/route/add", at.path / "netcfg/route/rm"
     write(add, b"default dev lo\n")
     assert refused(add, "default dev lo") == errno.EEXIST
     write(add, b"default dev lo metric 5\n")
-    assert (scheme / "netcfg/route/list").read_text().count("default ") == 2
+    assert (at.path / "netcfg/route/list").read_text().count("default ") == 2
     write(remove, b"default\n")
-    assert "default " not in (scheme / "netcfg/route/list").read_text()
+    assert "default " not in (at.path / "netcfg/route/list").read_text()
 
 
 @row("ENETUNREACH")
-def unreachable_gateway(scheme: Path) -> None:
-    assert refused(scheme / "netcfg/route/add", "10.8.0.0/16 via 192.0.2.1") == errno.ENETUNREACH
+def unreachable_gateway(at: Mounted) -> None:
+    assert refused(at.path / "netcfg/route/add", f"{at.family.link} via {at.family.unrouted}") == errno.ENETUNREACH
 
 
 @row("any number of lines")
-def several_lines(scheme: Path) -> None:
-    write(scheme / "netcfg/route/add", b"10.81.0.0/16 dev lo\n10.82.0.0/16 dev lo\n")
-    assert "10.82.0.0/16" in (scheme / "netcfg/route/list").read_text()
-    write(scheme / "netcfg/route/rm", b"10.81.0.0/16\n10.82.0.0/16\n")
-    write(scheme / "netcfg/resolv/nameserver", b"10.0.0.1\n10.0.0.2\n")
-    assert (scheme / "netcfg/resolv/nameserver").read_text() == "10.0.0.1\n10.0.0.2\n"
+def several_lines(at: Mounted) -> None:
+    one, other = at.family.link, f"{at.family.unrouted}/{at.family.bits}"
+    write(at.path / "netcfg/route/add", f"{one} dev lo\n{other} dev lo\n".encode())
+    assert other in (at.path / "netcfg/route/list").read_text()
+    write(at.path / "netcfg/route/rm", f"{one}\n{other}\n".encode())
+    servers = f"{at.family.ours}\n{at.family.peer}\n"
+    write(at.path / "netcfg/resolv/nameserver", servers.encode())
+    assert (at.path / "netcfg/resolv/nameserver").read_text() == servers
 
 
 @row("ENOENT")
-def unknown_node(scheme: Path) -> None:
+def unknown_node(at: Mounted) -> None:
     with pytest.raises(FileNotFoundError):
-        os.open(scheme / "netcfg/nothing", os.O_RDONLY)
+        os.open(at.path / "netcfg/nothing", os.O_RDONLY)
 
 
 @row("EISDIR; `ls`")
-def directory(scheme: Path) -> None:
-    descriptor = os.open(scheme / "netcfg/route", os.O_RDONLY)
+def directory(at: Mounted) -> None:
+    descriptor = os.open(at.path / "netcfg/route", os.O_RDONLY)
     with pytest.raises(IsADirectoryError):
         os.read(descriptor, 100)
     os.close(descriptor)
-    assert {"add", "list", "rm"} <= set(os.listdir(scheme / "netcfg/route"))
+    assert {"add", "list", "rm"} <= set(os.listdir(at.path / "netcfg/route"))
 
 
 @row("0644; they read as empty")
-def write_only(scheme: Path) -> None:
+def write_only(at: Mounted) -> None:
     for name in ("route/add", "route/rm", "ifaces/lo/addr/set"):
-        assert stat.S_IMODE((scheme / "netcfg" / name).stat().st_mode) == 0o644
-        assert (scheme / "netcfg" / name).read_bytes() == b""
+        assert stat.S_IMODE((at.path / "netcfg" / name).stat().st_mode) == 0o644
+        assert (at.path / "netcfg" / name).read_bytes() == b""
 
 
 @row("EDESTADDRREQ")
-def no_destination(scheme: Path) -> None:
-    descriptor = os.open(scheme / "udp/:0", os.O_RDWR)
+def no_destination(at: Mounted) -> None:
+    descriptor = os.open(at.path / "udp/:0", os.O_RDWR)
     with pytest.raises(OSError) as caught:
         os.write(descriptor, b"x")
     assert caught.value.errno == errno.EDESTADDRREQ
@@ -128,8 +138,8 @@ def no_destination(scheme: Path) -> None:
 
 
 @row("the rest of the reply is lost")
-def short_read(scheme: Path) -> None:
-    descriptor = os.open(scheme / "icmp/echo/127.0.0.1", os.O_RDWR)
+def short_read(at: Mounted) -> None:
+    descriptor = os.open(at.path / f"icmp/echo/{at.family.lo}", os.O_RDWR)
     os.write(descriptor, b"\0\1first")
     assert os.read(descriptor, 4) == b"\0\1fi"
     os.write(descriptor, b"\0\2second")
@@ -138,9 +148,9 @@ def short_read(scheme: Path) -> None:
 
 
 @row("it switches the time-out off")
-def zero_time(scheme: Path) -> None:
-    descriptor = os.open(scheme / "icmp/echo/127.0.0.1", os.O_RDWR)
-    setting = scheme / os.getxattr(descriptor, "user.conversation").decode() / "settings/read_timeout.raw"
+def zero_time(at: Mounted) -> None:
+    descriptor = os.open(at.path / f"icmp/echo/{at.family.lo}", os.O_RDWR)
+    setting = at.path / os.getxattr(descriptor, "user.conversation").decode() / "settings/read_timeout.raw"
     write(setting, struct.pack("=qi4x", 1, 0))
     assert len(setting.read_bytes()) == 16
     write(setting, struct.pack("=qi4x", 0, 0))
@@ -149,9 +159,9 @@ def zero_time(scheme: Path) -> None:
 
 
 @row("ports 1 to 1023")
-def privileged_ports(scheme: Path) -> None:
+def privileged_ports(at: Mounted) -> None:
     if os.geteuid() == 0:
-        os.chdir(scheme)  # the way to the mount is closed to other users
+        os.chdir(at.path)  # the way to the mount is closed to other users
         try:
             command = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", "sh", "-c"]
             done = subprocess.run([*command, "true <>tcp/:1024 && true <>tcp/:1023"], capture_output=True, text=True)
@@ -161,9 +171,9 @@ def privileged_ports(scheme: Path) -> None:
 
 
 @row("it removes by descriptor")
-def removal(scheme: Path) -> None:
-    listener = os.open(scheme / "udp/:0", os.O_RDWR)
-    queue = os.open(scheme / "event/raw", os.O_RDWR)
+def removal(at: Mounted) -> None:
+    listener = os.open(at.path / "udp/:0", os.O_RDWR)
+    queue = os.open(at.path / "event/raw", os.O_RDWR)
     os.write(queue, struct.pack("=QQQ", listener, 2, 99))  # writable, as it is now
     assert select.select([queue], [], [], 5)[0]
     os.write(queue, struct.pack("=QQQ", listener, 0, 0))
@@ -173,12 +183,12 @@ def removal(scheme: Path) -> None:
 
 
 @row("`56(84) bytes`")
-def ping(scheme: Path) -> None:
-    assert " 56(84) bytes " in (scheme / "icmp/ping/127.0.0.1,count=1").read_text()
+def ping(at: Mounted) -> None:
+    assert f" 56({64 + at.family.header}) bytes " in (at.path / f"icmp/ping/{at.family.lo},count=1").read_text()
 
 
 @row("below a scheme that has `open` alone")
-def one_name(_scheme: Path) -> None:
+def one_name(_at: Mounted) -> None:
     with SchemeMount(schemes=[PathScheme], log_level="info") as mount:
         descriptor = os.open(mount.path / "paths/call:a%2Fb", os.O_RDONLY)
         assert os.read(descriptor, 100).startswith(b"call:a/b ")
@@ -188,8 +198,8 @@ def one_name(_scheme: Path) -> None:
 
 
 @pytest.mark.parametrize("check", [check for _, check in CHECKS], ids=lambda check: check.__name__)
-def test_the_row_is_true(check: Check, module_scheme_mount: SchemeMount) -> None:
-    check(module_scheme_mount.path)
+def test_the_row_is_true(check: Check, module_scheme_mount: SchemeMount, family: Family) -> None:
+    check(Mounted(module_scheme_mount.path, family))
 
 
 def test_each_row_has_its_check() -> None:

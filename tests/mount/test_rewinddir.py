@@ -7,6 +7,7 @@ import os
 import pytest
 
 from schemefs.testing.mount import SchemeMount
+from tests.support.families import Family
 
 pytestmark = pytest.mark.needs("fuse")
 
@@ -22,16 +23,16 @@ def test_second_listing_of_an_open_directory_is_of_now(module_scheme_mount: Sche
     os.close(directory)
 
 
-def test_directory_opened_before_a_change_lists_it(module_scheme_mount: SchemeMount) -> None:
+def test_directory_opened_before_a_change_lists_it(module_scheme_mount: SchemeMount, family: Family) -> None:
     directory = os.open(module_scheme_mount.path / "udp", os.O_RDONLY | os.O_DIRECTORY)
-    file = os.open(module_scheme_mount.path / "udp/127.0.0.1:9", os.O_RDWR)
+    file = os.open(module_scheme_mount.path / f"udp/{family.lo.at(9)}", os.O_RDWR)
     assert os.getxattr(file, "user.conversation").decode().partition("/")[2] in os.listdir(directory)
     os.close(file)
     os.close(directory)
 
 
-def test_listing_that_is_read_in_parts_is_of_one_moment(module_scheme_mount: SchemeMount) -> None:
-    files = [os.open(module_scheme_mount.path / "udp/127.0.0.1:9", os.O_RDWR) for _ in range(200)]
+def test_listing_that_is_read_in_parts_is_of_one_moment(module_scheme_mount: SchemeMount, family: Family) -> None:
+    files = [os.open(module_scheme_mount.path / f"udp/{family.lo.at(9)}", os.O_RDWR) for _ in range(200)]
     with os.scandir(module_scheme_mount.path / "udp") as entries:
         names = [next(entries).name]
         while files:

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from schemefs.testing.mount import SchemeMount
+from tests.support.families import Family
 
 pytestmark = pytest.mark.needs("fuse")
 
@@ -35,10 +36,10 @@ def python(mount: SchemeMount, code: str) -> str:
 
 @pytest.fixture(scope="module")
 def web(module_scheme_mount: SchemeMount) -> Iterator[str]:
-    """The address of an HTTP server on the files of the mount: two answers."""
+    """The port of an HTTP server on the files of the mount: two answers."""
     path = module_scheme_mount.path
-    with open(path / "tcp/127.0.0.1:0,listen", "r+b", buffering=0) as listener:
-        address = os.getxattr(listener.fileno(), "user.local").decode()
+    with open(path / "tcp/:0", "r+b", buffering=0) as listener:
+        port = os.getxattr(listener.fileno(), "user.local").decode().rpartition(":")[2]
 
         def serve() -> None:
             while line := listener.read(256):
@@ -51,39 +52,39 @@ def web(module_scheme_mount: SchemeMount) -> Iterator[str]:
 
         thread = threading.Thread(target=serve, daemon=True)
         thread.start()
-        yield address
+        yield port
         with open(path / os.getxattr(listener.fileno(), "user.conversation").decode() / "ctl", "w") as ctl:
             ctl.write("close\n")
         thread.join()
 
 
 @pytest.mark.needs("curl")
-def test_curl_gets_a_page(module_scheme_mount: SchemeMount, web: str) -> None:
-    done = run(module_scheme_mount, "--", "curl", "-sS", f"http://{web}/test")
+def test_curl_gets_a_page(module_scheme_mount: SchemeMount, web: str, family: Family) -> None:
+    done = run(module_scheme_mount, "--", "curl", "-sS", f"http://{family.lo.at(web)}/test")
     assert (done.returncode, done.stdout, done.stderr) == (0, "hello\n", "")
 
 
 @pytest.mark.needs("curl")
-def test_verbose_has_a_line_for_each_call(module_scheme_mount: SchemeMount, web: str) -> None:
-    done = run(module_scheme_mount, "-v", "--", "curl", "-sS", f"http://{web}/test")
-    assert f", {web}) = -1 EINPROGRESS" in done.stderr
+def test_verbose_has_a_line_for_each_call(module_scheme_mount: SchemeMount, web: str, family: Family) -> None:
+    done = run(module_scheme_mount, "-v", "--", "curl", "-sS", f"http://{family.lo.at(web)}/test")
+    assert f", {family.lo.at(web)}) = -1 EINPROGRESS" in done.stderr
     assert ", SOL_SOCKET:4: 0) = 0" in done.stderr
 
 
 @pytest.mark.needs("curl")
-def test_curl_is_refused_with_the_errno(module_scheme_mount: SchemeMount) -> None:
-    done = run(module_scheme_mount, "--", "curl", "-sS", "http://127.0.0.1:9/")
+def test_curl_is_refused_with_the_errno(module_scheme_mount: SchemeMount, family: Family) -> None:
+    done = run(module_scheme_mount, "--", "curl", "-sS", f"http://{family.lo.at(9)}/")
     assert done.returncode == 7
     assert "Couldn't connect" in done.stderr or "Connection refused" in done.stderr
 
 
-def test_a_program_talks_to_itself(module_scheme_mount: SchemeMount) -> None:
+def test_a_program_talks_to_itself(module_scheme_mount: SchemeMount, family: Family) -> None:
     code = """
 import socket
-server = socket.socket()
-server.bind(("127.0.0.1", 0))
+server = socket.socket(socket.SOCKET)
+server.bind(("LO", 0))
 server.listen()
-client = socket.create_connection(server.getsockname())
+client = socket.create_connection(server.getsockname()[:2])
 accepted, peer = server.accept()
 assert peer == client.getsockname(), (peer, client.getsockname())
 assert accepted.getsockname() == client.getpeername() == server.getsockname()
@@ -94,17 +95,19 @@ while more := accepted.recv(65536):
     octets += more
 print(len(octets))
 """
-    assert python(module_scheme_mount, code) == "100000\n"
+    assert python(module_scheme_mount, family.fill(code)) == "100000\n"
 
 
-def test_splice_from_a_socket_is_refused_and_not_the_end_of_the_stream(module_scheme_mount: SchemeMount) -> None:
+def test_splice_from_a_socket_is_refused_and_not_the_end_of_the_stream(
+    module_scheme_mount: SchemeMount, family: Family
+) -> None:
     code = """
 import ctypes, errno, os, socket
 libc = ctypes.CDLL(None, use_errno=True)
 def splice(one, other):
     return libc.splice(one, None, other, None, 10, 0), ctypes.get_errno() == errno.EINVAL
-server = socket.create_server(("127.0.0.1", 0))
-client = socket.create_connection(server.getsockname())
+server = socket.create_server(("LO", 0), family=socket.SOCKET)
+client = socket.create_connection(server.getsockname()[:2])
 accepted, _ = server.accept()
 reader, writer = os.pipe()
 os.write(writer, b"over")
@@ -112,7 +115,7 @@ print(splice(reader, client.fileno())[0], accepted.recv(10))
 client.sendall(b"back")
 print(splice(accepted.fileno(), writer), accepted.recv(10))
 """
-    assert python(module_scheme_mount, code) == "4 b'over'\n(-1, True) b'back'\n"
+    assert python(module_scheme_mount, family.fill(code)) == "4 b'over'\n(-1, True) b'back'\n"
 
 
 def test_exit_status_is_the_programs(module_scheme_mount: SchemeMount) -> None:
@@ -195,11 +198,21 @@ def test_an_inherited_socket_is_closed(module_scheme_mount: SchemeMount) -> None
         )
 
 
-def test_a_mount_of_its_own_lives_as_long_as_the_program() -> None:
-    code = "import socket; print(socket.create_server(('127.0.0.1', 0)).getsockname()[0])"
-    words = [*RUN, "--driver", "loopback", "--impair", "delay 1ms seed 7", "--", sys.executable, "-c", code]
+def test_a_mount_of_its_own_lives_as_long_as_the_program(family: Family) -> None:
+    code = "import socket; print(socket.create_server(('LO', 0), family=socket.SOCKET).getsockname()[0])"
+    words = [
+        *RUN,
+        "--driver",
+        "loopback",
+        "--impair",
+        "delay 1ms seed 7",
+        "--",
+        sys.executable,
+        "-c",
+        family.fill(code),
+    ]
     done = subprocess.run(words, capture_output=True, text=True, timeout=TIMEOUT, check=False)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "127.0.0.1\n", "")
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"{family.lo}\n", "")
     assert "schemefs-run-" not in Path("/proc/mounts").read_text()
 
 
@@ -220,22 +233,23 @@ def test_what_is_wrong_with_run_itself_is_one_sentence(options: tuple[str, ...],
     assert len(done.stderr.splitlines()) == 1
 
 
-def test_names_are_those_of_the_mount(module_scheme_mount: SchemeMount) -> None:
+def test_names_are_those_of_the_mount(module_scheme_mount: SchemeMount, family: Family) -> None:
     with open(module_scheme_mount.path / "netcfg/resolv/hosts", "a") as hosts:
-        hosts.write("127.0.0.9 web.test\n")
+        hosts.write(f"{family.absent} web{family.version}.test\n")
     code = """
 import socket
-print({found[4] for found in socket.getaddrinfo("web.test", 80, type=socket.SOCK_STREAM)})
+print({found[4][:2] for found in socket.getaddrinfo("webVERSION.test", 80, type=socket.SOCK_STREAM)})
 try:
     socket.getaddrinfo("nothing.test", 80)
 except socket.gaierror as error:
     print(error.errno < 0)
 """
-    assert python(module_scheme_mount, code) == "{('127.0.0.9', 80)}\nTrue\n"
+    code = code.replace("VERSION", str(family.version))
+    assert python(module_scheme_mount, code) == f"{{('{family.absent}', 80)}}\nTrue\n"
 
 
 def test_a_socket_without_a_peer_is_answered_by_the_server_that_it_asked(module_scheme_mount: SchemeMount) -> None:
-    """As musl asks: it drops what comes from another address."""
+    """As musl asks: it drops what comes from another address. The responder has an address of IPv4 alone."""
     code = """
 import socket
 lines = [line.split() for line in open("/etc/resolv.conf")]
@@ -250,10 +264,11 @@ with socket.socket(type=socket.SOCK_DGRAM) as asking:
     assert python(module_scheme_mount, code) == "True True\n"
 
 
-def test_ss_shows_the_program(module_scheme_mount: SchemeMount) -> None:
+def test_ss_shows_the_program(module_scheme_mount: SchemeMount, family: Family) -> None:
     code = f"""
 import os, pathlib, socket
-with socket.create_server(("127.0.0.1", 0)) as listener, socket.create_connection(listener.getsockname()) as client:
+listener = socket.create_server(("{family.lo}", 0), family=socket.{family.socket})
+with listener, socket.create_connection(listener.getsockname()[:2]) as client:
     accepted, _ = listener.accept()
     for one, other in ((client, accepted), (accepted, client)):
         one.send(b"x")

@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from schemefs.testing.mount import SchemeMount
+from tests.support.families import Family
 from tests.support.open_to_all import open_to_all
 from tests.support.ordinary_user import USER
 from tests.support.run_as_user import Done, run_as_user
@@ -48,7 +49,7 @@ def folder() -> Iterator[Path]:
 def port(module_scheme_mount: SchemeMount) -> Iterator[str]:
     """A port of the mount, and of no other network, that answers each connection with a line."""
     tcp = module_scheme_mount.path / "tcp"
-    with open(tcp / "127.0.0.1:0,listen", "r+b", buffering=0) as listener:
+    with open(tcp / ":0", "r+b", buffering=0) as listener:
 
         def serve() -> None:
             while line := listener.read(256):
@@ -63,16 +64,16 @@ def port(module_scheme_mount: SchemeMount) -> Iterator[str]:
         server.join()
 
 
-def run(mount: SchemeMount, folder: Path, port: str, *words: str) -> Done:
-    program = ["env", f"PORT={port}", *words]
+def run(mount: SchemeMount, family: Family, folder: Path, port: str, *words: str) -> Done:
+    program = ["env", f"PORT={port}", f"FAMILY={family}", *words]
     return run_as_user(folder, ["--mount", str(mount.path)], program)
 
 
 @pytest.mark.parametrize("mode", ["all", "filter"])
 def test_a_static_program_and_its_children_reach_the_mount_alone(
-    module_scheme_mount: SchemeMount, folder: Path, port: str, mode: str
+    module_scheme_mount: SchemeMount, folder: Path, port: str, mode: str, family: Family
 ) -> None:
-    done = run(module_scheme_mount, folder, port, "./escapes", mode)
+    done = run(module_scheme_mount, family, folder, port, "./escapes", mode)
     said = dict(line.split(": ") for line in done.output.splitlines())
     assert said.pop("seccomp", "done") == "done"
     assert said.pop("ptrace of a child") == "done"  # strace and gdb work
@@ -80,8 +81,8 @@ def test_a_static_program_and_its_children_reach_the_mount_alone(
     assert (done.status, done.counters) == (0, {})
 
 
-def test_a_refusal_names_the_call(module_scheme_mount: SchemeMount, folder: Path, port: str) -> None:
-    done = run(module_scheme_mount, folder, port, "./escapes")
+def test_a_refusal_names_the_call(module_scheme_mount: SchemeMount, folder: Path, port: str, family: Family) -> None:
+    done = run(module_scheme_mount, family, folder, port, "./escapes")
     lines = done.errors.splitlines()
     assert all(re.match(r"schemefs run: escapes \(\d+\): (socket|ptrace|process_vm_writev): ", line) for line in lines)
     assert any("socket: the mount has no sockets of AF_PACKET (EAFNOSUPPORT)" in line for line in lines)
@@ -91,16 +92,24 @@ def test_a_refusal_names_the_call(module_scheme_mount: SchemeMount, folder: Path
 
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="other architectures have one system call table")
 def test_calls_of_another_architecture_kill_the_program(
-    module_scheme_mount: SchemeMount, folder: Path, port: str
+    module_scheme_mount: SchemeMount, folder: Path, port: str, family: Family
 ) -> None:
     script = "for way in int80 x32; do ./escapes $way; echo $way $?; done"
-    done = run(module_scheme_mount, folder, port, "sh", "-c", script)
+    done = run(module_scheme_mount, family, folder, port, "sh", "-c", script)
     assert done.output == f"int80 {128 + SIGSYS}\nx32 {128 + SIGSYS}\n"
     assert done.counters == {}
 
 
-def test_without_the_filter_they_do_get_through(folder: Path) -> None:
+def test_without_the_filter_they_do_get_through(folder: Path, family: Family) -> None:
     """The tries are real: outside `run`, in a namespace with lo, they get sockets of the host."""
-    words = ["unshare", "--net", "sh", "-c", 'ip link set lo up; PORT=9 "$0"', f"{folder}/escapes"]
+    words = [
+        "unshare",
+        "--net",
+        "sh",
+        "-c",
+        'ip link set lo up; PORT=9 FAMILY=$1 "$0"',
+        f"{folder}/escapes",
+        str(family),
+    ]
     said = subprocess.run(words, capture_output=True, text=True, check=True, timeout=30).stdout
     assert {"static: ECONNREFUSED", "raw: done", "packet: done"} <= set(said.splitlines())

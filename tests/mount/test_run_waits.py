@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from schemefs.testing.mount import SchemeMount
+from tests.support.families import Family
 
 pytestmark = pytest.mark.needs("fuse")
 
@@ -22,29 +23,29 @@ RUN = (sys.executable, "-m", "schemefs", "run")
 TIMEOUT = 30.0
 SETUP = """
 import errno, os, select, signal, socket, sys, threading, time
-server = socket.socket()
-server.bind(("127.0.0.1", 0))
-server.listen()
+server = socket.create_server(("LO", 0), family=socket.SOCKET)
 def pair():
-    client = socket.create_connection(server.getsockname())
+    client = socket.create_connection(server.getsockname()[:2])
     return client, server.accept()[0]
 """
 
 
-def run(tree: Path, code: str, *options: str, **more) -> subprocess.CompletedProcess[str]:
-    words = [*RUN, *options, "--mount", str(tree), "--", sys.executable, "-c", SETUP + code]
-    return subprocess.run(words, capture_output=True, text=True, timeout=TIMEOUT, check=False, **more)
+class Programs:
+    """Run programs on the mount at *tree*, with a listener of *family*."""
 
+    def __init__(self, tree: Path, family: Family) -> None:
+        self.tree = tree
+        self.setup = family.fill(SETUP)
 
-def output(tree: Path, code: str) -> str:
-    done = run(tree, code)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    def output(self, code: str) -> str:
+        words = [*RUN, "--mount", str(self.tree), "--", sys.executable, "-c", self.setup + code]
+        done = subprocess.run(words, capture_output=True, text=True, timeout=TIMEOUT, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
 
-
-def start(tree: Path, code: str, **more) -> subprocess.Popen[str]:
-    words = [*RUN, "--mount", str(tree), "--", sys.executable, "-uc", SETUP + code]
-    return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **more)
+    def start(self, code: str, **more) -> subprocess.Popen[str]:
+        words = [*RUN, "--mount", str(self.tree), "--", sys.executable, "-uc", self.setup + code]
+        return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **more)
 
 
 def waits_in_a_call(pid: int) -> bool:
@@ -59,8 +60,8 @@ def until(condition: Callable[[], bool]) -> None:
 
 
 @pytest.fixture
-def tree(module_scheme_mount: SchemeMount) -> Path:
-    return module_scheme_mount.path
+def programs(module_scheme_mount: SchemeMount, family: Family) -> Programs:
+    return Programs(module_scheme_mount.path, family)
 
 
 HANDLER = """
@@ -82,7 +83,7 @@ client, accepted = pair()
         "local[0].recvmsg(10)",
     ],
 )
-def test_a_signal_ends_a_call_that_waits(tree: Path, call: str) -> None:
+def test_a_signal_ends_a_call_that_waits(programs: Programs, call: str) -> None:
     code = f"""{HANDLER}
 local = socket.socketpair()
 signal.setitimer(signal.ITIMER_REAL, 0.1)
@@ -94,10 +95,10 @@ except Alarm:
 client.sendall(b"after")
 print(accepted.recv(10))
 """
-    assert output(tree, code) == "True\nb'after'\n"
+    assert programs.output(code) == "True\nb'after'\n"
 
 
-def test_what_comes_after_a_signal_is_not_lost(tree: Path) -> None:
+def test_what_comes_after_a_signal_is_not_lost(programs: Programs) -> None:
     code = f"""{HANDLER}
 got = b""
 def writer():
@@ -118,10 +119,10 @@ while True:
 signal.setitimer(signal.ITIMER_REAL, 0)
 print(got == b"".join(b"%03d" % number for number in range(200)))
 """
-    assert output(tree, code.replace("raise Alarm", "pass")) == "True\n"
+    assert programs.output(code.replace("raise Alarm", "pass")) == "True\n"
 
 
-def test_a_call_with_sa_restart_goes_on_after_the_handler(tree: Path) -> None:
+def test_a_call_with_sa_restart_goes_on_after_the_handler(programs: Programs) -> None:
     code = """
 import ctypes
 called = []
@@ -139,11 +140,11 @@ libc = ctypes.CDLL(None, use_errno=True)
 buffer = ctypes.create_string_buffer(10)
 print(libc.recv(client.fileno(), buffer, 10, 0), buffer.value, called)
 """
-    assert output(tree, code) == "4 b'late' [1]\n"
+    assert programs.output(code) == "4 b'late' [1]\n"
 
 
 @pytest.mark.parametrize("end", ["signal.setitimer(signal.ITIMER_REAL, 0.1)", "client.setsockopt(1, 20, TIMEVAL)"])
-def test_what_a_receive_of_all_has_taken_is_returned_when_it_ends_early(tree: Path, end: str) -> None:
+def test_what_a_receive_of_all_has_taken_is_returned_when_it_ends_early(programs: Programs, end: str) -> None:
     code = f"""{HANDLER.replace("raise Alarm", "pass")}
 import ctypes
 TIMEVAL = (0).to_bytes(8, "little") + (100_000).to_bytes(8, "little")
@@ -152,10 +153,10 @@ accepted.sendall(b"abc")
 buffer = ctypes.create_string_buffer(10)
 print(ctypes.CDLL(None).recv(client.fileno(), buffer, 10, socket.MSG_WAITALL), buffer.value)
 """
-    assert output(tree, code) == "3 b'abc'\n"
+    assert programs.output(code) == "3 b'abc'\n"
 
 
-def test_a_stopped_process_with_threads_goes_on_with_its_call(tree: Path) -> None:
+def test_a_stopped_process_with_threads_goes_on_with_its_call(programs: Programs) -> None:
     code = """
 import ctypes
 client, accepted = pair()
@@ -173,12 +174,12 @@ os.kill(child, signal.SIGCONT)
 accepted.sendall(b"on")
 os.waitpid(child, 0)
 """
-    assert output(tree, code) == "2 b'on'\n"
+    assert programs.output(code) == "2 b'on'\n"
 
 
-def test_a_program_that_is_stopped_and_continued_without_a_terminal_keeps_its_sockets(tree: Path) -> None:
+def test_a_program_that_is_stopped_and_continued_without_a_terminal_keeps_its_sockets(programs: Programs) -> None:
     code = "print(os.getpid())\nfor line in sys.stdin: print(socket.socket().fileno() > 0)"
-    with start(tree, code, stdin=subprocess.PIPE, start_new_session=True) as run_process:
+    with programs.start(code, stdin=subprocess.PIPE, start_new_session=True) as run_process:
         assert run_process.stdin is not None
         assert run_process.stdout is not None
         program = int(run_process.stdout.readline())
@@ -188,7 +189,7 @@ def test_a_program_that_is_stopped_and_continued_without_a_terminal_keeps_its_so
         assert run_process.communicate("once\n", timeout=TIMEOUT)[0] == "True\n"
 
 
-def test_many_threads_wait_at_once(tree: Path) -> None:
+def test_many_threads_wait_at_once(programs: Programs) -> None:
     code = """
 pairs = [pair() for _ in range(40)]
 got = []
@@ -201,10 +202,12 @@ for thread in threads:
     thread.join()
 print(sorted(map(int, got)) == list(range(40)))
 """
-    assert output(tree, code) == "True\n"
+    assert programs.output(code) == "True\n"
 
 
-def test_a_blocking_connect_waits_and_a_signal_ends_it(mount_scheme: Callable[..., SchemeMount]) -> None:
+def test_a_blocking_connect_waits_and_a_signal_ends_it(
+    mount_scheme: Callable[..., SchemeMount], family: Family
+) -> None:
     mount = mount_scheme("--driver", "loopback")
     (mount.path / "netcfg/ifaces/lo/impair").write_text("loss 100%\n")
     code = """
@@ -212,21 +215,21 @@ class Alarm(Exception): pass
 def handler(number, frame): raise Alarm
 signal.signal(signal.SIGALRM, handler)
 signal.setitimer(signal.ITIMER_REAL, 0.2)
-client = socket.socket()
+client = socket.socket(server.family)
 try:
     client.connect(server.getsockname())
 except Alarm:
     print("alarm")
 client.setblocking(False)
 print(client.connect_ex(server.getsockname()) == errno.EALREADY)
-client = socket.socket()
+client = socket.socket(server.family)
 client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, (0).to_bytes(8, "little") + (100_000).to_bytes(8, "little"))
 print(client.connect_ex(server.getsockname()) == errno.EINPROGRESS)
 """
-    assert output(mount.path, code) == "alarm\nTrue\nTrue\n"
+    assert Programs(mount.path, family).output(code) == "alarm\nTrue\nTrue\n"
 
 
-def test_a_receive_time_out_is_eagain(tree: Path) -> None:
+def test_a_receive_time_out_is_eagain(programs: Programs) -> None:
     code = """
 client, accepted = pair()
 client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, (0).to_bytes(8, "little") + (100_000).to_bytes(8, "little"))
@@ -236,20 +239,20 @@ for call in (lambda: client.recv(1), lambda: client.recv(1, socket.MSG_PEEK), la
     except BlockingIOError:
         print("again")
 """
-    assert output(tree, code) == "again\nagain\nagain\n"
+    assert programs.output(code) == "again\nagain\nagain\n"
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_to_run_reaches_the_program(tree: Path, number: signal.Signals) -> None:
+def test_a_signal_to_run_reaches_the_program(programs: Programs, number: signal.Signals) -> None:
     code = "client, accepted = pair()\nprint('ready')\nclient.recv(1)"
-    with start(tree, code) as run_process:
+    with programs.start(code) as run_process:
         assert run_process.stdout is not None
         assert run_process.stdout.readline() == "ready\n"
         run_process.send_signal(number)
         assert run_process.wait(TIMEOUT) == 128 + number
 
 
-def test_the_program_is_left_without_sockets_when_run_is_killed(tree: Path) -> None:
+def test_the_program_is_left_without_sockets_when_run_is_killed(programs: Programs) -> None:
     code = """
 client, accepted = pair()
 print(os.getpid())
@@ -258,7 +261,7 @@ try:
 except OSError as error:
     print(error.errno == errno.ENOSYS, file=sys.stderr)
 """
-    with start(tree, code) as run_process:
+    with programs.start(code) as run_process:
         assert run_process.stdout is not None
         assert run_process.stderr is not None
         pid = int(run_process.stdout.readline())
@@ -268,7 +271,7 @@ except OSError as error:
         assert run_process.stderr.read() == "True\n"
 
 
-def test_the_end_of_the_daemon_is_an_error(mount_scheme: Callable[..., SchemeMount]) -> None:
+def test_the_end_of_the_daemon_is_an_error(mount_scheme: Callable[..., SchemeMount], family: Family) -> None:
     mount = mount_scheme("--driver", "loopback")
     code = """
 client, accepted = pair()
@@ -279,7 +282,7 @@ for call in (lambda: client.recv(1), lambda: socket.socket()):
     except OSError as error:
         print(error.errno in (errno.ENOTCONN, errno.ECONNABORTED), file=sys.stderr)
 """
-    with start(mount.path, code) as run_process:
+    with Programs(mount.path, family).start(code) as run_process:
         assert run_process.stdout is not None
         assert run_process.stderr is not None
         assert run_process.stdout.readline() == "ready\n"
@@ -290,7 +293,7 @@ for call in (lambda: client.recv(1), lambda: socket.socket()):
     mount.close(check=False)
 
 
-def test_job_control_of_a_shell(tree: Path) -> None:
+def test_job_control_of_a_shell(programs: Programs) -> None:
     pid, terminal = pty.fork()
     if not pid:
         os.environ |= {"PS1": "", "TERM": "dumb"}
@@ -310,7 +313,7 @@ def test_job_control_of_a_shell(tree: Path) -> None:
 
     try:
         program = f'{sys.executable} -uc \'import time; print("be" + "gun"); time.sleep(100)\''
-        enter(f"{' '.join(RUN)} --mount {tree} -- {program}")
+        enter(f"{' '.join(RUN)} --mount {programs.tree} -- {program}")
         expect("begun")
         os.write(terminal, b"\x1a")  # Ctrl-Z
         expect("Stopped")

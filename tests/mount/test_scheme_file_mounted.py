@@ -63,7 +63,7 @@ def test_it_is_mounted_beside_the_installed_ones(directory: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     assert (directory / "word/hello").read_text() == "hello"
     assert (directory / "other/hello").read_text() == "hello"
-    assert "127.0.0.1/8" in (directory / "netcfg/iface/lo/addr").read_text()
+    assert "::1/128" in (directory / "netcfg/ifaces/lo/addr/list").read_text()
     assert "word/      Return the path.\n" in (directory / "README").read_text()
     assert sorted(path.name for path in folder.iterdir() if path.suffix == ".py") == ["other.py", "word.py"]
     assert not (folder / "__pycache__").exists()

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from schemefs.testing.mount import SchemeMount
+from tests.support.families import Family
 
 pytestmark = pytest.mark.needs("fuse")
 
@@ -23,54 +24,54 @@ def bash(mount: SchemeMount, script: str) -> str:
     return done.stdout + done.stderr
 
 
-def test_a_timed_read(module_scheme_mount: SchemeMount) -> None:
+def test_a_timed_read(module_scheme_mount: SchemeMount, family: Family) -> None:
     """What `read -t` can't do on these files."""
-    assert bash(module_scheme_mount, """
-        exec 4<>tcp/:5001 3<>tcp/127.0.0.1:5001
+    assert bash(module_scheme_mount, family.fill("""
+        exec 4<>tcp/:5001 3<>tcp/[LO]:5001
         read -r n _ <&4
         status=0; schemefs wait --in -t 0.1 3 || status=$?; echo $status
         schemefs wait --out -t 5 3 && echo writable
         echo hello >tcp/$n/tx
         schemefs wait --in -t 5 3 && read -r line <&3 && echo "$line"
         schemefs wait -t 0 3 && echo end of file
-    """) == "124\nwritable\nhello\nend of file\n"  # fmt: skip
+    """)) == "124\nwritable\nhello\nend of file\n"  # fmt: skip
 
 
-def test_wait_for_a_client(module_scheme_mount: SchemeMount) -> None:
-    assert bash(module_scheme_mount, """
+def test_wait_for_a_client(module_scheme_mount: SchemeMount, family: Family) -> None:
+    assert bash(module_scheme_mount, family.fill("""
         exec 4<>tcp/:5002
         schemefs wait --in -t 0.1 4 || echo nobody
-        exec 3<>tcp/127.0.0.1:5002
+        exec 3<>tcp/[LO]:5002
         schemefs wait --in 4; echo somebody
-    """) == "nobody\nsomebody\n"  # fmt: skip
+    """)) == "nobody\nsomebody\n"  # fmt: skip
 
 
-def test_which(module_scheme_mount: SchemeMount) -> None:
-    assert bash(module_scheme_mount, """
-        exec 4<>tcp/:5003 3<>tcp/127.0.0.1:5003
+def test_which(module_scheme_mount: SchemeMount, family: Family) -> None:
+    assert bash(module_scheme_mount, family.fill("""
+        exec 4<>tcp/:5003 3<>tcp/[LO]:5003
         cat "$(schemefs which 3)/remote"
         head -n 1 "$(schemefs which 4)/status"
         schemefs which 7 2>&1 || exec 5<README
         schemefs which 5 2>&1 || :
-    """) == (
-        "127.0.0.1:5003\nstate=LISTEN\nschemefs: descriptor 7 is not open\n"
+    """)) == (
+        f"{family.lo.at(5003)}\nstate=LISTEN\nschemefs: descriptor 7 is not open\n"
         "schemefs: descriptor 5 is not a conversation of a schemefs\n"
     )  # fmt: skip
 
 
-def test_one_event_queue_for_a_script(module_scheme_mount: SchemeMount) -> None:
-    assert bash(module_scheme_mount, """
+def test_one_event_queue_for_a_script(module_scheme_mount: SchemeMount, family: Family) -> None:
+    assert bash(module_scheme_mount, family.fill("""
         exec 4<>tcp/:5004 5<>event/queue
         listener=$(schemefs which 4)
         echo "$listener read" >&5
-        echo hello >tcp/127.0.0.1:5004
+        echo hello >tcp/[LO]:5004
         read -r name what <&5
         [ "$name" = "$listener" ]; echo "$what"
         read -r n _ <&4
         echo "tcp/$n read" >&5
         read -r name what <&5
         [ "$name" = "tcp/$n" ]; read -r line <"$name/rx"; echo "$line"
-    """) == "read\nhello\n"  # fmt: skip
+    """)) == "read\nhello\n"  # fmt: skip
 
 
 def test_wait_on_what_is_not_open(module_scheme_mount: SchemeMount) -> None:

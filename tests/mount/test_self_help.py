@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from schemefs.testing.mount import SchemeMount
+from tests.support.families import Family
 
 pytestmark = pytest.mark.needs("fuse")
 
@@ -18,12 +19,12 @@ def directories(top: Path) -> list[Path]:
     return [Path(path) for path, _, _ in os.walk(top)]
 
 
-def test_every_directory_has_one_and_ls_shows_it(module_scheme_mount: SchemeMount) -> None:
+def test_every_directory_has_one_and_ls_shows_it(module_scheme_mount: SchemeMount, family: Family) -> None:
     scheme = module_scheme_mount.path
     with (
         open(scheme / "tcp/:7201", "rb", buffering=0),
-        open(scheme / "udp/127.0.0.1:7202", "r+b", buffering=0),
-        open(scheme / "icmp/echo/127.0.0.1", "r+b", buffering=0),
+        open(scheme / f"udp/{family.lo.at(7202)}", "r+b", buffering=0),
+        open(scheme / f"icmp/echo/{family.lo}", "r+b", buffering=0),
     ):
         found = directories(scheme)
         assert {scheme / "tcp/0", scheme / "tcp/0/settings", scheme / "udp/0", scheme / "icmp/0"} <= set(found)
@@ -50,13 +51,13 @@ def out_of_column(text: str) -> list[str]:
     return found
 
 
-def test_every_readme_keeps_its_columns(module_scheme_mount: SchemeMount) -> None:
+def test_every_readme_keeps_its_columns(module_scheme_mount: SchemeMount, family: Family) -> None:
     scheme = module_scheme_mount.path
     with (
         open(scheme / "tcp/:7201", "rb", buffering=0),
-        open(scheme / "tcp/127.0.0.1:7201", "r+b", buffering=0),
-        open(scheme / "udp/127.0.0.1:7202", "r+b", buffering=0),
-        open(scheme / "icmp/echo/127.0.0.1", "r+b", buffering=0),
+        open(scheme / f"tcp/{family.lo.at(7201)}", "r+b", buffering=0),
+        open(scheme / f"udp/{family.lo.at(7202)}", "r+b", buffering=0),
+        open(scheme / f"icmp/echo/{family.lo}", "r+b", buffering=0),
     ):
         texts = {directory / "README": (directory / "README").read_text() for directory in directories(scheme)}
     assert "keepalive" in texts[scheme / "tcp/README"]
@@ -85,9 +86,11 @@ def test_one_that_is_made_names_all_that_is_there_and_what_it_is(module_scheme_m
     assert (directory / "README").stat().st_ino == (directory / "README").stat().st_ino
 
 
-def test_a_conversations_readme_explains_its_files_and_settings(module_scheme_mount: SchemeMount) -> None:
+def test_a_conversations_readme_explains_its_files_and_settings(
+    module_scheme_mount: SchemeMount, family: Family
+) -> None:
     scheme = module_scheme_mount.path
-    with open(scheme / "icmp/echo/127.0.0.1", "r+b", buffering=0) as echo:
+    with open(scheme / f"icmp/echo/{family.lo}", "r+b", buffering=0) as echo:
         directory = scheme / os.getxattr(echo.fileno(), "user.conversation").decode()
         text = (directory / "README").read_text()
         assert "the number, once per open; takes verbs" in text

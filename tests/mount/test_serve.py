@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from schemefs.testing.mount import SchemeMount
+from tests.support.families import Family
 
 pytestmark = pytest.mark.needs("fuse")
 
@@ -18,8 +19,9 @@ pytestmark = pytest.mark.needs("fuse")
 class Servers:
     """Starts `schemefs serve` on one mount and returns where each listens."""
 
-    def __init__(self, mount: SchemeMount) -> None:
+    def __init__(self, mount: SchemeMount, family: Family) -> None:
         self.mount = mount
+        self.family = family
         self.processes: list[subprocess.Popen[str]] = []
 
     def __call__(self, *arguments: str, address: str = ":0") -> str:
@@ -30,7 +32,7 @@ class Servers:
         assert server.stdout is not None
         line = server.stdout.readline()
         assert line.startswith("listening on "), line
-        return line.split()[-1].replace("*", "127.0.0.1")
+        return line.split()[-1].replace("*", self.family.lo.host)
 
     def close(self) -> None:
         for server in self.processes:
@@ -41,8 +43,8 @@ class Servers:
 
 
 @pytest.fixture
-def serve(scheme_mount: SchemeMount) -> Iterator[Servers]:
-    servers = Servers(scheme_mount)
+def serve(scheme_mount: SchemeMount, family: Family) -> Iterator[Servers]:
+    servers = Servers(scheme_mount, family)
     yield servers
     servers.close()
 
@@ -60,12 +62,12 @@ def talk(mount: SchemeMount, address: str, text: bytes = b"") -> bytes:
             return b"".join(iter(lambda: rx.read(65536), b""))
 
 
-def test_each_connection_has_a_command_of_its_own(serve: Servers, scheme_mount: SchemeMount) -> None:
+def test_each_connection_has_a_command_of_its_own(serve: Servers, scheme_mount: SchemeMount, family: Family) -> None:
     address = serve("read -r x; echo $x to $REMOTE at $LOCAL; head -n 1 $SCHEME/$CONVERSATION/status")
     for word in (b"one", b"two"):
         answer = talk(scheme_mount, address, word + b"\n").decode().split()
         assert answer[:2] == [word.decode(), "to"]
-        assert answer[2].startswith("127.0.0.1:")
+        assert answer[2].startswith(f"{family.lo.host}:")
         assert answer[3:5] == ["at", address]
         assert answer[5].startswith("state=")
 
@@ -130,23 +132,26 @@ def test_how_long_a_sender_of_datagrams_may_be_silent(
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (("1.2.3.4:80", "cat"), "1.2.3.4:80: Cannot assign requested address: 1.2.3.4 is not a local address"),
+        (("[UNROUTED]:80", "cat"), "[UNROUTED]:80: Cannot assign requested address: UNROUTED is not a local address"),
         (("example.com:80", "cat"), "example.com is not a local address"),
         (("80", "cat"), "'80' has no port"),
         ((":80,colour=red", "cat"), "there is no option 'colour'"),
         ((":80", "no-such-program"), "there is no program 'no-such-program'"),
         (("sctp/:80", "cat"), "sctp/:80: No such file or directory"),
         (("udp/:0", "cat"), "udp/:0 is one conversation for all senders: udp/:0,listen has one for each"),
-        (("udp/127.0.0.1:9", "cat"), "is one conversation for all senders: udp/127.0.0.1:9,listen has one for each"),
+        (("udp/[LO]:9", "cat"), "is one conversation for all senders: udp/[LO]:9,listen has one for each"),
         ((":0,timeout=3", "cat"), "'timeout' applies only to connecting addresses"),
         ((":0,accept", "cat"), "'accept' does not apply here: every connection is accepted for a command"),
     ],
 )
-def test_what_can_not_be_served(arguments: tuple[str, ...], sentence: str, module_scheme_mount: SchemeMount) -> None:
-    command = [sys.executable, "-m", "schemefs", "serve", "--mount", str(module_scheme_mount.path), *arguments]
+def test_what_can_not_be_served(
+    arguments: tuple[str, ...], sentence: str, module_scheme_mount: SchemeMount, family: Family
+) -> None:
+    words = map(family.fill, arguments)
+    command = [sys.executable, "-m", "schemefs", "serve", "--mount", str(module_scheme_mount.path), *words]
     done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
     assert done.returncode == 1
-    assert sentence in done.stderr
+    assert family.fill(sentence) in done.stderr
 
 
 def test_the_end_of_the_mount_is_the_servers(mount_scheme: Callable[..., SchemeMount]) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from schemefs.shares import ECHO_OCTETS, LOOKUPS
 from schemefs.testing.mount import SchemeMount
+from tests.support.families import Family
 
 pytestmark = pytest.mark.needs("root", "fuse")
 
@@ -36,11 +37,11 @@ def said(process: subprocess.Popen[str]) -> str:
 
 
 @pytest.fixture(scope="module")
-def mount(_no_leftovers: None) -> Iterator[Path]:
+def mount(_no_leftovers: None, module_family: Family) -> Iterator[Path]:
     """A mount whose name server never answers."""
     with SchemeMount() as mounted:
-        silent = os.open(mounted.path / "udp/127.0.0.1:53,bind", os.O_RDWR)
-        (mounted.path / "netcfg/resolv/nameserver").write_text("127.0.0.1\n")
+        silent = os.open(mounted.path / f"udp/{module_family.lo.at(53)},bind", os.O_RDWR)
+        (mounted.path / "netcfg/resolv/nameserver").write_text(f"{module_family.lo}\n")
         yield mounted.path
         os.close(silent)
 
@@ -72,14 +73,14 @@ def test_look_ups(mount: Path) -> None:
 
 PINGS = """
 import os, sys
-files = [os.open('icmp/ping/127.0.0.1,count=0,size=65000,interval=0.001', os.O_RDONLY) for _ in range(10)]
+files = [os.open('icmp/ping/LO,count=0,size=65000,interval=0.001', os.O_RDONLY) for _ in range(10)]
 print(flush=True)
 sys.stdin.read()
 """
-COUNTED = "import sys; print(open('icmp/ping/127.0.0.1,count=20,interval=0.01').read())"
+COUNTED = "import sys; print(open('icmp/ping/LO,count=20,interval=0.01').read())"
 ECHOES = """
 import errno, os
-file = os.open('icmp/echo/127.0.0.1', os.O_RDWR)
+file = os.open('icmp/echo/LO', os.O_RDWR)
 try:
     for _ in range(1000): os.write(file, bytes(60000))
 except OSError as error:
@@ -87,11 +88,11 @@ except OSError as error:
 """
 
 
-def test_echo_requests(mount: Path) -> None:
-    one = user(ONE, mount, PINGS)
+def test_echo_requests(mount: Path, module_family: Family) -> None:
+    one = user(ONE, mount, module_family.fill(PINGS))
     assert one.stdout is not None
     one.stdout.readline()
-    assert "20 packets transmitted, 20 packets received" in said(user(OTHER, mount, COUNTED))
+    assert "20 packets transmitted, 20 packets received" in said(user(OTHER, mount, module_family.fill(COUNTED)))
     refusal = f"uid {ONE} sends {ECHO_OCTETS} octets of echo requests a second; no more are allowed"
-    assert said(user(ONE, mount, ECHOES)) == f"ENOBUFS {refusal}\n"
+    assert said(user(ONE, mount, module_family.fill(ECHOES))) == f"ENOBUFS {refusal}\n"
     said(one)

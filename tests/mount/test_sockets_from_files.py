@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from schemefs.testing.mount import SchemeMount
+from tests.support.families import Family
 from tests.support.tls_certificates import Authority
 
 pytestmark = pytest.mark.needs("fuse")
@@ -79,16 +80,16 @@ def root(module_scheme_mount: SchemeMount) -> Path:
     return module_scheme_mount.path
 
 
-def pair(root: Path, options: str = "") -> tuple[int, int]:
-    listener = os.open(root / "tcp/127.0.0.1:0,listen", os.O_RDWR)
+def pair(root: Path, family: Family, options: str = "") -> tuple[int, int]:
+    listener = os.open(root / f"tcp/{family.lo.at(0)},listen", os.O_RDWR)
     with closed(listener):
         client = os.open(root / f"tcp/{attribute(listener, 'local')}{options}", os.O_RDWR)
         number = os.read(listener, 100).split()[0].decode()
         return client, os.open(root / "tcp" / number / "data", os.O_RDWR)
 
 
-def test_tcp_peek_shows_the_next_octets_and_takes_none(root: Path) -> None:
-    client, server = pair(root)
+def test_tcp_peek_shows_the_next_octets_and_takes_none(root: Path, family: Family) -> None:
+    client, server = pair(root, family)
     with closed(client, server):
         with pytest.raises(BlockingIOError):
             peek(client)
@@ -117,8 +118,8 @@ def test_tcp_peek_shows_the_next_octets_and_takes_none(root: Path) -> None:
         assert [peek(client), os.read(client, 10), peek(client), os.read(client, 10)] == [b"last", b"last", b"", b""]
 
 
-def test_the_length_of_a_peek_is_asked_without_a_buffer(root: Path) -> None:
-    client, server = pair(root)
+def test_the_length_of_a_peek_is_asked_without_a_buffer(root: Path, family: Family) -> None:
+    client, server = pair(root, family)
     with closed(client, server):
         os.write(server, b"12345")
         wait_readable(client)
@@ -128,8 +129,8 @@ def test_the_length_of_a_peek_is_asked_without_a_buffer(root: Path) -> None:
         assert os.read(client, 100) == b"12345"
 
 
-def test_a_reset_is_seen_as_often_as_it_is_asked_and_raised_once(root: Path) -> None:
-    client, server = pair(root)
+def test_a_reset_is_seen_as_often_as_it_is_asked_and_raised_once(root: Path, family: Family) -> None:
+    client, server = pair(root, family)
     with closed(client, server):
         assert attribute(client, "error") == "0"
         ctl = os.open(root / attribute(server, "conversation") / "ctl", os.O_WRONLY)
@@ -146,8 +147,8 @@ def test_a_reset_is_seen_as_often_as_it_is_asked_and_raised_once(root: Path) -> 
         assert (attribute(client, "error"), peek(client)) == ("0", b"")
 
 
-def test_events_have_a_line_for_a_peek(root: Path) -> None:
-    client, server = pair(root, ",events")
+def test_events_have_a_line_for_a_peek(root: Path, family: Family) -> None:
+    client, server = pair(root, family, ",events")
     with closed(client, server):
         os.write(server, b"12345")
         wait_readable(client)
@@ -155,8 +156,8 @@ def test_events_have_a_line_for_a_peek(root: Path) -> None:
         assert "peek: 5" in (root / attribute(client, "conversation") / "events").read_text()
 
 
-def test_udp_peek_shows_one_datagram_with_its_line(root: Path) -> None:
-    bound = os.open(root / "udp/127.0.0.1:0,bind,headers", os.O_RDWR | os.O_NONBLOCK)
+def test_udp_peek_shows_one_datagram_with_its_line(root: Path, family: Family) -> None:
+    bound = os.open(root / f"udp/{family.lo.at(0)},bind,headers", os.O_RDWR | os.O_NONBLOCK)
     sender = os.open(root / f"udp/{attribute(bound, 'local')}", os.O_RDWR | os.O_NONBLOCK)
     with closed(bound, sender):
         with pytest.raises(BlockingIOError):
@@ -175,9 +176,9 @@ def test_udp_peek_shows_one_datagram_with_its_line(root: Path) -> None:
         assert [peek(sender), os.read(sender, 100)] == [b"answer"] * 2
 
 
-def test_tls_peek_shows_plaintext(root: Path, tmp_path: Path) -> None:
+def test_tls_peek_shows_plaintext(root: Path, tmp_path: Path, family: Family) -> None:
     certificate = str(Authority(tmp_path).certificate("here", "localhost")).replace("/", "%2F")
-    listener = os.open(root / f"tls/127.0.0.1:0,listen,cert={certificate}", os.O_RDWR)
+    listener = os.open(root / f"tls/{family.lo.at(0)},listen,cert={certificate}", os.O_RDWR)
     client = os.open(root / f"tls/{attribute(listener, 'local')},verify=no", os.O_RDWR | os.O_NONBLOCK)
     server = os.open(root / "tls" / os.read(listener, 100).split()[0].decode() / "data", os.O_RDWR)
     with closed(listener, client, server):
@@ -190,12 +191,12 @@ def test_tls_peek_shows_plaintext(root: Path, tmp_path: Path) -> None:
         assert [peek(client), os.read(client, 10)] == [b"plain"] * 2
 
 
-def test_an_announced_data_file_is_polled_and_accept_gives_the_connection(root: Path) -> None:
+def test_an_announced_data_file_is_polled_and_accept_gives_the_connection(root: Path, family: Family) -> None:
     listener, client = Socket(root), Socket(root)
     with closed(listener.file, client.file):
-        assert listener.ctl("announce 127.0.0.1:0") == 0
+        assert listener.ctl(f"announce {family.lo.at(0)}") == 0
         local = attribute(listener.file, "local")
-        assert (local.partition(":")[0], attribute(listener.file, "remote")) == ("127.0.0.1", "")
+        assert (local.rpartition(":")[0], attribute(listener.file, "remote")) == (family.lo.host, "")
         assert poll(listener.file, 0) == 0
         with pytest.raises(BlockingIOError):
             os.open(listener.directory / "accept", os.O_RDWR | os.O_NONBLOCK)
@@ -231,14 +232,14 @@ def test_every_socket_has_an_inode_of_its_own_that_duplicates_and_children_share
             assert attribute(first, "conversation") != attribute(second, "conversation")
 
 
-def test_a_refused_connect_is_an_error_to_poll_and_waits_to_be_taken(root: Path) -> None:
+def test_a_refused_connect_is_an_error_to_poll_and_waits_to_be_taken(root: Path, family: Family) -> None:
     socket = Socket(root)
     with closed(socket.file):
         assert poll(socket.file, 0) == select.POLLOUT | select.POLLHUP  # as of a new socket on Linux
-        assert socket.ctl("connect 127.0.0.1:9") == errno.EINPROGRESS
+        assert socket.ctl(f"connect {family.lo.at(9)}") == errno.EINPROGRESS
         assert poll(socket.file) & select.POLLERR
         assert attribute(socket.file, "error") == str(errno.ECONNREFUSED)
-        assert socket.ctl("connect 127.0.0.1:9") == errno.ECONNREFUSED  # the same call again takes it
+        assert socket.ctl(f"connect {family.lo.at(9)}") == errno.ECONNREFUSED  # the same call again takes it
         assert attribute(socket.file, "error") == "0"
 
 
@@ -255,8 +256,8 @@ def own_name() -> str:
     return Path("/proc/self/comm").read_text().strip()
 
 
-def test_status_names_the_process_that_last_read_or_wrote(root: Path) -> None:
-    client, server = pair(root)
+def test_status_names_the_process_that_last_read_or_wrote(root: Path, family: Family) -> None:
+    client, server = pair(root, family)
     with closed(client, server):
         assert used_by(root, client) == (os.getpid(), own_name())  # it has opened it
         os.write(server, b"123")
@@ -280,8 +281,8 @@ def reader_of_two_lines(file: int) -> Iterator[subprocess.Popen[bytes]]:
             shell.kill()
 
 
-def test_a_thread_is_shown_as_its_process(root: Path) -> None:
-    client, server = pair(root)
+def test_a_thread_is_shown_as_its_process(root: Path, family: Family) -> None:
+    client, server = pair(root, family)
     with closed(client, server):
         writer = threading.Thread(target=os.write, args=(client, b"x"))
         writer.start()
@@ -290,7 +291,7 @@ def test_a_thread_is_shown_as_its_process(root: Path) -> None:
         assert used_by(root, client) == (os.getpid(), own_name())
 
 
-def test_the_opener_alone_names_the_owner_and_a_third_process_replaces_it(root: Path) -> None:
+def test_the_opener_alone_names_the_owner_and_a_third_process_replaces_it(root: Path, family: Family) -> None:
     clone = os.open(root / "tcp/clone", os.O_RDWR)
     with closed(clone):
         ctl = root / attribute(clone, "conversation") / "ctl"
@@ -305,7 +306,7 @@ def test_the_opener_alone_names_the_owner_and_a_third_process_replaces_it(root: 
                 with pytest.raises(OSError, match="Invalid argument"):
                     os.write(again, f"owner {bad}".encode())
         assert used_by(root, clone) == (os.getpid(), own_name())
-    bound = os.open(root / "udp/127.0.0.1:0,bind,headers", os.O_RDWR)
+    bound = os.open(root / f"udp/{family.lo.at(0)},bind,headers", os.O_RDWR)
     with closed(bound):
         ctl = root / attribute(bound, "conversation") / "ctl"
         ctl.write_text("owner 4242 other")

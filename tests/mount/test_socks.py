@@ -15,8 +15,9 @@ from pathlib import Path
 import pytest
 
 from schemefs.testing.mount import SchemeMount
+from tests.support.families import FAMILIES, V4, V6, Family
 
-GREETINGS = ("hello 127.0.0.1:", "hello [::1]:")  # as the machine's hosts file has localhost
+GREETINGS = tuple(f"hello {family.lo.host}:" for family in FAMILIES)
 pytestmark = pytest.mark.needs("fuse")
 
 SCHEMEFS = [sys.executable, "-m", "schemefs"]
@@ -61,6 +62,12 @@ def curl(*arguments: str) -> str:
     return subprocess.run(command, check=False, capture_output=True, text=True, timeout=30).stdout
 
 
+def connect(family: Family, port: int, host: str = "") -> bytes:
+    """Return a request to connect, with an address (RFC 1928 §4)."""
+    octets = socket.inet_pton(getattr(socket, family.socket), host or family.lo)
+    return b"\5\1\0" + family.pick(b"\1", b"\4") + octets + port.to_bytes(2, "big")
+
+
 def ask(proxy: Path, request: bytes) -> tuple[socket.socket, bytes]:
     """Negotiate, and return the connection and the reply's code and address."""
     client = socket.socket(socket.AF_UNIX)
@@ -81,21 +88,22 @@ def test_curl_by_a_unix_socket_with_a_remote_name(proxy: Path) -> None:
 
 
 @pytest.mark.needs("curl")
-def test_curl_by_a_port(mount: Path) -> None:
-    with socket.socket() as free:
+def test_curl_by_a_port(mount: Path, family: Family) -> None:
+    with socket.socket() as free:  # of the machine's own lo
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
     with running(mount, "socks", address, ready="SOCKS5 on"):
         assert curl("--socks5-hostname", address, "http://localhost/").startswith(GREETINGS)
-        assert curl("--socks5", address, "http://127.0.0.1/").startswith(GREETINGS)
+        assert curl("--socks5", address, f"http://{family.lo.host}/").startswith(f"hello {family.lo.host}:")
 
 
-def test_each_direction_ends_by_itself(proxy: Path) -> None:
+def test_each_direction_ends_by_itself(proxy: Path, family: Family) -> None:
     """The server answers only after the client's end: 4 MiB go in, a sum comes out."""
     octets = os.urandom(4 << 20)
-    client, answer = ask(proxy, b"\5\1\0\1\x7f\0\0\1\0\x51")
+    client, answer = ask(proxy, connect(family, 81))
     with client, client.makefile() as lines:
-        assert answer[:8] == b"\5\0\0\1\x7f\0\0\1"
+        assert answer[:8] == b"\5\0\0" + connect(family, 81)[3:8]
+        client.recv(len(connect(family, 81)) - 10)  # the rest of the address
         client.sendall(octets)
         client.shutdown(socket.SHUT_WR)
         assert lines.read().split()[0] == hashlib.sha256(octets).hexdigest()
@@ -104,8 +112,10 @@ def test_each_direction_ends_by_itself(proxy: Path) -> None:
 @pytest.mark.parametrize(
     ("request_", "code"),
     [
-        (b"\5\1\0\1\x7f\0\0\1\0\x09", 5),  # no listener
-        (b"\5\1\0\1\x0a\0\7\7\0\x09", 3),  # only lo: no route
+        (connect(V4, 9), 5),  # no listener
+        (connect(V6, 9), 5),
+        (connect(V4, 9, V4.unrouted), 3),  # only lo: no route
+        (connect(V6, 9, V6.unrouted), 3),
         (b"\5\1\0\3\x0cnone.invalid\0\x50", 4),  # no such name
         (b"\5\1\0\1\x7f\0\0\1\0\0", 1),  # no such port
         (b"\5\2\0\1\x7f\0\0\1\0\x50", 7),  # BIND
@@ -119,17 +129,10 @@ def test_failures_have_their_codes(proxy: Path, request_: bytes, code: int) -> N
         assert client.recv(1) == b""
 
 
-def test_an_ipv6_address_is_answered(proxy: Path) -> None:
-    client, answer = ask(proxy, b"\5\1\0\4\xfd\7" + bytes(13) + b"\1\0\x50")
-    with client:
-        assert answer[0] == 5
-        assert answer[1] in (3, 8)  # no route, or not supported by this mount
-
-
-def test_clients_at_the_limit_wait(mount: Path, tmp_path: Path) -> None:
+def test_clients_at_the_limit_wait(mount: Path, tmp_path: Path, family: Family) -> None:
     path = tmp_path / "socket"
     with running(mount, "socks", str(path), "--limit", "1", ready="SOCKS5 on"):
-        first, _ = ask(path, b"\5\1\0\1\x7f\0\0\1\0\x51")
+        first, _ = ask(path, connect(family, 81))
         with socket.socket(socket.AF_UNIX) as second:
             second.connect(str(path))
             second.sendall(b"\5\1\0")
@@ -168,6 +171,7 @@ def test_a_signal_before_it_is_ready_removes_the_socket(mount: Path, tmp_path: P
     ("address", "sentence"),
     [
         ("0.0.0.0:1080", "is no place to listen: a path with a '/', or a loopback address"),
+        ("[::]:1080", "is no place to listen"),
         ("1080", "is no place to listen"),
         ("127.0.0.1:1080,nodelay", "is no place to listen"),
         ("/nowhere/socket", "can't be listened on: No such file or directory"),

@@ -14,6 +14,7 @@ import pytest
 
 from schemefs.testing.mount import SchemeMount
 from schemefs.testing.network import Namespace
+from tests.support.families import Family
 from tests.support.tools_in_process import call
 
 pytestmark = pytest.mark.needs("root", "fuse", "ss")
@@ -21,11 +22,12 @@ pytestmark = pytest.mark.needs("root", "fuse", "ss")
 # A listener, a connection with 5 unread octets, a bound socket of UDP and a connected one, with fixed ports.
 KERNEL = """
 import socket, sys
-listener = socket.create_server(("127.0.0.1", 5000))
-client = socket.socket(); client.bind(("127.0.0.1", 40001)); client.connect(("127.0.0.1", 5000)); client.send(b"12345")
+listener = socket.create_server(("LO", 5000), family=socket.SOCKET)
+client = socket.socket(socket.SOCKET); client.bind(("LO", 40001)); client.connect(("LO", 5000))
+client.send(b"12345")
 server, _ = listener.accept()
-bound, connected = (socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(2))
-bound.bind(("127.0.0.1", 5001)); connected.bind(("127.0.0.1", 40002)); connected.connect(("127.0.0.1", 5001))
+bound, connected = (socket.socket(socket.SOCKET, socket.SOCK_DGRAM) for _ in range(2))
+bound.bind(("LO", 5001)); connected.bind(("LO", 40002)); connected.connect(("LO", 5001))
 print("ready", flush=True); sys.stdin.read()
 """
 STATES = {"ESTABLISHED": "ESTAB", "CONNECTED": "ESTAB", "BOUND": "UNCONN"}
@@ -36,15 +38,18 @@ Row = tuple[str, ...]
 class Both:
     """The conversations of KERNEL, on a kernel and on a mount."""
 
-    def __init__(self, tree: Path, kernel: Namespace) -> None:
+    def __init__(self, tree: Path, family: Family, kernel: Namespace) -> None:
         self.tree = tree
+        self.family = family
         self.kernel = kernel
-        self.process = kernel.start([sys.executable, "-c", KERNEL], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self.process = kernel.start(
+            [sys.executable, "-c", family.fill(KERNEL)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
         assert self.process.stdout is not None
         self.process.stdout.readline()
-        paths = ("tcp/127.0.0.1:5000,listen", "tcp/127.0.0.1:5000,from=127.0.0.1:40001",
-                 "udp/127.0.0.1:5001,bind,headers", "udp/127.0.0.1:5001,from=127.0.0.1:40002")  # fmt: skip
-        self.files = [os.open(tree / path, os.O_RDWR) for path in paths]
+        paths = ("tcp/[LO]:5000,listen", "tcp/[LO]:5000,from=[LO]:40001",
+                 "udp/[LO]:5001,bind,headers", "udp/[LO]:5001,from=[LO]:40002")  # fmt: skip
+        self.files = [os.open(tree / family.fill(path), os.O_RDWR) for path in paths]
         number = os.read(self.files[0], 100).split()[0].decode()
         self.files.append(os.open(tree / f"tcp/{number}/data", os.O_RDWR))
         os.write(self.files[1], b"12345")
@@ -55,9 +60,8 @@ class Both:
             name, state, received, sent, local, remote, *_ = line.split()
             if "/" in name:
                 shown = STATES.get(state, state)
-                rows.add(
-                    (name.partition("/")[0], shown, received, sent, local, "0.0.0.0:*" if remote == "-" else remote)
-                )
+                remote = self.family.any.at("*") if remote == "-" else remote
+                rows.add((name.partition("/")[0], shown, received, sent, local, remote))
         return rows
 
     def theirs(self, options: list[str]) -> set[Row]:
@@ -77,9 +81,9 @@ class Both:
 
 
 @pytest.fixture(scope="module")
-def both(module_scheme_mount: SchemeMount) -> Iterator[Both]:
+def both(module_scheme_mount: SchemeMount, module_family: Family) -> Iterator[Both]:
     kernel = Namespace()
-    made = Both(module_scheme_mount.path, kernel)
+    made = Both(module_scheme_mount.path, module_family, kernel)
     yield made
     for file in made.files:
         os.close(file)
@@ -93,13 +97,14 @@ def both(module_scheme_mount: SchemeMount) -> Iterator[Both]:
         "", "-t", "-u", "-l", "-a", "-tl", "-ta", "-tua", "-ua", "-w", "-4", "-6", "-n -p -a",
         "state established", "state listening", "state unconnected", "state closed", "state all", "state connected",
         "state synchronized", "state bucket", "state big", "state syn-recv", "exclude established",
-        "sport = :5000", "-a sport = :5000", "-t dst 127.0.0.1:5000", "dport > :4999", "dport geq 5000",
-        "-a not sport = :5000", "-a dst 127.0.0.0/8", "-a ( sport = :5000 or dport = :5000 )", "dport neq :5000",
-        "-ta sport lt 5001", "-a src 127.0.0.1:5001", "-a src 10.0.0.0/8", "state established sport = :40001",
+        "sport = :5000", "-a sport = :5000", "-t dst [LO]:5000", "dport > :4999", "dport geq 5000",
+        "-a not sport = :5000", "-a dst LO/BITS", "-a ( sport = :5000 or dport = :5000 )", "dport neq :5000",
+        "-ta sport lt 5001", "-a src [LO]:5001", "-a src ABSENT/BITS", "state established sport = :40001",
     ],
 )  # fmt: skip
 def test_the_same_conversations_are_shown(both: Both, command: str) -> None:
-    ours, theirs = both.ours(command.split()), both.theirs(command.split())
+    words = both.family.fill(command).split()
+    ours, theirs = both.ours(words), both.theirs(words)
     if any(not row[1] for row in theirs):  # the state is in no column: it was asked for
         ours = {(row[0], "", *row[2:]) for row in ours}
     assert {row[:1] + row[1:3] + row[4:] for row in ours} == {row[:1] + row[1:3] + row[4:] for row in theirs}

@@ -16,6 +16,7 @@ import trio.testing
 from schemefs.stream import SchemeStream, open_stream
 from schemefs.testing.mount import SchemeMount
 from schemefs.testing.network import TapNetwork
+from tests.support.families import V4, V6, Family
 from tests.support.tls_certificates import Authority
 
 pytestmark = pytest.mark.needs("fuse")
@@ -88,24 +89,26 @@ async def clog(scheme: Path, stream: SchemeStream) -> None:
 @pytest.fixture(scope="module")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
     made = Authority(tmp_path_factory.mktemp("tls"))
-    made.certificate("here", "127.0.0.1", "10.9.0.1")
+    made.certificate("here", V4.lo, V6.lo, "10.9.0.1", "fd00:9::1")
     return made
 
 
-@pytest.fixture(scope="module")
-def loopback(module_scheme_mount: SchemeMount) -> Ends:
-    return Ends(module_scheme_mount.path, module_scheme_mount.path, "127.0.0.1")
+@pytest.fixture
+def loopback(module_scheme_mount: SchemeMount, family: Family) -> Ends:
+    return Ends(module_scheme_mount.path, module_scheme_mount.path, family.lo.host)
 
 
 @pytest.fixture(scope="module")
-def taps() -> Iterator[Ends]:
+def taps(module_family: Family) -> Iterator[Ends]:
     """Two stacks on a TAP each, in one namespace; the kernel forwards between them."""
     with TapNetwork() as client:
-        client.run_peer(["sysctl", "-qw", "net.ipv4.ip_forward=1"])
+        client.run_peer(["sysctl", "-qw", "net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1"])
         options = ("--address", "10.9.0.1/24", "--gateway", "10.9.0.2", "--host-address", "10.9.0.2/24")
+        options += ("--address", "fd00:9::1/64", "--gateway", "fd00:9::2", "--host-address6", "fd00:9::2/64")
+        module_family.prepare(client)
         prefix = client.namespace.prefix
         with SchemeMount("--driver", "tap", "--tap", "schemefs1", *options, prefix=prefix) as server:
-            yield Ends(client.mount.path, server.path, "10.9.0.1")
+            yield Ends(client.mount.path, server.path, module_family.pick("10.9.0.1", "[fd00:9::1]"))
 
 
 PORTS = itertools.count(8200)
@@ -134,19 +137,19 @@ async def test_trios_checks_between_two_taps(taps: Ends, scheme: str, authority:
     await check(taps, scheme, authority)
 
 
-async def test_a_refused_connect_is_the_errno_of_open_stream(module_scheme_mount: SchemeMount) -> None:
+async def test_a_refused_connect_is_the_errno_of_open_stream(module_scheme_mount: SchemeMount, family: Family) -> None:
     before = os.listdir("/proc/self/fd")
     with pytest.raises(ConnectionRefusedError):
-        await open_stream(module_scheme_mount.path / "tcp/127.0.0.1:8199")
+        await open_stream(module_scheme_mount.path / f"tcp/{family.lo.at(8199)}")
     assert os.listdir("/proc/self/fd") == before
 
 
-async def test_a_cancelled_connect_is_given_up(module_scheme_mount: SchemeMount) -> None:
+async def test_a_cancelled_connect_is_given_up(module_scheme_mount: SchemeMount, family: Family) -> None:
     """The listener's backlog is full, so the connect stays open."""
     scheme = module_scheme_mount.path
     with trio.move_on_after(0.05) as scope:
         listener = os.open(scheme / "tcp/:8198,backlog=1", os.O_RDWR)
-        held = [await open_stream(scheme / "tcp/127.0.0.1:8198") for _ in range(100)]
+        held = [await open_stream(scheme / f"tcp/{family.lo.at(8198)}") for _ in range(100)]
         assert not held
     assert scope.cancelled_caught
     os.close(listener)
@@ -170,9 +173,9 @@ def bound(loopback: Ends, tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.mark.needs("root")
-async def test_send_eof_finds_the_mount_by_any_mount_point(loopback: Ends, bound: Path) -> None:
+async def test_send_eof_finds_the_mount_by_any_mount_point(loopback: Ends, bound: Path, family: Family) -> None:
     listener = os.open(loopback.server / "tcp/:8197", os.O_RDWR)
-    stream = await open_stream(bound / "127.0.0.1:8197")
+    stream = await open_stream(bound / family.lo.at(8197))
     peer = loopback.accepted(listener)
     await stream.send_all(b"all")
     await stream.send_eof()

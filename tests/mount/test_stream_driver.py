@@ -14,31 +14,34 @@ from struct import pack
 import pytest
 
 from schemefs.testing.mount import MountFailed, SchemeMount
+from tests.support.families import V4, V6, Family
 
 pytestmark = pytest.mark.needs("fuse")
 
-THEIRS = ("--address", "10.0.2.2/24", "--gateway", "10.0.2.15")
+OURS = ("--address", f"{V4.ours}/24", "--address", f"{V6.ours}/64")
+THEIRS = ("--address", f"{V4.peer}/24", "--gateway", V4.ours, "--address", f"{V6.peer}/64")
 
 
 @pytest.fixture(scope="module", params=["1500", "65520"])
 def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Path]]:
     path = str(tmp_path_factory.mktemp("stream") / "socket")
     arguments = ("--driver", "stream", "--socket", path, "--mtu", request.param)
-    with SchemeMount(*arguments, "--listen") as here, SchemeMount(*arguments, *THEIRS) as there:
+    with SchemeMount(*arguments, *OURS, "--listen") as here, SchemeMount(*arguments, *THEIRS) as there:
         yield here.path, there.path
     assert not os.path.exists(path)
 
 
-def test_a_ping(pair: tuple[Path, Path]) -> None:
-    answer = (pair[0] / "icmp/ping/10.0.2.2,count=1").read_text()
+def test_a_ping(pair: tuple[Path, Path], family: Family) -> None:
+    answer = (pair[0] / f"icmp/ping/{family.peer},count=1").read_text()
     assert "1 packets received" in answer
 
 
-def test_four_mebioctets_arrive_unchanged(pair: tuple[Path, Path]) -> None:
+def test_four_mebioctets_arrive_unchanged(pair: tuple[Path, Path], family: Family) -> None:
     here, there = pair
     octets = os.urandom(4 << 20)
     with (there / "tcp/:9000").open() as listener:
-        writing = subprocess.Popen(["sh", "-c", 'cat >"$0"', here / "tcp/10.0.2.2:9000"], stdin=subprocess.PIPE)
+        path = here / "tcp" / family.peer.at(9000)
+        writing = subprocess.Popen(["sh", "-c", 'cat >"$0"', path], stdin=subprocess.PIPE)
         data = there / "tcp" / listener.readline().split()[0] / "data"
         reading = subprocess.Popen(["sha256sum", data], stdout=subprocess.PIPE, text=True)
         writing.communicate(octets, timeout=30)
@@ -47,38 +50,38 @@ def test_four_mebioctets_arrive_unchanged(pair: tuple[Path, Path]) -> None:
     assert "eth0" not in (there / "netcfg/stats/drops").read_text()
 
 
-def reaches(mount: SchemeMount) -> bool:
+def reaches(mount: SchemeMount, family: Family) -> bool:
     """Whether one of some probes to the other end is answered."""
-    with (mount.path / "icmp/ping/10.0.2.2,count=10").open() as replies:
+    with (mount.path / f"icmp/ping/{family.peer},count=10").open() as replies:
         return any(" time=" in line for line in replies)
 
 
-def test_another_end_takes_over(tmp_path: Path) -> None:
+def test_another_end_takes_over(tmp_path: Path, family: Family) -> None:
     """The listener waits for the next, and one that connects tries again: the mount stays."""
     path = str(tmp_path / "socket")
     arguments = ("--driver", "stream", "--socket", path)
     with SchemeMount(*arguments, *THEIRS, "--listen") as there:
-        with SchemeMount(*arguments) as here:
-            assert reaches(here)
-        with SchemeMount(*arguments) as here:
-            assert reaches(here)
+        with SchemeMount(*arguments, *OURS) as here:
+            assert reaches(here, family)
+        with SchemeMount(*arguments, *OURS) as here:
+            assert reaches(here, family)
             there.close()
             with (
                 (here.path / "logging/net/stream/eth0.log,follow").open() as log,
                 SchemeMount(*arguments, *THEIRS, "--listen"),
             ):
                 assert any("has another end" in line for line in log)
-                assert reaches(here)
+                assert reaches(here, family)
 
 
-def test_an_interface_without_another_end_is_down_and_says_why(tmp_path: Path) -> None:
+def test_an_interface_without_another_end_is_down_and_says_why(tmp_path: Path, family: Family) -> None:
     path = str(tmp_path / "socket")
     arguments = ("--driver", "stream", "--socket", path)
-    with SchemeMount(*arguments, "--listen") as here:
+    with SchemeMount(*arguments, *OURS, "--listen") as here:
         state = here.path / "netcfg/ifaces/eth0/state"
         assert state.read_text() == f"down: no program has connected to {path} yet\n"
         with SchemeMount(*arguments, *THEIRS) as there:
-            assert reaches(here)
+            assert reaches(here, family)
             assert state.read_text() == (there.path / "netcfg/ifaces/eth0/state").read_text() == "up\n"
             with (here.path / "logging/net/stream/eth0.log,follow").open() as log:
                 there.close()
@@ -86,8 +89,9 @@ def test_an_interface_without_another_end_is_down_and_says_why(tmp_path: Path) -
         assert state.read_text() == "down: it has closed the connection\n"
         assert not (here.path / "netcfg/ifaces/eth0/neighbors/list").read_text()
         with pytest.raises(OSError, match="No route to host"):
-            (here.path / "tcp/10.0.2.2:80").read_bytes()
-        sentence = "10.0.2.2 does not answer ARP requests on eth0, which is down: it has closed the connection"
+            (here.path / "tcp" / family.peer.at(80)).read_bytes()
+        asked = family.pick("ARP requests", "neighbor solicitations")
+        sentence = f"{family.peer} does not answer {asked} on eth0, which is down: it has closed the connection"
         assert sentence in (here.path / "err").read_text()
         state.write_text("down")
         assert state.read_text() == "down\n"

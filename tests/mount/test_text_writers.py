@@ -20,9 +20,9 @@ from tests.mount import nano_keys
 pytestmark = pytest.mark.needs("fuse")
 
 OLD = "first-name"
-HOSTS = "".join(f"10.1.{n >> 8}.{n & 255} name-{n:03}.example.org # {n}\n" for n in range(400)) + f"10.2.0.1 {OLD}\n"
+HOSTS = "".join(f"10.1.{n >> 8}.{n & 255} name-{n:03}.example.org # {n}\n" for n in range(400)) + f"fd00::1 {OLD}\n"
 BOTH = 'head -c 5000 "$NEW"; tail -c +5001 "$NEW"'
-BAD = "10.3.0.1 good\nnonsense\n"
+BAD = "10.3.0.1 good\nfd00::2 good\nnonsense\n"
 PATIENCE = 10.0
 
 

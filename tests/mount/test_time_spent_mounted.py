@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from schemefs.testing.observing import wait_until
+from tests.support.families import Family
 
 pytestmark = pytest.mark.needs("fuse")
 
@@ -43,12 +44,12 @@ def age(directory: Path) -> float:
 
 
 @pytest.mark.parametrize(("kind", "lost", "port"), [("syn", "SYN", 7340), ("synack", "SYN-ACK", 7341)])
-def test_a_lost_syn_and_the_sum(module_scheme_mount, kind: str, lost: str, port: int) -> None:
+def test_a_lost_syn_and_the_sum(module_scheme_mount, kind: str, lost: str, port: int, family: Family) -> None:
     root: Path = module_scheme_mount.path
     impair = root / "netcfg" / "ifaces" / "lo" / "impair"
     impair.write_text(f"delay 1ms\ndrop tcp {kind} 1 port {port}\n")
     try:
-        with connected(root / "tcp", "127.0.0.1", port) as (directory, _, _):
+        with connected(root / "tcp", family.lo.host, port) as (directory, _, _):
             found, now = parts(directory), age(directory)
             seconds, share, reason = found["rto"]
             assert 1.0 <= seconds < now
@@ -59,8 +60,8 @@ def test_a_lost_syn_and_the_sum(module_scheme_mount, kind: str, lost: str, port:
         impair.write_text("none\n")
 
 
-def test_the_seconds_add_up_to_the_age(module_scheme_mount) -> None:
-    with connected(module_scheme_mount.path / "tcp", "127.0.0.1", 7342) as (directory, client, server):
+def test_the_seconds_add_up_to_the_age(module_scheme_mount, family: Family) -> None:
+    with connected(module_scheme_mount.path / "tcp", family.lo.host, 7342) as (directory, client, server):
         os.write(client, b"question")
         assert os.read(server, 100) == b"question"
         os.write(server, b"answer")
@@ -75,8 +76,8 @@ def test_the_seconds_add_up_to_the_age(module_scheme_mount) -> None:
         assert {"handshake", "writer", "reader"} <= set(parts(directory))
 
 
-def test_a_reader_that_does_not_read_is_the_writers_peer_window(module_scheme_mount) -> None:
-    with connected(module_scheme_mount.path / "tcp", "127.0.0.1", 7343) as (directory, client, _):
+def test_a_reader_that_does_not_read_is_the_writers_peer_window(module_scheme_mount, family: Family) -> None:
+    with connected(module_scheme_mount.path / "tcp", family.lo.host, 7343) as (directory, client, _):
         os.set_blocking(client, False)
         with pytest.raises(BlockingIOError):
             while True:
@@ -89,8 +90,8 @@ def test_the_look_up_of_a_name(module_scheme_mount) -> None:
         assert set(parts(directory)) & {"name", "handshake", "writer", "idle"}
 
 
-def test_an_ended_conversation_stands_still(module_scheme_mount) -> None:
-    with connected(module_scheme_mount.path / "tcp", "127.0.0.1", 7345) as (directory, client, server):
+def test_an_ended_conversation_stands_still(module_scheme_mount, family: Family) -> None:
+    with connected(module_scheme_mount.path / "tcp", family.lo.host, 7345) as (directory, client, server):
         (directory / "ctl").write_text("hangup\n")
         first = (directory / "time").read_text()
         began = time.monotonic()
@@ -100,9 +101,9 @@ def test_an_ended_conversation_stands_still(module_scheme_mount) -> None:
         del client, server
 
 
-def test_datagrams_have_none(module_scheme_mount) -> None:
+def test_datagrams_have_none(module_scheme_mount, family: Family) -> None:
     udp = module_scheme_mount.path / "udp"
-    descriptor = os.open(udp / "127.0.0.1:7346", os.O_RDWR)
+    descriptor = os.open(udp / family.lo.at(7346), os.O_RDWR)
     try:
         number = os.getxattr(descriptor, "user.conversation").decode().partition("/")[2]
         assert "time" not in os.listdir(udp / number)

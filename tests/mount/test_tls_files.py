@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from schemefs.testing.mount import SchemeMount
+from tests.support.families import Family
 from tests.support.tls_certificates import Authority
 
 pytestmark = pytest.mark.needs("fuse")
@@ -38,22 +39,22 @@ def refused(path: Path) -> int:
     return caught.value.errno or 0
 
 
-@pytest.mark.parametrize("name", ["netcfg/resolv/hosts", "tcp/127.0.0.1:5000", "README"])
-def test_a_file_of_the_mount_itself_is_refused(module_scheme_mount: SchemeMount, name: str) -> None:
+@pytest.mark.parametrize("name", ["netcfg/resolv/hosts", "tcp/[LO]:5000", "README"])
+def test_a_file_of_the_mount_itself_is_refused(module_scheme_mount: SchemeMount, name: str, family: Family) -> None:
     scheme = module_scheme_mount.path
     listener = os.open(scheme / "tcp/:5000", os.O_RDWR)
     try:
-        assert refused(scheme / f"tls/:8443,cert={quoted(scheme / name)}") == errno.EINVAL
+        assert refused(scheme / f"tls/:8443,cert={quoted(scheme / family.fill(name))}") == errno.EINVAL
         assert "it is a file of a schemefs" in (scheme / "tls/err").read_text()
-        assert "127.0.0.1:5000" not in (scheme / "tcp/stats").read_text()
+        assert family.lo.at(5000) not in (scheme / "tcp/stats").read_text()
     finally:
         os.close(listener)
 
 
-def test_a_fifo_is_refused(module_scheme_mount: SchemeMount, tmp_path: Path) -> None:
+def test_a_fifo_is_refused(module_scheme_mount: SchemeMount, tmp_path: Path, family: Family) -> None:
     os.mkfifo(tmp_path / "fifo")
     scheme = module_scheme_mount.path
-    assert refused(scheme / f"tls/127.0.0.1:8443,ca={quoted(tmp_path / 'fifo')}") == errno.EINVAL
+    assert refused(scheme / f"tls/{family.lo.at(8443)},ca={quoted(tmp_path / 'fifo')}") == errno.EINVAL
     assert "it is not a regular file" in (scheme / "tls/err").read_text()
 
 

@@ -124,7 +124,7 @@ def test_it_mounts_from_a_directory_that_has_drivers_and_schemes_of_its_own(
         assert str(ROOT / "schemefs") not in maps
         assert (f"{environment}/lib" in maps and "__mypyc" in maps) == bool(MADE)
         assert "not available" not in (directory / "README").read_text()
-        assert "127.0.0.1/8" in (directory / "netcfg/iface/lo/addr").read_text()
+        assert "::1/128" in (directory / "netcfg/ifaces/lo/addr/list").read_text()
         run(*command, "umount", directory, cwd=tmp_path)
     finally:
         place.remove()
@@ -134,7 +134,7 @@ def test_it_mounts_from_a_directory_that_has_drivers_and_schemes_of_its_own(
 def test_its_pytest_plugin_is_there(environment: Path, tmp_path: Path) -> None:
     (tmp_path / "test_it.py").write_text(
         "def test_it(scheme_mount):\n"
-        "    assert '127.0.0.1/8' in (scheme_mount.path / 'netcfg/iface/lo/addr').read_text()\n"
+        "    assert '::1/128' in (scheme_mount.path / 'netcfg/ifaces/lo/addr/list').read_text()\n"
     )
     done = run(environment / "bin" / "python", "-m", "pytest", "-q", "-p", "no:cacheprovider", cwd=tmp_path)
     assert "1 passed" in done.stdout

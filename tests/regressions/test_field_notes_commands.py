@@ -1,4 +1,4 @@
-"""The faults of docs/field-notes.md that need a mount, and the commands of its second table."""
+"""The faults of docs/field-notes.md that need a mount, and the commands of its second table: of IPv4, as noted."""
 
 from __future__ import annotations
 

@@ -10,11 +10,15 @@ always: for a test of code that differs by family.
 
 from __future__ import annotations
 
+import re
+import socket
 import zlib
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from schemefs.testing.network import TapNetwork
+
+WORDS: Final = re.compile(r"\[(LO|OURS|PEER|ABSENT|UNROUTED)\]|\b(LO|OURS|PEER|ABSENT|UNROUTED|BITS|SOCKET)\b")
 
 
 class Address(str):
@@ -55,6 +59,25 @@ class Family:
     def pick(self, v4: Any, v6: Any) -> Any:
         """Return what this family has."""
         return v4 if self.version == 4 else v6
+
+    def fill(self, text: str) -> str:
+        """Return a program or a table's cell with its words LO, PEER, BITS, SOCKET… replaced by the family's.
+
+        `[LO]` is the address as a path or a URL has it: in brackets for IPv6 alone.
+        """
+        return WORDS.sub(lambda word: self._named(word[1]).host if word[1] else str(self._named(word[2])), text)
+
+    def _named(self, word: str) -> Any:
+        return getattr(self, word.lower())
+
+    def of_kernel(self) -> Family:
+        """Return this family, or IPv4 where the machine's own lo has no ::1, as in a container without IPv6."""
+        try:
+            with socket.socket(getattr(socket, self.socket)) as tried:
+                tried.bind((self.lo, 0))
+        except OSError:
+            return V4
+        return self
 
     def prepare(self, network: TapNetwork) -> None:
         """Give us the gateway of this family; both ends have its addresses, and IPv4's gateway is there."""
