@@ -39,7 +39,7 @@ _SENTENCES: Final = {
     "handshake": "the handshake with {remote}",
     "recovery": "a lost segment was sent again",
     "peer_window": "the window of {remote} had no room",
-    "congestion_window": "the congestion window was full, of {cwnd} octets now with a round trip of {rtt} s",
+    "congestion_window": "the congestion window was full ({cwnd} octets now, round trip {rtt} s)",
     "delayed_ack": "short segments waited for the ACK of the one before (Nagle: see the setting nodelay)",
     "closing": "the rest and the FIN were sent and acknowledged, after the last close",
     "reader": "the program did not read what had arrived",

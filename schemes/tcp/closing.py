@@ -9,7 +9,7 @@ import errno
 from typing import TYPE_CHECKING, Final
 
 from schemefs.no_callback import no_callback
-from schemes.tcp import output, segments, user_timeout
+from schemes.tcp import losses, output, segments, user_timeout
 from schemes.tcp.states import (
     CLOSE_WAIT,
     CLOSED,
@@ -119,6 +119,7 @@ def end(tcb: ControlBlock, now: float) -> None:
     statistics.established_resets += tcb.state in WRITABLE
     if tcb.state != CLOSED:
         tcb.become(CLOSED)
+    losses.note_path_wait(tcb, now)
     tcb.time.enter(OVER, now)
     _stop_timers(tcb)
     tcb.send_buffer.clear()

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from schemefs.conversation.time_spent import Part
 from schemefs.errors import SchemeError
 from schemefs.readiness import readiness
-from schemes.tcp import closing, ecn, output, segments, settings, status, timeouts
+from schemes.tcp import closing, ecn, losses, output, segments, settings, status, timeouts
 from schemes.tcp.control_block import ControlBlock
 from schemes.tcp.send_buffer import LOW_WATER
 from schemes.tcp.states import CLOSED, OPENING, TIME_WAIT, WRITABLE
@@ -75,6 +75,7 @@ class Connection(ControlBlock):
 
     def time_spent(self, now: float) -> list[Part]:
         """As Timed.time_spent."""
+        losses.note_path_wait(self, now)
         return [Part(cause, seconds, reason) for cause, seconds, reason in self.time.parts(now)]
 
     # The user's calls

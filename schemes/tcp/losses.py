@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from schemes.tcp.sequence import unwrap
 from schemes.tcp.states import SYN_SENT
-from schemes.tcp.time_spent import PATH_WAIT, RECOVERY, RTO
+from schemes.tcp.time_spent import RECOVERY, RTO
 from schemes.tcp.wire import ACK, FIN, SYN, flags_text
 
 if TYPE_CHECKING:
@@ -15,17 +15,17 @@ if TYPE_CHECKING:
 
 def syn_timed_out(tcb: ControlBlock, rto: float, now: float) -> None:
     """No answer to our SYN or SYN-ACK within *rto*: `syn_retries` counts this time-out already."""
+    note_path_wait(tcb, now)
     syn = "SYN" if tcb.state == SYN_SENT else "SYN-ACK"
     what = _dropped(tcb, tcb.snd.iss, tcb.snd.iss + 1, syn)
     tcb.time.lost(RTO, now - tcb.opened_at, f"{what}, {_again(tcb.syn_retries, rto)}", now)
-    tcb.time.move(RTO, PATH_WAIT, tcb.path.waited(now))
 
 
 def timed_out(tcb: ControlBlock, rto: float, now: float) -> None:
     """Text was not acknowledged within *rto*: `backoffs` counts this time-out already."""
     if tcb.recovery.found_lost is not None:
+        note_path_wait(tcb, now)
         tcb.time.lost(RTO, rto, f"{_segment(tcb)}, {_again(tcb.backoffs, rto)}", now)
-        tcb.time.move(RTO, PATH_WAIT, tcb.path.waited(now))
 
 
 def found(tcb: ControlBlock, trigger: str, now: float) -> None:
@@ -33,6 +33,13 @@ def found(tcb: ControlBlock, trigger: str, now: float) -> None:
     how = {"rack": "SACK", "tlp": "a tail loss probe"}.get(trigger, "duplicate ACKs")
     waited = now - tcb.sent_at if trigger == "tlp" else 0.0
     tcb.time.lost(RECOVERY, waited, f"{_segment(tcb)}, shown by {how}", now)
+
+
+def note_path_wait(tcb: ControlBlock, now: float) -> None:
+    """Give the time for which the next hop was not known to its cause: what waited there was not lost."""
+    waited = tcb.path.waited(now)
+    if waited:
+        tcb.time.waited(waited, now)
 
 
 def _again(count: int, rto: float) -> str:

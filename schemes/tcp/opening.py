@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from schemes.tcp import closing, ecn, segments, timeouts, user_timeout
+from schemes.tcp import closing, ecn, losses, segments, timeouts, user_timeout
 from schemes.tcp.control_block import WINDOW_SCALE
 from schemes.tcp.rack import RackRecovery
 from schemes.tcp.rtt import RTO_AFTER_LOST_SYN, RoundTripTime
 from schemes.tcp.states import ESTABLISHED, FIN_WAIT_1, SYN_RECEIVED, SYN_SENT
-from schemes.tcp.time_spent import IDLE, PATH_WAIT, WRITER
+from schemes.tcp.time_spent import IDLE, WRITER
 
 if TYPE_CHECKING:
     from schemes.tcp.control_block import ControlBlock
@@ -102,10 +102,9 @@ def established(tcb: ControlBlock, segment: Segment, now: float) -> None:
     if not tcb.rtt.acknowledged(segment.ack, now):
         tcb.rtt.rto = RTO_AFTER_LOST_SYN
     tcb.become(ESTABLISHED)
-    waited_for = tcb.time.cause
+    losses.note_path_wait(tcb, now)
     tcb.time.turn = IDLE if tcb.listener is not None else WRITER
     tcb.time.enter(tcb.time.turn, now)
-    tcb.time.move(waited_for, PATH_WAIT, tcb.path.waited(now))
     if tcb.fin_queued:
         tcb.become(FIN_WAIT_1)
     if tcb.keepalive:

@@ -68,11 +68,13 @@ class TimeSpent:
             self._end_loss(now)
         self.cause = cause
 
-    def move(self, cause: int, other: int, seconds: float) -> None:
-        """Give *seconds* of *cause*, as far as it has so many, to the *other*."""
-        seconds = min(seconds, self.spent[cause])
-        self.spent[cause] -= seconds
-        self.spent[other] += seconds
+    def waited(self, seconds: float, now: float) -> None:
+        """Segments have waited *seconds* for the next hop: so long PATH_WAIT held, not the present cause."""
+        if self.cause == OVER:
+            return
+        seconds = min(seconds, now - self.since)
+        self.spent[PATH_WAIT] += seconds
+        self.since += seconds
 
     def lost(self, cause: int, seconds: float, what: str, now: float) -> None:
         """A loss, *what* in words, was found after a wait of *seconds*. *cause*, RECOVERY or RTO, holds from now on."""

@@ -98,7 +98,8 @@ class MemoryPath:
             raise self.network.failure
 
     def waited(self, now: float) -> float:
-        return 0.0
+        waited, self.network.waited = self.network.waited, 0.0
+        return waited
 
     def dropped(self, ports: tuple[int, int], since: float) -> list[DroppedFrame]:
         return self.network.dropped
@@ -120,6 +121,7 @@ class MemoryNetwork:
         self.sent: list[tuple[bytes, int]] = []
         self.routes = None
         self.traffic_classes: list[int] = []  # of what was sent, ever
+        self.waited = 0.0  # seconds for the next hop, since the last question
         self.dropped: list[DroppedFrame] = []
         self.suspected: list[float] = []  # when a transport said that nothing comes back
         self.interfaces: dict[str, object] = {}

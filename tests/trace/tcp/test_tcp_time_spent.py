@@ -51,6 +51,19 @@ def test_a_lost_syn_costs_its_time_out_and_the_round_trip_after_it() -> None:
     assert reasons(tcp, 2.0) == {"rto": "SYN lost, sent again after the time-out of 1 s"}
 
 
+def test_what_waits_for_the_next_hop_is_not_lost() -> None:
+    tcp = Trace()
+    tcp.connect()
+    tcp.network.waited = 0.5
+    assert spent(tcp, 0.6) == {"handshake": 0.1, "path_wait": 0.5}
+    tcp.network.waited = 0.4
+    tcp.until(1.0)
+    assert spent(tcp, 1.2) == {"rto": 0.3, "path_wait": 0.9}
+    tcp.connection.abort(1.3)
+    tcp.network.waited = 5.0
+    assert spent(tcp, 9.0) == {"rto": 0.4, "path_wait": 0.9}
+
+
 def test_what_keeps_text_from_leaving() -> None:
     tcp = established(mss=1000, win=4000, cwnd=2000)
     tcp.write(bytes(5500), now=1.0)  # the congestion window
