@@ -70,6 +70,8 @@ class Link(ABC):
     mac: bytes = b""  # 6 octets; empty where the medium has none
     mtu: int = 1500  # octets of the largest IP datagram
     is_loopback: bool = False  # each frame that is sent on it is received from it
+    # Octets of the largest TCP window that the other end copes with; 0: any. It may send a hundredth more than it.
+    largest_window: int = 0
     carries_ping: bool = True  # whether an echo request to the gateway may be answered
     impair_refusal: str = ""  # why no impairment may be put on it, as the end of a sentence; empty: one may
 

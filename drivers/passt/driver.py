@@ -31,6 +31,9 @@ IMPAIR_REFUSAL: Final = (
     "lo, a TAP and the links of a lab take them"
 )
 
+# passt copies all that is not acknowledged again for each piece that it sends (those before 2024), so more is no gain.
+WINDOW: Final = 1 << 20  # octets
+
 
 class PasstDriver(StreamEnd):
     """Starts passt at `open`, again when it is gone, and ends it with the interface."""
@@ -97,6 +100,7 @@ class PasstDriver(StreamEnd):
 
     def _use(self, passt: Passt) -> socket.socket:
         self._passt = passt
+        self.link.largest_window = min(WINDOW, passt.room)
         for line in passt.lines():
             self.log.debug("passt: %s", line)
         return passt.socket

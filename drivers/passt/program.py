@@ -38,7 +38,10 @@ class Passt:
         """Start it. DriverError: it can't be started, or has ended already."""
         ours, theirs = socket.socketpair()
         prepare(ours)
-        enlarge(theirs)  # it stays blocking: passt finishes a frame that the socket took a part of by waiting
+        enlarge(theirs)
+        # Octets of the frames that it can send before it loses some: as many as the kernel counts, with its own records
+        self.room = theirs.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) // 2
+        # it stays blocking: passt finishes a frame that the socket took a part of by waiting
         self.socket = ours
         self._address = address
         self.written, stderr = os.pipe()

@@ -3,8 +3,9 @@
     socket ── readable ──> StreamLink.deliver ──> link.receive
     link.send ──> socket; what it does not take waits for `writable`
 
-Two tasks: one waits for frames or for another end, one for room in the socket (only after it was full). While there is
-no other end the link drops frames, as an unplugged cable does. A subclass says what the other end is.
+Two tasks: one waits for frames or for another end, one for room in the socket (only after it was full). The mount
+receives frames, too, while it waits for requests. While there is no other end the link drops frames, as an unplugged
+cable does. A subclass says what the other end is.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from abc import abstractmethod
+from contextlib import suppress
 from typing import TYPE_CHECKING, ClassVar, Final
 
 import trio
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from schemefs.driver import DriverContext
 
 BURST: Final = 32  # frames in a row; then the readers that they woke run
+BUFFERS: Final = 8  # filled in a row, likewise
 FIRST_WAIT: Final = 0.05  # seconds until the next attempt at another end; twice as long after each
 LONGEST_WAIT: Final = 2.0
 
@@ -43,6 +46,8 @@ class StreamEnd(Driver):
         self._link: StreamLink | None = None
         self._peer: socket.socket | None = None
         self._blocked = trio.Event()
+        self._is_behind = False  # whole frames of the last burst were not delivered yet
+        self._pause = trio.CancelScope()  # in which `_receive` waits for the socket
 
     @property
     def link(self) -> StreamLink:
@@ -106,27 +111,54 @@ class StreamEnd(Driver):
 
     async def _receive(self) -> None:
         """Deliver frames until the other end is gone."""
-        link, peer = self.link, self._peer
+        peer = self._peer
         assert peer is not None
-        while True:
-            await trio.lowlevel.wait_readable(peer)
-            try:
-                count = peer.recv_into(link.reader.space)
+        while self._peer is peer:
+            if self._is_behind:
+                await trio.lowlevel.checkpoint()
+            else:
+                with trio.CancelScope() as self._pause, suppress(trio.ClosedResourceError):
+                    await trio.lowlevel.wait_readable(peer)
+            self._receive_burst(trio.current_time())
+
+    def frame_descriptor(self) -> int:
+        """Return the socket, unless frames that it had wait for their turn."""
+        return -1 if self._peer is None or self._is_behind else self._peer.fileno()
+
+    def receive_now(self, now: float) -> None:
+        """Receive one burst."""
+        self._receive_burst(now)
+        if self._is_behind:
+            self._pause.cancel()
+
+    def _receive_burst(self, now: float) -> None:
+        """Deliver frames until the socket is empty or they are enough, or take leave of the other end."""
+        link, peer = self.link, self._peer
+        if peer is None:  # its end was found in the meantime
+            return
+        try:
+            if self._is_behind:
+                self._is_behind = link.deliver(now, BURST)
+                return
+            for _ in range(BUFFERS):
+                space = link.reader.space
+                count = peer.recv_into(space)
                 if not count:
                     self._disconnect("it has closed the connection")
                     return
                 link.reader.received(count)
-                while link.deliver(trio.current_time(), BURST):
-                    await trio.lowlevel.checkpoint()
-            except BlockingIOError:
-                continue
-            except (OSError, FramingError) as error:
-                self._disconnect(str(error))
-                return
+                self._is_behind = link.deliver(now, BURST)
+                if self._is_behind or count < len(space):
+                    return
+        except BlockingIOError:
+            pass
+        except (OSError, FramingError) as error:
+            self._disconnect(str(error))
 
     def _disconnect(self, reason: str) -> None:
         peer, self._peer = self._peer, None
         assert peer is not None
+        self._is_behind = False
         trio.lowlevel.notify_closing(peer)
         peer.close()
         reason = self.why_gone(reason)

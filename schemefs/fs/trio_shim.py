@@ -7,8 +7,8 @@ device has more requests, the worker reads up to `BUDGET` of them without asking
 
 When the device is empty, the worker waits up to `PATIENCE` on it and on the drivers' descriptors together before it
 goes back to Trio: a program that has its answer makes its next call, and a peer answers, within some 10 µs. Nothing is
-starved. Parked calls, opens included, go on by callbacks. A timer that is nearer ends the wait. Everything else gets
-its turn after `LONGEST_TURN`: Trio can say what it has to run, but the answer takes half as long as a turn.
+starved. Parked calls, opens included, go on by callbacks. A timer that is due fires first. Everything else gets its
+turn after `LONGEST_TURN`: Trio can say what it has to run, but the answer takes half as long as a turn.
 
 Between two requests the worker runs the callbacks that the first one queued (`schemefs/call_soon.py`). The caller has
 its answer by then, and needs as long for its next request as the callbacks take.
@@ -133,6 +133,9 @@ class LowlevelShim:
         while True:
             sources = self._sources()
             now = trio.current_time()
+            if self._timers.next_deadline() <= now:
+                self._timers.on_deadline(now)
+                self._run_callbacks()
             patience = min(PATIENCE, min(self._turn_ends, self._timers.next_deadline()) - now)
             if sources is None or patience <= 0.0 or device >= FD_SETSIZE:
                 return False

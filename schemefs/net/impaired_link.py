@@ -70,6 +70,7 @@ class ImpairedLink(Link):
         self.medium = inner.medium
         self.mac = inner.mac
         self.mtu = inner.mtu
+        self.largest_window = inner.largest_window
         self.is_loopback = inner.is_loopback
         self.capture_points = inner.capture_points
         self.history = inner.history

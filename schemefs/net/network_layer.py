@@ -131,6 +131,10 @@ class Path(Protocol):
     def gso_max(self) -> int:
         """The largest IP datagram, in octets, that may be sent with a gso_size: at least mtu, at most 65535."""
 
+    @property
+    def largest_window(self) -> int:
+        """That of the link: octets of the largest TCP window that its other end copes with; 0: any."""
+
     def send(
         self,
         protocol: int,

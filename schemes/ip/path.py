@@ -125,6 +125,11 @@ class Ipv4Path:
         """The largest total length: every link takes it, and splits it where its device can't."""
         return wire.LARGEST_DATAGRAM
 
+    @property
+    def largest_window(self) -> int:
+        """That of the link."""
+        return self._interface.link.largest_window
+
     def send(
         self,
         protocol: int,

@@ -130,7 +130,7 @@ def _first_check_sequence(tcb: ControlBlock, segment: Segment, now: float) -> in
     rcv, seg_len = tcb.rcv, segment.seg_len
     if tcb.timestamps_on and not _check_timestamp(tcb, segment, now):
         return REFUSED
-    if segment.seq == rcv.nxt and segment.seq + seg_len <= rcv.edge:
+    if segment.seq == rcv.nxt and segment.seq + seg_len <= rcv.edge + rcv.slack:
         return WHOLE
     if not rcv.is_acceptable(segment.seq, seg_len):
         _answer_unacceptable(tcb, segment, "out_of_window", now)
@@ -139,7 +139,7 @@ def _first_check_sequence(tcb: ControlBlock, segment: Segment, now: float) -> in
     if segment.seq < rcv.nxt:
         segment.trim_front(rcv.nxt - segment.seq)
         fit = TRIMMED
-    beyond = segment.seq + segment.seg_len - rcv.edge
+    beyond = segment.seq + segment.seg_len - rcv.edge - rcv.slack
     if beyond > 0:
         segment.trim_back(beyond)
         fit = TRIMMED

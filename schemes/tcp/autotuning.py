@@ -20,9 +20,10 @@ MAX_CAPACITY: Final = 6 << 20  # octets
 class WindowTuning:
     """The measurements behind `ReceiveBuffer.capacity`."""
 
-    __slots__ = ("_epoch_at", "_measured_at", "_measured_edge", "_taken", "rtt")
+    __slots__ = ("_epoch_at", "_measured_at", "_measured_edge", "_taken", "largest", "rtt")
 
     def __init__(self) -> None:
+        self.largest = MAX_CAPACITY  # octets
         self.rtt = 0.0  # seconds; 0: not measured yet
         self._measured_edge = -1  # sequence number: when RCV.NXT reaches it, a window has been filled
         self._measured_at = 0.0
@@ -47,11 +48,11 @@ class WindowTuning:
         if not rtt or now - self._epoch_at < rtt:
             return ""
         decision = ""
-        wants_more = self._epoch_at and self._taken * 2 > buffer.capacity and buffer.capacity < MAX_CAPACITY
+        wants_more = self._epoch_at and self._taken * 2 > buffer.capacity and buffer.capacity < self.largest
         if wants_more and buffer.may_grow:
             elapsed = now - self._epoch_at
             decision = f"{self._taken} octets read in {elapsed:.4f} s -> twice the receive buffer"
-            buffer.capacity = min(buffer.capacity * 2, MAX_CAPACITY)
+            buffer.capacity = min(buffer.capacity * 2, self.largest)
         self._epoch_at = now
         self._taken = 0
         return decision

@@ -16,7 +16,7 @@ from schemefs.net.addresses import host_port_text
 from schemefs.net.checksum import pseudo_header_sum
 from schemefs.no_callback import no_callback
 from schemes.tcp.ack_on_read import AckOnRead
-from schemes.tcp.autotuning import WindowTuning
+from schemes.tcp.autotuning import MAX_CAPACITY, WindowTuning
 from schemes.tcp.congestion import CONTROLS
 from schemes.tcp.duplicate_acks import DuplicateAckRecovery
 from schemes.tcp.options import TIMESTAMPS_LENGTH
@@ -347,6 +347,8 @@ class ControlBlock:
         self.mss = min(max(self.peer_mss, MIN_MSS), size - self.ip_header_length - HEADER_LENGTH) - options
         self.max_payload = max((path.gso_max - headers) // self.mss, 1) * self.mss
         self.congestion.set_smss(self.mss)
+        self.tuning.largest = path.largest_window or MAX_CAPACITY
+        self.rcv.slack = path.largest_window // 64
 
     @property
     def local(self) -> str:

@@ -55,6 +55,7 @@ class ReceiveSpace:
     SEG.WND counts units of 2**scale octets and is rounded up. `offered` is the exact right edge, `edge` the highest
     edge that a header has announced, at most one unit more. Everything below `edge` is accepted (RFC 7323 §2.4). The
     next window is computed from `offered`, or else each ACK with a full buffer would move the edge a little further.
+    A peer that may ignore small changes of the window is given some `slack` beyond it.
     """
 
     __slots__ = (
@@ -66,6 +67,7 @@ class ReceiveSpace:
         "nxt",  # RCV.NXT
         "offered",  # right edge before rounding
         "scale",  # Rcv.Wind.Shift of RFC 7323
+        "slack",  # octets beyond `edge` that are accepted
         "up",  # RCV.UP: the first number that is not urgent
     )
 
@@ -78,12 +80,13 @@ class ReceiveSpace:
         self.fin_at = -1
         self.mss = 536
         self.scale = 0
+        self.slack = 0
         self.up = 0
 
     @property
     def wnd(self) -> int:
         """RCV.WND: octets between RCV.NXT and the announced right edge."""
-        return self.edge - self.nxt
+        return max(self.edge - self.nxt, 0)
 
     def start(self, irs: int, wnd: int) -> None:
         """Set the space from the peer's SYN (*irs*) and from the window of *wnd* octets that ours offers."""
@@ -98,7 +101,7 @@ class ReceiveSpace:
         even with a zero window: the RFC's "special allowance" for ACK, URG and RST. A peer that has filled the window
         has no other sequence number for its ACKs. The caller trims payload beyond the window.
         """
-        return seq <= self.edge and (seq + length > self.nxt if length else seq >= self.nxt)
+        return seq <= self.edge + self.slack and (seq + length > self.nxt if length else seq >= self.nxt)
 
     def edge_for(self, free: int, mss: int, capacity: int) -> int:
         """Return the right edge to offer with *free* octets of room: the receiver's SWS avoidance (§3.8.6.2.2)."""
@@ -109,5 +112,6 @@ class ReceiveSpace:
         """Offer everything up to *edge* and return SEG.WND for a segment that is not a SYN."""
         self.offered = edge
         wnd = min(-(-max(edge - self.nxt, 0) >> self.scale), 0xFFFF)
-        self.edge = max(self.edge, self.nxt + (wnd << self.scale))
+        if wnd:  # else RCV.NXT may be in the slack, of which there is no more
+            self.edge = max(self.edge, self.nxt + (wnd << self.scale))
         return wnd

@@ -63,6 +63,10 @@ class MemoryPath:
     def gso_max(self) -> int:
         return max(self.network.gso_max, self.network.mtu)
 
+    @property
+    def largest_window(self) -> int:
+        return self.network.largest_window
+
     def send(
         self,
         protocol: int,
@@ -115,6 +119,7 @@ class MemoryNetwork:
         self.us = us
         self.mtu = 1500
         self.gso_max = 65535
+        self.largest_window = 0
         self.is_locked = False
         self.room = 1 << 30
         self.failure: SchemeError | None = None

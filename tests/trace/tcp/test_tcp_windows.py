@@ -234,3 +234,34 @@ def test_no_room_for_the_syn() -> None:
     tcp.network.room = 9
     tcp.tcp.transmit_space(0.1)
     tcp.sends("S 0:0(0)")
+
+
+def test_a_path_bounds_the_window_and_its_peer_may_send_a_little_more() -> None:
+    """passt loses frames beyond its socket, and ignores changes of the window below a hundredth."""
+    tcp = established(mss=1460, options_text="wscale 7")
+    tcp.network.largest_window = 1 << 18
+    connection = tcp.connection
+    connection.measure_path()
+    at = 1
+
+    def receives(size: int) -> int:
+        """Return how many octets of a segment were taken."""
+        nonlocal at
+        before = connection.rcv.nxt
+        tcp.receives(f"P. {at}:{at + size}({size}) ack 1")
+        taken = connection.rcv.nxt - before
+        at += taken
+        return taken
+
+    while (room := connection.rcv.wnd) > 1000:
+        assert receives(min(room - 1000, 20000))
+    slack = (1 << 18) // 64
+    assert receives(1000 + slack - 100) == 1000 + slack - 100
+    assert list(tcp.taken())[-1].win == 0
+    assert receives(50) == receives(50) == 50
+    assert receives(1000) == 0, "there is no more slack until the window opens"
+    for number in range(20):
+        assert tcp.read(now=1.0 + number)
+        at = connection.rcv.nxt - connection.rcv.irs
+        receives(60000)
+    assert connection.receive_buffer.capacity == 1 << 18

@@ -62,13 +62,19 @@ async def test_frames_are_received_while_the_worker_waits_for_a_request(world: W
     assert os.read(world.requests, 1) == b"1"
 
 
-@pytest.mark.parametrize("why", ["driver", "timer", "turn", "budget"])
+async def test_a_due_timer_fires_before_the_worker_waits(world: World) -> None:
+    """So the ACK of a burst needs no turn of the event loop."""
+    await world.begin()
+    world.timers.timer(lambda _now: os.write(world.request, b"1") and None, "test").set(trio.current_time())
+    assert world.shim.reads_on()
+    assert os.read(world.requests, 1) == b"1"
+
+
+@pytest.mark.parametrize("why", ["driver", "turn", "budget"])
 async def test_the_worker_does_not_wait(world: World, monkeypatch: pytest.MonkeyPatch, why: str) -> None:
     await world.begin()
     if why == "driver":
         world.sources = None
-    elif why == "timer":
-        world.timers.timer(lambda _now: None, "test").set(trio.current_time())
     elif why == "turn":
         world.shim._turn_ends = trio.current_time()
     else:
