@@ -31,6 +31,7 @@ from schemefs.config import InterfaceConfig
 from schemefs.driver import Driver, DriverError
 from schemefs.errors import SchemeError, StartError
 from schemefs.failures import ANY, Failures
+from schemefs.fs.caller_files import MemoryCopy
 from schemefs.fs.caller_process import process_of, program_of
 from schemefs.fs.mount import Mount
 from schemefs.held_octets import HeldOctets
@@ -195,6 +196,7 @@ class Daemon:
             attach=attachments.attach,
             detach=attachments.detach,
             execute=WorkerThreads(self.callbacks),
+            memory_file=lambda: MemoryCopy(b""),
             program_of=program_of,
         )
         for scheme_class in found.schemes:

@@ -18,7 +18,7 @@ import errno
 from abc import ABC
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar, TypeVar, cast
+from typing import TYPE_CHECKING, ClassVar, Protocol, TypeVar, cast
 
 from schemefs import readme
 from schemefs.errors import SchemeError
@@ -65,6 +65,7 @@ if TYPE_CHECKING:
     from schemefs.driver import Link
     from schemefs.log import LogRings
     from schemefs.names import Names
+    from schemefs.net.capture_filter import Filter
     from schemefs.net.frame_fields import FrameFields
 
 Provided = TypeVar("Provided")
@@ -86,8 +87,7 @@ class Tree:
         self.schemes: dict[str, Scheme] = {}
         # (process id, descriptor) -> `Handle.name` of that open file; empty if it is not a file of this mount
         self.name_of: Callable[[int, int], str] = lambda _pid, _descriptor: ""
-        # Begin a capture of the frames that a filter keeps, on every interface; `network` has the filters
-        self.capture: Callable[[str, str], Handle] = _no_capture
+        self.capture: BeginCapture = _no_capture
 
     def lookup(self, path: str, caller: Caller) -> Node:
         """Return the node at *path* (`tcp/3`), without side effects. ENOENT: there is none."""
@@ -98,12 +98,26 @@ class Tree:
         return scheme.lookup(rest, caller)
 
 
-def _no_capture(_filter: str, name: str) -> Handle:
+class BeginCapture(Protocol):
+    """Begins a capture of the frames that *kept* keeps, on every interface.
+
+    *secrets* are what decrypts them; the stream waits while they are None. *limit*: octets until it is read; 0: many.
+    """
+
+    def __call__(self, kept: Filter, name: str, secrets: Callable[[], bytes | None], limit: int = 0, /) -> Handle:
+        """Return the handle of the stream."""
+
+
+def _no_capture(_kept: Filter, name: str, _secrets: Callable[[], bytes | None], _limit: int = 0) -> Handle:
     raise SchemeError(errno.EOPNOTSUPP, f"{name} can't be captured: this mount has no scheme 'network'")
 
 
 def _no_muted_events() -> MutedEvents:
     return MutedEvents(Timers(), lambda: 0.0)
+
+
+def _no_memory_file() -> FileCopy:
+    raise SchemeError(errno.EOPNOTSUPP, "there are no files in memory here")
 
 
 def _no_program(_thread: int) -> Program | None:
@@ -136,6 +150,7 @@ class SchemeContext:
     attach: Callable[[InterfaceConfig, float], None] = _not_while_running
     detach: Callable[[str, float], None] = _not_while_running
     execute: Executor = run_at_once  # work that takes long
+    memory_file: Callable[[], FileCopy] = _no_memory_file  # an empty one, for a library that writes files only
     program_of: Callable[[int], Program | None] = _no_program  # of a thread; None: gone, or not visible here
 
     def service(self, name: str, kind: Callable[..., Provided]) -> Provided:

@@ -16,12 +16,14 @@ everything that a scheme is made of.
     use            what an address is used for: connect, listen, accept or bind
     options        the words after an address, and which are valid where
     settings       the files of `settings/`
+    captures       the frames of one conversation, with what decrypts them
     directory      the numbered directory of a conversation: all its files, declared once
     function_file  a stream file whose opening is a function
     scheme         the directory of a protocol
     help           its README
 """
 
+from schemefs.conversation.captures import KEYS
 from schemefs.conversation.datagrams import DatagramEngine
 from schemefs.conversation.protocol import (
     ConversationProtocol,
@@ -36,6 +38,7 @@ from schemefs.conversation.scheme import ConversationScheme
 from schemefs.conversation.use import Use, use_of
 
 __all__ = [
+    "KEYS",
     "ConversationProtocol",
     "ConversationScheme",
     "DatagramEngine",

@@ -231,6 +231,11 @@ class ConversationProtocol(ABC):
     def forgotten(self, engine: Engine) -> None:
         """The conversation of *engine* is gone: nothing asks it any more, whether it was closed or had ended before."""
 
+    def secrets(self, engine: Engine) -> bytes | None:
+        """Return what decrypts the octets of *engine*, as NSS key log lines (for captures); None: not known yet."""
+        del engine
+        return b""
+
     def stats(self) -> Mapping[str, int | float | str]:
         """Return the counters of the whole protocol, in the order in which `stats` shows them."""
         return {}

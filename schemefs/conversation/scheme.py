@@ -9,10 +9,10 @@ import errno
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final, TypeGuard, cast
 
-from schemefs.conversation import attributes
+from schemefs.conversation.captures import KEYS, ConversationCaptures
 from schemefs.conversation.connecting import Connecting
 from schemefs.conversation.control import Control
-from schemefs.conversation.directory import CAPTURE, ConversationDirectory, Parts, lines
+from schemefs.conversation.directory import ConversationDirectory, Parts, lines
 from schemefs.conversation.event_log import opened
 from schemefs.conversation.function_file import FunctionFile
 from schemefs.conversation.handles import (
@@ -68,6 +68,8 @@ class ConversationScheme(Scheme):
             datagrams=protocol.datagrams,
             ended=ended,
         )
+        self._captures = ConversationCaptures(context, protocol)
+        self.conversations.on_forgotten = self._captures.forget
         self.options = options_of(protocol)
         self.path_options = {**self.options, **ACCEPT} if protocol.ports else self.options
         self.control = Control(self._begin, self._announce, settings_of, protocol, context.program_of)
@@ -86,20 +88,6 @@ class ConversationScheme(Scheme):
             if side is not None and not conversation.has_ended and f"{side.local}:".startswith(f"{address}:"):
                 conversation.log_event(now, sentence, "connectivity:address_lost", {"address": address})
                 conversation.fail(sentence)
-
-    def _capture(self, conversation: Conversation) -> Handle:
-        """Begin a capture of the frames of *conversation*. ENOTCONN: it has no address yet."""
-        ends = [end for end in (attributes.local(conversation), attributes.remote(conversation)) if end]
-        if not ends:
-            sentence = f"{conversation.name} has no address yet: connect or announce it first"
-            raise SchemeError(errno.ENOTCONN, sentence)
-        terms = [self.protocol.frames] if self.protocol.frames else []
-        for end in ends:
-            host, port = end.rpartition(":")[::2] if self.protocol.ports else (end, "")
-            address = host.strip("[]").partition("%")[0]
-            terms += [f"host {address}"] if address not in ("*", "") else []
-            terms += [f"port {port}"] if port else []
-        return self.context.tree.capture(" and ".join(terms), f"{conversation.name}/{CAPTURE}")
 
     # Nodes, for a scheme whose tree is not that of `tcp/`
 
@@ -156,6 +144,8 @@ class ConversationScheme(Scheme):
         if self.protocol.ports and not address.host_port.host:
             raise SchemeError(errno.EINVAL, "connect needs a host")
         self._apply_file_options(conversation, address)
+        if KEYS in address.options:
+            self._captures.keep(conversation)
         names = self.context.names
         if not self.protocol.hosts or len(names.known(address.host_port.host)) == 1:
             conversation.begin(self.protocol.connect(address, caller, now), now)
@@ -293,7 +283,7 @@ class ConversationScheme(Scheme):
         """
         directory = cast("ConversationDirectory | None", conversation.directory)
         if directory is None:
-            parts = Parts(conversation, self.control, self.accept, self._capture)
+            parts = Parts(conversation, self.control, self.accept, self._captures.open)
             protocol = self.protocol
             directory = ConversationDirectory(parts, listens=protocol.ports, timed=protocol.timed)
             if self.conversations.get(conversation.number) is conversation:

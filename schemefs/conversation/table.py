@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from schemefs.conversation.conversation import Conversation
 from schemefs.conversation.event_log import CAPACITY, JSON_CAPACITY
 from schemefs.errors import SchemeError
+from schemefs.no_callback import no_callback
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -51,6 +52,7 @@ class ConversationTable:
         self.datagrams = datagrams
         self.ended = ended
         self.timers = timers
+        self.on_forgotten: Callable[[Conversation], object] = no_callback
         self._live: dict[int, Conversation] = {}
         self._free: deque[int] = deque()
         self._next = 0
@@ -94,6 +96,7 @@ class ConversationTable:
             del self._live[conversation.number]
             self.share.give_back(conversation.uid)
             self._free.append(conversation.number)
+            self.on_forgotten(conversation)
             if conversation.engine is not None:
                 self._forgotten(conversation.engine)
 

@@ -100,6 +100,8 @@ class CaptureHandle(Handle):
         self._queued = 0
         self._dropped = 0
         self._told_dropped = 0
+        self._secrets: Callable[[], bytes | None] | None = None
+        self._limit = QUEUE_OCTETS
         self.name = name
         self._front.append(pcapng.section())
         for number, captures in enumerate(links):
@@ -113,13 +115,18 @@ class CaptureHandle(Handle):
         frames = [captures.history(number) for number, captures in enumerate(self._links)]
         self._past = filter(None, map(self._past_block, merge(*frames, key=lambda past: past.frame.now)))
 
+    def wait_for_secrets(self, secrets: Callable[[], bytes | None], limit: int) -> None:
+        """Let *secrets* be read before the packets. *limit*: octets that are queued until the first read; 0: many."""
+        self._secrets = secrets
+        self._limit = limit or QUEUE_OCTETS
+
     def take(self, frames: Iterable[CapturedFrame], interface: int) -> None:
         """Queue the blocks of the frames that the filter keeps. *interface* is the place of their link."""
         was_empty = not self._queue
         for frame in frames:
             if not (self._base(frame.fields) and self._filter(frame.fields)):
                 continue
-            if self._queued >= QUEUE_OCTETS:
+            if self._queued >= self._limit:
                 self._dropped += 1
                 continue
             when = self._links[interface].epoch + frame.now
@@ -132,13 +139,16 @@ class CaptureHandle(Handle):
             octets = frame.octets[: self._snap]
             length = len(frame.octets)
             self._put(pcapng.packet(interface, octets, length, when, outgoing=frame.outgoing, comments=frame.comments))
-        if was_empty and self._queue:
+        if (was_empty and self._queue) or self._secrets is not None:
             self.changed()
 
     def read(self, size: int, now: float) -> bytes | None:
         """Return the next octets of the stream; blocks need not end where a read ends."""
         for captures in self._links:
             captures.settle(now)
+        if self._waits:
+            return None
+        self._limit = QUEUE_OCTETS
         octets = self._read_front(min(size, PAST_OCTETS))
         if not self._front:
             live = _taken(self._queue, size - len(octets))
@@ -188,7 +198,8 @@ class CaptureHandle(Handle):
     def fevent(self, interest: int) -> int:
         """IN: octets are queued, or the link was removed. A filter can always be written."""
         gone = self._is_gone
-        return readiness(interest, self._front or self._queue, True, failed=gone) | (Event.HUP if gone else 0)
+        is_readable = bool(self._front or self._queue) and not self._waits
+        return readiness(interest, is_readable, True, failed=gone) | (Event.HUP if gone else 0)
 
     def close(self, now: float) -> None:
         """End the capture."""
@@ -197,6 +208,19 @@ class CaptureHandle(Handle):
             captures.remove(self)
         self._front.clear()
         self._queue.clear()
+
+    @property
+    def _waits(self) -> bool:
+        """Whether secrets are still to come. Once they are known they stand before the packets."""
+        if self._secrets is None:
+            return False
+        secrets = self._secrets()
+        if secrets is None and not self._is_gone:
+            return True
+        self._secrets = None
+        if secrets:
+            self._front.append(pcapng.secrets(secrets))
+        return False
 
     @property
     def _is_gone(self) -> bool:

@@ -84,6 +84,23 @@ class NamesBlock(pcapng.PcapngBlockLE):  # type: ignore[misc]
         return b"".join((head[:-4], body, head[-4:]))
 
 
+class SecretsBlock(pcapng.PcapngBlockLE):  # type: ignore[misc]
+    """What decrypts packets (§4.7), before the first of them."""
+
+    __hdr__ = (("type", "I", 10), ("len", "I", 20), ("kind", "I", 0x544C534B), ("octets", "I", 0), ("_len", "I", 20))
+
+    def unpack(self, buf: bytes) -> None:
+        """Take the secrets out of *buf*, a whole block."""
+        self.unpack_hdr(buf)
+        self.secrets = buf[16 : 16 + self.octets]
+
+    def __bytes__(self) -> bytes:
+        """Return the block."""
+        length = self.__hdr_len__ + len(_padded(self.secrets))
+        head = self._pack_hdr(self.type, length, self.kind, len(self.secrets), length)
+        return b"".join((head[:-4], _padded(self.secrets), head[-4:]))
+
+
 def section() -> bytes:
     """Return the section header, with which a capture begins."""
     application = [(pcapng.PCAPNG_OPT_SHB_USERAPPL, b"schemefs")]
@@ -125,6 +142,13 @@ def names(address: bytes, hosts: Sequence[str]) -> bytes:
     value = address + b"".join(host.encode() + b"\0" for host in hosts)
     block = NamesBlock()
     block.records = [(_RECORD_IPV4 if len(address) == 4 else _RECORD_IPV6, value)]
+    return bytes(block)
+
+
+def secrets(key_log: bytes) -> bytes:
+    """Return the lines of an NSS key log, which decrypt TLS."""
+    block = SecretsBlock()
+    block.secrets = key_log
     return bytes(block)
 
 

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, ClassVar, Final
 from schemefs.errors import SchemeError
 from schemefs.net import faults
 from schemefs.net.addresses import mac_text
-from schemefs.net.capture_filter import parse_filter
 from schemefs.scheme import Caller, Scheme, SchemeContext, StreamFile, TextFile
 from schemes.network.capture import CapturedDirectory, CaptureHandle
 from schemes.network.captures import LinkCaptures
@@ -21,7 +20,10 @@ from schemes.network.faults import FaultsFile
 from schemes.network.frames import FramesHandle, LinkFrames
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from schemefs.driver import Link
+    from schemefs.net.capture_filter import Filter
 
 README: Final = """\
 network: the drivers, one directory per interface.
@@ -51,10 +53,11 @@ class NetworkScheme(Scheme):
         files = {"README": TextFile(lambda: README), "err": self.err}
         self._links = self.root = CapturedDirectory(context, self.name, self._every_link, files)
 
-    def capture(self, filter_text: str, name: str) -> CaptureHandle:
+    def capture(self, kept: Filter, name: str, secrets: Callable[[], bytes | None], limit: int = 0, /) -> CaptureHandle:
         """Begin a capture of the frames that the filter keeps, on every interface that there is now."""
-        kept = parse_filter(filter_text)
-        return CaptureHandle(self._every_link(), name, kept, names_of=self.context.names.names_of)
+        handle = CaptureHandle(self._every_link(), name, kept, names_of=self.context.names.names_of)
+        handle.wait_for_secrets(secrets, limit)
+        return handle
 
     def _every_link(self) -> list[LinkCaptures]:
         return list(self._captures.values())

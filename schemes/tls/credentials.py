@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote
 
-from schemefs.conversation import Option, Use
+from schemefs.conversation import Option, Use, no_value
 from schemefs.errors import SchemeError
 from schemefs.net import faults
 from schemefs.net.addresses import parse_host
@@ -72,6 +72,9 @@ OPTIONS: Final[Mapping[str, Option]] = {
         _file, "PEM file of the trusted CAs, instead of the system's; a server then requires certificates", is_file=True
     ),
     "cert": Option(_file, "PEM file of this end's certificate and its chain (write %2F for '/')", is_file=True),
+    "keys": Option(
+        no_value, "tls/N/capture.pcapng begins with the connect and has its secrets: who has it reads all", Use.CONNECT
+    ),
     "key": Option(_file, "PEM file of the certificate's key, if cert's file has none", is_file=True),
 }
 
@@ -85,23 +88,30 @@ class TlsContext:
 
     context: ssl.SSLContext
     trust: Callable[[ssl.SSLObject], None] | None = None
+    key_log: FileCopy | None = None  # where OpenSSL writes the keys of the handshake
 
 
-def client_context(options: Mapping[str, str], files: Files = _NONE) -> TlsContext:
-    """Return the context of a client; *files* by name. EINVAL: a file has no usable certificate or key."""
+def client_context(options: Mapping[str, str], files: Files = _NONE, key_log: FileCopy | None = None) -> TlsContext:
+    """Return the context of a client; *files* by name. EINVAL: a file has no usable certificate or key.
+
+    With *key_log* the connection has a context of its own, into whose file the keys are written.
+    """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     # RFC 9525 §6.3: a name in the subject identifies no server. The certificate needs a subjectAltName.
     context.hostname_checks_common_name = False
     _set_protocol(context, options.get("alpn", ""))
     _trust(context, options, files)
     _load_certificate(context, options, files)
+    if key_log is not None:
+        context.keylog_filename = key_log.path
     if not _yes_or_no(options.get("verify", "yes")):
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
-        return TlsContext(context)
+        return TlsContext(context, None, key_log)
     if "ca" in options:
-        return TlsContext(context)
-    return TlsContext(context, _add_system_trust if "cert" in options else _share_system_trust)
+        return TlsContext(context, None, key_log)
+    has_own_context = "cert" in options or key_log is not None
+    return TlsContext(context, _add_system_trust if has_own_context else _share_system_trust, key_log)
 
 
 def server_context(options: Mapping[str, str], files: Files = _NONE) -> TlsContext:

@@ -24,7 +24,7 @@ _RECORD: Final = 16384  # RFC 8446 §5.1
 class RecordLayer:
     """One end of a TLS connection. *name*: the server name that a client verifies; None: this end is the server."""
 
-    __slots__ = ("_incoming", "_outgoing", "_trust", "ended", "failure", "name", "tls")
+    __slots__ = ("_incoming", "_key_log", "_outgoing", "_trust", "ended", "failure", "name", "secrets", "tls")
 
     def __init__(self, credentials: TlsContext, name: str | None) -> None:
         self._incoming = ssl.MemoryBIO()
@@ -34,6 +34,8 @@ class RecordLayer:
             self._incoming, self._outgoing, server_side=name is None, server_hostname=name
         )
         self._trust = credentials.trust
+        self._key_log = credentials.key_log
+        self.secrets: bytes | None = None  # the lines of the key log; None: the handshake is not complete
         self.ended = False  # the peer's close_notify was read
         self.failure: ssl.SSLError | None = None  # of the record after those that `decrypt` has returned
 
@@ -57,6 +59,8 @@ class RecordLayer:
         certificate = self.tls.getpeercert(binary_form=True)
         if certificate and (bits := key_bits(certificate)) > MAX_BITS:
             raise KeyTooLongError(bits)
+        self.secrets = self._key_log.octets if self._key_log is not None else b""
+        self._key_log = None
         return True
 
     def decrypt(self) -> bytes:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from schemefs.conversation import ConversationProtocol, ConversationScheme, Option, Use, use_of
+from schemefs.conversation import KEYS, ConversationProtocol, ConversationScheme, Option, Use, use_of
 from schemefs.net.addresses import AddressPath, HostPort, parse_seconds
 from schemes.tls import credentials
 from schemes.tls.engine import TlsEngine
@@ -42,7 +42,8 @@ class TlsProtocol(ConversationProtocol):
     def connect(self, address: AddressPath, caller: Caller, now: float) -> TlsEngine:
         """Start a connection and its handshake. EINVAL: a file has no usable certificate or key."""
         options = address.options
-        context = credentials.client_context(options, caller.files)
+        key_log = self.context.memory_file() if KEYS in options else None
+        context = credentials.client_context(options, caller.files, key_log)
         name = credentials.server_name(options.get("sni") or address.host_port.host)
         stream: Engine = self.tcp.connect(self._below(address), caller, now)
         return self._wrap(stream, context, name, options, now)
@@ -64,6 +65,12 @@ class TlsProtocol(ConversationProtocol):
         """Pass it on to tcp, for the stream below."""
         if isinstance(engine, TlsEngine):
             self.tcp.forgotten(engine.stream)
+
+    def secrets(self, engine: Engine) -> bytes | None:
+        """Return the keys of a connection that was opened with `keys`, once its handshake is complete or has failed."""
+        if not isinstance(engine, TlsEngine):
+            return None  # its host is still looked up or tried
+        return engine.layer.secrets if not engine.error else engine.layer.secrets or b""
 
     def stats(self) -> Mapping[str, int | float | str]:
         """Return the numbers of completed and failed handshakes, on both sides."""
