@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 BASES: Final = (1200, 552, 296)
 """Octets of a datagram. BASE_PLPMTU of RFC 8899 §5.1.2, the floor of ICMP errors here, and the MTU of slow lines."""
 
+BASES6: Final = (1280,)
+"""The same for IPv6: its links carry 1280 octets (RFC 8200 §5), the MIN_PLPMTU of RFC 8899 §5.1.2."""
+
 BLACK_HOLE_TIMEOUTS: Final = 2  # for each base; Linux waits as long as three would take
 MAX_PROBES: Final = 3  # RFC 8899 §5.1.2
 RAISE_TIMER: Final = 600.0  # seconds; PMTU_RAISE_TIMER of RFC 8899 §5.1.1
@@ -34,9 +37,10 @@ FOLLOWING: Final = 3  # whole segments after the probe, whose SACK shows that it
 def timed_out(tcb: ControlBlock, now: float) -> None:
     """The retransmission timer has fired: use a base size if it is time, and the segment that is missing is larger."""
     step, rest = divmod(tcb.backoffs, BLACK_HOLE_TIMEOUTS)
-    if rest or not 0 < step <= len(BASES) or tcb.is_path_locked:
+    bases = BASES if tcb.ip_header_length == 20 else BASES6
+    if rest or not 0 < step <= len(bases) or tcb.is_path_locked:
         return
-    size, base = min(tcb.mss, tcb.snd.in_flight) + _headers(tcb), BASES[step - 1]
+    size, base = min(tcb.mss, tcb.snd.in_flight) + _headers(tcb), bases[step - 1]
     if base >= size:
         return
     if tcb.path_search is None:

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from schemefs.testing.mount import SchemeMount
+from tests.support.families import Family
 
 pytestmark = pytest.mark.needs("fuse", "strace")
 
@@ -27,10 +28,11 @@ SUPER_SEGMENT = bytes(60_000)
 class Calls:
     """What a program does with the mount: over lo, so both ends are the daemon's."""
 
-    def __init__(self, mount: Path) -> None:
+    def __init__(self, mount: Path, family: Family) -> None:
         self.mount = mount
+        self.endpoint = mount / "tcp" / family.lo.at(PORT)
         self.listener = os.open(mount / f"tcp/:{PORT}", os.O_RDWR)
-        self.client = os.open(mount / f"tcp/127.0.0.1:{PORT}", os.O_RDWR)
+        self.client = os.open(self.endpoint, os.O_RDWR)
         self.server = self._accepted()
 
     def _accepted(self) -> int:
@@ -49,7 +51,7 @@ class Calls:
             left -= len(os.read(self.server, left))
 
     def open_and_close(self) -> None:
-        os.close(os.open(self.mount / f"tcp/127.0.0.1:{PORT}", os.O_RDWR))
+        os.close(os.open(self.endpoint, os.O_RDWR))
         os.close(self._accepted())
 
     def text(self) -> None:
@@ -62,8 +64,8 @@ LOOKS = {"read", "epoll_wait", "poll", "pselect6", "ppoll"}
 
 
 @pytest.fixture(scope="module")
-def calls(module_scheme_mount: SchemeMount) -> Iterator[Calls]:
-    made = Calls(module_scheme_mount.path)
+def calls(module_scheme_mount: SchemeMount, module_family: Family) -> Iterator[Calls]:
+    made = Calls(module_scheme_mount.path, module_family)
     yield made
     for descriptor in (made.server, made.client, made.listener):
         os.close(descriptor)

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from schemefs.testing.mount import SchemeMount
+from tests.support.families import Family
 from tests.support.tools_in_process import call
 
 pytestmark = pytest.mark.needs("fuse")
@@ -21,23 +22,24 @@ SYN_LOST = (
 
 
 @pytest.fixture(scope="module")
-def slow(module_scheme_mount: SchemeMount) -> Iterator[tuple[Path, int, str]]:
+def slow(module_scheme_mount: SchemeMount, module_family: Family) -> Iterator[tuple[Path, int, str]]:
     """The tree, a client whose first SYN was lost, and the client's name."""
     tree = module_scheme_mount.path
     impair = tree / "netcfg/ifaces/lo/impair"
     impair.write_text("drop tcp syn 1 port 7351\n")
     listener = os.open(tree / "tcp/:7351", os.O_RDWR)
-    client = os.open(tree / "tcp/127.0.0.1:7351", os.O_RDWR)
+    client = os.open(tree / "tcp" / module_family.lo.at(7351), os.O_RDWR)
     impair.write_text("none\n")
     yield tree, client, os.getxattr(client, "user.conversation").decode()
     os.close(client)
     os.close(listener)
 
 
-@pytest.mark.parametrize("target", ["descriptor", "name", "127.0.0.1:7351"])
-def test_the_lost_syn_and_its_rule(slow: tuple[Path, int, str], target: str) -> None:
+@pytest.mark.parametrize("target", ["descriptor", "name", "peer"])
+def test_the_lost_syn_and_its_rule(slow: tuple[Path, int, str], module_family: Family, target: str) -> None:
     tree, client, name = slow
-    said = call(tree, "why", {"descriptor": str(client), "name": name}.get(target, target))
+    words = {"descriptor": str(client), "name": name, "peer": module_family.lo.at(7351)}
+    said = call(tree, "why", words[target])
     assert re.fullmatch(SYN_LOST + "\n", said), said
 
 
@@ -55,12 +57,13 @@ def test_all_of_them_and_json(slow: tuple[Path, int, str]) -> None:
     [
         ("tcp/9999", "there is no conversation tcp/9999"),
         ("9999999999999999999999", "descriptor 9999999999999999999999 is not a conversation of a schemefs"),
-        ("127.0.0.1:1", "there is no conversation with 127.0.0.1:1; schemefs ss has those there are"),
+        ("{peer}", "there is no conversation with {peer}; schemefs ss has those there are"),
         ("there", "'there' is no descriptor, no conversation such as tcp/7 and no peer such as 10.0.2.2:80"),
     ],
 )
-def test_what_is_no_target(slow: tuple[Path, int, str], target: str, sentence: str) -> None:
-    assert call(slow[0], "why", target, status=2) == f"schemefs: {sentence}\n"
+def test_what_is_no_target(slow: tuple[Path, int, str], module_family: Family, target: str, sentence: str) -> None:
+    peer = module_family.lo.at(1)
+    assert call(slow[0], "why", target.format(peer=peer), status=2) == f"schemefs: {sentence.format(peer=peer)}\n"
 
 
 def test_datagrams_and_what_has_not_begun(slow: tuple[Path, int, str]) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import socket
-import sys
 from collections.abc import Sequence
 from random import Random
 from typing import TypeVar
@@ -138,19 +136,3 @@ class AnyFrames:
 def _with_checksum(message: bytes) -> bytes:
     """Fill in the checksum of ICMP or IGMP, which is zero."""
     return message[:2] + dpkt.in_cksum(message).to_bytes(2, "big") + message[4:]
-
-
-def main() -> None:
-    """Send frames: any_frames DEVICE OURS THEIRS SEED BURSTS PORT…; OURS is the receiver's hardware address."""
-    device, ours, theirs, seed, bursts, *ports = sys.argv[1:]
-    frames = AnyFrames(Random(int(seed)), bytes.fromhex(ours), bytes.fromhex(theirs), [int(port) for port in ports])
-    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as raw:
-        raw.bind((device, 0))
-        for _ in range(int(bursts)):
-            for frame in frames.burst():
-                if len(frame) >= 14:  # the kernel sends no shorter ones
-                    raw.send(frame)
-
-
-if __name__ == "__main__":
-    main()

@@ -26,15 +26,17 @@ T = TypeVar("T")
 
 ODD = tuple(map(address, ("::", "::1", "ff02::9", "ff01::1", "fe80::9", "ff0e::9", "fd00::ff")))
 OPTIONS = (b"", b"\x05\x02\0\0", b"\x1e\x01\0", b"\x5e\0", b"\x9e\0", b"\xde\0", b"\x1e\x63", b"\x1e\0" * 20)
+RAW6 = 222  # a protocol that only a raw reader has
 FLAGS = (2, 0x12, 0x10, 0x18, 4, 0x14, 1, 0x11, 3, 0, 0x3F)
 
 
 class AnyFrames6:
-    """Makes frames from *random*."""
+    """Makes frames from *random*, to the hardware address *ours* from *theirs*."""
 
-    def __init__(self, random: Random, ports: Sequence[int]) -> None:
+    def __init__(self, random: Random, ports: Sequence[int], ours: bytes = MAC, theirs: bytes = PEER_MAC) -> None:
         self._random = random
         self._ports = tuple(ports)
+        self._ours, self._theirs = ours, theirs
 
     def burst(self) -> list[bytes]:
         """Return one frame, or the fragments of a datagram, of which some may be missing or there twice."""
@@ -48,7 +50,7 @@ class AnyFrames6:
             datagrams = self._fragments(number, payload, source, destination)
         else:
             datagrams = [datagram6(payload, source, destination, number, hop_limit=hops)]
-        return [self._damaged(self._target(destination) + PEER_MAC + b"\x86\xdd" + each) for each in datagrams]
+        return [self._damaged(self._target(destination) + self._theirs + b"\x86\xdd" + each) for each in datagrams]
 
     def _one(self, choices: Sequence[T]) -> T:
         return self._random.choice(choices)
@@ -57,7 +59,7 @@ class AnyFrames6:
         return self._random.randbytes(self._random.randint(0, most))
 
     def _target(self, destination: bytes) -> bytes:
-        usual = b"\x33\x33" + destination[12:] if destination[0] == 0xFF else MAC
+        usual = b"\x33\x33" + destination[12:] if destination[0] == 0xFF else self._ours
         return self._one((*[usual] * 9, b"\x33\x33\0\0\0\x01"))
 
     def _payload(self, source: bytes, destination: bytes) -> tuple[int, bytes, int]:
@@ -81,7 +83,7 @@ class AnyFrames6:
         if kind == "tcp":
             head = self._ends() + self._random.randbytes(8) + bytes((0x50, self._one(FLAGS))) + bytes(6)
             return 6, self._summed(head + self._octets(40), source, destination, 6, 16), 64
-        return self._one((50, 59, 222, 1)), self._octets(40), 64
+        return self._one((50, 59, RAW6, 1)), self._octets(40), 64
 
     def _ends(self) -> bytes:
         return self._one(self._ports).to_bytes(2, "big") + self._one(self._ports).to_bytes(2, "big")
@@ -92,7 +94,7 @@ class AnyFrames6:
 
     def _message(self) -> bytes:
         target = self._one((US6, US6, PEER6, OTHER6, LINK_LOCAL_PEER, ALL_NODES))
-        mac = self._one((PEER_MAC, PEER_MAC, b"", b"\x0a\0\0\0\0\x66"))
+        mac = self._one((self._theirs, self._theirs, b"", b"\x0a\0\0\0\0\x66"))
         if self._one((True, False)):
             return nd_messages.build_neighbor_solicitation(target, mac)
         flag = self._random.random

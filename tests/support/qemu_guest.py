@@ -13,11 +13,14 @@ import subprocess
 from pathlib import Path
 from typing import Final
 
+from tests.support.families import FAMILIES, V4, V6
+
 ROOT: Final = Path(os.environ.get("SCHEMEFS_KERNEL", "/"))
 MODULES: Final = (
     "virtio/virtio", "virtio/virtio_ring", "virtio/virtio_pci_legacy_dev", "virtio/virtio_pci_modern_dev",
     "virtio/virtio_pci", "net/net_failover", "net/virtio_net",
 )  # fmt: skip
+ADDRESSES: Final = "\n".join(f"ip address add {one.peer}/{one.link.partition('/')[2]} dev eth0" for one in FAMILIES)
 READY: Final = "the guest is ready"
 INIT: Final = f"""#!/bin/busybox sh
 /bin/busybox --install /bin
@@ -27,11 +30,11 @@ mount -t devtmpfs dev /dev
 for turn in 1 2 3 4; do for module in /*.ko; do insmod $module 2>/dev/null; done; done  # in the end none needs another
 ip link set lo up
 ip link set eth0 up
-ip address add 10.0.2.2/24 dev eth0
+{ADDRESSES}
 nc -ll -p 7 -e cat &
 until cat /proc/net/tcp* | grep -q ':0007 '; do sleep 0.1; done
 echo {READY}
-while :; do nc 10.0.2.15 8000 -e sh 2>/dev/null; sleep 1; done
+while :; do for us in {V4.ours} {V6.ours}; do nc $us 8000 -e sh 2>/dev/null; sleep 1; done; done
 """
 
 

@@ -30,6 +30,8 @@ OF_ONE_FAMILY: dict[str, str] = {
     "wire/test_dhcp_dnsmasq.py": "DHCPv4; stateless DHCPv6 is in test_ipv6_routers.py",
     "wire/test_dhcp_servers.py": "DHCPv4; stateless DHCPv6 is in test_ipv6_routers.py",
     "wire/test_every_driver.py": "a driver carries any frames, and its question is one of ARP",
+    "wire/test_ip_like_iproute2.py::test_routes": "test_routes_of_ipv6 is beside it",
+    "wire/test_ip_like_iproute2.py::test_what_is_not_of_the_tree_is_refused": "the words are those of both families",
     "wire/test_network_faults.py::test_a_flood_of_arp_neither_fills_memory_nor_costs_a_neighbor":
         "ARP; test_ipv6_hostile.py has floods of ND",
     "wire/test_network_faults.py::test_an_address_that_linux_has_already_is_given_up":
@@ -53,12 +55,6 @@ OF_ONE_FAMILY: dict[str, str] = {
     "wire/test_uplink_ipv6.py::test_a_kernel_without_nat66_leaves_ipv4": "IPv4 is what is left",
 }  # fmt: skip
 """Files, or single tests of them, that name addresses of IPv4, and why."""
-
-NOT_YET: set[str] = {
-    "wire/test_frames_counted.py", "wire/test_ip_like_iproute2.py", "wire/test_lab.py", "wire/test_lab_fixture.py",
-    "wire/test_qemu_guest.py",
-}  # fmt: skip
-"""Files whose tests are still to be run by family."""
 
 IPV4 = re.compile(r"(?<![\d.])\d{1,3}(\.\d{1,3}){3}(?![\d.])")
 IPV6 = re.compile(r"(?<![\w:])([0-9a-f]+(:[0-9a-f]+)*)?::([0-9a-f]|$|\W)")
@@ -130,7 +126,7 @@ def test_tests_run_with_both_families() -> None:
         listed.setdefault(name.partition("::")[0], set()).add(name.partition("::")[2])
     for file in files():
         offences = set(TestFile((TESTS / file).read_text()).offences())
-        if file in NOT_YET or "" in listed.get(file, ()):
+        if "" in listed.get(file, ()):
             wrong += [] if offences else [f"{file} is listed, and names no address of IPv4 alone"]
         else:
             wrong += [f"{file}::{name} names addresses of IPv4 alone" for name in offences - listed.get(file, set())]

@@ -11,11 +11,12 @@ from typing import NamedTuple
 import pytest
 
 from schemefs.testing.network import TapNetwork
+from tests.support.families import Family
 
 pytestmark = pytest.mark.needs("fuse", "tap", "root", "tshark")
 
 PEERS = str(Path(__file__).with_name("tcp_peers.py"))
-US = "10.0.2.15"
+PORTS = (7120, 7121)  # of the peer
 SIZE = 300_000
 MARKS = (
     "retransmission", "fast_retransmission", "spurious_retransmission", "out_of_order", "duplicate_ack",
@@ -40,49 +41,54 @@ def packets(path: Path, keep: str) -> list[Packet]:
     kept = path.with_suffix(".kept")
     subprocess.run(["tshark", "-r", path, "-Y", keep, "-w", kept], check=True, capture_output=True, timeout=60)
     fields = [f"-etcp.analysis.{mark}" for mark in MARKS]
-    command = ["tshark", "-r", kept, "-T", "fields", "-eip.src", "-eframe.comment", *fields]
+    command = ["tshark", "-r", kept, "-T", "fields", "-etcp.dstport", "-eframe.comment", *fields]
     text = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout
     rows = [line.split("\t") for line in text.splitlines()]
     return [
-        Packet(source == US, comments, {mark for mark, value in zip(MARKS, values, strict=True) if value})
-        for source, comments, *values in rows
+        Packet(int(port) in PORTS, comments, {mark for mark, value in zip(MARKS, values, strict=True) if value})
+        for port, comments, *values in rows
     ]
 
 
-def sink(network: TapNetwork, octets: bytes) -> None:
+def sink(network: TapNetwork, family: Family, octets: bytes) -> None:
     """Send *octets* to a peer."""
     peer = network.start_peer([sys.executable, PEERS, "sink", "7120"], stdout=subprocess.PIPE)
     assert peer.stdout is not None
     assert peer.stdout.readline() == "ready\n"
-    descriptor = os.open(network.mount.path / "tcp/10.0.2.2:7120", os.O_RDWR)
+    descriptor = os.open(network.mount.path / "tcp" / family.peer.at(7120), os.O_RDWR)
     left = memoryview(octets)
     while left:
         left = left[os.write(descriptor, left) :]
     os.close(descriptor)
     assert peer.stdout.readline().endswith(f" {SIZE}\n")
+    peer.kill()
+    peer.wait()
 
 
-def source(network: TapNetwork, path: Path) -> None:
+def source(network: TapNetwork, family: Family, path: Path) -> None:
     """Receive from a peer."""
     peer = network.start_peer([sys.executable, PEERS, "source", "7121", str(path)], stdout=subprocess.PIPE)
     assert peer.stdout is not None
     assert peer.stdout.readline() == "ready\n"
-    with open(network.mount.path / "tcp/10.0.2.2:7121", "rb") as file:
+    with open(network.mount.path / "tcp" / family.peer.at(7121), "rb") as file:
         assert file.read() == path.read_bytes()
+    peer.kill()
+    peer.wait()
 
 
 @pytest.fixture(scope="module")
-def captured(module_tap_network: TapNetwork, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def captured(module_tap_network: TapNetwork, module_family: Family, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A capture of text in both directions over a link that loses some of it."""
-    network = module_tap_network
+    network, family = module_tap_network, module_family
+    family.prepare(network)
     folder = tmp_path_factory.mktemp("captures")
     octets = os.urandom(SIZE)
     (folder / "octets").write_bytes(octets)
     rules = "delay 3ms loss 3% seed 11; out drop tcp syn 1; drop tcp data 20..22"
     (network.mount.path / "netcfg/ifaces/eth0/impair").write_text(f"{rules}\n")
     capture = os.open(network.mount.path / "network/eth0/capture.pcapng,filter=tcp", os.O_RDONLY | os.O_NONBLOCK)
-    sink(network, octets)
-    source(network, folder / "octets")
+    sink(network, family, octets)
+    source(network, family, folder / "octets")
     (network.mount.path / "netcfg/ifaces/eth0/impair").write_text("none\n")
     path = folder / "both.pcapng"
     with path.open("wb") as file:

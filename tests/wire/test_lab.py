@@ -45,7 +45,8 @@ def wait_until(true: object, what: str) -> None:
 def test_a_command_gets_a_network_and_its_status_is_the_labs(user: bool, tmp_path: Path) -> None:
     """Names, `on`, the tree, impairments changed meanwhile, $LAB, standard input, and the machine's files."""
     script = """
-        { ping -c 1 -q server && ping -c 1 -q 10.9.1.1 && on server ping -c 1 -q client; } >/dev/null || exit 3
+        { ping -c 1 -q server && ping -c 1 -q 10.9.1.1 && ping -c 1 -q fd09:1::1; } >/dev/null || exit 3
+        on server ping -c 1 -q client >/dev/null || exit 3
         on server sh -c 'cat /proc/net/route; echo $$ >$LAB/number' >$LAB/routes || exit 4
         [ -s "$LAB/number" ] || exit 5
         echo 'delay 200ms' >/scheme/netcfg/ifaces/server/impair || exit 6

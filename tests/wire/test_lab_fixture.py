@@ -10,6 +10,7 @@ import pytest
 
 from schemefs.lab import requirements
 from schemefs.testing.lab import Lab
+from tests.support.families import Address, Family
 from tests.support.ordinary_user import as_ordinary_user
 
 pytestmark = pytest.mark.needs("fuse", "tap", "root")
@@ -36,10 +37,12 @@ def test_programs_run_in_the_hosts(two: Lab) -> None:
         client.run(["sleep", "20"], timeout=0.3)
 
 
-def test_a_started_program_serves_and_the_link_says_what_passed(two: Lab) -> None:
+def test_a_started_program_serves_and_the_link_says_what_passed(two: Lab, family: Family) -> None:
     client, server = two.host("client"), two.host("server")
-    server.start([sys.executable, "-m", "http.server", "80"], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-    server.wait_for_port(80)
+    port = 80 + family.version  # the lab is shared
+    words = [sys.executable, "-m", "http.server", "-b", family.any, str(port)]
+    server.start(words, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    server.wait_for_port(port)
     two.link(client).impair("loss 0.1%; drop arp 9")
     two.link(server).impair("loss 0.1%")
     seeds = [
@@ -53,16 +56,19 @@ def test_a_started_program_serves_and_the_link_says_what_passed(two: Lab) -> Non
         LookupError, match=r"^the rule 'drop udp' is not in force on client-router; there are: drop arp 9$"
     ):
         two.link(client).report().acted("drop udp")
-    with pytest.raises(TimeoutError, match=r"no program on server listens on TCP port 81 after 0\.2 s"):
-        server.wait_for_port(81, timeout=0.2)
+    with pytest.raises(TimeoutError, match=r"no program on server listens on TCP port 80 after 0\.2 s"):
+        server.wait_for_port(80, timeout=0.2)
     link = two.link(client)
     link.impair("delay 10ms")
-    assert client.run(["curl", "-sS", "-o", "/dev/null", "http://server/"]).returncode == 0
+    assert (
+        client.run(["curl", f"-{family.version}", "-sS", "-o", "/dev/null", f"http://server:{port}/"]).returncode == 0
+    )
     report = link.report()
     assert report.counted("frames", "out") >= 4
     assert report.counted("frames") == report.counted("frames", "in") + report.counted("frames", "out")
-    [flow] = two.report().flows
-    assert (flow.server, flow.state) == ("10.9.2.2:80", "closed")
+    endpoint = Address(family.pick(server.address, server.address6)).at(port)
+    [flow] = [one for one in two.report().flows if one.server == endpoint]
+    assert flow.state == "closed"
     assert flow.round_trip is not None
     assert flow.round_trip > 0.02
     assert flow.sent.retransmitted == 0

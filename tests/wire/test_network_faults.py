@@ -16,7 +16,7 @@ import pytest
 
 from schemefs.testing.network import TapNetwork
 from schemefs.testing.observing import wait_until
-from tests.support.families import Family
+from tests.support.families import V4, Family
 
 pytestmark = pytest.mark.needs("fuse", "tap", "root")
 
@@ -24,10 +24,11 @@ PEERS = str(Path(__file__).with_name("tcp_peers.py"))
 # Sends frames from the kernel's side of the TAP, whatever they say: {mac} is ours, {peer} the kernel's.
 RAW = """
 import socket, struct, sys, dpkt
+from ipaddress import ip_address
 raw = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
 raw.bind(("schemefs0", 3))  # ETH_P_ALL
 us, them = bytes.fromhex(sys.argv[1]), bytes.fromhex(sys.argv[2])
-ours, theirs = socket.inet_aton("10.0.2.15"), socket.inet_aton("10.0.2.2")
+ours, theirs = (ip_address(text).packed for text in sys.argv[3:])
 """
 
 
@@ -46,14 +47,15 @@ def kernel_mac(network: TapNetwork) -> str:
     return str(link["address"])
 
 
-def send_raw(network: TapNetwork, script: str) -> str:
+def send_raw(network: TapNetwork, script: str, family: Family = V4) -> str:
     mac = read(network, "netcfg/iface/eth0/mac").strip().replace(":", "")
     theirs = kernel_mac(network).replace(":", "")
-    return str(network.run_peer([sys.executable, "-c", RAW + textwrap.dedent(script), mac, theirs]).stdout)
+    command = [sys.executable, "-c", RAW + textwrap.dedent(script), mac, theirs, family.ours, family.peer]
+    return str(network.run_peer(command).stdout)
 
 
 def pings(network: TapNetwork, address: str = TapNetwork.address) -> bool:
-    return "1 received" in network.run_peer(["ping", "-c", "1", "-W", "2", address], check=False).stdout
+    return "1 received" in network.run_peer(["ping", "-c", "1", "-W", "10", address], check=False).stdout
 
 
 def test_an_interface_pulled_and_put_back_while_transferring(
@@ -230,39 +232,50 @@ def test_fragments_that_overlap_or_never_end_are_dropped_and_counted(tap_network
     assert "2 received" in network.run_peer(["ping", "-c", "2", "-i", "0.1", "-s", "8000", network.address]).stdout
 
 
-def test_frames_with_a_priority_and_no_vlan_are_answered(tap_network: TapNetwork) -> None:
+def test_frames_with_a_priority_and_no_vlan_are_answered(tap_network: TapNetwork, family: Family) -> None:
     """IEEE 802.1Q: VLAN id 0."""
-    network = tap_network
     heard = send_raw(
-        network,
+        tap_network,
         """
         raw.settimeout(5)
+        is_v4 = len(ours) == 4
         for tag in (0x8100A000, 0x88A80000):
-            echo = dpkt.icmp.ICMP(type=8, data=dpkt.icmp.ICMP.Echo(id=tag & 0xFFFF, seq=1, data=bytes(64)))
-            ip = bytes(dpkt.ip.IP(src=theirs, dst=ours, p=1, data=echo))
-            raw.send(us + them + struct.pack(">I", tag) + b"\\x08\\0" + ip)
+            echo = dpkt.icmp.ICMP.Echo(id=tag & 0xFFFF, seq=1, data=bytes(64))
+            if is_v4:
+                ip = dpkt.ip.IP(src=theirs, dst=ours, p=1, data=dpkt.icmp.ICMP(type=8, data=echo))
+            else:
+                echo = dpkt.icmp6.ICMP6(type=128, data=echo)
+                ip = dpkt.ip6.IP6(src=theirs, dst=ours, nxt=58, hlim=64, plen=len(echo), data=echo)
+            raw.send(us + them + struct.pack(">I", tag) + (b"\\x08\\0" if is_v4 else b"\\x86\\xdd") + bytes(ip))
             while True:
                 ip = dpkt.ethernet.Ethernet(raw.recv(2048)).data
-                if isinstance(ip, dpkt.ip.IP) and ip.src == ours and ip.p == 1 and ip.icmp.data.id == tag & 0xFFFF:
-                    break
-            print(ip.icmp.type)
+                if isinstance(ip, dpkt.ip.IP if is_v4 else dpkt.ip6.IP6) and ip.src == ours:
+                    reply = ip.data
+                    if reply.type == (0 if is_v4 else 129) and bytes(reply)[4:6] == struct.pack(">H", tag & 0xFFFF):
+                        break
+            print(reply.type)
         """,
+        family,
     )
-    assert heard == "0\n0\n"
+    assert heard == family.pick("0\n0\n", "129\n129\n")
 
 
-def test_errors_are_limited_in_rate(tap_network: TapNetwork) -> None:
+def test_errors_are_limited_in_rate(tap_network: TapNetwork, family: Family) -> None:
     network = tap_network
     send_raw(
         network,
         """
         udp = dpkt.udp.UDP(sport=9, dport=9, data=b"x" * 20)
         udp.ulen = len(udp)
-        ip = dpkt.ip.IP(src=theirs, dst=ours, p=17, data=udp)
-        frame = bytes(dpkt.ethernet.Ethernet(dst=us, src=them, type=0x0800, data=ip))
+        if len(ours) == 4:
+            kind, ip = 0x0800, dpkt.ip.IP(src=theirs, dst=ours, p=17, data=udp)
+        else:
+            kind, ip = 0x86DD, dpkt.ip6.IP6(src=theirs, dst=ours, nxt=17, hlim=64, plen=len(udp), data=udp)
+        frame = bytes(dpkt.ethernet.Ethernet(dst=us, src=them, type=kind, data=ip))
         for _ in range(5000):
             raw.send(frame)
         """,
+        family,
     )
     wait_until(lambda: counter(network, "icmp/stats", "withheld_rate_limited") > 100)
-    assert pings(network)
+    assert pings(network, family.ours)

@@ -1,6 +1,7 @@
 """A Linux guest of QEMU on `--driver stream`: both connect, and the mount goes down and up with the guest.
 
 mount 10.0.2.15 ── UNIX socket ── QEMU -netdev stream ── virtio-net ── Linux 10.0.2.2
+      fd00:10:0:2::15                                                        fd00:10:0:2::2
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import pytest
 
 from schemefs.testing.mount import SchemeMount
 from tests.support import qemu_guest
+from tests.support.families import Family
 
 pytestmark = [
     pytest.mark.needs("fuse"),
@@ -32,22 +34,22 @@ def wait_until_ready(guest: subprocess.Popen[str]) -> None:
     pytest.fail(f"the guest has ended:\n{console}")
 
 
-def test_a_guest_and_its_successor(tmp_path: Path) -> None:
+def test_a_guest_and_its_successor(tmp_path: Path, family: Family) -> None:
     path = tmp_path / "socket"
     octets = os.urandom(1 << 20)
-    with SchemeMount("--driver", "stream", "--socket", str(path), "--listen") as mount:
+    ours = f"{family.ours}/{family.link.partition('/')[2]}"
+    with SchemeMount("--driver", "stream", "--socket", str(path), "--listen", "--address", ours) as mount:
         state = mount.path / "netcfg/ifaces/eth0/state"
         for number in (1, 2):
             with qemu_guest.start(path, tmp_path) as guest:
                 try:
                     wait_until_ready(guest)
                     assert state.read_text() == "up\n"
-                    assert "1 packets received" in (mount.path / "icmp/ping/10.0.2.2,count=1").read_text()
-                    assert echoed(mount, octets) == hashlib.sha256(octets).hexdigest()
+                    assert "1 packets received" in (mount.path / f"icmp/ping/{family.peer},count=1").read_text()
+                    assert echoed(mount, family, octets) == hashlib.sha256(octets).hexdigest()
                     # The guest connects to us, and runs what it reads: a shell.
-                    script = (
-                        f"exec 3<>{mount.path}/tcp/:8000,accept && echo uname -n >&3 && read -r name <&3 && echo $name"
-                    )
+                    listener = mount.path / f"tcp/{family.ours.at(8000)},accept"
+                    script = f"exec 3<>{listener} && echo uname -n >&3 && read -r name <&3 && echo $name"
                     done = subprocess.run(
                         ["bash", "-c", script], check=True, capture_output=True, text=True, timeout=60
                     )
@@ -61,8 +63,10 @@ def test_a_guest_and_its_successor(tmp_path: Path) -> None:
         assert "checksum" not in drops, drops
 
 
-def echoed(mount: SchemeMount, octets: bytes) -> str:
+def echoed(mount: SchemeMount, family: Family, octets: bytes) -> str:
     """Return the sum of what the guest's echo server sends back."""
-    script = f"""exec 3<>{mount.path}/tcp/10.0.2.2:7 4<&0; cat <&4 >&3 & head -c {len(octets)} <&3 | sha256sum"""
+    script = (
+        f"""exec 3<>{mount.path}/tcp/{family.peer.at(7)} 4<&0; cat <&4 >&3 & head -c {len(octets)} <&3 | sha256sum"""
+    )
     done = subprocess.run(["bash", "-c", script], input=octets, check=True, capture_output=True, timeout=60)
     return done.stdout.decode().split()[0]

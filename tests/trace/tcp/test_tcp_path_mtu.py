@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 
 from schemes.tcp.path_mtu_search import PathMtuSearch
-from tests.support.tcp_trace import Trace, established
+from tests.support.tcp_trace import Trace, by_family, established
 
 
 def test_what_a_locked_path_refused_goes_again_at_once() -> None:
@@ -49,6 +49,18 @@ def test_two_time_outs_are_taken_for_a_black_hole() -> None:
     assert (status["path_mtu"], status["mss"]) == (1200, 1148)
     assert status["path_mtu_search"] == "waits, between 1200 and 1501"
     assert tcp.tcp.statistics.path_black_holes == 1
+
+
+def test_with_ipv6_no_datagram_is_below_1280() -> None:
+    """RFC 8200 §5: each link carries that much. RFC 8899 §5.1.2: it is the MIN_PLPMTU."""
+    with by_family(6):
+        tcp = established(mss=1440, options_text="sackOK ts 1:0", rtt=0.1)
+    tcp.write(bytes(100_000), now=1.0)
+    for time_outs in (2, 4, 6):
+        while tcp.connection.backoffs < time_outs:
+            tcp.until(tcp.now + 0.5)
+        assert str(tcp.connection.status(tcp.now)["path_mtu"]) == "1280"
+    assert {len(one.payload) for one in tcp.taken()} & set(range(1209, 1428)) == set()
 
 
 def recovered() -> Trace:
