@@ -24,10 +24,11 @@ from tests.bench.measurement import KERNEL, OURS, SLIRP, Measurement
 from tests.bench.plot import svg
 from tests.bench.profile import is_installed, profiled
 from tests.bench.rows import ALSO, TABLE
-from tests.bench.runner import Measured, Runner
+from tests.bench.runner import Measured, Runner, reason
 from tests.bench.sizes import NORMAL, TINY
 
 ROUNDS: Final = 5
+BUSY: Final = 0.5  # load average
 
 
 def main() -> int:
@@ -123,10 +124,12 @@ def measured(arguments: argparse.Namespace) -> dict[str, Any]:
     def done(found: Measured) -> None:
         rows.extend(map(report.row_json, found.rows))
         failures.extend(f"{name}: {text}" for name, text in found.failures.items())
-        print(*report.lines(found), sep="\n", flush=True)
+        print(f"-- {time.monotonic() - began:.0f} s", *report.lines(found), sep="\n", flush=True)
 
     about, began = facts(arguments), time.monotonic()
-    print(f"ours: {about['core']}, commit {about['candidates'][OURS]['commit']}", flush=True)
+    ours = f"ours: {about['core']}, commit {about['candidates'][OURS]['commit']}"
+    busy = "; others use the processors, which changes all figures" if about["load"] > BUSY else ""
+    print(f"{ours}; load average {about['load']}{busy}", flush=True)
     with Candidates({OURS: Installation(), **arguments.older}) as candidates:
         runner = Runner(candidates, list(arguments.older), arguments.rounds, arguments.sizes)
         runner.run(arguments.measurements, done)
@@ -141,8 +144,12 @@ def profiles(arguments: argparse.Namespace, candidates: Candidates, rows: list[d
     found = []
     for measurement in arguments.measurements:
         if measurement.name in names and measurement.is_of_daemon:
-            found.append(profiled(measurement, candidates.get(OURS, measurement.setting), arguments.sizes))
-            print(report.profile_line(found[-1]), flush=True)
+            try:
+                found.append(profiled(measurement, candidates.get(OURS, measurement.setting), arguments.sizes))
+            except Exception as error:  # what was measured must not be lost
+                print(f"no profile of {measurement.name}: {reason(error)}", flush=True)
+            else:
+                print(report.profile_line(found[-1]), flush=True)
     return found
 
 

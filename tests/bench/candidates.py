@@ -39,7 +39,9 @@ class Candidates:
         self._installations = installations
         self._made: dict[tuple[str, str], Candidate] = {}
         self._undo = ExitStack()
-        self._scratch = Path(self._undo.enter_context(tempfile.TemporaryDirectory(dir="/dev/shm")))
+        self._scratch = Path(
+            self._undo.enter_context(tempfile.TemporaryDirectory(dir="/dev/shm", ignore_cleanup_errors=True))
+        )
 
     def __enter__(self) -> Self:
         return self

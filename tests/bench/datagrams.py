@@ -53,7 +53,7 @@ def arrived(candidate: Candidate) -> int:
 def pings(candidate: Candidate, sizes: Sizes) -> Figures:
     """Return how many are answered each second by `ping -f`; slirp4netns answers its client."""
     where, target = (candidate.server, candidate.address) if candidate.address else (candidate.client, candidate.host)
-    shown = where.run(["ping", "-f", "-q", "-c", str(sizes.pings), target], timeout=60).stdout
+    shown = where.run(["ping", "-f", "-q", "-w", str(sizes.ping_seconds), target]).stdout
     match = re.search(r"(\d+) received.* time (\d+)ms", shown)
     assert match, shown
     return {"rate": int(match[1]) / (max(int(match[2]), 1) / 1000)}

@@ -17,7 +17,7 @@ class Sizes:
     loaded_seconds: float = 1.5  # of round trips while a transfer runs
     connects: int = 1500
     lines: int = 300
-    pings: int = 8000
+    ping_seconds: int = 1
     flood_seconds: float = 0.5  # of reading at one rate
     parallel_seconds: float = 1.2
     conversations: int = 1500
@@ -35,7 +35,6 @@ TINY: Final = Sizes(
     loaded_seconds=0.4,
     connects=20,
     lines=10,
-    pings=50,
     flood_seconds=0.1,
     parallel_seconds=0.5,
     conversations=50,
