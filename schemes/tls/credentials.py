@@ -73,7 +73,9 @@ OPTIONS: Final[Mapping[str, Option]] = {
     ),
     "cert": Option(_file, "PEM file of this end's certificate and its chain (write %2F for '/')", is_file=True),
     "keys": Option(
-        no_value, "tls/N/capture.pcapng begins with the connect and has its secrets: who has it reads all", Use.CONNECT
+        no_value,
+        "tls/N/capture.pcapng begins with the connect and has its secrets: a reader of it reads all",
+        Use.CONNECT,
     ),
     "key": Option(_file, "PEM file of the certificate's key, if cert's file has none", is_file=True),
 }

@@ -60,6 +60,7 @@ def test_tshark_lists_the_mount_and_captures_from_it(shared: Tools, tmp_path: Pa
     assert subprocess.run([*EXTCAP, "--remove"], **words).stdout == f"removed {installed}\n"
 
 
+@pytest.mark.full
 @pytest.mark.needs("root", "userns")
 def test_an_ordinary_user_is_offered_no_interface(shared: Tools) -> None:
     with open_to_all(shared.path.parent):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import subprocess
 import sys
@@ -36,6 +37,7 @@ class Packet(NamedTuple):
         return any(comment.startswith(beginnings) for comment in self.comments.split(","))
 
 
+@functools.cache
 def packets(path: Path, keep: str) -> list[Packet]:
     """Return what tshark says of the packets that *keep* shows, as if there were no others."""
     kept = path.with_suffix(".kept")

@@ -74,7 +74,9 @@ def decrypted(path: Path) -> str:
     return subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout
 
 
-@pytest.mark.parametrize(("port", "opens_early"), [("7443", False), ("7443", True), ("7444", False)])
+@pytest.mark.parametrize(
+    ("port", "opens_early"), [("7443", True), pytest.param("7443", False, marks=pytest.mark.full), ("7444", False)]
+)
 def test_tshark_reads_the_text(network: TapNetwork, tmp_path: Path, port: str, opens_early: bool) -> None:
     path = tmp_path / "keys.pcapng"
     exchange(network, f"{port},keys", path, opens_early=opens_early)

@@ -33,7 +33,7 @@ def has_the_ping(path: Path) -> bool:
     return path.exists() and len(echoes(path)) >= 4
 
 
-@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize("end", [signal.SIGKILL, pytest.param(signal.SIGINT, marks=pytest.mark.full)])
 def test_every_link_is_recorded_whatever_ends_the_lab(tmp_path: Path, end: signal.Signals) -> None:
     path = tmp_path / "all.pcapng"
     script = "ping -c 1 server >/dev/null && exec sleep 100"
@@ -59,7 +59,10 @@ def test_every_link_is_recorded_whatever_ends_the_lab(tmp_path: Path, end: signa
 
 @pytest.mark.parametrize(
     ("path", "reason"),
-    [("/nonexistent/all.pcapng", "No such file or directory"), ("/dev/full", "No space left on device")],
+    [
+        ("/nonexistent/all.pcapng", "No such file or directory"),
+        pytest.param("/dev/full", "No space left on device", marks=pytest.mark.full),
+    ],
 )
 def test_a_file_that_can_not_be_written_gets_a_sentence(path: str, reason: str) -> None:
     done = subprocess.run(

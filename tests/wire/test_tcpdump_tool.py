@@ -153,6 +153,7 @@ def test_a_cut_file_prints_what_is_whole(network: TapNetwork, tmp_path: Path) ->
     assert lines[-1].startswith(f"schemefs: {path}: the capture ends inside the block at octet ")
 
 
+@pytest.mark.full
 @pytest.mark.needs("userns")
 def test_an_ordinary_user_captures_no_link(network: TapNetwork) -> None:
     command = [*as_ordinary_user(), sys.executable, "-m", "schemefs", "tcpdump", "--mount", str(network.mount.path)]
