@@ -8,6 +8,8 @@ import pytest
 
 from schemefs.net.network_layer import DeliveryError
 from schemefs.net.offload import GSO_UDP_L4, NEEDS_CHECKSUM, Offload
+from schemefs.scheme import FollowedFile
+from tests.support.event_schema import checked
 from tests.support.ip_host import BROADCAST_MAC, PEER, US, address
 from tests.support.udp_host import ROOT, UdpHost, read, write
 
@@ -39,6 +41,19 @@ def test_an_empty_datagram_that_bytes_can_not_show_is_a_reason() -> None:
     host.open(":9,bytes")
     host.hears(b"", 9)
     assert counted(host) == {"empty": 1, "in": 0}
+
+
+def test_a_drop_is_an_event_of_its_conversation() -> None:
+    host = UdpHost()
+    host.open(":9,bytes,events")
+    host.hears(b"", 9)
+    host.scheme.lookup("0/ctl", ROOT).open(2, ROOT, 0.0).write(memoryview(b"shutdown read"), 0.0)  # type: ignore[attr-defined]
+    host.hears(b"hello", 9)
+    events = host.scheme.lookup("0/events.json", ROOT)
+    assert isinstance(events, FollowedFile)
+    told = checked(events.ring.read(0, 1 << 16)[0].decode())
+    dropped = [event["data"] for event in told if event["name"] == "transport:datagram_dropped"]
+    assert [(data["reason"], data["octets"]) for data in dropped] == [("empty", 0), ("not_read", 5)]
 
 
 def test_a_full_queue_and_a_full_backlog() -> None:
