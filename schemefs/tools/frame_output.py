@@ -13,6 +13,8 @@ from schemefs.tools.exit_status import OUTPUT, fail, show
 from schemefs.tools.frame_lines import FrameLines
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from schemefs.capture_reader import Block, CaptureReader
     from schemefs.net.capture_filter import Filter
 
@@ -83,16 +85,34 @@ class Dump:
         self._kept = kept
         self._count = count
         self.packets = 0
+        self._is_stopped = self._is_waiting = False
+
+    def stop(self, *_signal: object) -> None:
+        """End `run` after the present packet, which is then put out and counted. For the second time: at once."""
+        if self._is_waiting or self._is_stopped:
+            raise KeyboardInterrupt
+        self._is_stopped = True
 
     def run(self) -> None:
         """Return at the end of the capture, or after the last packet. CaptureError: it can't be read."""
-        for block in self._reader.blocks():
+        for block in self._blocks():
             if block.is_packet and self._kept is not None and not self._kept(_fields(*self._reader.frame(block))):
                 continue
             self._output.put(block)
             self.packets += block.is_packet
             if self.packets == self._count:
                 return
+
+    def _blocks(self) -> Iterator[Block]:
+        """Yield each block; KeyboardInterrupt: `stop` was called while the next one was awaited."""
+        blocks = self._reader.blocks()
+        while not self._is_stopped:
+            self._is_waiting = True
+            block = next(blocks, None)
+            self._is_waiting = False
+            if block is None:
+                return
+            yield block
 
 
 def _fields(octets: bytes, link_type: int) -> FrameFields:

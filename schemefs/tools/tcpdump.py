@@ -99,7 +99,9 @@ def command(tree: Path | None, words: tuple[str, ...], file: str, output: str, t
 def _run(dump: Dump, reader: CaptureReader, name: str, *, is_live: bool) -> None:
     """Run until the end, Ctrl-C, or what can't be read; then say how many packets there were."""
     if is_live:
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            if signal.getsignal(number) is not signal.SIG_IGN:  # as a shell has it for a command in the background
+                signal.signal(number, dump.stop)
     failure = ""
     try:
         dump.run()
