@@ -19,6 +19,8 @@ from schemefs.errors import StartError, printable_lines
 from schemefs.lab import requirements
 
 if TYPE_CHECKING:
+    from schemefs.lab.closing_report import ClosingReport
+    from schemefs.lab.html_report import HtmlReport
     from schemefs.lab.link_recorder import LinkRecorder
     from schemefs.lab.topology import Topology
 
@@ -65,6 +67,9 @@ class LabCommand(click.Command):
 @click.option(
     "--capture", metavar="FILE", shell_complete=completion.files, help="Record every link, for Wireshark (pcapng)."
 )
+@click.option(
+    "--report", metavar="FILE", shell_complete=completion.files, help="Write the closing report as a page of HTML."
+)
 @click.option("--internet", is_flag=True, help="Give each host the machine's network too, by pasta, unimpaired.")
 @click.option("--ipv4-only", is_flag=True, help="Give hosts and routers no IPv6.")
 @click.option("--shell", is_flag=True, help="Run a shell in the first host.")
@@ -110,7 +115,8 @@ def _run(file: str | None, words: tuple[str, ...], options: dict[str, Any], *, s
     try:
         report = ClosingReport(topology, options["report_json"])
         recorder = _recorder(topology, options["capture"])
-        first = FirstProcess(topology, words, plugins.load(), report=report, recorder=recorder)
+        page = _page(topology, options["report"], report, words)
+        first = FirstProcess(topology, words, plugins.load(), report=report, recorder=recorder, page=page)
         return outer_process.run(first)
     except outer_process.Interrupted as interrupted:
         return 128 + interrupted.number
@@ -122,6 +128,14 @@ def _recorder(topology: Topology, path: str | None) -> LinkRecorder | None:
     from schemefs.lab.link_recorder import LinkRecorder  # noqa: PLC0415 - few labs need dpkt
 
     return LinkRecorder(topology, path)
+
+
+def _page(topology: Topology, path: str | None, report: ClosingReport, words: tuple[str, ...]) -> HtmlReport | None:
+    if path is None:
+        return None
+    from schemefs.lab.html_report import HtmlReport  # noqa: PLC0415 - as above
+
+    return HtmlReport(topology, path, report, words)
 
 
 def _command(words: tuple[str, ...], *, shell: bool) -> tuple[str, ...]:

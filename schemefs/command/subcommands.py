@@ -61,6 +61,11 @@ SUBCOMMANDS: Final = {
         wrong_usage=2,
     ),
     "why": Subcommand("Print what a conversation has waited for most.", "schemefs.tools.why", wrong_usage=2),
+    "report": Subcommand(
+        "Write a page of HTML about a mount: interfaces, impairments, conversations and drops.",
+        "schemefs.tools.report",
+        wrong_usage=2,
+    ),
     "ip": Subcommand("Print or change addresses, links, routes and neighbors.", "schemefs.tools.ip"),
     "ifconfig": Subcommand("Print the interfaces, or configure one.", "schemefs.tools.ifconfig", wrong_usage=2),
     "route": Subcommand("Print the routing table, or change it.", "schemefs.tools.route", wrong_usage=2),

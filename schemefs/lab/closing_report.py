@@ -14,7 +14,7 @@ from typing import TextIO
 
 from schemefs.errors import StartError
 from schemefs.lab.places import SCHEME
-from schemefs.lab.report import collect, observe
+from schemefs.lab.report import LabReport, collect, observe
 from schemefs.lab.report_text import report_text
 from schemefs.lab.router_files import Drops
 from schemefs.lab.settling import settle
@@ -30,6 +30,7 @@ class ClosingReport:
         self._trees = {router.name: Path(SCHEME) / router.name for router in topology.routers}
         self._before: Mapping[str, Drops] = {}
         self._began = 0.0
+        self.result: LabReport | None = None  # None: not finished, or a tree could not be read
         self._json: TextIO | None = None
         self._json_path = json_path
         if json_path is not None:
@@ -49,7 +50,7 @@ class ClosingReport:
         seconds = time.monotonic() - self._began
         try:
             settle(self._topology, self._trees)
-            report = collect(self._topology, self._trees, seconds, self._before)
+            self.result = report = collect(self._topology, self._trees, seconds, self._before)
         except OSError as error:
             print(f"the lab has no report: {error}", file=sys.stderr)  # noqa: T201
             return

@@ -24,6 +24,7 @@ from schemefs.lab.way_out import NAMESERVER, WayOut
 
 if TYPE_CHECKING:
     from schemefs.lab.closing_report import ClosingReport
+    from schemefs.lab.html_report import HtmlReport
     from schemefs.lab.link_recorder import LinkRecorder
     from schemefs.lab.router_daemon import RouterDaemon
     from schemefs.plugins import Plugins
@@ -48,6 +49,7 @@ class FirstProcess:
     is_root: bool = False  # of the machine: there is no user namespace
     report: ClosingReport | None = None
     recorder: LinkRecorder | None = None
+    page: HtmlReport | None = None
     _daemons: dict[int, RouterDaemon] = field(default_factory=dict)
     _lab: str = ""
 
@@ -90,9 +92,9 @@ class FirstProcess:
             observer.finish()
         return status
 
-    def _observers(self) -> Iterator[ClosingReport | LinkRecorder]:
+    def _observers(self) -> Iterator[ClosingReport | LinkRecorder | HtmlReport]:
         """Yield what begins when the network is there, and is finished when the command has ended."""
-        yield from filter(None, (self.report, self.recorder))
+        yield from filter(None, (self.report, self.recorder, self.page))
 
     def _wait(self, command: int) -> int:
         """Return the exit status of the command; signals are passed on to it."""

@@ -38,8 +38,9 @@ _OF_AN_INTERFACE: Final = (PACKET, STATISTICS)  # blocks with its number in octe
 class LinkRecorder:
     """Opened before the lab is made, begun when the routers run, finished when the command has ended."""
 
-    def __init__(self, topology: Topology, path: str) -> None:
-        """StartError: the file can't be written."""
+    def __init__(self, topology: Topology, path: str, snap: int | None = None) -> None:
+        """*snap*: the octets of each frame that are kept; None: all. StartError: the file can't be written."""
+        self._name = "capture.pcapng" if snap is None else f"capture.pcapng,snap={snap}"
         self._links = {link.name: link.impaired for link in topology.links}
         self._path = path
         self._ended = -1  # the recorder closes its end, after a line about a failure
@@ -54,7 +55,7 @@ class LinkRecorder:
         sources = {}
         try:
             for number, (name, end) in enumerate(self._links.items()):
-                path = Path(SCHEME, end.owner, "network", end.name, "capture.pcapng")
+                path = Path(SCHEME, end.owner, "network", end.name, self._name)
                 sources[os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)] = (number, name)
         except OSError as error:
             raise StartError(f"--capture: {error.filename}: {error.strerror}") from None

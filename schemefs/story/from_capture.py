@@ -177,7 +177,7 @@ def _segment(found: _Captured, time: float, mine: _Space, other: _Space, outgoin
 
 def _own_remark(mine: _Space, seq: int, length: int) -> str:
     """Return what the numbers alone say of a segment without a comment."""
-    return f"{AGAIN}: its text was seen before" if length and seq + length <= mine.highest else ""
+    return f"{AGAIN}: later text was sent before it" if length and seq + length <= mine.highest else ""
 
 
 def _options(tcp: Any) -> list[tuple[int, bytes]]:

@@ -82,7 +82,7 @@ def command(tree: Path, target: str | None, *, as_json: bool) -> None:
     Without an argument: for each conversation of tcp and tls. `cat tcp/N/time` has all causes.
     """
     names = _names(tree) if target is None else [_named(tree, target)]
-    found = [why for name in names if (why := _why(tree, name, must_exist=target is not None)) is not None]
+    found = [why for name in names if (why := why_of(tree, name, must_exist=target is not None)) is not None]
     if as_json:
         show_json(found)
         return
@@ -149,7 +149,7 @@ def _text(path: Path) -> str:
         return ""
 
 
-def _why(tree: Path, name: str, *, must_exist: bool) -> Why | None:
+def why_of(tree: Path, name: str, *, must_exist: bool) -> Why | None:
     """Return the time of the conversation *name*; None: it has none, or has just ended."""
     rows = [line.split(" ", 3) for line in _text(tree / name / "time").splitlines()]
     parts = tuple(Part(row[0], float(row[1]), "".join(row[3:])) for row in rows)

@@ -77,6 +77,26 @@ def test_a_target_that_can_not_be_read_gets_a_sentence(module_scheme_mount: Sche
         assert ladder(*arguments, status=status, stdin=subprocess.DEVNULL) == f"schemefs: {sentence}\n"
 
 
+def test_a_report(module_scheme_mount: SchemeMount, tmp_path: Path) -> None:
+    tree = module_scheme_mount.path
+    (tree / "netcfg/ifaces/lo/impair").write_text("delay 1ms seed 7\n")
+    streams = [os.open(tree / name, os.O_RDWR) for name in ("tcp/:7071", "tcp/127.0.0.1:7071,events")]
+    streams.append(os.open(tree / "tcp/127.0.0.1:7071", os.O_RDWR))
+    os.write(streams[1], b"<script>")
+    assert ladder("--mount", tree, "-o", tmp_path / "r.html", tool="report") == ""
+    page = (tmp_path / "r.html").read_text()
+    (tree / "netcfg/ifaces/lo/impair").write_text("none\n")
+    assert "delay 1ms seed 7" in page
+    assert "SYN seq 0 win" in page
+    assert "Where the time went" in page
+    assert page.count("Its events were not recorded") >= 1
+    assert not (tree / os.getxattr(streams[2], "user.conversation").decode() / "events").stat().st_size
+    assert "<script" not in page
+    assert not re.search(r"(?:src|href)=\"(?!data:|#)", page)
+    for descriptor in streams:
+        os.close(descriptor)
+
+
 def test_a_plot_that_can_not_be_drawn_gets_a_sentence(tmp_path: Path) -> None:
     for arguments, status, sentence in (
         (("x", "-o", "graph.gif"), 2, "graph.gif is neither .svg nor .png"),

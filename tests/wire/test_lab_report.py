@@ -29,8 +29,14 @@ def lab(*words: str) -> subprocess.CompletedProcess[str]:
 def test_links_rules_and_connections_are_reported(tmp_path: Path) -> None:
     file = tmp_path / "report.json"
     rules = "delay 10ms; drop tcp data 1 port 80; drop udp"
-    done = lab("--link", f"server={rules}", "--report-json", str(file), "--", "sh", "-c", SCRIPT)
+    done = lab("--link", f"server={rules}", "--report-json", str(file), "--report", str(tmp_path / "page.html"),
+               "--", "sh", "-c", SCRIPT)  # fmt: skip
     assert done.returncode == 7
+    page = (tmp_path / "page.html").read_text()
+    assert re.search(r"<h3>client:\d+ &gt; server:80</h3>", page)
+    assert "drop tcp data 1 port 80: 2 of " in page
+    assert "sequence numbers, received" in page
+    assert page.count("again: later text was sent before it") >= 1
     lines = done.stderr.splitlines()
     assert re.fullmatch(r"lab: \d+\.\d\d s", lines[0])
     assert re.fullmatch(r"client-router: in \d+ frames, .*B; out \d+ frames, .*B", lines[1])
@@ -52,7 +58,8 @@ def test_links_rules_and_connections_are_reported(tmp_path: Path) -> None:
     assert report["flows"][-1]["state"] == "reset"
 
 
-def test_a_file_that_can_not_be_written_is_refused_before_the_start() -> None:
-    done = lab("--report-json", "/nonexistent/report.json", "--", "true")
+@pytest.mark.parametrize("option", ["--report-json", "--report"])
+def test_a_file_that_can_not_be_written_is_refused_before_the_start(option: str) -> None:
+    done = lab(option, "/nonexistent/report", "--", "true")
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "schemefs: --report-json /nonexistent/report.json: No such file or directory\n"
+    assert done.stderr == f"schemefs: {option} /nonexistent/report: No such file or directory\n"

@@ -78,7 +78,7 @@ SENT_TWICE = [
     Segment(0.75, outgoing=True, flags="P.", seq=1, ack=1, length=5, window=128000),
     Segment(1.0, outgoing=False, flags="P.", seq=1, ack=6, length=6, window=128000),
     Segment(1.25, outgoing=False, flags="P.", seq=1, ack=6, length=6, window=128000,
-            remark="again: its text was seen before"),
+            remark="again: later text was sent before it"),
 ]  # fmt: skip
 
 
