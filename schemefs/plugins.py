@@ -10,10 +10,11 @@ import importlib
 import json
 import logging
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from importlib.metadata import Distribution, EntryPoint, entry_points
+from functools import cache
+from importlib.metadata import Distribution, EntryPoint, PackagePath, entry_points
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Final, TypeVar, cast
@@ -153,7 +154,14 @@ def _belongs(module: str, distribution: Distribution) -> bool:
     tree = _source_tree(distribution)
     if tree is not None:
         return path.is_relative_to(tree)
-    return any(Path(str(entry.locate())).resolve() == path for entry in distribution.files or ())
+    name = Path(file).name  # resolving each of hundreds of files, for each plugin, would be most of a start
+    files = (entry for entry in _files(distribution) if entry.name == name)
+    return any(Path(str(entry.locate())).resolve() == path for entry in files)
+
+
+@cache
+def _files(distribution: Distribution) -> Sequence[PackagePath]:
+    return distribution.files or ()
 
 
 def _source_tree(distribution: Distribution) -> Path | None:
