@@ -144,8 +144,10 @@ class LowlevelShim:
                 if descriptor != device:
                     sources[descriptor](trio.current_time())
             self._run_callbacks()
-            if device in ready or not ready:
-                return bool(ready)
+            if device in ready:
+                return True
+            if not ready and self._timers.next_deadline() > trio.current_time():
+                return False
 
 
 class TrioShim:

@@ -141,7 +141,7 @@ class Connection(ControlBlock):
             raise SchemeError(self.lost_source.errno, self.lost_source.sentence)
         taken = self.send_buffer.put(data)
         if taken:
-            output.transmit(self, now)
+            output.transmit_written(self, now)
             return taken
         self._note_refusal()
         return None if len(data) else 0

@@ -73,6 +73,7 @@ class Owner(Protocol):
     network: NetworkLayer
     statistics: Statistics
     default_congestion: str
+    write_pause: float
 
     def forget(self, connection: ControlBlock) -> None:
         """The connection is over: remove it from the table."""
@@ -94,6 +95,9 @@ class Owner(Protocol):
 
     def transmit_soon(self, connection: ControlBlock) -> None:
         """Send what is queued as soon as the current callback returns."""
+
+    def transmit_later(self, connection: ControlBlock, now: float) -> None:
+        """Send what is queued after `write_pause`."""
 
     def acknowledge_after_burst(self, connection: ControlBlock, now: float) -> None:
         """Send the pending ACK when the burst of frames is over."""
@@ -167,6 +171,8 @@ class ControlBlock:
         "ts_recent_at",  # when it was taken over
         "sack_on",  # both SYNs had the option (RFC 2018)
         "ecn_state",  # EcnState when both SYNs agreed on ECN; None else
+        "heard",  # RCV.NXT at the last write: text that came since then is an answer to it
+        "held_until",  # until then, less than a super-segment of new text is not sent
         "header_length",  # octets of a header with text: 20, or 32 with timestamps
         "ip_header_length",  # octets: 20 or 40
         "pseudo_sum",  # the part of the pseudo-header's sum that is the same for every segment
@@ -300,7 +306,8 @@ class ControlBlock:
         self.lost_source: SchemeError | None = None
         self.unsendable: SchemeError | None = None
         self.soft_error: DeliveryError | None = None
-        self.sent_at = self.last_segment_at = 0.0
+        self.sent_at = self.last_segment_at = self.held_until = 0.0
+        self.heard = 0
         self.opened_at = self.established_at = -1.0
         self.stalled_at = -1.0
         self.time = TimeSpent()

@@ -8,7 +8,7 @@ segmentation offload cuts to the MSS. How a segment is made and handed over is i
 from __future__ import annotations
 
 from math import inf
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from schemes.tcp import path_probing, sender_metrics, stall_reason
 from schemes.tcp.recovery import OPEN
@@ -22,12 +22,28 @@ if TYPE_CHECKING:
     from schemes.tcp.control_block import ControlBlock
     from schemes.tcp.path_mtu_search import PathMtuSearch
 
+STREAM: Final = 1e-3  # seconds from text that was sent to the next write that belongs to the same stream
+
 
 def send_due(tcb: ControlBlock, now: float) -> None:
     """Send what the windows allow, and the ACK that is due if no text carried it."""
     transmit(tcb, now)
     if tcb.reply and tcb.state != CLOSED:
         send_ack(tcb, now)
+
+
+def transmit_written(tcb: ControlBlock, now: float) -> None:
+    """Send what the user has just written, or hold it back for `write_pause` (Linux: autocorking).
+
+    A program that writes little at a time makes its next write soon. So what follows a write of the same stream, and no
+    text of the peer, waits until a super-segment is full: a segment for four writes of 8 KiB halves the cost of each.
+    """
+    pause = 0.0 if tcb.nodelay else tcb.tcp.write_pause
+    if pause and now - tcb.sent_at < STREAM and tcb.rcv.nxt == tcb.heard and tcb.held_until <= now:
+        tcb.held_until = now + pause
+        tcb.tcp.transmit_later(tcb, now)
+    tcb.heard = tcb.rcv.nxt
+    transmit(tcb, now)
 
 
 def transmit(tcb: ControlBlock, now: float) -> None:
@@ -110,6 +126,8 @@ def _send_new(tcb: ControlBlock, now: float) -> bool:
     nxt = snd.nxt
     available = out.end - nxt
     if available <= 0 and (tcb.fin_sent or not tcb.fin_queued):
+        return False
+    if now < tcb.held_until and available < tcb.max_payload and not tcb.fin_queued:
         return False
     usable = snd.una + snd.wnd - nxt
     room = tcb.congestion.cwnd - tcb.recovery.pipe

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from schemefs.conversation import ConversationProtocol, ConversationScheme, Option, Use
 from schemefs.conversation.event_log import EarlyEvents
@@ -38,6 +38,8 @@ _SETTINGS = {
     "linger": "linger",
     "congestion": "congestion",
 }
+
+WRITE_PAUSE: Final = 200e-6  # seconds: the next writes come each 50 µs, and a peer's ACK takes as long
 
 
 class TcpProtocol(ConversationProtocol):
@@ -162,6 +164,7 @@ class TcpScheme(ConversationScheme):
     def __init__(self, context: SchemeContext) -> None:
         network: NetworkLayer = context.service("ip", NetworkLayer)
         self.tcp = Tcp(network, context.timers, context.random, context.held)
+        self.tcp.write_pause = WRITE_PAUSE
         self.tcp.statistics.samples.notice = context.drops
         self._remarks = Remarks(self.tcp)
         self._lost_sources = LostSources(self.tcp, network)

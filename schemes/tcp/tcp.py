@@ -59,6 +59,7 @@ class Tcp:
         self.statistics = Statistics()
         self.ports = PortTable()
         self.default_congestion = "cubic"
+        self.write_pause = 0.0  # seconds that short writes wait for more of them; 0: none waits
         self.connections: dict[bytes, ControlBlock] = {}
         self.time_waits = TimeWaits(self)
         self.listeners: dict[tuple[bytes, int], Listener] = {}
@@ -261,13 +262,19 @@ class Tcp:
         A timer without delay fires at the end of a burst: timers run when the driver has drained its queue.
         """
         self._ack_due.add(connection)
-        if not self._end_of_burst.armed:
+        if self._end_of_burst.deadline > now:
             self._end_of_burst.set(now)
 
     def transmit_soon(self, connection: ControlBlock) -> None:
         """Transmit at the end of the burst; for callers that do not have the time."""
         self._sending.add(connection)
         self._end_of_burst.call_soon()
+
+    def transmit_later(self, connection: ControlBlock, now: float) -> None:
+        """Transmit after `write_pause`, or at the end of a burst before that."""
+        self._sending.add(connection)
+        if not self._end_of_burst.armed:
+            self._end_of_burst.set(now + self.write_pause)
 
     def await_relief(self, connection: ControlBlock) -> None:
         """The user of the connection holds too much: note to wake its writers and open its window later."""

@@ -375,3 +375,48 @@ def test_round_trip_by_the_clock_and_never_of_what_was_sent_twice() -> None:
     tcp.until(8.0)
     tcp.receives(". ack 3", now=8.1)
     assert tcp.connection.rtt.latest == pytest.approx(0.1)
+
+
+def pausing(**attributes: float) -> Trace:
+    tcp = established(mss=1000, options_text="wscale 7", **attributes)
+    tcp.receives(". ack 1 win 65535")
+    tcp.connection.congestion.cwnd = 1 << 20
+    tcp.tcp.write_pause = 100e-6
+    return tcp
+
+
+def test_short_writes_after_each_other_wait_a_moment_for_more() -> None:
+    tcp = pausing()
+    tcp.write(bytes(3000), now=0.1)
+    tcp.sends("1:3001(3000) gso 1000")
+    tcp.receives(". ack 3001 win 65535", now=0.10002)
+    tcp.write(bytes(3000), now=0.10003)
+    tcp.write(bytes(2000), now=0.10004)
+    tcp.receives(". ack 3001 win 65535", now=0.10005)
+    tcp.sends_nothing()
+    tcp.until(0.10013)
+    tcp.sends("3001:8001(5000) gso 1000")
+    tcp.write(bytes(1000), now=0.2)
+    tcp.sends("8001:9001(1000)")
+
+
+def test_a_full_super_segment_and_the_fin_end_that_wait() -> None:
+    tcp = pausing()
+    tcp.write(bytes(1000), now=0.1)
+    tcp.write(bytes(tcp.connection.max_payload + 1000), now=0.10002)
+    tcp.sends("1:1001(1000)", "1001:66001(65000) gso 1000")
+    tcp.connection.shutdown(read=False, write=True, now=0.10003)
+    tcp.sends("FP. 66001:67001(1000)")
+
+
+def test_an_answer_ends_that_wait_and_nodelay_has_none() -> None:
+    """A request that follows the answer to the one before is sent at once."""
+    tcp = pausing()
+    tcp.write(bytes(1000), now=0.1)
+    tcp.receives("P. 1:11(10) ack 1001 win 65535", now=0.10002)
+    tcp.write(bytes(1000), now=0.10003)
+    tcp.sends("1:1001(1000)", "1001:2001(1000)")
+    tcp = pausing(nodelay=True)
+    tcp.write(bytes(1000), now=0.1)
+    tcp.write(bytes(10), now=0.10001)
+    tcp.sends("1:1001(1000)", "1001:1011(10)")
