@@ -13,6 +13,7 @@ import pytest
 from schemefs.capture_reader import CaptureReader
 from schemefs.testing.network import TapNetwork
 from schemes.network.pcapng import SecretsBlock
+from tests.support.families import FAMILIES, Family
 from tests.support.tls_certificates import Authority
 
 pytestmark = pytest.mark.needs("fuse", "tap", "root", "tshark")
@@ -24,7 +25,7 @@ context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
 context.load_cert_chain(sys.argv[1])
 if sys.argv[3:]:
     context.maximum_version = getattr(ssl.TLSVersion, sys.argv[3])
-listener = socket.create_server(("0.0.0.0", int(sys.argv[2])))
+listener = socket.create_server(("", int(sys.argv[2])), family=socket.AF_INET6, dualstack_ipv6=True)
 print("ready", flush=True)
 while True:
     try:
@@ -39,7 +40,7 @@ while True:
 @pytest.fixture(scope="module")
 def network(module_tap_network: TapNetwork, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TapNetwork]:
     folder = tmp_path_factory.mktemp("tls")
-    certificate = str(Authority(folder).certificate("peer", "10.0.2.2"))
+    certificate = str(Authority(folder).certificate("peer", *(family.peer for family in FAMILIES)))
     for words in (("7443",), ("7444", "TLSv1_2")):
         command = [sys.executable, "-c", SERVER, certificate, *words]
         peer = module_tap_network.start_peer(command, stdout=subprocess.PIPE)
@@ -48,10 +49,10 @@ def network(module_tap_network: TapNetwork, tmp_path_factory: pytest.TempPathFac
     return module_tap_network
 
 
-def exchange(network: TapNetwork, options: str, path: Path, *, opens_early: bool = False) -> None:
+def exchange(network: TapNetwork, endpoint: str, path: Path, *, opens_early: bool = False) -> None:
     """Ask the server, and keep the capture of the conversation in *path*."""
     flags = os.O_RDWR | (os.O_NONBLOCK if opens_early else 0)
-    descriptor = os.open(network.mount.path / f"tls/10.0.2.2:{options},verify=no", flags)
+    descriptor = os.open(network.mount.path / f"tls/{endpoint},verify=no", flags)
     capture = Path(os.getxattr(descriptor, "user.conversation").decode(), "capture.pcapng")
     source = os.open(network.mount.path / capture, os.O_RDONLY)
     os.set_blocking(descriptor, True)
@@ -77,9 +78,11 @@ def decrypted(path: Path) -> str:
 @pytest.mark.parametrize(
     ("port", "opens_early"), [("7443", True), pytest.param("7443", False, marks=pytest.mark.full), ("7444", False)]
 )
-def test_tshark_reads_the_text(network: TapNetwork, tmp_path: Path, port: str, opens_early: bool) -> None:
+def test_tshark_reads_the_text(
+    network: TapNetwork, family: Family, tmp_path: Path, port: str, opens_early: bool
+) -> None:
     path = tmp_path / "keys.pcapng"
-    exchange(network, f"{port},keys", path, opens_early=opens_early)
+    exchange(network, f"{family.peer.at(port)},keys", path, opens_early=opens_early)
     text = decrypted(path)
     assert "/of-the-client" in text
     assert "X-Secret: of-the-server" in text
@@ -88,17 +91,17 @@ def test_tshark_reads_the_text(network: TapNetwork, tmp_path: Path, port: str, o
     assert b"CLIENT_" in SecretsBlock(kinds[SECRETS].octets).secrets
 
 
-def test_without_the_option_there_are_no_secrets(network: TapNetwork, tmp_path: Path) -> None:
+def test_without_the_option_there_are_no_secrets(network: TapNetwork, family: Family, tmp_path: Path) -> None:
     path = tmp_path / "none.pcapng"
-    exchange(network, "7443", path)
+    exchange(network, family.peer.at(7443), path)
     with path.open("rb") as file:
         assert SECRETS not in {block.kind for block in CaptureReader(file).blocks()}
     assert decrypted(path) == ""
 
 
-def test_the_option_is_for_connecting(network: TapNetwork) -> None:
+def test_the_option_is_for_connecting(network: TapNetwork, family: Family) -> None:
     with pytest.raises(OSError, match="Invalid argument"):
         os.open(network.mount.path / "tls/:7445,keys,cert=%2Fx", os.O_RDWR)
     assert "keys" in (network.mount.path / "tls/err").read_text()
     with pytest.raises(OSError, match="Connection refused"):
-        os.open(network.mount.path / "tls/10.0.2.2:7446,keys,verify=no", os.O_RDWR)
+        os.open(network.mount.path / f"tls/{family.peer.at(7446)},keys,verify=no", os.O_RDWR)

@@ -224,7 +224,6 @@ def hops(lan: Lan) -> list[str]:
     return [next(word for word in line.split()[1:] if word != "*") for line in lines]
 
 
-@pytest.mark.both_families
 def test_a_group_is_joined_left_and_reported(lan: Lan, family: Family) -> None:
     plan = lan.plan
     # RFC 2236, and RFC 3810 with records of type 4 (joined) and 3 (left)
