@@ -52,14 +52,27 @@ def load() -> Plugins:
     from schemefs.scheme import Scheme  # noqa: PLC0415 - `option_tables` runs in the command line and needs no scheme
 
     missing: dict[str, str] = {}
-    schemes = dict(_load_group(SCHEMES, Scheme, missing))
-    drivers = dict(_load_group(DRIVERS, Driver, missing))
+    schemes = dict(_load_group(_points(SCHEMES), Scheme, missing))
+    drivers = dict(_load_group(_points(DRIVERS), Driver, missing))
     for name, fault in table_faults({name: driver.options for name, driver in drivers.items()}).items():
         del drivers[name]
         missing[name] = fault
     for name, reason in missing.items():
         log.error("plugin %s: %s", name, reason)
     return Plugins(in_order(schemes, missing), drivers, missing)
+
+
+def load_schemes(names: Iterable[str]) -> tuple[type[Scheme], ...]:
+    """Load the schemes *names* alone, each after those it requires. PluginError: one of them can't be used."""
+    from schemefs.scheme import Scheme  # noqa: PLC0415 - as in `load`
+
+    wanted, missing = set(names), dict[str, str]()
+    found = _load_group((point for point in _points(SCHEMES) if point.name in wanted), Scheme, missing)
+    schemes = in_order(dict(found), missing)
+    for name in wanted - {scheme.name for scheme in schemes}:
+        message = f"the scheme {name!r} can't be used: {missing.get(name, 'it is not installed')}"
+        raise PluginError(message)
+    return schemes
 
 
 def option_tables() -> Tables:
@@ -112,8 +125,10 @@ def in_order(schemes: Mapping[str, type[Scheme]], missing: dict[str, str]) -> tu
     return tuple(done.values())
 
 
-def _load_group(group: str, kind: Callable[..., Kind], missing: dict[str, str]) -> Iterable[tuple[str, type[Kind]]]:
-    for point in _points(group):
+def _load_group(
+    points: Iterable[EntryPoint], kind: Callable[..., Kind], missing: dict[str, str]
+) -> Iterable[tuple[str, type[Kind]]]:
+    for point in points:
         try:
             yield point.name, _load_one(point, kind)
         except Exception as error:  # noqa: BLE001 - the module of a third party may raise anything

@@ -66,6 +66,11 @@ SUBCOMMANDS: Final = {
         "schemefs.tools.report",
         wrong_usage=2,
     ),
+    "script": Subcommand(
+        "Play FILE, a packet script, against the stack in virtual time, and draw what happened.",
+        "schemefs.tools.script",
+        wrong_usage=2,
+    ),
     "ip": Subcommand("Print or change addresses, links, routes and neighbors.", "schemefs.tools.ip"),
     "ifconfig": Subcommand("Print the interfaces, or configure one.", "schemefs.tools.ifconfig", wrong_usage=2),
     "route": Subcommand("Print the routing table, or change it.", "schemefs.tools.route", wrong_usage=2),

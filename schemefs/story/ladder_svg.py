@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from html import escape
 from typing import TYPE_CHECKING, Final
 
-from schemefs.story.model import AGAIN, DROPPED, PROBE
+from schemefs.story.model import AGAIN, DIFFERS, DROPPED, PROBE
 
 if TYPE_CHECKING:
     from schemefs.story.ladder import Rung
@@ -26,6 +26,7 @@ STYLES: Final = {  # color and dashes by the first word of the remark
     AGAIN: ("#b45309", "7 4"),
     PROBE: ("#6d28d9", "2 4"),
     DROPPED: ("#b91c1c", "12 4"),
+    DIFFERS: ("#b91c1c", ""),
 }
 PLAIN: Final = ("#1f2937", "")
 

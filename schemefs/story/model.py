@@ -20,6 +20,7 @@ Side = Literal["app", "stack", "link"]
 AGAIN: Final = "again"
 PROBE: Final = "probe"
 DROPPED: Final = "dropped"
+DIFFERS: Final = "differs"
 
 
 class StoryError(Exception):

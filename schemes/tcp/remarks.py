@@ -27,6 +27,7 @@ class Remarks:
         self._arrived = b""  # the key of the last segment that has arrived, and the challenge ACKs sent until then
         self._challenges = 0
         self._is_duplicate = False  # all of its text was received before
+        self._window = (b"", 0)  # the key of the last segment in either direction, and the edge of our window then
 
     def remark(self, fields: FrameFields, *, outgoing: bool) -> str:
         """Return why a segment has left, or what one that arrives brings; empty: it is the next in order."""
@@ -40,6 +41,7 @@ class Remarks:
         tcb = self._tcp.connections.get(key)
         if not outgoing:
             self._arrived, self._challenges = key, self._tcp.statistics.challenge_acks
+            self._window = (key, 0 if tcb is None else tcb.rcv.edge)
             remark = "" if tcb is None else _of_arrival(tcb, fields)
             self._is_duplicate = remark == _DUPLICATE
             return remark
@@ -49,17 +51,20 @@ class Remarks:
                 return "challenge"
             if self._is_duplicate:
                 return "ack: again, its answer may have been lost"
-        return "" if tcb is None else _of_departure(tcb, fields)
+        if tcb is None:
+            return ""
+        is_same_window, self._window = self._window == (key, tcb.rcv.edge), (key, tcb.rcv.edge)
+        return _of_departure(tcb, fields, is_same_window=is_same_window)
 
 
-def _of_departure(tcb: ControlBlock, fields: FrameFields) -> str:
+def _of_departure(tcb: ControlBlock, fields: FrameFields, *, is_same_window: bool) -> str:
     if fields.flags & SYN:
         return f"again: SYN, try {tcb.syn_retries + 1}" if tcb.syn_retries else ""
     if fields.flags & RST or tcb.state in OPENING:
         return ""
     seq = unwrap(fields.sequence, tcb.snd.nxt)
     if fields.payload or fields.flags & FIN:
-        return why_again(tcb, seq) if seq < tcb.snd.nxt else ""
+        return why_again(tcb, seq) if seq < tcb.snd.nxt or not tcb.snd.wnd else ""
     if seq == tcb.snd.nxt - 1 and seq >= tcb.snd.una - 1:
         return "probe: keepalive"
     if tcb.reassembly.size:
@@ -67,7 +72,9 @@ def _of_departure(tcb: ControlBlock, fields: FrameFields) -> str:
     if not tcb.rcv.wnd:
         return "ack: the window is shut"
     is_handshake = tcb.snd.nxt == tcb.snd.iss + 1 and tcb.rcv.nxt == tcb.rcv.irs + 1
-    return "ack: window update" if tcb.rcv.acked == tcb.rcv.nxt and not is_handshake else ""
+    if tcb.rcv.acked != tcb.rcv.nxt or is_handshake:
+        return ""
+    return "ack: duplicate" if is_same_window else "ack: window update"
 
 
 def _of_arrival(tcb: ControlBlock, fields: FrameFields) -> str:

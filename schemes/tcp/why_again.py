@@ -19,4 +19,7 @@ def why_again(tcb: ControlBlock, seq: int) -> str:
         return "again: RTO"
     if tcb.recovery.phase is FAST:
         return "again: RACK" if isinstance(tcb.recovery, RackRecovery) else "again: duplicate ACKs"
+    hole = tcb.recovery.next_hole()
+    if hole is not None and hole[0] <= seq < hole[0] + hole[1]:
+        return "again: not received"  # it was too long for the path, or a probe of a closed window
     return "probe: TLP"

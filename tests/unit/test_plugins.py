@@ -65,3 +65,11 @@ def test_a_module_is_looked_for_among_the_files_of_its_name(tmp_path: Path, monk
     assert plugins._belongs("found", distribution)
     assert not plugins._belongs("foreign", distribution)
     assert {path.name for path in resolved} == {"found.py"}
+
+
+def test_schemes_are_loaded_by_name() -> None:
+    assert [kind.name for kind in plugins.load_schemes(("tcp", "ip"))] == ["ip", "tcp"]
+    with pytest.raises(plugins.PluginError, match="'nosuch' can't be used: it is not installed"):
+        plugins.load_schemes(("ip", "nosuch"))
+    with pytest.raises(plugins.PluginError, match="'tcp' can't be used: requires the scheme 'ip', which is not there"):
+        plugins.load_schemes(("tcp",))

@@ -16,10 +16,10 @@ US, PEER = b"\x0a\0\2\x0f", b"\x0a\0\2\2"
 KEY = PEER + US + b"\0\x50\x9c\x40"
 
 
-def remarks(nxt: int = 1500, acked: int = 1500, wnd: int = 1000, missing: int = 0) -> Remarks:
+def remarks(nxt: int = 1500, acked: int = 1500, wnd: int = 1000, missing: int = 0, edge: int = 2500) -> Remarks:
     tcb = State(
         state=ESTABLISHED, syn_retries=0, reassembly=State(size=missing),
-        snd=State(nxt=101, una=101, iss=50, wnd=1000), rcv=State(nxt=nxt, acked=acked, irs=999, wnd=wnd),
+        snd=State(nxt=101, una=101, iss=50, wnd=1000), rcv=State(nxt=nxt, acked=acked, irs=999, wnd=wnd, edge=edge),
     )  # fmt: skip
     return Remarks(State(connections={KEY: tcb}, statistics=State(challenge_acks=0)))
 
@@ -49,6 +49,8 @@ def test_the_ack_of_text_that_was_received_before_is_no_window_update() -> None:
     made = remarks()
     assert made.remark(theirs(1200), outgoing=False) == "duplicate: all of it was received before"
     assert made.remark(ours(), outgoing=True) == "ack: again, its answer may have been lost"
-    assert made.remark(ours(), outgoing=True) == "ack: window update"
+    assert made.remark(ours(), outgoing=True) == "ack: duplicate"
     assert made.remark(theirs(1500), outgoing=False) == ""
+    assert made.remark(ours(), outgoing=True) == "ack: duplicate"
+    made._tcp.connections[KEY].rcv.edge += 1000
     assert made.remark(ours(), outgoing=True) == "ack: window update"
