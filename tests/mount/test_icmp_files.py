@@ -21,7 +21,7 @@ def test_cat_pings_lo(module_scheme_mount, family: Family):
     done = run(f"cat {module_scheme_mount.path}/icmp/ping/{family.lo},count=3,interval=0.05,size=40")
     assert done.returncode == 0, done.stderr
     said = done.stdout.splitlines()
-    assert said[0] == f"PING {family.lo} ({family.lo}) 40(68) bytes of data."
+    assert said[0] == f"PING {family.lo} ({family.lo}) 40({48 + family.header}) bytes of data."
     for number, line in enumerate(said[1:4]):
         assert re.fullmatch(rf"From {re.escape(family.lo)} icmp_seq={number} ttl=64 time=\d+\.\d{{3}}ms", line)
     assert said[4] == f"--- {family.lo} ping statistics ---"

@@ -86,7 +86,7 @@ def core(schemefs: Path) -> str:
     place.note_mount(directory)
     try:
         run(schemefs, "mount", directory, "--driver", "loopback")
-        assert "127.0.0.1/8" in (directory / "netcfg/iface/lo/addr").read_text()
+        assert "::1/128" in (directory / "netcfg/ifaces/lo/addr/list").read_text()
         run(schemefs, "umount", directory)
     finally:
         place.remove()

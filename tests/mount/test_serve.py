@@ -72,12 +72,14 @@ def test_each_connection_has_a_command_of_its_own(serve: Servers, scheme_mount: 
         assert answer[5].startswith("state=")
 
 
-def test_connections_and_their_ends_are_printed_on_request(serve: Servers, scheme_mount: SchemeMount) -> None:
+def test_connections_and_their_ends_are_printed_on_request(
+    serve: Servers, scheme_mount: SchemeMount, family: Family
+) -> None:
     address = serve("-v", "exit 7")
     assert talk(scheme_mount, address) == b""
     output = serve.processes[-1].stdout
     assert output is not None
-    assert re.fullmatch(r"tcp/\d+ from 127\.0\.0\.1:\d+\n", output.readline())
+    assert re.fullmatch(rf"tcp/\d+ from {re.escape(family.lo.host)}:\d+\n", output.readline())
     assert re.fullmatch(r"tcp/\d+ ended with status 7\n", output.readline())
 
 
