@@ -77,11 +77,11 @@ def test_a_target_that_can_not_be_read_gets_a_sentence(module_scheme_mount: Sche
         assert ladder(*arguments, status=status, stdin=subprocess.DEVNULL) == f"schemefs: {sentence}\n"
 
 
-def test_a_report(module_scheme_mount: SchemeMount, tmp_path: Path) -> None:
+def test_a_report(module_scheme_mount: SchemeMount, tmp_path: Path, family: Family) -> None:
     tree = module_scheme_mount.path
     (tree / "netcfg/ifaces/lo/impair").write_text("delay 1ms seed 7\n")
-    streams = [os.open(tree / name, os.O_RDWR) for name in ("tcp/:7071", "tcp/127.0.0.1:7071,events")]
-    streams.append(os.open(tree / "tcp/127.0.0.1:7071", os.O_RDWR))
+    streams = [os.open(tree / name, os.O_RDWR) for name in ("tcp/:7071", f"tcp/{family.lo.at(7071)},events")]
+    streams.append(os.open(tree / f"tcp/{family.lo.at(7071)}", os.O_RDWR))
     os.write(streams[1], b"<script>")
     assert ladder("--mount", tree, "-o", tmp_path / "r.html", tool="report") == ""
     page = (tmp_path / "r.html").read_text()

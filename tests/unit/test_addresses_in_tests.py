@@ -19,7 +19,6 @@ OF_ONE_FAMILY: dict[str, str] = {
     "mount/test_errors.py::test_a_name_that_is_not_there_is_explained_but_not_what_tools_look_for":
         "an address without a port; one of IPv6 has colons",
     "mount/test_errors.py::test_every_row_is_tried": "the address of the responder",
-    "mount/test_installs.py": "the mount only has to start",
     "mount/test_netcfg_files.py::test_the_only_address_is_replaced_with_its_route": "::1 can't be replaced",
     "mount/test_run.py::test_a_socket_without_a_peer_is_answered_by_the_server_that_it_asked":
         "the responder has an address of IPv4 alone",
