@@ -86,7 +86,7 @@ class ReceiveSpace:
     @property
     def wnd(self) -> int:
         """RCV.WND: octets between RCV.NXT and the announced right edge."""
-        return max(self.edge - self.nxt, 0)
+        return self.edge - self.nxt if self.edge > self.nxt else 0
 
     def start(self, irs: int, wnd: int) -> None:
         """Set the space from the peer's SYN (*irs*) and from the window of *wnd* octets that ours offers."""
