@@ -52,12 +52,14 @@ def modules(package: str) -> set[str]:
     return names - {"__init__", "__main__"}
 
 
+@pytest.mark.source
 def test_the_map_names_every_package() -> None:
     tops = ("schemefs", "schemes", "drivers")
     packages = {str(path.parent.relative_to(ROOT)) for top in tops for path in (ROOT / top).rglob("__init__.py")}
     assert set(mapped()) == packages
 
 
+@pytest.mark.source
 @pytest.mark.parametrize("package", LISTED)
 def test_the_map_names_every_module(package: str) -> None:
     assert mapped()[package] == modules(package)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
+
 from tests.support.event_schema import TYPES, schema
 
 ROOT = Path(__file__).parents[2]
@@ -12,6 +14,7 @@ NAME = re.compile(r'"((?:recording|file|name|neighbor|connectivity|transport|rec
 CALLS = {"file:read", "file:write"}  # sent as f"file:{verb}"
 
 
+@pytest.mark.source
 def test_the_table_has_every_event() -> None:
     directories = [ROOT / "schemefs" / "conversation", ROOT / "schemes"]
     sources = [path.read_text() for directory in directories for path in directory.rglob("*.py")]

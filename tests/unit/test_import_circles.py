@@ -80,6 +80,7 @@ def circles(edges: Graph) -> list[set[str]]:
     return found
 
 
+@pytest.mark.source
 def test_no_circle_at_run_time() -> None:
     try:
         graphlib.TopologicalSorter(graph(types=False)).prepare()
@@ -87,6 +88,7 @@ def test_no_circle_at_run_time() -> None:
         pytest.fail(f"modules import each other: {' -> '.join(error.args[1])}")
 
 
+@pytest.mark.source
 def test_the_circles_of_types_are_the_known_ones() -> None:
     unknown = [circle for circle in circles(graph(types=True)) if circle not in KNOWN]
     assert [sorted(circle) for circle in unknown if not all(name.startswith("schemes.ip.") for name in circle)] == []

@@ -94,6 +94,7 @@ def offences(name: str, tree: ast.Module, known: set[str]) -> list[str]:
     return found
 
 
+@pytest.mark.source
 @pytest.mark.parametrize("top", ["schemes", "drivers", "schemefs.fs", "schemefs.story"])
 def test_nothing_is_imported_that_is_not_allowed(top: str) -> None:
     checked = [name for name in trees() if is_below(name, top)]
