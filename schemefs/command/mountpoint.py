@@ -27,8 +27,9 @@ from schemefs.fs.mountinfo import TYPE, MountEntry, mounted_at, mounts, unmount
 
 FUSE_DEVICE: Final = Path("/dev/fuse")
 FUSE_CONF: Final = Path("/etc/fuse.conf")
-ANSWER_TIMEOUT: Final = 3  # seconds; a daemon answers stat within milliseconds, also on a busy machine
+ANSWER_TIMEOUT: Final = 3  # seconds; a daemon answers statfs within milliseconds, also on a busy machine
 COPY_PAUSE: Final = 0.3  # seconds; a daemon whose last mount has gone begins to end within milliseconds
+GONE: Final = (errno.ENOTCONN, errno.ECONNABORTED)  # what a dead mount answers; the latter to a call during the death
 END_TIMEOUT: Final = 15.0  # seconds; a daemon closes its connections in bounded time, then it ends
 
 
@@ -187,19 +188,24 @@ def user_name(uid: int) -> str:
 
 
 def _clean_up(path: str) -> None:
-    mount = mounted_at(path)
-    if mount is None or mount.kind != TYPE or not _is_dead(path):
-        return
-    if mount.daemon_lives:
-        raise StartError(f"the mount on {path} has ended, but its daemon (process {mount.pid}) is still there")
-    unmount(path, lazy=True)
+    """Remove every stale mount at *path*. StartError: one is in use, or is left to a daemon that is still there."""
+    while (mount := mounted_at(path)) is not None and mount.kind == TYPE:
+        if not _is_dead(path):
+            raise StartError(_already_mounted(mount))
+        if mount.daemon_lives:
+            raise StartError(f"the mount on {path} has ended, but its daemon (process {mount.pid}) is still there")
+        unmount(path, lazy=True)
 
 
 def _refuse_mounted(path: str) -> None:
     mount = mounted_at(path)
     if mount is not None and mount.kind == TYPE:
-        daemon = f" (process {mount.pid})" if mount.pid else ""
-        raise StartError(f"{path} is already mounted{daemon}: end that first (schemefs umount {path})")
+        raise StartError(_already_mounted(mount))
+
+
+def _already_mounted(mount: MountEntry) -> str:
+    daemon = f" (process {mount.pid})" if mount.pid else ""
+    return f"{mount.path} is already mounted{daemon}: end that first (schemefs umount {mount.path})"
 
 
 def _check_permission(path: str) -> None:
@@ -221,13 +227,14 @@ def _is_dead(path: str) -> bool:
 
 
 def state_of(path: str) -> State:
-    """Test with a stat(2) how the mount at *path* responds.
+    """Test with a statfs(2) how the mount at *path* responds.
 
-    A separate process makes the call, which may never end, even for SIGKILL once the daemon has read the request.
+    The kernel keeps the attributes of a root: stat(2) may succeed where the daemon is stopped or gone. A separate
+    process makes the call, which may never end, even for SIGKILL once the daemon has read the request.
     """
     # `timeout` ends it if the daemon has not read the request; otherwise it ends with the connection.
     probe = subprocess.Popen(
-        ["timeout", "-s", "KILL", str(ANSWER_TIMEOUT), "stat", path],
+        ["timeout", "-s", "KILL", str(ANSWER_TIMEOUT), "stat", "--file-system", path],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
@@ -242,8 +249,7 @@ def state_of(path: str) -> State:
         message = probe.stderr.read().decode(errors="replace")  # the end of file has come, or is about to
     if probe.wait() in (-signal.SIGKILL, 128 + signal.SIGKILL):
         return State.SILENT
-    gone = (errno.ENOTCONN, errno.ECONNABORTED)  # the latter for a call during the death
-    return State.DEAD if any(os.strerror(number) in message for number in gone) else State.ANSWERS
+    return State.DEAD if any(os.strerror(number) in message for number in GONE) else State.ANSWERS
 
 
 def _open_process(mount: MountEntry) -> int:

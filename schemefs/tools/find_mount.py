@@ -35,8 +35,11 @@ def find(given: str | None = None) -> Path:
     """
     if given or (given := os.environ.get(VARIABLE)):
         path = Path(os.path.abspath(given))
-        if not (path / "README").exists():
-            raise StartError(f"no schemefs is mounted on {path}")
+        if not is_served(path):
+            left = mountinfo.mounted_at(str(path))
+            ended = left is not None and left.kind == mountinfo.TYPE
+            sentence = f"the daemon of {path} has ended: schemefs umount {path}"
+            raise StartError(sentence if ended else f"no schemefs is mounted on {path}")
         return path
     paths = _mounted()
     if not paths:
@@ -50,6 +53,16 @@ def find(given: str | None = None) -> Path:
     if len(entered) > 1:
         raise StartError(f"several schemefs are mounted: choose by --mount DIR or ${VARIABLE}: {', '.join(entered)}")
     return Path(entered[0])
+
+
+def is_served(tree: Path) -> bool:
+    """Return whether a daemon serves *tree*; the mount of a killed one may still be there. OSError: no access."""
+    try:
+        return (tree / "README").exists()
+    except OSError as error:
+        if error.errno in mountpoint.GONE:
+            return False
+        raise
 
 
 def usable() -> list[str]:

@@ -7,7 +7,6 @@ Each direction ends by itself: the FIN of one side is the FIN to the other. A re
 
 from __future__ import annotations
 
-import errno
 import os
 import signal
 import socket
@@ -18,16 +17,16 @@ from typing import Final
 
 import trio
 
+from schemefs.command.mountpoint import GONE
 from schemefs.stream import CONVERSATION, SchemeStream, open_stream
 from schemefs.tools.exit_status import show
-from schemefs.tools.find_mount import failure
+from schemefs.tools.find_mount import failure, is_served
 from schemefs.tools.served_lines import Connection, ServedLines
 from schemefs.tools.socks5 import FAILED, REPLIES, SUCCEEDED, Negotiation, RefusedError, Request, reply
 
 NEGOTIATE_WITHIN: Final = 10.0  # seconds: a client that does not ask must not keep a place
 CHUNK: Final = 1 << 16
 _RESET: Final = pack("ii", 1, 0)  # SO_LINGER: close sends RST
-_MOUNT_ENDED: Final = (errno.ENOTCONN, errno.ECONNABORTED)
 
 
 class SocksServer:
@@ -105,7 +104,7 @@ class SocksServer:
             stream = await open_stream(self._tree / path)
         except OSError as error:
             sentence = failure(self._tree, path, error)
-            if error.errno in _MOUNT_ENDED and not (self._tree / "README").exists():
+            if error.errno in GONE and not is_served(self._tree):
                 self.fault = f"the mount {self._tree} has ended"
                 self._scope.cancel()
             show(f"schemefs: {sentence}", error=True)

@@ -14,8 +14,10 @@ from pathlib import Path
 import pytest
 
 from schemefs.command import mountpoint
+from schemefs.errors import StartError
 from schemefs.fs import mountinfo
 from schemefs.testing.leftovers import Place
+from schemefs.tools import find_mount
 from tests.support.open_to_all import open_to_all
 
 pytestmark = pytest.mark.needs("fuse")
@@ -268,15 +270,30 @@ def test_already_mounted(directory: Path) -> None:
 
 
 def test_a_killed_daemons_mount_is_replaced(directory: Path) -> None:
+    """The kernel has kept the root's attributes, which stat(2) shows for a dead mount too."""
     pid = mounted(directory)
+    subprocess.run(["stat", directory], check=True, capture_output=True, timeout=10)
     os.kill(pid, signal.SIGKILL)
     wait_gone(pid)
     with pytest.raises(OSError, match="not connected"):
-        directory.stat()
+        os.statvfs(directory)
+    assert mountpoint.state_of(str(directory)) is mountpoint.State.DEAD
+    with pytest.raises(StartError, match=f"the daemon of {directory} has ended: schemefs umount {directory}"):
+        find_mount.find(str(directory))
     mounted(directory)
     assert (directory / "README").exists()
     schemefs("umount", directory)
     assert mountinfo.mounted_at(str(directory)) is None, "one mount lay on another"
+
+
+def test_a_stopped_daemon_is_seen_whatever_the_kernel_has_kept(directory: Path) -> None:
+    pid = mounted(directory)
+    subprocess.run(["stat", directory], check=True, capture_output=True, timeout=10)
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        assert mountpoint.state_of(str(directory)) is mountpoint.State.SILENT
+    finally:
+        os.kill(pid, signal.SIGCONT)
 
 
 def test_a_killed_daemons_mount_is_unmounted(directory: Path) -> None:

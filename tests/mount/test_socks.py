@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -165,6 +166,24 @@ def test_a_signal_before_it_is_ready_removes_the_socket(mount: Path, tmp_path: P
         process.send_signal(number)
         assert process.wait(20) == 0
     assert not path.exists()
+
+
+def test_it_ends_when_the_daemon_was_killed(_no_leftovers: None, tmp_path: Path) -> None:
+    mount = SchemeMount()
+    path = tmp_path / "socket"
+    try:
+        with running(mount.path, "socks", str(path), ready="SOCKS5 on") as process:
+            pidfd = os.pidfd_open(mount.pid)
+            os.kill(mount.pid, signal.SIGKILL)
+            assert select.select([pidfd], [], [], 20)[0]
+            os.close(pidfd)
+            client, _ = ask(path, connect(V4, 80))
+            client.close()
+            assert process.wait(20) == 1
+            assert process.stdout is not None
+            assert process.stdout.read().endswith(f"schemefs: the mount {mount.path} has ended\n")
+    finally:
+        mount.close(check=False)
 
 
 @pytest.mark.parametrize(
