@@ -43,13 +43,14 @@ sys.stdin.read()
 for client, server in ends:
     os.close(server)
 """
+# In pieces that a send buffer takes at every level (FLOOR): a longer write would wait for this program's own reads.
 TALKS = """
 client, server = pair()
 sent = 0
 while sent < 3 << 20:
-    sent += os.write(client, bytes(1 << 16))
-    left = 1 << 16
-    while left: left -= len(os.read(server, left))
+    piece = os.write(client, bytes(1 << 14))
+    sent += piece
+    while piece: piece -= len(os.read(server, piece))
 print('done')
 """
 
