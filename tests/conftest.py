@@ -44,8 +44,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    again = "again" if config.getoption("--compiled") else "quick"
-    hypothesis.settings.load_profile("full" if config.getoption("--full") else again)
+    examples = "quick" if config.getoption("--compiled") else "again"  # where the compiled core makes them cheap
+    hypothesis.settings.load_profile("full" if config.getoption("--full") else examples)
     wanted = COMPILED if config.getoption("--compiled") else PLAIN
     if variant() != wanted:
         raise pytest.UsageError(f"the core should be {wanted}, but {timers.__file__} was imported")

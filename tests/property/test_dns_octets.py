@@ -12,6 +12,7 @@ from schemefs.errors import SchemeError
 from schemes.dns import wire
 from schemes.dns.wire import Question, Response
 from tests.support.dns_host import DnsHost, Query, Server, reply
+from tests.support.examples import examples
 
 QUESTION = Question("example.com", "A")
 GOOD = reply(
@@ -43,7 +44,7 @@ def test_any_answer_section_is_parsed_or_malformed(octets: bytes) -> None:
     assert isinstance(wire.parse(message, QUESTION, 7), (Response, str))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(answers=st.lists(st.one_of(st.binary(max_size=100), damaged()), min_size=1, max_size=4))
 def test_any_server_ends_in_an_answer_or_an_errno(answers: list[bytes]) -> None:
     def answer(server: Server, query: Query) -> None:

@@ -21,6 +21,7 @@ from schemes.tcp import TcpScheme
 from schemes.udp import UdpScheme
 from tests.support.any_frames import RAW, AnyFrames
 from tests.support.any_frames6 import AnyFrames6
+from tests.support.examples import examples
 from tests.support.frame_ledger import Ledger, ledger, rows
 from tests.support.ip_host import MAC, PEER, PEER_MAC, US
 from tests.support.ipv6_host import Ipv6Host
@@ -105,7 +106,7 @@ def flood(host: WholeStack, random: Random, bursts: int) -> None:
     assert host.ledger().frames == host.frames
 
 
-@settings(max_examples=30)
+@settings(max_examples=examples(30))
 @given(st.randoms(use_true_random=False), st.integers(1, 20))
 def test_every_frame_is_used_or_dropped_for_one_reason(random: Random, bursts: int) -> None:
     flood(WholeStack(), random, bursts)

@@ -11,13 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support import tcp_fuzz
+from tests.support.examples import examples
 from tests.support.tcp_trace import US, Trace
 
 FUZZER = Path(__file__).parents[1] / "fuzz" / "fuzz_segments.py"
 FOUND = sorted((FUZZER.parent / "found").glob("*"))
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=examples(500), deadline=None)
 @given(st.binary(min_size=2, max_size=400))
 def test_any_story(octets: bytes) -> None:
     """By both families: the last octet chooses."""

@@ -14,6 +14,7 @@ from schemes.tcp.reassembly import ReassemblyQueue
 from schemes.tcp.receive_buffer import ReceiveBuffer
 from schemes.tcp.send_buffer import SendBuffer
 from schemes.tcp.sequence import unwrap
+from tests.support.examples import examples
 from tests.support.tcp_states import STATES, flooded
 from tests.support.tcp_trace import PEER, US
 
@@ -32,7 +33,7 @@ segments = st.lists(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400), deadline=None)
 @given(make=st.sampled_from([*STATES, flooded]), arriving=segments, pause=st.floats(0, 5))
 def test_any_segment_in_any_state(make, arriving, pause: float) -> None:
     """Nothing raises, in any state, nor do the timers afterwards; a RST is never answered."""
@@ -58,7 +59,7 @@ def test_any_segment_in_any_state(make, arriving, pause: float) -> None:
         assert connection.receive_buffer.size <= connection.receive_buffer.capacity + 127
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(make=st.sampled_from([*STATES, flooded]), octets=st.binary(max_size=100))
 def test_any_octets(make, octets: bytes) -> None:
     tcp = make()
@@ -99,7 +100,7 @@ def test_reassembly_agrees_with_a_bitmap(puts, nxt: int) -> None:
         assert taken == b""
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(st.lists(st.integers(1, 9000), max_size=40), st.randoms(use_true_random=False))
 def test_send_buffer_agrees_with_octets(sizes: list[int], chance: random.Random) -> None:
     buffer, start = SendBuffer(1000), 1000
@@ -124,7 +125,7 @@ def test_send_buffer_agrees_with_octets(sizes: list[int], chance: random.Random)
     assert rest == stream[buffer.start - start :]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(st.lists(st.integers(-3000, 40_000), max_size=40), st.randoms(use_true_random=False))
 def test_receive_buffer_agrees_with_octets(steps: list[int], chance: random.Random) -> None:
     """Positive: so many octets arrive; negative: so many are read."""

@@ -19,6 +19,7 @@ from schemes.tcp.arrival import TS_RECENT_LIFE
 from schemes.tcp.control_block import ControlBlock
 from schemes.tcp.sequence import WIRE, unwrap
 from schemes.tcp.time_wait import TimeWait
+from tests.support.examples import examples
 from tests.support.tcp_states import OPTIONS, STATES
 from tests.support.tcp_trace import PEER, US, MemoryPath, Trace, accepted, established
 
@@ -223,7 +224,7 @@ numbers_of_both = st.sampled_from(((0, 0), (WIRE - 2000, WIRE - 2000)))
 pauses = st.sampled_from((0.001, 0.03, 0.5))
 
 
-@settings(max_examples=250, deadline=None, phases=PHASES)
+@settings(max_examples=examples(250), deadline=None, phases=PHASES)
 @given(make=st.sampled_from(MAKERS), numbers=numbers_of_both, pause=pauses, data=st.data())
 def test_a_refused_segment_changes_nothing(make: Any, numbers: tuple[int, int], pause: float, data: Any) -> None:
     tcp = make(*numbers)
@@ -255,7 +256,7 @@ def taken(tcb: ControlBlock) -> tuple[Any, ...]:
     return tcb.rcv.nxt, tcb.rcv.fin_at, tcb.reassembly.size
 
 
-@settings(max_examples=250, deadline=None, phases=PHASES)
+@settings(max_examples=examples(250), deadline=None, phases=PHASES)
 @given(make=st.sampled_from(MAKERS), numbers=numbers_of_both, pause=pauses, data=st.data())
 def test_segments_in_are_used_or_counted_by_one_reason(
     make: Any, numbers: tuple[int, int], pause: float, data: Any

@@ -8,6 +8,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from drivers.virtio.queue import DeviceQueue, DriverQueue
 from drivers.virtio.rings import INDEX, memory_size
+from tests.support.examples import examples
 
 
 class VirtqueueModel(RuleBasedStateMachine):
@@ -170,6 +171,6 @@ class LyingDevice(RuleBasedStateMachine):
 
 
 TestVirtqueueModel = VirtqueueModel.TestCase
-TestVirtqueueModel.settings = settings(max_examples=25, stateful_step_count=60, deadline=None)
+TestVirtqueueModel.settings = settings(max_examples=examples(25), stateful_step_count=60, deadline=None)
 TestLyingDevice = LyingDevice.TestCase
-TestLyingDevice.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestLyingDevice.settings = settings(max_examples=examples(60), stateful_step_count=40, deadline=None)
