@@ -111,6 +111,7 @@ class Player:
         self._settle()
         sentence = _fault(call, result)
         if sentence:
+            sentence += f" ({self._program.reason})" if self._program.reason else ""
             self._record.reword(step, f"{step.text}, {_mark(line, sentence)}")
             raise _Stop(Difference(line.number, sentence))
 

@@ -29,12 +29,15 @@ class Program:
         self._listener: Handle | None = None
         self.events: LogRing | None = None  # the `events.json` of the conversation
         self.has_accepted = False
+        self.reason = ""  # why the last call failed, in the stack's own words; empty: it did not
 
     def do(self, call: Call) -> str:
         """Make the call, and return its result. ValueError: the program has no file for it."""
+        self.reason = ""
         try:
             return str(getattr(self, f"_{call.name}")(call))
         except SchemeError as error:
+            self.reason = error.sentence
             return errno.errorcode[error.errno]
 
     def _open(self, call: Call) -> str:

@@ -48,7 +48,7 @@ def command(file: str, svg: Path | None, width: int | None) -> None:
         fail(UNREADABLE, str(error))
     drawn = rungs(player.story, fold=False)
     if svg is not None:
-        svg.write_text(ladder_svg(player.story, drawn))
+        _write(svg, ladder_svg(player.story, drawn))
     else:
         columns = width or max(NARROWEST, shutil.get_terminal_size((100, 24)).columns)
         signs = DRAWN if (sys.stdout.encoding or "").lower().startswith("utf") else ASCII
@@ -56,6 +56,13 @@ def command(file: str, svg: Path | None, width: int | None) -> None:
             show(line)
     if difference is not None:
         fail(DIFFERENT, f"{file}: line {difference.line}: {difference.sentence}")
+
+
+def _write(file: Path, picture: str) -> None:
+    try:
+        file.write_text(picture)
+    except OSError as error:
+        fail(UNREADABLE, f"{file}: {error.strerror}")
 
 
 def _text(file: str) -> str:

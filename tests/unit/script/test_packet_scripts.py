@@ -66,7 +66,10 @@ def test_no_segment_of_the_stack_is_passed_over(script: Path) -> None:
         ("app: read -> 1 octet", "expected read -> 1 octet, the result is EAGAIN"),
         ("app: read", "expected read without an error, the result is EAGAIN"),
         ("app: poll -> IN", "expected poll -> IN, the result is OUT"),
-        ("app: ctl frobnicate", "expected ctl frobnicate without an error, the result is EINVAL"),
+        (
+            "app: ctl nodelay 7",
+            "expected ctl nodelay 7 without an error, the result is EINVAL (nodelay: '7' is neither 1 nor 0)",
+        ),
     ],
 )
 def test_the_first_difference_is_marked(added: str, sentence: str) -> None:

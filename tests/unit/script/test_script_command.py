@@ -22,6 +22,8 @@ def test_a_script_that_comes_as_written_is_drawn(runner: CliRunner, tmp_path: Pa
     picture = tmp_path / "ladder.svg"
     assert runner.invoke(command, ["--svg", str(picture), str(SCRIPTS[0])]).output == ""
     assert "opened -&gt; done" in picture.read_text()
+    done = runner.invoke(command, ["--svg", str(tmp_path), str(SCRIPTS[0])])
+    assert (done.exit_code, done.stderr) == (2, f"schemefs: {tmp_path}: Is a directory\n")
 
 
 def test_a_difference_is_marked_and_told(runner: CliRunner) -> None:
