@@ -15,6 +15,7 @@ import logging
 from collections import deque
 from collections.abc import Callable
 
+from schemefs.errors import FAULTS
 from schemefs.no_callback import no_callback
 
 log = logging.getLogger("schemefs.call_soon")
@@ -51,7 +52,7 @@ class CallSoonQueue:
             callback = due.popleft()
             try:
                 callback(now)
-            except (Exception, SystemExit):
+            except FAULTS:
                 # The fault of one owner must not cost the others their callbacks, nor end the daemon.
                 self.failed += 1
                 log.exception("%r failed", callback)

@@ -45,7 +45,7 @@ class SchemeError(Exception):
 
 
 FAULTS: Final = (Exception, SystemExit)
-"""What a plugin's call may raise. A library that calls sys.exit must not end the mount, nor leave a caller waiting."""
+"""What code of a plugin may raise. A library that calls sys.exit must not end the mount, nor leave a caller waiting."""
 
 
 def out_of_descriptors(error: BaseException) -> SchemeError | None:

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from heapq import heapify, heappop, heappush
 from typing import Final
 
+from schemefs.errors import FAULTS
 from schemefs.no_callback import no_callback
 
 log = logging.getLogger("schemefs.timers")
@@ -153,7 +154,7 @@ class Timers:
         self.pending -= 1
         try:
             timer.callback(now)
-        except (Exception, SystemExit):
+        except FAULTS:
             # The fault of one owner must not cost the others their timers, nor end the daemon.
             self.failed += 1
             log.exception("timer of %s failed", timer.owner)

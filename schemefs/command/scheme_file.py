@@ -14,7 +14,7 @@ from types import ModuleType
 from typing import Final
 
 from schemefs import plugins
-from schemefs.errors import StartError
+from schemefs.errors import FAULTS, StartError
 from schemefs.scheme import Scheme
 
 TAKEN_NAMES: Final = frozenset(("", ".", "..", "README", "stats"))  # the mount's own files at the top of the tree
@@ -89,7 +89,7 @@ def _run(path: str) -> ModuleType:
     sys.path.append(str(Path(path).parent))
     try:
         exec(compile(source, path, "exec"), vars(module))  # noqa: S102 - what --scheme is for
-    except (Exception, SystemExit) as error:
+    except FAULTS as error:
         raise StartError(f"the scheme {path} can't be run: {_explained(error, path)}") from error
     return module
 
