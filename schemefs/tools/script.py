@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 from pathlib import Path
 from typing import Final
@@ -14,9 +13,8 @@ from schemefs.plugins import PluginError
 from schemefs.script.notation import ScriptError, parse_script
 from schemefs.script.player import Player
 from schemefs.story.ladder import rungs
-from schemefs.story.ladder_svg import ladder_svg
-from schemefs.story.ladder_text import ASCII, DRAWN, NARROWEST, ladder_text
-from schemefs.tools.exit_status import Tool, fail, show
+from schemefs.tools.exit_status import Tool, fail
+from schemefs.tools.ladder_output import draw, ladder_options
 
 DIFFERENT: Final = 1
 UNREADABLE: Final = 2
@@ -31,8 +29,7 @@ Examples:
 
 @click.command(cls=Tool, epilog=EXAMPLES)
 @click.argument("file", shell_complete=completion.files)
-@click.option("--svg", type=Path, metavar="FILE", help="Draw a picture into FILE.", shell_complete=completion.files)
-@click.option("--width", type=click.IntRange(min=NARROWEST), metavar="N", help="Columns.  [default: the terminal's]")
+@ladder_options
 def command(file: str, svg: Path | None, width: int | None) -> None:
     """Play FILE, a packet script, against the stack in virtual time, and draw what happened.
 
@@ -46,23 +43,9 @@ def command(file: str, svg: Path | None, width: int | None) -> None:
         fail(UNREADABLE, f"{file}: {error}")
     except PluginError as error:
         fail(UNREADABLE, str(error))
-    drawn = rungs(player.story, fold=False)
-    if svg is not None:
-        _write(svg, ladder_svg(player.story, drawn))
-    else:
-        columns = width or max(NARROWEST, shutil.get_terminal_size((100, 24)).columns)
-        signs = DRAWN if (sys.stdout.encoding or "").lower().startswith("utf") else ASCII
-        for line in ladder_text(player.story, drawn, columns, signs):
-            show(line)
+    draw(player.story, rungs(player.story, fold=False), svg, width, status=UNREADABLE)
     if difference is not None:
         fail(DIFFERENT, f"{file}: line {difference.line}: {difference.sentence}")
-
-
-def _write(file: Path, picture: str) -> None:
-    try:
-        file.write_text(picture)
-    except OSError as error:
-        fail(UNREADABLE, f"{file}: {error.strerror}")
 
 
 def _text(file: str) -> str:
