@@ -28,8 +28,9 @@ from schemefs import __version__
 from schemefs.command import completion
 from schemefs.errors import printable
 from schemefs.net.capture_filter import parse_filter
+from schemefs.tools.capture_source import ANY, capture_path, interface_names, is_conversation, open_capture
 from schemefs.tools.exit_status import Tool, fail, show
-from schemefs.tools.find_mount import failure, usable
+from schemefs.tools.find_mount import usable
 from schemefs.tools.ss import conversations
 
 EXAMPLES = """
@@ -42,7 +43,6 @@ Examples:
 """
 
 _PREFIX: Final = "schemefs"
-_CAPTURE: Final = "capture.pcapng"
 _NAME: Final = "schemefs"  # of the program
 _CHUNK: Final = 1 << 20
 _CONFIG: Final = """\
@@ -69,12 +69,6 @@ class Place(NamedTuple):
     def value(self) -> str:
         """The name for tshark -i."""
         return f"{_PREFIX}:{quote(str(self.tree))}:{self.name}"
-
-    @property
-    def path(self) -> str:
-        """The capture, relative to the mount."""
-        directory = self.name if "/" in self.name else f"network/{self.name}" if self.name != "any" else "network"
-        return f"{directory}/{_CAPTURE}"
 
 
 @click.command(cls=Tool, epilog=EXAMPLES)
@@ -120,8 +114,9 @@ def command(
     elif capture:
         if not fifo:
             fail(1, "--capture needs --fifo PATH")
-        options = (f",snap={snap}" if snap else "") + (",history" if history else "")
-        _copy(place, options if "/" not in place.name else "", filter_text, fifo)
+        is_whole = is_conversation(place.name)  # it has neither option
+        path = capture_path(place.name, None if is_whole else snap, has_history=history and not is_whole)
+        _copy(open_capture(place.tree, path, filter_text), fifo)
     elif filter_text:
         _check(filter_text)
 
@@ -137,9 +132,9 @@ def _list() -> None:
 def _places(tree: Path) -> Iterator[tuple[Place, str]]:
     """Yield what this user may capture, with words about it."""
     with suppress(OSError):
-        names = sorted(path.name for path in (tree / "network").iterdir() if path.is_dir())
-        if os.access(tree / "network" / _CAPTURE, os.R_OK):
-            yield Place(tree, "any"), "all interfaces"
+        names = interface_names(tree)
+        if os.access(tree / capture_path(ANY), os.R_OK):
+            yield Place(tree, ANY), "all interfaces"
             yield from ((Place(tree, name), f"interface {name}") for name in names)
     with suppress(OSError):
         for status in conversations(tree):
@@ -160,7 +155,9 @@ def _link_type(place: Place) -> str:
     """Return the line about the link type: of several interfaces, each in the capture has its own."""
     is_ip = False
     with suppress(OSError):
-        is_ip = not (place.tree / "network" / place.name / "mac").read_text().strip() and "/" not in place.name
+        is_ip = not (place.tree / "network" / place.name / "mac").read_text().strip() and not is_conversation(
+            place.name
+        )
     return "dlt {number=101}{name=RAW}{display=IP}" if is_ip else "dlt {number=1}{name=EN10MB}{display=Ethernet}"
 
 
@@ -173,15 +170,8 @@ def _check(filter_text: str) -> None:
         sys.exit(1)
 
 
-def _copy(place: Place, options: str, filter_text: str, fifo: str) -> None:
-    """Copy until the capture ends, or the reader of the FIFO."""
-    path = f"{place.path}{options}"
-    try:
-        source = os.open(place.tree / path, os.O_RDWR)
-        if filter_text:
-            os.write(source, filter_text.encode())
-    except OSError as error:
-        fail(1, str(failure(place.tree, path, error)))
+def _copy(source: int, fifo: str) -> None:
+    """Copy until the capture *source* ends, or the reader of the FIFO."""
     try:
         target = os.open(fifo, os.O_WRONLY)
     except OSError as error:

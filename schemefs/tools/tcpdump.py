@@ -18,6 +18,7 @@ import click
 from schemefs.capture_reader import CapturedInterface, CaptureError, CaptureReader
 from schemefs.command import completion
 from schemefs.net.capture_filter import Filter, parse_filter
+from schemefs.tools.capture_source import capture_path, interface_names, open_capture
 from schemefs.tools.exit_status import fail, fail_with, show
 from schemefs.tools.find_mount import mount_option_unless
 from schemefs.tools.frame_output import STANDARD, BlockOutput, Dump, LineOutput
@@ -34,7 +35,6 @@ Examples:
   schemefs tcpdump -w - | wireshark -k -i -
 """
 
-_CAPTURE: Final = "capture.pcapng"
 _LINK_TYPES: Final = {1: "EN10MB (Ethernet)", 101: "RAW (Raw IP)"}
 _BUFFER: Final = 1 << 18
 _MODEL: Final = Model(
@@ -85,8 +85,9 @@ def command(tree: Path | None, words: tuple[str, ...], file: str, output: str, t
             fail(1, f"-{'i' if given['interface'] else 's'} and -r can't be given together")
         source, name = _opened_file(file), "standard input" if file == STANDARD else file
     else:
-        path = _path(tree, given["interface"], given["snap"], has_history=given["history"])
-        source, name = _opened_capture(tree, path, text), path.partition(",")[0]
+        path = capture_path(given["interface"] or _first_interface(tree), given["snap"], has_history=given["history"])
+        source = os.fdopen(open_capture(tree, path, text), "rb", buffering=_BUFFER)
+        name = path.partition(",")[0]
     with source:
         reader = CaptureReader(source)
         reader.on_interface = lambda one: show(_beginning(one, file), error=True)
@@ -122,27 +123,13 @@ def _beginning(interface: CapturedInterface, file: str) -> str:
     return f"{what}, link-type {link_type}, snapshot length {interface.snap}"
 
 
-def _path(tree: Path, interface: str, snap: int | None, *, has_history: bool) -> str:
-    """Return the path of the capture in *tree*: by default, of the first interface that is not lo."""
-    if not interface:
-        try:
-            names = sorted(path.name for path in (tree / "network").iterdir() if path.is_dir())
-        except OSError as error:
-            fail_with(1, tree, "network", error)
-        interface = next((name for name in names if name != "lo"), "lo")
-    directory = interface if "/" in interface else f"network/{interface}" if interface != "any" else "network"
-    return f"{directory}/{_CAPTURE}{f',snap={snap}' if snap else ''}{',history' if has_history else ''}"
-
-
-def _opened_capture(tree: Path, path: str, text: str) -> BinaryIO:
-    """Return the capture that begins now, with its filter for the frames after the first ones."""
+def _first_interface(tree: Path) -> str:
+    """Return the first interface that is not lo."""
     try:
-        descriptor = os.open(tree / path, os.O_RDWR)
-        if text:
-            os.write(descriptor, text.encode())
+        names = interface_names(tree)
     except OSError as error:
-        fail_with(1, tree, path, error)
-    return os.fdopen(descriptor, "rb", buffering=_BUFFER)
+        fail_with(1, tree, "network", error)
+    return next((name for name in names if name != "lo"), "lo")
 
 
 def _opened_file(path: str) -> BinaryIO:
