@@ -197,6 +197,13 @@ class IpCounters:
         if log.isEnabledFor(TRACE):
             log.log(TRACE, "dropped_%s: %d octets, %s", reason, len(octets), bytes(octets[:34]).hex())
 
+    def leave(self, reason: str, datagram: Buffer) -> None:
+        """Count a datagram that is not for this host, as dropped unless *reason* is `FOR_ROUTERS`."""
+        if reason == FOR_ROUTERS:
+            self.for_routers += 1
+        else:
+            self.drop(reason, datagram)
+
     def sent_to_many(self, octets: int, *, is_group: bool) -> None:
         """Count a datagram of *octets* octets to a group, or a broadcast."""
         if is_group:

@@ -94,7 +94,7 @@ class Ipv4:
                 moved = offload.moved(-start) if offload.flags else offload
                 return self._network.forwarder.forward(frame, header_length, moved, now, to_group=to_group)
             if reason:
-                return self._leave(reason, frame)
+                return self._counters.leave(reason, frame)
         elif to_group:
             return self._drop("unicast_in_broadcast", frame)  # RFC 1122 §3.3.6
         if header_length > 20 and not self._check_options(frame[20:header_length], frame):
@@ -206,13 +206,6 @@ class Ipv4:
     def _reassembly_expired(self, quoted: memoryview, _source: bytes, now: float) -> None:
         if self._network.reporter is not None and bytes(quoted[16:20]) in self._local:
             self._network.reporter.report_error(ErrorReason.REASSEMBLY_TIMEOUT, quoted, now)
-
-    def _leave(self, reason: str, datagram: Buffer) -> None:
-        """Count a datagram that is not for this host."""
-        if reason == FOR_ROUTERS:
-            self._counters.for_routers += 1
-        else:
-            self._drop(reason, datagram)
 
     def _drop(self, reason: str, datagram: Buffer) -> None:
         self._counters.drop(reason, datagram)

@@ -102,7 +102,7 @@ class Ipv6:
                 moved = offload.moved(-start) if offload.flags else offload
                 return self._network.forwarder6.forward(frame, source, destination, moved, now, to_group=to_group)
             if reason:
-                return self._leave(reason, frame)
+                return self._counters.leave(reason, frame)
         elif to_group:
             return self._drop("unicast_in_broadcast", frame)
         if start and (offload.flags & NEEDS_CHECKSUM or offload.gso_type):
@@ -278,13 +278,6 @@ class Ipv6:
     def _reassembly_expired(self, quoted: memoryview, source: bytes, now: float) -> None:
         self._zone = zone_of(source)
         self._report_at(ErrorReason.REASSEMBLY_TIMEOUT, quoted, 0, now)
-
-    def _leave(self, reason: str, datagram: Buffer) -> None:
-        """Count a datagram that is not for this host."""
-        if reason == FOR_ROUTERS:
-            self._counters.for_routers += 1
-        else:
-            self._drop(reason, datagram)
 
     def _drop(self, reason: str, datagram: Buffer) -> None:
         self._counters.drop(reason, datagram)
