@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 CAPACITY: Final = 64 << 10
 JSON_CAPACITY: Final = 128 << 10
 EARLY_EVENTS: Final = 256
+EVENT_NAMES: Final = ("IN", "PRI", "OUT", "ERR", "HUP", "RDHUP")  # of the bits of `Event` that poll(2) reports
 
 
 @runtime_checkable
@@ -141,7 +142,7 @@ class EventLog:
 
 def event_names(events: int) -> list[str]:
     """Return the names of the bits: IN, OUT…"""
-    return [name for name in ("IN", "PRI", "OUT", "ERR", "HUP", "RDHUP") if events & getattr(Event, name)]
+    return [name for name in EVENT_NAMES if events & getattr(Event, name)]
 
 
 def opened(caller: Caller, flags: int) -> tuple[str, str, EventData]:

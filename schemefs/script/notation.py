@@ -12,12 +12,13 @@ import re
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from schemefs.conversation.event_log import EVENT_NAMES
 from schemefs.script.segment_text import ACK, SegmentText, parse_segment
 
 LONGEST_TIME: Final = 86_400.0  # seconds, of a whole script
 LARGEST_CALL: Final = 1 << 20  # octets
-POLL: Final = ("IN", "PRI", "OUT", "ERR", "HUP", "RDHUP")
 UNREACHABLE: Final = {"net": 0, "host": 1, "protocol": 2, "port": 3, "admin": 13}
+_EVENTS: Final = "|".join(EVENT_NAMES)
 _LINE: Final = re.compile(r"(?:(\+?)([0-9.]+)\s+)?(\w+):\s*(.*)")
 _CALLS: Final = ("open", "opened", "listen", "accept", "write", "read", "poll", "state", "ctl", "close")
 _WITH_SIZE: Final = ("read", "write")
@@ -182,7 +183,7 @@ def _check_result(name: str, result: str) -> None:
         "accept": ("done, EAGAIN or another errno", "done"),
         "write": ("N octets, EAGAIN or another errno", r"\d+ octets?"),
         "read": ("N octets, end, EAGAIN or another errno", r"\d+ octets?|end"),
-        "poll": (f"nothing, or some of {'|'.join(POLL)}", rf"nothing|(?:{'|'.join(POLL)})(?:\|(?:{'|'.join(POLL)}))*"),
+        "poll": (f"nothing, or some of {_EVENTS}", rf"nothing|(?:{_EVENTS})(?:\|(?:{_EVENTS}))*"),
         "state": ("a state, such as ESTABLISHED", r"[A-Z_0-9]+"),
         "ctl": ("an errno", r"(?!)"),
     }.get(name, ("nothing: leave -> away", r"(?!)"))

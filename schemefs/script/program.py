@@ -5,10 +5,10 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING, Final
 
+from schemefs.conversation.event_log import event_names
 from schemefs.errors import SchemeError
 from schemefs.net.buffer import total_length
 from schemefs.scheme import O_RDWR, Event, FollowedFile, Handle, StreamFile, TextFile
-from schemefs.script.notation import POLL
 from schemefs.script.stack import CALLER
 
 if TYPE_CHECKING:
@@ -80,8 +80,7 @@ class Program:
         file = self._file or self._listener
         if file is None:
             return self._opened_file.name
-        events = file.fevent(Event.ALL)
-        return "|".join(name for name in POLL if events & getattr(Event, name)) or "nothing"
+        return "|".join(event_names(file.fevent(Event.ALL))) or "nothing"
 
     def _state(self, _call: Call) -> str:
         status = self._stack.tcp.lookup(self._path("status"), CALLER)
