@@ -5,21 +5,16 @@ A limit is what was counted when it was set, and a twentieth more. A change that
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable
 
 import pytest
 
-from drivers.loopback.link import LoopbackLink
-from schemefs.net.addresses import packed
 from schemefs.net.buffer import Chunks, total_length
 from schemefs.net.offload import DATA_VALID, GSO_TCPV4, Offload
-from schemefs.timers import Timers
 from schemefs.variant import COMPILED, PLAIN, variant
-from schemes.ip.network import Network
 from schemes.tcp import wire
-from schemes.tcp.tcp import Tcp
 from tests.support.counted_costs import Cost, counted
+from tests.support.loopback_pair import LoopbackPair
 from tests.support.many_connections import Crowd, Nowhere
 
 TIMES = 100
@@ -84,37 +79,21 @@ class OneConnection(Crowd):
 
 
 class TwoEnds:
-    """A connection over lo, both ends in this process; what is sent is delivered at once."""
+    """A connection over lo; what is sent is delivered at once."""
 
     def __init__(self) -> None:
         self.now = 0.0
-        self.timers = Timers()
-        self.link = LoopbackLink()
-        network = Network(self.timers, random.Random(1))
-        here = packed("127.0.0.1") or b""
-        network.attach(self.link, 0.0)  # lo has its address
-        tcp = Tcp(network, self.timers, random.Random(1))
-        listener = tcp.listen(bytes(4), 80)
-        client = tcp.connect(here, 80, 0.0)
-        tcp.begin(client, 0.0)
-        self._deliver()
-        server = listener.accept(0.0)
-        assert server is not None
-        self._ends = client, server
-
-    def _deliver(self) -> None:
-        while self.link.pump(self.now):
-            pass
+        self._pair = LoopbackPair(self.now)
 
     def round_trip(self) -> None:
         """An octet there, and one back."""
-        there, here = self._ends
+        there, here = self._pair.client, self._pair.server
         for sender, receiver in ((there, here), (here, there)):
             self.now += 0.001
             sender.write(memoryview(b"x"), self.now)
-            self._deliver()
+            self._pair.deliver(self.now)
             assert receiver.read(1, self.now)
-            self.timers.on_deadline(self.now)
+            self._pair.timers.on_deadline(self.now)
 
 
 class OneAfterTheOther(Crowd):

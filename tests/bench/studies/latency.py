@@ -16,7 +16,6 @@ them together and apart in the middle of a run, which changes every figure by ha
 from __future__ import annotations
 
 import os
-import random
 import resource
 import statistics
 import sys
@@ -26,15 +25,11 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
-from drivers.loopback.link import LoopbackLink
-from schemefs.net.addresses import packed
 from schemefs.testing.mount import SchemeMount
-from schemefs.timers import Timers
-from schemes.ip.network import Network
 from schemes.tcp import TcpScheme
-from schemes.tcp.tcp import Tcp
 from tests.bench.bare_scheme import BareScheme
 from tests.support.crowd import Crowd
+from tests.support.loopback_pair import LoopbackPair
 
 GOAL: Final = 1.3
 CROWD_GOAL: Final = 1.2
@@ -81,44 +76,22 @@ def open_and_read(text: Path) -> float:
     return statistics.median(took)
 
 
-class Stack:
-    """The engine on loopback in this process: what is sent is delivered at once, timers run as they are due."""
-
-    def __init__(self) -> None:
-        self.timers = Timers()
-        self.link = LoopbackLink()
-        network = Network(self.timers, random.Random(1))
-        here = packed("127.0.0.1") or b""
-        network.attach(self.link, 0.0)  # lo has its address
-        tcp = Tcp(network, self.timers, random.Random(1))
-        listener = tcp.listen(bytes(4), 80)
-        self.client = tcp.connect(here, 80, time.monotonic())
-        tcp.begin(self.client, time.monotonic())
-        self._settle()
-        server = listener.accept(time.monotonic())
-        assert server is not None
-        self.server = server
-
-    def _settle(self) -> None:
-        while self.link.pump(time.monotonic()):
-            pass
-
-    def trip(self) -> float:
-        """As `trip` above."""
-        clock = time.perf_counter
-        there, here = self.client, self.server
-        took = []
-        for _ in range(TRIPS):
-            began = clock()
-            there.write(memoryview(b"x"), time.monotonic())
-            self._settle()
-            taken = here.read(1, time.monotonic())
-            took.append(clock() - began)
-            assert taken
-            there, here = here, there
-            if self.timers.next_deadline() <= time.monotonic():
-                self.timers.on_deadline(time.monotonic())
-        return statistics.median(took)
+def stack_trip(pair: LoopbackPair) -> float:
+    """As `trip`: what is sent is delivered at once, timers run as they are due."""
+    clock = time.perf_counter
+    there, here = pair.client, pair.server
+    took = []
+    for _ in range(TRIPS):
+        began = clock()
+        there.write(memoryview(b"x"), time.monotonic())
+        pair.deliver(time.monotonic())
+        taken = here.read(1, time.monotonic())
+        took.append(clock() - began)
+        assert taken
+        there, here = here, there
+        if pair.timers.next_deadline() <= time.monotonic():
+            pair.timers.on_deadline(time.monotonic())
+    return statistics.median(took)
 
 
 def in_turns(measures: dict[str, Callable[[], float]]) -> dict[str, float]:
@@ -136,8 +109,8 @@ def latency(path: Path, where: str) -> bool:
     """Measure an octet's trip; return whether the goal was met."""
     ends = connection(path, 8001)
     bare = os.open(path / "bare/one", os.O_RDWR), os.open(path / "bare/two", os.O_RDWR)
-    stack = Stack()
-    costs = in_turns({"octet": lambda: trip(ends), "bare": lambda: trip(bare), "stack": stack.trip})
+    stack = LoopbackPair(time.monotonic())
+    costs = in_turns({"octet": lambda: trip(ends), "bare": lambda: trip(bare), "stack": lambda: stack_trip(stack)})
     for file in (*ends, *bare):
         os.close(file)
     ratio = costs["octet"] / (costs["bare"] + costs["stack"])
