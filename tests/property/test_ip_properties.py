@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from random import Random
 
 import dpkt
@@ -13,6 +12,7 @@ from schemefs.errors import SchemeError
 from schemefs.net.addresses import network_of
 from schemefs.net.offload import CHECKED
 from schemes.ip import wire
+from tests.support.fragments import ANY_PIECE, Piece, assert_made_of, fragments, pass_on
 from tests.support.ip_host import MAC, PEER, PEER_MAC, US, IpHost, datagram
 from tests.support.ipv6_host import Ipv6Host
 
@@ -84,17 +84,6 @@ def test_routes_are_those_of_a_naive_table(operations: list, destinations: list[
         assert (found and (found.destination, found.prefix_length, found.metric)) == best
 
 
-@st.composite
-def fragments(draw: st.DrawFn) -> tuple[bytes, list[tuple[int, bytes, bool]]]:
-    """Return a payload and its fragments (offset, octets, more) in some order, perhaps some of them twice."""
-    payload = draw(st.binary(min_size=9, max_size=400))
-    cuts = sorted(draw(st.sets(st.integers(1, (len(payload) - 1) // 8), min_size=1, max_size=10)))
-    edges = [0, *(cut * 8 for cut in cuts), len(payload)]
-    pieces = [(a, payload[a:b], b < len(payload)) for a, b in pairwise(edges)]
-    pieces += draw(st.lists(st.sampled_from(pieces), max_size=3))
-    return payload, draw(st.permutations(pieces))
-
-
 def piece(offset: int, octets: bytes, more: bool, identification: int = 7) -> bytes:
     flags = (wire.MORE_FRAGMENTS if more else 0) | offset // 8
     return (
@@ -104,18 +93,10 @@ def piece(offset: int, octets: bytes, more: bool, identification: int = 7) -> by
 
 
 @given(fragments())
-def test_reassembly_gives_back_what_was_cut_in_whatever_order(case: tuple[bytes, list]) -> None:
+def test_reassembly_gives_back_what_was_cut_in_whatever_order(case: tuple[bytes, list[Piece]]) -> None:
     payload, pieces = case
     host = IpHost()
-    seen: set[int] = set()
-    expected = 0
-    for offset, octets, more in pieces:
-        host.receives_datagram(piece(offset, octets, more))
-        seen.add(offset)
-        if len(seen) == len({p[0] for p in pieces}):
-            expected += 1
-            seen.clear()
-    # Duplicates that come after completion begin another datagram, as far as a receiver can see.
+    expected = pass_on(pieces, lambda *given: host.receives_datagram(piece(*given)))
     assert [received for _, _, received in host.transport.received] == [payload] * expected
     for octets in host.transport.datagrams:
         assert dpkt.in_cksum(octets[:20]) == 0
@@ -125,17 +106,12 @@ def test_reassembly_gives_back_what_was_cut_in_whatever_order(case: tuple[bytes,
     assert len(host.network.ipv4.reassembly) == 0
 
 
-@given(st.lists(st.tuples(st.integers(0, 20), st.binary(max_size=40), st.booleans()), max_size=30))
-def test_overlaps_and_nonsense_never_give_octets_that_were_not_sent(pieces: list[tuple[int, bytes, bool]]) -> None:
+@given(st.lists(ANY_PIECE, max_size=30))
+def test_overlaps_and_nonsense_never_give_octets_that_were_not_sent(pieces: list[Piece]) -> None:
     host = IpHost()
-    for units, octets, more in pieces:
-        host.receives_datagram(piece(units * 8, octets, more))
+    pass_on(pieces, lambda *given: host.receives_datagram(piece(*given)))
     for _, _, payload in host.transport.received:
-        at = 0
-        while at < len(payload):  # each part of it is one of the fragments, whole
-            found = [o for u, o, _ in pieces if u * 8 == at and o and payload[at:].startswith(o)]
-            at += len(max(found, key=len)) if found else 1 << 20
-        assert at == len(payload)
+        assert_made_of(payload, pieces)
     host.until(100.0)
     assert host.network.ipv4.reassembly.held == 0
 

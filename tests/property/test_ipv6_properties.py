@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from schemefs.net.offload import CHECKED
 from schemes.ip.v6 import wire
-from tests.property.test_ip_properties import fragments
+from tests.support.fragments import ANY_PIECE, Piece, assert_made_of, fragments, pass_on
 from tests.support.ip_host import MAC, PEER_MAC
 from tests.support.ipv6_host import PEER6, PROTOCOL, US6, Ipv6Host, datagram6, fragment, options
 
@@ -43,18 +43,10 @@ def piece(offset: int, octets: bytes, more: bool, identification: int = 7) -> by
 
 
 @given(fragments())
-def test_reassembly_gives_back_what_was_cut_in_whatever_order(case: tuple[bytes, list]) -> None:
+def test_reassembly_gives_back_what_was_cut_in_whatever_order(case: tuple[bytes, list[Piece]]) -> None:
     payload, pieces = case
     host = Ipv6Host()
-    seen: set[int] = set()
-    expected = 0
-    for offset, octets, more in pieces:
-        host.receives6(piece(offset, octets, more))
-        seen.add(offset)
-        if len(seen) == len({p[0] for p in pieces}):
-            expected += 1
-            seen.clear()
-    # Duplicates that come after completion begin another datagram, as far as a receiver can see.
+    expected = pass_on(pieces, lambda *given: host.receives6(piece(*given)))
     assert [received for _, _, received in host.transport.received] == [payload] * expected
     for octets in host.transport.datagrams:
         assert octets == datagram6(payload)
@@ -63,17 +55,12 @@ def test_reassembly_gives_back_what_was_cut_in_whatever_order(case: tuple[bytes,
     assert len(host.network.ipv6.reassembly) == 0
 
 
-@given(st.lists(st.tuples(st.integers(0, 20), st.binary(max_size=40), st.booleans()), max_size=30))
-def test_overlaps_and_nonsense_never_give_octets_that_were_not_sent(pieces: list[tuple[int, bytes, bool]]) -> None:
+@given(st.lists(ANY_PIECE, max_size=30))
+def test_overlaps_and_nonsense_never_give_octets_that_were_not_sent(pieces: list[Piece]) -> None:
     host = Ipv6Host()
-    for units, octets, more in pieces:
-        host.receives6(piece(units * 8, octets, more))
+    pass_on(pieces, lambda *given: host.receives6(piece(*given)))
     for _, _, payload in host.transport.received:
-        at = 0
-        while at < len(payload):  # each part of it is one of the fragments, whole
-            found = [o for u, o, _ in pieces if u * 8 == at and o and payload[at:].startswith(o)]
-            at += len(max(found, key=len)) if found else 1 << 20
-        assert at == len(payload)
+        assert_made_of(payload, pieces)
     host.until(200.0)
     assert host.network.ipv6.reassembly.held == 0
 
