@@ -5,9 +5,7 @@ Both are children of the shell and inherit its descriptors, so the number of `ex
 
 from __future__ import annotations
 
-import errno
 import math
-import os
 import select
 import sys
 from typing import Final
@@ -15,9 +13,9 @@ from typing import Final
 import click
 
 from schemefs.errors import StartError
+from schemefs.tools.conversation_name import conversation_of_argument
 from schemefs.tools.seconds import seconds
 
-CONVERSATION: Final = "user.conversation"
 TIMED_OUT: Final = 124  # the exit status, as of timeout(1)
 MAX_WAIT: Final = 2**31 / 1000 - 1  # seconds: poll(2) takes milliseconds in an int
 
@@ -35,21 +33,15 @@ def wait(descriptor: int, *, readable: bool, writable: bool, timeout: float | No
     An error and the end of file count as ready. *timeout* is in seconds; None: no limit.
     """
     poller = select.poll()
-    poller.register(descriptor, (select.POLLIN if readable else 0) | (select.POLLOUT if writable else 0))
+    events = (select.POLLIN if readable else 0) | (select.POLLOUT if writable else 0)
+    try:
+        poller.register(descriptor, events)
+    except OverflowError:  # it is no int of C
+        raise StartError(f"descriptor {descriptor} is not open") from None
     ready = poller.poll(None if timeout is None else math.ceil(min(timeout, MAX_WAIT) * 1000))
     if ready and ready[0][1] & select.POLLNVAL:
         raise StartError(f"descriptor {descriptor} is not open")
     return bool(ready)
-
-
-def which(descriptor: int) -> str:
-    """Return the conversation of *descriptor*, such as `tcp/7`."""
-    try:
-        return os.getxattr(descriptor, CONVERSATION).decode()
-    except OSError as error:
-        if error.errno == errno.EBADF:
-            raise StartError(f"descriptor {descriptor} is not open") from None
-        raise StartError(f"descriptor {descriptor} is not a conversation of a schemefs") from None
 
 
 @click.command("wait", epilog=WAIT_EXAMPLE)
@@ -73,4 +65,4 @@ def which_command(descriptor: int) -> None:
 
     FD is an open file of the calling shell.
     """
-    click.echo(which(descriptor))
+    click.echo(conversation_of_argument(descriptor))

@@ -107,8 +107,3 @@ def failure(tree: Path, path: str, error: OSError) -> StartError:
     for said in (path, shown):
         sentence = sentence.removeprefix(f"{said}: ")
     return StartError(f"{shown}: {error.strerror}{f': {sentence}' if sentence else ''}")
-
-
-def conversation_of(descriptor: int) -> str:
-    """Return the conversation of *descriptor*, such as `tcp/7`."""
-    return os.getxattr(descriptor, "user.conversation").decode()

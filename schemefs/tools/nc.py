@@ -18,8 +18,9 @@ import click
 from schemefs.errors import StartError
 from schemefs.net.addresses import packed, parse_host
 from schemefs.tools.address_family import addresses, family_options, reached
+from schemefs.tools.conversation_name import conversation_of
 from schemefs.tools.exit_status import fail, fail_with, show
-from schemefs.tools.find_mount import conversation_of, failure, mount_option
+from schemefs.tools.find_mount import failure, mount_option
 from schemefs.tools.json_output import json_option
 from schemefs.tools.model_options import Model, ModelTool, options_of
 from schemefs.tools.nc_peer import Peer, in_brackets, remote_of, split_end

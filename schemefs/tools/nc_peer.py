@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from schemefs.errors import StartError
-from schemefs.tools.find_mount import conversation_of, failure
+from schemefs.tools.conversation_name import conversation_of
+from schemefs.tools.find_mount import failure
 
 
 @dataclass(frozen=True, slots=True)

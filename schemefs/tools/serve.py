@@ -18,8 +18,9 @@ import click
 
 from schemefs.errors import StartError
 from schemefs.net.addresses import parse_address_path
+from schemefs.tools.conversation_name import conversation_of
 from schemefs.tools.exit_status import Tool, show
-from schemefs.tools.find_mount import VARIABLE, conversation_of, failure, mount_option
+from schemefs.tools.find_mount import VARIABLE, failure, mount_option
 from schemefs.tools.json_output import json_option
 from schemefs.tools.served_lines import Connection, End, ServedLines, verbose_option
 

@@ -7,7 +7,6 @@ Each direction ends by itself: the FIN of one side is the FIN to the other. A re
 
 from __future__ import annotations
 
-import os
 import signal
 import socket
 from collections.abc import Sequence
@@ -18,7 +17,8 @@ from typing import Final
 import trio
 
 from schemefs.command.mountpoint import GONE
-from schemefs.stream import CONVERSATION, SchemeStream, open_stream
+from schemefs.stream import SchemeStream, open_stream
+from schemefs.tools.conversation_name import conversation_of
 from schemefs.tools.exit_status import show
 from schemefs.tools.find_mount import failure, is_served
 from schemefs.tools.served_lines import Connection, ServedLines
@@ -114,7 +114,7 @@ class SocksServer:
 
     async def _relay(self, negotiation: Negotiation, client: trio.SocketStream, stream: SchemeStream) -> None:
         async with stream:
-            name = os.getxattr(stream.fileno(), CONVERSATION).decode()
+            name = conversation_of(stream.fileno())
             local = (self._tree / name / "local").read_text().strip()
             self._lines.connection(Connection(name, str(negotiation.request), local), "to")
             await client.send_all(reply(SUCCEEDED, local))

@@ -26,8 +26,9 @@ from pathlib import Path
 from typing import Final
 
 from schemefs.errors import StartError
+from schemefs.tools.conversation_name import conversation_of
 from schemefs.tools.exit_status import OUTPUT, fail
-from schemefs.tools.find_mount import conversation_of, failure
+from schemefs.tools.find_mount import failure
 
 CHUNK: Final = 65536
 DATAGRAM: Final = 65507

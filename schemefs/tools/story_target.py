@@ -7,7 +7,6 @@ FILE, or - for stdin      a capture, pcapng or pcap; `--conversation N` of sever
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -20,11 +19,11 @@ from schemefs.errors import StartError
 from schemefs.story.from_capture import read_stories
 from schemefs.story.live import read_story
 from schemefs.story.model import Story, StoryError
+from schemefs.tools.conversation_name import conversation_of_argument, is_conversation_name
 from schemefs.tools.exit_status import fail, show
-from schemefs.tools.find_mount import VARIABLE, conversation_of, find
+from schemefs.tools.find_mount import VARIABLE, find
 
 USAGE: Final = 2
-_CONVERSATION: Final = re.compile(r"[a-z][a-z0-9]*/\d+")
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
@@ -51,9 +50,9 @@ def story_of(target: str | None, fd: int | None, conversation: int | None, mount
         fail(USAGE, "name one target: tcp/N, --fd FD or a capture")
     try:
         if fd is not None:
-            return _of_mount(mount, _name_of(fd))
+            return _of_mount(mount, conversation_of_argument(fd))
         assert target is not None
-        if _CONVERSATION.fullmatch(target) and not Path(target).exists():
+        if is_conversation_name(target) and not Path(target).exists():
             return _of_mount(mount, target)
         if Path(target).is_dir():
             return read_story(Path(target).absolute())
@@ -68,13 +67,6 @@ def _of_mount(mount: str | None, name: str) -> Story:
         message = f"there is no conversation {name} in {tree}"
         raise StartError(message)
     return read_story(tree / name)
-
-
-def _name_of(fd: int) -> str:
-    try:
-        return conversation_of(fd)
-    except OSError:
-        raise StartError(f"descriptor {fd} is not a conversation of a schemefs") from None
 
 
 def _captured(target: str, conversation: int | None) -> Story:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,8 +12,10 @@ import click
 from click.shell_completion import CompletionItem
 
 from schemefs.command.completion import beginning
+from schemefs.errors import StartError
+from schemefs.tools.conversation_name import conversation_of_argument, is_conversation_name
 from schemefs.tools.exit_status import Tool, fail, show
-from schemefs.tools.find_mount import conversation_of, mount_option
+from schemefs.tools.find_mount import mount_option
 from schemefs.tools.json_output import json_option, meaning, show_json
 
 EXAMPLES: Final = """
@@ -27,7 +28,6 @@ Examples:
 """
 
 USAGE: Final = 2
-_CONVERSATION: Final = re.compile(r"[a-z][a-z0-9]*/\d+")
 _OF_PROGRAMS: Final = {
     "writer": "the program had nothing more to send",
     "idle": "the peer had the turn",
@@ -104,10 +104,10 @@ def _named(tree: Path, target: str) -> str:
     """Return the conversation that *target* means. A target that means none ends the tool."""
     if target.isdecimal():
         try:
-            name = conversation_of(int(target))
-        except (OSError, OverflowError):
-            fail(USAGE, f"descriptor {target} is not a conversation of a schemefs")
-    elif _CONVERSATION.fullmatch(target):
+            name = conversation_of_argument(int(target))
+        except StartError as error:
+            fail(USAGE, str(error))
+    elif is_conversation_name(target):
         name = target
     elif ":" in target:
         return _with_peer(tree, target)

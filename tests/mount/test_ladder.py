@@ -71,6 +71,7 @@ def test_a_target_that_can_not_be_read_gets_a_sentence(module_scheme_mount: Sche
         (("tcp/1", "--fd", 1), 2, "name one target: tcp/N, --fd FD or a capture"),
         (("tcp/999", "--mount", tree), 1, f"there is no conversation tcp/999 in {tree}"),
         (("--fd", 0, "--mount", tree), 1, "descriptor 0 is not a conversation of a schemefs"),
+        (("--fd", 9**20, "--mount", tree), 1, f"descriptor {9**20} is not a conversation of a schemefs"),
         ((tmp_path / "text",), 1, f"{tmp_path}/text: it is no capture: it begins with 6e6f2063, not as pcapng or pcap"),
         ((tmp_path / "none",), 1, f"{tmp_path}/none: No such file or directory"),
     ):

@@ -74,5 +74,12 @@ def test_one_event_queue_for_a_script(module_scheme_mount: SchemeMount, family: 
     """)) == "read\nhello\n"  # fmt: skip
 
 
-def test_wait_on_what_is_not_open(module_scheme_mount: SchemeMount) -> None:
-    assert bash(module_scheme_mount, "schemefs wait --in 9 2>&1 || :") == "schemefs: descriptor 9 is not open\n"
+@pytest.mark.parametrize("number", [9, 99_999_999_999], ids=["closed", "no-int-of-c"])
+def test_wait_on_what_is_not_open(module_scheme_mount: SchemeMount, number: int) -> None:
+    told = f"schemefs: descriptor {number} is not open\n"
+    assert bash(module_scheme_mount, f"schemefs wait --in {number} 2>&1 || :") == told
+
+
+def test_which_of_a_number_that_no_descriptor_has(module_scheme_mount: SchemeMount) -> None:
+    told = "schemefs: descriptor 99999999999 is not a conversation of a schemefs\n"
+    assert bash(module_scheme_mount, "schemefs which 99999999999 2>&1 || :") == told
