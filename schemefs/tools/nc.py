@@ -128,14 +128,7 @@ def command(
 
     The peer is HOST:PORT, or with -l the first one that connects to PORT.
     """
-    if tls and (listen or udp):
-        fail(1, "-c only connects; a TLS server is schemefs serve tls/:PORT,cert=FILE -- COMMAND")
-    if probe and listen:
-        fail(1, "-z connects, so it does not go with -l")
-    if keep and not listen:
-        fail(1, "-k accepts one peer after another, so it needs -l")
-    if as_json and not probe:
-        fail(1, "--json is for -z: otherwise what nc prints are the octets of the peer")
+    _check(listen=listen, keep=keep, udp=udp, tls=tls, probe=probe, as_json=as_json)
     ends = Ends(
         math.inf if wait is None else wait, math.inf if quit_after < 0 else quit_after, shuts or quit_after >= 0
     )
@@ -145,15 +138,7 @@ def command(
         local += ",listen" if udp and ",listen" not in local else ""
         Listener(tree, f"{scheme}/{local}", ends, is_verbose=verbose).serve(keep=keep, writes=not unread)
         return
-    if len(words) < 2 or (len(words) > 2 and not probe):
-        fail(1, "nc needs HOST PORT to connect, or -l PORT to listen")
-    try:
-        host = parse_host(words[0])
-        ports = parse_ports(words[1:])
-    except ValueError as error:
-        fail(1, str(error))
-    if numeric and packed(host) is None:
-        fail(1, f"{host!r} is not an address; -n looks up no names")
+    host, ports = _destination(words, probe=probe, numeric=numeric)
     options = f",timeout={max(wait, _SHORTEST):.6f}" if wait is not None and not udp else ""
     options += f",from={in_brackets(source)}:{port or 0}" if source or port else ""
     options += f",sni={host}" if tls and family and packed(host) is None else ""
@@ -166,6 +151,32 @@ def command(
     if verbose:
         show(peer.sentence(*peer.remote(descriptor)), error=True)
     _join(tree, path, descriptor, writes=not unread, ends=ends)
+
+
+def _check(*, listen: bool, keep: bool, udp: bool, tls: bool, probe: bool, as_json: bool) -> None:
+    """End with a sentence if two options do not go together."""
+    if tls and (listen or udp):
+        fail(1, "-c only connects; a TLS server is schemefs serve tls/:PORT,cert=FILE -- COMMAND")
+    if probe and listen:
+        fail(1, "-z connects, so it does not go with -l")
+    if keep and not listen:
+        fail(1, "-k accepts one peer after another, so it needs -l")
+    if as_json and not probe:
+        fail(1, "--json is for -z: otherwise what nc prints are the octets of the peer")
+
+
+def _destination(words: tuple[str, ...], *, probe: bool, numeric: bool) -> tuple[str, list[str]]:
+    """Return the host and the ports of `HOST PORT…`; only with *probe* there may be several."""
+    if len(words) < 2 or (len(words) > 2 and not probe):
+        fail(1, "nc needs HOST PORT to connect, or -l PORT to listen")
+    try:
+        host = parse_host(words[0])
+        ports = parse_ports(words[1:])
+    except ValueError as error:
+        fail(1, str(error))
+    if numeric and packed(host) is None:
+        fail(1, f"{host!r} is not an address; -n looks up no names")
+    return host, ports
 
 
 def _listened(tree: Path, words: tuple[str, ...], source: str, port: str, family: int | None) -> str:
